@@ -1,0 +1,91 @@
+//! Where a socket is, free of the platform's types.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The address of a socket or server: an IP address with a port, or the name of a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// An IPv4 or IPv6 address with its port.
+    Ip(SocketAddr),
+    /// A Unix socket with a file.
+    Path(PathBuf),
+    /// A Unix socket in Linux's abstract namespace: the name without its leading zero byte.
+    Abstract(Vec<u8>),
+    /// A Unix socket without a name, as most clients are.
+    Unnamed,
+}
+
+/// The family of an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family that `address` belongs to.
+    pub fn of(address: &SocketAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// `IPv4` or `IPv6`, as Node writes them.
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+impl Address {
+    /// The IP address and port, unless this is a Unix socket.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// The port, unless this is a Unix socket.
+    pub fn port(&self) -> Option<u16> {
+        self.ip().map(|address| address.port())
+    }
+
+    /// The file of a Unix socket that has one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a Unix socket of whatever name.
+    pub fn is_unix(&self) -> bool {
+        !matches!(self, Self::Ip(_))
+    }
+}
+
+/// `127.0.0.1:8888`, `[::1]:8888`, `/run/x.sock`, `abstract:name`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Path(path) => path.display().fmt(f),
+            Self::Abstract(name) => write!(f, "abstract:{}", name.escape_ascii()),
+            Self::Unnamed => f.write_str("(unnamed)"),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}

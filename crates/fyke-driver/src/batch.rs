@@ -1,0 +1,155 @@
+//! Bytes on their way to the kernel, and who owns them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::limits::PIECES_PER_SEND_MAX;
+
+/// A piece of a [`Batch`].
+#[derive(Debug)]
+pub enum Chunk {
+    /// A buffer of the driver's pool, with small writes copied into it.
+    Buffer(Vec<u8>),
+    /// Bytes that were moved in, and are not copied.
+    Shared(Bytes),
+}
+
+impl Chunk {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Buffer(buffer) => buffer,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What one [`send`](crate::Driver::send) offers to the kernel: pieces in order, gathered into
+/// as few system calls as possible. The driver owns it from the call until the kernel has taken
+/// the last byte, so nothing that happens to the socket can pull the memory away (contract
+/// rule 4).
+#[derive(Debug)]
+pub struct Batch {
+    first: Option<Chunk>,
+    rest: VecDeque<Chunk>,
+    /// Bytes of the front piece that are sent already.
+    offset: usize,
+    remaining: usize,
+}
+
+impl Batch {
+    /// A batch of one piece, which allocates nothing.
+    pub fn one(chunk: Chunk) -> Self {
+        Self {
+            remaining: chunk.as_slice().len(),
+            first: Some(chunk),
+            rest: VecDeque::new(),
+            offset: 0,
+        }
+    }
+
+    /// A batch of several pieces.
+    pub fn many(chunks: VecDeque<Chunk>) -> Self {
+        Self {
+            remaining: chunks.iter().map(|chunk| chunk.as_slice().len()).sum(),
+            first: None,
+            rest: chunks,
+            offset: 0,
+        }
+    }
+
+    /// Bytes that the kernel has not taken yet.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// The unsent part of the front piece, when it is the only one.
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        match (&self.first, self.rest.len()) {
+            (Some(chunk), 0) => Some(&chunk.as_slice()[self.offset..]),
+            _ => None,
+        }
+    }
+
+    /// Fills `slices` with the unsent pieces, in order, and says how many there are.
+    pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES_PER_SEND_MAX]) -> usize {
+        let mut count = 0;
+        let mut offset = self.offset;
+        for chunk in self.first.iter().chain(&self.rest).take(PIECES_PER_SEND_MAX) {
+            slices[count] = IoSlice::new(&chunk.as_slice()[offset..]);
+            offset = 0;
+            count += 1;
+        }
+        count
+    }
+
+    /// Marks `count` bytes as taken; pieces that are done go to `done`.
+    pub(crate) fn advance(&mut self, mut count: usize, mut done: impl FnMut(Chunk)) {
+        debug_assert!(count <= self.remaining, "the kernel took more than it was offered");
+        self.remaining -= count;
+        loop {
+            let Some(front) = self.first.as_ref().or(self.rest.front()) else { return };
+            let left = front.as_slice().len() - self.offset;
+            if count < left {
+                self.offset += count;
+                return;
+            }
+            count -= left;
+            self.offset = 0;
+            if let Some(chunk) = self.first.take().or_else(|| self.rest.pop_front()) {
+                done(chunk);
+            }
+        }
+    }
+
+    /// Gives the pieces back, sent or not.
+    pub(crate) fn dismantle(self, mut done: impl FnMut(Chunk)) {
+        self.first.into_iter().chain(self.rest).for_each(&mut done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(pieces: &[&'static [u8]]) -> Batch {
+        Batch::many(pieces.iter().map(|piece| Chunk::Shared(Bytes::from_static(piece))).collect())
+    }
+
+    fn rest(batch: &Batch) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
+        let count = batch.gather(&mut slices);
+        slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn what_is_left_after_any_number_of_taken_bytes_is_the_tail() {
+        let whole = b"onetwothree";
+        for taken in 0..=whole.len() {
+            let mut batch = batch(&[b"one", b"two", b"", b"three"]);
+            batch.advance(taken, drop);
+            assert_eq!(batch.remaining(), whole.len() - taken);
+            assert_eq!(rest(&batch), whole[taken..]);
+        }
+    }
+
+    #[test]
+    fn pieces_come_back_once_each_in_order() {
+        let mut batch = batch(&[b"one", b"two", b"three"]);
+        let mut back = Vec::new();
+        for count in [1, 3, 2, 5] {
+            batch.advance(count, |chunk| back.push(chunk.as_slice().to_vec()));
+        }
+        assert_eq!(back, [&b"one"[..], b"two", b"three"]);
+        assert_eq!(batch.remaining(), 0);
+    }
+
+    #[test]
+    fn a_batch_of_one_piece_is_offered_without_gathering() {
+        let mut batch = Batch::one(Chunk::Buffer(b"hello".to_vec()));
+        batch.advance(2, drop);
+        assert_eq!(batch.single(), Some(&b"llo"[..]));
+    }
+}

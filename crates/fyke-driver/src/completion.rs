@@ -1,0 +1,81 @@
+//! What a driver reports.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::SocketId;
+
+/// What happened to a socket. Given to the callback of [`Driver::turn`](crate::Driver::turn).
+#[derive(Debug)]
+pub enum Completion<'a> {
+    /// `listener` has a new connection, `socket`. It is neither receiving nor sending yet.
+    Accepted {
+        /// The listener it came to.
+        listener: SocketId,
+        /// The new socket.
+        socket: SocketId,
+        /// Who is at the other end; none on Unix sockets.
+        peer: Option<SocketAddr>,
+    },
+    /// `count` connections were accepted and closed at once, because no descriptor or memory was
+    /// left for them.
+    Shed {
+        /// The listener they came to.
+        listener: SocketId,
+        /// How many.
+        count: usize,
+    },
+    /// The socket is connected.
+    Connected {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// Bytes from the peer; lent until the callback returns. Never empty.
+    Received {
+        /// The socket.
+        socket: SocketId,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// The peer has ended its side. Nothing more will be received.
+    EndOfStream {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// The kernel took `bytes` more bytes of the batch in flight.
+    Sent {
+        /// The socket.
+        socket: SocketId,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// Our side is ended: the peer gets, or has got, everything and then end-of-stream.
+    ShutDown {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// An operation failed. After a failed `Receive` or `Send` that side of the socket is dead.
+    Failed {
+        /// The socket.
+        socket: SocketId,
+        /// Which of its operations.
+        operation: Operation,
+        /// Why.
+        error: io::Error,
+    },
+    /// Somebody called [`Waker::wake`](crate::Waker::wake).
+    Woken,
+}
+
+/// The operations that can fail after they were started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// [`connect`](crate::Driver::connect).
+    Connect,
+    /// [`receive_start`](crate::Driver::receive_start).
+    Receive,
+    /// [`send`](crate::Driver::send).
+    Send,
+    /// [`shutdown`](crate::Driver::shutdown).
+    Shutdown,
+}

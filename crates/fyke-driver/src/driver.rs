@@ -1,0 +1,287 @@
+//! The face of the backends: one type, and the only place that knows which of them runs.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::sim::{Sim, SimOptions};
+use crate::{Address, Batch, Completion, Open, OpenError, Operation, SocketId, SocketOption};
+
+/// Which backend to use.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum DriverKind {
+    /// What suits the machine best; today always [`Ready`](Self::Ready).
+    #[default]
+    Auto,
+    /// Readiness through mio: epoll on Linux, kqueue on macOS and the BSDs.
+    Ready,
+    /// A network in memory, with a seed and a virtual clock.
+    Sim(SimOptions),
+}
+
+/// A driver: sockets, and what happens to them. See the [crate's documentation](crate) for the
+/// contract.
+#[derive(Debug)]
+pub struct Driver {
+    backend: Backend,
+}
+
+#[derive(Debug)]
+enum Backend {
+    #[cfg(unix)]
+    Ready(Box<crate::ready::Ready>),
+    Sim(Box<Sim>),
+}
+
+macro_rules! dispatch {
+    ($driver:expr, $backend:ident => $call:expr) => {
+        match &$driver.backend {
+            #[cfg(unix)]
+            Backend::Ready($backend) => $call,
+            Backend::Sim($backend) => $call,
+        }
+    };
+}
+
+impl Driver {
+    /// Makes a driver.
+    ///
+    /// # Errors
+    /// When the system has no descriptors or memory left, or the backend does not exist here.
+    pub fn new(kind: &DriverKind) -> io::Result<Self> {
+        let backend = match kind {
+            #[cfg(unix)]
+            DriverKind::Auto | DriverKind::Ready => {
+                Backend::Ready(Box::new(crate::ready::Ready::new()?))
+            }
+            #[cfg(not(unix))]
+            DriverKind::Auto | DriverKind::Ready => return Err(io::ErrorKind::Unsupported.into()),
+            DriverKind::Sim(options) => Backend::Sim(Box::new(Sim::new(options.clone()))),
+        };
+        Ok(Self { backend })
+    }
+
+    /// The backend's name: `ready` or `sim`.
+    pub fn name(&self) -> &'static str {
+        match &self.backend {
+            #[cfg(unix)]
+            Backend::Ready(_) => "ready",
+            Backend::Sim(_) => "sim",
+        }
+    }
+
+    /// The time since the driver was made, on its own clock.
+    pub fn now(&self) -> Duration {
+        dispatch!(self, backend => backend.now())
+    }
+
+    /// Something that makes a waiting [`turn`](Self::turn) return, from any thread.
+    pub fn waker(&self) -> Waker {
+        match &self.backend {
+            #[cfg(unix)]
+            Backend::Ready(backend) => Waker(WakerKind::Ready(backend.waker())),
+            Backend::Sim(backend) => Waker(WakerKind::Sim(backend.waker())),
+        }
+    }
+
+    /// Makes a socket, sets its options, binds it if asked.
+    ///
+    /// # Errors
+    /// What the system says, and whether it was the bind.
+    pub fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
+        dispatch!(self, backend => backend.open(request))
+    }
+
+    /// Makes a bound socket a listener.
+    ///
+    /// # Errors
+    /// What `listen(2)` says.
+    pub fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
+        dispatch!(self, backend => backend.listen(socket, backlog))
+    }
+
+    /// Begins to accept connections.
+    ///
+    /// # Errors
+    /// When the listener cannot be watched.
+    pub fn accept_start(&self, listener: SocketId) -> io::Result<()> {
+        dispatch!(self, backend => backend.accept_start(listener))
+    }
+
+    /// Stops accepting; connections wait in the kernel's queue.
+    pub fn accept_stop(&self, listener: SocketId) {
+        dispatch!(self, backend => backend.accept_stop(listener));
+    }
+
+    /// Begins to connect. The outcome is always a completion, never inside the call.
+    pub fn connect(&self, socket: SocketId, target: &Address) {
+        dispatch!(self, backend => backend.connect(socket, target));
+    }
+
+    /// Begins to receive.
+    ///
+    /// # Errors
+    /// When the socket cannot be watched.
+    pub fn receive_start(&self, socket: SocketId) -> io::Result<()> {
+        dispatch!(self, backend => backend.receive_start(socket))
+    }
+
+    /// Stops receiving; bytes wait in the kernel.
+    pub fn receive_stop(&self, socket: SocketId) {
+        dispatch!(self, backend => backend.receive_stop(socket));
+    }
+
+    /// Offers a batch to the kernel. Says how many of its bytes the kernel took at once; the rest
+    /// follows as [`Completion::Sent`].
+    ///
+    /// # Errors
+    /// What the system says; the batch is gone then.
+    pub fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
+        dispatch!(self, backend => backend.send(socket, batch))
+    }
+
+    /// Ends our side of the connection: the peer gets end-of-stream after all that was sent.
+    pub fn shutdown(&self, socket: SocketId) {
+        dispatch!(self, backend => backend.shutdown(socket));
+    }
+
+    /// Closes the socket: the id is dead, what was in flight is given up. The file of a Unix
+    /// listener is removed if it is still the one that was bound (IPC-04).
+    pub fn close(&self, socket: SocketId) {
+        dispatch!(self, backend => backend.close(socket));
+    }
+
+    /// Closes the connection by RST: what was sent or received and not yet read is lost.
+    pub fn reset(&self, socket: SocketId) {
+        dispatch!(self, backend => backend.reset(socket));
+    }
+
+    /// The address of our end.
+    ///
+    /// # Errors
+    /// What the system says; ENOTCONN for a dead id.
+    pub fn local_address(&self, socket: SocketId) -> io::Result<Address> {
+        dispatch!(self, backend => backend.local_address(socket))
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// What the system says; ENOTCONN for a dead id or a socket that is not connected.
+    pub fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
+        dispatch!(self, backend => backend.peer_address(socket))
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// What the system says; ENOTCONN for a dead id.
+    pub fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
+        dispatch!(self, backend => backend.set_option(socket, option))
+    }
+
+    /// An empty buffer for [`Chunk::Buffer`](crate::Chunk::Buffer), from the pool to which sent
+    /// ones return.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        dispatch!(self, backend => backend.pool().take())
+    }
+
+    /// Whether there is work that does not wait: the next turn must not sleep.
+    pub fn has_work(&self) -> bool {
+        dispatch!(self, backend => backend.has_work())
+    }
+
+    /// When the driver itself wants to be turned next, on its clock, whatever else happens.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        dispatch!(self, backend => backend.next_deadline())
+    }
+
+    /// Waits for completions, at most `timeout` (none: for ever), and gives them to `on`.
+    ///
+    /// # Errors
+    /// When waiting fails, or when called from `on`.
+    pub fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        dispatch!(self, backend => backend.turn(timeout, on))
+    }
+
+    /// What the simulated network answers for a host name, and after which delay; none if names
+    /// are the system's business.
+    pub fn resolve(&self, host: &str) -> Option<(Duration, Vec<std::net::IpAddr>)> {
+        match &self.backend {
+            #[cfg(unix)]
+            Backend::Ready(_) => None,
+            Backend::Sim(backend) => Some(backend.resolve(host)),
+        }
+    }
+}
+
+/// The descriptor that becomes readable when [`turn`](Driver::turn) has something to do, for a
+/// host's own loop. Timers are not in it: see [`next_deadline`](Driver::next_deadline).
+#[cfg(unix)]
+impl Driver {
+    /// The descriptor, if the backend has one.
+    pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        match &self.backend {
+            Backend::Ready(backend) => Some(backend.as_fd()),
+            Backend::Sim(_) => None,
+        }
+    }
+}
+
+/// Wakes a driver that waits. Cheap to clone, and may be used from any thread; waking a driver
+/// that is gone does nothing.
+#[derive(Clone)]
+pub struct Waker(WakerKind);
+
+#[derive(Clone)]
+enum WakerKind {
+    #[cfg(unix)]
+    Ready(std::sync::Arc<mio::Waker>),
+    Sim(std::sync::Arc<crate::sim::Bell>),
+}
+
+impl Waker {
+    /// Makes the driver's `turn` return with [`Completion::Woken`].
+    pub fn wake(&self) {
+        match &self.0 {
+            // An eventfd write fails only when the counter is full: then it is awake already.
+            #[cfg(unix)]
+            WakerKind::Ready(waker) => drop(waker.wake()),
+            WakerKind::Sim(bell) => bell.ring(),
+        }
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waker").finish_non_exhaustive()
+    }
+}
+
+/// The failure of a call on a dead id.
+pub(crate) fn dead() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+/// A completion of which nothing is lent, kept until the next turn gives it.
+#[derive(Debug)]
+pub(crate) enum Deferred {
+    Connected,
+    ShutDown,
+    Failed(Operation, io::Error),
+}
+
+impl Deferred {
+    pub(crate) fn into_completion(self, socket: SocketId) -> Completion<'static> {
+        match self {
+            Self::Connected => Completion::Connected { socket },
+            Self::ShutDown => Completion::ShutDown { socket },
+            Self::Failed(operation, error) => Completion::Failed { socket, operation, error },
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Socket drivers for [fyke](https://docs.rs/fyke): the only crate of the project that makes
+//! system calls. It is a separate crate so that the border can be checked; use `fyke` itself.
+//!
+//! # What a backend owes
+//!
+//! A backend turns *operations* into *completions*. An operation is a call on [`Driver`] that
+//! returns at once; a completion is handed to the callback of [`Driver::turn`], and only there.
+//! io_uring and IOCP work like this by nature; readiness (epoll, kqueue) acts it by trying the
+//! system call when the kernel says that it may succeed.
+//!
+//! | operation | completions | remarks |
+//! |---|---|---|
+//! | [`open`](Driver::open) | none, the answer is the return value | makes a socket, sets options, binds it |
+//! | [`listen`](Driver::listen) | none | |
+//! | [`accept_start`](Driver::accept_start) … [`accept_stop`](Driver::accept_stop) | [`Accepted`](Completion::Accepted), any number; [`Shed`](Completion::Shed) | stays on until stopped or closed |
+//! | [`connect`](Driver::connect) | [`Connected`](Completion::Connected) or [`Failed`](Completion::Failed) | never answers inside the call |
+//! | [`receive_start`](Driver::receive_start) … [`receive_stop`](Driver::receive_stop) | [`Received`](Completion::Received), any number; then [`EndOfStream`](Completion::EndOfStream) or `Failed` | stays on until stopped |
+//! | [`send`](Driver::send) | [`Sent`](Completion::Sent), until all of the batch is sent, or `Failed` | what the kernel took inside the call is the return value instead |
+//! | [`shutdown`](Driver::shutdown) | [`ShutDown`](Completion::ShutDown) or `Failed` | never answers inside the call; only with nothing in flight |
+//! | [`close`](Driver::close) | none: from here on the id is dead | |
+//! | [`Waker::wake`] | [`Woken`](Completion::Woken) | from any thread; several wakes may become one |
+//!
+//! And these rules:
+//!
+//! 1. **Ids.** Every socket has a [`SocketId`] with a generation. A call with a dead id is
+//!    harmless; no completion is ever given for one, also when the id died inside the callback of
+//!    an earlier completion of the same turn.
+//! 2. **Re-entry.** The callback of `turn` may call every operation, on every socket. It may not
+//!    call `turn` (the answer is an error).
+//! 3. **Lent bytes.** `Received` lends its bytes for the length of the callback. A socket that is
+//!    idle holds no buffer: readiness has one read buffer for all sockets, a ring has a pool.
+//! 4. **Kernel memory.** Memory that the kernel may touch, and the descriptor that it is used
+//!    with, belong to the driver from the operation until the kernel is done with them: also when
+//!    the socket is closed, the driver is dropped, or the callback panics. That is why `send`
+//!    takes its [`Batch`] by value.
+//! 5. **One batch.** At most one batch is in flight per socket.
+//! 6. **Fairness.** One socket gets a bounded number of reads, a listener a bounded number of
+//!    accepts per turn ([`limits`]); what is left over is done in the next turn, which then does
+//!    not wait.
+//! 7. **Nothing lost.** Bytes that were received before `receive_stop` was called are delivered
+//!    after the next `receive_start`, also when the peer has ended or was gone meanwhile.
+//! 8. **Out of descriptors.** `accept` that fails for want of descriptors or memory neither spins
+//!    nor parks the listener: waiting connections are accepted and closed with a spare descriptor
+//!    and counted in [`Completion::Shed`]; where that is not possible either, the listener is
+//!    tried again after [`limits::ACCEPT_RETRY_DELAY`].
+//! 9. **Panics.** A panic of the callback passes through `turn`; the driver stays usable, and
+//!    completions that were not yet given are given in the next turn or belong to closed sockets.
+//! 10. **No signals.** Sending to a closed peer is an error (EPIPE), never SIGPIPE.
+//! 11. **Time.** [`Driver::now`] is the only clock. The simulated network moves it by itself.
+//!
+//! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue) and [`sim`] (in memory, seeded,
+//! virtual clock). Which one runs is decided in one place, the `dispatch` macro of `driver.rs`.
+
+#![deny(unsafe_code)]
+
+mod address;
+mod batch;
+mod completion;
+mod driver;
+mod errno;
+mod id;
+pub mod limits;
+mod open;
+mod pool;
+#[cfg(unix)]
+mod ready;
+pub mod sim;
+mod trace;
+
+pub use address::{Address, Family};
+pub use batch::{Batch, Chunk};
+pub use completion::{Completion, Operation};
+pub use driver::{Driver, DriverKind, Waker};
+pub use errno::errno_name;
+pub use id::SocketId;
+pub use open::{Open, OpenError, SocketOption, Transport};

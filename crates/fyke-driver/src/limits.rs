@@ -1,0 +1,34 @@
+//! Every limit of the drivers, with its unit in its name.
+
+use std::time::Duration;
+
+/// Size of the read buffer that all sockets of a readiness loop share, and so the largest
+/// [`Received`](crate::Completion::Received). Node reads 64 KiB at once too (BEHAVIOUR RD-02).
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Reads of one socket in one turn, before the others get theirs (contract rule 6). libuv
+/// allows 32; half of that keeps a timer within a millisecond beside a flooding peer.
+pub const READS_PER_TURN_MAX: usize = 16;
+
+/// System calls that one [`send`](crate::Driver::send) makes before it leaves the rest for the
+/// next turn.
+pub const SENDS_PER_CALL_MAX: usize = 32;
+
+/// Connections taken from one listener in one turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// Events taken from the kernel in one turn.
+pub const EVENTS_PER_TURN_MAX: usize = 1024;
+
+/// Pieces gathered in one system call. Linux takes 1024 (UIO_MAXIOV); beyond a few dozen the
+/// array costs more than the call it saves.
+pub const PIECES_PER_SEND_MAX: usize = 64;
+
+/// How long a listener that could neither accept nor shed is left alone.
+pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Buffers for small writes that are kept for reuse.
+pub const POOL_BUFFERS_MAX: usize = 64;
+
+/// A buffer that grew beyond this is freed, not kept.
+pub const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;

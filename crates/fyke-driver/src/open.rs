@@ -1,0 +1,90 @@
+//! How a socket is made: everything that has to be said before `listen` or `connect`.
+
+use std::io;
+use std::time::Duration;
+
+use crate::{Address, Family, Operation};
+
+/// What kind of socket to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP over IPv4 or IPv6.
+    Tcp(Family),
+    /// A Unix stream socket.
+    Unix,
+}
+
+impl Transport {
+    /// The transport that reaches `address`.
+    pub fn of(address: &Address) -> Self {
+        match address {
+            Address::Ip(address) => Self::Tcp(Family::of(address)),
+            Address::Path(_) | Address::Abstract(_) | Address::Unnamed => Self::Unix,
+        }
+    }
+}
+
+/// A request for a socket, see [`Driver::open`](crate::Driver::open).
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// What kind of socket.
+    pub transport: Transport,
+    /// Where to bind it.
+    pub bind: Option<Address>,
+    /// SO_REUSEADDR: a server restarts while old connections are still in TIME_WAIT (SRV-18).
+    pub reuse_address: bool,
+    /// SO_REUSEPORT: several sockets share the port when all of them ask (SRV-19).
+    pub reuse_port: bool,
+    /// IPV6_V6ONLY; none leaves the system's setting.
+    pub ipv6_only: Option<bool>,
+}
+
+impl Open {
+    /// A plain socket of that kind.
+    pub fn new(transport: Transport) -> Self {
+        Self { transport, bind: None, reuse_address: false, reuse_port: false, ipv6_only: None }
+    }
+}
+
+/// Why a socket could not be made.
+#[derive(Debug)]
+pub struct OpenError {
+    /// Whether the bind failed, or something before it.
+    pub at_bind: bool,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        error.source
+    }
+}
+
+/// A socket option with its value, see [`Driver::set_option`](crate::Driver::set_option).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketOption {
+    /// TCP_NODELAY.
+    NoDelay(bool),
+    /// SO_KEEPALIVE off.
+    KeepAliveOff,
+    /// SO_KEEPALIVE on; with a delay also TCP_KEEPIDLE, and TCP_KEEPINTVL and TCP_KEEPCNT as
+    /// libuv sets them: 1 second, 10 times (TMO-15).
+    KeepAlive {
+        /// Idle time before the first probe; none leaves the system's times.
+        delay: Option<Duration>,
+    },
+}
+
+impl Operation {
+    /// The name of the system call, as errors report it.
+    pub fn syscall(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Receive => "read",
+            Self::Send => "write",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Buffers for small writes, kept for reuse so that a steady state allocates nothing.
+
+use std::cell::RefCell;
+
+use crate::batch::Chunk;
+use crate::limits::{POOL_BUFFER_BYTES_MAX, POOL_BUFFERS_MAX};
+
+/// A stack of empty buffers: the one used last is the one still in the cache.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    buffers: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Pool {
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        let Chunk::Buffer(mut buffer) = chunk else { return };
+        let mut buffers = self.buffers.borrow_mut();
+        let keep = 1..=POOL_BUFFER_BYTES_MAX;
+        if buffers.len() < POOL_BUFFERS_MAX && keep.contains(&buffer.capacity()) {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_empty_and_at_most_so_many_are_kept() {
+        let pool = Pool::default();
+        for _ in 0..POOL_BUFFERS_MAX + 1 {
+            pool.give_back(Chunk::Buffer(b"used".to_vec()));
+        }
+        assert_eq!(pool.buffers.borrow().len(), POOL_BUFFERS_MAX);
+        let buffer = pool.take();
+        assert!(buffer.is_empty() && buffer.capacity() >= 4);
+    }
+
+    #[test]
+    fn a_buffer_is_kept_up_to_the_limit_and_freed_past_it() {
+        let pool = Pool::default();
+        pool.give_back(Chunk::Buffer(Vec::with_capacity(POOL_BUFFER_BYTES_MAX + 1)));
+        assert_eq!(pool.buffers.borrow().len(), 0);
+        pool.give_back(Chunk::Buffer(Vec::with_capacity(POOL_BUFFER_BYTES_MAX)));
+        assert_eq!(pool.buffers.borrow().len(), 1);
+    }
+}

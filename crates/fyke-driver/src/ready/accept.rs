@@ -1,0 +1,187 @@
+//! Accepting, and what happens when there is nothing left to accept with.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::{Flags, Ready, Role, Slot, system};
+use crate::driver::dead;
+use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
+use crate::trace::step;
+use crate::{Completion, SocketId};
+
+/// What only listeners have.
+#[derive(Debug, Default)]
+pub(super) struct Listener {
+    pub(super) file: Option<BoundFile>,
+}
+
+/// The file that a bind made, recognised by device and inode.
+#[derive(Debug)]
+pub(super) struct BoundFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl BoundFile {
+    pub(super) fn new(path: &Path) -> Option<Self> {
+        let identity = system::file_identity(path)?;
+        Some(Self { path: path.to_owned(), identity })
+    }
+}
+
+impl Listener {
+    /// Removes the file that we bound; if something else is there by now it is not ours (IPC-04).
+    pub(super) fn unlink(&self) {
+        let Some(file) = &self.file else { return };
+        if system::file_identity(&file.path) == Some(file.identity) {
+            system::unlink(&file.path);
+        }
+    }
+}
+
+/// What to do after a failed accept.
+enum Failure {
+    /// Nobody is waiting.
+    Drained,
+    /// That connection is gone, the next one may be fine (accept(2), "Error handling").
+    Next,
+    /// Descriptors or memory are used up.
+    Exhausted,
+}
+
+fn classify(errno: Errno) -> Failure {
+    match errno {
+        Errno::AGAIN => Failure::Drained,
+        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Failure::Exhausted,
+        _ => Failure::Next,
+    }
+}
+
+impl Ready {
+    pub(crate) fn accept_start(&self, listener: SocketId) -> io::Result<()> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(listener).ok_or_else(dead)?;
+        self.register(listener, slot)?;
+        slot.flags.wanted = true;
+        // An edge that came while nobody wanted it does not come again.
+        if slot.flags.readable {
+            self.defer_work(listener, slot);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn accept_stop(&self, listener: SocketId) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(listener) {
+            slot.flags.wanted = false;
+        }
+    }
+
+    /// Accepts what waits at a listener, up to its budget.
+    pub(super) fn accept_some(&self, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let accepted = {
+                let mut sockets = self.sockets.borrow_mut();
+                let Some(slot) = sockets.get_mut(listener) else { return };
+                if !slot.flags.wanted {
+                    return;
+                }
+                match system::accept(system::borrow(&slot.fd)) {
+                    Ok(accepted) => accepted,
+                    Err(errno) => match classify(errno) {
+                        Failure::Next => continue,
+                        Failure::Drained => {
+                            slot.flags.readable = false;
+                            return;
+                        }
+                        Failure::Exhausted => {
+                            drop(sockets);
+                            self.shed(listener, on);
+                            return;
+                        }
+                    },
+                }
+            };
+            step!("accept",);
+            let (fd, peer) = accepted;
+            let socket = self.sockets.borrow_mut().insert(Slot {
+                fd,
+                flags: Flags::default(),
+                role: Role::Stream { in_flight: None },
+            });
+            on(Completion::Accepted { listener, socket, peer });
+        }
+        self.continue_later(listener);
+    }
+
+    fn continue_later(&self, listener: SocketId) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(listener) {
+            self.defer_work(listener, slot);
+        }
+    }
+
+    /// Descriptors are used up (contract rule 8, SRV-23): gives up the spare one, accepts with it
+    /// what waits and closes it at once, so that clients see a clean end instead of a hang, and
+    /// takes the spare one back.
+    fn shed(&self, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let spare = self.spare.take().or_else(system::spare_descriptor);
+        if spare.is_none() {
+            self.retry_later(listener);
+            return;
+        }
+        drop(spare);
+        let mut count = 0;
+        let outcome = loop {
+            if count == ACCEPTS_PER_TURN_MAX {
+                break None;
+            }
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(listener) else { break None };
+            match system::accept(system::borrow(&slot.fd)) {
+                Ok(connection) => {
+                    drop(connection);
+                    count += 1;
+                }
+                Err(errno) => match classify(errno) {
+                    Failure::Next => {}
+                    failure => {
+                        slot.flags.readable = !matches!(failure, Failure::Drained);
+                        break Some(failure);
+                    }
+                },
+            }
+        };
+        self.spare.set(system::spare_descriptor());
+        match outcome {
+            None => self.continue_later(listener),
+            Some(Failure::Exhausted) => self.retry_later(listener),
+            Some(_) => {}
+        }
+        if count > 0 {
+            on(Completion::Shed { listener, count });
+        }
+    }
+
+    fn retry_later(&self, listener: SocketId) {
+        self.retries.borrow_mut().push((self.now() + ACCEPT_RETRY_DELAY, listener));
+    }
+
+    /// Tries the listeners again whose time has come.
+    pub(super) fn retry_listeners(&self, on: &mut dyn FnMut(Completion<'_>)) {
+        if self.retries.borrow().is_empty() {
+            return;
+        }
+        let now = self.now();
+        let mut due = Vec::new();
+        self.retries.borrow_mut().retain(|(at, listener)| {
+            if *at <= now {
+                due.push(*listener);
+            }
+            *at > now
+        });
+        for listener in due {
+            self.accept_some(listener, on);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The readiness backend: mio's epoll or kqueue, edge-triggered, each socket registered once.
+//!
+//! How it acts completion on top of readiness:
+//!
+//! - *Receiving.* The kernel says that a socket became readable; it is then read into the one
+//!   read buffer of the loop until a read comes back short, which on a stream socket means
+//!   drained (epoll(7), "Questions and answers" 9), so no probing read is made. A hang-up seen in
+//!   the event (EPOLLRDHUP) is the exception: end-of-stream makes no new edge, so reading goes on
+//!   until it is found.
+//! - *Sending.* The call is tried at once. What the kernel refuses stays here as the batch in
+//!   flight and goes on when the socket becomes writable.
+//! - *Budget left over.* A socket that has used its reads of this turn waits in `backlog`; the next
+//!   turn does not sleep.
+//!
+//! The state is behind `RefCell`s that are never borrowed while the callback runs, so that the
+//! callback can call anything.
+
+mod accept;
+mod open;
+mod stream;
+mod system;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use slotmap::{Key, KeyData, SlotMap};
+
+use crate::driver::{Deferred, dead};
+use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
+use crate::pool::Pool;
+use crate::{Address, Batch, Completion, SocketId, SocketOption};
+use accept::Listener;
+
+/// Not a key that slotmap makes: this index stands for "no key".
+const WAKE: Token = Token(usize::MAX);
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a mio token must hold a socket id of 64 bits, see docs/PLATFORM.md");
+
+pub(crate) struct Ready {
+    started: Instant,
+    poll: RefCell<Poll>,
+    /// The descriptor inside `poll`.
+    poll_fd: RawFd,
+    waker: Arc<mio::Waker>,
+    sockets: RefCell<SlotMap<SocketId, Slot>>,
+    /// Taken while a turn runs: that is how a turn inside a turn is noticed.
+    events: Cell<Option<Events>>,
+    /// Taken while bytes are lent.
+    read_buffer: Cell<Option<Box<[u8]>>>,
+    /// Sockets with work that needs no event: budget left over, receiving restarted.
+    backlog: RefCell<VecDeque<SocketId>>,
+    /// Completions that must not be given inside the call that caused them.
+    deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
+    /// Listeners to try again later, see [`accept`].
+    retries: RefCell<Vec<(Duration, SocketId)>>,
+    spare: Cell<Option<OwnedFd>>,
+    pool: Pool,
+}
+
+/// One socket. Small, because there may be a million: what only some of them need is boxed.
+#[derive(Debug)]
+struct Slot {
+    fd: OwnedFd,
+    flags: Flags,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum Role {
+    /// Opened, perhaps bound; or a connection.
+    Stream {
+        in_flight: Option<Box<Batch>>,
+    },
+    Listener(Box<Listener>),
+}
+
+/// What is known about a socket.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flags {
+    registered: bool,
+    connecting: bool,
+    /// Somebody wants to receive or accept.
+    wanted: bool,
+    /// A read or accept may find something: there was an edge, and it is not drained yet.
+    readable: bool,
+    /// The peer has ended or is gone: a short read does not mean drained.
+    hung_up: bool,
+    /// End-of-stream or an error was reported: nothing more to read.
+    ended: bool,
+    in_backlog: bool,
+}
+
+impl Ready {
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        Ok(Self {
+            started: Instant::now(),
+            poll_fd: poll.as_raw_fd(),
+            poll: RefCell::new(poll),
+            waker,
+            sockets: RefCell::default(),
+            events: Cell::new(Some(Events::with_capacity(EVENTS_PER_TURN_MAX))),
+            read_buffer: Cell::new(Some(vec![0; READ_BUFFER_BYTES].into_boxed_slice())),
+            backlog: RefCell::default(),
+            deferred: RefCell::default(),
+            retries: RefCell::default(),
+            spare: Cell::new(system::spare_descriptor()),
+            pool: Pool::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn waker(&self) -> Arc<mio::Waker> {
+        Arc::clone(&self.waker)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    #[allow(unsafe_code, reason = "mio's Poll lends its descriptor only as a number")]
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor belongs to `self.poll`, which is made with `self`, never replaced
+        // and closed with it; the result borrows `self`.
+        unsafe { BorrowedFd::borrow_raw(self.poll_fd) }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        !self.backlog.borrow().is_empty() || !self.deferred.borrow().is_empty()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.retries.borrow().iter().map(|(at, _)| *at).min()
+    }
+
+    pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
+        self.with_fd(socket, |fd| system::set_option(fd, option).map_err(Into::into))
+    }
+
+    pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.with_fd(socket, system::local_address)
+    }
+
+    pub(crate) fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.with_fd(socket, system::peer_address)
+    }
+
+    fn with_fd<T>(
+        &self,
+        socket: SocketId,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let sockets = self.sockets.borrow();
+        call(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))
+    }
+
+    /// Watches a socket: once, for both directions, edge-triggered (mio's way).
+    fn register(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        if slot.flags.registered {
+            return Ok(());
+        }
+        let interest = match slot.role {
+            Role::Stream { .. } => Interest::READABLE | Interest::WRITABLE,
+            Role::Listener(_) => Interest::READABLE,
+        };
+        let poll = self.poll.borrow();
+        poll.registry().register(&mut SourceFd(&slot.fd.as_raw_fd()), token(socket), interest)?;
+        slot.flags.registered = true;
+        Ok(())
+    }
+
+    /// Puts a socket in line for the next turn.
+    fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
+        if !slot.flags.in_backlog {
+            slot.flags.in_backlog = true;
+            self.backlog.borrow_mut().push_back(socket);
+        }
+    }
+
+    fn defer(&self, socket: SocketId, completion: Deferred) {
+        self.deferred.borrow_mut().push_back((socket, completion));
+    }
+
+    pub(crate) fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        let mut turn = Turn::begin(self)?;
+        let timeout = if self.has_work() { Some(Duration::ZERO) } else { self.shorten(timeout) };
+        match self.poll.borrow_mut().poll(&mut turn.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => result?,
+        }
+        // Only what was waiting before this turn: what is put in line now is for the next one.
+        let deferred = self.deferred.borrow().len();
+        let backlog = self.backlog.borrow().len();
+        self.give_deferred(deferred, on);
+        for event in &turn.events {
+            self.take_event(event, on);
+        }
+        for _ in 0..backlog {
+            let Some(socket) = self.backlog.borrow_mut().pop_front() else { break };
+            self.take_backlog(socket, on);
+        }
+        self.retry_listeners(on);
+        Ok(())
+    }
+
+    fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let Some(deadline) = self.next_deadline() else { return timeout };
+        let left = deadline.saturating_sub(self.now());
+        Some(timeout.map_or(left, |timeout| timeout.min(left)))
+    }
+
+    fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
+        for _ in 0..count {
+            let Some((socket, completion)) = self.deferred.borrow_mut().pop_front() else { return };
+            if self.sockets.borrow().contains_key(socket) {
+                on(completion.into_completion(socket));
+            }
+        }
+    }
+
+    fn take_event(&self, event: &Event, on: &mut dyn FnMut(Completion<'_>)) {
+        if event.token() == WAKE {
+            on(Completion::Woken);
+            return;
+        }
+        let socket = id(event.token());
+        let (connecting, listener, sending) = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            let gone = event.is_read_closed() || event.is_error();
+            slot.flags.readable |= event.is_readable() || gone;
+            slot.flags.hung_up |= gone;
+            let sending = match &slot.role {
+                Role::Stream { in_flight } => in_flight.is_some() && event.is_writable(),
+                Role::Listener(_) => false,
+            };
+            (slot.flags.connecting, matches!(slot.role, Role::Listener(_)), sending)
+        };
+        if listener {
+            self.accept_some(socket, on);
+        } else if connecting {
+            self.finish_connect(socket, on);
+        } else {
+            if sending {
+                self.send_more(socket, on);
+            }
+            self.receive_some(socket, on);
+        }
+    }
+
+    fn take_backlog(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let (listener, connecting) = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            slot.flags.in_backlog = false;
+            (matches!(slot.role, Role::Listener(_)), slot.flags.connecting)
+        };
+        if listener {
+            self.accept_some(socket, on);
+        } else if connecting {
+            self.finish_connect(socket, on);
+        } else {
+            self.send_more(socket, on);
+            self.receive_some(socket, on);
+        }
+    }
+}
+
+/// Holds what a turn has taken, and puts it back also when the callback panics (contract rule 9).
+struct Turn<'a> {
+    driver: &'a Ready,
+    events: Events,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(driver: &'a Ready) -> io::Result<Self> {
+        let events = driver.events.take().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::ResourceBusy, "turn called from inside a turn")
+        })?;
+        Ok(Self { driver, events })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Events that were not handled because the callback panicked are edges that will not come
+        // again: remember them as work.
+        if std::thread::panicking() {
+            let mut sockets = self.driver.sockets.borrow_mut();
+            for event in &self.events {
+                let socket = id(event.token());
+                if let Some(slot) = sockets.get_mut(socket) {
+                    slot.flags.readable = true;
+                    self.driver.defer_work(socket, slot);
+                }
+            }
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        self.driver.events.set(Some(events));
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ready").field("sockets", &self.sockets.borrow().len()).finish()
+    }
+}
+
+fn token(socket: SocketId) -> Token {
+    Token(socket.data().as_ffi() as usize)
+}
+
+fn id(token: Token) -> SocketId {
+    KeyData::from_ffi(token.0 as u64).into()
+}

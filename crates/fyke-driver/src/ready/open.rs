@@ -1,0 +1,144 @@
+//! Making, binding, connecting and closing sockets.
+
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+
+use super::accept::{BoundFile, Listener};
+use super::{Flags, Ready, Role, Slot, system};
+use crate::driver::{Deferred, dead};
+use crate::trace::step;
+use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
+
+impl Ready {
+    pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
+        let before_bind = |errno: Errno| OpenError { at_bind: false, source: errno.into() };
+        let fd = system::socket(request.transport).map_err(before_bind)?;
+        step!("socket", transport = ?request.transport);
+        set_options(&fd, request).map_err(before_bind)?;
+        let mut file = None;
+        if let Some(address) = &request.bind {
+            bind(&fd, address)
+                .map_err(|errno| OpenError { at_bind: true, source: errno.into() })?;
+            step!("bind", address = %address);
+            if let Address::Path(path) = address {
+                file = BoundFile::new(path);
+            }
+        }
+        let role = match file {
+            Some(file) => Role::Listener(Box::new(Listener { file: Some(file) })),
+            None => Role::Stream { in_flight: None },
+        };
+        Ok(self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default(), role }))
+    }
+
+    pub(crate) fn listen(&self, socket: SocketId, backlog: i32) -> std::io::Result<()> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+        system::listen(system::borrow(&slot.fd), backlog)?;
+        step!("listen", backlog);
+        if matches!(slot.role, Role::Stream { .. }) {
+            slot.role = Role::Listener(Box::default());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(slot) = sockets.get_mut(socket) else { return };
+        step!("connect", address = %target);
+        let outcome = match system::connect(system::borrow(&slot.fd), target) {
+            Ok(()) => self.register(socket, slot).map(|()| Some(Deferred::Connected)),
+            Err(Errno::INPROGRESS) => {
+                slot.flags.connecting = true;
+                self.register(socket, slot).map(|()| None)
+            }
+            Err(errno) => Err(errno.into()),
+        };
+        let outcome = outcome.unwrap_or_else(|error| {
+            slot.flags.connecting = false;
+            Some(Deferred::Failed(Operation::Connect, error))
+        });
+        if let Some(completion) = outcome {
+            self.defer(socket, completion);
+        }
+    }
+
+    /// An event on a socket that is connecting: it stands, or has failed, or the event is about
+    /// something else.
+    pub(super) fn finish_connect(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let result = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            let fd = system::borrow(&slot.fd);
+            match system::connect_result(fd) {
+                Ok(()) if !system::is_connected(fd) => return,
+                result => {
+                    slot.flags.connecting = false;
+                    result
+                }
+            }
+        };
+        match result {
+            Ok(()) => on(Completion::Connected { socket }),
+            Err(errno) => on(Completion::Failed {
+                socket,
+                operation: Operation::Connect,
+                error: errno.into(),
+            }),
+        }
+    }
+
+    pub(crate) fn shutdown(&self, socket: SocketId) {
+        let sockets = self.sockets.borrow();
+        let Some(slot) = sockets.get(socket) else { return };
+        let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
+            Ok(()) => Deferred::ShutDown,
+            Err(errno) => Deferred::Failed(Operation::Shutdown, errno.into()),
+        };
+        step!("shutdown", side = "write");
+        self.defer(socket, completion);
+    }
+
+    pub(crate) fn reset(&self, socket: SocketId) {
+        if let Some(slot) = self.sockets.borrow().get(socket) {
+            // Where it cannot be set the connection ends with FIN, the next best thing.
+            let _ = system::reset_on_close(system::borrow(&slot.fd));
+        }
+        self.close(socket);
+    }
+
+    pub(crate) fn close(&self, socket: SocketId) {
+        let Some(slot) = self.sockets.borrow_mut().remove(socket) else { return };
+        match slot.role {
+            // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
+            Role::Listener(listener) => listener.unlink(),
+            Role::Stream { in_flight } => {
+                if let Some(batch) = in_flight {
+                    batch.dismantle(|chunk| self.pool.give_back(chunk));
+                }
+            }
+        }
+        // Closing takes it out of epoll and kqueue by itself: no descriptor of it is shared.
+        drop(slot.fd);
+        step!("close",);
+    }
+}
+
+fn set_options(fd: &OwnedFd, request: &Open) -> Result<(), Errno> {
+    let fd = system::borrow(fd);
+    if request.reuse_address {
+        system::set_reuse_address(fd)?;
+    }
+    if request.reuse_port {
+        system::set_reuse_port(fd)?;
+    }
+    match (request.transport, request.ipv6_only) {
+        (Transport::Tcp(crate::Family::V6), Some(only)) => system::set_ipv6_only(fd, only),
+        _ => Ok(()),
+    }
+}
+
+fn bind(fd: &OwnedFd, address: &Address) -> Result<(), Errno> {
+    system::bind(system::borrow(fd), address)
+}

@@ -1,0 +1,205 @@
+//! Receiving and sending.
+
+use std::io::{self, IoSlice};
+
+use rustix::io::Errno;
+
+use super::{Ready, Role, Slot, system};
+use crate::driver::dead;
+use crate::limits::{PIECES_PER_SEND_MAX, READS_PER_TURN_MAX, SENDS_PER_CALL_MAX};
+use crate::{Batch, Completion, Operation, SocketId};
+
+/// How far sending got.
+enum Progress {
+    /// The kernel has everything.
+    Done,
+    /// The kernel is full; an event comes when it is not.
+    Blocked,
+    /// The budget is used up; no event will come.
+    Unfinished,
+}
+
+impl Ready {
+    pub(crate) fn receive_start(&self, socket: SocketId) -> io::Result<()> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+        self.register(socket, slot)?;
+        slot.flags.wanted = true;
+        // An edge that came while nobody wanted it does not come again.
+        if slot.flags.readable {
+            self.defer_work(socket, slot);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn receive_stop(&self, socket: SocketId) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            slot.flags.wanted = false;
+        }
+    }
+
+    /// Reads until drained, stopped or out of budget.
+    pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        if !self.may_read(socket) {
+            return;
+        }
+        let Some(buffer) = self.read_buffer.take() else { return };
+        let mut lent = Lent { driver: self, buffer };
+        for _ in 0..READS_PER_TURN_MAX {
+            match self.receive_once(socket, &mut lent.buffer) {
+                Read::Nothing => return,
+                Read::Bytes(count) => {
+                    on(Completion::Received { socket, bytes: &lent.buffer[..count] });
+                }
+                Read::End => return on(Completion::EndOfStream { socket }),
+                Read::Failed(errno) => {
+                    return on(Completion::Failed {
+                        socket,
+                        operation: Operation::Receive,
+                        error: errno.into(),
+                    });
+                }
+            }
+            if !self.may_read(socket) {
+                return;
+            }
+        }
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            self.defer_work(socket, slot);
+        }
+    }
+
+    fn may_read(&self, socket: SocketId) -> bool {
+        let sockets = self.sockets.borrow();
+        sockets.get(socket).is_some_and(|slot| {
+            let flags = slot.flags;
+            flags.wanted && flags.readable && !flags.ended && !flags.connecting
+        })
+    }
+
+    fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(Slot { fd, flags, .. }) = sockets.get_mut(socket) else { return Read::Nothing };
+        match system::receive(system::borrow(fd), buffer) {
+            Ok(0) => {
+                flags.ended = true;
+                Read::End
+            }
+            Ok(count) => {
+                // Short means drained, unless the end follows: it makes no edge of its own.
+                flags.readable = count == buffer.len() || flags.hung_up;
+                Read::Bytes(count)
+            }
+            Err(Errno::AGAIN) => {
+                flags.readable = false;
+                Read::Nothing
+            }
+            Err(errno) => {
+                flags.ended = true;
+                Read::Failed(errno)
+            }
+        }
+    }
+
+    pub(crate) fn send(&self, socket: SocketId, mut batch: Batch) -> io::Result<usize> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+        let before = batch.remaining();
+        let progress = match self.offer(slot, &mut batch) {
+            Ok(progress) => progress,
+            Err(errno) => {
+                batch.dismantle(|chunk| self.pool.give_back(chunk));
+                return Err(errno.into());
+            }
+        };
+        let sent = before - batch.remaining();
+        if !matches!(progress, Progress::Done) {
+            self.register(socket, slot)?;
+            if matches!(progress, Progress::Unfinished) {
+                self.defer_work(socket, slot);
+            }
+            if let Role::Stream { in_flight } = &mut slot.role {
+                debug_assert!(in_flight.is_none(), "two batches in flight (contract rule 5)");
+                *in_flight = Some(Box::new(batch));
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Goes on with the batch in flight.
+    pub(super) fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let result = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            let Role::Stream { in_flight } = &mut slot.role else { return };
+            let Some(mut batch) = in_flight.take() else { return };
+            let before = batch.remaining();
+            let progress = self.offer(slot, &mut batch);
+            let sent = before - batch.remaining();
+            if matches!(progress, Ok(Progress::Unfinished)) {
+                self.defer_work(socket, slot);
+            }
+            match (progress, &mut slot.role) {
+                (Err(errno), _) => {
+                    batch.dismantle(|chunk| self.pool.give_back(chunk));
+                    Err(errno)
+                }
+                (Ok(Progress::Blocked | Progress::Unfinished), Role::Stream { in_flight }) => {
+                    *in_flight = Some(batch);
+                    Ok(sent)
+                }
+                (Ok(_), _) => Ok(sent),
+            }
+        };
+        match result {
+            Ok(0) => {}
+            Ok(bytes) => on(Completion::Sent { socket, bytes }),
+            Err(errno) => {
+                on(Completion::Failed { socket, operation: Operation::Send, error: errno.into() })
+            }
+        }
+    }
+
+    /// Tries the system call until the kernel has everything or is full.
+    fn offer(&self, slot: &Slot, batch: &mut Batch) -> Result<Progress, Errno> {
+        let fd = system::borrow(&slot.fd);
+        for _ in 0..SENDS_PER_CALL_MAX {
+            if batch.remaining() == 0 {
+                break;
+            }
+            let result = match batch.single() {
+                Some(bytes) => system::send(fd, bytes),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
+                    let count = batch.gather(&mut slices);
+                    system::send_gathered(fd, &slices[..count])
+                }
+            };
+            match result {
+                Ok(count) => batch.advance(count, |chunk| self.pool.give_back(chunk)),
+                Err(Errno::AGAIN) => return Ok(Progress::Blocked),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(if batch.remaining() == 0 { Progress::Done } else { Progress::Unfinished })
+    }
+}
+
+enum Read {
+    Nothing,
+    Bytes(usize),
+    End,
+    Failed(Errno),
+}
+
+/// The read buffer while it is away from its place; goes back also when the callback panics.
+struct Lent<'a> {
+    driver: &'a Ready,
+    buffer: Box<[u8]>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.driver.read_buffer.set(Some(std::mem::take(&mut self.buffer)));
+    }
+}

@@ -1,0 +1,194 @@
+//! Every system call of the readiness backend that works on a socket: one place, so that what a
+//! call does when it fails in an odd way can be looked up, and swapped, here.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
+
+use crate::{Address, Family, SocketOption, Transport};
+
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+const FLAGS: net::SocketFlags = net::SocketFlags::NONBLOCK.union(net::SocketFlags::CLOEXEC);
+
+/// MSG_NOSIGNAL: a closed peer is EPIPE, never SIGPIPE (contract rule 10). Apple's systems have a
+/// socket option instead, see [`prepare`].
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+const SEND: net::SendFlags = net::SendFlags::NOSIGNAL;
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+const SEND: net::SendFlags = net::SendFlags::empty();
+
+pub(super) fn socket(transport: Transport) -> Result<OwnedFd, Errno> {
+    let family = match transport {
+        Transport::Tcp(Family::V4) => AddressFamily::INET,
+        Transport::Tcp(Family::V6) => AddressFamily::INET6,
+        Transport::Unix => AddressFamily::UNIX,
+    };
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    return net::socket_with(family, SocketType::STREAM, FLAGS, None);
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    net::socket(family, SocketType::STREAM, None).and_then(prepare)
+}
+
+pub(super) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    let (socket, peer) = net::acceptfrom_with(listener, FLAGS)?;
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    let (socket, peer) = net::acceptfrom(listener).and_then(|(s, p)| Ok((prepare(s)?, p)))?;
+    Ok((socket, peer.and_then(|peer| SocketAddr::try_from(peer).ok())))
+}
+
+/// What other systems do with flags of `socket` and `accept`.
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn prepare(socket: OwnedFd) -> Result<OwnedFd, Errno> {
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    sockopt::set_socket_nosigpipe(&socket, true)?;
+    Ok(socket)
+}
+
+pub(super) fn bind(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
+    match address {
+        Address::Ip(address) => net::bind(socket, address),
+        unix => net::bind(socket, &unix_address(unix)?),
+    }
+}
+
+pub(super) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> {
+    net::listen(socket, backlog)
+}
+
+pub(super) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
+    match address {
+        Address::Ip(address) => net::connect(socket, address),
+        unix => net::connect(socket, &unix_address(unix)?),
+    }
+}
+
+/// How a connect that was in progress ended: SO_ERROR, which reading clears (socket(7)).
+pub(super) fn connect_result(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    sockopt::socket_error(socket)?
+}
+
+/// Whether the socket is connected; distinguishes "writable because connected" from "writable
+/// because the event is an old one".
+pub(super) fn is_connected(socket: BorrowedFd<'_>) -> bool {
+    net::getpeername(socket).is_ok()
+}
+
+pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| net::recv(socket, &mut *buffer, net::RecvFlags::empty()))
+        .map(|(_, count)| count)
+}
+
+pub(super) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| net::send(socket, bytes, SEND))
+}
+
+pub(super) fn send_gathered(
+    socket: BorrowedFd<'_>,
+    slices: &[IoSlice<'_>],
+) -> Result<usize, Errno> {
+    retry_on_intr(|| net::sendmsg(socket, slices, &mut net::SendAncillaryBuffer::default(), SEND))
+}
+
+pub(super) fn shutdown_write(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    net::shutdown(socket, net::Shutdown::Write)
+}
+
+/// Makes the close that follows send RST instead of FIN: SO_LINGER with a time of zero
+/// (socket(7), tcp(7)).
+pub(super) fn reset_on_close(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))
+}
+
+pub(super) fn local_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
+    Ok(address(net::getsockname(socket)?))
+}
+
+pub(super) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
+    Ok(net::getpeername(socket)?.map_or(Address::Unnamed, address))
+}
+
+fn address(address: SocketAddrAny) -> Address {
+    if let Ok(ip) = SocketAddr::try_from(address.clone()) {
+        return Address::Ip(ip);
+    }
+    let Ok(unix) = SocketAddrUnix::try_from(address) else { return Address::Unnamed };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = unix.abstract_name() {
+        return Address::Abstract(name.to_vec());
+    }
+    unix.path_bytes().map_or(Address::Unnamed, |path| {
+        Address::Path(PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())))
+    })
+}
+
+/// A path that is too long or has a NUL byte is EINVAL, never cut (IPC-10, IPC-11).
+fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
+    match address {
+        Address::Path(path) if path.as_os_str().as_bytes().contains(&0) => Err(Errno::INVAL),
+        Address::Path(path) => SocketAddrUnix::new(path).map_err(|_| Errno::INVAL),
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Address::Abstract(name) => {
+            SocketAddrUnix::new_abstract_name(name).map_err(|_| Errno::INVAL)
+        }
+        _ => Err(Errno::INVAL),
+    }
+}
+
+pub(super) fn set_option(socket: BorrowedFd<'_>, option: SocketOption) -> Result<(), Errno> {
+    match option {
+        SocketOption::NoDelay(on) => sockopt::set_tcp_nodelay(socket, on),
+        SocketOption::KeepAliveOff => sockopt::set_socket_keepalive(socket, false),
+        SocketOption::KeepAlive { delay } => {
+            sockopt::set_socket_keepalive(socket, true)?;
+            let Some(delay) = delay else { return Ok(()) };
+            sockopt::set_tcp_keepidle(socket, delay)?;
+            sockopt::set_tcp_keepintvl(socket, Duration::from_secs(1))?;
+            sockopt::set_tcp_keepcnt(socket, 10)
+        }
+    }
+}
+
+pub(super) fn set_reuse_address(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    sockopt::set_socket_reuseaddr(socket, true)
+}
+
+pub(super) fn set_reuse_port(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
+    return sockopt::set_socket_reuseport(socket, true);
+    #[cfg(any(target_os = "solaris", target_os = "illumos"))]
+    Err(Errno::OPNOTSUPP)
+}
+
+pub(super) fn set_ipv6_only(socket: BorrowedFd<'_>, only: bool) -> Result<(), Errno> {
+    sockopt::set_ipv6_v6only(socket, only)
+}
+
+/// A descriptor for nothing, kept to be given up when the process has run out of them.
+pub(super) fn spare_descriptor() -> Option<OwnedFd> {
+    std::fs::File::open("/dev/null").ok().map(OwnedFd::from)
+}
+
+/// Which file a path names: device and inode, or none if there is no such file.
+pub(super) fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+pub(super) fn unlink(path: &std::path::Path) {
+    // Nothing can be done about a failure, and nobody is left to tell.
+    let _ = std::fs::remove_file(path);
+}
+
+/// A borrowed view of a descriptor that is owned elsewhere.
+pub(super) fn borrow(fd: &OwnedFd) -> BorrowedFd<'_> {
+    fd.as_fd()
+}

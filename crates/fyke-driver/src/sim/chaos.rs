@@ -1,0 +1,168 @@
+//! Everything at once, at random: what must hold whatever is called.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::options::SimOptions;
+use super::random::Random;
+use super::testing::{Seen, World, address};
+use super::{Sim, SocketId};
+use crate::limits::READ_BUFFER_BYTES;
+use crate::{Open, Transport};
+
+const PLACES: [&str; 4] = ["127.0.0.1:80", "[::1]:80", "/run/x.sock", "abstract:x"];
+
+/// What a driver's user would know.
+struct Chaos {
+    random: Random,
+    alive: Vec<SocketId>,
+    dead: BTreeSet<SocketId>,
+    /// After these, nothing more is received.
+    ended: BTreeSet<SocketId>,
+    /// Bytes of a batch that are still to be sent.
+    in_flight: BTreeMap<SocketId, usize>,
+    trace: Vec<(Duration, Seen)>,
+}
+
+impl Chaos {
+    fn new(seed: u64) -> Self {
+        Self {
+            random: Random::new(!seed),
+            alive: Vec::new(),
+            dead: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            trace: Vec::new(),
+        }
+    }
+
+    fn any(&mut self) -> Option<SocketId> {
+        let index = self.random.up_to(self.alive.len()) - 1;
+        self.alive.get(index).copied()
+    }
+
+    fn act(&mut self, sim: &Sim) {
+        let place = address(PLACES[self.random.up_to(PLACES.len()) - 1]);
+        let mut request = Open::new(Transport::of(&place));
+        let what = self.random.up_to(24);
+        if what <= 2 {
+            request.bind = Some(place);
+            if let Ok(listener) = sim.open(&request) {
+                sim.listen(listener, self.random.up_to(3) as i32 - 1).unwrap();
+                sim.accept_start(listener).unwrap();
+                self.alive.push(listener);
+            }
+            return;
+        }
+        if what <= 5 {
+            let client = sim.open(&request).unwrap();
+            sim.connect(client, &place);
+            self.alive.push(client);
+            return;
+        }
+        let Some(socket) = self.any() else { return };
+        match what {
+            6..=12 => {
+                let count = self.random.up_to(5000);
+                if let Ok(taken) = World::send_on(sim, socket, &vec![7; count]) {
+                    assert!(!self.in_flight.contains_key(&socket));
+                    if taken < count {
+                        self.in_flight.insert(socket, count - taken);
+                    }
+                }
+            }
+            13..=18 => sim.receive_start(socket).unwrap(),
+            19 => sim.receive_stop(socket),
+            20 if !self.in_flight.contains_key(&socket) => sim.shutdown(socket),
+            21 | 22 => {
+                if what == 21 {
+                    sim.close(socket);
+                } else {
+                    sim.reset(socket);
+                }
+                self.alive.retain(|alive| *alive != socket);
+                self.dead.insert(socket);
+            }
+            _ => drop(sim.accept_start(socket)),
+        }
+    }
+
+    fn check(&mut self, seen: &Seen) {
+        let socket = match seen {
+            Seen::Accepted(listener, socket, _) => {
+                self.alive.push(*socket);
+                *listener
+            }
+            Seen::Received(socket, bytes) => {
+                assert!(bytes.len() <= READ_BUFFER_BYTES);
+                assert!(!self.ended.contains(socket), "bytes after the end");
+                *socket
+            }
+            Seen::End(socket) | Seen::Failed(socket, crate::Operation::Receive, _) => {
+                assert!(self.ended.insert(*socket), "a second end");
+                *socket
+            }
+            Seen::Sent(socket, bytes) => {
+                let left = self.in_flight.remove(socket).unwrap() - bytes;
+                if left > 0 {
+                    self.in_flight.insert(*socket, left);
+                }
+                *socket
+            }
+            Seen::Failed(socket, crate::Operation::Send, _) => {
+                assert!(self.in_flight.remove(socket).is_some(), "nothing was in flight");
+                *socket
+            }
+            Seen::Connected(socket) | Seen::ShutDown(socket) | Seen::Failed(socket, ..) => *socket,
+            Seen::Woken => panic!("nobody rang"),
+        };
+        assert!(!self.dead.contains(&socket), "a completion for a dead id");
+    }
+}
+
+fn run(seed: u64) -> Vec<(Duration, Seen)> {
+    let world = World::new(SimOptions {
+        window_bytes: 3000,
+        piece_bytes_max: 700,
+        latency: Duration::from_micros(seed % 3 * 20),
+        reset_loses_unread: seed % 2 == 0,
+        ..SimOptions::seeded(seed)
+    });
+    let mut chaos = Chaos::new(seed);
+    for round in 0..400 {
+        chaos.act(&world.sim);
+        if round % 2 == 0 {
+            continue;
+        }
+        let timeout = Some(Duration::from_micros(30));
+        let mut on = |completion: crate::Completion<'_>| {
+            let seen = Seen::of(completion);
+            chaos.check(&seen);
+            chaos.trace.push((world.sim.now(), seen));
+            if chaos.random.one_in(3) {
+                chaos.act(&world.sim);
+            }
+        };
+        world.sim.turn(timeout, &mut on).unwrap();
+    }
+    for socket in std::mem::take(&mut chaos.alive) {
+        world.sim.close(socket);
+    }
+    let left = world.settle();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(world.sim.network.borrow().sockets.len(), 0, "a socket was forgotten");
+    chaos.trace
+}
+
+#[test]
+fn whatever_is_called_dead_ids_are_silent_and_nothing_is_left_behind() {
+    let completions: usize = (0..200).map(|seed| run(seed).len()).sum();
+    assert!(completions > 10_000, "{completions}");
+}
+
+#[test]
+fn chaos_is_the_same_every_time() {
+    for seed in 0..10 {
+        assert_eq!(run(seed), run(seed));
+    }
+}

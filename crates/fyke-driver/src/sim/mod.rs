@@ -1,0 +1,169 @@
+//! The simulated backend: a network in memory, with a seed and a virtual clock.
+//!
+//! Both ends of every connection are sockets of the same driver. It behaves like Linux's loopback
+//! seen through TCP and Unix stream sockets: bytes take time, arrive in pieces, occupy a window
+//! until they are received; FIN comes in order, RST does not wait for the reader; names are taken
+//! and given back. Descriptors and memory never run out.
+//!
+//! *Time.* The clock moves only inside a turn that would otherwise wait: to the next event of the
+//! network, or to the end of the timeout. So an hour passes at once, and work takes no time. A
+//! *Chance.* All of it is drawn from one seed, and nothing depends on the order of a hash table,
+//! on addresses in memory or on the real clock: the same calls give the same completions. Only
+//! the waker, which belongs to other threads, is outside of this.
+//!
+//! *Form.* Events of the schedule change the state of sockets and put them in line; then the
+//! turn lets those in line report, one completion at a time. The state is behind one `RefCell`
+//! that is never borrowed while the callback runs, so that the callback can call anything.
+
+mod bell;
+#[cfg(test)]
+mod chaos;
+mod connect;
+mod ending;
+mod listen;
+mod names;
+mod network;
+mod options;
+mod pipe;
+mod place;
+mod random;
+mod receive;
+mod schedule;
+mod send;
+mod socket;
+#[cfg(test)]
+mod testing;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::pool::Pool;
+use crate::{Address, Batch, Open, OpenError, SocketId, SocketOption};
+use network::Network;
+
+pub(crate) use bell::Bell;
+pub use options::SimOptions;
+
+/// The network. Its operations are in the files of the parts that they concern.
+pub(crate) struct Sim {
+    network: RefCell<Network>,
+    bell: Arc<Bell>,
+    pool: Pool,
+    /// A turn is running.
+    turning: Cell<bool>,
+}
+
+impl Sim {
+    pub(crate) fn new(options: SimOptions) -> Self {
+        Self {
+            network: RefCell::new(Network::new(options)),
+            bell: Arc::default(),
+            pool: Pool::default(),
+            turning: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.network.borrow().schedule.now()
+    }
+
+    pub(crate) fn waker(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.bell.is_rung() || self.network.borrow().has_work()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.network.borrow().schedule.next()
+    }
+
+    pub(crate) fn resolve(&self, host: &str) -> (Duration, Vec<IpAddr>) {
+        let options = &self.network.borrow().options;
+        (options.lookup_delay, options.addresses_of(host))
+    }
+
+    pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
+        self.network.borrow_mut().open(request)
+    }
+
+    pub(crate) fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
+        self.network.borrow_mut().listen(socket, backlog)
+    }
+
+    pub(crate) fn accept_start(&self, listener: SocketId) -> io::Result<()> {
+        self.network.borrow_mut().accept_start(listener)
+    }
+
+    pub(crate) fn accept_stop(&self, listener: SocketId) {
+        self.want_nothing(listener);
+    }
+
+    pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
+        self.network.borrow_mut().connect(socket, target);
+    }
+
+    pub(crate) fn receive_start(&self, socket: SocketId) -> io::Result<()> {
+        self.network.borrow_mut().receive_start(socket)
+    }
+
+    pub(crate) fn receive_stop(&self, socket: SocketId) {
+        self.want_nothing(socket);
+    }
+
+    fn want_nothing(&self, socket: SocketId) {
+        if let Some(slot) = self.network.borrow_mut().sockets.get_mut(socket) {
+            slot.wanted = false;
+        }
+    }
+
+    pub(crate) fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
+        self.network.borrow_mut().send(socket, batch, &self.pool)
+    }
+
+    pub(crate) fn shutdown(&self, socket: SocketId) {
+        self.network.borrow_mut().shutdown(socket, &self.pool);
+    }
+
+    pub(crate) fn close(&self, socket: SocketId) {
+        self.network.borrow_mut().close(socket, false, &self.pool);
+    }
+
+    pub(crate) fn reset(&self, socket: SocketId) {
+        self.network.borrow_mut().close(socket, true, &self.pool);
+    }
+
+    pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.network.borrow().local_address(socket)
+    }
+
+    pub(crate) fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.network.borrow().peer_address(socket)
+    }
+
+    pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
+        self.network.borrow().set_option(socket, option)
+    }
+}
+
+/// Bytes and sockets are left out: a network may hold megabytes of them.
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut output = f.debug_struct("Sim");
+        if let Ok(network) = self.network.try_borrow() {
+            output.field("now", &network.schedule.now());
+            output.field("sockets", &network.sockets.len());
+        }
+        output.finish_non_exhaustive()
+    }
+}

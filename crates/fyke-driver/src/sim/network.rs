@@ -1,0 +1,199 @@
+//! All the state of the network, and what every part of it needs.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use slotmap::SlotMap;
+
+use super::names::Names;
+use super::options::SimOptions;
+use super::random::Random;
+use super::schedule::{Event, Schedule};
+use super::socket::{Listener, Role, Socket, Stream};
+use crate::driver::{Deferred, dead};
+use crate::pool::Pool;
+use crate::{Address, Completion, Operation, SocketId, SocketOption, Transport};
+
+/// Something that the next turn does.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// Gives a completion that is already known.
+    Completion(SocketId, Deferred),
+    /// Lets a socket send, receive or accept.
+    Work(SocketId),
+}
+
+/// A completion that owns what it lends.
+#[derive(Debug)]
+pub(super) enum Given {
+    Received(SocketId, Vec<u8>),
+    Other(Completion<'static>),
+}
+
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) options: SimOptions,
+    pub(super) random: Random,
+    pub(super) schedule: Schedule,
+    pub(super) names: Names,
+    pub(super) sockets: SlotMap<SocketId, Socket>,
+    /// In the order in which things became due.
+    pub(super) due: VecDeque<Due>,
+}
+
+impl Network {
+    pub(super) fn new(options: SimOptions) -> Self {
+        Self {
+            random: Random::new(options.seed),
+            options: options.within_bounds(),
+            schedule: Schedule::default(),
+            names: Names::default(),
+            sockets: SlotMap::default(),
+            due: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn socket(&self, socket: SocketId) -> io::Result<&Socket> {
+        self.sockets.get(socket).ok_or_else(dead)
+    }
+
+    pub(super) fn socket_mut(&mut self, socket: SocketId) -> io::Result<&mut Socket> {
+        self.sockets.get_mut(socket).ok_or_else(dead)
+    }
+
+    pub(super) fn stream(&self, socket: SocketId) -> Option<&Stream> {
+        self.sockets.get(socket)?.stream()
+    }
+
+    pub(super) fn stream_mut(&mut self, socket: SocketId) -> Option<&mut Stream> {
+        self.sockets.get_mut(socket)?.stream_mut()
+    }
+
+    pub(super) fn listener_mut(&mut self, socket: SocketId) -> Option<&mut Listener> {
+        self.sockets.get_mut(socket)?.listener_mut()
+    }
+
+    pub(super) fn local_address(&self, socket: SocketId) -> io::Result<Address> {
+        Ok(self.socket(socket)?.local_address())
+    }
+
+    pub(super) fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.socket(socket)?.peer_address()
+    }
+
+    /// No option changes anything here; Unix sockets refuse those of TCP, as in Linux.
+    pub(super) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
+        match (self.socket(socket)?.transport, option) {
+            (Transport::Unix, SocketOption::NoDelay(_))
+            | (Transport::Unix, SocketOption::KeepAlive { delay: Some(_) }) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether something is due without moving the clock.
+    pub(super) fn has_work(&self) -> bool {
+        !self.due.is_empty() || self.schedule.is_due()
+    }
+
+    /// Puts a socket in line for the next turn if it has something to do.
+    pub(super) fn line_up(&mut self, socket: SocketId) {
+        let Some(slot) = self.sockets.get_mut(socket) else {
+            return;
+        };
+        if !slot.in_line && slot.has_work(self.options.window_bytes) {
+            slot.in_line = true;
+            self.due.push_back(Due::Work(socket));
+        }
+    }
+
+    pub(super) fn complete(&mut self, socket: SocketId, completion: Deferred) {
+        self.due.push_back(Due::Completion(socket, completion));
+    }
+
+    pub(super) fn fail(&mut self, socket: SocketId, operation: Operation, error: io::Error) {
+        self.complete(socket, Deferred::Failed(operation, error));
+    }
+
+    /// Sends something on its way to `to`: it arrives after the latency and after all that was
+    /// sent there before, and `pause` later still.
+    pub(super) fn deliver(&mut self, to: SocketId, pause: Duration, event: Event) {
+        let mut at = self.schedule.now().saturating_add(self.options.latency);
+        if let Some(stream) = self.stream_mut(to) {
+            at = at.max(stream.arrives_until).saturating_add(pause);
+            stream.arrives_until = at;
+        }
+        self.schedule.add(at, event);
+    }
+
+    /// Lets everything arrive whose time has come. Gives no completion yet.
+    pub(super) fn collect(&mut self, pool: &Pool) {
+        while let Some(event) = self.schedule.pop_due() {
+            match event {
+                Event::Answer { client } => self.answer(client),
+                Event::Bytes { from, to, bytes } => self.bytes_arrive(from, to, bytes),
+                Event::End { to } => self.end_arrives(to),
+                Event::Reset { to } => self.reset_arrives(to, pool),
+            }
+        }
+    }
+
+    /// What a socket has to report next. Its state has changed accordingly.
+    pub(super) fn next_of(&mut self, socket: SocketId, pool: &Pool) -> Option<Given> {
+        match self.sockets.get(socket)?.role {
+            Role::Idle | Role::Connecting { .. } => None,
+            Role::Listener(_) => self.accept_next(socket).map(Given::Other),
+            Role::Stream(_) => match self.send_more(socket, pool) {
+                Some(sent) => Some(Given::Other(sent)),
+                None => self.receive_next(socket),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::World;
+    use super::*;
+
+    #[test]
+    fn calls_with_a_dead_id_are_harmless() {
+        let world = World::default();
+        let socket = world.open("127.0.0.1:0");
+        world.sim.close(socket);
+        let dead = |result: io::Result<()>| {
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::NotConnected);
+        };
+        dead(world.sim.listen(socket, 1));
+        dead(world.sim.accept_start(socket));
+        dead(world.sim.receive_start(socket));
+        dead(world.sim.set_option(socket, SocketOption::NoDelay(true)));
+        dead(world.sim.local_address(socket).map(drop));
+        dead(world.sim.peer_address(socket).map(drop));
+        dead(world.send(socket, b"x").map(drop));
+        world.sim.accept_stop(socket);
+        world.sim.receive_stop(socket);
+        world.sim.connect(socket, &"127.0.0.1:1".parse::<std::net::SocketAddr>().unwrap().into());
+        world.sim.shutdown(socket);
+        world.sim.close(socket);
+        world.sim.reset(socket);
+        assert!(world.settle().is_empty());
+    }
+
+    #[test]
+    fn options_of_tcp_are_taken_and_unix_sockets_refuse_them() {
+        let world = World::default();
+        let tcp = world.open("127.0.0.1:0");
+        let unix = world.open("abstract:x");
+        let keep_alive = SocketOption::KeepAlive { delay: Some(Duration::from_secs(1)) };
+        for option in [SocketOption::NoDelay(true), keep_alive] {
+            assert!(world.sim.set_option(tcp, option).is_ok());
+            assert!(world.sim.set_option(unix, option).is_err());
+        }
+        assert!(world.sim.set_option(unix, SocketOption::KeepAliveOff).is_ok());
+    }
+}

@@ -1,0 +1,133 @@
+//! What a simulated network is like.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::limits::READ_BUFFER_BYTES;
+
+/// The properties of a simulated network. Two networks with equal options to which the same calls
+/// are made give the same completions at the same times.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use std::time::Duration;
+/// use fyke_driver::sim::SimOptions;
+///
+/// let far_away = SimOptions { latency: Duration::from_millis(40), ..SimOptions::seeded(7) }
+///     .host("example.test", ["127.0.0.5".parse::<IpAddr>().unwrap()]);
+/// assert_eq!(far_away.seed, 7);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimOptions {
+    /// What all chance in the network is drawn from.
+    pub seed: u64,
+    /// How long bytes, ends and resets are on their way. A connection takes twice that.
+    pub latency: Duration,
+    /// Bytes of each direction of a connection that may be sent and not yet received. At least 1.
+    pub window_bytes: usize,
+    /// The largest piece in which bytes are received: from 1 to
+    /// [`READ_BUFFER_BYTES`].
+    pub piece_bytes_max: usize,
+    /// Whether chance cuts what is sent into pieces, lets the rest come a little later, and joins
+    /// pieces that wait. Without it one send is one piece, up to
+    /// [`piece_bytes_max`](Self::piece_bytes_max).
+    pub cut: bool,
+    /// Whether a reset takes with it what has arrived and was not received yet. RFC 9293 lets a
+    /// system do either; with `false` those bytes, and an end that arrived, are received first,
+    /// as Linux does.
+    pub reset_loses_unread: bool,
+    /// The addresses of host names, in the order in which they are answered. Upper and lower case
+    /// are the same. Names that are not here have no addresses.
+    pub hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// How long it takes to look up a host name.
+    pub lookup_delay: Duration,
+    /// Addresses that never answer: connecting to them hangs. Other addresses that are not
+    /// loopback are unreachable.
+    pub silent: BTreeSet<IpAddr>,
+}
+
+impl Default for SimOptions {
+    /// Seed 1, 50 microseconds, windows of 128 KiB, pieces of up to 64 KiB, and `localhost` is
+    /// 127.0.0.1, which it takes a millisecond to find out.
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            latency: Duration::from_micros(50),
+            window_bytes: 128 * 1024,
+            piece_bytes_max: READ_BUFFER_BYTES,
+            cut: true,
+            reset_loses_unread: false,
+            hosts: BTreeMap::from([("localhost".to_owned(), vec![Ipv4Addr::LOCALHOST.into()])]),
+            lookup_delay: Duration::from_millis(1),
+            silent: BTreeSet::new(),
+        }
+    }
+}
+
+impl SimOptions {
+    /// The default network with another seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// Gives a host name these addresses, and no others.
+    #[must_use]
+    pub fn host(mut self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.hosts.retain(|known, _| !known.eq_ignore_ascii_case(name));
+        self.hosts.insert(name.to_owned(), addresses.into_iter().collect());
+        self
+    }
+
+    /// The addresses of a host name; an address written as text is its own.
+    pub(super) fn addresses_of(&self, host: &str) -> Vec<IpAddr> {
+        if let Ok(address) = host.parse() {
+            return vec![address];
+        }
+        let known = self.hosts.iter().find(|(name, _)| name.eq_ignore_ascii_case(host));
+        known.map(|(_, addresses)| addresses.clone()).unwrap_or_default()
+    }
+
+    /// The options with every number within its bounds.
+    pub(super) fn within_bounds(mut self) -> Self {
+        self.window_bytes = self.window_bytes.max(1);
+        self.piece_bytes_max = self.piece_bytes_max.clamp(1, READ_BUFFER_BYTES);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_known_in_any_case_and_unknown_names_are_empty() {
+        let options = SimOptions::default();
+        assert_eq!(options.addresses_of("LocalHost"), [IpAddr::from([127, 0, 0, 1])]);
+        assert!(options.addresses_of("nowhere.test").is_empty());
+    }
+
+    #[test]
+    fn an_address_as_text_is_its_own() {
+        let address = SimOptions::default().addresses_of("::1");
+        assert_eq!(address, [IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]);
+    }
+
+    #[test]
+    fn naming_a_host_again_replaces_its_addresses() {
+        let first = IpAddr::from([127, 0, 0, 1]);
+        let second = IpAddr::from([127, 0, 0, 2]);
+        let options = SimOptions::seeded(3).host("A.test", [first]).host("a.test", [second]);
+        assert_eq!(options.addresses_of("A.TEST"), [second]);
+        assert_eq!(options.seed, 3);
+    }
+
+    #[test]
+    fn sizes_that_make_no_sense_are_brought_within_bounds() {
+        let options = SimOptions { window_bytes: 0, piece_bytes_max: 0, ..Default::default() };
+        let options = options.within_bounds();
+        assert_eq!((options.window_bytes, options.piece_bytes_max), (1, 1));
+        let options = SimOptions { piece_bytes_max: usize::MAX, ..Default::default() };
+        assert_eq!(options.within_bounds().piece_bytes_max, READ_BUFFER_BYTES);
+    }
+}

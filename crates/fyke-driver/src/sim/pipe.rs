@@ -1,0 +1,182 @@
+//! The two directions of a connection, as one end sees them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::random::Random;
+use crate::Batch;
+use crate::limits::PIECES_PER_SEND_MAX;
+use crate::pool::Pool;
+
+/// What the receiving end is given next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Arrival {
+    Bytes(Vec<u8>),
+    End,
+    Reset,
+}
+
+/// What has arrived and was not received yet.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    pieces: VecDeque<Vec<u8>>,
+    /// The peer has ended, whether or not the end is still to be given.
+    ended: bool,
+    /// The end is still to be given, after the pieces.
+    end: bool,
+    reset: bool,
+    /// The end or the reset was given: nothing follows.
+    done: bool,
+}
+
+impl Inbound {
+    pub(super) fn push(&mut self, piece: Vec<u8>) {
+        self.pieces.push_back(piece);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.end = true;
+    }
+
+    pub(super) fn reset(&mut self, loses_unread: bool) {
+        self.reset = true;
+        if loses_unread {
+            self.pieces.clear();
+            self.end = false;
+        }
+    }
+
+    /// Whether the peer has ended, whether or not that was received.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether there is something to give.
+    pub(super) fn has_arrivals(&self) -> bool {
+        !self.done && (!self.pieces.is_empty() || self.end || self.reset)
+    }
+
+    /// The next arrival; pieces that wait are joined, up to `piece_bytes_max`, as long as `join`
+    /// says so.
+    pub(super) fn take(
+        &mut self,
+        piece_bytes_max: usize,
+        mut join: impl FnMut() -> bool,
+    ) -> Option<Arrival> {
+        if self.done {
+            return None;
+        }
+        let Some(mut piece) = self.pieces.pop_front() else {
+            self.done = self.end || self.reset;
+            return match (self.end, self.reset) {
+                (true, _) => Some(Arrival::End),
+                (false, true) => Some(Arrival::Reset),
+                (false, false) => None,
+            };
+        };
+        while let Some(next) = self.pieces.front() {
+            if piece.len() + next.len() > piece_bytes_max || !join() {
+                break;
+            }
+            piece.extend_from_slice(next);
+            self.pieces.pop_front();
+        }
+        Some(Arrival::Bytes(piece))
+    }
+}
+
+/// What this end sends.
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    /// Bytes that are on their way or have arrived, and that the peer has not received: they
+    /// occupy the window.
+    pub(super) unreceived: usize,
+    /// What found no room in the window.
+    pub(super) in_flight: Option<Batch>,
+    /// Our FIN is sent.
+    pub(super) ended: bool,
+}
+
+/// Takes the next piece off a batch: at most `room` bytes, cut by chance if there is some.
+/// Also says whether it was cut.
+pub(super) fn take_piece(
+    batch: &mut Batch,
+    room: usize,
+    chance: Option<&mut Random>,
+    pool: &Pool,
+) -> (Vec<u8>, bool) {
+    let whole = room.min(batch.remaining());
+    let size = chance.map_or(whole, |random| random.cut(whole));
+    let mut piece = Vec::with_capacity(size);
+    while piece.len() < size {
+        let before = piece.len();
+        let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
+        let count = batch.gather(&mut slices);
+        for slice in &slices[..count] {
+            let wanted = size - piece.len();
+            piece.extend_from_slice(&slice[..slice.len().min(wanted)]);
+        }
+        batch.advance(piece.len() - before, |chunk| pool.give_back(chunk));
+    }
+    (piece, size < whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::Chunk;
+
+    fn inbound(pieces: &[&[u8]]) -> Inbound {
+        let mut inbound = Inbound::default();
+        pieces.iter().for_each(|piece| inbound.push(piece.to_vec()));
+        inbound
+    }
+
+    fn all(mut inbound: Inbound, piece_bytes_max: usize, join: bool) -> Vec<Arrival> {
+        std::iter::from_fn(|| inbound.take(piece_bytes_max, || join)).collect()
+    }
+
+    #[test]
+    fn pieces_that_wait_are_joined_up_to_the_limit_or_not_at_all() {
+        let bytes = |bytes: &[u8]| Arrival::Bytes(bytes.to_vec());
+        let pieces: [&[u8]; 3] = [b"ab", b"cd", b"ef"];
+        assert_eq!(all(inbound(&pieces), 5, true), [bytes(b"abcd"), bytes(b"ef")]);
+        assert_eq!(all(inbound(&pieces), 5, false), [bytes(b"ab"), bytes(b"cd"), bytes(b"ef")]);
+    }
+
+    #[test]
+    fn the_end_comes_after_the_bytes_and_only_once() {
+        let mut inbound = inbound(&[b"last"]);
+        inbound.end();
+        assert_eq!(all(inbound, 9, true), [Arrival::Bytes(b"last".to_vec()), Arrival::End]);
+    }
+
+    #[test]
+    fn a_reset_takes_what_was_not_received_with_it_or_comes_after_it() {
+        let mut lossy = inbound(&[b"lost"]);
+        lossy.end();
+        lossy.reset(true);
+        assert!(lossy.has_ended());
+        assert_eq!(all(lossy, 9, true), [Arrival::Reset]);
+        let mut kept = inbound(&[b"kept"]);
+        kept.reset(false);
+        assert_eq!(all(kept, 9, true), [Arrival::Bytes(b"kept".to_vec()), Arrival::Reset]);
+    }
+
+    #[test]
+    fn the_pieces_taken_off_a_batch_are_its_bytes_in_order() {
+        let chunks = (0..200u8).map(|byte| Chunk::Shared(Bytes::from(vec![byte; 3]))).collect();
+        let mut batch = Batch::many(chunks);
+        let mut random = Random::new(9);
+        let mut bytes = Vec::new();
+        while batch.remaining() > 0 {
+            let (piece, _) = take_piece(&mut batch, 250, Some(&mut random), &Pool::default());
+            assert!((1..=250).contains(&piece.len()));
+            bytes.extend(piece);
+        }
+        assert_eq!(bytes, (0..200u8).flat_map(|byte| [byte; 3]).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,175 @@
+//! Sending.
+
+use std::io;
+use std::time::Duration;
+
+use super::network::Network;
+use super::pipe::take_piece;
+use super::schedule::Event;
+use super::socket::Reset;
+use crate::driver::dead;
+use crate::pool::Pool;
+use crate::{Batch, Completion, SocketId};
+
+/// The rest of what was cut comes at most this part of the latency later.
+const PAUSE_STEPS: u32 = 8;
+
+impl Network {
+    pub(super) fn send(
+        &mut self,
+        socket: SocketId,
+        mut batch: Batch,
+        pool: &Pool,
+    ) -> io::Result<usize> {
+        if let Err(error) = self.may_send(socket) {
+            batch.dismantle(|chunk| pool.give_back(chunk));
+            return Err(error);
+        }
+        let taken = self.transmit(socket, &mut batch, pool);
+        self.keep_rest(socket, batch, pool);
+        Ok(taken)
+    }
+
+    fn may_send(&mut self, socket: SocketId) -> io::Result<()> {
+        let stream = self.stream_mut(socket).ok_or_else(dead)?;
+        if let Some(kind) = stream.send_failure() {
+            if stream.reset == Reset::Arrived {
+                stream.reset = Reset::Reported;
+            }
+            return Err(kind.into());
+        }
+        if stream.outbound.in_flight.is_some() {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        Ok(())
+    }
+
+    /// Sends as much of a batch as the window has room for, and says how much that was.
+    fn transmit(&mut self, socket: SocketId, batch: &mut Batch, pool: &Pool) -> usize {
+        let before = batch.remaining();
+        let mut pause = Duration::ZERO;
+        while batch.remaining() > 0 {
+            let window = self.options.window_bytes;
+            let Some(stream) = self.stream(socket) else {
+                break;
+            };
+            let room = window.saturating_sub(stream.outbound.unreceived);
+            if room == 0 {
+                break;
+            }
+            let peer = stream.peer;
+            let chance = if self.options.cut { Some(&mut self.random) } else { None };
+            let (bytes, cut) =
+                take_piece(batch, room.min(self.options.piece_bytes_max), chance, pool);
+            if let Some(stream) = self.stream_mut(socket) {
+                stream.outbound.unreceived += bytes.len();
+            }
+            self.deliver(peer, pause, Event::Bytes { from: socket, to: peer, bytes });
+            // The rest comes apart from this piece, so that others may have their turn between.
+            pause = if cut { self.pause() } else { Duration::ZERO };
+        }
+        before - batch.remaining()
+    }
+
+    fn pause(&mut self) -> Duration {
+        let steps = self.random.up_to(PAUSE_STEPS as usize) as u32;
+        (self.options.latency / PAUSE_STEPS).saturating_mul(steps)
+    }
+
+    fn keep_rest(&mut self, socket: SocketId, batch: Batch, pool: &Pool) {
+        if batch.remaining() == 0 {
+            batch.dismantle(|chunk| pool.give_back(chunk));
+        } else if let Some(stream) = self.stream_mut(socket) {
+            stream.outbound.in_flight = Some(batch);
+        }
+    }
+
+    /// Goes on with the batch in flight, if there is room for it now.
+    pub(super) fn send_more(
+        &mut self,
+        socket: SocketId,
+        pool: &Pool,
+    ) -> Option<Completion<'static>> {
+        let window = self.options.window_bytes;
+        let outbound = &mut self.stream_mut(socket)?.outbound;
+        if outbound.unreceived >= window {
+            return None;
+        }
+        let mut batch = outbound.in_flight.take()?;
+        let bytes = self.transmit(socket, &mut batch, pool);
+        self.keep_rest(socket, batch, pool);
+        Some(Completion::Sent { socket, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::SimOptions;
+    use super::super::testing::{Seen, World, pattern};
+    use super::*;
+
+    #[test]
+    fn what_is_sent_comes_back_from_an_echo() {
+        for place in ["127.0.0.1:80", "[::1]:80", "/run/x.sock", "abstract:x"] {
+            let world = World::default();
+            let (client, server) = world.pair(place);
+            world.sim.receive_start(client).unwrap();
+            world.sim.receive_start(server).unwrap();
+            assert_eq!(world.send(client, b"hello").unwrap(), 5);
+            let request = world.received(server);
+            assert_eq!(request, b"hello");
+            world.send(server, &request).unwrap();
+            assert_eq!(world.received(client), b"hello");
+        }
+    }
+
+    #[test]
+    fn bytes_take_the_latency_to_arrive() {
+        let latency = Duration::from_millis(5);
+        let world = World::new(SimOptions { latency, cut: false, ..Default::default() });
+        let (client, server) = world.pair("127.0.0.1:80");
+        world.sim.receive_start(server).unwrap();
+        let start = world.sim.now();
+        world.send(client, b"hello").unwrap();
+        assert_eq!(world.turn(), [Seen::Received(server, b"hello".to_vec())]);
+        assert_eq!(world.sim.now() - start, latency);
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_window_waits_for_the_receiver() {
+        let options = SimOptions { window_bytes: 1000, ..Default::default() };
+        let world = World::new(options);
+        let (client, server) = world.pair("127.0.0.1:80");
+        let bytes = pattern(10_000);
+        assert_eq!(world.send(client, &bytes).unwrap(), 1000);
+        assert!(world.settle().is_empty(), "nobody receives, so nothing more is sent");
+        assert_eq!(world.send(client, b"second").unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        world.sim.receive_start(server).unwrap();
+        let seen = world.settle();
+        let sent: usize = seen
+            .iter()
+            .map(|seen| match seen {
+                Seen::Sent(socket, bytes) if *socket == client => *bytes,
+                _ => 0,
+            })
+            .sum();
+        assert_eq!(sent, 9000);
+        assert_eq!(seen.iter().filter_map(Seen::bytes).collect::<Vec<_>>().concat(), bytes);
+    }
+
+    #[test]
+    fn sending_without_a_connection_fails() {
+        let world = World::default();
+        let socket = world.open("127.0.0.1:0");
+        let error = world.send(socket, b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+    }
+
+    #[test]
+    fn an_empty_batch_is_sent_at_once() {
+        let world = World::default();
+        let (client, _) = world.pair("127.0.0.1:80");
+        assert_eq!(world.send(client, b"").unwrap(), 0);
+        assert!(world.settle().is_empty());
+    }
+}

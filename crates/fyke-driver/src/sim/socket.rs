@@ -1,0 +1,155 @@
+//! What a simulated socket is.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use super::names::Sharing;
+use super::pipe::{Inbound, Outbound};
+use super::place::Place;
+use crate::{Address, SocketId, Transport};
+
+/// One socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) transport: Transport,
+    pub(super) sharing: Sharing,
+    pub(super) bound: Option<Place>,
+    /// Somebody wants to receive or accept.
+    pub(super) wanted: bool,
+    /// It is in line for work, see [`Network::line_up`](super::network::Network::line_up).
+    pub(super) in_line: bool,
+    pub(super) role: Role,
+}
+
+/// What has become of it.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Opened, perhaps bound; or its connection failed.
+    Idle,
+    /// From `source`, none on Unix sockets without a name.
+    Connecting {
+        source: Option<Place>,
+        target: Place,
+    },
+    Listener(Listener),
+    Stream(Box<Stream>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Listener {
+    /// How many connections may wait to be accepted.
+    pub(super) room: usize,
+    /// Our ends of the connections that wait, whose ids nobody knows yet.
+    pub(super) queue: VecDeque<SocketId>,
+    /// Clients that found the queue full. Some of them may be gone.
+    pub(super) crowd: VecDeque<SocketId>,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The other end, which may be gone.
+    pub(super) peer: SocketId,
+    pub(super) local: Address,
+    pub(super) remote: Address,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
+    /// When the last thing that is on its way to us arrives: nothing overtakes it.
+    pub(super) arrives_until: Duration,
+    pub(super) reset: Reset,
+}
+
+/// Whether the peer has reset the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reset {
+    #[default]
+    No,
+    /// It has, and no operation has failed from it.
+    Arrived,
+    /// It has, and an operation has said so.
+    Reported,
+}
+
+impl Socket {
+    pub(super) fn new(transport: Transport, sharing: Sharing) -> Self {
+        let role = Role::Idle;
+        Self { transport, sharing, bound: None, wanted: false, in_line: false, role }
+    }
+
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        match &self.role {
+            Role::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(super) fn stream_mut(&mut self) -> Option<&mut Stream> {
+        match &mut self.role {
+            Role::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(super) fn listener_mut(&mut self) -> Option<&mut Listener> {
+        match &mut self.role {
+            Role::Listener(listener) => Some(listener),
+            _ => None,
+        }
+    }
+
+    pub(super) fn local_address(&self) -> Address {
+        match &self.role {
+            Role::Stream(stream) => stream.local.clone(),
+            Role::Connecting { source, .. } => Place::seen_by(source.as_ref(), self.transport),
+            Role::Idle | Role::Listener(_) => Place::seen_by(self.bound.as_ref(), self.transport),
+        }
+    }
+
+    /// A connection that was reset is none any more, as in Linux.
+    pub(super) fn peer_address(&self) -> io::Result<Address> {
+        let stream = self.stream().filter(|stream| stream.reset == Reset::No);
+        Ok(stream.ok_or(io::ErrorKind::NotConnected)?.remote.clone())
+    }
+
+    /// Whether it has something to do now, given the size of the window.
+    pub(super) fn has_work(&self, window_bytes: usize) -> bool {
+        match &self.role {
+            Role::Idle | Role::Connecting { .. } => false,
+            Role::Listener(listener) => self.wanted && !listener.queue.is_empty(),
+            Role::Stream(stream) => {
+                let Outbound { unreceived, in_flight, .. } = &stream.outbound;
+                let sends = in_flight.is_some() && *unreceived < window_bytes;
+                sends || (self.wanted && stream.inbound.has_arrivals())
+            }
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn new(peer: SocketId, local: Address, remote: Address) -> Self {
+        Self {
+            peer,
+            local,
+            remote,
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+            arrives_until: Duration::ZERO,
+            reset: Reset::No,
+        }
+    }
+
+    /// How sending fails, if it does.
+    pub(super) fn send_failure(&self) -> Option<io::ErrorKind> {
+        if self.outbound.ended || self.reset == Reset::Reported {
+            Some(io::ErrorKind::BrokenPipe)
+        } else if self.reset == Reset::No {
+            None
+        } else if self.inbound.has_ended() {
+            // Linux: who sends after the peer's end and is reset for it is told of a broken pipe.
+            Some(io::ErrorKind::BrokenPipe)
+        } else {
+            Some(io::ErrorKind::ConnectionReset)
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! One turn: the clock, and the callback.
+
+use std::io;
+use std::time::Duration;
+
+use super::Sim;
+use super::network::{Due, Given};
+use super::socket::Role;
+use crate::limits::{ACCEPTS_PER_TURN_MAX, READS_PER_TURN_MAX};
+use crate::{Completion, SocketId};
+
+/// What a turn takes that does not wait: a loop that only polls still sees the network move.
+const TURN_TIME: Duration = Duration::from_micros(1);
+
+impl Sim {
+    pub(crate) fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        let _turning = Turning::begin(self)?;
+        let mut woken = self.bell.take();
+        if !woken && !self.network.borrow().has_work() {
+            woken = self.wait(timeout);
+        }
+        let count = {
+            let mut network = self.network.borrow_mut();
+            network.collect(&self.pool);
+            // What becomes due while the callback runs is for the next turn.
+            network.due.len()
+        };
+        if woken {
+            on(Completion::Woken);
+        }
+        for _ in 0..count {
+            let due = self.network.borrow_mut().due.pop_front();
+            match due {
+                Some(Due::Completion(socket, completion)) => {
+                    if self.network.borrow().sockets.contains_key(socket) {
+                        on(completion.into_completion(socket));
+                    }
+                }
+                Some(Due::Work(socket)) => self.work(socket, on),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the clock to the next event or the end of the timeout. Where there is neither, only
+    /// the bell can end the wait; says whether it did.
+    fn wait(&self, timeout: Option<Duration>) -> bool {
+        let schedule = &mut self.network.borrow_mut().schedule;
+        let end = timeout.map(|timeout| schedule.now().saturating_add(timeout.max(TURN_TIME)));
+        match schedule.next().into_iter().chain(end).min() {
+            Some(to) => schedule.advance(to),
+            None => {
+                self.bell.wait();
+                return true;
+            }
+        }
+        false
+    }
+
+    fn work(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let _working = Working { sim: self, socket };
+        let budget = match self.network.borrow().sockets.get(socket) {
+            Some(slot) if matches!(slot.role, Role::Listener(_)) => ACCEPTS_PER_TURN_MAX,
+            Some(_) => READS_PER_TURN_MAX,
+            None => return,
+        };
+        for _ in 0..budget {
+            let given = self.network.borrow_mut().next_of(socket, &self.pool);
+            match given {
+                Some(Given::Received(socket, bytes)) => {
+                    on(Completion::Received { socket, bytes: &bytes });
+                }
+                Some(Given::Other(completion)) => on(completion),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Notices a turn inside a turn; ends the turn also when the callback panics.
+struct Turning<'a>(&'a Sim);
+
+impl<'a> Turning<'a> {
+    fn begin(sim: &'a Sim) -> io::Result<Self> {
+        if sim.turning.replace(true) {
+            let message = "turn called from inside a turn";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+        }
+        Ok(Self(sim))
+    }
+}
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        self.0.turning.set(false);
+    }
+}
+
+/// Puts a socket that has worked back in line for what it has left: because its budget is used
+/// up, or because the callback panicked.
+struct Working<'a> {
+    sim: &'a Sim,
+    socket: SocketId,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        let mut network = self.sim.network.borrow_mut();
+        if let Some(slot) = network.sockets.get_mut(self.socket) {
+            slot.in_line = false;
+        }
+        network.line_up(self.socket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::super::options::SimOptions;
+    use super::super::testing::{Seen, World, pattern};
+    use super::*;
+
+    /// A server that echoes, a client that talks and is answered, all in one trace.
+    fn trace(seed: u64) -> Vec<(Duration, Seen)> {
+        let world = World::new(SimOptions { window_bytes: 5000, ..SimOptions::seeded(seed) });
+        let (client, server) = world.pair("127.0.0.1:80");
+        world.sim.receive_start(client).unwrap();
+        world.sim.receive_start(server).unwrap();
+        world.send(client, &pattern(20_000)).unwrap();
+        let mut trace = Vec::new();
+        while world.sim.has_work() || world.sim.next_deadline().is_some() {
+            world.turn_with(&mut |sim, seen| {
+                if let Seen::Received(socket, bytes) = &seen {
+                    if *socket == server {
+                        // Refused while an answer is in flight, and the same in every run.
+                        let _ = World::send_on(sim, server, bytes);
+                    }
+                }
+                trace.push((sim.now(), seen));
+            });
+        }
+        trace
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
+        assert!(trace(1).len() > 10);
+        assert_eq!(trace(1), trace(1));
+        assert_eq!(trace(2), trace(2));
+        assert_ne!(trace(1), trace(2));
+    }
+
+    #[test]
+    fn an_hour_passes_at_once() {
+        let world = World::default();
+        let hour = Duration::from_secs(3600);
+        let before = std::time::Instant::now();
+        world.sim.turn(Some(hour), &mut |_| panic!("nothing happens")).unwrap();
+        assert_eq!(world.sim.now(), hour);
+        assert!(before.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn the_clock_stops_at_the_next_event_and_at_the_timeout() {
+        let latency = Duration::from_millis(10);
+        let world = World::new(SimOptions { latency, ..Default::default() });
+        world.connect("127.0.0.1:80");
+        world.sim.turn(Some(Duration::ZERO), &mut |_| panic!("too soon")).unwrap();
+        assert_eq!(world.sim.now(), Duration::ZERO);
+        world.sim.turn(Some(latency), &mut |_| panic!("too soon")).unwrap();
+        assert_eq!(world.sim.now(), latency);
+        let mut count = 0;
+        world.sim.turn(Some(latency * 9), &mut |_| count += 1).unwrap();
+        assert_eq!((count, world.sim.now()), (1, latency * 2));
+    }
+
+    #[test]
+    fn the_bell_wakes_a_turn_that_waits_in_another_thread() {
+        let world = World::default();
+        let bell = world.sim.waker();
+        let ringer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            bell.ring();
+        });
+        assert_eq!(world.turn(), [Seen::Woken]);
+        ringer.join().unwrap();
+        assert_eq!(world.sim.now(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_bell_rung_before_is_heard_once_and_the_clock_stands() {
+        let world = World::default();
+        world.sim.waker().ring();
+        assert!(world.sim.has_work());
+        let second = Some(Duration::from_secs(1));
+        let mut seen = Vec::new();
+        world.sim.turn(second, &mut |completion| seen.push(Seen::of(completion))).unwrap();
+        assert_eq!(seen, [Seen::Woken]);
+        assert_eq!(world.sim.now(), Duration::ZERO);
+        world.sim.turn(second, &mut |_| panic!("heard twice")).unwrap();
+    }
+
+    #[test]
+    fn closing_inside_the_callback_gives_no_further_completion() {
+        let world = World::new(SimOptions { piece_bytes_max: 1, ..Default::default() });
+        let (client, server) = world.pair("127.0.0.1:80");
+        world.send(client, b"many pieces").unwrap();
+        world.settle();
+        world.sim.receive_start(server).unwrap();
+        let mut count = 0;
+        world.turn_with(&mut |sim, _| {
+            count += 1;
+            sim.close(server);
+        });
+        assert_eq!(count, 1);
+        assert!(world.settle().is_empty());
+    }
+
+    #[test]
+    fn closing_another_socket_inside_the_callback_silences_it() {
+        let world = World::default();
+        let first = world.connect("127.0.0.1:80");
+        let second = world.connect("127.0.0.1:80");
+        let mut seen = Vec::new();
+        world.turn_with(&mut |sim, completion| {
+            seen.push(completion);
+            sim.close(second);
+        });
+        assert!(matches!(seen.as_slice(), [Seen::Failed(socket, ..)] if *socket == first));
+    }
+
+    #[test]
+    fn a_turn_inside_a_turn_is_an_error() {
+        let world = World::default();
+        world.sim.waker().ring();
+        let mut inner = None;
+        world.turn_with(&mut |sim, _| inner = Some(sim.turn(None, &mut |_| {}).is_err()));
+        assert_eq!(inner, Some(true));
+    }
+
+    #[test]
+    fn after_a_panic_in_the_callback_the_rest_is_given() {
+        let world = World::new(SimOptions { piece_bytes_max: 1, ..Default::default() });
+        let (client, server) = world.pair("127.0.0.1:80");
+        world.send(client, b"abc").unwrap();
+        world.settle();
+        world.sim.receive_start(server).unwrap();
+        let panicking = || world.turn_with(&mut |_, _| panic!("on purpose"));
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+        assert_eq!(world.received(server), b"bc");
+    }
+}

@@ -1,0 +1,15 @@
+//! Prints what clients send and answers `hello client`. The other side is `examples/client.rs`.
+
+fn main() -> fyke::Result<()> {
+    let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8888);
+    fyke::run(|| {
+        let server = fyke::create_server(|socket| {
+            socket.on_data(|_, data| println!("client sent: {}", String::from_utf8_lossy(data)));
+            socket.on_end(|_| println!("client disconnected"));
+            socket.write("hello client");
+        });
+        server.listen(("127.0.0.1", port), |server| {
+            println!("listening on {}", server.address().expect("it listens"));
+        })
+    })
+}

@@ -1,0 +1,204 @@
+//! Connecting: the options, and which address to try when.
+
+mod candidates;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub(crate) use candidates::{AfterFailure, Candidates};
+use fyke_driver::Family;
+
+use crate::socket::{Socket, SocketOptions};
+use crate::{Endpoint, Error, ErrorCode, Result};
+
+/// How long one of several addresses is tried before the next: Node's default since version 26.
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Shorter ones are raised to this, as in Node (HE-20).
+const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
+
+/// Connects to `endpoint`; `f` runs once, when the connection stands.
+///
+/// The socket is returned at once, connecting; listeners added to it now see every event. A
+/// connection that cannot be made is an `error`, not an `Err`: at the earliest one tick later.
+///
+/// Node: `net.connect`, `net.createConnection`.
+///
+/// # Errors
+/// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for an endpoint
+/// that is none, `ERR_NO_EVENT_LOOP` outside of a loop.
+///
+/// ```no_run
+/// fyke::run(|| {
+///     let client = fyke::connect(("127.0.0.1", 8888), |client| {
+///         client.write("hello server!\r\n");
+///     })?;
+///     client.on_data(|client, data| {
+///         println!("{}", String::from_utf8_lossy(data));
+///         client.end();
+///     });
+///     Ok(())
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+pub fn connect<E>(endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<Socket>
+where
+    E: TryInto<Endpoint>,
+    Error: From<E::Error>,
+{
+    ConnectOptions::new(endpoint)?.connect(f)
+}
+
+/// Options of a connection. The last call makes it.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use fyke::ConnectOptions;
+///
+/// fyke::run(|| {
+///     let client = ConnectOptions::new(("example.org", 80))?
+///         .no_delay(true)
+///         .timeout(Duration::from_secs(10))
+///         .connect(|client| { client.write("hello"); })?;
+///     client.on_timeout(|client| { client.destroy(); });
+///     Ok(())
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) local_address: Option<IpAddr>,
+    pub(crate) local_port: u16,
+    pub(crate) family: Option<Family>,
+    pub(crate) attempt_timeout: Duration,
+    timeout: Option<Duration>,
+    socket: SocketOptions,
+}
+
+impl ConnectOptions {
+    /// Options with the defaults.
+    ///
+    /// # Errors
+    /// For text that is no endpoint, and for a host name with a NUL byte.
+    pub fn new<E>(endpoint: E) -> Result<Self>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        let endpoint = endpoint.try_into()?;
+        endpoint.validate()?;
+        Ok(Self {
+            endpoint,
+            local_address: None,
+            local_port: 0,
+            family: None,
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            timeout: None,
+            socket: SocketOptions::new(),
+        })
+    }
+
+    /// The address of our end. Default: what the system chooses.
+    #[must_use]
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.local_address = Some(address);
+        self
+    }
+
+    /// The port of our end. Default 0: what the system chooses.
+    #[must_use]
+    pub fn local_port(mut self, port: u16) -> Self {
+        self.local_port = port;
+        self
+    }
+
+    /// Uses only addresses of this family when a host name is resolved. A numeric host is taken as
+    /// it is (CON-22).
+    #[must_use]
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = Some(family);
+        self
+    }
+
+    /// How long one of several addresses is tried before it is given up for the next; the last has
+    /// no limit. Default 500 ms; less than 10 ms is raised to that. Node:
+    /// `autoSelectFamilyAttemptTimeout`.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_ARG_VALUE` for zero.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Result<Self> {
+        if timeout.is_zero() {
+            let message = "the attempt timeout must be longer than zero";
+            return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
+        }
+        self.attempt_timeout = timeout.max(ATTEMPT_TIMEOUT_MIN);
+        Ok(self)
+    }
+
+    /// An idle timeout from the beginning, so also a limit for connecting: `timeout` is emitted
+    /// and nothing else happens, see [`Socket::set_timeout`]. Default: none.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// As [`SocketOptions::allow_half_open`].
+    #[must_use]
+    pub fn allow_half_open(mut self, allow: bool) -> Self {
+        self.socket = self.socket.allow_half_open(allow);
+        self
+    }
+
+    /// As [`SocketOptions::no_delay`].
+    #[must_use]
+    pub fn no_delay(mut self, no_delay: bool) -> Self {
+        self.socket = self.socket.no_delay(no_delay);
+        self
+    }
+
+    /// As [`SocketOptions::keep_alive`].
+    #[must_use]
+    pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
+        self.socket = self.socket.keep_alive(initial_delay);
+        self
+    }
+
+    /// As [`SocketOptions::high_water_mark`].
+    #[must_use]
+    pub fn high_water_mark(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.high_water_mark(bytes);
+        self
+    }
+
+    /// Makes a socket with these options and connects it; `f` runs once, when the connection
+    /// stands.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub fn connect(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
+        let socket = Socket::with_options(&self.socket);
+        if let Some(timeout) = self.timeout {
+            socket.set_timeout(Some(timeout));
+        }
+        socket.connect_with(self, Some(Box::new(f)))?;
+        socket.drop_listeners_on_close();
+        Ok(socket)
+    }
+
+    /// Our end, for an attempt at an address of `family`.
+    pub(crate) fn local(&self, family: Family) -> Option<std::net::SocketAddr> {
+        let any: IpAddr = match family {
+            Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let bound = self.local_address.is_some() || self.local_port != 0;
+        bound.then(|| (self.local_address.unwrap_or(any), self.local_port).into())
+    }
+
+    /// Our end as a failed connect reports it: only if the port is known (CON-12).
+    pub(crate) fn known_local(&self, family: Family) -> Option<std::net::SocketAddr> {
+        self.local(family).filter(|local| local.port() != 0)
+    }
+}

@@ -1,0 +1,369 @@
+//! The one error type, and its codes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fyke_driver::{Address, errno_name};
+
+/// `Result` with fyke's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong: a [code](Self::code) to match on, the system call, the address.
+///
+/// What Node *throws* is an `Err` at once; what Node *emits* as `error` goes to `on_error`; never
+/// both. Cheap to clone, and `Send`.
+///
+/// The text is one line for people and not a contract; the code is.
+///
+/// ```
+/// use fyke::ErrorCode;
+///
+/// let result = fyke::run(|| {
+///     // Nobody listens on port 1 here, and nobody handles the error: so `run` ends with it.
+///     fyke::connect(("127.0.0.1", 1), |_| {})?;
+///     Ok(())
+/// });
+/// let error = result.unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
+/// assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+struct Inner {
+    code: ErrorCode,
+    syscall: Option<&'static str>,
+    address: Option<Address>,
+    local: Option<SocketAddr>,
+    host: Option<String>,
+    message: Option<String>,
+    attempts: Vec<Error>,
+    source: Option<io::Error>,
+}
+
+/// What went wrong, as one word: the system's name (`ECONNREFUSED`) or Node's (`ERR_…`).
+///
+/// ```
+/// use fyke::ErrorCode;
+///
+/// assert_eq!(ErrorCode::ECONNRESET.as_str(), "ECONNRESET");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ErrorCode(&'static str);
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        impl ErrorCode {
+            $($(#[$doc])* pub const $name: Self = Self(stringify!($name));)*
+        }
+    };
+}
+
+codes! {
+    /// The operation was cancelled because its socket was destroyed.
+    ECANCELED,
+    /// Permission denied; also the directory of a Unix socket is missing.
+    EACCES,
+    /// The address is in use.
+    EADDRINUSE,
+    /// The address is not one of this machine.
+    EADDRNOTAVAIL,
+    /// `connect` on a socket that is connecting.
+    EALREADY,
+    /// Nobody listens there.
+    ECONNREFUSED,
+    /// The peer reset the connection.
+    ECONNRESET,
+    /// An argument that the system does not take: a path too long, or with a NUL byte.
+    EINVAL,
+    /// `connect` on a socket that is connected.
+    EISCONN,
+    /// There is no such file.
+    ENOENT,
+    /// The host name is not known.
+    ENOTFOUND,
+    /// The other side has ended, or is gone.
+    EPIPE,
+    /// No answer in time.
+    ETIMEDOUT,
+    /// An argument has a value that makes no sense.
+    ERR_INVALID_ARG_VALUE,
+    /// The socket is of a kind that cannot do this.
+    ERR_INVALID_HANDLE_TYPE,
+    /// A port that is not a number from 0 to 65535.
+    ERR_SOCKET_BAD_PORT,
+    /// There is no connection.
+    ERR_SOCKET_CLOSED,
+    /// The socket was closed before the connection stood.
+    ERR_SOCKET_CLOSED_BEFORE_CONNECTION,
+    /// The server listens already.
+    ERR_SERVER_ALREADY_LISTEN,
+    /// The server does not listen.
+    ERR_SERVER_NOT_RUNNING,
+    /// `end_then` on a socket that has finished.
+    ERR_STREAM_ALREADY_FINISHED,
+    /// The socket was destroyed.
+    ERR_STREAM_DESTROYED,
+    /// A write after `end`.
+    ERR_STREAM_WRITE_AFTER_END,
+    /// fyke's own: there is no event loop here. Call this inside `fyke::run` or `EventLoop::enter`.
+    ERR_NO_EVENT_LOOP,
+    /// fyke's own: the loop is turning already; `turn` was called from one of its callbacks.
+    ERR_EVENT_LOOP_BUSY,
+    /// fyke's own: the loop is gone.
+    ERR_EVENT_LOOP_CLOSED,
+}
+
+impl ErrorCode {
+    /// The code as text.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Debug for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error {
+    /// What went wrong.
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// The system call that failed, as Node names it: `connect`, `listen`, `bind`, `read`,
+    /// `write`, `shutdown`, `getaddrinfo`.
+    pub fn syscall(&self) -> Option<&'static str> {
+        self.0.syscall
+    }
+
+    /// The address that the call was about. The port is 0 when none was given.
+    pub fn address(&self) -> Option<&Address> {
+        self.0.address.as_ref()
+    }
+
+    /// The port of that address, if there is one.
+    pub fn port(&self) -> Option<u16> {
+        self.address().and_then(Address::port).filter(|port| *port != 0)
+    }
+
+    /// Our own end, for a connect that was bound to a known address and port (CON-12).
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.0.local
+    }
+
+    /// The host name that could not be resolved.
+    pub fn host(&self) -> Option<&str> {
+        self.0.host.as_deref()
+    }
+
+    /// When several addresses were tried: the error of each, in the order of the attempts.
+    pub fn attempts(&self) -> &[Error] {
+        &self.0.attempts
+    }
+
+    /// An error of your own, for [`destroy_with`](crate::Socket::destroy_with).
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self(Arc::new(Inner { message: Some(message.into()), ..Inner::of(code) }))
+    }
+
+    pub(crate) fn system(syscall: &'static str, source: io::Error) -> Self {
+        let code = ErrorCode(errno_name(&source));
+        let inner = Inner { syscall: Some(syscall), source: Some(source), ..Inner::of(code) };
+        Self(Arc::new(inner))
+    }
+
+    /// A failure of the system that fyke found out by itself, and so without a source.
+    pub(crate) fn named(code: ErrorCode, syscall: &'static str) -> Self {
+        Self(Arc::new(Inner { syscall: Some(syscall), ..Inner::of(code) }))
+    }
+
+    pub(crate) fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self {
+        Self(Arc::new(Inner {
+            syscall: Some("getaddrinfo"),
+            host: Some(host.to_owned()),
+            source,
+            ..Inner::of(ErrorCode(code))
+        }))
+    }
+
+    /// All attempts failed: the code is the first one's (HE-15).
+    pub(crate) fn aggregate(attempts: Vec<Error>) -> Self {
+        let code = attempts.first().map_or(ErrorCode::ENOTFOUND, Error::code);
+        Self(Arc::new(Inner { attempts, ..Inner::of(code) }))
+    }
+
+    /// Adds the address. Only for an error just made, which nobody shares.
+    pub(crate) fn at(mut self, address: Address) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.address = Some(address);
+        }
+        self
+    }
+
+    /// Adds our own end. Only for an error just made.
+    pub(crate) fn from_local(mut self, local: Option<SocketAddr>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.local = local;
+        }
+        self
+    }
+
+    /// Turns one code into another, where Node does (IPC-06).
+    pub(crate) fn with_code(mut self, code: ErrorCode) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.code = code;
+        }
+        self
+    }
+}
+
+impl Inner {
+    fn of(code: ErrorCode) -> Self {
+        Self {
+            code,
+            syscall: None,
+            address: None,
+            local: None,
+            host: None,
+            message: None,
+            attempts: Vec::new(),
+            source: None,
+        }
+    }
+}
+
+/// `connect ECONNREFUSED 127.0.0.1:8888`,
+/// `listen EADDRINUSE: address already in use 127.0.0.1:8888`,
+/// `getaddrinfo ENOTFOUND nowhere.example`, `read ECONNRESET`.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        if !inner.attempts.is_empty() {
+            f.write_str("all addresses failed")?;
+            for (index, attempt) in inner.attempts.iter().enumerate() {
+                write!(f, "{} {attempt}", if index == 0 { ":" } else { "," })?;
+            }
+            return Ok(());
+        }
+        if let Some(syscall) = inner.syscall {
+            write!(f, "{syscall} ")?;
+        }
+        write!(f, "{}", inner.code)?;
+        if let Some(message) = &inner.message {
+            write!(f, ": {message}")?;
+        }
+        // Only a listen says it in words too, as Node does.
+        if let (Some("listen" | "bind"), Some(source)) = (inner.syscall, &inner.source) {
+            write!(f, ": {}", words(source))?;
+        }
+        match &inner.address {
+            Some(Address::Ip(address)) if address.port() == 0 => write!(f, " {}", address.ip())?,
+            Some(address) => write!(f, " {address}")?,
+            None => {}
+        }
+        if let Some(host) = &inner.host {
+            write!(f, " {host}")?;
+        }
+        match inner.local {
+            Some(local) => write!(f, " - Local ({local})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The system's text without Rust's tail " (os error N)", in the middle of a sentence.
+fn words(source: &io::Error) -> String {
+    let text = source.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// The same line: `main` that returns an error prints it with `Debug`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = error.0.source.as_ref().map_or(io::ErrorKind::Other, io::Error::kind);
+        Self::new(kind, error)
+    }
+}
+
+/// For generic code: an [`Endpoint`](crate::Endpoint) that needs no parsing cannot fail to be one.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Error {
+        Error::system("connect", io::ErrorKind::ConnectionRefused.into())
+    }
+
+    #[test]
+    fn con_07_a_refused_connection_reads_as_node_writes_it() {
+        let error = refused().at(Address::Ip(([127, 0, 0, 1], 8888).into()));
+        assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:8888");
+        assert_eq!(error.port(), Some(8888));
+        assert!(StdError::source(&error).is_some());
+    }
+
+    #[test]
+    fn con_09_port_zero_is_not_printed() {
+        let error = refused().at(Address::Ip(([127, 0, 0, 1], 0).into()));
+        assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1");
+        assert_eq!(error.port(), None);
+    }
+
+    #[test]
+    fn con_12_a_known_local_end_is_shown() {
+        let error = refused()
+            .at(Address::Ip(([127, 0, 0, 1], 80).into()))
+            .from_local(Some(([127, 0, 0, 2], 4000).into()));
+        let text = "connect ECONNREFUSED 127.0.0.1:80 - Local (127.0.0.2:4000)";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn he_15_an_aggregate_has_the_code_of_its_first_error_and_lists_all() {
+        let other = Error::named(ErrorCode::ETIMEDOUT, "connect");
+        let error = Error::aggregate(vec![refused(), other]);
+        assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
+        assert_eq!(error.attempts().len(), 2);
+        let text = "all addresses failed: connect ECONNREFUSED, connect ETIMEDOUT";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn an_error_is_one_pointer_and_can_cross_threads() {
+        fn crosses_threads<T: Send + Sync + 'static>() {}
+        crosses_threads::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+}

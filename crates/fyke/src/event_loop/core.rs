@@ -1,0 +1,256 @@
+//! What a loop consists of. Shared by everything that belongs to it; `EventLoop` is its face.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fyke_driver::{Driver, DriverKind, SocketId};
+use slotmap::SecondaryMap;
+
+use super::handle::Posted;
+use super::tick::{Closing, Tick};
+use crate::lookup::Lookups;
+use crate::server::Server;
+use crate::socket::Socket;
+use crate::timer::{IdleList, TimerCallback, TimerQueue};
+use crate::{Error, ErrorCode, Result};
+
+/// Everything of one loop. No cell here is borrowed while a callback runs.
+pub(crate) struct Core {
+    pub(crate) driver: Driver,
+    started: Instant,
+    now: Cell<Duration>,
+    /// Whom the driver's sockets belong to. What is in here lives, whatever the user drops.
+    owners: RefCell<SecondaryMap<SocketId, Owner>>,
+    /// What the user made, to be freed with the loop though it is not open then.
+    made: RefCell<Vec<Made>>,
+    pub(crate) ticks: RefCell<VecDeque<Tick>>,
+    pub(crate) immediates: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    pub(crate) closing: RefCell<VecDeque<Closing>>,
+    /// Sockets with bytes to hand over at the end of the batch (phase 7).
+    pub(crate) dirty: RefCell<Vec<Socket>>,
+    pub(crate) timers: RefCell<TimerQueue<TimerCallback>>,
+    pub(crate) idle: RefCell<IdleList<Weak<crate::socket::Inner>>>,
+    pub(crate) lookups: Lookups,
+    pub(crate) posted: Arc<Posted>,
+    /// How many sockets, servers and requests keep the loop alive.
+    holds: Cell<usize>,
+    /// An error that nobody listened to; ends `run` (contract C5).
+    unheard: RefCell<Option<Error>>,
+    pub(super) turning: Cell<bool>,
+    closed: Cell<bool>,
+}
+
+/// Whose socket it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Owner {
+    /// A connection, or an attempt at one.
+    Socket(Socket),
+    /// A listener.
+    Server(Server),
+}
+
+/// Something that the user made, not kept alive by this.
+enum Made {
+    Socket(Weak<crate::socket::Inner>),
+    Server(Weak<crate::server::Inner>),
+}
+
+impl Made {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.strong_count() == 0,
+            Self::Server(server) => server.strong_count() == 0,
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn new(kind: &DriverKind) -> io::Result<Rc<Self>> {
+        let driver = Driver::new(kind)?;
+        let posted = Arc::new(Posted::new(driver.waker()));
+        Ok(Rc::new(Self {
+            now: Cell::new(driver.now()),
+            driver,
+            started: Instant::now(),
+            owners: RefCell::default(),
+            made: RefCell::default(),
+            ticks: RefCell::default(),
+            immediates: RefCell::default(),
+            closing: RefCell::default(),
+            dirty: RefCell::default(),
+            timers: RefCell::default(),
+            idle: RefCell::default(),
+            lookups: Lookups::default(),
+            posted,
+            holds: Cell::new(0),
+            unheard: RefCell::default(),
+            turning: Cell::new(false),
+            closed: Cell::new(false),
+        }))
+    }
+
+    /// The time of this turn, on the driver's clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    pub(super) fn update_now(&self) {
+        self.now.set(self.driver.now());
+    }
+
+    /// A time on the driver's clock as the system's.
+    pub(super) fn instant(&self, at: Duration) -> Instant {
+        let start = self.started;
+        start.checked_add(at).unwrap_or_else(|| start + Duration::from_secs(u32::MAX.into()))
+    }
+
+    pub(crate) fn owner(&self, id: SocketId) -> Option<Owner> {
+        self.owners.borrow().get(id).cloned()
+    }
+
+    pub(crate) fn own(&self, id: SocketId, owner: Owner) {
+        let before = self.owners.borrow_mut().insert(id, owner);
+        drop(before);
+    }
+
+    /// Remembers what the user made, so that what its callbacks captured is freed with the loop.
+    pub(crate) fn remember(&self, owner: &Owner) {
+        let mut made = self.made.borrow_mut();
+        // Before the list would grow, those that are gone go: so the cost stays constant each.
+        if made.len() == made.capacity() {
+            made.retain(|made| !made.is_gone());
+        }
+        made.push(match owner {
+            Owner::Socket(socket) => Made::Socket(socket.downgrade()),
+            Owner::Server(server) => Made::Server(Rc::downgrade(server.inner())),
+        });
+    }
+
+    /// Forgets whose socket it was and closes it.
+    pub(crate) fn close(&self, id: SocketId) {
+        let owner = self.owners.borrow_mut().remove(id);
+        self.driver.close(id);
+        drop(owner);
+    }
+
+    /// The same by RST.
+    pub(crate) fn reset(&self, id: SocketId) {
+        let owner = self.owners.borrow_mut().remove(id);
+        self.driver.reset(id);
+        drop(owner);
+    }
+
+    /// Runs when the running callback has returned.
+    pub(crate) fn push_tick(&self, tick: Tick) {
+        if self.closed.get() {
+            // Nothing runs any more. Dropped here, with nothing borrowed.
+            drop(tick);
+        } else {
+            self.ticks.borrow_mut().push_back(tick);
+        }
+    }
+
+    pub(crate) fn hold(&self) {
+        self.holds.set(self.holds.get() + 1);
+    }
+
+    pub(crate) fn release(&self) {
+        debug_assert!(self.holds.get() > 0, "released more often than held");
+        self.holds.set(self.holds.get().saturating_sub(1));
+    }
+
+    /// Whether anything is left that keeps the loop alive (phase 8).
+    pub(super) fn is_alive(&self) -> bool {
+        self.holds.get() > 0
+            || self.timers.borrow().keeps_alive()
+            || self.has_due_work()
+            || self.posted.keeps_alive()
+    }
+
+    /// Whether there is work for which the loop must not wait.
+    pub(super) fn has_due_work(&self) -> bool {
+        !self.ticks.borrow().is_empty()
+            || !self.immediates.borrow().is_empty()
+            || !self.closing.borrow().is_empty()
+            || !self.dirty.borrow().is_empty()
+            || self.unheard.borrow().is_some()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        let timer = self.timers.borrow().next_deadline();
+        let idle = self.idle.borrow().next_deadline();
+        timer.into_iter().chain(idle).min()
+    }
+
+    /// Nobody listened to an error that must not be lost: the first one ends `run`.
+    pub(crate) fn unheard(&self, error: Error) {
+        self.unheard.borrow_mut().get_or_insert(error);
+    }
+
+    pub(super) fn take_unheard(&self) -> Option<Error> {
+        self.unheard.borrow_mut().take()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.get() {
+            return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "its event loop is gone"));
+        }
+        Ok(())
+    }
+
+    /// The end: everything is closed without an event, and everything that the callbacks captured
+    /// is dropped, so that sockets which captured each other are freed too. Dropping may run the
+    /// user's code, so nothing is borrowed then and nothing new is taken in.
+    pub(super) fn shut_down(&self) {
+        self.closed.set(true);
+        self.posted.close();
+        let ids: Vec<SocketId> = self.owners.borrow().keys().collect();
+        for id in ids {
+            let owner = self.owners.borrow_mut().remove(id);
+            self.driver.close(id);
+            match owner {
+                Some(Owner::Socket(socket)) => socket.abandon(),
+                Some(Owner::Server(server)) => server.abandon(),
+                None => {}
+            }
+        }
+        for closing in self.closing.take() {
+            closing.socket.abandon();
+        }
+        for made in self.made.take() {
+            match made {
+                Made::Socket(socket) => {
+                    socket.upgrade().map(Socket::from_inner).iter().for_each(Socket::abandon);
+                }
+                Made::Server(server) => {
+                    server.upgrade().map(Server::from_inner).iter().for_each(Server::abandon);
+                }
+            }
+        }
+        self.lookups.abandon();
+        self.idle.borrow_mut().clear();
+        let timers = self.timers.borrow_mut().drain();
+        drop(timers);
+        drop(self.ticks.take());
+        drop(self.immediates.take());
+        drop(self.dirty.take());
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("driver", &self.driver.name())
+            .field("holds", &self.holds.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,203 @@
+//! The loop: one thread's sockets, timers and callbacks. `docs/LOOP.md` numbers the phases of a
+//! turn, and the comments here refer to the numbers.
+
+mod core;
+mod current;
+mod handle;
+mod tick;
+mod turn;
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fyke_driver::DriverKind;
+
+pub(crate) use self::core::{Core, Owner};
+pub(crate) use current::{current, current_or_none};
+pub use handle::{KeepAlive, LoopHandle};
+pub(crate) use handle::{Posted, Work};
+pub(crate) use tick::{Closing, Tick};
+
+use crate::{Error, ErrorCode, Result};
+
+/// Makes a loop on this thread, calls `setup` inside it, and turns it until nothing is left that
+/// holds it: no listening server, no open socket, no lookup, no timer, unless `unref`'ed. That is
+/// Node's rule.
+///
+/// # Errors
+/// What `setup` returns; an error of a server or of an outgoing connection that no `on_error`
+/// listens to; a loop that cannot be made for want of descriptors.
+///
+/// ```
+/// fyke::run(|| {
+///     let server = fyke::create_server(|socket| {
+///         socket.end_with("hello\n");
+///     });
+///     server.listen(("127.0.0.1", 0), |server| {
+///         println!("listening on {:?}", server.address());
+///         server.close(); // nothing holds the loop any more
+///     })
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+pub fn run(setup: impl FnOnce() -> Result<()>) -> Result<()> {
+    let event_loop = EventLoop::new()?;
+    event_loop.enter(setup)?;
+    event_loop.run()
+}
+
+/// A handle to the loop of the current thread, for other threads.
+///
+/// # Errors
+/// `ERR_NO_EVENT_LOOP` outside of a loop.
+pub fn handle() -> Result<LoopHandle> {
+    current().map(|core| LoopHandle(Rc::clone(&core).posted.clone()))
+}
+
+/// A loop that the caller drives: [`run`](Self::run) to the end, or [`turn`](Self::turn) by
+/// [`turn`](Self::turn) from a loop of their own. [`fyke::run`](run) is the short form.
+///
+/// It belongs to the thread that made it (`!Send`). A thread may have several; inside
+/// [`enter`](Self::enter) and inside callbacks the loop they belong to is the current one.
+///
+/// Dropping a loop closes everything that belongs to it, without events. Sockets and servers that
+/// the caller still holds then answer like closed ones.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let event_loop = fyke::EventLoop::new()?;
+/// event_loop.enter(|| fyke::timer::set_timeout(Duration::from_millis(1), || println!("tick")))?;
+/// while event_loop.turn(Some(Duration::from_millis(10)))? {
+///     // a host does its own work here
+/// }
+/// # Ok::<(), fyke::Error>(())
+/// ```
+pub struct EventLoop {
+    core: Rc<Core>,
+}
+
+/// Settings of an [`EventLoop`].
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    driver: Option<DriverKind>,
+}
+
+impl Builder {
+    /// Which driver to use. Without it the environment variable `FYKE_DRIVER` decides (`auto` or
+    /// `ready`), and else [`DriverKind::Auto`].
+    #[must_use]
+    pub fn driver(mut self, kind: DriverKind) -> Self {
+        self.driver = Some(kind);
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    /// What the system says, when it has no descriptors or memory left;
+    /// `ERR_INVALID_ARG_VALUE` when `FYKE_DRIVER` names no driver.
+    pub fn build(self) -> Result<EventLoop> {
+        let kind = self.driver.map_or_else(kind_from_environment, Ok)?;
+        let core = Core::new(&kind).map_err(|source| Error::system("open", source))?;
+        Ok(EventLoop { core })
+    }
+}
+
+fn kind_from_environment() -> Result<DriverKind> {
+    match std::env::var("FYKE_DRIVER").as_deref() {
+        Err(_) | Ok("" | "auto") => Ok(DriverKind::Auto),
+        Ok("ready") => Ok(DriverKind::Ready),
+        Ok(other) => {
+            let message = format!("FYKE_DRIVER is auto or ready, not {other:?}");
+            Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message))
+        }
+    }
+}
+
+impl EventLoop {
+    /// A loop with the default settings.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A loop with settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Makes this the current loop while `f` runs. What `f` starts goes on in the next turn.
+    pub fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        if !self.core.turning.get() {
+            self.core.update_now();
+        }
+        let _entered = current::Entered::new(&self.core);
+        f()
+    }
+
+    /// Turns until nothing holds the loop.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn). The loop is intact and can be run again.
+    pub fn run(&self) -> Result<()> {
+        while self.turn(None)? {}
+        Ok(())
+    }
+
+    /// One turn: runs what is due, waits for at most `timeout` (none: until something happens),
+    /// and runs what happened. Says whether anything is left that holds the loop.
+    ///
+    /// # Errors
+    /// An error that no `on_error` listens to, of a server or an outgoing connection; the loop is
+    /// intact and can be turned again. `ERR_EVENT_LOOP_BUSY` when called from a callback of the
+    /// same loop.
+    pub fn turn(&self, timeout: Option<Duration>) -> Result<bool> {
+        turn::turn(&self.core, timeout)
+    }
+
+    /// When the loop wants to be turned next because of a timer, if there is one. For a host that
+    /// waits by itself, together with [`as_fd`](Self::as_fd).
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.core.has_due_work() || self.core.driver.has_work() {
+            return Some(Instant::now());
+        }
+        let driver = self.core.driver.next_deadline();
+        let deadline = self.core.next_deadline().into_iter().chain(driver).min();
+        deadline.map(|at| self.core.instant(at))
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> LoopHandle {
+        LoopHandle(self.core.posted.clone())
+    }
+
+    /// The name of the driver in use: `ready`, `sim`.
+    pub fn driver_name(&self) -> &'static str {
+        self.core.driver.name()
+    }
+
+    /// A descriptor that becomes readable when a [`turn`](Self::turn) has something to do, for a
+    /// host's own `epoll` or `poll`. Timers are not in it: see
+    /// [`next_deadline`](Self::next_deadline). None with the simulated network.
+    #[cfg(unix)]
+    pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.core.driver.as_fd()
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        let _entered = current::Entered::new(&self.core);
+        self.core.shut_down();
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.core.fmt(f)
+    }
+}

@@ -1,0 +1,159 @@
+//! One turn of the loop. The phase numbers are those of `docs/LOOP.md`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke_driver::Completion;
+
+use super::core::{Core, Owner};
+use super::current::Entered;
+use super::handle::Work;
+use super::tick::Tick;
+use crate::{Error, ErrorCode, Result};
+
+/// Says that the loop is turning, until dropped.
+struct Turning<'a>(&'a Core);
+
+impl<'a> Turning<'a> {
+    fn begin(core: &'a Core) -> Result<Self> {
+        if core.turning.replace(true) {
+            let message = "turn and run cannot be called from a callback of the same loop";
+            return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_BUSY, message));
+        }
+        Ok(Self(core))
+    }
+}
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        self.0.turning.set(false);
+    }
+}
+
+/// Runs one turn that waits at most `timeout`, and says whether the loop is still alive.
+pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
+    let _turning = Turning::begin(core)?;
+    let _entered = Entered::new(core);
+
+    core.update_now(); // 1
+    settle(core);
+    run_timers(core); // 2
+    run_posted(core); // 3
+    turn_driver(core, timeout)?; // 4
+    run_immediates(core); // 5
+    run_closing(core); // 6
+
+    match core.take_unheard() {
+        Some(error) => Err(error),
+        None => Ok(core.is_alive()), // 8
+    }
+}
+
+/// Empties the tick queue and hands queued bytes over, until neither has anything (phase 7). Runs
+/// after every callback that the loop makes.
+fn settle(core: &Rc<Core>) {
+    loop {
+        loop {
+            let Some(tick) = core.ticks.borrow_mut().pop_front() else { break };
+            match tick {
+                Tick::Socket(socket, tick) => socket.run_tick(tick),
+                Tick::Server(server, tick) => server.run_tick(tick),
+                Tick::Call(callback) => callback(),
+            }
+        }
+        let Some(socket) = core.dirty.borrow_mut().pop() else { return };
+        socket.hand_over_dirty();
+    }
+}
+
+fn run_timers(core: &Rc<Core>) {
+    let now = core.now();
+    let mark = core.timers.borrow().mark();
+    loop {
+        let Some((id, mut callback)) = core.timers.borrow_mut().take_due(now, mark) else { break };
+        callback();
+        let finished = core.timers.borrow_mut().done(id, callback, core.now());
+        drop(finished);
+        settle(core);
+    }
+    loop {
+        let Some(due) = core.idle.borrow_mut().take_due(now) else { return };
+        for socket in due {
+            crate::socket::Socket::check_idle(&socket, now);
+            settle(core);
+        }
+    }
+}
+
+fn run_posted(core: &Rc<Core>) {
+    for work in core.posted.take() {
+        match work {
+            Work::Call(callback) => callback(),
+            Work::Answer(answer) => crate::lookup::deliver(core, answer),
+        }
+        settle(core);
+    }
+}
+
+fn turn_driver(core: &Rc<Core>, timeout: Option<Duration>) -> Result<()> {
+    let timeout = wait_time(core, timeout);
+    // The clock is read once after the wait, and only if something happened.
+    let fresh = Cell::new(false);
+    let result = core.driver.turn(timeout, &mut |completion| {
+        if !fresh.replace(true) {
+            core.update_now();
+        }
+        complete(core, completion);
+        settle(core);
+    });
+    result.map_err(|source| Error::system("wait", source))
+}
+
+/// How long the driver may wait: not at all when there is work or nothing left to wait for.
+fn wait_time(core: &Core, timeout: Option<Duration>) -> Option<Duration> {
+    if core.has_due_work() || core.posted.is_waiting() || !core.is_alive() {
+        return Some(Duration::ZERO);
+    }
+    // A timer that is due between two clock readings waits for no time, not for ever.
+    let timer = core.next_deadline().map(|at| at.saturating_sub(core.driver.now()));
+    timer.into_iter().chain(timeout).min()
+}
+
+/// Gives a completion to whom it belongs.
+fn complete(core: &Rc<Core>, completion: Completion<'_>) {
+    let id = match &completion {
+        Completion::Woken => return run_posted(core),
+        Completion::Accepted { listener, .. } | Completion::Shed { listener, .. } => *listener,
+        Completion::Connected { socket }
+        | Completion::Received { socket, .. }
+        | Completion::EndOfStream { socket }
+        | Completion::Sent { socket, .. }
+        | Completion::ShutDown { socket }
+        | Completion::Failed { socket, .. } => *socket,
+    };
+    match core.owner(id) {
+        Some(Owner::Socket(socket)) => socket.complete(completion),
+        Some(Owner::Server(server)) => server.complete(completion),
+        None => {}
+    }
+}
+
+fn run_immediates(core: &Rc<Core>) {
+    // Only those of now: an immediate set by an immediate is for the next turn.
+    let count = core.immediates.borrow().len();
+    for _ in 0..count {
+        let Some(callback) = core.immediates.borrow_mut().pop_front() else { return };
+        callback();
+        settle(core);
+    }
+}
+
+fn run_closing(core: &Rc<Core>) {
+    let count = core.closing.borrow().len();
+    for _ in 0..count {
+        let Some(closing) = core.closing.borrow_mut().pop_front() else { return };
+        closing.socket.finish_close(closing.cancelled);
+        settle(core);
+    }
+}

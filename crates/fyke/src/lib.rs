@@ -1,0 +1,24 @@
+#![doc = include_str!("../../../README.md")]
+#![forbid(unsafe_code)]
+
+mod connect;
+mod endpoint;
+mod error;
+mod event_loop;
+mod listeners;
+mod lookup;
+mod payload;
+mod server;
+mod socket;
+pub mod timer;
+
+pub use bytes::Bytes;
+pub use connect::{ConnectOptions, connect};
+pub use endpoint::Endpoint;
+pub use error::{Error, ErrorCode, Result};
+pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
+pub use fyke_driver::{Address, DriverKind, Family, sim};
+pub use listeners::ListenerId;
+pub use payload::Payload;
+pub use server::{DropInfo, ListenOptions, Server, ServerOptions, create_server};
+pub use socket::{Lookup, ReadyState, Socket, SocketOptions};

@@ -1,0 +1,202 @@
+//! Listeners of an object: in order of registration, removable at any time, also by themselves
+//! while they run.
+
+use std::cell::RefCell;
+
+/// Names a listener, for `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(u32);
+
+/// The listeners of one object. `E` names the events, `C` holds the callbacks.
+///
+/// A callback is out of its place while it runs, so nothing is borrowed then. Callbacks never
+/// run inside one another (contract C1), so one flag is enough to know that some place is only
+/// empty for the moment.
+pub(crate) struct Listeners<E, C> {
+    list: RefCell<List<E, C>>,
+}
+
+struct List<E, C> {
+    entries: Vec<Entry<E, C>>,
+    last_id: u32,
+    emitting: bool,
+}
+
+struct Entry<E, C> {
+    /// 0 when it was removed while the list was in use.
+    id: u32,
+    event: E,
+    once: bool,
+    callback: Option<C>,
+}
+
+impl<E, C> Default for Listeners<E, C> {
+    fn default() -> Self {
+        Self { list: RefCell::new(List { entries: Vec::new(), last_id: 0, emitting: false }) }
+    }
+}
+
+impl<E: Copy + PartialEq, C> Listeners<E, C> {
+    pub(crate) fn add(&self, event: E, once: bool, callback: C) -> ListenerId {
+        let mut list = self.list.borrow_mut();
+        list.last_id = list.last_id.wrapping_add(1).max(1);
+        let id = list.last_id;
+        // Most sockets have one listener: no room for three more.
+        if list.entries.is_empty() {
+            list.entries.reserve_exact(1);
+        }
+        list.entries.push(Entry { id, event, once, callback: Some(callback) });
+        ListenerId(id)
+    }
+
+    /// Removes a listener and returns its callback, to be dropped where nothing is borrowed.
+    pub(crate) fn remove(&self, id: ListenerId) -> Option<C> {
+        let mut list = self.list.borrow_mut();
+        let index = list.entries.iter().position(|entry| entry.id == id.0)?;
+        if list.emitting {
+            list.entries[index].id = 0;
+            list.entries[index].callback.take()
+        } else {
+            list.entries.remove(index).callback
+        }
+    }
+
+    pub(crate) fn has(&self, event: E) -> bool {
+        self.list.borrow().entries.iter().any(|entry| entry.event == event && entry.id != 0)
+    }
+
+    /// Runs the listeners of an event, those that are there now. `call` says whether to go on.
+    pub(crate) fn emit(&self, event: E, mut call: impl FnMut(&mut C) -> bool) {
+        let count = {
+            let mut list = self.list.borrow_mut();
+            list.emitting = true;
+            list.entries.len()
+        };
+        let _guard = Emitting(self);
+        for index in 0..count {
+            let Some((id, mut callback)) = self.take(index, event) else { continue };
+            let go_on = call(&mut callback);
+            drop(self.put_back(index, id, callback));
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    fn take(&self, index: usize, event: E) -> Option<(u32, C)> {
+        let mut list = self.list.borrow_mut();
+        let entry = list.entries.get_mut(index)?;
+        if entry.event != event || entry.id == 0 {
+            return None;
+        }
+        let id = entry.id;
+        if entry.once {
+            entry.id = 0;
+        }
+        Some((id, entry.callback.take()?))
+    }
+
+    /// Puts a callback back, or returns it to be dropped if it was removed meanwhile.
+    fn put_back(&self, index: usize, id: u32, callback: C) -> Option<C> {
+        let mut list = self.list.borrow_mut();
+        match list.entries.get_mut(index) {
+            Some(entry) if entry.id == id => {
+                entry.callback = Some(callback);
+                None
+            }
+            _ => Some(callback),
+        }
+    }
+
+    /// Takes all callbacks, to be dropped where nothing is borrowed.
+    pub(crate) fn clear(&self) -> Vec<C> {
+        let mut list = self.list.borrow_mut();
+        if list.emitting {
+            let entries = list.entries.iter_mut();
+            return entries
+                .filter_map(|entry| {
+                    entry.id = 0;
+                    entry.callback.take()
+                })
+                .collect();
+        }
+        let entries = std::mem::take(&mut list.entries);
+        entries.into_iter().filter_map(|entry| entry.callback).collect()
+    }
+}
+
+/// Ends an emission, also one that ends by a panic: what was removed meanwhile goes.
+struct Emitting<'a, E, C>(&'a Listeners<E, C>);
+
+impl<E, C> Drop for Emitting<'_, E, C> {
+    fn drop(&mut self) {
+        let mut list = self.0.list.borrow_mut();
+        list.emitting = false;
+        // A callback that panicked is gone, and its place with it.
+        list.entries.retain(|entry| entry.id != 0 && entry.callback.is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    type Calls = Listeners<u8, Box<dyn FnMut()>>;
+
+    fn emit(listeners: &Calls, event: u8) {
+        listeners.emit(event, |callback| {
+            callback();
+            true
+        });
+    }
+
+    fn counter(count: &Rc<Cell<u32>>) -> Box<dyn FnMut()> {
+        let count = Rc::clone(count);
+        Box::new(move || count.set(count.get() + 1))
+    }
+
+    #[test]
+    fn only_listeners_of_the_event_run_and_a_one_shot_runs_once() {
+        let (often, once) = (Rc::default(), Rc::default());
+        let listeners = Calls::default();
+        listeners.add(1, false, counter(&often));
+        listeners.add(1, true, counter(&once));
+        emit(&listeners, 1);
+        emit(&listeners, 2);
+        emit(&listeners, 1);
+        assert_eq!((often.get(), once.get()), (2, 1));
+    }
+
+    #[test]
+    fn a_listener_may_remove_itself_and_add_others_while_it_runs() {
+        let listeners: Rc<Calls> = Rc::default();
+        let added = Rc::default();
+        let id = Rc::new(Cell::new(None));
+        let callback = {
+            let (listeners, added, id) = (Rc::clone(&listeners), Rc::clone(&added), Rc::clone(&id));
+            move || {
+                drop(listeners.remove(id.get().unwrap()));
+                listeners.add(1, false, counter(&added));
+            }
+        };
+        id.set(Some(listeners.add(1, false, Box::new(callback))));
+        emit(&listeners, 1);
+        assert_eq!(added.get(), 0, "what is added while an event runs does not see it");
+        emit(&listeners, 1);
+        assert_eq!(added.get(), 1);
+    }
+
+    #[test]
+    fn after_a_panic_the_others_are_still_there() {
+        let listeners = Calls::default();
+        let count = Rc::default();
+        listeners.add(1, false, Box::new(|| panic!("on purpose")));
+        listeners.add(1, false, counter(&count));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| emit(&listeners, 1)));
+        assert!(result.is_err());
+        emit(&listeners, 1);
+        assert_eq!(count.get(), 1);
+    }
+}

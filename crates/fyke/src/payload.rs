@@ -1,0 +1,106 @@
+//! What can be written.
+
+use bytes::Bytes;
+use fyke_driver::Chunk;
+
+/// Bytes for [`Socket::write`](crate::Socket::write). Made by `From`: borrowed ones (`&[u8]`,
+/// `&str`, arrays) are copied into the socket's queue; owned ones (`Vec<u8>`, `String`, `Bytes`)
+/// are moved, and copied only when they are so small that copying is cheaper.
+#[derive(Debug)]
+pub struct Payload<'a>(Kind<'a>);
+
+#[derive(Debug)]
+enum Kind<'a> {
+    Borrowed(&'a [u8]),
+    Owned(Vec<u8>),
+    Shared(Bytes),
+}
+
+/// From this size on moving beats copying: a page, below which a copy costs less than another
+/// piece in the system call.
+const MOVE_BYTES_MIN: usize = 4096;
+
+impl Payload<'_> {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Borrowed(bytes) => bytes,
+            Kind::Owned(bytes) => bytes,
+            Kind::Shared(bytes) => bytes,
+        }
+    }
+
+    /// The bytes as a piece of their own, if they are owned and worth it.
+    pub(crate) fn into_chunk(self) -> Result<Chunk, Self> {
+        if self.as_slice().len() < MOVE_BYTES_MIN {
+            return Err(self);
+        }
+        match self.0 {
+            Kind::Borrowed(_) => Err(self),
+            Kind::Owned(bytes) => Ok(Chunk::Shared(bytes.into())),
+            Kind::Shared(bytes) => Ok(Chunk::Shared(bytes)),
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self(Kind::Borrowed(bytes))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self(Kind::Borrowed(bytes))
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Payload<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self(Kind::Borrowed(bytes))
+    }
+}
+
+impl<'a> From<&'a str> for Payload<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Kind::Borrowed(text.as_bytes()))
+    }
+}
+
+impl<'a> From<&'a String> for Payload<'a> {
+    fn from(text: &'a String) -> Self {
+        Self(Kind::Borrowed(text.as_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Payload<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Kind::Owned(bytes))
+    }
+}
+
+impl From<String> for Payload<'_> {
+    fn from(text: String) -> Self {
+        Self(Kind::Owned(text.into_bytes()))
+    }
+}
+
+impl From<Bytes> for Payload<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Shared(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_owned_bytes_of_a_page_or_more_are_moved() {
+        let page = vec![1; MOVE_BYTES_MIN];
+        assert!(Payload::from(&page).into_chunk().is_err());
+        assert!(Payload::from(page[1..].to_vec()).into_chunk().is_err());
+        let place = page.as_ptr();
+        let chunk = Payload::from(page).into_chunk().unwrap();
+        assert_eq!(chunk.as_slice().as_ptr(), place);
+    }
+}

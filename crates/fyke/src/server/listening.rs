@@ -1,0 +1,267 @@
+//! Listening and closing.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+
+use fyke_driver::{Address, Open, SocketId, Transport};
+
+use super::{Event, ListenOptions, Server, ServerTick};
+use crate::event_loop::{Core, Owner, current, current_or_none};
+use crate::lookup::{self, Query};
+use crate::{Endpoint, Error, ErrorCode, Result};
+
+/// How an endpoint is reached.
+enum Plan {
+    /// Bind inside the call (SRV-03, IPC-01).
+    Now(Address),
+    /// Bind on the tick: a host was given, if only as a number (SRV-04).
+    OnTick(Address),
+    /// No host: every address of the machine (SRV-06).
+    Everywhere(u16),
+    /// Ask for the host's addresses first (SRV-16).
+    Resolve(String, u16),
+}
+
+fn plan(endpoint: &Endpoint) -> Plan {
+    match endpoint {
+        Endpoint::Port(port) => Plan::Everywhere(*port),
+        Endpoint::Ip(address) => Plan::OnTick(Address::Ip(*address)),
+        Endpoint::Host(host, port) => Plan::Resolve(host.clone(), *port),
+        Endpoint::Path(path) => Plan::Now(Address::Path(path.clone())),
+        Endpoint::Abstract(name) => Plan::Now(Address::Abstract(name.clone())),
+    }
+}
+
+impl Server {
+    /// Listens on `endpoint`; `f` runs once, when it does.
+    ///
+    /// A port alone takes all addresses, IPv6 and IPv4. Port 0 lets the system choose: see
+    /// [`address`](Self::address). A port alone or a Unix socket is bound inside the call, a host
+    /// a tick or a lookup later; the events `listening` or `error` come on the tick at the
+    /// earliest. After an error, or after `close`, it may listen again; a callback that was
+    /// not yet called is then called too (SRV-08). Node: `server.listen()`.
+    ///
+    /// # Errors
+    /// What can be known at once: `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT` and
+    /// `ERR_INVALID_ARG_VALUE` for an endpoint that is none, `ERR_NO_EVENT_LOOP` outside of a
+    /// loop.
+    pub fn listen<E>(&self, endpoint: E, f: impl FnOnce(&Server) + 'static) -> Result<()>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        ListenOptions::new(endpoint)?.listen(self, f)
+    }
+
+    pub(super) fn listen_with(
+        &self,
+        options: ListenOptions,
+        f: Option<Box<dyn FnOnce(&Server)>>,
+    ) -> Result<()> {
+        let core = self.bind_to_loop()?;
+        core.check_open()?;
+        if self.listening() {
+            let message = "the server listens already; close it first";
+            return Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message));
+        }
+        if let Some(f) = f {
+            self.once(Event::Listening, f);
+        }
+        let round = self.next_round();
+        match plan(&options.endpoint) {
+            Plan::Now(address) => self.bind_and_listen(round, &options, address),
+            Plan::OnTick(address) => self.tick(ServerTick::Bind(round, options, address)),
+            Plan::Everywhere(port) => self.bind_everywhere(round, &options, port),
+            Plan::Resolve(host, port) => {
+                let server = self.clone();
+                let query = Query { host, family: None };
+                lookup::resolve(&core, query, move |result| {
+                    server.resolved(round, &options, port, result);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn bind_to_loop(&self) -> Result<Rc<Core>> {
+        if self.inner.core.get().is_none() {
+            if let Some(core) = current_or_none() {
+                self.join(core);
+            }
+        }
+        self.core().cloned().map_or_else(current, Ok)
+    }
+
+    fn next_round(&self) -> u64 {
+        let mut state = self.inner.state.borrow_mut();
+        state.round += 1;
+        state.round
+    }
+
+    fn is_round(&self, round: u64) -> bool {
+        self.inner.state.borrow().round == round
+    }
+
+    pub(super) fn run_bind(&self, round: u64, options: &ListenOptions, address: Address) {
+        if self.is_round(round) {
+            self.bind_and_listen(round, options, address);
+        }
+    }
+
+    /// The first address that is not link-local: those need a zone (SRV-16).
+    fn resolved(
+        &self,
+        round: u64,
+        options: &ListenOptions,
+        port: u16,
+        result: &Result<Vec<IpAddr>>,
+    ) {
+        if !self.is_round(round) {
+            return;
+        }
+        let addresses = match result {
+            Ok(addresses) => addresses,
+            Err(error) => return self.tick(ServerTick::Error(error.clone())),
+        };
+        let usable = addresses.iter().find(|ip| !is_link_local(ip)).or(addresses.first());
+        if let Some(ip) = usable {
+            self.bind_and_listen(round, options, Address::Ip((*ip, port).into()));
+        }
+    }
+
+    /// IPv6 and IPv4 on one socket; where there is no IPv6, IPv4 alone. A port in use is no reason
+    /// to fall back (SRV-06).
+    fn bind_everywhere(&self, round: u64, options: &ListenOptions, port: u16) {
+        let dual: SocketAddr = (Ipv6Addr::UNSPECIFIED, port).into();
+        let opened = self.open(options, &Address::Ip(dual));
+        if matches!(&opened, Err(error) if error.code() != ErrorCode::EADDRINUSE) {
+            let plain: SocketAddr = (Ipv4Addr::UNSPECIFIED, port).into();
+            return self.bind_and_listen(round, options, Address::Ip(plain));
+        }
+        self.opened(round, options, opened);
+    }
+
+    fn bind_and_listen(&self, round: u64, options: &ListenOptions, address: Address) {
+        let opened = self.open(options, &address);
+        self.opened(round, options, opened);
+    }
+
+    /// Whatever fails on the way, the call that failed was `listen` (SRV-10).
+    fn open(&self, options: &ListenOptions, address: &Address) -> Result<SocketId> {
+        let core = self.core().cloned().map_or_else(current, Ok)?;
+        let mut request = Open::new(Transport::of(address));
+        request.bind = Some(address.clone());
+        request.reuse_address = !address.is_unix();
+        request.reuse_port = options.reuse_port && !address.is_unix();
+        request.ipv6_only = Some(options.ipv6_only);
+        let failed = |source: std::io::Error| {
+            let missing = address.is_unix() && source.kind() == std::io::ErrorKind::NotFound;
+            let error = Error::system("listen", source).at(address.clone());
+            // libuv says so, and programs look for it (IPC-06).
+            if missing { error.with_code(ErrorCode::EACCES) } else { error }
+        };
+        let id = core.driver.open(&request).map_err(|error| failed(error.source))?;
+        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+        let listening = core.driver.listen(id, backlog).and_then(|()| core.driver.accept_start(id));
+        if let Err(source) = listening {
+            core.close(id);
+            return Err(failed(source));
+        }
+        Ok(id)
+    }
+
+    fn opened(&self, round: u64, options: &ListenOptions, opened: Result<SocketId>) {
+        let Some(core) = self.core() else { return };
+        let id = match opened {
+            Ok(id) => id,
+            Err(error) => return self.tick(ServerTick::Error(error)),
+        };
+        core.own(id, Owner::Server(self.clone()));
+        let address = match &options.endpoint {
+            // As it was given (IPC-02).
+            Endpoint::Path(path) => Ok(Address::Path(path.clone())),
+            _ => core.driver.local_address(id),
+        };
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.listener = Some(id);
+            state.address = address.ok();
+        }
+        self.sync_hold();
+        self.tick(ServerTick::Listening(round));
+    }
+
+    /// Not if it was closed meanwhile (CLS-06); once per successful listen (SRV-15).
+    pub(super) fn run_listening(&self, round: u64) {
+        if self.is_round(round) && self.listening() {
+            self.emit(Event::Listening);
+        }
+    }
+
+    /// Stops listening: the port is free at once, and the file of a Unix socket gone. Connections
+    /// go on; `close` is emitted when the last of them is gone. Node: `server.close()`.
+    pub fn close(&self) -> &Self {
+        self.close_inner(None);
+        self
+    }
+
+    /// The same; `f` runs once with the `close` event, and gets `ERR_SERVER_NOT_RUNNING` if the
+    /// server did not listen. Node: `server.close(callback)`.
+    pub fn close_then(&self, f: impl FnOnce(&Server, Result<()>) + 'static) -> &Self {
+        self.close_inner(Some(Box::new(f)));
+        self
+    }
+
+    #[expect(clippy::type_complexity, reason = "a boxed callback, used once")]
+    fn close_inner(&self, f: Option<Box<dyn FnOnce(&Server, Result<()>)>>) {
+        let listened = self.listening();
+        if let Some(f) = f {
+            let result = if listened { Ok(()) } else { Err(Self::not_running()) };
+            self.once(Event::Close, move |server| f(server, result));
+        }
+        self.next_round();
+        let listener = {
+            let mut state = self.inner.state.borrow_mut();
+            state.closing = true;
+            state.address = None;
+            state.listener.take()
+        };
+        if let (Some(core), Some(listener)) = (self.core(), listener) {
+            core.close(listener);
+        }
+        self.sync_hold();
+        self.close_if_drained();
+    }
+
+    /// Schedules `close` when it is due: closed, and no connection left (CLS-02).
+    pub(super) fn close_if_drained(&self) {
+        let due = {
+            let mut state = self.inner.state.borrow_mut();
+            let due = state.closing
+                && !state.close_scheduled
+                && state.listener.is_none()
+                && state.connections == 0;
+            state.close_scheduled |= due;
+            due
+        };
+        if due {
+            self.tick(ServerTick::Close);
+        }
+    }
+
+    pub(super) fn run_close(&self) {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.close_scheduled = false;
+            state.closing = false;
+        }
+        self.emit(Event::Close);
+    }
+}
+
+fn is_link_local(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}

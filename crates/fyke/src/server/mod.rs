@@ -1,0 +1,279 @@
+//! `Server`: listens, accepts, counts its connections, closes.
+
+mod accepting;
+mod events;
+mod listening;
+mod options;
+
+use std::cell::{OnceCell, RefCell};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+
+use fyke_driver::{Address, Completion, SocketId};
+
+pub use events::DropInfo;
+use events::{Callback, Event};
+pub use options::{ListenOptions, ServerOptions};
+
+use crate::event_loop::{Core, Owner, Tick, current_or_none};
+use crate::listeners::Listeners;
+use crate::socket::Socket;
+use crate::{Endpoint, Error, ErrorCode};
+
+/// A TCP or Unix-socket server: Node's `net.Server`.
+///
+/// Made by [`create_server`]. A cheap clone of one object; the loop keeps a listening one alive.
+/// Not `Send`: it belongs to its loop's thread.
+///
+/// ```
+/// fyke::run(|| {
+///     let server = fyke::create_server(|socket| {
+///         println!("{:?} is here", socket.remote_address());
+///         socket.end_with("bye\n");
+///     });
+///     server.on_close(|_| println!("closed"));
+///     server.listen(("127.0.0.1", 0), |server| {
+///         println!("listening on {}", server.address().unwrap());
+///         server.close();
+///     })
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    inner: Rc<Inner>,
+}
+
+pub(crate) struct Inner {
+    core: OnceCell<Rc<Core>>,
+    state: RefCell<State>,
+    listeners: Listeners<Event, Callback>,
+}
+
+struct State {
+    options: ServerOptions,
+    listener: Option<SocketId>,
+    address: Option<Address>,
+    /// Counts `listen` and `close`, so that an answer to an older one is recognised (SRV-14).
+    round: u64,
+    connections: usize,
+    shed_connections: u64,
+    referred: bool,
+    holding: bool,
+    /// `close` was called, and its event is to come.
+    closing: bool,
+    close_scheduled: bool,
+}
+
+/// What a server does when the running callback has returned.
+pub(crate) enum ServerTick {
+    /// Emit `listening`, unless closed since that round.
+    Listening(u64),
+    /// Bind a numeric host, unless something else was asked since that round (SRV-04).
+    Bind(u64, ListenOptions, Address),
+    /// Emit `error`.
+    Error(Error),
+    /// Emit `close`.
+    Close,
+}
+
+/// Makes a server; `f` runs for every connection. Call [`listen`](Server::listen) next. Node:
+/// `net.createServer(listener)`.
+pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
+    ServerOptions::new().create_server(f)
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server without a listener. Node: `new net.Server()`.
+    pub fn new() -> Self {
+        Self::with_options(ServerOptions::new())
+    }
+
+    fn with_options(options: ServerOptions) -> Self {
+        let state = State {
+            options,
+            listener: None,
+            address: None,
+            round: 0,
+            connections: 0,
+            shed_connections: 0,
+            referred: true,
+            holding: false,
+            closing: false,
+            close_scheduled: false,
+        };
+        let server = Self {
+            inner: Rc::new(Inner {
+                core: OnceCell::new(),
+                state: RefCell::new(state),
+                listeners: Listeners::default(),
+            }),
+        };
+        if let Some(core) = current_or_none() {
+            server.join(core);
+        }
+        server
+    }
+
+    fn join(&self, core: Rc<Core>) {
+        core.remember(&Owner::Server(self.clone()));
+        // Only called when it is empty.
+        let _ = self.inner.core.set(core);
+    }
+
+    pub(crate) fn from_inner(inner: Rc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) fn inner(&self) -> &Rc<Inner> {
+        &self.inner
+    }
+
+    fn core(&self) -> Option<&Rc<Core>> {
+        self.inner.core.get().filter(|core| !core.is_closed())
+    }
+
+    fn tick(&self, tick: ServerTick) {
+        if let Some(core) = self.core() {
+            core.push_tick(Tick::Server(self.clone(), tick));
+        }
+    }
+
+    pub(crate) fn run_tick(&self, tick: ServerTick) {
+        match tick {
+            ServerTick::Listening(round) => self.run_listening(round),
+            ServerTick::Bind(round, options, address) => self.run_bind(round, &options, address),
+            ServerTick::Error(error) => self.emit_error(&error),
+            ServerTick::Close => self.run_close(),
+        }
+    }
+
+    pub(crate) fn complete(&self, completion: Completion<'_>) {
+        match completion {
+            Completion::Accepted { socket, peer, .. } => self.accepted(socket, peer),
+            Completion::Shed { count, .. } => self.shed(count),
+            _ => {}
+        }
+    }
+
+    /// Tells the loop whether it must go on for this server (PROC-01).
+    fn sync_hold(&self) {
+        let Some(core) = self.core() else { return };
+        let mut state = self.inner.state.borrow_mut();
+        let holds = state.referred && state.listener.is_some();
+        if std::mem::replace(&mut state.holding, holds) != holds {
+            match holds {
+                true => core.hold(),
+                false => core.release(),
+            }
+        }
+    }
+
+    /// The loop is gone: no event, but everything that the callbacks captured is freed.
+    pub(crate) fn abandon(&self) {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.listener = None;
+            state.address = None;
+            state.holding = false;
+        }
+        drop(self.inner.listeners.clear());
+    }
+}
+
+/// # State
+impl Server {
+    /// Whether it listens.
+    pub fn listening(&self) -> bool {
+        self.inner.state.borrow().listener.is_some()
+    }
+
+    /// Where it listens: with the port that the system chose, if 0 was asked for. None when it
+    /// does not listen.
+    pub fn address(&self) -> Option<Address> {
+        self.inner.state.borrow().address.clone()
+    }
+
+    /// Where a client on this machine reaches it: the address, with the loopback address in the
+    /// place of a wildcard. None when it does not listen.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let mut address = self.address()?;
+        if let Address::Ip(ip) = &mut address {
+            if ip.ip().is_unspecified() {
+                ip.set_ip(match ip.is_ipv4() {
+                    true => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    false => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                });
+            }
+        }
+        address.try_into().ok()
+    }
+
+    /// How many accepted connections are not destroyed. Node: `getConnections`.
+    pub fn connections(&self) -> usize {
+        self.inner.state.borrow().connections
+    }
+
+    /// How many connections were accepted and closed at once because the process had no
+    /// descriptors or memory left for them. Their clients see a connection that ends; there is no
+    /// event, as in Node (SRV-23), so look here if you want to know.
+    pub fn shed_connections(&self) -> u64 {
+        self.inner.state.borrow().shed_connections
+    }
+
+    /// How many connections are kept at most. Node: `maxConnections`.
+    pub fn max_connections(&self) -> Option<usize> {
+        self.inner.state.borrow().options.max_connections
+    }
+
+    /// Sets how many connections are kept at most, from the next one on; 0 refuses all, none
+    /// means no limit. See [`on_drop`](Self::on_drop).
+    pub fn set_max_connections(&self, max: Option<usize>) {
+        self.inner.state.borrow_mut().options.max_connections = max;
+    }
+
+    /// The loop stays alive while this server listens (the default). Node: `server.ref()`.
+    pub fn refer(&self) -> &Self {
+        self.set_referred(true)
+    }
+
+    /// The loop does not stay alive for this server's sake. Node: `server.unref()`.
+    pub fn unref(&self) -> &Self {
+        self.set_referred(false)
+    }
+
+    fn set_referred(&self, referred: bool) -> &Self {
+        self.inner.state.borrow_mut().referred = referred;
+        self.sync_hold();
+        self
+    }
+
+    fn not_running() -> Error {
+        Error::new(ErrorCode::ERR_SERVER_NOT_RUNNING, "the server does not listen")
+    }
+}
+
+/// Two handles are equal when they are clones of one server.
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for Server {}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address())
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! Options of servers, and of listening.
+
+use std::time::Duration;
+
+use super::Server;
+use crate::socket::{HIGH_WATER_MARK_BYTES, Socket, SocketOptions};
+use crate::{Endpoint, Error, Result};
+
+/// Connections that wait to be accepted, when nothing else is asked for: Node's number.
+pub(super) const BACKLOG: u32 = 511;
+
+/// Options of a server, most of them for the sockets it accepts. The last call makes it.
+///
+/// ```
+/// use fyke::ServerOptions;
+///
+/// let server = ServerOptions::new()
+///     .allow_half_open(true)
+///     .max_connections(1000)
+///     .create_server(|socket| { socket.pipe(socket); });
+/// assert_eq!(server.max_connections(), Some(1000));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    pub(super) socket: SocketOptions,
+    pub(super) pause_on_connect: bool,
+    pub(super) max_connections: Option<usize>,
+}
+
+impl ServerOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Accepted sockets stay writable after their peer has ended, see
+    /// [`SocketOptions::allow_half_open`]. Default false.
+    #[must_use]
+    pub fn allow_half_open(mut self, allow: bool) -> Self {
+        self.socket = self.socket.allow_half_open(allow);
+        self
+    }
+
+    /// Accepted sockets are paused, and nothing is received before `resume`. Default false.
+    #[must_use]
+    pub fn pause_on_connect(mut self, pause: bool) -> Self {
+        self.pause_on_connect = pause;
+        self
+    }
+
+    /// As [`SocketOptions::no_delay`], for accepted sockets.
+    #[must_use]
+    pub fn no_delay(mut self, no_delay: bool) -> Self {
+        self.socket = self.socket.no_delay(no_delay);
+        self
+    }
+
+    /// As [`SocketOptions::keep_alive`], for accepted sockets.
+    #[must_use]
+    pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
+        self.socket = self.socket.keep_alive(initial_delay);
+        self
+    }
+
+    /// As [`SocketOptions::high_water_mark`], for accepted sockets. Default 65,536.
+    #[must_use]
+    pub fn high_water_mark(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.high_water_mark(bytes);
+        self
+    }
+
+    /// How many connections are kept at most, see [`Server::set_max_connections`]. Default: no
+    /// limit.
+    #[must_use]
+    pub fn max_connections(mut self, max: usize) -> Self {
+        self.max_connections = Some(max);
+        self
+    }
+
+    /// Makes the server; `f` runs for every connection.
+    pub fn create_server(self, mut f: impl FnMut(&Socket) + 'static) -> Server {
+        let server = Server::with_options(self);
+        server.on_connection(move |_, socket| f(socket));
+        server
+    }
+}
+
+/// Options of listening. The last call listens.
+///
+/// ```
+/// fyke::run(|| {
+///     let server = fyke::create_server(|_| {});
+///     fyke::ListenOptions::new(("::1", 0))?
+///         .backlog(64)
+///         .listen(&server, |server| { server.close(); })
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    pub(super) endpoint: Endpoint,
+    pub(super) backlog: u32,
+    pub(super) ipv6_only: bool,
+    pub(super) reuse_port: bool,
+}
+
+impl ListenOptions {
+    /// Options with the defaults.
+    ///
+    /// # Errors
+    /// For text that is no endpoint, and for a host name with a NUL byte.
+    pub fn new<E>(endpoint: E) -> Result<Self>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        let endpoint = endpoint.try_into()?;
+        endpoint.validate()?;
+        Ok(Self { endpoint, backlog: BACKLOG, ipv6_only: false, reuse_port: false })
+    }
+
+    /// How many connections may wait to be accepted; the system cuts it to its own limit (Linux:
+    /// `net.core.somaxconn`). 0 means the default, 511.
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = if connections == 0 { BACKLOG } else { connections };
+        self
+    }
+
+    /// On an IPv6 wildcard, takes no IPv4 connections. Default false.
+    #[must_use]
+    pub fn ipv6_only(mut self, only: bool) -> Self {
+        self.ipv6_only = only;
+        self
+    }
+
+    /// Shares the port with other listeners that ask for it too; the kernel spreads the
+    /// connections (SO_REUSEPORT). Default false.
+    #[must_use]
+    pub fn reuse_port(mut self, reuse: bool) -> Self {
+        self.reuse_port = reuse;
+        self
+    }
+
+    /// Makes `server` listen, see [`Server::listen`].
+    ///
+    /// # Errors
+    /// As [`Server::listen`].
+    pub fn listen(self, server: &Server, f: impl FnOnce(&Server) + 'static) -> Result<()> {
+        server.listen_with(self, Some(Box::new(f)))
+    }
+}
+
+const _: () = assert!(HIGH_WATER_MARK_BYTES == 65_536, "the documents say so");

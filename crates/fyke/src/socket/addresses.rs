@@ -1,0 +1,61 @@
+//! Where a connection comes from and goes to. Known from `connect` on, and kept after `close`
+//! until the socket connects again (PROP-08, PROP-09).
+
+use std::net::SocketAddr;
+
+use fyke_driver::Address;
+
+use super::Socket;
+
+/// # Addresses
+impl Socket {
+    /// The other end's address; none on a Unix socket, and before the connection stands. Node:
+    /// `remoteAddress`, `remotePort`, `remoteFamily`.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.inner.state.borrow().peer
+    }
+
+    /// Our end's address; none on a Unix socket, and before the connection stands. Node:
+    /// `localAddress`, `localPort`, `localFamily`, `address()`.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let (id, kept) = {
+            let state = self.inner.state.borrow();
+            let kept = state.rare_if_any().and_then(|rare| rare.local.as_ref());
+            (state.connected(), kept.and_then(Address::ip))
+        };
+        kept.or_else(|| self.core()?.driver.local_address(id?).ok()?.ip())
+    }
+
+    /// The addresses that were tried, in order, when the host has several. Node:
+    /// `autoSelectFamilyAttemptedAddresses`.
+    pub fn attempted_addresses(&self) -> Vec<SocketAddr> {
+        let state = self.inner.state.borrow();
+        state.rare_if_any().map(|rare| rare.attempted.clone()).unwrap_or_default()
+    }
+
+    /// The connection stands: asks who is at the other end. Not the address that was asked for:
+    /// connecting to 0.0.0.0 reaches 127.0.0.1 (PROP-12).
+    pub(super) fn capture_peer(&self) {
+        let (id, asked) = {
+            let state = self.inner.state.borrow();
+            (state.connected(), state.peer)
+        };
+        let (Some(core), Some(id), Some(asked)) = (self.core(), id, asked) else { return };
+        let peer = core.driver.peer_address(id).ok().and_then(|address| address.ip());
+        self.inner.state.borrow_mut().peer = peer.or(Some(asked));
+    }
+
+    /// The connection ends: what the system knows now is lost with it.
+    pub(super) fn capture_local_address(&self) {
+        let known = {
+            let state = self.inner.state.borrow();
+            state.unix || state.rare_if_any().is_some_and(|rare| rare.local.is_some())
+        };
+        if known {
+            return;
+        }
+        if let Some(local) = self.local_address() {
+            self.inner.state.borrow_mut().rare().local = Some(Address::Ip(local));
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Events of a socket: the `on_*` methods, and how they are emitted.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use fyke_driver::Address;
+
+use super::Socket;
+use crate::listeners::ListenerId;
+use crate::{Error, Result};
+
+/// The events, by which listeners are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Lookup,
+    Attempt,
+    AttemptFailed,
+    AttemptTimeout,
+    Connect,
+    Ready,
+    Data,
+    End,
+    Drain,
+    Finish,
+    Timeout,
+    Error,
+    Close,
+}
+
+/// A listener's code, in the form that its event has.
+pub(crate) enum Callback {
+    Plain(Box<dyn FnMut(&Socket)>),
+    Data(Box<dyn FnMut(&Socket, &[u8])>),
+    Error(Box<dyn FnMut(&Socket, &Error)>),
+    Close(Box<dyn FnMut(&Socket, bool)>),
+    Lookup(Box<dyn FnMut(&Socket, &Lookup)>),
+    Attempt(Box<dyn FnMut(&Socket, &Address)>),
+    AttemptFailed(Box<dyn FnMut(&Socket, &Address, &Error)>),
+}
+
+/// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
+/// every address.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Lookup {
+    /// The host as it was given.
+    pub host: String,
+    /// One of its addresses, or why there are none.
+    pub address: Result<IpAddr>,
+}
+
+/// # Events
+///
+/// Each method adds a listener; there may be several, they run in order of registration. Each
+/// gets the socket first, so it need not capture a clone. The result names the listener for
+/// [`off`](Self::off).
+///
+/// The order for one connection: `lookup`, `connection_attempt`…, `connect`, `ready`, then `data`,
+/// `drain`, `timeout` and so on, `end` and `finish` at most once each, `error` at most once, and
+/// `close` exactly once and last (contract C2).
+impl Socket {
+    /// A host name was resolved, or not; once per address, before any attempt. Node: `lookup`.
+    pub fn on_lookup(&self, f: impl FnMut(&Socket, &Lookup) + 'static) -> ListenerId {
+        self.add(Event::Lookup, Callback::Lookup(Box::new(f)))
+    }
+
+    /// An attempt to connect begins. Node: `connectionAttempt`.
+    pub fn on_connection_attempt(&self, f: impl FnMut(&Socket, &Address) + 'static) -> ListenerId {
+        self.add(Event::Attempt, Callback::Attempt(Box::new(f)))
+    }
+
+    /// An attempt failed; when there is another address it is tried next, otherwise `error`
+    /// follows. Node: `connectionAttemptFailed`.
+    pub fn on_connection_attempt_failed(
+        &self,
+        f: impl FnMut(&Socket, &Address, &Error) + 'static,
+    ) -> ListenerId {
+        self.add(Event::AttemptFailed, Callback::AttemptFailed(Box::new(f)))
+    }
+
+    /// An attempt took longer than
+    /// [`attempt_timeout`](crate::ConnectOptions::attempt_timeout) and was given up for the next
+    /// address. Node: `connectionAttemptTimeout`.
+    pub fn on_connection_attempt_timeout(
+        &self,
+        f: impl FnMut(&Socket, &Address) + 'static,
+    ) -> ListenerId {
+        self.add(Event::AttemptTimeout, Callback::Attempt(Box::new(f)))
+    }
+
+    /// The connection stands. Not emitted for accepted sockets. Node: `connect`.
+    pub fn on_connect(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Connect, Callback::Plain(Box::new(f)))
+    }
+
+    /// Right after `connect`, unless its listeners destroyed the socket. Node: `ready`.
+    pub fn on_ready(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Ready, Callback::Plain(Box::new(f)))
+    }
+
+    /// Bytes came: 1 to 65,536 of them, cut wherever the network cut them. Borrowed for the call.
+    ///
+    /// The first listener starts the flow, unless the socket was paused; bytes that came before
+    /// are delivered first. Node: `data`.
+    pub fn on_data(&self, f: impl FnMut(&Socket, &[u8]) + 'static) -> ListenerId {
+        let id = self.add(Event::Data, Callback::Data(Box::new(f)));
+        self.data_listened();
+        id
+    }
+
+    /// The peer has ended, and everything it sent was delivered. Unless half-open is allowed, the
+    /// socket ends itself one tick later, so that writes in this listener still go out. Node: `end`.
+    pub fn on_end(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::End, Callback::Plain(Box::new(f)))
+    }
+
+    /// A `write` had returned false, and the queue is empty now. Node: `drain`.
+    pub fn on_drain(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Drain, Callback::Plain(Box::new(f)))
+    }
+
+    /// Our side is ended: the kernel has everything, and the peer is told. Node: `finish`.
+    pub fn on_finish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Finish, Callback::Plain(Box::new(f)))
+    }
+
+    /// The idle timeout of [`set_timeout`](Self::set_timeout) is over. Node: `timeout`.
+    pub fn on_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Timeout, Callback::Plain(Box::new(f)))
+    }
+
+    /// Something failed; `close` follows. When nobody listens, an accepted socket's error is
+    /// logged and closes that connection only, and an outgoing connection's error ends
+    /// [`run`](crate::run) (contract C5). Node: `error`.
+    pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
+        self.add(Event::Error, Callback::Error(Box::new(f)))
+    }
+
+    /// The last event of a connection. The flag says whether it ended by an error. Afterwards all
+    /// listeners are dropped, unless a listener connects again or the socket was made by
+    /// [`Socket::new`]. Node: `close`.
+    pub fn on_close(&self, f: impl FnMut(&Socket, bool) + 'static) -> ListenerId {
+        self.add(Event::Close, Callback::Close(Box::new(f)))
+    }
+
+    /// Removes a listener. Unknown ones are ignored. Node: `removeListener`.
+    pub fn off(&self, id: ListenerId) {
+        // Dropped here, with nothing borrowed: what it captured may call us when it goes.
+        drop(self.inner.listeners.remove(id));
+    }
+
+    fn add(&self, event: Event, callback: Callback) -> ListenerId {
+        self.inner.listeners.add(event, false, callback)
+    }
+
+    pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
+        self.inner.listeners.add(event, true, Callback::Plain(Box::new(callback)))
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        self.inner.listeners.emit(event, |callback| {
+            if let Callback::Plain(f) = callback {
+                f(self);
+            }
+            true
+        });
+    }
+
+    /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
+    pub(super) fn emit_data(&self, bytes: &[u8]) {
+        self.inner.listeners.emit(Event::Data, |callback| {
+            if let Callback::Data(f) = callback {
+                f(self, bytes);
+            }
+            !self.destroyed()
+        });
+    }
+
+    pub(super) fn emit_error(&self, error: &Error) {
+        if !self.inner.listeners.has(Event::Error) {
+            return self.unheard(error);
+        }
+        self.inner.listeners.emit(Event::Error, |callback| {
+            if let Callback::Error(f) = callback {
+                f(self, error);
+            }
+            true
+        });
+    }
+
+    fn unheard(&self, error: &Error) {
+        if !self.inner.state.borrow().accepted {
+            if let Some(core) = self.core() {
+                core.unheard(error.clone());
+            }
+            return;
+        }
+        #[cfg(feature = "tracing")]
+        tracing::warn!(target: "fyke", %error, peer = ?self.remote_address(),
+            "a connection failed, and no on_error listens to it");
+    }
+
+    pub(super) fn emit_close(&self, had_error: bool) {
+        self.inner.listeners.emit(Event::Close, |callback| {
+            if let Callback::Close(f) = callback {
+                f(self, had_error);
+            }
+            true
+        });
+    }
+
+    pub(super) fn emit_lookup(&self, lookup: &Lookup) {
+        self.inner.listeners.emit(Event::Lookup, |callback| {
+            if let Callback::Lookup(f) = callback {
+                f(self, lookup);
+            }
+            true
+        });
+    }
+
+    pub(super) fn emit_attempt(&self, event: Event, address: &Address) {
+        self.inner.listeners.emit(event, |callback| {
+            if let Callback::Attempt(f) = callback {
+                f(self, address);
+            }
+            true
+        });
+    }
+
+    pub(super) fn emit_attempt_failed(&self, address: &Address, error: &Error) {
+        self.inner.listeners.emit(Event::AttemptFailed, |callback| {
+            if let Callback::AttemptFailed(f) = callback {
+                f(self, address, error);
+            }
+            true
+        });
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callback")
+    }
+}

@@ -1,0 +1,192 @@
+//! The idle timeout (TMO-01 … TMO-09): it only notifies, and costs nothing per packet.
+
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use super::{Event, Inner, Socket};
+
+/// Node cuts longer ones to this (TMO-07).
+const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
+
+/// What a socket remembers for its idle timeout.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    /// As last set: zero when it was turned off.
+    pub(super) timeout: Option<Duration>,
+    /// When there was activity last, on the loop's clock.
+    last: Duration,
+    /// The time of our entry on the loop's list, if we have one.
+    listed: Option<Duration>,
+    /// Counts: set since the connection began, and the socket is not destroyed (CON-16).
+    armed: bool,
+    /// The period is over and `timeout` was emitted: only activity begins another.
+    fired: bool,
+    /// Bytes in flight when it was looked at last: fewer now means that the write progresses.
+    in_flight_bytes: usize,
+}
+
+impl Idle {
+    fn active_timeout(&self) -> Option<Duration> {
+        self.timeout.filter(|timeout| self.armed && !timeout.is_zero())
+    }
+
+    /// Says when to be looked at, if that must be listed.
+    fn must_list(&mut self) -> Option<Duration> {
+        let deadline = self.last.saturating_add(self.active_timeout()?);
+        if self.fired || self.listed.is_some_and(|listed| listed <= deadline) {
+            return None;
+        }
+        self.listed = Some(deadline);
+        Some(deadline)
+    }
+
+    /// The entry on the list has come due. Says whether the socket has been idle.
+    fn is_over(&mut self, now: Duration, in_flight_bytes: usize) -> bool {
+        // An older entry than the one we count on: a shorter timeout was set since.
+        if self.listed.is_none_or(|listed| listed > now) {
+            return false;
+        }
+        self.listed = None;
+        let Some(timeout) = self.active_timeout() else { return false };
+        if self.fired || self.last.saturating_add(timeout) > now {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.in_flight_bytes, in_flight_bytes);
+        if in_flight_bytes > 0 && before != in_flight_bytes {
+            // A write that progresses postpones it (TMO-09).
+            self.last = now;
+            return false;
+        }
+        self.fired = true;
+        true
+    }
+
+    pub(super) fn turn_off(&mut self) {
+        self.armed = false;
+    }
+}
+
+/// # Timeout
+impl Socket {
+    /// Emits `timeout` when nothing was received or written for that long; once per idle period.
+    /// `None` turns it off. Nothing is closed: call `destroy` or `end` in the listener if that is
+    /// what you want.
+    ///
+    /// Counts as activity: connecting, anything that comes from the peer, a write, and a queued
+    /// write being done. The timeout does not keep the loop alive. Before a connection it works as
+    /// a connect timeout. Longer than 2,147,483,647 ms is cut to that. On a closed socket it does
+    /// nothing. Node: `socket.setTimeout()`.
+    pub fn set_timeout(&self, timeout: Option<Duration>) {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if state.destroyed() {
+                return;
+            }
+            state.idle.timeout = Some(timeout.unwrap_or_default().min(TIMEOUT_MAX));
+            state.idle.armed = true;
+        }
+        self.touch();
+    }
+
+    /// The same, and `callback` listens once for `timeout`.
+    pub fn set_timeout_then(&self, timeout: Duration, callback: impl FnOnce(&Socket) + 'static) {
+        if !self.destroyed() {
+            self.set_timeout(Some(timeout));
+            self.once(Event::Timeout, callback);
+        }
+    }
+
+    /// The idle timeout as it was last set: zero when it was turned off, none if it never was.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.inner.state.borrow().idle.timeout
+    }
+
+    /// There was activity.
+    pub(super) fn touch(&self) {
+        let Some(core) = self.core() else { return };
+        let listed = {
+            let mut state = self.inner.state.borrow_mut();
+            if !state.idle.armed {
+                return;
+            }
+            state.idle.last = core.now();
+            state.idle.fired = false;
+            state.idle.must_list()
+        };
+        if let Some(deadline) = listed {
+            core.idle.borrow_mut().insert(deadline, Rc::downgrade(&self.inner));
+        }
+    }
+
+    /// A listed socket has come due: it was idle, or is listed again.
+    pub(crate) fn check_idle(socket: &Weak<Inner>, now: Duration) {
+        let Some(socket) = socket.upgrade().map(|inner| Self { inner }) else { return };
+        let Some(core) = socket.core() else { return };
+        let (over, listed) = {
+            let mut state = socket.inner.state.borrow_mut();
+            if state.destroyed() {
+                return;
+            }
+            let in_flight_bytes = state.write.in_flight_bytes();
+            let over = state.idle.is_over(now, in_flight_bytes);
+            (over, state.idle.must_list())
+        };
+        if let Some(deadline) = listed {
+            core.idle.borrow_mut().insert(deadline, Rc::downgrade(&socket.inner));
+        }
+        if over {
+            socket.emit(Event::Timeout);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn idle(timeout: Duration) -> Idle {
+        Idle { timeout: Some(timeout), armed: true, ..Idle::default() }
+    }
+
+    #[test]
+    fn activity_postpones_without_another_entry() {
+        let mut idle = idle(SECOND);
+        assert_eq!(idle.must_list(), Some(SECOND));
+        idle.last = SECOND / 2;
+        assert_eq!(idle.must_list(), None, "one entry is enough");
+        assert!(!idle.is_over(SECOND, 0));
+        assert_eq!(idle.must_list(), Some(SECOND * 3 / 2));
+        assert!(idle.is_over(SECOND * 3 / 2, 0));
+    }
+
+    #[test]
+    fn tmo_01_it_comes_once_per_idle_period() {
+        let mut idle = idle(SECOND);
+        idle.must_list();
+        assert!(idle.is_over(SECOND, 0));
+        assert_eq!(idle.must_list(), None);
+    }
+
+    #[test]
+    fn a_shorter_timeout_is_listed_beside_the_longer_one_which_is_then_ignored() {
+        let mut idle = idle(10 * SECOND);
+        idle.must_list();
+        idle.timeout = Some(SECOND);
+        assert_eq!(idle.must_list(), Some(SECOND));
+        assert!(idle.is_over(SECOND, 0));
+        assert!(!idle.is_over(10 * SECOND, 0));
+    }
+
+    #[test]
+    fn tmo_09_a_write_that_progresses_postpones_and_one_that_stalls_does_not() {
+        let mut idle = idle(SECOND);
+        idle.must_list();
+        assert!(!idle.is_over(SECOND, 100), "the first period always sees a change");
+        idle.must_list();
+        assert!(!idle.is_over(2 * SECOND, 50));
+        idle.must_list();
+        assert!(idle.is_over(3 * SECOND, 50));
+    }
+}

@@ -1,0 +1,315 @@
+//! `Socket`: one connection, or something on its way to be one.
+//!
+//! The two halves are state machines without a loop, [`read_side`] and [`write_side`], and so is
+//! the idle timeout; the other files carry out what they ask for. The order of events follows
+//! Node's streams: what happens "on the tick" is queued with [`Socket::tick`] and runs when the
+//! running callback has returned.
+
+mod addresses;
+mod connecting;
+mod ending;
+mod events;
+mod idle;
+mod options;
+mod pipe;
+mod read_side;
+mod reading;
+mod state;
+mod write_side;
+mod writing;
+
+use std::cell::{OnceCell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+
+use fyke_driver::{Completion, Operation, SocketId};
+
+pub use events::Lookup;
+pub(crate) use events::{Callback, Event};
+pub(crate) use options::HIGH_WATER_MARK_BYTES;
+pub use options::SocketOptions;
+pub use state::ReadyState;
+use state::{Done, Phase, ServerLink, State};
+
+use crate::event_loop::{Core, Owner, current_or_none};
+use crate::listeners::Listeners;
+use crate::server::Server;
+use crate::{Error, Result};
+
+/// A TCP or Unix-socket connection: Node's `net.Socket`.
+///
+/// Made by [`connect`](crate::connect), by a server for each client, or by [`Socket::new`] to be
+/// connected later. A cheap clone of one object; the loop keeps an open one alive, so dropping
+/// your handle never closes a connection. Not `Send`: it belongs to its loop's thread.
+///
+/// Every method may be called in every callback, and on a closed socket: then it does nothing,
+/// and answers like one.
+///
+/// ```
+/// fyke::run(|| {
+///     let server = fyke::create_server(|socket| { socket.pipe(socket); });
+///     server.listen(("127.0.0.1", 0), |server| {
+///         let server = server.clone();
+///         let client = fyke::connect(server.endpoint().unwrap(), |client| {
+///             client.end_with("hello");
+///         });
+///         client.unwrap().on_data(move |_, data| {
+///             assert_eq!(data, b"hello");
+///             server.close();
+///         });
+///     })
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Socket {
+    inner: Rc<Inner>,
+}
+
+pub(crate) struct Inner {
+    core: OnceCell<Rc<Core>>,
+    state: RefCell<State>,
+    listeners: Listeners<Event, Callback>,
+}
+
+/// What a socket does when the running callback has returned.
+pub(crate) enum SocketTick {
+    /// Begin the next attempt to connect.
+    Attempt,
+    /// `resume` was called.
+    Resume,
+    /// Everything before end-of-stream was delivered.
+    End,
+    /// The peer has ended, and half-open is not allowed.
+    EndItself,
+    /// Our side is shut down.
+    Finish,
+    /// The kernel took everything up to this position.
+    Written(u64),
+    /// It took nothing.
+    WriteFailed(Error),
+    /// Destroyed while writes were queued.
+    FailQueue,
+    /// Tell one callback.
+    Reply(Done, Result<()>),
+    /// Emit `error`.
+    Error(Error),
+    /// Emit `close`, for a socket that never had a connection.
+    Close,
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// # Making
+impl Socket {
+    /// A socket that is not connected yet. Its listeners stay after `close`, so that it can
+    /// connect again. Node: `new net.Socket()`.
+    pub fn new() -> Self {
+        Self::with_options(&SocketOptions::new())
+    }
+
+    pub(crate) fn with_options(options: &SocketOptions) -> Self {
+        let mut state = State::new(options);
+        state.keeps_listeners = true;
+        let socket = Self::from_state(state);
+        if let Some(core) = current_or_none() {
+            socket.join(core);
+        }
+        socket
+    }
+
+    fn from_state(state: State) -> Self {
+        let inner = Inner {
+            core: OnceCell::new(),
+            state: RefCell::new(state),
+            listeners: Listeners::default(),
+        };
+        Self { inner: Rc::new(inner) }
+    }
+
+    pub(crate) fn from_inner(inner: Rc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Rc::downgrade(&self.inner)
+    }
+
+    /// From here on the socket belongs to this loop.
+    fn join(&self, core: Rc<Core>) {
+        core.remember(&Owner::Socket(self.clone()));
+        // Only called when it is empty.
+        let _ = self.inner.core.set(core);
+    }
+
+    /// A connection that a server accepted: open, and already reading unless it is paused.
+    pub(crate) fn accepted(
+        core: &Rc<Core>,
+        id: SocketId,
+        peer: Option<SocketAddr>,
+        server: &Server,
+        options: &SocketOptions,
+        paused: bool,
+    ) -> Self {
+        let mut state = State::new(options);
+        state.id = Some(id);
+        state.phase = Phase::Live;
+        state.accepted = true;
+        state.unix = peer.is_none();
+        state.peer = peer;
+        state.server = ServerLink::Strong(server.clone());
+        if paused {
+            state.read.pause();
+        }
+        let socket = Self::from_state(state);
+        let _ = socket.inner.core.set(Rc::clone(core));
+        core.own(id, Owner::Socket(socket.clone()));
+        socket.apply_wishes();
+        socket
+    }
+
+    /// The server's listeners have run: reading begins, unless the socket was accepted paused
+    /// (RD-09).
+    pub(crate) fn begin(&self, paused: bool) {
+        if !paused {
+            self.start_receiving();
+        }
+        self.sync_hold();
+    }
+
+    pub(crate) fn drop_listeners_on_close(&self) {
+        self.inner.state.borrow_mut().keeps_listeners = false;
+    }
+
+    fn core(&self) -> Option<&Rc<Core>> {
+        self.inner.core.get().filter(|core| !core.is_closed())
+    }
+
+    /// Tells the loop whether it must go on for this socket.
+    fn sync_hold(&self) {
+        let Some(core) = self.core() else { return };
+        let mut state = self.inner.state.borrow_mut();
+        let holds = state.holds();
+        if std::mem::replace(&mut state.holding, holds) != holds {
+            match holds {
+                true => core.hold(),
+                false => core.release(),
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Something happened to the connection.
+    pub(crate) fn complete(&self, completion: Completion<'_>) {
+        match completion {
+            Completion::Received { bytes, .. } => self.received(bytes),
+            Completion::EndOfStream { .. } => self.end_of_stream(),
+            Completion::Sent { bytes, .. } => self.sent(bytes),
+            Completion::Connected { .. } => self.connected(),
+            Completion::ShutDown { .. } => self.was_shut_down(),
+            Completion::Failed { operation, error, .. } => match operation {
+                Operation::Connect => self.connect_failed(error),
+                Operation::Receive => {
+                    self.destroy_with(Error::system("read", error));
+                }
+                Operation::Send => self.write_failed(Error::system("write", error)),
+                Operation::Shutdown => self.shutdown_failed(error),
+            },
+            Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}
+        }
+        self.sync_hold();
+    }
+
+    pub(crate) fn run_tick(&self, tick: SocketTick) {
+        match tick {
+            SocketTick::Attempt => self.next_attempt(),
+            SocketTick::Resume => self.run_resume(),
+            SocketTick::End => self.run_end(),
+            SocketTick::EndItself => self.run_end_itself(),
+            SocketTick::Finish => self.run_finish(),
+            SocketTick::Written(position) => self.written(position),
+            SocketTick::WriteFailed(error) => self.write_failed(error),
+            SocketTick::FailQueue => self.fail_queue(),
+            SocketTick::Reply(callback, result) => callback(self, result),
+            SocketTick::Error(error) => self.emit_error(&error),
+            SocketTick::Close => self.finish_close(None),
+        }
+        self.sync_hold();
+    }
+}
+
+/// # State
+impl Socket {
+    /// Whether it is connecting: from `connect` to its outcome.
+    pub fn connecting(&self) -> bool {
+        self.inner.state.borrow().connecting
+    }
+
+    /// Whether there is no connection (yet, or any more). Node: `pending`.
+    pub fn pending(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.connecting || state.id.is_none()
+    }
+
+    /// Whether it was destroyed: true from the call on, before `close` is emitted.
+    pub fn destroyed(&self) -> bool {
+        self.inner.state.borrow().destroyed()
+    }
+
+    /// Whether data may still come.
+    pub fn readable(&self) -> bool {
+        self.inner.state.borrow().readable()
+    }
+
+    /// Whether data may still be written.
+    pub fn writable(&self) -> bool {
+        self.inner.state.borrow().writable()
+    }
+
+    /// Node's `readyState`. A socket that was never connected says [`Open`](ReadyState::Open).
+    pub fn ready_state(&self) -> ReadyState {
+        self.inner.state.borrow().ready_state()
+    }
+
+    /// The error that it was destroyed with. Node: `errored`.
+    pub fn errored(&self) -> Option<Error> {
+        self.inner.state.borrow().errored()
+    }
+
+    /// The server that accepted it; none on clients, and when the server is gone.
+    pub fn server(&self) -> Option<Server> {
+        self.inner.state.borrow().server()
+    }
+}
+
+/// Two handles are equal when they are clones of one socket.
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for Socket {}
+
+/// By identity, so that sockets can be keys of a map.
+impl std::hash::Hash for Socket {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.inner).hash(state);
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("state", &self.ready_state())
+            .field("remote", &self.remote_address())
+            .field("write_queue_len", &self.write_queue_len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! The receiving half of a socket as a state machine: no descriptor, no clock, no callback.
+//!
+//! ```text
+//!            on_data, resume              pause
+//! Undecided ────────────────▶ Flowing ◀────────▶ Paused
+//!      └──────────── pause ────────────────────────▲  (resume)
+//! ```
+//!
+//! While `Flowing`, bytes go straight to the listeners. Otherwise they are kept, and when
+//! `high_water_mark_bytes` are, receiving stops until they are taken (RD-01, RD-03, RD-06).
+
+use std::collections::VecDeque;
+
+/// Whether data is delivered (RD-04). Node: `readableFlowing` null, true, false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Nobody has asked yet.
+    Undecided,
+    /// Delivered as it comes.
+    Flowing,
+    /// Kept until `resume`.
+    Paused,
+}
+
+/// What to do with bytes that came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Give them to the listeners now.
+    Deliver,
+    /// Flowing, but nobody listens: they are lost, as in Node (RD-13).
+    Discard,
+    /// They are kept.
+    Kept {
+        /// The mark is reached: stop receiving.
+        stop: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct ReadSide {
+    flow: Flow,
+    /// A turn of `resume` is on the tick queue.
+    resume_scheduled: bool,
+    /// The driver receives for us.
+    pub(super) receiving: bool,
+    /// End-of-stream has come from the peer.
+    ended: bool,
+    end_scheduled: bool,
+    /// `end` was given to the listeners.
+    pub(super) end_emitted: bool,
+    kept: Option<Box<Kept>>,
+    high_water_mark_bytes: usize,
+    pub(super) bytes_read: u64,
+}
+
+/// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
+/// holds no buffer (contract C7).
+#[derive(Debug, Default)]
+struct Kept {
+    chunks: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl ReadSide {
+    pub(super) fn new(high_water_mark_bytes: usize) -> Self {
+        Self {
+            flow: Flow::Undecided,
+            resume_scheduled: false,
+            receiving: false,
+            ended: false,
+            end_scheduled: false,
+            end_emitted: false,
+            kept: None,
+            high_water_mark_bytes,
+            bytes_read: 0,
+        }
+    }
+
+    /// The same socket before its next connection: the flow stays, the rest is new (CON-16).
+    pub(super) fn renewed(&self) -> Self {
+        Self { flow: self.flow, ..Self::new(self.high_water_mark_bytes) }
+    }
+
+    pub(super) fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.bytes)
+    }
+
+    pub(super) fn high_water_mark_bytes(&self) -> usize {
+        self.high_water_mark_bytes
+    }
+
+    pub(super) fn received(&mut self, bytes: &[u8], has_listener: bool) -> Arrival {
+        self.bytes_read += bytes.len() as u64;
+        if self.flow == Flow::Flowing && self.kept.is_none() {
+            return if has_listener { Arrival::Deliver } else { Arrival::Discard };
+        }
+        let kept = self.kept.get_or_insert_default();
+        kept.chunks.push_back(bytes.to_vec());
+        kept.bytes += bytes.len();
+        Arrival::Kept { stop: kept.bytes >= self.high_water_mark_bytes }
+    }
+
+    /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
+    /// (RD-18), and only once.
+    pub(super) fn end_of_stream(&mut self) -> bool {
+        self.ended = true;
+        self.receiving = false;
+        self.schedule_end()
+    }
+
+    fn schedule_end(&mut self) -> bool {
+        let due = self.ended && self.kept.is_none() && !self.end_scheduled;
+        self.end_scheduled |= due;
+        due
+    }
+
+    /// Says whether `end` may be given now, and counts it as given.
+    pub(super) fn take_end(&mut self) -> bool {
+        let due = self.ended && self.kept.is_none() && !self.end_emitted;
+        self.end_emitted |= due;
+        due
+    }
+
+    /// Says whether a turn of `resume` is to be scheduled.
+    pub(super) fn resume(&mut self) -> bool {
+        if self.flow == Flow::Flowing {
+            return false;
+        }
+        self.flow = Flow::Flowing;
+        !std::mem::replace(&mut self.resume_scheduled, true)
+    }
+
+    /// A listener for data came: the flow starts unless it was stopped on purpose (RD-04).
+    pub(super) fn listened(&mut self) -> bool {
+        self.flow == Flow::Undecided && self.resume()
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.flow = Flow::Paused;
+    }
+
+    /// The scheduled turn of `resume` runs now.
+    pub(super) fn begin_resume(&mut self) {
+        self.resume_scheduled = false;
+    }
+
+    /// The next kept bytes, while flowing.
+    pub(super) fn next_kept(&mut self) -> Option<Vec<u8>> {
+        if self.flow != Flow::Flowing {
+            return None;
+        }
+        let kept = self.kept.as_mut()?;
+        let chunk = kept.chunks.pop_front()?;
+        kept.bytes -= chunk.len();
+        if kept.chunks.is_empty() {
+            self.kept = None;
+        }
+        Some(chunk)
+    }
+
+    /// Bytes were taken: says whether `end` is to be scheduled.
+    pub(super) fn taken(&mut self) -> bool {
+        self.schedule_end()
+    }
+
+    /// Whether the driver should receive: there is room, and more may come. What `on_data` finds
+    /// paused from the beginning is not read at all (RD-08, RD-09); what is paused later goes on
+    /// until the mark (RD-06).
+    pub(super) fn has_room(&self) -> bool {
+        let bytes = self.kept_bytes();
+        !self.ended && (bytes == 0 || bytes < self.high_water_mark_bytes)
+    }
+
+    /// Drops what is kept: the socket is destroyed.
+    pub(super) fn clear(&mut self) {
+        self.kept = None;
+        self.receiving = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flowing() -> ReadSide {
+        let mut side = ReadSide::new(10);
+        assert!(side.listened());
+        side.begin_resume();
+        side
+    }
+
+    #[test]
+    fn rd_04_the_first_listener_starts_the_flow_but_not_after_pause() {
+        let mut side = ReadSide::new(10);
+        side.pause();
+        assert!(!side.listened());
+        assert_eq!(side.flow(), Flow::Paused);
+        assert!(side.resume());
+    }
+
+    #[test]
+    fn rd_05_resume_is_scheduled_once() {
+        let mut side = ReadSide::new(10);
+        assert!(side.resume());
+        side.pause();
+        assert!(!side.resume());
+    }
+
+    #[test]
+    fn rd_13_flow_without_a_listener_discards_and_counts() {
+        let mut side = flowing();
+        assert_eq!(side.received(b"abc", false), Arrival::Discard);
+        assert_eq!(side.received(b"abc", true), Arrival::Deliver);
+        assert_eq!((side.bytes_read, side.kept_bytes()), (6, 0));
+    }
+
+    #[test]
+    fn rd_03_the_mark_is_looked_at_after_each_chunk() {
+        let mut side = ReadSide::new(10);
+        assert_eq!(side.received(&[0; 9], true), Arrival::Kept { stop: false });
+        assert!(side.has_room());
+        assert_eq!(side.received(&[0; 90], true), Arrival::Kept { stop: true });
+        assert!(!side.has_room());
+        assert_eq!(side.kept_bytes(), 99);
+    }
+
+    #[test]
+    fn rd_18_end_waits_until_everything_is_taken_and_comes_once() {
+        let mut side = ReadSide::new(10);
+        side.received(b"abc", true);
+        assert!(!side.end_of_stream());
+        assert!(!side.take_end());
+        side.resume();
+        side.begin_resume();
+        assert_eq!(side.next_kept().as_deref(), Some(&b"abc"[..]));
+        assert!(side.taken());
+        assert!(!side.taken());
+        assert!(side.take_end());
+        assert!(!side.take_end());
+    }
+
+    #[test]
+    fn bytes_that_came_while_paused_come_in_order_after_resume() {
+        let mut side = ReadSide::new(10);
+        side.pause();
+        side.received(b"one", true);
+        side.received(b"two", true);
+        assert_eq!(side.next_kept(), None);
+        side.resume();
+        side.begin_resume();
+        assert_eq!(side.next_kept().as_deref(), Some(&b"one"[..]));
+        // Still behind what is kept.
+        assert_eq!(side.received(b"three", true), Arrival::Kept { stop: false });
+        assert_eq!(side.next_kept().as_deref(), Some(&b"two"[..]));
+        assert_eq!(side.next_kept().as_deref(), Some(&b"three"[..]));
+        assert_eq!(side.next_kept(), None);
+    }
+}

@@ -1,0 +1,177 @@
+//! Receiving: what the loop does for [`ReadSide`](super::read_side::ReadSide).
+
+use super::read_side::{Arrival, Flow};
+use super::state::Phase;
+use super::{Event, Socket, SocketTick};
+use crate::Error;
+use crate::event_loop::Tick;
+
+/// # Reading
+impl Socket {
+    /// Stops the delivery of data until [`resume`](Self::resume).
+    ///
+    /// The socket goes on receiving into its own buffer until the high-water mark, and then the
+    /// peer has to wait. Paused before the connection stands, nothing is received at all; then
+    /// the peer's end goes unnoticed too. Node: `socket.pause()`.
+    pub fn pause(&self) -> &Self {
+        let mut state = self.inner.state.borrow_mut();
+        if !state.destroyed() {
+            state.read.pause();
+        }
+        self
+    }
+
+    /// Delivers data again, from the next tick on: first what came meanwhile. Without a listener
+    /// for data it is thrown away. Node: `socket.resume()`.
+    pub fn resume(&self) -> &Self {
+        let schedule = {
+            let mut state = self.inner.state.borrow_mut();
+            !state.destroyed() && state.read.resume()
+        };
+        if schedule {
+            self.tick(SocketTick::Resume);
+        }
+        self
+    }
+
+    /// Whether delivery was stopped by [`pause`](Self::pause) or `pause_on_connect`.
+    pub fn is_paused(&self) -> bool {
+        self.inner.state.borrow().read.flow() == Flow::Paused
+    }
+
+    /// Whether data is delivered: none until somebody listens or says. Node: `readableFlowing`.
+    pub fn readable_flowing(&self) -> Option<bool> {
+        match self.inner.state.borrow().read.flow() {
+            Flow::Undecided => None,
+            Flow::Flowing => Some(true),
+            Flow::Paused => Some(false),
+        }
+    }
+
+    /// Bytes that were received and not delivered yet. Node: `readableLength`.
+    pub fn read_queue_len(&self) -> usize {
+        self.inner.state.borrow().read.kept_bytes()
+    }
+
+    /// Bytes received on this connection, including those not delivered yet. Kept after `close`.
+    pub fn bytes_read(&self) -> u64 {
+        self.inner.state.borrow().read.bytes_read
+    }
+
+    pub(super) fn data_listened(&self) {
+        let schedule = {
+            let mut state = self.inner.state.borrow_mut();
+            !state.destroyed() && state.read.listened()
+        };
+        if schedule {
+            self.tick(SocketTick::Resume);
+        }
+    }
+
+    /// The tick of `resume`: delivers what is kept, and receives again.
+    pub(super) fn run_resume(&self) {
+        self.inner.state.borrow_mut().read.begin_resume();
+        self.deliver_kept();
+        self.start_receiving();
+    }
+
+    fn deliver_kept(&self) {
+        loop {
+            let (chunk, ended) = {
+                let mut state = self.inner.state.borrow_mut();
+                let Some(chunk) = state.read.next_kept() else { return };
+                (chunk, state.read.taken())
+            };
+            if ended {
+                self.tick(SocketTick::End);
+            }
+            self.emit_data(&chunk);
+        }
+    }
+
+    /// Receives if the connection stands and there is room.
+    pub(super) fn start_receiving(&self) {
+        let id = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(id) = state.connected() else { return };
+            if state.read.receiving || !state.read.has_room() {
+                return;
+            }
+            state.read.receiving = true;
+            id
+        };
+        let Some(core) = self.core() else { return };
+        if let Err(source) = core.driver.receive_start(id) {
+            self.destroy_with(Error::system("read", source));
+        }
+    }
+
+    pub(super) fn received(&self, bytes: &[u8]) {
+        self.touch();
+        let has_listener = self.inner.listeners.has(Event::Data);
+        let arrival = {
+            let mut state = self.inner.state.borrow_mut();
+            if state.phase != Phase::Live {
+                return;
+            }
+            state.read.received(bytes, has_listener)
+        };
+        match arrival {
+            Arrival::Deliver => self.emit_data(bytes),
+            Arrival::Discard | Arrival::Kept { stop: false } => {}
+            Arrival::Kept { stop: true } => self.stop_receiving(),
+        }
+    }
+
+    fn stop_receiving(&self) {
+        let id = {
+            let mut state = self.inner.state.borrow_mut();
+            state.read.receiving = false;
+            state.id
+        };
+        if let (Some(core), Some(id)) = (self.core(), id) {
+            core.driver.receive_stop(id);
+        }
+    }
+
+    pub(super) fn end_of_stream(&self) {
+        self.touch();
+        let due = self.inner.state.borrow_mut().read.end_of_stream();
+        if due {
+            self.tick(SocketTick::End);
+        }
+    }
+
+    /// The tick of `end` (END-06): one tick later the socket ends itself, unless it may stay half
+    /// open.
+    pub(super) fn run_end(&self) {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if state.phase != Phase::Live || state.has_failed() || !state.read.take_end() {
+                return;
+            }
+        }
+        self.emit(Event::End);
+        let (ends_itself, both_done) = {
+            let state = self.inner.state.borrow();
+            (state.writable() && !state.allow_half_open, state.write.finished)
+        };
+        if ends_itself {
+            self.tick(SocketTick::EndItself);
+        } else if both_done {
+            self.destroy();
+        }
+    }
+
+    pub(super) fn run_end_itself(&self) {
+        if self.inner.state.borrow().writable() {
+            self.end();
+        }
+    }
+
+    pub(super) fn tick(&self, tick: SocketTick) {
+        if let Some(core) = self.core() {
+            core.push_tick(Tick::Socket(self.clone(), tick));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What a socket knows about itself.
+
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use fyke_driver::{Address, SocketId};
+
+use super::idle::Idle;
+use super::options::SocketOptions;
+use super::pipe::Pipes;
+use super::read_side::ReadSide;
+use super::write_side::WriteSide;
+use super::{Socket, connecting::Connecting};
+use crate::server::{self, Server};
+use crate::{Error, Result};
+
+/// Told once how a write or an end went.
+pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
+
+/// Node's `readyState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadyState {
+    /// Connecting.
+    Opening,
+    /// Both directions are open; also a socket that was never connected.
+    Open,
+    /// Our side is ended.
+    ReadOnly,
+    /// The peer has ended its side.
+    WriteOnly,
+    /// Neither direction is open.
+    Closed,
+}
+
+/// Where a socket is in its life. `connecting` is beside it: a socket that fails to connect is for
+/// a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Never connected.
+    Fresh,
+    /// Connecting or connected.
+    Live,
+    /// Destroyed; `close` is still to come.
+    Destroyed,
+    /// `close` was emitted. May connect again (CON-16).
+    Closed,
+}
+
+pub(super) struct State {
+    /// The driver's name of the connection, or of the attempt that is running.
+    pub(super) id: Option<SocketId>,
+    pub(super) phase: Phase,
+    pub(super) connecting: bool,
+    pub(super) unix: bool,
+    pub(super) allow_half_open: bool,
+    pub(super) no_delay: bool,
+    /// Destroyed with an error.
+    pub(super) had_error: bool,
+    /// `reset_and_destroy` waits for the connection (DST-12).
+    pub(super) reset_on_connect: bool,
+    /// `destroy_soon` waits for `finish`.
+    pub(super) destroy_on_finish: bool,
+    /// Keeps the loop alive while it reads: not `unref`'ed.
+    pub(super) referred: bool,
+    /// Counted among what keeps the loop alive.
+    pub(super) holding: bool,
+    /// Made by `Socket::new`: its listeners stay after `close`.
+    pub(super) keeps_listeners: bool,
+    /// Accepted by a server: an error that nobody hears ends only this connection (contract C5).
+    pub(super) accepted: bool,
+    pub(super) read: ReadSide,
+    pub(super) write: WriteSide<Done>,
+    pub(super) idle: Idle,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) server: ServerLink,
+    rare: Option<Box<Rare>>,
+}
+
+/// The server that accepted a socket: kept alive until the socket's `close`, so that the server's
+/// own can come; only known after that.
+pub(super) enum ServerLink {
+    None,
+    Strong(Server),
+    Weak(Weak<server::Inner>),
+}
+
+/// What most sockets do not have.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) errored: Option<Error>,
+    pub(super) local: Option<Address>,
+    pub(super) attempted: Vec<SocketAddr>,
+    pub(super) connecting: Option<Connecting>,
+    /// Keep-alive as it was asked for; none if never.
+    pub(super) keep_alive: Option<KeepAliveWish>,
+    pub(super) pipes: Pipes,
+}
+
+/// What `set_keep_alive` was called with last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeepAliveWish {
+    pub(super) enable: bool,
+    pub(super) initial_delay: Duration,
+}
+
+impl State {
+    pub(super) fn new(options: &SocketOptions) -> Self {
+        Self {
+            id: None,
+            phase: Phase::Fresh,
+            connecting: false,
+            unix: false,
+            allow_half_open: options.allow_half_open,
+            no_delay: options.no_delay,
+            had_error: false,
+            reset_on_connect: false,
+            destroy_on_finish: false,
+            referred: true,
+            holding: false,
+            keeps_listeners: false,
+            accepted: false,
+            read: ReadSide::new(options.high_water_mark_bytes),
+            write: WriteSide::new(options.high_water_mark_bytes),
+            idle: Idle::default(),
+            peer: None,
+            server: ServerLink::None,
+            rare: options
+                .keep_alive
+                .map(|wish| Box::new(Rare { keep_alive: Some(wish), ..Rare::default() })),
+        }
+    }
+
+    /// Makes a closed socket ready for another connection (CON-16): wishes and listeners stay.
+    pub(super) fn renew(&mut self) {
+        self.phase = Phase::Live;
+        self.had_error = false;
+        self.reset_on_connect = false;
+        self.destroy_on_finish = false;
+        self.read = self.read.renewed();
+        self.write = self.write.renewed();
+        self.peer = None;
+        if let Some(rare) = &mut self.rare {
+            rare.errored = None;
+            rare.local = None;
+            rare.attempted.clear();
+        }
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn rare_if_any(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    pub(super) fn rare_if_any_mut(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    pub(super) fn errored(&self) -> Option<Error> {
+        self.rare_if_any()?.errored.clone()
+    }
+
+    /// The first error counts (DST-06).
+    pub(super) fn set_errored(&mut self, error: &Error) {
+        self.rare().errored.get_or_insert_with(|| error.clone());
+    }
+
+    pub(super) fn destroyed(&self) -> bool {
+        matches!(self.phase, Phase::Destroyed | Phase::Closed)
+    }
+
+    /// Connected, and not destroyed.
+    pub(super) fn connected(&self) -> Option<SocketId> {
+        self.id.filter(|_| !self.connecting && self.phase == Phase::Live)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.rare_if_any().is_some_and(|rare| rare.errored.is_some())
+    }
+
+    /// Bytes may still come (PROP-14).
+    pub(super) fn readable(&self) -> bool {
+        !self.read.end_emitted && !self.destroyed() && !self.has_failed()
+    }
+
+    /// Bytes may still be written (PROP-14).
+    pub(super) fn writable(&self) -> bool {
+        !self.write.ending && !self.destroyed() && !self.has_failed()
+    }
+
+    pub(super) fn ready_state(&self) -> ReadyState {
+        match (self.connecting, self.readable(), self.writable()) {
+            (true, ..) => ReadyState::Opening,
+            (_, true, true) => ReadyState::Open,
+            (_, true, false) => ReadyState::ReadOnly,
+            (_, false, true) => ReadyState::WriteOnly,
+            (_, false, false) => ReadyState::Closed,
+        }
+    }
+
+    /// Whether the loop must go on for this socket (PROC-01): something is being done, or it
+    /// reads and is not `unref`'ed.
+    pub(super) fn holds(&self) -> bool {
+        if self.phase != Phase::Live {
+            return false;
+        }
+        let sending = self.id.is_some() && (self.write.len() > 0 && self.write.corked() == 0);
+        let ending = self.id.is_some() && self.write.shutting_down && !self.write.finished;
+        self.connecting || sending || ending || (self.referred && self.read.receiving)
+    }
+
+    pub(super) fn server(&self) -> Option<Server> {
+        match &self.server {
+            ServerLink::None => None,
+            ServerLink::Strong(server) => Some(server.clone()),
+            ServerLink::Weak(server) => server.upgrade().map(Server::from_inner),
+        }
+    }
+
+    /// After `close` the server is only known, not kept.
+    pub(super) fn let_go_of_server(&mut self) -> Option<Server> {
+        let ServerLink::Strong(server) = &self.server else { return None };
+        let weak = ServerLink::Weak(Rc::downgrade(server.inner()));
+        match std::mem::replace(&mut self.server, weak) {
+            ServerLink::Strong(server) => Some(server),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The sending half of a socket as a state machine: no descriptor, no clock, and callbacks only
+//! as values (`C`) that it keeps in order.
+//!
+//! A write goes through three stages. *Queued*: accepted, ours. *In flight*: handed over to the
+//! driver as one batch; there is at most one. *Done*: the kernel has all of it; its callback is due.
+//! Node's stream works the same way with one chunk, or all corked ones, in the place of a batch.
+//!
+//! Positions are counted in bytes since the connection began: a callback is due when the position
+//! at which its write ended is reached.
+
+use std::collections::VecDeque;
+
+use fyke_driver::{Batch, Chunk};
+
+use crate::payload::Payload;
+
+#[derive(Debug)]
+pub(super) struct WriteSide<C> {
+    /// Small writes, copied together: the end of the queue.
+    tail: Vec<u8>,
+    more: Option<Box<More<C>>>,
+    queued_bytes: usize,
+    in_flight_bytes: usize,
+    /// Everything accepted so far, so the position of the next byte.
+    accepted_bytes: u64,
+    /// The position up to which bytes were handed over.
+    handed_over: u64,
+    high_water_mark_bytes: usize,
+    corked: u32,
+    /// A write returned false: `drain` is owed.
+    need_drain: bool,
+    /// An empty write waits for its turn to call back.
+    empty_write: bool,
+    /// On the loop's list of sockets to hand over.
+    pub(super) dirty: bool,
+    /// `end` was called: no more writes.
+    pub(super) ending: bool,
+    /// Our side is being ended: shut down, or waiting for the connection to be.
+    pub(super) shutting_down: bool,
+    /// `finish` was emitted.
+    pub(super) finished: bool,
+}
+
+/// What only some sockets have.
+#[derive(Debug)]
+struct More<C> {
+    /// The queue before `tail`.
+    chunks: VecDeque<Chunk>,
+    /// Callbacks of writes, each with the position where its write ended.
+    callbacks: VecDeque<(u64, C)>,
+    /// Callbacks of `end`.
+    end_callbacks: Vec<C>,
+}
+
+impl<C> Default for More<C> {
+    fn default() -> Self {
+        Self { chunks: VecDeque::new(), callbacks: VecDeque::new(), end_callbacks: Vec::new() }
+    }
+}
+
+impl<C> WriteSide<C> {
+    pub(super) fn new(high_water_mark_bytes: usize) -> Self {
+        Self {
+            tail: Vec::new(),
+            more: None,
+            queued_bytes: 0,
+            in_flight_bytes: 0,
+            accepted_bytes: 0,
+            handed_over: 0,
+            high_water_mark_bytes,
+            corked: 0,
+            need_drain: false,
+            empty_write: false,
+            dirty: false,
+            ending: false,
+            shutting_down: false,
+            finished: false,
+        }
+    }
+
+    /// The same socket before its next connection (CON-16).
+    pub(super) fn renewed(&self) -> Self {
+        Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) }
+    }
+
+    /// Bytes that were accepted and that the kernel does not have yet.
+    pub(super) fn len(&self) -> usize {
+        self.queued_bytes + self.in_flight_bytes
+    }
+
+    pub(super) fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+
+    pub(super) fn accepted_bytes(&self) -> u64 {
+        self.accepted_bytes
+    }
+
+    pub(super) fn high_water_mark_bytes(&self) -> usize {
+        self.high_water_mark_bytes
+    }
+
+    pub(super) fn need_drain(&self) -> bool {
+        self.need_drain
+    }
+
+    pub(super) fn corked(&self) -> u32 {
+        self.corked
+    }
+
+    fn more(&mut self) -> &mut More<C> {
+        self.more.get_or_insert_default()
+    }
+
+    /// Puts a write at the end of the queue. `spare` lends a buffer if one is needed.
+    pub(super) fn push(
+        &mut self,
+        payload: Payload<'_>,
+        callback: Option<C>,
+        spare: impl FnOnce() -> Vec<u8>,
+    ) {
+        let bytes = payload.as_slice().len();
+        self.queued_bytes += bytes;
+        self.accepted_bytes += bytes as u64;
+        self.empty_write |= bytes == 0;
+        match payload.into_chunk() {
+            Ok(chunk) => {
+                self.close_tail();
+                self.more().chunks.push_back(chunk);
+            }
+            Err(payload) => {
+                if self.tail.capacity() == 0 {
+                    self.tail = spare();
+                }
+                self.tail.extend_from_slice(payload.as_slice());
+            }
+        }
+        if let Some(callback) = callback {
+            let position = self.accepted_bytes;
+            self.more().callbacks.push_back((position, callback));
+        }
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail);
+            self.more().chunks.push_back(Chunk::Buffer(tail));
+        }
+    }
+
+    /// What `write` returns (WR-01): whether there is room for more. If not, `drain` is owed.
+    pub(super) fn has_room(&mut self) -> bool {
+        let room = self.len() < self.high_water_mark_bytes || self.len() == 0;
+        self.need_drain |= !room;
+        room
+    }
+
+    /// Whether the queue has reached the mark, so that a hand-over cannot wait for the end of the
+    /// batch: the answer of `write` depends on it (contract C9).
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= self.high_water_mark_bytes.max(1)
+    }
+
+    /// Whether something waits that may be handed over now.
+    pub(super) fn can_hand_over(&self) -> bool {
+        let waits = self.queued_bytes > 0 || self.empty_write;
+        waits && self.in_flight_bytes == 0 && self.corked == 0
+    }
+
+    /// Takes the queue as one batch: it is in flight from here on. None if only empty writes were
+    /// waiting, which are done at once.
+    pub(super) fn hand_over(&mut self) -> Option<Batch> {
+        self.empty_write = false;
+        self.handed_over = self.accepted_bytes;
+        self.in_flight_bytes = std::mem::take(&mut self.queued_bytes);
+        if self.in_flight_bytes == 0 {
+            return None;
+        }
+        let tail = std::mem::take(&mut self.tail);
+        match &mut self.more {
+            Some(more) if !more.chunks.is_empty() => {
+                let mut chunks = std::mem::take(&mut more.chunks);
+                if !tail.is_empty() {
+                    chunks.push_back(Chunk::Buffer(tail));
+                }
+                Some(Batch::many(chunks))
+            }
+            _ => Some(Batch::one(Chunk::Buffer(tail))),
+        }
+    }
+
+    /// The kernel took bytes of the batch in flight. Says whether that was all of it.
+    pub(super) fn sent(&mut self, bytes: usize) -> bool {
+        self.in_flight_bytes -= bytes.min(self.in_flight_bytes);
+        self.in_flight_bytes == 0
+    }
+
+    /// The position up to which everything was handed over.
+    pub(super) fn handed_over(&self) -> u64 {
+        self.handed_over
+    }
+
+    /// Whether `drain` is due: it is owed, everything is gone and more may be written (WR-05).
+    pub(super) fn take_drain(&mut self) -> bool {
+        let due = self.need_drain && self.len() == 0 && !self.ending;
+        self.need_drain &= !due;
+        due
+    }
+
+    /// Whether anything must be told when the bytes up to here are done.
+    pub(super) fn has_news(&self) -> bool {
+        self.need_drain || self.more.as_ref().is_some_and(|more| !more.callbacks.is_empty())
+    }
+
+    /// The next callback whose write ended at `position` or before.
+    pub(super) fn next_callback(&mut self, position: u64) -> Option<C> {
+        let more = self.more.as_mut()?;
+        let due = more.callbacks.front().is_some_and(|(at, _)| *at <= position);
+        let callback = if due { more.callbacks.pop_front() } else { None };
+        if more.chunks.is_empty() && more.callbacks.is_empty() && more.end_callbacks.is_empty() {
+            self.more = None;
+        }
+        callback.map(|(_, callback)| callback)
+    }
+
+    pub(super) fn push_end_callback(&mut self, callback: C) {
+        self.more().end_callbacks.push(callback);
+    }
+
+    pub(super) fn has_end_callbacks(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| !more.end_callbacks.is_empty())
+    }
+
+    pub(super) fn take_end_callbacks(&mut self) -> Vec<C> {
+        self.more.as_mut().map(|more| std::mem::take(&mut more.end_callbacks)).unwrap_or_default()
+    }
+
+    pub(super) fn cork(&mut self) {
+        self.corked += 1;
+    }
+
+    pub(super) fn uncork(&mut self) {
+        self.corked = self.corked.saturating_sub(1);
+    }
+
+    /// `end` uncorks completely (WR-22).
+    pub(super) fn uncork_all(&mut self) {
+        self.corked = 0;
+    }
+
+    /// Whether our side of the connection can be ended now: `end` was called and nothing is left.
+    pub(super) fn can_finish(&self) -> bool {
+        self.ending && !self.finished && self.len() == 0 && !self.empty_write
+    }
+
+    /// Whether writes wait that were never handed over.
+    pub(super) fn has_queued(&self) -> bool {
+        self.queued_bytes > 0 || self.empty_write
+    }
+
+    /// Gives up what was never handed over; it does not count as written (PROP-05). Returns the
+    /// buffers, to be reused.
+    pub(super) fn give_up_queue(&mut self) {
+        self.accepted_bytes -= self.queued_bytes as u64;
+        self.queued_bytes = 0;
+        self.empty_write = false;
+        self.tail = Vec::new();
+        if let Some(more) = &mut self.more {
+            more.chunks.clear();
+        }
+    }
+
+    /// Gives up the batch in flight.
+    pub(super) fn give_up_flight(&mut self) {
+        self.in_flight_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side() -> WriteSide<u32> {
+        WriteSide::new(10)
+    }
+
+    fn write(side: &mut WriteSide<u32>, bytes: &[u8], callback: u32) -> bool {
+        side.push(bytes.into(), Some(callback), Vec::new);
+        side.has_room()
+    }
+
+    fn due(side: &mut WriteSide<u32>) -> Vec<u32> {
+        let position = side.handed_over();
+        std::iter::from_fn(|| side.next_callback(position)).collect()
+    }
+
+    #[test]
+    fn wr_03_there_is_room_below_the_mark_and_none_at_it() {
+        let mut side = side();
+        assert!(write(&mut side, &[0; 5], 1));
+        assert!(write(&mut side, &[0; 4], 2));
+        assert!(!write(&mut side, &[0; 1], 3));
+        assert!(side.is_full());
+    }
+
+    #[test]
+    fn wr_03_with_a_mark_of_zero_there_is_room_only_when_empty() {
+        let mut side = WriteSide::<u32>::new(0);
+        assert!(side.has_room());
+        side.push(b"a".into(), None, Vec::new);
+        assert!(side.is_full() && !side.has_room());
+    }
+
+    #[test]
+    fn wr_05_drain_is_due_once_when_everything_is_gone() {
+        let mut side = side();
+        write(&mut side, &[0; 20], 1);
+        side.hand_over();
+        assert!(!side.sent(19) && !side.take_drain());
+        assert!(side.sent(1) && side.take_drain() && !side.take_drain());
+    }
+
+    #[test]
+    fn wr_05_drain_is_not_due_after_end() {
+        let mut side = side();
+        write(&mut side, &[0; 20], 1);
+        side.ending = true;
+        side.hand_over();
+        side.sent(20);
+        assert!(!side.take_drain());
+    }
+
+    #[test]
+    fn wr_08_callbacks_of_a_batch_are_due_in_order_and_later_ones_wait() {
+        let mut side = side();
+        write(&mut side, b"one", 1);
+        write(&mut side, b"", 2);
+        write(&mut side, b"three", 3);
+        side.hand_over();
+        write(&mut side, b"four", 4);
+        assert!(!side.can_hand_over(), "one batch at a time");
+        assert!(side.sent(8));
+        assert_eq!(due(&mut side), [1, 2, 3]);
+        assert!(side.can_hand_over());
+    }
+
+    #[test]
+    fn wr_24_an_empty_write_is_done_without_a_batch() {
+        let mut side = side();
+        assert!(write(&mut side, b"", 1));
+        assert!(side.can_hand_over());
+        assert!(side.hand_over().is_none());
+        assert_eq!(due(&mut side), [1]);
+    }
+
+    #[test]
+    fn wr_21_corked_writes_wait_and_leave_together() {
+        let mut side = side();
+        side.cork();
+        side.cork();
+        write(&mut side, b"a", 1);
+        side.uncork();
+        assert!(!side.can_hand_over());
+        side.uncork();
+        side.uncork();
+        assert!(side.can_hand_over());
+        assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(1));
+    }
+
+    #[test]
+    fn large_owned_writes_keep_their_place_between_copied_ones() {
+        let mut side = WriteSide::<u32>::new(10);
+        let big = vec![7; 5000];
+        side.push(b"a".into(), None, Vec::new);
+        side.push(big.into(), None, Vec::new);
+        side.push(b"z".into(), None, Vec::new);
+        assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5002));
+    }
+
+    #[test]
+    fn prop_05_what_was_never_handed_over_is_not_counted() {
+        let mut side = side();
+        write(&mut side, b"four", 1);
+        side.hand_over();
+        write(&mut side, b"five5", 2);
+        side.give_up_queue();
+        assert_eq!(side.accepted_bytes(), 4);
+    }
+}

@@ -1,0 +1,282 @@
+//! Sending: what the loop does for [`WriteSide`](super::write_side::WriteSide).
+//!
+//! A write is queued, and handed over to the driver when the running batch of callbacks ends, at
+//! once when the queue reaches the high-water mark (so that the returned bool means what Node's
+//! means), or when the socket is ended, destroyed or reset (contract C9).
+
+use super::state::Done;
+use super::{Event, Socket, SocketTick};
+use crate::payload::Payload;
+use crate::{Error, ErrorCode, Result};
+
+/// # Writing
+impl Socket {
+    /// Sends bytes; returns whether there is room for more.
+    ///
+    /// `false` means: wait for [`on_drain`](Self::on_drain). The bytes are accepted in any case,
+    /// except on a socket that is ended, destroyed or was never connected; then an `error` follows
+    /// (`ERR_STREAM_WRITE_AFTER_END`, `EPIPE` when the peer had ended first, `ERR_SOCKET_CLOSED`),
+    /// but none after `destroy`. While connecting, bytes wait for the connection.
+    ///
+    /// Borrowed bytes (`&[u8]`, `&str`) are copied; large owned ones (`Vec<u8>`, `String`,
+    /// `Bytes`) are moved. All writes of one callback leave in one system call. Node:
+    /// `socket.write(data)`.
+    pub fn write<'a>(&self, data: impl Into<Payload<'a>>) -> bool {
+        self.write_payload(data.into(), None)
+    }
+
+    /// The same, and tells `callback` when the kernel has the bytes, or why it never will: exactly
+    /// once, never inside this call, in the order of the writes, before `close`. Node:
+    /// `socket.write(data, callback)`.
+    pub fn write_then<'a>(
+        &self,
+        data: impl Into<Payload<'a>>,
+        callback: impl FnOnce(&Socket, Result<()>) + 'static,
+    ) -> bool {
+        self.write_payload(data.into(), Some(Box::new(callback)))
+    }
+
+    pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Done>) -> bool {
+        if let Some(error) = self.refuse_write() {
+            self.fail_write(error, callback);
+            return false;
+        }
+        self.touch();
+        let Some(core) = self.core() else { return false };
+        let (connected, failed, full) = {
+            let mut state = self.inner.state.borrow_mut();
+            state.write.push(payload, callback, || core.driver.take_buffer());
+            let failed = state.has_failed() || (state.id.is_none() && !state.connecting);
+            (state.connected().is_some(), failed, state.write.is_full())
+        };
+        if failed {
+            self.write_without_connection();
+            return false;
+        }
+        if connected {
+            if full {
+                self.hand_over();
+            } else {
+                self.mark_dirty();
+            }
+        }
+        let room = {
+            let mut state = self.inner.state.borrow_mut();
+            let room = state.write.has_room();
+            room && !state.has_failed()
+        };
+        self.sync_hold();
+        room
+    }
+
+    /// Why a write cannot even be queued (WR-15, WR-16, END-10).
+    fn refuse_write(&self) -> Option<Error> {
+        let state = self.inner.state.borrow();
+        if state.write.ending {
+            let by_peer = state.read.end_emitted && !state.allow_half_open;
+            return Some(match by_peer {
+                true => Error::new(ErrorCode::EPIPE, "the other side has ended the connection"),
+                false => Error::new(ErrorCode::ERR_STREAM_WRITE_AFTER_END, "write after end"),
+            });
+        }
+        state
+            .destroyed()
+            .then(|| Error::new(ErrorCode::ERR_STREAM_DESTROYED, "write on a destroyed socket"))
+    }
+
+    /// Tells the callback on the tick; the socket is destroyed with the error if it is not yet.
+    fn fail_write(&self, error: Error, callback: Option<Done>) {
+        if let Some(callback) = callback {
+            self.tick(SocketTick::Reply(callback, Err(error.clone())));
+        }
+        self.destroy_with(error);
+    }
+
+    /// A write on a socket that was never connected (WR-14): fails as a whole on the tick.
+    fn write_without_connection(&self) {
+        if self.inner.state.borrow().has_failed() {
+            return;
+        }
+        let error = Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected");
+        self.inner.state.borrow_mut().set_errored(&error);
+        self.tick(SocketTick::WriteFailed(error));
+    }
+
+    /// Puts the socket on the list of those to hand over when the batch of callbacks ends.
+    fn mark_dirty(&self) {
+        let first = !std::mem::replace(&mut self.inner.state.borrow_mut().write.dirty, true);
+        if let (true, Some(core)) = (first, self.core()) {
+            core.dirty.borrow_mut().push(self.clone());
+        }
+    }
+
+    /// The batch of callbacks has ended (phase 7).
+    pub(crate) fn hand_over_dirty(&self) {
+        self.inner.state.borrow_mut().write.dirty = false;
+        self.hand_over();
+        self.sync_hold();
+    }
+
+    /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
+    pub(super) fn hand_over(&self) {
+        let Some(core) = self.core() else { return };
+        let (id, batch, bytes) = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(id) = state.connected() else { return };
+            if state.has_failed() || !state.write.can_hand_over() {
+                return;
+            }
+            let batch = state.write.hand_over();
+            (id, batch, state.write.in_flight_bytes())
+        };
+        let sent = batch.map_or(Ok(0), |batch| core.driver.send(id, batch));
+        let done = match sent {
+            Ok(count) => {
+                let mut state = self.inner.state.borrow_mut();
+                debug_assert!(count <= bytes, "sent more than was handed over");
+                let all = state.write.sent(count);
+                (all && state.write.has_news()).then(|| state.write.handed_over())
+            }
+            Err(source) => {
+                let error = Error::system("write", source);
+                self.inner.state.borrow_mut().set_errored(&error);
+                self.tick(SocketTick::WriteFailed(error));
+                None
+            }
+        };
+        if let Some(position) = done {
+            self.tick(SocketTick::Written(position));
+        }
+    }
+
+    /// The driver sent more of the batch in flight.
+    pub(super) fn sent(&self, bytes: usize) {
+        let position = {
+            let mut state = self.inner.state.borrow_mut();
+            if !state.write.sent(bytes) {
+                return;
+            }
+            state.write.handed_over()
+        };
+        self.touch();
+        // What was queued meanwhile goes before the news about what is done (WR-06).
+        self.hand_over();
+        self.written(position);
+    }
+
+    /// Everything up to `position` is with the kernel: `drain` first, then the callbacks (WR-06).
+    pub(super) fn written(&self, position: u64) {
+        let drain = {
+            let mut state = self.inner.state.borrow_mut();
+            !state.destroyed() && state.write.take_drain()
+        };
+        if drain {
+            self.emit(Event::Drain);
+        }
+        self.call_back(position, &Ok(()));
+        if self.destroyed() {
+            self.fail_queue();
+        }
+        self.finish_if_done();
+    }
+
+    /// Runs the callbacks of the writes up to `position`.
+    pub(super) fn call_back(&self, position: u64, result: &Result<()>) {
+        loop {
+            let callback = self.inner.state.borrow_mut().write.next_callback(position);
+            let Some(callback) = callback else { return };
+            callback(self, result.clone());
+        }
+    }
+
+    /// A send failed: first the callbacks of what was in flight, then of what was queued, then the
+    /// end of the socket (WR-17).
+    pub(super) fn write_failed(&self, error: Error) {
+        let position = {
+            let mut state = self.inner.state.borrow_mut();
+            state.set_errored(&error);
+            state.write.give_up_flight();
+            state.write.handed_over()
+        };
+        self.call_back(position, &Err(error.clone()));
+        self.fail_queue();
+        self.destroy_with(error);
+    }
+
+    /// Gives up what was queued and not handed over, and tells its callbacks and those of `end`:
+    /// the socket's error, or that it was destroyed (WR-19). Not while a batch is in flight; then
+    /// they are told after that one's.
+    pub(super) fn fail_queue(&self) {
+        let error = {
+            let state = self.inner.state.borrow();
+            if state.write.in_flight_bytes() > 0 {
+                return;
+            }
+            state.errored()
+        };
+        let destroyed = || Error::new(ErrorCode::ERR_STREAM_DESTROYED, "the socket was destroyed");
+        self.fail_queue_with(error.unwrap_or_else(destroyed));
+    }
+
+    pub(super) fn fail_queue_with(&self, error: Error) {
+        self.inner.state.borrow_mut().write.give_up_queue();
+        let result = Err(error);
+        self.call_back(u64::MAX, &result);
+        let callbacks = self.inner.state.borrow_mut().write.take_end_callbacks();
+        for callback in callbacks {
+            callback(self, result.clone());
+        }
+    }
+
+    /// Holds writes back until [`uncork`](Self::uncork), so that they leave together. Calls nest.
+    /// Node: `socket.cork()`.
+    pub fn cork(&self) -> &Self {
+        self.inner.state.borrow_mut().write.cork();
+        self
+    }
+
+    /// Ends a [`cork`](Self::cork); the outermost sends what was held back. Node:
+    /// `socket.uncork()`.
+    pub fn uncork(&self) -> &Self {
+        let due = {
+            let mut state = self.inner.state.borrow_mut();
+            state.write.uncork();
+            state.connected().is_some() && state.write.can_hand_over()
+        };
+        if due {
+            self.hand_over();
+            self.sync_hold();
+        }
+        self
+    }
+
+    /// Bytes that were accepted and that the kernel does not have yet. Node: `writableLength`,
+    /// `bufferSize`.
+    pub fn write_queue_len(&self) -> usize {
+        self.inner.state.borrow().write.len()
+    }
+
+    /// Whether a write has returned false and `drain` is still to come. Node: `writableNeedDrain`.
+    pub fn needs_drain(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.write.need_drain() && state.writable()
+    }
+
+    /// How many times `cork` was called without `uncork`. Node: `writableCorked`.
+    pub fn corked(&self) -> u32 {
+        self.inner.state.borrow().write.corked()
+    }
+
+    /// Bytes accepted by `write` on this connection, including those still queued. Kept after
+    /// `close`, less what never reached the kernel.
+    pub fn bytes_written(&self) -> u64 {
+        self.inner.state.borrow().write.accepted_bytes()
+    }
+
+    /// The high-water mark of both directions, in bytes.
+    pub fn high_water_mark(&self) -> usize {
+        let state = self.inner.state.borrow();
+        debug_assert_eq!(state.read.high_water_mark_bytes(), state.write.high_water_mark_bytes());
+        state.write.high_water_mark_bytes()
+    }
+}

@@ -1,0 +1,137 @@
+//! Timers and the other ways to run something later: Node's `setTimeout`, `setInterval`,
+//! `setImmediate` and `process.nextTick`.
+//!
+//! They belong to the loop of the current thread, so they are called inside
+//! [`fyke::run`](crate::run), [`EventLoop::enter`](crate::EventLoop::enter) or a callback.
+//! Elsewhere they answer `Err` with
+//! [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
+
+mod idle;
+mod queue;
+
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+pub(crate) use idle::IdleList;
+pub(crate) use queue::{TimerId, TimerQueue};
+
+use crate::Result;
+use crate::event_loop::{Core, Tick, current};
+
+/// A timer's code; absent from its place while it runs.
+pub(crate) type TimerCallback = Box<dyn FnMut()>;
+
+/// A timer that was set. Dropping this does not cancel it.
+#[derive(Clone)]
+pub struct Timer {
+    core: Weak<Core>,
+    id: TimerId,
+}
+
+/// Runs `callback` once, `delay` from now at the earliest. The loop stays alive until then.
+///
+/// Node: `setTimeout`.
+///
+/// # Errors
+/// `ERR_NO_EVENT_LOOP` outside of a loop.
+///
+/// ```
+/// use std::time::Duration;
+/// use fyke::timer;
+///
+/// fyke::run(|| {
+///     let never = timer::set_timeout(Duration::from_secs(60), || unreachable!())?;
+///     timer::set_timeout(Duration::from_millis(1), move || never.cancel())?;
+///     Ok(())
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result<Timer> {
+    let mut callback = Some(callback);
+    set(delay, None, Box::new(move || callback.take().map_or((), |callback| callback())))
+}
+
+/// Runs `callback` again and again, `period` after it last ran (at least 1 millisecond, as in
+/// Node). The loop stays alive until it is cancelled.
+///
+/// Node: `setInterval`.
+///
+/// # Errors
+/// `ERR_NO_EVENT_LOOP` outside of a loop.
+pub fn set_interval(period: Duration, callback: impl FnMut() + 'static) -> Result<Timer> {
+    let period = period.max(Duration::from_millis(1));
+    set(period, Some(period), Box::new(callback))
+}
+
+fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Result<Timer> {
+    let core = current()?;
+    let at = core.now().saturating_add(delay);
+    let id = core.timers.borrow_mut().set(at, period, callback);
+    Ok(Timer { core: Rc::downgrade(&core), id })
+}
+
+/// Runs `callback` in this turn of the loop, after the network (phase 5 of `docs/LOOP.md`); from
+/// inside an immediate, in the next turn.
+///
+/// Node: `setImmediate`.
+///
+/// # Errors
+/// `ERR_NO_EVENT_LOOP` outside of a loop.
+pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
+    current()?.immediates.borrow_mut().push_back(Box::new(callback));
+    Ok(())
+}
+
+/// Runs `callback` as soon as the running callback has returned, before anything else that the
+/// loop does; in order with the library's own deferred work.
+///
+/// Node: `process.nextTick`.
+///
+/// # Errors
+/// `ERR_NO_EVENT_LOOP` outside of a loop.
+pub fn next_tick(callback: impl FnOnce() + 'static) -> Result<()> {
+    current()?.push_tick(Tick::Call(Box::new(callback)));
+    Ok(())
+}
+
+impl Timer {
+    /// The timer will not run any more. Cancelling one that is over does nothing.
+    ///
+    /// Node: `clearTimeout`, `clearInterval`.
+    pub fn cancel(&self) {
+        // Dropped outside of the borrow: what the callback captured may call us when it goes.
+        let callback =
+            self.core.upgrade().and_then(|core| core.timers.borrow_mut().cancel(self.id));
+        drop(callback);
+    }
+
+    /// Whether it will still run.
+    pub fn is_active(&self) -> bool {
+        self.core.upgrade().is_some_and(|core| core.timers.borrow().contains(self.id))
+    }
+
+    /// The timer keeps the loop alive (the default). Node: `timer.ref()`.
+    pub fn refer(&self) -> &Self {
+        self.set_referred(true)
+    }
+
+    /// The timer does not keep the loop alive: when only such are left, the loop ends and they do
+    /// not run.
+    pub fn unref(&self) -> &Self {
+        self.set_referred(false)
+    }
+
+    fn set_referred(&self, referred: bool) -> &Self {
+        if let Some(core) = self.core.upgrade() {
+            core.timers.borrow_mut().refer(self.id, referred);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer").field("active", &self.is_active()).finish()
+    }
+}

@@ -1,0 +1,191 @@
+//! Timers in the order in which they come due. No clock: `now` is an argument.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use slotmap::SlotMap;
+
+slotmap::new_key_type! {
+    pub(crate) struct TimerId;
+}
+
+/// A set of timers with values. Timers that are due at the same time come in the order in which
+/// they were set.
+#[derive(Debug)]
+pub(crate) struct TimerQueue<T> {
+    timers: SlotMap<TimerId, Entry<T>>,
+    order: BTreeMap<Due, TimerId>,
+    set_so_far: u64,
+    /// How many of the timers keep the loop alive.
+    referred: usize,
+}
+
+type Due = (Duration, u64);
+
+#[derive(Debug)]
+struct Entry<T> {
+    due: Due,
+    period: Option<Duration>,
+    referred: bool,
+    /// Absent while it runs.
+    value: Option<T>,
+}
+
+impl<T> Default for TimerQueue<T> {
+    fn default() -> Self {
+        Self { timers: SlotMap::default(), order: BTreeMap::new(), set_so_far: 0, referred: 0 }
+    }
+}
+
+impl<T> TimerQueue<T> {
+    /// Sets a timer; with a period it comes back.
+    pub(crate) fn set(&mut self, at: Duration, period: Option<Duration>, value: T) -> TimerId {
+        let due = self.next_due(at);
+        let entry = Entry { due, period, referred: true, value: Some(value) };
+        let id = self.timers.insert(entry);
+        self.order.insert(due, id);
+        self.referred += 1;
+        id
+    }
+
+    fn next_due(&mut self, at: Duration) -> Due {
+        self.set_so_far += 1;
+        (at, self.set_so_far)
+    }
+
+    /// Forgets a timer, and gives back its value to be dropped where that is safe.
+    pub(crate) fn cancel(&mut self, id: TimerId) -> Option<T> {
+        let entry = self.timers.remove(id)?;
+        self.order.remove(&entry.due);
+        self.referred -= usize::from(entry.referred);
+        entry.value
+    }
+
+    /// Says whether the timer keeps the loop alive. Unknown timers are ignored.
+    pub(crate) fn refer(&mut self, id: TimerId, referred: bool) {
+        let Some(entry) = self.timers.get_mut(id) else { return };
+        self.referred -= usize::from(entry.referred);
+        self.referred += usize::from(referred);
+        entry.referred = referred;
+    }
+
+    pub(crate) fn contains(&self, id: TimerId) -> bool {
+        self.timers.contains_key(id)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.order.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(crate) fn keeps_alive(&self) -> bool {
+        self.referred > 0
+    }
+
+    /// Everything set from now on is newer than this mark.
+    pub(crate) fn mark(&self) -> u64 {
+        self.set_so_far
+    }
+
+    /// The next timer that is due and older than the mark: so a timer that sets itself again with
+    /// no delay waits for the next turn. Its value is lent: give it back with [`done`](Self::done).
+    pub(crate) fn take_due(&mut self, now: Duration, mark: u64) -> Option<(TimerId, T)> {
+        let (&due, &id) = self.order.first_key_value()?;
+        if due.0 > now || due.1 > mark {
+            return None;
+        }
+        self.order.remove(&due);
+        let value = self.timers.get_mut(id)?.value.take()?;
+        Some((id, value))
+    }
+
+    /// Ends the run of a timer: a periodic one is set again, counted from `now`; a single one, or
+    /// one that was cancelled meanwhile, gives its value back to be dropped.
+    pub(crate) fn done(&mut self, id: TimerId, value: T, now: Duration) -> Option<T> {
+        let Some(period) = self.timers.get(id).map(|entry| entry.period) else {
+            return Some(value);
+        };
+        let Some(period) = period else {
+            self.cancel(id);
+            return Some(value);
+        };
+        let due = self.next_due(now + period);
+        let entry = self.timers.get_mut(id)?;
+        entry.due = due;
+        entry.value = Some(value);
+        self.order.insert(due, id);
+        None
+    }
+
+    /// Empties the queue and gives back the values, to be dropped where that is safe.
+    pub(crate) fn drain(&mut self) -> Vec<T> {
+        self.order.clear();
+        self.referred = 0;
+        self.timers.drain().filter_map(|(_, entry)| entry.value).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn take_all(queue: &mut TimerQueue<u32>, now: Duration) -> Vec<u32> {
+        let mark = queue.mark();
+        let mut taken = Vec::new();
+        while let Some((id, value)) = queue.take_due(now, mark) {
+            taken.push(value);
+            queue.done(id, value, now);
+        }
+        taken
+    }
+
+    #[test]
+    fn timers_come_in_the_order_of_their_deadlines_and_then_of_their_setting() {
+        let mut queue = TimerQueue::default();
+        queue.set(2 * SECOND, None, 3);
+        queue.set(SECOND, None, 1);
+        queue.set(SECOND, None, 2);
+        assert_eq!(queue.next_deadline(), Some(SECOND));
+        assert_eq!(take_all(&mut queue, SECOND), [1, 2]);
+        assert_eq!(take_all(&mut queue, 2 * SECOND), [3]);
+        assert!(!queue.keeps_alive());
+    }
+
+    #[test]
+    fn a_cancelled_timer_does_not_come_and_an_unreferred_one_keeps_nothing_alive() {
+        let mut queue = TimerQueue::default();
+        let first = queue.set(SECOND, None, 1);
+        let second = queue.set(SECOND, None, 2);
+        assert_eq!(queue.cancel(first), Some(1));
+        assert_eq!(queue.cancel(first), None);
+        queue.refer(second, false);
+        assert!(!queue.keeps_alive());
+        assert_eq!(take_all(&mut queue, SECOND), [2]);
+    }
+
+    #[test]
+    fn an_interval_comes_back_and_can_be_cancelled_while_it_runs() {
+        let mut queue = TimerQueue::default();
+        queue.set(SECOND, Some(SECOND), 1);
+        assert_eq!(take_all(&mut queue, SECOND), [1]);
+        assert_eq!(queue.next_deadline(), Some(2 * SECOND));
+        let mark = queue.mark();
+        let (id, value) = queue.take_due(2 * SECOND, mark).unwrap();
+        queue.cancel(id);
+        assert_eq!(queue.done(id, value, 2 * SECOND), Some(1));
+        assert_eq!(queue.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_timer_set_while_timers_run_waits_for_the_next_turn() {
+        let mut queue = TimerQueue::default();
+        queue.set(SECOND, None, 1);
+        let mark = queue.mark();
+        let (id, value) = queue.take_due(SECOND, mark).unwrap();
+        queue.set(SECOND, None, 2);
+        queue.done(id, value, SECOND);
+        assert!(queue.take_due(SECOND, mark).is_none());
+        assert_eq!(take_all(&mut queue, SECOND), [2]);
+    }
+}
