@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_send_that_crosses_the_close_is_answered_by_a_reset() {
-        let world = World::default();
+        let options = SimOptions { reset_loses_unread: true, ..Default::default() };
+        let world = World::new(options);
         let (client, server) = world.pair("127.0.0.1:80");
         world.sim.close(server);
         world.send(client, b"x").unwrap();

@@ -172,8 +172,8 @@ mod tests {
         let world = World::new(SimOptions { latency, ..Default::default() });
         world.connect("127.0.0.1:80");
         world.sim.turn(Some(Duration::ZERO), &mut |_| panic!("too soon")).unwrap();
-        assert_eq!(world.sim.now(), Duration::ZERO);
-        world.sim.turn(Some(latency), &mut |_| panic!("too soon")).unwrap();
+        assert_eq!(world.sim.now(), TURN_TIME, "a turn takes some time");
+        world.sim.turn(Some(latency - TURN_TIME), &mut |_| panic!("too soon")).unwrap();
         assert_eq!(world.sim.now(), latency);
         let mut count = 0;
         world.sim.turn(Some(latency * 9), &mut |_| count += 1).unwrap();

@@ -169,7 +169,9 @@ impl Core {
         self.holds.get() > 0
             || self.timers.borrow().keeps_alive()
             || self.has_due_work()
+            // In this order: work is posted before the hold on the loop is given up.
             || self.posted.keeps_alive()
+            || self.posted.is_waiting()
     }
 
     /// Whether there is work for which the loop must not wait.

@@ -113,12 +113,17 @@ impl Posted {
         Ok(())
     }
 
-    /// Takes everything that was posted before now.
-    pub(super) fn take(&self) -> VecDeque<Work> {
-        if !self.any.swap(false, Ordering::SeqCst) {
-            return VecDeque::new();
-        }
-        std::mem::take(&mut *self.lock())
+    /// How much waits now.
+    pub(super) fn len(&self) -> usize {
+        if self.is_waiting() { self.lock().len() } else { 0 }
+    }
+
+    /// Takes the oldest.
+    pub(super) fn pop(&self) -> Option<Work> {
+        let mut queue = self.lock();
+        let work = queue.pop_front();
+        self.any.store(!queue.is_empty(), Ordering::SeqCst);
+        work
     }
 
     pub(super) fn is_waiting(&self) -> bool {

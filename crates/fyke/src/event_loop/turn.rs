@@ -10,6 +10,8 @@ use super::core::{Core, Owner};
 use super::current::Entered;
 use super::handle::Work;
 use super::tick::Tick;
+use crate::socket::Socket;
+use crate::timer::{TimerCallback, TimerId};
 use crate::{Error, ErrorCode, Result};
 
 /// Says that the loop is turning, until dropped.
@@ -71,23 +73,51 @@ fn run_timers(core: &Rc<Core>) {
     let now = core.now();
     let mark = core.timers.borrow().mark();
     loop {
-        let Some((id, mut callback)) = core.timers.borrow_mut().take_due(now, mark) else { break };
-        callback();
-        let finished = core.timers.borrow_mut().done(id, callback, core.now());
-        drop(finished);
+        let Some((id, callback)) = core.timers.borrow_mut().take_due(now, mark) else { break };
+        let mut running = RunningTimer { core, id, callback: Some(callback) };
+        running.run();
+        drop(running);
         settle(core);
     }
     loop {
-        let Some(due) = core.idle.borrow_mut().take_due(now) else { return };
-        for socket in due {
-            crate::socket::Socket::check_idle(&socket, now);
-            settle(core);
-        }
+        let Some(socket) = core.idle.borrow_mut().take_due(now) else { return };
+        Socket::check_idle(&socket, now);
+        settle(core);
     }
 }
 
+/// A timer whose callback is out of its place. One that panics is over, also an interval.
+struct RunningTimer<'a> {
+    core: &'a Rc<Core>,
+    id: TimerId,
+    callback: Option<TimerCallback>,
+}
+
+impl RunningTimer<'_> {
+    fn run(&mut self) {
+        let Some(mut callback) = self.callback.take() else { return };
+        callback();
+        self.callback = Some(callback);
+    }
+}
+
+impl Drop for RunningTimer<'_> {
+    fn drop(&mut self) {
+        let finished = {
+            let mut timers = self.core.timers.borrow_mut();
+            match self.callback.take() {
+                Some(callback) => timers.done(self.id, callback, self.core.now()),
+                None => timers.cancel(self.id),
+            }
+        };
+        drop(finished);
+    }
+}
+
+/// One at a time, so that a panic of one loses none of the others.
 fn run_posted(core: &Rc<Core>) {
-    for work in core.posted.take() {
+    for _ in 0..core.posted.len() {
+        let Some(work) = core.posted.pop() else { return };
         match work {
             Work::Call(callback) => callback(),
             Work::Answer(answer) => crate::lookup::deliver(core, answer),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use fyke_driver::Family;
 use pool::{Failure, Outcome, Pool};
 
-use crate::event_loop::{Core, Posted, Work};
+use crate::event_loop::{Core, Posted, Tick, Work};
 use crate::{Error, Result};
 
 /// What is asked. Equal queries that run at the same time are asked once.
@@ -106,9 +106,12 @@ pub(crate) fn deliver(core: &Rc<Core>, answer: Answer) {
     let waiters = core.lookups.waiting.borrow_mut().remove(&query).unwrap_or_default();
     let result =
         outcome.map_err(|Failure { code, source }| Error::lookup(code, &query.host, source));
+    let result = Rc::new(result);
     for waiter in waiters {
         core.release();
-        waiter(&result);
+        // Each by itself, so that a panic of one does not leave the others without an answer.
+        let result = Rc::clone(&result);
+        core.push_tick(Tick::Call(Box::new(move || waiter(&result))));
     }
 }
 

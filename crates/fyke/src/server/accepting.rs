@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fyke_driver::{Address, SocketId};
+use fyke_driver::SocketId;
 
 use super::{DropInfo, Server};
 use crate::socket::Socket;
@@ -24,8 +24,7 @@ impl Server {
             (state.options.socket.clone(), state.options.pause_on_connect)
         };
         let socket = Socket::accepted(&core, id, peer, self, &options, paused);
-        self.emit_connection(&socket);
-        socket.begin(paused);
+        socket.begin(paused, || self.emit_connection(&socket));
     }
 
     /// Looked at for every connection, so that the limit may change at any time (CLS-12).
@@ -48,16 +47,5 @@ impl Server {
             state.connections = state.connections.saturating_sub(1);
         }
         self.close_if_drained();
-    }
-
-    /// The address of an accepted socket's own end, where the listener's says it already: on a
-    /// wildcard only the system knows.
-    pub(crate) fn fixed_address(&self) -> Option<SocketAddr> {
-        let state = self.inner.state.borrow();
-        state
-            .address
-            .as_ref()
-            .and_then(Address::ip)
-            .filter(|address| !address.ip().is_unspecified())
     }
 }

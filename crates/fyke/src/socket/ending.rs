@@ -313,6 +313,8 @@ impl Socket {
 
     /// The close phase (phase 6): what is left of the callbacks, and `close`, the last event.
     pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
+        // Also when a callback panics: nothing of the socket is left behind.
+        let _closed = Closed(self);
         let position = {
             let mut state = self.inner.state.borrow_mut();
             state.write.give_up_flight();
@@ -331,15 +333,23 @@ impl Socket {
             state.had_error
         };
         self.emit_close(had_error);
+    }
+
+    /// `close` was emitted: lets go of the server, the pipes, and the listeners, so that sockets
+    /// which captured each other are freed; unless a listener has connected the socket again.
+    fn let_go(&self) {
         let (server, keeps) = {
             let mut state = self.inner.state.borrow_mut();
+            if state.phase == Phase::Destroyed {
+                // A callback panicked before `close`.
+                state.phase = Phase::Closed;
+            }
             let keeps = state.keeps_listeners || state.phase != Phase::Closed;
             (state.let_go_of_server(), keeps)
         };
         drop(server);
         self.drop_pipes();
         if !keeps {
-            // Frees sockets that captured each other.
             drop(self.inner.listeners.clear());
         }
     }
@@ -369,5 +379,13 @@ impl Socket {
             .map(|rare| (std::mem::take(&mut rare.pipes), rare.connecting.take()));
         let listeners = self.inner.listeners.clear();
         drop((callbacks, server, pipes, listeners));
+    }
+}
+
+struct Closed<'a>(&'a Socket);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
     }
 }

@@ -135,7 +135,7 @@ impl Socket {
             core.idle.borrow_mut().insert(deadline, Rc::downgrade(&socket.inner));
         }
         if over {
-            socket.emit(Event::Timeout);
+            socket.guarded(|| socket.emit(Event::Timeout));
         }
     }
 }

@@ -173,9 +173,10 @@ impl Socket {
         socket
     }
 
-    /// The server's listeners have run: reading begins, unless the socket was accepted paused
+    /// Lets the server's listeners run; then reading begins, unless the socket was accepted paused
     /// (RD-09).
-    pub(crate) fn begin(&self, paused: bool) {
+    pub(crate) fn begin(&self, paused: bool, listeners: impl FnOnce()) {
+        self.guarded(listeners);
         if !paused {
             self.start_receiving();
         }
@@ -188,6 +189,21 @@ impl Socket {
 
     fn core(&self) -> Option<&Rc<Core>> {
         self.inner.core.get().filter(|core| !core.is_closed())
+    }
+
+    /// Runs callbacks of the user's. One that panics leaves the socket's events incomplete, so the
+    /// socket is destroyed; everything else goes on.
+    fn guarded<T>(&self, run: impl FnOnce() -> T) -> T {
+        struct DestroyOnPanic<'a>(&'a Socket);
+        impl Drop for DestroyOnPanic<'_> {
+            fn drop(&mut self) {
+                self.0.destroy();
+            }
+        }
+        let guard = DestroyOnPanic(self);
+        let result = run();
+        std::mem::forget(guard);
+        result
     }
 
     /// Tells the loop whether it must go on for this socket.
@@ -207,6 +223,11 @@ impl Socket {
 impl Socket {
     /// Something happened to the connection.
     pub(crate) fn complete(&self, completion: Completion<'_>) {
+        self.guarded(|| self.handle(completion));
+        self.sync_hold();
+    }
+
+    fn handle(&self, completion: Completion<'_>) {
         match completion {
             Completion::Received { bytes, .. } => self.received(bytes),
             Completion::EndOfStream { .. } => self.end_of_stream(),
@@ -223,10 +244,14 @@ impl Socket {
             },
             Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}
         }
-        self.sync_hold();
     }
 
     pub(crate) fn run_tick(&self, tick: SocketTick) {
+        self.guarded(|| self.handle_tick(tick));
+        self.sync_hold();
+    }
+
+    fn handle_tick(&self, tick: SocketTick) {
         match tick {
             SocketTick::Attempt => self.next_attempt(),
             SocketTick::Resume => self.run_resume(),
@@ -240,7 +265,6 @@ impl Socket {
             SocketTick::Error(error) => self.emit_error(&error),
             SocketTick::Close => self.finish_close(None),
         }
-        self.sync_hold();
     }
 }
 

@@ -29,10 +29,17 @@ impl<T> IdleList<T> {
         self.slots.first_key_value().map(|(slot, _)| Duration::from_millis(*slot))
     }
 
-    /// Takes the entries of the earliest slot that is due.
-    pub(crate) fn take_due(&mut self, now: Duration) -> Option<Vec<T>> {
-        let first = self.slots.first_entry()?;
-        (Duration::from_millis(*first.key()) <= now).then(|| first.remove())
+    /// Takes one entry that is due.
+    pub(crate) fn take_due(&mut self, now: Duration) -> Option<T> {
+        let mut first = self.slots.first_entry()?;
+        if Duration::from_millis(*first.key()) > now {
+            return None;
+        }
+        let entry = first.get_mut().pop();
+        if first.get().is_empty() {
+            first.remove();
+        }
+        entry
     }
 
     pub(crate) fn clear(&mut self) {
@@ -56,7 +63,7 @@ mod tests {
         list.insert(Duration::from_micros(10_001), 'a');
         assert_eq!(list.take_due(Duration::from_micros(10_999)), None);
         assert_eq!(list.next_deadline(), Some(Duration::from_millis(11)));
-        assert_eq!(list.take_due(Duration::from_millis(11)), Some(vec!['a']));
+        assert_eq!(list.take_due(Duration::from_millis(11)), Some('a'));
     }
 
     #[test]

@@ -1,0 +1,113 @@
+//! `fyke demo`: a server and a client talk to each other, and every event is printed as it
+//! happens.
+
+use fyke::{Endpoint, Server, Socket};
+
+use crate::explain::Steps;
+use crate::failure::Failure;
+use crate::folder::TemporaryFolder;
+use crate::output::Output;
+
+pub(crate) fn demo(explain: bool) -> Result<(), Failure> {
+    let output = Output::default();
+    if explain {
+        tracing::subscriber::with_default(Steps, || conversations(&output))?;
+    } else {
+        conversations(&output)?;
+    }
+    output.result()
+}
+
+fn conversations(output: &Output) -> Result<(), Failure> {
+    output.line("TCP");
+    converse(("127.0.0.1", 0).into(), output)?;
+    output.line("");
+    output.line("Unix socket");
+    let folder = TemporaryFolder::new()?;
+    converse(folder.path().join("demo.sock").into(), output)
+}
+
+/// Prints what one side sees.
+#[derive(Clone)]
+struct Side {
+    name: &'static str,
+    output: Output,
+}
+
+impl Side {
+    fn saw(&self, event: &str, detail: impl std::fmt::Display) {
+        let line = format!("{:8}{event:13}{detail}", self.name);
+        self.output.line(line.trim_end());
+    }
+
+    fn saw_data(&self, data: &[u8]) {
+        self.saw("data", format_args!("{:?}", String::from_utf8_lossy(data)));
+    }
+}
+
+/// One conversation, from `listen` to the server's `close`.
+fn converse(endpoint: Endpoint, output: &Output) -> Result<(), Failure> {
+    fyke::run(|| {
+        let server = serve(&Side { name: "server", output: output.clone() });
+        let client = call(&Side { name: "client", output: output.clone() }, &server);
+        server.listen(endpoint, move |server| {
+            let Some(endpoint) = server.endpoint() else { return };
+            if let Err(error) = client.connect(endpoint, |_| {}) {
+                // An error that nobody listens to ends `run`.
+                client.destroy_with(error);
+            }
+        })
+    })?;
+    Ok(())
+}
+
+/// A server that prints what its clients send, and answers.
+fn serve(side: &Side) -> Server {
+    let server = Server::new();
+    let here = side.clone();
+    server.on_listening(move |server| {
+        here.saw("listening", server.address().map_or_else(String::new, |at| at.to_string()));
+    });
+    let here = side.clone();
+    server.on_connection(move |_, socket| {
+        let from = socket.remote_address().map(|address| format!("from {address}"));
+        here.saw("connection", from.unwrap_or_default());
+        let side = here.clone();
+        socket.on_data(move |socket, data| {
+            side.saw_data(data);
+            socket.write("hello client");
+        });
+        // Its own side it ends by itself.
+        let side = here.clone();
+        socket.on_end(move |_| side.saw("end", "the client has ended"));
+        let side = here.clone();
+        socket.on_close(move |_, _| side.saw("close", "of the connection"));
+    });
+    let here = side.clone();
+    server.on_close(move |_| here.saw("close", "of the server"));
+    server
+}
+
+/// A client that says hello, prints the answer, and ends. The server goes with it.
+fn call(side: &Side, server: &Server) -> Socket {
+    let client = Socket::new();
+    let here = side.clone();
+    client.on_connect(move |client| {
+        let to = client.remote_address().map(|address| format!("to {address}"));
+        here.saw("connect", to.unwrap_or_default());
+        client.write("hello server!\r\n");
+    });
+    let here = side.clone();
+    client.on_data(move |client, data| {
+        here.saw_data(data);
+        client.end();
+    });
+    let here = side.clone();
+    client.on_end(move |_| here.saw("end", "the server has ended"));
+    let (here, server) = (side.clone(), server.clone());
+    client.on_close(move |_, _| {
+        here.saw("close", "of the connection");
+        server.close();
+    });
+    client
+}

@@ -1,0 +1,108 @@
+//! `fyke demo --explain`: the steps underneath. The library reports every system call that makes,
+//! joins or ends something as a `tracing` event; this prints them, each with what it does.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Listens to the steps, and to nothing else.
+pub(crate) struct Steps;
+
+impl Subscriber for Steps {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && metadata.target() == "fyke::step"
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut step = Step::default();
+        event.record(&mut step);
+        // A closed standard output is noticed with the next event of the conversation.
+        let _ = writeln!(io::stdout(), "{step}");
+    }
+
+    // Spans are not enabled, so these are never called.
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// One event.
+#[derive(Default)]
+struct Step {
+    call: String,
+    /// The other fields, with their names: the address, the backlog.
+    details: Vec<(&'static str, String)>,
+}
+
+impl Step {
+    fn detail(&self, name: &str) -> &str {
+        let found = self.details.iter().find(|(other, _)| *other == name);
+        found.map_or("?", |(_, value)| value)
+    }
+
+    fn explanation(&self) -> String {
+        match self.call.as_str() {
+            "socket" => {
+                let kind = match self.detail("transport") {
+                    "Tcp(V4)" => "TCP over IPv4",
+                    "Tcp(V6)" => "TCP over IPv6",
+                    "Unix" => "within this machine",
+                    other => other,
+                };
+                format!("makes a socket ({kind}); it has no address yet")
+            }
+            "bind" => match self.detail("address") {
+                address if address.ends_with(":0") => {
+                    format!("gives it the address {address}; 0 means any free port")
+                }
+                address => format!("gives it the address {address}"),
+            },
+            "listen" => {
+                let backlog = self.detail("backlog");
+                format!("lets clients come; up to {backlog} can wait to be accepted")
+            }
+            "connect" => format!("asks {} for a connection", self.detail("address")),
+            "accept" => String::from("takes a client that waits, as a socket of its own"),
+            "shutdown" => String::from("tells the peer that nothing more will come"),
+            "close" => String::from("gives the socket back to the system"),
+            // A step that this version does not know yet.
+            _ => {
+                let details = self.details.iter().map(|(name, value)| format!("{name} {value}"));
+                details.collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
+impl Visit for Step {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "call" => self.call = value,
+            name => self.details.push((name, value)),
+        }
+    }
+}
+
+/// Set in from the lines of the conversation.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "    | {:10}{}", self.call, self.explanation())
+    }
+}

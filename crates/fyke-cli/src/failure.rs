@@ -1,0 +1,101 @@
+//! What ends the command with an exit status other than 0, and what to tell about it: one line,
+//! the error's own text and a hint on what it means here.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use fyke::Error;
+
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What was typed makes no sense.
+    Usage(Error),
+    /// A server or connection failed.
+    Network(Error),
+    /// Something else did: what, and what the system said.
+    System(&'static str, io::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            // As clap does it.
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Network(_) | Self::System(..) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Network(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(error) => error.fmt(f),
+            Self::Network(error) => match hint(error) {
+                Some(hint) => write!(f, "{error}: {hint}"),
+                None => error.fmt(f),
+            },
+            Self::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+/// What the code means to somebody at a terminal.
+fn hint(error: &Error) -> Option<&'static str> {
+    // An error of several attempts has no address of its own.
+    let first = error.attempts().first().unwrap_or(error);
+    let unix = first.address().is_some_and(fyke::Address::is_unix);
+    let listens = first.syscall() == Some("listen");
+    // By name: not every code that the system knows has a constant.
+    Some(match (error.code().as_str(), unix, listens) {
+        // The file of a server that was killed stays; only the user knows whether that is so.
+        ("EADDRINUSE", true, _) => "if no server runs there, remove the file",
+        ("EADDRINUSE", false, _) => "another program listens there",
+        ("EADDRNOTAVAIL", _, true) => "that is not an address of this machine",
+        ("EACCES", true, true) if is_missing(error) => "there is no such folder",
+        ("EACCES", true, true) => "no permission for that folder",
+        ("EACCES", true, false) => "no permission for that socket",
+        ("EACCES", false, true) => "no permission; ports below 1024 are the administrator's",
+        ("ECONNREFUSED", ..) => "nobody listens there",
+        ("ENOENT", true, false) => "there is no such socket",
+        ("EINVAL", true, _) => "the path of a Unix socket has at most about 100 bytes",
+        ("ENOTFOUND", ..) => "no host has that name",
+        ("EAI_AGAIN", ..) => "the name servers do not answer",
+        ("ETIMEDOUT", ..) => "no answer from there",
+        ("EHOSTUNREACH" | "ENETUNREACH", ..) => "there is no way to that address",
+        ("ECONNRESET", ..) => "the peer has broken the connection off",
+        ("EPIPE", ..) => "the peer does not read any more",
+        _ => return None,
+    })
+}
+
+/// A missing folder is EACCES too, as in Node; what the system said is in the source.
+fn is_missing(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let system = source.and_then(|source| source.downcast_ref::<io::Error>());
+    system.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fyke::ErrorCode;
+
+    #[test]
+    fn a_code_that_needs_no_hint_gets_none() {
+        let failure = Failure::from(Error::new(ErrorCode::EALREADY, "for once"));
+        assert_eq!(failure.to_string(), "EALREADY: for once");
+    }
+
+    #[test]
+    fn a_failure_is_one_line_with_a_hint() {
+        let failure = Failure::from(Error::new(ErrorCode::EPIPE, "it ended"));
+        assert_eq!(failure.to_string(), "EPIPE: it ended: the peer does not read any more");
+    }
+}

@@ -1,0 +1,177 @@
+//! What goes wrong: the exit status, and one line on standard error.
+
+mod support;
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+
+use support::{Folder, Running, fyke, output, reach};
+
+/// Runs a command that must fail; its line.
+fn failure(arguments: &[&str], expected: i32) -> String {
+    let (code, text, errors) = output(arguments);
+    assert_eq!(code, Some(expected), "{errors}");
+    assert_eq!(text, "");
+    let line = errors.strip_suffix('\n').unwrap_or_else(|| panic!("no line: {errors:?}"));
+    assert!(line.starts_with("fyke: ") && !line.contains('\n'), "{errors}");
+    line.to_owned()
+}
+
+#[test]
+fn a_port_in_use_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let line = failure(&["listen", &address.to_string()], 1);
+    let expected = format!(
+        "fyke: listen EADDRINUSE: address already in use {address}: another program listens there"
+    );
+    assert_eq!(line, expected);
+}
+
+#[test]
+fn a_socket_file_that_was_left_over_is_explained() {
+    let folder = Folder::new();
+    let path = folder.path("s");
+    // Dropping a listener leaves the file.
+    drop(UnixListener::bind(&path).unwrap());
+    let line = failure(&["listen", &path], 1);
+    assert!(line.contains("address already in use"), "{line}");
+    assert!(line.ends_with(": if no server runs there, remove the file"), "{line}");
+    let line = failure(&["connect", &path], 1);
+    assert_eq!(line, format!("fyke: connect ECONNREFUSED {path}: nobody listens there"));
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_refused() {
+    // A free port could be taken by another test meanwhile; this one nobody serves any more.
+    let line = failure(&["connect", "127.0.0.1:1"], 1);
+    assert_eq!(line, "fyke: connect ECONNREFUSED 127.0.0.1:1: nobody listens there");
+}
+
+#[test]
+fn an_unknown_host_and_a_missing_socket_are_named() {
+    // `.invalid` never exists (RFC 2606); without any name server the code is another one.
+    let line = failure(&["connect", "nowhere.invalid:80"], 1);
+    assert!(line.starts_with("fyke: getaddrinfo E"), "{line}");
+    assert!(line.contains("nowhere.invalid"), "{line}");
+    let line = failure(&["connect", "/nowhere/x.sock"], 1);
+    assert_eq!(line, "fyke: connect ENOENT /nowhere/x.sock: there is no such socket");
+    let line = failure(&["listen", "/nowhere/x.sock"], 1);
+    assert!(line.ends_with(": there is no such folder"), "{line}");
+}
+
+#[test]
+fn what_is_no_endpoint_is_wrong_usage() {
+    for command in ["listen", "connect"] {
+        for text in ["word", "", "host:99999", "::1"] {
+            failure(&[command, text], 2);
+        }
+    }
+    let line = failure(&["connect", "word"], 2);
+    assert!(line.contains(r#""word" is not an endpoint; try 8888"#), "{line}");
+}
+
+#[test]
+fn other_wrong_usage_has_the_same_status() {
+    for arguments in [&["listen"][..], &["fly"], &["connect", "--loud", "8888"], &[]] {
+        let (code, text, errors) = output(arguments);
+        assert_eq!((code, text.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(errors.contains("Usage: fyke"), "{errors}");
+    }
+}
+
+#[test]
+fn every_command_has_examples_in_its_help() {
+    for command in ["listen", "connect", "demo"] {
+        let (code, text, _) = output(&[command, "--help"]);
+        assert_eq!(code, Some(0));
+        assert!(text.contains(&format!("Examples:\n  fyke {command}")), "{text}");
+    }
+    let (code, text, _) = output(&["--version"]);
+    assert_eq!((code, text.trim()), (Some(0), concat!("fyke ", env!("CARGO_PKG_VERSION"))));
+}
+
+/// `fyke connect` with its standard output closed or given, sent some text by a peer that does
+/// not end. The exit code, and what it says on standard error.
+fn connect_to_talker(stdout: Stdio) -> (Option<i32>, String) {
+    let folder = Folder::new();
+    let listener = UnixListener::bind(folder.path("s")).expect("a new socket");
+    let mut client = fyke(&["connect", &folder.path("s")])
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(client.stdout.take());
+    let (mut peer, _) = listener.accept().expect("a client");
+    peer.write_all(b"nobody reads this").expect("room for it");
+    // Its input is at its end, but for that it would wait for ours.
+    let output = client.wait_with_output().expect("it is our child");
+    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+}
+
+#[test]
+fn a_reader_that_leaves_ends_connect_quietly() {
+    assert_eq!(connect_to_talker(Stdio::piped()), (Some(0), String::new()));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_listen_quietly_and_its_file_goes() {
+    let folder = Folder::new();
+    let path = folder.path("s");
+    let mut listen = fyke(&["listen", &path]);
+    let mut server = listen.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(server.stdout.take());
+    let mut peer = reach(&path);
+    peer.write_all(b"nobody reads this").unwrap();
+    let output = server.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    assert!(folder.is_empty());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, errors) = connect_to_talker(full.into());
+    assert_eq!(code, Some(1));
+    assert!(errors.starts_with("fyke: standard output: "), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_a_failure() {
+    let (_server, endpoint) = Running::listen(&[]);
+    let folder = std::fs::File::open("/").unwrap();
+    let output = fyke(&["connect", &endpoint]).stdin(folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.starts_with(b"fyke: standard input: "));
+}
+
+/// A client that closes without having read its echo, so that its side sends RST.
+fn break_off(endpoint: &str) {
+    let mut client = TcpStream::connect(endpoint).expect("the server listens");
+    client.write_all(b"never mind").expect("it is read");
+    client.peek(&mut [0]).expect("an echo");
+}
+
+#[test]
+fn a_client_that_breaks_off_does_not_end_the_server() {
+    let (mut server, endpoint) = Running::listen(&["--echo"]);
+    break_off(&endpoint);
+    assert!(server.note("client 1: ").contains("ECONNRESET"));
+    server.note("client 1 left");
+    let mut client = Running::connect(&endpoint);
+    client.type_in("next please");
+    client.expect("next please");
+    assert!(server.is_running());
+}
+
+#[test]
+fn with_once_a_client_that_breaks_off_is_a_failure() {
+    let (mut server, endpoint) = Running::listen(&["--echo", "--once"]);
+    break_off(&endpoint);
+    assert_eq!(server.wait().code(), Some(1));
+    server.note("ECONNRESET: the peer has broken the connection off");
+}

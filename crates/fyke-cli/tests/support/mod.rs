@@ -1,0 +1,218 @@
+//! Runs the `fyke` binary and watches its three streams. Nothing waits for a fixed time: every
+//! wait is for something, and gives up after a deadline that no healthy run comes near.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A `fyke` command that has not been started.
+pub(crate) fn fyke(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fyke"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that ends by itself: its exit code, standard output and standard error.
+pub(crate) fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = fyke(arguments).output().expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// A running `fyke`; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
+    stdout: Receiver<Vec<u8>>,
+    notes: Receiver<String>,
+    /// Came from standard output and was not asked for yet.
+    rest: Vec<u8>,
+}
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = fyke(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let (sender, stdout) = mpsc::channel();
+        let mut from = child.stdout.take().expect("a pipe");
+        thread::spawn(move || {
+            let mut buffer = [0; 65536];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let (sender, notes) = mpsc::channel();
+        let from = BufReader::new(child.stderr.take().expect("a pipe"));
+        thread::spawn(move || {
+            for line in from.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        Self { child, stdin, stdout, notes, rest: Vec::new() }
+    }
+
+    /// `fyke listen -v` with more arguments, on a free port; and its endpoint.
+    pub(crate) fn listen(more: &[&str]) -> (Self, String) {
+        Self::listen_at("127.0.0.1:0", more)
+    }
+
+    pub(crate) fn listen_at(endpoint: &str, more: &[&str]) -> (Self, String) {
+        let mut arguments = vec!["listen", "-v", endpoint];
+        arguments.extend(more);
+        let running = Self::start(&arguments);
+        let line = running.note("listening on ");
+        let address = line.rsplit(' ').next().expect("an address").to_owned();
+        (running, address)
+    }
+
+    pub(crate) fn connect(endpoint: &str) -> Self {
+        Self::start(&["connect", endpoint])
+    }
+
+    /// Waits for a line on standard error that contains `text`.
+    pub(crate) fn note(&self, text: &str) -> String {
+        loop {
+            let line = self.notes.recv_timeout(DEADLINE);
+            let line = line.unwrap_or_else(|error| panic!("waiting for {text:?}: {error}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// All that is still to come on standard error.
+    pub(crate) fn notes_to_the_end(&self) -> Vec<String> {
+        self.notes.iter().collect()
+    }
+
+    pub(crate) fn type_in(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("standard input is open");
+        stdin.write_all(text.as_bytes()).expect("it is read");
+    }
+
+    pub(crate) fn end_of_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits until so many bytes came on standard output.
+    pub(crate) fn read(&mut self, count: usize) -> Vec<u8> {
+        while self.rest.len() < count {
+            let more = self.stdout.recv_timeout(DEADLINE);
+            let more = more.unwrap_or_else(|error| {
+                panic!("{error}: {} bytes of {count} came", self.rest.len())
+            });
+            self.rest.extend(more);
+        }
+        let rest = self.rest.split_off(count);
+        std::mem::replace(&mut self.rest, rest)
+    }
+
+    /// Waits for this text, and nothing else, on standard output.
+    pub(crate) fn expect(&mut self, text: &str) {
+        let came = self.read(text.len());
+        assert_eq!(String::from_utf8_lossy(&came), text);
+    }
+
+    /// All that is still to come on standard output.
+    pub(crate) fn read_to_the_end(&mut self) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.rest);
+        self.stdout.iter().for_each(|more| all.extend(more));
+        all
+    }
+
+    /// Waits until it has exited.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(start.elapsed() < DEADLINE, "it does not exit");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have exited already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder for the sockets of one test, removed at the end. In the system's temporary folder,
+/// because the path of a socket has to be short.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fyke-test-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("a new folder");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("text").to_owned()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        std::fs::read_dir(&self.0).expect("the folder is there").next().is_none()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Connects to a server that may not listen yet, for servers that do not say so.
+pub(crate) fn reach(path: &str) -> UnixStream {
+    let start = Instant::now();
+    loop {
+        if let Ok(stream) = UnixStream::connect(path) {
+            return stream;
+        }
+        assert!(start.elapsed() < DEADLINE, "nobody listens on {path}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Bytes that do not repeat, so that a lost or doubled piece is noticed.
+pub(crate) fn noise(count: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}

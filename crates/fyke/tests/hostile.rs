@@ -1,0 +1,145 @@
+//! Peers that misbehave: the server goes on, and everything they took comes back. `returns.rs`
+//! counts memory and descriptors.
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{Endpoint, Socket, timer};
+use support::{Log, Net, collect};
+
+/// Connects once more, and expects to be served: the proof that the server goes on.
+fn expect_echo(endpoint: &Endpoint, then: impl FnOnce() + 'static) {
+    let client = fyke::connect(endpoint, |client| {
+        client.end_with("still there?");
+    })
+    .unwrap();
+    let answer = collect(&client);
+    let mut then = Some(then);
+    client.on_close(move |_, had_error| {
+        assert!(!had_error);
+        assert_eq!(answer.borrow().as_slice(), b"still there?");
+        then.take().unwrap()();
+    });
+}
+
+/// An echo server that the hostile part talks to, and that must serve somebody else afterwards.
+fn withstands(net: &Net, hostile: impl FnOnce(Endpoint, Box<dyn FnOnce()>) + 'static) {
+    let served = Rc::new(Cell::new(false));
+    let seen = Rc::clone(&served);
+    net.run(|| {
+        let server = fyke::create_server(|socket| {
+            socket.pipe(socket);
+        });
+        net.listen(&server.clone(), net.tcp(), move |endpoint| {
+            let again = endpoint.clone();
+            let finally = Box::new(move || {
+                expect_echo(&again, move || {
+                    served.set(true);
+                    server.close();
+                })
+            });
+            hostile(endpoint, finally);
+        });
+    });
+    assert!(seen.get());
+}
+
+on_every_driver! {
+    fn a_client_that_resets_in_the_middle(net) {
+        withstands(net, |endpoint, then| {
+            let client = fyke::connect(endpoint, |client| {
+                client.write(vec![1; 4 << 20]);
+            }).unwrap();
+            client.on_data(|client, _| client.reset_and_destroy().unwrap());
+            let mut then = Some(then);
+            client.on_close(move |_, _| then.take().unwrap()());
+        });
+    }
+
+    fn a_client_that_writes_much_and_never_reads(net) {
+        withstands(net, |endpoint, then| {
+            let client = fyke::connect(endpoint, |_| {}).unwrap();
+            client.on_error(|_, _| {});
+            // Paused before the connection: it never reads.
+            client.pause();
+            client.write(vec![1; 32 << 20]);
+            let mut then = Some(then);
+            let ended = client.clone();
+            timer::set_timeout(Duration::from_millis(100), move || {
+                // The echo is stuck: the server has stopped reading, and holds a bounded queue.
+                assert!(ended.write_queue_len() > 0);
+                ended.destroy();
+                then.take().unwrap()();
+            }).unwrap();
+        });
+    }
+
+    fn a_client_that_connects_and_says_nothing_is_closed_by_an_idle_timeout(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(|socket| {
+                socket.server().unwrap().close();
+                socket.set_timeout_then(Duration::from_millis(30), |socket| { socket.destroy(); });
+            });
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                log.watch("", &client);
+                client.resume();
+            });
+        });
+        assert_eq!(seen.take(), ["connect", "ready", "end", "finish", "close false"]);
+    }
+
+    fn c6_a_flooding_client_does_not_keep_timers_and_others_waiting(net) {
+        let ticks = Rc::new(Cell::new(0));
+        let seen = Rc::clone(&ticks);
+        withstands(net, move |endpoint, then| {
+            let flood = fyke::connect(&endpoint, |_| {}).unwrap();
+            flood.resume();
+            fn pour(flood: &Socket) {
+                while !flood.destroyed() && flood.write([0; 60_000].as_slice()) {}
+            }
+            flood.on_connect(pour);
+            flood.on_drain(pour);
+            let mut then = Some(then);
+            let interval = Rc::new(std::cell::RefCell::new(None));
+            let own = Rc::clone(&interval);
+            let set = timer::set_interval(Duration::from_millis(5), move || {
+                ticks.set(ticks.get() + 1);
+                if ticks.get() == 10 {
+                    let interval: timer::Timer = own.take().unwrap();
+                    interval.cancel();
+                    let flood = flood.clone();
+                    let then = then.take().unwrap();
+                    // Served while the flood goes on.
+                    expect_echo(&endpoint, move || { flood.destroy(); then(); });
+                }
+            });
+            *interval.borrow_mut() = set.ok();
+        });
+        assert_eq!(seen.get(), 10);
+    }
+
+    fn a_writer_that_ignores_backpressure_fails_nobody_else(net) {
+        withstands(net, |endpoint, then| {
+            let client = fyke::connect(&endpoint, |client| {
+                for _ in 0..1000 {
+                    client.write(vec![7; 10_000]);
+                }
+                client.end();
+            }).unwrap();
+            let bytes = Rc::new(Cell::new(0));
+            let count = Rc::clone(&bytes);
+            client.on_data(move |_, data| count.set(count.get() + data.len()));
+            let mut then = Some(then);
+            client.on_close(move |_, _| {
+                assert_eq!(bytes.get(), 10_000_000);
+                then.take().unwrap()();
+            });
+        });
+    }
+}

@@ -1,0 +1,109 @@
+//! What peers took comes back: memory to the byte, descriptors to the last one. One test, because
+//! both are counted for the whole process.
+
+mod support;
+
+use std::alloc::System;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use fyke::{Endpoint, EventLoop, Server};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use support::{Net, drive};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn bytes_in_use() -> isize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated as isize - stats.bytes_deallocated as isize
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+const CLIENTS_AT_ONCE: usize = 250;
+
+/// Lets `count` clients come, `CLIENTS_AT_ONCE` at a time; each does something rude and goes.
+fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
+    let gone = Rc::new(Cell::new(0));
+    for wave in 0..count / CLIENTS_AT_ONCE {
+        for index in 0..CLIENTS_AT_ONCE {
+            let gone = Rc::clone(&gone);
+            event_loop.enter(|| {
+                let client = fyke::connect(endpoint, move |client| match index % 5 {
+                    // Resets in the middle of a write.
+                    0 => {
+                        client.write(vec![1; 100_000]);
+                        client.reset_and_destroy().unwrap();
+                    }
+                    // Leaves with everything unread.
+                    1 => {
+                        client.write(vec![1; 100_000]);
+                        client.destroy();
+                    }
+                    // Says nothing and goes.
+                    2 => {
+                        client.destroy();
+                    }
+                    // Half-closes at once.
+                    3 => {
+                        client.end();
+                    }
+                    // Talks, and ends.
+                    _ => {
+                        client.end_with("hello");
+                    }
+                })
+                .unwrap();
+                client.on_error(|_, _| {});
+                client.resume();
+                client.on_close(move |_, _| gone.set(gone.get() + 1));
+            });
+        }
+        let wanted = (wave + 1) * CLIENTS_AT_ONCE;
+        drive(event_loop, || gone.get() == wanted).unwrap();
+    }
+}
+
+fn memory_and_descriptors_come_back(net: &Net) {
+    let event_loop = net.event_loop();
+    let server = event_loop.enter(|| {
+        let server = fyke::create_server(|socket| {
+            socket.on_error(|_, _| {});
+            socket.pipe(socket);
+        });
+        server.listen(net.tcp(), |_| {}).unwrap();
+        server
+    });
+    drive(&event_loop, || server.listening()).unwrap();
+    let endpoint = server.endpoint().unwrap();
+    let settle = |server: &Server| {
+        drive(&event_loop, || server.connections() == 0).unwrap();
+    };
+    // What is kept for reuse (tables, queues, buffers) reaches its size in the first storm.
+    storm(&event_loop, &endpoint, 2_000);
+    settle(&server);
+    let (bytes, open) = (bytes_in_use(), descriptors());
+    storm(&event_loop, &endpoint, 10_000);
+    settle(&server);
+    assert_eq!(server.connections(), 0);
+    assert_eq!(descriptors(), open, "descriptors are lost");
+    let grown = bytes_in_use() - bytes;
+    // Not per client: a queue may have doubled. A leak of one byte each would be 10,000.
+    assert!(grown < 8_000, "{grown} bytes more after 10,000 clients");
+    server.close();
+    drive(&event_loop, || false).unwrap();
+}
+
+#[test]
+fn after_ten_thousand_rude_clients_memory_and_descriptors_are_back() {
+    for net in [Net::ready(), Net::sim()] {
+        let (bytes, open) = (bytes_in_use(), descriptors());
+        memory_and_descriptors_come_back(&net);
+        assert_eq!(descriptors(), open, "the loop left descriptors");
+        let left = bytes_in_use() - bytes;
+        assert!(left < 4_000, "the loop left {left} bytes");
+    }
+}

@@ -1,0 +1,400 @@
+//! Servers: listening, the limit, closing.
+
+mod support;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{Address, ErrorCode, ListenOptions, Server, ServerOptions, Socket, timer};
+use support::{Log, Net};
+
+fn watch(log: &Log, server: &Server) {
+    let add = |event: &'static str| {
+        let log = log.clone();
+        move |_: &Server| log.add(event)
+    };
+    server.on_listening(add("listening"));
+    server.on_close(add("close"));
+    let errors = log.clone();
+    server.on_error(move |_, error| errors.add(error.code()));
+}
+
+on_every_driver! {
+    fn srv_02_srv_04_listening_is_false_true_false(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            watch(&log, &server);
+            assert!(!server.listening() && server.address().is_none());
+            server.listen(net.tcp(), |server| {
+                assert!(server.listening());
+                assert_ne!(server.address().unwrap().port(), Some(0));
+                server.close();
+                assert!(!server.listening() && server.address().is_none());
+            }).unwrap();
+            assert!(!server.listening(), "a host is bound on the tick");
+        });
+        assert_eq!(seen.take(), ["listening", "close"]);
+    }
+
+    fn srv_10_srv_12_a_port_in_use_is_an_error_and_the_server_can_listen_again(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let free = net.tcp();
+        net.run(|| {
+            let first = Server::new();
+            net.listen(&first.clone(), net.tcp(), move |taken| {
+                let second = Server::new();
+                watch(&log, &second);
+                second.on_error(move |second, error| {
+                    assert_eq!(error.syscall(), Some("listen"));
+                    assert_eq!(error.port(), first.address().unwrap().port());
+                    assert!(error.to_string().starts_with("listen EADDRINUSE: "));
+                    assert!(!second.listening());
+                    first.close();
+                    let called = log.clone();
+                    second.listen(&free, move |second| {
+                        called.add("second callback");
+                        second.close();
+                    }).unwrap();
+                });
+                second.listen(taken, |_| {}).unwrap();
+            });
+        });
+        assert_eq!(seen.take(), ["EADDRINUSE", "listening", "second callback", "close"]);
+    }
+
+    fn srv_08_a_callback_of_a_failed_listen_fires_with_the_next(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let free = net.tcp();
+        net.run(|| {
+            let first = Server::new();
+            net.listen(&first.clone(), net.tcp(), move |taken| {
+                let second = Server::new();
+                let [older, newer] = [log.clone(), log.clone()];
+                second.listen(taken, move |_| older.add("older")).unwrap();
+                second.on_error(move |second, _| {
+                    first.close();
+                    let newer = newer.clone();
+                    second.listen(&free, move |second| {
+                        newer.add("newer");
+                        second.close();
+                    }).unwrap();
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["older", "newer"]);
+    }
+
+    fn srv_13_listening_twice_is_an_err_and_the_first_goes_on(net) {
+        net.run(|| {
+            let server = Server::new();
+            net.listen(&server.clone(), net.tcp(), move |_| {
+                let code = server.listen(0, |_| {}).unwrap_err().code();
+                assert_eq!(code, ErrorCode::ERR_SERVER_ALREADY_LISTEN);
+                assert!(server.listening());
+                server.close();
+            });
+        });
+    }
+
+    fn srv_15_close_and_listen_in_one_turn_gives_one_listening_each(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            watch(&log, &server);
+            server.listen(0, |_| {}).unwrap();
+            server.close();
+            server.listen(0, |server| { server.close(); }).unwrap();
+        });
+        assert_eq!(seen.take(), ["close", "listening", "close"]);
+    }
+
+    fn an_unheard_error_of_a_server_ends_run(net) {
+        let error = net.try_run(|| {
+            let server = Server::new();
+            server.listen(("192.0.2.1", 1), |_| {})
+        }).unwrap_err();
+        assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRNOTAVAIL, Some("listen")));
+    }
+
+    fn c5_an_unheard_error_of_an_outgoing_connection_ends_run_and_an_accepted_ones_does_not(net) {
+        let error = net.try_run(|| {
+            let server = fyke::create_server(|socket| {
+                // Nobody listens to this socket's errors, and its client resets.
+                socket.resume();
+                socket.on_close(|socket, had_error| {
+                    assert!(had_error);
+                    let server = socket.server().unwrap();
+                    let endpoint = server.endpoint().unwrap();
+                    server.close();
+                    fyke::connect(endpoint, |_| panic!("closed")).unwrap();
+                });
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                fyke::connect(endpoint, |client| client.reset_and_destroy().unwrap()).unwrap();
+            });
+            Ok(())
+        }).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
+    }
+
+    fn cls_01_cls_03_close_waits_for_the_connections_and_comes_before_the_last_ones_close(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server({
+                let log = log.clone();
+                move |socket| {
+                    log.watch("socket ", socket);
+                    let server = socket.server().unwrap();
+                    let closed = log.clone();
+                    server.close_then(move |_, result| closed.add(format!("close {result:?}")));
+                    assert_eq!(server.connections(), 1);
+                    let socket = socket.clone();
+                    timer::set_timeout(Duration::from_millis(10), move || {
+                        socket.destroy_with(fyke::Error::new(ErrorCode::EPIPE, "mine"));
+                        assert_eq!(server.connections(), 0);
+                    }).unwrap();
+                }
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                client.resume();
+            });
+        });
+        assert_eq!(seen.take(), ["socket error EPIPE", "close Ok(())", "socket close true"]);
+    }
+
+    fn cls_04_cls_06_cls_07_the_close_callback_says_whether_it_listened(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let code = |log: &Log| {
+                let log = log.clone();
+                move |_: &Server, result: fyke::Result<()>| {
+                    log.add(result.map_or_else(|error| error.code().to_string(), |()| "ok".into()));
+                }
+            };
+            let never = Server::new();
+            never.close_then(code(&log));
+            let bound = Server::new();
+            bound.listen(0, |_| panic!("closed before")).unwrap();
+            bound.close_then(code(&log));
+            let resolving = Server::new();
+            resolving.listen(("localhost", 0), |_| panic!("closed before")).unwrap();
+            resolving.close_then(code(&log));
+        });
+        assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "ok", "ERR_SERVER_NOT_RUNNING"]);
+    }
+
+    fn cls_05_a_second_close_joins_the_first(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            watch(&log, &server);
+            server.listen(0, |server| {
+                server.close().close();
+            }).unwrap();
+        });
+        assert_eq!(seen.take(), ["listening", "close"]);
+    }
+
+    fn cls_12_cls_13_a_connection_over_the_limit_is_dropped(net) {
+        for endpoint in net.endpoints() {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = ServerOptions::new().max_connections(1).create_server(|socket| {
+                    socket.resume();
+                });
+                let dropped = log.clone();
+                server.on_drop(move |server, info| {
+                    assert_eq!(server.connections(), 1);
+                    let port = info.and_then(|info| info.local_address).map(|local| local.port());
+                    assert_eq!(port, server.address().unwrap().port());
+                    dropped.add("drop");
+                    server.close();
+                });
+                net.listen(&server, endpoint, move |endpoint| {
+                    let first = fyke::connect(&endpoint, |_| {}).unwrap();
+                    first.on_ready(move |first| {
+                        let second = fyke::connect(&endpoint, |_| {}).unwrap();
+                        log.watch("second ", &second);
+                        let first = first.clone();
+                        second.on_close(move |_, _| { first.end(); });
+                        second.resume();
+                    });
+                    first.resume();
+                });
+            });
+            let mut entries = seen.take();
+            entries.sort();
+            let wanted =
+                ["drop", "second close false", "second connect", "second end", "second finish", "second ready"];
+            assert_eq!(entries, wanted);
+        }
+    }
+
+    fn cls_12_a_limit_of_zero_refuses_all(net) {
+        net.run(|| {
+            let server = fyke::create_server(|_| panic!("refused"));
+            server.set_max_connections(Some(0));
+            server.on_drop(|server, _| { server.close(); });
+            net.listen(&server, net.tcp(), |endpoint| {
+                fyke::connect(endpoint, |_| {}).unwrap().resume();
+            });
+        });
+    }
+
+    fn rd_09_a_server_that_pauses_reads_nothing_before_resume(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = ServerOptions::new().pause_on_connect(true).create_server(move |socket| {
+                socket.server().unwrap().close();
+                let data = log.clone();
+                socket.on_data(move |_, bytes| data.add(String::from_utf8_lossy(bytes)));
+                let (socket, log) = (socket.clone(), log.clone());
+                timer::set_timeout(Duration::from_millis(20), move || {
+                    log.add(format!("{} {}", socket.bytes_read(), socket.is_paused()));
+                    socket.resume();
+                }).unwrap();
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                fyke::connect(endpoint, |client| { client.end_with("early"); }).unwrap().resume();
+            });
+        });
+        assert_eq!(seen.take(), ["0 true", "early"]);
+    }
+
+    fn prop_10_prop_16_both_ends_agree_on_their_addresses(net) {
+        net.run(|| {
+            let client = Rc::new(Socket::new());
+            let server = fyke::create_server({
+                let client = client.clone();
+                move |socket| {
+                    let server = socket.server().unwrap();
+                    assert_eq!(socket.local_address().map(Address::from), server.address());
+                    let client = client.clone();
+                    server.close();
+                    socket.on_data(move |socket, _| {
+                        assert_eq!(socket.remote_address(), client.local_address());
+                        assert_eq!(socket.local_address(), client.remote_address());
+                        socket.end();
+                    });
+                }
+            });
+            net.listen(&server, net.tcp(), move |endpoint| {
+                client.connect(endpoint, |client| { client.end_with("x"); }).unwrap();
+                client.resume();
+                assert!(client.remote_address().is_none(), "absent until connected (PROP-09)");
+            });
+        });
+    }
+
+    fn two_servers_share_a_port_only_when_both_ask(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let options = || ListenOptions::new(("127.0.0.1", 0)).unwrap().reuse_port(true);
+            let first = Server::new();
+            options().listen(&first.clone(), move |_| {
+                let endpoint = first.endpoint().unwrap();
+                let second = Server::new();
+                let same = ListenOptions::new(&endpoint).unwrap().reuse_port(true);
+                let log = log.clone();
+                same.listen(&second.clone(), move |_| {
+                    log.add("shared");
+                    let third = Server::new();
+                    third.on_error(move |_, error| {
+                        log.add(error.code());
+                        first.close();
+                        second.close();
+                    });
+                    third.listen(endpoint, |_| {}).unwrap();
+                }).unwrap();
+            }).unwrap();
+        });
+        assert_eq!(seen.take(), ["shared", "EADDRINUSE"]);
+    }
+}
+
+/// Files are the real system's business.
+mod files {
+    use super::*;
+    use std::os::unix::fs::FileTypeExt;
+
+    fn code_of_listening(net: &Net, path: std::path::PathBuf) -> ErrorCode {
+        net.try_run(|| {
+            Server::new().listen(path, |server| {
+                server.close();
+            })
+        })
+        .unwrap_err()
+        .code()
+    }
+
+    #[test]
+    fn ipc_01_ipc_04_the_file_is_there_while_the_server_listens() {
+        let net = Net::ready();
+        let path = net.path();
+        let kept = path.clone();
+        net.run(|| {
+            let server = Server::new();
+            server
+                .listen(path.as_path(), |server| {
+                    server.close();
+                })
+                .unwrap();
+            assert!(server.listening(), "a path is bound inside the call");
+            assert_eq!(server.address(), Some(Address::Path(path.clone())));
+            assert!(path.metadata().unwrap().file_type().is_socket());
+        });
+        assert!(!kept.exists());
+    }
+
+    #[test]
+    fn ipc_04_a_file_that_is_not_ours_any_more_stays() {
+        let net = Net::ready();
+        let path = net.path();
+        net.run(|| {
+            let foreign = path.clone();
+            Server::new()
+                .listen(path.as_path(), move |server| {
+                    std::fs::remove_file(&foreign).unwrap();
+                    std::fs::write(&foreign, "somebody else's").unwrap();
+                    server.close();
+                })
+                .unwrap();
+        });
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "somebody else's");
+    }
+
+    #[test]
+    fn ipc_05_ipc_06_ipc_10_ipc_11_paths_that_cannot_be_bound() {
+        let net = Net::ready();
+        let taken = net.path();
+        std::fs::write(&taken, "a file").unwrap();
+        assert_eq!(code_of_listening(&net, taken.clone()), ErrorCode::EADDRINUSE);
+        assert_eq!(code_of_listening(&net, taken.join("in/no/folder")).as_str(), "ENOTDIR");
+        assert_eq!(code_of_listening(&net, "/no/such/folder/x".into()), ErrorCode::EACCES);
+        let long = format!("/tmp/{}", "x".repeat(200));
+        assert_eq!(code_of_listening(&net, long.into()), ErrorCode::EINVAL);
+        assert_eq!(code_of_listening(&net, "/tmp/a\0b".into()), ErrorCode::EINVAL);
+        assert!(taken.exists());
+    }
+
+    #[test]
+    fn ipc_10_connecting_to_a_path_that_is_too_long() {
+        let path = format!("/tmp/{}", "x".repeat(200));
+        let error = Net::ready()
+            .try_run(|| fyke::connect(std::path::Path::new(&path), |_| {}).map(drop))
+            .unwrap_err();
+        assert_eq!((error.code(), error.syscall()), (ErrorCode::EINVAL, Some("connect")));
+    }
+}

@@ -1,0 +1,198 @@
+//! What the socket tests share: every test runs on every driver, waits for events and not for the
+//! clock, and fails instead of hanging.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fyke::sim::SimOptions;
+use fyke::{DriverKind, Endpoint, EventLoop, Result, Server, Socket};
+
+/// Generous: only a hang is to reach it, not a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Makes each function a test on every driver: `fn name(net: &Net) { … }`.
+#[macro_export]
+macro_rules! on_every_driver {
+    ($($(#[$attribute:meta])* fn $name:ident($net:ident) $body:block)*) => {
+        $($(#[$attribute])* fn $name($net: &$crate::support::Net) $body)*
+        mod ready {
+            $(#[test] fn $name() { super::$name(&$crate::support::Net::ready()); })*
+        }
+        mod sim {
+            $(#[test] fn $name() { super::$name(&$crate::support::Net::sim()); })*
+        }
+    };
+}
+
+/// A driver to test on, and a place for Unix sockets.
+pub(crate) struct Net {
+    kind: DriverKind,
+    folder: PathBuf,
+    names: Cell<u32>,
+}
+
+impl Net {
+    pub(crate) fn ready() -> Self {
+        Self::new(DriverKind::Ready)
+    }
+
+    pub(crate) fn sim() -> Self {
+        Self::new(DriverKind::Sim(SimOptions::default()))
+    }
+
+    pub(crate) fn new(kind: DriverKind) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("fyke-test-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { kind, folder, names: Cell::new(0) }
+    }
+
+    pub(crate) fn is_sim(&self) -> bool {
+        matches!(self.kind, DriverKind::Sim(_))
+    }
+
+    pub(crate) fn event_loop(&self) -> EventLoop {
+        EventLoop::builder().driver(self.kind.clone()).build().unwrap()
+    }
+
+    /// A free TCP endpoint.
+    pub(crate) fn tcp(&self) -> Endpoint {
+        ("127.0.0.1", 0).into()
+    }
+
+    /// The path of a Unix socket that does not exist yet.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.names.set(self.names.get() + 1);
+        self.folder.join(format!("{}.sock", self.names.get()))
+    }
+
+    /// A TCP and a Unix endpoint: for tests of what is the same on both.
+    pub(crate) fn endpoints(&self) -> [Endpoint; 2] {
+        [self.tcp(), self.path().into()]
+    }
+
+    /// Runs a loop until nothing holds it.
+    pub(crate) fn try_run(&self, setup: impl FnOnce() -> Result<()>) -> Result<()> {
+        let event_loop = self.event_loop();
+        event_loop.enter(setup)?;
+        let result = drive(&event_loop, || false);
+        drop(event_loop);
+        result
+    }
+
+    /// The same, and nothing may fail.
+    pub(crate) fn run(&self, setup: impl FnOnce()) {
+        self.try_run(|| {
+            setup();
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    /// Listens with `server`, and calls `then` with where to connect to, once it does.
+    pub(crate) fn listen(
+        &self,
+        server: &Server,
+        endpoint: Endpoint,
+        then: impl FnOnce(Endpoint) + 'static,
+    ) {
+        server.listen(endpoint, |server| then(server.endpoint().unwrap())).unwrap();
+    }
+
+    /// A server for one connection, and a client connected to it: the server stops listening when
+    /// it has accepted.
+    pub(crate) fn pair(
+        &self,
+        endpoint: Endpoint,
+        on_server: impl FnOnce(&Socket) + 'static,
+        on_client: impl FnOnce(&Socket) + 'static,
+    ) {
+        let mut on_server = Some(on_server);
+        let server = Server::new();
+        server.on_connection(move |server, socket| {
+            server.close();
+            on_server.take().expect("one connection")(socket);
+        });
+        self.listen(&server, endpoint, move |endpoint| {
+            let client = Socket::new();
+            on_client(&client);
+            client.connect(endpoint, |_| {}).unwrap();
+        });
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Turns a loop until it ends or `done` says so. Panics at the deadline.
+pub(crate) fn drive(event_loop: &EventLoop, done: impl Fn() -> bool) -> Result<()> {
+    let end = Instant::now() + DEADLINE;
+    while !done() && event_loop.turn(Some(Duration::from_secs(1)))? {
+        assert!(Instant::now() < end, "the loop does not end");
+    }
+    Ok(())
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn add(&self, entry: impl Display) {
+        self.0.borrow_mut().push(entry.to_string());
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.take()
+    }
+
+    pub(crate) fn entries(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Records all events of a socket but `data`, each with a prefix.
+    pub(crate) fn watch(&self, prefix: &'static str, socket: &Socket) {
+        let add = |event: &'static str| {
+            let log = self.clone();
+            move |_: &Socket| log.add(format!("{prefix}{event}"))
+        };
+        socket.on_connect(add("connect"));
+        socket.on_ready(add("ready"));
+        socket.on_end(add("end"));
+        socket.on_drain(add("drain"));
+        socket.on_finish(add("finish"));
+        socket.on_timeout(add("timeout"));
+        let log = self.clone();
+        socket.on_error(move |_, error| log.add(format!("{prefix}error {}", error.code())));
+        let log = self.clone();
+        socket.on_close(move |_, had_error| log.add(format!("{prefix}close {had_error}")));
+    }
+}
+
+/// Bytes that tell where they belong.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|index| (index * 7 + index / 256 * 13) as u8).collect()
+}
+
+/// Collects what a socket receives.
+pub(crate) fn collect(socket: &Socket) -> Rc<RefCell<Vec<u8>>> {
+    let bytes: Rc<RefCell<Vec<u8>>> = Rc::default();
+    let sink = Rc::clone(&bytes);
+    socket.on_data(move |_, data| sink.borrow_mut().extend_from_slice(data));
+    bytes
+}
