@@ -52,6 +52,9 @@
 //! virtual clock). Which one runs is decided in one place, the `dispatch` macro of `driver.rs`.
 
 #![deny(unsafe_code)]
+// A library that must not take its user's process down has no business unwrapping; where a value
+// cannot be absent, `expect` says why.
+#![warn(clippy::unwrap_used)]
 
 mod address;
 mod batch;

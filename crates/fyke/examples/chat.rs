@@ -1,12 +1,11 @@
 //! Everybody hears what anybody says. While one member does not take it nobody is listened to, so
 //! that nobody makes the server hoard; after some seconds that member is put out.
 
-use fyke::Socket;
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 fn main() -> fyke::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8888);
-    let room: Rc<RefCell<Vec<Socket>>> = Rc::default();
+    let room: Rc<RefCell<Vec<fyke::Socket>>> = Rc::default();
     let server = fyke::create_server(move |socket| {
         room.borrow_mut().push(socket.clone());
         let [others, drained, left] = [room.clone(), room.clone(), room.clone()];
@@ -25,11 +24,15 @@ fn main() -> fyke::Result<()> {
             listen_if_all_follow(&left.borrow());
         });
     });
-    fyke::run(|| server.listen(("127.0.0.1", port), |server| println!("{server:?}")))
+    fyke::run(|| {
+        server.listen(("127.0.0.1", port), |server| {
+            println!("listening on {}", server.address().expect("it listens"));
+        })
+    })
 }
 
-fn listen_if_all_follow(room: &[Socket]) {
-    let wait = room.iter().any(Socket::needs_drain);
+fn listen_if_all_follow(room: &[fyke::Socket]) {
+    let wait = room.iter().any(fyke::Socket::needs_drain);
     for member in room {
         _ = if wait { member.pause() } else { member.resume() };
     }

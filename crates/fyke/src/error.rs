@@ -118,6 +118,11 @@ codes! {
 }
 
 impl ErrorCode {
+    /// A code of your own, for [`Error::new`].
+    pub const fn from_static(code: &'static str) -> Self {
+        Self(code)
+    }
+
     /// The code as text.
     pub fn as_str(self) -> &'static str {
         self.0
@@ -213,7 +218,7 @@ impl Error {
     }
 
     /// Adds our own end. Only for an error just made.
-    pub(crate) fn from_local(mut self, local: Option<SocketAddr>) -> Self {
+    pub(crate) fn with_local(mut self, local: Option<SocketAddr>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.local = local;
         }
@@ -345,7 +350,7 @@ mod tests {
     fn con_12_a_known_local_end_is_shown() {
         let error = refused()
             .at(Address::Ip(([127, 0, 0, 1], 80).into()))
-            .from_local(Some(([127, 0, 0, 2], 4000).into()));
+            .with_local(Some(([127, 0, 0, 2], 4000).into()));
         let text = "connect ECONNREFUSED 127.0.0.1:80 - Local (127.0.0.2:4000)";
         assert_eq!(error.to_string(), text);
     }

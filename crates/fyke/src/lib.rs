@@ -1,5 +1,8 @@
 #![doc = include_str!("../../../README.md")]
 #![forbid(unsafe_code)]
+// A library that must not take its user's process down has no business unwrapping; where a value
+// cannot be absent, `expect` says why.
+#![warn(clippy::unwrap_used)]
 
 mod connect;
 mod endpoint;
@@ -22,3 +25,9 @@ pub use listeners::ListenerId;
 pub use payload::Payload;
 pub use server::{DropInfo, ListenOptions, Server, ServerOptions, create_server};
 pub use socket::{Lookup, ReadyState, Socket, SocketOptions};
+
+// The documents compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/LOOP.md")]
+#[expect(dead_code, reason = "carries the examples of a document")]
+struct LoopDocument;

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use fyke::{ErrorCode, ReadyState, Socket};
-use support::{Log, Net, collect};
+use support::{Log, collect};
 
 on_every_driver! {
     fn end_06_the_peers_end_ends_us(net) {

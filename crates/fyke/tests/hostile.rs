@@ -39,7 +39,7 @@ fn withstands(net: &Net, hostile: impl FnOnce(Endpoint, Box<dyn FnOnce()>) + 'st
                 expect_echo(&again, move || {
                     served.set(true);
                     server.close();
-                })
+                });
             });
             hostile(endpoint, finally);
         });

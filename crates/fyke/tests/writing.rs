@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use fyke::{ErrorCode, Socket, SocketOptions};
-use support::{Log, Net, collect, pattern};
+use support::{Log, collect, pattern};
 
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
@@ -39,12 +39,14 @@ on_every_driver! {
                 move |client| {
                     check(at_client, client);
                     client.set_allow_half_open(true);
-                    // Small pieces, borrowed: many writes in one batch.
-                    for piece in pattern(len).chunks(1000) {
-                        client.write(piece);
-                    }
-                    client.end();
-                    assert_eq!(client.bytes_written(), len as u64);
+                    client.on_connect(move |client| {
+                        // Small pieces, borrowed: many writes in one batch.
+                        for piece in pattern(len).chunks(1000) {
+                            client.write(piece);
+                        }
+                        client.end();
+                        assert_eq!(client.bytes_written(), len as u64);
+                    });
                 },
             ));
             assert_eq!(whole.get(), 2);

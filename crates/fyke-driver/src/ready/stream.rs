@@ -155,7 +155,7 @@ impl Ready {
             Ok(0) => {}
             Ok(bytes) => on(Completion::Sent { socket, bytes }),
             Err(errno) => {
-                on(Completion::Failed { socket, operation: Operation::Send, error: errno.into() })
+                on(Completion::Failed { socket, operation: Operation::Send, error: errno.into() });
             }
         }
     }

@@ -126,7 +126,7 @@ fn resolve(query: &Query) -> Outcome {
     let found = getaddrinfo(Some(&query.host), None, Some(hints))
         .map_err(|error| failure(error.kind(), Some(error.into())))?;
     let addresses: Vec<IpAddr> = found
-        .filter_map(|found| found.ok())
+        .filter_map(Result::ok)
         .map(|found| found.sockaddr.ip())
         .filter(|ip| query.accepts(ip))
         .collect();

@@ -212,7 +212,6 @@ impl Server {
         self
     }
 
-    #[expect(clippy::type_complexity, reason = "a boxed callback, used once")]
     fn close_inner(&self, f: Option<Box<dyn FnOnce(&Server, Result<()>)>>) {
         let listened = self.listening();
         if let Some(f) = f {

@@ -293,7 +293,7 @@ impl Socket {
             let family = Family::of(&address);
             self.with_connecting(|connecting| connecting.options.known_local(family)).flatten()
         });
-        let error = error.at(target.clone()).from_local(local);
+        let error = error.at(target.clone()).with_local(local);
         let several = self.with_connecting(|connecting| {
             matches!(&connecting.targets, Targets::Ip(candidates) if candidates.several())
         });
@@ -352,7 +352,7 @@ impl Socket {
         self.emit(Event::Ready);
         self.hand_over();
         self.finish_if_done();
-        if !self.is_paused() {
+        if self.inner.state.borrow().read.receives_on_connect() {
             self.start_receiving();
         }
     }

@@ -63,16 +63,21 @@ impl Socket {
 
     /// The write in `end(data)`. Says why it was refused.
     fn last_write(&self, payload: Payload<'_>) -> Option<Error> {
-        let refused = {
+        let code = {
             let state = self.inner.state.borrow();
             match (state.write.ending, state.destroyed()) {
+                // Not EPIPE, whoever ended first: that is for `write` alone (END-03).
                 (true, _) => Some(ErrorCode::ERR_STREAM_WRITE_AFTER_END),
                 (_, true) => Some(ErrorCode::ERR_STREAM_DESTROYED),
                 _ => None,
             }
         };
-        self.write_payload(payload, None);
-        refused.map(|code| Error::new(code, "the socket takes no more writes"))
+        let error = code.map(|code| Error::new(code, "the socket takes no more writes"));
+        match &error {
+            Some(error) => self.refused(error.clone(), None),
+            None => _ = self.write_payload(payload, None),
+        }
+        error
     }
 
     /// Says why there is nothing to end.
@@ -82,10 +87,12 @@ impl Socket {
             if state.write.finished {
                 Some(ErrorCode::ERR_STREAM_ALREADY_FINISHED)
             } else if state.destroyed() {
+                // Counts for later writes all the same (WR-16).
+                state.write.ending |= !state.has_failed();
                 // Always told, where Node forgets a callback (DST-18).
                 Some(ErrorCode::ERR_STREAM_DESTROYED)
             } else {
-                state.write.ending = !state.has_failed() || state.write.ending;
+                state.write.ending |= !state.has_failed();
                 None
             }
         };
@@ -256,10 +263,8 @@ impl Socket {
         if self.destroyed() {
             return;
         }
-        if !reset {
-            // What fits into the kernel's buffer still goes out (WR-20).
-            self.hand_over();
-        }
+        // What fits into the kernel's buffer still goes out (WR-20).
+        self.hand_over();
         self.capture_local_address();
         let (id, was_connecting, had_handle, fail_queue, in_flight) = {
             let mut state = self.inner.state.borrow_mut();

@@ -190,17 +190,23 @@ impl Socket {
         });
     }
 
+    /// Ends `run`, or is logged (contract C5).
     fn unheard(&self, error: &Error) {
-        if !self.inner.state.borrow().accepted {
-            if let Some(core) = self.core() {
-                core.unheard(error.clone());
-            }
-            return;
+        if self.inner.state.borrow().accepted {
+            self.log_unheard(error);
+        } else if let Some(core) = self.core() {
+            core.unheard(error.clone());
         }
-        #[cfg(feature = "tracing")]
+    }
+
+    #[cfg(feature = "tracing")]
+    fn log_unheard(&self, error: &Error) {
         tracing::warn!(target: "fyke", %error, peer = ?self.remote_address(),
             "a connection failed, and no on_error listens to it");
     }
+
+    #[cfg(not(feature = "tracing"))]
+    fn log_unheard(&self, _: &Error) {}
 
     pub(super) fn emit_close(&self, had_error: bool) {
         self.inner.listeners.emit(Event::Close, |callback| {

@@ -21,8 +21,8 @@ pub(super) struct Idle {
     armed: bool,
     /// The period is over and `timeout` was emitted: only activity begins another.
     fired: bool,
-    /// Bytes in flight when it was looked at last: fewer now means that the write progresses.
-    in_flight_bytes: usize,
+    /// Bytes still to be sent of the batch in flight, when it was looked at last: fewer now means that the write progresses.
+    unsent_bytes: usize,
 }
 
 impl Idle {
@@ -41,7 +41,7 @@ impl Idle {
     }
 
     /// The entry on the list has come due. Says whether the socket has been idle.
-    fn is_over(&mut self, now: Duration, in_flight_bytes: usize) -> bool {
+    fn is_over(&mut self, now: Duration, unsent_bytes: usize) -> bool {
         // An older entry than the one we count on: a shorter timeout was set since.
         if self.listed.is_none_or(|listed| listed > now) {
             return false;
@@ -51,8 +51,8 @@ impl Idle {
         if self.fired || self.last.saturating_add(timeout) > now {
             return false;
         }
-        let before = std::mem::replace(&mut self.in_flight_bytes, in_flight_bytes);
-        if in_flight_bytes > 0 && before != in_flight_bytes {
+        let before = std::mem::replace(&mut self.unsent_bytes, unsent_bytes);
+        if unsent_bytes > 0 && before != unsent_bytes {
             // A write that progresses postpones it (TMO-09).
             self.last = now;
             return false;
@@ -127,8 +127,8 @@ impl Socket {
             if state.destroyed() {
                 return;
             }
-            let in_flight_bytes = state.write.in_flight_bytes();
-            let over = state.idle.is_over(now, in_flight_bytes);
+            let unsent_bytes = state.write.unsent_bytes();
+            let over = state.idle.is_over(now, unsent_bytes);
             (over, state.idle.must_list())
         };
         if let Some(deadline) = listed {

@@ -41,6 +41,9 @@ pub(super) struct ReadSide {
     flow: Flow,
     /// A turn of `resume` is on the tick queue.
     resume_scheduled: bool,
+    /// A turn of `resume` ran before the connection stood: like Node's it asks for bytes, also if
+    /// the socket was paused again meanwhile.
+    wanted_on_connect: bool,
     /// The driver receives for us.
     pub(super) receiving: bool,
     /// End-of-stream has come from the peer.
@@ -66,6 +69,7 @@ impl ReadSide {
         Self {
             flow: Flow::Undecided,
             resume_scheduled: false,
+            wanted_on_connect: false,
             receiving: false,
             ended: false,
             end_scheduled: false,
@@ -175,10 +179,23 @@ impl ReadSide {
         !self.ended && (bytes == 0 || bytes < self.high_water_mark_bytes)
     }
 
-    /// Drops what is kept: the socket is destroyed.
+    /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
     pub(super) fn clear(&mut self) {
-        self.kept = None;
+        if let Some(kept) = &mut self.kept {
+            kept.chunks = VecDeque::new();
+        }
         self.receiving = false;
+    }
+
+    /// Somebody asked for data before the connection stood.
+    pub(super) fn want_on_connect(&mut self) {
+        self.wanted_on_connect = true;
+    }
+
+    /// Whether to receive as soon as the connection stands: unless it was paused before, and
+    /// nobody had asked for data until then (RD-08).
+    pub(super) fn receives_on_connect(&self) -> bool {
+        self.wanted_on_connect || self.flow != Flow::Paused
     }
 }
 

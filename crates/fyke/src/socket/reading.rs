@@ -70,7 +70,13 @@ impl Socket {
 
     /// The tick of `resume`: delivers what is kept, and receives again.
     pub(super) fn run_resume(&self) {
-        self.inner.state.borrow_mut().read.begin_resume();
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.read.begin_resume();
+            if state.connecting {
+                state.read.want_on_connect();
+            }
+        }
         self.deliver_kept();
         self.start_receiving();
     }

@@ -21,6 +21,8 @@ pub(super) struct WriteSide<C> {
     more: Option<Box<More<C>>>,
     queued_bytes: usize,
     in_flight_bytes: usize,
+    /// Of those, the ones that the kernel does not have yet.
+    unsent_bytes: usize,
     /// Everything accepted so far, so the position of the next byte.
     accepted_bytes: u64,
     /// The position up to which bytes were handed over.
@@ -65,6 +67,7 @@ impl<C> WriteSide<C> {
             more: None,
             queued_bytes: 0,
             in_flight_bytes: 0,
+            unsent_bytes: 0,
             accepted_bytes: 0,
             handed_over: 0,
             high_water_mark_bytes,
@@ -83,13 +86,18 @@ impl<C> WriteSide<C> {
         Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) }
     }
 
-    /// Bytes that were accepted and that the kernel does not have yet.
+    /// Bytes that were accepted and whose batch is not done. A batch counts as a whole until its
+    /// last byte is with the kernel, as a chunk does in Node.
     pub(super) fn len(&self) -> usize {
         self.queued_bytes + self.in_flight_bytes
     }
 
     pub(super) fn in_flight_bytes(&self) -> usize {
         self.in_flight_bytes
+    }
+
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.unsent_bytes
     }
 
     pub(super) fn accepted_bytes(&self) -> u64 {
@@ -173,6 +181,7 @@ impl<C> WriteSide<C> {
         self.empty_write = false;
         self.handed_over = self.accepted_bytes;
         self.in_flight_bytes = std::mem::take(&mut self.queued_bytes);
+        self.unsent_bytes = self.in_flight_bytes;
         if self.in_flight_bytes == 0 {
             return None;
         }
@@ -191,8 +200,11 @@ impl<C> WriteSide<C> {
 
     /// The kernel took bytes of the batch in flight. Says whether that was all of it.
     pub(super) fn sent(&mut self, bytes: usize) -> bool {
-        self.in_flight_bytes -= bytes.min(self.in_flight_bytes);
-        self.in_flight_bytes == 0
+        self.unsent_bytes -= bytes.min(self.unsent_bytes);
+        if self.unsent_bytes == 0 {
+            self.in_flight_bytes = 0;
+        }
+        self.unsent_bytes == 0
     }
 
     /// The position up to which everything was handed over.
@@ -273,6 +285,7 @@ impl<C> WriteSide<C> {
     /// Gives up the batch in flight.
     pub(super) fn give_up_flight(&mut self) {
         self.in_flight_bytes = 0;
+        self.unsent_bytes = 0;
     }
 }
 
@@ -317,6 +330,7 @@ mod tests {
         write(&mut side, &[0; 20], 1);
         side.hand_over();
         assert!(!side.sent(19) && !side.take_drain());
+        assert_eq!((side.len(), side.unsent_bytes()), (20, 1));
         assert!(side.sent(1) && side.take_drain() && !side.take_drain());
     }
 

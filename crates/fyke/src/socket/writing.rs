@@ -38,7 +38,7 @@ impl Socket {
 
     pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Done>) -> bool {
         if let Some(error) = self.refuse_write() {
-            self.fail_write(error, callback);
+            self.refused(error, callback);
             return false;
         }
         self.touch();
@@ -85,7 +85,7 @@ impl Socket {
     }
 
     /// Tells the callback on the tick; the socket is destroyed with the error if it is not yet.
-    fn fail_write(&self, error: Error, callback: Option<Done>) {
+    pub(super) fn refused(&self, error: Error, callback: Option<Done>) {
         if let Some(callback) = callback {
             self.tick(SocketTick::Reply(callback, Err(error.clone())));
         }
@@ -231,6 +231,8 @@ impl Socket {
     /// Holds writes back until [`uncork`](Self::uncork), so that they leave together. Calls nest.
     /// Node: `socket.cork()`.
     pub fn cork(&self) -> &Self {
+        // Only what comes after this is held back.
+        self.hand_over();
         self.inner.state.borrow_mut().write.cork();
         self
     }
@@ -250,8 +252,8 @@ impl Socket {
         self
     }
 
-    /// Bytes that were accepted and that the kernel does not have yet. Node: `writableLength`,
-    /// `bufferSize`.
+    /// Bytes that were accepted and not sent yet. Those on their way to the kernel count until the
+    /// last of them is there. Node: `writableLength`, `bufferSize`.
     pub fn write_queue_len(&self) -> usize {
         self.inner.state.borrow().write.len()
     }
