@@ -32,7 +32,7 @@ pub(crate) struct Core {
     pub(crate) immediates: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     pub(crate) closing: RefCell<VecDeque<Closing>>,
     /// Sockets with bytes to hand over at the end of the batch (phase 7).
-    pub(crate) dirty: RefCell<Vec<Socket>>,
+    pub(crate) dirty: RefCell<VecDeque<Socket>>,
     pub(crate) timers: RefCell<TimerQueue<TimerCallback>>,
     pub(crate) idle: RefCell<IdleList<Weak<crate::socket::Inner>>>,
     pub(crate) lookups: Lookups,

@@ -64,7 +64,7 @@ fn settle(core: &Rc<Core>) {
                 Tick::Call(callback) => callback(),
             }
         }
-        let Some(socket) = core.dirty.borrow_mut().pop() else { return };
+        let Some(socket) = core.dirty.borrow_mut().pop_front() else { return };
         socket.hand_over_dirty();
     }
 }

@@ -348,9 +348,12 @@ impl Socket {
         if self.destroyed() {
             return;
         }
+        self.hand_over_first();
+        if self.destroyed() {
+            return;
+        }
         self.end_after_connect();
         self.emit(Event::Ready);
-        self.hand_over();
         self.finish_if_done();
         if self.inner.state.borrow().read.receives_on_connect() {
             self.start_receiving();

@@ -320,13 +320,13 @@ impl Socket {
     pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
         // Also when a callback panics: nothing of the socket is left behind.
         let _closed = Closed(self);
-        let position = {
+        let number = {
             let mut state = self.inner.state.borrow_mut();
             state.write.give_up_flight();
             state.write.handed_over()
         };
         if let Some(cancelled) = cancelled {
-            self.call_back(position, &Err(cancelled.clone()));
+            self.call_back(number, &Err(cancelled.clone()));
             let error = self.inner.state.borrow().errored().unwrap_or(cancelled);
             self.fail_queue_with(error);
         } else {

@@ -85,7 +85,7 @@ pub(crate) enum SocketTick {
     EndItself,
     /// Our side is shut down.
     Finish,
-    /// The kernel took everything up to this position.
+    /// The kernel has every write up to this number.
     Written(u64),
     /// It took nothing.
     WriteFailed(Error),
@@ -258,7 +258,7 @@ impl Socket {
             SocketTick::End => self.run_end(),
             SocketTick::EndItself => self.run_end_itself(),
             SocketTick::Finish => self.run_finish(),
-            SocketTick::Written(position) => self.written(position),
+            SocketTick::Written(number) => self.written(number),
             SocketTick::WriteFailed(error) => self.write_failed(error),
             SocketTick::FailQueue => self.fail_queue(),
             SocketTick::Reply(callback, result) => callback(self, result),

@@ -5,8 +5,8 @@
 //! driver as one batch; there is at most one. *Done*: the kernel has all of it; its callback is due.
 //! Node's stream works the same way with one chunk, or all corked ones, in the place of a batch.
 //!
-//! Positions are counted in bytes since the connection began: a callback is due when the position
-//! at which its write ended is reached.
+//! Writes are counted from the beginning of the connection: a callback is due when the number of
+//! its write is reached.
 
 use std::collections::VecDeque;
 
@@ -23,9 +23,10 @@ pub(super) struct WriteSide<C> {
     in_flight_bytes: usize,
     /// Of those, the ones that the kernel does not have yet.
     unsent_bytes: usize,
-    /// Everything accepted so far, so the position of the next byte.
     accepted_bytes: u64,
-    /// The position up to which bytes were handed over.
+    /// How many writes were accepted: the number of the last one.
+    accepted_writes: u64,
+    /// The number of the last write that was handed over.
     handed_over: u64,
     high_water_mark_bytes: usize,
     corked: u32,
@@ -48,7 +49,7 @@ pub(super) struct WriteSide<C> {
 struct More<C> {
     /// The queue before `tail`.
     chunks: VecDeque<Chunk>,
-    /// Callbacks of writes, each with the position where its write ended.
+    /// Callbacks of writes, each with the number of its write.
     callbacks: VecDeque<(u64, C)>,
     /// Callbacks of `end`.
     end_callbacks: Vec<C>,
@@ -69,6 +70,7 @@ impl<C> WriteSide<C> {
             in_flight_bytes: 0,
             unsent_bytes: 0,
             accepted_bytes: 0,
+            accepted_writes: 0,
             handed_over: 0,
             high_water_mark_bytes,
             corked: 0,
@@ -130,6 +132,7 @@ impl<C> WriteSide<C> {
         let bytes = payload.as_slice().len();
         self.queued_bytes += bytes;
         self.accepted_bytes += bytes as u64;
+        self.accepted_writes += 1;
         self.empty_write |= bytes == 0;
         match payload.into_chunk() {
             Ok(chunk) => {
@@ -144,8 +147,8 @@ impl<C> WriteSide<C> {
             }
         }
         if let Some(callback) = callback {
-            let position = self.accepted_bytes;
-            self.more().callbacks.push_back((position, callback));
+            let number = self.accepted_writes;
+            self.more().callbacks.push_back((number, callback));
         }
     }
 
@@ -179,7 +182,7 @@ impl<C> WriteSide<C> {
     /// waiting, which are done at once.
     pub(super) fn hand_over(&mut self) -> Option<Batch> {
         self.empty_write = false;
-        self.handed_over = self.accepted_bytes;
+        self.handed_over = self.accepted_writes;
         self.in_flight_bytes = std::mem::take(&mut self.queued_bytes);
         self.unsent_bytes = self.in_flight_bytes;
         if self.in_flight_bytes == 0 {
@@ -207,7 +210,7 @@ impl<C> WriteSide<C> {
         self.unsent_bytes == 0
     }
 
-    /// The position up to which everything was handed over.
+    /// The number of the last write that was handed over.
     pub(super) fn handed_over(&self) -> u64 {
         self.handed_over
     }
@@ -224,10 +227,10 @@ impl<C> WriteSide<C> {
         self.need_drain || self.more.as_ref().is_some_and(|more| !more.callbacks.is_empty())
     }
 
-    /// The next callback whose write ended at `position` or before.
-    pub(super) fn next_callback(&mut self, position: u64) -> Option<C> {
+    /// The next callback of a write up to this number.
+    pub(super) fn next_callback(&mut self, number: u64) -> Option<C> {
         let more = self.more.as_mut()?;
-        let due = more.callbacks.front().is_some_and(|(at, _)| *at <= position);
+        let due = more.callbacks.front().is_some_and(|(at, _)| *at <= number);
         let callback = if due { more.callbacks.pop_front() } else { None };
         if more.chunks.is_empty() && more.callbacks.is_empty() && more.end_callbacks.is_empty() {
             self.more = None;
@@ -303,8 +306,8 @@ mod tests {
     }
 
     fn due(side: &mut WriteSide<u32>) -> Vec<u32> {
-        let position = side.handed_over();
-        std::iter::from_fn(|| side.next_callback(position)).collect()
+        let number = side.handed_over();
+        std::iter::from_fn(|| side.next_callback(number)).collect()
     }
 
     #[test]
@@ -365,6 +368,17 @@ mod tests {
         assert!(side.can_hand_over());
         assert!(side.hand_over().is_none());
         assert_eq!(due(&mut side), [1]);
+    }
+
+    #[test]
+    fn wr_24_an_empty_write_waits_for_the_batch_before_it() {
+        let mut side = side();
+        write(&mut side, b"one", 1);
+        side.hand_over();
+        write(&mut side, b"", 2);
+        side.sent(3);
+        assert_eq!(due(&mut side), [1]);
+        assert!(side.can_hand_over());
     }
 
     #[test]

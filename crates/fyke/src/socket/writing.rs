@@ -106,7 +106,7 @@ impl Socket {
     fn mark_dirty(&self) {
         let first = !std::mem::replace(&mut self.inner.state.borrow_mut().write.dirty, true);
         if let (true, Some(core)) = (first, self.core()) {
-            core.dirty.borrow_mut().push(self.clone());
+            core.dirty.borrow_mut().push_back(self.clone());
         }
     }
 
@@ -119,21 +119,38 @@ impl Socket {
 
     /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
     pub(super) fn hand_over(&self) {
-        let Some(core) = self.core() else { return };
-        let (id, batch, bytes) = {
-            let mut state = self.inner.state.borrow_mut();
-            let Some(id) = state.connected() else { return };
-            if state.has_failed() || !state.write.can_hand_over() {
-                return;
+        if let Some(number) = self.offer_queue() {
+            self.tick(SocketTick::Written(number));
+        }
+    }
+
+    /// The connection stands: what was written before it goes out. In Node the first of these
+    /// writes leaves alone, inside `connect`, so its callback comes before `ready` (WR-10); here it
+    /// leaves with the others, and only its callback goes ahead.
+    pub(super) fn hand_over_first(&self) {
+        if let Some(number) = self.offer_queue() {
+            self.written(1);
+            if number > 1 {
+                self.tick(SocketTick::Written(number));
             }
-            let batch = state.write.hand_over();
-            (id, batch, state.write.in_flight_bytes())
+        }
+    }
+
+    /// Offers the queue to the driver. If the kernel takes all of it, and somebody is to be told,
+    /// says up to which write.
+    fn offer_queue(&self) -> Option<u64> {
+        let core = self.core()?;
+        let (id, batch) = {
+            let mut state = self.inner.state.borrow_mut();
+            let id = state.connected()?;
+            if state.has_failed() || !state.write.can_hand_over() {
+                return None;
+            }
+            (id, state.write.hand_over())
         };
-        let sent = batch.map_or(Ok(0), |batch| core.driver.send(id, batch));
-        let done = match sent {
+        match batch.map_or(Ok(0), |batch| core.driver.send(id, batch)) {
             Ok(count) => {
                 let mut state = self.inner.state.borrow_mut();
-                debug_assert!(count <= bytes, "sent more than was handed over");
                 let all = state.write.sent(count);
                 (all && state.write.has_news()).then(|| state.write.handed_over())
             }
@@ -143,15 +160,12 @@ impl Socket {
                 self.tick(SocketTick::WriteFailed(error));
                 None
             }
-        };
-        if let Some(position) = done {
-            self.tick(SocketTick::Written(position));
         }
     }
 
     /// The driver sent more of the batch in flight.
     pub(super) fn sent(&self, bytes: usize) {
-        let position = {
+        let number = {
             let mut state = self.inner.state.borrow_mut();
             if !state.write.sent(bytes) {
                 return;
@@ -161,11 +175,11 @@ impl Socket {
         self.touch();
         // What was queued meanwhile goes before the news about what is done (WR-06).
         self.hand_over();
-        self.written(position);
+        self.written(number);
     }
 
-    /// Everything up to `position` is with the kernel: `drain` first, then the callbacks (WR-06).
-    pub(super) fn written(&self, position: u64) {
+    /// Every write up to this number is with the kernel: `drain` first, then the callbacks (WR-06).
+    pub(super) fn written(&self, number: u64) {
         let drain = {
             let mut state = self.inner.state.borrow_mut();
             !state.destroyed() && state.write.take_drain()
@@ -173,17 +187,17 @@ impl Socket {
         if drain {
             self.emit(Event::Drain);
         }
-        self.call_back(position, &Ok(()));
+        self.call_back(number, &Ok(()));
         if self.destroyed() {
             self.fail_queue();
         }
         self.finish_if_done();
     }
 
-    /// Runs the callbacks of the writes up to `position`.
-    pub(super) fn call_back(&self, position: u64, result: &Result<()>) {
+    /// Runs the callbacks of the writes up to this number.
+    pub(super) fn call_back(&self, number: u64, result: &Result<()>) {
         loop {
-            let callback = self.inner.state.borrow_mut().write.next_callback(position);
+            let callback = self.inner.state.borrow_mut().write.next_callback(number);
             let Some(callback) = callback else { return };
             callback(self, result.clone());
         }
@@ -192,13 +206,13 @@ impl Socket {
     /// A send failed: first the callbacks of what was in flight, then of what was queued, then the
     /// end of the socket (WR-17).
     pub(super) fn write_failed(&self, error: Error) {
-        let position = {
+        let number = {
             let mut state = self.inner.state.borrow_mut();
             state.set_errored(&error);
             state.write.give_up_flight();
             state.write.handed_over()
         };
-        self.call_back(position, &Err(error.clone()));
+        self.call_back(number, &Err(error.clone()));
         self.fail_queue();
         self.destroy_with(error);
     }
