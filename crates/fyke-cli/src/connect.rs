@@ -17,7 +17,7 @@ pub(crate) fn connect(endpoint: Endpoint) -> Result<(), Failure> {
 fn start(endpoint: Endpoint, input: &Input, output: &Output) -> fyke::Result<Socket> {
     let first = input.clone();
     let client = ConnectOptions::new(endpoint)?
-        // The peer's end and ours are independent: at the end of input the peer may go on.
+        // Our end is the end of standard input, or what `on_end` makes of the peer's.
         .allow_half_open(true)
         // Not before: a connection that cannot be made must not swallow input.
         .connect(move |_| first.ask())?;

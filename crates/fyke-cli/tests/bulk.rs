@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread;
@@ -23,6 +24,12 @@ fn feed(to: &mut Running, bytes: &[u8]) -> mpsc::Receiver<()> {
         }
     });
     done
+}
+
+/// What does not happen can only be waited for by the clock. Too short a time lets a test pass that
+/// should fail, never the other way round.
+fn assert_held_back(done: &mpsc::Receiver<()>) {
+    assert!(done.recv_timeout(Duration::from_millis(300)).is_err(), "nothing held the input back");
 }
 
 /// Not by `assert_eq`, which would print both.
@@ -86,9 +93,7 @@ fn a_client_that_does_not_read_makes_the_input_wait_and_costs_no_memory() {
     let mut slow = UnixStream::connect(&endpoint).unwrap();
     server.note("client 1 connected");
     let done = feed(&mut server, &bytes);
-    // What does not happen can only be waited for by the clock. Too short a time would let the
-    // test pass, never fail.
-    assert!(done.recv_timeout(Duration::from_millis(300)).is_err(), "nothing held the input back");
+    assert_held_back(&done);
     // The server itself is as lively as before.
     let mut other = UnixStream::connect(&endpoint).unwrap();
     other.write_all(b"still there?").unwrap();
@@ -102,19 +107,27 @@ fn a_client_that_does_not_read_makes_the_input_wait_and_costs_no_memory() {
 }
 
 #[test]
-fn a_slow_client_that_leaves_lets_the_others_go_on() {
+fn a_slow_client_that_leaves_or_ends_lets_the_others_go_on() {
     let bytes = noise(2_000_000);
-    let folder = Folder::new();
-    let (mut server, endpoint) = Running::listen_at(&folder.path("s"), &[]);
-    let slow = UnixStream::connect(&endpoint).unwrap();
-    server.note("client 1 connected");
-    let mut other = Running::connect(&endpoint);
-    server.note("client 2 connected");
-    let _done = feed(&mut server, &bytes);
-    assert_whole(&other.read(1000), &bytes[..1000]);
-    drop(slow);
-    assert_whole(&other.read(bytes.len() - 1000), &bytes[1000..]);
-    assert!(server.is_running());
+    let ways: [fn(&UnixStream); 2] = [
+        |slow| slow.shutdown(Shutdown::Both).unwrap(),
+        // It is still there, and could read what is queued for it.
+        |slow| slow.shutdown(Shutdown::Write).unwrap(),
+    ];
+    for leave in ways {
+        let folder = Folder::new();
+        let (mut server, endpoint) = Running::listen_at(&folder.path("s"), &[]);
+        let slow = UnixStream::connect(&endpoint).unwrap();
+        server.note("client 1 connected");
+        let mut other = Running::connect(&endpoint);
+        server.note("client 2 connected");
+        let done = feed(&mut server, &bytes);
+        assert_whole(&other.read(1000), &bytes[..1000]);
+        assert_held_back(&done);
+        leave(&slow);
+        assert_whole(&other.read(bytes.len() - 1000), &bytes[1000..]);
+        assert!(server.is_running());
+    }
 }
 
 #[test]
@@ -125,7 +138,7 @@ fn a_server_that_does_not_read_makes_the_client_wait_at_no_cost() {
     let mut client = Running::connect(&folder.path("s"));
     let (mut peer, _) = listener.accept().unwrap();
     let done = feed(&mut client, &bytes);
-    assert!(done.recv_timeout(Duration::from_millis(300)).is_err(), "nothing held the input back");
+    assert_held_back(&done);
     let mut came = vec![0; bytes.len()];
     peer.read_exact(&mut came).unwrap();
     assert_whole(&came, &bytes);

@@ -93,10 +93,12 @@ impl Ready {
         let sockets = self.sockets.borrow();
         let Some(slot) = sockets.get(socket) else { return };
         let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
-            Ok(()) => Deferred::ShutDown,
+            Ok(()) => {
+                step!("shutdown", side = "write");
+                Deferred::ShutDown
+            }
             Err(errno) => Deferred::Failed(Operation::Shutdown, errno.into()),
         };
-        step!("shutdown", side = "write");
         self.defer(socket, completion);
     }
 
