@@ -135,7 +135,8 @@ impl From<&Endpoint> for Endpoint {
     }
 }
 
-/// A server's address, to connect to it: a wildcard becomes the loopback address.
+/// An address as it is. To connect to a server that may listen on a wildcard, take
+/// [`Server::endpoint`](crate::Server::endpoint).
 impl TryFrom<Address> for Endpoint {
     type Error = Error;
 

@@ -73,14 +73,22 @@ codes! {
     EADDRNOTAVAIL,
     /// `connect` on a socket that is connecting.
     EALREADY,
+    /// The name servers do not answer; later they may.
+    EAI_AGAIN,
     /// Nobody listens there.
     ECONNREFUSED,
     /// The peer reset the connection.
     ECONNRESET,
+    /// There is no way to that host.
+    EHOSTUNREACH,
     /// An argument that the system does not take: a path too long, or with a NUL byte.
     EINVAL,
     /// `connect` on a socket that is connected.
     EISCONN,
+    /// The process has as many descriptors as it may.
+    EMFILE,
+    /// There is no way to that network.
+    ENETUNREACH,
     /// There is no such file.
     ENOENT,
     /// The host name is not known.

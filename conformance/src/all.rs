@@ -1,0 +1,141 @@
+//! `fyke-conform all`: plays every scenario of some folders, each in a process of its own, and
+//! compares with what Node did.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, io, thread};
+
+use crate::case::{Case, Outcome};
+
+const USAGE: &str =
+    "usage: fyke-conform all [DIR…] [--match TEXT] [--jobs N] [--verbose] [--adapt WHY]";
+
+/// What is asked for on the command line.
+#[derive(Debug, Default)]
+struct Request {
+    folders: Vec<PathBuf>,
+    text: String,
+    jobs: Option<usize>,
+    verbose: bool,
+    /// Records what fyke does in the scenarios that fail, as meant so by these behaviours.
+    adapt: Option<String>,
+}
+
+pub(crate) fn all(arguments: &[String]) -> ExitCode {
+    let request = match parse(arguments) {
+        Ok(request) => request,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&request) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Result<Request, String> {
+    let mut request = Request::default();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--match" => request.text.clone_from(value()?),
+            "--jobs" => {
+                let jobs = value()?.parse().ok().filter(|jobs| *jobs > 0);
+                request.jobs = Some(jobs.ok_or("--jobs needs a number")?);
+            }
+            "--verbose" => request.verbose = true,
+            "--adapt" => request.adapt = Some(value()?.clone()),
+            option if option.starts_with('-') => return Err(format!("unknown option {option}")),
+            folder => request.folders.push(folder.into()),
+        }
+    }
+    if request.folders.is_empty() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        request.folders = vec![here.join("scenarios"), here.join("random")];
+    }
+    Ok(request)
+}
+
+/// Says how many failed.
+fn run(request: &Request) -> io::Result<usize> {
+    let mut cases = Vec::new();
+    for folder in &request.folders {
+        cases.extend(find_cases(folder, &request.text)?);
+    }
+    let jobs = request.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into));
+    let outcomes = run_cases(&cases, jobs.unwrap_or(1));
+    if let Some(why) = &request.adapt {
+        for (case, outcome) in cases.iter().zip(&outcomes) {
+            if let Outcome::Failed { trace: Some(trace), .. } = outcome {
+                case.adapt(trace, why)?;
+            }
+        }
+    }
+    Ok(report(&cases, &outcomes, request.verbose))
+}
+
+/// Several at once: most of the time they wait for a timer.
+fn run_cases(cases: &[Case], jobs: usize) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let indices = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        let mine = indices.map_while(|index| Some((index, cases.get(index)?.run())));
+        mine.collect::<Vec<_>>()
+    };
+    let mut outcomes: Vec<(usize, Outcome)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().map(|worker| worker.join().expect("no case panics"));
+        done.flatten().collect()
+    });
+    outcomes.sort_by_key(|(index, _)| *index);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// The scenarios of a folder whose names contain the text, by name.
+fn find_cases(folder: &Path, text: &str) -> io::Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|end| end == "json") {
+            cases.push(Case::new(file));
+        }
+    }
+    cases.retain(|case| case.name.contains(text));
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(cases)
+}
+
+fn report(cases: &[Case], outcomes: &[Outcome], verbose: bool) -> usize {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for (case, outcome) in cases.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Passed { adapted } => {
+                passed += 1;
+                if let (true, Some(why)) = (verbose, adapted) {
+                    println!("adapted {}: {why}", case.name);
+                }
+            }
+            Outcome::Skipped(reasons) => {
+                skipped += 1;
+                if verbose {
+                    println!("skipped {}: {}", case.name, reasons.join(", "));
+                }
+            }
+            Outcome::Failed { differences, .. } => {
+                failed += 1;
+                println!("FAILED {}", case.name);
+                differences.iter().for_each(|line| println!("  {line}"));
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    failed
+}

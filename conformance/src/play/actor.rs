@@ -1,0 +1,70 @@
+//! An actor: a server or a socket, with what was recorded about it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use fyke::{Address, Server, Socket};
+
+use crate::scenario::{Reading, Script, SocketSpec};
+use crate::trace::Log;
+
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    pub(crate) script: Rc<Script>,
+    pub(crate) reading: Reading,
+    pub(crate) log: RefCell<Log>,
+    /// Empty if it could not be made.
+    pub(crate) object: OnceCell<Object>,
+    /// How often each event has happened.
+    pub(crate) counts: RefCell<HashMap<String, u64>>,
+    pub(crate) received: Cell<u64>,
+    /// Where a server listens, or listened last.
+    pub(crate) last_address: RefCell<Option<Address>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Object {
+    Server(Server),
+    Socket(Socket),
+}
+
+impl Actor {
+    pub(crate) fn server(name: String, script: &Rc<Script>) -> Self {
+        let spec = SocketSpec { script: Rc::clone(script), ..SocketSpec::default() };
+        Self::socket(name, &spec)
+    }
+
+    pub(crate) fn socket(name: String, spec: &SocketSpec) -> Self {
+        Self {
+            name,
+            script: Rc::clone(&spec.script),
+            reading: spec.reading,
+            log: RefCell::default(),
+            object: OnceCell::new(),
+            counts: RefCell::default(),
+            received: Cell::new(0),
+            last_address: RefCell::default(),
+        }
+    }
+
+    /// Gives the actor its object, once.
+    pub(crate) fn becomes(&self, object: Object) {
+        let before = self.object.set(object);
+        debug_assert!(before.is_ok(), "an actor has one object");
+    }
+
+    /// How often the event has happened.
+    pub(crate) fn count(&self, event: &str) -> u64 {
+        self.counts.borrow().get(event).copied().unwrap_or(0)
+    }
+
+    /// Counts the event, and says how often it has happened now.
+    pub(crate) fn count_one(&self, event: &str) -> u64 {
+        let mut counts = self.counts.borrow_mut();
+        let count = counts.entry(event.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+}

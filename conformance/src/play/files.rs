@@ -1,0 +1,40 @@
+//! Files that a scenario looks at: those of Unix sockets.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
+use serde_json::{Value, json};
+
+/// What kind of file it is and its mode, or an error code. Does not follow links.
+pub(crate) fn stat(path: &str) -> Value {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) => return json!(error_code(&error)),
+    };
+    let kind = match found.file_type() {
+        kind if kind.is_socket() => "socket",
+        kind if kind.is_dir() => "dir",
+        _ => "file",
+    };
+    json!({ "type": kind, "mode": format!("{:o}", found.permissions().mode() & 0o777) })
+}
+
+/// True, or an error code.
+pub(crate) fn unlink(path: &str) -> Value {
+    match fs::remove_file(path) {
+        Ok(()) => json!(true),
+        Err(error) => json!(error_code(&error)),
+    }
+}
+
+/// The system's name of an error, for those that a look at a file can meet.
+fn error_code(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "ENOENT",
+        io::ErrorKind::PermissionDenied => "EACCES",
+        io::ErrorKind::NotADirectory => "ENOTDIR",
+        io::ErrorKind::IsADirectory => "EISDIR",
+        _ => "EIO",
+    }
+}

@@ -1,0 +1,123 @@
+//! The library's options and endpoints, from those that a scenario names.
+
+use std::net::IpAddr;
+
+use fyke::{
+    Address, ConnectOptions, Endpoint, Family, ListenOptions, Result, ServerOptions, SocketOptions,
+};
+
+use super::Play;
+use crate::scenario::Fields;
+
+/// Sets what all kinds of options have in common; they share the methods, but no trait.
+macro_rules! common {
+    ($play:expr, $made:expr, $options:expr) => {{
+        let options = $options;
+        let mut made =
+            $made.allow_half_open(options.flag("allowHalfOpen")).no_delay(options.flag("noDelay"));
+        if options.flag("keepAlive") {
+            let delay_ms = options.number("keepAliveInitialDelay").unwrap_or(0.0);
+            made = made.keep_alive($play.time(delay_ms));
+        }
+        if let Some(bytes) = options.count("highWaterMark") {
+            made = made.high_water_mark(bytes);
+        }
+        made
+    }};
+}
+
+impl Play {
+    pub(super) fn socket_options(&self, options: &Fields) -> SocketOptions {
+        common!(self, SocketOptions::new(), options)
+    }
+
+    pub(super) fn server_options(&self, options: &Fields) -> ServerOptions {
+        let made = common!(self, ServerOptions::new(), options)
+            .pause_on_connect(options.flag("pauseOnConnect"));
+        match options.count("maxConnections") {
+            Some(max) => made.max_connections(max),
+            None => made,
+        }
+    }
+
+    /// For a socket that is made and connected in one call.
+    pub(super) fn connect_options(
+        &self,
+        options: &Fields,
+        target: &Fields,
+    ) -> Result<ConnectOptions> {
+        let mut made = common!(self, ConnectOptions::new(self.endpoint(target)?)?, options);
+        if let Some(ms) = options.number("timeout") {
+            made = made.timeout(self.time(ms));
+        }
+        if let Some(local) =
+            target.text("localAddress").and_then(|text| text.parse::<IpAddr>().ok())
+        {
+            made = made.local_address(local);
+        }
+        if let Some(port) = self.port(target, "localPort") {
+            made = made.local_port(port);
+        }
+        match target.number("family") {
+            Some(4.0) => made = made.family(Family::V4),
+            Some(6.0) => made = made.family(Family::V6),
+            _ => {}
+        }
+        if let Some(ms) = target.number("autoSelectFamilyAttemptTimeout") {
+            made = made.attempt_timeout(self.time(ms))?;
+        }
+        Ok(made)
+    }
+
+    /// `exclusive` needs nothing: in fyke every listener is (SRV-20).
+    pub(super) fn listen_options(&self, options: &Fields) -> Result<ListenOptions> {
+        let endpoint = match (options.has("port"), options.text("path")) {
+            (false, Some(path)) => path_endpoint(&self.names.real_path(path)),
+            _ => {
+                let host = options.text("host").unwrap_or_default();
+                Endpoint::from((host, self.port(options, "port").unwrap_or(0)))
+            }
+        };
+        let mut made = ListenOptions::new(endpoint)?
+            .ipv6_only(options.flag("ipv6Only"))
+            .reuse_port(options.flag("reusePort"));
+        if let Some(connections) = options.count("backlog") {
+            made = made.backlog(u32::try_from(connections).unwrap_or(u32::MAX));
+        }
+        Ok(made)
+    }
+
+    /// Where a target leads: the keys that are given, and for the rest the server's address.
+    pub(super) fn endpoint(&self, target: &Fields) -> Result<Endpoint> {
+        let server = target.text("server").and_then(|name| self.find(name));
+        let address = server.and_then(|actor| self.server_address(&actor));
+        if let Some(path) = target.text("path").filter(|path| !path.is_empty()) {
+            return Ok(path_endpoint(&self.names.real_path(path)));
+        }
+        let (mut host, mut port) = (String::new(), 0);
+        match address {
+            Some(Address::Ip(address)) => {
+                host = match address.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => String::from("127.0.0.1"),
+                    IpAddr::V6(ip) if ip.is_unspecified() => String::from("::1"),
+                    ip => ip.to_string(),
+                };
+                port = address.port();
+            }
+            Some(address) => return address.try_into(),
+            None => {}
+        }
+        if let Some(given) = target.text("host") {
+            given.clone_into(&mut host);
+        }
+        Ok((host.as_str(), self.port(target, "port").unwrap_or(port)).into())
+    }
+}
+
+/// A path that begins with a zero byte is an abstract name.
+fn path_endpoint(path: &str) -> Endpoint {
+    match path.strip_prefix('\0') {
+        Some(name) => Endpoint::Abstract(name.into()),
+        None => Endpoint::Path(path.into()),
+    }
+}

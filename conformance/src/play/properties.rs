@@ -1,0 +1,114 @@
+//! Properties of actors, under the names that Node gives them (FORMAT.md 4.3).
+
+use fyke::{Address, ReadyState, Server, Socket};
+use serde_json::{Map, Value, json};
+
+use super::Play;
+use super::actor::{Actor, Object};
+use crate::names::family_name;
+
+impl Play {
+    /// The properties that are recorded with every event of this actor.
+    pub(crate) fn snapshot(&self, actor: &Actor) -> Option<Value> {
+        let names = &actor.script.snapshot;
+        let wanted = !names.is_empty() && actor.object.get().is_some();
+        wanted.then(|| self.properties(actor, names))
+    }
+
+    pub(crate) fn properties(&self, actor: &Actor, names: &[String]) -> Value {
+        let values = names.iter().map(|name| {
+            let value = match actor.object.get() {
+                Some(Object::Socket(socket)) => self.socket_property(socket, name),
+                Some(Object::Server(server)) => server_property(server, name),
+                None => Value::Null,
+            };
+            (name.clone(), value)
+        });
+        Value::Object(values.collect::<Map<_, _>>())
+    }
+
+    fn socket_property(&self, socket: &Socket, name: &str) -> Value {
+        let local = socket.local_address();
+        let remote = socket.remote_address();
+        match name {
+            "readyState" => json!(ready_state(socket.ready_state())),
+            "connecting" => json!(socket.connecting()),
+            "pending" => json!(socket.pending()),
+            "destroyed" => json!(socket.destroyed()),
+            "errored" => json!(socket.errored().map(|error| error.code().as_str())),
+            "readable" => json!(socket.readable()),
+            "writable" => json!(socket.writable()),
+            "readableFlowing" => json!(socket.readable_flowing()),
+            "isPaused" => json!(socket.is_paused()),
+            "readableLength" => json!(socket.read_queue_len()),
+            "writableLength" => json!(socket.write_queue_len()),
+            "writableNeedDrain" => json!(socket.needs_drain()),
+            "writableCorked" => json!(socket.corked()),
+            "readableHighWaterMark" | "writableHighWaterMark" => json!(socket.high_water_mark()),
+            // Node: none without a handle, which is there from `connect` to `destroy`.
+            "bufferSize" if socket.pending() && !socket.connecting() => Value::Null,
+            "bufferSize" => json!(socket.write_queue_len()),
+            "allowHalfOpen" => json!(socket.allow_half_open()),
+            "timeout" => json!(socket.timeout().map(|timeout| self.shown_ms(timeout))),
+            "bytesRead" => json!(socket.bytes_read()),
+            "bytesWritten" => json!(socket.bytes_written()),
+            "localAddress" => json!(local.map(|address| address.ip().to_string())),
+            "localPort" => self.names.show_port(local.map(|address| address.port())),
+            "localFamily" => json!(local.map(|address| family_name(&address))),
+            "remoteAddress" => json!(remote.map(|address| address.ip().to_string())),
+            "remotePort" => self.names.show_port(remote.map(|address| address.port())),
+            "remoteFamily" => json!(remote.map(|address| family_name(&address))),
+            "address" => self.address_of_socket(socket),
+            "autoSelectFamilyAttemptedAddresses" => self.attempted_addresses(socket),
+            _ => Value::Null,
+        }
+    }
+
+    /// Empty without a connection, and on a Unix socket.
+    fn address_of_socket(&self, socket: &Socket) -> Value {
+        let local = socket.local_address();
+        local.map_or(json!({}), |address| self.names.show_address(&Address::Ip(address)))
+    }
+
+    /// None unless there were several to choose from.
+    fn attempted_addresses(&self, socket: &Socket) -> Value {
+        let attempted = socket.attempted_addresses();
+        if attempted.is_empty() {
+            return Value::Null;
+        }
+        let shown = attempted.iter().map(|address| {
+            let port = self.names.show_port(Some(address.port()));
+            format!("{}:{}", address.ip(), port.as_str().unwrap_or("0"))
+        });
+        json!(shown.collect::<Vec<_>>())
+    }
+
+    /// What the operation `address` answers.
+    pub(crate) fn address(&self, object: &Object) -> Value {
+        match object {
+            Object::Socket(socket) => self.address_of_socket(socket),
+            Object::Server(server) => {
+                server.address().map_or(Value::Null, |address| self.names.show_address(&address))
+            }
+        }
+    }
+}
+
+fn server_property(server: &Server, name: &str) -> Value {
+    match name {
+        "listening" => json!(server.listening()),
+        "maxConnections" => json!(server.max_connections()),
+        _ => Value::Null,
+    }
+}
+
+fn ready_state(state: ReadyState) -> &'static str {
+    match state {
+        ReadyState::Opening => "opening",
+        ReadyState::Open => "open",
+        ReadyState::ReadOnly => "readOnly",
+        ReadyState::WriteOnly => "writeOnly",
+        ReadyState::Closed => "closed",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,156 @@
+//! A scenario file: read, checked, and in the form in which it is played.
+
+mod condition;
+mod fields;
+mod format;
+mod operation;
+mod reading;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub(crate) use condition::Condition;
+pub(crate) use fields::Fields;
+pub(crate) use operation::{Occurrence, Operation, Operations};
+
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    pub(crate) limit_ms: f64,
+    pub(crate) servers: Vec<ServerSpec>,
+    pub(crate) clients: Vec<ClientSpec>,
+    pub(crate) gates: Vec<GateSpec>,
+    pub(crate) blackholes: Vec<Fields>,
+    /// Names and contents of the files to make beforehand.
+    pub(crate) files: Vec<(String, String)>,
+    /// Names of the functions called beforehand.
+    pub(crate) calls: Vec<String>,
+    /// The placeholders `P0` to `P9` that occur anywhere.
+    pub(crate) port_placeholders: Vec<String>,
+}
+
+/// What servers and sockets have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub(crate) start: Operations,
+    pub(crate) on: BTreeMap<String, Operations>,
+    /// In order of time.
+    pub(crate) after: Vec<Delayed>,
+    /// Properties recorded with every event.
+    pub(crate) snapshot: Vec<String>,
+}
+
+/// An entry of an `after` list.
+#[derive(Clone, Debug)]
+pub(crate) struct Delayed {
+    pub(crate) ms: f64,
+    pub(crate) body: Operations,
+    pub(crate) unref: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServerSpec {
+    pub(crate) options: Fields,
+    /// None: it does not listen by itself.
+    pub(crate) listen: Option<Fields>,
+    pub(crate) script: Rc<Script>,
+    sockets: Vec<SocketSpec>,
+}
+
+impl ServerSpec {
+    /// The description of its accepted socket number `index`: the last one goes on for all that
+    /// follow.
+    pub(crate) fn socket(&self, index: usize) -> SocketSpec {
+        self.sockets.get(index).or(self.sockets.last()).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn sockets(&self) -> &[SocketSpec] {
+        &self.sockets
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SocketSpec {
+    pub(crate) reading: Reading,
+    pub(crate) script: Rc<Script>,
+    /// Further events to record.
+    pub(crate) also: Vec<String>,
+}
+
+/// How a socket is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Chunk by chunk; neighbours become one entry.
+    #[default]
+    Merge,
+    /// One entry for everything, before `end` or `close`.
+    Total,
+    /// Nobody listens for data.
+    None,
+    /// A listener that asks for the bytes.
+    Readable,
+}
+
+#[derive(Debug)]
+pub(crate) struct ClientSpec {
+    pub(crate) options: Fields,
+    /// Made first and connected in a second step, instead of both in one call.
+    pub(crate) is_made_first: bool,
+    /// None: it does not connect by itself.
+    pub(crate) target: Option<Fields>,
+    /// None: only the operation `spawn` starts it.
+    pub(crate) when: Option<Vec<Condition>>,
+    pub(crate) delay_ms: f64,
+    /// Operations between creation and connecting.
+    pub(crate) before: Operations,
+    pub(crate) socket: SocketSpec,
+}
+
+#[derive(Debug)]
+pub(crate) struct GateSpec {
+    pub(crate) when: Vec<Condition>,
+    pub(crate) delay_ms: f64,
+    pub(crate) body: Operations,
+}
+
+impl Scenario {
+    /// Every operation of the scenario, also those inside others.
+    pub(crate) fn visit_operations(&self, visit: &mut dyn FnMut(&Operation)) {
+        for server in &self.servers {
+            server.script.visit_operations(visit);
+            for socket in &server.sockets {
+                socket.script.visit_operations(visit);
+            }
+        }
+        for client in &self.clients {
+            visit_all(&client.before, visit);
+            client.socket.script.visit_operations(visit);
+        }
+        for gate in &self.gates {
+            visit_all(&gate.body, visit);
+        }
+    }
+
+    /// The scripts of all actors.
+    pub(crate) fn scripts(&self) -> impl Iterator<Item = &Script> {
+        let servers = self.servers.iter().flat_map(|server| {
+            std::iter::once(&*server.script).chain(server.sockets.iter().map(|s| &*s.script))
+        });
+        servers.chain(self.clients.iter().map(|client| &*client.socket.script))
+    }
+}
+
+impl Script {
+    fn visit_operations(&self, visit: &mut dyn FnMut(&Operation)) {
+        visit_all(&self.start, visit);
+        self.on.values().for_each(|list| visit_all(list, visit));
+        self.after.iter().for_each(|delayed| visit_all(&delayed.body, visit));
+    }
+}
+
+fn visit_all(list: &[Operation], visit: &mut dyn FnMut(&Operation)) {
+    for operation in list {
+        visit(operation);
+        visit_all(&operation.body, visit);
+    }
+}

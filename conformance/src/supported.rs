@@ -1,0 +1,197 @@
+//! What of the format fyke cannot do yet, or cannot be asked for in Rust. Scenarios that need one
+//! of these are left out, and `--verbose` says why.
+//!
+//! When fyke learns something: delete its line here and write the operation, option or property
+//! where the others are, in `play/`.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::payload::encode;
+use crate::scenario::{ClientSpec, Fields, Operation, Reading, Scenario};
+
+/// Operations that are missing.
+const OPERATIONS: &[&str] =
+    &["setEncoding", "read", "abort", "setTypeOfService", "getTypeOfService"];
+
+/// Properties without a getter.
+const PROPERTIES: &[&str] = &[
+    "closed",
+    "readableEnded",
+    "writableEnded",
+    "writableFinished",
+    "readableEncoding",
+    "readableAborted",
+    "writableAborted",
+    "readableDidRead",
+];
+
+/// Options of a client's socket.
+const CLIENT_OPTIONS: &[&str] = &["blockList", "onread", "signal", "typeOfService"];
+
+/// Options of a server.
+const SERVER_OPTIONS: &[&str] = &["blockList"];
+
+/// Options of listening.
+const LISTEN_OPTIONS: &[&str] = &["readableAll", "writableAll", "signal"];
+
+/// Options of connecting.
+const CONNECT_OPTIONS: &[&str] = &["lookup", "autoSelectFamily"];
+
+/// Options of connecting that a socket which exists already cannot be given: its `connect` takes
+/// an endpoint only.
+const CONNECT_OPTIONS_OF_EXISTING: &[&str] =
+    &["family", "localAddress", "localPort", "autoSelectFamilyAttemptTimeout"];
+
+/// Functions of `calls`.
+const CALLS: &[&str] = &[
+    "isIP",
+    "isIPv4",
+    "isIPv6",
+    "blockListCheck",
+    "getDefaultAutoSelectFamily",
+    "setDefaultAutoSelectFamily",
+    "getDefaultAutoSelectFamilyAttemptTimeout",
+    "setDefaultAutoSelectFamilyAttemptTimeout",
+    "socketAddress",
+    "socketAddressParse",
+];
+
+/// Ways to read.
+const READINGS: &[(Reading, &str)] = &[(Reading::Readable, "data \"readable\"")];
+
+/// Why the scenario cannot be played; empty if it can.
+pub(crate) fn missing(scenario: &Scenario) -> Vec<String> {
+    let mut reasons = Reasons::default();
+    for name in &scenario.calls {
+        reasons.add_listed("call", CALLS, [name.as_str()]);
+    }
+    for server in &scenario.servers {
+        reasons.add_listed("server option", SERVER_OPTIONS, server.options.keys());
+        reasons.check_durations_and_sizes(&server.options);
+        server.listen.iter().for_each(|options| reasons.check_listen(options));
+        for socket in server.sockets() {
+            reasons.check_reading(socket.reading, &socket.also);
+        }
+    }
+    for client in &scenario.clients {
+        reasons.check_client(client);
+    }
+    for script in scenario.scripts() {
+        reasons.add_listed("property", PROPERTIES, script.snapshot.iter().map(String::as_str));
+    }
+    scenario.visit_operations(&mut |operation| reasons.check_operation(operation));
+    reasons.0.into_iter().collect()
+}
+
+#[derive(Default)]
+struct Reasons(BTreeSet<String>);
+
+impl Reasons {
+    fn add(&mut self, reason: impl Into<String>) {
+        self.0.insert(reason.into());
+    }
+
+    fn add_listed<'a>(
+        &mut self,
+        what: &str,
+        list: &[&str],
+        names: impl IntoIterator<Item = &'a str>,
+    ) {
+        for name in names.into_iter().filter(|name| list.contains(name)) {
+            self.add(format!("{what} {name}"));
+        }
+    }
+
+    fn check_client(&mut self, client: &ClientSpec) {
+        self.add_listed("client option", CLIENT_OPTIONS, client.options.keys());
+        self.check_durations_and_sizes(&client.options);
+        self.check_reading(client.socket.reading, &client.socket.also);
+        if let Some(target) = &client.target {
+            self.check_target(target);
+            if client.is_made_first {
+                self.check_target_of_existing(target);
+            }
+        }
+    }
+
+    fn check_reading(&mut self, reading: Reading, also: &[String]) {
+        if let Some((_, name)) = READINGS.iter().find(|(missing, _)| *missing == reading) {
+            self.add(*name);
+        }
+        for event in also {
+            self.add(format!("event {event}"));
+        }
+    }
+
+    fn check_operation(&mut self, operation: &Operation) {
+        let Operation { name, fields, inner, .. } = operation;
+        self.add_listed("operation", OPERATIONS, [*name]);
+        self.add_listed("property", PROPERTIES, fields.texts("props").iter().map(String::as_str));
+        self.check_durations_and_sizes(fields);
+        match *name {
+            "connect" => {
+                self.check_target(inner);
+                self.check_target_of_existing(inner);
+            }
+            "listen" => self.check_listen(inner),
+            "unpipe" if !fields.has("to") => self.add("unpipe of all"),
+            "write" | "end" => {
+                let encoding = fields.text("encoding");
+                if encoding.is_some_and(|encoding| encode("", encoding).is_none()) {
+                    self.add("Rust: an encoding that does not exist");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check_target(&mut self, target: &Fields) {
+        self.add_listed("connect option", CONNECT_OPTIONS, target.keys());
+        self.check_port(target);
+        if !(target.has("server") || target.has("port") || target.has("path")) {
+            self.add("Rust: a target that names none");
+        }
+        let local = target.text("localAddress");
+        if local.is_some_and(|text| text.parse::<IpAddr>().is_err()) {
+            self.add("Rust: a local address that is none");
+        }
+    }
+
+    fn check_target_of_existing(&mut self, target: &Fields) {
+        self.add_listed(
+            "connect option of an existing socket:",
+            CONNECT_OPTIONS_OF_EXISTING,
+            target.keys(),
+        );
+    }
+
+    fn check_listen(&mut self, options: &Fields) {
+        self.add_listed("listen option", LISTEN_OPTIONS, options.keys());
+        self.check_port(options);
+        if !(options.has("port") || options.has("path")) {
+            self.add("Rust: listening nowhere");
+        }
+    }
+
+    /// What a `u16` cannot hold.
+    fn check_port(&mut self, fields: &Fields) {
+        for key in ["port", "localPort"] {
+            let port = fields.number(key);
+            if port.is_some_and(|port| !(0.0..=65535.0).contains(&port) || port.fract() != 0.0) {
+                self.add("Rust: a port out of range");
+            }
+        }
+    }
+
+    /// What a `Duration` and a `usize` cannot hold.
+    fn check_durations_and_sizes(&mut self, fields: &Fields) {
+        let durations = ["ms", "timeout", "keepAliveInitialDelay"];
+        let sizes = ["highWaterMark", "maxConnections", "n", "backlog"];
+        for key in durations.iter().chain(&sizes) {
+            if fields.number(key).is_some_and(|number| number < 0.0) {
+                self.add("Rust: a negative duration or size");
+            }
+        }
+    }
+}
