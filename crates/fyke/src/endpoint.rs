@@ -29,6 +29,10 @@ use crate::{Error, ErrorCode, Result};
 /// assert!("localhost:99999".parse::<Endpoint>().is_err());
 /// # Ok::<(), fyke::Error>(())
 /// ```
+///
+/// `examples/unix_echo.rs`:
+///
+#[doc = concat!("```no_run\n", include_str!("../examples/unix_echo.rs"), "```")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {

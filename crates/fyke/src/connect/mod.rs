@@ -28,19 +28,9 @@ const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for an endpoint
 /// that is none, `ERR_NO_EVENT_LOOP` outside of a loop.
 ///
-/// ```no_run
-/// fyke::run(|| {
-///     let client = fyke::connect(("127.0.0.1", 8888), |client| {
-///         client.write("hello server!\r\n");
-///     })?;
-///     client.on_data(|client, data| {
-///         println!("{}", String::from_utf8_lossy(data));
-///         client.end();
-///     });
-///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
-/// ```
+/// `examples/client.rs`:
+///
+#[doc = concat!("```no_run\n", include_str!("../../examples/client.rs"), "```")]
 pub fn connect<E>(endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<Socket>
 where
     E: TryInto<Endpoint>,

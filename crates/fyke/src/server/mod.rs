@@ -80,6 +80,10 @@ pub(crate) enum ServerTick {
 
 /// Makes a server; `f` runs for every connection. Call [`listen`](Server::listen) next. Node:
 /// `net.createServer(listener)`.
+///
+/// `examples/server.rs`:
+///
+#[doc = concat!("```no_run\n", include_str!("../../examples/server.rs"), "```")]
 pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
     ServerOptions::new().create_server(f)
 }

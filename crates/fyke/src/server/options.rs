@@ -35,6 +35,10 @@ impl ServerOptions {
 
     /// Accepted sockets stay writable after their peer has ended, see
     /// [`SocketOptions::allow_half_open`]. Default false.
+    ///
+    /// `examples/half_open.rs`:
+    ///
+    #[doc = concat!("```no_run\n", include_str!("../../examples/half_open.rs"), "```")]
     #[must_use]
     pub fn allow_half_open(mut self, allow: bool) -> Self {
         self.socket = self.socket.allow_half_open(allow);

@@ -27,6 +27,10 @@ impl Socket {
     /// With several destinations all get everything, and the slowest decides. A destination that
     /// finishes or closes is unpiped, and this socket paused; if this socket fails, the
     /// destination stays as it is. Node: `source.pipe(destination)`.
+    ///
+    /// `examples/echo.rs`:
+    ///
+    #[doc = concat!("```no_run\n", include_str!("../../examples/echo.rs"), "```")]
     pub fn pipe(&self, destination: &Socket) -> &Self {
         self.pipe_to(destination, true)
     }

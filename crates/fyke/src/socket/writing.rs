@@ -21,6 +21,10 @@ impl Socket {
     /// Borrowed bytes (`&[u8]`, `&str`) are copied; large owned ones (`Vec<u8>`, `String`,
     /// `Bytes`) are moved. All writes of one callback leave in one system call. Node:
     /// `socket.write(data)`.
+    ///
+    /// How a server heeds what this returns, in `examples/chat.rs`:
+    ///
+    #[doc = concat!("```no_run\n", include_str!("../../examples/chat.rs"), "```")]
     pub fn write<'a>(&self, data: impl Into<Payload<'a>>) -> bool {
         self.write_payload(data.into(), None)
     }
