@@ -63,6 +63,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// An [`AbortSignal`](crate::AbortSignal) was aborted.
+    ABORT_ERR,
     /// The operation was cancelled because its socket was destroyed.
     ECANCELED,
     /// Permission denied; also the directory of a Unix socket is missing.
@@ -117,6 +119,12 @@ codes! {
     ERR_STREAM_DESTROYED,
     /// A write after `end`.
     ERR_STREAM_WRITE_AFTER_END,
+    /// A name that is none of an [`Encoding`](crate::Encoding).
+    ERR_UNKNOWN_ENCODING,
+    /// fyke's own: a write on a queue that is longer than `write_queue_bytes_max`.
+    ERR_WRITE_QUEUE_FULL,
+    /// fyke's own: the peer took nothing for as long as `write_stall_timeout`.
+    ERR_WRITE_STALLED,
     /// fyke's own: there is no event loop here. Call this inside `fyke::run` or `EventLoop::enter`.
     ERR_NO_EVENT_LOOP,
     /// fyke's own: the loop is turning already; `turn` was called from one of its callbacks.

@@ -4,6 +4,7 @@
 // cannot be absent, `expect` says why.
 #![warn(clippy::unwrap_used)]
 
+mod abort;
 mod connect;
 mod endpoint;
 mod error;
@@ -13,8 +14,10 @@ mod lookup;
 mod payload;
 mod server;
 mod socket;
+mod text;
 pub mod timer;
 
+pub use abort::{AbortController, AbortSignal};
 pub use bytes::Bytes;
 pub use connect::{ConnectOptions, connect};
 pub use endpoint::Endpoint;
@@ -25,6 +28,7 @@ pub use listeners::ListenerId;
 pub use payload::Payload;
 pub use server::{DropInfo, ListenOptions, Server, ServerOptions, create_server};
 pub use socket::{Lookup, ReadyState, Socket, SocketOptions};
+pub use text::Encoding;
 
 // The documents compile.
 #[cfg(doctest)]

@@ -9,7 +9,7 @@ pub(crate) use candidates::{AfterFailure, Candidates};
 use fyke_driver::Family;
 
 use crate::socket::{Socket, SocketOptions};
-use crate::{Endpoint, Error, ErrorCode, Result};
+use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 
 /// How long one of several addresses is tried before the next: Node's default since version 26.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -62,6 +62,7 @@ pub struct ConnectOptions {
     pub(crate) local_port: u16,
     pub(crate) family: Option<Family>,
     pub(crate) attempt_timeout: Duration,
+    pub(crate) connect_timeout: Option<Duration>,
     timeout: Option<Duration>,
     socket: SocketOptions,
 }
@@ -84,6 +85,7 @@ impl ConnectOptions {
             local_port: 0,
             family: None,
             attempt_timeout: ATTEMPT_TIMEOUT,
+            connect_timeout: None,
             timeout: None,
             socket: SocketOptions::new(),
         })
@@ -162,6 +164,36 @@ impl ConnectOptions {
         self
     }
 
+    /// As [`SocketOptions::write_queue_bytes_max`].
+    #[must_use]
+    pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.write_queue_bytes_max(bytes);
+        self
+    }
+
+    /// As [`SocketOptions::write_stall_timeout`].
+    #[must_use]
+    pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.socket = self.socket.write_stall_timeout(timeout);
+        self
+    }
+
+    /// As [`SocketOptions::signal`].
+    #[must_use]
+    pub fn signal(mut self, signal: &AbortSignal) -> Self {
+        self.socket = self.socket.signal(signal);
+        self
+    }
+
+    /// Destroys the socket with `ETIMEDOUT` when the connection does not stand after so long,
+    /// whatever it is waiting for: the lookup, one attempt or several. Default: never. fyke's own;
+    /// [`timeout`](Self::timeout) only notifies.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
     /// Makes a socket with these options and connects it; `f` runs once, when the connection
     /// stands.
     ///
@@ -172,7 +204,10 @@ impl ConnectOptions {
         if let Some(timeout) = self.timeout {
             socket.set_timeout(Some(timeout));
         }
-        socket.connect_with(self, Some(Box::new(f)))?;
+        // Destroyed already if its signal was aborted before.
+        if !socket.destroyed() {
+            socket.connect_with(self, Some(Box::new(f)))?;
+        }
         socket.drop_listeners_on_close();
         Ok(socket)
     }

@@ -68,6 +68,12 @@ impl Server {
             self.once(Event::Listening, f);
         }
         let round = self.next_round();
+        if let Some(signal) = &options.signal {
+            match signal.aborted() {
+                true => self.tick(ServerTick::Abort(round)),
+                false => signal.watch_server(self, round),
+            }
+        }
         match plan(&options.endpoint) {
             Plan::Now(address) => self.bind_and_listen(round, &options, address),
             Plan::OnTick(address) => self.tick(ServerTick::Bind(round, options, address)),
@@ -189,6 +195,13 @@ impl Server {
         }
         self.sync_hold();
         self.tick(ServerTick::Listening(round));
+    }
+
+    /// The signal of that `listen` was aborted (PROC-09).
+    pub(crate) fn abort(&self, round: u64) {
+        if self.is_round(round) {
+            self.close();
+        }
     }
 
     /// Not if it was closed meanwhile (CLS-06); once per successful listen (SRV-15).

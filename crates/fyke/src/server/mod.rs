@@ -72,6 +72,8 @@ pub(crate) enum ServerTick {
     Listening(u64),
     /// Bind a numeric host, unless something else was asked since that round (SRV-04).
     Bind(u64, ListenOptions, Address),
+    /// The signal was aborted before that round of `listen`.
+    Abort(u64),
     /// Emit `error`.
     Error(Error),
     /// Emit `close`.
@@ -154,6 +156,7 @@ impl Server {
         match tick {
             ServerTick::Listening(round) => self.run_listening(round),
             ServerTick::Bind(round, options, address) => self.run_bind(round, &options, address),
+            ServerTick::Abort(round) => self.abort(round),
             ServerTick::Error(error) => self.emit_error(&error),
             ServerTick::Close => self.run_close(),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::socket::{HIGH_WATER_MARK_BYTES, Socket, SocketOptions};
-use crate::{Endpoint, Error, Result};
+use crate::{AbortSignal, Endpoint, Error, Result};
 
 /// Connections that wait to be accepted, when nothing else is asked for: Node's number.
 pub(super) const BACKLOG: u32 = 511;
@@ -73,6 +73,20 @@ impl ServerOptions {
         self
     }
 
+    /// As [`SocketOptions::write_queue_bytes_max`], for accepted sockets.
+    #[must_use]
+    pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.write_queue_bytes_max(bytes);
+        self
+    }
+
+    /// As [`SocketOptions::write_stall_timeout`], for accepted sockets.
+    #[must_use]
+    pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.socket = self.socket.write_stall_timeout(timeout);
+        self
+    }
+
     /// How many connections are kept at most, see [`Server::set_max_connections`]. Default: no
     /// limit.
     #[must_use]
@@ -106,6 +120,7 @@ pub struct ListenOptions {
     pub(super) backlog: u32,
     pub(super) ipv6_only: bool,
     pub(super) reuse_port: bool,
+    pub(super) signal: Option<AbortSignal>,
 }
 
 impl ListenOptions {
@@ -120,7 +135,8 @@ impl ListenOptions {
     {
         let endpoint = endpoint.try_into()?;
         endpoint.validate()?;
-        Ok(Self { endpoint, backlog: BACKLOG, ipv6_only: false, reuse_port: false })
+        let (backlog, signal) = (BACKLOG, None);
+        Ok(Self { endpoint, backlog, ipv6_only: false, reuse_port: false, signal })
     }
 
     /// How many connections may wait to be accepted; the system cuts it to its own limit (Linux:
@@ -143,6 +159,14 @@ impl ListenOptions {
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
+        self
+    }
+
+    /// Closes the server when the signal is aborted; one that is aborted already closes it on the
+    /// tick. Connections stay. Node: `signal`.
+    #[must_use]
+    pub fn signal(mut self, signal: &AbortSignal) -> Self {
+        self.signal = Some(signal.clone());
         self
     }
 

@@ -80,9 +80,11 @@ impl Socket {
         };
         let resolve = matches!(targets, Targets::Unresolved);
         let query = Query { host, family: options.family };
+        let limit = options.connect_timeout;
         let connecting = Connecting { options, targets, current: None, timer: None };
         self.inner.state.borrow_mut().rare().connecting = Some(connecting);
         self.sync_hold();
+        self.limit_connect(limit);
         if resolve {
             let (socket, host) = (self.clone(), query.host.clone());
             lookup::resolve(&core, query, move |result| socket.resolved(&host, port, result));
@@ -331,6 +333,7 @@ impl Socket {
     /// The connection stands (CON-05): `connect`, `ready`, and then reading begins.
     pub(super) fn connected(&self) {
         self.cancel_attempt_timer();
+        self.forget_deadlines(false);
         {
             let mut state = self.inner.state.borrow_mut();
             state.connecting = false;

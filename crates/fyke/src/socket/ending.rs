@@ -282,6 +282,7 @@ impl Socket {
             (state.id.take(), was_connecting, had_handle, waits, in_flight)
         };
         let attempt = self.forget_attempts();
+        self.forget_deadlines(true);
         if fail_queue && !was_connecting {
             self.tick(SocketTick::FailQueue);
         }
@@ -343,6 +344,13 @@ impl Socket {
     /// `close` was emitted: lets go of the server, the pipes, and the listeners, so that sockets
     /// which captured each other are freed; unless a listener has connected the socket again.
     fn let_go(&self) {
+        let signal = {
+            let state = self.inner.state.borrow();
+            state.rare_if_any().and_then(|rare| rare.signal.clone())
+        };
+        if let Some(signal) = signal {
+            signal.forget_socket(self);
+        }
         let (server, keeps) = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Destroyed {

@@ -19,6 +19,7 @@ pub(crate) enum Event {
     Connect,
     Ready,
     Data,
+    Text,
     End,
     Drain,
     Finish,
@@ -31,6 +32,7 @@ pub(crate) enum Event {
 pub(crate) enum Callback {
     Plain(Box<dyn FnMut(&Socket)>),
     Data(Box<dyn FnMut(&Socket, &[u8])>),
+    Text(Box<dyn FnMut(&Socket, &str)>),
     Error(Box<dyn FnMut(&Socket, &Error)>),
     Close(Box<dyn FnMut(&Socket, bool)>),
     Lookup(Box<dyn FnMut(&Socket, &Lookup)>),
@@ -108,6 +110,16 @@ impl Socket {
         id
     }
 
+    /// Text came: the same bytes as for [`on_data`](Self::on_data), decoded. Characters that the
+    /// network has cut in two are put together; what never becomes complete is U+FFFD just before
+    /// `end`. A chunk without a complete character makes no event. The encoding is UTF-8, unless
+    /// [`set_encoding`](Self::set_encoding) says otherwise. Node: `data`, after `setEncoding`.
+    pub fn on_text(&self, f: impl FnMut(&Socket, &str) + 'static) -> ListenerId {
+        let id = self.add(Event::Text, Callback::Text(Box::new(f)));
+        self.data_listened();
+        id
+    }
+
     /// The peer has ended, and everything it sent was delivered. Unless half-open is allowed, the
     /// socket ends itself one tick later, so that writes in this listener still go out. Node: `end`.
     pub fn on_end(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
@@ -169,10 +181,19 @@ impl Socket {
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
-    pub(super) fn emit_data(&self, bytes: &[u8]) {
+    pub(super) fn emit_bytes(&self, bytes: &[u8]) {
         self.inner.listeners.emit(Event::Data, |callback| {
             if let Callback::Data(f) = callback {
                 f(self, bytes);
+            }
+            !self.destroyed()
+        });
+    }
+
+    pub(super) fn emit_text(&self, text: &str) {
+        self.inner.listeners.emit(Event::Text, |callback| {
+            if let Callback::Text(f) = callback {
+                f(self, text);
             }
             !self.destroyed()
         });

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod connecting;
+mod deadlines;
 mod ending;
 mod events;
 mod idle;
@@ -15,6 +16,7 @@ mod pipe;
 mod read_side;
 mod reading;
 mod state;
+mod text;
 mod write_side;
 mod writing;
 
@@ -119,6 +121,13 @@ impl Socket {
         let socket = Self::from_state(state);
         if let Some(core) = current_or_none() {
             socket.join(core);
+        }
+        if let Some(signal) = &options.signal {
+            match signal.reason() {
+                // Aborted before: it never connects (PROC-08).
+                Some(reason) => _ = socket.destroy_with(reason),
+                None => signal.watch_socket(&socket),
+            }
         }
         socket
     }
@@ -299,6 +308,38 @@ impl Socket {
     /// Node's `readyState`. A socket that was never connected says [`Open`](ReadyState::Open).
     pub fn ready_state(&self) -> ReadyState {
         self.inner.state.borrow().ready_state()
+    }
+
+    /// Whether `end` was emitted. Node: `readableEnded`.
+    pub fn readable_ended(&self) -> bool {
+        self.inner.state.borrow().read.end_emitted
+    }
+
+    /// Whether it was destroyed, or failed, before `end` was emitted. Node: `readableAborted`.
+    pub fn readable_aborted(&self) -> bool {
+        let state = self.inner.state.borrow();
+        !state.read.end_emitted && (state.destroyed() || state.has_failed())
+    }
+
+    /// Whether data was ever delivered. Node: `readableDidRead`.
+    pub fn readable_did_read(&self) -> bool {
+        self.inner.state.borrow().read.did_read
+    }
+
+    /// Whether `end` was called. Node: `writableEnded`.
+    pub fn writable_ended(&self) -> bool {
+        self.inner.state.borrow().write.ending
+    }
+
+    /// Whether our side is ended: true from just before `finish`. Node: `writableFinished`.
+    pub fn writable_finished(&self) -> bool {
+        self.inner.state.borrow().write.finished
+    }
+
+    /// Whether it was destroyed, or failed, before `finish`. Node: `writableAborted`.
+    pub fn writable_aborted(&self) -> bool {
+        let state = self.inner.state.borrow();
+        !state.write.finished && (state.destroyed() || state.has_failed())
     }
 
     /// The error that it was destroyed with. Node: `errored`.

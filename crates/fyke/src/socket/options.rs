@@ -6,11 +6,15 @@ use fyke_driver::SocketOption;
 
 use super::Socket;
 use super::state::KeepAliveWish;
-use crate::{Error, Result};
+use crate::{AbortSignal, Error, Result};
 
 /// Bytes kept for a reader, and queued for a peer, before the other side is told to wait: Node's
 /// default for sockets.
 pub(crate) const HIGH_WATER_MARK_BYTES: usize = 64 * 1024;
+
+/// Bytes that may be queued at most, unless the user says otherwise (contract C7): room for any
+/// message that a program makes in memory, and an end to what a peer that does not read can cost.
+pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// Options of a [`Socket`] that is made before it is connected.
 ///
@@ -22,6 +26,9 @@ pub(crate) const HIGH_WATER_MARK_BYTES: usize = 64 * 1024;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SocketOptions {
+    pub(super) signal: Option<AbortSignal>,
+    pub(super) write_queue_bytes_max: usize,
+    pub(super) write_stall_timeout: Option<Duration>,
     pub(super) allow_half_open: bool,
     pub(super) no_delay: bool,
     pub(super) keep_alive: Option<KeepAliveWish>,
@@ -31,6 +38,9 @@ pub struct SocketOptions {
 impl Default for SocketOptions {
     fn default() -> Self {
         Self {
+            signal: None,
+            write_queue_bytes_max: WRITE_QUEUE_BYTES_MAX,
+            write_stall_timeout: None,
             allow_half_open: false,
             no_delay: false,
             keep_alive: None,
@@ -74,6 +84,31 @@ impl SocketOptions {
     #[must_use]
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
         self.high_water_mark_bytes = bytes;
+        self
+    }
+
+    /// A write on a queue that is longer than this fails with `ERR_WRITE_QUEUE_FULL`, and the
+    /// socket is destroyed with that error: the end of a program that does not heed what `write`
+    /// returns, and of a peer that does not read. Default 64 MiB. fyke's own.
+    #[must_use]
+    pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
+        self.write_queue_bytes_max = bytes;
+        self
+    }
+
+    /// Destroys the socket with `ERR_WRITE_STALLED` when bytes wait to be sent and the peer takes
+    /// none of them for so long. Default: never. fyke's own.
+    #[must_use]
+    pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.write_stall_timeout = Some(timeout);
+        self
+    }
+
+    /// Destroys the socket with `ABORT_ERR` when the signal is aborted, also if it is aborted
+    /// already. Node: `signal`.
+    #[must_use]
+    pub fn signal(mut self, signal: &AbortSignal) -> Self {
+        self.signal = Some(signal.clone());
         self
     }
 

@@ -54,6 +54,8 @@ pub(super) struct ReadSide {
     kept: Option<Box<Kept>>,
     high_water_mark_bytes: usize,
     pub(super) bytes_read: u64,
+    /// Data was given out.
+    pub(super) did_read: bool,
 }
 
 /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
@@ -77,6 +79,7 @@ impl ReadSide {
             kept: None,
             high_water_mark_bytes,
             bytes_read: 0,
+            did_read: false,
         }
     }
 
@@ -100,6 +103,7 @@ impl ReadSide {
     pub(super) fn received(&mut self, bytes: &[u8], has_listener: bool) -> Arrival {
         self.bytes_read += bytes.len() as u64;
         if self.flow == Flow::Flowing && self.kept.is_none() {
+            self.did_read = true;
             return if has_listener { Arrival::Deliver } else { Arrival::Discard };
         }
         let kept = self.kept.get_or_insert_default();
@@ -160,6 +164,7 @@ impl ReadSide {
         let kept = self.kept.as_mut()?;
         let chunk = kept.chunks.pop_front()?;
         kept.bytes -= chunk.len();
+        self.did_read = true;
         if kept.chunks.is_empty() {
             self.kept = None;
         }

@@ -114,7 +114,7 @@ impl Socket {
 
     pub(super) fn received(&self, bytes: &[u8]) {
         self.touch();
-        let has_listener = self.inner.listeners.has(Event::Data);
+        let has_listener = self.has_data_listener();
         let arrival = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase != Phase::Live {
@@ -157,6 +157,7 @@ impl Socket {
                 return;
             }
         }
+        self.finish_text();
         self.emit(Event::End);
         let (ends_itself, both_done) = {
             let state = self.inner.state.borrow();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fyke_driver::{Address, SocketId};
 
+use super::deadlines::Stall;
 use super::idle::Idle;
 use super::options::SocketOptions;
 use super::pipe::Pipes;
@@ -13,7 +14,9 @@ use super::read_side::ReadSide;
 use super::write_side::WriteSide;
 use super::{Socket, connecting::Connecting};
 use crate::server::{self, Server};
-use crate::{Error, Result};
+use crate::text::Decoder;
+use crate::timer::TimerId;
+use crate::{AbortSignal, Encoding, Error, Result};
 
 /// Told once how a write or an end went.
 pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
@@ -70,6 +73,7 @@ pub(super) struct State {
     pub(super) keeps_listeners: bool,
     /// Accepted by a server: an error that nobody hears ends only this connection (contract C5).
     pub(super) accepted: bool,
+    pub(super) write_queue_bytes_max: usize,
     pub(super) read: ReadSide,
     pub(super) write: WriteSide<Done>,
     pub(super) idle: Idle,
@@ -96,6 +100,11 @@ pub(super) struct Rare {
     /// Keep-alive as it was asked for; none if never.
     pub(super) keep_alive: Option<KeepAliveWish>,
     pub(super) pipes: Pipes,
+    pub(super) decoder: Option<(Encoding, Decoder)>,
+    pub(super) signal: Option<AbortSignal>,
+    pub(super) stall: Option<Stall>,
+    /// Ends a connect that takes too long.
+    pub(super) connect_timer: Option<TimerId>,
 }
 
 /// What `set_keep_alive` was called with last.
@@ -103,6 +112,17 @@ pub(super) struct Rare {
 pub(super) struct KeepAliveWish {
     pub(super) enable: bool,
     pub(super) initial_delay: Duration,
+}
+
+impl Rare {
+    /// None, where nothing rare is asked for.
+    fn new(options: &SocketOptions) -> Option<Box<Self>> {
+        let keep_alive = options.keep_alive;
+        let signal = options.signal.clone();
+        let stall = options.write_stall_timeout.map(Stall::new);
+        let any = keep_alive.is_some() || signal.is_some() || stall.is_some();
+        any.then(|| Box::new(Self { keep_alive, signal, stall, ..Self::default() }))
+    }
 }
 
 impl State {
@@ -121,14 +141,13 @@ impl State {
             holding: false,
             keeps_listeners: false,
             accepted: false,
+            write_queue_bytes_max: options.write_queue_bytes_max,
             read: ReadSide::new(options.high_water_mark_bytes),
             write: WriteSide::new(options.high_water_mark_bytes),
             idle: Idle::default(),
             peer: None,
             server: ServerLink::None,
-            rare: options
-                .keep_alive
-                .map(|wish| Box::new(Rare { keep_alive: Some(wish), ..Rare::default() })),
+            rare: Rare::new(options),
         }
     }
 
@@ -145,6 +164,9 @@ impl State {
             rare.errored = None;
             rare.local = None;
             rare.attempted.clear();
+            if let Some((encoding, decoder)) = &mut rare.decoder {
+                *decoder = Decoder::new(*encoding);
+            }
         }
     }
 

@@ -83,9 +83,14 @@ impl Socket {
                 false => Error::new(ErrorCode::ERR_STREAM_WRITE_AFTER_END, "write after end"),
             });
         }
-        state
-            .destroyed()
-            .then(|| Error::new(ErrorCode::ERR_STREAM_DESTROYED, "write on a destroyed socket"))
+        if state.destroyed() {
+            let message = "write on a destroyed socket";
+            return Some(Error::new(ErrorCode::ERR_STREAM_DESTROYED, message));
+        }
+        (state.write.len() > state.write_queue_bytes_max).then(|| {
+            let message = "more is queued than write_queue_bytes_max allows";
+            Error::new(ErrorCode::ERR_WRITE_QUEUE_FULL, message)
+        })
     }
 
     /// Tells the callback on the tick; the socket is destroyed with the error if it is not yet.
@@ -154,9 +159,15 @@ impl Socket {
         };
         match batch.map_or(Ok(0), |batch| core.driver.send(id, batch)) {
             Ok(count) => {
-                let mut state = self.inner.state.borrow_mut();
-                let all = state.write.sent(count);
-                (all && state.write.has_news()).then(|| state.write.handed_over())
+                let (all, number) = {
+                    let mut state = self.inner.state.borrow_mut();
+                    let all = state.write.sent(count);
+                    (all, state.write.has_news().then(|| state.write.handed_over()))
+                };
+                if !all {
+                    self.watch_write();
+                }
+                number.filter(|_| all)
             }
             Err(source) => {
                 let error = Error::system("write", source);

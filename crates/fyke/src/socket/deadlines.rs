@@ -1,0 +1,106 @@
+//! Deadlines that close: fyke's own, beside Node's idle timeout, which only notifies. The timers
+//! hold the socket weakly and not the loop: a deadline keeps nothing alive.
+
+use std::rc::Weak;
+use std::time::Duration;
+
+use super::{Inner, Socket};
+use crate::timer::{TimerCallback, TimerId};
+use crate::{Error, ErrorCode};
+
+/// Watches that a write gets on.
+#[derive(Debug)]
+pub(super) struct Stall {
+    timeout: Duration,
+    timer: Option<TimerId>,
+    /// What was still to be sent when the timer was set. Never counts up within a batch.
+    unsent_bytes: usize,
+}
+
+impl Stall {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, timer: None, unsent_bytes: 0 }
+    }
+}
+
+impl Socket {
+    /// Begins to watch that the batch in flight gets on, if that was asked for.
+    pub(super) fn watch_write(&self) {
+        let timeout = {
+            let state = self.inner.state.borrow();
+            let stall = state.rare_if_any().and_then(|rare| rare.stall.as_ref());
+            let Some(stall) = stall.filter(|stall| stall.timer.is_none()) else { return };
+            if state.write.unsent_bytes() == 0 {
+                return;
+            }
+            stall.timeout
+        };
+        let weak = self.downgrade();
+        let timer = self.set_deadline(timeout, Box::new(move || Self::check_write(&weak)));
+        let mut state = self.inner.state.borrow_mut();
+        let unsent_bytes = state.write.unsent_bytes();
+        if let Some(stall) = state.rare_if_any_mut().and_then(|rare| rare.stall.as_mut()) {
+            stall.unsent_bytes = unsent_bytes;
+            stall.timer = timer;
+        }
+    }
+
+    /// The time is over: the write has got on, and is watched again, or it has not.
+    fn check_write(socket: &Weak<Inner>) {
+        let Some(socket) = socket.upgrade().map(Self::from_inner) else { return };
+        let stalled = {
+            let mut state = socket.inner.state.borrow_mut();
+            let unsent_bytes = state.write.unsent_bytes();
+            let live = !state.destroyed();
+            let stall = state.rare_if_any_mut().and_then(|rare| rare.stall.as_mut());
+            stall.is_some_and(|stall| {
+                stall.timer = None;
+                live && unsent_bytes > 0 && unsent_bytes == stall.unsent_bytes
+            })
+        };
+        if stalled {
+            let message = "the peer took nothing of what was written";
+            socket.destroy_with(Error::new(ErrorCode::ERR_WRITE_STALLED, message));
+        } else {
+            socket.watch_write();
+        }
+    }
+
+    /// Gives the whole connect a time limit.
+    pub(super) fn limit_connect(&self, timeout: Option<Duration>) {
+        let Some(timeout) = timeout else { return };
+        let weak = self.downgrade();
+        let check = move || {
+            let Some(socket) = weak.upgrade().map(Self::from_inner) else { return };
+            if socket.connecting() {
+                socket.destroy_with(Error::named(ErrorCode::ETIMEDOUT, "connect"));
+            }
+        };
+        let timer = self.set_deadline(timeout, Box::new(check));
+        self.inner.state.borrow_mut().rare().connect_timer = timer;
+    }
+
+    fn set_deadline(&self, timeout: Duration, callback: TimerCallback) -> Option<TimerId> {
+        let core = self.core()?;
+        let mut timers = core.timers.borrow_mut();
+        let timer = timers.set(core.now().saturating_add(timeout), None, callback);
+        timers.refer(timer, false);
+        Some(timer)
+    }
+
+    /// The connection stands, or the socket is gone: these deadlines are over.
+    pub(super) fn forget_deadlines(&self, also_writes: bool) {
+        let Some(core) = self.core().cloned() else { return };
+        let timers = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(rare) = state.rare_if_any_mut() else { return };
+            let connect = rare.connect_timer.take();
+            let stall = rare.stall.as_mut().filter(|_| also_writes);
+            [connect, stall.and_then(|stall| stall.timer.take())]
+        };
+        for timer in timers.into_iter().flatten() {
+            let callback = core.timers.borrow_mut().cancel(timer);
+            drop(callback);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Text instead of bytes: the decoder of a socket, and when it speaks (RD-15 … RD-17).
+
+use super::{Event, Socket};
+use crate::Encoding;
+use crate::text::Decoder;
+
+/// # Text
+impl Socket {
+    /// How [`on_text`](Self::on_text) understands the bytes. Default: UTF-8. May be called at any
+    /// time; what the former encoding held back is forgotten. Stays when the socket connects
+    /// again. Lengths and counters stay in bytes. Node: `socket.setEncoding()`.
+    ///
+    /// ```
+    /// use fyke::{Encoding, Socket};
+    ///
+    /// let socket = Socket::new();
+    /// socket.set_encoding("latin1".parse()?);
+    /// assert_eq!(socket.encoding(), Some(Encoding::Latin1));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    pub fn set_encoding(&self, encoding: Encoding) -> &Self {
+        self.inner.state.borrow_mut().rare().decoder = Some((encoding, Decoder::new(encoding)));
+        self
+    }
+
+    /// The encoding that was set. Node: `readableEncoding`.
+    pub fn encoding(&self) -> Option<Encoding> {
+        let state = self.inner.state.borrow();
+        state.rare_if_any()?.decoder.as_ref().map(|(encoding, _)| *encoding)
+    }
+
+    pub(super) fn has_data_listener(&self) -> bool {
+        self.inner.listeners.has(Event::Data) || self.inner.listeners.has(Event::Text)
+    }
+
+    /// Gives bytes to the listeners, as they are and as text.
+    pub(super) fn emit_data(&self, bytes: &[u8]) {
+        self.emit_bytes(bytes);
+        if self.inner.listeners.has(Event::Text) && !self.destroyed() {
+            self.decode(|decoder, text| decoder.decode(bytes, text));
+        }
+    }
+
+    /// The last of the text, just before `end`.
+    pub(super) fn finish_text(&self) {
+        if self.inner.listeners.has(Event::Text) {
+            self.decode(Decoder::finish);
+        }
+    }
+
+    fn decode(&self, decode: impl FnOnce(&mut Decoder, &mut String)) {
+        let mut text = String::new();
+        {
+            let mut state = self.inner.state.borrow_mut();
+            let default = || (Encoding::Utf8, Decoder::new(Encoding::Utf8));
+            let (_, decoder) = state.rare().decoder.get_or_insert_with(default);
+            decode(decoder, &mut text);
+        }
+        if !text.is_empty() {
+            self.emit_text(&text);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Limits and deadlines of fyke's own, and abort signals.
+
+mod support;
+
+use std::time::Duration;
+
+use fyke::sim::SimOptions;
+use fyke::{
+    AbortController, ConnectOptions, DriverKind, ErrorCode, ListenOptions, Server, SocketOptions,
+    timer,
+};
+use support::{Log, Net};
+
+const MS: Duration = Duration::from_millis(1);
+
+on_every_driver! {
+    fn c7_a_write_on_a_queue_past_its_limit_fails_and_one_at_the_limit_does_not(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(|_| panic!("destroyed before"));
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let client = SocketOptions::new().write_queue_bytes_max(100).build();
+                client.connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                log.watch("", &client);
+                // While connecting everything is queued.
+                client.write(vec![0; 100]);
+                client.write(b"x");
+                assert!(!client.destroyed(), "at the limit a write is taken, which goes past it");
+                let told = log.clone();
+                assert!(!client.write_then("y", move |_, r| told.add(r.unwrap_err().code())));
+                assert!(client.destroyed());
+                client.on_close(move |_, _| _ = server.close());
+            });
+        });
+        let code = ErrorCode::ERR_WRITE_QUEUE_FULL.as_str();
+        assert_eq!(seen.take(), [code, &format!("error {code}"), "close true"]);
+    }
+
+    fn a_peer_that_takes_nothing_ends_by_the_write_stall_timeout(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::ServerOptions::new().write_stall_timeout(50 * MS).create_server(
+                move |socket| {
+                    socket.server().unwrap().close();
+                    log.watch("", socket);
+                    socket.write(vec![0; 32 << 20]);
+                },
+            );
+            net.listen(&server, net.tcp(), |endpoint| {
+                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                client.on_error(|_, _| {});
+                client.pause();
+                // Unread it would not notice that the server is gone.
+                timer::set_timeout(1000 * MS, move || _ = client.destroy()).unwrap();
+            });
+        });
+        assert_eq!(seen.take(), ["error ERR_WRITE_STALLED", "close true"]);
+    }
+
+    fn a_peer_that_reads_slowly_does_not_end_by_the_write_stall_timeout(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::ServerOptions::new().write_stall_timeout(400 * MS).create_server(
+                move |socket| {
+                    socket.server().unwrap().close();
+                    log.watch("", socket);
+                    socket.end_with(vec![0; 2 << 20]);
+                },
+            );
+            net.listen(&server, net.tcp(), |endpoint| {
+                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                client.on_data(|client, _| {
+                    client.pause();
+                    let client = client.clone();
+                    timer::set_timeout(5 * MS, move || _ = client.resume()).unwrap();
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["finish", "end", "close false"]);
+    }
+
+    fn proc_06_an_aborted_socket_is_destroyed_at_once_and_told_on_the_tick(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(|socket| {
+                socket.server().unwrap().close();
+                socket.resume();
+            });
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let controller = AbortController::new();
+                let options = ConnectOptions::new(endpoint).unwrap().signal(&controller.signal());
+                let client = options.connect(|_| {}).unwrap();
+                log.watch("", &client);
+                client.on_ready(move |client| {
+                    controller.abort_with("enough");
+                    assert!(client.destroyed());
+                    assert_eq!(client.errored().unwrap().to_string(), "ABORT_ERR: enough");
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["connect", "ready", "error ABORT_ERR", "close true"]);
+    }
+
+    fn proc_08_a_signal_aborted_before_lets_nothing_connect(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let controller = AbortController::new();
+            controller.abort();
+            let options = ConnectOptions::new(("127.0.0.1", 9)).unwrap().signal(&controller.signal());
+            let client = options.connect(|_| panic!("aborted before")).unwrap();
+            client.on_connection_attempt(|_, _| panic!("aborted before"));
+            assert!(client.destroyed());
+            log.watch("", &client);
+        });
+        assert_eq!(seen.take(), ["error ABORT_ERR", "close true"]);
+    }
+
+    fn proc_06_after_close_a_signal_has_no_effect(net) {
+        net.run(|| {
+            let controller = AbortController::new();
+            let socket = SocketOptions::new().signal(&controller.signal()).build();
+            socket.on_error(|_, _| panic!("closed before"));
+            socket.destroy();
+            socket.on_close(move |_, _| controller.abort());
+        });
+    }
+
+    fn proc_09_a_signal_closes_a_server_and_leaves_its_connections(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let controller = AbortController::new();
+            let options = ListenOptions::new(net.tcp()).unwrap().signal(&controller.signal());
+            let server = fyke::create_server({
+                let log = log.clone();
+                move |socket| {
+                    controller.abort();
+                    assert!(!socket.server().unwrap().listening() && !socket.destroyed());
+                    let log = log.clone();
+                    socket.on_end(move |_| log.add("served"));
+                    socket.resume();
+                }
+            });
+            let closed = log.clone();
+            server.on_close(move |_| closed.add("closed"));
+            options.listen(&server, |server| {
+                let client = fyke::connect(server.endpoint().unwrap(), |client| _ = client.end());
+                client.unwrap().resume();
+            }).unwrap();
+        });
+        assert_eq!(seen.take(), ["served", "closed"]);
+    }
+
+    fn proc_09_a_signal_aborted_before_closes_the_server_on_the_tick(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let controller = AbortController::new();
+            controller.abort();
+            let server = Server::new();
+            server.on_close(move |_| log.add("close"));
+            let options = ListenOptions::new(0).unwrap().signal(&controller.signal());
+            options.listen(&server, |_| panic!("closed before")).unwrap();
+            assert!(server.listening());
+        });
+        assert_eq!(seen.take(), ["close"]);
+    }
+}
+
+/// On the simulated network, which has addresses that never answer.
+#[test]
+fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
+    let silent = "10.0.0.1".parse().unwrap();
+    let options = SimOptions { silent: [silent].into(), ..SimOptions::default() };
+    let net = Net::new(DriverKind::Sim(options));
+    let log = Log::new();
+    let seen = log.clone();
+    net.run(|| {
+        let options = ConnectOptions::new((silent, 80)).unwrap().connect_timeout(3000 * MS);
+        let client = options.connect(|_| panic!("nobody answers")).unwrap();
+        log.watch("", &client);
+        timer::set_timeout(2900 * MS, move || assert!(client.connecting())).unwrap();
+    });
+    assert_eq!(seen.take(), ["error ETIMEDOUT", "close true"]);
+}
