@@ -7,33 +7,22 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::payload::encode;
 use crate::scenario::{ClientSpec, Fields, Operation, Reading, Scenario};
 
 /// Operations that are missing.
-const OPERATIONS: &[&str] =
-    &["setEncoding", "read", "abort", "setTypeOfService", "getTypeOfService"];
+const OPERATIONS: &[&str] = &["read", "setTypeOfService", "getTypeOfService"];
 
 /// Properties without a getter.
-const PROPERTIES: &[&str] = &[
-    "closed",
-    "readableEnded",
-    "writableEnded",
-    "writableFinished",
-    "readableEncoding",
-    "readableAborted",
-    "writableAborted",
-    "readableDidRead",
-];
+const PROPERTIES: &[&str] = &["closed"];
 
 /// Options of a client's socket.
-const CLIENT_OPTIONS: &[&str] = &["blockList", "onread", "signal", "typeOfService"];
+const CLIENT_OPTIONS: &[&str] = &["blockList", "onread", "typeOfService"];
 
 /// Options of a server.
 const SERVER_OPTIONS: &[&str] = &["blockList"];
 
 /// Options of listening.
-const LISTEN_OPTIONS: &[&str] = &["readableAll", "writableAll", "signal"];
+const LISTEN_OPTIONS: &[&str] = &["readableAll", "writableAll"];
 
 /// Options of connecting.
 const CONNECT_OPTIONS: &[&str] = &["lookup", "autoSelectFamily"];
@@ -136,12 +125,6 @@ impl Reasons {
             }
             "listen" => self.check_listen(inner),
             "unpipe" if !fields.has("to") => self.add("unpipe of all"),
-            "write" | "end" => {
-                let encoding = fields.text("encoding");
-                if encoding.is_some_and(|encoding| encode("", encoding).is_none()) {
-                    self.add("Rust: an encoding that does not exist");
-                }
-            }
             _ => {}
         }
     }

@@ -14,14 +14,21 @@ const SHOWN_BYTES_MAX: usize = 64;
 pub(crate) struct Log {
     entries: Vec<Entry>,
     /// Data that is kept back until `end` or `close`.
-    held: Vec<u8>,
-    holds: bool,
+    held: Option<(Kind, Vec<u8>)>,
+}
+
+/// In what form data was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bytes,
+    Text,
 }
 
 #[derive(Debug)]
 enum Entry {
     /// Data of neighbouring events, and the properties at the first of them.
     Data {
+        kind: Kind,
         bytes: Vec<u8>,
         snapshot: Option<Value>,
     },
@@ -33,28 +40,31 @@ impl Log {
         self.entries.push(Entry::Other(entry));
     }
 
-    /// Whether data now would go on in the last entry.
-    pub(crate) fn ends_in_data(&self) -> bool {
-        matches!(self.entries.last(), Some(Entry::Data { .. }))
+    /// Whether data of this kind would now go on in the last entry.
+    pub(crate) fn ends_in(&self, wanted: Kind) -> bool {
+        matches!(self.entries.last(), Some(Entry::Data { kind, .. }) if *kind == wanted)
     }
 
-    pub(crate) fn push_data(&mut self, chunk: &[u8], snapshot: Option<Value>) {
+    pub(crate) fn push_data(&mut self, kind: Kind, chunk: &[u8], snapshot: Option<Value>) {
         match self.entries.last_mut() {
-            Some(Entry::Data { bytes, .. }) => bytes.extend_from_slice(chunk),
-            _ => self.entries.push(Entry::Data { bytes: chunk.to_vec(), snapshot }),
+            Some(Entry::Data { kind: last, bytes, .. }) if *last == kind => {
+                bytes.extend_from_slice(chunk);
+            }
+            _ => self.entries.push(Entry::Data { kind, bytes: chunk.to_vec(), snapshot }),
         }
     }
 
-    pub(crate) fn hold_data(&mut self, chunk: &[u8]) {
-        self.holds = true;
-        self.held.extend_from_slice(chunk);
+    pub(crate) fn hold_data(&mut self, kind: Kind, chunk: &[u8]) {
+        if self.held.as_ref().is_some_and(|(held, _)| *held != kind) {
+            self.release_data();
+        }
+        self.held.get_or_insert((kind, Vec::new())).1.extend_from_slice(chunk);
     }
 
     /// Records what was kept back.
     pub(crate) fn release_data(&mut self) {
-        if std::mem::take(&mut self.holds) {
-            let bytes = std::mem::take(&mut self.held);
-            self.entries.push(Entry::Data { bytes, snapshot: None });
+        if let Some((kind, bytes)) = self.held.take() {
+            self.entries.push(Entry::Data { kind, bytes, snapshot: None });
         }
     }
 
@@ -78,10 +88,11 @@ impl Entry {
     fn show(self) -> Map<String, Value> {
         match self {
             Self::Other(entry) => entry,
-            Self::Data { bytes, snapshot } => {
+            Self::Data { kind, bytes, snapshot } => {
                 let mut entry = Map::new();
                 entry.insert("ev".into(), "data".into());
-                entry.insert("type".into(), "bytes".into());
+                let kind = if kind == Kind::Text { "text" } else { "bytes" };
+                entry.insert("type".into(), kind.into());
                 if let Some(snapshot) = snapshot {
                     entry.insert("s".into(), snapshot);
                 }
@@ -162,23 +173,25 @@ mod tests {
     #[test]
     fn neighbouring_data_is_one_entry() {
         let mut log = Log::default();
-        log.push_data(b"a", Some(json!(1)));
-        log.push_data(b"b", Some(json!(2)));
+        log.push_data(Kind::Bytes, b"a", Some(json!(1)));
+        log.push_data(Kind::Bytes, b"b", Some(json!(2)));
         log.push(event("end"));
-        log.push_data(b"\xff", None);
+        log.push_data(Kind::Bytes, b"\xff", None);
+        log.push_data(Kind::Text, b"x", None);
         let shown = log.show();
-        assert_eq!(shown.len(), 3);
+        assert_eq!(shown.len(), 4);
         assert_eq!(shown[0]["text"], "ab");
         assert_eq!(shown[0]["s"], 1);
         assert_eq!(shown[2]["hex"], "ff");
+        assert_eq!(shown[3]["type"], "text");
     }
 
     #[test]
     fn held_data_comes_when_it_is_released() {
         let mut log = Log::default();
-        log.hold_data(b"a");
+        log.hold_data(Kind::Bytes, b"a");
         log.push(event("drain"));
-        log.hold_data(b"b");
+        log.hold_data(Kind::Bytes, b"b");
         log.release_data();
         log.push(event("end"));
         let events: Vec<Value> = log.show().into_iter().map(|entry| entry["ev"].clone()).collect();

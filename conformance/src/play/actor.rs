@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use fyke::{Address, Server, Socket};
+use fyke::{Address, ListenerId, Server, Socket};
 
 use crate::scenario::{Reading, Script, SocketSpec};
 use crate::trace::Log;
@@ -20,6 +20,8 @@ pub(crate) struct Actor {
     /// How often each event has happened.
     pub(crate) counts: RefCell<HashMap<String, u64>>,
     pub(crate) received: Cell<u64>,
+    /// The socket's listeners for data.
+    pub(crate) data_listeners: RefCell<Vec<ListenerId>>,
     /// Where a server listens, or listened last.
     pub(crate) last_address: RefCell<Option<Address>>,
 }
@@ -45,6 +47,7 @@ impl Actor {
             object: OnceCell::new(),
             counts: RefCell::default(),
             received: Cell::new(0),
+            data_listeners: RefCell::default(),
             last_address: RefCell::default(),
         }
     }

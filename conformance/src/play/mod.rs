@@ -12,13 +12,13 @@ mod servers;
 mod sockets;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fyke::EventLoop;
+use fyke::{AbortController, EventLoop};
 use serde_json::Value;
 
 use self::actor::Actor;
@@ -32,6 +32,7 @@ use crate::trace::Trace;
 pub(crate) struct Play {
     scenario: Scenario,
     names: Names,
+    signals: HashMap<String, AbortController>,
     /// All times are multiplied by it.
     scale: f64,
     /// In order of creation.
@@ -82,8 +83,16 @@ fn turn_until(event_loop: &EventLoop, deadline: Instant, uncaught: &mut Vec<&'st
 
 impl Play {
     fn new(scenario: Scenario, names: Names, scale: f64) -> Self {
+        let signals = scenario.signals.iter().map(|(name, is_aborted)| {
+            let controller = AbortController::new();
+            if *is_aborted {
+                controller.abort();
+            }
+            (name.clone(), controller)
+        });
         Self {
             names,
+            signals: signals.collect(),
             scale,
             actors: RefCell::default(),
             marks: RefCell::default(),

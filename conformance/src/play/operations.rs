@@ -89,6 +89,13 @@ impl Play {
                     None => self.problem(format!("spawn of {client:?}")),
                 }
             }
+            "abort" => {
+                let name = fields.text("signal").unwrap_or_default();
+                match self.signals.get(name) {
+                    Some(controller) => controller.abort(),
+                    None => self.problem(format!("abort of {name:?}")),
+                }
+            }
             "cleanup" => self.clean_up(),
             _ => return false,
         }
@@ -121,14 +128,14 @@ impl Play {
         let done = |event| fields.text("label").map(|label| self.callback(actor, event, label));
         match operation.name {
             "write" => {
-                let Some(data) = payload(fields) else { return self.not_possible(operation) };
+                let Some(data) = payload(fields)? else { return self.not_possible(operation) };
                 let has_room = match done("write-cb") {
                     None => socket.write(data),
                     Some(done) => socket.write_then(data, move |_, result| done(result)),
                 };
                 return Ok(Some(has_room.into()));
             }
-            "end" => match (payload(fields), done("end-cb")) {
+            "end" => match (payload(fields)?, done("end-cb")) {
                 (None, None) => drop(socket.end()),
                 (Some(data), None) => drop(socket.end_with(data)),
                 (None, Some(done)) => drop(socket.end_then(move |_, result| done(result))),
@@ -148,6 +155,10 @@ impl Play {
             "uncork" => drop(socket.uncork()),
             "ref" => drop(socket.refer()),
             "unref" => drop(socket.unref()),
+            "setEncoding" => {
+                let encoding = fields.text("encoding").unwrap_or_default().parse()?;
+                self.set_encoding(actor, socket, encoding);
+            }
             "setTimeout" => {
                 let timeout = self.time(fields.number("ms").unwrap_or(0.0));
                 match done("timeout-cb") {

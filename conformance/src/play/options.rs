@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use fyke::{
-    Address, ConnectOptions, Endpoint, Family, ListenOptions, Result, ServerOptions, SocketOptions,
+    AbortSignal, Address, ConnectOptions, Endpoint, Family, ListenOptions, Result, ServerOptions,
+    SocketOptions,
 };
 
 use super::Play;
@@ -28,7 +29,11 @@ macro_rules! common {
 
 impl Play {
     pub(super) fn socket_options(&self, options: &Fields) -> SocketOptions {
-        common!(self, SocketOptions::new(), options)
+        let made = common!(self, SocketOptions::new(), options);
+        match self.signal(options) {
+            Some(signal) => made.signal(&signal),
+            None => made,
+        }
     }
 
     pub(super) fn server_options(&self, options: &Fields) -> ServerOptions {
@@ -47,6 +52,9 @@ impl Play {
         target: &Fields,
     ) -> Result<ConnectOptions> {
         let mut made = common!(self, ConnectOptions::new(self.endpoint(target)?)?, options);
+        if let Some(signal) = self.signal(options) {
+            made = made.signal(&signal);
+        }
         if let Some(ms) = options.number("timeout") {
             made = made.timeout(self.time(ms));
         }
@@ -84,7 +92,14 @@ impl Play {
         if let Some(connections) = options.count("backlog") {
             made = made.backlog(u32::try_from(connections).unwrap_or(u32::MAX));
         }
+        if let Some(signal) = self.signal(options) {
+            made = made.signal(&signal);
+        }
         Ok(made)
+    }
+
+    fn signal(&self, options: &Fields) -> Option<AbortSignal> {
+        Some(self.signals.get(options.text("signal")?)?.signal())
     }
 
     /// Where a target leads: the keys that are given, and for the rest the server's address.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Play;
 use super::actor::Actor;
 use crate::scenario::{Delayed, Occurrence, Operations, Reading};
+use crate::trace::Kind;
 
 /// The fields of an entry.
 pub(crate) type Entry = Map<String, Value>;
@@ -60,16 +61,17 @@ impl Play {
         self.run_handlers(actor, name, occurrence, None);
     }
 
-    pub(crate) fn data(self: &Rc<Self>, actor: &Rc<Actor>, chunk: &[u8]) {
+    /// The length of text is that of its UTF-8 form.
+    pub(crate) fn data(self: &Rc<Self>, actor: &Rc<Actor>, kind: Kind, chunk: &[u8]) {
         let received_before = actor.received.get();
         let received = received_before + chunk.len() as u64;
         actor.received.set(received);
         if actor.reading == Reading::Total {
-            actor.log.borrow_mut().hold_data(chunk);
+            actor.log.borrow_mut().hold_data(kind, chunk);
         } else {
-            let goes_on = actor.log.borrow().ends_in_data();
+            let goes_on = actor.log.borrow().ends_in(kind);
             let snapshot = if goes_on { None } else { self.snapshot(actor) };
-            actor.log.borrow_mut().push_data(chunk, snapshot);
+            actor.log.borrow_mut().push_data(kind, chunk, snapshot);
         }
         let count = actor.count_one("data");
         let occurrence = Occurrence { count, received_before, received, label: None };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use fyke::{Address, Error, Socket};
+use fyke::{Address, Encoding, Error, Socket};
 use serde_json::{Value, json};
 
 use super::Play;
@@ -10,6 +10,7 @@ use super::actor::{Actor, Object};
 use super::recording::{Entry, entry};
 use crate::names::family_number;
 use crate::scenario::{ClientSpec, Operation, Reading};
+use crate::trace::Kind;
 
 impl Play {
     pub(crate) fn start_client(self: &Rc<Self>, index: usize) {
@@ -80,9 +81,32 @@ impl Play {
         }
     }
 
+    /// Listens for data: for text once an encoding is set, as Node's `data` changes then.
     pub(crate) fn attach_data(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket) {
-        let (play, actor) = (Rc::clone(self), Rc::clone(actor));
-        socket.on_data(move |_, chunk| play.data(&actor, chunk));
+        let (play, owner) = (Rc::clone(self), Rc::clone(actor));
+        let id = match socket.encoding() {
+            None => socket.on_data(move |_, chunk| play.data(&owner, Kind::Bytes, chunk)),
+            Some(_) => {
+                socket.on_text(move |_, text| play.data(&owner, Kind::Text, text.as_bytes()))
+            }
+        };
+        actor.data_listeners.borrow_mut().push(id);
+    }
+
+    pub(crate) fn set_encoding(
+        self: &Rc<Self>,
+        actor: &Rc<Actor>,
+        socket: &Socket,
+        encoding: Encoding,
+    ) {
+        let listened_for_bytes = socket.encoding().is_none();
+        socket.set_encoding(encoding);
+        if listened_for_bytes {
+            for id in actor.data_listeners.take() {
+                self.attach_data(actor, socket);
+                socket.off(id);
+            }
+        }
     }
 
     /// The events before the connection stands.

@@ -130,6 +130,8 @@ pub(crate) const GATE: Keys = &[("when", Other), ("delay", Number), ("do", Opera
 
 pub(crate) const AFTER: Keys = &[("ms", Number), ("do", Operations), ("unref", Flag)];
 
+pub(crate) const SIGNAL: Keys = &[("aborted", Flag)];
+
 pub(crate) const BLACKHOLE: Keys = &[("host", Text), ("port", Port)];
 
 /// Keys that every operation may have.

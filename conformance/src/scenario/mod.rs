@@ -23,6 +23,8 @@ pub(crate) struct Scenario {
     pub(crate) blackholes: Vec<Fields>,
     /// Names and contents of the files to make beforehand.
     pub(crate) files: Vec<(String, String)>,
+    /// Names of the abort signals, and whether they are aborted from the beginning.
+    pub(crate) signals: Vec<(String, bool)>,
     /// Names of the functions called beforehand.
     pub(crate) calls: Vec<String>,
     /// The placeholders `P0` to `P9` that occur anywhere.

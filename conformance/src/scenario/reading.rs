@@ -30,6 +30,7 @@ impl Scenario {
         let servers = fields.list("servers").iter().enumerate();
         let clients = fields.list("clients").iter().enumerate();
         let blackholes = fields.list("blackholes").iter();
+        let signals = fields.get("signals").and_then(Value::as_object).into_iter().flatten();
         let files = fields.get("files").and_then(Value::as_object).into_iter().flatten();
         Ok(Self {
             name: fields.text("name").unwrap_or_default().to_owned(),
@@ -47,6 +48,7 @@ impl Scenario {
             files: files
                 .map(|(name, text)| (name.clone(), text.as_str().unwrap_or_default().to_owned()))
                 .collect(),
+            signals: signals.map(|(name, v)| read_signal(name, v)).collect::<Result<_, _>>()?,
             calls: fields.list("calls").iter().map(read_call).collect::<Result<_, _>>()?,
             port_placeholders: port_placeholders(text),
         })
@@ -161,6 +163,11 @@ fn read_conditions(value: &Value, place: &str) -> Result<Vec<Condition>, Complai
     let complaint = || Complaint::new(format!("when in {place} must be a list of conditions"));
     let list = value.as_array().ok_or_else(complaint)?;
     list.iter().map(|text| Condition::parse(text.as_str().unwrap_or_default())).collect()
+}
+
+fn read_signal(name: &str, value: &Value) -> Result<(String, bool), Complaint> {
+    let fields = Fields::read(value, &[format::SIGNAL], &format!("signal {name}"))?;
+    Ok((name.to_owned(), fields.flag("aborted")))
 }
 
 fn read_call(value: &Value) -> Result<String, Complaint> {

@@ -101,6 +101,8 @@ codes! {
     ETIMEDOUT,
     /// An argument has a value that makes no sense.
     ERR_INVALID_ARG_VALUE,
+    /// A number outside of its range.
+    ERR_OUT_OF_RANGE,
     /// The socket is of a kind that cannot do this.
     ERR_INVALID_HANDLE_TYPE,
     /// A port that is not a number from 0 to 65535.

@@ -19,7 +19,9 @@ pub mod timer;
 
 pub use abort::{AbortController, AbortSignal};
 pub use bytes::Bytes;
-pub use connect::{ConnectOptions, connect};
+pub use connect::{
+    ConnectOptions, FamilySelection, LookupReply, LookupRequest, connect, family_selection,
+};
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};

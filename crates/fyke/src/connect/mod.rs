@@ -1,21 +1,21 @@
 //! Connecting: the options, and which address to try when.
 
 mod candidates;
+pub mod family_selection;
+mod lookup_hook;
+mod race;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(crate) use candidates::{AfterFailure, Candidates};
+pub use family_selection::FamilySelection;
 use fyke_driver::Family;
+pub(crate) use lookup_hook::LookupHook;
+pub use lookup_hook::{LookupReply, LookupRequest};
+pub(crate) use race::{Race, Step};
 
 use crate::socket::{Socket, SocketOptions};
-use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
-
-/// How long one of several addresses is tried before the next: Node's default since version 26.
-pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Shorter ones are raised to this, as in Node (HE-20).
-const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
+use crate::{AbortSignal, Endpoint, Error, Result};
 
 /// Connects to `endpoint`; `f` runs once, when the connection stands.
 ///
@@ -61,7 +61,9 @@ pub struct ConnectOptions {
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) local_port: u16,
     pub(crate) family: Option<Family>,
-    pub(crate) attempt_timeout: Duration,
+    pub(crate) lookup: Option<LookupHook>,
+    attempt_timeout: Option<Duration>,
+    selection: Option<FamilySelection>,
     pub(crate) connect_timeout: Option<Duration>,
     timeout: Option<Duration>,
     socket: SocketOptions,
@@ -84,7 +86,9 @@ impl ConnectOptions {
             local_address: None,
             local_port: 0,
             family: None,
-            attempt_timeout: ATTEMPT_TIMEOUT,
+            lookup: None,
+            attempt_timeout: None,
+            selection: None,
             connect_timeout: None,
             timeout: None,
             socket: SocketOptions::new(),
@@ -113,19 +117,49 @@ impl ConnectOptions {
         self
     }
 
-    /// How long one of several addresses is tried before it is given up for the next; the last has
-    /// no limit. Default 500 ms; less than 10 ms is raised to that. Node:
-    /// `autoSelectFamilyAttemptTimeout`.
+    /// What to do when the host has several addresses. Default: the process's, see
+    /// [`family_selection`](crate::family_selection), at first [`FamilySelection::Race`]. Without
+    /// effect when the family or our own address is given: then only the first address is tried
+    /// (HE-07).
+    #[must_use]
+    pub fn family_selection(mut self, selection: FamilySelection) -> Self {
+        self.selection = Some(selection);
+        self
+    }
+
+    /// How long [`FamilySelection::Sequential`] tries one address before it is given up for the
+    /// next; the last has no limit. Default: the process's, at first 500 ms; less than 10 ms is
+    /// raised to that. Node: `autoSelectFamilyAttemptTimeout`.
     ///
     /// # Errors
-    /// `ERR_INVALID_ARG_VALUE` for zero.
+    /// `ERR_OUT_OF_RANGE` for zero, and for more than 2,147,483,647 ms.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Result<Self> {
-        if timeout.is_zero() {
-            let message = "the attempt timeout must be longer than zero";
-            return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
-        }
-        self.attempt_timeout = timeout.max(ATTEMPT_TIMEOUT_MIN);
+        self.attempt_timeout = Some(family_selection::checked(timeout)?);
         Ok(self)
+    }
+
+    /// Asks `f` for the addresses of a host name, instead of the system. It runs on the tick after
+    /// the call, once, and may answer at once or later. Numeric hosts never come to it. Node:
+    /// `lookup`.
+    ///
+    /// ```
+    /// use fyke::ConnectOptions;
+    ///
+    /// fyke::run(|| {
+    ///     let options = ConnectOptions::new(("my.test", 1))?.lookup(|request, reply| {
+    ///         assert_eq!(request.host, "my.test");
+    ///         reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
+    ///     });
+    ///     let client = options.connect(|_| {})?;
+    ///     client.on_error(|_, error| assert_eq!(error.port(), Some(1)));
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    #[must_use]
+    pub fn lookup(mut self, f: impl Fn(LookupRequest, LookupReply) + 'static) -> Self {
+        self.lookup = Some(LookupHook::new(f));
+        self
     }
 
     /// An idle timeout from the beginning, so also a limit for connecting: `timeout` is emitted
@@ -206,10 +240,18 @@ impl ConnectOptions {
         }
         // Destroyed already if its signal was aborted before.
         if !socket.destroyed() {
-            socket.connect_with(self, Some(Box::new(f)))?;
+            socket.connect_with(self, f)?;
         }
         socket.drop_listeners_on_close();
         Ok(socket)
+    }
+
+    pub(crate) fn selection(&self) -> FamilySelection {
+        self.selection.unwrap_or_else(family_selection::default)
+    }
+
+    pub(crate) fn attempt_timeout_or_default(&self) -> Duration {
+        self.attempt_timeout.unwrap_or_else(family_selection::attempt_timeout)
     }
 
     /// Our end, for an attempt at an address of `family`.

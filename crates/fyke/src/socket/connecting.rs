@@ -1,34 +1,18 @@
-//! Connecting: lookup, attempts, and the moment when the connection stands.
+//! Connecting: from the call to the addresses. [`attempts`](super::attempts) goes on from there.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
-use fyke_driver::{Address, Family, Open, OpenError, SocketId, Transport};
+use fyke_driver::Address;
 
+use super::attempts::{Connecting, Targets};
 use super::events::Lookup;
 use super::state::Phase;
 use super::{Event, Socket, SocketTick};
-use crate::connect::{AfterFailure, Candidates, ConnectOptions};
-use crate::event_loop::{Owner, current_or_none};
+use crate::connect::{ConnectOptions, FamilySelection, LookupRequest, Race};
+use crate::event_loop::{Core, current, current_or_none};
 use crate::lookup::{self, Query};
-use crate::timer::TimerId;
 use crate::{Endpoint, Error, ErrorCode, Result};
-
-/// A connect that is under way.
-pub(super) struct Connecting {
-    options: ConnectOptions,
-    targets: Targets,
-    /// What the running attempt is about.
-    current: Option<Address>,
-    /// Gives the running attempt up, when there are others.
-    timer: Option<TimerId>,
-}
-
-enum Targets {
-    /// The name is being resolved.
-    Unresolved,
-    Unix(Address),
-    Ip(Candidates),
-}
 
 /// # Connecting
 impl Socket {
@@ -39,19 +23,24 @@ impl Socket {
     ///
     /// # Errors
     /// `EALREADY` while connecting, `EISCONN` while connected, `ERR_SOCKET_CLOSED` between
-    /// `destroy` and `close`; else as [`fyke::connect`](crate::connect). The socket is as it was.
+    /// `destroy` and `close`; else as [`fyke::connect`](crate::connect()). The socket is as it was.
     pub fn connect<E>(&self, endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<()>
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.connect_with(ConnectOptions::new(endpoint)?, Some(Box::new(f)))
+        self.connect_with(ConnectOptions::new(endpoint)?, f)
     }
 
-    pub(crate) fn connect_with(
+    /// The same with options of the connect; those of the socket itself (half-open, marks, and so
+    /// on) stay as they are.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(
         &self,
         options: ConnectOptions,
-        f: Option<Box<dyn FnOnce(&Socket)>>,
+        f: impl FnOnce(&Socket) + 'static,
     ) -> Result<()> {
         self.check_can_connect()?;
         let core = self.bind_to_loop()?;
@@ -66,31 +55,20 @@ impl Socket {
             state.unix = options.endpoint.is_unix();
         }
         self.touch();
-        if let Some(f) = f {
-            self.once(Event::Connect, f);
-        }
+        self.once(Event::Connect, f);
+        let limit = options.connect_timeout;
         let targets = match &options.endpoint {
-            Endpoint::Ip(address) => Targets::Ip(Candidates::new([*address])),
+            Endpoint::Ip(address) => Targets::ip([*address], FamilySelection::Off, &options),
             endpoint => endpoint.unix_address().map_or(Targets::Unresolved, Targets::Unix),
         };
-        let (host, port) = match &options.endpoint {
-            Endpoint::Port(port) => (String::from("localhost"), *port),
-            Endpoint::Host(host, port) => (host.clone(), *port),
-            _ => (String::new(), 0),
+        let next = match targets {
+            Targets::Unresolved => SocketTick::Lookup,
+            _ => SocketTick::Attempt,
         };
-        let resolve = matches!(targets, Targets::Unresolved);
-        let query = Query { host, family: options.family };
-        let limit = options.connect_timeout;
-        let connecting = Connecting { options, targets, current: None, timer: None };
-        self.inner.state.borrow_mut().rare().connecting = Some(connecting);
-        self.sync_hold();
+        self.inner.state.borrow_mut().rare().connecting = Some(Connecting::new(options, targets));
         self.limit_connect(limit);
-        if resolve {
-            let (socket, host) = (self.clone(), query.host.clone());
-            lookup::resolve(&core, query, move |result| socket.resolved(&host, port, result));
-        } else {
-            self.tick(SocketTick::Attempt);
-        }
+        self.tick(next);
+        self.sync_hold();
         Ok(())
     }
 
@@ -108,23 +86,49 @@ impl Socket {
     }
 
     /// A socket that was made outside of any loop belongs to the one where it is first used.
-    fn bind_to_loop(&self) -> Result<std::rc::Rc<crate::event_loop::Core>> {
+    fn bind_to_loop(&self) -> Result<Rc<Core>> {
         if self.inner.core.get().is_none() {
             if let Some(core) = current_or_none() {
                 self.join(core);
             }
         }
-        self.core().cloned().map_or_else(crate::event_loop::current, Ok)
+        self.core().cloned().map_or_else(current, Ok)
+    }
+
+    /// The tick of the lookup: asks the hook, or the system.
+    pub(super) fn run_lookup(&self) {
+        let asked = self.with_connecting(|connecting| {
+            let (host, _) = connecting.host();
+            let family = connecting.options.family;
+            let all = connecting.selects();
+            (connecting.options.lookup.clone(), LookupRequest { host, family, all })
+        });
+        let (Some((hook, request)), Some(core)) = (asked, self.core()) else { return };
+        match hook {
+            Some(hook) => hook.ask(request, self),
+            None => {
+                let query = Query { host: request.host, family: request.family };
+                let socket = self.clone();
+                lookup::resolve(core, query, move |result| socket.resolved(result));
+            }
+        }
+    }
+
+    /// A hook has answered: told on the tick, so that no callback runs inside its call (HE-04).
+    pub(crate) fn resolve_later(&self, result: Result<Vec<IpAddr>>) {
+        self.tick(SocketTick::Resolved(result));
     }
 
     /// The addresses of the host are here, or the reason why not (HE-02, HE-03).
-    fn resolved(&self, host: &str, port: u16, result: &Result<Vec<IpAddr>>) {
-        // Destroyed meanwhile: nothing more is told (HE-26).
-        if !self.is_connecting() {
-            return;
-        }
+    pub(super) fn resolved(&self, result: &Result<Vec<IpAddr>>) {
+        // Destroyed meanwhile: nothing more is told (HE-26). Answered twice: once is enough.
+        let known = self.with_connecting(|connecting| {
+            let waits = matches!(connecting.targets, Targets::Unresolved);
+            waits.then(|| (connecting.host(), connecting.selects()))
+        });
+        let Some(Some(((host, port), all))) = known else { return };
         self.touch();
-        let event = |address| Lookup { host: host.to_owned(), address };
+        let event = |address| Lookup { host: host.clone(), address };
         let addresses = match result {
             Ok(addresses) => addresses,
             Err(error) => {
@@ -133,233 +137,62 @@ impl Socket {
                 return;
             }
         };
-        // The local address decides the family, and with it that there is one attempt (HE-07).
-        let single = self.with_connecting(|connecting| connecting.options.local_address.is_some());
-        let count = if single == Some(true) { 1 } else { addresses.len() };
-        let addresses = &addresses[..count];
+        let addresses =
+            if all { addresses.as_slice() } else { &addresses[..addresses.len().min(1)] };
         for address in addresses {
             self.emit_lookup(&event(Ok(*address)));
             if !self.is_connecting() {
                 return;
             }
         }
-        let candidates = Candidates::new(addresses.iter().map(|ip| SocketAddr::new(*ip, port)));
-        self.with_connecting(|connecting| connecting.targets = Targets::Ip(candidates));
+        let addresses: Vec<SocketAddr> =
+            addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        self.with_connecting(|connecting| {
+            let selection = connecting.options.selection();
+            connecting.targets = Targets::ip(addresses, selection, &connecting.options);
+        });
         self.next_attempt();
     }
 
-    fn is_connecting(&self) -> bool {
+    pub(super) fn is_connecting(&self) -> bool {
         self.inner.state.borrow().connecting
     }
 
-    fn with_connecting<T>(&self, f: impl FnOnce(&mut Connecting) -> T) -> Option<T> {
+    pub(super) fn with_connecting<T>(&self, f: impl FnOnce(&mut Connecting) -> T) -> Option<T> {
         self.inner.state.borrow_mut().rare_if_any_mut()?.connecting.as_mut().map(f)
     }
+}
 
-    /// Tries the next address: opens and binds the socket, says so, connects (CON-03, CON-04).
-    pub(super) fn next_attempt(&self) {
-        while self.is_connecting() {
-            let next = self.with_connecting(|connecting| match &mut connecting.targets {
-                Targets::Unix(address) => Some((address.clone(), None)),
-                Targets::Ip(candidates) => {
-                    let address = candidates.next()?;
-                    let local = connecting.options.local(Family::of(&address));
-                    Some((Address::Ip(address), local))
-                }
-                Targets::Unresolved => None,
-            });
-            let Some(Some((target, local))) = next else { return };
-            if self.attempt(&target, local) {
-                return;
-            }
+impl Targets {
+    fn ip(
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        selection: FamilySelection,
+        options: &ConnectOptions,
+    ) -> Self {
+        Self::Ip(Race::new(addresses, selection, options.attempt_timeout_or_default()))
+    }
+}
+
+impl Connecting {
+    /// The host to resolve, and the port. Without a host it is this machine (CON-21).
+    fn host(&self) -> (String, u16) {
+        match &self.options.endpoint {
+            Endpoint::Host(host, port) => (host.clone(), *port),
+            Endpoint::Port(port) => (String::from("localhost"), *port),
+            _ => (String::new(), 0),
         }
     }
 
-    /// Begins one attempt. False if it failed at once and another address is to be tried.
-    fn attempt(&self, target: &Address, local: Option<SocketAddr>) -> bool {
-        let Some(core) = self.core() else { return true };
-        let mut request = Open::new(Transport::of(target));
-        request.bind = local.map(Address::Ip);
-        // Only a client that is bound reuses addresses (SRV-18).
-        request.reuse_address = local.is_some();
-        let opened = core.driver.open(&request);
-        if let Err(OpenError { at_bind: true, source }) = opened {
-            // No attempt was made: there is only the error, about our own end (CON-13).
-            let local = request.bind.unwrap_or(Address::Unnamed);
-            return self.after_failure(Error::system("bind", source).at(local));
-        }
-        self.list_attempt(target);
-        if let Ok(id) = opened {
-            self.inner.state.borrow_mut().id = Some(id);
-            core.own(id, Owner::Socket(self.clone()));
-        }
-        self.with_connecting(|connecting| connecting.current = Some(target.clone()));
-        self.emit_attempt(Event::Attempt, target);
-        // Destroyed by a listener: no system call is made (HE-25).
-        if !self.is_connecting() {
-            return true;
-        }
-        match opened {
-            Ok(id) => {
-                core.driver.connect(id, target);
-                self.limit_attempt();
-                true
-            }
-            Err(error) => self.attempt_failed_with(Error::system("socket", error.source)),
-        }
+    /// Whether several addresses may be tried: not when the family is given, or follows from our
+    /// own address (HE-07).
+    fn selects(&self) -> bool {
+        let options = &self.options;
+        let free = options.family.is_none() && options.local_address.is_none();
+        free && options.selection() != FamilySelection::Off
     }
+}
 
-    /// Several addresses: keeps a list of those that were tried (HE-14).
-    fn list_attempt(&self, target: &Address) {
-        let Some(address) = target.ip() else { return };
-        let several = self.with_connecting(|connecting| match &connecting.targets {
-            Targets::Ip(candidates) => candidates.several(),
-            _ => false,
-        });
-        if several == Some(true) {
-            self.inner.state.borrow_mut().rare().attempted.push(address);
-        }
-    }
-
-    /// Gives the running attempt a time limit if another address waits (HE-12).
-    fn limit_attempt(&self) {
-        let limit = self.with_connecting(|connecting| match &connecting.targets {
-            Targets::Ip(candidates) if candidates.has_next() => {
-                Some(connecting.options.attempt_timeout)
-            }
-            _ => None,
-        });
-        let (Some(Some(limit)), Some(core)) = (limit, self.core()) else { return };
-        let socket = self.clone();
-        let callback = Box::new(move || socket.attempt_timed_out());
-        let timer = core.timers.borrow_mut().set(core.now() + limit, None, callback);
-        self.with_connecting(|connecting| connecting.timer = Some(timer));
-    }
-
-    fn attempt_timed_out(&self) {
-        let Some(Some(target)) = self.with_connecting(|connecting| connecting.current.take())
-        else {
-            return;
-        };
-        self.close_attempt();
-        self.emit_attempt(Event::AttemptTimeout, &target);
-        let error = Error::named(ErrorCode::ETIMEDOUT, "connect").at(target);
-        if self.is_connecting() && !self.after_failure(error) {
-            self.next_attempt();
-        }
-    }
-
-    /// The running attempt is over: its timer and descriptor go.
-    fn close_attempt(&self) {
-        let id = self.inner.state.borrow_mut().id.take();
-        self.cancel_attempt_timer();
-        if let (Some(core), Some(id)) = (self.core(), id) {
-            core.close(id);
-        }
-    }
-
-    fn cancel_attempt_timer(&self) {
-        let timer = self.with_connecting(|connecting| connecting.timer.take()).flatten();
-        let callback = match (self.core(), timer) {
-            (Some(core), Some(timer)) => core.timers.borrow_mut().cancel(timer),
-            _ => None,
-        };
-        drop(callback);
-    }
-
-    /// The socket is destroyed: forgets what is under way, and says which descriptor is left.
-    pub(super) fn forget_attempts(&self) -> Option<SocketId> {
-        self.cancel_attempt_timer();
-        let mut state = self.inner.state.borrow_mut();
-        let connecting = state.rare_if_any_mut().and_then(|rare| rare.connecting.take());
-        let id = state.id.take();
-        drop(state);
-        drop(connecting);
-        id
-    }
-
-    pub(super) fn connect_failed(&self, source: std::io::Error) {
-        self.cancel_attempt_timer();
-        if !self.attempt_failed_with(Error::system("connect", source)) {
-            self.next_attempt();
-        }
-    }
-
-    /// False if there is another address to try.
-    fn attempt_failed_with(&self, error: Error) -> bool {
-        let Some(Some(target)) = self.with_connecting(|connecting| connecting.current.take())
-        else {
-            return true;
-        };
-        let local = target.ip().and_then(|address| {
-            let family = Family::of(&address);
-            self.with_connecting(|connecting| connecting.options.known_local(family)).flatten()
-        });
-        let error = error.at(target.clone()).with_local(local);
-        let several = self.with_connecting(|connecting| {
-            matches!(&connecting.targets, Targets::Ip(candidates) if candidates.several())
-        });
-        if several != Some(true) {
-            // For a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
-            self.inner.state.borrow_mut().connecting = false;
-        }
-        self.emit_attempt_failed(&target, &error);
-        if self.destroyed() {
-            return true;
-        }
-        self.after_failure(error)
-    }
-
-    /// Ends the connect with the error, or says false: there is another address.
-    fn after_failure(&self, error: Error) -> bool {
-        let after = self.with_connecting(|connecting| match &mut connecting.targets {
-            Targets::Ip(candidates) => candidates.failed(error.clone()),
-            _ => AfterFailure::GiveUp(error.clone()),
-        });
-        match after {
-            Some(AfterFailure::TryNext) => {
-                self.close_attempt();
-                false
-            }
-            Some(AfterFailure::GiveUp(error)) => {
-                self.inner.state.borrow_mut().connecting = true;
-                self.destroy_with(error);
-                true
-            }
-            None => true,
-        }
-    }
-
-    /// The connection stands (CON-05): `connect`, `ready`, and then reading begins.
-    pub(super) fn connected(&self) {
-        self.cancel_attempt_timer();
-        self.forget_deadlines(false);
-        {
-            let mut state = self.inner.state.borrow_mut();
-            state.connecting = false;
-            let connecting = state.rare().connecting.take();
-            let peer = connecting.and_then(|connecting| connecting.current?.ip());
-            state.peer = peer;
-        }
-        self.capture_peer();
-        self.touch();
-        self.apply_wishes();
-        self.emit(Event::Connect);
-        if self.inner.state.borrow().reset_on_connect {
-            self.tear_down(None, true);
-        }
-        if self.destroyed() {
-            return;
-        }
-        self.hand_over_first();
-        if self.destroyed() {
-            return;
-        }
-        self.end_after_connect();
-        self.emit(Event::Ready);
-        self.finish_if_done();
-        if self.inner.state.borrow().read.receives_on_connect() {
-            self.start_receiving();
-        }
-    }
+/// What an attempt is about, as errors tell it.
+pub(super) fn local_or_unnamed(local: Option<SocketAddr>) -> Address {
+    local.map_or(Address::Unnamed, Address::Ip)
 }

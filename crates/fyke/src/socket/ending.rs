@@ -2,6 +2,7 @@
 
 use fyke_driver::SocketId;
 
+use super::attempts::Connecting;
 use super::state::{Done, Phase};
 use super::{Event, Socket, SocketTick};
 use crate::event_loop::Closing;
@@ -281,13 +282,15 @@ impl Socket {
             let in_flight = state.write.in_flight_bytes() > 0;
             (state.id.take(), was_connecting, had_handle, waits, in_flight)
         };
-        let attempt = self.forget_attempts();
+        let attempts = self.forget_attempts();
         self.forget_deadlines(true);
         if fail_queue && !was_connecting {
             self.tick(SocketTick::FailQueue);
         }
         if let Some(core) = self.core() {
-            for id in id.into_iter().chain(attempt) {
+            let attempts = attempts.iter().flat_map(Connecting::ids);
+            // The only attempt of a connect that failed is both.
+            for id in id.into_iter().chain(attempts) {
                 match reset {
                     true => core.reset(id),
                     false => core.close(id),

@@ -6,6 +6,7 @@
 //! running callback has returned.
 
 mod addresses;
+mod attempts;
 mod connecting;
 mod deadlines;
 mod ending;
@@ -22,7 +23,7 @@ mod writing;
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 
 use fyke_driver::{Completion, Operation, SocketId};
@@ -77,6 +78,10 @@ pub(crate) struct Inner {
 
 /// What a socket does when the running callback has returned.
 pub(crate) enum SocketTick {
+    /// Ask for the addresses of the host.
+    Lookup,
+    /// A lookup hook has answered.
+    Resolved(Result<Vec<IpAddr>>),
     /// Begin the next attempt to connect.
     Attempt,
     /// `resume` was called.
@@ -241,10 +246,10 @@ impl Socket {
             Completion::Received { bytes, .. } => self.received(bytes),
             Completion::EndOfStream { .. } => self.end_of_stream(),
             Completion::Sent { bytes, .. } => self.sent(bytes),
-            Completion::Connected { .. } => self.connected(),
+            Completion::Connected { socket } => self.connected(socket),
             Completion::ShutDown { .. } => self.was_shut_down(),
-            Completion::Failed { operation, error, .. } => match operation {
-                Operation::Connect => self.connect_failed(error),
+            Completion::Failed { socket, operation, error } => match operation {
+                Operation::Connect => self.connect_failed(socket, error),
                 Operation::Receive => {
                     self.destroy_with(Error::system("read", error));
                 }
@@ -262,6 +267,8 @@ impl Socket {
 
     fn handle_tick(&self, tick: SocketTick) {
         match tick {
+            SocketTick::Lookup => self.run_lookup(),
+            SocketTick::Resolved(result) => self.resolved(&result),
             SocketTick::Attempt => self.next_attempt(),
             SocketTick::Resume => self.run_resume(),
             SocketTick::End => self.run_end(),

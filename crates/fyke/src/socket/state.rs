@@ -12,7 +12,7 @@ use super::options::SocketOptions;
 use super::pipe::Pipes;
 use super::read_side::ReadSide;
 use super::write_side::WriteSide;
-use super::{Socket, connecting::Connecting};
+use super::{Socket, attempts::Connecting};
 use crate::server::{self, Server};
 use crate::text::Decoder;
 use crate::timer::TimerId;

@@ -5,14 +5,14 @@
 //! 00aaaaaa 00aabbbb 00bbbbcc 00cccccc
 //! ```
 
-use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding};
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 
 use super::held::Held;
 
 /// `+`, `/`, and `=` up to a multiple of four letters.
-pub(super) const PADDED: Encoding = BASE64;
+pub(super) const PADDED: data_encoding::Encoding = BASE64;
 /// `-`, `_`, and no padding.
-pub(super) const FOR_URLS: Encoding = BASE64URL_NOPAD;
+pub(super) const FOR_URLS: data_encoding::Encoding = BASE64URL_NOPAD;
 
 /// How many bytes make a group that has letters of its own.
 const GROUP_BYTES: usize = 3;
@@ -36,7 +36,12 @@ pub(super) fn encode(text: &str) -> Vec<u8> {
 }
 
 /// Appends the letters of the groups that are complete.
-pub(super) fn decode(letters: &Encoding, held: &mut Held, mut bytes: &[u8], out: &mut String) {
+pub(super) fn decode(
+    letters: &data_encoding::Encoding,
+    held: &mut Held,
+    mut bytes: &[u8],
+    out: &mut String,
+) {
     if !held.is_empty() {
         held.take_from(&mut bytes, GROUP_BYTES - held.len());
         if held.len() < GROUP_BYTES {

@@ -50,11 +50,6 @@ impl Decoder {
         }
         self.held.clear();
     }
-
-    /// How many bytes wait for the rest of their character: three at most.
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.held.len()
-    }
 }
 
 #[cfg(test)]
@@ -73,12 +68,12 @@ mod tests {
         for chunk in chunks {
             let mut text = String::new();
             decoder.decode(chunk, &mut text);
-            assert!(decoder.held_bytes() <= 3);
+            assert!(decoder.held.len() <= 3);
             texts.push(text);
         }
         let mut text = String::new();
         decoder.finish(&mut text);
-        assert_eq!(decoder.held_bytes(), 0);
+        assert_eq!(decoder.held.len(), 0);
         texts.push(text);
         texts
     }
@@ -88,9 +83,9 @@ mod tests {
         let mut decoder = Decoder::new(Encoding::Utf8);
         let mut text = String::new();
         decoder.decode(&[0xE2, 0x82], &mut text);
-        assert_eq!((text.as_str(), decoder.held_bytes()), ("", 2));
+        assert_eq!((text.as_str(), decoder.held.len()), ("", 2));
         decoder.decode(&[0xAC, 0x41], &mut text);
-        assert_eq!((text.as_str(), decoder.held_bytes()), ("€A", 0));
+        assert_eq!((text.as_str(), decoder.held.len()), ("€A", 0));
     }
 
     #[test]

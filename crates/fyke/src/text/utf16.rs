@@ -18,8 +18,8 @@ pub(super) fn encode(text: &str) -> Vec<u8> {
 /// Appends the complete characters.
 ///
 /// Node holds a high surrogate back only when it ends a chunk and both its bytes came in it (RD-16).
-/// In JavaScript that is a matter of taste: two halves in two strings are a character again when
-/// the strings are joined. A `String` cannot hold a half, so here it always waits.
+/// In JavaScript little depends on it: two halves in two strings are a character again when the
+/// strings are joined. A `String` cannot hold a half, so here it always waits.
 pub(super) fn decode(held: &mut Held, mut bytes: &[u8], out: &mut String) {
     while !held.is_empty() && !bytes.is_empty() {
         held.take_from(&mut bytes, 2 - held.len() % 2);

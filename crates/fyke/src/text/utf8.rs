@@ -26,9 +26,7 @@ pub(super) fn decode(held: &mut Held, mut bytes: &[u8], out: &mut String) {
     // would have to be validated once more.
     let (complete, rest) = bytes.split_at(bytes.len() - incomplete_bytes(bytes));
     push_lossy(complete, out);
-    if !rest.is_empty() {
-        held.extend(rest);
-    }
+    held.extend(rest);
 }
 
 /// Appends with one U+FFFD for each maximal subpart of a character that is not valid, as Unicode

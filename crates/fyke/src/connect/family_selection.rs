@@ -1,0 +1,103 @@
+//! What to do with a host that has several addresses, and the process's defaults for it: the only
+//! global state of the library besides the current thread's loop (contract C11).
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::{Error, ErrorCode, Result};
+
+/// How a host with several addresses is connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FamilySelection {
+    /// RFC 8305: attempts begin 250 ms apart, or at once when one has failed; none is given up for
+    /// another; the first to connect wins, and the others are closed.
+    #[default]
+    Race,
+    /// Node's way: one attempt at a time, each given up after
+    /// [`attempt_timeout`](crate::ConnectOptions::attempt_timeout) but the last. Node:
+    /// `autoSelectFamily: true`.
+    Sequential,
+    /// Only the first address. Node: `autoSelectFamily: false`.
+    Off,
+}
+
+static SELECTION: AtomicU8 = AtomicU8::new(0);
+static ATTEMPT_TIMEOUT_MS: AtomicU64 = AtomicU64::new(500);
+
+/// Shorter ones are raised to this, as in Node (HE-20).
+const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
+
+/// What connects use that say nothing: at first [`FamilySelection::Race`]. Node:
+/// `net.getDefaultAutoSelectFamily()`.
+pub fn default() -> FamilySelection {
+    match SELECTION.load(Ordering::Relaxed) {
+        1 => FamilySelection::Sequential,
+        2 => FamilySelection::Off,
+        _ => FamilySelection::Race,
+    }
+}
+
+/// Sets what later connects of the process use. Node: `net.setDefaultAutoSelectFamily()`.
+pub fn set_default(selection: FamilySelection) {
+    let number = match selection {
+        FamilySelection::Race => 0,
+        FamilySelection::Sequential => 1,
+        FamilySelection::Off => 2,
+    };
+    SELECTION.store(number, Ordering::Relaxed);
+}
+
+/// How long [`FamilySelection::Sequential`] tries one address, unless a connect says otherwise: at
+/// first 500 ms. Node: `net.getDefaultAutoSelectFamilyAttemptTimeout()`.
+pub fn attempt_timeout() -> Duration {
+    Duration::from_millis(ATTEMPT_TIMEOUT_MS.load(Ordering::Relaxed))
+}
+
+/// Sets that for later connects of the process, in whole milliseconds; less than 10 ms is raised
+/// to that. Node: `net.setDefaultAutoSelectFamilyAttemptTimeout()`.
+///
+/// # Errors
+/// `ERR_OUT_OF_RANGE` for zero, and for more than 2,147,483,647 ms.
+pub fn set_attempt_timeout(timeout: Duration) -> Result<()> {
+    let timeout = checked(timeout)?;
+    let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    ATTEMPT_TIMEOUT_MS.store(milliseconds, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The timeout as it counts.
+pub(super) fn checked(timeout: Duration) -> Result<Duration> {
+    let range = Duration::from_millis(1)..=Duration::from_millis(0x7fff_ffff);
+    if !range.contains(&timeout) {
+        let message = "an attempt timeout is from 1 to 2147483647 milliseconds";
+        return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
+    }
+    Ok(timeout.max(ATTEMPT_TIMEOUT_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn he_19_the_defaults_are_nodes_and_can_be_set() {
+        assert_eq!((default(), attempt_timeout().as_millis()), (FamilySelection::Race, 500));
+        for (set, kept) in [(5, 10), (10, 10), (700, 700), (500, 500)] {
+            set_attempt_timeout(Duration::from_millis(set)).unwrap();
+            assert_eq!(attempt_timeout().as_millis(), kept);
+        }
+        for selection in [FamilySelection::Off, FamilySelection::Sequential, FamilySelection::Race]
+        {
+            set_default(selection);
+            assert_eq!(default(), selection);
+        }
+    }
+
+    #[test]
+    fn he_20_zero_and_too_much_are_out_of_range() {
+        for timeout in [Duration::ZERO, Duration::from_millis(1 << 31)] {
+            let code = checked(timeout).unwrap_err().code();
+            assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A lookup of the user's in the place of the system's.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use fyke_driver::Family;
+
+use crate::socket::Socket;
+use crate::{Error, Result};
+
+/// What a [`lookup`](crate::ConnectOptions::lookup) hook is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LookupRequest {
+    /// The host as it was given.
+    pub host: String,
+    /// Only addresses of this family are wanted.
+    pub family: Option<Family>,
+    /// All addresses are wanted: several may be tried. Otherwise only the first counts.
+    pub all: bool,
+}
+
+/// Where a [`lookup`](crate::ConnectOptions::lookup) hook gives its answer: at once, or later, on
+/// the loop's thread. Dropped without an answer it is a failure, `EAI_FAIL`.
+pub struct LookupReply {
+    /// Keeps the socket alive: nobody else may, while it waits for this.
+    socket: Socket,
+    host: String,
+    answered: bool,
+}
+
+/// The hook as the options keep it.
+#[derive(Clone)]
+pub(crate) struct LookupHook(Rc<dyn Fn(LookupRequest, LookupReply)>);
+
+impl LookupHook {
+    pub(super) fn new(f: impl Fn(LookupRequest, LookupReply) + 'static) -> Self {
+        Self(Rc::new(f))
+    }
+
+    pub(crate) fn ask(&self, request: LookupRequest, socket: &Socket) {
+        let reply =
+            LookupReply { socket: socket.clone(), host: request.host.clone(), answered: false };
+        (self.0)(request, reply);
+    }
+}
+
+impl fmt::Debug for LookupHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LookupHook")
+    }
+}
+
+impl LookupReply {
+    /// The host's addresses, in the order in which they are to be tried, or the error that the
+    /// connect ends with. No addresses is `ENOTFOUND` (HE-23).
+    pub fn answer(mut self, result: Result<Vec<IpAddr>>) {
+        self.give(result);
+    }
+
+    fn give(&mut self, result: Result<Vec<IpAddr>>) {
+        self.answered = true;
+        let result = match result {
+            Ok(addresses) if addresses.is_empty() => {
+                Err(Error::lookup("ENOTFOUND", &self.host, None))
+            }
+            result => result,
+        };
+        self.socket.resolve_later(result);
+    }
+}
+
+impl Drop for LookupReply {
+    fn drop(&mut self) {
+        if !self.answered {
+            let error = Error::lookup("EAI_FAIL", &self.host, None);
+            self.give(Err(error));
+        }
+    }
+}
+
+impl fmt::Debug for LookupReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LookupReply").field("host", &self.host).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,279 @@
+//! Attempts to connect, one or several at a time, and the moment when the connection stands. Which
+//! one begins when is decided by [`Race`]; this carries it out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fyke_driver::{Address, Family, Open, OpenError, SocketId, Transport};
+
+use super::connecting::local_or_unnamed;
+use super::{Event, Socket};
+use crate::connect::{ConnectOptions, Race, Step};
+use crate::event_loop::Owner;
+use crate::timer::TimerId;
+use crate::{Error, ErrorCode};
+
+/// A connect that is under way.
+pub(super) struct Connecting {
+    pub(super) options: ConnectOptions,
+    pub(super) targets: Targets,
+    /// The attempts that are running.
+    running: Vec<(SocketId, Address)>,
+    /// The next step of the race.
+    timer: Option<TimerId>,
+}
+
+pub(super) enum Targets {
+    /// The name is being resolved.
+    Unresolved,
+    /// One Unix socket.
+    Unix(Address),
+    /// One or several addresses.
+    Ip(Race),
+}
+
+impl Connecting {
+    pub(super) fn new(options: ConnectOptions, targets: Targets) -> Self {
+        Self { options, targets, running: Vec::new(), timer: None }
+    }
+
+    fn several(&self) -> bool {
+        matches!(&self.targets, Targets::Ip(race) if race.several())
+    }
+
+    fn step(&mut self, now: Duration) -> Option<Step> {
+        match &mut self.targets {
+            Targets::Ip(race) => Some(race.step(now)),
+            _ => None,
+        }
+    }
+
+    fn failed(&mut self, address: SocketAddr, error: Error, now: Duration) {
+        if let Targets::Ip(race) = &mut self.targets {
+            race.failed(address, error, now);
+        }
+    }
+
+    fn take_running(&mut self, target: &Address) -> Option<SocketId> {
+        let index = self.running.iter().position(|(_, address)| address == target)?;
+        Some(self.running.swap_remove(index).0)
+    }
+}
+
+impl Socket {
+    /// Does what the race wants done now (CON-03, CON-04, HE-12).
+    pub(super) fn next_attempt(&self) {
+        let Some(core) = self.core().cloned() else { return };
+        while self.is_connecting() {
+            let unix = self.with_connecting(|connecting| match &connecting.targets {
+                Targets::Unix(address) => Some(address.clone()),
+                _ => None,
+            });
+            if let Some(Some(target)) = unix {
+                if let Some(error) = self.attempt(&target, None) {
+                    self.destroy_with(error);
+                }
+                return;
+            }
+            let step = self.with_connecting(|connecting| connecting.step(core.now())).flatten();
+            match step {
+                Some(Step::Begin(address)) => {
+                    let local = self.with_connecting(|connecting| {
+                        connecting.options.local(Family::of(&address))
+                    });
+                    if let Some(error) = self.attempt(&Address::Ip(address), local.flatten()) {
+                        self.with_connecting(|connecting| {
+                            connecting.failed(address, error, core.now());
+                        });
+                    }
+                }
+                Some(Step::GiveUp(address)) => self.give_up(address),
+                Some(Step::Wait) => return self.set_attempt_timer(),
+                Some(Step::Fail(error)) => _ = self.destroy_with(error),
+                None => return,
+            }
+        }
+    }
+
+    /// Begins one attempt: opens and binds a socket, says so, connects. Answers with the error if
+    /// it failed at once.
+    fn attempt(&self, target: &Address, local: Option<SocketAddr>) -> Option<Error> {
+        let core = self.core()?;
+        let mut request = Open::new(Transport::of(target));
+        request.bind = local.map(Address::Ip);
+        // Only a client that is bound reuses addresses (SRV-18).
+        request.reuse_address = local.is_some();
+        let opened = core.driver.open(&request);
+        if let Err(OpenError { at_bind: true, source }) = opened {
+            // No attempt was made: there is only the error, about our own end (CON-13).
+            return Some(Error::system("bind", source).at(local_or_unnamed(local)));
+        }
+        let opened = opened.inspect(|id| {
+            core.own(*id, Owner::Socket(self.clone()));
+            self.with_connecting(|connecting| connecting.running.push((*id, target.clone())));
+        });
+        self.list_attempt(target);
+        self.emit_attempt(Event::Attempt, target);
+        // Destroyed by a listener: no system call is made (HE-25).
+        if !self.is_connecting() {
+            return None;
+        }
+        match opened {
+            Ok(id) => {
+                core.driver.connect(id, target);
+                None
+            }
+            Err(error) => {
+                let error = Error::system("connect", error.source);
+                Some(self.tell_failure(target, error))
+            }
+        }
+    }
+
+    /// Several addresses: keeps a list of those that were tried (HE-14).
+    fn list_attempt(&self, target: &Address) {
+        let several = self.with_connecting(|connecting| connecting.several());
+        if let (Some(true), Some(address)) = (several, target.ip()) {
+            self.inner.state.borrow_mut().rare().attempted.push(address);
+        }
+    }
+
+    fn set_attempt_timer(&self) {
+        let Some(core) = self.core() else { return };
+        self.cancel_attempt_timer();
+        let deadline = self.with_connecting(|connecting| match &connecting.targets {
+            Targets::Ip(race) => race.deadline(),
+            _ => None,
+        });
+        let Some(Some(deadline)) = deadline else { return };
+        let socket = self.clone();
+        let callback = Box::new(move || socket.guarded(|| socket.next_attempt()));
+        let timer = core.timers.borrow_mut().set(deadline, None, callback);
+        self.with_connecting(|connecting| connecting.timer = Some(timer));
+    }
+
+    fn cancel_attempt_timer(&self) {
+        let timer = self.with_connecting(|connecting| connecting.timer.take()).flatten();
+        if let (Some(core), Some(timer)) = (self.core(), timer) {
+            let callback = core.timers.borrow_mut().cancel(timer);
+            drop(callback);
+        }
+    }
+
+    /// An attempt takes too long, and another address waits (HE-12, HE-16).
+    fn give_up(&self, address: SocketAddr) {
+        let target = Address::Ip(address);
+        self.close_attempt(&target);
+        self.emit_attempt(Event::AttemptTimeout, &target);
+        let Some(now) = self.core().map(|core| core.now()) else { return };
+        let error = Error::named(ErrorCode::ETIMEDOUT, "connect").at(target);
+        self.with_connecting(|connecting| connecting.failed(address, error, now));
+    }
+
+    fn close_attempt(&self, target: &Address) {
+        let id = self.with_connecting(|connecting| connecting.take_running(target)).flatten();
+        if let (Some(core), Some(id)) = (self.core(), id) {
+            core.close(id);
+        }
+    }
+
+    /// The socket is destroyed, or connected: forgets what is under way, and says which
+    /// descriptors are left.
+    pub(super) fn forget_attempts(&self) -> Option<Connecting> {
+        self.cancel_attempt_timer();
+        let mut state = self.inner.state.borrow_mut();
+        state.rare_if_any_mut()?.connecting.take()
+    }
+
+    /// The driver says that an attempt failed.
+    pub(super) fn connect_failed(&self, id: SocketId, source: std::io::Error) {
+        let target = self.with_connecting(|connecting| {
+            let attempt = connecting.running.iter().find(|(running, _)| *running == id);
+            attempt.map(|(_, target)| target.clone())
+        });
+        let Some(Some(target)) = target else { return };
+        let several = self.with_connecting(|connecting| connecting.several());
+        if several == Some(true) {
+            self.close_attempt(&target);
+        } else {
+            // For a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
+            let mut state = self.inner.state.borrow_mut();
+            state.connecting = false;
+            state.id = Some(id);
+        }
+        let error = self.tell_failure(&target, Error::system("connect", source));
+        if self.destroyed() {
+            return;
+        }
+        self.inner.state.borrow_mut().connecting = true;
+        match target.ip().zip(self.core().map(|core| core.now())) {
+            Some((address, now)) => {
+                self.with_connecting(|connecting| connecting.failed(address, error, now));
+                self.next_attempt();
+            }
+            None => _ = self.destroy_with(error),
+        }
+    }
+
+    /// Completes the error of an attempt, and emits it.
+    fn tell_failure(&self, target: &Address, error: Error) -> Error {
+        let local = target.ip().and_then(|address| {
+            let family = Family::of(&address);
+            self.with_connecting(|connecting| connecting.options.known_local(family)).flatten()
+        });
+        let error = error.at(target.clone()).with_local(local);
+        self.emit_attempt_failed(target, &error);
+        error
+    }
+
+    /// An attempt has won: the others are closed silently, and the connection stands (CON-05).
+    pub(super) fn connected(&self, id: SocketId) {
+        let Some(connecting) = self.forget_attempts() else { return };
+        self.forget_deadlines(false);
+        let mut peer = None;
+        for (running, target) in connecting.running {
+            if running == id {
+                peer = target.ip();
+            } else if let Some(core) = self.core() {
+                core.close(running);
+            }
+        }
+        let written_before = {
+            let mut state = self.inner.state.borrow_mut();
+            state.connecting = false;
+            state.id = Some(id);
+            state.peer = peer;
+            state.write.has_queued()
+        };
+        self.capture_peer();
+        self.touch();
+        self.apply_wishes();
+        self.emit(Event::Connect);
+        if self.inner.state.borrow().reset_on_connect {
+            self.tear_down(None, true);
+        }
+        if self.destroyed() {
+            return;
+        }
+        match written_before {
+            true => self.hand_over_first(),
+            false => self.hand_over(),
+        }
+        if self.destroyed() {
+            return;
+        }
+        self.end_after_connect();
+        self.emit(Event::Ready);
+        self.finish_if_done();
+        if self.inner.state.borrow().read.receives_on_connect() {
+            self.start_receiving();
+        }
+    }
+}
+
+impl Connecting {
+    /// The descriptors of the attempts that are running.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> + '_ {
+        self.running.iter().map(|(id, _)| *id)
+    }
+}
