@@ -119,6 +119,8 @@ codes! {
     ERR_STREAM_ALREADY_FINISHED,
     /// The socket was destroyed.
     ERR_STREAM_DESTROYED,
+    /// `unshift` after `end`.
+    ERR_STREAM_UNSHIFT_AFTER_END_EVENT,
     /// A write after `end`.
     ERR_STREAM_WRITE_AFTER_END,
     /// A name that is none of an [`Encoding`](crate::Encoding).

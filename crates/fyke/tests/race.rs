@@ -33,7 +33,7 @@ fn watch_attempts(log: &Log, socket: &Socket) {
     });
     let attempts = log.clone();
     socket.on_connection_attempt(move |_, to| {
-        attempts.add(format!("attempt {}", to.ip().unwrap().ip()))
+        attempts.add(format!("attempt {}", to.ip().unwrap().ip()));
     });
     let failures = log.clone();
     socket.on_connection_attempt_failed(move |_, to, error| {

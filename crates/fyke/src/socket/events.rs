@@ -20,6 +20,7 @@ pub(crate) enum Event {
     Ready,
     Data,
     Text,
+    Readable,
     End,
     Drain,
     Finish,
@@ -159,6 +160,11 @@ impl Socket {
     pub fn off(&self, id: ListenerId) {
         // Dropped here, with nothing borrowed: what it captured may call us when it goes.
         drop(self.inner.listeners.remove(id));
+        self.listener_removed();
+    }
+
+    pub(super) fn add_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Readable, Callback::Plain(Box::new(f)))
     }
 
     fn add(&self, event: Event, callback: Callback) -> ListenerId {

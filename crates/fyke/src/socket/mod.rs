@@ -12,9 +12,11 @@ mod deadlines;
 mod ending;
 mod events;
 mod idle;
+mod kept;
 mod options;
 mod pipe;
 mod read_side;
+mod readable;
 mod reading;
 mod state;
 mod text;
@@ -86,6 +88,12 @@ pub(crate) enum SocketTick {
     Attempt,
     /// `resume` was called.
     Resume,
+    /// Emit `readable`.
+    Readable,
+    /// Receive: somebody listens for `readable`.
+    Receive,
+    /// Deliver what `read` has taken.
+    Data(Vec<u8>),
     /// Everything before end-of-stream was delivered.
     End,
     /// The peer has ended, and half-open is not allowed.
@@ -271,6 +279,9 @@ impl Socket {
             SocketTick::Resolved(result) => self.resolved(&result),
             SocketTick::Attempt => self.next_attempt(),
             SocketTick::Resume => self.run_resume(),
+            SocketTick::Readable => self.run_readable(),
+            SocketTick::Receive => self.receive_on_demand(),
+            SocketTick::Data(bytes) => self.emit_data(&bytes),
             SocketTick::End => self.run_end(),
             SocketTick::EndItself => self.run_end_itself(),
             SocketTick::Finish => self.run_finish(),

@@ -9,7 +9,7 @@
 //! While `Flowing`, bytes go straight to the listeners. Otherwise they are kept, and when
 //! `high_water_mark_bytes` are, receiving stops until they are taken (RD-01, RD-03, RD-06).
 
-use std::collections::VecDeque;
+use super::kept::Kept;
 
 /// Whether data is delivered (RD-04). Node: `readableFlowing` null, true, false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,19 +51,19 @@ pub(super) struct ReadSide {
     end_scheduled: bool,
     /// `end` was given to the listeners.
     pub(super) end_emitted: bool,
+    /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
+    /// holds no buffer (contract C7).
     kept: Option<Box<Kept>>,
+    /// Somebody listens for `readable`, and takes the bytes by `read` (RD-12).
+    readable_listening: bool,
+    /// `readable` is to be emitted when bytes come.
+    need_readable: bool,
+    /// `readable` is on the tick queue, or was emitted and nobody has read since.
+    readable_emitted: bool,
     high_water_mark_bytes: usize,
     pub(super) bytes_read: u64,
     /// Data was given out.
     pub(super) did_read: bool,
-}
-
-/// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
-/// holds no buffer (contract C7).
-#[derive(Debug, Default)]
-struct Kept {
-    chunks: VecDeque<Vec<u8>>,
-    bytes: usize,
 }
 
 impl ReadSide {
@@ -77,6 +77,9 @@ impl ReadSide {
             end_scheduled: false,
             end_emitted: false,
             kept: None,
+            readable_listening: false,
+            need_readable: false,
+            readable_emitted: false,
             high_water_mark_bytes,
             bytes_read: 0,
             did_read: false,
@@ -85,7 +88,13 @@ impl ReadSide {
 
     /// The same socket before its next connection: the flow stays, the rest is new (CON-16).
     pub(super) fn renewed(&self) -> Self {
-        Self { flow: self.flow, ..Self::new(self.high_water_mark_bytes) }
+        let listening = self.readable_listening;
+        Self {
+            flow: self.flow,
+            readable_listening: listening,
+            need_readable: listening,
+            ..Self::new(self.high_water_mark_bytes)
+        }
     }
 
     pub(super) fn flow(&self) -> Flow {
@@ -93,7 +102,7 @@ impl ReadSide {
     }
 
     pub(super) fn kept_bytes(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.bytes)
+        self.kept.as_ref().map_or(0, |kept| kept.len())
     }
 
     pub(super) fn high_water_mark_bytes(&self) -> usize {
@@ -107,9 +116,8 @@ impl ReadSide {
             return if has_listener { Arrival::Deliver } else { Arrival::Discard };
         }
         let kept = self.kept.get_or_insert_default();
-        kept.chunks.push_back(bytes.to_vec());
-        kept.bytes += bytes.len();
-        Arrival::Kept { stop: kept.bytes >= self.high_water_mark_bytes }
+        kept.push(bytes.to_vec());
+        Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes }
     }
 
     /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
@@ -138,7 +146,8 @@ impl ReadSide {
         if self.flow == Flow::Flowing {
             return false;
         }
-        self.flow = Flow::Flowing;
+        // Who listens for `readable` is in control (RD-12).
+        self.flow = if self.readable_listening { Flow::Paused } else { Flow::Flowing };
         !std::mem::replace(&mut self.resume_scheduled, true)
     }
 
@@ -161,13 +170,9 @@ impl ReadSide {
         if self.flow != Flow::Flowing {
             return None;
         }
-        let kept = self.kept.as_mut()?;
-        let chunk = kept.chunks.pop_front()?;
-        kept.bytes -= chunk.len();
+        let chunk = self.kept.as_mut()?.pop()?;
         self.did_read = true;
-        if kept.chunks.is_empty() {
-            self.kept = None;
-        }
+        self.drop_if_empty();
         Some(chunk)
     }
 
@@ -187,9 +192,15 @@ impl ReadSide {
     /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
     pub(super) fn clear(&mut self) {
         if let Some(kept) = &mut self.kept {
-            kept.chunks = VecDeque::new();
+            kept.forget_bytes();
         }
         self.receiving = false;
+    }
+
+    fn drop_if_empty(&mut self) {
+        if self.kept_bytes() == 0 {
+            self.kept = None;
+        }
     }
 
     /// Somebody asked for data before the connection stood.
@@ -202,6 +213,112 @@ impl ReadSide {
     pub(super) fn receives_on_connect(&self) -> bool {
         self.wanted_on_connect || self.flow != Flow::Paused
     }
+}
+
+/// Readable mode: `readable` says that there is something, and `read` takes it (RD-10 … RD-12).
+impl ReadSide {
+    /// A listener for `readable` came.
+    pub(super) fn listen_readable(&mut self) -> Readable {
+        if self.end_emitted || self.readable_listening {
+            return Readable::Nothing;
+        }
+        self.readable_listening = true;
+        self.need_readable = true;
+        self.readable_emitted = false;
+        self.flow = Flow::Paused;
+        match (self.kept_bytes() > 0, self.receiving) {
+            (true, _) => self.schedule_readable(),
+            (false, false) => Readable::Receive,
+            (false, true) => Readable::Nothing,
+        }
+    }
+
+    /// The last listener for `readable` went. Says whether data flows again.
+    pub(super) fn unlisten_readable(&mut self, has_data_listener: bool) -> bool {
+        self.readable_listening = false;
+        self.flow = Flow::Undecided;
+        has_data_listener
+    }
+
+    pub(super) fn is_readable_listening(&self) -> bool {
+        self.readable_listening
+    }
+
+    fn schedule_readable(&mut self) -> Readable {
+        self.need_readable = false;
+        match std::mem::replace(&mut self.readable_emitted, true) {
+            true => Readable::Nothing,
+            false => Readable::Emit,
+        }
+    }
+
+    /// Bytes were kept, or put back: says whether to emit `readable`.
+    pub(super) fn kept_more(&mut self) -> Readable {
+        if self.need_readable { self.schedule_readable() } else { Readable::Nothing }
+    }
+
+    /// Whether there is anything to emit `readable` for, now that it is due.
+    pub(super) fn is_readable(&self) -> bool {
+        self.kept_bytes() > 0 || self.ended
+    }
+
+    /// `readable` was emitted.
+    pub(super) fn readable_done(&mut self) {
+        self.readable_emitted = false;
+        let flowing = self.flow == Flow::Flowing;
+        let room = self.kept_bytes() <= self.high_water_mark_bytes;
+        self.need_readable = !flowing && !self.ended && room;
+    }
+
+    /// Takes exactly `count` bytes, or after end-of-stream the shorter rest; without a count the
+    /// first chunk. Says also whether `end` is due.
+    pub(super) fn read(&mut self, count: Option<usize>) -> (Option<Vec<u8>>, bool) {
+        if let Some(count) = count.filter(|count| *count > self.high_water_mark_bytes) {
+            // Otherwise it could never come together (RD-10).
+            self.high_water_mark_bytes = count.next_power_of_two();
+        }
+        if count != Some(0) {
+            self.readable_emitted = false;
+        }
+        let bytes = self.kept_bytes();
+        if bytes == 0 && self.ended {
+            return (None, self.schedule_end());
+        }
+        let enough = count.is_none_or(|count| count <= bytes || self.ended) && count != Some(0);
+        let taken = match (&mut self.kept, count) {
+            (Some(kept), Some(count)) if enough => Some(kept.take(count)),
+            (Some(kept), None) => kept.pop(),
+            _ => None,
+        };
+        self.drop_if_empty();
+        let left = self.kept_bytes();
+        self.did_read |= taken.is_some();
+        self.need_readable = match taken {
+            None => left <= self.high_water_mark_bytes,
+            Some(_) => self.need_readable || (left == 0 && !self.ended),
+        };
+        let exact = count.is_some_and(|count| taken.as_ref().is_some_and(|t| t.len() == count));
+        let end = left == 0 && self.ended && !exact && self.schedule_end();
+        (taken, end)
+    }
+
+    /// Puts bytes back, to be the next (RD-14). Says whether there is room for more.
+    pub(super) fn unshift(&mut self, bytes: &[u8]) -> bool {
+        if !bytes.is_empty() {
+            self.kept.get_or_insert_default().push_front(bytes.to_vec());
+        }
+        self.kept_bytes() < self.high_water_mark_bytes
+    }
+}
+
+/// What a change means for `readable`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Readable {
+    Nothing,
+    /// Emit it on the tick.
+    Emit,
+    /// Nothing is there yet: receive.
+    Receive,
 }
 
 #[cfg(test)]

@@ -70,14 +70,19 @@ impl Socket {
 
     /// The tick of `resume`: delivers what is kept, and receives again.
     pub(super) fn run_resume(&self) {
+        self.inner.state.borrow_mut().read.begin_resume();
+        self.deliver_kept();
+        self.receive_on_demand();
+    }
+
+    /// Somebody asks for bytes: now, or as soon as the connection stands.
+    pub(super) fn receive_on_demand(&self) {
         {
             let mut state = self.inner.state.borrow_mut();
-            state.read.begin_resume();
             if state.connecting {
                 state.read.want_on_connect();
             }
         }
-        self.deliver_kept();
         self.start_receiving();
     }
 
@@ -124,8 +129,13 @@ impl Socket {
         };
         match arrival {
             Arrival::Deliver => self.emit_data(bytes),
-            Arrival::Discard | Arrival::Kept { stop: false } => {}
-            Arrival::Kept { stop: true } => self.stop_receiving(),
+            Arrival::Discard => {}
+            Arrival::Kept { stop } => {
+                self.kept_more();
+                if stop {
+                    self.stop_receiving();
+                }
+            }
         }
     }
 
@@ -142,7 +152,14 @@ impl Socket {
 
     pub(super) fn end_of_stream(&self) {
         self.touch();
-        let due = self.inner.state.borrow_mut().read.end_of_stream();
+        let (due, readable) = {
+            let mut state = self.inner.state.borrow_mut();
+            (state.read.end_of_stream(), state.read.is_readable_listening())
+        };
+        if readable {
+            // In the same callback, before `end` (RD-12).
+            self.run_readable();
+        }
         if due {
             self.tick(SocketTick::End);
         }

@@ -227,6 +227,13 @@ impl<C> WriteSide<C> {
         self.need_drain || self.more.as_ref().is_some_and(|more| !more.callbacks.is_empty())
     }
 
+    /// How many callbacks of writes up to this number wait.
+    pub(super) fn callbacks_up_to(&self, number: u64) -> usize {
+        self.more
+            .as_ref()
+            .map_or(0, |more| more.callbacks.iter().take_while(|(at, _)| *at <= number).count())
+    }
+
     /// The next callback of a write up to this number.
     pub(super) fn next_callback(&mut self, number: u64) -> Option<C> {
         let more = self.more.as_mut()?;
@@ -283,6 +290,12 @@ impl<C> WriteSide<C> {
         if let Some(more) = &mut self.more {
             more.chunks.clear();
         }
+    }
+
+    /// The kernel refused the batch as a whole: it does not count as written (PROP-05).
+    pub(super) fn refused(&mut self) {
+        self.accepted_bytes -= self.in_flight_bytes as u64;
+        self.give_up_flight();
     }
 
     /// Gives up the batch in flight.

@@ -171,7 +171,11 @@ impl Socket {
             }
             Err(source) => {
                 let error = Error::system("write", source);
-                self.inner.state.borrow_mut().set_errored(&error);
+                {
+                    let mut state = self.inner.state.borrow_mut();
+                    state.set_errored(&error);
+                    state.write.refused();
+                }
                 self.tick(SocketTick::WriteFailed(error));
                 None
             }
@@ -209,9 +213,10 @@ impl Socket {
         self.finish_if_done();
     }
 
-    /// Runs the callbacks of the writes up to this number.
+    /// Runs the callbacks of the writes up to this number; not those of writes that they make.
     pub(super) fn call_back(&self, number: u64, result: &Result<()>) {
-        loop {
+        let count = self.inner.state.borrow().write.callbacks_up_to(number);
+        for _ in 0..count {
             let callback = self.inner.state.borrow_mut().write.next_callback(number);
             let Some(callback) = callback else { return };
             callback(self, result.clone());

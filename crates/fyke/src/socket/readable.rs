@@ -1,0 +1,151 @@
+//! Taking bytes instead of being given them: `readable` and `read` (RD-10 … RD-12, RD-14).
+
+use super::read_side::Readable;
+use super::state::Phase;
+use super::{Event, Socket, SocketTick};
+use crate::listeners::ListenerId;
+use crate::{Error, ErrorCode, Result};
+
+/// More in one piece is refused, as in Node.
+const READ_BYTES_MAX: usize = 1 << 30;
+
+/// # Reading on demand
+impl Socket {
+    /// There are bytes to [`read`](Self::read), or the peer has ended. A listener takes control: data
+    /// does not flow any more, and `resume` has no effect, until the last of them is removed. Node:
+    /// `readable`.
+    ///
+    /// ```
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.server().unwrap().close();
+    ///         socket.end_with("four more");
+    ///     });
+    ///     server.listen(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///         client.on_readable(|client| {
+    ///             while let Some(word) = client.read_exact(4).unwrap() {
+    ///                 println!("{}", String::from_utf8_lossy(&word));
+    ///             }
+    ///         });
+    ///     })
+    /// })?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    pub fn on_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        let id = self.add_readable(f);
+        let next = {
+            let mut state = self.inner.state.borrow_mut();
+            if state.destroyed() { Readable::Nothing } else { state.read.listen_readable() }
+        };
+        self.follow(next);
+        id
+    }
+
+    fn follow(&self, next: Readable) {
+        match next {
+            Readable::Nothing => {}
+            Readable::Emit => self.tick(SocketTick::Readable),
+            Readable::Receive => self.tick(SocketTick::Receive),
+        }
+    }
+
+    /// The first of the chunks that wait, in the sizes in which they came; none when there are
+    /// none. Node: `socket.read()`.
+    pub fn read(&self) -> Option<Vec<u8>> {
+        self.take(None)
+    }
+
+    /// Exactly `count` bytes, or none if there are not so many; after the peer's end the shorter
+    /// rest. More than the high-water mark raises that. Node: `socket.read(count)`.
+    ///
+    /// # Errors
+    /// `ERR_OUT_OF_RANGE` for more than 1 GiB.
+    pub fn read_exact(&self, count: usize) -> Result<Option<Vec<u8>>> {
+        if count > READ_BYTES_MAX {
+            let message = "at most 1 GiB can be read in one piece";
+            return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
+        }
+        Ok(self.take(Some(count)))
+    }
+
+    fn take(&self, count: Option<usize>) -> Option<Vec<u8>> {
+        let (taken, end) = {
+            let mut state = self.inner.state.borrow_mut();
+            if state.destroyed() {
+                return None;
+            }
+            if state.connecting {
+                state.read.want_on_connect();
+            }
+            state.read.read(count)
+        };
+        if end {
+            self.tick(SocketTick::End);
+        }
+        self.start_receiving();
+        self.sync_hold();
+        if let Some(bytes) = taken.as_ref().filter(|_| self.has_data_listener()) {
+            // Not inside this call (contract C1).
+            self.tick(SocketTick::Data(bytes.clone()));
+        }
+        taken
+    }
+
+    /// Puts bytes back, to be the next that are read or delivered. Returns whether there is room
+    /// for more. Node: `socket.unshift()`.
+    ///
+    /// After `end` it returns false and destroys the socket with
+    /// `ERR_STREAM_UNSHIFT_AFTER_END_EVENT`.
+    pub fn unshift(&self, bytes: impl AsRef<[u8]>) -> bool {
+        let (room, next) = {
+            let mut state = self.inner.state.borrow_mut();
+            if state.destroyed() {
+                return false;
+            }
+            if state.read.end_emitted {
+                drop(state);
+                let code = ErrorCode::ERR_STREAM_UNSHIFT_AFTER_END_EVENT;
+                self.destroy_with(Error::new(code, "nothing can be put back after end"));
+                return false;
+            }
+            let room = state.read.unshift(bytes.as_ref());
+            (room, state.read.kept_more())
+        };
+        self.follow(next);
+        if self.readable_flowing() == Some(true) {
+            self.tick(SocketTick::Resume);
+        }
+        room
+    }
+
+    pub(super) fn kept_more(&self) {
+        let next = self.inner.state.borrow_mut().read.kept_more();
+        self.follow(next);
+    }
+
+    /// The tick of `readable`.
+    pub(super) fn run_readable(&self) {
+        let due = {
+            let state = self.inner.state.borrow();
+            state.phase == Phase::Live && !state.has_failed() && state.read.is_readable()
+        };
+        if due {
+            self.emit(Event::Readable);
+        }
+        self.inner.state.borrow_mut().read.readable_done();
+    }
+
+    /// A listener was removed: if it was the last for `readable`, data flows as it did without.
+    pub(super) fn listener_removed(&self) {
+        let listened = self.inner.state.borrow().read.is_readable_listening();
+        if !listened || self.inner.listeners.has(Event::Readable) {
+            return;
+        }
+        let has_data_listener = self.has_data_listener();
+        let flows = self.inner.state.borrow_mut().read.unlisten_readable(has_data_listener);
+        if flows {
+            self.resume();
+        }
+    }
+}

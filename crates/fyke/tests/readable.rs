@@ -1,0 +1,171 @@
+//! Reading on demand: `readable`, `read`, `unshift`.
+
+mod support;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use fyke::{ErrorCode, Socket, timer};
+use support::{Log, pattern};
+
+fn text(bytes: Option<Vec<u8>>) -> String {
+    bytes.map_or_else(|| String::from("none"), |bytes| String::from_utf8(bytes).unwrap())
+}
+
+on_every_driver! {
+    fn rd_12_readable_comes_for_data_and_once_more_at_the_end(net) {
+        for endpoint in net.endpoints() {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| net.pair(
+                endpoint,
+                |socket| _ = socket.end_with("hello"),
+                move |client| {
+                    log.watch("", client);
+                    client.on_readable(move |client| {
+                        assert_eq!(client.readable_flowing(), Some(false));
+                        while let Some(bytes) = client.read() {
+                            log.add(text(Some(bytes)));
+                        }
+                        log.add("none");
+                    });
+                },
+            ));
+            let entries = seen.take();
+            let (ends, reads): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| {
+                ["connect", "ready", "end", "finish", "close false"].contains(&entry.as_str())
+            });
+            assert_eq!(ends, ["connect", "ready", "end", "finish", "close false"]);
+            let words: String = reads.iter().filter(|entry| *entry != "none").cloned().collect();
+            assert_eq!(words, "hello");
+            assert_eq!(reads.last().map(String::as_str), Some("none"));
+        }
+    }
+
+    fn rd_10_read_exact_gives_so_many_or_none_and_after_the_end_the_rest(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.end_with("four more is 1"),
+            move |client| {
+                client.on_readable(move |client| {
+                    while let Some(bytes) = client.read_exact(4).unwrap() {
+                        log.add(text(Some(bytes)));
+                    }
+                });
+            },
+        ));
+        assert_eq!(seen.take().concat(), "four more is 1");
+    }
+
+    fn rd_10_more_than_the_mark_raises_the_mark(net) {
+        let whole: Rc<RefCell<Vec<u8>>> = Rc::default();
+        let taken = whole.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.end_with(pattern(200_000)),
+            move |client| {
+                client.on_readable(move |client| {
+                    if let Some(bytes) = client.read_exact(150_000).unwrap() {
+                        taken.borrow_mut().extend(bytes);
+                    }
+                });
+                let code = client.read_exact((1 << 30) + 1).unwrap_err().code();
+                assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
+            },
+        ));
+        assert!(*whole.borrow() == pattern(200_000), "150,000 first, then the rest");
+    }
+
+    fn rd_11_without_listeners_read_takes_chunk_by_chunk(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.write("abc"),
+            move |client| {
+                let client = client.clone();
+                assert_eq!(client.read(), None);
+                let (socket, wait) = (client.clone(), std::time::Duration::from_millis(20));
+                timer::set_timeout(wait, move || {
+                    let mut all = Vec::new();
+                    while let Some(bytes) = socket.read() {
+                        all.extend(bytes);
+                    }
+                    log.add(text(Some(all)));
+                    assert_eq!((socket.read(), socket.read_queue_len()), (None, 0));
+                    socket.destroy();
+                }).unwrap();
+            },
+        ));
+        assert_eq!(seen.take(), ["abc"]);
+    }
+
+    fn rd_14_what_is_put_back_comes_first(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.end_with("header:body"),
+            move |client| {
+                let mut header = Vec::new();
+                let body = log.clone();
+                let rest = move |client: &Socket| {
+                    let body = body.clone();
+                    client.on_data(move |_, data| body.add(format!("body {}", String::from_utf8_lossy(data))));
+                };
+                let id: Rc<RefCell<Option<fyke::ListenerId>>> = Rc::default();
+                let own = id.clone();
+                *id.borrow_mut() = Some(client.on_data(move |client, data| {
+                    header.extend_from_slice(data);
+                    let Some(end) = header.iter().position(|byte| *byte == b':') else { return };
+                    client.pause();
+                    client.unshift(&header[end + 1..]);
+                    log.add(format!("header {}", String::from_utf8_lossy(&header[..end])));
+                    client.off(own.take().unwrap());
+                    rest(client);
+                    client.resume();
+                }));
+            },
+        ));
+        let entries = seen.take();
+        let body: String = entries[1..].iter().map(|entry| entry.strip_prefix("body ").unwrap()).collect();
+        assert_eq!((entries[0].as_str(), body.as_str()), ("header header", "body"));
+    }
+
+    fn rd_14_nothing_can_be_put_back_after_end(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.end(),
+            move |client| {
+                client.resume();
+                let error = log.clone();
+                client.on_error(move |_, found| error.add(found.code()));
+                client.on_end(|client| assert!(!client.unshift("x")));
+            },
+        ));
+        assert_eq!(seen.take(), ["ERR_STREAM_UNSHIFT_AFTER_END_EVENT"]);
+    }
+
+    fn rd_12_when_the_last_readable_listener_goes_data_flows_again(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.end_with("flow"),
+            move |client| {
+                let id = client.on_readable(|_| {});
+                client.on_data(move |_, data| log.add(String::from_utf8_lossy(data)));
+                client.on_ready(move |client| {
+                    let client = client.clone();
+                    let wait = std::time::Duration::from_millis(20);
+                    timer::set_timeout(wait, move || client.off(id)).unwrap();
+                });
+            },
+        ));
+        assert_eq!(seen.take().concat(), "flow");
+    }
+}
