@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use serde_json::Value;
+
 use crate::scenario::{ClientSpec, Fields, Operation, Reading, Scenario};
 
 /// Operations that are missing.
@@ -24,27 +26,9 @@ const SERVER_OPTIONS: &[&str] = &["blockList"];
 /// Options of listening.
 const LISTEN_OPTIONS: &[&str] = &["readableAll", "writableAll"];
 
-/// Options of connecting.
-const CONNECT_OPTIONS: &[&str] = &["lookup", "autoSelectFamily"];
-
-/// Options of connecting that a socket which exists already cannot be given: its `connect` takes
-/// an endpoint only.
-const CONNECT_OPTIONS_OF_EXISTING: &[&str] =
-    &["family", "localAddress", "localPort", "autoSelectFamilyAttemptTimeout"];
-
 /// Functions of `calls`.
-const CALLS: &[&str] = &[
-    "isIP",
-    "isIPv4",
-    "isIPv6",
-    "blockListCheck",
-    "getDefaultAutoSelectFamily",
-    "setDefaultAutoSelectFamily",
-    "getDefaultAutoSelectFamilyAttemptTimeout",
-    "setDefaultAutoSelectFamilyAttemptTimeout",
-    "socketAddress",
-    "socketAddressParse",
-];
+const CALLS: &[&str] =
+    &["isIP", "isIPv4", "isIPv6", "blockListCheck", "socketAddress", "socketAddressParse"];
 
 /// Ways to read.
 const READINGS: &[(Reading, &str)] = &[(Reading::Readable, "data \"readable\"")];
@@ -52,8 +36,11 @@ const READINGS: &[(Reading, &str)] = &[(Reading::Readable, "data \"readable\"")]
 /// Why the scenario cannot be played; empty if it can.
 pub(crate) fn missing(scenario: &Scenario) -> Vec<String> {
     let mut reasons = Reasons::default();
-    for name in &scenario.calls {
-        reasons.add_listed("call", CALLS, [name.as_str()]);
+    for call in &scenario.calls {
+        reasons.add_listed("call", CALLS, [call.function.as_str()]);
+        if call.arguments.iter().any(|argument| argument.as_f64().is_some_and(|n| n < 0.0)) {
+            reasons.add("Rust: a negative duration or size");
+        }
     }
     for server in &scenario.servers {
         reasons.add_listed("server option", SERVER_OPTIONS, server.options.keys());
@@ -98,9 +85,6 @@ impl Reasons {
         self.check_reading(client.socket.reading, &client.socket.also);
         if let Some(target) = &client.target {
             self.check_target(target);
-            if client.is_made_first {
-                self.check_target_of_existing(target);
-            }
         }
     }
 
@@ -119,10 +103,7 @@ impl Reasons {
         self.add_listed("property", PROPERTIES, fields.texts("props").iter().map(String::as_str));
         self.check_durations_and_sizes(fields);
         match *name {
-            "connect" => {
-                self.check_target(inner);
-                self.check_target_of_existing(inner);
-            }
+            "connect" => self.check_target(inner),
             "listen" => self.check_listen(inner),
             "unpipe" if !fields.has("to") => self.add("unpipe of all"),
             _ => {}
@@ -130,8 +111,8 @@ impl Reasons {
     }
 
     fn check_target(&mut self, target: &Fields) {
-        self.add_listed("connect option", CONNECT_OPTIONS, target.keys());
         self.check_port(target);
+        target.get("lookup").into_iter().for_each(|lookup| self.check_lookup(lookup));
         if !(target.has("server") || target.has("port") || target.has("path")) {
             self.add("Rust: a target that names none");
         }
@@ -141,12 +122,20 @@ impl Reasons {
         }
     }
 
-    fn check_target_of_existing(&mut self, target: &Fields) {
-        self.add_listed(
-            "connect option of an existing socket:",
-            CONNECT_OPTIONS_OF_EXISTING,
-            target.keys(),
-        );
+    /// What an `IpAddr` cannot hold: text that is none, and one of the other family.
+    fn check_lookup(&mut self, lookup: &Value) {
+        let results = lookup.get("results").and_then(Value::as_array);
+        for result in results.into_iter().flatten() {
+            let address = result.get("address").and_then(Value::as_str).unwrap_or_default();
+            let family = match address.parse::<IpAddr>() {
+                Ok(IpAddr::V4(_)) => 4,
+                Ok(IpAddr::V6(_)) => 6,
+                Err(_) => 0,
+            };
+            if result.get("family").and_then(Value::as_u64) != Some(family) {
+                self.add("Rust: a lookup that answers with no address");
+            }
+        }
     }
 
     fn check_listen(&mut self, options: &Fields) {

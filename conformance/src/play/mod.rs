@@ -2,8 +2,10 @@
 //! the conditions.
 
 mod actor;
+mod calls;
 mod conditions;
 mod files;
+mod lookup;
 mod operations;
 mod options;
 mod properties;
@@ -18,7 +20,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fyke::{AbortController, EventLoop};
+use fyke::{AbortController, EventLoop, FamilySelection, family_selection};
 use serde_json::Value;
 
 use self::actor::Actor;
@@ -55,7 +57,10 @@ pub(crate) fn play(scenario: Scenario, scale: f64) -> io::Result<Trace> {
     let event_loop = EventLoop::new().map_err(io::Error::from)?;
     let mut trace = Trace { scenario: play.scenario.name.clone(), ..Trace::default() };
     let deadline = Instant::now() + play.time(play.scenario.limit_ms);
+    // Node's way of trying several addresses; fyke's own has no counterpart there.
+    family_selection::set_default(FamilySelection::Sequential);
     event_loop.enter(|| {
+        play.make_calls();
         (0..play.scenario.servers.len()).for_each(|index| play.start_server(index));
         play.look_around();
     });

@@ -176,7 +176,7 @@ impl Play {
             }
             "connect" => {
                 let done = done("connect-cb");
-                socket.connect(self.endpoint(&operation.inner)?, move |_| {
+                socket.connect_with(self.target_options(&operation.inner)?, move |_| {
                     if let Some(done) = done {
                         done(Ok(()));
                     }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use fyke::{
-    AbortSignal, Address, ConnectOptions, Endpoint, Family, ListenOptions, Result, ServerOptions,
-    SocketOptions,
+    AbortSignal, Address, ConnectOptions, Endpoint, Family, FamilySelection, ListenOptions, Result,
+    ServerOptions, SocketOptions,
 };
 
 use super::Play;
@@ -51,16 +51,21 @@ impl Play {
         options: &Fields,
         target: &Fields,
     ) -> Result<ConnectOptions> {
-        let mut made = common!(self, ConnectOptions::new(self.endpoint(target)?)?, options);
+        let mut made = common!(self, self.target_options(target)?, options);
         if let Some(signal) = self.signal(options) {
             made = made.signal(&signal);
         }
         if let Some(ms) = options.number("timeout") {
             made = made.timeout(self.time(ms));
         }
-        if let Some(local) =
-            target.text("localAddress").and_then(|text| text.parse::<IpAddr>().ok())
-        {
+        Ok(made)
+    }
+
+    /// Where and how to connect: all that a target says.
+    pub(super) fn target_options(&self, target: &Fields) -> Result<ConnectOptions> {
+        let mut made = ConnectOptions::new(self.endpoint(target)?)?;
+        let local = target.text("localAddress").and_then(|text| text.parse::<IpAddr>().ok());
+        if let Some(local) = local {
             made = made.local_address(local);
         }
         if let Some(port) = self.port(target, "localPort") {
@@ -71,8 +76,14 @@ impl Play {
             Some(6.0) => made = made.family(Family::V6),
             _ => {}
         }
+        if target.has("autoSelectFamily") {
+            made = made.family_selection(selection(target.flag("autoSelectFamily")));
+        }
         if let Some(ms) = target.number("autoSelectFamilyAttemptTimeout") {
             made = made.attempt_timeout(self.time(ms))?;
+        }
+        if let Some(script) = target.get("lookup") {
+            made = self.script_lookup(made, script);
         }
         Ok(made)
     }
@@ -127,6 +138,11 @@ impl Play {
         }
         Ok((host.as_str(), self.port(target, "port").unwrap_or(port)).into())
     }
+}
+
+/// Node's switch. On is its own way of trying one address after the other.
+pub(super) fn selection(on: bool) -> FamilySelection {
+    if on { FamilySelection::Sequential } else { FamilySelection::Off }
 }
 
 /// A path that begins with a zero byte is an abstract name.

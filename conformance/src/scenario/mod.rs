@@ -9,6 +9,8 @@ mod reading;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use serde_json::Value;
+
 pub(crate) use condition::Condition;
 pub(crate) use fields::Fields;
 pub(crate) use operation::{Occurrence, Operation, Operations};
@@ -25,10 +27,17 @@ pub(crate) struct Scenario {
     pub(crate) files: Vec<(String, String)>,
     /// Names of the abort signals, and whether they are aborted from the beginning.
     pub(crate) signals: Vec<(String, bool)>,
-    /// Names of the functions called beforehand.
-    pub(crate) calls: Vec<String>,
+    /// Functions called beforehand.
+    pub(crate) calls: Vec<Call>,
     /// The placeholders `P0` to `P9` that occur anywhere.
     pub(crate) port_placeholders: Vec<String>,
+}
+
+/// A call of a function that belongs to no actor.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) function: String,
+    pub(crate) arguments: Vec<Value>,
 }
 
 /// What servers and sockets have in common.

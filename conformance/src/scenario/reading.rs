@@ -11,8 +11,8 @@ use super::operation::{
     check_properties, default_target, read_listen, read_operations, read_target,
 };
 use super::{
-    ClientSpec, Condition, Delayed, GateSpec, Operation, Reading, Scenario, Script, ServerSpec,
-    SocketSpec, format,
+    Call, ClientSpec, Condition, Delayed, GateSpec, Operation, Reading, Scenario, Script,
+    ServerSpec, SocketSpec, format,
 };
 
 /// Milliseconds after which a run is stopped, unless the scenario says something else.
@@ -170,11 +170,12 @@ fn read_signal(name: &str, value: &Value) -> Result<(String, bool), Complaint> {
     Ok((name.to_owned(), fields.flag("aborted")))
 }
 
-fn read_call(value: &Value) -> Result<String, Complaint> {
-    let name = value.get(0).and_then(Value::as_str).unwrap_or_default();
-    match format::CALLS.contains(&name) {
-        true => Ok(name.to_owned()),
-        false => Err(Complaint::new(format!("unknown call {name:?}"))),
+fn read_call(value: &Value) -> Result<Call, Complaint> {
+    let list = value.as_array().map_or(&[][..], Vec::as_slice);
+    let function = list.first().and_then(Value::as_str).unwrap_or_default().to_owned();
+    match format::CALLS.contains(&function.as_str()) {
+        true => Ok(Call { function, arguments: list[1..].to_vec() }),
+        false => Err(Complaint::new(format!("unknown call {function:?}"))),
     }
 }
 

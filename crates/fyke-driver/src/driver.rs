@@ -181,6 +181,22 @@ impl Driver {
         dispatch!(self, backend => backend.set_option(socket, option))
     }
 
+    /// The type of service that the system uses.
+    ///
+    /// # Errors
+    /// What the system says; unsupported in the simulated network.
+    pub fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
+        dispatch!(self, backend => backend.type_of_service(socket))
+    }
+
+    /// Sets the mode of the file of a bound Unix socket. Nothing to do without a file.
+    ///
+    /// # Errors
+    /// What the system says; ENOTCONN for a dead id.
+    pub fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
+        dispatch!(self, backend => backend.set_mode(socket, mode))
+    }
+
     /// An empty buffer for [`Chunk::Buffer`](crate::Chunk::Buffer), from the pool to which sent
     /// ones return.
     pub fn take_buffer(&self) -> Vec<u8> {

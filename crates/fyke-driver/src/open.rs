@@ -67,6 +67,8 @@ impl From<OpenError> for io::Error {
 pub enum SocketOption {
     /// TCP_NODELAY.
     NoDelay(bool),
+    /// The type-of-service byte of IPv4, the traffic class of IPv6.
+    TypeOfService(u8),
     /// SO_KEEPALIVE off.
     KeepAliveOff,
     /// SO_KEEPALIVE on; with a delay also TCP_KEEPIDLE, and TCP_KEEPINTVL and TCP_KEEPCNT as

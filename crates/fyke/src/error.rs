@@ -99,12 +99,20 @@ codes! {
     EPIPE,
     /// No answer in time.
     ETIMEDOUT,
+    /// A text that is no IP address of the family it should be of.
+    ERR_INVALID_ADDRESS,
+    /// A value of another type than it should be, in a JSON text.
+    ERR_INVALID_ARG_TYPE,
     /// An argument has a value that makes no sense.
     ERR_INVALID_ARG_VALUE,
     /// A number outside of its range.
     ERR_OUT_OF_RANGE,
     /// The socket is of a kind that cannot do this.
     ERR_INVALID_HANDLE_TYPE,
+    /// A lookup gave something that is no IP address.
+    ERR_INVALID_IP_ADDRESS,
+    /// The address is in the [`BlockList`](crate::BlockList).
+    ERR_IP_BLOCKED,
     /// A port that is not a number from 0 to 65535.
     ERR_SOCKET_BAD_PORT,
     /// There is no connection.

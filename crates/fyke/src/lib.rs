@@ -5,6 +5,7 @@
 #![warn(clippy::unwrap_used)]
 
 mod abort;
+mod address;
 mod connect;
 mod endpoint;
 mod error;
@@ -18,6 +19,7 @@ mod text;
 pub mod timer;
 
 pub use abort::{AbortController, AbortSignal};
+pub use address::{BlockList, SocketAddress, ToIpAddr, is_ip, is_ipv4, is_ipv6};
 pub use bytes::Bytes;
 pub use connect::{
     ConnectOptions, FamilySelection, LookupReply, LookupRequest, connect, family_selection,
@@ -28,7 +30,7 @@ pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
 pub use fyke_driver::{Address, DriverKind, Family, sim};
 pub use listeners::ListenerId;
 pub use payload::Payload;
-pub use server::{DropInfo, ListenOptions, Server, ServerOptions, create_server};
+pub use server::{DropInfo, ListenOptions, Server, ServerOptions, Shutdown, create_server};
 pub use socket::{Lookup, ReadyState, Socket, SocketOptions};
 pub use text::Encoding;
 

@@ -390,6 +390,28 @@ mod files {
     }
 
     #[test]
+    fn ipc_08_modes_are_set_exactly_before_anybody_can_connect() {
+        use std::os::unix::fs::PermissionsExt;
+        let net = Net::ready();
+        for (readable, writable, mode) in
+            [(true, false, 0o444), (false, true, 0o222), (true, true, 0o666)]
+        {
+            let path = net.path();
+            net.run(|| {
+                let options = ListenOptions::new(path.as_path()).unwrap();
+                let options = options.readable_all(readable).writable_all(writable);
+                options.listen(&Server::new(), |server| _ = server.close()).unwrap();
+                assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, mode);
+            });
+        }
+        let name = ListenOptions::new("abstract:modes").unwrap().readable_all(true);
+        net.run(|| {
+            let code = name.listen(&Server::new(), |_| {}).unwrap_err().code();
+            assert_eq!(code, ErrorCode::ERR_INVALID_ARG_VALUE);
+        });
+    }
+
+    #[test]
     fn ipc_10_connecting_to_a_path_that_is_too_long() {
         let path = format!("/tmp/{}", "x".repeat(200));
         let error = Net::ready()

@@ -32,6 +32,11 @@ impl BoundFile {
 }
 
 impl Listener {
+    /// Of the file that we bound, if there is one.
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| system::set_mode(&file.path, mode))
+    }
+
     /// Removes the file that we bound; if something else is there by now it is not ours (IPC-04).
     pub(super) fn unlink(&self) {
         let Some(file) = &self.file else { return };

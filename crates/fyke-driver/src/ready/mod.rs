@@ -149,6 +149,10 @@ impl Ready {
         self.with_fd(socket, |fd| system::set_option(fd, option).map_err(Into::into))
     }
 
+    pub(crate) fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
+        self.with_fd(socket, system::type_of_service)
+    }
+
     pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {
         self.with_fd(socket, system::local_address)
     }

@@ -43,6 +43,14 @@ impl Ready {
         Ok(())
     }
 
+    pub(crate) fn set_mode(&self, socket: SocketId, mode: u32) -> std::io::Result<()> {
+        let sockets = self.sockets.borrow();
+        match &sockets.get(socket).ok_or_else(dead)?.role {
+            Role::Listener(listener) => listener.set_mode(mode),
+            Role::Stream { .. } => Ok(()),
+        }
+    }
+
     pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
         let mut sockets = self.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };

@@ -145,6 +145,10 @@ fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
 pub(super) fn set_option(socket: BorrowedFd<'_>, option: SocketOption) -> Result<(), Errno> {
     match option {
         SocketOption::NoDelay(on) => sockopt::set_tcp_nodelay(socket, on),
+        SocketOption::TypeOfService(value) => match net::getsockname(socket)?.address_family() {
+            AddressFamily::INET6 => sockopt::set_ipv6_tclass(socket, value.into()),
+            _ => sockopt::set_ip_tos(socket, value),
+        },
         SocketOption::KeepAliveOff => sockopt::set_socket_keepalive(socket, false),
         SocketOption::KeepAlive { delay } => {
             sockopt::set_socket_keepalive(socket, true)?;
@@ -154,6 +158,19 @@ pub(super) fn set_option(socket: BorrowedFd<'_>, option: SocketOption) -> Result
             sockopt::set_tcp_keepcnt(socket, 10)
         }
     }
+}
+
+pub(super) fn type_of_service(socket: BorrowedFd<'_>) -> io::Result<u8> {
+    Ok(match net::getsockname(socket)?.address_family() {
+        AddressFamily::INET6 => u8::try_from(sockopt::ipv6_tclass(socket)?).unwrap_or(u8::MAX),
+        _ => sockopt::ip_tos(socket)?,
+    })
+}
+
+/// Sets the mode of a file to exactly this, whatever the mask (IPC-08).
+pub(super) fn set_mode(path: &std::path::Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
 pub(super) fn set_reuse_address(socket: BorrowedFd<'_>) -> Result<(), Errno> {

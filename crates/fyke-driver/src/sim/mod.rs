@@ -153,6 +153,16 @@ impl Sim {
         self.network.borrow().peer_address(socket)
     }
 
+    /// Nothing on this network looks at it.
+    pub(crate) fn type_of_service(&self, _: SocketId) -> io::Result<u8> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// There are no files, so there is nothing to do.
+    pub(crate) fn set_mode(&self, _: SocketId, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
     pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
         self.network.borrow().set_option(socket, option)
     }

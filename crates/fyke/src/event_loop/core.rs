@@ -113,6 +113,11 @@ impl Core {
         self.owners.borrow().get(id).cloned()
     }
 
+    /// All of them.
+    pub(crate) fn owners(&self) -> Vec<Owner> {
+        self.owners.borrow().values().cloned().collect()
+    }
+
     pub(crate) fn own(&self, id: SocketId, owner: Owner) {
         let before = self.owners.borrow_mut().insert(id, owner);
         drop(before);

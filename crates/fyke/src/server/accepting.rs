@@ -10,7 +10,7 @@ use crate::socket::Socket;
 impl Server {
     pub(super) fn accepted(&self, id: SocketId, peer: Option<SocketAddr>) {
         let Some(core) = self.core().cloned() else { return };
-        if self.is_full() {
+        if self.is_full(peer) {
             let info = peer.map(|remote_address| DropInfo {
                 local_address: core.driver.local_address(id).ok().and_then(|found| found.ip()),
                 remote_address,
@@ -21,6 +21,11 @@ impl Server {
         let (options, paused) = {
             let mut state = self.inner.state.borrow_mut();
             state.connections += 1;
+            if state.options.max_connections_per_ip.is_some() {
+                if let Some(peer) = peer {
+                    *state.per_ip.entry(peer.ip().to_canonical()).or_default() += 1;
+                }
+            }
             (state.options.socket.clone(), state.options.pause_on_connect)
         };
         let socket = Socket::accepted(&core, id, peer, self, &options, paused);
@@ -28,9 +33,13 @@ impl Server {
     }
 
     /// Looked at for every connection, so that the limit may change at any time (CLS-12).
-    fn is_full(&self) -> bool {
+    fn is_full(&self, peer: Option<SocketAddr>) -> bool {
         let state = self.inner.state.borrow();
-        state.options.max_connections.is_some_and(|max| state.connections >= max)
+        let full = state.options.max_connections.is_some_and(|max| state.connections >= max);
+        let here = peer.and_then(|peer| state.per_ip.get(&peer.ip().to_canonical()));
+        let here = here.copied().unwrap_or_default();
+        let max_here = state.options.max_connections_per_ip.filter(|_| peer.is_some());
+        full || max_here.is_some_and(|max| here >= max)
     }
 
     pub(super) fn shed(&self, count: usize) {
@@ -41,10 +50,20 @@ impl Server {
     }
 
     /// A connection was destroyed. Counted at once, so that a place is free (CLS-03, CLS-14).
-    pub(crate) fn connection_gone(&self) {
+    pub(crate) fn connection_gone(&self, peer: Option<SocketAddr>) {
         {
             let mut state = self.inner.state.borrow_mut();
             state.connections = state.connections.saturating_sub(1);
+            if let Some(peer) = peer {
+                let ip = peer.ip().to_canonical();
+                let left = state.per_ip.get_mut(&ip).map(|count| {
+                    *count -= 1;
+                    *count
+                });
+                if left == Some(0) {
+                    state.per_ip.remove(&ip);
+                }
+            }
         }
         self.close_if_drained();
     }

@@ -64,6 +64,10 @@ impl Server {
             let message = "the server listens already; close it first";
             return Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message));
         }
+        if options.mode().is_some() && matches!(options.endpoint, Endpoint::Abstract(_)) {
+            let message = "an abstract name has no file whose mode could be set";
+            return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
+        }
         if let Some(f) = f {
             self.once(Event::Listening, f);
         }
@@ -167,6 +171,13 @@ impl Server {
             if missing { error.with_code(ErrorCode::EACCES) } else { error }
         };
         let id = core.driver.open(&request).map_err(|error| failed(error.source))?;
+        // Before anybody can connect.
+        if let Some(mode) = options.mode() {
+            if let Err(source) = core.driver.set_mode(id, mode) {
+                core.close(id);
+                return Err(Error::system("chmod", source).at(address.clone()));
+            }
+        }
         let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
         let listening = core.driver.listen(id, backlog).and_then(|()| core.driver.accept_start(id));
         if let Err(source) = listening {

@@ -4,8 +4,10 @@ mod accepting;
 mod events;
 mod listening;
 mod options;
+mod shutdown;
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -15,6 +17,7 @@ use fyke_driver::{Address, Completion, SocketId};
 pub use events::DropInfo;
 use events::{Callback, Event};
 pub use options::{ListenOptions, ServerOptions};
+pub use shutdown::Shutdown;
 
 use crate::event_loop::{Core, Owner, Tick, current_or_none};
 use crate::listeners::Listeners;
@@ -58,6 +61,8 @@ struct State {
     /// Counts `listen` and `close`, so that an answer to an older one is recognised (SRV-14).
     round: u64,
     connections: usize,
+    /// How many of them come from which address; only while that is limited.
+    per_ip: HashMap<IpAddr, usize>,
     shed_connections: u64,
     referred: bool,
     holding: bool,
@@ -109,6 +114,7 @@ impl Server {
             address: None,
             round: 0,
             connections: 0,
+            per_ip: HashMap::new(),
             shed_connections: 0,
             referred: true,
             holding: false,

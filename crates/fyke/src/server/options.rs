@@ -25,6 +25,7 @@ pub struct ServerOptions {
     pub(super) socket: SocketOptions,
     pub(super) pause_on_connect: bool,
     pub(super) max_connections: Option<usize>,
+    pub(super) max_connections_per_ip: Option<usize>,
 }
 
 impl ServerOptions {
@@ -95,6 +96,15 @@ impl ServerOptions {
         self
     }
 
+    /// How many connections are kept at most from one IP address; more are dropped as with
+    /// [`max_connections`](Self::max_connections). Not for Unix sockets. Default: no limit. fyke's
+    /// own.
+    #[must_use]
+    pub fn max_connections_per_ip(mut self, max: usize) -> Self {
+        self.max_connections_per_ip = Some(max);
+        self
+    }
+
     /// Makes the server; `f` runs for every connection.
     pub fn create_server(self, mut f: impl FnMut(&Socket) + 'static) -> Server {
         let server = Server::with_options(self);
@@ -120,6 +130,8 @@ pub struct ListenOptions {
     pub(super) backlog: u32,
     pub(super) ipv6_only: bool,
     pub(super) reuse_port: bool,
+    pub(super) readable_all: bool,
+    pub(super) writable_all: bool,
     pub(super) signal: Option<AbortSignal>,
 }
 
@@ -135,8 +147,15 @@ impl ListenOptions {
     {
         let endpoint = endpoint.try_into()?;
         endpoint.validate()?;
-        let (backlog, signal) = (BACKLOG, None);
-        Ok(Self { endpoint, backlog, ipv6_only: false, reuse_port: false, signal })
+        Ok(Self {
+            endpoint,
+            backlog: BACKLOG,
+            ipv6_only: false,
+            reuse_port: false,
+            readable_all: false,
+            writable_all: false,
+            signal: None,
+        })
     }
 
     /// How many connections may wait to be accepted; the system cuts it to its own limit (Linux:
@@ -160,6 +179,32 @@ impl ListenOptions {
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
         self
+    }
+
+    /// Lets everybody on the machine read from the Unix socket's file. With either of the two, the
+    /// file's mode is exactly 0444, 0222 or 0666. Default: the mask decides. Node: `readableAll`.
+    #[must_use]
+    pub fn readable_all(mut self, all: bool) -> Self {
+        self.readable_all = all;
+        self
+    }
+
+    /// Lets everybody on the machine write to the Unix socket's file, which is what connecting
+    /// needs. Node: `writableAll`.
+    #[must_use]
+    pub fn writable_all(mut self, all: bool) -> Self {
+        self.writable_all = all;
+        self
+    }
+
+    /// The mode that the file shall have, if any was asked for.
+    pub(super) fn mode(&self) -> Option<u32> {
+        match (self.readable_all, self.writable_all) {
+            (false, false) => None,
+            (true, false) => Some(0o444),
+            (false, true) => Some(0o222),
+            (true, true) => Some(0o666),
+        }
     }
 
     /// Closes the server when the signal is aborted; one that is aborted already closes it on the

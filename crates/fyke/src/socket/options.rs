@@ -181,12 +181,16 @@ impl Socket {
 
     /// Applies what was asked for before the connection stood.
     pub(super) fn apply_wishes(&self) {
-        let (id, no_delay, keep_alive) = {
+        let (id, no_delay, keep_alive, type_of_service) = {
             let state = self.inner.state.borrow();
             let Some(id) = state.connected().filter(|_| !state.unix) else { return };
-            let keep_alive = state.rare_if_any().and_then(|rare| rare.keep_alive);
-            (id, state.no_delay, keep_alive.filter(|wish| wish.enable))
+            let rare = state.rare_if_any();
+            let keep_alive = rare.and_then(|rare| rare.keep_alive).filter(|wish| wish.enable);
+            (id, state.no_delay, keep_alive, rare.and_then(|rare| rare.type_of_service))
         };
+        if let Some(value) = type_of_service {
+            let _ = self.set_driver_option(id, SocketOption::TypeOfService(value));
+        }
         // A connection that is gone already says so by itself in a moment.
         if no_delay {
             let _ = self.set_driver_option(id, SocketOption::NoDelay(true));
@@ -194,6 +198,33 @@ impl Socket {
         if let Some(wish) = keep_alive {
             let _ = self.set_driver_option(id, keep_alive_option(wish));
         }
+    }
+
+    /// Sets the type of service (IPv4) or traffic class (IPv6) of what is sent. Remembered before
+    /// the connection, and applied just before `connect`; only remembered on a Unix socket. Node:
+    /// `socket.setTypeOfService()`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_type_of_service(&self, value: u8) -> Result<()> {
+        let id = {
+            let mut state = self.inner.state.borrow_mut();
+            state.rare().type_of_service = Some(value);
+            state.connected().filter(|_| !state.unix)
+        };
+        id.map_or(Ok(()), |id| self.set_driver_option(id, SocketOption::TypeOfService(value)))
+    }
+
+    /// The type of service: the system's while connected (Linux masks two bits of it on TCP),
+    /// otherwise as it was set last, 0 if it never was. Node: `socket.getTypeOfService()`.
+    pub fn type_of_service(&self) -> u8 {
+        let (id, remembered) = {
+            let state = self.inner.state.borrow();
+            let remembered = state.rare_if_any().and_then(|rare| rare.type_of_service);
+            (state.connected().filter(|_| !state.unix), remembered.unwrap_or_default())
+        };
+        let asked = id.zip(self.core()).map(|(id, core)| core.driver.type_of_service(id));
+        asked.and_then(std::io::Result::ok).unwrap_or(remembered)
     }
 
     /// Whether the socket stays writable after the peer has ended.

@@ -99,6 +99,7 @@ pub(super) struct Rare {
     pub(super) connecting: Option<Connecting>,
     /// Keep-alive as it was asked for; none if never.
     pub(super) keep_alive: Option<KeepAliveWish>,
+    pub(super) type_of_service: Option<u8>,
     pub(super) pipes: Pipes,
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,

@@ -1,0 +1,157 @@
+//! What can stand for an IP address in a call: a value, or a text that is read strictly.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::SocketAddress;
+use crate::{Error, ErrorCode, Family, Result};
+
+/// What a [`BlockList`](crate::BlockList) takes for an address.
+///
+/// | you write | meaning |
+/// |---|---|
+/// | an `IpAddr`, `Ipv4Addr`, `Ipv6Addr` | that address |
+/// | a [`SocketAddress`], a `SocketAddr` | its address; the port is ignored |
+/// | `("::1", Family::V6)` | the text, read as an address of that family |
+/// | `"192.0.2.1"` | the text, read as IPv4: Node's family when none is named |
+///
+/// A zone in the text of an IPv6 address (`fe80::1%eth0`) is accepted, and dropped.
+///
+/// ```
+/// use fyke::{ErrorCode, Family, ToIpAddr};
+///
+/// assert!("192.0.2.1".to_ip_addr()?.is_ipv4());
+/// assert!(("::1", Family::V6).to_ip_addr()?.is_ipv6());
+/// let error = "::1".to_ip_addr().unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::ERR_INVALID_ADDRESS);
+/// # Ok::<(), fyke::Error>(())
+/// ```
+pub trait ToIpAddr {
+    /// The address.
+    ///
+    /// # Errors
+    ///
+    /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    fn to_ip_addr(&self) -> Result<IpAddr>;
+}
+
+impl<T: ToIpAddr + ?Sized> ToIpAddr for &T {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        (**self).to_ip_addr()
+    }
+}
+
+impl ToIpAddr for IpAddr {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        Ok(*self)
+    }
+}
+
+impl ToIpAddr for Ipv4Addr {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        Ok((*self).into())
+    }
+}
+
+impl ToIpAddr for Ipv6Addr {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        Ok((*self).into())
+    }
+}
+
+impl ToIpAddr for SocketAddr {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        Ok(self.ip())
+    }
+}
+
+impl ToIpAddr for SocketAddress {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        Ok(self.address())
+    }
+}
+
+impl<T: AsRef<str>> ToIpAddr for (T, Family) {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        let (text, family) = self;
+        ip_from_text(text.as_ref(), *family)
+    }
+}
+
+impl ToIpAddr for str {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        ip_from_text(self, Family::V4)
+    }
+}
+
+impl ToIpAddr for String {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        self.as_str().to_ip_addr()
+    }
+}
+
+/// Reads a text as an address of one family, and of no other (BLK-03, ADR-03).
+pub(super) fn ip_from_text(text: &str, family: Family) -> Result<IpAddr> {
+    read_ip(text, family).ok_or_else(|| {
+        let mut message = format!("{text:?} is not an {family} address");
+        if family == Family::V4 && read_ip(text, Family::V6).is_some() {
+            message.push_str("; with an IPv6 address, say Family::V6");
+        }
+        Error::new(ErrorCode::ERR_INVALID_ADDRESS, message)
+    })
+}
+
+/// The same without words. Whatever follows the `%` is dropped (ADR-05), as libuv's
+/// `uv_inet_pton` does: names of interfaces have more characters than ISIP-04 allows in a zone.
+pub(super) fn read_ip(text: &str, family: Family) -> Option<IpAddr> {
+    match family {
+        Family::V4 => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        Family::V6 => {
+            let address = text.split('%').next().unwrap_or_default();
+            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blk_03_a_text_without_a_family_is_ipv4() {
+        assert_eq!("1.2.3.4".to_ip_addr().unwrap(), IpAddr::from([1, 2, 3, 4]));
+        assert_eq!(String::from("1.2.3.4").to_ip_addr().unwrap(), IpAddr::from([1, 2, 3, 4]));
+        let error = "::1".to_ip_addr().unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ERR_INVALID_ADDRESS);
+        let text = r#"ERR_INVALID_ADDRESS: "::1" is not an IPv4 address; with an IPv6 address, say Family::V6"#;
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn blk_03_nonsense_and_the_other_family_are_refused() {
+        let v4 = ["", " 1.2.3.4", "1.2.3", "01.2.3.4", "0x7f.1", "1.2.3.4%lo", "localhost", "::"];
+        for text in v4 {
+            let error = (text, Family::V4).to_ip_addr().unwrap_err();
+            assert_eq!(error.code(), ErrorCode::ERR_INVALID_ADDRESS, "{text:?}");
+        }
+        for text in ["", "1.2.3.4", ":::", "[::1]", "::1/128", "%lo", "::1 "] {
+            let error = (text, Family::V6).to_ip_addr().unwrap_err();
+            assert_eq!(error.code(), ErrorCode::ERR_INVALID_ADDRESS, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn blk_04_the_port_of_a_socket_address_is_ignored() {
+        let std: SocketAddr = "[::1]:80".parse().unwrap();
+        assert_eq!(std.to_ip_addr().unwrap(), std.ip());
+        assert_eq!(SocketAddress::from(std).to_ip_addr().unwrap(), std.ip());
+        assert_eq!((&&std).to_ip_addr().unwrap(), std.ip());
+    }
+
+    #[test]
+    fn adr_05_whatever_the_zone_is_it_is_dropped() {
+        for text in ["fe80::1", "fe80::1%lo", "fe80::1%my_if", "fe80::1%"] {
+            let ip = (text, Family::V6).to_ip_addr().unwrap();
+            assert_eq!(ip.to_string(), "fe80::1", "{text:?}");
+        }
+    }
+}

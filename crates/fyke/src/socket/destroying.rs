@@ -1,0 +1,226 @@
+//! Destroying, and the close phase: the end of a connection, whatever its state (DST-01 … DST-19).
+
+use super::attempts::Connecting;
+use super::state::Phase;
+use super::{Socket, SocketTick};
+use crate::event_loop::Closing;
+use crate::{Error, ErrorCode, Result};
+
+/// # Destroying
+impl Socket {
+    /// Closes the connection now. What was written and fits into the kernel's buffer is sent,
+    /// the rest is given up, and nothing is delivered any more; `close` follows. Repeating it does
+    /// nothing. Node: `socket.destroy()`.
+    pub fn destroy(&self) -> &Self {
+        self.tear_down(None, false);
+        self
+    }
+
+    /// The same with an error: `on_error` gets it, then `close` follows. Node:
+    /// `socket.destroy(error)`.
+    pub fn destroy_with(&self, error: Error) -> &Self {
+        self.tear_down(Some(error), false);
+        self
+    }
+
+    /// Ends, and destroys when everything written is sent, without waiting for the peer. Node:
+    /// `socket.destroySoon()`.
+    pub fn destroy_soon(&self) -> &Self {
+        if self.inner.state.borrow().writable() {
+            self.end();
+        }
+        let finished = {
+            let mut state = self.inner.state.borrow_mut();
+            state.destroy_on_finish = true;
+            state.write.finished
+        };
+        if finished {
+            self.destroy();
+        }
+        self
+    }
+
+    /// Closes the connection by TCP's RST: the peer gets ECONNRESET, and what was not yet sent or
+    /// read is lost. While connecting, this waits for the connection. A socket that was never
+    /// connected is destroyed with `ERR_SOCKET_CLOSED`. Node: `socket.resetAndDestroy()`.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which knows no RST; nothing happens then.
+    pub fn reset_and_destroy(&self) -> Result<()> {
+        enum Next {
+            Nothing,
+            Reset,
+            Fail,
+        }
+        let next = {
+            let mut state = self.inner.state.borrow_mut();
+            match state.phase {
+                Phase::Live if state.unix => {
+                    let message = "a Unix socket cannot be reset";
+                    return Err(Error::new(ErrorCode::ERR_INVALID_HANDLE_TYPE, message));
+                }
+                Phase::Live if state.connecting => {
+                    state.reset_on_connect = true;
+                    Next::Nothing
+                }
+                Phase::Live => Next::Reset,
+                Phase::Fresh => Next::Fail,
+                Phase::Destroyed | Phase::Closed => Next::Nothing,
+            }
+        };
+        match next {
+            Next::Nothing => {}
+            Next::Reset => self.tear_down(None, true),
+            Next::Fail => {
+                let message = "the socket is not connected";
+                self.tear_down(Some(Error::new(ErrorCode::ERR_SOCKET_CLOSED, message)), false);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn tear_down(&self, error: Option<Error>, reset: bool) {
+        if self.destroyed() {
+            return;
+        }
+        // What fits into the kernel's buffer still goes out (WR-20).
+        self.hand_over();
+        self.capture_local_address();
+        let (id, was_connecting, had_handle, fail_queue, in_flight) = {
+            let mut state = self.inner.state.borrow_mut();
+            let was_connecting = std::mem::replace(&mut state.connecting, false);
+            let had_handle = state.id.is_some() || was_connecting;
+            state.phase = Phase::Destroyed;
+            state.had_error = error.is_some();
+            if let Some(error) = &error {
+                state.set_errored(error);
+            }
+            state.idle.turn_off();
+            state.read.clear();
+            let waits = state.write.has_queued() || state.write.has_end_callbacks();
+            let in_flight = state.write.in_flight_bytes() > 0;
+            (state.id.take(), was_connecting, had_handle, waits, in_flight)
+        };
+        let attempts = self.forget_attempts();
+        self.forget_deadlines(true);
+        if fail_queue && !was_connecting {
+            self.tick(SocketTick::FailQueue);
+        }
+        if let Some(core) = self.core() {
+            let attempts = attempts.iter().flat_map(Connecting::ids);
+            // The only attempt of a connect that failed is both.
+            for id in id.into_iter().chain(attempts) {
+                match reset {
+                    true => core.reset(id),
+                    false => core.close(id),
+                }
+            }
+            let cancelled = match (&error, was_connecting) {
+                (Some(error), true) => Some(error.clone()),
+                (None, true) => Some(Error::new(
+                    ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION,
+                    "closed before the connection stood",
+                )),
+                (_, false) => in_flight.then(|| Error::named(ErrorCode::ECANCELED, "write")),
+            };
+            if let Some(error) = error {
+                self.tick(SocketTick::Error(error));
+            }
+            if had_handle {
+                let closing = Closing { socket: self.clone(), cancelled };
+                core.closing.borrow_mut().push_back(closing);
+            } else {
+                self.tick(SocketTick::Close);
+            }
+        }
+        if let Some(server) = self.server().filter(|_| self.inner.state.borrow().accepted) {
+            server.connection_gone(self.remote_address());
+        }
+        self.sync_hold();
+    }
+
+    /// The close phase (phase 6): what is left of the callbacks, and `close`, the last event.
+    pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
+        // Also when a callback panics: nothing of the socket is left behind.
+        let _closed = Closed(self);
+        let number = {
+            let mut state = self.inner.state.borrow_mut();
+            state.write.give_up_flight();
+            state.write.handed_over()
+        };
+        if let Some(cancelled) = cancelled {
+            self.call_back(number, &Err(cancelled.clone()));
+            let error = self.inner.state.borrow().errored().unwrap_or(cancelled);
+            self.fail_queue_with(error);
+        } else {
+            self.fail_queue();
+        }
+        let had_error = {
+            let mut state = self.inner.state.borrow_mut();
+            state.phase = Phase::Closed;
+            state.had_error
+        };
+        self.emit_close(had_error);
+    }
+
+    /// `close` was emitted: lets go of the server, the pipes, and the listeners, so that sockets
+    /// which captured each other are freed; unless a listener has connected the socket again.
+    fn let_go(&self) {
+        let signal = {
+            let state = self.inner.state.borrow();
+            state.rare_if_any().and_then(|rare| rare.signal.clone())
+        };
+        if let Some(signal) = signal {
+            signal.forget_socket(self);
+        }
+        let (server, keeps) = {
+            let mut state = self.inner.state.borrow_mut();
+            if state.phase == Phase::Destroyed {
+                // A callback panicked before `close`.
+                state.phase = Phase::Closed;
+            }
+            let keeps = state.keeps_listeners || state.phase != Phase::Closed;
+            (state.let_go_of_server(), keeps)
+        };
+        drop(server);
+        self.drop_pipes();
+        if !keeps {
+            drop(self.inner.listeners.clear());
+        }
+    }
+
+    /// The loop is gone: no event, but everything that the callbacks captured is freed.
+    pub(crate) fn abandon(&self) {
+        let (callbacks, server) = {
+            let mut state = self.inner.state.borrow_mut();
+            state.phase = Phase::Closed;
+            state.connecting = false;
+            state.id = None;
+            state.holding = false;
+            state.read.clear();
+            state.write.give_up_flight();
+            state.write.give_up_queue();
+            let mut callbacks = state.write.take_end_callbacks();
+            while let Some(callback) = state.write.next_callback(u64::MAX) {
+                callbacks.push(callback);
+            }
+            (callbacks, state.let_go_of_server())
+        };
+        let pipes = self
+            .inner
+            .state
+            .borrow_mut()
+            .rare_if_any_mut()
+            .map(|rare| (std::mem::take(&mut rare.pipes), rare.connecting.take()));
+        let listeners = self.inner.listeners.clear();
+        drop((callbacks, server, pipes, listeners));
+    }
+}
+
+struct Closed<'a>(&'a Socket);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}

@@ -1,0 +1,81 @@
+//! What can be asked of a socket at any time, also when it is closed.
+
+use super::{ReadyState, Socket};
+use crate::Error;
+use crate::server::Server;
+
+/// # State
+impl Socket {
+    /// Whether it is connecting: from `connect` to its outcome.
+    pub fn connecting(&self) -> bool {
+        self.inner.state.borrow().connecting
+    }
+
+    /// Whether there is no connection (yet, or any more). Node: `pending`.
+    pub fn pending(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.connecting || state.id.is_none()
+    }
+
+    /// Whether it was destroyed: true from the call on, before `close` is emitted.
+    pub fn destroyed(&self) -> bool {
+        self.inner.state.borrow().destroyed()
+    }
+
+    /// Whether data may still come.
+    pub fn readable(&self) -> bool {
+        self.inner.state.borrow().readable()
+    }
+
+    /// Whether data may still be written.
+    pub fn writable(&self) -> bool {
+        self.inner.state.borrow().writable()
+    }
+
+    /// Node's `readyState`. A socket that was never connected says [`Open`](ReadyState::Open).
+    pub fn ready_state(&self) -> ReadyState {
+        self.inner.state.borrow().ready_state()
+    }
+
+    /// Whether `end` was emitted. Node: `readableEnded`.
+    pub fn readable_ended(&self) -> bool {
+        self.inner.state.borrow().read.end_emitted
+    }
+
+    /// Whether it was destroyed, or failed, before `end` was emitted. Node: `readableAborted`.
+    pub fn readable_aborted(&self) -> bool {
+        let state = self.inner.state.borrow();
+        !state.read.end_emitted && (state.destroyed() || state.has_failed())
+    }
+
+    /// Whether data was ever delivered. Node: `readableDidRead`.
+    pub fn readable_did_read(&self) -> bool {
+        self.inner.state.borrow().read.did_read
+    }
+
+    /// Whether `end` was called. Node: `writableEnded`.
+    pub fn writable_ended(&self) -> bool {
+        self.inner.state.borrow().write.ending
+    }
+
+    /// Whether our side is ended: true from just before `finish`. Node: `writableFinished`.
+    pub fn writable_finished(&self) -> bool {
+        self.inner.state.borrow().write.finished
+    }
+
+    /// Whether it was destroyed, or failed, before `finish`. Node: `writableAborted`.
+    pub fn writable_aborted(&self) -> bool {
+        let state = self.inner.state.borrow();
+        !state.write.finished && (state.destroyed() || state.has_failed())
+    }
+
+    /// The error that it was destroyed with. Node: `errored`.
+    pub fn errored(&self) -> Option<Error> {
+        self.inner.state.borrow().errored()
+    }
+
+    /// The server that accepted it; none on clients, and when the server is gone.
+    pub fn server(&self) -> Option<Server> {
+        self.inner.state.borrow().server()
+    }
+}

@@ -1,0 +1,132 @@
+//! What fyke's servers have beside Node's: a limit per address, an end with a deadline. And the type
+//! of service.
+
+mod support;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{ErrorCode, Server, ServerOptions, timer};
+use support::Log;
+
+on_every_driver! {
+    fn max_connections_per_ip_counts_each_address_by_itself(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = ServerOptions::new().max_connections_per_ip(1).create_server(|socket| {
+                socket.resume();
+            });
+            let dropped = log.clone();
+            server.on_drop(move |_, info| dropped.add(format!("drop {}", info.unwrap().remote_address.ip())));
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let connect = move |from: &str| {
+                    let options = fyke::ConnectOptions::new(&endpoint).unwrap();
+                    let client = options.local_address(from.parse().unwrap()).connect(|_| {}).unwrap();
+                    client.resume();
+                    client
+                };
+                let first = connect("127.0.0.1");
+                let other = connect("127.0.0.2");
+                let again = connect("127.0.0.1");
+                again.on_close(move |_, _| {
+                    assert_eq!(server.connections(), 2);
+                    // A place is free again when the first is gone.
+                    let (server, other, connect) = (server.clone(), other.clone(), connect.clone());
+                    let log = log.clone();
+                    first.on_close(move |_, _| {
+                        let third = connect("127.0.0.1");
+                        let (server, other, log) = (server.clone(), other.clone(), log.clone());
+                        timer::set_timeout(Duration::from_millis(30), move || {
+                            log.add(third.destroyed());
+                            third.end();
+                            other.end();
+                            server.close();
+                        }).unwrap();
+                    });
+                    first.end();
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["drop 127.0.0.1", "false"]);
+    }
+
+    fn shutdown_ends_idle_connections_and_waits_for_busy_ones(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let count = Rc::new(std::cell::Cell::new(0));
+            let server = fyke::create_server({
+                let log = log.clone();
+                move |socket| {
+                    socket.resume();
+                    count.set(count.get() + 1);
+                    if count.get() < 2 {
+                        return;
+                    }
+                    // The first is idle, this one has much to send.
+                    socket.write(vec![1; 8 << 20]);
+                    let log = log.clone();
+                    let server = socket.server().unwrap();
+                    let done = move |_: &Server, how| log.add(format!("{how:?}"));
+                    server.shutdown(Duration::from_secs(60), done).unwrap();
+                    assert!(!server.listening());
+                }
+            });
+            net.listen(&server, net.tcp(), move |endpoint| {
+                for name in ["idle", "busy"] {
+                    let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let (log, bytes) = (log.clone(), support::collect(&client));
+                    client.on_end(move |_| log.add(format!("{name} {}", bytes.borrow().len())));
+                }
+            });
+        });
+        let mut entries = seen.take();
+        assert_eq!(entries.pop().as_deref(), Some("Drained"));
+        entries.sort();
+        assert_eq!(entries, ["busy 8388608", "idle 0"]);
+    }
+
+    fn shutdown_cuts_off_at_the_deadline_what_does_not_end(net) {
+        for endpoint in net.endpoints() {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = fyke::create_server(move |socket| {
+                    let server = socket.server().unwrap();
+                    socket.write(vec![1; 32 << 20]);
+                    let log = log.clone();
+                    let done = move |_: &Server, how| log.add(format!("{how:?}"));
+                    server.shutdown(Duration::from_millis(60), done).unwrap();
+                });
+                net.listen(&server, endpoint, |endpoint| {
+                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    client.on_error(|_, _| {});
+                    // Never reads.
+                    client.pause();
+                });
+            });
+            assert_eq!(seen.take(), ["TimedOut { left: 1 }"]);
+        }
+    }
+
+    fn shutdown_of_a_server_that_does_not_listen_is_an_err(net) {
+        net.run(|| {
+            let code = Server::new().shutdown(Duration::ZERO, |_, _| {}).unwrap_err().code();
+            assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
+        });
+    }
+
+    fn tmo_19_type_of_service_is_remembered_before_the_connection(net) {
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.end(),
+            |client| {
+                assert_eq!(client.type_of_service(), 0);
+                client.set_type_of_service(0x10).unwrap();
+                client.resume();
+                client.on_connect(|client| assert_eq!(client.type_of_service(), 0x10));
+            },
+        ));
+    }
+}
