@@ -54,7 +54,8 @@ impl fmt::Debug for LookupHook {
 
 impl LookupReply {
     /// The host's addresses, in the order in which they are to be tried, or the error that the
-    /// connect ends with. No addresses is `ENOTFOUND` (HE-23).
+    /// connect ends with: one that is made by [`Error::new`] gets the form of a resolver's error,
+    /// with its code, the syscall `getaddrinfo` and the host. No addresses is `ENOTFOUND` (HE-23).
     pub fn answer(mut self, result: Result<Vec<IpAddr>>) {
         self.give(result);
     }
@@ -64,6 +65,10 @@ impl LookupReply {
         let result = match result {
             Ok(addresses) if addresses.is_empty() => {
                 Err(Error::lookup("ENOTFOUND", &self.host, None))
+            }
+            // As the resolver's own errors are (HE-03).
+            Err(error) if error.syscall().is_none() => {
+                Err(Error::lookup(error.code().as_str(), &self.host, None))
             }
             result => result,
         };

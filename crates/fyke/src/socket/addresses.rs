@@ -21,7 +21,9 @@ impl Socket {
         let (id, kept) = {
             let state = self.inner.state.borrow();
             let kept = state.rare_if_any().and_then(|rare| rare.local.as_ref());
-            (state.connected(), kept.and_then(Address::ip))
+            // An attempt that is bound has its address before the connection stands.
+            let attempt = || state.rare_if_any()?.connecting.as_ref()?.ids().next();
+            (state.connected().or_else(attempt), kept.and_then(Address::ip))
         };
         kept.or_else(|| self.core()?.driver.local_address(id?).ok()?.ip())
     }

@@ -22,6 +22,12 @@ impl Socket {
         self.inner.state.borrow().destroyed()
     }
 
+    /// Whether it was destroyed; the same as [`destroyed`](Self::destroyed). Node: `closed`, which
+    /// like it is true before `close` is emitted.
+    pub fn closed(&self) -> bool {
+        self.destroyed()
+    }
+
     /// Whether data may still come.
     pub fn readable(&self) -> bool {
         self.inner.state.borrow().readable()

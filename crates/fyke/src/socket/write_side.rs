@@ -53,11 +53,27 @@ struct More<C> {
     callbacks: VecDeque<(u64, C)>,
     /// Callbacks of `end`.
     end_callbacks: Vec<C>,
+    /// What was queued when `cork` was called: it is not held back.
+    free: Option<Free>,
+}
+
+/// The front of the queue.
+#[derive(Debug)]
+struct Free {
+    chunks: usize,
+    bytes: usize,
+    /// The number of its last write.
+    number: u64,
 }
 
 impl<C> Default for More<C> {
     fn default() -> Self {
-        Self { chunks: VecDeque::new(), callbacks: VecDeque::new(), end_callbacks: Vec::new() }
+        Self {
+            chunks: VecDeque::new(),
+            callbacks: VecDeque::new(),
+            end_callbacks: Vec::new(),
+            free: None,
+        }
     }
 }
 
@@ -175,12 +191,21 @@ impl<C> WriteSide<C> {
     /// Whether something waits that may be handed over now.
     pub(super) fn can_hand_over(&self) -> bool {
         let waits = self.queued_bytes > 0 || self.empty_write;
-        waits && self.in_flight_bytes == 0 && self.corked == 0
+        let free = self.corked == 0 || self.has_free();
+        waits && free && self.in_flight_bytes == 0
     }
 
-    /// Takes the queue as one batch: it is in flight from here on. None if only empty writes were
-    /// waiting, which are done at once.
+    fn has_free(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.free.is_some())
+    }
+
+    /// Takes the queue as one batch, or what of it is not corked: it is in flight from here on.
+    /// None if only empty writes were waiting, which are done at once.
     pub(super) fn hand_over(&mut self) -> Option<Batch> {
+        let free = self.more.as_mut().and_then(|more| more.free.take());
+        if let (Some(free), true) = (free, self.corked > 0) {
+            return Some(self.hand_over_free(&free));
+        }
         self.empty_write = false;
         self.handed_over = self.accepted_writes;
         self.in_flight_bytes = std::mem::take(&mut self.queued_bytes);
@@ -199,6 +224,14 @@ impl<C> WriteSide<C> {
             }
             _ => Some(Batch::one(Chunk::Buffer(tail))),
         }
+    }
+
+    fn hand_over_free(&mut self, free: &Free) -> Batch {
+        self.handed_over = free.number;
+        self.queued_bytes -= free.bytes;
+        self.in_flight_bytes = free.bytes;
+        self.unsent_bytes = free.bytes;
+        Batch::many(self.more().chunks.drain(..free.chunks).collect())
     }
 
     /// The kernel took bytes of the batch in flight. Says whether that was all of it.
@@ -257,7 +290,14 @@ impl<C> WriteSide<C> {
         self.more.as_mut().map(|more| std::mem::take(&mut more.end_callbacks)).unwrap_or_default()
     }
 
+    /// Holds back what is written from here on.
     pub(super) fn cork(&mut self) {
+        if self.corked == 0 && self.queued_bytes > 0 {
+            self.close_tail();
+            let (bytes, number) = (self.queued_bytes, self.accepted_writes);
+            let more = self.more();
+            more.free = Some(Free { chunks: more.chunks.len(), bytes, number });
+        }
         self.corked += 1;
     }
 
@@ -289,6 +329,7 @@ impl<C> WriteSide<C> {
         self.tail = Vec::new();
         if let Some(more) = &mut self.more {
             more.chunks.clear();
+            more.free = None;
         }
     }
 
@@ -406,6 +447,31 @@ mod tests {
         side.uncork();
         assert!(side.can_hand_over());
         assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(1));
+    }
+
+    #[test]
+    fn wr_21_what_was_written_before_cork_is_not_held_back() {
+        let mut side = side();
+        write(&mut side, b"be", 1);
+        write(&mut side, b"fore", 2);
+        side.cork();
+        write(&mut side, b"after", 3);
+        assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(6));
+        assert!(side.sent(6));
+        assert_eq!(due(&mut side), [1, 2]);
+        assert!(!side.can_hand_over());
+        side.uncork();
+        assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5));
+    }
+
+    #[test]
+    fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
+        let mut side = side();
+        write(&mut side, b"a", 1);
+        side.cork();
+        write(&mut side, b"b", 2);
+        side.uncork();
+        assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(2));
     }
 
     #[test]
