@@ -9,10 +9,10 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::scenario::{ClientSpec, Fields, Operation, Reading, Scenario};
+use crate::scenario::{ClientSpec, Fields, Operation, Scenario};
 
 /// Operations that are missing.
-const OPERATIONS: &[&str] = &["read", "setTypeOfService", "getTypeOfService"];
+const OPERATIONS: &[&str] = &[];
 
 /// Properties without a getter.
 const PROPERTIES: &[&str] = &["closed"];
@@ -23,15 +23,9 @@ const CLIENT_OPTIONS: &[&str] = &["blockList", "onread", "typeOfService"];
 /// Options of a server.
 const SERVER_OPTIONS: &[&str] = &["blockList"];
 
-/// Options of listening.
-const LISTEN_OPTIONS: &[&str] = &["readableAll", "writableAll"];
-
 /// Functions of `calls`.
 const CALLS: &[&str] =
     &["isIP", "isIPv4", "isIPv6", "blockListCheck", "socketAddress", "socketAddressParse"];
-
-/// Ways to read.
-const READINGS: &[(Reading, &str)] = &[(Reading::Readable, "data \"readable\"")];
 
 /// Why the scenario cannot be played; empty if it can.
 pub(crate) fn missing(scenario: &Scenario) -> Vec<String> {
@@ -47,7 +41,7 @@ pub(crate) fn missing(scenario: &Scenario) -> Vec<String> {
         reasons.check_durations_and_sizes(&server.options);
         server.listen.iter().for_each(|options| reasons.check_listen(options));
         for socket in server.sockets() {
-            reasons.check_reading(socket.reading, &socket.also);
+            reasons.check_events(&socket.also);
         }
     }
     for client in &scenario.clients {
@@ -82,16 +76,13 @@ impl Reasons {
     fn check_client(&mut self, client: &ClientSpec) {
         self.add_listed("client option", CLIENT_OPTIONS, client.options.keys());
         self.check_durations_and_sizes(&client.options);
-        self.check_reading(client.socket.reading, &client.socket.also);
+        self.check_events(&client.socket.also);
         if let Some(target) = &client.target {
             self.check_target(target);
         }
     }
 
-    fn check_reading(&mut self, reading: Reading, also: &[String]) {
-        if let Some((_, name)) = READINGS.iter().find(|(missing, _)| *missing == reading) {
-            self.add(*name);
-        }
+    fn check_events(&mut self, also: &[String]) {
         for event in also {
             self.add(format!("event {event}"));
         }
@@ -139,7 +130,6 @@ impl Reasons {
     }
 
     fn check_listen(&mut self, options: &Fields) {
-        self.add_listed("listen option", LISTEN_OPTIONS, options.keys());
         self.check_port(options);
         if !(options.has("port") || options.has("path")) {
             self.add("Rust: listening nowhere");

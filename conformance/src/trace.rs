@@ -91,12 +91,10 @@ impl Entry {
             Self::Data { kind, bytes, snapshot } => {
                 let mut entry = Map::new();
                 entry.insert("ev".into(), "data".into());
-                let kind = if kind == Kind::Text { "text" } else { "bytes" };
-                entry.insert("type".into(), kind.into());
+                entry.extend(describe(kind, &bytes));
                 if let Some(snapshot) = snapshot {
                     entry.insert("s".into(), snapshot);
                 }
-                entry.extend(describe(&bytes));
                 entry
             }
         }
@@ -104,8 +102,10 @@ impl Entry {
 }
 
 /// Length, hash, and if they are few the bytes themselves.
-fn describe(bytes: &[u8]) -> Map<String, Value> {
+pub(crate) fn describe(kind: Kind, bytes: &[u8]) -> Map<String, Value> {
     let mut shown = Map::new();
+    let kind = if kind == Kind::Text { "text" } else { "bytes" };
+    shown.insert("type".into(), kind.into());
     shown.insert("len".into(), bytes.len().into());
     if bytes.len() <= SHOWN_BYTES_MAX {
         match std::str::from_utf8(bytes) {

@@ -14,6 +14,7 @@ use super::recording::entry;
 use crate::names::own_error;
 use crate::payload::payload;
 use crate::scenario::{Delayed, Operation};
+use crate::trace::{Kind, describe};
 
 /// What an operation answers, if it does.
 type Answer = Result<Option<Value>>;
@@ -184,6 +185,20 @@ impl Play {
             }
             "pipe" | "unpipe" => self.pipe(operation, socket),
             "echo" => drop(socket.write(chunk.unwrap_or_default())),
+            "read" => {
+                let chunk = match fields.count("n") {
+                    None => socket.read(),
+                    Some(count) => socket.read_exact(count)?,
+                };
+                let shown = chunk.map(|chunk| describe(Kind::Bytes, &chunk).into());
+                return Ok(Some(shown.unwrap_or(Value::Null)));
+            }
+            "setTypeOfService" => {
+                let value = fields.count("tos").and_then(|value| u8::try_from(value).ok());
+                let Some(value) = value else { return self.not_possible(operation) };
+                socket.set_type_of_service(value)?;
+            }
+            "getTypeOfService" => return Ok(Some(socket.type_of_service().into())),
             "onData" => self.attach_data(actor, socket),
             _ => return self.run_on_any(operation, actor),
         }

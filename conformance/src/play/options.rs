@@ -99,7 +99,9 @@ impl Play {
         };
         let mut made = ListenOptions::new(endpoint)?
             .ipv6_only(options.flag("ipv6Only"))
-            .reuse_port(options.flag("reusePort"));
+            .reuse_port(options.flag("reusePort"))
+            .readable_all(options.flag("readableAll"))
+            .writable_all(options.flag("writableAll"));
         if let Some(connections) = options.count("backlog") {
             made = made.backlog(u32::try_from(connections).unwrap_or(u32::MAX));
         }

@@ -76,8 +76,10 @@ impl Play {
         socket.on_error(move |_, error| events(play.names.show_error(error)));
         let events = record("close");
         socket.on_close(move |_, had_error| events(entry(json!({ "hadError": had_error }))));
-        if matches!(actor.reading, Reading::Merge | Reading::Total) {
-            self.attach_data(actor, socket);
+        match actor.reading {
+            Reading::Merge | Reading::Total => self.attach_data(actor, socket),
+            Reading::Readable => self.attach_readable(actor, socket),
+            Reading::None => {}
         }
     }
 
@@ -91,6 +93,16 @@ impl Play {
             }
         };
         actor.data_listeners.borrow_mut().push(id);
+    }
+
+    /// Reads until nothing is left, whenever something has come.
+    fn attach_readable(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket) {
+        let (play, owner) = (Rc::clone(self), Rc::clone(actor));
+        socket.on_readable(move |socket| {
+            while let Some(chunk) = socket.read() {
+                play.data(&owner, Kind::Bytes, &chunk);
+            }
+        });
     }
 
     pub(crate) fn set_encoding(

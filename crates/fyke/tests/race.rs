@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use fyke::sim::SimOptions;
 use fyke::{
-    ConnectOptions, DriverKind, Endpoint, ErrorCode, FamilySelection, ServerOptions, Socket, timer,
+    BlockList, ConnectOptions, DriverKind, Endpoint, ErrorCode, FamilySelection, ServerOptions,
+    Socket, timer,
 };
 use support::{Log, Net};
 
@@ -154,6 +155,42 @@ on_every_driver! {
         let sorted = |entries: &[&str]| { let mut all: Vec<String> = entries.iter().map(|e| (*e).to_owned()).collect(); all.sort(); all };
         let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
         assert_eq!(sorted(&entries), sorted(&wanted));
+    }
+
+    fn blk_21_a_blocked_address_is_announced_and_not_tried(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let list = BlockList::new();
+            list.add_subnet("127.0.0.0", 8).unwrap();
+            let options = ConnectOptions::new(("127.0.0.1", 1)).unwrap().block_list(&list);
+            let client = options.connect(|_| {}).unwrap();
+            watch_attempts(&log, &client);
+            log.watch("", &client);
+        });
+        assert_eq!(seen.take(), ["attempt 127.0.0.1", "error ERR_IP_BLOCKED", "close true"]);
+    }
+
+    fn he_27_a_blocked_address_among_several_is_passed_over(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let list = BlockList::new();
+            list.add_address("127.0.0.2").unwrap();
+            let options = ConnectOptions::new(("some.test", 1)).unwrap().block_list(&list);
+            let client = answers(options, &["127.0.0.2", "127.0.0.1"]).connect(|_| {}).unwrap();
+            watch_attempts(&log, &client);
+            client.on_error(|client, error| {
+                let codes: Vec<ErrorCode> = error.attempts().iter().map(fyke::Error::code).collect();
+                assert_eq!(codes, [ErrorCode::ERR_IP_BLOCKED, ErrorCode::ECONNREFUSED]);
+                assert_eq!(client.attempted_addresses().len(), 1);
+            });
+        });
+        let wanted = [
+            "lookup 127.0.0.2", "lookup 127.0.0.1", "failed 127.0.0.2 ERR_IP_BLOCKED",
+            "attempt 127.0.0.1", "failed 127.0.0.1 ECONNREFUSED",
+        ];
+        assert_eq!(seen.take(), wanted);
     }
 
     fn con_22_he_07_a_given_family_leaves_one_address(net) {

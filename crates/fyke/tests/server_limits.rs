@@ -6,10 +6,40 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{ErrorCode, Server, ServerOptions, timer};
+use fyke::{BlockList, ErrorCode, Server, ServerOptions, timer};
 use support::Log;
 
 on_every_driver! {
+    fn cls_15_cls_16_a_blocked_client_is_closed_without_a_word_and_after_the_limit(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let list = BlockList::new();
+            list.add_address("127.0.0.1").unwrap();
+            let options = ServerOptions::new().block_list(&list).max_connections(1);
+            let server = options.create_server(|_| panic!("blocked, or too many"));
+            let dropped = log.clone();
+            server.on_drop(move |_, _| dropped.add("drop"));
+            // Dual stack: the rule is IPv4, the client appears as a mapped address.
+            server.listen(0, move |server| {
+                let server = server.clone();
+                let port = server.address().unwrap().port().unwrap();
+                let client = fyke::connect(("127.0.0.1", port), |_| {}).unwrap();
+                log.watch("", &client);
+                client.resume();
+                client.on_close(move |_, _| {
+                    assert_eq!(server.connections(), 0);
+                    server.set_max_connections(Some(0));
+                    let second = fyke::connect(("127.0.0.1", port), |_| {}).unwrap();
+                    second.resume();
+                    let server = server.clone();
+                    second.on_close(move |_, _| _ = server.close());
+                });
+            }).unwrap();
+        });
+        assert_eq!(seen.take(), ["connect", "ready", "end", "finish", "close false", "drop"]);
+    }
+
     fn max_connections_per_ip_counts_each_address_by_itself(net) {
         let log = Log::new();
         let seen = log.clone();

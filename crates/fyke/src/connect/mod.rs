@@ -15,7 +15,7 @@ pub use lookup_hook::{LookupReply, LookupRequest};
 pub(crate) use race::{Race, Step};
 
 use crate::socket::{Socket, SocketOptions};
-use crate::{AbortSignal, Endpoint, Error, Result};
+use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
 
 /// Connects to `endpoint`; `f` runs once, when the connection stands.
 ///
@@ -209,6 +209,13 @@ impl ConnectOptions {
     #[must_use]
     pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
         self.socket = self.socket.write_stall_timeout(timeout);
+        self
+    }
+
+    /// As [`SocketOptions::block_list`].
+    #[must_use]
+    pub fn block_list(mut self, list: &BlockList) -> Self {
+        self.socket = self.socket.block_list(list);
         self
     }
 

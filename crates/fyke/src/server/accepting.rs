@@ -18,6 +18,10 @@ impl Server {
             core.close(id);
             return self.emit_drop(info.as_ref());
         }
+        if self.is_blocked(peer) {
+            // Without a word, and after the limit was looked at (CLS-15, CLS-16).
+            return core.close(id);
+        }
         let (options, paused) = {
             let mut state = self.inner.state.borrow_mut();
             state.connections += 1;
@@ -40,6 +44,12 @@ impl Server {
         let here = here.copied().unwrap_or_default();
         let max_here = state.options.max_connections_per_ip.filter(|_| peer.is_some());
         full || max_here.is_some_and(|max| here >= max)
+    }
+
+    fn is_blocked(&self, peer: Option<SocketAddr>) -> bool {
+        let state = self.inner.state.borrow();
+        let list = state.options.block_list.as_ref();
+        list.zip(peer).is_some_and(|(list, peer)| list.check(peer.ip()))
     }
 
     pub(super) fn shed(&self, count: usize) {

@@ -22,7 +22,7 @@ pub use shutdown::Shutdown;
 use crate::event_loop::{Core, Owner, Tick, current_or_none};
 use crate::listeners::Listeners;
 use crate::socket::Socket;
-use crate::{Endpoint, Error, ErrorCode};
+use crate::{BlockList, Endpoint, Error, ErrorCode};
 
 /// A TCP or Unix-socket server: Node's `net.Server`.
 ///
@@ -250,6 +250,11 @@ impl Server {
     /// means no limit. See [`on_drop`](Self::on_drop).
     pub fn set_max_connections(&self, max: Option<usize>) {
         self.inner.state.borrow_mut().options.max_connections = max;
+    }
+
+    /// The list that connections are checked against. Node: `server.blockList`.
+    pub fn block_list(&self) -> Option<BlockList> {
+        self.inner.state.borrow().options.block_list.clone()
     }
 
     /// The loop stays alive while this server listens (the default). Node: `server.ref()`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::socket::{HIGH_WATER_MARK_BYTES, Socket, SocketOptions};
-use crate::{AbortSignal, Endpoint, Error, Result};
+use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
 
 /// Connections that wait to be accepted, when nothing else is asked for: Node's number.
 pub(super) const BACKLOG: u32 = 511;
@@ -26,6 +26,7 @@ pub struct ServerOptions {
     pub(super) pause_on_connect: bool,
     pub(super) max_connections: Option<usize>,
     pub(super) max_connections_per_ip: Option<usize>,
+    pub(super) block_list: Option<BlockList>,
 }
 
 impl ServerOptions {
@@ -102,6 +103,15 @@ impl ServerOptions {
     #[must_use]
     pub fn max_connections_per_ip(mut self, max: usize) -> Self {
         self.max_connections_per_ip = Some(max);
+        self
+    }
+
+    /// Connections from the addresses of this list are closed at once, without an event. The list
+    /// is asked for every connection, so rules may change at any time. Not for Unix sockets. Node:
+    /// `blockList`.
+    #[must_use]
+    pub fn block_list(mut self, list: &BlockList) -> Self {
+        self.block_list = Some(list.clone());
         self
     }
 

@@ -99,6 +99,9 @@ impl Socket {
     /// it failed at once.
     fn attempt(&self, target: &Address, local: Option<SocketAddr>) -> Option<Error> {
         let core = self.core()?;
+        if self.is_blocked(target) {
+            return self.attempt_blocked(target);
+        }
         let mut request = Open::new(Transport::of(target));
         request.bind = local.map(Address::Ip);
         // Only a client that is bound reuses addresses (SRV-18).
@@ -128,6 +131,23 @@ impl Socket {
                 Some(self.tell_failure(target, error))
             }
         }
+    }
+
+    fn is_blocked(&self, target: &Address) -> bool {
+        let state = self.inner.state.borrow();
+        let list = state.rare_if_any().and_then(|rare| rare.block_list.as_ref());
+        list.zip(target.ip()).is_some_and(|(list, address)| list.check(address.ip()))
+    }
+
+    /// One address: the attempt is announced, and nothing is tried (BLK-21). Several: it is not
+    /// announced, only its failure, and the next follows (HE-27).
+    fn attempt_blocked(&self, target: &Address) -> Option<Error> {
+        let error = Error::named(ErrorCode::ERR_IP_BLOCKED, "connect").at(target.clone());
+        match self.with_connecting(|connecting| connecting.several()) {
+            Some(true) => self.emit_attempt_failed(target, &error),
+            _ => self.emit_attempt(Event::Attempt, target),
+        }
+        Some(error)
     }
 
     /// Several addresses: keeps a list of those that were tried (HE-14).

@@ -6,7 +6,7 @@ use fyke_driver::SocketOption;
 
 use super::Socket;
 use super::state::KeepAliveWish;
-use crate::{AbortSignal, Error, Result};
+use crate::{AbortSignal, BlockList, Error, Result};
 
 /// Bytes kept for a reader, and queued for a peer, before the other side is told to wait: Node's
 /// default for sockets.
@@ -26,6 +26,7 @@ pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 << 20;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SocketOptions {
+    pub(super) block_list: Option<BlockList>,
     pub(super) signal: Option<AbortSignal>,
     pub(super) write_queue_bytes_max: usize,
     pub(super) write_stall_timeout: Option<Duration>,
@@ -38,6 +39,7 @@ pub struct SocketOptions {
 impl Default for SocketOptions {
     fn default() -> Self {
         Self {
+            block_list: None,
             signal: None,
             write_queue_bytes_max: WRITE_QUEUE_BYTES_MAX,
             write_stall_timeout: None,
@@ -101,6 +103,14 @@ impl SocketOptions {
     #[must_use]
     pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
         self.write_stall_timeout = Some(timeout);
+        self
+    }
+
+    /// Addresses that are not connected to: an attempt at one fails with `ERR_IP_BLOCKED` before
+    /// anything is sent. The list is asked for every attempt. Node: `blockList`.
+    #[must_use]
+    pub fn block_list(mut self, list: &BlockList) -> Self {
+        self.block_list = Some(list.clone());
         self
     }
 

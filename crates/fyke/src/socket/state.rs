@@ -16,7 +16,7 @@ use super::{Socket, attempts::Connecting};
 use crate::server::{self, Server};
 use crate::text::Decoder;
 use crate::timer::TimerId;
-use crate::{AbortSignal, Encoding, Error, Result};
+use crate::{AbortSignal, BlockList, Encoding, Error, Result};
 
 /// Told once how a write or an end went.
 pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
@@ -99,6 +99,7 @@ pub(super) struct Rare {
     pub(super) connecting: Option<Connecting>,
     /// Keep-alive as it was asked for; none if never.
     pub(super) keep_alive: Option<KeepAliveWish>,
+    pub(super) block_list: Option<BlockList>,
     pub(super) type_of_service: Option<u8>,
     pub(super) pipes: Pipes,
     pub(super) decoder: Option<(Encoding, Decoder)>,
@@ -121,8 +122,10 @@ impl Rare {
         let keep_alive = options.keep_alive;
         let signal = options.signal.clone();
         let stall = options.write_stall_timeout.map(Stall::new);
-        let any = keep_alive.is_some() || signal.is_some() || stall.is_some();
-        any.then(|| Box::new(Self { keep_alive, signal, stall, ..Self::default() }))
+        let block_list = options.block_list.clone();
+        let any =
+            keep_alive.is_some() || signal.is_some() || stall.is_some() || block_list.is_some();
+        any.then(|| Box::new(Self { keep_alive, signal, stall, block_list, ..Self::default() }))
     }
 }
 

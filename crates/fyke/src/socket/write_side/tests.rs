@@ -1,0 +1,147 @@
+//! The write side without a socket.
+
+use super::*;
+
+fn side() -> WriteSide<u32> {
+    WriteSide::new(10)
+}
+
+fn write(side: &mut WriteSide<u32>, bytes: &[u8], callback: u32) -> bool {
+    side.push(bytes.into(), Some(callback), Vec::new);
+    side.has_room()
+}
+
+fn due(side: &mut WriteSide<u32>) -> Vec<u32> {
+    let number = side.handed_over();
+    std::iter::from_fn(|| side.next_callback(number)).collect()
+}
+
+#[test]
+fn wr_03_there_is_room_below_the_mark_and_none_at_it() {
+    let mut side = side();
+    assert!(write(&mut side, &[0; 5], 1));
+    assert!(write(&mut side, &[0; 4], 2));
+    assert!(!write(&mut side, &[0; 1], 3));
+    assert!(side.is_full());
+}
+
+#[test]
+fn wr_03_with_a_mark_of_zero_there_is_room_only_when_empty() {
+    let mut side = WriteSide::<u32>::new(0);
+    assert!(side.has_room());
+    side.push(b"a".into(), None, Vec::new);
+    assert!(side.is_full() && !side.has_room());
+}
+
+#[test]
+fn wr_05_drain_is_due_once_when_everything_is_gone() {
+    let mut side = side();
+    write(&mut side, &[0; 20], 1);
+    side.hand_over();
+    assert!(!side.sent(19) && !side.take_drain());
+    assert_eq!((side.len(), side.unsent_bytes()), (20, 1));
+    assert!(side.sent(1) && side.take_drain() && !side.take_drain());
+}
+
+#[test]
+fn wr_05_drain_is_not_due_after_end() {
+    let mut side = side();
+    write(&mut side, &[0; 20], 1);
+    side.ending = true;
+    side.hand_over();
+    side.sent(20);
+    assert!(!side.take_drain());
+}
+
+#[test]
+fn wr_08_callbacks_of_a_batch_are_due_in_order_and_later_ones_wait() {
+    let mut side = side();
+    write(&mut side, b"one", 1);
+    write(&mut side, b"", 2);
+    write(&mut side, b"three", 3);
+    side.hand_over();
+    write(&mut side, b"four", 4);
+    assert!(!side.can_hand_over(), "one batch at a time");
+    assert!(side.sent(8));
+    assert_eq!(due(&mut side), [1, 2, 3]);
+    assert!(side.can_hand_over());
+}
+
+#[test]
+fn wr_24_an_empty_write_is_done_without_a_batch() {
+    let mut side = side();
+    assert!(write(&mut side, b"", 1));
+    assert!(side.can_hand_over());
+    assert!(side.hand_over().is_none());
+    assert_eq!(due(&mut side), [1]);
+}
+
+#[test]
+fn wr_24_an_empty_write_waits_for_the_batch_before_it() {
+    let mut side = side();
+    write(&mut side, b"one", 1);
+    side.hand_over();
+    write(&mut side, b"", 2);
+    side.sent(3);
+    assert_eq!(due(&mut side), [1]);
+    assert!(side.can_hand_over());
+}
+
+#[test]
+fn wr_21_corked_writes_wait_and_leave_together() {
+    let mut side = side();
+    side.cork();
+    side.cork();
+    write(&mut side, b"a", 1);
+    side.uncork();
+    assert!(!side.can_hand_over());
+    side.uncork();
+    side.uncork();
+    assert!(side.can_hand_over());
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(1));
+}
+
+#[test]
+fn wr_21_what_was_written_before_cork_is_not_held_back() {
+    let mut side = side();
+    write(&mut side, b"be", 1);
+    write(&mut side, b"fore", 2);
+    side.cork();
+    write(&mut side, b"after", 3);
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(6));
+    assert!(side.sent(6));
+    assert_eq!(due(&mut side), [1, 2]);
+    assert!(!side.can_hand_over());
+    side.uncork();
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5));
+}
+
+#[test]
+fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
+    let mut side = side();
+    write(&mut side, b"a", 1);
+    side.cork();
+    write(&mut side, b"b", 2);
+    side.uncork();
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(2));
+}
+
+#[test]
+fn large_owned_writes_keep_their_place_between_copied_ones() {
+    let mut side = WriteSide::<u32>::new(10);
+    let big = vec![7; 5000];
+    side.push(b"a".into(), None, Vec::new);
+    side.push(big.into(), None, Vec::new);
+    side.push(b"z".into(), None, Vec::new);
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5002));
+}
+
+#[test]
+fn prop_05_what_was_never_handed_over_is_not_counted() {
+    let mut side = side();
+    write(&mut side, b"four", 1);
+    side.hand_over();
+    write(&mut side, b"five5", 2);
+    side.give_up_queue();
+    assert_eq!(side.accepted_bytes(), 4);
+}
