@@ -150,6 +150,59 @@ on_every_driver! {
         assert_eq!(seen.take(), ["ERR_STREAM_UNSHIFT_AFTER_END_EVENT"]);
     }
 
+    fn rd_23_read_buffer_gives_pieces_of_at_most_its_size_and_end_comes_by_itself(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| _ = socket.end_with("hello world"),
+            move |client| {
+                log.watch("", client);
+                let pieces = log.clone();
+                let total = std::cell::Cell::new(0);
+                client.read_buffer(8, move |client, piece| {
+                    total.set(total.get() + piece.len() as u64);
+                    assert_eq!(client.bytes_read(), total.get());
+                    assert!(piece.len() <= 8 && client.read_queue_len() == 0);
+                    pieces.add(format!("[{}]", String::from_utf8_lossy(piece)));
+                    true
+                });
+            },
+        ));
+        let entries = seen.take();
+        let words: String = entries.iter().filter_map(|entry| entry.strip_prefix('[')).collect();
+        assert_eq!(words.replace(']', ""), "hello world");
+        assert_eq!(entries[entries.len() - 3..], ["end", "finish", "close false"]);
+    }
+
+    fn rd_24_read_buffer_stops_exactly_after_false_or_pause_and_goes_on_with_resume(net) {
+        for pauses in [false, true] {
+            let pieces: Rc<RefCell<Vec<u8>>> = Rc::default();
+            let taken = pieces.clone();
+            net.run(|| net.pair(
+                net.tcp(),
+                |socket| _ = socket.end_with(pattern(1000)),
+                move |client| {
+                    client.read_buffer(7, move |client, piece| {
+                        taken.borrow_mut().extend_from_slice(piece);
+                        let before = taken.borrow().len();
+                        let (client, taken) = (client.clone(), taken.clone());
+                        if pauses {
+                            client.pause();
+                        }
+                        let wait = std::time::Duration::from_millis(1);
+                        timer::set_timeout(wait, move || {
+                            assert_eq!(taken.borrow().len(), before, "not a piece more");
+                            client.resume();
+                        }).unwrap();
+                        pauses
+                    });
+                },
+            ));
+            assert!(*pieces.borrow() == pattern(1000));
+        }
+    }
+
     fn rd_12_when_the_last_readable_listener_goes_data_flows_again(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -185,7 +185,8 @@ impl Socket {
         drop(server);
         self.drop_pipes();
         if !keeps {
-            drop(self.inner.listeners.clear());
+            let read_buffer = self.take_read_buffer();
+            drop((read_buffer, self.inner.listeners.clear()));
         }
     }
 
@@ -213,7 +214,7 @@ impl Socket {
             .rare_if_any_mut()
             .map(|rare| (std::mem::take(&mut rare.pipes), rare.connecting.take()));
         let listeners = self.inner.listeners.clear();
-        drop((callbacks, server, pipes, listeners));
+        drop((callbacks, server, pipes, listeners, self.take_read_buffer()));
     }
 }
 

@@ -17,6 +17,7 @@ mod kept;
 mod options;
 mod pipe;
 mod properties;
+mod read_buffer;
 mod read_side;
 mod readable;
 mod reading;

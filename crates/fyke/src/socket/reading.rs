@@ -24,9 +24,10 @@ impl Socket {
     /// Delivers data again, from the next tick on: first what came meanwhile. Without a listener
     /// for data it is thrown away. Node: `socket.resume()`.
     pub fn resume(&self) -> &Self {
+        let released = self.release_read_buffer();
         let schedule = {
             let mut state = self.inner.state.borrow_mut();
-            !state.destroyed() && state.read.resume()
+            !state.destroyed() && (state.read.resume() || released)
         };
         if schedule {
             self.tick(SocketTick::Resume);
@@ -71,6 +72,15 @@ impl Socket {
     /// The tick of `resume`: delivers what is kept, and receives again.
     pub(super) fn run_resume(&self) {
         self.inner.state.borrow_mut().read.begin_resume();
+        if self.has_read_buffer() {
+            if !self.is_paused() {
+                self.feed_kept();
+            }
+            if !self.is_paused() && !self.is_read_buffer_held() {
+                self.receive_on_demand();
+            }
+            return;
+        }
         self.deliver_kept();
         self.receive_on_demand();
     }
@@ -119,6 +129,9 @@ impl Socket {
 
     pub(super) fn received(&self, bytes: &[u8]) {
         self.touch();
+        if self.has_read_buffer() {
+            return self.feed(bytes);
+        }
         let has_listener = self.has_data_listener();
         let arrival = {
             let mut state = self.inner.state.borrow_mut();
@@ -139,7 +152,7 @@ impl Socket {
         }
     }
 
-    fn stop_receiving(&self) {
+    pub(super) fn stop_receiving(&self) {
         let id = {
             let mut state = self.inner.state.borrow_mut();
             state.read.receiving = false;

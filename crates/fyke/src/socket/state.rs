@@ -10,6 +10,7 @@ use super::deadlines::Stall;
 use super::idle::Idle;
 use super::options::SocketOptions;
 use super::pipe::Pipes;
+use super::read_buffer::ReadBuffer;
 use super::read_side::ReadSide;
 use super::write_side::WriteSide;
 use super::{Socket, attempts::Connecting};
@@ -99,6 +100,7 @@ pub(super) struct Rare {
     pub(super) connecting: Option<Connecting>,
     /// Keep-alive as it was asked for; none if never.
     pub(super) keep_alive: Option<KeepAliveWish>,
+    pub(super) read_buffer: Option<ReadBuffer>,
     pub(super) block_list: Option<BlockList>,
     pub(super) type_of_service: Option<u8>,
     pub(super) pipes: Pipes,

@@ -120,6 +120,24 @@ impl ReadSide {
         Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes }
     }
 
+    /// Bytes were given out in pieces.
+    pub(super) fn count(&mut self, bytes: usize) {
+        self.bytes_read += bytes as u64;
+        self.did_read = true;
+    }
+
+    /// Keeps bytes that were not given out, and do not count yet.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.kept.get_or_insert_default().push(bytes.to_vec());
+        }
+    }
+
+    /// Takes all that is kept.
+    pub(super) fn take_kept(&mut self) -> Vec<u8> {
+        self.kept.take().map_or_else(Vec::new, |mut kept| kept.take(usize::MAX))
+    }
+
     /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
     /// (RD-18), and only once.
     pub(super) fn end_of_stream(&mut self) -> bool {
