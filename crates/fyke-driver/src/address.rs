@@ -18,6 +18,26 @@ pub enum Address {
     Unnamed,
 }
 
+/// Who is at the other end of a Unix socket, as the system vouches for it: at the time when the
+/// connection was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct PeerCredentials {
+    /// The process.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl PeerCredentials {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn new(pid: i32, uid: u32, gid: u32) -> Self {
+        Self { pid, uid, gid }
+    }
+}
+
 /// The family of an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {

@@ -5,7 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use crate::sim::{Sim, SimOptions};
-use crate::{Address, Batch, Completion, Open, OpenError, Operation, SocketId, SocketOption};
+use crate::{
+    Address, Batch, Completion, Open, OpenError, Operation, PeerCredentials, SocketId, SocketOption,
+};
 
 /// Which backend to use.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -187,6 +189,21 @@ impl Driver {
     /// What the system says; unsupported in the simulated network.
     pub fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
         dispatch!(self, backend => backend.type_of_service(socket))
+    }
+
+    /// Who is at the other end of a Unix socket.
+    ///
+    /// # Errors
+    /// What the system says; unsupported on TCP, in the simulated network, and where the system
+    /// does not tell.
+    pub fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
+        dispatch!(self, backend => backend.peer_credentials(socket))
+    }
+
+    /// Removes the file of a Unix socket if nobody listens on it: it is a socket, and a connection
+    /// to it is refused. Says whether it did.
+    pub fn remove_stale(&self, address: &Address) -> bool {
+        dispatch!(self, backend => backend.remove_stale(address))
     }
 
     /// Sets the mode of the file of a bound Unix socket. Nothing to do without a file.

@@ -70,7 +70,7 @@ mod ready;
 pub mod sim;
 mod trace;
 
-pub use address::{Address, Family};
+pub use address::{Address, Family, PeerCredentials};
 pub use batch::{Batch, Chunk};
 pub use completion::{Completion, Operation};
 pub use driver::{Driver, DriverKind, Waker};

@@ -27,10 +27,12 @@ pub use connect::{
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
-pub use fyke_driver::{Address, DriverKind, Family, sim};
+pub use fyke_driver::{Address, DriverKind, Family, PeerCredentials, sim};
 pub use listeners::ListenerId;
 pub use payload::Payload;
-pub use server::{DropInfo, ListenOptions, Server, ServerOptions, Shutdown, create_server};
+pub use server::{
+    DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,
+};
 pub use socket::{Lookup, ReadyState, Socket, SocketOptions};
 pub use text::Encoding;
 

@@ -5,7 +5,7 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Address, ErrorCode, ListenOptions, Server, ServerOptions, Socket, timer};
+use fyke::{Address, ErrorCode, ListenOptions, Server, ServerOptions, Socket, StaleFile, timer};
 use support::{Log, Net};
 
 fn watch(log: &Log, server: &Server) {
@@ -409,6 +409,61 @@ mod files {
             let code = name.listen(&Server::new(), |_| {}).unwrap_err().code();
             assert_eq!(code, ErrorCode::ERR_INVALID_ARG_VALUE);
         });
+    }
+
+    #[test]
+    fn a_stale_file_is_removed_when_asked_and_a_live_servers_is_not() {
+        let net = Net::ready();
+        let path = net.path();
+        // A server that is gone without removing its file.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert_eq!(code_of_listening(&net, path.clone()), ErrorCode::EADDRINUSE);
+        net.run(|| {
+            let options = ListenOptions::new(path.as_path()).unwrap();
+            let options = options.stale_file(StaleFile::Remove);
+            let first = Server::new();
+            options.clone().listen(&first, |_| {}).unwrap();
+            assert!(first.listening());
+            let second = Server::new();
+            second.on_error(move |_, error| {
+                assert_eq!(error.code(), ErrorCode::EADDRINUSE);
+                first.close();
+            });
+            options.listen(&second, |_| panic!("the first listens there")).unwrap();
+        });
+        std::fs::write(&path, "no socket").unwrap();
+        let file = ListenOptions::new(path.as_path()).unwrap().stale_file(StaleFile::Remove);
+        let listened = net.try_run(|| file.listen(&Server::new(), |_| {}));
+        assert_eq!(listened.unwrap_err().code(), ErrorCode::EADDRINUSE);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn peer_credentials_say_who_is_at_the_other_end() {
+        let net = Net::ready();
+        net.run(|| {
+            net.pair(
+                net.path().into(),
+                |socket| {
+                    let peer = socket.peer_credentials().unwrap();
+                    assert_eq!(peer.pid.unsigned_abs(), std::process::id());
+                    assert_eq!(peer.uid, rustix::process::getuid().as_raw());
+                    assert_eq!(peer.gid, rustix::process::getgid().as_raw());
+                    socket.end();
+                },
+                |client| _ = client.resume(),
+            );
+            net.pair(
+                net.tcp(),
+                |socket| {
+                    assert_eq!(socket.peer_credentials().unwrap_err().code().as_str(), "ENOTSUP");
+                    socket.end();
+                },
+                |client| _ = client.resume(),
+            );
+        });
+        let code = Socket::new().peer_credentials().unwrap_err().code();
+        assert_eq!(code, ErrorCode::ERR_SOCKET_CLOSED);
     }
 
     #[test]

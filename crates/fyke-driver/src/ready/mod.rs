@@ -35,7 +35,7 @@ use slotmap::{Key, KeyData, SlotMap};
 use crate::driver::{Deferred, dead};
 use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
 use crate::pool::Pool;
-use crate::{Address, Batch, Completion, SocketId, SocketOption};
+use crate::{Address, Batch, Completion, PeerCredentials, SocketId, SocketOption};
 use accept::Listener;
 
 /// Not a key that slotmap makes: this index stands for "no key".
@@ -151,6 +151,10 @@ impl Ready {
 
     pub(crate) fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
         self.with_fd(socket, system::type_of_service)
+    }
+
+    pub(crate) fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
+        self.with_fd(socket, system::peer_credentials)
     }
 
     pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {

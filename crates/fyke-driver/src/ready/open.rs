@@ -43,6 +43,22 @@ impl Ready {
         Ok(())
     }
 
+    /// There is a moment between the question and the removal: a server that begins to listen in it
+    /// loses its file. Two servers that start at the same time must not both ask for this.
+    #[expect(clippy::unused_self, reason = "the form of a backend's operations")]
+    pub(crate) fn remove_stale(&self, address: &Address) -> bool {
+        let Address::Path(path) = address else { return false };
+        let stale = system::is_socket(path)
+            && system::socket(Transport::Unix).is_ok_and(|probe| {
+                // Not blocking: a server that is only busy answers EAGAIN.
+                system::connect(system::borrow(&probe), address) == Err(Errno::CONNREFUSED)
+            });
+        if stale {
+            system::unlink(path);
+        }
+        stale
+    }
+
     pub(crate) fn set_mode(&self, socket: SocketId, mode: u32) -> std::io::Result<()> {
         let sockets = self.sockets.borrow();
         match &sockets.get(socket).ok_or_else(dead)?.role {

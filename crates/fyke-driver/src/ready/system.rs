@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
 
-use crate::{Address, Family, SocketOption, Transport};
+use crate::{Address, Family, PeerCredentials, SocketOption, Transport};
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 const FLAGS: net::SocketFlags = net::SocketFlags::NONBLOCK.union(net::SocketFlags::CLOEXEC);
@@ -198,6 +198,27 @@ pub(super) fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::symlink_metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
+}
+
+pub(super) fn is_socket(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+/// SO_PEERCRED (unix(7)). TCP sockets answer it too, with nobody: so they are refused here.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
+    if net::getsockname(socket)?.address_family() != AddressFamily::UNIX {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let found = sockopt::socket_peercred(socket)?;
+    let pid = found.pid.as_raw_nonzero().get();
+    Ok(PeerCredentials::new(pid, found.uid.as_raw(), found.gid.as_raw()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn peer_credentials(_: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(super) fn unlink(path: &std::path::Path) {

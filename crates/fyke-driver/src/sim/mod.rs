@@ -158,6 +158,16 @@ impl Sim {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// There are no processes on this network.
+    pub(crate) fn peer_credentials(&self, _: SocketId) -> io::Result<crate::PeerCredentials> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A name goes with its server: none is ever stale.
+    pub(crate) fn remove_stale(&self, _: &Address) -> bool {
+        false
+    }
+
     /// There are no files, so there is nothing to do.
     pub(crate) fn set_mode(&self, _: SocketId, _: u32) -> io::Result<()> {
         Ok(())

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-use fyke_driver::{Address, Open, SocketId, Transport};
+use fyke_driver::{Address, Open, OpenError, SocketId, Transport};
 
-use super::{Event, ListenOptions, Server, ServerTick};
+use super::{Event, ListenOptions, Server, ServerTick, StaleFile};
 use crate::event_loop::{Core, Owner, current, current_or_none};
 use crate::lookup::{self, Query};
 use crate::{Endpoint, Error, ErrorCode, Result};
@@ -44,7 +44,7 @@ impl Server {
     /// # Errors
     /// What can be known at once: `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT` and
     /// `ERR_INVALID_ARG_VALUE` for an endpoint that is none, `ERR_NO_EVENT_LOOP` outside of a
-    /// loop.
+    /// loop; with the syscall `chmod`, a mode that cannot be set.
     pub fn listen<E>(&self, endpoint: E, f: impl FnOnce(&Server) + 'static) -> Result<()>
     where
         E: TryInto<Endpoint>,
@@ -79,7 +79,14 @@ impl Server {
             }
         }
         match plan(&options.endpoint) {
-            Plan::Now(address) => self.bind_and_listen(round, &options, address),
+            Plan::Now(address) => {
+                let opened = self.open(&options, &address);
+                match opened {
+                    // A mode that cannot be set is told at once, as in Node (IPC-08).
+                    Err(error) if error.syscall() == Some("chmod") => return Err(error),
+                    opened => self.opened(round, &options, opened),
+                }
+            }
             Plan::OnTick(address) => self.tick(ServerTick::Bind(round, options, address)),
             Plan::Everywhere(port) => self.bind_everywhere(round, &options, port),
             Plan::Resolve(host, port) => {
@@ -170,7 +177,13 @@ impl Server {
             // libuv says so, and programs look for it (IPC-06).
             if missing { error.with_code(ErrorCode::EACCES) } else { error }
         };
-        let id = core.driver.open(&request).map_err(|error| failed(error.source))?;
+        let in_use = |error: &OpenError| error.source.kind() == std::io::ErrorKind::AddrInUse;
+        let mut opened = core.driver.open(&request);
+        let removes = options.stale_file == StaleFile::Remove;
+        if removes && opened.as_ref().is_err_and(in_use) && core.driver.remove_stale(address) {
+            opened = core.driver.open(&request);
+        }
+        let id = opened.map_err(|error| failed(error.source))?;
         // Before anybody can connect.
         if let Some(mode) = options.mode() {
             if let Err(source) = core.driver.set_mode(id, mode) {

@@ -16,7 +16,7 @@ use fyke_driver::{Address, Completion, SocketId};
 
 pub use events::DropInfo;
 use events::{Callback, Event};
-pub use options::{ListenOptions, ServerOptions};
+pub use options::{ListenOptions, ServerOptions, StaleFile};
 pub use shutdown::Shutdown;
 
 use crate::event_loop::{Core, Owner, Tick, current_or_none};

@@ -142,7 +142,20 @@ pub struct ListenOptions {
     pub(super) reuse_port: bool,
     pub(super) readable_all: bool,
     pub(super) writable_all: bool,
+    pub(super) stale_file: StaleFile,
     pub(super) signal: Option<AbortSignal>,
+}
+
+/// What to do when the path of a Unix socket is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StaleFile {
+    /// Fail with `EADDRINUSE`, as Node does.
+    #[default]
+    Keep,
+    /// If it is a socket on which nobody listens, as a killed server leaves it, remove it and try
+    /// again. Not for servers that may start at the same moment: one could remove the other's.
+    Remove,
 }
 
 impl ListenOptions {
@@ -164,6 +177,7 @@ impl ListenOptions {
             reuse_port: false,
             readable_all: false,
             writable_all: false,
+            stale_file: StaleFile::Keep,
             signal: None,
         })
     }
@@ -204,6 +218,14 @@ impl ListenOptions {
     #[must_use]
     pub fn writable_all(mut self, all: bool) -> Self {
         self.writable_all = all;
+        self
+    }
+
+    /// What to do when the path of the Unix socket is taken. Default: [`StaleFile::Keep`]. fyke's
+    /// own.
+    #[must_use]
+    pub fn stale_file(mut self, policy: StaleFile) -> Self {
+        self.stale_file = policy;
         self
     }
 

@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 
-use fyke_driver::Address;
+use fyke_driver::{Address, PeerCredentials};
 
 use super::Socket;
+use crate::{Error, ErrorCode, Result};
 
 /// # Addresses
 impl Socket {
@@ -33,6 +34,20 @@ impl Socket {
     pub fn attempted_addresses(&self) -> Vec<SocketAddr> {
         let state = self.inner.state.borrow();
         state.rare_if_any().map(|rare| rare.attempted.clone()).unwrap_or_default()
+    }
+
+    /// The process at the other end of a Unix socket, its user and its group, as the system vouches
+    /// for them. fyke's own.
+    ///
+    /// # Errors
+    /// `ERR_SOCKET_CLOSED` without a connection; `ENOTSUP` on TCP and on systems other than Linux.
+    pub fn peer_credentials(&self) -> Result<PeerCredentials> {
+        let id = self.inner.state.borrow().connected();
+        let (Some(core), Some(id)) = (self.core(), id) else {
+            return Err(Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected"));
+        };
+        let asked = core.driver.peer_credentials(id);
+        asked.map_err(|source| Error::system("getsockopt", source))
     }
 
     /// The connection stands: asks who is at the other end. Not the address that was asked for:
