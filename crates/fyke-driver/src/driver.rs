@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::sim::{Sim, SimOptions};
 use crate::{
-    Address, Batch, Completion, Open, OpenError, Operation, PeerCredentials, SocketId, SocketOption,
+    Address, Adopted, Batch, Completion, Open, OpenError, Operation, PeerCredentials, SocketId,
+    SocketOption,
 };
 
 /// Which backend to use.
@@ -249,6 +250,23 @@ impl Driver {
             #[cfg(unix)]
             Backend::Ready(_) => None,
             Backend::Sim(backend) => Some(backend.resolve(host)),
+        }
+    }
+}
+
+/// Descriptors that come from outside.
+#[cfg(unix)]
+impl Driver {
+    /// Takes a descriptor over: a stream socket that listens, is bound, or is connected. It is
+    /// made non-blocking.
+    ///
+    /// # Errors
+    /// ENOTSOCK, EINVAL for a socket of another kind, unsupported in the simulated network. The
+    /// descriptor is closed then.
+    pub fn adopt(&self, fd: std::os::fd::OwnedFd) -> io::Result<(SocketId, Adopted)> {
+        match &self.backend {
+            Backend::Ready(backend) => backend.adopt(fd),
+            Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

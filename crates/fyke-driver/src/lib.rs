@@ -76,4 +76,4 @@ pub use completion::{Completion, Operation};
 pub use driver::{Driver, DriverKind, Waker};
 pub use errno::errno_name;
 pub use id::SocketId;
-pub use open::{Open, OpenError, SocketOption, Transport};
+pub use open::{Adopted, Open, OpenError, SocketOption, Transport};

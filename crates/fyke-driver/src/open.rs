@@ -61,6 +61,15 @@ impl From<OpenError> for io::Error {
     }
 }
 
+/// What a descriptor that came from outside turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// It listens, or is bound and can.
+    Listener,
+    /// A connection, with the other end's address.
+    Connection(Address),
+}
+
 /// A socket option with its value, see [`Driver::set_option`](crate::Driver::set_option).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -107,6 +107,8 @@ codes! {
     ERR_INVALID_ARG_VALUE,
     /// A number outside of its range.
     ERR_OUT_OF_RANGE,
+    /// The descriptor is not what was asked for.
+    ERR_INVALID_FD_TYPE,
     /// The socket is of a kind that cannot do this.
     ERR_INVALID_HANDLE_TYPE,
     /// A lookup gave something that is no IP address.

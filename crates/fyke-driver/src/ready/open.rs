@@ -8,7 +8,7 @@ use super::accept::{BoundFile, Listener};
 use super::{Flags, Ready, Role, Slot, system};
 use crate::driver::{Deferred, dead};
 use crate::trace::step;
-use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
+use crate::{Address, Adopted, Completion, Open, OpenError, Operation, SocketId, Transport};
 
 impl Ready {
     pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
@@ -41,6 +41,17 @@ impl Ready {
             slot.role = Role::Listener(Box::default());
         }
         Ok(())
+    }
+
+    pub(crate) fn adopt(&self, fd: OwnedFd) -> std::io::Result<(SocketId, Adopted)> {
+        let found = system::inspect(system::borrow(&fd))?;
+        let role = match found {
+            // What we did not bind is not ours to remove (FD-05).
+            Adopted::Listener => Role::Listener(Box::default()),
+            Adopted::Connection(_) => Role::Stream { in_flight: None },
+        };
+        let id = self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default(), role });
+        Ok((id, found))
     }
 
     /// There is a moment between the question and the removal: a server that begins to listen in it

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
 
-use crate::{Address, Family, PeerCredentials, SocketOption, Transport};
+use crate::{Address, Adopted, Family, PeerCredentials, SocketOption, Transport};
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 const FLAGS: net::SocketFlags = net::SocketFlags::NONBLOCK.union(net::SocketFlags::CLOEXEC);
@@ -198,6 +198,21 @@ pub(super) fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::symlink_metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
+}
+
+/// What a descriptor from outside is; makes it non-blocking.
+pub(super) fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
+    if sockopt::socket_type(fd)? != SocketType::STREAM {
+        return Err(Errno::INVAL.into());
+    }
+    rustix::io::ioctl_fionbio(fd, true)?;
+    if sockopt::socket_acceptconn(fd)? {
+        return Ok(Adopted::Listener);
+    }
+    match peer_address(fd) {
+        Ok(peer) => Ok(Adopted::Connection(peer)),
+        Err(_) => Ok(Adopted::Listener),
+    }
 }
 
 pub(super) fn is_socket(path: &std::path::Path) -> bool {

@@ -100,7 +100,7 @@ impl Server {
         Ok(())
     }
 
-    fn bind_to_loop(&self) -> Result<Rc<Core>> {
+    pub(super) fn bind_to_loop(&self) -> Result<Rc<Core>> {
         if self.inner.core.get().is_none() {
             if let Some(core) = current_or_none() {
                 self.join(core);
@@ -109,7 +109,7 @@ impl Server {
         self.core().cloned().map_or_else(current, Ok)
     }
 
-    fn next_round(&self) -> u64 {
+    pub(super) fn next_round(&self) -> u64 {
         let mut state = self.inner.state.borrow_mut();
         state.round += 1;
         state.round
@@ -206,16 +206,21 @@ impl Server {
             Ok(id) => id,
             Err(error) => return self.tick(ServerTick::Error(error)),
         };
-        core.own(id, Owner::Server(self.clone()));
         let address = match &options.endpoint {
             // As it was given (IPC-02).
-            Endpoint::Path(path) => Ok(Address::Path(path.clone())),
-            _ => core.driver.local_address(id),
+            Endpoint::Path(path) => Some(Address::Path(path.clone())),
+            _ => core.driver.local_address(id).ok(),
         };
+        self.listens(round, id, address);
+    }
+
+    pub(super) fn listens(&self, round: u64, id: SocketId, address: Option<Address>) {
+        let Some(core) = self.core() else { return };
+        core.own(id, Owner::Server(self.clone()));
         {
             let mut state = self.inner.state.borrow_mut();
             state.listener = Some(id);
-            state.address = address.ok();
+            state.address = address;
         }
         self.sync_hold();
         self.tick(ServerTick::Listening(round));

@@ -1,6 +1,8 @@
 //! `Server`: listens, accepts, counts its connections, closes.
 
 mod accepting;
+#[cfg(unix)]
+mod adopting;
 mod events;
 mod listening;
 mod options;

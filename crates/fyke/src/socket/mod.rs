@@ -6,6 +6,8 @@
 //! running callback has returned.
 
 mod addresses;
+#[cfg(unix)]
+mod adopting;
 mod attempts;
 mod connecting;
 mod deadlines;
