@@ -9,21 +9,41 @@ use crate::limits::{POOL_BUFFER_BYTES_MAX, POOL_BUFFERS_MAX};
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     buffers: RefCell<Vec<Vec<u8>>>,
+    /// Shared bytes that are done, and wait for a moment in which nothing is borrowed.
+    buried: RefCell<Vec<Chunk>>,
 }
 
 impl Pool {
+    /// Keeps a buffer; puts anything else aside until [`drop_buried`](Self::drop_buried).
+    pub(crate) fn keep_or_bury(&self, chunk: Chunk) {
+        let shared = self.give_back(chunk);
+        self.buried.borrow_mut().extend(shared);
+    }
+
+    /// Drops what was put aside. Called with nothing borrowed: it may run the user's code.
+    pub(crate) fn drop_buried(&self) {
+        let buried = self.buried.take();
+        drop(buried);
+    }
+
     pub(crate) fn take(&self) -> Vec<u8> {
         self.buffers.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, chunk: Chunk) {
-        let Chunk::Buffer(mut buffer) = chunk else { return };
+    /// Keeps a buffer of its own for reuse. Anything else comes back, to be dropped where nothing is
+    /// borrowed: shared bytes may run the user's code when they go.
+    pub(crate) fn give_back(&self, chunk: Chunk) -> Option<Chunk> {
+        let mut buffer = match chunk {
+            Chunk::Buffer(buffer) => buffer,
+            shared @ Chunk::Shared(_) => return Some(shared),
+        };
         let mut buffers = self.buffers.borrow_mut();
         let keep = 1..=POOL_BUFFER_BYTES_MAX;
         if buffers.len() < POOL_BUFFERS_MAX && keep.contains(&buffer.capacity()) {
             buffer.clear();
             buffers.push(buffer);
         }
+        None
     }
 }
 

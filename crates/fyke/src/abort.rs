@@ -126,6 +126,15 @@ impl AbortSignal {
         state.targets.push(target);
     }
 
+    /// `server` was closed: a later abort is not its business (PROC-09).
+    pub(crate) fn forget_server(&self, server: &Server) {
+        let server = Rc::downgrade(server.inner());
+        self.0.borrow_mut().targets.retain(|target| match target {
+            Target::Server(other, _) => !Weak::ptr_eq(other, &server),
+            Target::Socket(_) => true,
+        });
+    }
+
     /// `socket` has closed: a later abort is not its business (PROC-06).
     pub(crate) fn forget_socket(&self, socket: &Socket) {
         let mut state = self.0.borrow_mut();

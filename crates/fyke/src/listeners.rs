@@ -74,9 +74,10 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
         };
         let _guard = Emitting(self);
         for index in 0..count {
-            let Some((id, mut callback)) = self.take(index, event) else { continue };
-            let go_on = call(&mut callback);
-            drop(self.put_back(index, id, callback));
+            let Some((id, callback)) = self.take(index, event) else { continue };
+            let mut running = Running { listeners: self, index, id, callback: Some(callback) };
+            let go_on = running.callback.as_mut().is_none_or(&mut call);
+            drop(running);
             if !go_on {
                 return;
             }
@@ -125,6 +126,21 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
     }
 }
 
+/// A callback that runs; goes back to its place also when it panics.
+struct Running<'a, E: Copy + PartialEq, C> {
+    listeners: &'a Listeners<E, C>,
+    index: usize,
+    id: u32,
+    callback: Option<C>,
+}
+
+impl<E: Copy + PartialEq, C> Drop for Running<'_, E, C> {
+    fn drop(&mut self) {
+        let callback = self.callback.take();
+        drop(callback.and_then(|callback| self.listeners.put_back(self.index, self.id, callback)));
+    }
+}
+
 /// Ends an emission, also one that ends by a panic: what was removed meanwhile goes.
 struct Emitting<'a, E, C>(&'a Listeners<E, C>);
 
@@ -132,8 +148,7 @@ impl<E, C> Drop for Emitting<'_, E, C> {
     fn drop(&mut self) {
         let mut list = self.0.list.borrow_mut();
         list.emitting = false;
-        // A callback that panicked is gone, and its place with it.
-        list.entries.retain(|entry| entry.id != 0 && entry.callback.is_some());
+        list.entries.retain(|entry| entry.id != 0);
     }
 }
 
@@ -189,14 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn after_a_panic_the_others_are_still_there() {
+    fn after_a_panic_all_are_still_there() {
         let listeners = Calls::default();
-        let count = Rc::default();
-        listeners.add(1, false, Box::new(|| panic!("on purpose")));
-        listeners.add(1, false, counter(&count));
+        let (before, after) = (Rc::default(), Rc::default());
+        let panics = Cell::new(true);
+        listeners.add(1, false, counter(&before));
+        listeners.add(1, false, Box::new(move || assert!(!panics.replace(false), "on purpose")));
+        listeners.add(1, false, counter(&after));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| emit(&listeners, 1)));
         assert!(result.is_err());
         emit(&listeners, 1);
-        assert_eq!(count.get(), 1);
+        assert_eq!((before.get(), after.get()), (2, 1));
     }
 }

@@ -157,6 +157,36 @@ on_every_driver! {
         assert_eq!(sorted(&entries), sorted(&wanted));
     }
 
+    fn an_answer_to_an_earlier_connect_does_not_decide_a_later_one(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let kept: Rc<std::cell::RefCell<Vec<fyke::LookupReply>>> = Rc::default();
+            let replies = kept.clone();
+            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
+            let client = Socket::new();
+            client.connect_with(options.clone(), |_| {}).unwrap();
+            client.on_error(|_, _| {});
+            watch_attempts(&log, &client);
+            let first = client.clone();
+            timer::set_immediate(move || _ = first.destroy()).unwrap();
+            let mut again = Some(options);
+            client.on_close(move |client, _| {
+                let Some(options) = again.take() else { return };
+                client.connect_with(options, |_| {}).unwrap();
+                let kept = kept.clone();
+                timer::set_immediate(move || {
+                    let mut replies = kept.take();
+                    replies.remove(0).answer(Ok(vec![ip("127.0.0.5")]));
+                    replies.remove(0).answer(Ok(vec![ip("127.0.0.6")]));
+                }).unwrap();
+            });
+        });
+        let wanted = ["lookup 127.0.0.6", "attempt 127.0.0.6", "failed 127.0.0.6 ECONNREFUSED"];
+        assert_eq!(seen.take(), wanted);
+    }
+
     fn blk_21_a_blocked_address_is_announced_and_not_tried(net) {
         let log = Log::new();
         let seen = log.clone();

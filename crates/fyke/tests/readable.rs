@@ -134,6 +134,51 @@ on_every_driver! {
         assert_eq!((entries[0].as_str(), body.as_str()), ("header header", "body"));
     }
 
+    fn rd_14_rd_18_end_comes_when_what_was_put_back_is_read(net) {
+        for listens in [false, true] {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| net.pair(
+                net.tcp(),
+                |socket| _ = socket.end_with("headerbody"),
+                move |client| {
+                    let read = log.clone();
+                    let take = move |client: &Socket, data: &[u8]| {
+                        client.pause();
+                        client.unshift(&data[data.len().min(6)..]);
+                        read.add("header");
+                        let client = client.clone();
+                        let wait = std::time::Duration::from_millis(30);
+                        timer::set_timeout(wait, move || {
+                            assert_eq!(text(client.read()), "body");
+                            client.resume();
+                        }).unwrap();
+                    };
+                    client.on_end(move |_| log.add("end"));
+                    let wait = std::time::Duration::from_millis(30);
+                    let client = client.clone();
+                    if listens {
+                        let mut take = Some(take);
+                        client.on_data(move |client, data| if let Some(take) = take.take() { take(client, data) });
+                    } else {
+                        client.pause();
+                        client.on_ready(move |client| {
+                            // Asks for bytes though paused, and takes them when they are there.
+                            assert_eq!(client.read(), None);
+                            let (client, take) = (client.clone(), take.clone());
+                            timer::set_timeout(wait, move || {
+                                let mut all = Vec::new();
+                                while let Some(bytes) = client.read() { all.extend(bytes); }
+                                take(&client, &all);
+                            }).unwrap();
+                        });
+                    }
+                },
+            ));
+            assert_eq!(seen.take(), ["header", "end"]);
+        }
+    }
+
     fn rd_14_nothing_can_be_put_back_after_end(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -321,3 +321,144 @@ on_every_driver! {
         }
     }
 }
+
+/// Bytes whose owner calls the library when they go.
+mod owners {
+    use super::*;
+    use fyke::Bytes;
+
+    thread_local! {
+        static SOCKET: RefCell<Option<Socket>> = const { RefCell::new(None) };
+    }
+
+    struct Owner(Vec<u8>);
+
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            SOCKET.with(|socket| {
+                if let Some(socket) = &*socket.borrow() {
+                    let _ = (socket.write_queue_len(), socket.local_address());
+                    socket.write("last words");
+                }
+            });
+        }
+    }
+
+    on_every_driver! {
+        fn bytes_may_call_the_library_when_they_are_sent_or_given_up(net) {
+            for give_up in [false, true] {
+                net.run(|| net.pair(
+                    net.tcp(),
+                    |socket| { socket.on_error(|_, _| {}); socket.resume(); },
+                    move |client| {
+                        client.on_error(|_, _| {});
+                        client.on_ready(move |client| {
+                            SOCKET.set(Some(client.clone()));
+                            client.cork();
+                            client.write(Bytes::from_owner(Owner(vec![1; 10_000])));
+                            if give_up {
+                                client.destroy();
+                            } else {
+                                client.uncork();
+                                client.end();
+                            }
+                        });
+                        client.on_close(|_, _| SOCKET.set(None));
+                    },
+                ));
+            }
+        }
+    }
+}
+
+mod afterwards {
+    use super::*;
+
+    on_every_driver! {
+        fn what_is_dropped_with_the_loop_can_start_nothing_and_is_freed(net) {
+            struct Starts(Rc<()>);
+            impl Drop for Starts {
+                fn drop(&mut self) {
+                    let held = Rc::clone(&self.0);
+                    let code = timer::set_timeout(std::time::Duration::ZERO, move || drop(held));
+                    assert_eq!(code.unwrap_err().code(), fyke::ErrorCode::ERR_EVENT_LOOP_CLOSED);
+                    let held = Rc::clone(&self.0);
+                    assert!(timer::set_immediate(move || drop(held)).is_err());
+                }
+            }
+            let token = Rc::new(());
+            let event_loop = net.event_loop();
+            let server = event_loop.enter(|| {
+                let starts = Starts(Rc::clone(&token));
+                let server = fyke::create_server(move |_| { let _ = &starts; });
+                net.listen(&server, net.tcp(), |endpoint| { fyke::connect(endpoint, |_| {}).unwrap(); });
+                server
+            });
+            drive(&event_loop, || server.connections() == 1).unwrap();
+            drop(event_loop);
+            assert_eq!((Rc::strong_count(&token), server.connections()), (1, 0));
+        }
+
+        fn a_panic_of_the_connection_listener_strands_no_other_client(net) {
+            let event_loop = net.event_loop();
+            let served = Rc::new(Cell::new(0));
+            let count = Rc::clone(&served);
+            let server = event_loop.enter(|| {
+                let server = fyke::create_server(move |socket| {
+                    count.set(count.get() + 1);
+                    socket.resume();
+                    // Past what is accepted in one turn, and within it.
+                    if [20, 70].contains(&count.get()) {
+                        std::panic::resume_unwind(Box::new("on purpose"));
+                    }
+                });
+                net.listen(&server.clone(), net.tcp(), |endpoint| {
+                    for _ in 0..100 {
+                        let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                        client.on_error(|_, _| {});
+                        client.pause();
+                    }
+                });
+                server
+            });
+            let mut panics = 0;
+            while catch_unwind(AssertUnwindSafe(|| drive(&event_loop, || served.get() == 100).unwrap())).is_err() {
+                panics += 1;
+            }
+            // The two whose listener panicked are destroyed.
+            assert_eq!((panics, served.get(), server.connections()), (2, 100, 98));
+        }
+
+        fn after_a_panic_another_socket_still_hears_the_end(net) {
+            let event_loop = net.event_loop();
+            let ended = Rc::new(Cell::new(0));
+            let count = Rc::clone(&ended);
+            event_loop.enter(|| {
+                let server = fyke::create_server(|socket| { socket.end_with("hello"); });
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    for index in 0..10 {
+                        let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                        client.on_data(move |_, _| if index == 0 {
+                            std::panic::resume_unwind(Box::new("on purpose"));
+                        });
+                        let (count, server) = (Rc::clone(&count), server.clone());
+                        client.on_close(move |_, _| {
+                            count.set(count.get() + 1);
+                            if count.get() == 10 {
+                                server.close();
+                            }
+                        });
+                    }
+                });
+            });
+            while catch_unwind(AssertUnwindSafe(|| drive(&event_loop, || false).unwrap())).is_err() {}
+            assert_eq!(ended.get(), 10);
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::{Flags, Ready, Role, Slot, system};
+use super::{AgainOnPanic, Flags, Ready, Role, Slot, system};
 use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
 use crate::trace::step;
@@ -136,13 +136,10 @@ impl Ready {
             return;
         }
         drop(spare);
-        let mut count = 0;
-        let outcome = loop {
-            if count == ACCEPTS_PER_TURN_MAX {
-                break None;
-            }
+        let (mut count, mut outcome) = (0, None);
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
             let mut sockets = self.sockets.borrow_mut();
-            let Some(slot) = sockets.get_mut(listener) else { break None };
+            let Some(slot) = sockets.get_mut(listener) else { break };
             match system::accept(system::borrow(&slot.fd)) {
                 Ok(connection) => {
                     drop(connection);
@@ -152,11 +149,12 @@ impl Ready {
                     Failure::Next => {}
                     failure => {
                         slot.flags.readable = !matches!(failure, Failure::Drained);
-                        break Some(failure);
+                        outcome = Some(failure);
+                        break;
                     }
                 },
             }
-        };
+        }
         self.spare.set(system::spare_descriptor());
         match outcome {
             None => self.continue_later(listener),
@@ -169,23 +167,26 @@ impl Ready {
     }
 
     fn retry_later(&self, listener: SocketId) {
-        self.retries.borrow_mut().push((self.now() + ACCEPT_RETRY_DELAY, listener));
+        let mut retries = self.retries.borrow_mut();
+        if !retries.iter().any(|(_, waiting)| *waiting == listener) {
+            retries.push((self.now() + ACCEPT_RETRY_DELAY, listener));
+        }
     }
 
-    /// Tries the listeners again whose time has come.
+    /// Tries the listeners again whose time has come; one at a time, so that a panic of the
+    /// callback leaves the others in the list.
     pub(super) fn retry_listeners(&self, on: &mut dyn FnMut(Completion<'_>)) {
         if self.retries.borrow().is_empty() {
             return;
         }
         let now = self.now();
-        let mut due = Vec::new();
-        self.retries.borrow_mut().retain(|(at, listener)| {
-            if *at <= now {
-                due.push(*listener);
-            }
-            *at > now
-        });
-        for listener in due {
+        loop {
+            let listener = {
+                let mut retries = self.retries.borrow_mut();
+                let Some(index) = retries.iter().position(|(at, _)| *at <= now) else { return };
+                retries.swap_remove(index).1
+            };
+            let _again = AgainOnPanic { driver: self, socket: listener };
             self.accept_some(listener, on);
         }
     }

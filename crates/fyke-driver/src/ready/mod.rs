@@ -41,6 +41,9 @@ use accept::Listener;
 /// Not a key that slotmap makes: this index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
 
+/// The kernel takes milliseconds as a C int; a turn that returns early does no harm.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a mio token must hold a socket id of 64 bits, see docs/PLATFORM.md");
 
@@ -208,6 +211,7 @@ impl Ready {
     ) -> io::Result<()> {
         let mut turn = Turn::begin(self)?;
         let timeout = if self.has_work() { Some(Duration::ZERO) } else { self.shorten(timeout) };
+        let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
         match self.poll.borrow_mut().poll(&mut turn.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result?,
@@ -279,6 +283,7 @@ impl Ready {
             slot.flags.in_backlog = false;
             (matches!(slot.role, Role::Listener(_)), slot.flags.connecting)
         };
+        let _again = AgainOnPanic { driver: self, socket };
         if listener {
             self.accept_some(socket, on);
         } else if connecting {
@@ -286,6 +291,23 @@ impl Ready {
         } else {
             self.send_more(socket, on);
             self.receive_some(socket, on);
+        }
+    }
+}
+
+/// Puts a socket back in line when the callback panics: what is left of its work has no event.
+struct AgainOnPanic<'a> {
+    driver: &'a Ready,
+    socket: SocketId,
+}
+
+impl Drop for AgainOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut sockets = self.driver.sockets.borrow_mut();
+            if let Some(slot) = sockets.get_mut(self.socket) {
+                self.driver.defer_work(self.socket, slot);
+            }
         }
     }
 }
@@ -315,6 +337,8 @@ impl Drop for Turn<'_> {
                 let socket = id(event.token());
                 if let Some(slot) = sockets.get_mut(socket) {
                     slot.flags.readable = true;
+                    // Perhaps the peer has ended: a short read must not count as drained.
+                    slot.flags.hung_up = true;
                     self.driver.defer_work(socket, slot);
                 }
             }

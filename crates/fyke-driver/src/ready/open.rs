@@ -152,7 +152,8 @@ impl Ready {
             Role::Listener(listener) => listener.unlink(),
             Role::Stream { in_flight } => {
                 if let Some(batch) = in_flight {
-                    batch.dismantle(|chunk| self.pool.give_back(chunk));
+                    // The slot is out of the table: nothing is borrowed here.
+                    batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
                 }
             }
         }

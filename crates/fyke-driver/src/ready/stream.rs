@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{Ready, Role, Slot, system};
 use crate::driver::dead;
 use crate::limits::{PIECES_PER_SEND_MAX, READS_PER_TURN_MAX, SENDS_PER_CALL_MAX};
-use crate::{Batch, Completion, Operation, SocketId};
+use crate::{Batch, Chunk, Completion, Operation, SocketId};
 
 /// How far sending got.
 enum Progress {
@@ -102,13 +102,16 @@ impl Ready {
     }
 
     pub(crate) fn send(&self, socket: SocketId, mut batch: Batch) -> io::Result<usize> {
+        // Declared first, so dropped last: the user's bytes may run the user's code when they go,
+        // and nothing may be borrowed then.
+        let mut done = Vec::new();
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         let before = batch.remaining();
-        let progress = match self.offer(slot, &mut batch) {
+        let progress = match self.offer(slot, &mut batch, &mut done) {
             Ok(progress) => progress,
             Err(errno) => {
-                batch.dismantle(|chunk| self.pool.give_back(chunk));
+                batch.dismantle(|chunk| done.extend(self.pool.give_back(chunk)));
                 return Err(errno.into());
             }
         };
@@ -128,20 +131,21 @@ impl Ready {
 
     /// Goes on with the batch in flight.
     pub(super) fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let mut done = Vec::new();
         let result = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             let Role::Stream { in_flight } = &mut slot.role else { return };
             let Some(mut batch) = in_flight.take() else { return };
             let before = batch.remaining();
-            let progress = self.offer(slot, &mut batch);
+            let progress = self.offer(slot, &mut batch, &mut done);
             let sent = before - batch.remaining();
             if matches!(progress, Ok(Progress::Unfinished)) {
                 self.defer_work(socket, slot);
             }
             match (progress, &mut slot.role) {
                 (Err(errno), _) => {
-                    batch.dismantle(|chunk| self.pool.give_back(chunk));
+                    batch.dismantle(|chunk| done.extend(self.pool.give_back(chunk)));
                     Err(errno)
                 }
                 (Ok(Progress::Blocked | Progress::Unfinished), Role::Stream { in_flight }) => {
@@ -151,6 +155,7 @@ impl Ready {
                 (Ok(_), _) => Ok(sent),
             }
         };
+        drop(done);
         match result {
             Ok(0) => {}
             Ok(bytes) => on(Completion::Sent { socket, bytes }),
@@ -160,8 +165,14 @@ impl Ready {
         }
     }
 
-    /// Tries the system call until the kernel has everything or is full.
-    fn offer(&self, slot: &Slot, batch: &mut Batch) -> Result<Progress, Errno> {
+    /// Tries the system call until the kernel has everything or is full. Pieces that are done and
+    /// are not the pool's go to `done`.
+    fn offer(
+        &self,
+        slot: &Slot,
+        batch: &mut Batch,
+        done: &mut Vec<Chunk>,
+    ) -> Result<Progress, Errno> {
         let fd = system::borrow(&slot.fd);
         for _ in 0..SENDS_PER_CALL_MAX {
             if batch.remaining() == 0 {
@@ -176,7 +187,9 @@ impl Ready {
                 }
             };
             match result {
-                Ok(count) => batch.advance(count, |chunk| self.pool.give_back(chunk)),
+                Ok(count) => {
+                    batch.advance(count, |chunk| done.extend(self.pool.give_back(chunk)));
+                }
                 Err(Errno::AGAIN) => return Ok(Progress::Blocked),
                 Err(errno) => return Err(errno),
             }

@@ -49,7 +49,7 @@ impl Network {
 
     fn stream_closed(&mut self, stream: Stream, by_reset: bool, pool: &Pool) {
         if let Some(batch) = stream.outbound.in_flight {
-            batch.dismantle(|chunk| pool.give_back(chunk));
+            batch.dismantle(|chunk| pool.keep_or_bury(chunk));
         }
         let Some(peer) = self.stream(stream.peer) else {
             return;
@@ -102,7 +102,7 @@ impl Network {
         if stream.reset == Reset::Arrived {
             stream.reset = Reset::Reported;
         }
-        batch.dismantle(|chunk| pool.give_back(chunk));
+        batch.dismantle(|chunk| pool.keep_or_bury(chunk));
         self.fail(socket, Operation::Send, kind.into());
     }
 }

@@ -130,19 +130,24 @@ impl Sim {
     }
 
     pub(crate) fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
-        self.network.borrow_mut().send(socket, batch, &self.pool)
+        let sent = self.network.borrow_mut().send(socket, batch, &self.pool);
+        self.pool.drop_buried();
+        sent
     }
 
     pub(crate) fn shutdown(&self, socket: SocketId) {
         self.network.borrow_mut().shutdown(socket, &self.pool);
+        self.pool.drop_buried();
     }
 
     pub(crate) fn close(&self, socket: SocketId) {
         self.network.borrow_mut().close(socket, false, &self.pool);
+        self.pool.drop_buried();
     }
 
     pub(crate) fn reset(&self, socket: SocketId) {
         self.network.borrow_mut().close(socket, true, &self.pool);
+        self.pool.drop_buried();
     }
 
     pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {

@@ -117,7 +117,7 @@ pub(super) fn take_piece(
             let wanted = size - piece.len();
             piece.extend_from_slice(&slice[..slice.len().min(wanted)]);
         }
-        batch.advance(piece.len() - before, |chunk| pool.give_back(chunk));
+        batch.advance(piece.len() - before, |chunk| pool.keep_or_bury(chunk));
     }
     (piece, size < whole)
 }

@@ -22,7 +22,7 @@ impl Network {
         pool: &Pool,
     ) -> io::Result<usize> {
         if let Err(error) = self.may_send(socket) {
-            batch.dismantle(|chunk| pool.give_back(chunk));
+            batch.dismantle(|chunk| pool.keep_or_bury(chunk));
             return Err(error);
         }
         let taken = self.transmit(socket, &mut batch, pool);
@@ -78,7 +78,7 @@ impl Network {
 
     fn keep_rest(&mut self, socket: SocketId, batch: Batch, pool: &Pool) {
         if batch.remaining() == 0 {
-            batch.dismantle(|chunk| pool.give_back(chunk));
+            batch.dismantle(|chunk| pool.keep_or_bury(chunk));
         } else if let Some(stream) = self.stream_mut(socket) {
             stream.outbound.in_flight = Some(batch);
         }

@@ -29,6 +29,7 @@ impl Sim {
             // What becomes due while the callback runs is for the next turn.
             network.due.len()
         };
+        self.pool.drop_buried();
         if woken {
             on(Completion::Woken);
         }
@@ -71,6 +72,7 @@ impl Sim {
         };
         for _ in 0..budget {
             let given = self.network.borrow_mut().next_of(socket, &self.pool);
+            self.pool.drop_buried();
             match given {
                 Some(Given::Received(socket, bytes)) => {
                     on(Completion::Received { socket, bytes: &bytes });

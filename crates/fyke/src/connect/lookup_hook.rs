@@ -26,6 +26,8 @@ pub struct LookupRequest {
 pub struct LookupReply {
     /// Keeps the socket alive: nobody else may, while it waits for this.
     socket: Socket,
+    /// Which of the socket's connects this is for.
+    round: u32,
     host: String,
     answered: bool,
 }
@@ -39,9 +41,13 @@ impl LookupHook {
         Self(Rc::new(f))
     }
 
-    pub(crate) fn ask(&self, request: LookupRequest, socket: &Socket) {
-        let reply =
-            LookupReply { socket: socket.clone(), host: request.host.clone(), answered: false };
+    pub(crate) fn ask(&self, request: LookupRequest, socket: &Socket, round: u32) {
+        let reply = LookupReply {
+            socket: socket.clone(),
+            round,
+            host: request.host.clone(),
+            answered: false,
+        };
         (self.0)(request, reply);
     }
 }
@@ -72,7 +78,7 @@ impl LookupReply {
             }
             result => result,
         };
-        self.socket.resolve_later(result);
+        self.socket.resolve_later(self.round, result);
     }
 }
 

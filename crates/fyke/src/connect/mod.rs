@@ -14,6 +14,7 @@ pub(crate) use lookup_hook::LookupHook;
 pub use lookup_hook::{LookupReply, LookupRequest};
 pub(crate) use race::{Race, Step};
 
+use crate::event_loop::current;
 use crate::socket::{Socket, SocketOptions};
 use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
 
@@ -241,6 +242,8 @@ impl ConnectOptions {
     /// # Errors
     /// As [`connect`].
     pub fn connect(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
+        // Before anything is made that nobody could hear of.
+        current()?.check_open()?;
         let socket = Socket::with_options(&self.socket);
         if let Some(timeout) = self.timeout {
             socket.set_timeout(Some(timeout));

@@ -77,6 +77,7 @@ impl Server {
                 true => self.tick(ServerTick::Abort(round)),
                 false => signal.watch_server(self, round),
             }
+            self.inner.state.borrow_mut().signal = Some(signal.clone());
         }
         match plan(&options.endpoint) {
             Plan::Now(address) => {
@@ -261,12 +262,15 @@ impl Server {
             self.once(Event::Close, move |server| f(server, result));
         }
         self.next_round();
-        let listener = {
+        let (listener, signal) = {
             let mut state = self.inner.state.borrow_mut();
             state.closing = true;
             state.address = None;
-            state.listener.take()
+            (state.listener.take(), state.signal.take())
         };
+        if let Some(signal) = signal {
+            signal.forget_server(self);
+        }
         if let (Some(core), Some(listener)) = (self.core(), listener) {
             core.close(listener);
         }

@@ -24,7 +24,7 @@ pub use shutdown::Shutdown;
 use crate::event_loop::{Core, Owner, Tick, current_or_none};
 use crate::listeners::Listeners;
 use crate::socket::Socket;
-use crate::{BlockList, Endpoint, Error, ErrorCode};
+use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 
 /// A TCP or Unix-socket server: Node's `net.Server`.
 ///
@@ -66,6 +66,8 @@ struct State {
     /// How many of them come from which address; only while that is limited.
     per_ip: HashMap<IpAddr, usize>,
     shed_connections: u64,
+    /// What the last `listen` was given.
+    signal: Option<AbortSignal>,
     referred: bool,
     holding: bool,
     /// `close` was called, and its event is to come.
@@ -118,6 +120,7 @@ impl Server {
             connections: 0,
             per_ip: HashMap::new(),
             shed_connections: 0,
+            signal: None,
             referred: true,
             holding: false,
             closing: false,
@@ -197,6 +200,8 @@ impl Server {
             let mut state = self.inner.state.borrow_mut();
             state.listener = None;
             state.address = None;
+            state.connections = 0;
+            state.per_ip.clear();
             state.holding = false;
         }
         drop(self.inner.listeners.clear());

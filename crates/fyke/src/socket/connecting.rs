@@ -51,6 +51,7 @@ impl Socket {
                 state.renew();
             }
             state.phase = Phase::Live;
+            state.round = state.round.wrapping_add(1);
             state.connecting = true;
             state.unix = options.endpoint.is_unix();
         }
@@ -104,23 +105,28 @@ impl Socket {
             (connecting.options.lookup.clone(), LookupRequest { host, family, all })
         });
         let (Some((hook, request)), Some(core)) = (asked, self.core()) else { return };
+        let round = self.inner.state.borrow().round;
         match hook {
-            Some(hook) => hook.ask(request, self),
+            Some(hook) => hook.ask(request, self, round),
             None => {
                 let query = Query { host: request.host, family: request.family };
                 let socket = self.clone();
-                lookup::resolve(core, query, move |result| socket.resolved(result));
+                lookup::resolve(core, query, move |result| socket.resolved(round, result));
             }
         }
     }
 
     /// A hook has answered: told on the tick, so that no callback runs inside its call (HE-04).
-    pub(crate) fn resolve_later(&self, result: Result<Vec<IpAddr>>) {
-        self.tick(SocketTick::Resolved(result));
+    pub(crate) fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
+        self.tick(SocketTick::Resolved(round, result));
     }
 
     /// The addresses of the host are here, or the reason why not (HE-02, HE-03).
-    pub(super) fn resolved(&self, result: &Result<Vec<IpAddr>>) {
+    pub(super) fn resolved(&self, round: u32, result: &Result<Vec<IpAddr>>) {
+        // The answer to an earlier connect of this socket.
+        if self.inner.state.borrow().round != round {
+            return;
+        }
         // Destroyed meanwhile: nothing more is told (HE-26). Answered twice: once is enough.
         let known = self.with_connecting(|connecting| {
             let waits = matches!(connecting.targets, Targets::Unresolved);

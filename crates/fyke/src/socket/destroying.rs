@@ -192,7 +192,7 @@ impl Socket {
 
     /// The loop is gone: no event, but everything that the callbacks captured is freed.
     pub(crate) fn abandon(&self) {
-        let (callbacks, server) = {
+        let (callbacks, bytes, server) = {
             let mut state = self.inner.state.borrow_mut();
             state.phase = Phase::Closed;
             state.connecting = false;
@@ -200,12 +200,12 @@ impl Socket {
             state.holding = false;
             state.read.clear();
             state.write.give_up_flight();
-            state.write.give_up_queue();
+            let bytes = state.write.give_up_queue();
             let mut callbacks = state.write.take_end_callbacks();
             while let Some(callback) = state.write.next_callback(u64::MAX) {
                 callbacks.push(callback);
             }
-            (callbacks, state.let_go_of_server())
+            (callbacks, bytes, state.let_go_of_server())
         };
         let pipes = self
             .inner
@@ -214,7 +214,7 @@ impl Socket {
             .rare_if_any_mut()
             .map(|rare| (std::mem::take(&mut rare.pipes), rare.connecting.take()));
         let listeners = self.inner.listeners.clear();
-        drop((callbacks, server, pipes, listeners, self.take_read_buffer()));
+        drop((callbacks, bytes, server, pipes, listeners, self.take_read_buffer()));
     }
 }
 

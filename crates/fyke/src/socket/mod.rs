@@ -88,7 +88,7 @@ pub(crate) enum SocketTick {
     /// Ask for the addresses of the host.
     Lookup,
     /// A lookup hook has answered.
-    Resolved(Result<Vec<IpAddr>>),
+    Resolved(u32, Result<Vec<IpAddr>>),
     /// Begin the next attempt to connect.
     Attempt,
     /// `resume` was called.
@@ -281,7 +281,7 @@ impl Socket {
     fn handle_tick(&self, tick: SocketTick) {
         match tick {
             SocketTick::Lookup => self.run_lookup(),
-            SocketTick::Resolved(result) => self.resolved(&result),
+            SocketTick::Resolved(round, result) => self.resolved(round, &result),
             SocketTick::Attempt => self.next_attempt(),
             SocketTick::Resume => self.run_resume(),
             SocketTick::Readable => self.run_readable(),

@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) unix: bool,
     pub(super) allow_half_open: bool,
     pub(super) no_delay: bool,
+    /// Counts connects, so that an answer to an older one is recognised.
+    pub(super) round: u32,
     /// Destroyed with an error.
     pub(super) had_error: bool,
     /// `reset_and_destroy` waits for the connection (DST-12).
@@ -140,6 +142,7 @@ impl State {
             unix: false,
             allow_half_open: options.allow_half_open,
             no_delay: options.no_delay,
+            round: 0,
             had_error: false,
             reset_on_connect: false,
             destroy_on_finish: false,
@@ -236,7 +239,7 @@ impl State {
         if self.phase != Phase::Live {
             return false;
         }
-        let sending = self.id.is_some() && (self.write.len() > 0 && self.write.corked() == 0);
+        let sending = self.id.is_some() && self.write.is_sending();
         let ending = self.id.is_some() && self.write.shutting_down && !self.write.finished;
         self.connecting || sending || ending || (self.referred && self.read.receiving)
     }

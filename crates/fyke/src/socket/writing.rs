@@ -253,7 +253,8 @@ impl Socket {
     }
 
     pub(super) fn fail_queue_with(&self, error: Error) {
-        self.inner.state.borrow_mut().write.give_up_queue();
+        let bytes = self.inner.state.borrow_mut().write.give_up_queue();
+        drop(bytes);
         let result = Err(error);
         self.call_back(u64::MAX, &result);
         let callbacks = self.inner.state.borrow_mut().write.take_end_callbacks();

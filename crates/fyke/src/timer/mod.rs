@@ -66,6 +66,7 @@ pub fn set_interval(period: Duration, callback: impl FnMut() + 'static) -> Resul
 
 fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Result<Timer> {
     let core = current()?;
+    core.check_open()?;
     let at = core.now().saturating_add(delay);
     let id = core.timers.borrow_mut().set(at, period, callback);
     Ok(Timer { core: Rc::downgrade(&core), id })
@@ -79,7 +80,9 @@ fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Re
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
 pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
-    current()?.immediates.borrow_mut().push_back(Box::new(callback));
+    let core = current()?;
+    core.check_open()?;
+    core.immediates.borrow_mut().push_back(Box::new(callback));
     Ok(())
 }
 
@@ -91,7 +94,9 @@ pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
 pub fn next_tick(callback: impl FnOnce() + 'static) -> Result<()> {
-    current()?.push_tick(Tick::Call(Box::new(callback)));
+    let core = current()?;
+    core.check_open()?;
+    core.push_tick(Tick::Call(Box::new(callback)));
     Ok(())
 }
 

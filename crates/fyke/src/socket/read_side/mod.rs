@@ -147,13 +147,15 @@ impl ReadSide {
     }
 
     fn schedule_end(&mut self) -> bool {
-        let due = self.ended && self.kept.is_none() && !self.end_scheduled;
+        let due = self.ended && self.kept.is_none() && !self.end_scheduled && !self.end_emitted;
         self.end_scheduled |= due;
         due
     }
 
     /// Says whether `end` may be given now, and counts it as given.
     pub(super) fn take_end(&mut self) -> bool {
+        // Scheduled, and then bytes were put back: it is due again when they are taken.
+        self.end_scheduled = false;
         let due = self.ended && self.kept.is_none() && !self.end_emitted;
         self.end_emitted |= due;
         due

@@ -315,22 +315,28 @@ impl<C> WriteSide<C> {
         self.ending && !self.finished && self.len() == 0 && !self.empty_write
     }
 
+    /// Whether bytes are on their way, or will be without anybody's doing: not if they are corked.
+    pub(super) fn is_sending(&self) -> bool {
+        let queued = self.queued_bytes > 0 && (self.corked == 0 || self.has_free());
+        self.in_flight_bytes > 0 || queued
+    }
+
     /// Whether writes wait that were never handed over.
     pub(super) fn has_queued(&self) -> bool {
         self.queued_bytes > 0 || self.empty_write
     }
 
     /// Gives up what was never handed over; it does not count as written (PROP-05). Returns the
-    /// buffers, to be reused.
-    pub(super) fn give_up_queue(&mut self) {
+    /// bytes, to be dropped where nothing is borrowed: they may run the user's code when they go.
+    #[must_use]
+    pub(super) fn give_up_queue(&mut self) -> VecDeque<Chunk> {
         self.accepted_bytes -= self.queued_bytes as u64;
         self.queued_bytes = 0;
         self.empty_write = false;
         self.tail = Vec::new();
-        if let Some(more) = &mut self.more {
-            more.chunks.clear();
-            more.free = None;
-        }
+        let Some(more) = &mut self.more else { return VecDeque::new() };
+        more.free = None;
+        std::mem::take(&mut more.chunks)
     }
 
     /// The kernel refused the batch as a whole: it does not count as written (PROP-05).
