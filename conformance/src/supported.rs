@@ -9,32 +9,30 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::scenario::{ClientSpec, Fields, Operation, Scenario};
+use crate::scenario::{Call, ClientSpec, Fields, Operation, Scenario};
 
 /// Operations that are missing.
 const OPERATIONS: &[&str] = &[];
 
-/// Properties without a getter.
+/// Properties that are not compared yet: with `closed`, a hundred scenarios more need their
+/// adapted traces (`adapted/`) to be looked through.
 const PROPERTIES: &[&str] = &["closed"];
 
 /// Options of a client's socket.
-const CLIENT_OPTIONS: &[&str] = &["blockList", "onread", "typeOfService"];
+const CLIENT_OPTIONS: &[&str] = &["typeOfService"];
 
 /// Options of a server.
-const SERVER_OPTIONS: &[&str] = &["blockList"];
+const SERVER_OPTIONS: &[&str] = &[];
 
 /// Functions of `calls`.
-const CALLS: &[&str] =
-    &["isIP", "isIPv4", "isIPv6", "blockListCheck", "socketAddress", "socketAddressParse"];
+const CALLS: &[&str] = &[];
 
 /// Why the scenario cannot be played; empty if it can.
 pub(crate) fn missing(scenario: &Scenario) -> Vec<String> {
     let mut reasons = Reasons::default();
     for call in &scenario.calls {
         reasons.add_listed("call", CALLS, [call.function.as_str()]);
-        if call.arguments.iter().any(|argument| argument.as_f64().is_some_and(|n| n < 0.0)) {
-            reasons.add("Rust: a negative duration or size");
-        }
+        reasons.check_call(call);
     }
     for server in &scenario.servers {
         reasons.add_listed("server option", SERVER_OPTIONS, server.options.keys());
@@ -73,9 +71,25 @@ impl Reasons {
         }
     }
 
+    /// What the types of a call's arguments cannot hold.
+    fn check_call(&mut self, call: &Call) {
+        for argument in &call.arguments {
+            if argument.as_f64().is_some_and(|number| number < 0.0) {
+                self.add("Rust: a negative duration or size");
+            }
+            if argument.get("port").and_then(Value::as_u64).is_some_and(|port| port > 65535) {
+                self.add("Rust: a port out of range");
+            }
+        }
+    }
+
     fn check_client(&mut self, client: &ClientSpec) {
         self.add_listed("client option", CLIENT_OPTIONS, client.options.keys());
         self.check_durations_and_sizes(&client.options);
+        let onread = client.options.get("onread");
+        if onread.is_some_and(|onread| onread.get("generator").is_some()) {
+            self.add("Rust: buffers of the caller's own, one after the other");
+        }
         self.check_events(&client.socket.also);
         if let Some(target) = &client.target {
             self.check_target(target);

@@ -22,6 +22,18 @@ pub(crate) struct Log {
 pub(crate) enum Kind {
     Bytes,
     Text,
+    /// In pieces of a fixed size, past the listeners.
+    Piece,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Text => "text",
+            Self::Piece => "onread",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -104,8 +116,7 @@ impl Entry {
 /// Length, hash, and if they are few the bytes themselves.
 pub(crate) fn describe(kind: Kind, bytes: &[u8]) -> Map<String, Value> {
     let mut shown = Map::new();
-    let kind = if kind == Kind::Text { "text" } else { "bytes" };
-    shown.insert("type".into(), kind.into());
+    shown.insert("type".into(), kind.name().into());
     shown.insert("len".into(), bytes.len().into());
     if bytes.len() <= SHOWN_BYTES_MAX {
         match std::str::from_utf8(bytes) {

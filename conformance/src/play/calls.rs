@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fyke::{Result, family_selection};
+use fyke::{Family, Result, SocketAddress, family_selection};
 use serde_json::{Value, json};
 
 use super::Play;
 use super::actor::Actor;
-use super::options::selection;
+use super::options::{block_list, family, selection};
 use crate::scenario::{Call, SocketSpec};
 
 impl Play {
@@ -52,10 +52,46 @@ impl Play {
                 family_selection::set_attempt_timeout(timeout)?;
                 Value::Null
             }
+            "isIP" => json!(fyke::is_ip(first.as_str().unwrap_or_default())),
+            "isIPv4" => json!(fyke::is_ipv4(first.as_str().unwrap_or_default())),
+            "isIPv6" => json!(fyke::is_ipv6(first.as_str().unwrap_or_default())),
+            "blockListCheck" => {
+                let argument = |index: usize| call.arguments.get(index).unwrap_or(&Value::Null);
+                let list = block_list(first)?;
+                let address = argument(1).as_str().unwrap_or_default();
+                json!(list.check_text(address, family(argument(2))))
+            }
+            "socketAddress" => {
+                let address = socket_address(first)?;
+                let mut shown = show(&address);
+                shown["flowlabel"] = json!(address.flow_label());
+                shown
+            }
+            "socketAddressParse" => {
+                let address = SocketAddress::parse(first.as_str().unwrap_or_default());
+                address.map_or(Value::Null, |address| show(&address))
+            }
             other => {
                 self.problem(format!("{other} is not possible here"));
                 Value::Null
             }
         })
     }
+}
+
+/// From Node's options; what is missing has its default.
+fn socket_address(options: &Value) -> Result<SocketAddress> {
+    let family = family(&options["family"]);
+    let number = |key: &str| options[key].as_u64().unwrap_or(0);
+    let port = u16::try_from(number("port")).unwrap_or(u16::MAX);
+    let address = match options["address"].as_str() {
+        Some(address) => SocketAddress::from_text(address, port, family)?,
+        None => SocketAddress::new(SocketAddress::for_family(family).address(), port),
+    };
+    address.with_flow_label(u32::try_from(number("flowlabel")).unwrap_or(u32::MAX))
+}
+
+fn show(address: &SocketAddress) -> Value {
+    let family = if address.family() == Family::V4 { "ipv4" } else { "ipv6" };
+    json!({ "address": address.address().to_string(), "port": address.port(), "family": family })
 }

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use fyke::{
-    AbortSignal, Address, ConnectOptions, Endpoint, Family, FamilySelection, ListenOptions, Result,
-    ServerOptions, SocketOptions,
+    AbortSignal, Address, BlockList, ConnectOptions, Endpoint, Family, FamilySelection,
+    ListenOptions, Result, ServerOptions, SocketOptions,
 };
+
+use serde_json::Value;
 
 use super::Play;
 use crate::scenario::Fields;
@@ -22,6 +24,10 @@ macro_rules! common {
         }
         if let Some(bytes) = options.count("highWaterMark") {
             made = made.high_water_mark(bytes);
+        }
+        if let Some(rules) = options.get("blockList") {
+            // A bad rule shows as a list that blocks nothing.
+            made = made.block_list(&block_list(rules).unwrap_or_default());
         }
         made
     }};
@@ -153,4 +159,34 @@ fn path_endpoint(path: &str) -> Endpoint {
         Some(name) => Endpoint::Abstract(name.into()),
         None => Endpoint::Path(path.into()),
     }
+}
+
+/// The family that a rule or a call names: IPv4 without a name.
+pub(super) fn family(name: &Value) -> Family {
+    match name.as_str() {
+        Some("ipv6") => Family::V6,
+        _ => Family::V4,
+    }
+}
+
+/// A list of the rules of FORMAT.md 3.5.
+pub(super) fn block_list(rules: &Value) -> Result<BlockList> {
+    let list = BlockList::new();
+    for rule in rules.as_array().into_iter().flatten() {
+        let family = family(&rule["family"]);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (range, subnet) = (&rule["range"], &rule["subnet"]);
+        if !range.is_null() {
+            let ends = [text(&range[0]), text(&range[1])];
+            list.add_range((ends[0].as_str(), family), (ends[1].as_str(), family))?;
+        } else if !subnet.is_null() {
+            let bits = subnet[1].as_u64().and_then(|bits| u8::try_from(bits).ok());
+            let network = text(&subnet[0]);
+            list.add_subnet((network.as_str(), family), bits.unwrap_or(u8::MAX))?;
+        } else {
+            let address = text(&rule["address"]);
+            list.add_address((address.as_str(), family))?;
+        }
+    }
+    Ok(list)
 }

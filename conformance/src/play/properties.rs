@@ -35,6 +35,7 @@ impl Play {
             "connecting" => json!(socket.connecting()),
             "pending" => json!(socket.pending()),
             "destroyed" => json!(socket.destroyed()),
+            "closed" => json!(socket.closed()),
             "errored" => json!(socket.errored().map(|error| error.code().as_str())),
             "readable" => json!(socket.readable()),
             "writable" => json!(socket.writable()),

@@ -9,7 +9,7 @@ use super::Play;
 use super::actor::{Actor, Object};
 use super::recording::{Entry, entry};
 use crate::names::family_number;
-use crate::scenario::{ClientSpec, Operation, Reading};
+use crate::scenario::{ClientSpec, Fields, Operation, Reading};
 use crate::trace::Kind;
 
 impl Play {
@@ -35,6 +35,7 @@ impl Play {
         match options.and_then(|options| options.connect(|_| {})) {
             Err(error) => self.note_throw(actor, "create", &error),
             Ok(socket) => {
+                self.attach_pieces(actor, &socket, &spec.options);
                 self.attach_socket(actor, &socket);
                 self.note_open(actor);
                 self.begin(actor);
@@ -43,7 +44,9 @@ impl Play {
     }
 
     fn make_and_then_connect(self: &Rc<Self>, actor: &Rc<Actor>, spec: &ClientSpec) {
-        self.attach_socket(actor, &self.socket_options(&spec.options).build());
+        let socket = self.socket_options(&spec.options).build();
+        self.attach_pieces(actor, &socket, &spec.options);
+        self.attach_socket(actor, &socket);
         self.note_open(actor);
         self.run_all(&spec.before, Some(actor));
         if let Some(target) = &spec.target {
@@ -102,6 +105,18 @@ impl Play {
             while let Some(chunk) = socket.read() {
                 play.data(&owner, Kind::Bytes, &chunk);
             }
+        });
+    }
+
+    /// The option `onread`: pieces of a fixed size. Asks once to stop, at `stopAt` bytes.
+    fn attach_pieces(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket, options: &Fields) {
+        let Some(onread) = options.get("onread") else { return };
+        let size = onread["size"].as_u64().and_then(|size| usize::try_from(size).ok());
+        let mut stop_at = onread["stopAt"].as_u64();
+        let (play, owner) = (Rc::clone(self), Rc::clone(actor));
+        socket.read_buffer(size.unwrap_or(0), move |_, piece| {
+            play.data(&owner, Kind::Piece, piece);
+            stop_at.take_if(|stop_at| owner.received.get() >= *stop_at).is_none()
         });
     }
 

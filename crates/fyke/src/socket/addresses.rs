@@ -26,7 +26,9 @@ impl Socket {
             let attempt = || state.rare_if_any()?.connecting.as_ref()?.ids().next();
             (state.connected().or_else(attempt), kept.and_then(Address::ip))
         };
-        kept.or_else(|| self.core()?.driver.local_address(id?).ok()?.ip())
+        // An attempt that is not bound has port 0: no address yet.
+        let asked = || self.core()?.driver.local_address(id?).ok()?.ip();
+        kept.or_else(asked).filter(|address| address.port() != 0)
     }
 
     /// The addresses that were tried, in order, when the host has several. Node:
@@ -66,7 +68,9 @@ impl Socket {
     pub(super) fn capture_local_address(&self) {
         let known = {
             let state = self.inner.state.borrow();
-            state.unix || state.rare_if_any().is_some_and(|rare| rare.local.is_some())
+            // An attempt that failed was never our end of a connection.
+            let none = state.unix || state.connecting;
+            none || state.rare_if_any().is_some_and(|rare| rare.local.is_some())
         };
         if known {
             return;

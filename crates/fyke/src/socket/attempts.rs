@@ -142,7 +142,8 @@ impl Socket {
     /// One address: the attempt is announced, and nothing is tried (BLK-21). Several: it is not
     /// announced, only its failure, and the next follows (HE-27).
     fn attempt_blocked(&self, target: &Address) -> Option<Error> {
-        let error = Error::named(ErrorCode::ERR_IP_BLOCKED, "connect").at(target.clone());
+        let message = format!("{target} is on the block list");
+        let error = Error::new(ErrorCode::ERR_IP_BLOCKED, message);
         match self.with_connecting(|connecting| connecting.several()) {
             Some(true) => self.emit_attempt_failed(target, &error),
             _ => self.emit_attempt(Event::Attempt, target),
