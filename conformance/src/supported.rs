@@ -14,9 +14,8 @@ use crate::scenario::{Call, ClientSpec, Fields, Operation, Scenario};
 /// Operations that are missing.
 const OPERATIONS: &[&str] = &[];
 
-/// Properties that are not compared yet: with `closed`, a hundred scenarios more need their
-/// adapted traces (`adapted/`) to be looked through.
-const PROPERTIES: &[&str] = &["closed"];
+/// Properties without a getter.
+const PROPERTIES: &[&str] = &[];
 
 /// Options of a client's socket.
 const CLIENT_OPTIONS: &[&str] = &["typeOfService"];
