@@ -14,9 +14,18 @@ impl Socket {
     /// peer has to wait. Paused before the connection stands, nothing is received at all; then
     /// the peer's end goes unnoticed too. Node: `socket.pause()`.
     pub fn pause(&self) -> &Self {
-        let mut state = self.inner.state.borrow_mut();
-        if !state.destroyed() {
+        let receiving = {
+            let mut state = self.inner.state.borrow_mut();
+            if state.destroyed() {
+                return self;
+            }
             state.read.pause();
+            state.read.receiving
+        };
+        if receiving && self.has_read_buffer() {
+            // Nothing is kept in this mode, so receiving stops at once (RD-24).
+            self.stop_receiving();
+            self.sync_hold();
         }
         self
     }
