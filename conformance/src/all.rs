@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io, thread};
 
 use crate::case::{Case, Outcome};
+use crate::manner::Manner;
 
-const USAGE: &str =
-    "usage: fyke-conform all [DIR…] [--match TEXT] [--jobs N] [--verbose] [--adapt WHY]";
+const USAGE: &str = "usage: fyke-conform all [DIR…] [--match TEXT] [--jobs N] [--verbose]\n\
+       [--node | --default] [--adapt WHY]";
 
 /// What is asked for on the command line.
 #[derive(Debug, Default)]
 struct Request {
     folders: Vec<PathBuf>,
+    manners: Vec<Manner>,
     text: String,
     jobs: Option<usize>,
     verbose: bool,
@@ -52,10 +54,18 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
                 request.jobs = Some(jobs.ok_or("--jobs needs a number")?);
             }
             "--verbose" => request.verbose = true,
-            "--adapt" => request.adapt = Some(value()?.clone()),
+            "--adapt" => {
+                request.adapt = Some(value()?.clone());
+                request.manners = vec![Manner::Default];
+            }
+            "--node" => request.manners = vec![Manner::Node],
+            Manner::OPTION => request.manners = vec![Manner::Default],
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
             folder => request.folders.push(folder.into()),
         }
+    }
+    if request.manners.is_empty() {
+        request.manners = vec![Manner::Node, Manner::Default];
     }
     if request.folders.is_empty() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -71,23 +81,28 @@ fn run(request: &Request) -> io::Result<usize> {
         cases.extend(find_cases(folder, &request.text)?);
     }
     let jobs = request.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into));
-    let outcomes = run_cases(&cases, jobs.unwrap_or(1));
-    if let Some(why) = &request.adapt {
-        for (case, outcome) in cases.iter().zip(&outcomes) {
-            if let Outcome::Failed { trace: Some(trace), .. } = outcome {
-                case.adapt(trace, why)?;
+    let mut failed = 0;
+    for manner in &request.manners {
+        let outcomes = run_cases(&cases, *manner, jobs.unwrap_or(1));
+        if let Some(why) = &request.adapt {
+            for (case, outcome) in cases.iter().zip(&outcomes) {
+                if let Outcome::Failed { trace: Some(trace), .. } = outcome {
+                    case.adapt(trace, why)?;
+                }
             }
         }
+        println!("{}:", manner.name());
+        failed += report(&cases, &outcomes, request.verbose);
     }
-    Ok(report(&cases, &outcomes, request.verbose))
+    Ok(failed)
 }
 
 /// Several at once: most of the time they wait for a timer.
-fn run_cases(cases: &[Case], jobs: usize) -> Vec<Outcome> {
+fn run_cases(cases: &[Case], manner: Manner, jobs: usize) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let work = || {
         let indices = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
-        let mine = indices.map_while(|index| Some((index, cases.get(index)?.run())));
+        let mine = indices.map_while(|index| Some((index, cases.get(index)?.run(manner))));
         mine.collect::<Vec<_>>()
     };
     let mut outcomes: Vec<(usize, Outcome)> = thread::scope(|scope| {

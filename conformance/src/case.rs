@@ -10,6 +10,7 @@ use std::{fs, io};
 use serde_json::Value;
 
 use crate::compare::differences;
+use crate::manner::Manner;
 use crate::scenario::Scenario;
 use crate::supported::missing;
 
@@ -55,7 +56,7 @@ impl Case {
         Self { name, scenario, expected, adapted }
     }
 
-    pub(crate) fn run(&self) -> Outcome {
+    pub(crate) fn run(&self, manner: Manner) -> Outcome {
         let failed = |message: String| Outcome::Failed { differences: vec![message], trace: None };
         let reasons = match Scenario::load(&self.scenario) {
             Ok(scenario) => missing(&scenario),
@@ -64,16 +65,17 @@ impl Case {
         if !reasons.is_empty() {
             return Outcome::Skipped(reasons);
         }
-        self.play_and_compare().unwrap_or_else(|error| failed(error.to_string()))
+        self.play_and_compare(manner).unwrap_or_else(|error| failed(error.to_string()))
     }
 
-    fn play_and_compare(&self) -> io::Result<Outcome> {
+    fn play_and_compare(&self, manner: Manner) -> io::Result<Outcome> {
         let node: Value = serde_json::from_slice(&fs::read(&self.expected)?)?;
         let driver = std::env::var("FYKE_DRIVER").unwrap_or_else(|_| String::from("ready"));
-        let output = Command::new(std::env::current_exe()?)
-            .arg(&self.scenario)
-            .env("FYKE_DRIVER", driver)
-            .output()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        if manner == Manner::Default {
+            command.arg(Manner::OPTION);
+        }
+        let output = command.arg(&self.scenario).env("FYKE_DRIVER", driver).output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
@@ -81,7 +83,7 @@ impl Case {
             return Ok(Outcome::Failed { differences: lines, trace: None });
         }
         let found: Value = serde_json::from_slice(&output.stdout)?;
-        let differences = self.judge(&node, &found)?;
+        let differences = self.judge(&node, &found, manner)?;
         let trace = Some(String::from_utf8_lossy(&output.stdout).into_owned());
         Ok(differences.map_or_else(
             |differences| Outcome::Failed { differences, trace },
@@ -94,9 +96,10 @@ impl Case {
         &self,
         node: &Value,
         found: &Value,
+        manner: Manner,
     ) -> io::Result<Result<Option<String>, Vec<String>>> {
         let from_node = differences(node, found);
-        if !self.adapted.exists() {
+        if manner == Manner::Node || !self.adapted.exists() {
             return Ok(if from_node.is_empty() { Ok(None) } else { Err(from_node) });
         }
         if from_node.is_empty() {

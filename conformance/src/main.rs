@@ -6,6 +6,7 @@
 mod all;
 mod case;
 mod compare;
+mod manner;
 mod names;
 mod payload;
 mod play;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use manner::Manner;
 use scenario::Scenario;
 
 /// A loop that never comes back cannot stop itself at the limit: after this much more time the
@@ -38,15 +40,16 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [word, rest @ ..] if word == "all" => all::all(rest),
-        [file] => play_one(Path::new(file)),
+        [file] => play_one(Path::new(file), Manner::Node),
+        [option, file] if option == Manner::OPTION => play_one(Path::new(file), Manner::Default),
         _ => {
-            eprintln!("usage: fyke-conform SCENARIO.json | fyke-conform all [DIR…]");
+            eprintln!("usage: fyke-conform [--default] SCENARIO.json | fyke-conform all [DIR…]");
             ExitCode::from(INVALID)
         }
     }
 }
 
-fn play_one(file: &Path) -> ExitCode {
+fn play_one(file: &Path, manner: Manner) -> ExitCode {
     let scenario = match Scenario::load(file) {
         Ok(scenario) => scenario,
         Err(complaint) => {
@@ -68,7 +71,7 @@ fn play_one(file: &Path) -> ExitCode {
         eprintln!("the loop hangs");
         std::process::exit(STUCK);
     });
-    let printed = play::play(scenario, scale)
+    let printed = play::play(scenario, scale, manner)
         .and_then(|trace| std::io::stdout().write_all(trace.print().as_bytes()));
     match printed {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use fyke::{Address, ListenerId, Server, Socket};
+use fyke::{Address, Decoder, ListenerId, Server, Socket};
 
 use crate::scenario::{Reading, Script, SocketSpec};
 use crate::trace::Log;
@@ -22,6 +22,8 @@ pub(crate) struct Actor {
     pub(crate) received: Cell<u64>,
     /// The socket's listeners for data.
     pub(crate) data_listeners: RefCell<Vec<ListenerId>>,
+    /// For what is read, once an encoding is set.
+    decoder: RefCell<Option<Decoder>>,
     /// Where a server listens, or listened last.
     pub(crate) last_address: RefCell<Option<Address>>,
 }
@@ -48,8 +50,19 @@ impl Actor {
             counts: RefCell::default(),
             received: Cell::new(0),
             data_listeners: RefCell::default(),
+            decoder: RefCell::default(),
             last_address: RefCell::default(),
         }
+    }
+
+    /// What was read, as text, once an encoding is set: fyke's `read` gives bytes, Node's then
+    /// gives text.
+    pub(crate) fn decode(&self, socket: &Socket, chunk: &[u8]) -> Option<String> {
+        let encoding = socket.encoding()?;
+        let mut decoder = self.decoder.borrow_mut();
+        let mut text = String::new();
+        decoder.get_or_insert_with(|| Decoder::new(encoding)).decode(chunk, &mut text);
+        Some(text)
     }
 
     /// Gives the actor its object, once.

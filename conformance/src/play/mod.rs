@@ -24,6 +24,7 @@ use fyke::{AbortController, EventLoop, FamilySelection, family_selection};
 use serde_json::Value;
 
 use self::actor::Actor;
+use crate::manner::Manner;
 use crate::names::Names;
 use crate::ports::Blackhole;
 use crate::scenario::{Fields, Scenario};
@@ -48,13 +49,14 @@ pub(crate) struct Play {
 }
 
 /// Plays the scenario to its end, or to its limit.
-pub(crate) fn play(scenario: Scenario, scale: f64) -> io::Result<Trace> {
+pub(crate) fn play(scenario: Scenario, scale: f64, manner: Manner) -> io::Result<Trace> {
     let names = Names::choose(&scenario.port_placeholders)?;
     for (name, text) in &scenario.files {
         fs::write(names.folder().join(name), text)?;
     }
     let play = Rc::new(Play::new(scenario, names, scale));
-    let event_loop = EventLoop::new().map_err(io::Error::from)?;
+    let event_loop = EventLoop::builder().node_exact(manner == Manner::Node).build();
+    let event_loop = event_loop.map_err(io::Error::from)?;
     let mut trace = Trace { scenario: play.scenario.name.clone(), ..Trace::default() };
     let deadline = Instant::now() + play.time(play.scenario.limit_ms);
     // Node's way of trying several addresses; fyke's own has no counterpart there.

@@ -190,7 +190,10 @@ impl Play {
                     None => socket.read(),
                     Some(count) => socket.read_exact(count)?,
                 };
-                let shown = chunk.map(|chunk| describe(Kind::Bytes, &chunk).into());
+                let shown = chunk.map(|chunk| match actor.decode(socket, &chunk) {
+                    None => describe(Kind::Bytes, &chunk).into(),
+                    Some(text) => describe(Kind::Text, text.as_bytes()).into(),
+                });
                 return Ok(Some(shown.unwrap_or(Value::Null)));
             }
             "setTypeOfService" => {

@@ -28,8 +28,9 @@ impl Play {
     }
 
     fn socket_property(&self, socket: &Socket, name: &str) -> Value {
-        let local = socket.local_address();
-        let remote = socket.remote_address();
+        // Asked for only where wanted: Node remembers an address that was asked for in time.
+        let local = || socket.local_address();
+        let remote = || socket.remote_address();
         match name {
             "readyState" => json!(ready_state(socket.ready_state())),
             "connecting" => json!(socket.connecting()),
@@ -60,12 +61,12 @@ impl Play {
             "timeout" => json!(socket.timeout().map(|timeout| self.shown_ms(timeout))),
             "bytesRead" => json!(socket.bytes_read()),
             "bytesWritten" => json!(socket.bytes_written()),
-            "localAddress" => json!(local.map(|address| address.ip().to_string())),
-            "localPort" => self.names.show_port(local.map(|address| address.port())),
-            "localFamily" => json!(local.map(|address| family_name(&address))),
-            "remoteAddress" => json!(remote.map(|address| address.ip().to_string())),
-            "remotePort" => self.names.show_port(remote.map(|address| address.port())),
-            "remoteFamily" => json!(remote.map(|address| family_name(&address))),
+            "localAddress" => json!(local().map(|address| address.ip().to_string())),
+            "localPort" => self.names.show_port(local().map(|address| address.port())),
+            "localFamily" => json!(local().map(|address| family_name(&address))),
+            "remoteAddress" => json!(remote().map(|address| address.ip().to_string())),
+            "remotePort" => self.names.show_port(remote().map(|address| address.port())),
+            "remoteFamily" => json!(remote().map(|address| family_name(&address))),
             "address" => self.address_of_socket(socket),
             "autoSelectFamilyAttemptedAddresses" => self.attempted_addresses(socket),
             _ => Value::Null,

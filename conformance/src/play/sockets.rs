@@ -103,7 +103,10 @@ impl Play {
         let (play, owner) = (Rc::clone(self), Rc::clone(actor));
         socket.on_readable(move |socket| {
             while let Some(chunk) = socket.read() {
-                play.data(&owner, Kind::Bytes, &chunk);
+                match owner.decode(socket, &chunk) {
+                    None => play.data(&owner, Kind::Bytes, &chunk),
+                    Some(text) => play.data(&owner, Kind::Text, text.as_bytes()),
+                }
             }
         });
     }

@@ -34,7 +34,7 @@ pub use server::{
     DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,
 };
 pub use socket::{Lookup, ReadyState, Socket, SocketOptions};
-pub use text::Encoding;
+pub use text::{Decoder, Encoding};
 
 // The documents compile.
 #[cfg(doctest)]

@@ -7,7 +7,10 @@ use fyke_driver::Chunk;
 /// `&str`, arrays) are copied into the socket's queue; owned ones (`Vec<u8>`, `String`, `Bytes`)
 /// are moved, and copied only when they are so small that copying is cheaper.
 #[derive(Debug)]
-pub struct Payload<'a>(Kind<'a>);
+pub struct Payload<'a> {
+    kind: Kind<'a>,
+    is_text: bool,
+}
 
 #[derive(Debug)]
 enum Kind<'a> {
@@ -22,11 +25,17 @@ const MOVE_BYTES_MIN: usize = 4096;
 
 impl Payload<'_> {
     pub(crate) fn as_slice(&self) -> &[u8] {
-        match &self.0 {
+        match &self.kind {
             Kind::Borrowed(bytes) => bytes,
             Kind::Owned(bytes) => bytes,
             Kind::Shared(bytes) => bytes,
         }
+    }
+
+    /// By how much it is longer in bytes than in UTF-16, in which Node counts text (WR-04).
+    pub(crate) fn excess_over_utf16(&self) -> usize {
+        let text = self.is_text.then(|| std::str::from_utf8(self.as_slice()).ok()).flatten();
+        text.map_or(0, |text| text.len() - text.encode_utf16().count())
     }
 
     /// The bytes as a piece of their own, if they are owned and worth it.
@@ -34,7 +43,7 @@ impl Payload<'_> {
         if self.as_slice().len() < MOVE_BYTES_MIN {
             return Err(self);
         }
-        match self.0 {
+        match self.kind {
             Kind::Borrowed(_) => Err(self),
             Kind::Owned(bytes) => Ok(Chunk::Shared(bytes.into())),
             Kind::Shared(bytes) => Ok(Chunk::Shared(bytes)),
@@ -44,49 +53,49 @@ impl Payload<'_> {
 
 impl<'a> From<&'a [u8]> for Payload<'a> {
     fn from(bytes: &'a [u8]) -> Self {
-        Self(Kind::Borrowed(bytes))
+        Self { kind: Kind::Borrowed(bytes), is_text: false }
     }
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
     fn from(bytes: &'a [u8; N]) -> Self {
-        Self(Kind::Borrowed(bytes))
+        Self { kind: Kind::Borrowed(bytes), is_text: false }
     }
 }
 
 impl<'a> From<&'a Vec<u8>> for Payload<'a> {
     fn from(bytes: &'a Vec<u8>) -> Self {
-        Self(Kind::Borrowed(bytes))
+        Self { kind: Kind::Borrowed(bytes), is_text: false }
     }
 }
 
 impl<'a> From<&'a str> for Payload<'a> {
     fn from(text: &'a str) -> Self {
-        Self(Kind::Borrowed(text.as_bytes()))
+        Self { kind: Kind::Borrowed(text.as_bytes()), is_text: true }
     }
 }
 
 impl<'a> From<&'a String> for Payload<'a> {
     fn from(text: &'a String) -> Self {
-        Self(Kind::Borrowed(text.as_bytes()))
+        Self { kind: Kind::Borrowed(text.as_bytes()), is_text: true }
     }
 }
 
 impl From<Vec<u8>> for Payload<'_> {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Kind::Owned(bytes))
+        Self { kind: Kind::Owned(bytes), is_text: false }
     }
 }
 
 impl From<String> for Payload<'_> {
     fn from(text: String) -> Self {
-        Self(Kind::Owned(text.into_bytes()))
+        Self { kind: Kind::Owned(text.into_bytes()), is_text: true }
     }
 }
 
 impl From<Bytes> for Payload<'_> {
     fn from(bytes: Bytes) -> Self {
-        Self(Kind::Shared(bytes))
+        Self { kind: Kind::Shared(bytes), is_text: false }
     }
 }
 

@@ -23,6 +23,8 @@ use crate::{Error, ErrorCode, Result};
 pub(crate) struct Core {
     pub(crate) driver: Driver,
     started: Instant,
+    /// Node's accidents are copied too.
+    pub(crate) node_exact: bool,
     now: Cell<Duration>,
     /// Whom the driver's sockets belong to. What is in here lives, whatever the user drops.
     owners: RefCell<SecondaryMap<SocketId, Owner>>,
@@ -30,6 +32,8 @@ pub(crate) struct Core {
     made: RefCell<Vec<Made>>,
     pub(crate) ticks: RefCell<VecDeque<Tick>>,
     pub(crate) immediates: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    /// What libuv would do before it polls again (exact loops only).
+    pub(crate) pending: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     pub(crate) closing: RefCell<VecDeque<Closing>>,
     /// Sockets with bytes to hand over at the end of the batch (phase 7).
     pub(crate) dirty: RefCell<VecDeque<Socket>>,
@@ -70,17 +74,19 @@ impl Made {
 }
 
 impl Core {
-    pub(super) fn new(kind: &DriverKind) -> io::Result<Rc<Self>> {
+    pub(super) fn new(kind: &DriverKind, node_exact: bool) -> io::Result<Rc<Self>> {
         let driver = Driver::new(kind)?;
         let posted = Arc::new(Posted::new(driver.waker()));
         Ok(Rc::new(Self {
             now: Cell::new(driver.now()),
             driver,
             started: Instant::now(),
+            node_exact,
             owners: RefCell::default(),
             made: RefCell::default(),
             ticks: RefCell::default(),
             immediates: RefCell::default(),
+            pending: RefCell::default(),
             closing: RefCell::default(),
             dirty: RefCell::default(),
             timers: RefCell::default(),
@@ -183,6 +189,7 @@ impl Core {
     pub(super) fn has_due_work(&self) -> bool {
         !self.ticks.borrow().is_empty()
             || !self.immediates.borrow().is_empty()
+            || !self.pending.borrow().is_empty()
             || !self.closing.borrow().is_empty()
             || !self.dirty.borrow().is_empty()
             || self.unheard.borrow().is_some()
@@ -249,6 +256,7 @@ impl Core {
         drop(timers);
         drop(self.ticks.take());
         drop(self.immediates.take());
+        drop(self.pending.take());
         drop(self.dirty.take());
     }
 }

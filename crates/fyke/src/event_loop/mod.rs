@@ -82,6 +82,7 @@ pub struct EventLoop {
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     driver: Option<DriverKind>,
+    node_exact: bool,
 }
 
 impl Builder {
@@ -93,6 +94,26 @@ impl Builder {
         self
     }
 
+    /// Whether the loop's sockets and servers also do what looks like an accident of Node's, and
+    /// what fyke therefore does otherwise. Default: no. For a program that is moved here as it is,
+    /// for a stand-in of `require('net')`, and for comparing the two event by event.
+    ///
+    /// What changes, with the numbers of the behaviours: every `write` is offered to the kernel at
+    /// once, not when the batch of callbacks ends (WR-08, WR-17); addresses are gone after
+    /// `destroy` (PROP-08, PROP-09); `ready` comes after `connect` also when a listener destroyed
+    /// the socket (CON-05); what is known at once about an attempt to connect is told **inside**
+    /// `connect`, so contract C1 does not hold there (CON-04, HE-04); the writes and ends of a
+    /// connect that never stood are told of it in Node's order, with Node's codes, some of them
+    /// after `close` and one of them never (WR-12, WR-13, DST-18); `connect` while connecting or
+    /// connected is tried (CON-18); a second `close` of a server is a second event (CLS-05).
+    /// Names are tried one by one ([`FamilySelection::Sequential`](crate::FamilySelection)) only
+    /// where asked for: that is a setting of its own.
+    #[must_use]
+    pub fn node_exact(mut self, exact: bool) -> Self {
+        self.node_exact = exact;
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -100,7 +121,8 @@ impl Builder {
     /// `ERR_INVALID_ARG_VALUE` when `FYKE_DRIVER` names no driver.
     pub fn build(self) -> Result<EventLoop> {
         let kind = self.driver.map_or_else(kind_from_environment, Ok)?;
-        let core = Core::new(&kind).map_err(|source| Error::system("open", source))?;
+        let core =
+            Core::new(&kind, self.node_exact).map_err(|source| Error::system("open", source))?;
         Ok(EventLoop { core })
     }
 }

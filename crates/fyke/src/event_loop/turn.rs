@@ -1,6 +1,7 @@
 //! One turn of the loop. The phase numbers are those of `docs/LOOP.md`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,8 +43,9 @@ pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
     settle(core);
     run_timers(core); // 2
     run_posted(core); // 3
+    run_all(core, &core.pending);
     turn_driver(core, timeout)?; // 4
-    run_immediates(core); // 5
+    run_all(core, &core.immediates); // 5
     run_closing(core); // 6
 
     match core.take_unheard() {
@@ -169,11 +171,11 @@ fn complete(core: &Rc<Core>, completion: Completion<'_>) {
     }
 }
 
-fn run_immediates(core: &Rc<Core>) {
-    // Only those of now: an immediate set by an immediate is for the next turn.
-    let count = core.immediates.borrow().len();
+/// Only those of now: an immediate set by an immediate is for the next turn.
+fn run_all(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>) {
+    let count = queue.borrow().len();
     for _ in 0..count {
-        let Some(callback) = core.immediates.borrow_mut().pop_front() else { return };
+        let Some(callback) = queue.borrow_mut().pop_front() else { return };
         callback();
         settle(core);
     }

@@ -221,6 +221,7 @@ impl Server {
         {
             let mut state = self.inner.state.borrow_mut();
             state.listener = Some(id);
+            state.last_path = address.clone().filter(Address::is_unix);
             state.address = address;
         }
         self.sync_hold();
@@ -280,10 +281,12 @@ impl Server {
 
     /// Schedules `close` when it is due: closed, and no connection left (CLS-02).
     pub(super) fn close_if_drained(&self) {
+        // In Node every call of `close` is another event (CLS-05).
+        let repeats = self.core().is_some_and(|core| core.node_exact);
         let due = {
             let mut state = self.inner.state.borrow_mut();
             let due = state.closing
-                && !state.close_scheduled
+                && (!state.close_scheduled || repeats)
                 && state.listener.is_none()
                 && state.connections == 0;
             state.close_scheduled |= due;

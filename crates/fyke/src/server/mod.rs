@@ -60,6 +60,8 @@ struct State {
     options: ServerOptions,
     listener: Option<SocketId>,
     address: Option<Address>,
+    /// The path where it listens, or listened last.
+    last_path: Option<Address>,
     /// Counts `listen` and `close`, so that an answer to an older one is recognised (SRV-14).
     round: u64,
     connections: usize,
@@ -116,6 +118,7 @@ impl Server {
             options,
             listener: None,
             address: None,
+            last_path: None,
             round: 0,
             connections: 0,
             per_ip: HashMap::new(),
@@ -218,7 +221,11 @@ impl Server {
     /// Where it listens: with the port that the system chose, if 0 was asked for. None when it
     /// does not listen.
     pub fn address(&self) -> Option<Address> {
-        self.inner.state.borrow().address.clone()
+        let exact = self.inner.core.get().is_some_and(|core| core.node_exact);
+        let state = self.inner.state.borrow();
+        // Node remembers a path for good (IPC-02).
+        let path = state.last_path.clone().filter(|_| exact);
+        state.address.clone().or(path)
     }
 
     /// Where a client on this machine reaches it: the address, with the loopback address in the

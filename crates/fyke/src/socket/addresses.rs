@@ -13,12 +13,33 @@ impl Socket {
     /// The other end's address; none on a Unix socket, and before the connection stands. Node:
     /// `remoteAddress`, `remotePort`, `remoteFamily`.
     pub fn remote_address(&self) -> Option<SocketAddr> {
-        self.inner.state.borrow().peer
+        if self.node_exact() {
+            self.ask_peer();
+        }
+        let state = self.inner.state.borrow();
+        state.peer.filter(|_| state.peer_was_asked || !self.node_exact())
+    }
+
+    /// Node asks the system when it is asked itself, and remembers the answer.
+    fn ask_peer(&self) {
+        let id = {
+            let state = self.inner.state.borrow();
+            state.connected().filter(|_| !state.peer_was_asked)
+        };
+        let (Some(core), Some(id)) = (self.core(), id) else { return };
+        if let Ok(address) = core.driver.peer_address(id) {
+            let mut state = self.inner.state.borrow_mut();
+            state.peer_was_asked = true;
+            state.peer = address.ip();
+        }
     }
 
     /// Our end's address; none on a Unix socket, and before the connection stands. Node:
     /// `localAddress`, `localPort`, `localFamily`, `address()`.
     pub fn local_address(&self) -> Option<SocketAddr> {
+        if self.node_exact() && self.destroyed() {
+            return None;
+        }
         let (id, kept) = {
             let state = self.inner.state.borrow();
             let kept = state.rare_if_any().and_then(|rare| rare.local.as_ref());

@@ -37,7 +37,12 @@ impl Connecting {
         Self { options, targets, running: Vec::new(), timer: None }
     }
 
-    fn several(&self) -> bool {
+    /// The attempt that is under way, or one of them.
+    pub(super) fn running_target(&self) -> Option<&Address> {
+        self.running.first().map(|(_, target)| target)
+    }
+
+    pub(super) fn several(&self) -> bool {
         matches!(&self.targets, Targets::Ip(race) if race.several())
     }
 
@@ -243,7 +248,9 @@ impl Socket {
             self.with_connecting(|connecting| connecting.options.known_local(family)).flatten()
         });
         let error = error.at(target.clone()).with_local(local);
-        self.emit_attempt_failed(target, &error);
+        if !self.is_untold(target, &error) {
+            self.emit_attempt_failed(target, &error);
+        }
         error
     }
 
@@ -267,6 +274,11 @@ impl Socket {
             state.write.has_queued()
         };
         self.capture_peer();
+        self.stand(written_before);
+    }
+
+    /// Tells that the connection stands, and begins to use it.
+    pub(super) fn stand(&self, written_before: bool) {
         self.touch();
         self.apply_wishes();
         self.emit(Event::Connect);
@@ -274,14 +286,15 @@ impl Socket {
             self.tear_down(None, true);
         }
         if self.destroyed() {
-            return;
+            return self.ready_though_destroyed();
         }
         match written_before {
+            _ if self.node_exact() => self.send_parked(),
             true => self.hand_over_first(),
             false => self.hand_over(),
         }
         if self.destroyed() {
-            return;
+            return self.ready_though_destroyed();
         }
         self.end_after_connect();
         self.emit(Event::Ready);

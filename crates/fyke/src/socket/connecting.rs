@@ -42,9 +42,14 @@ impl Socket {
         options: ConnectOptions,
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<()> {
+        let f = match self.connect_again(&options, f) {
+            Ok(()) => return Ok(()),
+            Err(f) => f,
+        };
         self.check_can_connect()?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
+        self.renew_before_close();
         {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Closed {
@@ -68,7 +73,12 @@ impl Socket {
         };
         self.inner.state.borrow_mut().rare().connecting = Some(Connecting::new(options, targets));
         self.limit_connect(limit);
-        self.tick(next);
+        match next {
+            // Node tells inside the call what it knows at once (CON-04, HE-04).
+            SocketTick::Attempt if !core.node_exact || !self.is_unix() => self.tick(next),
+            SocketTick::Lookup if !core.node_exact => self.tick(next),
+            next => self.handle_tick(next),
+        }
         self.sync_hold();
         Ok(())
     }
@@ -79,6 +89,7 @@ impl Socket {
             Phase::Fresh | Phase::Closed => return Ok(()),
             Phase::Live if state.connecting => (ErrorCode::EALREADY, "already connecting"),
             Phase::Live => (ErrorCode::EISCONN, "already connected"),
+            Phase::Destroyed if self.node_exact() => return Ok(()),
             Phase::Destroyed => {
                 (ErrorCode::ERR_SOCKET_CLOSED, "connect again when close was emitted")
             }
@@ -105,6 +116,9 @@ impl Socket {
             (connecting.options.lookup.clone(), LookupRequest { host, family, all })
         });
         let (Some((hook, request)), Some(core)) = (asked, self.core()) else { return };
+        if core.node_exact && !request.all {
+            self.remember_lookup(&request.host);
+        }
         let round = self.inner.state.borrow().round;
         match hook {
             Some(hook) => hook.ask(request, self, round),
@@ -118,7 +132,11 @@ impl Socket {
 
     /// A hook has answered: told on the tick, so that no callback runs inside its call (HE-04).
     pub(crate) fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
-        self.tick(SocketTick::Resolved(round, result));
+        if self.node_exact() {
+            self.resolved(round, &result);
+        } else {
+            self.tick(SocketTick::Resolved(round, result));
+        }
     }
 
     /// The addresses of the host are here, or the reason why not (HE-02, HE-03).
@@ -132,7 +150,7 @@ impl Socket {
             let waits = matches!(connecting.targets, Targets::Unresolved);
             waits.then(|| (connecting.host(), connecting.selects()))
         });
-        let Some(Some(((host, port), all))) = known else { return };
+        let Some(Some(((host, port), all))) = known else { return self.tell_late_lookup(result) };
         self.touch();
         let event = |address| Lookup { host: host.clone(), address };
         let addresses = match result {
@@ -158,6 +176,10 @@ impl Socket {
             connecting.targets = Targets::ip(addresses, selection, &connecting.options);
         });
         self.next_attempt();
+    }
+
+    fn is_unix(&self) -> bool {
+        self.inner.state.borrow().unix
     }
 
     pub(super) fn is_connecting(&self) -> bool {

@@ -83,8 +83,12 @@ impl Socket {
         if self.destroyed() {
             return;
         }
-        // What fits into the kernel's buffer still goes out (WR-20).
-        self.hand_over();
+        let exact = self.node_exact();
+        let refused = reset && exact && self.shut_down_before_reset();
+        if !exact {
+            // What fits into the kernel's buffer still goes out (WR-20).
+            self.hand_over();
+        }
         self.capture_local_address();
         let (id, was_connecting, had_handle, fail_queue, in_flight) = {
             let mut state = self.inner.state.borrow_mut();
@@ -96,26 +100,35 @@ impl Socket {
                 state.set_errored(error);
             }
             state.idle.turn_off();
-            state.read.clear();
+            if !exact {
+                state.read.clear();
+            }
             let waits = state.write.has_queued() || state.write.has_end_callbacks();
             let in_flight = state.write.in_flight_bytes() > 0;
+            if !had_handle && exact {
+                // Node forgets to say it (END-18).
+                state.had_error = false;
+            }
             (state.id.take(), was_connecting, had_handle, waits, in_flight)
         };
         let attempts = self.forget_attempts();
+        if let (Some(attempts), true) = (&attempts, exact) {
+            self.remember_cancelled_attempt(attempts);
+        }
         self.forget_deadlines(true);
-        if fail_queue && !was_connecting {
+        if fail_queue && (exact || !was_connecting) {
             self.tick(SocketTick::FailQueue);
         }
         if let Some(core) = self.core() {
             let attempts = attempts.iter().flat_map(Connecting::ids);
             // The only attempt of a connect that failed is both.
             for id in id.into_iter().chain(attempts) {
-                match reset {
+                match reset && !refused {
                     true => core.reset(id),
                     false => core.close(id),
                 }
             }
-            let cancelled = match (&error, was_connecting) {
+            let cancelled = match (&error, was_connecting && !exact) {
                 (Some(error), true) => Some(error.clone()),
                 (None, true) => Some(Error::new(
                     ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION,
@@ -126,7 +139,9 @@ impl Socket {
             if let Some(error) = error {
                 self.tick(SocketTick::Error(error));
             }
-            if had_handle {
+            if refused {
+                self.refuse_reset();
+            } else if had_handle {
                 let closing = Closing { socket: self.clone(), cancelled };
                 core.closing.borrow_mut().push_back(closing);
             } else {
@@ -143,6 +158,10 @@ impl Socket {
     pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
         // Also when a callback panics: nothing of the socket is left behind.
         let _closed = Closed(self);
+        if let Some(had_error) = self.take_close_of_before() {
+            return self.emit_close(had_error);
+        }
+        self.tell_cancelled_attempt();
         let number = {
             let mut state = self.inner.state.borrow_mut();
             state.write.give_up_flight();
@@ -152,15 +171,18 @@ impl Socket {
             self.call_back(number, &Err(cancelled.clone()));
             let error = self.inner.state.borrow().errored().unwrap_or(cancelled);
             self.fail_queue_with(error);
-        } else {
+        } else if !self.node_exact() {
             self.fail_queue();
         }
-        let had_error = {
+        let (had_error, parked) = {
             let mut state = self.inner.state.borrow_mut();
             state.phase = Phase::Closed;
-            state.had_error
+            (state.had_error, state.write.take_parked())
         };
         self.emit_close(had_error);
+        if let Some(parked) = parked {
+            self.fail_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION);
+        }
     }
 
     /// `close` was emitted: lets go of the server, the pipes, and the listeners, so that sockets
@@ -173,13 +195,14 @@ impl Socket {
         if let Some(signal) = signal {
             signal.forget_socket(self);
         }
+        let exact = self.node_exact();
         let (server, keeps) = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Destroyed {
                 // A callback panicked before `close`.
                 state.phase = Phase::Closed;
             }
-            let keeps = state.keeps_listeners || state.phase != Phase::Closed;
+            let keeps = state.keeps_listeners || exact || state.phase != Phase::Closed;
             (state.let_go_of_server(), keeps)
         };
         drop(server);

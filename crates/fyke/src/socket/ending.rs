@@ -47,7 +47,7 @@ impl Socket {
             Some(payload) => self.last_write(payload),
             None => None,
         };
-        self.inner.state.borrow_mut().write.uncork_all();
+        self.uncork_to_end();
         let failed = refused.or_else(|| self.begin_end());
         if let Some(callback) = callback {
             let finished = self.inner.state.borrow().write.finished;
@@ -79,17 +79,33 @@ impl Socket {
         error
     }
 
+    fn uncork_to_end(&self) {
+        let exact = self.node_exact();
+        let mut state = self.inner.state.borrow_mut();
+        state.write.uncork_all();
+        if state.connecting && exact {
+            state.write.park();
+        }
+        drop(state);
+        if exact {
+            // An error that shows now keeps the end from being one (WR-17).
+            self.hand_over();
+        }
+    }
+
     /// Says why there is nothing to end.
     fn begin_end(&self) -> Option<Error> {
+        let exact = self.node_exact();
         let code = {
             let mut state = self.inner.state.borrow_mut();
             if state.write.finished {
                 Some(ErrorCode::ERR_STREAM_ALREADY_FINISHED)
             } else if state.destroyed() {
                 // Counts for later writes all the same (WR-16).
-                state.write.ending |= !state.has_failed();
+                let first = !state.has_failed() && !state.write.ending;
+                state.write.ending |= first;
                 // Always told, where Node forgets a callback (DST-18).
-                Some(ErrorCode::ERR_STREAM_DESTROYED)
+                (!first || !exact).then_some(ErrorCode::ERR_STREAM_DESTROYED)
             } else {
                 state.write.ending |= !state.has_failed();
                 None
@@ -125,7 +141,10 @@ impl Socket {
     }
 
     fn shut_down(&self, id: SocketId) {
-        if let Some(core) = self.core() {
+        let Some(core) = self.core() else { return };
+        if core.node_exact {
+            self.shut_down_later(id);
+        } else {
             core.driver.shutdown(id);
         }
     }

@@ -186,22 +186,24 @@ impl Socket {
         });
     }
 
-    /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
+    /// Nothing is delivered after `destroy`, not even to the second listener (RD-21); but in Node.
     pub(super) fn emit_bytes(&self, bytes: &[u8]) {
+        let exact = self.node_exact();
         self.inner.listeners.emit(Event::Data, |callback| {
             if let Callback::Data(f) = callback {
                 f(self, bytes);
             }
-            !self.destroyed()
+            !self.destroyed() || exact
         });
     }
 
     pub(super) fn emit_text(&self, text: &str) {
+        let exact = self.node_exact();
         self.inner.listeners.emit(Event::Text, |callback| {
             if let Callback::Text(f) = callback {
                 f(self, text);
             }
-            !self.destroyed()
+            !self.destroyed() || exact
         });
     }
 

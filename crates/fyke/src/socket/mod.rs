@@ -14,6 +14,7 @@ mod deadlines;
 mod destroying;
 mod ending;
 mod events;
+mod exact;
 mod idle;
 mod kept;
 mod options;
@@ -91,6 +92,8 @@ pub(crate) enum SocketTick {
     Resolved(u32, Result<Vec<IpAddr>>),
     /// Begin the next attempt to connect.
     Attempt,
+    /// Connect though there is a connection, or will be.
+    Again(exact::Again),
     /// `resume` was called.
     Resume,
     /// Emit `readable`.
@@ -283,6 +286,7 @@ impl Socket {
             SocketTick::Lookup => self.run_lookup(),
             SocketTick::Resolved(round, result) => self.resolved(round, &result),
             SocketTick::Attempt => self.next_attempt(),
+            SocketTick::Again(again) => self.attempt_again(&again),
             SocketTick::Resume => self.run_resume(),
             SocketTick::Readable => self.run_readable(),
             SocketTick::Receive => self.receive_on_demand(),

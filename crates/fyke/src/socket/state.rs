@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) write: WriteSide<Done>,
     pub(super) idle: Idle,
     pub(super) peer: Option<SocketAddr>,
+    /// `remote_address` was called while the connection stood.
+    pub(super) peer_was_asked: bool,
     pub(super) server: ServerLink,
     rare: Option<Box<Rare>>,
 }
@@ -109,6 +111,14 @@ pub(super) struct Rare {
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
     pub(super) stall: Option<Stall>,
+    /// `connect` was called again on the connection that stands (exact loops only).
+    pub(super) connected_again: bool,
+    /// `close` is still to come from before the last connect, with this (exact loops only).
+    pub(super) close_of_before: Option<bool>,
+    /// The host that is looked up, of which one address is wanted (exact loops only).
+    pub(super) lookup_host: Option<String>,
+    /// An attempt that was under way when the socket was destroyed (exact loops only).
+    pub(super) cancelled_attempt: Option<Address>,
     /// Ends a connect that takes too long.
     pub(super) connect_timer: Option<TimerId>,
 }
@@ -155,6 +165,7 @@ impl State {
             write: WriteSide::new(options.high_water_mark_bytes),
             idle: Idle::default(),
             peer: None,
+            peer_was_asked: false,
             server: ServerLink::None,
             rare: Rare::new(options),
         }
@@ -169,10 +180,12 @@ impl State {
         self.read = self.read.renewed();
         self.write = self.write.renewed();
         self.peer = None;
+        self.peer_was_asked = false;
         if let Some(rare) = &mut self.rare {
             rare.errored = None;
             rare.local = None;
             rare.attempted.clear();
+            rare.connected_again = false;
             if let Some((encoding, decoder)) = &mut rare.decoder {
                 *decoder = Decoder::new(*encoding);
             }
@@ -215,7 +228,7 @@ impl State {
 
     /// Bytes may still come (PROP-14).
     pub(super) fn readable(&self) -> bool {
-        !self.read.end_emitted && !self.destroyed() && !self.has_failed()
+        !self.read.end_emitted && !self.destroyed()
     }
 
     /// Bytes may still be written (PROP-14).

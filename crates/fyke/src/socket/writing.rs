@@ -4,6 +4,8 @@
 //! once when the queue reaches the high-water mark (so that the returned bool means what Node's
 //! means), or when the socket is ended, destroyed or reset (contract C9).
 
+use fyke_driver::{Batch, SocketId};
+
 use super::state::Done;
 use super::{Event, Socket, SocketTick};
 use crate::payload::Payload;
@@ -49,7 +51,9 @@ impl Socket {
         let Some(core) = self.core() else { return false };
         let (connected, failed, full) = {
             let mut state = self.inner.state.borrow_mut();
+            let excess = if core.node_exact { payload.excess_over_utf16() } else { 0 };
             state.write.push(payload, callback, || core.driver.take_buffer());
+            state.write.add_excess(excess);
             let failed = state.has_failed() || (state.id.is_none() && !state.connecting);
             (state.connected().is_some(), failed, state.write.is_full())
         };
@@ -57,7 +61,9 @@ impl Socket {
             self.write_without_connection();
             return false;
         }
-        if connected {
+        if core.node_exact {
+            self.offer_at_once();
+        } else if connected {
             if full {
                 self.hand_over();
             } else {
@@ -107,7 +113,12 @@ impl Socket {
             return;
         }
         let error = Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected");
-        self.inner.state.borrow_mut().set_errored(&error);
+        let bytes = {
+            let mut state = self.inner.state.borrow_mut();
+            state.set_errored(&error);
+            state.write.give_up_queue()
+        };
+        drop(bytes);
         self.tick(SocketTick::WriteFailed(error));
     }
 
@@ -148,7 +159,6 @@ impl Socket {
     /// Offers the queue to the driver. If the kernel takes all of it, and somebody is to be told,
     /// says up to which write.
     fn offer_queue(&self) -> Option<u64> {
-        let core = self.core()?;
         let (id, batch) = {
             let mut state = self.inner.state.borrow_mut();
             let id = state.connected()?;
@@ -157,6 +167,15 @@ impl Socket {
             }
             (id, state.write.hand_over())
         };
+        self.offer(id, batch).unwrap_or_else(|error| {
+            self.tick(SocketTick::WriteFailed(error));
+            None
+        })
+    }
+
+    /// The same for a batch that is in flight already; none was only empty writes.
+    pub(super) fn offer(&self, id: SocketId, batch: Option<Batch>) -> Result<Option<u64>> {
+        let Some(core) = self.core() else { return Ok(None) };
         match batch.map_or(Ok(0), |batch| core.driver.send(id, batch)) {
             Ok(count) => {
                 let (all, number) = {
@@ -167,17 +186,14 @@ impl Socket {
                 if !all {
                     self.watch_write();
                 }
-                number.filter(|_| all)
+                Ok(number.filter(|_| all))
             }
             Err(source) => {
                 let error = Error::system("write", source);
-                {
-                    let mut state = self.inner.state.borrow_mut();
-                    state.set_errored(&error);
-                    state.write.refused();
-                }
-                self.tick(SocketTick::WriteFailed(error));
-                None
+                let mut state = self.inner.state.borrow_mut();
+                state.set_errored(&error);
+                state.write.refused();
+                Err(error)
             }
         }
     }
@@ -243,7 +259,9 @@ impl Socket {
     pub(super) fn fail_queue(&self) {
         let error = {
             let state = self.inner.state.borrow();
-            if state.write.in_flight_bytes() > 0 {
+            // Of those that the kernel has, the callbacks come first.
+            let handed_over = state.write.callbacks_up_to(state.write.handed_over()) > 0;
+            if state.write.in_flight_bytes() > 0 || state.write.is_parked() || handed_over {
                 return;
             }
             state.errored()
@@ -268,16 +286,21 @@ impl Socket {
     pub fn cork(&self) -> &Self {
         // Only what comes after this is held back.
         self.hand_over();
-        self.inner.state.borrow_mut().write.cork();
+        let exact = self.node_exact();
+        self.inner.state.borrow_mut().write.cork(!exact);
         self
     }
 
     /// Ends a [`cork`](Self::cork); the outermost sends what was held back. Node:
     /// `socket.uncork()`.
     pub fn uncork(&self) -> &Self {
+        let exact = self.node_exact();
         let due = {
             let mut state = self.inner.state.borrow_mut();
             state.write.uncork();
+            if state.connecting && exact {
+                state.write.park();
+            }
             state.connected().is_some() && state.write.can_hand_over()
         };
         if due {

@@ -14,19 +14,33 @@ use super::{Encoding, base64, hex, single_byte, utf8, utf16};
 /// | base64 | 1–2 bytes | their letters, padded |
 /// | base64url | 1–2 bytes | their letters |
 /// | latin1, ascii, hex | never | |
+///
+/// For those who [`read`](crate::Socket::read) bytes by themselves;
+/// [`on_text`](crate::Socket::on_text) has one inside.
+///
+/// ```
+/// use fyke::{Decoder, Encoding};
+///
+/// let (mut decoder, mut text) = (Decoder::new(Encoding::Utf8), String::new());
+/// decoder.decode(b"caf\xc3", &mut text);
+/// assert_eq!(text, "caf");
+/// decoder.decode(b"\xa9", &mut text);
+/// assert_eq!(text, "caf\u{e9}");
+/// ```
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     encoding: Encoding,
     held: Held,
 }
 
 impl Decoder {
-    pub(crate) fn new(encoding: Encoding) -> Self {
+    /// A decoder that holds nothing back yet.
+    pub fn new(encoding: Encoding) -> Self {
         Self { encoding, held: Held::default() }
     }
 
     /// Appends the text of what is complete now, and holds the rest back.
-    pub(crate) fn decode(&mut self, bytes: &[u8], out: &mut String) {
+    pub fn decode(&mut self, bytes: &[u8], out: &mut String) {
         match self.encoding {
             Encoding::Utf8 => utf8::decode(&mut self.held, bytes, out),
             Encoding::Utf16Le => utf16::decode(&mut self.held, bytes, out),
@@ -40,7 +54,7 @@ impl Decoder {
 
     /// Appends what can be said of the bytes held back: no more will come. Afterwards the decoder
     /// is as new.
-    pub(crate) fn finish(&mut self, out: &mut String) {
+    pub fn finish(&mut self, out: &mut String) {
         match self.encoding {
             Encoding::Utf8 => utf8::push_lossy(self.held.as_slice(), out),
             Encoding::Utf16Le => utf16::push_units(self.held.as_slice(), out),

@@ -11,7 +11,7 @@ mod utf8;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use decoder::Decoder;
+pub use decoder::Decoder;
 
 use crate::{Error, ErrorCode, Result};
 

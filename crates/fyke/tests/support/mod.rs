@@ -34,6 +34,7 @@ pub(crate) struct Net {
     kind: DriverKind,
     folder: PathBuf,
     names: Cell<u32>,
+    node_exact: Cell<bool>,
 }
 
 impl Net {
@@ -52,7 +53,7 @@ impl Net {
         let folder = format!("fyke-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(folder);
         std::fs::create_dir_all(&folder).unwrap();
-        Self { kind, folder, names: Cell::new(0) }
+        Self { kind, folder, names: Cell::new(0), node_exact: Cell::new(false) }
     }
 
     pub(crate) fn is_sim(&self) -> bool {
@@ -60,7 +61,14 @@ impl Net {
     }
 
     pub(crate) fn event_loop(&self) -> EventLoop {
-        EventLoop::builder().driver(self.kind.clone()).build().unwrap()
+        let builder = EventLoop::builder().driver(self.kind.clone());
+        builder.node_exact(self.node_exact.get()).build().unwrap()
+    }
+
+    /// Loops of this net copy Node's accidents too.
+    pub(crate) fn node_exact(&self) -> &Self {
+        self.node_exact.set(true);
+        self
     }
 
     /// A free TCP endpoint.

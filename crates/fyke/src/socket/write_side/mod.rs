@@ -54,14 +54,18 @@ struct More<C> {
     /// Callbacks of `end`.
     end_callbacks: Vec<C>,
     /// What was queued when `cork` was called: it is not held back.
-    free: Option<Free>,
+    free: Option<Front>,
+    /// Node's first write of a socket that connects: the others wait behind it.
+    parked: Option<Front>,
+    excess: Excess,
 }
 
 /// The front of the queue.
 #[derive(Debug)]
-struct Free {
+struct Front {
     chunks: usize,
     bytes: usize,
+    excess: usize,
     /// The number of its last write.
     number: u64,
 }
@@ -73,7 +77,16 @@ impl<C> Default for More<C> {
             callbacks: VecDeque::new(),
             end_callbacks: Vec::new(),
             free: None,
+            parked: None,
+            excess: Excess::default(),
         }
+    }
+}
+
+impl<C> More<C> {
+    fn is_empty(&self) -> bool {
+        let callbacks = self.callbacks.is_empty() && self.end_callbacks.is_empty();
+        callbacks && self.chunks.is_empty() && self.excess.is_none()
     }
 }
 
@@ -100,14 +113,19 @@ impl<C> WriteSide<C> {
     }
 
     /// The same socket before its next connection (CON-16).
-    pub(super) fn renewed(&self) -> Self {
-        Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) }
+    pub(super) fn renewed(&mut self) -> Self {
+        let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
+        // One that nobody told anything (DST-18) is told with those of the next connection.
+        for callback in self.take_end_callbacks() {
+            renewed.push_end_callback(callback);
+        }
+        renewed
     }
 
     /// Bytes that were accepted and whose batch is not done. A batch counts as a whole until its
     /// last byte is with the kernel, as a chunk does in Node.
     pub(super) fn len(&self) -> usize {
-        self.queued_bytes + self.in_flight_bytes
+        self.queued_bytes + self.in_flight_bytes - self.excess()
     }
 
     pub(super) fn in_flight_bytes(&self) -> usize {
@@ -190,9 +208,8 @@ impl<C> WriteSide<C> {
 
     /// Whether something waits that may be handed over now.
     pub(super) fn can_hand_over(&self) -> bool {
-        let waits = self.queued_bytes > 0 || self.empty_write;
         let free = self.corked == 0 || self.has_free();
-        waits && free && self.in_flight_bytes == 0
+        self.has_queued() && free && self.in_flight_bytes == 0 && !self.is_parked()
     }
 
     fn has_free(&self) -> bool {
@@ -204,9 +221,10 @@ impl<C> WriteSide<C> {
     pub(super) fn hand_over(&mut self) -> Option<Batch> {
         let free = self.more.as_mut().and_then(|more| more.free.take());
         if let (Some(free), true) = (free, self.corked > 0) {
-            return Some(self.hand_over_free(&free));
+            return Some(self.hand_over_front(&free));
         }
         self.empty_write = false;
+        self.hand_over_excess(usize::MAX);
         self.handed_over = self.accepted_writes;
         self.in_flight_bytes = std::mem::take(&mut self.queued_bytes);
         self.unsent_bytes = self.in_flight_bytes;
@@ -226,12 +244,13 @@ impl<C> WriteSide<C> {
         }
     }
 
-    fn hand_over_free(&mut self, free: &Free) -> Batch {
-        self.handed_over = free.number;
-        self.queued_bytes -= free.bytes;
-        self.in_flight_bytes = free.bytes;
-        self.unsent_bytes = free.bytes;
-        Batch::many(self.more().chunks.drain(..free.chunks).collect())
+    fn hand_over_front(&mut self, front: &Front) -> Batch {
+        self.handed_over = front.number;
+        self.hand_over_excess(front.excess);
+        self.queued_bytes -= front.bytes;
+        self.in_flight_bytes = front.bytes;
+        self.unsent_bytes = front.bytes;
+        Batch::many(self.more().chunks.drain(..front.chunks).collect())
     }
 
     /// The kernel took bytes of the batch in flight. Says whether that was all of it.
@@ -239,6 +258,7 @@ impl<C> WriteSide<C> {
         self.unsent_bytes -= bytes.min(self.unsent_bytes);
         if self.unsent_bytes == 0 {
             self.in_flight_bytes = 0;
+            self.forget_excess_in_flight();
         }
         self.unsent_bytes == 0
     }
@@ -272,7 +292,7 @@ impl<C> WriteSide<C> {
         let more = self.more.as_mut()?;
         let due = more.callbacks.front().is_some_and(|(at, _)| *at <= number);
         let callback = if due { more.callbacks.pop_front() } else { None };
-        if more.chunks.is_empty() && more.callbacks.is_empty() && more.end_callbacks.is_empty() {
+        if more.is_empty() {
             self.more = None;
         }
         callback.map(|(_, callback)| callback)
@@ -290,15 +310,20 @@ impl<C> WriteSide<C> {
         self.more.as_mut().map(|more| std::mem::take(&mut more.end_callbacks)).unwrap_or_default()
     }
 
-    /// Holds back what is written from here on.
-    pub(super) fn cork(&mut self) {
-        if self.corked == 0 && self.queued_bytes > 0 {
-            self.close_tail();
-            let (bytes, number) = (self.queued_bytes, self.accepted_writes);
-            let more = self.more();
-            more.free = Some(Free { chunks: more.chunks.len(), bytes, number });
+    /// Holds back what is written from here on; what is queued already only if it is not `free`.
+    pub(super) fn cork(&mut self, free: bool) {
+        if free && self.corked == 0 && self.queued_bytes > 0 {
+            self.more().free = Some(self.front());
         }
         self.corked += 1;
+    }
+
+    /// All that is queued by now.
+    fn front(&mut self) -> Front {
+        self.close_tail();
+        let (bytes, number) = (self.queued_bytes, self.accepted_writes);
+        let more = self.more();
+        Front { chunks: more.chunks.len(), bytes, excess: more.excess.queued, number }
     }
 
     pub(super) fn uncork(&mut self) {
@@ -336,6 +361,8 @@ impl<C> WriteSide<C> {
         self.tail = Vec::new();
         let Some(more) = &mut self.more else { return VecDeque::new() };
         more.free = None;
+        more.parked = None;
+        more.excess.queued = 0;
         std::mem::take(&mut more.chunks)
     }
 
@@ -349,8 +376,15 @@ impl<C> WriteSide<C> {
     pub(super) fn give_up_flight(&mut self) {
         self.in_flight_bytes = 0;
         self.unsent_bytes = 0;
+        self.forget_excess_in_flight();
     }
 }
+
+mod excess;
+mod parking;
+
+use excess::Excess;
+pub(in crate::socket) use parking::Parked;
 
 #[cfg(test)]
 mod tests;

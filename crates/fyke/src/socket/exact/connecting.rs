@@ -1,0 +1,133 @@
+//! `connect` where fyke refuses it by default: on a socket that connects, that is connected, or
+//! that is destroyed and whose `close` is still to come (CON-17, CON-18).
+
+use std::net::IpAddr;
+
+use fyke_driver::Address;
+
+use crate::connect::ConnectOptions;
+use crate::socket::state::Phase;
+use crate::socket::{Event, Lookup, Socket, SocketTick};
+use crate::{Endpoint, Error, ErrorCode, Result};
+
+/// A connect on a socket that has a descriptor already.
+#[derive(Debug)]
+pub(crate) struct Again {
+    target: Address,
+    /// The first one is still under way.
+    was_connecting: bool,
+}
+
+impl Socket {
+    /// Takes a connect that finds the socket connecting or connected. Says no where Node would
+    /// first have to look a name up: what follows from that depends on its thread pool.
+    pub(in crate::socket) fn connect_again(
+        &self,
+        options: &ConnectOptions,
+        f: impl FnOnce(&Socket) + 'static,
+    ) -> std::result::Result<(), impl FnOnce(&Socket) + 'static> {
+        let is_live = self.inner.state.borrow().phase == Phase::Live;
+        let target = match &options.endpoint {
+            Endpoint::Ip(address) => Some(Address::Ip(*address)),
+            endpoint => endpoint.unix_address(),
+        };
+        let Some(target) = target.filter(|_| is_live && self.node_exact()) else { return Err(f) };
+        self.once(Event::Connect, f);
+        self.touch();
+        let was_connecting = std::mem::replace(&mut self.inner.state.borrow_mut().connecting, true);
+        let again = Again { target, was_connecting };
+        if again.target.is_unix() {
+            self.attempt_again(&again);
+        } else {
+            self.tick(SocketTick::Again(again));
+        }
+        Ok(())
+    }
+
+    /// The system takes a second connect on a connection that stands, and none after it
+    /// (connect(2), EISCONN; Linux keeps SS_CONNECTING until it was asked once, or shut down).
+    pub(in crate::socket) fn attempt_again(&self, again: &Again) {
+        if !self.is_connecting() {
+            return;
+        }
+        self.emit_attempt(Event::Attempt, &again.target);
+        if !self.is_connecting() {
+            return;
+        }
+        let taken = {
+            let mut state = self.inner.state.borrow_mut();
+            let asked = state.accepted || state.write.finished;
+            std::mem::replace(&mut state.rare().connected_again, true) || asked
+        };
+        if again.was_connecting {
+            return self.fail_again(ErrorCode::EALREADY, again);
+        }
+        if taken {
+            return self.fail_again(ErrorCode::EISCONN, again);
+        }
+        let (Some(core), socket) = (self.core(), self.clone()) else { return };
+        let stands = move || socket.guarded(|| socket.stands_again());
+        core.pending.borrow_mut().push_back(Box::new(stands));
+    }
+
+    fn fail_again(&self, code: ErrorCode, again: &Again) {
+        self.destroy_with(Error::named(code, "connect").at(again.target.clone()));
+    }
+
+    fn stands_again(&self) {
+        if !self.is_connecting() {
+            return;
+        }
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.connecting = false;
+            state.peer_was_asked = false;
+        }
+        self.stand(false);
+        self.sync_hold();
+    }
+
+    /// What the system refuses inside the call is in Node no attempt that failed, unless there are
+    /// several addresses (CON-10, IPC-10). It defers what it can be told of a path, but for its
+    /// length.
+    pub(in crate::socket) fn is_untold(&self, target: &Address, error: &Error) -> bool {
+        let several = self.with_connecting(|connecting| connecting.several());
+        let at_once = match error.code() {
+            ErrorCode::EINVAL => true,
+            ErrorCode::ENETUNREACH | ErrorCode::EADDRNOTAVAIL => !target.is_unix(),
+            ErrorCode::EACCES => !target.is_unix(),
+            _ => false,
+        };
+        self.node_exact() && at_once && several == Some(false)
+    }
+
+    /// Of one address, Node tells the lookup also when the socket is destroyed by then (HE-26).
+    pub(in crate::socket) fn remember_lookup(&self, host: &str) {
+        self.inner.state.borrow_mut().rare().lookup_host = Some(host.into());
+    }
+
+    pub(in crate::socket) fn tell_late_lookup(&self, result: &Result<Vec<IpAddr>>) {
+        let host = {
+            let mut state = self.inner.state.borrow_mut();
+            let destroyed = state.destroyed();
+            let rare = state.rare_if_any_mut().filter(|_| destroyed);
+            rare.and_then(|rare| rare.lookup_host.take())
+        };
+        let address = result.as_ref().map(|addresses| addresses.first().copied());
+        let address = address.map_err(Error::clone).transpose();
+        if let (Some(host), Some(address)) = (host, address) {
+            self.emit_lookup(&Lookup { host, address });
+        }
+    }
+
+    /// Between `destroy` and `close` Node makes the socket a new one, and the old one's `close`
+    /// still comes.
+    pub(in crate::socket) fn renew_before_close(&self) {
+        let mut state = self.inner.state.borrow_mut();
+        if state.phase == Phase::Destroyed {
+            let had_error = state.had_error;
+            state.renew();
+            state.rare().close_of_before = Some(had_error);
+        }
+    }
+}

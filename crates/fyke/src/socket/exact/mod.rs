@@ -1,0 +1,155 @@
+//! What only a loop does that is exact (`Builder::node_exact`): Node's order around writes, and
+//! around a connection that never stood.
+
+mod connecting;
+
+pub(crate) use connecting::Again;
+
+use fyke_driver::SocketId;
+
+use super::attempts::Connecting;
+use super::state::{Done, Phase};
+use super::write_side::Parked;
+use super::{Event, Socket};
+use crate::{Error, ErrorCode, Result};
+
+impl Socket {
+    /// Whether Node's accidents are copied too.
+    pub(super) fn node_exact(&self) -> bool {
+        self.inner.core.get().is_some_and(|core| core.node_exact)
+    }
+
+    /// A write is offered inside the call; before the connection stands, the first one is parked.
+    pub(super) fn offer_at_once(&self) {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if state.connecting {
+                state.write.park();
+            }
+        }
+        self.hand_over();
+    }
+
+    /// The listeners of `connect` have run: in Node the parked write is one more of them.
+    pub(super) fn send_parked(&self) {
+        let (id, batch) = {
+            let mut state = self.inner.state.borrow_mut();
+            if !state.write.is_parked() {
+                return;
+            }
+            let Some(id) = state.connected() else {
+                drop(state);
+                return self.fail_parked_now(ErrorCode::ERR_SOCKET_CLOSED);
+            };
+            (id, state.write.hand_over_parked())
+        };
+        match self.offer(id, batch) {
+            Ok(Some(number)) => {
+                self.hand_over();
+                self.written(number);
+            }
+            Ok(None) => self.hand_over(),
+            Err(error) => self.write_failed(error),
+        }
+    }
+
+    /// The connection ended before it stood.
+    pub(super) fn fail_parked_now(&self, code: ErrorCode) {
+        let parked = self.inner.state.borrow_mut().write.take_parked();
+        let Some(parked) = parked else { return };
+        let bytes = self.inner.state.borrow_mut().write.give_up_queue();
+        drop(bytes);
+        self.tell_parked(parked, code);
+    }
+
+    /// The same after `close`, where a listener may have connected the socket again.
+    pub(super) fn fail_parked(&self, parked: Parked<Done>, code: ErrorCode) {
+        let bytes = {
+            let mut state = self.inner.state.borrow_mut();
+            let is_closed = state.phase == Phase::Closed;
+            is_closed.then(|| state.write.give_up_parked())
+        };
+        drop(bytes);
+        self.tell_parked(parked, code);
+    }
+
+    /// What was parked is told the code, the rest what the socket was destroyed with (WR-13).
+    fn tell_parked(&self, parked: Parked<Done>, code: ErrorCode) {
+        let error = Error::new(code, "the connection never stood");
+        let rest: Result<()> = {
+            let mut state = self.inner.state.borrow_mut();
+            if state.destroyed() {
+                state.set_errored(&error);
+            }
+            Err(state.errored().unwrap_or_else(|| error.clone()))
+        };
+        for callback in parked.first {
+            callback(self, Err(error.clone()));
+        }
+        for callback in parked.rest {
+            callback(self, rest.clone());
+        }
+    }
+
+    /// libuv ends a connection in its next round.
+    pub(super) fn shut_down_later(&self, id: SocketId) {
+        let (Some(core), socket) = (self.core(), self.clone()) else { return };
+        let shut_down = move || {
+            let connected = socket.inner.state.borrow().id == Some(id);
+            if let (true, Some(core)) = (connected, socket.core()) {
+                core.driver.shutdown(id);
+            }
+        };
+        core.pending.borrow_mut().push_back(Box::new(shut_down));
+    }
+
+    /// A reset while our side is being ended: libuv refuses it, so the end goes out.
+    pub(super) fn shut_down_before_reset(&self) -> bool {
+        let id = {
+            let state = self.inner.state.borrow();
+            let ending = state.write.shutting_down && !state.write.finished;
+            state.connected().filter(|_| ending)
+        };
+        if let (Some(core), Some(id)) = (self.core(), id) {
+            core.driver.shutdown(id);
+        }
+        id.is_some()
+    }
+
+    /// Node says so inside the call, and never emits `close` (DST-15). Its descriptor stays open;
+    /// here it is closed.
+    pub(super) fn refuse_reset(&self) {
+        self.emit_error(&Error::named(ErrorCode::EINVAL, "reset"));
+    }
+
+    pub(super) fn take_close_of_before(&self) -> Option<bool> {
+        self.inner.state.borrow_mut().rare_if_any_mut()?.close_of_before.take()
+    }
+
+    /// One of several attempts is cancelled by `destroy`, and Node tells it as failed.
+    pub(super) fn remember_cancelled_attempt(&self, attempts: &Connecting) {
+        let target = attempts.running_target().filter(|_| attempts.several());
+        if let Some(target) = target {
+            self.inner.state.borrow_mut().rare().cancelled_attempt = Some(target.clone());
+        }
+    }
+
+    pub(super) fn tell_cancelled_attempt(&self) {
+        let target = {
+            let mut state = self.inner.state.borrow_mut();
+            state.rare_if_any_mut().and_then(|rare| rare.cancelled_attempt.take())
+        };
+        if let Some(target) = target {
+            let error = Error::named(ErrorCode::ECANCELED, "connect").at(target.clone());
+            self.emit_attempt_failed(&target, &error);
+        }
+    }
+
+    /// `ready` follows `connect` whatever a listener did (CON-05).
+    pub(super) fn ready_though_destroyed(&self) {
+        if self.node_exact() {
+            self.send_parked();
+            self.emit(Event::Ready);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Loops that copy Node's accidents too (`Builder::node_exact`). That they do so everywhere is
+//! shown by the conformance run; here is one test for each accident.
+
+mod support;
+
+use std::rc::Rc;
+
+use fyke::{Error, ErrorCode, LookupReply, LookupRequest, Server, Socket, timer};
+use support::Log;
+
+fn code(result: fyke::Result<()>) -> String {
+    result.map_or_else(|error| error.code().to_string(), |()| String::from("ok"))
+}
+
+/// Records how a write or an end went.
+fn told(log: &Log, label: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
+    let log = log.clone();
+    move |_, result| log.add(format!("{label} {}", code(result)))
+}
+
+on_every_driver! {
+    fn wr_08_a_write_is_with_the_kernel_before_it_returns(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| {
+                client.on_connect(move |client| {
+                    assert!(client.write_then("a", told(&log, "a")));
+                    log.add(client.write_queue_len());
+                    timer::next_tick({
+                        let log = log.clone();
+                        move || log.add("tick")
+                    }).unwrap();
+                    client.end();
+                });
+            },
+        ));
+        assert_eq!(seen.take(), ["0", "a ok", "tick"]);
+    }
+
+    fn wr_10_the_parked_write_leaves_after_the_listeners_of_connect_and_before_ready(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| {
+                log.watch("", client);
+                let length = log.clone();
+                client.on_connect(move |client| length.add(client.write_queue_len()));
+                let client = client.clone();
+                timer::next_tick(move || {
+                    client.write_then("first", told(&log, "first"));
+                    client.write_then("second", told(&log, "second"));
+                    client.end();
+                }).unwrap();
+            },
+        ));
+        let seen = seen.take();
+        assert_eq!(seen[..5], ["connect", "11", "first ok", "ready", "second ok"]);
+    }
+
+    fn wr_11_what_was_parked_fails_when_a_listener_of_connect_destroys(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| {
+                log.watch("", client);
+                client.on_connect(|client| drop(client.destroy()));
+                let client = client.clone();
+                timer::next_tick(move || {
+                    client.write_then("first", told(&log, "first"));
+                    client.write_then("second", told(&log, "second"));
+                }).unwrap();
+            },
+        ));
+        let failed = ["first ERR_SOCKET_CLOSED", "second ERR_SOCKET_CLOSED"];
+        assert_eq!(seen.take(), ["connect", failed[0], failed[1], "ready", "close false"]);
+    }
+
+    fn wr_12_wr_13_a_parked_write_is_told_after_close(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let path = net.path();
+        net.node_exact().run(|| {
+            let client = fyke::connect(path.as_path(), |_| {}).unwrap();
+            log.watch("", &client);
+            client.write_then("first", told(&log, "first"));
+            client.write_then("second", told(&log, "second"));
+            client.end_then(told(&log, "end"));
+        });
+        let first = "first ERR_SOCKET_CLOSED_BEFORE_CONNECTION";
+        let expected = ["error ENOENT", "close true", first, "second ENOENT", "end ENOENT"];
+        assert_eq!(seen.take(), expected);
+    }
+
+    fn con_04_the_attempt_of_a_path_is_told_inside_connect(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let path = net.path();
+        net.node_exact().run(|| {
+            let client = Socket::new();
+            let attempt = log.clone();
+            client.on_connection_attempt(move |_, _| attempt.add("attempt"));
+            client.on_error(|_, _| {});
+            client.connect(path.as_path(), |_| {}).unwrap();
+            log.add("connect returned");
+        });
+        assert_eq!(seen.take(), ["attempt", "connect returned"]);
+    }
+
+    fn he_04_an_answer_at_once_is_told_inside_connect(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let client = Socket::new();
+            let looked_up = log.clone();
+            client.on_lookup(move |_, lookup| looked_up.add(lookup.address.is_err()));
+            client.on_error({
+                let log = log.clone();
+                move |_, error| log.add(error.code())
+            });
+            let hook = |_: LookupRequest, reply: LookupReply| {
+                reply.answer(Err(Error::new(ErrorCode::ENOTFOUND, "no such name")));
+            };
+            let options = fyke::ConnectOptions::new(("scripted.test", 80)).unwrap().lookup(hook);
+            client.connect_with(options, |_| {}).unwrap();
+            log.add("connect returned");
+        });
+        assert_eq!(seen.take(), ["true", "connect returned", "ENOTFOUND"]);
+    }
+
+    fn con_05_ready_follows_connect_though_a_listener_destroyed_the_socket(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| {
+                log.watch("", client);
+                client.on_connect(|client| drop(client.destroy()));
+            },
+        ));
+        assert_eq!(seen.take(), ["connect", "ready", "close false"]);
+    }
+
+    fn con_17_connecting_before_the_old_close_makes_a_new_connection(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = Server::new();
+            let mut first = true;
+            server.on_connection(move |server, socket| {
+                if !std::mem::replace(&mut first, false) {
+                    server.close();
+                }
+                socket.resume();
+            });
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let client = Socket::new();
+                log.watch("", &client);
+                client.resume();
+                let to = endpoint.clone();
+                client.connect(endpoint, move |client| {
+                    client.destroy();
+                    client.connect(to, |client| drop(client.end())).unwrap();
+                }).unwrap();
+            });
+        });
+        let expected = ["connect", "ready", "close false", "connect", "ready", "end"];
+        let seen: Vec<_> = seen.take().into_iter().filter(|event| event != "finish").collect();
+        assert_eq!(seen[..6], expected);
+        assert_eq!(seen[6..], ["close false"]);
+    }
+
+    fn con_18_a_second_connect_is_taken_and_a_third_refused(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = Server::new();
+            server.on_connection(|server, socket| {
+                server.close();
+                socket.resume();
+            });
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let client = Socket::new();
+                log.watch("", &client);
+                let to = endpoint.clone();
+                client.connect(endpoint, move |client| {
+                    let again = to.clone();
+                    let third = move |client: &Socket| client.connect(again, |_| {}).unwrap();
+                    client.connect(to, third).unwrap();
+                }).unwrap();
+            });
+        });
+        let twice = ["connect", "ready", "connect", "ready"];
+        let seen = seen.take();
+        assert_eq!(seen[..4], twice);
+        assert_eq!(seen[4..], ["error EISCONN", "close true"]);
+    }
+
+    fn con_18_a_connect_while_connecting_ends_both(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = Server::new();
+            server.on_connection(|_, socket| drop(socket.resume()));
+            let stop = server.clone();
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let client = Socket::new();
+                log.watch("", &client);
+                client.on_close(move |_, _| drop(stop.close()));
+                client.connect(endpoint.clone(), |_| {}).unwrap();
+                client.connect(endpoint, |_| {}).unwrap();
+            });
+        });
+        assert_eq!(seen.take(), ["error EALREADY", "close true"]);
+    }
+
+    fn prop_08_prop_09_addresses_are_gone_after_destroy_unless_asked_for_in_time(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            move |socket| {
+                assert!(socket.remote_address().is_some());
+                socket.destroy();
+                log.add(socket.remote_address().is_some());
+                log.add(socket.local_address().is_some());
+            },
+            |client| {
+                client.resume();
+                client.on_close(|client, _| assert!(client.remote_address().is_none()));
+            },
+        ));
+        assert_eq!(seen.take(), ["true", "false"]);
+    }
+
+    fn dst_18_an_end_after_destroy_is_never_told(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| {
+                log.watch("", client);
+                client.on_ready(move |client| {
+                    client.destroy();
+                    client.end_then(told(&log, "end"));
+                });
+            },
+        ));
+        assert_eq!(seen.take(), ["connect", "ready", "close false"]);
+    }
+
+    fn end_18_a_socket_without_a_connection_closes_without_saying_why(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let socket = Socket::new();
+            log.watch("", &socket);
+            socket.destroy_with(Error::new(ErrorCode::EINVAL, "by the test"));
+        });
+        assert_eq!(seen.take(), ["error EINVAL", "close false"]);
+    }
+
+    fn cls_05_every_close_of_a_server_is_an_event(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = Server::new();
+            server.on_close(move |_| log.add("close"));
+            server.listen(0, |server| drop(server.close().close())).unwrap();
+        });
+        assert_eq!(seen.take(), ["close", "close"]);
+    }
+
+    fn what_sockets_captured_is_freed_with_the_loop_though_listeners_stay_after_close(net) {
+        let kept = Rc::new(());
+        let captured = Rc::downgrade(&kept);
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.end(); },
+            move |client| {
+                let itself = client.clone();
+                client.on_close(move |_, _| drop((&itself, &kept)));
+                client.resume();
+            },
+        ));
+        assert!(captured.upgrade().is_none());
+    }
+}
