@@ -6,36 +6,52 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// a ring before the wait is not lost.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
-    rung: Mutex<bool>,
+    flags: Mutex<Flags>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Flags {
+    rung: bool,
+    /// Somebody sleeps until it rings.
+    waited_for: bool,
 }
 
 impl Bell {
     /// Rings: a waiting turn returns, or else the next one.
     pub(crate) fn ring(&self) {
-        *self.flag() = true;
-        self.changed.notify_one();
+        self.flags().rung = true;
+        self.changed.notify_all();
     }
 
     /// Whether the bell was rung since it was last taken.
     pub(super) fn is_rung(&self) -> bool {
-        *self.flag()
+        self.flags().rung
     }
 
     /// Clears the flag and says whether it was set.
     pub(super) fn take(&self) -> bool {
-        std::mem::take(&mut *self.flag())
+        std::mem::take(&mut self.flags().rung)
     }
 
     /// Sleeps until the bell rings, and clears the flag.
     pub(super) fn wait(&self) {
-        let rung = self.changed.wait_while(self.flag(), |rung| !*rung);
-        *rung.unwrap_or_else(PoisonError::into_inner) = false;
+        let mut flags = self.flags();
+        flags.waited_for = true;
+        self.changed.notify_all();
+        let rung = self.changed.wait_while(flags, |flags| !flags.rung);
+        *rung.unwrap_or_else(PoisonError::into_inner) = Flags::default();
     }
 
-    /// Poison is of no interest: a bool is never half changed.
-    fn flag(&self) -> MutexGuard<'_, bool> {
-        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sleeps until another thread does in [`wait`](Self::wait).
+    #[cfg(test)]
+    pub(super) fn until_somebody_waits(&self) {
+        drop(self.changed.wait_while(self.flags(), |flags| !flags.waited_for));
+    }
+
+    /// Poison is of no interest: the flags are never half changed.
+    fn flags(&self) -> MutexGuard<'_, Flags> {
+        self.flags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,7 +81,10 @@ mod tests {
     fn a_ring_from_another_thread_ends_the_wait() {
         let bell = Bell::default();
         std::thread::scope(|scope| {
-            scope.spawn(|| bell.ring());
+            scope.spawn(|| {
+                bell.until_somebody_waits();
+                bell.ring();
+            });
             bell.wait();
         });
         assert!(!bell.is_rung());

@@ -187,7 +187,7 @@ mod tests {
         let world = World::default();
         let bell = world.sim.waker();
         let ringer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(20));
+            bell.until_somebody_waits();
             bell.ring();
         });
         assert_eq!(world.turn(), [Seen::Woken]);
