@@ -174,10 +174,8 @@ impl Ready {
         done: &mut Vec<Chunk>,
     ) -> Result<Progress, Errno> {
         let fd = system::borrow(&slot.fd);
+        // At least once: an empty batch asks how the connection is.
         for _ in 0..SENDS_PER_CALL_MAX {
-            if batch.remaining() == 0 {
-                break;
-            }
             let result = match batch.single() {
                 Some(bytes) => system::send(fd, bytes),
                 None => {
@@ -189,12 +187,15 @@ impl Ready {
             match result {
                 Ok(count) => {
                     batch.advance(count, |chunk| done.extend(self.pool.give_back(chunk)));
+                    if batch.remaining() == 0 {
+                        return Ok(Progress::Done);
+                    }
                 }
                 Err(Errno::AGAIN) => return Ok(Progress::Blocked),
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(if batch.remaining() == 0 { Progress::Done } else { Progress::Unfinished })
+        Ok(Progress::Unfinished)
     }
 }
 

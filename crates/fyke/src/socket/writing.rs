@@ -4,7 +4,7 @@
 //! once when the queue reaches the high-water mark (so that the returned bool means what Node's
 //! means), or when the socket is ended, destroyed or reset (contract C9).
 
-use fyke_driver::{Batch, SocketId};
+use fyke_driver::{Batch, Chunk, SocketId};
 
 use super::state::Done;
 use super::{Event, Socket, SocketTick};
@@ -176,7 +176,9 @@ impl Socket {
     /// The same for a batch that is in flight already; none was only empty writes.
     pub(super) fn offer(&self, id: SocketId, batch: Option<Batch>) -> Result<Option<u64>> {
         let Some(core) = self.core() else { return Ok(None) };
-        match batch.map_or(Ok(0), |batch| core.driver.send(id, batch)) {
+        // Empty writes ask the kernel too: that is how a broken connection shows (WR-24).
+        let batch = batch.unwrap_or_else(|| Batch::one(Chunk::Buffer(Vec::new())));
+        match core.driver.send(id, batch) {
             Ok(count) => {
                 let (all, number) = {
                     let mut state = self.inner.state.borrow_mut();

@@ -204,3 +204,18 @@ pub(crate) fn collect(socket: &Socket) -> Rc<RefCell<Vec<u8>>> {
     socket.on_data(move |_, data| sink.borrow_mut().extend_from_slice(data));
     bytes
 }
+
+/// Runs `then` as soon as `condition` holds: for what has no event of its own. Call it inside the
+/// loop.
+pub(crate) fn when(condition: impl Fn() -> bool + 'static, then: impl FnOnce() + 'static) {
+    fyke::timer::set_immediate(move || match condition() {
+        true => then(),
+        false => when(condition, then),
+    })
+    .unwrap();
+}
+
+/// A result as one word.
+pub(crate) fn word(result: &Result<()>) -> String {
+    result.as_ref().map_or_else(|error| error.code().to_string(), |()| String::from("ok"))
+}
