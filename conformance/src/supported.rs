@@ -109,7 +109,6 @@ impl Reasons {
         match *name {
             "connect" => self.check_target(inner),
             "listen" => self.check_listen(inner),
-            "unpipe" if !fields.has("to") => self.add("unpipe of all"),
             _ => {}
         }
     }

@@ -210,6 +210,10 @@ impl Play {
 
     fn pipe(&self, operation: &Operation, socket: &Socket) {
         let fields = &operation.fields;
+        if operation.name == "unpipe" && !fields.has("to") {
+            socket.unpipe_all();
+            return;
+        }
         let to = match fields.text("to") {
             None | Some("self") => Some(Object::Socket(socket.clone())),
             Some(name) => self.find(name).and_then(|actor| actor.object.get().cloned()),

@@ -129,6 +129,8 @@ codes! {
     ERR_STREAM_ALREADY_FINISHED,
     /// The socket was destroyed.
     ERR_STREAM_DESTROYED,
+    /// A socket was closed before it was done.
+    ERR_STREAM_PREMATURE_CLOSE,
     /// `unshift` after `end`.
     ERR_STREAM_UNSHIFT_AFTER_END_EVENT,
     /// A write after `end`.

@@ -33,7 +33,7 @@ pub use payload::Payload;
 pub use server::{
     DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,
 };
-pub use socket::{Lookup, ReadyState, Socket, SocketOptions};
+pub use socket::{Lookup, ReadyState, Socket, SocketOptions, pipeline};
 pub use text::{Decoder, Encoding};
 
 // The documents compile.

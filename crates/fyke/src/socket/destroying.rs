@@ -179,6 +179,7 @@ impl Socket {
             state.phase = Phase::Closed;
             (state.had_error, state.write.take_parked())
         };
+        self.leave_pipes();
         self.emit_close(had_error);
         if let Some(parked) = parked {
             self.fail_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION);

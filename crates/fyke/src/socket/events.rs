@@ -25,6 +25,10 @@ pub(crate) enum Event {
     Drain,
     Finish,
     Timeout,
+    Pipe,
+    Unpipe,
+    /// Just before `error` and `close`, for pipes: does not count as hearing an error.
+    Gone,
     Error,
     Close,
 }
@@ -39,6 +43,7 @@ pub(crate) enum Callback {
     Lookup(Box<dyn FnMut(&Socket, &Lookup)>),
     Attempt(Box<dyn FnMut(&Socket, &Address)>),
     AttemptFailed(Box<dyn FnMut(&Socket, &Address, &Error)>),
+    Pipe(Box<dyn FnMut(&Socket, &Socket)>),
 }
 
 /// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
@@ -167,7 +172,7 @@ impl Socket {
         self.add(Event::Readable, Callback::Plain(Box::new(f)))
     }
 
-    fn add(&self, event: Event, callback: Callback) -> ListenerId {
+    pub(super) fn add(&self, event: Event, callback: Callback) -> ListenerId {
         self.inner.listeners.add(event, false, callback)
     }
 

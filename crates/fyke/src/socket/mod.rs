@@ -15,10 +15,12 @@ mod destroying;
 mod ending;
 mod events;
 mod exact;
+mod finished;
 mod idle;
 mod kept;
 mod options;
 mod pipe;
+mod pipeline;
 mod properties;
 mod read_buffer;
 mod read_side;
@@ -40,6 +42,7 @@ pub use events::Lookup;
 pub(crate) use events::{Callback, Event};
 pub(crate) use options::HIGH_WATER_MARK_BYTES;
 pub use options::SocketOptions;
+pub use pipeline::pipeline;
 pub use state::ReadyState;
 use state::{Done, Phase, ServerLink, State};
 
@@ -116,6 +119,10 @@ pub(crate) enum SocketTick {
     FailQueue,
     /// Tell one callback.
     Reply(Done, Result<()>),
+    /// A pipe from that socket came.
+    Piped(Socket),
+    /// A pipe into the socket went.
+    Unpiped,
     /// Emit `error`.
     Error(Error),
     /// Emit `close`, for a socket that never had a connection.
@@ -298,7 +305,12 @@ impl Socket {
             SocketTick::WriteFailed(error) => self.write_failed(error),
             SocketTick::FailQueue => self.fail_queue(),
             SocketTick::Reply(callback, result) => callback(self, result),
-            SocketTick::Error(error) => self.emit_error(&error),
+            SocketTick::Piped(source) => self.emit_piped(Event::Pipe, &source),
+            SocketTick::Unpiped => _ = self.run_unpiped(),
+            SocketTick::Error(error) => {
+                self.leave_pipes();
+                self.emit_error(&error);
+            }
             SocketTick::Close => self.finish_close(None),
         }
     }

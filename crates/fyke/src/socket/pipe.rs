@@ -1,14 +1,18 @@
 //! Piping one socket into another: backpressure, and the end, carried over (STR-01 … STR-05).
 
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
-use super::{Inner, Socket};
+use super::state::Phase;
+use super::{Callback, Event, Inner, Socket, SocketTick};
 use crate::listeners::ListenerId;
 
 /// The pipes that lead out of a socket.
 #[derive(Default)]
 pub(super) struct Pipes {
     pipes: Vec<Pipe>,
+    /// Where pipes into the socket came from that are undone, until it is told.
+    unpiped: VecDeque<Socket>,
 }
 
 struct Pipe {
@@ -25,30 +29,37 @@ impl Socket {
     /// and ends it when this socket's peer ends. `socket.pipe(&socket)` is an echo server.
     ///
     /// With several destinations all get everything, and the slowest decides. A destination that
-    /// finishes or closes is unpiped, and this socket paused; if this socket fails, the
-    /// destination stays as it is. Node: `source.pipe(destination)`.
+    /// finishes, fails or closes is unpiped, and this socket paused; if this socket fails, the
+    /// destination stays as it is: [`pipeline`](crate::pipeline) looks after both. Returns the
+    /// destination. Node: `source.pipe(destination)`.
     ///
     /// `examples/echo.rs`:
     ///
     #[doc = concat!("```no_run\n", include_str!("../../examples/echo.rs"), "```")]
-    pub fn pipe(&self, destination: &Socket) -> &Self {
+    pub fn pipe<'a>(&self, destination: &'a Socket) -> &'a Socket {
         self.pipe_to(destination, true)
     }
 
     /// The same, but `destination` is not ended with this socket. Node:
     /// `source.pipe(destination, { end: false })`.
-    pub fn pipe_without_end(&self, destination: &Socket) -> &Self {
+    pub fn pipe_without_end<'a>(&self, destination: &'a Socket) -> &'a Socket {
         self.pipe_to(destination, false)
     }
 
-    fn pipe_to(&self, destination: &Socket, end: bool) -> &Self {
+    fn pipe_to<'a>(&self, destination: &'a Socket, end: bool) -> &'a Socket {
+        if self.is_over() {
+            // Nothing comes from there any more, and nobody would undo the pipe.
+            return destination;
+        }
         let (source, to) = (Rc::downgrade(&self.inner), destination.clone());
         let mut on_source = vec![self.on_data(move |source, data| {
             if !to.write(data) {
                 source.wait_for(&to);
             }
         })];
-        if end {
+        if end && self.readable_ended() {
+            destination.tick(SocketTick::EndItself);
+        } else if end {
             let to = destination.clone();
             on_source.push(self.on_end(move |_| {
                 to.end();
@@ -60,7 +71,8 @@ impl Socket {
                     Self { inner }.unpipe(to);
                 }
             };
-            let (drained, finished, closed) = (source.clone(), source.clone(), source);
+            let (drained, finished, gone) = (source.clone(), source.clone(), source);
+            let gone = move |to: &Socket| unpipe(&gone, to);
             vec![
                 destination.on_drain(move |to| {
                     if let Some(inner) = drained.upgrade() {
@@ -68,7 +80,7 @@ impl Socket {
                     }
                 }),
                 destination.on_finish(move |to| unpipe(&finished, to)),
-                destination.on_close(move |to, _| unpipe(&closed, to)),
+                destination.add(Event::Gone, Callback::Plain(Box::new(gone))),
             ]
         };
         let to = destination.clone();
@@ -79,46 +91,108 @@ impl Socket {
         } else {
             self.resume();
         }
-        self
+        destination.tick(SocketTick::Piped(self.clone()));
+        destination
     }
 
     /// Undoes [`pipe`](Self::pipe). When the last pipe is gone, this socket is paused and keeps
     /// what comes. Node: `source.unpipe(destination)`.
     pub fn unpipe(&self, destination: &Socket) -> &Self {
+        if self.cut_pipe(destination) {
+            destination.inner.state.borrow_mut().rare().pipes.unpiped.push_back(self.clone());
+            destination.tick(SocketTick::Unpiped);
+        }
+        self
+    }
+
+    /// Undoes all pipes that lead out of this socket. Node: `source.unpipe()`.
+    pub fn unpipe_all(&self) -> &Self {
+        while let Some(destination) = self.first_destination() {
+            self.unpipe(&destination);
+        }
+        self
+    }
+
+    /// Something is piped into this socket from now on: the second argument. Comes on the tick after
+    /// the call of [`pipe`](Self::pipe). Node: `pipe`.
+    pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
+        self.add(Event::Pipe, Callback::Pipe(Box::new(f)))
+    }
+
+    /// A pipe from the second argument into this socket was undone: by [`unpipe`](Self::unpipe), or
+    /// because this socket has finished, failed or closed. On the tick after the call, or just
+    /// before `error` and `close`. Node: `unpipe`.
+    pub fn on_unpipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
+        self.add(Event::Unpipe, Callback::Pipe(Box::new(f)))
+    }
+
+    /// The pipes into this socket are undone: it fails, or closes (STR-03). Told before that, because
+    /// nothing comes after `close` (contract C2).
+    pub(super) fn leave_pipes(&self) {
+        self.emit(Event::Gone);
+        while self.run_unpiped() {}
+    }
+
+    /// Says whether there was something to tell.
+    pub(super) fn run_unpiped(&self) -> bool {
+        let source = {
+            let mut state = self.inner.state.borrow_mut();
+            state.rare_if_any_mut().and_then(|rare| rare.pipes.unpiped.pop_front())
+        };
+        if let Some(source) = &source {
+            self.emit_piped(Event::Unpipe, source);
+        }
+        source.is_some()
+    }
+
+    pub(super) fn emit_piped(&self, event: Event, source: &Socket) {
+        self.inner.listeners.emit(event, |callback| {
+            if let Callback::Pipe(f) = callback {
+                f(self, source);
+            }
+            true
+        });
+    }
+
+    /// Says whether there was one.
+    fn cut_pipe(&self, destination: &Socket) -> bool {
         let (pipe, last) = {
             let mut state = self.inner.state.borrow_mut();
-            let Some(rare) = state.rare_if_any_mut() else { return self };
+            let Some(rare) = state.rare_if_any_mut() else { return false };
             let pipes = &mut rare.pipes.pipes;
             let Some(index) = pipes.iter().position(|pipe| pipe.to == *destination) else {
-                return self;
+                return false;
             };
             (pipes.remove(index), pipes.is_empty())
         };
-        for id in pipe.on_source {
-            self.off(id);
-        }
-        for id in pipe.on_destination {
-            destination.off(id);
-        }
+        self.off_all(pipe.on_source);
+        destination.off_all(pipe.on_destination);
         if last {
             self.pause();
         } else if pipe.blocked {
             self.resume_if_unblocked();
         }
-        self
+        true
     }
 
-    /// This socket is closed: its pipes go, their destinations stay as they are (STR-04).
+    /// This socket is closed: its pipes go, their destinations stay as they are and are told
+    /// nothing (STR-04).
     pub(super) fn drop_pipes(&self) {
-        loop {
-            let destination = {
-                let state = self.inner.state.borrow();
-                let first = state.rare_if_any().and_then(|rare| rare.pipes.pipes.first());
-                let Some(pipe) = first else { return };
-                pipe.to.clone()
-            };
-            self.unpipe(&destination);
+        while let Some(destination) = self.first_destination() {
+            self.cut_pipe(&destination);
         }
+    }
+
+    fn first_destination(&self) -> Option<Socket> {
+        let state = self.inner.state.borrow();
+        let first = state.rare_if_any().and_then(|rare| rare.pipes.pipes.first());
+        first.map(|pipe| pipe.to.clone())
+    }
+
+    /// Closed, and not to be connected again.
+    fn is_over(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.phase == Phase::Closed && !state.keeps_listeners
     }
 
     fn wait_for(&self, destination: &Socket) {

@@ -1,0 +1,126 @@
+//! Telling once that a socket is done, or one of its directions (STR-08).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::state::{Done, Phase};
+use super::{Socket, SocketTick};
+use crate::listeners::ListenerId;
+use crate::{Error, ErrorCode, Result};
+
+/// The directions that somebody waits for.
+#[derive(Clone, Copy)]
+pub(super) enum Directions {
+    Both,
+    /// Until `end`.
+    Reading,
+    /// Until `finish`.
+    Writing,
+}
+
+impl Directions {
+    pub(super) fn are_done(self, socket: &Socket) -> bool {
+        let (read, written) = (socket.readable_ended(), socket.writable_finished());
+        match self {
+            Self::Both => read && written,
+            Self::Reading => read,
+            Self::Writing => written,
+        }
+    }
+}
+
+/// Somebody who waits, and the listeners that it takes.
+struct Watch {
+    directions: Directions,
+    callback: Cell<Option<Done>>,
+    listeners: RefCell<Vec<ListenerId>>,
+}
+
+impl Socket {
+    /// Tells once how the connection went.
+    ///
+    /// `Ok` when both directions are done, so with the later of `end` and `finish`: unless half-open
+    /// is allowed, `close` follows at once. An error when the socket fails: the one that `error` gets,
+    /// which then counts as heard. `ERR_STREAM_PREMATURE_CLOSE` when it is closed without an error
+    /// before both directions are done. On a socket that was destroyed already, the same on the
+    /// tick. Node: `stream.finished(socket, callback)`.
+    ///
+    /// ```
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.server().unwrap().close();
+    ///         socket.pipe(socket).finished(|_, result| assert!(result.is_ok()));
+    ///     });
+    ///     server.listen(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///         client.end_with("hello").resume();
+    ///     })
+    /// })?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    pub fn finished(&self, callback: impl FnOnce(&Socket, Result<()>) + 'static) -> &Self {
+        self.when_done(Directions::Both, Box::new(callback));
+        self
+    }
+
+    pub(super) fn when_done(&self, directions: Directions, callback: Done) {
+        let callback = Cell::new(Some(callback));
+        let watch = Rc::new(Watch { directions, callback, listeners: RefCell::default() });
+        // Also on one that is destroyed: its `error` and `close` may still be to come.
+        if !self.has_closed() {
+            watch.listen(self);
+        }
+        if self.destroyed() || directions.are_done(self) {
+            let result = outcome(self, directions);
+            let tell: Done = Box::new(move |socket, result| watch.tell(socket, result));
+            self.tick(SocketTick::Reply(tell, result));
+        }
+    }
+
+    /// Whether `close` was emitted.
+    pub(super) fn has_closed(&self) -> bool {
+        self.inner.state.borrow().phase == Phase::Closed
+    }
+
+    pub(super) fn off_all(&self, ids: Vec<ListenerId>) {
+        ids.into_iter().for_each(|id| self.off(id));
+    }
+}
+
+impl Watch {
+    fn listen(self: &Rc<Self>, socket: &Socket) {
+        let [end, finish, error, close] = std::array::from_fn(|_| Rc::clone(self));
+        *self.listeners.borrow_mut() = vec![
+            socket.on_end(move |socket| end.check(socket)),
+            socket.on_finish(move |socket| finish.check(socket)),
+            socket.on_error(move |socket, failure| error.tell(socket, Err(failure.clone()))),
+            socket.on_close(move |socket, _| close.tell(socket, outcome(socket, close.directions))),
+        ];
+    }
+
+    fn check(&self, socket: &Socket) {
+        if self.directions.are_done(socket) {
+            self.tell(socket, Ok(()));
+        }
+    }
+
+    /// The first counts.
+    fn tell(&self, socket: &Socket, result: Result<()>) {
+        let Some(callback) = self.callback.take() else { return };
+        socket.off_all(self.listeners.take());
+        callback(socket, result);
+    }
+}
+
+/// How it went, on a socket that is destroyed or done.
+fn outcome(socket: &Socket, directions: Directions) -> Result<()> {
+    match socket.errored() {
+        Some(error) => Err(error),
+        None if directions.are_done(socket) => Ok(()),
+        None => Err(premature_close()),
+    }
+}
+
+pub(super) fn premature_close() -> Error {
+    Error::new(ErrorCode::ERR_STREAM_PREMATURE_CLOSE, "the socket was closed before it was done")
+}
