@@ -258,15 +258,47 @@ impl Driver {
 #[cfg(unix)]
 impl Driver {
     /// Takes a descriptor over: a stream socket that listens, is bound, or is connected. It is
-    /// made non-blocking.
+    /// made non-blocking. One of the standard descriptors (0, 1, 2) is never closed (FD-10).
     ///
     /// # Errors
-    /// ENOTSOCK, EINVAL for a socket of another kind, unsupported in the simulated network. The
-    /// descriptor is closed then.
+    /// ENOTSOCK, EINVAL for a socket of another kind, unsupported in the simulated network; the
+    /// descriptor is closed then. EEXIST for the descriptor of a socket of this driver.
     pub fn adopt(&self, fd: std::os::fd::OwnedFd) -> io::Result<(SocketId, Adopted)> {
         match &self.backend {
             Backend::Ready(backend) => backend.adopt(fd),
             Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Gives a socket's descriptor away: from here on the id is dead, and neither the connection
+    /// nor the file of a Unix socket is touched. The descriptor stays non-blocking.
+    ///
+    /// # Errors
+    /// ENOTCONN for a dead id; EBUSY while it connects or sends; unsupported in the simulated
+    /// network. The socket is as it was then.
+    pub fn detach(&self, socket: SocketId) -> io::Result<std::os::fd::OwnedFd> {
+        match &self.backend {
+            Backend::Ready(backend) => backend.detach(socket),
+            Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Another descriptor for the same socket.
+    ///
+    /// # Errors
+    /// What the system says; ENOTCONN for a dead id; unsupported in the simulated network.
+    pub fn duplicate(&self, socket: SocketId) -> io::Result<std::os::fd::OwnedFd> {
+        match &self.backend {
+            Backend::Ready(backend) => backend.duplicate(socket),
+            Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The number of a socket's descriptor; none for a dead id, and in the simulated network.
+    pub fn raw_fd(&self, socket: SocketId) -> Option<std::os::fd::RawFd> {
+        match &self.backend {
+            Backend::Ready(backend) => backend.raw_fd(socket),
+            Backend::Sim(_) => None,
         }
     }
 }

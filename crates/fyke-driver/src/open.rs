@@ -29,7 +29,7 @@ impl Transport {
 pub struct Open {
     /// What kind of socket.
     pub transport: Transport,
-    /// Where to bind it.
+    /// Where to bind it. [`Address::Unnamed`] lets the system find a name for a Unix socket (Linux).
     pub bind: Option<Address>,
     /// SO_REUSEADDR: a server restarts while old connections are still in TIME_WAIT (SRV-18).
     pub reuse_address: bool,
@@ -64,8 +64,10 @@ impl From<OpenError> for io::Error {
 /// What a descriptor that came from outside turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Adopted {
-    /// It listens, or is bound and can.
+    /// It listens.
     Listener,
+    /// It neither listens nor is connected, and can do either; bound or not.
+    Unconnected,
     /// A connection, with the other end's address.
     Connection(Address),
 }

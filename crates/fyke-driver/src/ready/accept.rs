@@ -1,7 +1,6 @@
 //! Accepting, and what happens when there is nothing left to accept with.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
@@ -10,41 +9,6 @@ use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
 use crate::trace::step;
 use crate::{Completion, SocketId};
-
-/// What only listeners have.
-#[derive(Debug, Default)]
-pub(super) struct Listener {
-    pub(super) file: Option<BoundFile>,
-}
-
-/// The file that a bind made, recognised by device and inode.
-#[derive(Debug)]
-pub(super) struct BoundFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl BoundFile {
-    pub(super) fn new(path: &Path) -> Option<Self> {
-        let identity = system::file_identity(path)?;
-        Some(Self { path: path.to_owned(), identity })
-    }
-}
-
-impl Listener {
-    /// Of the file that we bound, if there is one.
-    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| system::set_mode(&file.path, mode))
-    }
-
-    /// Removes the file that we bound; if something else is there by now it is not ours (IPC-04).
-    pub(super) fn unlink(&self) {
-        let Some(file) = &self.file else { return };
-        if system::file_identity(&file.path) == Some(file.identity) {
-            system::unlink(&file.path);
-        }
-    }
-}
 
 /// What to do after a failed accept.
 enum Failure {

@@ -16,7 +16,9 @@
 //! callback can call anything.
 
 mod accept;
+mod bound_file;
 mod open;
+mod outside;
 mod stream;
 mod system;
 
@@ -30,13 +32,13 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use slotmap::{Key, KeyData, SlotMap};
+use slotmap::{Key, KeyData, SlotMap, SparseSecondaryMap};
 
 use crate::driver::{Deferred, dead};
 use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
 use crate::pool::Pool;
 use crate::{Address, Batch, Completion, PeerCredentials, SocketId, SocketOption};
-use accept::Listener;
+use bound_file::BoundFile;
 
 /// Not a key that slotmap makes: this index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
@@ -54,6 +56,8 @@ pub(crate) struct Ready {
     poll_fd: RawFd,
     waker: Arc<mio::Waker>,
     sockets: RefCell<SlotMap<SocketId, Slot>>,
+    /// The files of those that have bound one.
+    files: RefCell<SparseSecondaryMap<SocketId, BoundFile>>,
     /// Taken while a turn runs: that is how a turn inside a turn is noticed.
     events: Cell<Option<Events>>,
     /// Taken while bytes are lent.
@@ -82,7 +86,7 @@ enum Role {
     Stream {
         in_flight: Option<Box<Batch>>,
     },
-    Listener(Box<Listener>),
+    Listener,
 }
 
 /// What is known about a socket.
@@ -99,6 +103,8 @@ struct Flags {
     /// End-of-stream or an error was reported: nothing more to read.
     ended: bool,
     in_backlog: bool,
+    /// Others may have descriptors of it too: it came from outside, or was duplicated.
+    shared: bool,
 }
 
 impl Ready {
@@ -111,6 +117,7 @@ impl Ready {
             poll: RefCell::new(poll),
             waker,
             sockets: RefCell::default(),
+            files: RefCell::default(),
             events: Cell::new(Some(Events::with_capacity(EVENTS_PER_TURN_MAX))),
             read_buffer: Cell::new(Some(vec![0; READ_BUFFER_BYTES].into_boxed_slice())),
             backlog: RefCell::default(),
@@ -184,7 +191,7 @@ impl Ready {
         }
         let interest = match slot.role {
             Role::Stream { .. } => Interest::READABLE | Interest::WRITABLE,
-            Role::Listener(_) => Interest::READABLE,
+            Role::Listener => Interest::READABLE,
         };
         let poll = self.poll.borrow();
         poll.registry().register(&mut SourceFd(&slot.fd.as_raw_fd()), token(socket), interest)?;
@@ -260,9 +267,9 @@ impl Ready {
             slot.flags.hung_up |= gone;
             let sending = match &slot.role {
                 Role::Stream { in_flight } => in_flight.is_some() && event.is_writable(),
-                Role::Listener(_) => false,
+                Role::Listener => false,
             };
-            (slot.flags.connecting, matches!(slot.role, Role::Listener(_)), sending)
+            (slot.flags.connecting, matches!(slot.role, Role::Listener), sending)
         };
         if listener {
             self.accept_some(socket, on);
@@ -281,7 +288,7 @@ impl Ready {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             slot.flags.in_backlog = false;
-            (matches!(slot.role, Role::Listener(_)), slot.flags.connecting)
+            (matches!(slot.role, Role::Listener), slot.flags.connecting)
         };
         let _again = AgainOnPanic { driver: self, socket };
         if listener {

@@ -4,11 +4,11 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 
-use super::accept::{BoundFile, Listener};
+use super::bound_file::BoundFile;
 use super::{Flags, Ready, Role, Slot, system};
 use crate::driver::{Deferred, dead};
 use crate::trace::step;
-use crate::{Address, Adopted, Completion, Open, OpenError, Operation, SocketId, Transport};
+use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 
 impl Ready {
     pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
@@ -25,11 +25,12 @@ impl Ready {
                 file = BoundFile::new(path);
             }
         }
-        let role = match file {
-            Some(file) => Role::Listener(Box::new(Listener { file: Some(file) })),
-            None => Role::Stream { in_flight: None },
-        };
-        Ok(self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default(), role }))
+        let role = Role::Stream { in_flight: None };
+        let id = self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default(), role });
+        if let Some(file) = file {
+            self.files.borrow_mut().insert(id, file);
+        }
+        Ok(id)
     }
 
     pub(crate) fn listen(&self, socket: SocketId, backlog: i32) -> std::io::Result<()> {
@@ -37,21 +38,8 @@ impl Ready {
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         system::listen(system::borrow(&slot.fd), backlog)?;
         step!("listen", backlog);
-        if matches!(slot.role, Role::Stream { .. }) {
-            slot.role = Role::Listener(Box::default());
-        }
+        slot.role = Role::Listener;
         Ok(())
-    }
-
-    pub(crate) fn adopt(&self, fd: OwnedFd) -> std::io::Result<(SocketId, Adopted)> {
-        let found = system::inspect(system::borrow(&fd))?;
-        let role = match found {
-            // What we did not bind is not ours to remove (FD-05).
-            Adopted::Listener => Role::Listener(Box::default()),
-            Adopted::Connection(_) => Role::Stream { in_flight: None },
-        };
-        let id = self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default(), role });
-        Ok((id, found))
     }
 
     /// There is a moment between the question and the removal: a server that begins to listen in it
@@ -71,11 +59,10 @@ impl Ready {
     }
 
     pub(crate) fn set_mode(&self, socket: SocketId, mode: u32) -> std::io::Result<()> {
-        let sockets = self.sockets.borrow();
-        match &sockets.get(socket).ok_or_else(dead)?.role {
-            Role::Listener(listener) => listener.set_mode(mode),
-            Role::Stream { .. } => Ok(()),
+        if !self.sockets.borrow().contains_key(socket) {
+            return Err(dead());
         }
+        self.files.borrow().get(socket).map_or(Ok(()), |file| file.set_mode(mode))
     }
 
     pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
@@ -146,19 +133,18 @@ impl Ready {
     }
 
     pub(crate) fn close(&self, socket: SocketId) {
-        let Some(slot) = self.sockets.borrow_mut().remove(socket) else { return };
-        match slot.role {
-            // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
-            Role::Listener(listener) => listener.unlink(),
-            Role::Stream { in_flight } => {
-                if let Some(batch) = in_flight {
-                    // The slot is out of the table: nothing is borrowed here.
-                    batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
-                }
+        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
+        // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
+        if let Some(file) = self.files.borrow_mut().remove(socket) {
+            file.unlink();
+        }
+        if let Role::Stream { in_flight } = &mut slot.role {
+            if let Some(batch) = in_flight.take() {
+                // The slot is out of the table: nothing is borrowed here.
+                batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
             }
         }
-        // Closing takes it out of epoll and kqueue by itself: no descriptor of it is shared.
-        drop(slot.fd);
+        self.close_descriptor(slot);
         step!("close",);
     }
 }

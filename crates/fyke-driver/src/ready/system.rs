@@ -138,6 +138,10 @@ fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
         Address::Abstract(name) => {
             SocketAddrUnix::new_abstract_name(name).map_err(|_| Errno::INVAL)
         }
+        // The kernel finds a name itself (unix(7), "Autobind feature").
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Address::Unnamed => Ok(SocketAddrUnix::new_unnamed()),
+        #[allow(unreachable_patterns, reason = "on Linux all are known")]
         _ => Err(Errno::INVAL),
     }
 }
@@ -206,13 +210,29 @@ pub(super) fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
         return Err(Errno::INVAL.into());
     }
     rustix::io::ioctl_fionbio(fd, true)?;
-    if sockopt::socket_acceptconn(fd)? {
+    if listens(fd)? {
         return Ok(Adopted::Listener);
     }
     match peer_address(fd) {
         Ok(peer) => Ok(Adopted::Connection(peer)),
-        Err(_) => Ok(Adopted::Listener),
+        Err(_) => Ok(Adopted::Unconnected),
     }
+}
+
+#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+fn listens(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    sockopt::socket_acceptconn(fd)
+}
+
+/// Apple's systems do not tell: a listener looks like a socket that is not connected.
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn listens(_: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(false)
+}
+
+/// Another descriptor for the same socket, closed on exec; not one of the standard ones.
+pub(super) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3)
 }
 
 pub(super) fn is_socket(path: &std::path::Path) -> bool {

@@ -9,7 +9,7 @@ use super::place::{Place, any};
 use super::schedule::Event;
 use super::socket::{Listener, Role, Socket};
 use crate::trace::step;
-use crate::{Completion, Open, OpenError, Operation, SocketId, Transport};
+use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 
 /// The longest queue that a listener gets, whatever it asks for: Linux's `net.core.somaxconn`.
 const BACKLOG_MAX: usize = 4096;
@@ -26,8 +26,11 @@ impl Network {
         let Some(address) = &request.bind else {
             return Ok(socket);
         };
-        let bound = Place::of(request.transport, address)
-            .and_then(|place| self.names.bind(socket, place, sharing));
+        let place = match (request.transport, address) {
+            (Transport::Unix, Address::Unnamed) => Ok(self.names.free_name()),
+            (transport, address) => Place::of(transport, address),
+        };
+        let bound = place.and_then(|place| self.names.bind(socket, place, sharing));
         match bound {
             Ok(place) => {
                 step!("bind", address = %address);
@@ -137,8 +140,8 @@ impl Network {
 mod tests {
     use super::super::testing::{Seen, World, address};
     use super::*;
+    use crate::Family;
     use crate::limits::ACCEPTS_PER_TURN_MAX;
-    use crate::{Address, Family};
 
     #[test]
     fn a_listener_in_use_is_an_error_of_the_bind() {

@@ -109,6 +109,14 @@ impl Names {
         Err(io::ErrorKind::AddrInUse.into())
     }
 
+    /// A name for a Unix socket that asks for none: five hexadecimal digits (unix(7), "Autobind
+    /// feature"), the smallest that is free.
+    pub(super) fn free_name(&self) -> Place {
+        let name = |number: usize| Place::Abstract(format!("{number:05x}").into_bytes());
+        let taken = |place: &Place| self.unix.contains_key(place);
+        (0..=self.unix.len()).map(name).find(|place| !taken(place)).unwrap_or_else(|| name(0))
+    }
+
     /// Makes the owner of a place a listener, unless another one listens there.
     pub(super) fn listen(&mut self, owner: SocketId, place: &Place) -> io::Result<()> {
         let Place::Ip(address) = place else {
@@ -233,6 +241,18 @@ mod tests {
         let mut next = || names.bind(owner(2), ip("127.0.0.1:0"), ALONE).unwrap();
         assert_eq!(next(), ip("127.0.0.1:49152"));
         assert_eq!(next(), ip("127.0.0.1:49154"));
+    }
+
+    #[test]
+    fn free_names_are_the_smallest_that_nobody_has() {
+        let mut names = Names::default();
+        for expected in [&b"00000"[..], b"00001"] {
+            let place = names.free_name();
+            assert_eq!(place, Place::Abstract(expected.to_vec()));
+            names.bind(owner(1), place, ALONE).unwrap();
+        }
+        names.release(owner(1), &Place::Abstract(b"00000".to_vec()));
+        assert_eq!(names.free_name(), Place::Abstract(b"00000".to_vec()));
     }
 
     #[test]

@@ -1,0 +1,95 @@
+//! Descriptors that come from outside, and those that go there.
+//!
+//! Epoll watches what a descriptor stands for, not the descriptor: as long as anybody has another
+//! one for the same socket, closing ours does not end the watching (epoll(7), "Questions and
+//! answers" 6). So those that are shared, or may be, are taken out of it before they are closed.
+
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use mio::unix::SourceFd;
+
+use super::{Flags, Ready, Role, Slot, system};
+use crate::driver::dead;
+use crate::trace::step;
+use crate::{Adopted, SocketId};
+
+/// The last of the standard descriptors.
+const STDERR: RawFd = 2;
+
+impl Ready {
+    pub(crate) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
+        let found = system::inspect(system::borrow(&fd))?;
+        let role = match found {
+            Adopted::Listener => Role::Listener,
+            Adopted::Unconnected | Adopted::Connection(_) => Role::Stream { in_flight: None },
+        };
+        let flags = Flags { shared: true, ..Flags::default() };
+        let mut sockets = self.sockets.borrow_mut();
+        let id = sockets.insert(Slot { fd, flags, role });
+        // What is not connected is not watched yet: it counts as hung up (epoll_ctl(2)).
+        let watched = match (&found, sockets.get_mut(id)) {
+            (Adopted::Listener | Adopted::Connection(_), Some(slot)) => self.register(id, slot),
+            _ => Ok(()),
+        };
+        if let Err(error) = watched {
+            let slot = sockets.remove(id);
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                // It is the descriptor of another socket of ours, and stays that (FD-07).
+                let _ = slot.map(|slot| slot.fd.into_raw_fd());
+            }
+            return Err(error);
+        }
+        step!("adopt", found = ?found);
+        Ok((id, found))
+    }
+
+    pub(crate) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get(socket).ok_or_else(dead)?;
+        let sending = matches!(slot.role, Role::Stream { in_flight: Some(_) });
+        if sending || slot.flags.connecting {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        let slot = sockets.remove(socket).ok_or_else(dead)?;
+        self.unwatch(&slot);
+        // The name goes along with the descriptor.
+        self.files.borrow_mut().remove(socket);
+        step!("detach",);
+        Ok(slot.fd)
+    }
+
+    pub(crate) fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+        let copy = system::duplicate(system::borrow(&slot.fd))?;
+        slot.flags.shared = true;
+        Ok(copy)
+    }
+
+    pub(crate) fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
+        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
+    }
+
+    /// The end of a descriptor, whose socket is out of the table.
+    pub(super) fn close_descriptor(&self, slot: Slot) {
+        if slot.flags.shared {
+            self.unwatch(&slot);
+            // Nothing good comes from closing them: the next file that is opened would be taken
+            // for standard input or output (FD-10).
+            if slot.fd.as_raw_fd() <= STDERR {
+                let _ = slot.fd.into_raw_fd();
+                return;
+            }
+        }
+        // Otherwise closing takes it out of epoll and kqueue by itself.
+        drop(slot.fd);
+    }
+
+    fn unwatch(&self, slot: &Slot) {
+        if slot.flags.registered {
+            // It fails only if it is not watched.
+            let _ = self.poll.borrow().registry().deregister(&mut SourceFd(&slot.fd.as_raw_fd()));
+        }
+    }
+}
