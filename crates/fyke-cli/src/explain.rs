@@ -74,6 +74,7 @@ impl Step {
                 format!("lets clients come; up to {backlog} can wait to be accepted")
             }
             "connect" => format!("asks {} for a connection", self.detail("address")),
+            "setsockopt" => format!("sets an option of the socket: {}", self.detail("option")),
             "accept" => String::from("takes a client that waits, as a socket of its own"),
             "shutdown" => String::from("tells the peer that nothing more will come"),
             "close" => String::from("gives the socket back to the system"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::sim::{Sim, SimOptions};
 use crate::{
-    Address, Adopted, Batch, Completion, Open, OpenError, Operation, PeerCredentials, SocketId,
-    SocketOption,
+    Address, Adopted, Batch, Completion, KeepAliveProbes, Open, OpenError, Operation,
+    PeerCredentials, SocketId, SocketOption,
 };
 
 /// Which backend to use.
@@ -184,10 +184,42 @@ impl Driver {
         dispatch!(self, backend => backend.set_option(socket, option))
     }
 
+    /// Whether the system sends small writes at once.
+    ///
+    /// # Errors
+    /// What the system says, on a Unix socket too; ENOTCONN for a dead id. So with all options.
+    pub fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
+        dispatch!(self, backend => backend.no_delay(socket))
+    }
+
+    /// How the system probes the connection, or none if it does not.
+    ///
+    /// # Errors
+    /// As [`no_delay`](Self::no_delay).
+    pub fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
+        dispatch!(self, backend => backend.keep_alive(socket))
+    }
+
+    /// How long what was sent may stay unacknowledged; none is the system's own time.
+    ///
+    /// # Errors
+    /// As [`no_delay`](Self::no_delay); unsupported where the system does not have it.
+    pub fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
+        dispatch!(self, backend => backend.user_timeout(socket))
+    }
+
+    /// How many bytes the system's buffers of the socket hold: to send, and received.
+    ///
+    /// # Errors
+    /// As [`no_delay`](Self::no_delay), but Unix sockets have them.
+    pub fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
+        dispatch!(self, backend => backend.buffer_bytes(socket))
+    }
+
     /// The type of service that the system uses.
     ///
     /// # Errors
-    /// What the system says; unsupported in the simulated network.
+    /// As [`no_delay`](Self::no_delay).
     pub fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
         dispatch!(self, backend => backend.type_of_service(socket))
     }

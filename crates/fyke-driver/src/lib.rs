@@ -64,6 +64,7 @@ mod errno;
 mod id;
 pub mod limits;
 mod open;
+mod options;
 mod pool;
 #[cfg(unix)]
 mod ready;
@@ -76,4 +77,5 @@ pub use completion::{Completion, Operation};
 pub use driver::{Driver, DriverKind, Waker};
 pub use errno::errno_name;
 pub use id::SocketId;
-pub use open::{Adopted, Open, OpenError, SocketOption, Transport};
+pub use open::{Adopted, Open, OpenError, Transport};
+pub use options::{KeepAliveProbes, SocketOption};

@@ -1,7 +1,6 @@
 //! How a socket is made: everything that has to be said before `listen` or `connect`.
 
 use std::io;
-use std::time::Duration;
 
 use crate::{Address, Family, Operation};
 
@@ -37,12 +36,25 @@ pub struct Open {
     pub reuse_port: bool,
     /// IPV6_V6ONLY; none leaves the system's setting.
     pub ipv6_only: Option<bool>,
+    /// SO_SNDBUF; none leaves the system's size.
+    pub send_buffer_bytes: Option<usize>,
+    /// SO_RCVBUF; none leaves the system's size. Before `connect` and `listen`, because the
+    /// handshake fixes how large a window can be announced (RFC 7323, section 2.2).
+    pub receive_buffer_bytes: Option<usize>,
 }
 
 impl Open {
     /// A plain socket of that kind.
     pub fn new(transport: Transport) -> Self {
-        Self { transport, bind: None, reuse_address: false, reuse_port: false, ipv6_only: None }
+        Self {
+            transport,
+            bind: None,
+            reuse_address: false,
+            reuse_port: false,
+            ipv6_only: None,
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
+        }
     }
 }
 
@@ -70,24 +82,6 @@ pub enum Adopted {
     Unconnected,
     /// A connection, with the other end's address.
     Connection(Address),
-}
-
-/// A socket option with its value, see [`Driver::set_option`](crate::Driver::set_option).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SocketOption {
-    /// TCP_NODELAY.
-    NoDelay(bool),
-    /// The type-of-service byte of IPv4, the traffic class of IPv6.
-    TypeOfService(u8),
-    /// SO_KEEPALIVE off.
-    KeepAliveOff,
-    /// SO_KEEPALIVE on; with a delay also TCP_KEEPIDLE, and TCP_KEEPINTVL and TCP_KEEPCNT as
-    /// libuv sets them: 1 second, 10 times (TMO-15).
-    KeepAlive {
-        /// Idle time before the first probe; none leaves the system's times.
-        delay: Option<Duration>,
-    },
 }
 
 impl Operation {

@@ -1,4 +1,4 @@
-//! One `tracing` event per system call that makes, joins or ends something, so that one can
+//! One `tracing` event per system call that makes, joins, tunes or ends something, so that one can
 //! watch the steps underneath (`fyke demo --explain`). Receiving and sending are left out: they
 //! are the hot path, and the library reports them itself.
 

@@ -27,7 +27,7 @@ pub use connect::{
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
-pub use fyke_driver::{Address, DriverKind, Family, PeerCredentials, sim};
+pub use fyke_driver::{Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, sim};
 pub use listeners::ListenerId;
 pub use payload::Payload;
 pub use server::{

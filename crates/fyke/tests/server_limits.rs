@@ -1,5 +1,4 @@
-//! What fyke's servers have beside Node's: a limit per address, an end with a deadline. And the type
-//! of service.
+//! What fyke's servers have beside Node's: a limit per address, an end with a deadline.
 
 mod support;
 
@@ -145,18 +144,5 @@ on_every_driver! {
             let code = Server::new().shutdown(Duration::ZERO, |_, _| {}).unwrap_err().code();
             assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
         });
-    }
-
-    fn tmo_19_type_of_service_is_remembered_before_the_connection(net) {
-        net.run(|| net.pair(
-            net.tcp(),
-            |socket| _ = socket.end(),
-            |client| {
-                assert_eq!(client.type_of_service(), 0);
-                client.set_type_of_service(0x10).unwrap();
-                client.resume();
-                client.on_connect(|client| assert_eq!(client.type_of_service(), 0x10));
-            },
-        ));
     }
 }

@@ -18,6 +18,7 @@
 mod accept;
 mod bound_file;
 mod open;
+mod options;
 mod outside;
 mod stream;
 mod system;
@@ -37,7 +38,7 @@ use slotmap::{Key, KeyData, SlotMap, SparseSecondaryMap};
 use crate::driver::{Deferred, dead};
 use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
 use crate::pool::Pool;
-use crate::{Address, Batch, Completion, PeerCredentials, SocketId, SocketOption};
+use crate::{Address, Batch, Completion, PeerCredentials, SocketId};
 use bound_file::BoundFile;
 
 /// Not a key that slotmap makes: this index stands for "no key".
@@ -153,14 +154,6 @@ impl Ready {
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.retries.borrow().iter().map(|(at, _)| *at).min()
-    }
-
-    pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
-        self.with_fd(socket, |fd| system::set_option(fd, option).map_err(Into::into))
-    }
-
-    pub(crate) fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
-        self.with_fd(socket, system::type_of_service)
     }
 
     pub(crate) fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::bound_file::BoundFile;
-use super::{Flags, Ready, Role, Slot, system};
+use super::{Flags, Ready, Role, Slot, options, system};
 use crate::driver::{Deferred, dead};
 use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
@@ -156,6 +156,12 @@ fn set_options(fd: &OwnedFd, request: &Open) -> Result<(), Errno> {
     }
     if request.reuse_port {
         system::set_reuse_port(fd)?;
+    }
+    if let Some(bytes) = request.send_buffer_bytes {
+        options::set_send_buffer(fd, bytes)?;
+    }
+    if let Some(bytes) = request.receive_buffer_bytes {
+        options::set_receive_buffer(fd, bytes)?;
     }
     match (request.transport, request.ipv6_only) {
         (Transport::Tcp(crate::Family::V6), Some(only)) => system::set_ipv6_only(fd, only),

@@ -1,5 +1,6 @@
 //! Every system call of the readiness backend that works on a socket: one place, so that what a
-//! call does when it fails in an odd way can be looked up, and swapped, here.
+//! call does when it fails in an odd way can be looked up, and swapped, here. Those of a socket's
+//! options are in [`options`](super::options).
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
 
-use crate::{Address, Adopted, Family, PeerCredentials, SocketOption, Transport};
+use crate::{Address, Adopted, Family, PeerCredentials, Transport};
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 const FLAGS: net::SocketFlags = net::SocketFlags::NONBLOCK.union(net::SocketFlags::CLOEXEC);
@@ -144,31 +145,6 @@ fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
         #[allow(unreachable_patterns, reason = "on Linux all are known")]
         _ => Err(Errno::INVAL),
     }
-}
-
-pub(super) fn set_option(socket: BorrowedFd<'_>, option: SocketOption) -> Result<(), Errno> {
-    match option {
-        SocketOption::NoDelay(on) => sockopt::set_tcp_nodelay(socket, on),
-        SocketOption::TypeOfService(value) => match net::getsockname(socket)?.address_family() {
-            AddressFamily::INET6 => sockopt::set_ipv6_tclass(socket, value.into()),
-            _ => sockopt::set_ip_tos(socket, value),
-        },
-        SocketOption::KeepAliveOff => sockopt::set_socket_keepalive(socket, false),
-        SocketOption::KeepAlive { delay } => {
-            sockopt::set_socket_keepalive(socket, true)?;
-            let Some(delay) = delay else { return Ok(()) };
-            sockopt::set_tcp_keepidle(socket, delay)?;
-            sockopt::set_tcp_keepintvl(socket, Duration::from_secs(1))?;
-            sockopt::set_tcp_keepcnt(socket, 10)
-        }
-    }
-}
-
-pub(super) fn type_of_service(socket: BorrowedFd<'_>) -> io::Result<u8> {
-    Ok(match net::getsockname(socket)?.address_family() {
-        AddressFamily::INET6 => u8::try_from(sockopt::ipv6_tclass(socket)?).unwrap_or(u8::MAX),
-        _ => sockopt::ip_tos(socket)?,
-    })
 }
 
 /// Sets the mode of a file to exactly this, whatever the mask (IPC-08).

@@ -107,11 +107,13 @@ impl Network {
 
     /// Joins a client that is connecting with a new socket in the queue of the listener.
     pub(super) fn establish(&mut self, client: SocketId, listener: SocketId) {
-        let Some(Socket { transport: server_transport, sharing, .. }) = self.sockets.get(listener)
+        let Some(Socket { transport: server_transport, sharing, settings, .. }) =
+            self.sockets.get(listener)
         else {
             return;
         };
-        let mut server_slot = Socket::new(*server_transport, *sharing);
+        // With the options of the listener, as in Linux.
+        let mut server_slot = Socket::new(*server_transport, *sharing, *settings);
         let Some(client_slot) = self.sockets.get(client) else {
             return;
         };

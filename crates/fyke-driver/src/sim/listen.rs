@@ -7,6 +7,7 @@ use super::names::Sharing;
 use super::network::Network;
 use super::place::{Place, any};
 use super::schedule::Event;
+use super::settings::Settings;
 use super::socket::{Listener, Role, Socket};
 use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
@@ -21,7 +22,8 @@ impl Network {
             reuse_port: request.reuse_port,
             ipv6_only: request.ipv6_only == Some(true),
         };
-        let socket = self.sockets.insert(Socket::new(request.transport, sharing));
+        let settings = Settings::asked_for(request);
+        let socket = self.sockets.insert(Socket::new(request.transport, sharing, settings));
         step!("socket", transport = ?request.transport);
         let Some(address) = &request.bind else {
             return Ok(socket);

@@ -32,6 +32,7 @@ mod random;
 mod receive;
 mod schedule;
 mod send;
+mod settings;
 mod socket;
 #[cfg(test)]
 mod testing;
@@ -45,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pool::Pool;
-use crate::{Address, Batch, Open, OpenError, SocketId, SocketOption};
+use crate::{Address, Batch, Open, OpenError, SocketId};
 use network::Network;
 
 pub(crate) use bell::Bell;
@@ -158,11 +159,6 @@ impl Sim {
         self.network.borrow().peer_address(socket)
     }
 
-    /// Nothing on this network looks at it.
-    pub(crate) fn type_of_service(&self, _: SocketId) -> io::Result<u8> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
     /// There are no processes on this network.
     pub(crate) fn peer_credentials(&self, _: SocketId) -> io::Result<crate::PeerCredentials> {
         Err(io::ErrorKind::Unsupported.into())
@@ -176,10 +172,6 @@ impl Sim {
     /// There are no files, so there is nothing to do.
     pub(crate) fn set_mode(&self, _: SocketId, _: u32) -> io::Result<()> {
         Ok(())
-    }
-
-    pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
-        self.network.borrow().set_option(socket, option)
     }
 }
 

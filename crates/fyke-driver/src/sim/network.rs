@@ -13,7 +13,7 @@ use super::schedule::{Event, Schedule};
 use super::socket::{Listener, Role, Socket, Stream};
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
-use crate::{Address, Completion, Operation, SocketId, SocketOption, Transport};
+use crate::{Address, Completion, Operation, SocketId};
 
 /// Something that the next turn does.
 #[derive(Debug)]
@@ -82,17 +82,6 @@ impl Network {
         self.socket(socket)?.peer_address()
     }
 
-    /// No option changes anything here; Unix sockets refuse those of TCP, as in Linux.
-    pub(super) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
-        match (self.socket(socket)?.transport, option) {
-            (Transport::Unix, SocketOption::NoDelay(_))
-            | (Transport::Unix, SocketOption::KeepAlive { delay: Some(_) }) => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Whether something is due without moving the clock.
     pub(super) fn has_work(&self) -> bool {
         !self.due.is_empty() || self.schedule.is_due()
@@ -155,10 +144,9 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::testing::World;
     use super::*;
+    use crate::SocketOption;
 
     #[test]
     fn calls_with_a_dead_id_are_harmless() {
@@ -182,18 +170,5 @@ mod tests {
         world.sim.close(socket);
         world.sim.reset(socket);
         assert!(world.settle().is_empty());
-    }
-
-    #[test]
-    fn options_of_tcp_are_taken_and_unix_sockets_refuse_them() {
-        let world = World::default();
-        let tcp = world.open("127.0.0.1:0");
-        let unix = world.open("abstract:x");
-        let keep_alive = SocketOption::KeepAlive { delay: Some(Duration::from_secs(1)) };
-        for option in [SocketOption::NoDelay(true), keep_alive] {
-            assert!(world.sim.set_option(tcp, option).is_ok());
-            assert!(world.sim.set_option(unix, option).is_err());
-        }
-        assert!(world.sim.set_option(unix, SocketOption::KeepAliveOff).is_ok());
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::names::Sharing;
 use super::pipe::{Inbound, Outbound};
 use super::place::Place;
+use super::settings::Settings;
 use crate::{Address, SocketId, Transport};
 
 /// One socket.
@@ -14,6 +15,7 @@ use crate::{Address, SocketId, Transport};
 pub(super) struct Socket {
     pub(super) transport: Transport,
     pub(super) sharing: Sharing,
+    pub(super) settings: Settings,
     pub(super) bound: Option<Place>,
     /// Somebody wants to receive or accept.
     pub(super) wanted: bool,
@@ -72,9 +74,9 @@ pub(super) enum Reset {
 }
 
 impl Socket {
-    pub(super) fn new(transport: Transport, sharing: Sharing) -> Self {
+    pub(super) fn new(transport: Transport, sharing: Sharing, settings: Settings) -> Self {
         let role = Role::Idle;
-        Self { transport, sharing, bound: None, wanted: false, in_line: false, role }
+        Self { transport, sharing, settings, bound: None, wanted: false, in_line: false, role }
     }
 
     pub(super) fn stream(&self) -> Option<&Stream> {

@@ -192,6 +192,27 @@ impl ConnectOptions {
         self
     }
 
+    /// As [`SocketOptions::type_of_service`].
+    #[must_use]
+    pub fn type_of_service(mut self, value: u8) -> Self {
+        self.socket = self.socket.type_of_service(value);
+        self
+    }
+
+    /// As [`SocketOptions::send_buffer_size_bytes`].
+    #[must_use]
+    pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.send_buffer_size_bytes(bytes);
+        self
+    }
+
+    /// As [`SocketOptions::receive_buffer_size_bytes`].
+    #[must_use]
+    pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.receive_buffer_size_bytes(bytes);
+        self
+    }
+
     /// As [`SocketOptions::high_water_mark`].
     #[must_use]
     pub fn high_water_mark(mut self, bytes: usize) -> Self {

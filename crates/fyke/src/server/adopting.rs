@@ -27,7 +27,7 @@ impl Server {
         }
         self.once(Event::Listening, f);
         let round = self.next_round();
-        match Self::adopt(&core, fd) {
+        match self.adopt(&core, fd) {
             Ok(id) => {
                 let address = core.driver.local_address(id).ok();
                 // As Node: a name that came from outside is not known (FD-05).
@@ -38,8 +38,9 @@ impl Server {
         Ok(())
     }
 
-    fn adopt(core: &Core, fd: OwnedFd) -> std::io::Result<SocketId> {
+    fn adopt(&self, core: &Core, fd: OwnedFd) -> std::io::Result<SocketId> {
         let (id, adopted) = core.driver.adopt(fd)?;
+        self.inner.state.borrow().options.socket.wishes.size_buffers_of(&core.driver, id);
         let backlog = i32::try_from(BACKLOG).unwrap_or(i32::MAX);
         let listening = match adopted {
             Adopted::Connection(_) => Err(std::io::ErrorKind::InvalidInput.into()),

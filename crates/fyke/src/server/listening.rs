@@ -172,6 +172,9 @@ impl Server {
         request.reuse_address = !address.is_unix();
         request.reuse_port = options.reuse_port && !address.is_unix();
         request.ipv6_only = Some(options.ipv6_only);
+        let wishes = self.inner.state.borrow().options.socket.wishes;
+        request.send_buffer_bytes = options.send_buffer_bytes.or(wishes.send_buffer_bytes);
+        request.receive_buffer_bytes = options.receive_buffer_bytes.or(wishes.receive_buffer_bytes);
         let failed = |source: std::io::Error| {
             let missing = address.is_unix() && source.kind() == std::io::ErrorKind::NotFound;
             let error = Error::system("listen", source).at(address.clone());

@@ -68,6 +68,22 @@ impl ServerOptions {
         self
     }
 
+    /// As [`SocketOptions::send_buffer_size_bytes`], for accepted sockets: set on the listener, from
+    /// which they have it.
+    #[must_use]
+    pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.send_buffer_size_bytes(bytes);
+        self
+    }
+
+    /// As [`SocketOptions::receive_buffer_size_bytes`], for accepted sockets: set on the listener,
+    /// from which they have it, before it listens.
+    #[must_use]
+    pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.socket = self.socket.receive_buffer_size_bytes(bytes);
+        self
+    }
+
     /// As [`SocketOptions::high_water_mark`], for accepted sockets. Default 65,536.
     #[must_use]
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
@@ -144,6 +160,8 @@ pub struct ListenOptions {
     pub(super) writable_all: bool,
     pub(super) stale_file: StaleFile,
     pub(super) signal: Option<AbortSignal>,
+    pub(super) send_buffer_bytes: Option<usize>,
+    pub(super) receive_buffer_bytes: Option<usize>,
 }
 
 /// What to do when the path of a Unix socket is taken.
@@ -179,6 +197,8 @@ impl ListenOptions {
             writable_all: false,
             stale_file: StaleFile::Keep,
             signal: None,
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
         })
     }
 
@@ -194,6 +214,22 @@ impl ListenOptions {
     #[must_use]
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.ipv6_only = only;
+        self
+    }
+
+    /// As [`ServerOptions::send_buffer_size_bytes`], and in place of it, for the connections that
+    /// come from this `listen`.
+    #[must_use]
+    pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.send_buffer_bytes = Some(bytes);
+        self
+    }
+
+    /// As [`ServerOptions::receive_buffer_size_bytes`], and in place of it, for the connections
+    /// that come from this `listen`.
+    #[must_use]
+    pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.receive_buffer_bytes = Some(bytes);
         self
     }
 

@@ -111,6 +111,7 @@ impl Socket {
         request.bind = local.map(Address::Ip);
         // Only a client that is bound reuses addresses (SRV-18).
         request.reuse_address = local.is_some();
+        self.wishes().size_buffers(&mut request);
         let opened = core.driver.open(&request);
         if let Err(OpenError { at_bind: true, source }) = opened {
             // No attempt was made: there is only the error, about our own end (CON-13).

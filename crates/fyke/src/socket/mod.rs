@@ -18,6 +18,7 @@ mod exact;
 mod finished;
 mod idle;
 mod kept;
+mod kernel_options;
 mod options;
 mod pipe;
 mod pipeline;

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use fyke_driver::SocketOption;
-
 use super::Socket;
-use super::state::KeepAliveWish;
-use crate::{AbortSignal, BlockList, Error, Result};
+use super::kernel_options::{KeepAliveWish, Wishes};
+use crate::{AbortSignal, BlockList};
 
 /// Bytes kept for a reader, and queued for a peer, before the other side is told to wait: Node's
 /// default for sockets.
@@ -32,7 +30,7 @@ pub struct SocketOptions {
     pub(super) write_stall_timeout: Option<Duration>,
     pub(super) allow_half_open: bool,
     pub(super) no_delay: bool,
-    pub(super) keep_alive: Option<KeepAliveWish>,
+    pub(crate) wishes: Wishes,
     pub(super) high_water_mark_bytes: usize,
 }
 
@@ -45,7 +43,7 @@ impl Default for SocketOptions {
             write_stall_timeout: None,
             allow_half_open: false,
             no_delay: false,
-            keep_alive: None,
+            wishes: Wishes::default(),
             high_water_mark_bytes: HIGH_WATER_MARK_BYTES,
         }
     }
@@ -74,10 +72,37 @@ impl SocketOptions {
     }
 
     /// Probes an idle connection, for the first time after `initial_delay` (whole seconds; below
-    /// one: the system's time, on Linux two hours). Default off.
+    /// one: the system's time, on Linux two hours; more than 32,767 are cut to that). Default off.
     #[must_use]
     pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
-        self.keep_alive = Some(KeepAliveWish { enable: true, initial_delay });
+        self.wishes.keep_alive = Some(KeepAliveWish::within_bounds(initial_delay));
+        self
+    }
+
+    /// The type of service (IPv4) or traffic class (IPv6) of what is sent, see
+    /// [`Socket::set_type_of_service`]. Default 0. Node: `typeOfService`.
+    #[must_use]
+    pub fn type_of_service(mut self, value: u8) -> Self {
+        self.wishes.type_of_service = Some(value);
+        self
+    }
+
+    /// The size of the system's buffer for what is sent and not yet acknowledged (SO_SNDBUF), set
+    /// before anything else happens to the socket. The system rounds it and cuts it to its limits
+    /// (Linux doubles it, and cuts at `net.core.wmem_max`); a size that is set stays as it is, where
+    /// otherwise it grows with the connection's needs. Default: the system's. fyke's own.
+    #[must_use]
+    pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.wishes.send_buffer_bytes = Some(bytes);
+        self
+    }
+
+    /// The size of the system's buffer for what was received and not yet read (SO_RCVBUF), as
+    /// [`send_buffer_size_bytes`](Self::send_buffer_size_bytes). Set before connecting, because the
+    /// handshake fixes how large a window can be announced later. fyke's own.
+    #[must_use]
+    pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.wishes.receive_buffer_bytes = Some(bytes);
         self
     }
 
@@ -128,115 +153,8 @@ impl SocketOptions {
     }
 }
 
-/// Option calls for the driver, in a form that can be compared with the ones made before.
-fn keep_alive_option(wish: KeepAliveWish) -> SocketOption {
-    if !wish.enable {
-        return SocketOption::KeepAliveOff;
-    }
-    // Milliseconds are cut to seconds, and none leaves the system's times (TMO-13, TMO-15).
-    let seconds = wish.initial_delay.as_secs();
-    let delay = (seconds > 0).then(|| Duration::from_secs(seconds));
-    SocketOption::KeepAlive { delay }
-}
-
 /// # Options
 impl Socket {
-    /// Sends small writes at once (TCP_NODELAY), or lets the kernel put them together.
-    ///
-    /// Before the connection it is remembered and applied just before `connect` is emitted; on a
-    /// Unix socket it does nothing. Node: `socket.setNoDelay()`.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn set_no_delay(&self, no_delay: bool) -> Result<()> {
-        let id = {
-            let mut state = self.inner.state.borrow_mut();
-            if state.no_delay == no_delay || state.destroyed() {
-                return Ok(());
-            }
-            state.no_delay = no_delay;
-            state.connected().filter(|_| !state.unix)
-        };
-        id.map_or(Ok(()), |id| self.set_driver_option(id, SocketOption::NoDelay(no_delay)))
-    }
-
-    /// Turns probing of an idle connection on or off. `initial_delay` is cut to whole seconds;
-    /// below one second the system's time is used.
-    ///
-    /// With a delay, probes follow one second apart, and ten that are not answered end the
-    /// connection (Node's values). Remembered before the connection; nothing on a Unix socket.
-    /// Node: `socket.setKeepAlive(enable, initialDelay)`.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn set_keep_alive(&self, enable: bool, initial_delay: Duration) -> Result<()> {
-        let wish = KeepAliveWish { enable, initial_delay };
-        let id = {
-            let mut state = self.inner.state.borrow_mut();
-            let before = state.rare_if_any().and_then(|rare| rare.keep_alive);
-            let unchanged = before == Some(wish) || (before.is_none() && !enable);
-            if unchanged || state.destroyed() {
-                return Ok(());
-            }
-            state.rare().keep_alive = Some(wish);
-            state.connected().filter(|_| !state.unix)
-        };
-        id.map_or(Ok(()), |id| self.set_driver_option(id, keep_alive_option(wish)))
-    }
-
-    fn set_driver_option(&self, id: fyke_driver::SocketId, option: SocketOption) -> Result<()> {
-        let Some(core) = self.core() else { return Ok(()) };
-        core.driver.set_option(id, option).map_err(|source| Error::system("setsockopt", source))
-    }
-
-    /// Applies what was asked for before the connection stood.
-    pub(super) fn apply_wishes(&self) {
-        let (id, no_delay, keep_alive, type_of_service) = {
-            let state = self.inner.state.borrow();
-            let Some(id) = state.connected().filter(|_| !state.unix) else { return };
-            let rare = state.rare_if_any();
-            let keep_alive = rare.and_then(|rare| rare.keep_alive).filter(|wish| wish.enable);
-            (id, state.no_delay, keep_alive, rare.and_then(|rare| rare.type_of_service))
-        };
-        if let Some(value) = type_of_service {
-            let _ = self.set_driver_option(id, SocketOption::TypeOfService(value));
-        }
-        // A connection that is gone already says so by itself in a moment.
-        if no_delay {
-            let _ = self.set_driver_option(id, SocketOption::NoDelay(true));
-        }
-        if let Some(wish) = keep_alive {
-            let _ = self.set_driver_option(id, keep_alive_option(wish));
-        }
-    }
-
-    /// Sets the type of service (IPv4) or traffic class (IPv6) of what is sent. Remembered before
-    /// the connection, and applied just before `connect`; only remembered on a Unix socket. Node:
-    /// `socket.setTypeOfService()`.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn set_type_of_service(&self, value: u8) -> Result<()> {
-        let id = {
-            let mut state = self.inner.state.borrow_mut();
-            state.rare().type_of_service = Some(value);
-            state.connected().filter(|_| !state.unix)
-        };
-        id.map_or(Ok(()), |id| self.set_driver_option(id, SocketOption::TypeOfService(value)))
-    }
-
-    /// The type of service: the system's while connected (Linux masks two bits of it on TCP),
-    /// otherwise as it was set last, 0 if it never was. Node: `socket.getTypeOfService()`.
-    pub fn type_of_service(&self) -> u8 {
-        let (id, remembered) = {
-            let state = self.inner.state.borrow();
-            let remembered = state.rare_if_any().and_then(|rare| rare.type_of_service);
-            (state.connected().filter(|_| !state.unix), remembered.unwrap_or_default())
-        };
-        let asked = id.zip(self.core()).map(|(id, core)| core.driver.type_of_service(id));
-        asked.and_then(std::io::Result::ok).unwrap_or(remembered)
-    }
-
     /// Whether the socket stays writable after the peer has ended.
     pub fn allow_half_open(&self) -> bool {
         self.inner.state.borrow().allow_half_open

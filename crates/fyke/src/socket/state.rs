@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 use fyke_driver::{Address, SocketId};
 
 use super::deadlines::Stall;
 use super::idle::Idle;
+use super::kernel_options::Wishes;
 use super::options::SocketOptions;
 use super::pipe::Pipes;
 use super::read_buffer::ReadBuffer;
@@ -102,11 +102,9 @@ pub(super) struct Rare {
     pub(super) local: Option<Address>,
     pub(super) attempted: Vec<SocketAddr>,
     pub(super) connecting: Option<Connecting>,
-    /// Keep-alive as it was asked for; none if never.
-    pub(super) keep_alive: Option<KeepAliveWish>,
+    pub(super) wishes: Wishes,
     pub(super) read_buffer: Option<ReadBuffer>,
     pub(super) block_list: Option<BlockList>,
-    pub(super) type_of_service: Option<u8>,
     pub(super) pipes: Pipes,
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
@@ -123,23 +121,18 @@ pub(super) struct Rare {
     pub(super) connect_timer: Option<TimerId>,
 }
 
-/// What `set_keep_alive` was called with last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeepAliveWish {
-    pub(super) enable: bool,
-    pub(super) initial_delay: Duration,
-}
-
 impl Rare {
     /// None, where nothing rare is asked for.
     fn new(options: &SocketOptions) -> Option<Box<Self>> {
-        let keep_alive = options.keep_alive;
+        let wishes = options.wishes;
         let signal = options.signal.clone();
         let stall = options.write_stall_timeout.map(Stall::new);
         let block_list = options.block_list.clone();
-        let any =
-            keep_alive.is_some() || signal.is_some() || stall.is_some() || block_list.is_some();
-        any.then(|| Box::new(Self { keep_alive, signal, stall, block_list, ..Self::default() }))
+        let any = wishes != Wishes::default()
+            || signal.is_some()
+            || stall.is_some()
+            || block_list.is_some();
+        any.then(|| Box::new(Self { wishes, signal, stall, block_list, ..Self::default() }))
     }
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod steps;
+
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::path::PathBuf;

@@ -1,0 +1,141 @@
+//! The options of a socket, as system calls.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, sockopt};
+
+use super::{Ready, system};
+use crate::trace::step;
+use crate::{KeepAliveProbes, SocketId, SocketOption};
+
+impl Ready {
+    pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
+        self.with_fd(socket, |fd| set_option(fd, option).map_err(Into::into))?;
+        step!("setsockopt", option = ?option);
+        Ok(())
+    }
+
+    pub(crate) fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
+        self.with_fd(socket, |fd| Ok(sockopt::tcp_nodelay(fd)?))
+    }
+
+    pub(crate) fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
+        self.with_fd(socket, |fd| {
+            let probes = probes(fd)?;
+            Ok(sockopt::socket_keepalive(fd)?.then_some(probes))
+        })
+    }
+
+    pub(crate) fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
+        self.with_fd(socket, |fd| Ok(user_timeout(fd)?))
+    }
+
+    pub(crate) fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
+        self.with_fd(socket, |fd| {
+            let send = sockopt::socket_send_buffer_size(fd)?;
+            Ok((send, sockopt::socket_recv_buffer_size(fd)?))
+        })
+    }
+
+    pub(crate) fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
+        self.with_fd(socket, |fd| {
+            Ok(match net::getsockname(fd)?.address_family() {
+                AddressFamily::INET6 => u8::try_from(sockopt::ipv6_tclass(fd)?).unwrap_or(u8::MAX),
+                _ => sockopt::ip_tos(fd)?,
+            })
+        })
+    }
+}
+
+fn set_option(fd: BorrowedFd<'_>, option: SocketOption) -> Result<(), Errno> {
+    match option {
+        SocketOption::NoDelay(on) => sockopt::set_tcp_nodelay(fd, on),
+        SocketOption::TypeOfService(value) => set_type_of_service(fd, value),
+        SocketOption::KeepAliveOff => sockopt::set_socket_keepalive(fd, false),
+        SocketOption::KeepAlive(probes) => set_keep_alive(fd, probes),
+        SocketOption::UserTimeout(timeout) => set_user_timeout(fd, timeout),
+        SocketOption::SendBuffer(bytes) => set_send_buffer(fd, bytes),
+        SocketOption::ReceiveBuffer(bytes) => set_receive_buffer(fd, bytes),
+    }
+}
+
+/// More than a C `int` is cut to that: the system cuts to less anyway (socket(7)).
+pub(super) fn set_send_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<(), Errno> {
+    sockopt::set_socket_send_buffer_size(fd, bytes.min(i32::MAX as usize))
+}
+
+/// As [`set_send_buffer`].
+pub(super) fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<(), Errno> {
+    sockopt::set_socket_recv_buffer_size(fd, bytes.min(i32::MAX as usize))
+}
+
+/// An IPv6 socket that talks to an IPv4 peer sends IPv4 packets, and Linux takes their byte from
+/// IP_TOS (ip(7)): so both are set.
+fn set_type_of_service(fd: BorrowedFd<'_>, value: u8) -> Result<(), Errno> {
+    match system::local_address(fd).map(|address| address.ip()) {
+        Ok(Some(address)) => match address.ip() {
+            IpAddr::V4(_) => sockopt::set_ip_tos(fd, value),
+            IpAddr::V6(ip) => {
+                sockopt::set_ipv6_tclass(fd, value.into())?;
+                if ip.to_ipv4_mapped().is_some() {
+                    // Only Linux lets an IPv6 socket set it.
+                    let _ = sockopt::set_ip_tos(fd, value);
+                }
+                Ok(())
+            }
+        },
+        _ => Err(Errno::OPNOTSUPP),
+    }
+}
+
+fn probes(fd: BorrowedFd<'_>) -> Result<KeepAliveProbes, Errno> {
+    let probes = KeepAliveProbes::new(sockopt::tcp_keepidle(fd)?);
+    Ok(probes.interval(sockopt::tcp_keepintvl(fd)?).count(sockopt::tcp_keepcnt(fd)?))
+}
+
+/// All three or none: a refused value brings those before it back.
+fn set_keep_alive(fd: BorrowedFd<'_>, wanted: KeepAliveProbes) -> Result<(), Errno> {
+    if wanted.initial_delay.as_secs() > 0 {
+        let before = probes(fd)?;
+        set_probes(fd, wanted).inspect_err(|_| {
+            // They were accepted once.
+            let _ = set_probes(fd, before);
+        })?;
+    }
+    sockopt::set_socket_keepalive(fd, true)
+}
+
+/// Cut to whole seconds; rustix would round up.
+fn set_probes(fd: BorrowedFd<'_>, probes: KeepAliveProbes) -> Result<(), Errno> {
+    let whole = |time: Duration| Duration::from_secs(time.as_secs());
+    sockopt::set_tcp_keepidle(fd, whole(probes.initial_delay))?;
+    sockopt::set_tcp_keepintvl(fd, whole(probes.interval))?;
+    sockopt::set_tcp_keepcnt(fd, probes.count)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn user_timeout(fd: BorrowedFd<'_>) -> Result<Option<Duration>, Errno> {
+    let milliseconds = sockopt::tcp_user_timeout(fd)?;
+    Ok((milliseconds > 0).then(|| Duration::from_millis(milliseconds.into())))
+}
+
+/// Less than a millisecond is one: zero would be the system's own time.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_user_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<(), Errno> {
+    let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis().max(1));
+    sockopt::set_tcp_user_timeout(fd, u32::try_from(milliseconds).map_err(|_| Errno::INVAL)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn user_timeout(_: BorrowedFd<'_>) -> Result<Option<Duration>, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_user_timeout(_: BorrowedFd<'_>, _: Option<Duration>) -> Result<(), Errno> {
+    Err(Errno::OPNOTSUPP)
+}

@@ -1,0 +1,340 @@
+//! Options that the system keeps for a socket. Before there is a connection they are wishes; the
+//! getters ask the system while there is one.
+
+use std::io;
+use std::time::Duration;
+
+use fyke_driver::{Driver, KeepAliveProbes, Open, SocketId, SocketOption};
+
+use super::Socket;
+use super::attempts::Connecting;
+use crate::{Error, ErrorCode, Result};
+
+/// What Linux takes at most for the first probe and between two, in seconds, and as their number:
+/// MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT of include/net/tcp.h.
+const KEEP_ALIVE_SECONDS_MAX: u64 = 32_767;
+const KEEP_ALIVE_COUNT_MAX: u32 = 127;
+
+/// TCP_USER_TIMEOUT is milliseconds in a C `int` (tcp(7)).
+const USER_TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
+
+/// What was asked for last, each none if it never was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    pub(super) keep_alive: Option<KeepAliveWish>,
+    pub(super) type_of_service: Option<u8>,
+    pub(super) user_timeout: Option<Duration>,
+    pub(crate) send_buffer_bytes: Option<usize>,
+    pub(crate) receive_buffer_bytes: Option<usize>,
+}
+
+/// In whole seconds, so that what makes no difference to the system is equal (TMO-13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeepAliveWish {
+    enable: bool,
+    probes: KeepAliveProbes,
+}
+
+impl KeepAliveWish {
+    fn new(enable: bool, probes: KeepAliveProbes) -> Self {
+        let whole = |time: Duration| Duration::from_secs(time.as_secs());
+        let probes = KeepAliveProbes::new(whole(probes.initial_delay))
+            .interval(whole(probes.interval))
+            .count(probes.count);
+        Self { enable, probes }
+    }
+
+    /// For options, which cannot answer with an error.
+    pub(super) fn within_bounds(initial_delay: Duration) -> Self {
+        let most = Duration::from_secs(KEEP_ALIVE_SECONDS_MAX);
+        Self::new(true, KeepAliveProbes::new(initial_delay.min(most)))
+    }
+
+    fn check(&self) -> Result<()> {
+        let KeepAliveProbes { initial_delay, interval, count, .. } = self.probes;
+        let out_of_range = |what: &str, min: u32, max: u64, unit: &str| {
+            let message = format!("{what} of keep-alive is from {min} to {max}{unit}");
+            Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message))
+        };
+        if initial_delay.as_secs() > KEEP_ALIVE_SECONDS_MAX {
+            return out_of_range("the initial delay", 0, KEEP_ALIVE_SECONDS_MAX, " seconds");
+        }
+        if !(1..=KEEP_ALIVE_SECONDS_MAX).contains(&interval.as_secs()) {
+            return out_of_range("the interval", 1, KEEP_ALIVE_SECONDS_MAX, " seconds");
+        }
+        if !(1..=KEEP_ALIVE_COUNT_MAX).contains(&count) {
+            return out_of_range("the count", 1, KEEP_ALIVE_COUNT_MAX.into(), "");
+        }
+        Ok(())
+    }
+
+    fn option(self) -> SocketOption {
+        match self.enable {
+            true => SocketOption::KeepAlive(self.probes),
+            false => SocketOption::KeepAliveOff,
+        }
+    }
+}
+
+impl Wishes {
+    /// Those that must be fulfilled before anything else.
+    pub(crate) fn size_buffers(&self, request: &mut Open) {
+        request.send_buffer_bytes = self.send_buffer_bytes;
+        request.receive_buffer_bytes = self.receive_buffer_bytes;
+    }
+
+    /// The same for a socket that exists. What the system does not take stays the system's.
+    pub(crate) fn size_buffers_of(&self, driver: &Driver, id: SocketId) {
+        let send = self.send_buffer_bytes.map(SocketOption::SendBuffer);
+        let receive = self.receive_buffer_bytes.map(SocketOption::ReceiveBuffer);
+        for option in [send, receive].into_iter().flatten() {
+            let _ = driver.set_option(id, option);
+        }
+    }
+}
+
+/// # Options that the system keeps
+///
+/// Each can be set at any time. Before the connection stands it is remembered, and applied just
+/// before `connect` is emitted, also when the socket connects again. A value that did not change
+/// costs no system call. The getters tell what the system says while there is a connection, and
+/// what was asked for otherwise. On a Unix socket they are only remembered, but for the sizes of
+/// the buffers.
+impl Socket {
+    /// Sends small writes at once (TCP_NODELAY), or lets the kernel put them together. Node:
+    /// `socket.setNoDelay()`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_no_delay(&self, no_delay: bool) -> Result<()> {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if state.no_delay == no_delay || state.destroyed() {
+                return Ok(());
+            }
+            state.no_delay = no_delay;
+        }
+        self.set_on_tcp(SocketOption::NoDelay(no_delay))
+    }
+
+    /// Whether small writes are sent at once.
+    pub fn no_delay(&self) -> bool {
+        self.ask_tcp(Driver::no_delay).unwrap_or_else(|| self.inner.state.borrow().no_delay)
+    }
+
+    /// Turns probing of an idle connection on or off. `initial_delay` is cut to whole seconds;
+    /// below one second the system's times are used, or those that were set before.
+    ///
+    /// With a delay, probes follow one second apart, and ten that are not answered end the
+    /// connection (Node's values); [`set_keep_alive_probes`](Self::set_keep_alive_probes) takes
+    /// others. Node: `socket.setKeepAlive(enable, initialDelay)`.
+    ///
+    /// # Errors
+    /// `ERR_OUT_OF_RANGE` for more than 32,767 seconds, what Linux takes; or what the system says.
+    /// Nothing has changed then.
+    pub fn set_keep_alive(&self, enable: bool, initial_delay: Duration) -> Result<()> {
+        self.wish_keep_alive(KeepAliveWish::new(enable, KeepAliveProbes::new(initial_delay)))
+    }
+
+    /// Turns probing of an idle connection on, with other times than Node's. Node:
+    /// `socket.setKeepAlive({ enable: true, initialDelay, interval, count })`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use fyke::{KeepAliveProbes, Socket};
+    ///
+    /// // After a minute without a word: every five seconds, and four that are lost are too many.
+    /// let probes = KeepAliveProbes::new(Duration::from_secs(60));
+    /// let socket = Socket::new();
+    /// socket.set_keep_alive_probes(probes.interval(Duration::from_secs(5)).count(4))?;
+    /// assert_eq!(socket.keep_alive().unwrap().count, 4);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `ERR_OUT_OF_RANGE` for what Linux does not take: an initial delay of more than 32,767
+    /// seconds, an interval outside of 1 to 32,767 seconds, a count outside of 1 to 127; or what the
+    /// system says. Nothing has changed then (Node ignores the refusal, and part of it may stay).
+    pub fn set_keep_alive_probes(&self, probes: KeepAliveProbes) -> Result<()> {
+        self.wish_keep_alive(KeepAliveWish::new(true, probes))
+    }
+
+    fn wish_keep_alive(&self, wish: KeepAliveWish) -> Result<()> {
+        wish.check()?;
+        let before = self.wishes().keep_alive;
+        let off = |wish: Option<KeepAliveWish>| wish.is_none_or(|wish| !wish.enable);
+        let unchanged = before == Some(wish) || (off(before) && off(Some(wish)));
+        if unchanged || self.destroyed() {
+            return Ok(());
+        }
+        self.set_on_tcp(wish.option())?;
+        self.inner.state.borrow_mut().rare().wishes.keep_alive = Some(wish);
+        Ok(())
+    }
+
+    /// How an idle connection is probed; none if it is not.
+    pub fn keep_alive(&self) -> Option<KeepAliveProbes> {
+        self.ask_tcp(Driver::keep_alive).unwrap_or_else(|| {
+            let wish = self.wishes().keep_alive.filter(|wish| wish.enable);
+            wish.map(|wish| wish.probes)
+        })
+    }
+
+    /// How long what was sent may stay unacknowledged before the connection fails with `ETIMEDOUT`
+    /// (TCP_USER_TIMEOUT, RFC 5482), in whole milliseconds; also how long probes of
+    /// [keep-alive](Self::set_keep_alive) may stay unanswered. `None`, and zero, is the system's
+    /// own time: on Linux about a quarter of an hour. fyke's own.
+    ///
+    /// # Errors
+    /// `ERR_OUT_OF_RANGE` for more than 2,147,483,647 ms. `ENOTSUP` on a connection of a system
+    /// other than Linux, where it has no effect.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        let timeout = timeout.filter(|timeout| !timeout.is_zero());
+        if timeout.is_some_and(|timeout| timeout > USER_TIMEOUT_MAX) {
+            let message = "a user timeout is at most 2147483647 ms";
+            return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
+        }
+        if self.wishes().user_timeout == timeout || self.destroyed() {
+            return Ok(());
+        }
+        self.set_on_tcp(SocketOption::UserTimeout(timeout))?;
+        self.inner.state.borrow_mut().rare().wishes.user_timeout = timeout;
+        Ok(())
+    }
+
+    /// How long what was sent may stay unacknowledged; none if that is the system's own time.
+    pub fn user_timeout(&self) -> Option<Duration> {
+        self.ask_tcp(Driver::user_timeout).unwrap_or_else(|| self.wishes().user_timeout)
+    }
+
+    /// Sets the type of service (IPv4) or traffic class (IPv6) of what is sent: its upper six bits
+    /// are the code point of RFC 2474. Node: `socket.setTypeOfService()`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_type_of_service(&self, value: u8) -> Result<()> {
+        if self.wishes().type_of_service == Some(value) {
+            return Ok(());
+        }
+        self.set_on_tcp(SocketOption::TypeOfService(value))?;
+        self.inner.state.borrow_mut().rare().wishes.type_of_service = Some(value);
+        Ok(())
+    }
+
+    /// The type of service: the system's while connected (Linux masks two bits of it on TCP),
+    /// otherwise as it was set last, 0 if it never was. Node: `socket.getTypeOfService()`.
+    pub fn type_of_service(&self) -> u8 {
+        let remembered = || self.wishes().type_of_service.unwrap_or_default();
+        self.ask_tcp(Driver::type_of_service).unwrap_or_else(remembered)
+    }
+
+    /// Sets the size of the system's buffer for what is sent, see
+    /// [`SocketOptions::send_buffer_size_bytes`](crate::SocketOptions::send_buffer_size_bytes).
+    /// fyke's own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_send_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
+        if self.destroyed() {
+            return Ok(());
+        }
+        self.set_on_any(SocketOption::SendBuffer(bytes))?;
+        self.inner.state.borrow_mut().rare().wishes.send_buffer_bytes = Some(bytes);
+        Ok(())
+    }
+
+    /// Sets the size of the system's buffer for what was received, see
+    /// [`SocketOptions::receive_buffer_size_bytes`](crate::SocketOptions::receive_buffer_size_bytes).
+    /// On a connection it counts, but the window can grow no further than the handshake allowed.
+    /// fyke's own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_receive_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
+        if self.destroyed() {
+            return Ok(());
+        }
+        self.set_on_any(SocketOption::ReceiveBuffer(bytes))?;
+        self.inner.state.borrow_mut().rare().wishes.receive_buffer_bytes = Some(bytes);
+        Ok(())
+    }
+
+    /// The size of the system's buffer for what is sent, as the system counts it: Linux says twice
+    /// of what was asked for. None if it was never set and there is no connection.
+    pub fn send_buffer_size_bytes(&self) -> Option<usize> {
+        self.buffer_bytes().map(|(send, _)| send).or_else(|| self.wishes().send_buffer_bytes)
+    }
+
+    /// The size of the system's buffer for what was received, as
+    /// [`send_buffer_size_bytes`](Self::send_buffer_size_bytes).
+    pub fn receive_buffer_size_bytes(&self) -> Option<usize> {
+        let asked = self.buffer_bytes().map(|(_, receive)| receive);
+        asked.or_else(|| self.wishes().receive_buffer_bytes)
+    }
+}
+
+impl Socket {
+    pub(super) fn wishes(&self) -> Wishes {
+        let state = self.inner.state.borrow();
+        state.rare_if_any().map(|rare| rare.wishes).unwrap_or_default()
+    }
+
+    fn connected_tcp(&self) -> Option<SocketId> {
+        let state = self.inner.state.borrow();
+        state.connected().filter(|_| !state.unix)
+    }
+
+    fn ask_tcp<T>(&self, ask: impl FnOnce(&Driver, SocketId) -> io::Result<T>) -> Option<T> {
+        let id = self.connected_tcp()?;
+        ask(&self.core()?.driver, id).ok()
+    }
+
+    fn buffer_bytes(&self) -> Option<(usize, usize)> {
+        let id = self.inner.state.borrow().connected()?;
+        self.core()?.driver.buffer_bytes(id).ok()
+    }
+
+    fn set_on_tcp(&self, option: SocketOption) -> Result<()> {
+        self.connected_tcp().map_or(Ok(()), |id| self.set_option(id, option))
+    }
+
+    /// On the connection, or on the attempts that are running.
+    fn set_on_any(&self, option: SocketOption) -> Result<()> {
+        let ids: Vec<SocketId> = {
+            let state = self.inner.state.borrow();
+            let connecting = state.rare_if_any().and_then(|rare| rare.connecting.as_ref());
+            let attempts = connecting.into_iter().flat_map(Connecting::ids);
+            state.connected().into_iter().chain(attempts).collect()
+        };
+        ids.into_iter().try_for_each(|id| self.set_option(id, option))
+    }
+
+    fn set_option(&self, id: SocketId, option: SocketOption) -> Result<()> {
+        let Some(core) = self.core() else { return Ok(()) };
+        // Node names the call only for this one (TMO-18).
+        let syscall = match option {
+            SocketOption::TypeOfService(_) => "setTypeOfService",
+            _ => "setsockopt",
+        };
+        core.driver.set_option(id, option).map_err(|source| Error::system(syscall, source))
+    }
+
+    /// Applies what was asked for before the connection stood. The sizes of the buffers were
+    /// applied when the socket was made, or are the listener's.
+    pub(super) fn apply_wishes(&self) {
+        let Some(id) = self.connected_tcp() else { return };
+        let no_delay = self.inner.state.borrow().no_delay;
+        let Wishes { keep_alive, type_of_service, user_timeout, .. } = self.wishes();
+        let keep_alive = keep_alive.filter(|wish| wish.enable);
+        let options = [
+            type_of_service.map(SocketOption::TypeOfService),
+            no_delay.then_some(SocketOption::NoDelay(true)),
+            keep_alive.map(KeepAliveWish::option),
+            user_timeout.map(|timeout| SocketOption::UserTimeout(Some(timeout))),
+        ];
+        for option in options.into_iter().flatten() {
+            // A connection that is gone already says so by itself in a moment.
+            let _ = self.set_option(id, option);
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! Options that the system keeps: each is read back from it.
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{
+    ConnectOptions, Endpoint, ErrorCode, KeepAliveProbes, ListenOptions, Server, ServerOptions,
+    Socket, SocketOptions, timer,
+};
+use support::Net;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// Connects `client` to a server of its own at `endpoint`, and looks at it in `connect`.
+fn look(net: &Net, endpoint: Endpoint, client: &Socket, looker: impl FnOnce(&Socket) + 'static) {
+    let server = fyke::create_server(|socket| {
+        socket.server().unwrap().close();
+        socket.resume();
+    });
+    let (client, looked) = (client.clone(), Rc::new(Cell::new(false)));
+    let checked = looked.clone();
+    client.on_close(move |_, had_error| assert!(checked.get() && !had_error));
+    net.listen(&server, endpoint, move |endpoint| {
+        let connected = move |client: &Socket| {
+            looker(client);
+            looked.set(true);
+            client.resume().end();
+        };
+        client.connect(endpoint, connected).unwrap();
+    });
+}
+
+/// Looks at a socket that a server with these options accepted.
+fn look_accepted(net: &Net, options: ServerOptions, looker: impl FnOnce(&Socket) + 'static) {
+    let (looked, mut looker) = (Rc::new(Cell::new(false)), Some(looker));
+    let seen = looked.clone();
+    net.run(|| {
+        let server = options.create_server(move |socket| {
+            socket.server().unwrap().close();
+            looker.take().unwrap()(socket);
+            looked.set(true);
+            socket.resume().end();
+        });
+        net.listen(&server, net.tcp(), |endpoint| {
+            fyke::connect(endpoint, |_| {}).unwrap().resume();
+        });
+    });
+    assert!(seen.get());
+}
+
+fn probes(initial_delay: u64, interval: u64, count: u32) -> KeepAliveProbes {
+    KeepAliveProbes::new(SECOND * initial_delay as u32)
+        .interval(SECOND * interval as u32)
+        .count(count)
+}
+
+/// What Linux makes of a size that was asked for (socket(7)).
+fn buffer(bytes: usize) -> Option<usize> {
+    Some(if cfg!(target_os = "linux") { 2 * bytes } else { bytes })
+}
+
+on_every_driver! {
+    fn tmo_10_no_delay_is_off_until_it_is_set(net) {
+        net.run(|| look(net, net.tcp(), &Socket::new(), |client| {
+            assert!(!client.no_delay());
+            for on in [true, true, false, true, false] {
+                client.set_no_delay(on).unwrap();
+                assert_eq!(client.no_delay(), on);
+            }
+        }));
+    }
+
+    fn tmo_11_no_delay_set_before_the_connection_is_there_in_connect_and_after_a_reconnect(net) {
+        net.run(|| {
+            look(net, net.tcp(), &SocketOptions::new().no_delay(true).build(), |client| {
+                assert!(client.no_delay());
+            });
+            look(net, net.tcp(), &SocketOptions::new().no_delay(false).build(), |client| {
+                assert!(!client.no_delay());
+            });
+            let fresh = Socket::new();
+            fresh.set_no_delay(true).unwrap();
+            assert!(fresh.no_delay());
+            look(net, net.tcp(), &fresh, |client| assert!(client.no_delay()));
+        });
+        net.run(|| {
+            let server = fyke::create_server(|socket| { socket.resume(); });
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let options = ConnectOptions::new(&endpoint).unwrap().no_delay(true);
+                let client = options.connect(|client| { client.end(); }).unwrap();
+                client.resume();
+                let rounds = Cell::new(0);
+                client.on_close(move |client, _| {
+                    rounds.set(rounds.get() + 1);
+                    if rounds.get() == 3 {
+                        server.close();
+                        return;
+                    }
+                    let connected = |client: &Socket| {
+                        assert!(client.no_delay());
+                        client.end();
+                    };
+                    client.connect(&endpoint, connected).unwrap();
+                });
+            });
+        });
+    }
+
+    fn tmo_11_tmo_19_options_set_while_connecting_are_remembered_too(net) {
+        net.run(|| net.pair(net.tcp(), |socket| _ = socket.end(), |client| {
+            let client = client.clone();
+            // After `connect` was called, before there is an answer.
+            timer::next_tick(move || {
+                assert!(client.connecting());
+                client.set_no_delay(true).unwrap();
+                client.set_keep_alive_probes(probes(6, 3, 4)).unwrap();
+                client.set_type_of_service(0x10).unwrap();
+                client.set_user_timeout(Some(SECOND)).unwrap();
+                client.set_send_buffer_size_bytes(30_000).unwrap();
+                client.on_connection_attempt(|client, _| {
+                    // The descriptor exists, the connection does not.
+                    client.set_receive_buffer_size_bytes(20_000).unwrap();
+                });
+                assert_eq!(client.type_of_service(), 0x10, "never EBADF");
+                client.on_connect(|client| {
+                    assert!(client.no_delay());
+                    assert_eq!(client.keep_alive(), Some(probes(6, 3, 4)));
+                    assert_eq!(client.type_of_service(), 0x10);
+                    assert_eq!(client.user_timeout(), Some(SECOND).filter(|_| HAS_USER_TIMEOUT));
+                    assert_eq!(client.send_buffer_size_bytes(), buffer(30_000));
+                    assert_eq!(client.receive_buffer_size_bytes(), buffer(20_000));
+                });
+                client.resume();
+            }).unwrap();
+        }));
+    }
+
+    fn tmo_12_srv_21_the_servers_no_delay_is_set_before_connection(net) {
+        look_accepted(net, ServerOptions::new().no_delay(true), |socket| assert!(socket.no_delay()));
+        look_accepted(net, ServerOptions::new(), |socket| assert!(!socket.no_delay()));
+    }
+
+    fn tmo_13_a_connection_that_is_probed_stays_open_when_it_is_idle(net) {
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.set_keep_alive(true, 50 * MS).unwrap(); socket.resume(); },
+            |client| client.resume().on_connect(|client| {
+                client.set_keep_alive(true, 50 * MS).unwrap();
+                client.on_error(|_, error| panic!("{error}"));
+                let client = client.clone();
+                timer::set_timeout(100 * MS, move || {
+                    assert!(!client.destroyed() && client.readable());
+                    client.end();
+                }).unwrap();
+            }).map_unit(),
+        ));
+    }
+
+    fn tmo_13_tmo_15_keep_alive_as_the_system_has_it(net) {
+        net.run(|| look(net, net.tcp(), &Socket::new(), |client| {
+            assert_eq!(client.keep_alive(), None);
+            client.set_keep_alive(true, 999 * MS).unwrap();
+            let system = client.keep_alive().unwrap();
+            assert!(system.initial_delay > SECOND, "the system's own: {system:?}");
+            client.set_keep_alive(true, 6999 * MS).unwrap();
+            assert_eq!(client.keep_alive(), Some(probes(6, 1, 10)));
+            client.set_keep_alive(true, Duration::ZERO).unwrap();
+            assert_eq!(client.keep_alive(), Some(probes(6, 1, 10)), "an earlier call's stay");
+            client.set_keep_alive(false, Duration::ZERO).unwrap();
+            assert_eq!(client.keep_alive(), None);
+            client.set_keep_alive(true, Duration::ZERO).unwrap();
+            assert_eq!(client.keep_alive(), Some(probes(6, 1, 10)), "turning off leaves the rest");
+        }));
+    }
+
+    fn tmo_13_keep_alive_set_before_the_connection_is_there_in_connect(net) {
+        net.run(|| {
+            let fresh = Socket::new();
+            fresh.set_keep_alive(true, 7500 * MS).unwrap();
+            assert_eq!(fresh.keep_alive(), Some(probes(7, 1, 10)));
+            look(net, net.tcp(), &fresh, |client| {
+                assert_eq!(client.keep_alive(), Some(probes(7, 1, 10)));
+            });
+            let changed = SocketOptions::new().keep_alive(SECOND).build();
+            changed.set_keep_alive(false, SECOND).unwrap();
+            look(net, net.tcp(), &changed, |client| assert_eq!(client.keep_alive(), None));
+        });
+    }
+
+    fn tmo_14_the_keep_alive_option_of_connect_is_cut_to_whole_seconds(net) {
+        net.run(|| {
+            for (asked, seconds) in [(456_123 * MS, 456), (SECOND * 40_000, 32_767)] {
+                let client = SocketOptions::new().keep_alive(asked).build();
+                look(net, net.tcp(), &client, move |client| {
+                    assert_eq!(client.keep_alive(), Some(probes(seconds, 1, 10)));
+                });
+            }
+            let client = SocketOptions::new().keep_alive(123 * MS).build();
+            look(net, net.tcp(), &client, |client| {
+                let system = client.keep_alive().unwrap();
+                assert!(system.initial_delay > SECOND, "the system's own: {system:?}");
+            });
+            look(net, net.tcp(), &SocketOptions::new().build(), |client| {
+                assert_eq!(client.keep_alive(), None);
+            });
+        });
+    }
+
+    fn tmo_16_srv_21_the_servers_keep_alive_is_set_before_connection(net) {
+        look_accepted(net, ServerOptions::new().keep_alive(7500 * MS), |socket| {
+            assert_eq!(socket.keep_alive(), Some(probes(7, 1, 10)));
+            for seconds in [7, 2, 3] {
+                socket.set_keep_alive(true, SECOND * seconds).unwrap();
+                assert_eq!(socket.keep_alive(), Some(probes(seconds.into(), 1, 10)));
+            }
+        });
+        look_accepted(net, ServerOptions::new(), |socket| assert_eq!(socket.keep_alive(), None));
+    }
+
+    fn tmo_17_interval_and_count_are_nodes_unless_they_are_given(net) {
+        let fresh = Socket::new();
+        fresh.set_keep_alive_probes(probes(8, 4, 5)).unwrap();
+        net.run(|| look(net, net.tcp(), &fresh, |client| {
+            assert_eq!(client.keep_alive(), Some(probes(8, 4, 5)), "remembered before connect");
+            client.set_keep_alive_probes(probes(6, 3, 4)).unwrap();
+            assert_eq!(client.keep_alive(), Some(probes(6, 3, 4)));
+            for changed in [probes(7, 3, 4), probes(7, 2, 4), probes(7, 2, 3)] {
+                client.set_keep_alive_probes(changed).unwrap();
+                assert_eq!(client.keep_alive(), Some(changed));
+            }
+            client.set_keep_alive_probes(KeepAliveProbes::new(SECOND)).unwrap();
+            assert_eq!(client.keep_alive(), Some(probes(1, 1, 10)));
+        }));
+    }
+
+    fn tmo_17_what_the_system_refuses_is_an_err_and_changes_nothing(net) {
+        let refused = |socket: &Socket| {
+            let before = socket.keep_alive();
+            for values in [
+                probes(9, 0, 4),
+                probes(9, 3, 0),
+                probes(9, 3, 128),
+                probes(9, 32_768, 4),
+                probes(32_768, 3, 4),
+                probes(9, 3, 4).interval(999 * MS),
+            ] {
+                let code = socket.set_keep_alive_probes(values).unwrap_err().code();
+                assert_eq!((code, socket.keep_alive()), (ErrorCode::ERR_OUT_OF_RANGE, before));
+            }
+            assert!(socket.set_keep_alive(true, SECOND * 32_768).is_err());
+            let edge = probes(32_767, 32_767, 127);
+            socket.set_keep_alive_probes(edge).unwrap();
+            assert_eq!(socket.keep_alive(), Some(edge));
+        };
+        let fresh = Socket::new();
+        refused(&fresh);
+        net.run(|| look(net, net.tcp(), &fresh, move |client| {
+            client.set_keep_alive_probes(probes(6, 3, 4)).unwrap();
+            refused(client);
+        }));
+    }
+
+    fn tmo_18_type_of_service_over_ipv4_and_ipv6(net) {
+        for endpoint in [net.tcp(), ("::1", 0).into()] {
+            net.run(|| look(net, endpoint, &Socket::new(), |client| {
+                assert_eq!(client.type_of_service(), 0);
+                client.set_type_of_service(0x48).unwrap();
+                assert_eq!(client.type_of_service(), 0x48);
+                client.set_type_of_service(255).unwrap();
+                let masked = if cfg!(target_os = "linux") { 252 } else { 255 };
+                assert_eq!(client.type_of_service(), masked, "the two bits of ECN are the system's");
+            }));
+        }
+    }
+
+    fn tmo_18_a_mapped_peer_of_a_dual_stack_server_has_a_type_of_service(net) {
+        net.run(|| {
+            let server = fyke::create_server(|socket| {
+                socket.server().unwrap().close();
+                assert!(socket.remote_address().unwrap().is_ipv6());
+                socket.set_type_of_service(0x10).unwrap();
+                assert_eq!(socket.type_of_service(), 0x10);
+                socket.end();
+            });
+            server.listen(0, |server| {
+                let port = server.address().unwrap().port().unwrap();
+                fyke::connect(("127.0.0.1", port), |_| {}).unwrap().resume();
+            }).unwrap();
+        });
+    }
+
+    fn tmo_19_type_of_service_is_remembered_before_the_connection_and_after_destroy(net) {
+        let option = SocketOptions::new().type_of_service(0x20).build();
+        let setter = Socket::new();
+        assert_eq!((option.type_of_service(), setter.type_of_service()), (0x20, 0));
+        setter.set_type_of_service(0x20).unwrap();
+        net.run(|| for client in [option, setter] {
+            look(net, net.tcp(), &client, |client| {
+                assert_eq!(client.type_of_service(), 0x20);
+                client.on_close(|client, _| {
+                    assert_eq!(client.type_of_service(), 0x20, "the last value");
+                    client.set_type_of_service(0x28).unwrap();
+                    assert_eq!(client.type_of_service(), 0x28);
+                });
+            });
+        });
+        net.run(|| {
+            let server = Server::new();
+            server.on_connection(|server, socket| { server.close(); socket.end(); });
+            net.listen(&server, net.tcp(), |endpoint| {
+                let options = ConnectOptions::new(endpoint).unwrap().type_of_service(0x20);
+                let connected = |client: &Socket| assert_eq!(client.type_of_service(), 0x20);
+                options.connect(connected).unwrap().resume();
+            });
+        });
+    }
+
+    fn user_timeout_is_the_systems_until_it_is_set(net) {
+        let fresh = Socket::new();
+        fresh.set_user_timeout(Some(1500 * MS)).unwrap();
+        assert_eq!(fresh.user_timeout(), Some(1500 * MS));
+        net.run(|| look(net, net.tcp(), &fresh, |client| if HAS_USER_TIMEOUT {
+            assert_eq!(client.user_timeout(), Some(1500 * MS));
+            client.set_user_timeout(Some(MS / 10)).unwrap();
+            assert_eq!(client.user_timeout(), Some(MS), "not zero, which is the system's own");
+            client.set_user_timeout(None).unwrap();
+            assert_eq!(client.user_timeout(), None);
+            let most = MS * 0x7fff_ffff;
+            client.set_user_timeout(Some(most)).unwrap();
+            let code = client.set_user_timeout(Some(most + MS)).unwrap_err().code();
+            assert_eq!((code, client.user_timeout()), (ErrorCode::ERR_OUT_OF_RANGE, Some(most)));
+            client.set_user_timeout(Some(Duration::ZERO)).unwrap();
+            assert_eq!(client.user_timeout(), None);
+        }));
+        look_accepted(net, ServerOptions::new(), |socket| if HAS_USER_TIMEOUT {
+            assert_eq!(socket.user_timeout(), None);
+            socket.set_user_timeout(Some(SECOND)).unwrap();
+            assert_eq!(socket.user_timeout(), Some(SECOND));
+        });
+    }
+
+    fn sizes_of_buffers_are_set_before_connecting_and_on_a_connection(net) {
+        for endpoint in net.endpoints() {
+            let options = SocketOptions::new().send_buffer_size_bytes(40_000);
+            let client = options.receive_buffer_size_bytes(50_000).build();
+            assert_eq!(client.send_buffer_size_bytes(), Some(40_000));
+            assert_eq!(Socket::new().receive_buffer_size_bytes(), None);
+            net.run(|| look(net, endpoint, &client, |client| {
+                assert_eq!(client.send_buffer_size_bytes(), buffer(40_000));
+                assert_eq!(client.receive_buffer_size_bytes(), buffer(50_000));
+                client.set_send_buffer_size_bytes(60_000).unwrap();
+                client.set_receive_buffer_size_bytes(70_000).unwrap();
+                assert_eq!(client.send_buffer_size_bytes(), buffer(60_000));
+                assert_eq!(client.receive_buffer_size_bytes(), buffer(70_000));
+                // Cut to what the system allows, never refused.
+                client.set_send_buffer_size_bytes(usize::MAX).unwrap();
+                client.set_receive_buffer_size_bytes(usize::MAX).unwrap();
+            }));
+        }
+    }
+
+    fn accepted_sockets_have_the_sizes_of_buffers_from_their_listener(net) {
+        let options = ServerOptions::new().send_buffer_size_bytes(40_000);
+        look_accepted(net, options.receive_buffer_size_bytes(50_000), |socket| {
+            assert_eq!(socket.send_buffer_size_bytes(), buffer(40_000));
+            assert_eq!(socket.receive_buffer_size_bytes(), buffer(50_000));
+        });
+        let server = ServerOptions::new().send_buffer_size_bytes(40_000).create_server(|socket| {
+            socket.server().unwrap().close();
+            assert_eq!(socket.send_buffer_size_bytes(), buffer(30_000), "those of the listen");
+            assert_eq!(socket.receive_buffer_size_bytes(), buffer(20_000));
+            socket.end();
+        });
+        net.run(|| {
+            let options = ListenOptions::new(net.tcp()).unwrap().send_buffer_size_bytes(30_000);
+            options.receive_buffer_size_bytes(20_000).listen(&server, |server| {
+                fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+            }).unwrap();
+        });
+    }
+
+    fn tmo_10_tmo_18_options_of_tcp_do_nothing_on_a_unix_socket(net) {
+        net.run(|| look(net, net.path().into(), &Socket::new(), |client| {
+            client.set_no_delay(true).unwrap();
+            client.set_keep_alive(true, SECOND).unwrap();
+            client.set_type_of_service(0x10).unwrap();
+            client.set_user_timeout(Some(SECOND)).unwrap();
+            assert_eq!((client.no_delay(), client.type_of_service()), (true, 0x10), "only stored");
+            assert_eq!(client.keep_alive(), Some(probes(1, 1, 10)));
+            assert_eq!(client.user_timeout(), Some(SECOND));
+        }));
+    }
+}
+
+/// How often the system is asked, as the driver tells it: that needs the feature.
+#[cfg(feature = "tracing")]
+mod calls {
+    use super::support::steps;
+    use super::*;
+
+    fn calls(net: &Net, looker: impl FnOnce(&Socket) + 'static) -> Vec<String> {
+        steps::named("setsockopt", || net.run(|| look(net, net.tcp(), &Socket::new(), looker)))
+    }
+
+    on_every_driver! {
+        fn tmo_10_a_value_that_did_not_change_makes_no_system_call(net) {
+            let made = calls(net, |client| for _ in 0..5 { client.set_no_delay(true).unwrap(); });
+            assert_eq!(made, ["option=NoDelay(true)"]);
+            let made = calls(net, |client| client.set_no_delay(false).unwrap());
+            assert!(made.is_empty());
+            let made = calls(net, |client| for on in [true, true, false, false, true, true] {
+                client.set_no_delay(on).unwrap();
+            });
+            assert_eq!(made.len(), 3);
+        }
+
+        fn tmo_11_tmo_14_options_that_are_off_make_no_system_call_and_others_one(net) {
+            let count = |options: SocketOptions| {
+                let client = options.build();
+                steps::named("setsockopt", || net.run(|| look(net, net.tcp(), &client, |_| {}))).len()
+            };
+            assert_eq!(count(SocketOptions::new().no_delay(false)), 0);
+            assert_eq!(count(SocketOptions::new().no_delay(true)), 1);
+            assert_eq!(count(SocketOptions::new().keep_alive(123 * MS)), 1);
+        }
+
+        fn tmo_12_tmo_16_an_accepted_socket_that_has_an_option_is_not_asked_again(net) {
+            let made = steps::named("setsockopt", || {
+                let options = ServerOptions::new().no_delay(true).keep_alive(SECOND);
+                look_accepted(net, options, |socket| {
+                    socket.set_no_delay(true).unwrap();
+                    for seconds in [1, 2, 3] {
+                        socket.set_keep_alive(true, SECOND * seconds).unwrap();
+                    }
+                });
+            });
+            let delays = made.iter().filter(|call| call.contains("KeepAlive")).count();
+            assert_eq!((made.len(), delays), (4, 3), "{made:?}");
+        }
+
+        fn tmo_13_tmo_17_keep_alive_that_makes_no_difference_makes_no_system_call(net) {
+            let made = calls(net, |client| {
+                client.set_keep_alive(false, SECOND).unwrap();
+                client.set_keep_alive(true, SECOND).unwrap();
+                client.set_keep_alive(true, 1999 * MS).unwrap();
+                client.set_keep_alive_probes(probes(1, 1, 10)).unwrap();
+                client.set_keep_alive_probes(probes(1, 2, 10)).unwrap();
+                client.set_keep_alive(false, SECOND).unwrap();
+                client.set_keep_alive(false, 2 * SECOND).unwrap();
+            });
+            assert_eq!(made.len(), 3, "on, another interval, off: {made:?}");
+        }
+
+        fn tmo_18_a_type_of_service_that_did_not_change_makes_no_system_call(net) {
+            let made = calls(net, |client| for value in [8, 8, 16, 16] {
+                client.set_type_of_service(value).unwrap();
+            });
+            assert_eq!(made, ["option=TypeOfService(8)", "option=TypeOfService(16)"]);
+        }
+    }
+}
+
+/// TCP_USER_TIMEOUT is Linux's; the simulated network has it everywhere, but a test must not
+/// depend on where it runs.
+const HAS_USER_TIMEOUT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// So that a chain of calls can end a closure that returns nothing.
+trait MapUnit {
+    fn map_unit(self);
+}
+
+impl<T> MapUnit for T {
+    fn map_unit(self) {}
+}
