@@ -56,7 +56,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["1", "2", "3", "interval 1", "interval 2", "interval 3"]);
     }
 
-    fn proc_01_a_fresh_socket_an_idle_timeout_and_what_is_unrefed_hold_nothing(net) {
+    fn proc_01_tmo_05_a_fresh_socket_an_idle_timeout_and_what_is_unrefed_hold_nothing(net) {
         net.run(|| {
             let socket = Socket::new();
             socket.set_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));

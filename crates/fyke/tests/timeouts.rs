@@ -1,0 +1,457 @@
+//! The idle timeout: when it comes, what postpones it, what turns it off. On the simulated network
+//! in virtual time; on the real one with short times, and never "not later than".
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fyke::sim::SimOptions;
+use fyke::{ConnectOptions, DriverKind, LookupReply, LookupRequest, Socket, SocketOptions, timer};
+use support::{Log, Net};
+
+const MS: Duration = Duration::from_millis(1);
+/// Larger than all buffers of the system between two TCP sockets.
+const STUCK_BYTES: usize = 32 << 20;
+
+/// Counts the timeouts of a socket, and does the next of `steps` at each. Whoever is idle and not
+/// active has no further timeout: so a step after which another one comes was activity.
+fn at_each_timeout(socket: &Socket, steps: Vec<Box<dyn FnOnce(&Socket)>>) -> Rc<Cell<usize>> {
+    let count = Rc::new(Cell::new(0));
+    let (counted, mut steps) = (count.clone(), steps.into_iter());
+    socket.on_timeout(move |socket| {
+        counted.set(counted.get() + 1);
+        steps.next().expect("no more timeouts than steps")(socket);
+    });
+    count
+}
+
+/// Ends, and nothing that this takes is told as a timeout.
+fn leave(client: &Socket) {
+    client.set_timeout(None);
+    client.end();
+}
+
+macro_rules! steps {
+    ($($step:expr),* $(,)?) => { vec![$(Box::new($step) as Box<dyn FnOnce(&Socket)>),*] };
+}
+
+/// A place for the other end, which one socket's callback needs and another's has.
+type Slot = Rc<RefCell<Option<Socket>>>;
+
+on_every_driver! {
+    fn tmo_01_it_comes_once_per_idle_period_and_not_before_its_time(net) {
+        let real = !net.is_sim();
+        let count = Rc::new(Cell::new(0));
+        let seen = count.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| {
+                assert_eq!(client.timeout(), None);
+                client.resume().on_connect(move |client| {
+                    let since = Instant::now();
+                    client.set_timeout(Some(20 * MS));
+                    let own = count.clone();
+                    let counted = at_each_timeout(client, steps![
+                        move |client: &Socket| {
+                            assert!(!real || since.elapsed() >= 20 * MS);
+                            assert!(!client.destroyed() && client.writable() && client.readable());
+                            let client = client.clone();
+                            // Five periods without a word, and not a second event.
+                            timer::set_timeout(100 * MS, move || {
+                                assert_eq!(own.get(), 1);
+                                client.write("x");
+                            }).unwrap();
+                        },
+                        |client: &Socket| leave(client),
+                    ]);
+                    let count = count.clone();
+                    client.on_timeout(move |_| count.set(counted.get()));
+                });
+            },
+        ));
+        assert_eq!(seen.get(), 2);
+    }
+
+    fn tmo_02_a_write_what_arrives_while_paused_and_the_peers_end_are_activity(net) {
+        let peer: Slot = Slot::default();
+        let (own, accepted) = (peer.clone(), peer.clone());
+        let counted = Rc::new(Cell::new(None));
+        let seen = counted.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            move |socket| { *accepted.borrow_mut() = Some(socket.resume().clone()); },
+            move |client| {
+                client.set_allow_half_open(true);
+                client.on_data(|_, _| {});
+                client.on_connect(move |client| {
+                    client.pause();
+                    client.set_timeout(Some(10 * MS));
+                    let [to_write, to_end] = [own.clone(), own.clone()];
+                    let count = at_each_timeout(client, steps![
+                        |client: &Socket| { client.write("a write"); },
+                        move |_: &Socket| _ = to_write.borrow().as_ref().unwrap().write("data"),
+                        move |client: &Socket| {
+                            client.resume();
+                            to_end.borrow().as_ref().unwrap().end();
+                        },
+                        |client: &Socket| {
+                            assert!(client.readable_ended());
+                            leave(client);
+                        },
+                    ]);
+                    counted.set(Some(count));
+                });
+            },
+        ));
+        assert_eq!(seen.take().unwrap().get(), 4);
+        drop(peer.take());
+    }
+
+    fn tmo_02_a_queued_write_that_completes_is_activity(net) {
+        let peer: Slot = Slot::default();
+        let (own, accepted) = (peer.clone(), peer.clone());
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            move |socket| {
+                socket.pause().on_data(|_, _| {});
+                *accepted.borrow_mut() = Some(socket.clone());
+            },
+            move |client| {
+                client.resume().on_connect(move |client| {
+                    client.set_timeout(Some(30 * MS));
+                    let written = log.clone();
+                    client.write_then(vec![0; STUCK_BYTES], move |_, _| written.add("written"));
+                    let [stuck, idle] = [log.clone(), log.clone()];
+                    let own = own.clone();
+                    at_each_timeout(client, steps![
+                        move |_: &Socket| {
+                            stuck.add("stuck");
+                            own.borrow().as_ref().unwrap().resume();
+                        },
+                        move |client: &Socket| {
+                            idle.add("idle");
+                            leave(client);
+                        },
+                    ]);
+                });
+            },
+        ));
+        assert_eq!(seen.take(), ["stuck", "written", "idle"]);
+        drop(peer.take());
+    }
+
+    fn tmo_02_pause_resume_and_reading_what_is_kept_are_no_activity(net) {
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); socket.write("kept"); },
+            |client| {
+                client.on_readable(|client| {
+                    if client.read_queue_len() < 4 || client.timeout().is_some() {
+                        return;
+                    }
+                    client.set_timeout(Some(10 * MS));
+                    at_each_timeout(client, steps![|client: &Socket| {
+                        assert_eq!(client.read_exact(2).unwrap().as_deref(), Some(b"ke".as_slice()));
+                        assert_eq!(client.read().as_deref(), Some(b"pt".as_slice()));
+                        client.pause().resume();
+                        let client = client.clone();
+                        // A second timeout would find no step.
+                        timer::set_timeout(60 * MS, move || { client.destroy(); }).unwrap();
+                    }]);
+                });
+            },
+        ));
+    }
+
+    fn tmo_03_the_callback_listens_once_and_each_call_adds_one(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| client.resume().on_connect(move |client| {
+                for name in ["first", "second"] {
+                    let log = log.clone();
+                    client.set_timeout_then(10 * MS, move |_| log.add(name));
+                }
+                let log = log.clone();
+                at_each_timeout(client, steps![
+                    |client: &Socket| { client.write("again"); },
+                    move |client: &Socket| {
+                        log.add("only the listener");
+                        leave(client);
+                    },
+                ]);
+            }).map_unit(),
+        ));
+        assert_eq!(seen.take(), ["first", "second", "only the listener"]);
+    }
+
+    fn tmo_03_turned_off_it_never_comes_and_its_listeners_stay(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| client.resume().on_connect(move |client| {
+                let kept = log.clone();
+                client.set_timeout_then(10 * MS, move |_| kept.add("kept"));
+                let removed = client.on_timeout(|_| panic!("removed"));
+                client.set_timeout(None);
+                client.off(removed);
+                let (client, log) = (client.clone(), log.clone());
+                let rounds = Cell::new(0);
+                let own: Rc<RefCell<Option<timer::Timer>>> = Rc::default();
+                let held = own.clone();
+                // Traffic does not bring it back, nor do pauses in it.
+                *own.borrow_mut() = timer::set_interval(20 * MS, move || {
+                    rounds.set(rounds.get() + 1);
+                    assert!(log.entries().is_empty(), "turned off");
+                    client.write("x");
+                    if rounds.get() == 5 {
+                        held.take().unwrap().cancel();
+                        client.set_timeout(Some(10 * MS));
+                        client.on_timeout(|client| { client.end(); });
+                    }
+                }).ok();
+            }).map_unit(),
+        ));
+        assert_eq!(seen.take(), ["kept"]);
+    }
+
+    fn tmo_04_it_comes_on_a_socket_that_was_never_connected(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let fresh = Socket::new();
+            // Neither does the timeout hold the loop, nor the loop a socket without a connection.
+            let held = fresh.clone();
+            let timer = timer::set_timeout(Duration::from_secs(50), move || {
+                panic!("no timeout: {held:?}");
+            }).unwrap();
+            fresh.set_timeout_then(10 * MS, move |fresh| {
+                assert!(!fresh.destroyed() && fresh.pending());
+                log.add("timeout");
+                timer.cancel();
+            });
+        });
+        assert_eq!(seen.take(), ["timeout"]);
+    }
+
+    fn tmo_02_tmo_04_it_comes_while_the_name_is_resolved_and_the_answer_is_activity(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let asked: Rc<RefCell<Option<LookupReply>>> = Rc::default();
+        let keep = asked.clone();
+        net.run(|| net.pair_named(
+            move |_, reply| *keep.borrow_mut() = Some(reply),
+            |options| options.timeout(100 * MS),
+            move |client| {
+                assert_eq!(client.timeout(), Some(100 * MS), "the option is set_timeout before");
+                let connected = log.clone();
+                client.on_connect(move |_| connected.add("connected"));
+                let [resolving, idle] = [log.clone(), log.clone()];
+                at_each_timeout(client, steps![
+                    move |client: &Socket| {
+                        assert!(client.connecting());
+                        resolving.add("resolving");
+                        let localhost: IpAddr = "127.0.0.1".parse().unwrap();
+                        asked.take().unwrap().answer(Ok(vec![localhost]));
+                    },
+                    move |client: &Socket| {
+                        idle.add("idle");
+                        leave(client);
+                    },
+                ]);
+            },
+        ));
+        assert_eq!(seen.take(), ["resolving", "connected", "idle"]);
+    }
+
+    fn tmo_06_destroy_cancels_it_and_afterwards_it_cannot_be_set(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(|socket| { socket.resume(); });
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let client = Socket::new();
+                client.set_timeout_then(10 * MS, |_| panic!("cancelled"));
+                client.destroy();
+                client.set_timeout(Some(20 * MS));
+                client.set_timeout_then(20 * MS, |_| panic!("not registered"));
+                assert_eq!(client.timeout(), Some(10 * MS), "unchanged");
+                timer::set_timeout(50 * MS, || {}).unwrap();
+
+                // A socket that connects again has the listeners it had: those of after its
+                // destruction are not among them.
+                let again = Socket::new();
+                again.resume();
+                again.on_close(move |again, _| {
+                    if again.bytes_written() == 0 {
+                        again.set_timeout_then(10 * MS, |_| panic!("not registered"));
+                        let connected = |again: &Socket| { again.set_timeout(Some(10 * MS)); };
+                        again.connect(&endpoint, connected).unwrap();
+                    } else {
+                        server.close();
+                    }
+                });
+                let log = log.clone();
+                again.on_timeout(move |again| {
+                    log.add("timeout");
+                    again.set_timeout(None);
+                    again.end_with("x");
+                });
+                again.destroy();
+            });
+        });
+        assert_eq!(seen.take(), ["timeout"]);
+    }
+
+    fn tmo_08_the_timeout_is_the_last_value_given(net) {
+        net.run(|| {
+            let socket = SocketOptions::new().build();
+            assert_eq!(socket.timeout(), None);
+            socket.set_timeout(Some(1500 * MS));
+            assert_eq!(socket.timeout(), Some(1500 * MS));
+            socket.set_timeout(None);
+            assert_eq!(socket.timeout(), Some(Duration::ZERO), "turned off, not absent");
+        });
+    }
+
+    fn tmo_07_a_longer_timeout_than_node_has_is_cut_and_a_fraction_is_kept(net) {
+        net.run(|| {
+            let socket = Socket::new();
+            for (asked, kept) in [
+                (0x7fff_ffff * MS, 0x7fff_ffff * MS),
+                (0x7fff_ffff * MS + MS, 0x7fff_ffff * MS),
+                (Duration::MAX, 0x7fff_ffff * MS),
+                (MS / 3, MS / 3),
+            ] {
+                socket.set_timeout(Some(asked));
+                assert_eq!(socket.timeout(), Some(kept));
+            }
+        });
+    }
+
+    fn tmo_09_a_stalled_write_fires_after_the_second_period(net) {
+        let count = Rc::new(Cell::new(None));
+        let seen = count.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.pause(); socket.on_error(|_, _| {}); },
+            move |client| client.on_connect(move |client| {
+                client.set_timeout(Some(40 * MS));
+                client.write(vec![0; STUCK_BYTES]);
+                let counted = at_each_timeout(client, steps![|client: &Socket| {
+                    client.reset_and_destroy().unwrap();
+                }]);
+                let early = counted.clone();
+                // Timers come before idle timeouts of the same turn (docs/LOOP.md, phase 2).
+                timer::set_timeout(60 * MS, move || assert_eq!(early.get(), 0)).unwrap();
+                count.set(Some(counted));
+            }).map_unit(),
+        ));
+        assert_eq!(seen.take().unwrap().get(), 1);
+    }
+
+    fn tmo_09_a_write_that_progresses_postpones_the_timeout(net) {
+        let done = Rc::new(Cell::new(false));
+        let seen = done.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| {
+                // Takes a piece of it at a time: all of it takes longer than the timeout.
+                socket.on_data(|socket, _| {
+                    socket.pause();
+                    let socket = socket.clone();
+                    timer::set_timeout(2 * MS, move || { socket.resume(); }).unwrap();
+                });
+            },
+            move |client| client.on_connect(move |client| {
+                client.set_timeout(Some(400 * MS));
+                client.on_timeout(|_| panic!("it progresses"));
+                let done = done.clone();
+                client.write_then(vec![0; STUCK_BYTES], move |client, result| {
+                    result.unwrap();
+                    done.set(true);
+                    client.destroy();
+                });
+            }).map_unit(),
+        ));
+        assert!(seen.get());
+    }
+}
+
+/// An address that never answers exists on the simulated network only.
+#[test]
+fn tmo_02_tmo_04_it_comes_while_connecting_and_connect_is_activity() {
+    let silent: IpAddr = "192.0.2.1".parse().unwrap();
+    let options = SimOptions { silent: [silent].into(), ..SimOptions::default() };
+    let net = Net::new(DriverKind::Sim(options));
+    let log = Log::new();
+    let seen = log.clone();
+    net.run(|| {
+        let client = Socket::new();
+        client.set_timeout(Some(10 * MS));
+        let own = client.clone();
+        let held =
+            timer::set_timeout(Duration::from_secs(50), move || panic!("no timeout: {own:?}"));
+        let held = held.unwrap();
+        let [fresh, connecting] = [log.clone(), log.clone()];
+        at_each_timeout(
+            &client,
+            steps![
+                move |client: &Socket| {
+                    fresh.add("fresh");
+                    held.cancel();
+                    client.connect((silent, 80), |_| panic!("it never answers")).unwrap();
+                },
+                move |client: &Socket| {
+                    assert!(client.connecting());
+                    connecting.add("connecting");
+                    client.destroy();
+                },
+            ],
+        );
+    });
+    assert_eq!(seen.take(), ["fresh", "connecting"]);
+}
+
+impl Net {
+    /// A server and a client that asks `hook` for the server's address.
+    fn pair_named(
+        &self,
+        hook: impl Fn(LookupRequest, LookupReply) + 'static,
+        options: impl FnOnce(ConnectOptions) -> ConnectOptions + 'static,
+        on_client: impl FnOnce(&Socket) + 'static,
+    ) {
+        let server = fyke::create_server(|socket| {
+            socket.resume();
+            socket.server().unwrap().close();
+        });
+        server
+            .listen(("127.0.0.1", 0), |server| {
+                let port = server.address().unwrap().port().unwrap();
+                let named = ConnectOptions::new(("server.test", port)).unwrap();
+                let client = options(named.lookup(hook)).connect(|_| {}).unwrap();
+                client.resume();
+                on_client(&client);
+            })
+            .unwrap();
+    }
+}
+
+/// So that a chain of calls can end a closure that returns nothing.
+trait MapUnit {
+    fn map_unit(self);
+}
+
+impl<T> MapUnit for T {
+    fn map_unit(self) {}
+}
