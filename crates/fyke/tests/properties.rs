@@ -1,0 +1,307 @@
+//! What a socket says about itself, at every point of its life.
+
+mod support;
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use fyke::{Error, ErrorCode, Family, Server, Socket, SocketAddress};
+use support::Log;
+
+/// Pending, connecting, destroyed, state.
+fn state(socket: &Socket) -> String {
+    let (pending, connecting) = (socket.pending(), socket.connecting());
+    let word = |holds: bool, word: &'static str| if holds { word } else { "" };
+    let [pending, connecting, destroyed] = [
+        word(pending, "pending "),
+        word(connecting, "connecting "),
+        word(socket.destroyed(), "destroyed "),
+    ];
+    format!("{pending}{connecting}{destroyed}{:?}", socket.ready_state())
+}
+
+on_every_driver! {
+    fn prop_15_a_fresh_socket(net) {
+        net.run(|| {
+            let fresh = Socket::new();
+            assert_eq!(state(&fresh), "pending Open");
+            assert!(fresh.readable() && fresh.writable() && !fresh.allow_half_open());
+            assert_eq!((fresh.bytes_read(), fresh.bytes_written()), (0, 0));
+            assert_eq!((fresh.write_queue_len(), fresh.read_queue_len()), (0, 0));
+            assert_eq!((fresh.timeout(), fresh.high_water_mark()), (None, 65_536));
+            assert_eq!((fresh.local_address(), fresh.remote_address()), (None, None));
+            assert!(fresh.server().is_none() && fresh.errored().is_none());
+            assert!(!fresh.closed() && !fresh.readable_did_read());
+            assert!(!fresh.readable_ended() && !fresh.readable_aborted());
+            assert!(!fresh.writable_ended() && !fresh.writable_finished() && !fresh.writable_aborted());
+        });
+    }
+
+    fn prop_01_prop_02_connecting_pending_and_the_state_from_beginning_to_end(net) {
+        for endpoint in net.endpoints() {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = fyke::create_server(|socket| {
+                    assert_eq!(state(socket), "Open", "an accepted socket is connected");
+                    socket.server().unwrap().close();
+                    socket.resume();
+                });
+                net.listen(&server, endpoint, move |endpoint| {
+                    let client = Socket::new();
+                    let add = |at: &'static str| {
+                        let log = log.clone();
+                        move |client: &Socket| log.add(format!("{at}: {}", state(client)))
+                    };
+                    client.resume().on_connect(add("connect"));
+                    client.on_ready(add("ready"));
+                    client.on_end(add("end"));
+                    client.on_finish(add("finish"));
+                    let closed = add("close");
+                    client.on_close(move |client, _| closed(client));
+                    client.connect(endpoint, |_| {}).unwrap();
+                    add("called")(&client);
+                    let written = add("written");
+                    client.write_then("x", move |client, _| {
+                        written(client);
+                        client.end();
+                        written(client);
+                    });
+                });
+            });
+            assert_eq!(seen.take(), [
+                "called: pending connecting Opening",
+                "connect: Open",
+                "written: Open",
+                "written: ReadOnly",
+                "ready: ReadOnly",
+                "finish: ReadOnly",
+                "end: Closed",
+                "close: pending destroyed Closed",
+            ]);
+        }
+    }
+
+    fn prop_01_prop_02_ended_or_destroyed_while_connecting(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            server.on_connection(|_, socket| _ = socket.resume());
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let ended = Socket::new();
+                ended.connect(&endpoint, |_| {}).unwrap();
+                ended.resume().end();
+                assert_eq!(state(&ended), "pending connecting Opening");
+                let connected = log.clone();
+                ended.on_connect(move |ended| connected.add(state(ended)));
+                ended.on_close(move |_, _| _ = server.close());
+
+                let destroyed = Socket::new();
+                destroyed.connect(endpoint, |_| panic!("destroyed")).unwrap();
+                destroyed.destroy();
+                assert_eq!(state(&destroyed), "pending destroyed Closed");
+            });
+        });
+        assert_eq!(seen.take(), ["ReadOnly"]);
+    }
+
+    fn prop_02_a_half_open_socket_is_write_only_and_closed_while_it_sends_the_rest(net) {
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| {
+                socket.set_allow_half_open(true);
+                socket.resume().on_end(|socket| {
+                    assert_eq!(state(socket), "WriteOnly");
+                    socket.write(vec![0; 32 << 20]);
+                    socket.end();
+                    assert!(socket.write_queue_len() > 0);
+                    assert_eq!(state(socket), "Closed", "not destroyed: it still sends");
+                });
+            },
+            |client| { client.resume().end(); },
+        ));
+    }
+
+    fn prop_08_prop_09_addresses_are_there_from_connect_until_the_next_connect(net) {
+        for host in ["127.0.0.1", "::1"] {
+            net.run(|| {
+                let server = fyke::create_server(|socket| {
+                    let server = socket.server().unwrap();
+                    let address = server.address().unwrap().ip().unwrap();
+                    assert_eq!(socket.local_address(), Some(address), "what the client used");
+                    server.close();
+                    let remote = socket.remote_address();
+                    assert!(remote.is_some());
+                    socket.resume().on_close(move |socket, _| {
+                        assert_eq!((socket.local_address(), socket.remote_address()), (Some(address), remote));
+                    });
+                });
+                net.listen(&server, (host, 0).into(), |endpoint| {
+                    let port: u16 = endpoint.to_string().rsplit_once(':').unwrap().1.parse().unwrap();
+                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let none = (None, None);
+                    assert_eq!((client.local_address(), client.remote_address()), none);
+                    client.resume().on_connect(move |client| {
+                        let (local, remote) = (client.local_address(), client.remote_address());
+                        assert_eq!(remote.map(|remote| remote.port()), Some(port));
+                        assert_ne!(local.map(|local| local.port()), Some(port));
+                        client.on_close(move |client, _| {
+                            assert_eq!((client.local_address(), client.remote_address()), (local, remote));
+                        });
+                        client.end();
+                    });
+                });
+            });
+        }
+    }
+
+    fn prop_08_prop_09_a_connection_that_never_stood_and_a_unix_socket_have_none(net) {
+        net.run(|| {
+            let client = Socket::new();
+            client.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ECONNREFUSED));
+            client.on_close(|client, _| {
+                assert_eq!((client.local_address(), client.remote_address()), (None, None));
+            });
+            client.connect(("127.0.0.1", 1), |_| panic!("nobody listens there")).unwrap();
+            net.pair(
+                net.path().into(),
+                |socket| {
+                    assert_eq!((socket.local_address(), socket.remote_address()), (None, None));
+                    socket.end();
+                },
+                |client| _ = client.resume().on_connect(|client| {
+                    assert_eq!((client.local_address(), client.remote_address()), (None, None));
+                }),
+            );
+        });
+    }
+
+    fn prop_11_families_are_one_enum_with_nodes_names(net) {
+        assert_eq!([Family::V4, Family::V6].map(|family| family.to_string()), ["IPv4", "IPv6"]);
+        let text: SocketAddr = "[::1]:80".parse().unwrap();
+        assert_eq!(SocketAddress::from(text).family(), Family::V6);
+        for (host, family) in [("127.0.0.1", Family::V4), ("::1", Family::V6)] {
+            net.run(|| net.pair(
+                (host, 0).into(),
+                move |socket| {
+                    assert_eq!(Family::of(&socket.remote_address().unwrap()), family);
+                    assert_eq!(Family::of(&socket.local_address().unwrap()), family);
+                    socket.end();
+                },
+                |client| _ = client.resume(),
+            ));
+        }
+    }
+
+    fn prop_12_connecting_to_the_wildcard_reaches_loopback(net) {
+        net.run(|| {
+            let server = fyke::create_server(|socket| {
+                socket.server().unwrap().close();
+                let mapped = "::ffff:127.0.0.1".parse::<std::net::IpAddr>().unwrap();
+                assert_eq!(socket.local_address().unwrap().ip(), mapped);
+                assert_eq!(socket.remote_address().unwrap().ip(), mapped);
+                socket.end();
+            });
+            server.listen(0, |server| {
+                let port = server.address().unwrap().port().unwrap();
+                let client = fyke::connect(("0.0.0.0", port), |client| {
+                    let loopback = "127.0.0.1".parse::<std::net::IpAddr>().unwrap();
+                    assert_eq!(client.local_address().unwrap().ip(), loopback);
+                    assert_eq!(client.remote_address(), Some((loopback, client.remote_address().unwrap().port()).into()));
+                });
+                client.unwrap().resume();
+            }).unwrap();
+        });
+    }
+
+    fn prop_13_prop_14_flags_of_a_connection_that_ends_well(net) {
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.end_with("x"); },
+            |client| {
+                client.set_allow_half_open(true);
+                client.on_data(|client, _| assert!(!client.readable_ended() && client.readable()));
+                client.on_end(|client| {
+                    assert!(client.readable_did_read() && client.readable_ended());
+                    assert!(!client.readable() && client.writable());
+                    assert!(!client.writable_ended());
+                    client.end();
+                    assert!(client.writable_ended() && !client.writable());
+                    assert!(!client.writable_finished());
+                });
+                client.on_finish(|client| assert!(client.writable_finished()));
+                client.on_close(|client, _| {
+                    assert!(client.destroyed() && client.closed() && client.errored().is_none());
+                    assert!(!client.readable_aborted() && !client.writable_aborted());
+                });
+            },
+        ));
+    }
+
+    fn prop_13_prop_14_flags_of_a_socket_that_is_destroyed_turn_in_the_call(net) {
+        let closed = Rc::new(Cell::new(0));
+        let seen = closed.clone();
+        net.run(|| {
+            let flags = |socket: &Socket| {
+                assert!(socket.destroyed() && socket.closed());
+                assert!(!socket.readable() && !socket.writable());
+                assert!(socket.readable_aborted() && socket.writable_aborted());
+                assert!(!socket.readable_ended() && !socket.writable_ended());
+                assert!(!socket.readable_did_read() && !socket.writable_finished());
+            };
+            let plain = Socket::new();
+            plain.destroy();
+            flags(&plain);
+            assert!(plain.errored().is_none());
+            net.pair(
+                net.tcp(),
+                |socket| { socket.resume().on_error(|_, _| {}); },
+                move |client| client.on_connect(move |client| {
+                    let closed = closed.clone();
+                    client.on_close(move |client, had_error| {
+                        flags(client);
+                        assert!(had_error);
+                        closed.set(closed.get() + 1);
+                    });
+                    client.on_error(|client, _| assert!(client.errored().is_some()));
+                    client.destroy_with(Error::new(ErrorCode::EPIPE, "mine"));
+                    flags(client);
+                    assert_eq!(client.errored().unwrap().code(), ErrorCode::EPIPE);
+                }).map_unit(),
+            );
+        });
+        assert_eq!(seen.get(), 1);
+    }
+
+    fn prop_16_accepted_sockets_know_their_server_also_after_close_and_clients_none(net) {
+        net.run(|| {
+            let server = Server::new();
+            server.on_connection(|server, socket| {
+                server.close();
+                let server = server.clone();
+                assert_eq!(socket.server(), Some(server.clone()));
+                socket.resume().on_close(move |socket, _| {
+                    assert_eq!(socket.server().as_ref(), Some(&server));
+                });
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                let client = fyke::connect(endpoint, |client| {
+                    assert!(client.server().is_none());
+                    client.end();
+                });
+                client.unwrap().resume();
+            });
+        });
+    }
+}
+
+/// So that a chain of calls can end a closure that returns nothing.
+trait MapUnit {
+    fn map_unit(self);
+}
+
+impl<T> MapUnit for T {
+    fn map_unit(self) {}
+}
