@@ -297,7 +297,7 @@ on_every_driver! {
         });
     }
 
-    fn two_servers_share_a_port_only_when_both_ask(net) {
+    fn srv_19_srv_20_two_servers_share_a_port_only_when_both_ask(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {

@@ -28,7 +28,9 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 
 /// A TCP or Unix-socket server: Node's `net.Server`.
 ///
-/// Made by [`create_server`]. A cheap clone of one object; the loop keeps a listening one alive.
+/// Made by [`create_server`]. A cheap clone of one object; the loop keeps a listening one alive, so
+/// dropping your handle closes nothing: its port is free when [`close`](Server::close) returns, or
+/// with the loop. To wait for the end of its connections too, [`close_then`](Server::close_then).
 /// Not `Send`: it belongs to its loop's thread.
 ///
 /// ```

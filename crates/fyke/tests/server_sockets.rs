@@ -1,0 +1,192 @@
+//! Listening and accepted sockets: their options, and the state in which a connection is told.
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{
+    ConnectOptions, Endpoint, ListenOptions, ReadyState, Server, ServerOptions, Socket,
+    SocketOptions, timer,
+};
+use support::{Log, Net};
+
+/// A socket that a server with these options accepted: looked at in `connection`.
+fn look_accepted(
+    net: &Net,
+    endpoint: Endpoint,
+    options: ServerOptions,
+    looker: impl FnOnce(&Socket) + 'static,
+) {
+    let (looked, mut looker) = (Rc::new(Cell::new(false)), Some(looker));
+    let seen = looked.clone();
+    net.run(|| {
+        let server = options.create_server(move |socket| {
+            socket.server().unwrap().close();
+            looker.take().expect("one connection, one event")(socket);
+            looked.set(true);
+            socket.resume();
+        });
+        net.listen(&server, endpoint, |endpoint| {
+            fyke::connect(endpoint, |client| _ = client.end_with("data")).unwrap().resume();
+        });
+    });
+    assert!(seen.get());
+}
+
+on_every_driver! {
+    fn srv_22_a_connection_is_told_open_counted_and_with_its_addresses(net) {
+        for endpoint in net.endpoints() {
+            let unix = endpoint.is_unix();
+            look_accepted(net, endpoint, ServerOptions::new(), move |socket| {
+                assert!(!socket.pending() && !socket.connecting() && !socket.destroyed());
+                assert_eq!(socket.ready_state(), ReadyState::Open);
+                assert!(socket.readable() && socket.writable() && !socket.is_paused());
+                assert_eq!(socket.server().unwrap().connections(), 1);
+                assert_eq!(socket.remote_address().is_none(), unix);
+                assert_eq!(socket.local_address().is_none(), unix);
+                for late in [Socket::on_connect, Socket::on_ready] {
+                    late(socket, |_: &Socket| panic!("an accepted socket never emits it"));
+                }
+            });
+        }
+    }
+
+    fn srv_22_an_accepted_socket_reads_by_itself(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            move |socket| {
+                // No listener and no `resume`: what comes is kept.
+                let socket = socket.clone();
+                let watch: Rc<Cell<Option<timer::Timer>>> = Rc::default();
+                let own = watch.clone();
+                let interval = timer::set_interval(Duration::from_millis(1), move || {
+                    if socket.bytes_read() == 4 {
+                        own.take().unwrap().cancel();
+                        log.add(socket.read_queue_len());
+                        socket.resume();
+                    }
+                });
+                watch.set(interval.ok());
+            },
+            |client| _ = client.resume().on_connect(|client| _ = client.end_with("data")),
+        ));
+        assert_eq!(seen.take(), ["4"]);
+    }
+
+    fn srv_21_options_are_passed_on_to_accepted_sockets(net) {
+        look_accepted(net, net.tcp(), ServerOptions::new(), |socket| {
+            assert!(!socket.allow_half_open() && !socket.is_paused());
+            assert!(!socket.no_delay() && socket.keep_alive().is_none());
+            assert_eq!(socket.high_water_mark(), 65_536);
+            assert_eq!(socket.bytes_read(), 0);
+        });
+        let options = ServerOptions::new().allow_half_open(true).high_water_mark(10);
+        look_accepted(net, net.tcp(), options, |socket| {
+            assert!(socket.allow_half_open());
+            assert_eq!(socket.high_water_mark(), 10);
+            socket.on_end(|socket| _ = socket.end());
+        });
+        look_accepted(net, net.tcp(), ServerOptions::new().high_water_mark(0), |socket| {
+            assert_eq!(socket.high_water_mark(), 0, "kept");
+        });
+        look_accepted(net, net.tcp(), ServerOptions::new().pause_on_connect(true), |socket| {
+            assert!(socket.is_paused());
+        });
+    }
+
+    fn srv_18_a_listener_has_no_options_that_its_connections_could_inherit(net) {
+        look_accepted(net, net.tcp(), ServerOptions::new(), |socket| {
+            assert!(!socket.no_delay() && socket.keep_alive().is_none());
+            assert_eq!((socket.user_timeout(), socket.type_of_service()), (None, 0));
+        });
+    }
+
+    fn srv_18_a_server_listens_again_where_connections_are_in_time_wait(net) {
+        net.run(|| {
+            let server = fyke::create_server(|socket| {
+                // Who ends first has TIME_WAIT (RFC 9293, section 3.6).
+                socket.end();
+                let server = socket.server().unwrap();
+                socket.resume().on_close(move |_, _| {
+                    let address = server.address().unwrap().ip().unwrap();
+                    server.close();
+                    Server::new().listen(address, |again| _ = again.close()).unwrap();
+                });
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                fyke::connect(endpoint, |_| {}).unwrap().resume();
+            });
+        });
+    }
+
+    fn srv_18_a_client_that_is_bound_connects_again_from_its_port(net) {
+        net.run(|| {
+            let [first, second] = [(); 2].map(|()| fyke::create_server(|socket| {
+                socket.resume();
+                socket.server().unwrap().close();
+            }));
+            let endpoint = net.tcp();
+            net.listen(&first, endpoint.clone(), move |first| {
+                second.listen(endpoint, move |second| {
+                    let second = second.endpoint().unwrap();
+                    // Linux lets a port in TIME_WAIT be bound only if both asked for it: so the
+                    // first is bound too.
+                    let options = ConnectOptions::new(first).unwrap();
+                    let options = options.local_address("127.0.0.1".parse().unwrap());
+                    let client = options.connect(|client| _ = client.end()).unwrap();
+                    client.resume().on_close(move |client, _| {
+                        let local = client.local_address().unwrap();
+                        let options = ConnectOptions::new(&second).unwrap();
+                        let options = options.local_address(local.ip()).local_port(local.port());
+                        let again = options.connect(move |again| {
+                            assert_eq!(again.local_address(), Some(local));
+                            again.end();
+                        });
+                        again.unwrap().resume();
+                    });
+                }).unwrap();
+            });
+        });
+    }
+}
+
+/// The number that `listen` is called with, as the driver tells it: that needs the feature.
+#[cfg(feature = "tracing")]
+mod backlog {
+    use super::support::steps;
+    use super::*;
+
+    fn backlog(net: &Net, options: ListenOptions) -> String {
+        let listen = || net.run(|| options.listen(&Server::new(), |it| _ = it.close()).unwrap());
+        let calls = steps::named("listen", listen);
+        calls.concat().replace("backlog=", "")
+    }
+
+    on_every_driver! {
+        fn srv_17_the_backlog_is_511_or_what_was_asked_for(net) {
+            for endpoint in [0.into(), ("127.0.0.1", 0).into(), ("localhost", 0).into(), net.path().into()] {
+                let options = || ListenOptions::new(Endpoint::clone(&endpoint)).unwrap();
+                assert_eq!(backlog(net, options()), "511", "{endpoint}");
+                assert_eq!(backlog(net, options().backlog(0)), "511", "{endpoint}");
+                assert_eq!(backlog(net, options().backlog(7)), "7", "{endpoint}");
+                // More than listen(2) can be told; the kernel cuts it to somaxconn.
+                assert_eq!(backlog(net, options().backlog(u32::MAX)), i32::MAX.to_string());
+            }
+        }
+
+        fn srv_18_neither_a_listener_nor_a_plain_client_is_given_options_of_tcp(net) {
+            let made = steps::named("setsockopt", || net.run(|| net.pair(
+                net.tcp(),
+                |socket| _ = socket.end(),
+                |client| _ = client.resume(),
+            )));
+            assert!(made.is_empty(), "{made:?}");
+            let plain = SocketOptions::new().build();
+            assert!(!plain.no_delay());
+        }
+    }
+}
