@@ -2,9 +2,19 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Address, Family, Transport};
+
+/// What Linux has for the name of a Unix socket (unix(7)): a path, or a zero byte and an abstract
+/// name.
+const NAME_BYTES: usize = 108;
+
+/// A path that is too long or has a NUL byte is EINVAL (IPC-10, IPC-11).
+fn is_usable(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.len() <= NAME_BYTES && !bytes.contains(&0)
+}
 
 /// A place in the network. Unlike an [`Address`] it is the same for both ends: IPv4 is never
 /// written as mapped into IPv6.
@@ -22,8 +32,12 @@ impl Place {
             (Transport::Tcp(family), Address::Ip(ip)) if Family::of(ip) == family => {
                 Ok(Self::Ip(SocketAddr::new(ip.ip().to_canonical(), ip.port())))
             }
-            (Transport::Unix, Address::Path(path)) => Ok(Self::Path(path.clone())),
-            (Transport::Unix, Address::Abstract(name)) => Ok(Self::Abstract(name.clone())),
+            (Transport::Unix, Address::Path(path)) if is_usable(path) => {
+                Ok(Self::Path(path.clone()))
+            }
+            (Transport::Unix, Address::Abstract(name)) if name.len() < NAME_BYTES => {
+                Ok(Self::Abstract(name.clone()))
+            }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
@@ -91,6 +105,21 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
         assert!(Place::of(Transport::Unix, &Address::Unnamed).is_err());
+    }
+
+    #[test]
+    fn ipc_10_ipc_11_a_name_that_is_too_long_or_has_a_nul_byte_is_refused_and_never_cut() {
+        let path = |len| Address::Path("x".repeat(len).into());
+        let name = |len| Address::Abstract(vec![b'x'; len]);
+        for (address, works) in [
+            (path(108), true),
+            (path(109), false),
+            (Address::Path("a\0b".into()), false),
+            (name(107), true),
+            (name(108), false),
+        ] {
+            assert_eq!(Place::of(Transport::Unix, &address).is_ok(), works, "{address}");
+        }
     }
 
     #[test]
