@@ -70,6 +70,7 @@ mod pool;
 mod ready;
 pub mod sim;
 mod trace;
+mod zone;
 
 pub use address::{Address, Family, PeerCredentials};
 pub use batch::{Batch, Chunk};
@@ -79,3 +80,4 @@ pub use errno::errno_name;
 pub use id::SocketId;
 pub use open::{Adopted, Open, OpenError, Transport};
 pub use options::{KeepAliveProbes, SocketOption};
+pub use zone::scope_id;

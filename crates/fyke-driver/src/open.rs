@@ -80,8 +80,13 @@ pub enum Adopted {
     Listener,
     /// It neither listens nor is connected, and can do either; bound or not.
     Unconnected,
-    /// A connection, with the other end's address.
-    Connection(Address),
+    /// A connection.
+    Connection {
+        /// The other end's address.
+        peer: Address,
+        /// False where our side is shut down already.
+        writable: bool,
+    },
 }
 
 impl Operation {

@@ -114,3 +114,42 @@ fn fd_06_a_descriptor_that_cannot_listen_is_an_error_on_the_tick() {
         assert_eq!(seen.take(), [code]);
     }
 }
+
+/// Only what comes from outside can be open in one direction.
+#[test]
+fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
+    use rustix::net::{Shutdown, shutdown};
+
+    for side in [Shutdown::Read, Shutdown::Write] {
+        let net = Net::ready();
+        let log = Log::new();
+        let seen = log.clone();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        shutdown(&ours, side).unwrap();
+        net.run(|| {
+            let socket = Socket::from_fd(ours.into()).unwrap();
+            socket.set_allow_half_open(true);
+            assert_eq!(socket.writable(), side == Shutdown::Read);
+            let peer = Socket::from_fd(theirs.into()).unwrap();
+            log.watch("", &socket);
+            let bytes = collect(&peer);
+            let told = log.clone();
+            peer.on_end(move |_| told.add(format!("peer got {}", bytes.borrow().len())));
+            peer.on_error(|_, _| {});
+            socket.resume();
+            match side {
+                Shutdown::Read => socket.on_end(|socket| _ = socket.end_with("still writable")),
+                _ => socket.on_finish(move |_| _ = peer.end()),
+            };
+        });
+        let wanted = match side {
+            Shutdown::Read => ["end", "finish", "peer got 14", "close false"],
+            _ => ["finish", "peer got 0", "end", "close false"],
+        };
+        let (mut entries, mut wanted) = (seen.take(), wanted.to_vec());
+        assert_eq!(entries[0], wanted[0]);
+        entries.sort();
+        wanted.sort_unstable();
+        assert_eq!(entries, wanted);
+    }
+}

@@ -70,7 +70,7 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 log.watch("", client);
-                client.on_connect(|client| drop(client.destroy()));
+                client.on_connect(|client| { client.destroy(); });
                 let client = client.clone();
                 timer::next_tick(move || {
                     client.write_then("first", told(&log, "first"));
@@ -142,7 +142,7 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 log.watch("", client);
-                client.on_connect(|client| drop(client.destroy()));
+                client.on_connect(|client| { client.destroy(); });
             },
         ));
         assert_eq!(seen.take(), ["connect", "ready", "close false"]);
@@ -167,7 +167,7 @@ on_every_driver! {
                 let to = endpoint.clone();
                 client.connect(endpoint, move |client| {
                     client.destroy();
-                    client.connect(to, |client| drop(client.end())).unwrap();
+                    client.connect(to, |client| { client.end(); }).unwrap();
                 }).unwrap();
             });
         });
@@ -208,12 +208,12 @@ on_every_driver! {
         let seen = log.clone();
         net.node_exact().run(|| {
             let server = Server::new();
-            server.on_connection(|_, socket| drop(socket.resume()));
+            server.on_connection(|_, socket| { socket.resume(); });
             let stop = server.clone();
             net.listen(&server, net.tcp(), move |endpoint| {
                 let client = Socket::new();
                 log.watch("", &client);
-                client.on_close(move |_, _| drop(stop.close()));
+                client.on_close(move |_, _| { stop.close(); });
                 client.connect(endpoint.clone(), |_| {}).unwrap();
                 client.connect(endpoint, |_| {}).unwrap();
             });
@@ -274,7 +274,7 @@ on_every_driver! {
         net.node_exact().run(|| {
             let server = Server::new();
             server.on_close(move |_| log.add("close"));
-            server.listen(0, |server| drop(server.close().close())).unwrap();
+            server.listen(0, |server| { server.close().close(); }).unwrap();
         });
         assert_eq!(seen.take(), ["close", "close"]);
     }
@@ -287,7 +287,7 @@ on_every_driver! {
             |socket| { socket.end(); },
             move |client| {
                 let itself = client.clone();
-                client.on_close(move |_, _| drop((&itself, &kept)));
+                client.on_close(move |_, _| { let _ = (&itself, &kept); });
                 client.resume();
             },
         ));

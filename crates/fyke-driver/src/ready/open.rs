@@ -170,5 +170,9 @@ fn set_options(fd: &OwnedFd, request: &Open) -> Result<(), Errno> {
 }
 
 fn bind(fd: &OwnedFd, address: &Address) -> Result<(), Errno> {
-    system::bind(system::borrow(fd), address)
+    system::bind(system::borrow(fd), address).map_err(|errno| match errno {
+        // An address of the other family: what libuv makes of it (CON-13).
+        Errno::AFNOSUPPORT => Errno::INVAL,
+        errno => errno,
+    })
 }

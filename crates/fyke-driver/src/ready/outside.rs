@@ -22,14 +22,14 @@ impl Ready {
         let found = system::inspect(system::borrow(&fd))?;
         let role = match found {
             Adopted::Listener => Role::Listener,
-            Adopted::Unconnected | Adopted::Connection(_) => Role::Stream { in_flight: None },
+            Adopted::Unconnected | Adopted::Connection { .. } => Role::Stream { in_flight: None },
         };
         let flags = Flags { shared: true, ..Flags::default() };
         let mut sockets = self.sockets.borrow_mut();
         let id = sockets.insert(Slot { fd, flags, role });
         // What is not connected is not watched yet: it counts as hung up (epoll_ctl(2)).
         let watched = match (&found, sockets.get_mut(id)) {
-            (Adopted::Listener | Adopted::Connection(_), Some(slot)) => self.register(id, slot),
+            (Adopted::Listener | Adopted::Connection { .. }, Some(slot)) => self.register(id, slot),
             _ => Ok(()),
         };
         if let Err(error) = watched {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
 
+use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, PeerCredentials, Transport};
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
@@ -66,7 +67,7 @@ pub(super) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> 
 
 pub(super) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
     match address {
-        Address::Ip(address) => net::connect(socket, address),
+        Address::Ip(address) => net::connect(socket, &with_zone(*address)),
         unix => net::connect(socket, &unix_address(unix)?),
     }
 }
@@ -190,7 +191,8 @@ pub(super) fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
         return Ok(Adopted::Listener);
     }
     match peer_address(fd) {
-        Ok(peer) => Ok(Adopted::Connection(peer)),
+        // Nothing is sent by it: an empty piece is only refused, if our side is shut down.
+        Ok(peer) => Ok(Adopted::Connection { peer, writable: send(fd, &[]) != Err(Errno::PIPE) }),
         Err(_) => Ok(Adopted::Unconnected),
     }
 }

@@ -32,7 +32,7 @@ use crate::{Error, ErrorCode, Result};
 ///
 /// `examples/unix_echo.rs`:
 ///
-#[doc = concat!("```no_run\n", include_str!("../examples/unix_echo.rs"), "```")]
+#[doc = concat!("```no_run\n", include_str!("../../examples/unix_echo.rs"), "```")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {

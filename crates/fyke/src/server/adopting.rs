@@ -43,7 +43,7 @@ impl Server {
         self.inner.state.borrow().options.socket.wishes.size_buffers_of(&core.driver, id);
         let backlog = i32::try_from(BACKLOG).unwrap_or(i32::MAX);
         let listening = match adopted {
-            Adopted::Connection(_) => Err(std::io::ErrorKind::InvalidInput.into()),
+            Adopted::Connection { .. } => Err(std::io::ErrorKind::InvalidInput.into()),
             Adopted::Listener | Adopted::Unconnected => core.driver.listen(id, backlog),
         };
         listening.and_then(|()| core.driver.accept_start(id)).inspect_err(|_| core.close(id))?;

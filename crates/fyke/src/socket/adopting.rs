@@ -36,7 +36,7 @@ impl Socket {
         let message = "the descriptor is not a connected stream socket";
         let refused = || Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message);
         let (id, adopted) = core.driver.adopt(fd).map_err(|_| refused())?;
-        let Adopted::Connection(peer) = adopted else {
+        let Adopted::Connection { peer, writable } = adopted else {
             core.close(id);
             return Err(refused());
         };
@@ -49,6 +49,10 @@ impl Socket {
         core.own(id, Owner::Socket(socket.clone()));
         socket.join(core);
         socket.start_receiving();
+        if !writable {
+            // Open in one direction: the other is ended at once (CON-23).
+            socket.end();
+        }
         socket.sync_hold();
         Ok(socket)
     }
