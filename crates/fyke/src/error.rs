@@ -180,9 +180,25 @@ impl Error {
     }
 
     /// The system call that failed, as Node names it: `connect`, `listen`, `bind`, `read`,
-    /// `write`, `shutdown`, `getaddrinfo`.
+    /// `write`, `shutdown`, `getaddrinfo`. None for errors that no call made, and, as in Node, for
+    /// the one that stands for several attempts: each of these has its own.
     pub fn syscall(&self) -> Option<&'static str> {
         self.0.syscall
+    }
+
+    /// What is said beside the code: the words of an error that fyke or you made. None where code,
+    /// call and address say it all; the whole line is what [`to_string`](ToString::to_string)
+    /// gives.
+    ///
+    /// ```
+    /// use fyke::{Error, ErrorCode};
+    ///
+    /// let error = Error::new(ErrorCode::from_static("E_MINE"), "not today");
+    /// assert_eq!(error.message(), Some("not today"));
+    /// assert_eq!(error.to_string(), "E_MINE: not today");
+    /// ```
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
     }
 
     /// The address that the call was about. The port is 0 when none was given.
@@ -393,6 +409,8 @@ mod tests {
         let error = Error::aggregate(vec![refused(), other]);
         assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
         assert_eq!(error.attempts().len(), 2);
+        // "Nothing else" (BEHAVIOUR 0.3): what failed is told by each.
+        assert_eq!((error.syscall(), error.address(), error.message()), (None, None, None));
         let text = "all addresses failed: connect ECONNREFUSED, connect ETIMEDOUT";
         assert_eq!(error.to_string(), text);
     }

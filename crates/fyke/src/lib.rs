@@ -29,6 +29,7 @@ pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
 pub use fyke_driver::{Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, sim};
 pub use listeners::ListenerId;
+pub use lookup::LookupHints;
 pub use payload::Payload;
 pub use server::{
     DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,

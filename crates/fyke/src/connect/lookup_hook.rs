@@ -7,7 +7,7 @@ use std::rc::Rc;
 use fyke_driver::Family;
 
 use crate::socket::Socket;
-use crate::{Error, Result};
+use crate::{Error, LookupHints, Result};
 
 /// What a [`lookup`](crate::ConnectOptions::lookup) hook is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct LookupRequest {
     pub host: String,
     /// Only addresses of this family are wanted.
     pub family: Option<Family>,
+    /// What the [`hints`](crate::ConnectOptions::hints) of the connect say, or its defaults.
+    pub hints: LookupHints,
     /// All addresses are wanted: several may be tried. Otherwise only the first counts.
     pub all: bool,
 }

@@ -16,7 +16,7 @@ pub(crate) use race::{Race, Step};
 
 use crate::event_loop::current;
 use crate::socket::{Socket, SocketOptions};
-use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
+use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 
 /// Connects to `endpoint`; `f` runs once, when the connection stands.
 ///
@@ -62,7 +62,9 @@ pub struct ConnectOptions {
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) local_port: u16,
     pub(crate) family: Option<Family>,
+    hints: Option<LookupHints>,
     pub(crate) lookup: Option<LookupHook>,
+    pub(crate) lookup_timeout: Option<Duration>,
     attempt_timeout: Option<Duration>,
     selection: Option<FamilySelection>,
     pub(crate) connect_timeout: Option<Duration>,
@@ -74,20 +76,22 @@ impl ConnectOptions {
     /// Options with the defaults.
     ///
     /// # Errors
-    /// For text that is no endpoint, and for a host name with a NUL byte.
+    /// `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for text that is no endpoint; the latter
+    /// also for a host name with a NUL byte, and for an empty path or abstract name.
     pub fn new<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let endpoint = endpoint.try_into()?;
-        endpoint.validate()?;
+        let endpoint = endpoint.try_into()?.checked()?;
         Ok(Self {
             endpoint,
             local_address: None,
             local_port: 0,
             family: None,
+            hints: None,
             lookup: None,
+            lookup_timeout: None,
             attempt_timeout: None,
             selection: None,
             connect_timeout: None,
@@ -115,6 +119,15 @@ impl ConnectOptions {
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.family = Some(family);
+        self
+    }
+
+    /// Which addresses of the family, or of both, a lookup gives. Default:
+    /// [`LookupHints::ADDRCONFIG`] without a [`family`](Self::family), and none with one. Node:
+    /// `hints`, where 0 means the default.
+    #[must_use]
+    pub fn hints(mut self, hints: LookupHints) -> Self {
+        self.hints = Some(hints);
         self
     }
 
@@ -160,6 +173,18 @@ impl ConnectOptions {
     #[must_use]
     pub fn lookup(mut self, f: impl Fn(LookupRequest, LookupReply) + 'static) -> Self {
         self.lookup = Some(LookupHook::new(f));
+        self
+    }
+
+    /// Ends the connect when the host's addresses are not known after so long, be it the system or
+    /// a [`lookup`](Self::lookup) hook that was asked: `lookup` and `error` tell `ETIMEDOUT` with
+    /// the syscall `getaddrinfo` and the host, `close` follows, and an answer that comes later is
+    /// nobody's. Default: none, so it takes what the system's resolver takes to give up, with
+    /// glibc 10 seconds for each name server (resolv.conf(5)). Without effect where nothing
+    /// is looked up. fyke's own; [`connect_timeout`](Self::connect_timeout) limits the whole.
+    #[must_use]
+    pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
+        self.lookup_timeout = Some(timeout);
         self
     }
 
@@ -279,6 +304,10 @@ impl ConnectOptions {
 
     pub(crate) fn selection(&self) -> FamilySelection {
         self.selection.unwrap_or_else(family_selection::default)
+    }
+
+    pub(crate) fn hints_or_default(&self) -> LookupHints {
+        self.hints.unwrap_or_else(|| LookupHints::default_for(self.family))
     }
 
     pub(crate) fn attempt_timeout_or_default(&self) -> Duration {

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
+use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, getaddrinfo};
+use fyke_driver::Family;
 
 use super::Query;
 
@@ -113,32 +114,39 @@ impl Shared {
     }
 }
 
-/// AI_ADDRCONFIG, Node's default: only families that the machine has addresses of. The value is
-/// glibc's and musl's (netdb.h); elsewhere it is left out.
-const ADDRCONFIG: i32 = if cfg!(target_os = "linux") { 0x20 } else { 0 };
-
 /// SOCK_STREAM, which is 1 everywhere (sys/socket.h): each address once, not once per type.
 const STREAM: i32 = 1;
 
 fn resolve(query: &Query) -> Outcome {
-    let hints = AddrInfoHints { flags: ADDRCONFIG, socktype: STREAM, ..AddrInfoHints::default() };
-    let failure = |kind: LookupErrorKind, source| Failure { code: code(kind), source };
+    let family = query.family.map_or(0, |family| match family {
+        Family::V4 => AddrFamily::Inet.into(),
+        Family::V6 => AddrFamily::Inet6.into(),
+    });
+    let hints = AddrInfoHints {
+        flags: query.hints.system_flags(),
+        address: family,
+        socktype: STREAM,
+        ..AddrInfoHints::default()
+    };
     let found = getaddrinfo(Some(&query.host), None, Some(hints))
-        .map_err(|error| failure(error.kind(), Some(error.into())))?;
-    let addresses: Vec<IpAddr> = found
-        .filter_map(Result::ok)
-        .map(|found| found.sockaddr.ip())
-        .filter(|ip| query.accepts(ip))
-        .collect();
+        .map_err(|error| Failure { code: code(&error), source: Some(error.into()) })?;
+    let addresses: Vec<IpAddr> =
+        found.filter_map(Result::ok).map(|found| found.sockaddr.ip()).collect();
     if addresses.is_empty() {
-        return Err(failure(LookupErrorKind::NoName, None));
+        return Err(Failure { code: "ENOTFOUND", source: None });
     }
     Ok(addresses)
 }
 
+/// EAI_ADDRFAMILY of glibc: the host has addresses, and none of the family.
+const ADDRESS_FAMILY: i32 = -9;
+
 /// "No such name" and "no such data" are both ENOTFOUND (HE-03).
-fn code(kind: LookupErrorKind) -> &'static str {
-    match kind {
+fn code(error: &LookupError) -> &'static str {
+    if cfg!(target_os = "linux") && error.error_num() == ADDRESS_FAMILY {
+        return "ENOTFOUND";
+    }
+    match error.kind() {
         LookupErrorKind::NoName | LookupErrorKind::NoData => "ENOTFOUND",
         LookupErrorKind::Again => "EAI_AGAIN",
         LookupErrorKind::Badflags => "EAI_BADFLAGS",

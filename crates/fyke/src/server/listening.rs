@@ -7,7 +7,7 @@ use fyke_driver::{Address, Open, OpenError, SocketId, Transport};
 
 use super::{Event, ListenOptions, Server, ServerTick, StaleFile};
 use crate::event_loop::{Core, Owner, current, current_or_none};
-use crate::lookup::{self, Query};
+use crate::lookup::{self, LookupHints, Query};
 use crate::{Endpoint, Error, ErrorCode, Result};
 
 /// How an endpoint is reached.
@@ -26,7 +26,10 @@ fn plan(endpoint: &Endpoint) -> Plan {
     match endpoint {
         Endpoint::Port(port) => Plan::Everywhere(*port),
         Endpoint::Ip(address) => Plan::OnTick(Address::Ip(*address)),
-        Endpoint::Host(host, port) => Plan::Resolve(host.clone(), *port),
+        Endpoint::Host(host, port) => match endpoint.ip_address() {
+            Some(address) => Plan::OnTick(Address::Ip(address)),
+            None => Plan::Resolve(host.clone(), *port),
+        },
         Endpoint::Path(path) => Plan::Now(Address::Path(path.clone())),
         Endpoint::Abstract(name) => Plan::Now(Address::Abstract(name.clone())),
     }
@@ -92,7 +95,8 @@ impl Server {
             Plan::Everywhere(port) => self.bind_everywhere(round, &options, port),
             Plan::Resolve(host, port) => {
                 let server = self.clone();
-                let query = Query { host, family: None };
+                let hints = LookupHints::default_for(None);
+                let query = Query { host, family: None, hints };
                 lookup::resolve(&core, query, move |result| {
                     server.resolved(round, &options, port, result);
                 });

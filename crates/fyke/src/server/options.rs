@@ -180,14 +180,14 @@ impl ListenOptions {
     /// Options with the defaults.
     ///
     /// # Errors
-    /// For text that is no endpoint, and for a host name with a NUL byte.
+    /// `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for text that is no endpoint; the latter
+    /// also for a host name with a NUL byte, and for an empty path or abstract name.
     pub fn new<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let endpoint = endpoint.try_into()?;
-        endpoint.validate()?;
+        let endpoint = endpoint.try_into()?.checked()?;
         Ok(Self {
             endpoint,
             backlog: BACKLOG,

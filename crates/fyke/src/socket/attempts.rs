@@ -10,6 +10,7 @@ use super::connecting::local_or_unnamed;
 use super::{Event, Socket};
 use crate::connect::{ConnectOptions, Race, Step};
 use crate::event_loop::Owner;
+use crate::lookup::Ticket;
 use crate::timer::TimerId;
 use crate::{Error, ErrorCode};
 
@@ -17,6 +18,8 @@ use crate::{Error, ErrorCode};
 pub(super) struct Connecting {
     pub(super) options: ConnectOptions,
     pub(super) targets: Targets,
+    /// The lookup that it waits for, if the system was asked.
+    pub(super) lookup: Option<Ticket>,
     /// The attempts that are running.
     running: Vec<(SocketId, Address)>,
     /// The next step of the race.
@@ -34,7 +37,7 @@ pub(super) enum Targets {
 
 impl Connecting {
     pub(super) fn new(options: ConnectOptions, targets: Targets) -> Self {
-        Self { options, targets, running: Vec::new(), timer: None }
+        Self { options, targets, lookup: None, running: Vec::new(), timer: None }
     }
 
     /// The attempt that is under way, or one of them.
@@ -208,8 +211,11 @@ impl Socket {
     /// descriptors are left.
     pub(super) fn forget_attempts(&self) -> Option<Connecting> {
         self.cancel_attempt_timer();
-        let mut state = self.inner.state.borrow_mut();
-        state.rare_if_any_mut()?.connecting.take()
+        let mut connecting = self.inner.state.borrow_mut().rare_if_any_mut()?.connecting.take()?;
+        if let Some(ticket) = connecting.lookup.take() {
+            ticket.cancel();
+        }
+        Some(connecting)
     }
 
     /// The driver says that an attempt failed.

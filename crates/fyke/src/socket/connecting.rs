@@ -64,8 +64,13 @@ impl Socket {
         self.once(Event::Connect, f);
         let limit = options.connect_timeout;
         let targets = match &options.endpoint {
-            Endpoint::Ip(address) => Targets::ip([*address], FamilySelection::Off, &options),
-            endpoint => endpoint.unix_address().map_or(Targets::Unresolved, Targets::Unix),
+            endpoint if endpoint.is_unix() => {
+                endpoint.unix_address().map_or(Targets::Unresolved, Targets::Unix)
+            }
+            endpoint => match endpoint.ip_address() {
+                Some(address) => Targets::ip([address], FamilySelection::Off, &options),
+                None => Targets::Unresolved,
+            },
         };
         let next = match targets {
             Targets::Unresolved => SocketTick::Lookup,
@@ -111,21 +116,25 @@ impl Socket {
     pub(super) fn run_lookup(&self) {
         let asked = self.with_connecting(|connecting| {
             let (host, _) = connecting.host();
-            let family = connecting.options.family;
+            let (family, hints) =
+                (connecting.options.family, connecting.options.hints_or_default());
             let all = connecting.selects();
-            (connecting.options.lookup.clone(), LookupRequest { host, family, all })
+            (connecting.options.lookup.clone(), LookupRequest { host, family, hints, all })
         });
         let (Some((hook, request)), Some(core)) = (asked, self.core()) else { return };
         if core.node_exact && !request.all {
             self.remember_lookup(&request.host);
         }
         let round = self.inner.state.borrow().round;
+        self.limit_lookup(round, &request.host);
         match hook {
             Some(hook) => hook.ask(request, self, round),
             None => {
-                let query = Query { host: request.host, family: request.family };
+                let LookupRequest { host, family, hints, .. } = request;
                 let socket = self.clone();
-                lookup::resolve(core, query, move |result| socket.resolved(round, result));
+                let then = move |result: &Result<Vec<IpAddr>>| socket.resolved(round, result);
+                let ticket = lookup::resolve(core, Query { host, family, hints }, then);
+                self.with_connecting(|connecting| connecting.lookup = Some(ticket));
             }
         }
     }

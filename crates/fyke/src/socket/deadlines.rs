@@ -80,6 +80,20 @@ impl Socket {
         self.inner.state.borrow_mut().rare().connect_timer = timer;
     }
 
+    /// Gives the lookup a time limit: after it the answer is that there was none in time.
+    pub(super) fn limit_lookup(&self, round: u32, host: &str) {
+        let timeout = self.with_connecting(|connecting| connecting.options.lookup_timeout);
+        let Some(Some(timeout)) = timeout else { return };
+        let (weak, host) = (self.downgrade(), host.to_owned());
+        let check = move || {
+            let Some(socket) = weak.upgrade().map(Self::from_inner) else { return };
+            let error = Error::lookup(ErrorCode::ETIMEDOUT.as_str(), &host, None);
+            socket.guarded(|| socket.resolved(round, &Err(error)));
+        };
+        let timer = self.set_deadline(timeout, Box::new(check));
+        self.inner.state.borrow_mut().rare().lookup_timer = timer;
+    }
+
     fn set_deadline(&self, timeout: Duration, callback: TimerCallback) -> Option<TimerId> {
         let core = self.core()?;
         let mut timers = core.timers.borrow_mut();
@@ -94,9 +108,9 @@ impl Socket {
         let timers = {
             let mut state = self.inner.state.borrow_mut();
             let Some(rare) = state.rare_if_any_mut() else { return };
-            let connect = rare.connect_timer.take();
+            let (lookup, connect) = (rare.lookup_timer.take(), rare.connect_timer.take());
             let stall = rare.stall.as_mut().filter(|_| also_writes);
-            [connect, stall.and_then(|stall| stall.timer.take())]
+            [lookup, connect, stall.and_then(|stall| stall.timer.take())]
         };
         for timer in timers.into_iter().flatten() {
             let callback = core.timers.borrow_mut().cancel(timer);

@@ -117,6 +117,8 @@ pub(super) struct Rare {
     pub(super) lookup_host: Option<String>,
     /// An attempt that was under way when the socket was destroyed (exact loops only).
     pub(super) cancelled_attempt: Option<Address>,
+    /// Ends a lookup that takes too long.
+    pub(super) lookup_timer: Option<TimerId>,
     /// Ends a connect that takes too long.
     pub(super) connect_timer: Option<TimerId>,
 }
