@@ -1,0 +1,57 @@
+//! Many connects that are refused. One test: descriptors are counted for the whole process.
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use fyke::{Endpoint, ErrorCode, EventLoop, Server};
+use support::{Net, drive};
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Where nobody listens any more.
+fn released(net: &Net, event_loop: &EventLoop) -> Endpoint {
+    let server = event_loop.enter(|| {
+        let server = Server::new();
+        server.listen(net.tcp(), |_| {}).unwrap();
+        server
+    });
+    drive(event_loop, || server.listening()).unwrap();
+    let endpoint = server.endpoint().unwrap();
+    server.close();
+    endpoint
+}
+
+#[test]
+fn con_15_many_refused_connections_leave_nothing_behind() {
+    for net in [Net::ready(), Net::sim()] {
+        let event_loop = net.event_loop();
+        let endpoint = released(&net, &event_loop);
+        drive(&event_loop, || false).unwrap();
+        let open = descriptors();
+        let (errors, closed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        for round in 1..=5 {
+            for _ in 0..50 {
+                let (errors, closed) = (Rc::clone(&errors), Rc::clone(&closed));
+                event_loop.enter(|| {
+                    let client = fyke::connect(&endpoint, |_| panic!("nobody listens")).unwrap();
+                    client.on_error(move |_, error| {
+                        assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
+                        errors.set(errors.get() + 1);
+                    });
+                    client.on_close(move |_, had_error| {
+                        assert!(had_error);
+                        closed.set(closed.get() + 1);
+                    });
+                });
+            }
+            // Ends by itself: nothing holds the loop any more.
+            drive(&event_loop, || false).unwrap();
+            assert_eq!((errors.get(), closed.get()), (50 * round, 50 * round));
+            assert_eq!(descriptors(), open, "descriptors are lost");
+        }
+    }
+}
