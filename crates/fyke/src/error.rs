@@ -318,7 +318,7 @@ impl fmt::Display for Error {
             write!(f, ": {message}")?;
         }
         // Only a listen says it in words too, as Node does.
-        if let (Some("listen" | "bind"), Some(source)) = (inner.syscall, &inner.source) {
+        if let (Some("listen"), Some(source)) = (inner.syscall, &inner.source) {
             write!(f, ": {}", words(source))?;
         }
         match &inner.address {

@@ -59,6 +59,29 @@ on_every_driver! {
         }
     }
 
+    fn con_10_the_local_end_is_shown_if_it_was_really_bound_with_a_port(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            // Whose port is free at every other address.
+            let server = fyke::create_server(|_| panic!("nobody connects"));
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let Endpoint::Ip(used) = endpoint else { panic!("not an address") };
+                let options = ConnectOptions::new(("255.255.255.255", 9)).unwrap();
+                let options = options.local_address(ip("127.0.0.9")).local_port(used.port());
+                let client = options.connect(|_| panic!("it cannot connect")).unwrap();
+                client.on_error(move |_, error| {
+                    assert_eq!(error.local_address(), Some((ip("127.0.0.9"), used.port()).into()));
+                    let tail = format!(" 255.255.255.255:9 - Local (127.0.0.9:{})", used.port());
+                    assert!(error.to_string().ends_with(&tail), "{error}");
+                    log.add(error.syscall().unwrap());
+                });
+                client.on_close(move |_, _| _ = server.close());
+            });
+        });
+        assert_eq!(seen.take(), ["connect"]);
+    }
+
     fn con_13_a_local_end_that_cannot_be_bound_is_an_error_without_an_attempt(net) {
         let log = Log::new();
         let seen = log.clone();

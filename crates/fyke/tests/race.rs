@@ -2,15 +2,13 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use fyke::sim::SimOptions;
 use fyke::{
-    BlockList, ConnectOptions, DriverKind, Endpoint, ErrorCode, FamilySelection, ServerOptions,
-    Socket, timer,
+    BlockList, ConnectOptions, DriverKind, Endpoint, ErrorCode, FamilySelection, Socket, timer,
 };
 use support::{Log, Net};
 
@@ -290,50 +288,4 @@ fn a_race_connects_where_every_answer_takes_longer_than_nodes_attempt_timeout() 
         "failed ::1 ECONNREFUSED",
     ];
     assert_eq!(entries, [&wanted[..], &REST].concat());
-}
-
-/// A listener whose queue is full, so that an attempt to connect to it hangs (BEHAVIOUR 21).
-fn black_hole(port: u16) -> (std::net::SocketAddr, Vec<rustix::fd::OwnedFd>) {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket};
-    let address = std::net::SocketAddr::from(([127, 0, 0, 2], port));
-    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&listener, &address).unwrap();
-    listen(&listener, 1).unwrap();
-    let mut held = vec![listener];
-    for _ in 0..2 {
-        let filler = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        connect(&filler, &address).unwrap();
-        held.push(filler);
-    }
-    (address, held)
-}
-
-#[test]
-fn beside_a_black_hole_the_connection_stands_after_the_stagger() {
-    let net = Net::ready();
-    let took = Rc::new(Cell::new(None));
-    let seen = Rc::clone(&took);
-    net.run(|| {
-        let server = ServerOptions::new().create_server(|socket| _ = socket.end());
-        net.listen(&server.clone(), net.tcp(), move |endpoint| {
-            let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
-            let (_, held) = black_hole(address.port());
-            let options = ConnectOptions::new(("several.test", address.port())).unwrap();
-            let client = answers(options, &["127.0.0.2", "127.0.0.1"])
-                .connect(move |client| {
-                    let winner = client.remote_address().unwrap().ip();
-                    took.set(Some((winner, client.attempted_addresses().len())));
-                })
-                .unwrap();
-            client.resume();
-            client.on_close(move |_, _| {
-                let _ = &held;
-                server.close();
-            });
-        });
-    });
-    // The way of the first attempt is dead, and it is not given up: only the second, which begins
-    // beside it, can stand.
-    let (winner, attempts) = seen.take().expect("it connected");
-    assert_eq!((winner, attempts), (ip("127.0.0.1"), 2));
 }

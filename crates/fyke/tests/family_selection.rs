@@ -1,0 +1,281 @@
+//! Hosts with several addresses, continued: which attempts there were, and what survives the ones
+//! that fail. The order of events is in `race.rs`, and `dead_addresses.rs` has what does not answer.
+
+mod support;
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use fyke::{BlockList, ConnectOptions, Endpoint, ErrorCode, FamilySelection, Socket};
+use support::{Log, Net, collect};
+
+const BOTH_WAYS: [FamilySelection; 2] = [FamilySelection::Race, FamilySelection::Sequential];
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Options for a host that a hook says to have these addresses.
+fn several(port: u16, addresses: &[&str], selection: FamilySelection) -> ConnectOptions {
+    let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
+    let options = ConnectOptions::new(("several.test", port)).unwrap().family_selection(selection);
+    options.lookup(move |_, reply| reply.answer(Ok(addresses.clone())))
+}
+
+fn port(endpoint: Endpoint) -> u16 {
+    match endpoint {
+        Endpoint::Ip(address) => address.port(),
+        other => panic!("{other} has no port"),
+    }
+}
+
+fn attempted(client: &Socket) -> Vec<String> {
+    client.attempted_addresses().iter().map(|address| address.ip().to_string()).collect()
+}
+
+/// Records attempts, beside what [`Log::watch`] records.
+fn watch(log: &Log, client: &Socket) {
+    let attempts = log.clone();
+    client.on_connection_attempt(move |_, to| {
+        attempts.add(format!("attempt {}", to.ip().unwrap().ip()));
+    });
+    let failures = log.clone();
+    client.on_connection_attempt_failed(move |_, to, error| {
+        failures.add(format!("failed {} {}", to.ip().unwrap().ip(), error.code()));
+    });
+    log.watch("", client);
+}
+
+on_every_driver! {
+    fn he_14_the_attempted_addresses_are_those_of_attempts_that_really_began(net) {
+        for selection in BOTH_WAYS {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = fyke::create_server(|socket| _ = socket.end());
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    let list = BlockList::new();
+                    list.add_address(ip("127.0.0.3")).unwrap();
+                    let addresses = ["127.0.0.3", "::1", "127.0.0.2", "127.0.0.1", "127.0.0.4"];
+                    let options = several(port(endpoint), &addresses, selection);
+                    let client = options.block_list(&list).connect(|_| {}).unwrap();
+                    let told = log.clone();
+                    client.on_connection_attempt(move |client, _| told.add(attempted(client).len()));
+                    client.on_ready(move |client| log.add(attempted(client).join(" ")));
+                    client.resume();
+                    client.on_close(move |client, _| {
+                        assert_eq!(attempted(client).len(), 3, "they stay after close");
+                        assert!(client.attempted_addresses().iter().all(|address| address.port() != 0));
+                        server.close();
+                    });
+                });
+            });
+            assert_eq!(seen.take(), ["1", "2", "3", "::1 127.0.0.2 127.0.0.1"]);
+        }
+    }
+
+    fn he_11_he_14_one_usable_address_is_not_listed_and_its_error_is_plain(net) {
+        for selection in [FamilySelection::Race, FamilySelection::Sequential, FamilySelection::Off] {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let options = several(1, &["127.0.0.1", "127.0.0.1"], selection);
+                let client = options.connect(|_| {}).unwrap();
+                client.on_error(move |client, error| {
+                    assert!(error.attempts().is_empty() && attempted(client).is_empty());
+                    log.add(error);
+                });
+            });
+            assert_eq!(seen.take(), ["connect ECONNREFUSED 127.0.0.1:1"]);
+        }
+    }
+
+    fn he_14_he_15_addresses_that_were_never_tried_are_in_the_error_and_not_in_the_list(net) {
+        for selection in BOTH_WAYS {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = fyke::create_server(|_| panic!("nobody can be bound there"));
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    let list = BlockList::new();
+                    list.add_address(ip("::1")).unwrap();
+                    let port = port(endpoint);
+                    // The server's own port: in use at 0.0.0.0 as well.
+                    let options = several(port, &["::1", "127.0.0.1", "127.0.0.2"], selection);
+                    let options = options.local_port(port).block_list(&list);
+                    let client = options.connect(|_| {}).unwrap();
+                    watch(&log, &client);
+                    client.on_error(|client, error| {
+                        let told = |error: &fyke::Error| {
+                            (error.code().as_str(), error.syscall(), error.port().is_some())
+                        };
+                        let bind = ("EADDRINUSE", Some("bind"), true);
+                        let wanted = [("ERR_IP_BLOCKED", None, false), bind, bind];
+                        assert_eq!(error.attempts().iter().map(told).collect::<Vec<_>>(), wanted);
+                        assert_eq!((error.code(), error.syscall()), (ErrorCode::ERR_IP_BLOCKED, None));
+                        assert!(attempted(client).is_empty());
+                    });
+                    client.on_close(move |_, _| _ = server.close());
+                });
+            });
+            let wanted = ["failed ::1 ERR_IP_BLOCKED", "error ERR_IP_BLOCKED", "close true"];
+            assert_eq!(seen.take(), wanted);
+        }
+    }
+
+    fn he_18_what_was_written_before_is_sent_once_on_the_attempt_that_wins(net) {
+        for selection in BOTH_WAYS {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let told = log.clone();
+                let server = fyke::create_server(move |socket| {
+                    let (bytes, told) = (collect(socket), told.clone());
+                    socket.on_end(move |_| told.add(String::from_utf8_lossy(&bytes.borrow())));
+                });
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    let addresses = ["::1", "127.0.0.2", "127.0.0.1"];
+                    let client = several(port(endpoint), &addresses, selection)
+                        .connect(|client| _ = client.write(", and after"))
+                        .unwrap();
+                    client.write_then("request", move |_, result| log.add(result.is_ok()));
+                    client.on_ready(|client| _ = client.end());
+                    client.resume();
+                    client.on_close(move |_, _| _ = server.close());
+                });
+            });
+            assert_eq!(seen.take(), ["true", "request, and after"]);
+        }
+    }
+
+    fn he_21_an_end_before_the_connection_holds_on_whatever_attempt_wins(net) {
+        for selection in BOTH_WAYS {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let told = log.clone();
+                let server = fyke::create_server(move |socket| {
+                    let (bytes, told) = (collect(socket), told.clone());
+                    socket.on_end(move |_| told.add(String::from_utf8_lossy(&bytes.borrow())));
+                });
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    let options = several(port(endpoint), &["::1", "127.0.0.1"], selection);
+                    let client = options.connect(|_| {}).unwrap();
+                    client.end_with("last words");
+                    client.on_connection_attempt(|client, _| assert!(!client.writable()));
+                    client.end_then(move |client, result| {
+                        assert!(client.writable_ended());
+                        log.add(format!("ended {}", result.is_ok()));
+                    });
+                    client.resume();
+                    client.on_close(move |client, had_error| {
+                        assert!(!had_error && client.writable_finished());
+                        server.close();
+                    });
+                });
+            });
+            let mut entries = seen.take();
+            entries.sort();
+            assert_eq!(entries, ["ended true", "last words"]);
+        }
+    }
+
+    fn he_22_unref_belongs_to_the_socket_and_not_to_its_first_attempt(net) {
+        for selection in BOTH_WAYS {
+            let connected = Rc::new(Cell::new(false));
+            let seen = Rc::clone(&connected);
+            // The loop must end by itself, though both ends are open.
+            net.run(|| {
+                let server = fyke::create_server(|socket| _ = socket.unref());
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    let client = several(port(endpoint), &["::1", "127.0.0.1"], selection)
+                        .connect(move |_| connected.set(true))
+                        .unwrap();
+                    client.unref();
+                    client.on_close(|_, _| panic!("nobody has ended it"));
+                    server.unref();
+                });
+            });
+            assert!(seen.get(), "an attempt that is under way holds the loop (PROC-05)");
+        }
+    }
+
+    fn he_25_destroyed_by_an_attempt_listener_nothing_is_sent_and_close_follows(net) {
+        for (selection, addresses) in [
+            (FamilySelection::Race, &["127.0.0.1", "127.0.0.2"][..]),
+            (FamilySelection::Sequential, &["127.0.0.1", "127.0.0.2"]),
+            (FamilySelection::Off, &["127.0.0.1"]),
+        ] {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = fyke::create_server(|socket| {
+                    let from = socket.remote_address().unwrap().ip();
+                    assert_eq!(from, ip("127.0.0.9"), "no system call was to be made");
+                    socket.end();
+                    socket.server().unwrap().close();
+                });
+                net.listen(&server, net.tcp(), move |endpoint| {
+                    let client = several(port(endpoint.clone()), addresses, selection)
+                        .connect(|_| panic!("destroyed before"))
+                        .unwrap();
+                    client.on_connection_attempt(|client, _| _ = client.destroy());
+                    watch(&log, &client);
+                    client.on_close(move |_, _| {
+                        // One that comes after the first, had there been one.
+                        let options = ConnectOptions::new(&endpoint).unwrap();
+                        let witness = options.local_address(ip("127.0.0.9")).connect(|_| {});
+                        witness.unwrap().resume();
+                    });
+                });
+            });
+            assert_eq!(seen.take(), ["attempt 127.0.0.1", "close false"]);
+        }
+    }
+
+    fn he_07_our_own_address_leaves_one_address_and_our_own_port_does_not(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            for selection in BOTH_WAYS {
+                let options = several(1, &["127.0.0.1", "::1"], selection);
+                let options = options.local_address(ip("127.0.0.1"));
+                let client = options.connect(|_| panic!("nobody listens")).unwrap();
+                let log = log.clone();
+                client.on_error(move |_, error| log.add(error));
+            }
+        });
+        assert_eq!(seen.take(), ["connect ECONNREFUSED 127.0.0.1:1"; 2]);
+        // Between two tests a port that was free may be taken: then another one is tried.
+        let bound = (0..20).map(|_| errors_with_own_port(net));
+        let bound = bound.skip_while(|errors| errors.iter().any(|error| error.starts_with("bind")));
+        let wanted = [
+            "connect ECONNREFUSED 127.0.0.1:1 - Local (0.0.0.0:PORT)",
+            "connect ECONNREFUSED [::1]:1 - Local ([::]:PORT)",
+        ];
+        assert_eq!(bound.take(1).flatten().collect::<Vec<_>>(), wanted);
+    }
+}
+
+/// What two refused attempts tell that are bound to a port which was free just before.
+fn errors_with_own_port(net: &Net) -> Vec<String> {
+    let log = Log::new();
+    let seen = log.clone();
+    net.run(|| {
+        let server = fyke::Server::new();
+        net.listen(&server.clone(), net.tcp(), move |endpoint| {
+            let port = port(endpoint);
+            server.close_then(move |_, _| {
+                let options = several(1, &["127.0.0.1", "::1"], FamilySelection::Race);
+                let client = options.local_port(port).connect(|_| panic!("nobody listens"));
+                client.unwrap().on_error(move |_, error| {
+                    for error in error.attempts() {
+                        log.add(error.to_string().replace(&port.to_string(), "PORT"));
+                    }
+                });
+            });
+        });
+    });
+    seen.take()
+}
