@@ -197,7 +197,8 @@ struct BlackHole {
 }
 
 impl BlackHole {
-    fn new(address: SocketAddr) -> Self {
+    /// None if the port is taken there.
+    fn new(address: SocketAddr) -> Option<Self> {
         use rustix::io::Errno;
         use rustix::net::{self, AddressFamily, SocketType};
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -207,7 +208,10 @@ impl BlackHole {
             socket
         };
         let listener = socket();
-        net::bind(&listener, &address).unwrap();
+        match net::bind(&listener, &address) {
+            Err(Errno::ADDRINUSE) => return None,
+            bound => bound.unwrap(),
+        }
         net::listen(&listener, 1).unwrap();
         let mut held = vec![listener];
         // Systems differ in how many fit: one that still hangs after the others stand is past them.
@@ -218,12 +222,18 @@ impl BlackHole {
                 Err(error) => panic!("{error}"),
             }
         }
-        Self { _held: held }
+        Some(Self { _held: held })
     }
 }
 
-/// Connects to a host whose first address is a black hole.
+/// Connects to a host whose first address is a black hole. The server's port may be taken there by
+/// another test: then another one is tried.
 fn connect_beside_a_black_hole(selection: FamilySelection, hole: &'static str) -> Vec<String> {
+    let mut tries = (0..20).map(|_| try_beside_a_black_hole(selection, hole));
+    tries.find(|entries| !entries.is_empty()).expect("a port is free")
+}
+
+fn try_beside_a_black_hole(selection: FamilySelection, hole: &'static str) -> Vec<String> {
     let log = Log::new();
     let seen = log.clone();
     let net = Net::ready();
@@ -232,7 +242,11 @@ fn connect_beside_a_black_hole(selection: FamilySelection, hole: &'static str) -
         let server = fyke::create_server(|socket| _ = socket.end());
         net.listen(&server.clone(), net.tcp(), move |endpoint| {
             let port = port(endpoint);
-            held.replace(Some(BlackHole::new((ip(hole), port).into())));
+            let Some(hole_there) = BlackHole::new((ip(hole), port).into()) else {
+                server.close();
+                return;
+            };
+            held.replace(Some(hole_there));
             let options = several(port, &[hole, "127.0.0.1"], selection);
             let client = options.attempt_timeout(50 * MS).unwrap().connect(|_| {}).unwrap();
             watch(&log, &client);
