@@ -1,0 +1,72 @@
+//! What the project checks and generates for itself: `cargo xtask conformance-table --write`
+//! writes `docs/CONFORMANCE.md`, `--check` complains about what is wrong with it.
+
+#![forbid(unsafe_code)]
+
+mod behaviour;
+mod names;
+mod source;
+mod table;
+mod tests_by_id;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use behaviour::Behaviour;
+use table::Table;
+use tests_by_id::TestsById;
+
+const BEHAVIOUR: &str = "docs/BEHAVIOUR.md";
+const CONFORMANCE: &str = "docs/CONFORMANCE.md";
+/// Where there are tests.
+const SOURCES: [&str; 2] = ["crates", "conformance/src"];
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the root");
+    let complaints = match arguments.as_slice() {
+        ["conformance-table", "--write"] => write(root),
+        ["conformance-table", "--check"] => check(root),
+        _ => {
+            eprintln!("usage: cargo xtask conformance-table --write | --check");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let complaints = complaints.unwrap_or_else(|complaint| vec![complaint]);
+    for complaint in &complaints {
+        eprintln!("{complaint}");
+    }
+    if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes the table as the tests are, and tells what is missing all the same.
+fn write(root: &Path) -> Result<Vec<String>, String> {
+    let behaviour = Behaviour::parse(&read(root, BEHAVIOUR)?)?;
+    let tests = TestsById::find(root, &SOURCES, &behaviour)?;
+    let before = std::fs::read_to_string(root.join(CONFORMANCE)).unwrap_or_default();
+    let table = Table::new(&behaviour, &tests, &before)?;
+    std::fs::write(root.join(CONFORMANCE), table.print())
+        .map_err(|error| format!("{CONFORMANCE}: {error}"))?;
+    Ok(table.complaints())
+}
+
+fn check(root: &Path) -> Result<Vec<String>, String> {
+    let behaviour = Behaviour::parse(&read(root, BEHAVIOUR)?)?;
+    let tests = TestsById::find(root, &SOURCES, &behaviour)?;
+    let before = read(root, CONFORMANCE)?;
+    let table = Table::new(&behaviour, &tests, &before)?;
+    let mut complaints = table.complaints();
+    if table.print() != before {
+        complaints.push(format!(
+            "{CONFORMANCE} is not what the tests say: cargo xtask conformance-table --write"
+        ));
+    }
+    Ok(complaints)
+}
+
+fn read(root: &Path, path: &str) -> Result<String, String> {
+    std::fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"))
+}
