@@ -1,0 +1,14 @@
+//! Endpoints as text: what is understood is printed in a way that is understood as the same.
+
+#![no_main]
+
+use fyke::Endpoint;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(endpoint) = text.parse::<Endpoint>() {
+        let printed = endpoint.to_string();
+        let again = printed.parse::<Endpoint>();
+        assert_eq!(again.ok(), Some(endpoint), "{text:?} is printed as {printed:?}");
+    }
+});
