@@ -85,10 +85,6 @@ impl Reasons {
     fn check_client(&mut self, client: &ClientSpec) {
         self.add_listed("client option", CLIENT_OPTIONS, client.options.keys());
         self.check_durations_and_sizes(&client.options);
-        let onread = client.options.get("onread");
-        if onread.is_some_and(|onread| onread.get("generator").is_some()) {
-            self.add("Rust: buffers of the caller's own, one after the other");
-        }
         self.check_events(&client.socket.also);
         if let Some(target) = &client.target {
             self.check_target(target);

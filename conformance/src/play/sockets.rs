@@ -115,12 +115,18 @@ impl Play {
     fn attach_pieces(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket, options: &Fields) {
         let Some(onread) = options.get("onread") else { return };
         let size = onread["size"].as_u64().and_then(|size| usize::try_from(size).ok());
+        let size = size.unwrap_or(0);
         let mut stop_at = onread["stopAt"].as_u64();
         let (play, owner) = (Rc::clone(self), Rc::clone(actor));
-        socket.read_buffer(size.unwrap_or(0), move |_, piece| {
+        let mut take = move |piece: &[u8]| {
             play.data(&owner, Kind::Piece, piece);
             stop_at.take_if(|stop_at| owner.received.get() >= *stop_at).is_none()
-        });
+        };
+        if onread.get("generator").is_some() {
+            socket.read_buffers(move || vec![0; size], move |_, piece| take(&piece));
+        } else {
+            socket.read_buffer(size, move |_, piece| take(piece));
+        }
     }
 
     pub(crate) fn set_encoding(

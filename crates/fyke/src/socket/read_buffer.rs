@@ -1,13 +1,60 @@
-//! Reading in pieces of a fixed size, straight to one callback: Node's `onread` (RD-23, RD-24).
+//! Reading in pieces of a fixed size, or into buffers of the caller's, straight to one callback:
+//! Node's `onread` (RD-23 … RD-25).
 
-use super::{Socket, SocketTick};
+use super::{HIGH_WATER_MARK_BYTES, Socket, SocketTick};
 
 /// Takes a piece, and says whether to go on.
-type Take = Box<dyn FnMut(&Socket, &[u8]) -> bool>;
+enum Take {
+    Pieces(usize, Box<dyn FnMut(&Socket, &[u8]) -> bool>),
+    Buffers(Buffers),
+}
+
+struct Buffers {
+    /// To be filled next.
+    buffer: Vec<u8>,
+    next: Box<dyn FnMut() -> Vec<u8>>,
+    take: Box<dyn FnMut(&Socket, Vec<u8>) -> bool>,
+}
+
+impl Take {
+    /// The size of the next piece, at most.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Pieces(bytes, _) => *bytes,
+            Self::Buffers(buffers) => buffers.buffer.len(),
+        }
+    }
+
+    fn call(&mut self, socket: &Socket, piece: &[u8]) -> bool {
+        match self {
+            Self::Pieces(_, take) => take(socket, piece),
+            Self::Buffers(buffers) => buffers.call(socket, piece),
+        }
+    }
+}
+
+impl Buffers {
+    fn call(&mut self, socket: &Socket, piece: &[u8]) -> bool {
+        let bytes = self.buffer.len();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.truncate(piece.len());
+        buffer.copy_from_slice(piece);
+        let go_on = (self.take)(socket, buffer);
+        self.renew(bytes);
+        go_on
+    }
+
+    /// Asks for the next buffer. In the place of an empty one comes one of that size.
+    fn renew(&mut self, bytes: usize) {
+        self.buffer = (self.next)();
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; bytes];
+        }
+    }
+}
 
 /// What `read_buffer` was called with.
 pub(super) struct ReadBuffer {
-    bytes: usize,
     /// Absent while it runs.
     take: Option<Take>,
     /// It has said to stop: until `resume`.
@@ -42,11 +89,49 @@ impl Socket {
         bytes: usize,
         f: impl FnMut(&Socket, &[u8]) -> bool + 'static,
     ) -> &Self {
-        let buffer = ReadBuffer { bytes: bytes.max(1), take: Some(Box::new(f)), held: false };
+        self.set_take(Take::Pieces(bytes.max(1), Box::new(f)));
+        self
+    }
+
+    /// The same with buffers of your own, which change hands: `next` is asked for the first at once,
+    /// and for another after each call of `f`. `f` gets the buffer that was filled, cut to what came,
+    /// to keep or to give back to a pool. It receives at most the length of the buffer; for an empty
+    /// one another is made, as long as the one before, or of 64 KiB. Node: `onread` with a function
+    /// as `buffer`.
+    ///
+    /// ```
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.server().unwrap().close();
+    ///         socket.end_with("hello world");
+    ///     });
+    ///     server.listen(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///         let mut pieces = Vec::new();
+    ///         client.read_buffers(|| vec![0; 2], move |_, piece| {
+    ///             pieces.push(piece);
+    ///             true
+    ///         });
+    ///     })
+    /// })?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    pub fn read_buffers(
+        &self,
+        next: impl FnMut() -> Vec<u8> + 'static,
+        f: impl FnMut(&Socket, Vec<u8>) -> bool + 'static,
+    ) -> &Self {
+        let mut buffers = Buffers { buffer: Vec::new(), next: Box::new(next), take: Box::new(f) };
+        buffers.renew(HIGH_WATER_MARK_BYTES);
+        self.set_take(Take::Buffers(buffers));
+        self
+    }
+
+    fn set_take(&self, take: Take) {
+        let buffer = ReadBuffer { take: Some(take), held: false };
         let before = self.inner.state.borrow_mut().rare().read_buffer.replace(buffer);
         // Dropped here, with nothing borrowed.
         drop(before);
-        self
     }
 
     pub(super) fn take_read_buffer(&self) -> Option<ReadBuffer> {
@@ -75,11 +160,11 @@ impl Socket {
     pub(super) fn feed(&self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some((mut take, size)) = self.borrow_take() else { return };
-            let (piece, more) = rest.split_at(size.min(rest.len()));
+            let Some(mut take) = self.borrow_take() else { return };
+            let (piece, more) = rest.split_at(take.bytes().min(rest.len()));
             rest = more;
             self.inner.state.borrow_mut().read.count(piece.len());
-            let go_on = take(self, piece);
+            let go_on = take.call(self, piece);
             let unused = self.give_back_take(take, !go_on);
             drop(unused);
             if self.destroyed() {
@@ -92,10 +177,9 @@ impl Socket {
         }
     }
 
-    fn borrow_take(&self) -> Option<(Take, usize)> {
+    fn borrow_take(&self) -> Option<Take> {
         let mut state = self.inner.state.borrow_mut();
-        let buffer = state.rare_if_any_mut()?.read_buffer.as_mut()?;
-        Some((buffer.take.take()?, buffer.bytes))
+        state.rare_if_any_mut()?.read_buffer.as_mut()?.take.take()
     }
 
     /// Puts the callback back, or returns it if another one was set meanwhile.
