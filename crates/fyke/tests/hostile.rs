@@ -94,7 +94,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "ready", "end", "finish", "close false"]);
     }
 
-    fn c6_a_flooding_client_does_not_keep_timers_and_others_waiting(net) {
+    fn rd_02_c6_a_flooding_client_does_not_keep_timers_and_others_waiting(net) {
         let ticks = Rc::new(Cell::new(0));
         let seen = Rc::clone(&ticks);
         withstands(net, move |endpoint, then| {
