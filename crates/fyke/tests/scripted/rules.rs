@@ -71,7 +71,8 @@ impl Witness {
             socket.bytes_written() <= model.accepted
                 && socket.bytes_read() >= model.delivered
                 && !socket.writable()
-                && !socket.readable()
+                // A failed write ends only the other direction, until its callbacks are through.
+                && !(socket.destroyed() && socket.readable())
         } else {
             socket.bytes_written() == model.accepted
                 && queued <= model.accepted - model.acknowledged
