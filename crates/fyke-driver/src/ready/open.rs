@@ -70,8 +70,8 @@ impl Ready {
         let Some(slot) = sockets.get_mut(socket) else { return };
         step!("connect", address = %target);
         let outcome = match system::connect(system::borrow(&slot.fd), target) {
-            Ok(()) => self.register(socket, slot).map(|()| Some(Deferred::Connected)),
-            Err(Errno::INPROGRESS) => {
+            // Also what stands at once is told by an event, after that of the listener it reached.
+            Ok(()) | Err(Errno::INPROGRESS) => {
                 slot.flags.connecting = true;
                 self.register(socket, slot).map(|()| None)
             }

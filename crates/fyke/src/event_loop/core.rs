@@ -45,6 +45,8 @@ pub(crate) struct Core {
     holds: Cell<usize>,
     /// An error that nobody listened to; ends `run` (contract C5).
     unheard: RefCell<Option<Error>>,
+    /// How many turns there were.
+    pub(crate) turns: Cell<u64>,
     pub(super) turning: Cell<bool>,
     closed: Cell<bool>,
 }
@@ -95,6 +97,7 @@ impl Core {
             posted,
             holds: Cell::new(0),
             unheard: RefCell::default(),
+            turns: Cell::new(0),
             turning: Cell::new(false),
             closed: Cell::new(false),
         }))

@@ -39,6 +39,7 @@ pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
     let _turning = Turning::begin(core)?;
     let _entered = Entered::new(core);
 
+    core.turns.set(core.turns.get() + 1);
     core.update_now(); // 1
     settle(core);
     run_timers(core); // 2

@@ -53,7 +53,7 @@ impl Socket {
         {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Closed {
-                state.renew();
+                state.renew(core.node_exact);
             }
             state.phase = Phase::Live;
             state.round = state.round.wrapping_add(1);

@@ -95,27 +95,27 @@ impl Socket {
 
     /// Says why there is nothing to end.
     fn begin_end(&self) -> Option<Error> {
-        let exact = self.node_exact();
-        let code = {
+        let over = |code| Some(Error::new(code, "the socket has ended already"));
+        {
+            let exact = self.node_exact();
             let mut state = self.inner.state.borrow_mut();
             if state.write.finished {
-                Some(ErrorCode::ERR_STREAM_ALREADY_FINISHED)
-            } else if state.destroyed() {
-                // Counts for later writes all the same (WR-16).
-                let first = !state.has_failed() && !state.write.ending;
-                state.write.ending |= first;
-                // Always told, where Node forgets a callback (DST-18).
-                (!first || !exact).then_some(ErrorCode::ERR_STREAM_DESTROYED)
-            } else {
-                state.write.ending |= !state.has_failed();
-                None
+                return over(ErrorCode::ERR_STREAM_ALREADY_FINISHED);
             }
-        };
-        if code.is_none() {
-            self.hand_over();
-            self.finish_if_done();
+            let first = !state.has_failed() && !state.write.ending;
+            // Counts for later writes also when destroyed (WR-16).
+            state.write.ending |= first;
+            if state.destroyed() {
+                // Always told, where Node forgets a callback (DST-18).
+                return if first && exact { None } else { over(ErrorCode::ERR_STREAM_DESTROYED) };
+            }
+            if state.has_failed() {
+                return state.errored();
+            }
         }
-        code.map(|code| Error::new(code, "the socket has ended already"))
+        self.hand_over();
+        self.finish_if_done();
+        None
     }
 
     /// Ends the connection's writing side when `end` was called and everything is sent.

@@ -267,13 +267,20 @@ impl Socket {
 
     fn handle(&self, completion: Completion<'_>) {
         match completion {
-            Completion::Received { bytes, .. } => self.received(bytes),
+            Completion::Received { bytes, .. } => {
+                self.note_turn();
+                self.received(bytes);
+            }
+            Completion::EndOfStream { .. } if self.had_bytes_now() => self.end_later(None),
             Completion::EndOfStream { .. } => self.end_of_stream(),
             Completion::Sent { bytes, .. } => self.sent(bytes),
             Completion::Connected { socket } => self.connected(socket),
             Completion::ShutDown { .. } => self.was_shut_down(),
             Completion::Failed { socket, operation, error } => match operation {
                 Operation::Connect => self.connect_failed(socket, error),
+                Operation::Receive if self.had_bytes_now() => {
+                    self.end_later(Some(Error::system("read", error)));
+                }
                 Operation::Receive => {
                     self.destroy_with(Error::system("read", error));
                 }

@@ -113,6 +113,8 @@ pub(super) struct Rare {
     pub(super) connected_again: bool,
     /// `close` is still to come from before the last connect, with this (exact loops only).
     pub(super) close_of_before: Option<bool>,
+    /// The turn in which bytes were received last (exact loops only).
+    pub(super) received_in_turn: u64,
     /// The host that is looked up, of which one address is wanted (exact loops only).
     pub(super) lookup_host: Option<String>,
     /// An attempt that was under way when the socket was destroyed (exact loops only).
@@ -167,13 +169,13 @@ impl State {
     }
 
     /// Makes a closed socket ready for another connection (CON-16): wishes and listeners stay.
-    pub(super) fn renew(&mut self) {
+    pub(super) fn renew(&mut self, exact: bool) {
         self.phase = Phase::Live;
         self.had_error = false;
         self.reset_on_connect = false;
         self.destroy_on_finish = false;
         self.read = self.read.renewed();
-        self.write = self.write.renewed();
+        self.write = self.write.renewed(exact);
         self.peer = None;
         self.peer_was_asked = false;
         if let Some(rare) = &mut self.rare {

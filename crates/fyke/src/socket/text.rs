@@ -35,8 +35,10 @@ impl Socket {
 
     /// Gives bytes to the listeners, as they are and as text.
     pub(super) fn emit_data(&self, bytes: &[u8]) {
+        // Not to those who only begin to listen for text because of these bytes.
+        let as_text = self.inner.listeners.has(Event::Text);
         self.emit_bytes(bytes);
-        if self.inner.listeners.has(Event::Text) && !self.destroyed() {
+        if as_text && !self.destroyed() {
             self.decode(|decoder, text| decoder.decode(bytes, text));
         }
     }

@@ -194,7 +194,10 @@ impl Socket {
                 let error = Error::system("write", source);
                 let mut state = self.inner.state.borrow_mut();
                 state.set_errored(&error);
-                state.write.refused();
+                match core.node_exact {
+                    true => state.write.give_up_flight(),
+                    false => state.write.refused(),
+                }
                 Err(error)
             }
         }

@@ -126,7 +126,7 @@ impl Socket {
         let mut state = self.inner.state.borrow_mut();
         if state.phase == Phase::Destroyed {
             let had_error = state.had_error;
-            state.renew();
+            state.renew(true);
             state.rare().close_of_before = Some(had_error);
         }
     }

@@ -103,6 +103,43 @@ impl Socket {
         core.pending.borrow_mut().push_back(Box::new(shut_down));
     }
 
+    pub(super) fn note_turn(&self) {
+        if let Some(core) = self.core().filter(|core| core.node_exact) {
+            self.inner.state.borrow_mut().rare().received_in_turn = core.turns.get();
+        }
+    }
+
+    /// Whether bytes came in this turn: what follows them, Node's next poll tells.
+    pub(super) fn had_bytes_now(&self) -> bool {
+        let Some(core) = self.core().filter(|core| core.node_exact) else { return false };
+        let state = self.inner.state.borrow();
+        state.rare_if_any().is_some_and(|rare| rare.received_in_turn == core.turns.get())
+    }
+
+    /// Ends the receiving side when what is pending now is through.
+    pub(super) fn end_later(&self, error: Option<Error>) {
+        let id = self.inner.state.borrow().id;
+        let socket = self.clone();
+        let end = move || {
+            if socket.destroyed() || socket.inner.state.borrow().id != id {
+                return;
+            }
+            match error {
+                Some(error) => _ = socket.destroy_with(error),
+                None => socket.guarded(|| socket.end_of_stream()),
+            }
+            socket.sync_hold();
+        };
+        let (Some(core), socket) = (self.core(), self.clone()) else { return };
+        // Behind the completion of an end of our own side, which is pending too.
+        let once_more = move || {
+            if let Some(core) = socket.core() {
+                core.pending.borrow_mut().push_back(Box::new(end));
+            }
+        };
+        core.pending.borrow_mut().push_back(Box::new(once_more));
+    }
+
     /// A reset while our side is being ended: libuv refuses it, so the end goes out.
     pub(super) fn shut_down_before_reset(&self) -> bool {
         let id = {

@@ -113,8 +113,11 @@ impl<C> WriteSide<C> {
     }
 
     /// The same socket before its next connection (CON-16).
-    pub(super) fn renewed(&mut self) -> Self {
+    pub(super) fn renewed(&mut self, exact: bool) -> Self {
         let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
+        if exact {
+            renewed.corked = self.corked;
+        }
         // One that nobody told anything (DST-18) is told with those of the next connection.
         for callback in self.take_end_callbacks() {
             renewed.push_end_callback(callback);
