@@ -16,7 +16,7 @@ use std::time::Duration;
 use fyke::sim::SimOptions;
 use fyke::{DriverKind, EventLoop};
 use libfuzzer_sys::fuzz_target;
-use scripted::{Moment, Operation, Reaction, Script, Side, Step, When, play};
+use scripted::{Moment, Operation, Reaction, Reading, Script, Side, Step, When, play};
 
 /// Long after everything that happens by itself; the clock is virtual.
 const QUIET: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,6 +55,7 @@ fuzz_target!(|input: &[u8]| {
     let mut script = Script {
         allow_half_open: [flag(2), flag(3)],
         high_water_mark: [mark(marks), mark(marks >> 2)],
+        reading: [reading(marks >> 4), reading(marks >> 6)],
         pause_on_connect: flag(4),
         steps: Vec::new(),
         reactions: Vec::new(),
@@ -82,6 +83,11 @@ fuzz_target!(|input: &[u8]| {
         false => play(&script, event_loop, ("127.0.0.1", 0), Some(QUIET)),
     };
 });
+
+fn reading(bits: u8) -> Reading {
+    [Reading::Data, Reading::Readable, Reading::Buffer(10), Reading::Buffer(1000)]
+        [usize::from(bits % 4)]
+}
 
 fn operation(choice: u8, len: u8) -> Operation {
     // From nothing to 260,100 bytes, and finely around small numbers.

@@ -11,7 +11,7 @@ use fyke::{DriverKind, EventLoop};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use scripted::{Moment, Operation, Reaction, Script, Side, Step, When, play};
+use scripted::{Moment, Operation, Reaction, Reading, Script, Side, Step, When, play};
 use support::Net;
 
 /// Long after everything that happens by itself; the clock is virtual.
@@ -72,6 +72,14 @@ fn moment() -> impl Strategy<Value = Moment> {
     select(all.to_vec())
 }
 
+fn reading() -> impl Strategy<Value = Reading> {
+    prop_oneof![
+        2 => Just(Reading::Data),
+        1 => Just(Reading::Readable),
+        1 => select(&[10, 1000, 100_000][..]).prop_map(Reading::Buffer),
+    ]
+}
+
 fn script(operation: impl Strategy<Value = Operation> + Clone) -> impl Strategy<Value = Script> {
     let step = (when(), side(), operation.clone()).prop_map(|(when, side, operation)| Step {
         when,
@@ -84,10 +92,10 @@ fn script(operation: impl Strategy<Value = Operation> + Clone) -> impl Strategy<
         operation,
     });
     let mark = || select(&[0, 1, 1000, 65_536, 200_000][..]);
-    let options = (any::<[bool; 2]>(), [mark(), mark()], any::<bool>());
+    let options = (any::<[bool; 2]>(), [mark(), mark()], [reading(), reading()], any::<bool>());
     (options, vec(step, 0..24), vec(reaction, 0..6)).prop_map(|(options, steps, reactions)| {
-        let (allow_half_open, high_water_mark, pause_on_connect) = options;
-        Script { allow_half_open, high_water_mark, pause_on_connect, steps, reactions }
+        let (allow_half_open, high_water_mark, reading, pause_on_connect) = options;
+        Script { allow_half_open, high_water_mark, reading, pause_on_connect, steps, reactions }
     })
 }
 
@@ -124,6 +132,60 @@ fn on_network(script: &Script, network: &SimOptions, unix: bool) -> Vec<String> 
     match unix {
         true => play(script, event_loop, std::path::Path::new("/a.sock"), Some(QUIET)),
         false => play(script, event_loop, ("127.0.0.1", 0), Some(QUIET)),
+    }
+}
+
+/// A script of the server's: a first write that fills a narrow network, and calls while it is on its
+/// way.
+fn while_sending(operations: &[Operation]) -> Script {
+    let step = |when, operation| Step { when, side: Side::Server, operation };
+    let mut steps = vec![
+        step(When::Later, Operation::WriteThen(12_000)),
+        step(When::Immediate, Operation::Refer),
+    ];
+    steps.extend(operations.iter().map(|operation| step(When::Now, *operation)));
+    Script {
+        allow_half_open: [false; 2],
+        high_water_mark: [65_536; 2],
+        reading: [Reading::Data; 2],
+        pause_on_connect: false,
+        steps,
+        reactions: Vec::new(),
+    }
+}
+
+/// Found by the fuzzer: an empty write that was corked with others counted as still to come, and
+/// the last `uncork` did not look whether the end could go out. The connection stayed open for ever.
+#[test]
+fn a_cork_after_the_end_holds_it_up_only_until_uncork() {
+    // All of it arrives before the last calls are made.
+    let network =
+        SimOptions { window_bytes: 300, latency: Duration::ZERO, ..SimOptions::default() };
+    for first in [Operation::Write(0), Operation::WriteThen(0)] {
+        for second in [Operation::Write(500), Operation::Write(0), Operation::Refer] {
+            for end in [Operation::End, Operation::EndThen, Operation::EndWithThen(100)] {
+                let script = while_sending(&[first, second, end, Operation::Cork, Operation::Cork]);
+                on_network(&script, &network, false);
+            }
+        }
+    }
+}
+
+/// Found by this file: reading began all the same, and what came went to the callback.
+#[test]
+fn rd_24_a_pause_before_reading_begins_lets_nothing_into_the_read_buffer() {
+    for (side, moment) in [(Side::Server, Moment::Connection), (Side::Client, Moment::Connect)] {
+        let resume = Step { when: When::Tick, side, operation: Operation::Resume };
+        let operation = Operation::WriteThen(20);
+        let write = Step { when: When::Later, side: side.other(), operation };
+        let script = Script {
+            reading: [Reading::Buffer(8); 2],
+            steps: vec![resume, write],
+            reactions: vec![Reaction { side, moment, operation: Operation::Pause }],
+            ..while_sending(&[])
+        };
+        on_network(&script, &SimOptions::default(), false);
+        play(&script, Net::ready().event_loop(), ("127.0.0.1", 0), None);
     }
 }
 

@@ -121,6 +121,10 @@ impl Socket {
 
     /// Receives if the connection stands and there is room.
     pub(super) fn start_receiving(&self) {
+        if self.has_read_buffer() && self.is_paused() {
+            // Nothing is kept in this mode (RD-24).
+            return;
+        }
         let id = {
             let mut state = self.inner.state.borrow_mut();
             let Some(id) = state.connected() else { return };

@@ -310,6 +310,8 @@ impl Socket {
         };
         if due {
             self.hand_over();
+            // Corked after `end`: that was all it waited for.
+            self.finish_if_done();
             self.sync_hold();
         }
         self

@@ -79,6 +79,17 @@ pub(crate) enum Moment {
     Ended,
 }
 
+/// How a socket's bytes are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// `on_data`.
+    Data,
+    /// `on_readable` and `read`.
+    Readable,
+    /// `read_buffer`, of so many bytes.
+    Buffer(usize),
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) when: When,
@@ -99,6 +110,7 @@ pub(crate) struct Script {
     /// Of the client and the server.
     pub(crate) allow_half_open: [bool; 2],
     pub(crate) high_water_mark: [usize; 2],
+    pub(crate) reading: [Reading; 2],
     pub(crate) pause_on_connect: bool,
     pub(crate) steps: Vec<Step>,
     pub(crate) reactions: Vec<Reaction>,

@@ -54,7 +54,7 @@ pub(crate) fn play(
             server.close();
             let witness = &accepting.witnesses[Side::Server as usize];
             let reacting = Rc::clone(&accepting);
-            witness.attach(socket, true, move |moment| {
+            witness.attach(socket, accepting.script.reading[1], move |moment| {
                 react(&reacting, Side::Server, moment);
             });
             let _callback = accepting.stage.callback();
@@ -72,7 +72,7 @@ pub(crate) fn play(
             let socket = client.build();
             let reacting = Rc::clone(&play);
             let witness = &play.witnesses[Side::Client as usize];
-            witness.attach(&socket, false, move |moment| {
+            witness.attach(&socket, play.script.reading[0], move |moment| {
                 if moment == Moment::Close {
                     reacting.server.close();
                 }

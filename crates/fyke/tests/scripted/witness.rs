@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use fyke::{Error, ErrorCode, Result, Socket};
 
-use super::{Moment, Operation, Side};
+use super::{Moment, Operation, Reading, Side};
 
 /// What both sockets share: the events, and whose code is running.
 #[derive(Default)]
@@ -83,6 +83,7 @@ pub(super) struct Model {
 
 pub(crate) struct Witness {
     pub(super) side: Side,
+    pub(super) reading: Cell<Reading>,
     stage: Rc<Stage>,
     socket: RefCell<Option<Socket>>,
     react: RefCell<Option<Rc<dyn Fn(Moment)>>>,
@@ -98,19 +99,21 @@ pub(super) fn byte_at(side: Side, at: u64) -> u8 {
 impl Witness {
     pub(crate) fn new(side: Side, stage: Rc<Stage>) -> Self {
         let (socket, react) = Default::default();
-        Self { side, stage, socket, react, model: RefCell::default() }
+        let reading = Cell::new(Reading::Data);
+        Self { side, reading, stage, socket, react, model: RefCell::default() }
     }
 
     /// Listens to everything that happens to the socket. `react` may make calls on it.
     pub(crate) fn attach(
         self: &Rc<Self>,
         socket: &Socket,
-        connected: bool,
+        reading: Reading,
         react: impl Fn(Moment) + 'static,
     ) {
         assert!(self.socket.replace(Some(socket.clone())).is_none(), "a second connection");
         self.react.replace(Some(Rc::new(react)));
-        self.model.borrow_mut().connects = u32::from(connected);
+        // The server's is connected already.
+        self.model.borrow_mut().connects = u32::from(!socket.pending());
         let on = |moment: Moment| {
             let this = Rc::clone(self);
             move |_: &Socket| this.callback(moment, || {})
@@ -130,8 +133,34 @@ impl Witness {
                 assert_eq!(had_error, this.model.borrow().errors == 1, "{this:?}");
             });
         });
+        self.read(socket, reading);
+    }
+
+    fn read(self: &Rc<Self>, socket: &Socket, reading: Reading) {
+        self.reading.set(reading);
         let this = Rc::clone(self);
-        socket.on_data(move |_, bytes| this.callback(Moment::Data, || this.received(bytes)));
+        let flowing = move |socket: &Socket, bytes: &[u8]| {
+            assert!(!socket.is_paused(), "{this:?}");
+            this.callback(Moment::Data, || this.received(bytes));
+        };
+        match reading {
+            Reading::Data => _ = socket.on_data(flowing),
+            Reading::Readable => {
+                let this = Rc::clone(self);
+                socket.on_readable(move |socket| {
+                    while let Some(bytes) = socket.read() {
+                        this.callback(Moment::Data, || this.received(&bytes));
+                    }
+                });
+            }
+            Reading::Buffer(len) => {
+                socket.read_buffer(len, move |socket, bytes| {
+                    assert!(bytes.len() <= len);
+                    flowing(socket, bytes);
+                    true
+                });
+            }
+        }
     }
 
     /// Lets go of the socket, and of what it captured.

@@ -317,6 +317,8 @@ impl<C> WriteSide<C> {
     pub(super) fn cork(&mut self, free: bool) {
         if free && self.corked == 0 && self.queued_bytes > 0 {
             self.more().free = Some(self.front());
+            // Empty ones go with them.
+            self.empty_write = false;
         }
         self.corked += 1;
     }
