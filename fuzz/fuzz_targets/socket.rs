@@ -92,7 +92,7 @@ fn reading(bits: u8) -> Reading {
 fn operation(choice: u8, len: u8) -> Operation {
     // From nothing to 260,100 bytes, and finely around small numbers.
     let bytes = usize::from(len) * usize::from(len) * 4;
-    match choice % 16 {
+    match choice % 17 {
         0 => Operation::WriteThen(bytes),
         1 => Operation::Write(bytes),
         2 => Operation::Cork,
@@ -108,6 +108,7 @@ fn operation(choice: u8, len: u8) -> Operation {
         12 => Operation::Destroy,
         13 => Operation::DestroyWith,
         14 => Operation::DestroySoon,
-        _ => Operation::Reset,
+        15 => Operation::Reset,
+        _ => Operation::Unshift(bytes),
     }
 }

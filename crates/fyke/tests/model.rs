@@ -35,6 +35,7 @@ fn gentle() -> impl Strategy<Value = Operation> {
         3 => select(&[Operation::Pause, Operation::Resume][..]),
         1 => select(&[Operation::Unref, Operation::Refer][..]),
         1 => any::<bool>().prop_map(Operation::AllowHalfOpen),
+        1 => len().prop_map(Operation::Unshift),
     ]
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum Operation {
     EndWithThen(usize),
     Pause,
     Resume,
+    /// `unshift`, of so many of the bytes that came last.
+    Unshift(usize),
     AllowHalfOpen(bool),
     Unref,
     Refer,

@@ -215,6 +215,7 @@ impl Witness {
                 let _call = self.stage.call();
                 socket.end_with_then(bytes, told);
             }
+            Operation::Unshift(len) => self.unshift(&socket, len),
             _ => {
                 let _call = self.stage.call();
                 match operation {
@@ -289,6 +290,24 @@ impl Witness {
         } else {
             assert!(!room, "{self:?}");
         }
+    }
+
+    /// Puts back what came last, so that it comes again.
+    fn unshift(&self, socket: &Socket, len: usize) {
+        if self.reading.get() != Reading::Data && self.reading.get() != Reading::Readable {
+            return;
+        }
+        let end = self.model.borrow().delivered;
+        let begin = end.saturating_sub(len as u64);
+        let bytes: Vec<u8> = (begin..end).map(|at| byte_at(self.side.other(), at)).collect();
+        if socket.readable_ended() {
+            // Destroys the socket (RD-14).
+            self.model.borrow_mut().abrupt = true;
+        } else if !socket.destroyed() {
+            self.model.borrow_mut().delivered = begin;
+        }
+        let _call = self.stage.call();
+        socket.unshift(bytes);
     }
 
     fn write_told(&self, end: u64, queued: bool, result: &Result<()>) {
