@@ -11,8 +11,8 @@ use fyke::{DriverKind, EventLoop};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 use scripted::{Moment, Operation, Reaction, Reading, Script, Side, Step, When, play};
-use support::Net;
 
 /// Long after everything that happens by itself; the clock is virtual.
 const QUIET: Duration = Duration::from_secs(24 * 60 * 60);
@@ -172,24 +172,6 @@ fn a_cork_after_the_end_holds_it_up_only_until_uncork() {
     }
 }
 
-/// Found by this file: reading began all the same, and what came went to the callback.
-#[test]
-fn rd_24_a_pause_before_reading_begins_lets_nothing_into_the_read_buffer() {
-    for (side, moment) in [(Side::Server, Moment::Connection), (Side::Client, Moment::Connect)] {
-        let resume = Step { when: When::Tick, side, operation: Operation::Resume };
-        let operation = Operation::WriteThen(20);
-        let write = Step { when: When::Later, side: side.other(), operation };
-        let script = Script {
-            reading: [Reading::Buffer(8); 2],
-            steps: vec![resume, write],
-            reactions: vec![Reaction { side, moment, operation: Operation::Pause }],
-            ..while_sending(&[])
-        };
-        on_network(&script, &SimOptions::default(), false);
-        play(&script, Net::ready().event_loop(), ("127.0.0.1", 0), None);
-    }
-}
-
 /// So many cases, unless the environment says otherwise.
 fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig { failure_persistence: None, ..<_>::default() };
@@ -225,18 +207,31 @@ proptest! {
     }
 }
 
-proptest! {
-    // The system's own sockets: slower, and nothing is virtual.
-    #![proptest_config(config(40))]
+on_every_driver! {
+    fn c2_c3_c8_the_same_holds_on_every_driver(net) {
+        // Fewer: where the sockets are the system's it is slower, and nothing is virtual.
+        let mut runner = TestRunner::new(config(40));
+        let result = runner.run(&(any_script(), 0..2_usize), |(script, transport)| {
+            let endpoint = net.endpoints()[transport].clone();
+            play(&script, net.event_loop(), endpoint, None);
+            Ok(())
+        });
+        result.unwrap_or_else(|failed| panic!("{failed}"));
+    }
 
-    #[test]
-    fn c2_c3_c8_the_same_holds_on_the_systems_sockets(
-        script in any_script(), unix in any::<bool>(),
-    ) {
-        let net = Net::ready();
-        match unix {
-            true => play(&script, net.event_loop(), net.path(), None),
-            false => play(&script, net.event_loop(), net.tcp(), None),
-        };
+    fn rd_24_a_pause_before_reading_begins_lets_nothing_into_the_read_buffer(net) {
+        // Found by this file: reading began all the same, and what came went to the callback.
+        for (side, moment) in [(Side::Server, Moment::Connection), (Side::Client, Moment::Connect)] {
+            let resume = Step { when: When::Tick, side, operation: Operation::Resume };
+            let operation = Operation::WriteThen(20);
+            let write = Step { when: When::Later, side: side.other(), operation };
+            let script = Script {
+                reading: [Reading::Buffer(8); 2],
+                steps: vec![resume, write],
+                reactions: vec![Reaction { side, moment, operation: Operation::Pause }],
+                ..while_sending(&[])
+            };
+            play(&script, net.event_loop(), net.tcp(), None);
+        }
     }
 }
