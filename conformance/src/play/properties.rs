@@ -55,8 +55,7 @@ impl Play {
             "writableCorked" => json!(socket.corked()),
             "readableHighWaterMark" | "writableHighWaterMark" => json!(socket.high_water_mark()),
             // Node: none without a handle, which is there from `connect` to `destroy`.
-            "bufferSize" if socket.pending() && !socket.connecting() => Value::Null,
-            "bufferSize" => json!(socket.write_queue_len()),
+            "bufferSize" => json!(socket.buffer_size()),
             "allowHalfOpen" => json!(socket.allow_half_open()),
             "timeout" => json!(socket.timeout().map(|timeout| self.shown_ms(timeout))),
             "bytesRead" => json!(socket.bytes_read()),

@@ -122,7 +122,7 @@ fn connect_to_talker(stdout: Stdio) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_connect_quietly() {
+fn str_12_a_reader_that_leaves_ends_connect_quietly() {
     assert_eq!(connect_to_talker(Stdio::piped()), (Some(0), String::new()));
 }
 

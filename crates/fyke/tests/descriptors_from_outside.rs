@@ -153,3 +153,22 @@ fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
         assert_eq!(entries, wanted);
     }
 }
+
+#[test]
+fn wr_30_what_is_done_to_the_descriptor_beneath_shows_as_an_error_of_the_write() {
+    let net = Net::ready();
+    let log = Log::new();
+    let seen = log.clone();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let beneath = ours.try_clone().unwrap();
+    net.run(|| {
+        let socket = Socket::from_fd(ours.into()).unwrap();
+        log.watch("", &socket);
+        socket.on_error(|_, error| assert_eq!(error.to_string(), "write EPIPE"));
+        beneath.shutdown(std::net::Shutdown::Write).unwrap();
+        socket.write_then("x", move |_, result| log.add(result.unwrap_err().code()));
+        assert!(!socket.destroyed(), "told on the tick");
+    });
+    drop(theirs);
+    assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
+}

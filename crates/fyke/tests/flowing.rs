@@ -7,19 +7,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use fyke::{Socket, SocketOptions};
-use support::{Log, collect, drive, pattern, when};
+use support::{Log, collect, drive, pattern, settled, when};
 
 /// The high-water mark, and the largest chunk.
 const MARK_BYTES: usize = 65_536;
 
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
-
-/// Runs `then` after so many rounds of the loop that whatever was about to happen has.
-fn settled(then: impl FnOnce() + 'static) {
-    let rounds = Cell::new(0);
-    when(move || rounds.replace(rounds.get() + 1) == 200, then);
-}
 
 /// Where the other side of a pair puts itself.
 fn place() -> Rc<RefCell<Option<Socket>>> {

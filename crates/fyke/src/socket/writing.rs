@@ -6,7 +6,7 @@
 
 use fyke_driver::{Batch, Chunk, SocketId};
 
-use super::state::Done;
+use super::state::{Done, Phase};
 use super::{Event, Socket, SocketTick};
 use crate::payload::Payload;
 use crate::{Error, ErrorCode, Result};
@@ -318,9 +318,16 @@ impl Socket {
     }
 
     /// Bytes that were accepted and not sent yet. Those on their way to the kernel count until the
-    /// last of them is there. Node: `writableLength`, `bufferSize`.
+    /// last of them is there. Node: `writableLength`.
     pub fn write_queue_len(&self) -> usize {
         self.inner.state.borrow().write.len()
+    }
+
+    /// The same number; none when there is neither a connection nor a connect under way. Node:
+    /// `bufferSize`.
+    pub fn buffer_size(&self) -> Option<usize> {
+        let state = self.inner.state.borrow();
+        (state.phase == Phase::Live).then(|| state.write.len())
     }
 
     /// Whether a write has returned false and `drain` is still to come. Node: `writableNeedDrain`.

@@ -217,6 +217,13 @@ pub(crate) fn when(condition: impl Fn() -> bool + 'static, then: impl FnOnce() +
     .unwrap();
 }
 
+/// Runs `then` after so many rounds of the loop that whatever was about to happen has: to see that
+/// something does not. Too few let a test pass that should fail, never the other way round.
+pub(crate) fn settled(then: impl FnOnce() + 'static) {
+    let rounds = Cell::new(0);
+    when(move || rounds.replace(rounds.get() + 1) == 200, then);
+}
+
 /// A result as one word.
 pub(crate) fn word(result: &Result<()>) -> String {
     result.as_ref().map_or_else(|error| error.code().to_string(), |()| String::from("ok"))
