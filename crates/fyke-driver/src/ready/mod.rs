@@ -269,10 +269,13 @@ impl Ready {
         } else if connecting {
             self.finish_connect(socket, on);
         } else {
+            // In this order, as libuv does: a connection that broke fails its read, which gives up
+            // the batch in flight (DST-10).
+            let _again = AgainOnPanic { driver: self, socket };
+            self.receive_some(socket, on);
             if sending {
                 self.send_more(socket, on);
             }
-            self.receive_some(socket, on);
         }
     }
 
@@ -289,8 +292,8 @@ impl Ready {
         } else if connecting {
             self.finish_connect(socket, on);
         } else {
-            self.send_more(socket, on);
             self.receive_some(socket, on);
+            self.send_more(socket, on);
         }
     }
 }
