@@ -136,7 +136,7 @@ impl Socket {
         match id {
             Some(id) => self.shut_down(id),
             // Never connected: there is nothing to wait for (END-05).
-            None => self.tick(SocketTick::Finish),
+            None => self.tick(SocketTick::FinishAlone),
         }
     }
 
@@ -165,6 +165,7 @@ impl Socket {
         let due = state.write.can_finish() && !state.destroyed() && !state.has_failed();
         drop(state);
         if due {
+            self.emit(Event::Prefinish);
             self.tick(SocketTick::Finish);
         }
     }
@@ -180,6 +181,14 @@ impl Socket {
             callback(self, Err(error.clone()));
         }
         self.destroy_with(error);
+    }
+
+    /// The tick of `finish` of a socket that was never connected.
+    pub(super) fn run_finish_alone(&self) {
+        if !self.destroyed() {
+            self.emit(Event::Prefinish);
+        }
+        self.run_finish();
     }
 
     /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if

@@ -23,6 +23,7 @@ pub(crate) enum Event {
     Readable,
     End,
     Drain,
+    Prefinish,
     Finish,
     Timeout,
     Pipe,
@@ -135,6 +136,12 @@ impl Socket {
     /// A `write` had returned false, and the queue is empty now. Node: `drain`.
     pub fn on_drain(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Drain, Callback::Plain(Box::new(f)))
+    }
+
+    /// The kernel has everything, and the peer is told; the callbacks of `end` and `finish` follow on
+    /// the tick. Node: `prefinish`.
+    pub fn on_prefinish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Prefinish, Callback::Plain(Box::new(f)))
     }
 
     /// Our side is ended: the kernel has everything, and the peer is told. Node: `finish`.

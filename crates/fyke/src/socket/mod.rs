@@ -110,6 +110,8 @@ pub(crate) enum SocketTick {
     End,
     /// The peer has ended, and half-open is not allowed.
     EndItself,
+    /// Our side is ended, and was never connected.
+    FinishAlone,
     /// Our side is shut down.
     Finish,
     /// The kernel has every write up to this number.
@@ -308,6 +310,7 @@ impl Socket {
             SocketTick::Data(bytes) => self.emit_data(&bytes),
             SocketTick::End => self.run_end(),
             SocketTick::EndItself => self.run_end_itself(),
+            SocketTick::FinishAlone => self.run_finish_alone(),
             SocketTick::Finish => self.run_finish(),
             SocketTick::Written(number) => self.written(number),
             SocketTick::WriteFailed(error) => self.write_failed(error),
