@@ -85,6 +85,8 @@ codes! {
     EHOSTUNREACH,
     /// An argument that the system does not take: a path too long, or with a NUL byte.
     EINVAL,
+    /// The descriptor belongs to another socket of this loop.
+    EEXIST,
     /// `connect` on a socket that is connected.
     EISCONN,
     /// The process has as many descriptors as it may.
@@ -93,6 +95,8 @@ codes! {
     ENETUNREACH,
     /// There is no such file.
     ENOENT,
+    /// This system, or the simulated network, cannot do that.
+    ENOTSUP,
     /// The host name is not known.
     ENOTFOUND,
     /// The other side has ended, or is gone.
@@ -137,6 +141,8 @@ codes! {
     ERR_STREAM_WRITE_AFTER_END,
     /// A name that is none of an [`Encoding`](crate::Encoding).
     ERR_UNKNOWN_ENCODING,
+    /// The descriptor cannot be given out: bytes are queued, or were received and not taken.
+    ERR_WORKER_HANDLE_NOT_TRANSFERABLE,
     /// fyke's own: a write on a queue that is longer than `write_queue_bytes_max`.
     ERR_WRITE_QUEUE_FULL,
     /// fyke's own: the peer took nothing for as long as `write_stall_timeout`.

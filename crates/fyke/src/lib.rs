@@ -6,6 +6,7 @@
 
 mod abort;
 mod address;
+mod bound_socket;
 mod connect;
 mod endpoint;
 mod error;
@@ -20,6 +21,7 @@ pub mod timer;
 
 pub use abort::{AbortController, AbortSignal};
 pub use address::{BlockList, SocketAddress, ToIpAddr, is_ip, is_ipv4, is_ipv6};
+pub use bound_socket::{BindOptions, BoundSocket, NotAdopted};
 pub use bytes::Bytes;
 pub use connect::{
     ConnectOptions, FamilySelection, LookupReply, LookupRequest, connect, family_selection,

@@ -7,7 +7,7 @@ use fyke_driver::{Adopted, SocketId};
 use super::options::BACKLOG;
 use super::{Event, Server, ServerTick};
 use crate::event_loop::Core;
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, Result};
 
 impl Server {
     /// Listens on a descriptor that is bound or listens already: inherited, or received from
@@ -21,10 +21,7 @@ impl Server {
     pub fn listen_fd(&self, fd: OwnedFd, f: impl FnOnce(&Server) + 'static) -> Result<()> {
         let core = self.bind_to_loop()?;
         core.check_open()?;
-        if self.listening() {
-            let message = "the server listens already; close it first";
-            return Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message));
-        }
+        self.check_not_listening()?;
         self.once(Event::Listening, f);
         let round = self.next_round();
         match self.adopt(&core, fd) {

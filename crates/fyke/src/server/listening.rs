@@ -8,7 +8,7 @@ use fyke_driver::{Address, Open, OpenError, SocketId, Transport};
 use super::{Event, ListenOptions, Server, ServerTick, StaleFile};
 use crate::event_loop::{Core, Owner, current, current_or_none};
 use crate::lookup::{self, LookupHints, Query};
-use crate::{Endpoint, Error, ErrorCode, Result};
+use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 
 /// How an endpoint is reached.
 enum Plan {
@@ -63,10 +63,7 @@ impl Server {
     ) -> Result<()> {
         let core = self.bind_to_loop()?;
         core.check_open()?;
-        if self.listening() {
-            let message = "the server listens already; close it first";
-            return Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message));
-        }
+        self.check_not_listening()?;
         if options.mode().is_some() && matches!(options.endpoint, Endpoint::Abstract(_)) {
             let message = "an abstract name has no file whose mode could be set";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
@@ -76,11 +73,7 @@ impl Server {
         }
         let round = self.next_round();
         if let Some(signal) = &options.signal {
-            match signal.aborted() {
-                true => self.tick(ServerTick::Abort(round)),
-                false => signal.watch_server(self, round),
-            }
-            self.inner.state.borrow_mut().signal = Some(signal.clone());
+            self.watch_signal(signal, round);
         }
         match plan(&options.endpoint) {
             Plan::Now(address) => {
@@ -103,6 +96,23 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn check_not_listening(&self) -> Result<()> {
+        if !self.listening() {
+            return Ok(());
+        }
+        let message = "the server listens already; close it first";
+        Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message))
+    }
+
+    /// Closes that round of listening when the signal is aborted (PROC-09).
+    pub(super) fn watch_signal(&self, signal: &AbortSignal, round: u64) {
+        match signal.aborted() {
+            true => self.tick(ServerTick::Abort(round)),
+            false => signal.watch_server(self, round),
+        }
+        self.inner.state.borrow_mut().signal = Some(signal.clone());
     }
 
     pub(super) fn bind_to_loop(&self) -> Result<Rc<Core>> {

@@ -3,6 +3,7 @@
 mod accepting;
 #[cfg(unix)]
 mod adopting;
+mod bound;
 mod events;
 mod listening;
 mod options;

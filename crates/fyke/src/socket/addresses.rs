@@ -42,7 +42,9 @@ impl Socket {
         }
         let (id, kept) = {
             let state = self.inner.state.borrow();
-            let kept = state.rare_if_any().and_then(|rare| rare.local.as_ref());
+            let kept = state.rare_if_any().and_then(|rare| {
+                rare.local.as_ref().or_else(|| Some(rare.bound.as_ref()?.address()))
+            });
             // An attempt that is bound has its address before the connection stands.
             let attempt = || state.rare_if_any()?.connecting.as_ref()?.ids().next();
             (state.connected().or_else(attempt), kept.and_then(Address::ip))
@@ -91,7 +93,8 @@ impl Socket {
             let state = self.inner.state.borrow();
             // An attempt that failed was never our end of a connection.
             let none = state.unix || state.connecting;
-            none || state.rare_if_any().is_some_and(|rare| rare.local.is_some())
+            let known = |rare: &super::state::Rare| rare.local.is_some() || rare.bound.is_some();
+            none || state.rare_if_any().is_some_and(known)
         };
         if known {
             return;

@@ -20,6 +20,8 @@ pub(super) struct Connecting {
     pub(super) targets: Targets,
     /// The lookup that it waits for, if the system was asked.
     pub(super) lookup: Option<Ticket>,
+    /// Where the socket was bound before the connect (BND-08).
+    pub(super) bound: Option<Address>,
     /// The attempts that are running.
     running: Vec<(SocketId, Address)>,
     /// The next step of the race.
@@ -36,8 +38,17 @@ pub(super) enum Targets {
 }
 
 impl Connecting {
-    pub(super) fn new(options: ConnectOptions, targets: Targets) -> Self {
-        Self { options, targets, lookup: None, running: Vec::new(), timer: None }
+    pub(super) fn new(options: ConnectOptions, targets: Targets, bound: Option<Address>) -> Self {
+        Self { options, targets, lookup: None, bound, running: Vec::new(), timer: None }
+    }
+
+    /// Our end, as the error of an attempt at `target` tells it.
+    fn known_local(&self, target: SocketAddr) -> Option<SocketAddr> {
+        let family = Family::of(&target);
+        // Of one that was bound before only if that is what is wrong (BND-09).
+        let bound = self.bound.as_ref().and_then(Address::ip);
+        let mismatch = bound.filter(|bound| Family::of(bound) != family);
+        mismatch.or_else(|| self.options.known_local(family))
     }
 
     /// The attempt that is under way, or one of them.
@@ -115,7 +126,10 @@ impl Socket {
         // Only a client that is bound reuses addresses (SRV-18).
         request.reuse_address = local.is_some();
         self.wishes().size_buffers(&mut request);
-        let opened = core.driver.open(&request);
+        let opened = match self.take_bound() {
+            Some(id) => Ok(id),
+            None => core.driver.open(&request),
+        };
         if let Err(OpenError { at_bind: true, source }) = opened {
             // No attempt was made: there is only the error, about our own end (CON-13).
             return Some(Error::system("bind", source).at(local_or_unnamed(local)));
@@ -251,8 +265,7 @@ impl Socket {
     /// Completes the error of an attempt, and emits it.
     fn tell_failure(&self, target: &Address, error: Error) -> Error {
         let local = target.ip().and_then(|address| {
-            let family = Family::of(&address);
-            self.with_connecting(|connecting| connecting.options.known_local(family)).flatten()
+            self.with_connecting(|connecting| connecting.known_local(address)).flatten()
         });
         let error = error.at(target.clone()).with_local(local);
         if !self.is_untold(target, &error) {

@@ -47,6 +47,7 @@ impl Socket {
             Err(f) => f,
         };
         self.check_can_connect()?;
+        self.check_bound(&options)?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
         self.renew_before_close();
@@ -76,7 +77,8 @@ impl Socket {
             Targets::Unresolved => SocketTick::Lookup,
             _ => SocketTick::Attempt,
         };
-        self.inner.state.borrow_mut().rare().connecting = Some(Connecting::new(options, targets));
+        let connecting = Connecting::new(options, targets, self.bound_address());
+        self.inner.state.borrow_mut().rare().connecting = Some(connecting);
         self.limit_connect(limit);
         match next {
             // Node tells inside the call what it knows at once (CON-04, HE-04).
@@ -221,10 +223,11 @@ impl Connecting {
     }
 
     /// Whether several addresses may be tried: not when the family is given, or follows from our
-    /// own address (HE-07).
+    /// own address (HE-07), or when there is only one socket for it (BND-08).
     fn selects(&self) -> bool {
         let options = &self.options;
-        let free = options.family.is_none() && options.local_address.is_none();
+        let unbound = options.local_address.is_none() && self.bound.is_none();
+        let free = options.family.is_none() && unbound;
         free && options.selection() != FamilySelection::Off
     }
 }

@@ -111,6 +111,7 @@ impl Socket {
             }
             (state.id.take(), was_connecting, had_handle, waits, in_flight)
         };
+        let had_handle = self.drop_bound() || had_handle;
         let attempts = self.forget_attempts();
         if let (Some(attempts), true) = (&attempts, exact) {
             self.remember_cancelled_attempt(attempts);
@@ -231,12 +232,9 @@ impl Socket {
             }
             (callbacks, bytes, state.let_go_of_server())
         };
-        let pipes = self
-            .inner
-            .state
-            .borrow_mut()
-            .rare_if_any_mut()
-            .map(|rare| (std::mem::take(&mut rare.pipes), rare.connecting.take()));
+        let pipes = self.inner.state.borrow_mut().rare_if_any_mut().map(|rare| {
+            (std::mem::take(&mut rare.pipes), rare.connecting.take(), rare.bound.take())
+        });
         let listeners = self.inner.listeners.clear();
         drop((callbacks, bytes, server, pipes, listeners, self.take_read_buffer()));
     }

@@ -9,6 +9,7 @@ mod addresses;
 #[cfg(unix)]
 mod adopting;
 mod attempts;
+mod bound;
 mod connecting;
 mod deadlines;
 mod destroying;
@@ -153,14 +154,17 @@ impl Socket {
         if let Some(core) = current_or_none() {
             socket.join(core);
         }
-        if let Some(signal) = &options.signal {
-            match signal.reason() {
-                // Aborted before: it never connects (PROC-08).
-                Some(reason) => _ = socket.destroy_with(reason),
-                None => signal.watch_socket(&socket),
-            }
-        }
+        socket.watch_signal(options);
         socket
+    }
+
+    fn watch_signal(&self, options: &SocketOptions) {
+        let Some(signal) = &options.signal else { return };
+        match signal.reason() {
+            // Aborted before: it never connects (PROC-08).
+            Some(reason) => _ = self.destroy_with(reason),
+            None => signal.watch_socket(self),
+        }
     }
 
     fn from_state(state: State) -> Self {

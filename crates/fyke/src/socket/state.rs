@@ -17,7 +17,7 @@ use super::{Socket, attempts::Connecting};
 use crate::server::{self, Server};
 use crate::text::Decoder;
 use crate::timer::TimerId;
-use crate::{AbortSignal, BlockList, Encoding, Error, Result};
+use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Error, Result};
 
 /// Told once how a write or an end went.
 pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
@@ -100,6 +100,8 @@ pub(super) enum ServerLink {
 pub(super) struct Rare {
     pub(super) errored: Option<Error>,
     pub(super) local: Option<Address>,
+    /// Our own end, until a connect uses it.
+    pub(super) bound: Option<BoundSocket>,
     pub(super) attempted: Vec<SocketAddr>,
     pub(super) connecting: Option<Connecting>,
     pub(super) wishes: Wishes,

@@ -112,7 +112,11 @@ impl Socket {
         if self.inner.state.borrow().has_failed() {
             return;
         }
-        let error = Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected");
+        let error = match self.bound_address() {
+            // As the system says it of a socket that there is (BND-09).
+            Some(_) => Error::named(ErrorCode::EPIPE, "write"),
+            None => Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected"),
+        };
         let bytes = {
             let mut state = self.inner.state.borrow_mut();
             state.set_errored(&error);
