@@ -62,6 +62,8 @@ mod completion;
 mod driver;
 mod errno;
 mod id;
+#[cfg(unix)]
+mod inherited;
 pub mod limits;
 mod open;
 mod options;
@@ -78,6 +80,8 @@ pub use completion::{Completion, Operation};
 pub use driver::{Driver, DriverKind, Waker};
 pub use errno::errno_name;
 pub use id::SocketId;
+#[cfg(unix)]
+pub use inherited::take_inherited;
 pub use open::{Adopted, Open, OpenError, Transport};
 pub use options::{KeepAliveProbes, SocketOption};
 pub use zone::scope_id;

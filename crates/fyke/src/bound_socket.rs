@@ -166,7 +166,7 @@ impl BoundSocket {
             return Err(NotAdopted::new(Error::new(code, message), self));
         }
         let Some(id) = self.id else { unreachable!("only taking it by value empties it") };
-        match self.core.driver.detach(id) {
+        match self.core.detach(id) {
             Ok(fd) => {
                 self.id = None;
                 Ok(fd)

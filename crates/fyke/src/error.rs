@@ -75,6 +75,8 @@ codes! {
     EADDRNOTAVAIL,
     /// `connect` on a socket that is connecting.
     EALREADY,
+    /// There is no such descriptor.
+    EBADF,
     /// The name servers do not answer; later they may.
     EAI_AGAIN,
     /// Nobody listens there.

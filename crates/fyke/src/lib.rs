@@ -16,6 +16,8 @@ mod lookup;
 mod payload;
 mod server;
 mod socket;
+#[cfg(unix)]
+pub mod systemd;
 mod text;
 pub mod timer;
 

@@ -159,6 +159,15 @@ impl Core {
         drop(owner);
     }
 
+    /// Forgets whose socket it was and gives its descriptor out.
+    #[cfg(unix)]
+    pub(crate) fn detach(&self, id: SocketId) -> io::Result<std::os::fd::OwnedFd> {
+        let fd = self.driver.detach(id)?;
+        let owner = self.owners.borrow_mut().remove(id);
+        drop(owner);
+        Ok(fd)
+    }
+
     /// Runs when the running callback has returned.
     pub(crate) fn push_tick(&self, tick: Tick) {
         if self.closed.get() {

@@ -5,6 +5,8 @@ mod accepting;
 mod adopting;
 mod bound;
 mod events;
+#[cfg(unix)]
+mod handing_over;
 mod listening;
 mod options;
 mod shutdown;

@@ -1,19 +1,24 @@
-//! Sockets over descriptors that come from outside (FD-02, FD-03).
+//! Sockets over descriptors that come from outside (FD-01 … FD-04).
 
+use std::io;
 use std::os::fd::OwnedFd;
 
-use fyke_driver::Adopted;
+use fyke_driver::{Adopted, SocketId};
 
 use super::state::Phase;
 use super::{Socket, SocketOptions, State};
-use crate::event_loop::{Owner, current};
-use crate::{Error, ErrorCode, Result};
+use crate::event_loop::{Core, Owner, current};
+use crate::{BoundSocket, Error, ErrorCode, Result};
 
 /// # Adopting
 impl Socket {
-    /// A socket over a connection that exists: inherited, received from another process, or one half
-    /// of a socket pair. It is open at once and begins to read; the descriptor belongs to it from
-    /// here on, and is closed also when this fails. Node: `new net.Socket({ fd })`.
+    /// A socket over a descriptor that exists: inherited, received from another process, or one
+    /// half of a socket pair. It belongs to the socket from here on, and is closed also when this
+    /// fails; only the standard ones (0, 1, 2) are never closed.
+    ///
+    /// Over a connection it is open at once and begins to read. Over a stream socket that is not
+    /// connected, bound or not, it is pending: [`connect`](Self::connect) uses that descriptor.
+    /// Options: [`SocketOptions::build_from_fd`]. Node: `new net.Socket({ fd })`.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -29,31 +34,66 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// `ERR_INVALID_FD_TYPE` for what is no connected stream socket; `ERR_NO_EVENT_LOOP` outside
-    /// of a loop.
+    /// `ERR_INVALID_FD_TYPE` for what is no stream socket, or listens; `EEXIST` for the
+    /// descriptor of another socket of this loop; `ERR_NO_EVENT_LOOP` outside of a loop.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+        SocketOptions::new().build_from_fd(fd)
+    }
+
+    /// A connection: open, and reading unless the options say otherwise (FD-02).
+    fn with_connection(core: std::rc::Rc<Core>, id: SocketId, state: State, paused: bool) -> Self {
+        let socket = Self::from_state(state);
+        core.own(id, Owner::Socket(socket.clone()));
+        socket.join(core);
+        socket.apply_wishes();
+        if paused {
+            socket.pause();
+        } else {
+            socket.start_receiving();
+        }
+        socket.sync_hold();
+        socket
+    }
+}
+
+impl SocketOptions {
+    /// Makes a socket with these options over a descriptor that exists, see [`Socket::from_fd`].
+    ///
+    /// # Errors
+    /// As [`Socket::from_fd`].
+    pub fn build_from_fd(self, fd: OwnedFd) -> Result<Socket> {
         let core = current()?;
-        let message = "the descriptor is not a connected stream socket";
-        let refused = || Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message);
-        let (id, adopted) = core.driver.adopt(fd).map_err(|_| refused())?;
-        let Adopted::Connection { peer, writable } = adopted else {
-            core.close(id);
-            return Err(refused());
+        core.check_open()?;
+        let (id, adopted) = core.driver.adopt(fd).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Error::system("open", source),
+            _ => refused(),
+        })?;
+        let (peer, writable) = match adopted {
+            Adopted::Connection { peer, writable } => (peer, writable),
+            Adopted::Unconnected => {
+                return Ok(Socket::with_bound(&self, BoundSocket::own(core, id)));
+            }
+            Adopted::Listener => {
+                core.close(id);
+                return Err(refused());
+            }
         };
-        let mut state = State::new(&SocketOptions::new());
+        let mut state = State::new(&self);
         state.id = Some(id);
         state.phase = Phase::Live;
         state.unix = peer.is_unix();
         state.peer = peer.ip();
-        let socket = Self::from_state(state);
-        core.own(id, Owner::Socket(socket.clone()));
-        socket.join(core);
-        socket.start_receiving();
+        let socket = Socket::with_connection(core, id, state, self.pause_on_create);
         if !writable {
             // Open in one direction: the other is ended at once (CON-23).
             socket.end();
         }
-        socket.sync_hold();
+        socket.watch_signal(&self);
         Ok(socket)
     }
+}
+
+fn refused() -> Error {
+    let message = "the descriptor is not a stream socket that is, or can be, connected";
+    Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message)
 }

@@ -17,6 +17,8 @@ mod ending;
 mod events;
 mod exact;
 mod finished;
+#[cfg(unix)]
+mod handing_over;
 mod idle;
 mod kept;
 mod kernel_options;

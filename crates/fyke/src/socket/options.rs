@@ -32,6 +32,9 @@ pub struct SocketOptions {
     pub(super) no_delay: bool,
     pub(crate) wishes: Wishes,
     pub(super) high_water_mark_bytes: usize,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    pub(super) pause_on_create: bool,
 }
 
 impl Default for SocketOptions {
@@ -45,6 +48,9 @@ impl Default for SocketOptions {
             no_delay: false,
             wishes: Wishes::default(),
             high_water_mark_bytes: HIGH_WATER_MARK_BYTES,
+            readable: true,
+            writable: true,
+            pause_on_create: false,
         }
     }
 }
@@ -136,6 +142,31 @@ impl SocketOptions {
     #[must_use]
     pub fn block_list(mut self, list: &BlockList) -> Self {
         self.block_list = Some(list.clone());
+        self
+    }
+
+    /// Whether the socket reads at all. If not, `data` and `end` never come, and ending our own side
+    /// closes it. Default true, whatever the descriptor allows. Node: `readable`.
+    #[must_use]
+    pub fn readable(mut self, readable: bool) -> Self {
+        self.readable = readable;
+        self
+    }
+
+    /// Whether the socket can be written to. If not, a write fails with
+    /// `ERR_STREAM_WRITE_AFTER_END`, and the peer's end closes it. Default true, whatever the
+    /// descriptor allows. Node: `writable`.
+    #[must_use]
+    pub fn writable(mut self, writable: bool) -> Self {
+        self.writable = writable;
+        self
+    }
+
+    /// A socket that is made of a connection is paused, and nothing is received before `resume`.
+    /// Default false. Node: `pauseOnCreate`.
+    #[must_use]
+    pub fn pause_on_create(mut self, pause: bool) -> Self {
+        self.pause_on_create = pause;
         self
     }
 

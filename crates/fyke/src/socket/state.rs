@@ -144,6 +144,14 @@ impl Rare {
 
 impl State {
     pub(super) fn new(options: &SocketOptions) -> Self {
+        let mut read = ReadSide::new(options.high_water_mark_bytes);
+        let mut write = WriteSide::new(options.high_water_mark_bytes);
+        if !options.readable {
+            read.disable();
+        }
+        if !options.writable {
+            write.disable();
+        }
         Self {
             id: None,
             phase: Phase::Fresh,
@@ -160,8 +168,8 @@ impl State {
             keeps_listeners: false,
             accepted: false,
             write_queue_bytes_max: options.write_queue_bytes_max,
-            read: ReadSide::new(options.high_water_mark_bytes),
-            write: WriteSide::new(options.high_water_mark_bytes),
+            read,
+            write,
             idle: Idle::default(),
             peer: None,
             peer_was_asked: false,

@@ -83,7 +83,8 @@ impl Socket {
     fn refuse_write(&self) -> Option<Error> {
         let state = self.inner.state.borrow();
         if state.write.ending {
-            let by_peer = state.read.end_emitted && !state.allow_half_open;
+            let ended = state.read.end_emitted && state.read.has_ended();
+            let by_peer = ended && !state.allow_half_open;
             return Some(match by_peer {
                 true => Error::new(ErrorCode::EPIPE, "the other side has ended the connection"),
                 false => Error::new(ErrorCode::ERR_STREAM_WRITE_AFTER_END, "write after end"),

@@ -52,6 +52,12 @@ impl Decoder {
         }
     }
 
+    /// Whether it waits for the rest of a character.
+    #[cfg(unix)]
+    pub(crate) fn holds_bytes(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Appends what can be said of the bytes held back: no more will come. Afterwards the decoder
     /// is as new.
     pub fn finish(&mut self, out: &mut String) {

@@ -51,6 +51,8 @@ pub(super) struct ReadSide {
     end_scheduled: bool,
     /// `end` was given to the listeners.
     pub(super) end_emitted: bool,
+    /// Made without this half: counts as ended, without the event (FD-04).
+    disabled: bool,
     /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
     /// holds no buffer (contract C7).
     kept: Option<Box<Kept>>,
@@ -76,6 +78,7 @@ impl ReadSide {
             ended: false,
             end_scheduled: false,
             end_emitted: false,
+            disabled: false,
             kept: None,
             readable_listening: false,
             need_readable: false,
@@ -90,11 +93,24 @@ impl ReadSide {
     pub(super) fn renewed(&self) -> Self {
         let listening = self.readable_listening;
         Self {
+            disabled: self.disabled,
+            end_emitted: self.disabled,
             flow: self.flow,
             readable_listening: listening,
             need_readable: listening,
             ..Self::new(self.high_water_mark_bytes)
         }
+    }
+
+    /// A socket that never reads (FD-04).
+    pub(super) fn disable(&mut self) {
+        self.disabled = true;
+        self.end_emitted = true;
+    }
+
+    /// Whether the peer has ended, as far as we know.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub(super) fn flow(&self) -> Flow {
@@ -206,7 +222,7 @@ impl ReadSide {
     /// until the mark (RD-06).
     pub(super) fn has_room(&self) -> bool {
         let bytes = self.kept_bytes();
-        !self.ended && (bytes == 0 || bytes < self.high_water_mark_bytes)
+        !self.ended && !self.disabled && (bytes == 0 || bytes < self.high_water_mark_bytes)
     }
 
     /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
@@ -231,7 +247,7 @@ impl ReadSide {
     /// Whether to receive as soon as the connection stands: unless it was paused before, and
     /// nobody had asked for data until then (RD-08).
     pub(super) fn receives_on_connect(&self) -> bool {
-        self.wanted_on_connect || self.flow != Flow::Paused
+        !self.disabled && (self.wanted_on_connect || self.flow != Flow::Paused)
     }
 }
 

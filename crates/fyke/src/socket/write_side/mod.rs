@@ -42,6 +42,8 @@ pub(super) struct WriteSide<C> {
     pub(super) shutting_down: bool,
     /// `finish` was emitted.
     pub(super) finished: bool,
+    /// Made without this half: counts as finished, without the event (FD-04).
+    disabled: bool,
 }
 
 /// What only some sockets have.
@@ -109,6 +111,7 @@ impl<C> WriteSide<C> {
             ending: false,
             shutting_down: false,
             finished: false,
+            disabled: false,
         }
     }
 
@@ -122,7 +125,17 @@ impl<C> WriteSide<C> {
         for callback in self.take_end_callbacks() {
             renewed.push_end_callback(callback);
         }
+        if self.disabled {
+            renewed.disable();
+        }
         renewed
+    }
+
+    /// A socket that is never written to (FD-04).
+    pub(super) fn disable(&mut self) {
+        self.disabled = true;
+        self.ending = true;
+        self.finished = true;
     }
 
     /// Bytes that were accepted and whose batch is not done. A batch counts as a whole until its

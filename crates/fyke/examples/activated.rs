@@ -1,0 +1,16 @@
+//! Echoes on every socket that systemd listens on, and was started by it when the first client came.
+
+fn main() -> fyke::Result<()> {
+    fyke::run(|| {
+        for descriptor in fyke::systemd::listen_fds()? {
+            let name = descriptor.name().to_owned();
+            let server = fyke::create_server(|socket| {
+                socket.pipe(socket);
+            });
+            server.listen_fd(descriptor.into(), move |server| {
+                println!("listening on {name}: {:?}", server.address());
+            })?;
+        }
+        Ok(())
+    })
+}

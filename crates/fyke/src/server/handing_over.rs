@@ -1,0 +1,74 @@
+//! Listeners that go elsewhere: to another process, or to the loop of another thread (IPC-17,
+//! PROC-18).
+
+use std::os::fd::OwnedFd;
+
+use super::Server;
+use crate::event_loop::Core;
+use crate::{Error, Result};
+
+/// # Handing over
+impl Server {
+    /// Gives the listener's descriptor out, for [`listen_fd`](Self::listen_fd) somewhere else.
+    /// Connections that wait to be accepted go along, and so does the file of a Unix socket,
+    /// which is not removed. Here the server does not listen any more; it makes no event, and its
+    /// connections go on. The descriptor stays non-blocking.
+    ///
+    /// # Errors
+    /// The server goes on as it was. `ERR_SERVER_NOT_RUNNING` if it does not listen; `ENOTSUP` in
+    /// the simulated network.
+    pub fn into_fd(self) -> Result<OwnedFd> {
+        let fd = self.with_listener(Core::detach)?;
+        self.next_round();
+        let signal = {
+            let mut state = self.inner.state.borrow_mut();
+            state.listener = None;
+            state.address = None;
+            state.signal.take()
+        };
+        if let Some(signal) = signal {
+            signal.forget_server(&self);
+        }
+        self.sync_hold();
+        Ok(fd)
+    }
+
+    /// Another descriptor for the same listener, for [`listen_fd`](Self::listen_fd) somewhere
+    /// else: then both listen, and the system gives each connection to one of them; closing one
+    /// does not stop the other. Closing this server removes the file of a Unix socket all the
+    /// same; to leave it to the other, use [`into_fd`](Self::into_fd). Node: sending a server to
+    /// another process.
+    ///
+    /// ```
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen(("127.0.0.1", 0), |server| {
+    ///         // Or in another process, which gets the descriptor as its standard input.
+    ///         let other = fyke::create_server(|_| {});
+    ///         other.listen_fd(server.duplicate_fd().unwrap(), |_| {}).unwrap();
+    ///         assert_eq!(server.address(), other.address());
+    ///         server.close();
+    ///         other.close();
+    ///     })
+    /// })?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `ERR_SERVER_NOT_RUNNING` if it does not listen; `EMFILE` and the like with the syscall
+    /// `dup`; `ENOTSUP` in the simulated network.
+    pub fn duplicate_fd(&self) -> Result<OwnedFd> {
+        self.with_listener(|core, listener| core.driver.duplicate(listener))
+    }
+
+    fn with_listener(
+        &self,
+        call: impl FnOnce(&Core, fyke_driver::SocketId) -> std::io::Result<OwnedFd>,
+    ) -> Result<OwnedFd> {
+        let listener = self.inner.state.borrow().listener;
+        let (Some(core), Some(listener)) = (self.core(), listener) else {
+            return Err(Self::not_running());
+        };
+        call(core, listener).map_err(|source| Error::system("dup", source))
+    }
+}

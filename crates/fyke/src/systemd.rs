@@ -1,0 +1,221 @@
+//! Descriptors that systemd, or anything that speaks its protocol, opened before it started this
+//! process: socket activation, [sd_listen_fds(3)](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html).
+//!
+//! A unit `echo.socket` with `ListenStream=8888` and a unit `echo.service` are all it takes: systemd
+//! listens, starts the service when the first client comes, and hands the listener over. So no
+//! client is refused while the service starts or restarts, and it needs no rights for its port.
+//!
+//! `examples/activated.rs`, to be tried with `systemd-socket-activate -l 8888`:
+//!
+#![doc = concat!("```no_run\n", include_str!("../examples/activated.rs"), "```")]
+//!
+//! The protocol is in the environment: `LISTEN_PID` says for which process the descriptors are,
+//! `LISTEN_FDS` how many they are, counted from 3, `LISTEN_FDNAMES` what they are called
+//! (`FileDescriptorName=` in the unit). It is read once per process. Each descriptor is handed
+//! out once, with CLOEXEC set, so that no child of this process inherits it.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::{Error, ErrorCode, Result};
+
+/// The name of a descriptor that was given none, as sd_listen_fds_with_names(3) has it.
+const UNNAMED: &str = "unknown";
+
+/// A descriptor that was handed over at the start of the process, and its name. For
+/// [`Server::listen_fd`](crate::Server::listen_fd) if it listens, for
+/// [`Socket::from_fd`](crate::Socket::from_fd) if it is a connection (`Accept=yes` in the unit).
+/// Dropping it closes it.
+#[derive(Debug)]
+pub struct Descriptor {
+    name: String,
+    fd: OwnedFd,
+}
+
+impl Descriptor {
+    /// `FileDescriptorName=` of the unit, by default the unit's name; `unknown` if there is none.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<Descriptor> for OwnedFd {
+    fn from(descriptor: Descriptor) -> Self {
+        descriptor.fd
+    }
+}
+
+/// All descriptors that were handed over and are still here, in their order. Empty when the process
+/// was started otherwise, or they are meant for another process.
+///
+/// # Errors
+/// The same every time, and nothing is touched then: `ERR_INVALID_ARG_VALUE` when the environment
+/// is malformed, with as many names as it should have not among them; `EBADF` for a descriptor
+/// that is not there, and `ERR_INVALID_FD_TYPE` for one that this process has opened itself.
+pub fn listen_fds() -> Result<Vec<Descriptor>> {
+    Ok(std::mem::take(&mut *inherited()?))
+}
+
+/// Those of this name; the others stay.
+///
+/// # Errors
+/// As [`listen_fds`].
+pub fn listen_fds_named(name: &str) -> Result<Vec<Descriptor>> {
+    let mut inherited = inherited()?;
+    let all = std::mem::take(&mut *inherited);
+    let (named, others) = all.into_iter().partition(|descriptor| descriptor.name == name);
+    *inherited = others;
+    Ok(named)
+}
+
+/// What is left of them. The one thing besides the loop that belongs to the process, because the
+/// descriptors do.
+fn inherited() -> Result<MutexGuard<'static, Vec<Descriptor>>> {
+    static INHERITED: OnceLock<Result<Mutex<Vec<Descriptor>>>> = OnceLock::new();
+    let found = INHERITED.get_or_init(|| {
+        let environment = Environment::of_process()?;
+        take(&environment.announced(std::process::id())?).map(Mutex::new)
+    });
+    match found {
+        Ok(descriptors) => Ok(descriptors.lock().unwrap_or_else(PoisonError::into_inner)),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+fn take(announced: &Announced) -> Result<Vec<Descriptor>> {
+    if announced.count == 0 {
+        return Ok(Vec::new());
+    }
+    let fds = fyke_driver::take_inherited(announced.count).map_err(|source| {
+        let ours = source.kind() == std::io::ErrorKind::InvalidInput;
+        let error = Error::system("fcntl", source);
+        if ours { error.with_code(ErrorCode::ERR_INVALID_FD_TYPE) } else { error }
+    })?;
+    let mut names = announced.names.iter().cloned();
+    let name = |fd| Descriptor { name: names.next().unwrap_or_else(|| UNNAMED.into()), fd };
+    Ok(fds.into_iter().map(name).collect())
+}
+
+/// The three variables.
+#[derive(Debug, Default)]
+struct Environment {
+    pid: Option<String>,
+    fds: Option<String>,
+    names: Option<String>,
+}
+
+/// What they say.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Announced {
+    count: usize,
+    /// As many, or none.
+    names: Vec<String>,
+}
+
+impl Environment {
+    fn of_process() -> Result<Self> {
+        let text = |name: &'static str| {
+            let not_text = |_: OsString| malformed(name);
+            std::env::var_os(name).map(|value| value.into_string().map_err(not_text)).transpose()
+        };
+        Ok(Self {
+            pid: text("LISTEN_PID")?,
+            fds: text("LISTEN_FDS")?,
+            names: text("LISTEN_FDNAMES")?,
+        })
+    }
+
+    /// What was announced to this process.
+    fn announced(&self, pid: u32) -> Result<Announced> {
+        let (Some(for_pid), Some(count)) = (&self.pid, &self.fds) else {
+            return Ok(Announced::default());
+        };
+        // A parent's, whose descriptors we have not got.
+        if number(for_pid).ok_or_else(|| malformed("LISTEN_PID"))? != pid {
+            return Ok(Announced::default());
+        }
+        let count = number(count).and_then(|count| usize::try_from(count).ok());
+        let count = count.ok_or_else(|| malformed("LISTEN_FDS"))?;
+        let Some(names) = &self.names else { return Ok(Announced { count, names: Vec::new() }) };
+        let names: Vec<String> = names.split(':').map(str::to_owned).collect();
+        match names.len() == count {
+            true => Ok(Announced { count, names }),
+            false => Err(malformed("LISTEN_FDNAMES")),
+        }
+    }
+}
+
+/// Digits only, and not zero: for neither is there none of it.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && *number != 0 && *number <= i32::MAX as u32)
+}
+
+fn malformed(name: &str) -> Error {
+    let message = format!("the environment variable {name} makes no sense");
+    Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PID: u32 = 4711;
+
+    fn announced(pid: Option<&str>, fds: Option<&str>, names: Option<&str>) -> Result<Announced> {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Environment { pid: owned(pid), fds: owned(fds), names: owned(names) }.announced(PID)
+    }
+
+    #[test]
+    fn descriptors_are_announced_with_or_without_names() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let found = announced(Some("4711"), Some("2"), None).unwrap();
+        assert_eq!(found, Announced { count: 2, names: names(&[]) });
+        let found = announced(Some("4711"), Some("2"), Some("web:")).unwrap();
+        assert_eq!(found, Announced { count: 2, names: names(&["web", ""]) });
+    }
+
+    #[test]
+    fn without_an_announcement_for_this_process_there_are_none() {
+        for (pid, fds) in [(None, None), (Some("4711"), None), (None, Some("1"))] {
+            assert_eq!(announced(pid, fds, None).unwrap(), Announced::default());
+        }
+        // A parent's, which nobody has taken out of the environment: not even looked at.
+        let theirs = announced(Some("4712"), Some("nonsense"), Some(":::"));
+        assert_eq!(theirs.unwrap(), Announced::default());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_err_with_a_code() {
+        let huge = "9".repeat(1000);
+        for bad in ["", "0", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one", "2147483648", &huge] {
+            for result in
+                [announced(Some(bad), Some("1"), None), announced(Some("4711"), Some(bad), None)]
+            {
+                let code = result.map(drop).unwrap_err().code();
+                assert_eq!(code, ErrorCode::ERR_INVALID_ARG_VALUE, "{bad:?}");
+            }
+        }
+        for names in ["", "a:b", &":".repeat(100_000)] {
+            let fds = if names.is_empty() { "2" } else { "1" };
+            let code = announced(Some("4711"), Some(fds), Some(names)).unwrap_err().code();
+            assert_eq!(code, ErrorCode::ERR_INVALID_ARG_VALUE);
+        }
+    }
+
+    #[test]
+    fn the_highest_count_costs_nothing_to_announce() {
+        let found = announced(Some("4711"), Some("2147483647"), None).unwrap();
+        assert_eq!((found.count, found.names.len()), (i32::MAX as usize, 0));
+        let code = take(&found).unwrap_err().code();
+        assert!([ErrorCode::ERR_INVALID_FD_TYPE, ErrorCode::EBADF].contains(&code));
+    }
+}

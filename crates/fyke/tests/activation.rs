@@ -1,0 +1,183 @@
+//! Descriptors that systemd hands over. A child of this test gets them as systemd would give
+//! them: a shell moves them to 3 and up, and writes its own process id down before it becomes the
+//! child. The children are the ignored tests of this file, or an example.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Stdio};
+
+use fyke::{ErrorCode, systemd};
+use rustix::io::{FdFlags, fcntl_getfd};
+use support::{DEADLINE, Net};
+
+/// A command that gets two descriptors as 3 and 4, after the shell has run `set`.
+fn activated(program: &std::path::Path, set: &str, first: OwnedFd, second: OwnedFd) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("exec 3<&0 4<&1 </dev/null >&2; {set} exec \"$0\" \"$@\"");
+    command.args(["-c", &script]).arg(program);
+    command.stdin(Stdio::from(first)).stdout(Stdio::from(second)).stderr(Stdio::piped());
+    command
+}
+
+/// One of the ignored tests below.
+fn child(name: &str, set: &str, fds: [OwnedFd; 2]) -> Command {
+    let [first, second] = fds;
+    let mut command = activated(&std::env::current_exe().unwrap(), set, first, second);
+    command.args(["--exact", name, "--ignored", "--nocapture"]).env("FYKE_TEST_CHILD", name);
+    command
+}
+
+/// Only when it was started by a test: not when somebody runs the ignored tests by hand.
+fn is_child(name: &str) -> bool {
+    std::env::var_os("FYKE_TEST_CHILD").is_some_and(|child| child == name)
+}
+
+fn passes(mut command: Command) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn listeners() -> (SocketAddr, [OwnedFd; 2]) {
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    (web.local_addr().unwrap(), [web.into(), other.into()])
+}
+
+#[test]
+fn servers_listen_on_what_was_handed_over_by_name() {
+    let net = Net::ready();
+    let path = net.path();
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = UnixListener::bind(&path).unwrap();
+    let address = web.local_addr().unwrap();
+    let set = "export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:admin;";
+    let command = child("a_child_that_serves", set, [web.into(), admin.into()]);
+    // Before it has even started: nobody is refused meanwhile.
+    let mut tcp = TcpStream::connect(address).unwrap();
+    let mut unix = UnixStream::connect(&path).unwrap();
+    let running = std::thread::spawn(|| passes(command));
+    tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+    unix.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut text = String::new();
+    tcp.read_to_string(&mut text).unwrap();
+    unix.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "from web\nfrom admin\n");
+    // The child's connections end with ours.
+    drop((tcp, unix));
+    running.join().unwrap();
+    assert!(path.exists(), "systemd's to remove");
+}
+
+#[test]
+#[ignore = "the child of a test"]
+fn a_child_that_serves() {
+    if !is_child("a_child_that_serves") {
+        return;
+    }
+    Net::ready().run(|| {
+        assert!(systemd::listen_fds_named("nobody").unwrap().is_empty());
+        let admin = systemd::listen_fds_named("admin").unwrap();
+        let web = systemd::listen_fds().unwrap();
+        // Each once.
+        assert!(systemd::listen_fds().unwrap().is_empty());
+        for (numbers, descriptors) in [(4, admin), (3, web)] {
+            let [descriptor] = descriptors.try_into().unwrap();
+            assert_eq!(descriptor.as_fd().as_raw_fd(), numbers);
+            assert!(fcntl_getfd(&descriptor).unwrap().contains(FdFlags::CLOEXEC));
+            let greeting = format!("from {}\n", descriptor.name());
+            let server = fyke::create_server(move |socket| {
+                socket.end_with(greeting.as_str());
+                socket.server().unwrap().close();
+            });
+            server.listen_fd(descriptor.into(), |_| {}).unwrap();
+        }
+    });
+}
+
+#[test]
+fn descriptors_for_another_process_are_left_alone() {
+    for set in [
+        "export LISTEN_PID=1 LISTEN_FDS=2;",
+        "export LISTEN_PID=$$;",
+        "export LISTEN_FDS=2;",
+        "export LISTEN_PID=$PPID LISTEN_FDS=nonsense;",
+    ] {
+        passes(child("a_child_that_gets_none", set, listeners().1));
+    }
+}
+
+#[test]
+#[ignore = "the child of a test"]
+fn a_child_that_gets_none() {
+    if !is_child("a_child_that_gets_none") {
+        return;
+    }
+    assert!(systemd::listen_fds().unwrap().is_empty());
+    assert!(systemd::listen_fds_named("unknown").unwrap().is_empty());
+    assert!(std::fs::exists("/dev/fd/3").unwrap() && std::fs::exists("/dev/fd/4").unwrap());
+}
+
+#[test]
+fn an_environment_that_lies_is_an_err_with_a_code_and_nothing_is_taken() {
+    let malformed = ErrorCode::ERR_INVALID_ARG_VALUE;
+    for (set, code) in [
+        ("export LISTEN_PID=$$ LISTEN_FDS=-1;", malformed),
+        ("export LISTEN_PID=$$ LISTEN_FDS=99999999999999999999;", malformed),
+        ("export LISTEN_PID=x LISTEN_FDS=1;", malformed),
+        ("export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=one;", malformed),
+        ("export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=$(printf 'a\\377:b');", malformed),
+        // One is closed.
+        ("export LISTEN_PID=$$ LISTEN_FDS=2; exec 4<&-;", ErrorCode::EBADF),
+        // More than there are: the next is closed, or one that the child has opened itself.
+        ("export LISTEN_PID=$$ LISTEN_FDS=2147483647;", ErrorCode::ERR_INVALID_FD_TYPE),
+        ("export LISTEN_PID=$$ LISTEN_FDS=100000;", ErrorCode::EBADF),
+    ] {
+        let mut command = child("a_child_that_refuses", set, listeners().1);
+        command.env("FYKE_TEST_CODE", code.as_str());
+        passes(command);
+    }
+}
+
+#[test]
+#[ignore = "the child of a test"]
+fn a_child_that_refuses() {
+    if !is_child("a_child_that_refuses") {
+        return;
+    }
+    let expected = std::env::var("FYKE_TEST_CODE").unwrap();
+    for _ in 0..2 {
+        let code = systemd::listen_fds().unwrap_err().code();
+        // What follows the two that were handed over depends on what the child has open.
+        let others = [ErrorCode::EBADF, ErrorCode::ERR_INVALID_FD_TYPE];
+        let either = others.iter().any(|other| other.as_str() == expected);
+        assert!(code.as_str() == expected || (either && others.contains(&code)), "{code}");
+    }
+    assert!(std::fs::exists("/dev/fd/3").unwrap(), "not taken, so not closed either");
+}
+
+#[test]
+fn the_example_echoes_on_what_systemd_gives_it() {
+    let (address, [web, other]) = listeners();
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.extend(["examples", "activated"]);
+    let set = "export LISTEN_PID=$$ LISTEN_FDS=2;";
+    let mut child = activated(&path, set, web, other).spawn().unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    client.write_all(b"over systemd").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(text, "over systemd");
+}
