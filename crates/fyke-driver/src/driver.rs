@@ -289,7 +289,8 @@ impl Driver {
 /// Descriptors that come from outside.
 #[cfg(unix)]
 impl Driver {
-    /// Takes a descriptor over: a stream socket that listens, is bound, or is connected. It is
+    /// Takes a descriptor over: a stream socket that listens, is bound, or is connected; a pipe or
+    /// FIFO, as a connection. It is
     /// made non-blocking. One of the standard descriptors (0, 1, 2) is never closed (FD-10).
     ///
     /// # Errors

@@ -17,6 +17,7 @@
 //! | [`receive_start`](Driver::receive_start) … [`receive_stop`](Driver::receive_stop) | [`Received`](Completion::Received), any number; then [`EndOfStream`](Completion::EndOfStream) or `Failed` | stays on until stopped |
 //! | [`send`](Driver::send) | [`Sent`](Completion::Sent), until all of the batch is sent, or `Failed` | what the kernel took inside the call is the return value instead |
 //! | [`shutdown`](Driver::shutdown) | [`ShutDown`](Completion::ShutDown) or `Failed` | never answers inside the call; only with nothing in flight |
+//! | `adopt`, `detach`, `duplicate` | none | descriptors that come from outside, and that go there |
 //! | [`close`](Driver::close) | none: from here on the id is dead | |
 //! | [`Waker::wake`] | [`Woken`](Completion::Woken) | from any thread; several wakes may become one |
 //!
@@ -45,7 +46,8 @@
 //!    tried again after [`limits::ACCEPT_RETRY_DELAY`].
 //! 9. **Panics.** A panic of the callback passes through `turn`; the driver stays usable, and
 //!    completions that were not yet given are given in the next turn or belong to closed sockets.
-//! 10. **No signals.** Sending to a closed peer is an error (EPIPE), never SIGPIPE.
+//! 10. **No signals.** Sending to a closed peer is an error (EPIPE), never SIGPIPE. A pipe that was
+//!     adopted is the exception: there the process must ignore the signal, as Rust's do.
 //! 11. **Time.** [`Driver::now`] is the only clock. The simulated network moves it by itself.
 //!
 //! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue) and [`sim`] (in memory, seeded,

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use fyke::{ErrorCode, systemd};
 use rustix::io::{FdFlags, fcntl_getfd};
-use support::{DEADLINE, Net};
+use support::{DEADLINE, Net, child};
 
 /// A command that gets two descriptors as 3 and 4, after the shell has run `set`.
 fn activated(program: &std::path::Path, set: &str, first: OwnedFd, second: OwnedFd) -> Command {
@@ -26,22 +26,18 @@ fn activated(program: &std::path::Path, set: &str, first: OwnedFd, second: Owned
 }
 
 /// One of the ignored tests below.
-fn child(name: &str, set: &str, fds: [OwnedFd; 2]) -> Command {
+fn child_for(test: &str, set: &str, fds: [OwnedFd; 2]) -> Command {
     let [first, second] = fds;
     let mut command = activated(&std::env::current_exe().unwrap(), set, first, second);
-    command.args(["--exact", name, "--ignored", "--nocapture"]).env("FYKE_TEST_CHILD", name);
+    child::that_runs(&mut command, test);
     command
 }
 
-/// Only when it was started by a test: not when somebody runs the ignored tests by hand.
-fn is_child(name: &str) -> bool {
-    std::env::var_os("FYKE_TEST_CHILD").is_some_and(|child| child == name)
-}
-
 fn passes(mut command: Command) {
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let child = command.spawn().unwrap();
+    // It holds the descriptors too.
+    drop(command);
+    child::passes(child);
 }
 
 fn listeners() -> (SocketAddr, [OwnedFd; 2]) {
@@ -58,7 +54,7 @@ fn servers_listen_on_what_was_handed_over_by_name() {
     let admin = UnixListener::bind(&path).unwrap();
     let address = web.local_addr().unwrap();
     let set = "export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:admin;";
-    let command = child("a_child_that_serves", set, [web.into(), admin.into()]);
+    let command = child_for("a_child_that_serves", set, [web.into(), admin.into()]);
     // Before it has even started: nobody is refused meanwhile.
     let mut tcp = TcpStream::connect(address).unwrap();
     let mut unix = UnixStream::connect(&path).unwrap();
@@ -78,7 +74,7 @@ fn servers_listen_on_what_was_handed_over_by_name() {
 #[test]
 #[ignore = "the child of a test"]
 fn a_child_that_serves() {
-    if !is_child("a_child_that_serves") {
+    if !child::is_for("a_child_that_serves") {
         return;
     }
     Net::ready().run(|| {
@@ -109,14 +105,14 @@ fn descriptors_for_another_process_are_left_alone() {
         "export LISTEN_FDS=2;",
         "export LISTEN_PID=$PPID LISTEN_FDS=nonsense;",
     ] {
-        passes(child("a_child_that_gets_none", set, listeners().1));
+        passes(child_for("a_child_that_gets_none", set, listeners().1));
     }
 }
 
 #[test]
 #[ignore = "the child of a test"]
 fn a_child_that_gets_none() {
-    if !is_child("a_child_that_gets_none") {
+    if !child::is_for("a_child_that_gets_none") {
         return;
     }
     assert!(systemd::listen_fds().unwrap().is_empty());
@@ -139,7 +135,7 @@ fn an_environment_that_lies_is_an_err_with_a_code_and_nothing_is_taken() {
         ("export LISTEN_PID=$$ LISTEN_FDS=2147483647;", ErrorCode::ERR_INVALID_FD_TYPE),
         ("export LISTEN_PID=$$ LISTEN_FDS=100000;", ErrorCode::EBADF),
     ] {
-        let mut command = child("a_child_that_refuses", set, listeners().1);
+        let mut command = child_for("a_child_that_refuses", set, listeners().1);
         command.env("FYKE_TEST_CODE", code.as_str());
         passes(command);
     }
@@ -148,7 +144,7 @@ fn an_environment_that_lies_is_an_err_with_a_code_and_nothing_is_taken() {
 #[test]
 #[ignore = "the child of a test"]
 fn a_child_that_refuses() {
-    if !is_child("a_child_that_refuses") {
+    if !child::is_for("a_child_that_refuses") {
         return;
     }
     let expected = std::env::var("FYKE_TEST_CODE").unwrap();

@@ -114,7 +114,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error", "first callback", "listens elsewhere"]);
     }
 
-    fn bnd_05_a_server_adopts_it_and_listens_at_once(net) {
+    fn fd_08_bnd_05_a_server_adopts_it_and_listens_at_once(net) {
         for place in places(net) {
             let log = Log::new();
             let seen = log.clone();

@@ -106,6 +106,8 @@ struct Flags {
     in_backlog: bool,
     /// Others may have descriptors of it too: it came from outside, or was duplicated.
     shared: bool,
+    /// A pipe, one end or both: calls for sockets do not work on it.
+    pipe: bool,
 }
 
 impl Ready {
@@ -259,7 +261,10 @@ impl Ready {
             slot.flags.readable |= event.is_readable() || gone;
             slot.flags.hung_up |= gone;
             let sending = match &slot.role {
-                Role::Stream { in_flight } => in_flight.is_some() && event.is_writable(),
+                // A full pipe whose reader goes is not writable, but in error (pipe(7)).
+                Role::Stream { in_flight } => {
+                    in_flight.is_some() && (event.is_writable() || event.is_error())
+                }
                 Role::Listener => false,
             };
             (slot.flags.connecting, matches!(slot.role, Role::Listener), sending)

@@ -114,7 +114,9 @@ impl Ready {
     pub(crate) fn shutdown(&self, socket: SocketId) {
         let sockets = self.sockets.borrow();
         let Some(slot) = sockets.get(socket) else { return };
+        // A pipe's reader sees the end when it is closed.
         let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
+            Err(Errno::NOTSOCK) if slot.flags.pipe => Deferred::ShutDown,
             Ok(()) => {
                 step!("shutdown", side = "write");
                 Deferred::ShutDown

@@ -80,14 +80,19 @@ impl Ready {
     fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {
         let mut sockets = self.sockets.borrow_mut();
         let Some(Slot { fd, flags, .. }) = sockets.get_mut(socket) else { return Read::Nothing };
-        match system::receive(system::borrow(fd), buffer) {
+        let received = match flags.pipe {
+            true => system::read_pipe(system::borrow(fd), buffer),
+            false => system::receive(system::borrow(fd), buffer),
+        };
+        match received {
             Ok(0) => {
                 flags.ended = true;
                 Read::End
             }
             Ok(count) => {
                 // Short means drained, unless the end follows: it makes no edge of its own.
-                flags.readable = count == buffer.len() || flags.hung_up;
+                // A pipe gives what one write has put there (pipe(7), O_DIRECT).
+                flags.readable = count == buffer.len() || flags.hung_up || flags.pipe;
                 Read::Bytes(count)
             }
             Err(Errno::AGAIN) => {
@@ -177,11 +182,15 @@ impl Ready {
         // At least once: an empty batch asks how the connection is.
         for _ in 0..SENDS_PER_CALL_MAX {
             let result = match batch.single() {
+                Some(bytes) if slot.flags.pipe => system::write_pipe(fd, &[IoSlice::new(bytes)]),
                 Some(bytes) => system::send(fd, bytes),
                 None => {
                     let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
                     let count = batch.gather(&mut slices);
-                    system::send_gathered(fd, &slices[..count])
+                    match slot.flags.pipe {
+                        true => system::write_pipe(fd, &slices[..count]),
+                        false => system::send_gathered(fd, &slices[..count]),
+                    }
                 }
             };
             match result {

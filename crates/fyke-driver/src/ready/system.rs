@@ -123,10 +123,11 @@ fn address(address: SocketAddrAny) -> Address {
     }
     let Ok(unix) = SocketAddrUnix::try_from(address) else { return Address::Unnamed };
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(name) = unix.abstract_name() {
+    // rustix makes an empty name of none.
+    if let Some(name) = unix.abstract_name().filter(|name| !name.is_empty()) {
         return Address::Abstract(name.to_vec());
     }
-    unix.path_bytes().map_or(Address::Unnamed, |path| {
+    unix.path_bytes().filter(|path| !path.is_empty()).map_or(Address::Unnamed, |path| {
         Address::Path(PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())))
     })
 }
@@ -181,8 +182,34 @@ pub(super) fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
+/// Reads from a pipe. One that is only for writing is "not connected", as libuv has it.
+pub(super) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| rustix::io::read(pipe, &mut *buffer)).map_err(|errno| match errno {
+        Errno::BADF => Errno::NOTCONN,
+        errno => errno,
+    })
+}
+
+/// Writes to a pipe. One that is only for reading is broken, as libuv has it. Unlike a socket's, a
+/// pipe's SIGPIPE cannot be told away: a process that is not Rust's must ignore it.
+pub(super) fn write_pipe(pipe: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    retry_on_intr(|| rustix::io::writev(pipe, slices)).map_err(|errno| match errno {
+        Errno::BADF => Errno::PIPE,
+        errno => errno,
+    })
+}
+
+pub(super) fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    let mode = rustix::fs::fstat(fd).map(|stat| stat.st_mode);
+    mode.is_ok_and(|mode| rustix::fs::FileType::from_raw_mode(mode).is_fifo())
+}
+
 /// What a descriptor from outside is; makes it non-blocking.
 pub(super) fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
+    if is_pipe(fd) {
+        rustix::io::ioctl_fionbio(fd, true)?;
+        return Ok(Adopted::Connection { peer: Address::Unnamed, writable: true });
+    }
     if sockopt::socket_type(fd)? != SocketType::STREAM {
         return Err(Errno::INVAL.into());
     }

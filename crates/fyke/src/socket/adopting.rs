@@ -16,7 +16,9 @@ impl Socket {
     /// half of a socket pair. It belongs to the socket from here on, and is closed also when this
     /// fails; only the standard ones (0, 1, 2) are never closed.
     ///
-    /// Over a connection it is open at once and begins to read. Over a stream socket that is not
+    /// Over a connection it is open at once and begins to read. So it is over a pipe or FIFO; of one
+    /// that only writes, say [`readable(false)`](SocketOptions::readable); and a process in which
+    /// SIGPIPE is not ignored, as it is in Rust's, gets that signal when the reader is gone. Over a stream socket that is not
     /// connected, bound or not, it is pending: [`connect`](Self::connect) uses that descriptor.
     /// Options: [`SocketOptions::build_from_fd`]. Node: `new net.Socket({ fd })`.
     ///
@@ -34,7 +36,7 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// `ERR_INVALID_FD_TYPE` for what is no stream socket, or listens; `EEXIST` for the
+    /// `ERR_INVALID_FD_TYPE` for what is neither a stream socket nor a pipe, or listens; `EEXIST` for the
     /// descriptor of another socket of this loop; `ERR_NO_EVENT_LOOP` outside of a loop.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         SocketOptions::new().build_from_fd(fd)
@@ -94,6 +96,6 @@ impl SocketOptions {
 }
 
 fn refused() -> Error {
-    let message = "the descriptor is not a stream socket that is, or can be, connected";
+    let message = "the descriptor is no connection, no pipe, and no socket that could connect";
     Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message)
 }

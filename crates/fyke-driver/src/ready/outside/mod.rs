@@ -24,7 +24,9 @@ impl Ready {
             Adopted::Listener => Role::Listener,
             Adopted::Unconnected | Adopted::Connection { .. } => Role::Stream { in_flight: None },
         };
-        let flags = Flags { shared: true, ..Flags::default() };
+        let pipe = system::is_pipe(system::borrow(&fd));
+        // A pipe that is only for writing makes no edge when it is read: so that is tried once.
+        let flags = Flags { shared: true, pipe, readable: pipe, ..Flags::default() };
         let mut sockets = self.sockets.borrow_mut();
         let id = sockets.insert(Slot { fd, flags, role });
         // What is not connected is not watched yet: it counts as hung up (epoll_ctl(2)).
@@ -93,3 +95,6 @@ impl Ready {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! What needs a descriptor that is only known by its number.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use super::Ready;
+use crate::{Adopted, Completion, Open, Transport};
+
+/// A second owner of a descriptor, as a program has that counts wrong.
+#[allow(unsafe_code, reason = "ownership forbids what is tested here")]
+fn owned_again(fd: &impl AsRawFd) -> OwnedFd {
+    // SAFETY: the driver is to notice, and not to close it.
+    unsafe { OwnedFd::from_raw_fd(fd.as_raw_fd()) }
+}
+
+fn is_open(fd: &impl AsRawFd) -> bool {
+    std::fs::exists(format!("/dev/fd/{}", fd.as_raw_fd())).unwrap()
+}
+
+#[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn fd_07_a_descriptor_that_a_socket_of_the_driver_has_is_refused_and_stays_open() {
+    let driver = Ready::new().unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let again = [owned_again(&ours), owned_again(&listener)];
+    let (socket, _) = driver.adopt(ours.into()).unwrap();
+    let (server, _) = driver.adopt(listener.into()).unwrap();
+    for (again, known) in again.into_iter().zip([socket, server]) {
+        let error = driver.adopt(again).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(driver.local_address(known).is_ok(), "the other one goes on");
+    }
+    drop(theirs);
+    driver.receive_start(socket).unwrap();
+    let mut ended = false;
+    while !ended {
+        driver
+            .turn(None, &mut |completion| {
+                ended |= matches!(completion, Completion::EndOfStream { .. });
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn fd_10_the_standard_descriptors_are_never_closed() {
+    let (stdin, other) = UnixStream::pair().unwrap();
+    let before = rustix::io::dup(io::stdin()).unwrap();
+    rustix::stdio::dup2_stdin(&stdin).unwrap();
+    let driver = Ready::new().unwrap();
+    let (socket, found) = driver.adopt(owned_again(&io::stdin())).unwrap();
+    assert_eq!(found, Adopted::Connection { peer: crate::Address::Unnamed, writable: true });
+    driver.receive_start(socket).unwrap();
+    driver.close(socket);
+    assert!(is_open(&io::stdin()), "the next file would become standard input");
+
+    // Nor does it disturb a server that listens later.
+    let mut request = Open::new(Transport::Unix);
+    request.bind = Some(crate::Address::Unnamed);
+    if cfg!(target_os = "linux") {
+        let server = driver.open(&request).unwrap();
+        driver.listen(server, 1).unwrap();
+        driver.accept_start(server).unwrap();
+        let client = driver.open(&Open::new(Transport::Unix)).unwrap();
+        driver.connect(client, &driver.local_address(server).unwrap());
+        let mut accepted = false;
+        while !accepted {
+            driver
+                .turn(None, &mut |completion| {
+                    accepted |= matches!(completion, Completion::Accepted { .. });
+                })
+                .unwrap();
+        }
+    }
+    rustix::stdio::dup2_stdin(&before).unwrap();
+    drop((stdin, other));
+}
+
+/// A driver that waits for what nobody can ask about any more would wake up for nothing.
+#[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn a_shared_descriptor_is_not_watched_any_more_when_it_is_closed() {
+    let driver = Ready::new().unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let kept = ours.try_clone().unwrap();
+    let (socket, _) = driver.adopt(ours.into()).unwrap();
+    driver.close(socket);
+    drop(theirs);
+    let mut ready =
+        [rustix::event::PollFd::from_borrowed_fd(driver.as_fd(), rustix::event::PollFlags::IN)];
+    let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut ready, Some(&timeout)).unwrap(), 0);
+    drop(kept);
+}
