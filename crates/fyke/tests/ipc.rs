@@ -1,0 +1,337 @@
+//! What is particular to Unix sockets, and connections and listeners that go to another process.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use fyke::sim::SimOptions;
+use fyke::{
+    Address, ConnectOptions, DriverKind, Endpoint, ErrorCode, ListenOptions, Server, Socket,
+};
+use support::{Log, Net, collect};
+
+on_every_driver! {
+    fn ipc_02_the_address_of_a_server_is_the_path_as_it_was_given(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            // Not the shortest way to write it.
+            let path = net.path();
+            let path = path.parent().unwrap().join(".").join(path.file_name().unwrap());
+            let server = Server::new();
+            assert_eq!(server.address(), None);
+            let given = path.clone();
+            server.listen(path.as_path(), move |server| {
+                assert_eq!(server.address(), Some(Address::Path(given.clone())));
+                assert_eq!(server.address().unwrap().to_string(), given.to_str().unwrap());
+                let taken = Server::new();
+                taken.listen(given.as_path(), |_| panic!("in use")).unwrap();
+                assert_eq!(taken.address(), None);
+                let server = server.clone();
+                taken.on_error(move |taken, error| {
+                    log.add(error.code());
+                    assert_eq!(taken.address(), None);
+                    server.close();
+                    assert_eq!(server.address(), None);
+                });
+            }).unwrap();
+            assert_eq!(server.address(), Some(Address::Path(path)));
+        });
+        assert_eq!(seen.take(), ["EADDRINUSE"]);
+    }
+
+    fn ipc_03_neither_side_has_an_address(net) {
+        let none = |socket: &Socket| {
+            assert_eq!((socket.local_address(), socket.remote_address()), (None, None));
+            assert_eq!(socket.address(), None);
+        };
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let counted = log.clone();
+            net.pair(net.path().into(), move |socket| {
+                none(socket);
+                counted.add("server");
+                socket.end();
+            }, move |client| {
+                none(client);
+                client.on_connect(move |client| none(client));
+                client.resume();
+                client.on_close(move |client, _| {
+                    none(client);
+                    log.add("client");
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["server", "client"]);
+    }
+
+    fn ipc_12_a_path_is_a_path_and_a_port_a_port_by_type_or_by_a_slash(net) {
+        net.run(|| {
+            let text = |text: &str| text.parse::<Endpoint>();
+            assert_eq!(text("80").unwrap(), Endpoint::Port(80));
+            assert_eq!(Endpoint::from(Path::new("80")), Endpoint::Path("80".into()));
+            assert_eq!(Endpoint::from(PathBuf::from("-1")), Endpoint::Path("-1".into()));
+            for (nonsense, code) in [
+                ("80 ", ErrorCode::ERR_SOCKET_BAD_PORT),
+                ("-1", ErrorCode::ERR_SOCKET_BAD_PORT),
+                ("99999", ErrorCode::ERR_SOCKET_BAD_PORT),
+                ("abc", ErrorCode::ERR_INVALID_ARG_VALUE),
+                ("", ErrorCode::ERR_INVALID_ARG_VALUE),
+            ] {
+                assert_eq!(text(nonsense).unwrap_err().code(), code, "{nonsense:?}");
+            }
+            // An empty path is neither a name that the system finds, nor TCP.
+            let empty = || Endpoint::Path(PathBuf::new());
+            let code = ErrorCode::ERR_INVALID_ARG_VALUE;
+            assert_eq!(ConnectOptions::new(empty()).unwrap_err().code(), code);
+            assert_eq!(ListenOptions::new(empty()).unwrap_err().code(), code);
+            let server = Server::new();
+            assert_eq!(server.listen(empty(), |_| panic!("refused")).unwrap_err().code(), code);
+            assert!(!server.listening());
+            let socket = Socket::new();
+            assert_eq!(socket.connect(empty(), |_| panic!("refused")).unwrap_err().code(), code);
+            assert!(!socket.connecting());
+        });
+    }
+
+    fn ipc_13_options_of_tcp_do_nothing(net) {
+        let set = |socket: &Socket| {
+            socket.set_no_delay(true).unwrap();
+            socket.set_no_delay(false).unwrap();
+            socket.set_keep_alive(true, std::time::Duration::from_secs(1)).unwrap();
+            socket.set_keep_alive(false, std::time::Duration::ZERO).unwrap();
+            socket.set_no_delay(true).unwrap();
+            socket.set_keep_alive(true, std::time::Duration::from_secs(2)).unwrap();
+        };
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            net.pair(net.path().into(), move |socket| {
+                set(socket);
+                socket.pipe(socket);
+            }, move |client| {
+                // Before the connection, to be applied when it stands, and after it.
+                set(client);
+                let bytes = collect(client);
+                client.on_ready(move |client| {
+                    set(client);
+                    client.end_with("as before");
+                });
+                client.on_close(move |_, had_error| {
+                    assert_eq!(*bytes.borrow(), b"as before");
+                    log.add(had_error);
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["false"]);
+    }
+
+    fn ipc_14_ping_pong_and_the_destroyed_client_ends_the_rest(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            let closed = log.clone();
+            server.on_close(move |_| closed.add("server close"));
+            let served = log.clone();
+            server.on_connection(move |server, socket| {
+                server.close();
+                socket.on_data(|socket, data| {
+                    assert_eq!(data, b"PING");
+                    socket.write("PONG");
+                });
+                let served = served.clone();
+                socket.on_close(move |_, had_error| served.add(format!("socket close {had_error}")));
+            });
+            net.listen(&server, net.path().into(), move |endpoint| {
+                let client = fyke::connect(endpoint, |client| { client.write("PING"); }).unwrap();
+                client.on_data(move |client, data| {
+                    log.add(String::from_utf8_lossy(data));
+                    client.destroy();
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["PONG", "server close", "socket close false"]);
+    }
+}
+
+#[test]
+fn ipc_14_corked_writes_leave_in_one_piece() {
+    // One send is one piece here.
+    let options = SimOptions { cut: false, ..SimOptions::default() };
+    let net = Net::new(DriverKind::Sim(options));
+    let log = Log::new();
+    let seen = log.clone();
+    net.run(|| {
+        net.pair(
+            net.path().into(),
+            move |socket| {
+                socket.on_data(move |_, data| log.add(data.len()));
+            },
+            |client| {
+                client.on_connect(|client| {
+                    client.cork();
+                    for _ in 0..10 {
+                        // Owned, and too large to be copied together.
+                        client.write(vec![1; 5_000]);
+                    }
+                    client.uncork();
+                    client.end();
+                });
+            },
+        );
+    });
+    assert_eq!(seen.take(), ["50000"]);
+}
+
+#[cfg(unix)]
+mod handing_over {
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::process::Stdio;
+
+    use fyke::{ServerOptions, Socket};
+
+    use super::support::{Log, Net, child, collect};
+    use super::{Endpoint, Server};
+
+    /// What a child of these tests was given as its standard input.
+    fn standard_input() -> OwnedFd {
+        std::io::stdin().as_fd().try_clone_to_owned().unwrap()
+    }
+
+    fn spawn(test: &str, fd: OwnedFd) -> std::process::Child {
+        child::to_run(test).stdin(Stdio::from(fd)).spawn().unwrap()
+    }
+
+    const SOCKETS_CHILD: &str = "handing_over::a_child_with_a_socket";
+
+    fn hands_over(net: &Net, endpoint: Endpoint) {
+        let log = Log::new();
+        let seen = log.clone();
+        let (children, running) = std::sync::mpsc::channel();
+        net.run(|| {
+            let server = ServerOptions::new().pause_on_connect(true).create_server(move |socket| {
+                let server = socket.server().unwrap();
+                server.close();
+                assert_eq!(server.connections(), 1);
+                socket.set_timeout(Some(std::time::Duration::from_millis(1)));
+                socket.on_timeout(|_| panic!("its timer goes with the handle"));
+                let fd = socket.clone().into_fd().unwrap();
+                // The handle is lost at once, and the count with it; `close` is to come.
+                assert!(socket.pending() && socket.destroyed());
+                assert_eq!(server.connections(), 0);
+                children.send(spawn(SOCKETS_CHILD, fd)).unwrap();
+            });
+            net.listen(&server, endpoint, move |endpoint| {
+                // Written before the child is there: nothing of it is lost.
+                let client = fyke::connect(endpoint, |client| {
+                    client.end_with("question");
+                })
+                .unwrap();
+                let bytes = collect(&client);
+                client.on_close(move |_, had_error| {
+                    assert!(!had_error);
+                    log.add(String::from_utf8_lossy(&bytes.borrow()));
+                });
+            });
+        });
+        assert_eq!(seen.take(), ["answer to question"]);
+        child::passes(running.recv().unwrap());
+    }
+
+    #[test]
+    fn ipc_15_ipc_19_a_connected_socket_goes_on_in_another_process() {
+        let net = Net::ready();
+        for endpoint in net.endpoints() {
+            hands_over(&net, endpoint);
+        }
+    }
+
+    #[test]
+    #[ignore = "the child of a test"]
+    fn a_child_with_a_socket() {
+        if !child::is_for(SOCKETS_CHILD) {
+            return;
+        }
+        let log = Log::new();
+        let seen = log.clone();
+        Net::ready().run(|| {
+            let socket = Socket::from_fd(standard_input()).unwrap();
+            assert!(!socket.pending() && !socket.allow_half_open() && socket.server().is_none());
+            let bytes = collect(&socket);
+            log.watch("", &socket);
+            socket.on_end(move |socket| {
+                socket.write("answer to ");
+                socket.end_with(bytes.borrow().as_slice());
+            });
+        });
+        assert_eq!(seen.take(), ["end", "finish", "close false"]);
+    }
+
+    const SERVERS_CHILD: &str = "handing_over::a_child_with_a_server";
+
+    #[test]
+    fn ipc_17_a_listener_is_shared_with_another_process_and_either_may_go() {
+        let net = Net::ready();
+        for endpoint in net.endpoints() {
+            let log = Log::new();
+            let seen = log.clone();
+            let (children, running) = std::sync::mpsc::channel();
+            net.run(|| {
+                let server = fyke::create_server(|socket| {
+                    socket.end_with("from the parent");
+                });
+                let asked = |endpoint: Endpoint, log: &Log| {
+                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let bytes = collect(&client);
+                    let log = log.clone();
+                    client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
+                    client
+                };
+                let keeper = server.clone();
+                net.listen(&server, endpoint, move |endpoint| {
+                    // One that goes at once, and is not missed.
+                    let other = Server::new();
+                    other.listen_fd(keeper.duplicate_fd().unwrap(), |_| {}).unwrap();
+                    assert!(other.listening() && keeper.listening());
+                    other.close();
+                    let client = asked(endpoint.clone(), &log);
+                    client.on_close(move |_, _| {
+                        // Closing would take the name of a Unix socket along.
+                        let fd = match endpoint.is_unix() {
+                            true => keeper.clone().into_fd().unwrap(),
+                            false => keeper.duplicate_fd().unwrap(),
+                        };
+                        keeper.close();
+                        children.send(spawn(SERVERS_CHILD, fd)).unwrap();
+                        asked(endpoint.clone(), &log);
+                    });
+                });
+            });
+            assert_eq!(seen.take(), ["from the parent", "from the child"]);
+            child::passes(running.recv().unwrap());
+        }
+    }
+
+    #[test]
+    #[ignore = "the child of a test"]
+    fn a_child_with_a_server() {
+        if !child::is_for(SERVERS_CHILD) {
+            return;
+        }
+        let log = Log::new();
+        let seen = log.clone();
+        Net::ready().run(|| {
+            let served = log.clone();
+            let server = fyke::create_server(move |socket| {
+                served.add("served");
+                socket.end_with("from the child");
+                socket.server().unwrap().close();
+            });
+            server.listen_fd(standard_input(), move |_| log.add("listening")).unwrap();
+            assert!(server.listening());
+        });
+        assert_eq!(seen.take(), ["listening", "served"]);
+    }
+}

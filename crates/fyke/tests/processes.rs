@@ -1,0 +1,439 @@
+//! What keeps a program going, how it is cut short, and what moves between its threads.
+
+mod support;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fyke::{
+    AbortController, ConnectOptions, ErrorCode, FamilySelection, ListenOptions, Result, Server,
+    Socket,
+};
+use support::{Log, drive};
+
+/// Whether the loop would go on.
+fn goes_on(event_loop: &fyke::EventLoop) -> bool {
+    event_loop.turn(Some(Duration::ZERO)).unwrap()
+}
+
+on_every_driver! {
+    fn proc_03_a_server_holds_the_loop_unless_the_last_word_was_unref(net) {
+        let event_loop = net.event_loop();
+        let server = event_loop.enter(|| {
+            let server = Server::new();
+            // Remembered before there is anything to hold.
+            assert_eq!(server.refer().unref().unref(), &server);
+            server.listen(net.path(), |_| {}).unwrap();
+            server
+        });
+        drive(&event_loop, || false).unwrap();
+        assert!(server.listening() && !goes_on(&event_loop));
+        event_loop.enter(|| { server.refer().refer(); });
+        assert!(goes_on(&event_loop));
+        event_loop.enter(|| { server.unref().refer().unref(); });
+        assert!(!goes_on(&event_loop));
+    }
+
+    fn proc_03_an_unreferred_server_accepts_and_its_sockets_are_referred(net) {
+        for endpoint in net.endpoints() {
+            let event_loop = net.event_loop();
+            let accepted = Log::new();
+            let (server, client) = event_loop.enter(|| {
+                let accepted = accepted.clone();
+                let server = fyke::create_server(move |socket| {
+                    accepted.add("accepted");
+                    socket.resume();
+                });
+                server.listen(endpoint, |_| {}).unwrap();
+                server.unref();
+                let client = Socket::new();
+                client.unref();
+                (server, client)
+            });
+            drive(&event_loop, || server.listening() && !goes_on(&event_loop)).unwrap();
+            event_loop.enter(|| client.connect(server.endpoint().unwrap(), |_| {}).unwrap());
+            // Nothing but the accepted socket holds the loop then.
+            drive(&event_loop, || !accepted.entries().is_empty() && !client.connecting()).unwrap();
+            assert!(goes_on(&event_loop));
+            event_loop.enter(|| { client.destroy(); });
+            drive(&event_loop, || false).unwrap();
+            assert!(server.listening() && server.connections() == 0);
+        }
+    }
+
+    fn proc_04_of_ref_and_unref_the_last_call_counts_also_before_the_connection(net) {
+        for endpoint in net.endpoints() {
+            let event_loop = net.event_loop();
+            let server = event_loop.enter(|| {
+                let server = Server::new();
+                server.listen(endpoint, |_| {}).unwrap();
+                server.unref();
+                server.on_connection(|_, socket| {
+                    socket.unref();
+                });
+                server
+            });
+            drive(&event_loop, || server.listening()).unwrap();
+            for (calls, holds) in [("u", false), ("ur", true), ("uru", false), ("ruur", true)] {
+                let client = event_loop.enter(|| {
+                    let client = Socket::new();
+                    let call = |call| match call {
+                        'u' => client.unref(),
+                        _ => client.refer(),
+                    };
+                    // Some before there is a handle, the last while it is connecting.
+                    let (last, first) = (calls.chars().last().unwrap(), &calls[1..]);
+                    first.chars().for_each(|name| assert_eq!(call(name), &client));
+                    client.connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                    assert_eq!(call(last), &client);
+                    server.refer();
+                    client
+                });
+                let connected = || !client.connecting() && server.connections() == 1;
+                drive(&event_loop, connected).unwrap();
+                event_loop.enter(|| { server.unref(); });
+                assert_eq!(goes_on(&event_loop), holds, "{calls}");
+                // And at once while it is connected.
+                event_loop.enter(|| { if holds { client.unref() } else { client.refer() }; });
+                assert_eq!(goes_on(&event_loop), !holds, "{calls}");
+                event_loop.enter(|| { client.refer().destroy(); });
+                event_loop.enter(|| { server.refer(); });
+                drive(&event_loop, || server.connections() == 0).unwrap();
+                event_loop.enter(|| { server.unref(); });
+            }
+        }
+    }
+
+    fn proc_07_after_an_abort_no_further_address_is_tried(net) {
+        for selection in [FamilySelection::Race, FamilySelection::Sequential] {
+            for abort_on_failure in [false, true] {
+                let log = Log::new();
+                let seen = log.clone();
+                net.run(|| {
+                    let controller = AbortController::new();
+                    let addresses: [IpAddr; 3] = [1, 2, 3].map(|last| [127, 0, 0, last].into());
+                    let client = ConnectOptions::new(("three.test", 1)).unwrap()
+                        .family_selection(selection)
+                        .signal(&controller.signal())
+                        .lookup(move |_, reply| reply.answer(Ok(addresses.to_vec())))
+                        .connect(|_| panic!("nobody listens"))
+                        .unwrap();
+                    let (attempts, failures) = (log.clone(), log.clone());
+                    let early = controller.clone();
+                    client.on_connection_attempt(move |client, address| {
+                        attempts.add(address);
+                        if !abort_on_failure {
+                            early.abort_with("enough");
+                            assert!(client.destroyed());
+                        }
+                    });
+                    client.on_connection_attempt_failed(move |_, _, error| {
+                        failures.add(error.code());
+                        controller.abort();
+                    });
+                    log.watch("", &client);
+                });
+                let failed: &[&str] = if abort_on_failure { &["ECONNREFUSED"] } else { &[] };
+                let expected = [&["127.0.0.1:1"], failed, &["error ABORT_ERR", "close true"]];
+                assert_eq!(seen.take(), expected.concat());
+            }
+        }
+    }
+
+    fn proc_13_a_port_is_one_servers_alone_unless_all_share_it(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let share = |endpoint: fyke::Endpoint, server: &Server| {
+                let options = ListenOptions::new(endpoint).unwrap().reuse_port(true);
+                options.listen(server, |_| {}).unwrap();
+            };
+            let servers: [Server; 5] = std::array::from_fn(|_| Server::new());
+            let [first, second, refused, sharing, shared] = servers.clone();
+            first.listen(net.tcp(), |_| {}).unwrap();
+            second.listen(net.tcp(), |_| {}).unwrap();
+            share(net.tcp(), &sharing);
+            fyke::timer::set_immediate(move || {
+                assert_ne!(first.address(), second.address());
+                // Sharing takes two.
+                share(first.endpoint().unwrap(), &refused);
+                let tried = log.clone();
+                refused.on_error(move |_, error| tried.add(error.code()));
+                share(sharing.endpoint().unwrap(), &shared);
+                shared.on_listening(move |shared| {
+                    assert_eq!(shared.address(), sharing.address());
+                    log.add("shared");
+                    servers.iter().for_each(|server| { server.close(); });
+                });
+            }).unwrap();
+        });
+        assert_eq!(seen.take(), ["EADDRINUSE", "shared"]);
+    }
+
+    fn proc_19_every_call_answers_at_once_and_none_with_a_future(net) {
+        net.run(|| {
+            let server = Server::new();
+            let listening: Result<()> = server.listen(net.path(), |server| {
+                let client: Socket = fyke::connect(server.endpoint().unwrap(), |client| {
+                    let room: bool = client.write("x");
+                    assert!(room);
+                    let ended: &Socket = client.end_then(|_, _: Result<()>| {});
+                    let destroyed: &Socket = ended.destroy();
+                    assert!(destroyed.destroyed());
+                }).unwrap();
+                assert!(client.connecting());
+            });
+            listening.unwrap();
+            server.on_connection(|server, socket| {
+                socket.destroy();
+                let closing: &Server = server.close_then(|_, result: Result<()>| result.unwrap());
+                assert!(!closing.listening());
+            });
+        });
+    }
+
+    fn proc_18_on_a_network_without_descriptors_nothing_is_given_out_and_nothing_lost(net) {
+        if !net.is_sim() {
+            return;
+        }
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            net.pair(net.tcp(), move |socket| {
+                let error = socket.clone().into_fd().unwrap_err();
+                assert_eq!(error.code(), ErrorCode::ENOTSUP);
+                socket.end_with("as before");
+            }, move |client| {
+                client.on_data(move |_, data| log.add(String::from_utf8_lossy(data)));
+            });
+            let server = Server::new();
+            server.listen(net.tcp(), |server| {
+                let code = server.clone().into_fd().unwrap_err().code();
+                assert_eq!((code, server.listening()), (ErrorCode::ENOTSUP, true));
+                assert_eq!(server.duplicate_fd().unwrap_err().code(), ErrorCode::ENOTSUP);
+                server.close();
+            }).unwrap();
+        });
+        assert_eq!(seen.take(), ["as before"]);
+    }
+}
+
+#[cfg(unix)]
+mod between_threads {
+    use std::os::fd::OwnedFd;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use fyke::{ErrorCode, Server, ServerOptions, Socket, SocketOptions};
+
+    use super::support::{Log, Net, collect};
+
+    const REFUSED: ErrorCode = ErrorCode::ERR_WORKER_HANDLE_NOT_TRANSFERABLE;
+
+    #[test]
+    fn proc_18_an_accepted_socket_moves_to_the_loop_of_another_thread() {
+        let net = Net::ready();
+        let (moved, arrives) = mpsc::channel::<OwnedFd>();
+        let other = thread::spawn(move || {
+            let fd = arrives.recv().unwrap();
+            Net::ready().run(|| {
+                let socket = Socket::from_fd(fd).unwrap();
+                assert_eq!(socket.readable_flowing(), None);
+                socket.pipe(&socket);
+            });
+        });
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let source = log.clone();
+            let server = ServerOptions::new().pause_on_connect(true).create_server(move |socket| {
+                source.watch("source ", socket);
+                let server = socket.server().unwrap();
+                moved.send(socket.clone().into_fd().unwrap()).unwrap();
+                assert!(socket.destroyed() && socket.remote_address().is_some());
+                assert_eq!(server.connections(), 0);
+                server.close();
+            });
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let client = fyke::connect(endpoint, |client| {
+                    client.end_with("there and back");
+                })
+                .unwrap();
+                let bytes = collect(&client);
+                client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
+            });
+        });
+        assert_eq!(seen.take(), ["source close false", "there and back"]);
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn proc_18_a_server_moves_and_is_not_running_where_it_was() {
+        let net = Net::ready();
+        let (moved, arrives) = mpsc::channel::<OwnedFd>();
+        let other = thread::spawn(move || {
+            let fd = arrives.recv().unwrap();
+            let log = Log::new();
+            let seen = log.clone();
+            Net::ready().run(|| {
+                let server = fyke::create_server(|socket| {
+                    socket.end_with("from there");
+                    socket.server().unwrap().close();
+                });
+                server.listen_fd(fd, move |_| log.add("listening")).unwrap();
+                assert!(server.listening());
+            });
+            assert_eq!(seen.take(), ["listening"]);
+        });
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            server.on_connection(|_, _| panic!("not any more"));
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let fd = server.clone().into_fd().unwrap();
+                assert_eq!((server.listening(), server.address()), (false, None));
+                let code = server.clone().into_fd().unwrap_err().code();
+                assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
+                let closed = log.clone();
+                server.close_then(move |_, result| closed.add(result.unwrap_err().code()));
+                // Waits until somebody accepts.
+                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let bytes = collect(&client);
+                client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
+                moved.send(fd).unwrap();
+            });
+        });
+        assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "from there"]);
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn proc_18_the_file_of_a_server_that_moves_stays() {
+        let net = Net::ready();
+        let path = net.path();
+        net.run(|| {
+            let server = Server::new();
+            server.listen(path.as_path(), |_| {}).unwrap();
+            let fd = server.into_fd().unwrap();
+            assert!(path.exists());
+            let other = fyke::create_server(|socket| {
+                socket.end();
+                socket.server().unwrap().close();
+            });
+            other.listen_fd(fd, |_| {}).unwrap();
+            fyke::connect(path.as_path(), |_| {}).unwrap().resume();
+        });
+        assert!(path.exists());
+    }
+
+    /// Two sockets over a pair: ours, whose descriptor is asked for, and its peer.
+    fn pair() -> (Socket, Socket) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        (Socket::from_fd(ours.into()).unwrap(), Socket::from_fd(theirs.into()).unwrap())
+    }
+
+    fn stays(socket: &Socket, code: ErrorCode) {
+        assert_eq!(socket.clone().into_fd().unwrap_err().code(), code);
+    }
+
+    #[test]
+    fn proc_18_ipc_15_bytes_that_were_not_sent_keep_the_socket_here() {
+        let net = Net::ready();
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let (ours, peer) = pair();
+            // More than the kernel takes while the peer reads nothing.
+            ours.write_then(vec![7; 10 << 20], |_, result| result.unwrap());
+            stays(&ours, REFUSED);
+            assert!(!ours.destroyed());
+            let received = std::rc::Rc::new(std::cell::Cell::new(0));
+            let count = std::rc::Rc::clone(&received);
+            peer.on_data(move |_, data| count.set(count.get() + data.len()));
+            ours.on_drain(move |ours| {
+                ours.cork();
+                ours.write("held back");
+                stays(ours, REFUSED);
+                ours.uncork();
+                // Sent, every byte of it: now it may go, and a write callback is told all the same.
+                let told = log.clone();
+                ours.write_then("last", move |_, result| told.add(result.is_ok()));
+                drop(ours.clone().into_fd().unwrap());
+                assert!(ours.destroyed());
+            });
+            peer.on_end(move |_| assert_eq!(received.get(), (10 << 20) + "held backlast".len()));
+        });
+        assert_eq!(seen.take(), ["true"]);
+    }
+
+    #[test]
+    fn proc_18_ipc_15_bytes_that_nobody_took_keep_the_socket_here() {
+        let net = Net::ready();
+        net.run(|| {
+            let (ours, peer) = pair();
+            peer.write("to be read here");
+            ours.on_readable(|ours| {
+                stays(ours, REFUSED);
+                assert_eq!(ours.read().unwrap(), b"to be read here");
+                ours.unshift("back");
+                stays(ours, REFUSED);
+                ours.read().unwrap();
+                drop(ours.clone().into_fd().unwrap());
+            });
+            peer.on_end(|peer| {
+                peer.destroy();
+            });
+            peer.resume();
+        });
+    }
+
+    #[test]
+    fn proc_18_half_a_character_and_an_end_keep_the_socket_here() {
+        let net = Net::ready();
+        net.run(|| {
+            let (ours, peer) = pair();
+            peer.write(&b"a\xc3"[..]);
+            ours.on_text(|ours, text| {
+                assert_eq!(text, "a");
+                stays(ours, REFUSED);
+                ours.destroy();
+            });
+            peer.resume();
+
+            let (ours, peer) = pair();
+            ours.end();
+            stays(&ours, REFUSED);
+            ours.resume();
+            peer.resume();
+
+            let (ours, peer) = pair();
+            peer.end();
+            peer.resume();
+            ours.set_allow_half_open(true);
+            ours.on_end(|ours| {
+                stays(ours, REFUSED);
+                ours.end();
+            });
+            ours.resume();
+        });
+    }
+
+    #[test]
+    fn proc_18_without_a_connection_there_is_nothing_to_give_out() {
+        let net = Net::ready();
+        net.run(|| {
+            let closed = ErrorCode::ERR_SOCKET_CLOSED;
+            stays(&Socket::new(), closed);
+            let (ours, _peer) = pair();
+            ours.destroy();
+            stays(&ours, closed);
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            let options = SocketOptions::new().pause_on_create(true);
+            let ours = options.build_from_fd(ours.into()).unwrap();
+            drop(ours.clone().into_fd().unwrap());
+            stays(&ours, closed);
+            drop(theirs);
+        });
+    }
+}
