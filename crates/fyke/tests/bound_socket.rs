@@ -47,6 +47,13 @@ on_every_driver! {
         assert_eq!(error.code(), ErrorCode::ERR_NO_EVENT_LOOP);
     }
 
+    fn proc_01_a_bound_socket_does_not_hold_the_loop(net) {
+        let event_loop = net.event_loop();
+        let bound = event_loop.enter(bind);
+        assert!(!event_loop.turn(None).unwrap());
+        assert_ne!(ip(&bound).port(), 0);
+    }
+
     fn bnd_02_what_cannot_be_bound_is_refused_and_an_option_without_meaning_ignored(net) {
         net.run(|| {
             let code = |endpoint: &str| BoundSocket::bind(endpoint).unwrap_err().code();

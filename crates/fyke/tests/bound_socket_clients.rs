@@ -6,7 +6,10 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use fyke::{Address, BoundSocket, ConnectOptions, Endpoint, ErrorCode, ReadyState, Server, Socket};
+use fyke::{
+    Address, BoundSocket, ConnectOptions, Endpoint, ErrorCode, ReadyState, Server, ServerOptions,
+    Socket, SocketOptions,
+};
 use support::{Log, collect, drive};
 
 fn bind() -> BoundSocket {
@@ -98,6 +101,32 @@ on_every_driver! {
             });
         });
         assert_eq!(seen.take(), ["127.0.0.2:1", "connect ECONNREFUSED 127.0.0.2:1"]);
+    }
+
+    fn bnd_07_its_options_count_though_the_socket_was_there_before_them(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = ServerOptions::new().receive_buffer_size_bytes(30_000).create_server(|socket| {
+                let bytes = socket.receive_buffer_size_bytes().unwrap();
+                assert!([30_000, 60_000].contains(&bytes), "{bytes}");
+                socket.server().unwrap().close();
+                socket.end();
+            });
+            // Linux doubles what is asked for (socket(7)).
+            server.listen_bound(bind(), move |server| {
+                let options = SocketOptions::new().send_buffer_size_bytes(20_000).no_delay(true);
+                let client = options.build_from_bound(bind());
+                client.connect(server.endpoint().unwrap(), move |client| {
+                    let bytes = client.send_buffer_size_bytes().unwrap();
+                    assert!([20_000, 40_000].contains(&bytes), "{bytes}");
+                    assert!(client.no_delay());
+                    client.resume();
+                    log.add("checked");
+                }).unwrap();
+            }).unwrap();
+        });
+        assert_eq!(seen.take(), ["checked"]);
     }
 
     fn bnd_09_refused_it_fails_as_usual_and_connects_again_as_an_ordinary_socket(net) {

@@ -313,7 +313,13 @@ fn fd_06_a_descriptor_that_cannot_listen_is_an_error_on_the_tick() {
     let net = Net::ready();
     let (connected, _other) = UnixStream::pair().unwrap();
     let file = std::fs::File::open("/dev/null").unwrap();
-    for (fd, code) in [(OwnedFd::from(connected), "EINVAL"), (file.into(), "ENOTSOCK")] {
+    let (pipe, _to) = std::io::pipe().unwrap();
+    let fds = [
+        (OwnedFd::from(connected), "EINVAL"),
+        (OwnedFd::from(pipe), "EINVAL"),
+        (OwnedFd::from(file), "ENOTSOCK"),
+    ];
+    for (fd, code) in fds {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {

@@ -80,6 +80,7 @@ impl SocketOptions {
                 return Err(refused());
             }
         };
+        self.wishes.size_buffers_of(&core.driver, id);
         let mut state = State::new(&self);
         state.id = Some(id);
         state.phase = Phase::Live;

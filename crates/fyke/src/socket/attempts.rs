@@ -127,7 +127,10 @@ impl Socket {
         request.reuse_address = local.is_some();
         self.wishes().size_buffers(&mut request);
         let opened = match self.take_bound() {
-            Some(id) => Ok(id),
+            Some(id) => {
+                self.wishes().size_buffers_of(&core.driver, id);
+                Ok(id)
+            }
             None => core.driver.open(&request),
         };
         if let Err(OpenError { at_bind: true, source }) = opened {
