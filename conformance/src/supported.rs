@@ -18,7 +18,7 @@ const OPERATIONS: &[&str] = &[];
 const PROPERTIES: &[&str] = &[];
 
 /// Options of a client's socket.
-const CLIENT_OPTIONS: &[&str] = &["typeOfService"];
+const CLIENT_OPTIONS: &[&str] = &[];
 
 /// Options of a server.
 const SERVER_OPTIONS: &[&str] = &[];
@@ -85,6 +85,7 @@ impl Reasons {
     fn check_client(&mut self, client: &ClientSpec) {
         self.add_listed("client option", CLIENT_OPTIONS, client.options.keys());
         self.check_durations_and_sizes(&client.options);
+        self.check_type_of_service(&client.options, "typeOfService");
         self.check_events(&client.socket.also);
         if let Some(target) = &client.target {
             self.check_target(target);
@@ -151,6 +152,14 @@ impl Reasons {
             if port.is_some_and(|port| !(0.0..=65535.0).contains(&port) || port.fract() != 0.0) {
                 self.add("Rust: a port out of range");
             }
+        }
+    }
+
+    /// What a `u8` cannot hold.
+    fn check_type_of_service(&mut self, fields: &Fields, key: &str) {
+        let value = fields.number(key);
+        if value.is_some_and(|value| !(0.0..=255.0).contains(&value) || value.fract() != 0.0) {
+            self.add("Rust: a type of service out of range");
         }
     }
 

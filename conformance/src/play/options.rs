@@ -33,9 +33,21 @@ macro_rules! common {
     }};
 }
 
+/// The same for what only clients have.
+macro_rules! of_client {
+    ($play:expr, $made:expr, $options:expr) => {{
+        let made = common!($play, $made, $options);
+        let value = $options.count("typeOfService");
+        match value.and_then(|value| u8::try_from(value).ok()) {
+            Some(value) => made.type_of_service(value),
+            None => made,
+        }
+    }};
+}
+
 impl Play {
     pub(super) fn socket_options(&self, options: &Fields) -> SocketOptions {
-        let made = common!(self, SocketOptions::new(), options);
+        let made = of_client!(self, SocketOptions::new(), options);
         match self.signal(options) {
             Some(signal) => made.signal(&signal),
             None => made,
@@ -57,7 +69,7 @@ impl Play {
         options: &Fields,
         target: &Fields,
     ) -> Result<ConnectOptions> {
-        let mut made = common!(self, self.target_options(target)?, options);
+        let mut made = of_client!(self, self.target_options(target)?, options);
         if let Some(signal) = self.signal(options) {
             made = made.signal(&signal);
         }

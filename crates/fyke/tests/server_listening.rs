@@ -196,6 +196,21 @@ on_every_driver! {
         }
     }
 
+    fn srv_11_a_link_local_address_needs_a_zone(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            server.on_error(move |_, error| {
+                assert_eq!(error.syscall(), Some("listen"));
+                assert_eq!(error.address().unwrap().ip().unwrap().ip().to_string(), "fe80::1");
+                log.add(error.code());
+            });
+            server.listen(("fe80::1", 0), |_| panic!("in which zone?")).unwrap();
+        });
+        assert_eq!(seen.take(), [if cfg!(target_os = "linux") { "EINVAL" } else { "EADDRNOTAVAIL" }]);
+    }
+
     fn srv_14_a_second_listen_before_the_host_is_resolved_supersedes_the_first(net) {
         let log = Log::new();
         let seen = log.clone();
@@ -292,6 +307,38 @@ fn srv_16_the_first_address_that_is_not_link_local_is_used() {
     assert_eq!(listens_on(vec!["febf::1", "::1"]), "::1");
     assert_eq!(listens_on(vec!["127.0.0.2", "127.0.0.3"]), "127.0.0.2");
     assert!(listens_on(vec!["fe80::1", "fe80::2"]).ends_with(" fe80::1"), "the first if all are");
+}
+
+/// A link-local address of this machine with its zone, if it has one: address, index of the
+/// interface, length of the prefix, scope, flags, name (`if_inet6_seq_show` in net/ipv6/addrconf.c).
+#[cfg(target_os = "linux")]
+fn link_local() -> Option<std::net::SocketAddrV6> {
+    const TENTATIVE: u8 = 0x40;
+    let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ip = Ipv6Addr::from(u128::from_str_radix(fields.first()?, 16).ok()?);
+        let zone = u32::from_str_radix(fields.get(1)?, 16).ok()?;
+        let flags = u8::from_str_radix(fields.get(4)?, 16).ok()?;
+        let usable = ip.is_unicast_link_local() && flags & TENTATIVE == 0;
+        usable.then(|| std::net::SocketAddrV6::new(ip, 0, 0, zone))
+    })
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn srv_11_with_its_zone_a_link_local_address_is_listened_on() {
+    // A machine without a network has none.
+    let Some(address) = link_local() else { return };
+    Net::ready().run(|| {
+        Server::new()
+            .listen(SocketAddr::from(address), move |server| {
+                let Some(SocketAddr::V6(found)) = server.address().unwrap().ip() else { panic!() };
+                assert_eq!((found.ip(), found.scope_id()), (address.ip(), address.scope_id()));
+                server.close();
+            })
+            .unwrap();
+    });
 }
 
 /// No system call is made for a server that does not listen.

@@ -85,6 +85,11 @@ impl Names {
             self.unix.insert(place.clone(), (owner, false));
             return Ok(place);
         };
+        if matches!(wanted, SocketAddr::V6(six) if six.ip().is_unicast_link_local() && six.scope_id() == 0)
+        {
+            // Linux: it has no meaning without a zone.
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         if !wanted.ip().is_loopback() && !wanted.ip().is_unspecified() {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
