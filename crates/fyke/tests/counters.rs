@@ -49,7 +49,7 @@ on_every_driver! {
                 move |socket| {
                     socket.resume().on_close(move |socket, _| read.set(socket.bytes_read()));
                 },
-                move |client| client.resume().on_connect(move |client| {
+                move |client| _ = client.resume().on_connect(move |client| {
                     if corked {
                         client.cork();
                         client.write("a".repeat(LEN as usize));
@@ -60,7 +60,7 @@ on_every_driver! {
                         assert_eq!(client.bytes_written(), total);
                     });
                     assert_eq!(client.bytes_written(), total);
-                }).map_unit(),
+                }),
             ));
             assert_eq!(seen.get(), total);
         }
@@ -148,13 +148,4 @@ on_every_driver! {
         ports.sort();
         assert!(ports.len() == 4 && ports[0] == ports[1] && ports[2] == ports[3], "{ports:?}");
     }
-}
-
-/// So that a chain of calls can end a closure that returns nothing.
-trait MapUnit {
-    fn map_unit(self);
-}
-
-impl<T> MapUnit for T {
-    fn map_unit(self) {}
 }

@@ -1,67 +1,23 @@
-//! Options that the system keeps: each is read back from it.
+//! Options that the system keeps: each is read back from it. Keep-alive has a file of its own.
 
 mod support;
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use fyke::{
-    ConnectOptions, Endpoint, ErrorCode, KeepAliveProbes, ListenOptions, Server, ServerOptions,
-    Socket, SocketOptions, timer,
+    ConnectOptions, ErrorCode, ListenOptions, Server, ServerOptions, Socket, SocketOptions, timer,
 };
-use support::Net;
-
-const SECOND: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
-
-/// Connects `client` to a server of its own at `endpoint`, and looks at it in `connect`.
-fn look(net: &Net, endpoint: Endpoint, client: &Socket, looker: impl FnOnce(&Socket) + 'static) {
-    let server = fyke::create_server(|socket| {
-        socket.server().unwrap().close();
-        socket.resume();
-    });
-    let (client, looked) = (client.clone(), Rc::new(Cell::new(false)));
-    let checked = looked.clone();
-    client.on_close(move |_, had_error| assert!(checked.get() && !had_error));
-    net.listen(&server, endpoint, move |endpoint| {
-        let connected = move |client: &Socket| {
-            looker(client);
-            looked.set(true);
-            client.resume().end();
-        };
-        client.connect(endpoint, connected).unwrap();
-    });
-}
-
-/// Looks at a socket that a server with these options accepted.
-fn look_accepted(net: &Net, options: ServerOptions, looker: impl FnOnce(&Socket) + 'static) {
-    let (looked, mut looker) = (Rc::new(Cell::new(false)), Some(looker));
-    let seen = looked.clone();
-    net.run(|| {
-        let server = options.create_server(move |socket| {
-            socket.server().unwrap().close();
-            looker.take().unwrap()(socket);
-            looked.set(true);
-            socket.resume().end();
-        });
-        net.listen(&server, net.tcp(), |endpoint| {
-            fyke::connect(endpoint, |_| {}).unwrap().resume();
-        });
-    });
-    assert!(seen.get());
-}
-
-fn probes(initial_delay: u64, interval: u64, count: u32) -> KeepAliveProbes {
-    KeepAliveProbes::new(SECOND * initial_delay as u32)
-        .interval(SECOND * interval as u32)
-        .count(count)
-}
+use support::options::{MS, SECOND, look, look_accepted, probes};
 
 /// What Linux makes of a size that was asked for (socket(7)).
 fn buffer(bytes: usize) -> Option<usize> {
     Some(if cfg!(target_os = "linux") { 2 * bytes } else { bytes })
 }
+
+/// TCP_USER_TIMEOUT is Linux's; the simulated network has it everywhere, but a test must not
+/// depend on where it runs.
+const HAS_USER_TIMEOUT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 on_every_driver! {
     fn tmo_10_no_delay_is_off_until_it_is_set(net) {
@@ -142,126 +98,6 @@ on_every_driver! {
     fn tmo_12_srv_21_the_servers_no_delay_is_set_before_connection(net) {
         look_accepted(net, ServerOptions::new().no_delay(true), |socket| assert!(socket.no_delay()));
         look_accepted(net, ServerOptions::new(), |socket| assert!(!socket.no_delay()));
-    }
-
-    fn tmo_13_a_connection_that_is_probed_stays_open_when_it_is_idle(net) {
-        net.run(|| net.pair(
-            net.tcp(),
-            |socket| { socket.set_keep_alive(true, 50 * MS).unwrap(); socket.resume(); },
-            |client| client.resume().on_connect(|client| {
-                client.set_keep_alive(true, 50 * MS).unwrap();
-                client.on_error(|_, error| panic!("{error}"));
-                let client = client.clone();
-                timer::set_timeout(100 * MS, move || {
-                    assert!(!client.destroyed() && client.readable());
-                    client.end();
-                }).unwrap();
-            }).map_unit(),
-        ));
-    }
-
-    fn tmo_13_tmo_15_keep_alive_as_the_system_has_it(net) {
-        net.run(|| look(net, net.tcp(), &Socket::new(), |client| {
-            assert_eq!(client.keep_alive(), None);
-            client.set_keep_alive(true, 999 * MS).unwrap();
-            let system = client.keep_alive().unwrap();
-            assert!(system.initial_delay > SECOND, "the system's own: {system:?}");
-            client.set_keep_alive(true, 6999 * MS).unwrap();
-            assert_eq!(client.keep_alive(), Some(probes(6, 1, 10)));
-            client.set_keep_alive(true, Duration::ZERO).unwrap();
-            assert_eq!(client.keep_alive(), Some(probes(6, 1, 10)), "an earlier call's stay");
-            client.set_keep_alive(false, Duration::ZERO).unwrap();
-            assert_eq!(client.keep_alive(), None);
-            client.set_keep_alive(true, Duration::ZERO).unwrap();
-            assert_eq!(client.keep_alive(), Some(probes(6, 1, 10)), "turning off leaves the rest");
-        }));
-    }
-
-    fn tmo_13_keep_alive_set_before_the_connection_is_there_in_connect(net) {
-        net.run(|| {
-            let fresh = Socket::new();
-            fresh.set_keep_alive(true, 7500 * MS).unwrap();
-            assert_eq!(fresh.keep_alive(), Some(probes(7, 1, 10)));
-            look(net, net.tcp(), &fresh, |client| {
-                assert_eq!(client.keep_alive(), Some(probes(7, 1, 10)));
-            });
-            let changed = SocketOptions::new().keep_alive(SECOND).build();
-            changed.set_keep_alive(false, SECOND).unwrap();
-            look(net, net.tcp(), &changed, |client| assert_eq!(client.keep_alive(), None));
-        });
-    }
-
-    fn tmo_14_the_keep_alive_option_of_connect_is_cut_to_whole_seconds(net) {
-        net.run(|| {
-            for (asked, seconds) in [(456_123 * MS, 456), (SECOND * 40_000, 32_767)] {
-                let client = SocketOptions::new().keep_alive(asked).build();
-                look(net, net.tcp(), &client, move |client| {
-                    assert_eq!(client.keep_alive(), Some(probes(seconds, 1, 10)));
-                });
-            }
-            let client = SocketOptions::new().keep_alive(123 * MS).build();
-            look(net, net.tcp(), &client, |client| {
-                let system = client.keep_alive().unwrap();
-                assert!(system.initial_delay > SECOND, "the system's own: {system:?}");
-            });
-            look(net, net.tcp(), &SocketOptions::new().build(), |client| {
-                assert_eq!(client.keep_alive(), None);
-            });
-        });
-    }
-
-    fn tmo_16_srv_21_the_servers_keep_alive_is_set_before_connection(net) {
-        look_accepted(net, ServerOptions::new().keep_alive(7500 * MS), |socket| {
-            assert_eq!(socket.keep_alive(), Some(probes(7, 1, 10)));
-            for seconds in [7, 2, 3] {
-                socket.set_keep_alive(true, SECOND * seconds).unwrap();
-                assert_eq!(socket.keep_alive(), Some(probes(seconds.into(), 1, 10)));
-            }
-        });
-        look_accepted(net, ServerOptions::new(), |socket| assert_eq!(socket.keep_alive(), None));
-    }
-
-    fn tmo_17_interval_and_count_are_nodes_unless_they_are_given(net) {
-        let fresh = Socket::new();
-        fresh.set_keep_alive_probes(probes(8, 4, 5)).unwrap();
-        net.run(|| look(net, net.tcp(), &fresh, |client| {
-            assert_eq!(client.keep_alive(), Some(probes(8, 4, 5)), "remembered before connect");
-            client.set_keep_alive_probes(probes(6, 3, 4)).unwrap();
-            assert_eq!(client.keep_alive(), Some(probes(6, 3, 4)));
-            for changed in [probes(7, 3, 4), probes(7, 2, 4), probes(7, 2, 3)] {
-                client.set_keep_alive_probes(changed).unwrap();
-                assert_eq!(client.keep_alive(), Some(changed));
-            }
-            client.set_keep_alive_probes(KeepAliveProbes::new(SECOND)).unwrap();
-            assert_eq!(client.keep_alive(), Some(probes(1, 1, 10)));
-        }));
-    }
-
-    fn tmo_17_what_the_system_refuses_is_an_err_and_changes_nothing(net) {
-        let refused = |socket: &Socket| {
-            let before = socket.keep_alive();
-            for values in [
-                probes(9, 0, 4),
-                probes(9, 3, 0),
-                probes(9, 3, 128),
-                probes(9, 32_768, 4),
-                probes(32_768, 3, 4),
-                probes(9, 3, 4).interval(999 * MS),
-            ] {
-                let code = socket.set_keep_alive_probes(values).unwrap_err().code();
-                assert_eq!((code, socket.keep_alive()), (ErrorCode::ERR_OUT_OF_RANGE, before));
-            }
-            assert!(socket.set_keep_alive(true, SECOND * 32_768).is_err());
-            let edge = probes(32_767, 32_767, 127);
-            socket.set_keep_alive_probes(edge).unwrap();
-            assert_eq!(socket.keep_alive(), Some(edge));
-        };
-        let fresh = Socket::new();
-        refused(&fresh);
-        net.run(|| look(net, net.tcp(), &fresh, move |client| {
-            client.set_keep_alive_probes(probes(6, 3, 4)).unwrap();
-            refused(client);
-        }));
     }
 
     fn tmo_18_type_of_service_over_ipv4_and_ipv6(net) {
@@ -394,85 +230,4 @@ on_every_driver! {
             assert_eq!(client.user_timeout(), Some(SECOND));
         }));
     }
-}
-
-/// How often the system is asked, as the driver tells it: that needs the feature.
-#[cfg(feature = "tracing")]
-mod calls {
-    use super::support::steps;
-    use super::*;
-
-    fn calls(net: &Net, looker: impl FnOnce(&Socket) + 'static) -> Vec<String> {
-        steps::named("setsockopt", || net.run(|| look(net, net.tcp(), &Socket::new(), looker)))
-    }
-
-    on_every_driver! {
-        fn tmo_10_a_value_that_did_not_change_makes_no_system_call(net) {
-            let made = calls(net, |client| for _ in 0..5 { client.set_no_delay(true).unwrap(); });
-            assert_eq!(made, ["option=NoDelay(true)"]);
-            let made = calls(net, |client| client.set_no_delay(false).unwrap());
-            assert!(made.is_empty());
-            let made = calls(net, |client| for on in [true, true, false, false, true, true] {
-                client.set_no_delay(on).unwrap();
-            });
-            assert_eq!(made.len(), 3);
-        }
-
-        fn tmo_11_tmo_14_options_that_are_off_make_no_system_call_and_others_one(net) {
-            let count = |options: SocketOptions| {
-                let client = options.build();
-                steps::named("setsockopt", || net.run(|| look(net, net.tcp(), &client, |_| {}))).len()
-            };
-            assert_eq!(count(SocketOptions::new().no_delay(false)), 0);
-            assert_eq!(count(SocketOptions::new().no_delay(true)), 1);
-            assert_eq!(count(SocketOptions::new().keep_alive(123 * MS)), 1);
-        }
-
-        fn tmo_12_tmo_16_an_accepted_socket_that_has_an_option_is_not_asked_again(net) {
-            let made = steps::named("setsockopt", || {
-                let options = ServerOptions::new().no_delay(true).keep_alive(SECOND);
-                look_accepted(net, options, |socket| {
-                    socket.set_no_delay(true).unwrap();
-                    for seconds in [1, 2, 3] {
-                        socket.set_keep_alive(true, SECOND * seconds).unwrap();
-                    }
-                });
-            });
-            let delays = made.iter().filter(|call| call.contains("KeepAlive")).count();
-            assert_eq!((made.len(), delays), (4, 3), "{made:?}");
-        }
-
-        fn tmo_13_tmo_17_keep_alive_that_makes_no_difference_makes_no_system_call(net) {
-            let made = calls(net, |client| {
-                client.set_keep_alive(false, SECOND).unwrap();
-                client.set_keep_alive(true, SECOND).unwrap();
-                client.set_keep_alive(true, 1999 * MS).unwrap();
-                client.set_keep_alive_probes(probes(1, 1, 10)).unwrap();
-                client.set_keep_alive_probes(probes(1, 2, 10)).unwrap();
-                client.set_keep_alive(false, SECOND).unwrap();
-                client.set_keep_alive(false, 2 * SECOND).unwrap();
-            });
-            assert_eq!(made.len(), 3, "on, another interval, off: {made:?}");
-        }
-
-        fn tmo_18_a_type_of_service_that_did_not_change_makes_no_system_call(net) {
-            let made = calls(net, |client| for value in [8, 8, 16, 16] {
-                client.set_type_of_service(value).unwrap();
-            });
-            assert_eq!(made, ["option=TypeOfService(8)", "option=TypeOfService(16)"]);
-        }
-    }
-}
-
-/// TCP_USER_TIMEOUT is Linux's; the simulated network has it everywhere, but a test must not
-/// depend on where it runs.
-const HAS_USER_TIMEOUT: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
-/// So that a chain of calls can end a closure that returns nothing.
-trait MapUnit {
-    fn map_unit(self);
-}
-
-impl<T> MapUnit for T {
-    fn map_unit(self) {}
 }

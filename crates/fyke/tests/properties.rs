@@ -258,7 +258,7 @@ on_every_driver! {
             net.pair(
                 net.tcp(),
                 |socket| { socket.resume().on_error(|_, _| {}); },
-                move |client| client.on_connect(move |client| {
+                move |client| _ = client.on_connect(move |client| {
                     let closed = closed.clone();
                     client.on_close(move |client, had_error| {
                         flags(client);
@@ -269,7 +269,7 @@ on_every_driver! {
                     client.destroy_with(Error::new(ErrorCode::EPIPE, "mine"));
                     flags(client);
                     assert_eq!(client.errored().unwrap().code(), ErrorCode::EPIPE);
-                }).map_unit(),
+                }),
             );
         });
         assert_eq!(seen.get(), 1);
@@ -295,13 +295,4 @@ on_every_driver! {
             });
         });
     }
-}
-
-/// So that a chain of calls can end a closure that returns nothing.
-trait MapUnit {
-    fn map_unit(self);
-}
-
-impl<T> MapUnit for T {
-    fn map_unit(self) {}
 }

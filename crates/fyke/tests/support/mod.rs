@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod child;
+pub(crate) mod options;
 pub(crate) mod steps;
+pub(crate) mod timeouts;
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
