@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use fyke::{
-    Address, BlockList, ConnectOptions, Endpoint, Error, ErrorCode, ReadyState, Socket, timer,
+    Address, BlockList, ConnectOptions, Endpoint, Error, ErrorCode, Family, ReadyState, Socket,
+    timer,
 };
 use support::Log;
 
@@ -30,6 +31,11 @@ fn watch(log: &Log, client: &Socket) {
 fn tick(log: &Log, entry: &'static str) {
     let log = log.clone();
     timer::next_tick(move || log.add(entry)).unwrap();
+}
+
+/// Call and port of an error, and whether it knows our own end.
+fn shape(error: &Error) -> (Option<&str>, Option<u16>, bool) {
+    (error.syscall(), error.port(), error.local_address().is_some())
 }
 
 on_every_driver! {
@@ -256,6 +262,45 @@ on_every_driver! {
         }));
         let wanted = ["connect false", "connect false", "ECONNREFUSED false", "ECONNREFUSED false"];
         assert_eq!(seen.take(), wanted);
+    }
+
+    fn con_07_a_refusal_is_told_at_once_its_error_on_the_tick_and_close_in_its_phase(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let client = fyke::connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+            watch(&log, &client);
+            client.on_connection_attempt_failed(move |_, _, _| {
+                tick(&log, "earlier tick");
+                let log = log.clone();
+                timer::set_immediate(move || log.add("immediate")).unwrap();
+            });
+            client.on_error(|client, error| {
+                assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");
+                assert_eq!(shape(error), (Some("connect"), Some(1), false));
+                assert_eq!(client.errored().unwrap().to_string(), error.to_string());
+            });
+        });
+        let wanted = [
+            "attempt", "failed ECONNREFUSED", "earlier tick", "error ECONNREFUSED", "immediate",
+            "close true",
+        ];
+        assert_eq!(seen.take(), wanted);
+    }
+
+    fn con_22_the_family_of_a_literal_is_its_own_whatever_is_asked_for(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            for (host, family) in [("127.0.0.1", Family::V6), ("::1", Family::V4)] {
+                let options = ConnectOptions::new((host, 1)).unwrap().family(family);
+                let log = log.clone();
+                options.connect(|_| {}).unwrap().on_error(move |_, error| log.add(error));
+            }
+        });
+        let mut entries = seen.take();
+        entries.sort();
+        assert_eq!(entries, ["connect ECONNREFUSED 127.0.0.1:1", "connect ECONNREFUSED [::1]:1"]);
     }
 
     fn con_08_what_the_system_refuses_is_told_after_the_call_and_never_by_it(net) {

@@ -123,6 +123,39 @@ fn he_20_an_attempt_timeout_below_ten_milliseconds_is_ten() {
     assert_eq!(seen.take(), wanted);
 }
 
+#[test]
+fn he_24_destroyed_while_attempts_hang_everything_stops() {
+    for selection in [FamilySelection::Race, FamilySelection::Sequential] {
+        let log = Log::new();
+        let seen = log.clone();
+        sim(MS, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]).run(|| {
+            let options = several(9, &["10.0.0.1", "10.0.0.2", "10.0.0.3"], selection);
+            let options = options.attempt_timeout(250 * MS).unwrap();
+            let client = options.connect(|_| panic!("nobody answers")).unwrap();
+            watch(&log, &client);
+            timer::set_timeout(300 * MS, move || _ = client.destroy()).unwrap();
+            // By then the third would have begun.
+            timer::set_timeout(5000 * MS, move || log.add("later")).unwrap();
+        });
+        let mut entries = seen.take();
+        entries.retain(|entry| entry != "timeout 10.0.0.1");
+        assert_eq!(entries, ["attempt 10.0.0.1", "attempt 10.0.0.2", "close false", "later"]);
+    }
+}
+
+#[test]
+fn he_24_destroyed_by_the_listener_of_a_timeout_nothing_more_is_tried() {
+    let log = Log::new();
+    let seen = log.clone();
+    sim(MS, &["10.0.0.1", "10.0.0.2"]).run(|| {
+        let options = several(9, &["10.0.0.1", "10.0.0.2"], FamilySelection::Sequential);
+        let client = options.connect(|_| panic!("nobody answers")).unwrap();
+        client.on_connection_attempt_timeout(|client, _| _ = client.destroy());
+        watch(&log, &client);
+    });
+    assert_eq!(seen.take(), ["attempt 10.0.0.1", "timeout 10.0.0.1", "close false"]);
+}
+
 /// What becomes of a connect where each answer takes 400 ms, both families are live, and the last
 /// address is not.
 fn connect_over_a_slow_way(selection: FamilySelection) -> Vec<String> {

@@ -234,6 +234,50 @@ on_every_driver! {
         }
     }
 
+    fn he_10_a_lookup_listener_that_destroys_stops_the_rest(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            for selection in [FamilySelection::Race, FamilySelection::Sequential, FamilySelection::Off] {
+                let options = several(1, &["127.0.0.1", "::1"], selection);
+                let client = options.connect(|_| panic!("destroyed before")).unwrap();
+                let told = log.clone();
+                client.on_lookup(move |client, event| {
+                    told.add(event.address.as_ref().unwrap());
+                    client.destroy();
+                });
+                watch(&log, &client);
+            }
+        });
+        let mut entries = seen.take();
+        entries.sort();
+        assert_eq!(entries, [["127.0.0.1"; 3], ["close false"; 3]].concat());
+    }
+
+    fn he_24_destroyed_by_a_listener_of_a_failed_attempt_nothing_more_is_tried_or_told(net) {
+        for selection in BOTH_WAYS {
+            for with_error in [false, true] {
+                let log = Log::new();
+                let seen = log.clone();
+                net.run(|| {
+                    let options = several(1, &["::1", "127.0.0.1"], selection);
+                    let client = options.connect(|_| panic!("destroyed before")).unwrap();
+                    client.on_connection_attempt_failed(move |client, _, _| match with_error {
+                        true => _ = client.destroy_with(fyke::Error::new(ErrorCode::EPIPE, "mine")),
+                        false => _ = client.destroy(),
+                    });
+                    watch(&log, &client);
+                });
+                let begun = ["attempt ::1", "failed ::1 ECONNREFUSED"];
+                let ended: &[&str] = match with_error {
+                    true => &["error EPIPE", "close true"],
+                    false => &["close false"],
+                };
+                assert_eq!(seen.take(), [&begun, ended].concat());
+            }
+        }
+    }
+
     fn he_07_our_own_address_leaves_one_address_and_our_own_port_does_not(net) {
         let log = Log::new();
         let seen = log.clone();

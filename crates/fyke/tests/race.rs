@@ -92,9 +92,13 @@ on_every_driver! {
     }
 
     fn he_13_the_first_to_connect_wins_and_later_addresses_are_not_touched(net) {
-        let entries = connect_to(net, &["127.0.0.1", "::1"], FamilySelection::Race, |_| {});
-        let wanted = ["lookup 127.0.0.1", "lookup ::1", "attempt 127.0.0.1"];
-        assert_eq!(entries, [&wanted[..], &REST].concat());
+        for selection in [FamilySelection::Race, FamilySelection::Sequential] {
+            let entries = connect_to(net, &["127.0.0.1", "::1"], selection, |client| {
+                assert_eq!(client.attempted_addresses().len(), 1);
+            });
+            let wanted = ["lookup 127.0.0.1", "lookup ::1", "attempt 127.0.0.1"];
+            assert_eq!(entries, [&wanted[..], &REST].concat());
+        }
     }
 
     fn he_03_he_23_a_hook_may_fail_answer_nothing_or_forget_to_answer(net) {

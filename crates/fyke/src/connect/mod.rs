@@ -302,6 +302,14 @@ impl ConnectOptions {
         Ok(socket)
     }
 
+    /// With the process's defaults as they are now: setting them affects later connects only
+    /// (HE-19).
+    pub(crate) fn settled(mut self) -> Self {
+        self.selection = Some(self.selection());
+        self.attempt_timeout = Some(self.attempt_timeout_or_default());
+        self
+    }
+
     pub(crate) fn selection(&self) -> FamilySelection {
         self.selection.unwrap_or_else(family_selection::default)
     }

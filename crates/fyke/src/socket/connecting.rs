@@ -63,6 +63,7 @@ impl Socket {
         }
         self.touch();
         self.once(Event::Connect, f);
+        let options = options.settled();
         let limit = options.connect_timeout;
         let targets = match &options.endpoint {
             endpoint if endpoint.is_unix() => {

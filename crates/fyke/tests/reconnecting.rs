@@ -1,0 +1,141 @@
+//! One socket object, connected again and again: what begins anew and what stays (CON-16).
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{Encoding, Socket, timer};
+use support::Log;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// What a socket must say of itself when a new connect has begun.
+fn assert_begins_anew(client: &Socket) {
+    assert!(client.connecting() && client.pending());
+    assert!(!client.destroyed() && !client.closed() && client.errored().is_none());
+    assert!(client.readable() && client.writable());
+    assert!(!client.readable_ended() && !client.readable_aborted() && !client.readable_did_read());
+    assert!(!client.writable_ended() && !client.writable_finished() && !client.writable_aborted());
+    assert_eq!((client.bytes_read(), client.bytes_written()), (0, 0));
+    assert_eq!((client.remote_address(), client.local_address()), (None, None));
+}
+
+on_every_driver! {
+    fn con_16_every_round_has_its_own_events_bytes_and_flags(net) {
+        for (endpoint, rounds) in net.endpoints().into_iter().zip([51, 21]) {
+            let log = Log::new();
+            let seen = log.clone();
+            let callbacks = Rc::new(Cell::new(0));
+            let called = Rc::clone(&callbacks);
+            net.run(|| {
+                let server = fyke::create_server(|socket| {
+                    socket.end_with("h\u{e9}");
+                    socket.resume();
+                });
+                net.listen(&server.clone(), endpoint, move |endpoint| {
+                    let client = Socket::new();
+                    client.set_encoding(Encoding::Latin1);
+                    client.set_no_delay(true).unwrap();
+                    log.watch("", &client);
+                    let text: Rc<RefCell<String>> = Rc::default();
+                    let sink = Rc::clone(&text);
+                    client.on_text(move |_, piece| sink.borrow_mut().push_str(piece));
+                    client.on_ready(|client| {
+                        assert!(client.write("to the server"), "the guard after an end is gone");
+                    });
+                    let (again, mut round) = (endpoint.clone(), 0);
+                    client.on_close(move |client, _| {
+                        assert_eq!(text.take(), "h\u{c3}\u{a9}", "the encoding is kept");
+                        assert!(client.no_delay(), "wishes are kept");
+                        assert_eq!((client.bytes_read(), client.bytes_written()), (3, 13));
+                        assert!(client.destroyed());
+                        round += 1;
+                        if round == rounds {
+                            server.close();
+                            return;
+                        }
+                        client.connect(&again, |_| {}).unwrap();
+                        assert_begins_anew(client);
+                    });
+                    client.connect(endpoint, move |_| called.set(called.get() + 1)).unwrap();
+                    assert_begins_anew(&client);
+                });
+            });
+            let round = ["connect", "ready", "end", "finish", "close false"];
+            assert_eq!(seen.take(), round.repeat(rounds));
+            assert_eq!(callbacks.get(), 1, "a callback is of one connect");
+        }
+    }
+
+    fn con_16_a_socket_may_connect_again_after_an_error_and_after_its_close_listener(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let client = Socket::new();
+            client.on_connection_attempt({
+                let log = log.clone();
+                move |_, _| log.add("attempt")
+            });
+            log.watch("", &client);
+            let mut rounds = 0;
+            client.on_close(move |client, _| {
+                assert!(client.errored().is_some());
+                rounds += 1;
+                let client = client.clone();
+                let again = move || {
+                    client.connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+                    assert_begins_anew(&client);
+                };
+                match rounds {
+                    21 => {}
+                    // In the listener, or any time after it.
+                    round if round % 2 == 0 => again(),
+                    _ => timer::set_immediate(again).unwrap(),
+                }
+            });
+            client.connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+        });
+        assert_eq!(seen.take(), ["attempt", "error ECONNREFUSED", "close true"].repeat(21));
+    }
+
+    fn con_16_the_idle_timer_is_not_kept_but_its_number_is(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(|socket| {
+                socket.on_error(|_, _| {});
+                socket.resume();
+            });
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let client = Socket::new();
+                log.watch("", &client);
+                let (again, mut rounds) = (endpoint.clone(), 0);
+                client.on_timeout(|client| _ = client.destroy());
+                client.on_close(move |client, _| {
+                    rounds += 1;
+                    assert_eq!(client.timeout(), Some(20 * MS));
+                    match rounds {
+                        1 => {
+                            client.connect(&again, |_| {}).unwrap();
+                            let (client, log) = (client.clone(), log.clone());
+                            // Five times as long, and nothing fires until it is set again.
+                            timer::set_timeout(100 * MS, move || {
+                                log.add("set again");
+                                client.set_timeout(Some(20 * MS));
+                            }).unwrap();
+                        }
+                        _ => _ = server.close(),
+                    }
+                });
+                client.connect(endpoint, |client| client.set_timeout(Some(20 * MS))).unwrap();
+            });
+        });
+        let wanted = [
+            "connect", "ready", "timeout", "close false", "connect", "ready", "set again",
+            "timeout", "close false",
+        ];
+        assert_eq!(seen.take(), wanted);
+    }
+}
