@@ -25,8 +25,9 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 assert_eq!(client.timeout(), None);
+                // Before the turn in which it is set: a turn has one time, that of its beginning.
+                let since = Instant::now();
                 client.resume().on_connect(move |client| {
-                    let since = Instant::now();
                     client.set_timeout(Some(20 * MS));
                     let own = count.clone();
                     let counted = at_each_timeout(client, steps![
