@@ -6,10 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{
-    ConnectOptions, Endpoint, ListenOptions, ReadyState, Server, ServerOptions, Socket,
-    SocketOptions, timer,
-};
+use fyke::{ConnectOptions, Endpoint, ReadyState, Server, ServerOptions, Socket, timer};
 use support::{Log, Net};
 
 /// A socket that a server with these options accepted: looked at in `connection`.
@@ -157,6 +154,8 @@ on_every_driver! {
 /// The number that `listen` is called with, as the driver tells it: that needs the feature.
 #[cfg(feature = "tracing")]
 mod backlog {
+    use fyke::{ListenOptions, SocketOptions};
+
     use super::support::steps;
     use super::*;
 
