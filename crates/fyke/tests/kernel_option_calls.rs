@@ -66,4 +66,11 @@ on_every_driver! {
         });
         assert_eq!(made, ["option=TypeOfService(8)", "option=TypeOfService(16)"]);
     }
+
+    fn a_user_timeout_that_did_not_change_makes_no_system_call(net) {
+        let made = calls(net, |client| for milliseconds in [0, 5, 5, 0, 0] {
+            client.set_user_timeout(Some(MS * milliseconds)).unwrap();
+        });
+        assert_eq!(made, ["option=UserTimeout(Some(5ms))", "option=UserTimeout(None)"]);
+    }
 }

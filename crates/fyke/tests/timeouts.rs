@@ -224,7 +224,7 @@ on_every_driver! {
 
 /// An address that never answers exists on the simulated network only.
 #[test]
-fn tmo_02_tmo_04_it_comes_while_connecting_and_connect_is_activity() {
+fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
     let silent: IpAddr = "192.0.2.1".parse().unwrap();
     let options = SimOptions { silent: [silent].into(), ..SimOptions::default() };
     let net = Net::new(DriverKind::Sim(options));
@@ -237,14 +237,23 @@ fn tmo_02_tmo_04_it_comes_while_connecting_and_connect_is_activity() {
         let held =
             timer::set_timeout(Duration::from_secs(50), move || panic!("no timeout: {own:?}"));
         let held = held.unwrap();
-        let [fresh, connecting] = [log.clone(), log.clone()];
+        let asked: Rc<RefCell<Option<LookupReply>>> = Rc::default();
+        let keep = asked.clone();
+        let [fresh, resolving, connecting] = [(); 3].map(|()| log.clone());
         at_each_timeout(
             &client,
             steps![
                 move |client: &Socket| {
                     fresh.add("fresh");
                     held.cancel();
-                    client.connect((silent, 80), |_| panic!("it never answers")).unwrap();
+                    let options = ConnectOptions::new(("silent.test", 80)).unwrap();
+                    let options = options.lookup(move |_, reply| *keep.borrow_mut() = Some(reply));
+                    client.connect_with(options, |_| panic!("it never answers")).unwrap();
+                },
+                move |client: &Socket| {
+                    assert!(client.connecting());
+                    resolving.add("resolving");
+                    asked.take().unwrap().answer(Ok(vec![silent]));
                 },
                 move |client: &Socket| {
                     assert!(client.connecting());
@@ -254,7 +263,41 @@ fn tmo_02_tmo_04_it_comes_while_connecting_and_connect_is_activity() {
             ],
         );
     });
-    assert_eq!(seen.take(), ["fresh", "connecting"]);
+    assert_eq!(seen.take(), ["fresh", "resolving", "connecting"]);
+}
+
+/// Far away: the answer takes longer than the timeout.
+#[test]
+fn tmo_02_tmo_04_it_comes_while_connecting_and_the_connection_is_activity() {
+    let options = SimOptions { latency: 100 * MS, ..SimOptions::default() };
+    let net = Net::new(DriverKind::Sim(options));
+    let log = Log::new();
+    let seen = log.clone();
+    net.run(|| {
+        net.pair(
+            net.tcp(),
+            |socket| _ = socket.resume(),
+            move |client| {
+                let [connected, connecting] = [log.clone(), log.clone()];
+                client.resume().on_connect(move |_| connected.add("connected"));
+                client.set_timeout(Some(10 * MS));
+                at_each_timeout(
+                    client,
+                    steps![
+                        move |client: &Socket| {
+                            assert!(client.connecting());
+                            connecting.add("connecting");
+                        },
+                        move |client: &Socket| {
+                            log.add("idle");
+                            leave(client);
+                        },
+                    ],
+                );
+            },
+        );
+    });
+    assert_eq!(seen.take(), ["connecting", "connected", "idle"]);
 }
 
 impl Net {
