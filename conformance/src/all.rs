@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io, thread};
 
-use crate::case::{Case, Outcome};
+use crate::case::{Case, Deviations, Outcome, deviations};
 use crate::manner::Manner;
 
 const USAGE: &str = "usage: fyke-conform all [DIR…] [--match TEXT] [--jobs N] [--verbose]\n\
@@ -76,9 +76,9 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
 
 /// Says how many failed.
 fn run(request: &Request) -> io::Result<usize> {
-    let mut cases = Vec::new();
+    let (mut cases, deviations) = (Vec::new(), deviations()?);
     for folder in &request.folders {
-        cases.extend(find_cases(folder, &request.text)?);
+        cases.extend(find_cases(folder, &request.text, &deviations)?);
     }
     let jobs = request.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into));
     let mut failed = 0;
@@ -115,12 +115,12 @@ fn run_cases(cases: &[Case], manner: Manner, jobs: usize) -> Vec<Outcome> {
 }
 
 /// The scenarios of a folder whose names contain the text, by name.
-fn find_cases(folder: &Path, text: &str) -> io::Result<Vec<Case>> {
+fn find_cases(folder: &Path, text: &str, deviations: &Deviations) -> io::Result<Vec<Case>> {
     let mut cases = Vec::new();
     for entry in fs::read_dir(folder)? {
         let file = entry?.path();
         if file.extension().is_some_and(|end| end == "json") {
-            cases.push(Case::new(file));
+            cases.push(Case::new(file, deviations));
         }
     }
     cases.retain(|case| case.name.contains(text));
@@ -129,7 +129,7 @@ fn find_cases(folder: &Path, text: &str) -> io::Result<Vec<Case>> {
 }
 
 fn report(cases: &[Case], outcomes: &[Outcome], verbose: bool) -> usize {
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let (mut passed, mut failed, mut deviates, mut skipped) = (0, 0, 0, 0);
     for (case, outcome) in cases.iter().zip(outcomes) {
         match outcome {
             Outcome::Passed { adapted } => {
@@ -137,6 +137,10 @@ fn report(cases: &[Case], outcomes: &[Outcome], verbose: bool) -> usize {
                 if let (true, Some(why)) = (verbose, adapted) {
                     println!("adapted {}: {why}", case.name);
                 }
+            }
+            Outcome::Deviates(why) => {
+                deviates += 1;
+                println!("deviates {}: {why}", case.name);
             }
             Outcome::Skipped(reasons) => {
                 skipped += 1;
@@ -151,6 +155,6 @@ fn report(cases: &[Case], outcomes: &[Outcome], verbose: bool) -> usize {
             }
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    println!("{passed} passed, {failed} failed, {deviates} deviate, {skipped} skipped");
     failed
 }

@@ -3,7 +3,8 @@
 //! Where fyke does something else on purpose, its own trace stands in `adapted/`, with the
 //! behaviours of the catalogue that say so, and counts in the place of Node's.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
@@ -17,12 +18,23 @@ use crate::supported::missing;
 /// The key of an adapted trace that says why it is not Node's.
 const WHY: &str = "adapted";
 
+/// The scenarios in which fyke does otherwise although it is to do as Node, each with the reason.
+pub(crate) type Deviations = BTreeMap<String, String>;
+
+/// What `deviations.json` says.
+pub(crate) fn deviations() -> io::Result<Deviations> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deviations.json");
+    Ok(serde_json::from_slice(&fs::read(file)?)?)
+}
+
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
     scenario: PathBuf,
     expected: PathBuf,
     adapted: PathBuf,
+    /// Why fyke does otherwise also where it does as Node, if it does.
+    deviation: Option<String>,
 }
 
 #[derive(Debug)]
@@ -31,6 +43,8 @@ pub(crate) enum Outcome {
         /// Why the trace is not Node's, if it is not.
         adapted: Option<String>,
     },
+    /// Not Node's, and listed with this reason in `deviations.json`.
+    Deviates(String),
     Failed {
         differences: Vec<String>,
         /// What was printed, if the run came so far.
@@ -42,7 +56,7 @@ pub(crate) enum Outcome {
 impl Case {
     /// What Node did stands beside the folder: for `scenarios` in `expected`, else in a folder of
     /// the same name with `-expected` behind it.
-    pub(crate) fn new(scenario: PathBuf) -> Self {
+    pub(crate) fn new(scenario: PathBuf, deviations: &Deviations) -> Self {
         let folder = scenario.parent().unwrap_or(&scenario);
         let expected = match folder.file_name().unwrap_or_default().to_string_lossy() {
             name if name == "scenarios" => String::from("expected"),
@@ -53,7 +67,8 @@ impl Case {
             folder.with_file_name(folder_name).join(&name).with_extension("json")
         };
         let (expected, adapted) = (beside(&expected), beside("adapted"));
-        Self { name, scenario, expected, adapted }
+        let deviation = deviations.get(&name).cloned();
+        Self { name, scenario, expected, adapted, deviation }
     }
 
     pub(crate) fn run(&self, manner: Manner) -> Outcome {
@@ -84,6 +99,9 @@ impl Case {
         }
         let found: Value = serde_json::from_slice(&output.stdout)?;
         let differences = self.judge(&node, &found, manner)?;
+        if let (Some(why), Manner::Node) = (&self.deviation, manner) {
+            return Ok(self.judge_deviation(why, &differences));
+        }
         let trace = Some(String::from_utf8_lossy(&output.stdout).into_owned());
         Ok(differences.map_or_else(
             |differences| Outcome::Failed { differences, trace },
@@ -110,6 +128,14 @@ impl Case {
         let from_adapted = differences(&adapted, found);
         let why = adapted.get(WHY).and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(if from_adapted.is_empty() { Ok(Some(why)) } else { Err(from_adapted) })
+    }
+
+    fn judge_deviation(&self, why: &str, found: &Result<Option<String>, Vec<String>>) -> Outcome {
+        if found.is_err() {
+            return Outcome::Deviates(why.to_owned());
+        }
+        let message = format!("this is what Node does: {} in deviations.json can go", self.name);
+        Outcome::Failed { differences: vec![message], trace: None }
     }
 
     /// From now on this trace counts.

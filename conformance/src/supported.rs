@@ -36,7 +36,6 @@ pub(crate) fn missing(scenario: &Scenario) -> Vec<String> {
     for server in &scenario.servers {
         reasons.add_listed("server option", SERVER_OPTIONS, server.options.keys());
         reasons.check_durations_and_sizes(&server.options);
-        server.listen.iter().for_each(|options| reasons.check_listen(options));
         for socket in server.sockets() {
             reasons.check_events(&socket.also);
         }
@@ -105,13 +104,12 @@ impl Reasons {
         self.check_durations_and_sizes(fields);
         match *name {
             "connect" => self.check_target(inner),
-            "listen" => self.check_listen(inner),
             _ => {}
         }
     }
 
     fn check_target(&mut self, target: &Fields) {
-        self.check_port(target);
+        self.check_port(target, &["localPort"]);
         target.get("lookup").into_iter().for_each(|lookup| self.check_lookup(lookup));
         if !(target.has("server") || target.has("port") || target.has("path")) {
             self.add("Rust: a target that names none");
@@ -138,16 +136,9 @@ impl Reasons {
         }
     }
 
-    fn check_listen(&mut self, options: &Fields) {
-        self.check_port(options);
-        if !(options.has("port") || options.has("path")) {
-            self.add("Rust: listening nowhere");
-        }
-    }
-
     /// What a `u16` cannot hold.
-    fn check_port(&mut self, fields: &Fields) {
-        for key in ["port", "localPort"] {
+    fn check_port(&mut self, fields: &Fields, keys: &[&str]) {
+        for key in keys {
             let port = fields.number(key);
             if port.is_some_and(|port| !(0.0..=65535.0).contains(&port) || port.fract() != 0.0) {
                 self.add("Rust: a port out of range");

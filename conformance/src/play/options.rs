@@ -110,8 +110,10 @@ impl Play {
     pub(super) fn listen_options(&self, options: &Fields) -> Result<ListenOptions> {
         let endpoint = match (options.has("port"), options.text("path")) {
             (false, Some(path)) => path_endpoint(&self.names.real_path(path)),
+            (false, None) => "".parse()?,
             _ => {
                 let host = options.text("host").unwrap_or_default();
+                refuse_bad_port(host, options)?;
                 Endpoint::from((host, self.port(options, "port").unwrap_or(0)))
             }
         };
@@ -156,7 +158,18 @@ impl Play {
         if let Some(given) = target.text("host") {
             given.clone_into(&mut host);
         }
+        refuse_bad_port(&host, target)?;
         Ok((host.as_str(), self.port(target, "port").unwrap_or(port)).into())
+    }
+}
+
+/// A port that is none comes to a Rust program as text.
+fn refuse_bad_port(host: &str, fields: &Fields) -> Result<()> {
+    match fields.number("port") {
+        Some(port) if !(0.0..=65535.0).contains(&port) => {
+            format!("{host}:{port}").parse::<Endpoint>().map(drop)
+        }
+        _ => Ok(()),
     }
 }
 

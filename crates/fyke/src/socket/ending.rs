@@ -120,6 +120,9 @@ impl Socket {
 
     /// Ends the connection's writing side when `end` was called and everything is sent.
     pub(super) fn finish_if_done(&self) {
+        if self.never_finishes() {
+            return;
+        }
         let id = {
             let mut state = self.inner.state.borrow_mut();
             let can = state.write.can_finish() && !state.destroyed() && !state.has_failed();

@@ -14,6 +14,11 @@ impl Kept {
         self.bytes
     }
 
+    /// All of it, in one piece.
+    pub(super) fn copy(&self) -> Vec<u8> {
+        self.chunks.iter().flatten().copied().collect()
+    }
+
     pub(super) fn push(&mut self, chunk: Vec<u8>) {
         self.bytes += chunk.len();
         self.chunks.push_back(chunk);

@@ -60,7 +60,8 @@ impl Socket {
 
     /// Bytes that were received and not delivered yet. Node: `readableLength`.
     pub fn read_queue_len(&self) -> usize {
-        self.inner.state.borrow().read.kept_bytes()
+        let units = if self.node_exact() { self.kept_units() } else { None };
+        units.unwrap_or_else(|| self.inner.state.borrow().read.kept_bytes())
     }
 
     /// Bytes received on this connection, including those not delivered yet. Kept after `close`.

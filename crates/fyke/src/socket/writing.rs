@@ -47,7 +47,7 @@ impl Socket {
             self.refused(error, callback);
             return false;
         }
-        self.touch();
+        self.touch_by_write();
         let Some(core) = self.core() else { return false };
         let (connected, failed, full) = {
             let mut state = self.inner.state.borrow_mut();
@@ -281,6 +281,9 @@ impl Socket {
     }
 
     pub(super) fn fail_queue_with(&self, error: Error) {
+        if self.node_exact() {
+            return self.fail_one_by_one(&error);
+        }
         let bytes = self.inner.state.borrow_mut().write.give_up_queue();
         drop(bytes);
         let result = Err(error);

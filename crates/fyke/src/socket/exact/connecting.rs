@@ -11,7 +11,7 @@ use crate::socket::{Event, Lookup, Socket, SocketTick};
 use crate::{Endpoint, Error, ErrorCode, Result};
 
 /// A connect on a socket that has a descriptor already.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Again {
     target: Address,
     /// The first one is still under way.
@@ -62,12 +62,28 @@ impl Socket {
         if again.was_connecting {
             return self.fail_again(ErrorCode::EALREADY, again);
         }
-        if taken {
+        if taken && !again.target.is_unix() {
             return self.fail_again(ErrorCode::EISCONN, again);
         }
         let (Some(core), socket) = (self.core(), self.clone()) else { return };
-        let stands = move || socket.guarded(|| socket.stands_again());
-        core.pending.borrow_mut().push_back(Box::new(stands));
+        let again = again.clone();
+        // Of a path, the refusal is deferred too.
+        let outcome = move || match again.target.is_unix() {
+            true => socket.guarded(|| socket.refuse_again(&again)),
+            false => socket.guarded(|| socket.stands_again()),
+        };
+        core.pending.borrow_mut().push_back(Box::new(outcome));
+    }
+
+    fn refuse_again(&self, again: &Again) {
+        if !self.is_connecting() {
+            return;
+        }
+        self.inner.state.borrow_mut().connecting = false;
+        let error = Error::named(ErrorCode::EISCONN, "connect").at(again.target.clone());
+        self.emit_attempt_failed(&again.target, &error);
+        self.destroy_with(error);
+        self.sync_hold();
     }
 
     fn fail_again(&self, code: ErrorCode, again: &Again) {
@@ -128,6 +144,7 @@ impl Socket {
             let had_error = state.had_error;
             state.renew(true);
             state.rare().close_of_before = Some(had_error);
+            state.rare().renewed_before_close = true;
         }
     }
 }

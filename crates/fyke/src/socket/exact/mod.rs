@@ -11,7 +11,7 @@ use super::attempts::Connecting;
 use super::state::{Done, Phase};
 use super::write_side::Parked;
 use super::{Event, Socket};
-use crate::{Error, ErrorCode, Result};
+use crate::{Decoder, Error, ErrorCode, Result};
 
 impl Socket {
     /// Whether Node's accidents are copied too.
@@ -83,10 +83,23 @@ impl Socket {
             }
             Err(state.errored().unwrap_or_else(|| error.clone()))
         };
+        let round = self.inner.state.borrow().round;
+        let set_behind = |bytes| {
+            let mut state = self.inner.state.borrow_mut();
+            // Not of the next connection.
+            if state.round == round && state.destroyed() {
+                state.write.set_behind(bytes);
+            }
+        };
         for callback in parked.first {
             callback(self, Err(error.clone()));
         }
-        for callback in parked.rest {
+        for (behind, callback) in parked.queued {
+            set_behind(behind);
+            callback(self, rest.clone());
+        }
+        set_behind(0);
+        for callback in parked.ends {
             callback(self, rest.clone());
         }
     }
@@ -101,6 +114,52 @@ impl Socket {
             }
         };
         core.pending.borrow_mut().push_back(Box::new(shut_down));
+    }
+
+    /// Gives up what is queued; each callback finds what is behind its write still queued.
+    pub(super) fn fail_one_by_one(&self, error: &Error) {
+        let (accepted, bytes) = {
+            let mut state = self.inner.state.borrow_mut();
+            (state.write.accepted_bytes(), state.write.give_up_queue())
+        };
+        drop(bytes);
+        loop {
+            let callback = self.inner.state.borrow_mut().write.next_failing(accepted);
+            let Some(callback) = callback else { break };
+            callback(self, Err(error.clone()));
+        }
+        let callbacks = {
+            let mut state = self.inner.state.borrow_mut();
+            state.write.set_behind(0);
+            state.write.take_end_callbacks()
+        };
+        for callback in callbacks {
+            callback(self, Err(error.clone()));
+        }
+    }
+
+    /// A write counts as activity when it is offered to the kernel, not while it is corked.
+    pub(super) fn touch_by_write(&self) {
+        let corked = self.inner.state.borrow().write.corked() > 0;
+        if !(corked && self.node_exact()) {
+            self.touch();
+        }
+    }
+
+    /// Node counts what is kept by the UTF-16 units of its text, once there is an encoding (RD-16).
+    pub(super) fn kept_units(&self) -> Option<usize> {
+        let state = self.inner.state.borrow();
+        let (encoding, _) = state.rare_if_any()?.decoder.as_ref()?;
+        let mut text = String::new();
+        Decoder::new(*encoding).decode(&state.read.copy_kept(), &mut text);
+        Some(text.encode_utf16().count())
+    }
+
+    /// A connect before the old `close` lets Node's stream believe that it is closed: it never
+    /// finishes by itself.
+    pub(super) fn never_finishes(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.rare_if_any().is_some_and(|rare| rare.renewed_before_close)
     }
 
     pub(super) fn note_turn(&self) {

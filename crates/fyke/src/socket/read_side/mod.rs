@@ -149,6 +149,11 @@ impl ReadSide {
         }
     }
 
+    /// All that is kept, in one piece.
+    pub(super) fn copy_kept(&self) -> Vec<u8> {
+        self.kept.as_ref().map_or_else(Vec::new, |kept| kept.copy())
+    }
+
     /// Takes all that is kept.
     pub(super) fn take_kept(&mut self) -> Vec<u8> {
         self.kept.take().map_or_else(Vec::new, |mut kept| kept.take(usize::MAX))

@@ -52,7 +52,7 @@ struct More<C> {
     /// The queue before `tail`.
     chunks: VecDeque<Chunk>,
     /// Callbacks of writes, each with the number of its write.
-    callbacks: VecDeque<(u64, C)>,
+    callbacks: VecDeque<Waiting<C>>,
     /// Callbacks of `end`.
     end_callbacks: Vec<C>,
     /// What was queued when `cork` was called: it is not held back.
@@ -60,6 +60,15 @@ struct More<C> {
     /// Node's first write of a socket that connects: the others wait behind it.
     parked: Option<Front>,
     excess: Excess,
+}
+
+/// The callback of a write.
+#[derive(Debug)]
+struct Waiting<C> {
+    number: u64,
+    /// How many bytes were accepted with it and before it.
+    end: u64,
+    callback: C,
 }
 
 /// The front of the queue.
@@ -198,7 +207,8 @@ impl<C> WriteSide<C> {
         }
         if let Some(callback) = callback {
             let number = self.accepted_writes;
-            self.more().callbacks.push_back((number, callback));
+            let end = self.accepted_bytes;
+            self.more().callbacks.push_back(Waiting { number, end, callback });
         }
     }
 
@@ -298,20 +308,20 @@ impl<C> WriteSide<C> {
 
     /// How many callbacks of writes up to this number wait.
     pub(super) fn callbacks_up_to(&self, number: u64) -> usize {
-        self.more
-            .as_ref()
-            .map_or(0, |more| more.callbacks.iter().take_while(|(at, _)| *at <= number).count())
+        self.more.as_ref().map_or(0, |more| {
+            more.callbacks.iter().take_while(|waiting| waiting.number <= number).count()
+        })
     }
 
     /// The next callback of a write up to this number.
     pub(super) fn next_callback(&mut self, number: u64) -> Option<C> {
         let more = self.more.as_mut()?;
-        let due = more.callbacks.front().is_some_and(|(at, _)| *at <= number);
+        let due = more.callbacks.front().is_some_and(|waiting| waiting.number <= number);
         let callback = if due { more.callbacks.pop_front() } else { None };
         if more.is_empty() {
             self.more = None;
         }
-        callback.map(|(_, callback)| callback)
+        callback.map(|waiting| waiting.callback)
     }
 
     pub(super) fn push_end_callback(&mut self, callback: C) {
@@ -399,6 +409,7 @@ impl<C> WriteSide<C> {
 }
 
 mod excess;
+mod failing;
 mod parking;
 
 use excess::Excess;

@@ -13,8 +13,10 @@ use super::WriteSide;
 pub(in crate::socket) struct Parked<C> {
     /// The callbacks of what was parked.
     pub(in crate::socket) first: Vec<C>,
-    /// Those of what was queued behind it, and of `end`.
-    pub(in crate::socket) rest: Vec<C>,
+    /// Those of what was queued behind it, each with how many bytes are behind its write.
+    pub(in crate::socket) queued: Vec<(usize, C)>,
+    /// Those of `end`.
+    pub(in crate::socket) ends: Vec<C>,
 }
 
 impl<C> WriteSide<C> {
@@ -41,9 +43,13 @@ impl<C> WriteSide<C> {
     pub(in crate::socket) fn take_parked(&mut self) -> Option<Parked<C>> {
         let number = self.more.as_ref()?.parked.as_ref()?.number;
         let first = std::iter::from_fn(|| self.next_callback(number)).collect();
-        let mut rest: Vec<C> = std::iter::from_fn(|| self.next_callback(u64::MAX)).collect();
-        rest.extend(self.take_end_callbacks());
-        Some(Parked { first, rest })
+        let queued = std::iter::from_fn(|| {
+            let end = self.more.as_ref()?.callbacks.front()?.end;
+            let behind = usize::try_from(self.accepted_bytes.saturating_sub(end)).unwrap_or(0);
+            Some((behind, self.next_callback(u64::MAX)?))
+        });
+        let queued = queued.collect();
+        Some(Parked { first, queued, ends: self.take_end_callbacks() })
     }
 
     /// Gives the queue up. Node keeps what is parked apart from it: it goes on counting as written
