@@ -274,12 +274,11 @@ impl Ready {
         } else if connecting {
             self.finish_connect(socket, on);
         } else {
-            // In this order, as libuv does: a connection that broke fails its read, which gives up
-            // the batch in flight (DST-10).
             let _again = AgainOnPanic { driver: self, socket };
-            self.receive_some(socket, on);
             if sending {
-                self.send_more(socket, on);
+                self.receive_and_send(socket, on);
+            } else {
+                self.receive_some(socket, on);
             }
         }
     }
@@ -297,8 +296,7 @@ impl Ready {
         } else if connecting {
             self.finish_connect(socket, on);
         } else {
-            self.receive_some(socket, on);
-            self.send_more(socket, on);
+            self.receive_and_send(socket, on);
         }
     }
 }

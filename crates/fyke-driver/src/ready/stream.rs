@@ -38,8 +38,22 @@ impl Ready {
         }
     }
 
+    /// Reads, and goes on with the batch in flight, in libuv's order: reads until one comes short, then
+    /// sends, and only then looks for what is behind that. So a connection that broke fails its read
+    /// first (DST-10), unless bytes came before: then its send.
+    pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        self.receive_until(socket, true, on);
+        self.send_more(socket, on);
+        self.receive_some(socket, on);
+    }
+
     /// Reads until drained, stopped or out of budget.
     pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        self.receive_until(socket, false, on);
+    }
+
+    /// Reads until drained, stopped or out of budget, or until the first short read.
+    fn receive_until(&self, socket: SocketId, short: bool, on: &mut dyn FnMut(Completion<'_>)) {
         if !self.may_read(socket) {
             return;
         }
@@ -50,6 +64,9 @@ impl Ready {
                 Read::Nothing => return,
                 Read::Bytes(count) => {
                     on(Completion::Received { socket, bytes: &lent.buffer[..count] });
+                    if short && count < lent.buffer.len() {
+                        return;
+                    }
                 }
                 Read::End => return on(Completion::EndOfStream { socket }),
                 Read::Failed(errno) => {
