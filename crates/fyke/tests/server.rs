@@ -404,6 +404,13 @@ mod files {
                 assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, mode);
             });
         }
+        let path = net.path();
+        net.run(|| {
+            let options = ListenOptions::new(path.as_path()).unwrap();
+            let options = options.readable_all(true).mode(0o640);
+            options.listen(&Server::new(), |server| _ = server.close()).unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o640);
+        });
         let name = ListenOptions::new("abstract:modes").unwrap().readable_all(true);
         net.run(|| {
             let code = name.listen(&Server::new(), |_| {}).unwrap_err().code();

@@ -64,7 +64,7 @@ impl Server {
         let core = self.bind_to_loop()?;
         core.check_open()?;
         self.check_not_listening()?;
-        if options.mode().is_some() && matches!(options.endpoint, Endpoint::Abstract(_)) {
+        if options.file_mode().is_some() && matches!(options.endpoint, Endpoint::Abstract(_)) {
             let message = "an abstract name has no file whose mode could be set";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         }
@@ -203,7 +203,7 @@ impl Server {
         }
         let id = opened.map_err(|error| failed(error.source))?;
         // Before anybody can connect.
-        if let Some(mode) = options.mode() {
+        if let Some(mode) = options.file_mode() {
             if let Err(source) = core.driver.set_mode(id, mode) {
                 core.close(id);
                 return Err(Error::system("chmod", source).at(address.clone()));
