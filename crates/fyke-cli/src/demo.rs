@@ -3,15 +3,16 @@
 
 use fyke::{Endpoint, Server, Socket};
 
+use crate::arguments::Demo;
 use crate::explain::Steps;
 use crate::failure::Failure;
 use crate::folder::TemporaryFolder;
 use crate::output::Output;
 
-pub(crate) fn demo(explain: bool) -> Result<(), Failure> {
+pub(crate) fn demo(Demo { explain }: Demo) -> Result<(), Failure> {
     let output = Output::default();
     if explain {
-        tracing::subscriber::with_default(Steps, || conversations(&output))?;
+        tracing::subscriber::with_default(Steps::Explained, || conversations(&output))?;
     } else {
         conversations(&output)?;
     }

@@ -1,5 +1,6 @@
-//! `fyke demo --explain`: the steps underneath. The library reports every system call that makes,
-//! joins or ends something as a `tracing` event; this prints them, each with what it does.
+//! The steps underneath, for `fyke demo --explain` and `--log trace`. The library reports every
+//! system call that makes, joins or ends something as a `tracing` event; this prints them, each with
+//! what it does.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,8 +10,15 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+use crate::log;
+
 /// Listens to the steps, and to nothing else.
-pub(crate) struct Steps;
+pub(crate) enum Steps {
+    /// Set in from the lines of a conversation, on standard output.
+    Explained,
+    /// On standard error.
+    Logged,
+}
 
 impl Subscriber for Steps {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -24,8 +32,11 @@ impl Subscriber for Steps {
     fn event(&self, event: &Event<'_>) {
         let mut step = Step::default();
         event.record(&mut step);
-        // A closed standard output is noticed with the next event of the conversation.
-        let _ = writeln!(io::stdout(), "{step}");
+        match self {
+            // A closed standard output is noticed with the next event of the conversation.
+            Self::Explained => _ = writeln!(io::stdout(), "    | {step}"),
+            Self::Logged => log::note(step),
+        }
     }
 
     // Spans are not enabled, so these are never called.
@@ -101,9 +112,8 @@ impl Visit for Step {
     }
 }
 
-/// Set in from the lines of the conversation.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "    | {:10}{}", self.call, self.explanation())
+        write!(f, "{:10}{}", self.call, self.explanation())
     }
 }

@@ -5,25 +5,39 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use fyke::Error;
+use fyke::{Error, ErrorCode};
 
+/// The statuses are documented in `fyke --help`.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// What was typed makes no sense.
-    Usage(Error),
+    Usage(String),
     /// A server or connection failed.
     Network(Error),
+    /// No connection could be made.
+    Unreachable(Error),
+    /// Something took longer than it was given.
+    Late(String),
     /// Something else did: what, and what the system said.
     System(&'static str, io::Error),
+    /// It was done, but the result is not good: an answer that differs.
+    Bad(String),
 }
 
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
-        match self {
+        ExitCode::from(match self {
             // As clap does it.
-            Self::Usage(_) => ExitCode::from(2),
-            Self::Network(_) | Self::System(..) => ExitCode::FAILURE,
-        }
+            Self::Usage(_) => 2,
+            Self::Unreachable(error) if error.code() != ErrorCode::ETIMEDOUT => 3,
+            Self::Unreachable(_) | Self::Late(_) => 4,
+            Self::Network(error) => match error.code().as_str() {
+                "ECONNRESET" | "EPIPE" | "ECONNABORTED" => 5,
+                "ETIMEDOUT" => 4,
+                _ => 1,
+            },
+            Self::System(..) | Self::Bad(_) => 1,
+        })
     }
 }
 
@@ -36,8 +50,8 @@ impl From<Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(error) => error.fmt(f),
-            Self::Network(error) => match hint(error) {
+            Self::Usage(text) | Self::Late(text) | Self::Bad(text) => f.write_str(text),
+            Self::Network(error) | Self::Unreachable(error) => match hint(error) {
                 Some(hint) => write!(f, "{error}: {hint}"),
                 None => error.fmt(f),
             },
@@ -47,7 +61,7 @@ impl fmt::Display for Failure {
 }
 
 /// What the code means to somebody at a terminal.
-fn hint(error: &Error) -> Option<&'static str> {
+pub(crate) fn hint(error: &Error) -> Option<&'static str> {
     // An error of several attempts has no address of its own.
     let first = error.attempts().first().unwrap_or(error);
     let unix = first.address().is_some_and(fyke::Address::is_unix);
@@ -55,9 +69,9 @@ fn hint(error: &Error) -> Option<&'static str> {
     // By name: not every code that the system knows has a constant.
     Some(match (error.code().as_str(), unix, listens) {
         // The file of a server that was killed stays; only the user knows whether that is so.
-        ("EADDRINUSE", true, _) => "if no server runs there, remove the file",
+        ("EADDRINUSE", true, _) => "another program listens there, or it is no socket",
         ("EADDRINUSE", false, _) => "another program listens there",
-        ("EADDRNOTAVAIL", _, true) => "that is not an address of this machine",
+        ("EADDRNOTAVAIL", ..) => "that is not an address of this machine",
         ("EACCES", true, true) if is_missing(error) => "there is no such folder",
         ("EACCES", true, true) => "no permission for that folder",
         ("EACCES", true, false) => "no permission for that socket",
@@ -67,7 +81,8 @@ fn hint(error: &Error) -> Option<&'static str> {
         ("EINVAL", true, _) => "the path of a Unix socket has at most about 100 bytes",
         ("ENOTFOUND", ..) => "no host has that name",
         ("EAI_AGAIN", ..) => "the name servers do not answer",
-        ("ETIMEDOUT", ..) => "no answer from there",
+        ("ETIMEDOUT", ..) => "no answer from there in time",
+        ("EMFILE" | "ENFILE", ..) => "too many open files; `ulimit -n` is the limit",
         ("EHOSTUNREACH" | "ENETUNREACH", ..) => "there is no way to that address",
         ("ECONNRESET", ..) => "the peer has broken the connection off",
         ("EPIPE", ..) => "the peer does not read any more",
@@ -85,7 +100,6 @@ fn is_missing(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fyke::ErrorCode;
 
     #[test]
     fn a_code_that_needs_no_hint_gets_none() {

@@ -68,15 +68,16 @@ impl Input {
     }
 }
 
-/// Turns the loop until nothing is left that holds it, or standard output is broken; gives the
-/// pieces of standard input to `on_piece` in between.
+/// Turns the loop until nothing is left that holds it, or it is `over`, or standard output is broken;
+/// gives the pieces of standard input to `on_piece` in between.
 pub(crate) fn turn_to_the_end(
     event_loop: &EventLoop,
     input: &Input,
     output: &Output,
+    over: impl Fn() -> bool,
     mut on_piece: impl FnMut(Piece) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    while !output.is_broken() && event_loop.turn(None)? {
+    while !output.is_broken() && !over() && event_loop.turn(None)? {
         if let Some(piece) = input.take() {
             event_loop.enter(|| on_piece(piece))?;
         }

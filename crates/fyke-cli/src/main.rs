@@ -3,127 +3,59 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
+mod backoff;
+mod clock;
 mod connect;
 mod demo;
+mod descriptors;
+mod ending;
 mod explain;
 mod failure;
 mod folder;
+mod gate;
 mod input;
+mod json;
 mod listen;
+mod load;
+mod log;
+mod manual;
 mod output;
+mod place;
+mod random;
+mod recording;
+mod relay;
+mod replay;
+mod report;
+mod signals;
+mod size;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use fyke::Endpoint;
+use clap::Parser;
+use clap::error::ErrorKind;
 
+use arguments::{Arguments, Command, Level};
+use explain::Steps;
 use failure::Failure;
 
-/// Talk over TCP and Unix sockets: a modern nc
-#[derive(Parser)]
-#[command(name = "fyke", version, after_help = ENDPOINTS)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Wait for clients; print what they send, and send them what is typed
-    #[command(long_about = LISTEN, after_help = LISTEN_EXAMPLES)]
-    Listen {
-        /// Where to listen: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name
-        endpoint: String,
-        /// Send everything back to the client it came from, and print nothing
-        #[arg(long)]
-        echo: bool,
-        /// Take one client, and exit when it has left
-        #[arg(long)]
-        once: bool,
-        /// Say on standard error where the server listens, and who comes and goes
-        #[arg(short, long)]
-        verbose: bool,
-    },
-    /// Connect; send what is typed, and print what comes
-    #[command(long_about = CONNECT, after_help = CONNECT_EXAMPLES)]
-    Connect {
-        /// Where to connect to: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name
-        endpoint: String,
-    },
-    /// Show a conversation between a server and a client, event by event
-    #[command(long_about = DEMO, after_help = DEMO_EXAMPLES)]
-    Demo {
-        /// Print the system calls underneath too, and what each is for
-        #[arg(long)]
-        explain: bool,
-    },
-}
-
-const ENDPOINTS: &str = "\
-Endpoints:
-  8888, :8888                  a port: of all addresses (listen), of localhost (connect)
-  127.0.0.1:8888, [::1]:8888   an IP address and a port; port 0 to listen on any free one
-  example.org:80               a host name and a port
-  ./x.sock, unix:x.sock        a Unix socket
-  abstract:name                a Unix socket without a file (Linux)
-
-Exit status: 0 done, 1 failed, 2 wrong usage.
-
-Examples:
-  fyke demo                    watch a server and a client talk
-  fyke listen 8888             in one terminal ...
-  fyke connect 8888            ... and in another one: now type";
-
-// clap does not break lines by itself.
-const LISTEN: &str = "\
-Wait for clients; print what they send, and send them what is typed.
-
-What arrives from any client goes to standard output as it is. Standard input
-goes to all clients that are connected; it waits while there is none, and while
-one of them does not keep up. At the end of standard input the server stops
-sending and goes on listening. When a client has ended its side, it is sent what
-is queued for it, and its connection is closed.";
-
-const LISTEN_EXAMPLES: &str = "\
-Examples:
-  fyke listen 8888                  print what anybody sends to port 8888
-  fyke listen -v 127.0.0.1:0        on any free port; standard error tells which
-  fyke listen --echo ./echo.sock    an echo server on a Unix socket
-  fyke listen --once 8888 > a.tar   receive a file from `fyke connect`";
-
-const CONNECT: &str = "\
-Connect; send what is typed, and print what comes.
-
-The two directions end separately. At the end of standard input everything is
-sent and our side is ended; fyke goes on printing until the peer ends too. When
-the peer ends, what was read from standard input until then is still sent, and
-fyke exits, even if there is more to come. When standard output is closed, fyke
-exits too.";
-
-const CONNECT_EXAMPLES: &str = "\
-Examples:
-  fyke connect 8888                 talk to a server on this machine
-  fyke connect host:8888 < a.tar    send a file to `fyke listen`
-  fyke connect /run/some.sock       talk to a Unix socket
-  printf 'HEAD / HTTP/1.0\\r\\n\\r\\n' | fyke connect example.org:80";
-
-const DEMO: &str = "\
-Show a conversation between a server and a client, event by event.
-
-Both sides run in this process, on one event loop: first over TCP on a free port
-of 127.0.0.1, then over a Unix socket in a temporary folder. Each line says who
-saw which event.";
-
-const DEMO_EXAMPLES: &str = "\
-Examples:
-  fyke demo
-  fyke demo --explain    with socket, bind, listen, connect, accept, shutdown, close";
-
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let level = arguments.log.level();
+    log::set_level(level);
+    let command = arguments.command;
+    let done = if level == Level::Trace {
+        tracing::subscriber::with_default(Steps::Logged, || run(command))
+    } else {
+        run(command)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::note(&failure);
+            log::note(&failure);
             failure.exit_code()
         }
     }
@@ -131,15 +63,41 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Listen { endpoint, echo, once, verbose } => {
-            listen::listen(parse(&endpoint)?, listen::Options { echo, once, verbose })
-        }
-        Command::Connect { endpoint } => connect::connect(parse(&endpoint)?),
-        Command::Demo { explain } => demo::demo(explain),
+        Command::Listen(options) => listen::listen(options),
+        Command::Connect(options) => connect::connect(options),
+        Command::Relay(options) => relay::relay(*options),
+        Command::Replay(options) => replay::replay(&options),
+        Command::Load(options) => load::load(options),
+        Command::Demo(options) => demo::demo(options),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { command } => manual::page(command.as_deref()),
     }
 }
 
-/// Not left to clap: its answer would be several lines.
-fn parse(endpoint: &str) -> Result<Endpoint, Failure> {
-    endpoint.parse().map_err(Failure::Usage)
+/// What clap cannot make sense of, in one line; but what was asked for (`--help`) as it is.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let shown = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if shown {
+        // If nobody reads it there is nobody to tell.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    // The first paragraph is the cause; then come a tip or two, the usage, and the help.
+    let cause = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
+    let words = text.lines().take_while(cause).flat_map(str::split_whitespace);
+    let cause = words.collect::<Vec<_>>().join(" ");
+    let typed = std::env::args().nth(1).unwrap_or_default();
+    let command = match arguments::names().find(|name| *name == typed) {
+        Some(name) => format!("fyke {name}"),
+        None => String::from("fyke"),
+    };
+    log::note(format_args!("{cause}; see {command} --help"));
+    ExitCode::from(2)
 }

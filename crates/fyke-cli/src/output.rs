@@ -1,4 +1,4 @@
-//! Standard output and standard error.
+//! Standard output.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -49,11 +49,4 @@ impl Output {
             _ => Ok(()),
         }
     }
-}
-
-/// Says something on standard error. If that is closed there is nobody to tell.
-pub(crate) fn note(text: impl Display) {
-    // One write, so that lines of several processes do not get mixed.
-    let line = format!("fyke: {text}\n");
-    let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -32,32 +32,35 @@ fn a_port_in_use_is_refused() {
 }
 
 #[test]
-fn a_socket_file_that_was_left_over_is_explained() {
+fn a_socket_file_that_was_left_over_is_replaced_unless_it_shall_be_kept() {
     let folder = Folder::new();
     let path = folder.path("s");
     // Dropping a listener leaves the file.
     drop(UnixListener::bind(&path).unwrap());
-    let line = failure(&["listen", &path], 1);
+    let line = failure(&["listen", "--keep-stale", &path], 1);
     assert!(line.contains("address already in use"), "{line}");
-    assert!(line.ends_with(": if no server runs there, remove the file"), "{line}");
-    let line = failure(&["connect", &path], 1);
+    let line = failure(&["connect", &path], 3);
     assert_eq!(line, format!("fyke: connect ECONNREFUSED {path}: nobody listens there"));
+    let (_server, _) = Running::listen_at(&path, &[]);
+    // Now somebody does listen.
+    let line = failure(&["listen", &path], 1);
+    assert!(line.ends_with(": another program listens there, or it is no socket"), "{line}");
 }
 
 #[test]
 fn a_port_where_nobody_listens_is_refused() {
     // A free port could be taken by another test meanwhile; this one nobody serves any more.
-    let line = failure(&["connect", "127.0.0.1:1"], 1);
+    let line = failure(&["connect", "127.0.0.1:1"], 3);
     assert_eq!(line, "fyke: connect ECONNREFUSED 127.0.0.1:1: nobody listens there");
 }
 
 #[test]
 fn an_unknown_host_and_a_missing_socket_are_named() {
     // `.invalid` never exists (RFC 2606); without any name server the code is another one.
-    let line = failure(&["connect", "nowhere.invalid:80"], 1);
+    let line = failure(&["connect", "nowhere.invalid:80"], 3);
     assert!(line.starts_with("fyke: getaddrinfo E"), "{line}");
     assert!(line.contains("nowhere.invalid"), "{line}");
-    let line = failure(&["connect", "/nowhere/x.sock"], 1);
+    let line = failure(&["connect", "/nowhere/x.sock"], 3);
     assert_eq!(line, "fyke: connect ENOENT /nowhere/x.sock: there is no such socket");
     let line = failure(&["listen", "/nowhere/x.sock"], 1);
     assert!(line.ends_with(": there is no such folder"), "{line}");
@@ -75,17 +78,32 @@ fn what_is_no_endpoint_is_wrong_usage() {
 }
 
 #[test]
-fn other_wrong_usage_has_the_same_status() {
-    for arguments in [&["listen"][..], &["fly"], &["connect", "--loud", "8888"], &[]] {
-        let (code, text, errors) = output(arguments);
-        assert_eq!((code, text.as_str()), (Some(2), ""), "{arguments:?}");
-        assert!(errors.contains("Usage: fyke"), "{errors}");
+fn other_wrong_usage_is_one_line_too_and_names_the_help() {
+    for (arguments, expected) in [
+        (&["listen"][..], "not provided: <ENDPOINT>...; see fyke listen --help"),
+        (&["fly"], "unrecognized subcommand 'fly'; see fyke --help"),
+        (&["connect", "--loud", "8888"], "see fyke connect --help"),
+        (&["connect", "-4", "[::1]:80"], "that address is of the other family"),
+        (&["connect", "--source", "::1", "./x"], "--source, --source-port, -4 and -6 are for TCP"),
+        (&["connect", "--wait", "1s", "--retry", "2", "80"], "cannot be used with"),
+        (&["connect", "-t", "0", "80"], "it has to be more than nothing"),
+        (&["connect", "fd:x"], "a descriptor is a number, as fd:3"),
+        (&["listen", "--mode", "999", "./x"], "a mode is up to three octal digits"),
+        (&["listen", "--exec", "a 'b", "80"], "not a command"),
+        (&["listen", "--deny", "10.0.0.0/33", "80"], "is no address"),
+        (&["man", "fly"], "no such command"),
+    ] {
+        let line = failure(arguments, 2);
+        assert!(line.contains(expected), "{arguments:?}: {line}");
     }
+    let (code, text, errors) = output(&[]);
+    assert_eq!((code, text.as_str()), (Some(2), ""));
+    assert!(errors.contains("Usage: fyke"), "{errors}");
 }
 
 #[test]
 fn every_command_has_examples_in_its_help() {
-    for command in ["listen", "connect", "demo"] {
+    for command in ["listen", "connect", "relay", "replay", "load", "demo", "completions", "man"] {
         let (code, text, _) = output(&[command, "--help"]);
         assert_eq!(code, Some(0));
         assert!(text.contains(&format!("Examples:\n  fyke {command}")), "{text}");
@@ -181,6 +199,6 @@ fn a_client_that_breaks_off_does_not_end_the_server() {
 fn with_once_a_client_that_breaks_off_is_a_failure() {
     let (mut server, endpoint) = Running::listen(&["--echo", "--once"]);
     break_off(&endpoint);
-    assert_eq!(server.wait().code(), Some(1));
+    assert_eq!(server.wait().code(), Some(5));
     server.note("ECONNRESET: the peer has broken the connection off");
 }

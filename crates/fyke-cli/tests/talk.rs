@@ -149,7 +149,7 @@ fn with_once_the_server_takes_one_client_and_exits_after_it() {
     client.type_in("me first");
     server.expect("me first");
     let (code, _, errors) = output(&["connect", &endpoint]);
-    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(code, Some(3), "{errors}");
     client.end_of_input();
     assert!(client.wait().success());
     assert!(server.wait().success());

@@ -1,0 +1,105 @@
+//! `fyke connect`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::values;
+
+#[derive(Args, Clone, Debug)]
+#[command(long_about = ABOUT, after_help = EXAMPLES)]
+pub(crate) struct Connect {
+    /// Where to connect to: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
+    pub(crate) endpoint: String,
+    /// Give up connecting after so long; with --retry, each time
+    #[arg(short, long, value_name = "TIME", value_parser = values::some_time)]
+    pub(crate) timeout: Option<Duration>,
+    /// Try again so often, after 100 ms, then twice as long each time, up to --retry-max-delay
+    #[arg(long, value_name = "COUNT", value_parser = values::count)]
+    pub(crate) retry: Option<u64>,
+    /// The longest pause between two tries
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::some_time)]
+    pub(crate) retry_max_delay: Duration,
+    /// Only wait until somebody listens there, at most so long: status 0 if so, 4 if not
+    #[arg(long, value_name = "TIME", value_parser = values::some_time, conflicts_with_all = ["retry", "hex", "json"])]
+    pub(crate) wait: Option<Duration>,
+    /// Our own address
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub(crate) source: Option<IpAddr>,
+    /// Our own port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) source_port: Option<u16>,
+    /// Only IPv4 addresses of a host
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+    /// Only IPv6 addresses of a host
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+    /// Show every attempt with its time, on standard error
+    #[arg(long)]
+    pub(crate) race: bool,
+    /// What to do at the end of standard input
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "end")]
+    pub(crate) on_eof: OnEof,
+    /// What to do when the peer has ended its side
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "exit")]
+    pub(crate) on_peer_end: OnPeerEnd,
+    /// After the end of standard input, exit when nothing came for so long
+    #[arg(long, value_name = "TIME", value_parser = values::some_time)]
+    pub(crate) linger: Option<Duration>,
+    /// Exit when nothing came or went for so long, with status 4
+    #[arg(long, value_name = "TIME", value_parser = values::some_time)]
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Print a hex dump of what comes and goes, with time and direction
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) hex: bool,
+    /// Print every event as a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnEof {
+    /// Send everything, then end our side, and go on printing
+    End,
+    /// Send everything, say nothing, and go on printing
+    Keep,
+    /// Send everything, and exit
+    Exit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnPeerEnd {
+    /// Send what was read so far, and exit
+    Exit,
+    /// Go on sending until the end of standard input
+    Keep,
+}
+
+const ABOUT: &str = "\
+Connect; send what is typed, and print what comes.
+
+The two directions end separately, and nothing is lost on the way:
+
+  what happens                  what fyke connect does              status
+  ---------------------------   ---------------------------------   ------
+  standard input ends           sends all of it, ends our side,
+                                prints until the peer ends too           0
+  the peer ends                 prints all of it, sends what was
+                                read from standard input until
+                                then, exits though more may come         0
+  standard output is closed     exits at once                            0
+  the peer breaks off (RST),    prints what came before, says so,
+  or takes nothing any more     exits                                    5
+
+--on-eof and --on-peer-end change the first two, --linger bounds the first.";
+
+const EXAMPLES: &str = "\
+Examples:
+  fyke connect 8888                 talk to a server on this machine
+  fyke connect host:8888 < a.tar    send a file to `fyke listen`
+  fyke connect /run/some.sock       talk to a Unix socket
+  fyke connect --wait 30s db:5432 && start-my-program
+  fyke connect --race -t 5s example.org:80
+  printf 'HEAD / HTTP/1.0\\r\\n\\r\\n' | fyke connect example.org:80";

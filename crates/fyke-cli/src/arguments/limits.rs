@@ -1,0 +1,33 @@
+//! Who may connect, and how many: the same for every command that listens.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values;
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Keep at most so many connections of an endpoint; close more at once
+    #[arg(long, value_name = "COUNT", value_parser = values::count)]
+    pub(crate) max_connections: Option<u64>,
+    /// Keep at most so many from one IP address
+    #[arg(long, value_name = "COUNT", value_parser = values::count)]
+    pub(crate) max_per_ip: Option<u64>,
+    /// Take connections from these addresses only, as 10.0.0.0/8 or ::1; several times for several
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow: Vec<String>,
+    /// Take none from these, also if --allow has them
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) deny: Vec<String>,
+    /// Close a connection on which nothing happened for so long
+    #[arg(long, value_name = "TIME", value_parser = values::some_time)]
+    pub(crate) idle_timeout: Option<Duration>,
+    /// The mode of the file of a Unix socket, as 660; without it the mask decides
+    #[arg(long, value_name = "MODE", value_parser = values::mode)]
+    pub(crate) mode: Option<u32>,
+    /// Fail if the path of a Unix socket is taken, even if nobody listens there any more
+    #[arg(long)]
+    pub(crate) keep_stale: bool,
+}

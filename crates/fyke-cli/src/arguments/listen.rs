@@ -1,0 +1,68 @@
+//! `fyke listen`.
+
+use clap::{Args, ValueEnum};
+
+use super::Limits;
+
+#[derive(Args, Clone, Debug)]
+#[command(long_about = ABOUT, after_help = EXAMPLES)]
+pub(crate) struct Listen {
+    /// Where to listen: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
+    #[arg(required = true)]
+    pub(crate) endpoint: Vec<String>,
+    /// Send everything back to the client it came from, and print nothing
+    #[arg(long, conflicts_with = "exec")]
+    pub(crate) echo: bool,
+    /// Take one client, and exit when it has left
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Run this for every client, with its standard input and output on the connection; it is split
+    /// into words as a shell would, but no shell runs it
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: Option<String>,
+    /// Who is sent what is typed
+    #[arg(long, value_name = "WHO", value_enum, default_value = "all", conflicts_with_all = ["echo", "exec"])]
+    pub(crate) to: To,
+    /// Print a hex dump of what comes and goes, with time and direction
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) hex: bool,
+    /// Print every event as a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum To {
+    /// Every client that is connected
+    All,
+    /// The one that connected last
+    Newest,
+    /// Whom each line names: `2 hello` goes to client 2, `* hello` to all
+    Chosen,
+}
+
+const ABOUT: &str = "\
+Wait for clients; print what they send, and send them what is typed.
+
+What arrives from any client goes to standard output as it is. Standard input
+goes to the clients that --to says; it waits while there is none, and while one
+of them does not keep up. At the end of standard input the server stops sending
+and goes on listening. When a client has ended its side, it is sent what is
+queued for it, and its connection is closed. With --once the command exits then.
+
+The file of a Unix socket that a killed server has left is replaced; one on which
+somebody listens is not.";
+
+const EXAMPLES: &str = "\
+Examples:
+  fyke listen 8888                  print what anybody sends to port 8888
+  fyke listen -v 127.0.0.1:0        on any free port; standard error tells which
+  fyke listen --echo ./echo.sock    an echo server on a Unix socket
+  fyke listen --once 8888 > a.tar   receive a file from `fyke connect`
+  fyke listen --hex 8888            look at the bytes
+  fyke listen --exec 'grep -i x' --max-connections 10 --allow 10.0.0.0/8 8888
+
+A program sees FYKE_CLIENT (a number), FYKE_REMOTE_ADDRESS and FYKE_LOCAL_ADDRESS.
+--json: {\"time\",\"event\",\"client\",...}; data is \"text\", or \"base64\" when it is no UTF-8.";

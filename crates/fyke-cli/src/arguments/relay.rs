@@ -1,0 +1,155 @@
+//! `fyke relay`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Limits, Span, values};
+
+#[derive(Args, Clone, Debug)]
+#[command(long_about = ABOUT, after_help = EXAMPLES)]
+pub(crate) struct Relay {
+    /// Where to listen: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
+    pub(crate) listen: String,
+    /// Where to pass connections on to, spelled the same way
+    #[arg(required = true)]
+    pub(crate) target: Vec<String>,
+    /// Which of several targets takes a connection
+    #[arg(long, value_name = "HOW", value_enum, default_value = "round-robin")]
+    pub(crate) balance: Balance,
+    /// Give up connecting to a target after so long, and try the next
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::some_time)]
+    pub(crate) connect_timeout: Duration,
+    /// The longest time for which a target that failed is left out: it begins at 1 s, and doubles
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::some_time)]
+    pub(crate) backoff_max: Duration,
+    /// On SIGTERM, let connections end by themselves for so long, then cut them off
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    pub(crate) drain: Duration,
+    #[command(flatten)]
+    pub(crate) proxy: Proxy,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) faults: Faults,
+    /// Print statistics as a line of JSON each --interval, and at the end
+    #[arg(long, help_heading = "Watching")]
+    pub(crate) json: bool,
+    /// How often the live line and --json tell
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::some_time, help_heading = "Watching")]
+    pub(crate) interval: Duration,
+    /// No live line, though standard error is a terminal
+    #[arg(short, long, help_heading = "Watching")]
+    pub(crate) quiet: bool,
+    /// Serve metrics for Prometheus there, by HTTP
+    #[arg(long, value_name = "ENDPOINT", help_heading = "Watching")]
+    pub(crate) metrics: Option<String>,
+    /// Write everything that passes to this file, for `fyke replay`
+    #[arg(long, value_name = "FILE", help_heading = "Watching")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Balance {
+    /// One after the other
+    RoundRobin,
+    /// The one with the fewest connections
+    LeastConnections,
+    /// The first one that works, in the order given
+    First,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "PROXY protocol")]
+pub(crate) struct Proxy {
+    /// Tell the target who the client is, by a header of this version
+    #[arg(long, value_name = "VERSION", value_enum)]
+    pub(crate) proxy_out: Option<ProxyVersion>,
+    /// Demand a header (of either version) from these addresses, as 10.0.0.0/8 or 127.0.0.1, and
+    /// refuse everybody else; Unix sockets are trusted
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) proxy_in: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProxyVersion {
+    /// A line of text
+    V1,
+    /// Binary
+    V2,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Faults, to test other programs")]
+pub(crate) struct Faults {
+    /// Pass on at most so many bytes per second, of each connection each way
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub(crate) throttle: Option<u64>,
+    /// Hold everything back for so long
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub(crate) delay: Option<Duration>,
+    /// Add something from 0 up to so long to --delay, each time anew; order is kept
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub(crate) jitter: Option<Duration>,
+    /// Close a connection after so many bytes, or after some number of a span, as 1k..64k
+    #[arg(long, value_name = "BYTES", value_parser = values::span)]
+    pub(crate) drop_after: Option<Span>,
+    /// Reset a connection (RST) after so many bytes
+    #[arg(long, value_name = "BYTES", value_parser = values::span)]
+    pub(crate) reset_after: Option<Span>,
+    /// Swallow everything after so many bytes, and keep the connection open
+    #[arg(long, value_name = "BYTES", value_parser = values::span)]
+    pub(crate) blackhole_after: Option<Span>,
+    /// Cut what passes into pieces of so many bytes
+    #[arg(long, value_name = "BYTES", value_parser = values::span)]
+    pub(crate) slice: Option<Span>,
+    /// Only disturb what goes up (to the target) or down
+    #[arg(long, value_name = "WHERE", value_enum, default_value = "both")]
+    pub(crate) direction: Direction,
+    /// What chance begins with: the same seed disturbs the n-th connection in the same way
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Direction {
+    Up,
+    Down,
+    Both,
+}
+
+impl Faults {
+    /// Whether any was asked for.
+    #[allow(dead_code, reason = "the build script has no use for it")]
+    pub(crate) fn any(&self) -> bool {
+        let times = [self.delay, self.jitter].iter().any(Option::is_some);
+        let spans = [self.drop_after, self.reset_after, self.blackhole_after, self.slice];
+        self.throttle.is_some() || times || spans.iter().any(Option::is_some)
+    }
+}
+
+const ABOUT: &str = "\
+Pass connections on to other servers, and watch, limit or disturb them.
+
+Each direction has backpressure: a slow reader makes its sender wait, at no cost
+of memory. Each direction ends separately, and a reset is passed on as a reset.
+
+A target that cannot be connected to is left out for a while, and the client goes
+to the next one; only if all fail is the client's connection reset. When all are
+left out, the one whose time ends first is tried.
+
+SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
+--drain; a second one ends at once. Status 0 if all ended, 4 if some were cut off.
+
+TCP cannot lose packets as a program sees it: loss shows as delay. So there is no
+fault of that name; --delay, --jitter, --throttle, --blackhole-after do it.";
+
+const EXAMPLES: &str = "\
+Examples:
+  fyke relay 8888 localhost:5432             watch a program talk to its database
+  fyke relay :80 a:8080 b:8080 --balance least-connections
+  fyke relay 127.0.0.1:2375 /run/docker.sock --allow 127.0.0.1
+  fyke relay :443 10.0.0.5:443 --proxy-out v2 --metrics 127.0.0.1:9100
+  fyke relay 6380 6379 --delay 50ms --jitter 20ms --reset-after 1k..1M --seed 7
+  fyke relay 6380 6379 --record redis.jsonl && fyke replay redis.jsonl 6379";

@@ -1,0 +1,167 @@
+//! Times, sizes, rates and numbers as they are typed.
+
+use std::time::Duration;
+
+/// `5` (seconds), `100ms`, `1.5s`, `2m`, `1h`, `50us`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text);
+    let seconds = match unit {
+        "us" => 0.000_001,
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(String::from("a time is 5 (seconds), 100ms, 1.5s, 2m or 1h")),
+    };
+    let number = number.parse::<f64>();
+    let number =
+        number.map_err(|_| String::from("a time is 5 (seconds), 100ms, 1.5s, 2m or 1h"))?;
+    // What a timer takes: about 24 days.
+    let most = Duration::from_millis(0x7fff_ffff);
+    match Duration::try_from_secs_f64(number * seconds) {
+        Ok(duration) if duration <= most => Ok(duration),
+        _ => Err(String::from("at most 596 hours")),
+    }
+}
+
+/// A time that is not nothing.
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(String::from("it has to be more than nothing")),
+        duration => Ok(duration),
+    }
+}
+
+/// `500`, `64k`, `10M`, `1G`: of 1024.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    scaled(text, 1024.0, "a size is 500, 64k, 10M or 1G")
+}
+
+/// A size that is not nothing.
+pub(super) fn some_bytes(text: &str) -> Result<u64, String> {
+    nonzero(bytes(text)?)
+}
+
+/// Bytes per second, with or without `/s`.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    some_bytes(text.strip_suffix("/s").unwrap_or(text))
+}
+
+/// `500`, `10k`, `1M`: of 1000.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    let number =
+        scaled(text.strip_suffix("/s").unwrap_or(text), 1000.0, "a number is 500, 10k or 1M")?;
+    nonzero(number)
+}
+
+/// The mode of a file, in octal digits.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| String::from("a mode is up to three octal digits, as 660"))
+}
+
+/// A size, or two with `..` between: each time one from the span is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+}
+
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    let (least, most) = text.split_once("..").unwrap_or((text, text));
+    let span = Span { least: some_bytes(least)?, most: some_bytes(most)? };
+    if span.least > span.most {
+        return Err(String::from("the smaller one comes first, as 1k..64k"));
+    }
+    Ok(span)
+}
+
+fn nonzero(number: u64) -> Result<u64, String> {
+    if number == 0 { Err(String::from("it has to be more than 0")) } else { Ok(number) }
+}
+
+fn scaled(text: &str, thousand: f64, expected: &str) -> Result<u64, String> {
+    let (number, unit) = split(text);
+    let unit = unit.strip_suffix("iB").or(unit.strip_suffix('B')).unwrap_or(unit);
+    let power = match unit {
+        "" => 0,
+        "k" | "K" => 1,
+        "M" => 2,
+        "G" => 3,
+        _ => return Err(expected.to_owned()),
+    };
+    let number = number.parse::<f64>().map_err(|_| expected.to_owned())? * thousand.powi(power);
+    // Beyond that not every number is a float.
+    if !(0.0..9e15).contains(&number) {
+        return Err(expected.to_owned());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    let number = number as u64;
+    Ok(number)
+}
+
+/// The digits, and what stands behind them.
+fn split(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, milliseconds) in [
+            ("5", 5000),
+            ("0", 0),
+            ("100ms", 100),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "-1", "1d", "1 s", "1e3", "nan", "inf", "1.2.3", "600h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(some_time("0ms").is_err());
+    }
+
+    #[test]
+    fn sizes_are_of_1024_and_numbers_of_1000() {
+        for (text, number) in [
+            ("0", 0),
+            ("500", 500),
+            ("64k", 65536),
+            ("64KiB", 65536),
+            ("1.5M", 1_572_864),
+            ("1G", 1 << 30),
+        ] {
+            assert_eq!(bytes(text), Ok(number), "{text}");
+        }
+        assert_eq!(rate("2k/s"), Ok(2048));
+        assert_eq!(count("10k"), Ok(10_000));
+        for text in ["", "k", "-1", "1T", "99999999G", "1 k"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+        assert!(count("0").is_err() && rate("0").is_err());
+    }
+
+    #[test]
+    fn a_span_is_one_size_or_two() {
+        assert_eq!(span("5"), Ok(Span { least: 5, most: 5 }));
+        assert_eq!(span("1k..2k"), Ok(Span { least: 1024, most: 2048 }));
+        for text in ["0", "2..1", "1..", "..", "1..2..3"] {
+            assert!(span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_octal() {
+        assert_eq!(mode("660"), Ok(0o660));
+        for text in ["", "888", "1777", "rw"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+    }
+}

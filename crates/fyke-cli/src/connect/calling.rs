@@ -1,0 +1,190 @@
+//! Getting a connection: once, again and again, or only to see whether it can be had.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fyke::{ConnectOptions, Endpoint, Error, Family, Socket, timer};
+
+use crate::arguments::Connect;
+use crate::backoff::Backoff;
+use crate::failure::Failure;
+use crate::log;
+use crate::place::Place;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// `--wait` looks at least so often.
+const WAIT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Caller {
+    options: Connect,
+    place: Place,
+    began: Instant,
+    backoff: RefCell<Backoff>,
+    /// How often it may still be tried.
+    tries: Cell<u64>,
+    on_connect: Box<dyn Fn(&Socket)>,
+    on_failure: Box<dyn Fn(Failure)>,
+}
+
+impl Caller {
+    /// One of the two runs, once.
+    pub(super) fn new(
+        options: &Connect,
+        on_connect: impl Fn(&Socket) + 'static,
+        on_failure: impl Fn(Failure) + 'static,
+    ) -> Result<Rc<Self>, Failure> {
+        let place = Place::parse(&options.endpoint)?;
+        check(options, &place)?;
+        let most = match options.wait {
+            Some(_) => WAIT_PAUSE_MAX,
+            None => options.retry_max_delay,
+        };
+        Ok(Rc::new(Self {
+            place,
+            began: Instant::now(),
+            backoff: RefCell::new(Backoff::new(FIRST_PAUSE, most)),
+            tries: Cell::new(options.retry.unwrap_or(0)),
+            on_connect: Box::new(on_connect),
+            on_failure: Box::new(on_failure),
+            options: options.clone(),
+        }))
+    }
+
+    pub(super) fn call(self: &Rc<Self>) -> Result<(), Failure> {
+        let connected = Rc::new(Cell::new(false));
+        let (caller, stands) = (Rc::clone(self), Rc::clone(&connected));
+        let socket = self.place.connect(
+            |options| self.with_options(options),
+            move |socket| {
+                stands.set(true);
+                caller.tell(format_args!("connected"));
+                (caller.on_connect)(socket);
+            },
+        )?;
+        self.watch(&socket);
+        let caller = Rc::clone(self);
+        socket.on_error(move |_, error| {
+            if !connected.get() {
+                caller.failed(error);
+            }
+        });
+        Ok(())
+    }
+
+    fn with_options(&self, mut options: ConnectOptions) -> ConnectOptions {
+        let own = &self.options;
+        // Our end is the end of standard input, or what becomes of the peer's.
+        options = options.allow_half_open(true);
+        let timeout = [own.timeout, self.left()].into_iter().flatten().min();
+        if let Some(timeout) = timeout {
+            options = options.connect_timeout(timeout.max(Duration::from_millis(1)));
+        }
+        if let Some(source) = own.source {
+            options = options.local_address(source);
+        }
+        if let Some(port) = own.source_port {
+            options = options.local_port(port);
+        }
+        match family(own) {
+            Some(family) => options.family(family),
+            None => options,
+        }
+    }
+
+    /// What is left of `--wait`.
+    fn left(&self) -> Option<Duration> {
+        self.options.wait.map(|wait| wait.saturating_sub(self.began.elapsed()))
+    }
+
+    fn failed(self: &Rc<Self>, error: &Error) {
+        self.tell(format_args!("{error}"));
+        let pause = self.backoff.borrow_mut().pause();
+        match self.left() {
+            Some(Duration::ZERO) => {
+                let text = format!("nobody listened there in time; at last: {error}");
+                return (self.on_failure)(Failure::Late(text));
+            }
+            Some(left) => return self.again(pause.min(left)),
+            None => {}
+        }
+        match self.tries.get() {
+            0 => (self.on_failure)(Failure::Unreachable(error.clone())),
+            tries => {
+                self.tries.set(tries - 1);
+                log::info(format_args!("{error}; {tries} more tries, the next in {pause:.1?}"));
+                self.again(pause);
+            }
+        }
+    }
+
+    fn again(self: &Rc<Self>, pause: Duration) {
+        let caller = Rc::clone(self);
+        let timer = timer::set_timeout(pause, move || {
+            if let Err(failure) = caller.call() {
+                (caller.on_failure)(failure);
+            }
+        });
+        if let Err(error) = timer {
+            (self.on_failure)(error.into());
+        }
+    }
+
+    /// Tells every step, with its time.
+    fn watch(self: &Rc<Self>, socket: &Socket) {
+        let caller = Rc::clone(self);
+        socket.on_lookup(move |_, lookup| match &lookup.address {
+            Ok(address) => caller.tell(format_args!("{} is {address}", lookup.host)),
+            Err(error) => caller.tell(format_args!("{error}")),
+        });
+        let caller = Rc::clone(self);
+        socket.on_connection_attempt(move |_, address| {
+            caller.tell(format_args!("attempt    {address}"));
+        });
+        let caller = Rc::clone(self);
+        socket.on_connection_attempt_failed(move |_, address, error| {
+            caller.tell(format_args!("failed     {address}  {}", error.code()));
+        });
+    }
+
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        let at = self.began.elapsed().as_secs_f64() * 1000.0;
+        if self.options.race {
+            log::note(format_args!("{at:+9.1} ms  {what}"));
+        } else {
+            log::debug(format_args!("{at:+9.1} ms  {what}"));
+        }
+    }
+}
+
+fn family(options: &Connect) -> Option<Family> {
+    match (options.ipv4, options.ipv6) {
+        (true, _) => Some(Family::V4),
+        (_, true) => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// Refuses options that could not have any effect.
+fn check(options: &Connect, place: &Place) -> Result<(), Failure> {
+    let usage = |text: &str| Err(Failure::Usage(format!("{place}: {text}")));
+    let bound = options.source.is_some() || options.source_port.is_some();
+    let wanted = family(options);
+    match place {
+        Place::Endpoint(Endpoint::Ip(address)) => {
+            let family = Family::of(address);
+            if wanted.is_some_and(|wanted| wanted != family) {
+                return usage("that address is of the other family than -4 or -6 says");
+            }
+            if options.source.is_some_and(|source| source.is_ipv4() != address.is_ipv4()) {
+                return usage("--source is an address of the other family");
+            }
+        }
+        Place::Endpoint(endpoint) if !endpoint.is_unix() => {}
+        _ if bound || wanted.is_some() => {
+            return usage("--source, --source-port, -4 and -6 are for TCP");
+        }
+        _ => {}
+    }
+    Ok(())
+}

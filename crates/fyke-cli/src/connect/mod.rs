@@ -1,0 +1,137 @@
+//! `fyke connect`: standard input to the peer, what the peer sends to standard output.
+
+mod calling;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use fyke::{Error, EventLoop, Socket};
+
+use crate::arguments::{Connect, OnEof, OnPeerEnd};
+use crate::failure::Failure;
+use crate::input::{Input, Piece, turn_to_the_end};
+use crate::log;
+use crate::output::Output;
+use crate::report::{Format, Report, Way};
+use calling::Caller;
+
+pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
+    let event_loop = EventLoop::new()?;
+    let input = Input::open(event_loop.handle())?;
+    let output = Output::default();
+    let talk = Rc::new(Talk {
+        report: Report::of_one(Format::of(options.hex, options.json), &output),
+        input: input.clone(),
+        peer: RefCell::default(),
+        input_ended: Cell::new(false),
+        failure: RefCell::default(),
+        options,
+    });
+    event_loop.enter(|| {
+        let (begin, fail) = (Rc::clone(&talk), Rc::clone(&talk));
+        let caller = Caller::new(
+            &talk.options,
+            move |peer| begin.begin(peer),
+            move |failure| {
+                *fail.failure.borrow_mut() = Some(failure);
+            },
+        )?;
+        caller.call()
+    })?;
+    turn_to_the_end(&event_loop, &input, &output, || false, |piece| talk.send(piece))?;
+    talk.failure.take().map_or(Ok(()), Err)
+}
+
+/// The conversation. It has begun when there is a peer.
+struct Talk {
+    options: Connect,
+    report: Report,
+    input: Input,
+    peer: RefCell<Option<Socket>>,
+    input_ended: Cell<bool>,
+    failure: RefCell<Option<Failure>>,
+}
+
+impl Talk {
+    fn begin(self: &Rc<Self>, peer: &Socket) {
+        self.report.reached(peer);
+        if self.options.wait.is_some() {
+            peer.destroy();
+            return;
+        }
+        *self.peer.borrow_mut() = Some(peer.clone());
+        let talk = Rc::clone(self);
+        peer.on_data(move |peer, data| talk.report.data(1, Way::Received, peer, data));
+        let talk = Rc::clone(self);
+        peer.on_drain(move |_| talk.input.ask());
+        let talk = Rc::clone(self);
+        peer.on_end(move |peer| talk.peer_ended(peer));
+        let talk = Rc::clone(self);
+        peer.on_error(move |_, error| talk.failed(error));
+        let talk = Rc::clone(self);
+        peer.on_timeout(move |peer| talk.idle(peer));
+        let talk = Rc::clone(self);
+        peer.on_close(move |peer, _| talk.report.left(1, peer));
+        peer.set_timeout(self.options.idle_timeout);
+        // Not before: a connection that cannot be made must not swallow input.
+        self.input.ask();
+    }
+
+    /// What is queued still goes out, and then nothing is left to turn the loop for. If the peer
+    /// does not take it, that is an error like any other.
+    fn peer_ended(&self, peer: &Socket) {
+        self.report.ended(1);
+        if self.options.on_peer_end == OnPeerEnd::Exit || self.input_ended.get() {
+            peer.destroy_soon();
+        }
+    }
+
+    fn failed(&self, error: &Error) {
+        self.report.failed(1, error);
+        *self.failure.borrow_mut() = Some(error.clone().into());
+    }
+
+    fn idle(&self, peer: &Socket) {
+        let lingers = self.options.linger.is_some() && self.input_ended.get();
+        if !lingers {
+            let text = String::from("nothing came or went for too long");
+            *self.failure.borrow_mut() = Some(Failure::Late(text));
+        }
+        peer.destroy();
+    }
+
+    /// Sends a piece of standard input, and asks for the next when there is room for it.
+    fn send(&self, piece: Piece) -> Result<(), Failure> {
+        let Some(peer) = self.peer.borrow().clone() else { return Ok(()) };
+        match piece {
+            // The peer has gone while the thread was reading.
+            _ if !peer.writable() => {}
+            Piece::Bytes(bytes) => {
+                // Otherwise `drain` asks.
+                if peer.write(bytes.clone()) {
+                    self.input.ask();
+                }
+                if self.report.shows_sent() {
+                    self.report.data(1, Way::Sent, &peer, &bytes);
+                }
+            }
+            Piece::End => self.input_ended(&peer),
+            Piece::Failed(error) => return Err(Failure::System("standard input", error)),
+        }
+        Ok(())
+    }
+
+    fn input_ended(&self, peer: &Socket) {
+        log::debug(format_args!("end of standard input"));
+        self.input_ended.set(true);
+        if let Some(linger) = self.options.linger {
+            peer.set_timeout(Some(linger));
+        }
+        match self.options.on_eof {
+            _ if peer.readable_ended() => peer.destroy_soon(),
+            OnEof::End => peer.end(),
+            OnEof::Keep => peer,
+            OnEof::Exit => peer.destroy_soon(),
+        };
+    }
+}

@@ -1,0 +1,96 @@
+//! Who may connect: `--allow`, `--deny`, and the numbers.
+
+use std::net::IpAddr;
+
+use fyke::{BlockList, ServerOptions, Socket};
+
+use crate::arguments::Limits;
+use crate::failure::Failure;
+
+/// Rules about addresses. The library's lists are made for blocking, but they are sets like any
+/// other.
+pub(crate) struct Gate {
+    allow: Option<BlockList>,
+    deny: BlockList,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: &Limits) -> Result<Self, Failure> {
+        let allow = if limits.allow.is_empty() { None } else { Some(addresses(&limits.allow)?) };
+        Ok(Self { allow, deny: addresses(&limits.deny)? })
+    }
+
+    /// Unix sockets have other guards: the mode of the file.
+    pub(crate) fn admits(&self, client: &Socket) -> bool {
+        client.remote_address().is_none_or(|address| self.admits_ip(address.ip()))
+    }
+
+    pub(crate) fn admits_ip(&self, ip: IpAddr) -> bool {
+        !self.deny.check(ip) && self.allow.as_ref().is_none_or(|list| list.check(ip))
+    }
+}
+
+/// A list of addresses and subnets.
+pub(crate) fn addresses(texts: &[String]) -> Result<BlockList, Failure> {
+    let list = BlockList::new();
+    for text in texts {
+        let added = match text.parse::<IpAddr>() {
+            Ok(ip) => list.add_address(ip).is_ok(),
+            Err(_) => list.add_cidr(text).is_ok(),
+        };
+        if !added {
+            let text = format!("{text:?} is no address; try 10.1.2.3, 10.0.0.0/8 or fd00::/8");
+            return Err(Failure::Usage(text));
+        }
+    }
+    Ok(list)
+}
+
+/// Options of a server with these limits.
+pub(crate) fn server_options(limits: &Limits) -> ServerOptions {
+    let number = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut options = ServerOptions::new();
+    if let Some(max) = limits.max_connections {
+        options = options.max_connections(number(max));
+    }
+    if let Some(max) = limits.max_per_ip {
+        options = options.max_connections_per_ip(number(max));
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(allow: &[&str], deny: &[&str]) -> Gate {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let limits = Limits { allow: texts(allow), deny: texts(deny), ..Limits::default() };
+        Gate::new(&limits).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn admitted(gate: &Gate, ip: &str) -> bool {
+        gate.admits_ip(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn without_rules_everybody_comes_in_and_deny_beats_allow() {
+        assert!(admitted(&gate(&[], &[]), "1.2.3.4"));
+        let gate = gate(&["10.0.0.0/8", "::1"], &["10.1.0.0/16"]);
+        for (ip, expected) in
+            [("10.2.3.4", true), ("::1", true), ("10.1.2.3", false), ("1.2.3.4", false)]
+        {
+            assert_eq!(admitted(&gate, ip), expected, "{ip}");
+        }
+        // As a dual-stack server sees an IPv4 client.
+        assert!(admitted(&gate, "::ffff:10.2.3.4") && !admitted(&gate, "::ffff:10.1.2.3"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_wrong_usage() {
+        for text in ["", "x", "10.0.0.0/33", "10.0.0/8", "host.example"] {
+            let limits = Limits { deny: vec![text.to_owned()], ..Limits::default() };
+            assert!(matches!(Gate::new(&limits), Err(Failure::Usage(_))), "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Lines of JSON, with their fields in the order in which they were added.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// One object, that becomes one line.
+pub(crate) struct Line(String);
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    /// What happened, and when.
+    pub(crate) fn event(event: &str) -> Self {
+        Self::new().with("time", crate::clock::now()).with("event", event)
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0 += &format!("\"{name}\":{}", value.into());
+        self
+    }
+
+    /// Bytes: as `text` if they are UTF-8, else as `base64`.
+    pub(crate) fn with_bytes(self, bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.with("text", text),
+            Err(_) => self.with("base64", STANDARD.encode(bytes)),
+        }
+    }
+
+    /// Another object as a field.
+    pub(crate) fn with_line(mut self, name: &str, line: Self) -> Self {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0 += &format!("\"{name}\":{}", line.finish());
+        self
+    }
+
+    pub(crate) fn finish(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// The bytes that [`Line::with_bytes`] has written.
+pub(crate) fn bytes(object: &Value) -> Option<Vec<u8>> {
+    match (object["text"].as_str(), object["base64"].as_str()) {
+        (Some(text), _) => Some(text.as_bytes().to_vec()),
+        (None, Some(base64)) => STANDARD.decode(base64).ok(),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_json_and_keeps_its_order() {
+        let inner = Line::new().with("x", 1.5);
+        let line = Line::new().with("b", 1).with("a", "\"\n").with_line("c", inner).finish();
+        assert_eq!(line, r#"{"b":1,"a":"\"\n","c":{"x":1.5}}"#);
+        assert_eq!(Line::new().finish(), "{}");
+    }
+
+    #[test]
+    fn any_bytes_can_be_read_back() {
+        for sample in [&b"hello"[..], b"\0\r\n\"", b"\xff\xfe", "\u{1F41F}".as_bytes(), b""] {
+            let line = Line::new().with_bytes(sample).finish();
+            let value: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(bytes(&value).unwrap(), sample);
+        }
+        assert_eq!(bytes(&serde_json::json!({ "base64": "?" })), None);
+        assert_eq!(bytes(&serde_json::json!({})), None);
+    }
+}

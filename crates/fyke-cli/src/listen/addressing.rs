@@ -1,0 +1,110 @@
+//! `--to chosen`: lines that name their client.
+
+use fyke::Bytes;
+
+/// A line that does not end is told in pieces of this size, so that it needs no more memory.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Cuts standard input into lines.
+#[derive(Default)]
+pub(super) struct Lines {
+    rest: Vec<u8>,
+}
+
+/// Whom it is for, and what.
+pub(super) struct Addressed {
+    whom: Whom,
+    pub(super) text: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whom {
+    All,
+    One(u64),
+    /// The line does not say.
+    Nobody,
+}
+
+impl Lines {
+    /// The lines that are whole now; at the end, the last one too.
+    pub(super) fn take(&mut self, bytes: &[u8], end: bool) -> Vec<Addressed> {
+        self.rest.extend_from_slice(bytes);
+        let mut lines = Vec::new();
+        while let Some(length) = self.next_length(end) {
+            let line: Vec<u8> = self.rest.drain(..length).collect();
+            lines.push(Addressed::parse(&line));
+        }
+        lines
+    }
+
+    fn next_length(&self, end: bool) -> Option<usize> {
+        let newline = self.rest.iter().position(|byte| *byte == b'\n');
+        let whole = newline.map(|at| at + 1);
+        let cut = (end && !self.rest.is_empty()) || self.rest.len() >= LINE_BYTES_MAX;
+        whole.or(cut.then_some(self.rest.len()))
+    }
+}
+
+impl Addressed {
+    fn parse(line: &[u8]) -> Self {
+        let space = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+        let (name, text) = line.split_at(space);
+        // One separator; what follows is the message as it was typed.
+        let text = if text.first() == Some(&b'\n') { text } else { text.get(1..).unwrap_or(b"") };
+        let name = std::str::from_utf8(name).unwrap_or("");
+        let whom = match name {
+            "*" => Whom::All,
+            _ => name.parse().map_or(Whom::Nobody, Whom::One),
+        };
+        Self { whom, text: Bytes::copy_from_slice(text) }
+    }
+
+    pub(super) fn is_for(&self, client: u64) -> bool {
+        self.whom == Whom::All || self.whom == Whom::One(client)
+    }
+
+    /// What to say when nobody was told.
+    pub(super) fn unheard(&self) -> String {
+        match self.whom {
+            Whom::All => String::from("no client is connected"),
+            Whom::One(client) => format!("no client {client} is connected"),
+            Whom::Nobody => String::from("begin the line with a client's number, or with *"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(lines: &mut Lines, text: &str, end: bool) -> Vec<(Whom, String)> {
+        let lines = lines.take(text.as_bytes(), end).into_iter();
+        lines.map(|line| (line.whom, String::from_utf8(line.text.to_vec()).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_line_names_one_or_all_and_may_come_in_pieces() {
+        let mut lines = Lines::default();
+        assert_eq!(taken(&mut lines, "2 hel", false), []);
+        let expected = [(Whom::One(2), "hello\n".to_owned()), (Whom::All, " all \n".to_owned())];
+        assert_eq!(taken(&mut lines, "lo\n*  all \n1 la", false), expected);
+        assert_eq!(taken(&mut lines, "st", true), [(Whom::One(1), "last".to_owned())]);
+    }
+
+    #[test]
+    fn a_line_that_names_nobody_says_so() {
+        let mut lines = Lines::default();
+        for text in ["hello\n", "\n", "-1 x\n", "1x y\n"] {
+            assert_eq!(taken(&mut lines, text, false)[0].0, Whom::Nobody, "{text:?}");
+        }
+        assert_eq!(taken(&mut lines, "7\n", false), [(Whom::One(7), "\n".to_owned())]);
+    }
+
+    #[test]
+    fn a_line_without_an_end_needs_no_more_memory_than_the_limit() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.take(&vec![b'x'; LINE_BYTES_MAX - 1], false).len(), 0);
+        assert_eq!(lines.take(b"x", false).len(), 1);
+        assert!(lines.rest.is_empty());
+    }
+}

@@ -1,0 +1,277 @@
+//! `fyke listen`: what the clients send to standard output, standard input to them.
+
+mod addressing;
+mod exec;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use fyke::{Bytes, Error, EventLoop, Server, Socket};
+
+use crate::arguments::{Listen, To};
+use crate::failure::Failure;
+use crate::gate::{self, Gate};
+use crate::input::{Input, Piece, turn_to_the_end};
+use crate::log;
+use crate::output::Output;
+use crate::place::Place;
+use crate::report::{Format, Report, Way};
+use crate::signals::Ending;
+use addressing::Lines;
+use exec::Program;
+
+pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
+    let places = options.endpoint.iter().map(|text| Place::parse(text));
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let program = options.exec.as_deref().map(Program::parse).transpose()?;
+    let gate = Gate::new(&options.limits)?;
+    let event_loop = EventLoop::new()?;
+    let input = Input::open(event_loop.handle())?;
+    let output = Output::default();
+    let room = Rc::new(Room {
+        report: Report::new(Format::of(options.hex, options.json), &output),
+        options,
+        gate,
+        program,
+        input: input.clone(),
+        servers: RefCell::default(),
+        clients: RefCell::default(),
+        waiting: RefCell::default(),
+        lines: RefCell::default(),
+        count: Cell::new(0),
+        failure: RefCell::default(),
+        stopped: Cell::new(false),
+    });
+    let ending = event_loop.enter(|| {
+        room.open(&places)?;
+        Ending::watch(|| {})
+    })?;
+    let over = || ending.came() || room.stopped.get();
+    turn_to_the_end(&event_loop, &input, &output, over, |piece| {
+        room.typed(piece);
+        Ok(())
+    })?;
+    // With it go the files of the servers.
+    drop(event_loop);
+    ending.die();
+    room.failure.take().map_or(Ok(()), Err)
+}
+
+/// One who is connected.
+struct Client {
+    number: u64,
+    socket: Socket,
+}
+
+/// Everybody who is connected, and what is to be told to them.
+struct Room {
+    options: Listen,
+    report: Report,
+    gate: Gate,
+    program: Option<Program>,
+    input: Input,
+    servers: RefCell<Vec<Server>>,
+    /// Those who can be sent what is typed, in the order in which they came: they are here until
+    /// they end.
+    clients: RefCell<Vec<Client>>,
+    /// A piece of standard input that came when it could not be sent.
+    waiting: RefCell<Option<Bytes>>,
+    /// Standard input as lines that name their client.
+    lines: RefCell<Lines>,
+    /// How many clients there were: their numbers in the log.
+    count: Cell<u64>,
+    /// Why a server could not listen, or why the only client of `--once` left.
+    failure: RefCell<Option<Failure>>,
+    stopped: Cell<bool>,
+}
+
+impl Room {
+    fn open(self: &Rc<Self>, places: &[Place]) -> Result<(), Failure> {
+        for place in places {
+            // `--exec` and `--echo` end a connection themselves.
+            let half_open = self.program.is_some();
+            let options = gate::server_options(&self.options.limits).allow_half_open(half_open);
+            let room = Rc::clone(self);
+            let server = options.create_server(move |client| room.arrived(client));
+            let room = Rc::clone(self);
+            server.on_drop(move |_, info| {
+                let from = info.map(|info| info.remote_address.to_string());
+                room.report.refused(from.as_deref(), "too many connections");
+            });
+            let room = Rc::clone(self);
+            server.on_error(move |_, error| {
+                *room.failure.borrow_mut() = Some(error.clone().into());
+                room.stopped.set(true);
+            });
+            let (room, spelled) = (Rc::clone(self), place.to_string());
+            place.listen(&server, &self.options.limits, move |server| {
+                let address = server.address().map_or(spelled, |address| address.to_string());
+                room.report.listening(&address);
+            })?;
+            self.servers.borrow_mut().push(server);
+        }
+        Ok(())
+    }
+
+    fn arrived(self: &Rc<Self>, socket: &Socket) {
+        if !self.gate.admits(socket) {
+            let from = socket.remote_address().map(|address| address.to_string());
+            self.report.refused(from.as_deref(), "its address is not allowed");
+            socket.destroy();
+            return;
+        }
+        if self.options.once {
+            self.servers.borrow().iter().for_each(|server| {
+                server.close();
+            });
+        }
+        self.enter(socket);
+    }
+
+    fn enter(self: &Rc<Self>, socket: &Socket) {
+        self.count.set(self.count.get() + 1);
+        let number = self.count.get();
+        self.report.connected(number, socket);
+        self.watch(number, socket);
+        if self.options.echo {
+            socket.pipe(socket);
+        } else if let Some(program) = &self.program {
+            if let Err(failure) = program.serve(number, socket) {
+                log::note(format_args!("client {number}: {failure}"));
+                socket.destroy();
+            }
+        } else {
+            self.join(number, socket);
+        }
+    }
+
+    /// What is reported of every client.
+    fn watch(self: &Rc<Self>, number: u64, socket: &Socket) {
+        let room = Rc::clone(self);
+        socket.on_error(move |_, error| room.failed(number, error));
+        let room = Rc::clone(self);
+        socket.on_close(move |socket, _| {
+            room.report.left(number, socket);
+            room.leave(socket);
+        });
+        // What goes through is not printed, unless somebody wants to look at it.
+        let through = self.options.echo || self.program.is_some();
+        if !through || self.report.shows_sent() {
+            let (report, echo) = (self.report.clone(), self.options.echo);
+            socket.on_data(move |socket, data| {
+                report.data(number, Way::Received, socket, data);
+                if echo {
+                    report.data(number, Way::Sent, socket, data);
+                }
+            });
+        }
+        let room = Rc::clone(self);
+        socket.on_end(move |_| room.report.ended(number));
+        if let Some(timeout) = self.options.limits.idle_timeout {
+            let room = Rc::clone(self);
+            socket.set_timeout(Some(timeout));
+            socket.on_timeout(move |socket| {
+                log::info(format_args!("client {number} was idle for too long"));
+                if room.options.once {
+                    let text = String::from("the client was idle for too long");
+                    *room.failure.borrow_mut() = Some(Failure::Late(text));
+                }
+                socket.destroy();
+            });
+        }
+    }
+
+    fn join(self: &Rc<Self>, number: u64, socket: &Socket) {
+        let room = Rc::clone(self);
+        socket.on_drain(move |_| room.pump());
+        // It ends itself in a moment, and takes nothing more.
+        let room = Rc::clone(self);
+        socket.on_end(move |socket| room.leave(socket));
+        self.clients.borrow_mut().push(Client { number, socket: socket.clone() });
+        self.pump();
+    }
+
+    /// Also for clients who left before.
+    fn leave(&self, socket: &Socket) {
+        self.clients.borrow_mut().retain(|other| other.socket != *socket);
+        // Perhaps it was the one that the others had to wait for.
+        self.pump();
+    }
+
+    /// A client's failure is its own affair, unless it was the only one to come.
+    fn failed(&self, number: u64, error: &Error) {
+        self.report.failed(number, error);
+        if self.options.once {
+            *self.failure.borrow_mut() = Some(error.clone().into());
+        }
+    }
+
+    fn typed(&self, piece: Piece) {
+        match piece {
+            Piece::Bytes(bytes) => {
+                *self.waiting.borrow_mut() = Some(bytes);
+                self.pump();
+            }
+            Piece::End => {
+                self.tell_chosen(&Bytes::new(), true);
+                log::info(format_args!("end of standard input"));
+            }
+            // The clients may still have something to say.
+            Piece::Failed(error) => log::note(Failure::System("standard input", error)),
+        }
+    }
+
+    /// Sends what was typed, and asks for more, as long as there is somebody to send it to and
+    /// nobody's queue is full. So a client that reads slowly costs one piece of memory; and what
+    /// is typed before anybody is here is kept for the first to come.
+    fn pump(&self) {
+        while self.can_send() {
+            let Some(bytes) = self.waiting.take() else { return self.input.ask() };
+            match self.options.to {
+                To::All => {
+                    self.clients.borrow().iter().for_each(|client| self.send(client, &bytes));
+                }
+                To::Newest => {
+                    if let Some(client) = self.clients.borrow().last() {
+                        self.send(client, &bytes);
+                    }
+                }
+                To::Chosen => self.tell_chosen(&bytes, false),
+            }
+        }
+    }
+
+    fn can_send(&self) -> bool {
+        let clients = self.clients.borrow();
+        let full = |client: &Client| client.socket.needs_drain();
+        match self.options.to {
+            To::All | To::Chosen => !clients.is_empty() && !clients.iter().any(full),
+            To::Newest => clients.last().is_some_and(|client| !full(client)),
+        }
+    }
+
+    /// The answer to whether there is room comes from `needs_drain`, of all together.
+    fn send(&self, client: &Client, bytes: &Bytes) {
+        if client.socket.writable() {
+            client.socket.write(bytes.clone());
+            if self.report.shows_sent() {
+                self.report.data(client.number, Way::Sent, &client.socket, bytes);
+            }
+        }
+    }
+
+    fn tell_chosen(&self, bytes: &[u8], end: bool) {
+        let lines = self.lines.borrow_mut().take(bytes, end);
+        for line in lines {
+            let clients = self.clients.borrow();
+            let mut told = false;
+            for client in clients.iter().filter(|client| line.is_for(client.number)) {
+                self.send(client, &line.text);
+                told = true;
+            }
+            if !told {
+                log::note(line.unheard());
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One connection: what was asked, and what has been answered of it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use fyke::Socket;
+
+use super::pattern::Pattern;
+use super::{Mode, Run};
+use crate::failure::Failure;
+
+pub(super) struct Connection {
+    socket: RefCell<Option<Socket>>,
+    run: Rc<Run>,
+    /// When the requests without an answer were due: first those that were sent, then those for
+    /// which there was no room.
+    due: RefCell<VecDeque<Instant>>,
+    unsent: Cell<usize>,
+    /// Places in the stream.
+    sent_to: Cell<u64>,
+    received_to: Cell<u64>,
+    /// Bytes of the answer that has begun.
+    part: Cell<usize>,
+    /// Why it is given up, by us.
+    given_up: Cell<Option<&'static str>>,
+    gone: Cell<bool>,
+}
+
+impl Connection {
+    pub(super) fn open(
+        run: &Rc<Run>,
+        number: u64,
+        due: Option<Instant>,
+    ) -> Result<Rc<Self>, Failure> {
+        let start = Pattern::start(number);
+        let connection = Rc::new(Self {
+            socket: RefCell::default(),
+            run: Rc::clone(run),
+            due: RefCell::new(due.into_iter().collect()),
+            unsent: Cell::new(usize::from(due.is_some())),
+            sent_to: Cell::new(start),
+            received_to: Cell::new(start),
+            part: Cell::new(0),
+            given_up: Cell::default(),
+            gone: Cell::new(false),
+        });
+        let (same, stands) = (Rc::clone(&connection), Rc::new(Cell::new(false)));
+        let connected = Rc::clone(&stands);
+        let timeout = run.options.timeout;
+        let socket = run.place.connect(
+            |options| options.connect_timeout(timeout).no_delay(true),
+            move |_| {
+                connected.set(true);
+                same.run.connected(None);
+                same.send();
+            },
+        )?;
+        *connection.socket.borrow_mut() = Some(socket.clone());
+        let same = Rc::clone(&connection);
+        socket.on_data(move |socket, data| same.came(socket, data));
+        let same = Rc::clone(&connection);
+        socket.on_drain(move |_| same.send());
+        let (same, connected) = (Rc::clone(&connection), Rc::clone(&stands));
+        socket.on_error(move |_, error| {
+            if connected.get() {
+                same.gone(Some(error.code().as_str()));
+            } else {
+                same.run.connected(Some(error));
+                same.gone(None);
+            }
+        });
+        let same = Rc::clone(&connection);
+        socket.on_close(move |_, _| {
+            // A peer that ends has not failed by itself, but it was not asked to.
+            let ours = same.run.mode == Mode::Connects && same.waiting() == 0;
+            same.gone(if ours { None } else { Some("ended by the peer") });
+        });
+        Ok(connection)
+    }
+
+    /// How many answers are still to come.
+    pub(super) fn waiting(&self) -> u64 {
+        u64::try_from(self.due.borrow().len()).unwrap_or(u64::MAX)
+    }
+
+    /// When the first of them was due.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.due.borrow().front().copied()
+    }
+
+    pub(super) fn request(&self, due: Instant) {
+        self.due.borrow_mut().push_back(due);
+        self.unsent.set(self.unsent.get() + 1);
+        self.send();
+    }
+
+    /// Sends as much as there is room for.
+    fn send(&self) {
+        let Some(socket) = self.socket.borrow().clone() else { return };
+        while self.unsent.get() > 0 && !socket.connecting() && !socket.needs_drain() {
+            self.unsent.set(self.unsent.get() - 1);
+            let request = self.run.pattern.request(self.sent_to.get());
+            self.sent_to.set(self.sent_to.get() + request.len() as u64);
+            socket.write(request);
+        }
+    }
+
+    fn came(self: &Rc<Self>, socket: &Socket, data: &[u8]) {
+        let at = self.received_to.get();
+        if self.run.options.verify && !self.run.pattern.is_at(at, data) {
+            return self.give_up("changed bytes");
+        }
+        self.received_to.set(at + data.len() as u64);
+        self.part.set(self.part.get() + data.len());
+        let size = self.run.pattern.size();
+        while self.part.get() >= size {
+            self.part.set(self.part.get() - size);
+            let due = self.due.borrow_mut().pop_front();
+            let Some(due) = due else { return self.give_up("more than was asked for") };
+            self.run.answered(self, due);
+        }
+        if self.run.mode == Mode::Connects && self.waiting() == 0 {
+            socket.end();
+        }
+    }
+
+    pub(super) fn give_up(self: &Rc<Self>, why: &'static str) {
+        self.given_up.set(Some(why));
+        let socket = self.socket.borrow().clone();
+        if let Some(socket) = socket {
+            socket.destroy();
+        }
+    }
+
+    fn gone(self: &Rc<Self>, why: Option<&str>) {
+        if !self.gone.replace(true) {
+            self.run.lost(self, self.given_up.get().or(why));
+        }
+    }
+}

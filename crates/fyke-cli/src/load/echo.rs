@@ -1,0 +1,34 @@
+//! The echo server that is started when none is given: on a thread of its own, with its own loop, so
+//! that it and the clients do not wait for each other.
+
+use std::sync::mpsc;
+use std::thread;
+
+use fyke::{Endpoint, Server};
+
+use crate::failure::Failure;
+
+pub(super) fn start() -> Result<Endpoint, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let serve = move || {
+        let (listens, fails) = (sender.clone(), sender);
+        let ran = fyke::run(|| {
+            let server = fyke::create_server(|socket| {
+                // Nagle's algorithm would wait for more where there is nothing more to come.
+                let _ = socket.set_no_delay(true);
+                socket.pipe(socket);
+            });
+            server.listen(("127.0.0.1", 0), move |server: &Server| {
+                // Nobody listens any more when the command has ended.
+                let _ = listens.send(Ok(server.endpoint()));
+            })
+        });
+        if let Err(error) = ran {
+            let _ = fails.send(Err(error));
+        }
+    };
+    let spawned = thread::Builder::new().name(String::from("echo")).spawn(serve);
+    spawned.map_err(|error| Failure::System("a thread", error))?;
+    let gone = || Failure::Bad(String::from("the echo server ended"));
+    receiver.recv().map_err(|_| gone())??.ok_or_else(gone)
+}

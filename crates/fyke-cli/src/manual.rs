@@ -1,0 +1,44 @@
+//! Completions and manual pages.
+
+use clap::CommandFactory;
+use clap_complete::aot::{self, Generator};
+
+use crate::arguments::{self, Arguments, Shell};
+use crate::failure::Failure;
+use crate::output::Output;
+
+// `PAGES`, made by the build script: the name of each command, and its page.
+include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+
+pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut command = Arguments::command();
+    let mut text = Vec::new();
+    // Without `help` as a command, which would double everything.
+    command = command.disable_help_subcommand(true);
+    command.set_bin_name("fyke");
+    command.build();
+    match shell {
+        Shell::Bash => aot::Bash.generate(&command, &mut text),
+        Shell::Elvish => aot::Elvish.generate(&command, &mut text),
+        Shell::Fish => aot::Fish.generate(&command, &mut text),
+        Shell::Powershell => aot::PowerShell.generate(&command, &mut text),
+        Shell::Zsh => aot::Zsh.generate(&command, &mut text),
+    }
+    print(&text)
+}
+
+pub(crate) fn page(command: Option<&str>) -> Result<(), Failure> {
+    let page = PAGES.iter().find(|(name, _)| *name == command.unwrap_or(""));
+    let Some((_, text)) = page else {
+        let names: Vec<_> = arguments::names().collect();
+        let text = format!("no such command; there are {}", names.join(", "));
+        return Err(Failure::Usage(text));
+    };
+    print(text.as_bytes())
+}
+
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let output = Output::default();
+    output.write(text);
+    output.result()
+}

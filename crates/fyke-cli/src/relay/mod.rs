@@ -1,0 +1,197 @@
+//! `fyke relay`: connections go on to other servers.
+
+mod link;
+mod metrics;
+mod proxy;
+mod session;
+mod shaping;
+mod statistics;
+mod targets;
+mod watching;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use fyke::{BlockList, EventLoop, Server, Socket, timer};
+
+use crate::arguments::Relay;
+use crate::descriptors;
+use crate::failure::Failure;
+use crate::gate::{self, Gate};
+use crate::log;
+use crate::output::Output;
+use crate::place::Place;
+use crate::recording::Recorder;
+use crate::signals::Ending;
+use session::Session;
+use statistics::Counts;
+use targets::Targets;
+use watching::Watching;
+
+pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
+    let listen = Place::parse(&options.listen)?;
+    let places = options.target.iter().map(|text| Place::parse(text));
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    if let Some(place) = places.iter().find(|place| matches!(place, Place::Descriptor(_))) {
+        let text = format!("{place}: a target has to be something that can be connected to again");
+        return Err(Failure::Usage(text));
+    }
+    let metrics = options.metrics.as_deref().map(Place::parse).transpose()?;
+    let relaying = Rc::new(Relaying {
+        gate: Gate::new(&options.limits)?,
+        trusted: gate::addresses(&options.proxy.proxy_in)?,
+        recorder: options.record.as_deref().map(Recorder::create).transpose()?,
+        targets: RefCell::new(Targets::new(places, options.balance, options.backoff_max)),
+        options,
+        counts: RefCell::default(),
+        sessions: RefCell::default(),
+        server: RefCell::default(),
+        failure: RefCell::default(),
+        cut_off: Cell::new(0),
+    });
+    descriptors::allow_many();
+    let (event_loop, output) = (EventLoop::new()?, Output::default());
+    let watching = event_loop.enter(|| {
+        relaying.open(&listen)?;
+        if let Some(place) = metrics {
+            relaying.serve_metrics(&place)?;
+        }
+        let same = Rc::clone(&relaying);
+        Ending::watch(move || same.drain())?;
+        Watching::begin(&relaying, &output)
+    })?;
+    while !output.is_broken() && relaying.failure.borrow().is_none() && event_loop.turn(None)? {}
+    watching.end();
+    output.result()?;
+    relaying.result()
+}
+
+/// Everything that the connections share.
+struct Relaying {
+    options: Relay,
+    gate: Gate,
+    /// Who has to send a header of the PROXY protocol.
+    trusted: BlockList,
+    recorder: Option<Recorder>,
+    targets: RefCell<Targets>,
+    /// Of what is over; see [`Relaying::counts_now`].
+    counts: RefCell<Counts>,
+    sessions: RefCell<HashMap<u64, Rc<Session>>>,
+    server: RefCell<Option<Server>>,
+    failure: RefCell<Option<Failure>>,
+    /// Connections that did not end in time.
+    cut_off: Cell<usize>,
+}
+
+impl Relaying {
+    fn open(self: &Rc<Self>, listen: &Place) -> Result<(), Failure> {
+        let options = gate::server_options(&self.options.limits);
+        let same = Rc::clone(self);
+        let server = options
+            .allow_half_open(true)
+            .pause_on_connect(true)
+            .create_server(move |client| same.arrived(client));
+        let same = Rc::clone(self);
+        server.on_drop(move |_, info| {
+            let from = session::from(info.map(|info| info.remote_address));
+            log::info(format_args!("a client{from} was refused: too many connections"));
+            same.counts.borrow_mut().refuse("limit");
+        });
+        self.fails_with(&server);
+        let spelled = listen.to_string();
+        listen.listen(&server, &self.options.limits, move |server| {
+            let address = server.address().map_or(spelled, |address| address.to_string());
+            log::info(format_args!("listening on {address}"));
+        })?;
+        *self.server.borrow_mut() = Some(server);
+        Ok(())
+    }
+
+    fn serve_metrics(self: &Rc<Self>, place: &Place) -> Result<(), Failure> {
+        let same = Rc::clone(self);
+        let server =
+            metrics::server(move || metrics::text(&same.counts_now(), &same.targets.borrow()));
+        self.fails_with(&server);
+        place.listen(&server, &self.options.limits, |server| {
+            if let Some(address) = server.address() {
+                log::info(format_args!("metrics on {address}"));
+            }
+        })
+    }
+
+    /// A server that cannot listen ends the command.
+    fn fails_with(self: &Rc<Self>, server: &Server) {
+        let same = Rc::clone(self);
+        server.on_error(move |_, error| *same.failure.borrow_mut() = Some(error.clone().into()));
+    }
+
+    fn arrived(self: &Rc<Self>, client: &Socket) {
+        let from = session::from(client.remote_address());
+        let headers = !self.options.proxy.proxy_in.is_empty();
+        let trusted = |client: &Socket| {
+            client.remote_address().is_none_or(|address| self.trusted.check(address.ip()))
+        };
+        if if headers { !trusted(client) } else { !self.gate.admits(client) } {
+            log::info(format_args!("a client{from} was refused: its address is not allowed"));
+            self.counts.borrow_mut().refuse("address");
+            client.destroy();
+            return;
+        }
+        let number = {
+            let mut counts = self.counts.borrow_mut();
+            counts.connections += 1;
+            counts.open += 1;
+            counts.connections
+        };
+        log::info(format_args!("client {number} connected{from}"));
+        let session = Session::begin(self, number, client);
+        self.sessions.borrow_mut().insert(number, session);
+    }
+
+    /// A client has left. Its target may still be sent something.
+    fn ended(&self, number: u64, client: &Socket) {
+        let session = self.sessions.borrow_mut().remove(&number);
+        let mut counts = self.counts.borrow_mut();
+        counts.open -= 1;
+        counts.bytes_up += client.bytes_read();
+        counts.bytes_down += session.map_or(0, |session| session.bytes().1);
+    }
+
+    /// With what is going on now.
+    fn counts_now(&self) -> Counts {
+        let mut counts = self.counts.borrow().clone();
+        for session in self.sessions.borrow().values() {
+            let (up, down) = session.bytes();
+            counts.bytes_up += up;
+            counts.bytes_down += down;
+        }
+        counts
+    }
+
+    /// Takes no more clients, and gives those that are here their time.
+    fn drain(self: &Rc<Self>) {
+        if let Some(server) = self.server.borrow().as_ref() {
+            server.close();
+        }
+        let left = self.sessions.borrow().len();
+        log::info(format_args!("ending: {left} connections are left"));
+        let same = Rc::clone(self);
+        let timer = timer::set_timeout(self.options.drain, move || {
+            let sessions: Vec<_> = same.sessions.borrow().values().cloned().collect();
+            same.cut_off.set(sessions.len());
+            sessions.iter().for_each(|session| session.cut_off());
+        });
+        if let Ok(timer) = timer {
+            timer.unref();
+        }
+    }
+
+    fn result(&self) -> Result<(), Failure> {
+        match (self.failure.take(), self.cut_off.get()) {
+            (Some(failure), _) => Err(failure),
+            (None, 0) => Ok(()),
+            (None, count) => Err(Failure::Late(format!("{count} connections were cut off"))),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Which target takes the next connection. Those that failed are left out for a while, twice as long
+//! each time.
+
+use std::time::{Duration, Instant};
+
+use crate::arguments::Balance;
+use crate::backoff::Backoff;
+use crate::place::Place;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) struct Target {
+    pub(super) place: Place,
+    /// Those that it has now, also those that are only being made.
+    pub(super) connections: u64,
+    /// How many were made.
+    pub(super) total: u64,
+    /// How often it could not be connected to.
+    pub(super) failures: u64,
+    left_out_until: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Target {
+    /// Its last connection could be made.
+    pub(super) fn is_up(&self) -> bool {
+        self.left_out_until.is_none()
+    }
+}
+
+/// Has no clock and no socket.
+pub(super) struct Targets {
+    balance: Balance,
+    targets: Vec<Target>,
+    /// Whose turn it is.
+    next: usize,
+}
+
+impl Targets {
+    pub(super) fn new(places: Vec<Place>, balance: Balance, backoff_max: Duration) -> Self {
+        let target = |place| Target {
+            place,
+            connections: 0,
+            total: 0,
+            failures: 0,
+            left_out_until: None,
+            backoff: Backoff::new(FIRST_PAUSE, backoff_max),
+        };
+        Self { balance, targets: places.into_iter().map(target).collect(), next: 0 }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter()
+    }
+
+    pub(super) fn place(&self, index: usize) -> &Place {
+        &self.targets[index].place
+    }
+
+    /// The target for a connection that has tried some already. It counts as connected from now on.
+    pub(super) fn choose(&mut self, now: Instant, tried: &[usize]) -> Option<usize> {
+        let rest = |index: &usize| !tried.contains(index);
+        let up =
+            |index: &usize| self.targets[*index].left_out_until.is_none_or(|until| until <= now);
+        let order = (self.next..self.targets.len()).chain(0..self.next).filter(rest);
+        let chosen = match self.balance {
+            Balance::RoundRobin => order.clone().find(up),
+            Balance::LeastConnections => {
+                order.clone().filter(up).min_by_key(|index| self.targets[*index].connections)
+            }
+            Balance::First => (0..self.targets.len()).filter(rest).find(up),
+        };
+        // If all are left out, trying one is better than to refuse.
+        let soonest = || order.min_by_key(|index| self.targets[*index].left_out_until);
+        let chosen = chosen.or_else(soonest)?;
+        if self.balance != Balance::First {
+            self.next = (chosen + 1) % self.targets.len();
+        }
+        self.targets[chosen].connections += 1;
+        Some(chosen)
+    }
+
+    pub(super) fn connected(&mut self, index: usize) {
+        let target = &mut self.targets[index];
+        target.total += 1;
+        target.left_out_until = None;
+        target.backoff.reset();
+    }
+
+    /// It could not be connected to; for how long it is left out now. Several that fail at once
+    /// count as one.
+    pub(super) fn failed(&mut self, now: Instant, index: usize) -> Option<Duration> {
+        let target = &mut self.targets[index];
+        target.failures += 1;
+        if target.left_out_until.is_some_and(|until| until > now) {
+            return None;
+        }
+        let pause = target.backoff.pause();
+        target.left_out_until = Some(now + pause);
+        Some(pause)
+    }
+
+    /// The connection, or the attempt at one, is over.
+    pub(super) fn over(&mut self, index: usize) {
+        self.targets[index].connections -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(balance: Balance, count: u16) -> Targets {
+        let places = (1..=count).map(|port| Place::Endpoint(port.into())).collect();
+        Targets::new(places, balance, Duration::from_secs(10))
+    }
+
+    fn choices(targets: &mut Targets, now: Instant, count: usize) -> Vec<usize> {
+        (0..count).filter_map(|_| targets.choose(now, &[])).collect()
+    }
+
+    #[test]
+    fn round_robin_goes_around_and_first_stays() {
+        let now = Instant::now();
+        assert_eq!(choices(&mut targets(Balance::RoundRobin, 3), now, 5), [0, 1, 2, 0, 1]);
+        assert_eq!(choices(&mut targets(Balance::First, 3), now, 3), [0, 0, 0]);
+    }
+
+    #[test]
+    fn least_connections_takes_the_one_with_the_fewest_and_spreads_when_they_are_equal() {
+        let now = Instant::now();
+        let mut targets = targets(Balance::LeastConnections, 3);
+        assert_eq!(choices(&mut targets, now, 3), [0, 1, 2]);
+        targets.over(1);
+        assert_eq!(targets.choose(now, &[]), Some(1));
+        targets.over(0);
+        targets.over(0_usize.wrapping_add(2));
+        assert_eq!(choices(&mut targets, now, 2), [2, 0]);
+    }
+
+    #[test]
+    fn one_that_failed_is_left_out_for_a_while_that_doubles() {
+        let now = Instant::now();
+        let mut targets = targets(Balance::First, 2);
+        targets.choose(now, &[]);
+        let pause = targets.failed(now, 0).unwrap();
+        assert!(pause <= FIRST_PAUSE && pause >= FIRST_PAUSE / 2);
+        assert_eq!(targets.failed(now, 0), None, "at the same time");
+        assert_eq!(targets.choose(now, &[]), Some(1));
+        let later = now + pause;
+        assert_eq!(targets.choose(later, &[]), Some(0));
+        let second = targets.failed(later, 0).unwrap();
+        assert!(second > pause, "{second:?} after {pause:?}");
+        targets.connected(0);
+        assert!(targets.iter().all(Target::is_up));
+    }
+
+    #[test]
+    fn a_connection_tries_each_target_once_and_takes_a_left_out_one_rather_than_none() {
+        let now = Instant::now();
+        let mut targets = targets(Balance::RoundRobin, 2);
+        targets.failed(now, 0);
+        targets.failed(now, 1);
+        let first = targets.choose(now, &[]).unwrap();
+        let second = targets.choose(now, &[first]).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(targets.choose(now, &[first, second]), None);
+    }
+}
