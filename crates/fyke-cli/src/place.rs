@@ -1,7 +1,9 @@
 //! Endpoints as they are typed, the same for every command.
 
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use fyke::{ConnectOptions, Endpoint, ListenOptions, Server, Socket, StaleFile};
 
@@ -10,19 +12,23 @@ use crate::failure::Failure;
 
 /// Where to listen or connect: an endpoint of the library, or a descriptor that this process was
 /// started with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Place {
     Endpoint(Endpoint),
-    Descriptor(u32),
+    Descriptor(u32, Rc<OwnedFd>),
 }
 
 impl Place {
     /// Not left to clap: its answer would be several lines.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         if let Some(number) = text.strip_prefix("fd:") {
-            let number = number.parse().ok().filter(|_| !number.starts_with('+'));
+            let digits = number.bytes().all(|byte| byte.is_ascii_digit());
             let usage = || Failure::Usage(format!("{text:?}: a descriptor is a number, as fd:3"));
-            return number.map(Self::Descriptor).ok_or_else(usage);
+            let number = number.parse().ok().filter(|_| digits).ok_or_else(usage)?;
+            let fd = inherited(number).map_err(|error| {
+                Failure::Usage(format!("{text}: fyke was not started with it: {error}"))
+            })?;
+            return Ok(Self::Descriptor(number, Rc::new(fd)));
         }
         let endpoint =
             text.parse().map_err(|error: fyke::Error| Failure::Usage(error.to_string()))?;
@@ -47,7 +53,7 @@ impl Place {
                 }
                 options.listen(server, f)?;
             }
-            Self::Descriptor(number) => server.listen_fd(inherited(*number)?, f)?,
+            Self::Descriptor(_, fd) => server.listen_fd(copy(fd)?, f)?,
         }
         Ok(())
     }
@@ -60,8 +66,8 @@ impl Place {
     ) -> Result<Socket, Failure> {
         match self {
             Self::Endpoint(endpoint) => Ok(options(ConnectOptions::new(endpoint)?).connect(f)?),
-            Self::Descriptor(number) => {
-                let socket = Socket::from_fd(inherited(*number)?)?;
+            Self::Descriptor(_, fd) => {
+                let socket = Socket::from_fd(copy(fd)?)?;
                 socket.set_allow_half_open(true);
                 let same = socket.clone();
                 fyke::timer::next_tick(move || f(&same))?;
@@ -71,21 +77,41 @@ impl Place {
     }
 }
 
-/// A copy of a descriptor that this process was started with.
-fn inherited(number: u32) -> Result<OwnedFd, Failure> {
-    let copied = match number {
-        0 => std::io::stdin().as_fd().try_clone_to_owned(),
-        1 => std::io::stdout().as_fd().try_clone_to_owned(),
-        _ => return Err(Failure::Usage(format!("fd:{number}: only fd:0 and fd:1 are known"))),
-    };
-    copied.map_err(|error| Failure::System("the descriptor", error))
+fn copy(fd: &OwnedFd) -> Result<OwnedFd, Failure> {
+    fd.try_clone().map_err(|error| Failure::System("the descriptor", error))
+}
+
+/// A copy of a descriptor that this process was started with. Taken while the arguments are read:
+/// later the number may be one of our own.
+fn inherited(number: u32) -> io::Result<OwnedFd> {
+    match number {
+        0 => io::stdin().as_fd().try_clone_to_owned(),
+        1 => io::stdout().as_fd().try_clone_to_owned(),
+        2 => io::stderr().as_fd().try_clone_to_owned(),
+        _ => inherited_beyond(number),
+    }
+}
+
+/// The only way without unsafe code: as if it were another process's, pidfd_getfd(2), Linux 5.6.
+#[cfg(target_os = "linux")]
+fn inherited_beyond(number: u32) -> io::Result<OwnedFd> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+    let number = i32::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let process = pidfd_open(getpid(), PidfdFlags::empty())?;
+    Ok(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn inherited_beyond(_: u32) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoint(endpoint) => endpoint.fmt(f),
-            Self::Descriptor(number) => write!(f, "fd:{number}"),
+            Self::Descriptor(number, _) => write!(f, "fd:{number}"),
         }
     }
 }
@@ -96,12 +122,13 @@ mod tests {
 
     #[test]
     fn endpoints_and_descriptors_are_told_apart() {
-        assert_eq!(Place::parse("fd:3").unwrap(), Place::Descriptor(3));
-        assert_eq!(Place::parse(":80").unwrap(), Place::Endpoint(80.into()));
-        for text in ["fd:", "fd:x", "fd:-1", "fd:+1", "word"] {
+        assert!(matches!(Place::parse("fd:0").unwrap(), Place::Descriptor(0, _)));
+        let port = Endpoint::from(80);
+        assert!(matches!(Place::parse(":80").unwrap(), Place::Endpoint(other) if other == port));
+        for text in ["fd:", "fd:x", "fd:-1", "fd:+1", "fd:99999", "word"] {
             assert!(matches!(Place::parse(text), Err(Failure::Usage(_))), "{text}");
         }
-        for text in [":80", "fd:3", "./x", "abstract:y", "[::1]:80"] {
+        for text in [":80", "fd:0", "./x", "abstract:y", "[::1]:80"] {
             assert_eq!(Place::parse(text).unwrap().to_string(), text);
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let listen = Place::parse(&options.listen)?;
     let places = options.target.iter().map(|text| Place::parse(text));
     let places = places.collect::<Result<Vec<_>, _>>()?;
-    if let Some(place) = places.iter().find(|place| matches!(place, Place::Descriptor(_))) {
+    if let Some(place) = places.iter().find(|place| matches!(place, Place::Descriptor(..))) {
         let text = format!("{place}: a target has to be something that can be connected to again");
         return Err(Failure::Usage(text));
     }
