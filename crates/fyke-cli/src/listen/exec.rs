@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::rc::Rc;
 
 use fyke::Socket;
@@ -35,15 +35,17 @@ impl Program {
         Ok(Self { words, running: Rc::default() })
     }
 
-    /// Starts one for this client. Between the two is a socket pair, so that half-close and
-    /// backpressure go through as they are.
+    /// Starts one for this client, with a socket pair for each of its streams: so half-close and
+    /// backpressure go through as they are, and a program that does not read to the end breaks off
+    /// only what it does not want, not what it has said.
     pub(super) fn serve(&self, client: u64, socket: &Socket) -> Result<(), Failure> {
         self.watch_children()?;
         let failed = |error| Failure::System("a socket pair", error);
-        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
+        let (input, its_input) = UnixStream::pair().map_err(failed)?;
+        let (output, its_output) = UnixStream::pair().map_err(failed)?;
         let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).stdin(Stdio::from(input)).stdout(OwnedFd::from(theirs));
+        command.args(&self.words[1..]);
+        command.stdin(OwnedFd::from(its_input)).stdout(OwnedFd::from(its_output));
         command.env("FYKE_CLIENT", client.to_string());
         let address = |address: Option<std::net::SocketAddr>| {
             address.map_or_else(String::new, |address| address.to_string())
@@ -51,14 +53,14 @@ impl Program {
         command.env("FYKE_REMOTE_ADDRESS", address(socket.remote_address()));
         command.env("FYKE_LOCAL_ADDRESS", address(socket.local_address()));
         let spawned = command.spawn();
-        // It holds the other end of the pair, which has to close with the program.
+        // It holds the other ends of the pairs, which have to close with the program.
         drop(command);
         let child = spawned.map_err(|error| Failure::System("the program", error))?;
         log::debug(format_args!("client {client}: process {} runs", child.id()));
         if let Some(running) = self.running.borrow_mut().as_mut() {
             running.push(Running { client, child });
         }
-        join(socket, &Socket::from_fd(ours.into())?);
+        join(socket, &Socket::from_fd(input.into())?, &Socket::from_fd(output.into())?);
         Ok(())
     }
 
@@ -86,25 +88,28 @@ impl Program {
     }
 }
 
-/// Client and program, each the other's peer.
-fn join(client: &Socket, program: &Socket) {
-    program.set_allow_half_open(true);
-    client.pipe(program);
-    program.pipe_without_end(client);
+/// The client, and the program's two streams.
+fn join(client: &Socket, input: &Socket, output: &Socket) {
+    client.pipe(input);
+    output.pipe_without_end(client);
     // A program that has said everything need not read to the end, but its client shall get all.
     let to = client.clone();
-    program.on_end(move |program| {
-        program.destroy();
-        end_in_peace(&to);
-    });
+    output.on_end(move |_| end_in_peace(&to));
     let to = client.clone();
-    program.on_error(move |_, error| {
-        // It ended without having read everything: nothing unusual.
-        log::debug(format_args!("to the program: {error}"));
+    output.on_error(move |_, error| {
+        log::debug(format_args!("from the program: {error}"));
         end_in_peace(&to);
     });
-    let from = program.clone();
+    let from = client.clone();
+    input.on_error(move |_, error| {
+        // It does not read any more: nothing unusual.
+        log::debug(format_args!("to the program: {error}"));
+        from.on_data(|_, _| {});
+        from.resume();
+    });
+    let (input, output) = (input.clone(), output.clone());
     client.on_close(move |_, _| {
-        from.destroy();
+        input.destroy();
+        output.destroy();
     });
 }

@@ -84,6 +84,16 @@ impl Running {
         Self::start(&["connect", endpoint])
     }
 
+    /// `fyke relay -v` on a free port, with this target and more arguments; and its endpoint.
+    pub(crate) fn relay(target: &str, more: &[&str]) -> (Self, String) {
+        let mut arguments = vec!["relay", "-v", "127.0.0.1:0", target];
+        arguments.extend(more);
+        let running = Self::start(&arguments);
+        let line = running.note("listening on ");
+        let address = line.rsplit(' ').next().expect("an address").to_owned();
+        (running, address)
+    }
+
     /// Waits for a line on standard error that contains `text`.
     pub(crate) fn note(&self, text: &str) -> String {
         loop {
@@ -120,6 +130,33 @@ impl Running {
         }
         let rest = self.rest.split_off(count);
         std::mem::replace(&mut self.rest, rest)
+    }
+
+    /// Waits for a whole line on standard output.
+    pub(crate) fn line(&mut self) -> String {
+        let mut count = 1;
+        loop {
+            let came = self.read(count);
+            if let Some(end) = came.iter().position(|byte| *byte == b'\n') {
+                let rest = came[end + 1..].to_vec();
+                self.rest.splice(0..0, rest);
+                return String::from_utf8(came[..end].to_vec()).expect("text");
+            }
+            count = came.len() + 1;
+            self.rest.splice(0..0, came);
+        }
+    }
+
+    /// Types all of this in, from a thread of its own, and ends the input.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let mut stdin = self.stdin.take().expect("standard input is open");
+        let bytes = bytes.to_vec();
+        thread::spawn(move || stdin.write_all(&bytes));
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
     }
 
     /// Waits for this text, and nothing else, on standard output.
@@ -203,6 +240,13 @@ pub(crate) fn reach(path: &str) -> UnixStream {
         assert!(start.elapsed() < DEADLINE, "nobody listens on {path}");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Waits for so many bytes of text.
+pub(crate) fn line(from: &mut impl Read, count: usize) -> String {
+    let mut text = vec![0; count];
+    from.read_exact(&mut text).expect("so much comes");
+    String::from_utf8(text).expect("text")
 }
 
 /// Bytes that do not repeat, so that a lost or doubled piece is noticed.
