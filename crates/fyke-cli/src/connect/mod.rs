@@ -5,7 +5,7 @@ mod calling;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use fyke::{Error, EventLoop, Socket};
+use fyke::{Error, EventLoop, KeepAlive, Socket};
 
 use crate::arguments::{Connect, OnEof, OnPeerEnd};
 use crate::failure::Failure;
@@ -24,6 +24,7 @@ pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
         input: input.clone(),
         peer: RefCell::default(),
         input_ended: Cell::new(false),
+        alive: RefCell::default(),
         failure: RefCell::default(),
         options,
     });
@@ -49,6 +50,8 @@ struct Talk {
     input: Input,
     peer: RefCell<Option<Socket>>,
     input_ended: Cell<bool>,
+    /// While there is only standard input to wait for.
+    alive: RefCell<Option<KeepAlive>>,
     failure: RefCell<Option<Failure>>,
 }
 
@@ -71,7 +74,10 @@ impl Talk {
         let talk = Rc::clone(self);
         peer.on_timeout(move |peer| talk.idle(peer));
         let talk = Rc::clone(self);
-        peer.on_close(move |peer, _| talk.report.left(1, peer));
+        peer.on_close(move |peer, _| {
+            talk.report.left(1, peer);
+            *talk.alive.borrow_mut() = None;
+        });
         peer.set_timeout(self.options.idle_timeout);
         // Not before: a connection that cannot be made must not swallow input.
         self.input.ask();
@@ -83,6 +89,9 @@ impl Talk {
         self.report.ended(1);
         if self.options.on_peer_end == OnPeerEnd::Exit || self.input_ended.get() {
             peer.destroy_soon();
+        } else {
+            // A socket that only sends holds no loop, and the thread that reads does not either.
+            *self.alive.borrow_mut() = fyke::handle().ok().map(|handle| handle.keep_alive());
         }
     }
 

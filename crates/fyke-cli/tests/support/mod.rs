@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ pub(crate) struct Running {
     notes: Receiver<String>,
     /// Came from standard output and was not asked for yet.
     rest: Vec<u8>,
+    output_closed: Arc<AtomicBool>,
 }
 
 impl Running {
@@ -45,9 +47,14 @@ impl Running {
         let mut child = command.spawn().expect("the binary starts");
         let (sender, stdout) = mpsc::channel();
         let mut from = child.stdout.take().expect("a pipe");
+        let output_closed = Arc::new(AtomicBool::new(false));
+        let closed = Arc::clone(&output_closed);
         thread::spawn(move || {
             let mut buffer = [0; 65536];
             while let Ok(count @ 1..) = from.read(&mut buffer) {
+                if closed.load(Ordering::SeqCst) {
+                    return;
+                }
                 if sender.send(buffer[..count].to_vec()).is_err() {
                     return;
                 }
@@ -63,7 +70,7 @@ impl Running {
             }
         });
         let stdin = child.stdin.take();
-        Self { child, stdin, stdout, notes, rest: Vec::new() }
+        Self { child, stdin, stdout, notes, rest: Vec::new(), output_closed }
     }
 
     /// `fyke listen -v` with more arguments, on a free port; and its endpoint.
@@ -152,6 +159,11 @@ impl Running {
         let mut stdin = self.stdin.take().expect("standard input is open");
         let bytes = bytes.to_vec();
         thread::spawn(move || stdin.write_all(&bytes));
+    }
+
+    /// Whoever reads its standard output leaves, as soon as something comes.
+    pub(crate) fn close_output(&self) {
+        self.output_closed.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn signal(&self, name: &str) {

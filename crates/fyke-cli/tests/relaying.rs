@@ -1,0 +1,287 @@
+//! `fyke relay` and `fyke replay`.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+
+use serde_json::Value;
+use support::{Folder, Running, fyke, line, noise, output};
+
+fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let endpoint = listener.local_addr().expect("an address").to_string();
+    (listener, endpoint)
+}
+
+fn echo(endpoint: &str, text: &str) -> String {
+    let mut client = TcpStream::connect(endpoint).expect("the relay listens");
+    client.write_all(text.as_bytes()).expect("it reads");
+    client.shutdown(Shutdown::Write).expect("it stands");
+    let mut answer = String::new();
+    let _ = client.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn a_large_file_passes_both_ways_whole_over_tcp_and_to_a_unix_socket() {
+    let bytes = noise(10_000_000);
+    let folder = Folder::new();
+    for target in ["127.0.0.1:0", &folder.path("s")] {
+        let (_server, target) = Running::listen_at(target, &["--echo"]);
+        let (_relay, endpoint) = Running::relay(&target, &[]);
+        let mut client = Running::connect(&endpoint);
+        client.feed(&bytes);
+        assert!(client.read_to_the_end() == bytes, "the bytes differ");
+        assert!(client.wait().success());
+    }
+}
+
+#[test]
+fn each_direction_ends_separately() {
+    let (listener, target) = listener();
+    let (relay, endpoint) = Running::relay(&target, &[]);
+    let mut client = TcpStream::connect(endpoint).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    client.write_all(b"question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut question = String::new();
+    server.read_to_string(&mut question).unwrap();
+    assert_eq!(question, "question");
+    server.write_all(b"long after").unwrap();
+    assert_eq!(line(&mut client, 10), "long after");
+    drop(server);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    relay.note("client 1 left");
+}
+
+#[test]
+fn a_reset_goes_through_in_both_directions() {
+    let reset = |stream: &TcpStream| {
+        rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO)).unwrap();
+    };
+    let (listener, target) = listener();
+    let (_relay, endpoint) = Running::relay(&target, &[]);
+    let mut client = TcpStream::connect(&endpoint).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    reset(&server);
+    drop(server);
+    let error = client.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let client = TcpStream::connect(&endpoint).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    reset(&client);
+    drop(client);
+    let error = server.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_target_that_fails_is_left_out_and_its_clients_go_to_the_next() {
+    let (_server, target) = Running::listen(&["--echo"]);
+    let (relay, endpoint) = Running::relay("127.0.0.1:1", &[&target]);
+    assert_eq!(echo(&endpoint, "one"), "one");
+    let note = relay.note("127.0.0.1:1: connect ECONNREFUSED");
+    assert!(note.contains("left out for"), "{note}");
+    assert_eq!(echo(&endpoint, "two"), "two");
+    relay.note("client 2 left");
+}
+
+#[test]
+fn without_any_target_the_client_is_reset_and_the_relay_goes_on() {
+    let (mut relay, endpoint) = Running::relay("127.0.0.1:1", &[]);
+    assert_eq!(echo(&endpoint, "one"), "");
+    relay.note("client 1: no target could be connected to");
+    assert!(relay.is_running());
+}
+
+#[test]
+fn round_robin_takes_turns() {
+    let (first, second) = (listener(), listener());
+    let (_relay, endpoint) = Running::relay(&first.1, &[&second.1]);
+    let mut clients = Vec::new();
+    for expected in [&first.0, &second.0, &first.0, &second.0] {
+        clients.push((TcpStream::connect(&endpoint).unwrap(), expected.accept().unwrap()));
+    }
+}
+
+#[test]
+fn the_proxy_protocol_goes_out_and_comes_in_in_both_versions() {
+    for version in ["v1", "v2"] {
+        let (_server, target) = Running::listen(&["--echo"]);
+        let (inner, middle) = Running::relay(&target, &["--proxy-in", "127.0.0.1"]);
+        let (_outer, endpoint) = Running::relay(&middle, &["--proxy-out", version]);
+        let mut client = TcpStream::connect(endpoint).unwrap();
+        client.write_all(b"after the header").unwrap();
+        assert_eq!(line(&mut client, 16), "after the header");
+        let own = client.local_addr().unwrap();
+        inner.note(&format!("client 1 is {own}"));
+    }
+}
+
+#[test]
+fn a_header_is_demanded_from_those_who_are_trusted_and_nobody_else_gets_in() {
+    let (_server, target) = Running::listen(&["--echo"]);
+    let (relay, endpoint) = Running::relay(&target, &["--proxy-in", "127.0.0.1"]);
+    assert_eq!(echo(&endpoint, "GET / HTTP/1.0\r\n\r\n"), "");
+    relay.note("client 1: no header of the PROXY protocol");
+    let (relay, endpoint) = Running::relay(&target, &["--proxy-in", "10.0.0.1"]);
+    assert_eq!(echo(&endpoint, "PROXY UNKNOWN\r\nhello"), "");
+    relay.note("was refused: its address is not allowed");
+    let (relay, endpoint) =
+        Running::relay(&target, &["--proxy-in", "127.0.0.1", "--deny", "192.0.2.0/24"]);
+    assert_eq!(echo(&endpoint, "PROXY TCP4 192.0.2.7 10.0.0.1 5 6\r\nhello"), "");
+    relay.note("client 1: its address is not allowed");
+    assert_eq!(echo(&endpoint, "PROXY TCP4 192.0.9.7 10.0.0.1 5 6\r\nhello"), "hello");
+}
+
+#[test]
+fn a_drain_waits_for_the_connections_and_takes_no_more() {
+    let (listener, target) = listener();
+    let (mut relay, endpoint) = Running::relay(&target, &[]);
+    let mut client = TcpStream::connect(&endpoint).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    relay.signal("TERM");
+    relay.note("ending: 1 connections are left");
+    client.write_all(b"still here").unwrap();
+    assert_eq!(line(&mut server, 10), "still here");
+    assert!(TcpStream::connect(&endpoint).is_err());
+    drop(client);
+    drop(server);
+    assert_eq!(relay.wait().code(), Some(0));
+}
+
+#[test]
+fn a_drain_that_takes_too_long_cuts_off_and_a_second_signal_ends_at_once() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let (listener, target) = listener();
+    let (mut relay, endpoint) = Running::relay(&target, &["--drain", "50ms"]);
+    let mut client = TcpStream::connect(&endpoint).unwrap();
+    let _server = listener.accept().unwrap();
+    relay.signal("TERM");
+    assert_eq!(relay.wait().code(), Some(4));
+    relay.note("1 connections were cut off");
+    assert!(client.read(&mut [0]).is_err());
+
+    let (mut relay, endpoint) = Running::relay(&target, &[]);
+    let _client = TcpStream::connect(&endpoint).unwrap();
+    let _server = listener.accept().unwrap();
+    relay.signal("INT");
+    relay.note("ending");
+    relay.signal("INT");
+    assert_eq!(relay.wait().signal(), Some(2));
+}
+
+#[test]
+fn statistics_are_lines_of_json_and_metrics_are_what_prometheus_reads() {
+    let (_server, target) = Running::listen(&["--echo"]);
+    let more = ["--json", "--interval", "10ms", "--metrics", "127.0.0.1:0"];
+    let (mut relay, endpoint) = Running::relay(&target, &more);
+    let metrics = relay.note("metrics on").rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(echo(&endpoint, "five!"), "five!");
+    relay.note("client 1 left");
+    let told = loop {
+        let told: Value = serde_json::from_str(&relay.line()).unwrap();
+        if told["connections"] == 1 && told["open"] == 0 {
+            break told;
+        }
+    };
+    assert_eq!((&told["bytes_up"], &told["bytes_down"]), (&5.into(), &5.into()));
+    assert_eq!(told["targets"][0]["target"], target);
+    let page = echo(&metrics, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    assert!(page.contains("\nfyke_relay_connections_total 1\n"), "{page}");
+    assert!(page.contains("\nfyke_relay_bytes_total{direction=\"up\"} 5\n"), "{page}");
+    assert!(page.contains(&format!("\nfyke_relay_target_up{{target=\"{target}\"}} 1\n")), "{page}");
+    assert!(echo(&metrics, "POST / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+}
+
+#[test]
+fn faults_do_what_they_say() {
+    let (_server, target) = Running::listen(&["--echo"]);
+    let (_relay, endpoint) =
+        Running::relay(&target, &["--delay", "5ms", "--jitter", "5ms", "--slice", "1..3"]);
+    assert_eq!(echo(&endpoint, "all of it, in order"), "all of it, in order");
+    let (_relay, endpoint) = Running::relay(&target, &["--throttle", "1M"]);
+    assert_eq!(echo(&endpoint, &"x".repeat(50_000)).len(), 50_000);
+    let (_relay, endpoint) = Running::relay(&target, &["--drop-after", "4", "--direction", "down"]);
+    assert_eq!(echo(&endpoint, "0123456789"), "0123");
+    let (_relay, endpoint) =
+        Running::relay(&target, &["--reset-after", "4", "--direction", "down"]);
+    let mut client = Running::connect(&endpoint);
+    client.type_in("0123456789");
+    client.expect("0123");
+    assert_eq!(client.wait().code(), Some(5));
+    let (_relay, endpoint) = Running::relay(&target, &["--blackhole-after", "4"]);
+    let (code, text, _) = {
+        let mut client = Running::start(&["connect", "--linger", "100ms", &endpoint]);
+        client.feed(b"0123456789");
+        let text = client.read_to_the_end();
+        (client.wait().code(), text, ())
+    };
+    assert_eq!((code, text.as_slice()), (Some(0), &b"0123"[..]));
+}
+
+#[test]
+fn limits_and_idle_timeouts_are_as_for_listen() {
+    let (_server, target) = Running::listen(&["--echo"]);
+    let (relay, endpoint) =
+        Running::relay(&target, &["--max-connections", "1", "--idle-timeout", "100ms"]);
+    let mut first = TcpStream::connect(&endpoint).unwrap();
+    relay.note("client 1 connected");
+    assert_eq!(echo(&endpoint, "x"), "");
+    relay.note("was refused: too many connections");
+    assert_eq!(first.read(&mut [0]).unwrap(), 0);
+    relay.note("client 1 was idle for too long");
+}
+
+#[test]
+fn what_was_recorded_can_be_played_to_a_server_and_to_clients() {
+    let folder = Folder::new();
+    let file = folder.path("recording");
+    let (_server, target) = Running::listen(&["--echo"]);
+    let (mut relay, endpoint) = Running::relay(&target, &["--record", &file]);
+    assert_eq!(echo(&endpoint, "hello"), "hello");
+    let bytes = String::from_utf8_lossy(&noise(100_000)).into_owned();
+    assert_eq!(echo(&endpoint, &bytes), bytes);
+    relay.note("client 2 left");
+    relay.signal("TERM");
+    assert!(relay.wait().success());
+
+    let (code, _, errors) = output(&["replay", &file, &target, "--speed", "0"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let mut server = Running::start(&["replay", "-v", "--as", "server", &file, "127.0.0.1:0"]);
+    let played = server.note("listening on").rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(echo(&played, "hello"), "hello");
+    assert_eq!(echo(&played, &bytes), bytes);
+    assert!(server.wait().success());
+    // A server that says something else, and one that is not there.
+    let (_other, other) = Running::listen(&["--exec", "tr a-z A-Z"]);
+    let (code, _, errors) = output(&["replay", &file, &other, "--speed", "0"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("connection 1: byte 0 differs"), "{errors}");
+    assert_eq!(output(&["replay", &file, "127.0.0.1:1"]).0, Some(3));
+}
+
+#[test]
+fn what_a_relay_cannot_do_is_told_at_once() {
+    let folder = Folder::new();
+    let taken = UnixListener::bind(folder.path("s")).unwrap();
+    for (arguments, expected, status) in [
+        (&["relay", "8888"][..], "not provided: <TARGET>", 2),
+        (&["relay", "8888", "fd:0"], "can be connected to again", 2),
+        (&["relay", "8888", "80", "--slice", "9..1"], "the smaller one comes first", 2),
+        (&["relay", "8888", "80", "--proxy-in", "x"], "is no address", 2),
+        (&["relay", &folder.path("s"), "80"], "EADDRINUSE", 1),
+        (&["relay", "127.0.0.1:0", "80", "--record", "/no/such/file"], "the recording: ", 1),
+        (&["relay", "127.0.0.1:0", "80", "--metrics", &folder.path("s")], "EADDRINUSE", 1),
+    ] {
+        let output = fyke(arguments).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{errors}");
+        assert!(errors.contains(expected) && errors.lines().count() == 1, "{errors}");
+    }
+    drop(taken);
+}

@@ -1,0 +1,157 @@
+//! On a terminal: a pseudo-terminal, with the command in a session of its own, so that keys do what
+//! they do for people.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use support::{DEADLINE, Running};
+
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+
+/// A command whose three streams are a terminal.
+struct Terminal {
+    keys: File,
+    screen: Receiver<String>,
+    shown: String,
+    child: Child,
+}
+
+impl Terminal {
+    fn start(arguments: &[&str], no_color: bool) -> Self {
+        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+        grantpt(&keys).expect("ours");
+        unlockpt(&keys).expect("ours");
+        let size = Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&keys, size).expect("a size");
+        let name = ptsname(&keys, Vec::new()).expect("a name").into_string().expect("text");
+        let stream = || -> OwnedFd {
+            File::options().read(true).write(true).open(&name).expect("the terminal").into()
+        };
+        // It makes the session, and becomes the command.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", env!("CARGO_BIN_EXE_fyke")]).args(arguments);
+        command.env("TERM", "xterm").env_remove("NO_COLOR");
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn();
+        let child = child.expect("setsid is there");
+        drop(command);
+        let keys = File::from(keys);
+        let (sender, screen) = mpsc::channel();
+        let mut from = keys.try_clone().expect("a copy");
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { keys, screen, shown: String::new(), child }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("the terminal is there");
+    }
+
+    /// Waits until this is on the screen.
+    fn see(&mut self, text: &str) {
+        while !self.shown.contains(text) {
+            let more = self.screen.recv_timeout(DEADLINE);
+            let more = more.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.shown));
+            self.shown += &more;
+        }
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        // What it shows has to be read, or it would wait for that.
+        while let Ok(more) = self.screen.recv_timeout(DEADLINE) {
+            self.shown += &more;
+        }
+        self.child.wait().expect("it is our child")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_conversation_by_keyboard_ends_with_ctrl_d() {
+    let (mut server, endpoint) = Running::listen(&[]);
+    let mut terminal = Terminal::start(&["connect", &endpoint], false);
+    terminal.press("hello\r");
+    server.expect("hello\n");
+    server.type_in("nice to meet you\n");
+    terminal.see("nice to meet you");
+    terminal.press(CTRL_D);
+    server.note("client 1 left");
+    assert_eq!(terminal.wait().code(), Some(0));
+}
+
+#[test]
+fn ctrl_c_ends_a_server_by_the_signal_and_leaves_no_file() {
+    let folder = support::Folder::new();
+    let mut terminal = Terminal::start(&["listen", "-v", &folder.path("s")], false);
+    terminal.see("listening on");
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.wait().signal(), Some(2));
+    assert!(folder.is_empty());
+}
+
+#[test]
+fn colours_are_for_terminals_and_no_color_switches_them_off() {
+    for (no_color, coloured) in [(false, true), (true, false)] {
+        let mut terminal = Terminal::start(&["listen", "-v", "--hex", "127.0.0.1:0"], no_color);
+        terminal.see("listening on 127.0.0.1:");
+        terminal.see("\n");
+        let endpoint = terminal.shown.trim_end().rsplit(' ').next().unwrap().to_owned();
+        let mut client = std::net::TcpStream::connect(endpoint).unwrap();
+        client.write_all(b"look").unwrap();
+        terminal.see("|look|");
+        assert_eq!(terminal.shown.contains("\x1b[36m"), coloured, "{}", terminal.shown);
+        terminal.press(CTRL_C);
+    }
+}
+
+#[test]
+fn a_relay_shows_a_line_that_changes_and_ends_with_the_last_numbers() {
+    let (_server, target) = Running::listen(&["--echo"]);
+    let folder = support::Folder::new();
+    let arguments = ["relay", &folder.path("s"), &target, "--interval", "10ms"];
+    let mut terminal = Terminal::start(&arguments, false);
+    terminal.see("0 open, 0 in all");
+    let mut client = support::reach(&folder.path("s"));
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    terminal.see("1 open, 1 in all");
+    drop(client);
+    terminal.see("0 open, 1 in all");
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.wait().code(), Some(0));
+}
+
+#[test]
+fn load_shows_a_bar_and_clears_it() {
+    let mut terminal = Terminal::start(&["load", "-d", "700ms", "-c", "2"], false);
+    terminal.see("/s");
+    assert_eq!(terminal.wait().code(), Some(0));
+    assert!(terminal.shown.contains("closed loop: 2 connections"), "{}", terminal.shown);
+}
