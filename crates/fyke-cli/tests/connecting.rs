@@ -149,7 +149,7 @@ fn wait_says_by_its_status_whether_somebody_listens() {
     let path = folder.path("s");
     let mut waiting = Running::start(&["connect", "-vv", "--wait", "60s", &path]);
     waiting.note("ENOENT");
-    let (mut server, _) = Running::listen_at(&path, &[]);
+    let (server, _) = Running::listen_at(&path, &[]);
     assert_eq!(waiting.wait().code(), Some(0));
     server.note("client 1 left");
 }

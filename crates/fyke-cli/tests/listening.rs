@@ -111,7 +111,7 @@ fn what_is_typed_can_go_to_the_newest_or_to_a_chosen_client() {
 
 #[test]
 fn a_program_serves_each_client_and_both_directions_end_separately() {
-    let (mut server, endpoint) = Running::listen(&["--exec", "sort -r"]);
+    let (server, endpoint) = Running::listen(&["--exec", "sort -r"]);
     assert_eq!(exchange(&endpoint, "a\nb\n"), "b\na\n");
     assert_eq!(exchange(&endpoint, "c\nd\n"), "d\nc\n");
     server.note("the program ended, exit status: 0");
@@ -153,7 +153,7 @@ fn a_large_file_passes_a_program_whole() {
 #[test]
 fn limits_turn_clients_away_and_say_why() {
     for limit in ["--max-connections", "--max-per-ip"] {
-        let (mut server, endpoint) = Running::listen(&[limit, "1"]);
+        let (server, endpoint) = Running::listen(&[limit, "1"]);
         let first = TcpStream::connect(&endpoint).unwrap();
         server.note("client 1 connected");
         assert_eq!(exchange_refused(&endpoint), "");
@@ -164,11 +164,11 @@ fn limits_turn_clients_away_and_say_why() {
         server.note("client 2 connected");
     }
     for rules in [&["--deny", "127.0.0.0/8"][..], &["--allow", "10.0.0.0/8"]] {
-        let (mut server, endpoint) = Running::listen(rules);
+        let (server, endpoint) = Running::listen(rules);
         assert_eq!(exchange_refused(&endpoint), "");
         server.note("was refused: its address is not allowed");
     }
-    let (mut server, endpoint) = Running::listen(&["--allow", "127.0.0.1"]);
+    let (server, endpoint) = Running::listen(&["--allow", "127.0.0.1"]);
     let _client = TcpStream::connect(&endpoint).unwrap();
     server.note("client 1 connected");
 }
