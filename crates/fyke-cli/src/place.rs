@@ -15,12 +15,28 @@ use crate::failure::Failure;
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Endpoint(Endpoint),
-    Descriptor(u32, Rc<OwnedFd>),
+    /// Its name as it was typed, and a copy.
+    Descriptor(String, Rc<OwnedFd>),
 }
 
 impl Place {
+    /// Several, if systemd has passed several by that name.
+    pub(crate) fn parse_each(text: &str) -> Result<Vec<Self>, Failure> {
+        match text.strip_prefix("systemd:") {
+            Some(name) => from_systemd(text, name),
+            None => Ok(vec![Self::parse(text)?]),
+        }
+    }
+
     /// Not left to clap: its answer would be several lines.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        if let Some(name) = text.strip_prefix("systemd:") {
+            let mut places = from_systemd(text, name)?;
+            return match (places.pop(), places.len()) {
+                (Some(place), 0) => Ok(place),
+                _ => Err(Failure::Usage(format!("{text}: several sockets have that name"))),
+            };
+        }
         if let Some(number) = text.strip_prefix("fd:") {
             let digits = number.bytes().all(|byte| byte.is_ascii_digit());
             let usage = || Failure::Usage(format!("{text:?}: a descriptor is a number, as fd:3"));
@@ -28,7 +44,7 @@ impl Place {
             let fd = inherited(number).map_err(|error| {
                 Failure::Usage(format!("{text}: fyke was not started with it: {error}"))
             })?;
-            return Ok(Self::Descriptor(number, Rc::new(fd)));
+            return Ok(Self::Descriptor(text.to_owned(), Rc::new(fd)));
         }
         let endpoint =
             text.parse().map_err(|error: fyke::Error| Failure::Usage(error.to_string()))?;
@@ -77,6 +93,23 @@ impl Place {
     }
 }
 
+/// What sd_listen_fds(3) finds; without a name, all of it.
+fn from_systemd(text: &str, name: &str) -> Result<Vec<Place>, Failure> {
+    let found = if name.is_empty() {
+        fyke::systemd::listen_fds()
+    } else {
+        fyke::systemd::listen_fds_named(name)
+    };
+    let found = found.map_err(|error| Failure::Usage(format!("{text}: {error}")))?;
+    if found.is_empty() {
+        return Err(Failure::Usage(format!("{text}: systemd has passed no such socket")));
+    }
+    let place = |descriptor: fyke::systemd::Descriptor| {
+        Place::Descriptor(text.to_owned(), Rc::new(descriptor.into()))
+    };
+    Ok(found.into_iter().map(place).collect())
+}
+
 fn copy(fd: &OwnedFd) -> Result<OwnedFd, Failure> {
     fd.try_clone().map_err(|error| Failure::System("the descriptor", error))
 }
@@ -111,7 +144,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoint(endpoint) => endpoint.fmt(f),
-            Self::Descriptor(number, _) => write!(f, "fd:{number}"),
+            Self::Descriptor(text, _) => f.write_str(text),
         }
     }
 }
@@ -122,10 +155,10 @@ mod tests {
 
     #[test]
     fn endpoints_and_descriptors_are_told_apart() {
-        assert!(matches!(Place::parse("fd:0").unwrap(), Place::Descriptor(0, _)));
+        assert!(matches!(Place::parse("fd:0").unwrap(), Place::Descriptor(..)));
         let port = Endpoint::from(80);
         assert!(matches!(Place::parse(":80").unwrap(), Place::Endpoint(other) if other == port));
-        for text in ["fd:", "fd:x", "fd:-1", "fd:+1", "fd:99999", "word"] {
+        for text in ["fd:", "fd:x", "fd:-1", "fd:+1", "fd:99999", "word", "systemd:", "systemd:x"] {
             assert!(matches!(Place::parse(text), Err(Failure::Usage(_))), "{text}");
         }
         for text in [":80", "fd:0", "./x", "abstract:y", "[::1]:80"] {

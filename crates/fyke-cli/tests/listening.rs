@@ -213,3 +213,29 @@ fn signals_remove_the_file_and_show_in_the_status() {
         assert!(folder.is_empty());
     }
 }
+
+#[test]
+fn sockets_that_systemd_has_opened_are_found_by_their_names() {
+    use std::os::fd::OwnedFd;
+
+    let mut endpoints = Vec::new();
+    // Both are in the places where systemd puts them: 3 and 4, and the shell has its own number.
+    let shell = r#"exec 3<&0 4<&1 0</dev/null 1>&2
+        LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:web exec "$0" listen -v --once systemd:web"#;
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", shell, env!("CARGO_BIN_EXE_fyke")]);
+    let mut listener = || -> OwnedFd {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        endpoints.push(listener.local_addr().unwrap().to_string());
+        listener.into()
+    };
+    let mut server = Running::of(command.stdin(listener()).stdout(listener()));
+    drop(command);
+    let noted = [server.note("listening on 127.0.0.1"), server.note("listening on 127.0.0.1")];
+    for endpoint in &endpoints {
+        assert!(noted.iter().any(|line| line.ends_with(endpoint)), "{noted:?}");
+    }
+    drop(TcpStream::connect(&endpoints[1]).unwrap());
+    server.note("client 1 left");
+    assert!(server.wait().success());
+}

@@ -119,7 +119,8 @@ Endpoints, the same everywhere:
   /run/x.sock, ./x.sock        a Unix socket: a path with a slash
   unix:x.sock                  a Unix socket, whatever the path looks like
   abstract:name                a Unix socket without a file (Linux)
-  fd:0                         an open socket that fyke was started with
+  fd:3                         an open socket that fyke was started with
+  systemd:name                 the one that systemd has opened by that name; systemd: all
 
 Sizes are 500, 64k, 10M, 1G (of 1024); times 5 (seconds), 100ms, 1.5s, 2m, 1h.
 

@@ -21,8 +21,8 @@ use addressing::Lines;
 use exec::Program;
 
 pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
-    let places = options.endpoint.iter().map(|text| Place::parse(text));
-    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let places = options.endpoint.iter().map(|text| Place::parse_each(text));
+    let places = places.collect::<Result<Vec<_>, _>>()?.concat();
     let program = options.exec.as_deref().map(Program::parse).transpose()?;
     let gate = Gate::new(&options.limits)?;
     let event_loop = EventLoop::new()?;

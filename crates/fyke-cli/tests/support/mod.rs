@@ -42,11 +42,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut command = fyke(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary starts");
+        Self::of(fyke(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()))
+    }
+
+    /// A command whose standard streams may be something else.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (sender, stdout) = mpsc::channel();
-        let mut from = child.stdout.take().expect("a pipe");
+        let from: Option<Box<dyn Read + Send>> =
+            child.stdout.take().map(|from| Box::new(from) as _);
+        let mut from = from.unwrap_or_else(|| Box::new(std::io::empty()));
         let output_closed = Arc::new(AtomicBool::new(false));
         let closed = Arc::clone(&output_closed);
         thread::spawn(move || {
