@@ -102,9 +102,8 @@ impl Reasons {
         self.add_listed("operation", OPERATIONS, [*name]);
         self.add_listed("property", PROPERTIES, fields.texts("props").iter().map(String::as_str));
         self.check_durations_and_sizes(fields);
-        match *name {
-            "connect" => self.check_target(inner),
-            _ => {}
+        if *name == "connect" {
+            self.check_target(inner);
         }
     }
 
