@@ -44,7 +44,7 @@ pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
     settle(core);
     run_timers(core); // 2
     run_posted(core); // 3
-    run_all(core, &core.pending);
+    run_all(core, &core.pending); // 3, on exact loops
     turn_driver(core, timeout)?; // 4
     run_all(core, &core.immediates); // 5
     run_closing(core); // 6
