@@ -5,6 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::sim::{Sim, SimOptions};
+#[cfg(unix)]
+use crate::system::Descriptors;
 use crate::{
     Address, Adopted, Batch, Completion, KeepAliveProbes, Open, OpenError, Operation,
     PeerCredentials, SocketId, SocketOption,
@@ -236,7 +238,11 @@ impl Driver {
     /// Removes the file of a Unix socket if nobody listens on it: it is a socket, and a connection
     /// to it is refused. Says whether it did.
     pub fn remove_stale(&self, address: &Address) -> bool {
-        dispatch!(self, backend => backend.remove_stale(address))
+        match &self.backend {
+            #[cfg(unix)]
+            Backend::Ready(_) => crate::system::remove_stale(address),
+            Backend::Sim(backend) => backend.remove_stale(address),
+        }
     }
 
     /// Sets the mode of the file of a bound Unix socket. Nothing to do without a file.

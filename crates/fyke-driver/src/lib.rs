@@ -73,6 +73,8 @@ mod pool;
 #[cfg(unix)]
 mod ready;
 pub mod sim;
+#[cfg(unix)]
+mod system;
 mod trace;
 mod zone;
 

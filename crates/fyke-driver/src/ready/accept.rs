@@ -2,31 +2,12 @@
 
 use std::io;
 
-use rustix::io::Errno;
-
-use super::{AgainOnPanic, Flags, Ready, Role, Slot, system};
+use super::{AgainOnPanic, Flags, Ready, Role, Slot};
 use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
+use crate::system::{self, Failure};
 use crate::trace::step;
 use crate::{Completion, SocketId};
-
-/// What to do after a failed accept.
-enum Failure {
-    /// Nobody is waiting.
-    Drained,
-    /// That connection is gone, the next one may be fine (accept(2), "Error handling").
-    Next,
-    /// Descriptors or memory are used up.
-    Exhausted,
-}
-
-fn classify(errno: Errno) -> Failure {
-    match errno {
-        Errno::AGAIN => Failure::Drained,
-        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Failure::Exhausted,
-        _ => Failure::Next,
-    }
-}
 
 impl Ready {
     pub(crate) fn accept_start(&self, listener: SocketId) -> io::Result<()> {
@@ -58,7 +39,7 @@ impl Ready {
                 }
                 match system::accept(system::borrow(&slot.fd)) {
                     Ok(accepted) => accepted,
-                    Err(errno) => match classify(errno) {
+                    Err(errno) => match Failure::of(errno) {
                         Failure::Next => continue,
                         Failure::Drained => {
                             slot.flags.readable = false;
@@ -90,43 +71,25 @@ impl Ready {
         }
     }
 
-    /// Descriptors are used up (contract rule 8, SRV-23): gives up the spare one, accepts with it
-    /// what waits and closes it at once, so that clients see a clean end instead of a hang, and
-    /// takes the spare one back.
+    /// Descriptors are used up: refuses what waits, see [`Spare::shed`](system::Spare::shed).
     fn shed(&self, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        let spare = self.spare.take().or_else(system::spare_descriptor);
-        if spare.is_none() {
-            self.retry_later(listener);
-            return;
-        }
-        drop(spare);
-        let (mut count, mut outcome) = (0, None);
-        for _ in 0..ACCEPTS_PER_TURN_MAX {
+        let shed = {
             let mut sockets = self.sockets.borrow_mut();
-            let Some(slot) = sockets.get_mut(listener) else { break };
-            match system::accept(system::borrow(&slot.fd)) {
-                Ok(connection) => {
-                    drop(connection);
-                    count += 1;
-                }
-                Err(errno) => match classify(errno) {
-                    Failure::Next => {}
-                    failure => {
-                        slot.flags.readable = !matches!(failure, Failure::Drained);
-                        outcome = Some(failure);
-                        break;
-                    }
-                },
+            let Some(slot) = sockets.get_mut(listener) else { return };
+            let shed = self.spare.shed(system::borrow(&slot.fd));
+            if let Some((_, Some(failure))) = shed {
+                slot.flags.readable = failure != Failure::Drained;
             }
-        }
-        self.spare.set(system::spare_descriptor());
-        match outcome {
-            None => self.continue_later(listener),
-            Some(Failure::Exhausted) => self.retry_later(listener),
+            shed
+        };
+        match shed {
+            None | Some((_, Some(Failure::Exhausted))) => self.retry_later(listener),
+            Some((_, None)) => self.continue_later(listener),
             Some(_) => {}
         }
-        if count > 0 {
-            on(Completion::Shed { listener, count });
+        match shed {
+            Some((count, _)) if count > 0 => on(Completion::Shed { listener, count }),
+            _ => {}
         }
     }
 

@@ -16,12 +16,9 @@
 //! callback can call anything.
 
 mod accept;
-mod bound_file;
 mod open;
-mod options;
 mod outside;
 mod stream;
-mod system;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -38,8 +35,8 @@ use slotmap::{Key, KeyData, SlotMap, SparseSecondaryMap};
 use crate::driver::{Deferred, dead};
 use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
 use crate::pool::Pool;
-use crate::{Address, Batch, Completion, PeerCredentials, SocketId};
-use bound_file::BoundFile;
+use crate::system::{self, BoundFile, Descriptors, Spare};
+use crate::{Batch, Completion, SocketId};
 
 /// Not a key that slotmap makes: this index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
@@ -69,7 +66,7 @@ pub(crate) struct Ready {
     deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
     /// Listeners to try again later, see [`accept`].
     retries: RefCell<Vec<(Duration, SocketId)>>,
-    spare: Cell<Option<OwnedFd>>,
+    spare: Spare,
     pool: Pool,
 }
 
@@ -126,7 +123,7 @@ impl Ready {
             backlog: RefCell::default(),
             deferred: RefCell::default(),
             retries: RefCell::default(),
-            spare: Cell::new(system::spare_descriptor()),
+            spare: Spare::new(),
             pool: Pool::default(),
         })
     }
@@ -156,27 +153,6 @@ impl Ready {
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.retries.borrow().iter().map(|(at, _)| *at).min()
-    }
-
-    pub(crate) fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
-        self.with_fd(socket, system::peer_credentials)
-    }
-
-    pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {
-        self.with_fd(socket, system::local_address)
-    }
-
-    pub(crate) fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
-        self.with_fd(socket, system::peer_address)
-    }
-
-    fn with_fd<T>(
-        &self,
-        socket: SocketId,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let sockets = self.sockets.borrow();
-        call(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))
     }
 
     /// Watches a socket: once, for both directions, edge-triggered (mio's way).
@@ -298,6 +274,17 @@ impl Ready {
         } else {
             self.receive_and_send(socket, on);
         }
+    }
+}
+
+impl Descriptors for Ready {
+    fn with_fd<T>(
+        &self,
+        socket: SocketId,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let sockets = self.sockets.borrow();
+        call(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))
     }
 }
 

@@ -1,30 +1,16 @@
 //! Making, binding, connecting and closing sockets.
 
-use std::os::fd::OwnedFd;
-
 use rustix::io::Errno;
 
-use super::bound_file::BoundFile;
-use super::{Flags, Ready, Role, Slot, options, system};
+use super::{Flags, Ready, Role, Slot};
 use crate::driver::{Deferred, dead};
+use crate::system;
 use crate::trace::step;
-use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
+use crate::{Address, Completion, Open, OpenError, Operation, SocketId};
 
 impl Ready {
     pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
-        let before_bind = |errno: Errno| OpenError { at_bind: false, source: errno.into() };
-        let fd = system::socket(request.transport).map_err(before_bind)?;
-        step!("socket", transport = ?request.transport);
-        set_options(&fd, request).map_err(before_bind)?;
-        let mut file = None;
-        if let Some(address) = &request.bind {
-            bind(&fd, address)
-                .map_err(|errno| OpenError { at_bind: true, source: errno.into() })?;
-            step!("bind", address = %address);
-            if let Address::Path(path) = address {
-                file = BoundFile::new(path);
-            }
-        }
+        let (fd, file) = system::open(request)?;
         let role = Role::Stream { in_flight: None };
         let id = self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default(), role });
         if let Some(file) = file {
@@ -40,22 +26,6 @@ impl Ready {
         step!("listen", backlog);
         slot.role = Role::Listener;
         Ok(())
-    }
-
-    /// There is a moment between the question and the removal: a server that begins to listen in it
-    /// loses its file. Two servers that start at the same time must not both ask for this.
-    #[expect(clippy::unused_self, reason = "the form of a backend's operations")]
-    pub(crate) fn remove_stale(&self, address: &Address) -> bool {
-        let Address::Path(path) = address else { return false };
-        let stale = system::is_socket(path)
-            && system::socket(Transport::Unix).is_ok_and(|probe| {
-                // Not blocking: a server that is only busy answers EAGAIN.
-                system::connect(system::borrow(&probe), address) == Err(Errno::CONNREFUSED)
-            });
-        if stale {
-            system::unlink(path);
-        }
-        stale
     }
 
     pub(crate) fn set_mode(&self, socket: SocketId, mode: u32) -> std::io::Result<()> {
@@ -149,32 +119,4 @@ impl Ready {
         self.close_descriptor(slot);
         step!("close",);
     }
-}
-
-fn set_options(fd: &OwnedFd, request: &Open) -> Result<(), Errno> {
-    let fd = system::borrow(fd);
-    if request.reuse_address {
-        system::set_reuse_address(fd)?;
-    }
-    if request.reuse_port {
-        system::set_reuse_port(fd)?;
-    }
-    if let Some(bytes) = request.send_buffer_bytes {
-        options::set_send_buffer(fd, bytes)?;
-    }
-    if let Some(bytes) = request.receive_buffer_bytes {
-        options::set_receive_buffer(fd, bytes)?;
-    }
-    match (request.transport, request.ipv6_only) {
-        (Transport::Tcp(crate::Family::V6), Some(only)) => system::set_ipv6_only(fd, only),
-        _ => Ok(()),
-    }
-}
-
-fn bind(fd: &OwnedFd, address: &Address) -> Result<(), Errno> {
-    system::bind(system::borrow(fd), address).map_err(|errno| match errno {
-        // An address of the other family: what libuv makes of it (CON-13).
-        Errno::AFNOSUPPORT => Errno::INVAL,
-        errno => errno,
-    })
 }

@@ -1,23 +1,15 @@
 //! Receiving and sending.
 
-use std::io::{self, IoSlice};
+use std::io;
 
 use rustix::io::Errno;
 
-use super::{Ready, Role, Slot, system};
+use super::{Ready, Role, Slot};
 use crate::driver::dead;
-use crate::limits::{PIECES_PER_SEND_MAX, READS_PER_TURN_MAX, SENDS_PER_CALL_MAX};
+use crate::limits::READS_PER_TURN_MAX;
+use crate::pool::Pool;
+use crate::system::{self, Progress};
 use crate::{Batch, Chunk, Completion, Operation, SocketId};
-
-/// How far sending got.
-enum Progress {
-    /// The kernel has everything.
-    Done,
-    /// The kernel is full; an event comes when it is not.
-    Blocked,
-    /// The budget is used up; no event will come.
-    Unfinished,
-}
 
 impl Ready {
     pub(crate) fn receive_start(&self, socket: SocketId) -> io::Result<()> {
@@ -130,7 +122,7 @@ impl Ready {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         let before = batch.remaining();
-        let progress = match self.offer(slot, &mut batch, &mut done) {
+        let progress = match slot.offer(&mut batch, &self.pool, &mut done) {
             Ok(progress) => progress,
             Err(errno) => {
                 batch.dismantle(|chunk| done.extend(self.pool.give_back(chunk)));
@@ -160,7 +152,7 @@ impl Ready {
             let Role::Stream { in_flight } = &mut slot.role else { return };
             let Some(mut batch) = in_flight.take() else { return };
             let before = batch.remaining();
-            let progress = self.offer(slot, &mut batch, &mut done);
+            let progress = slot.offer(&mut batch, &self.pool, &mut done);
             let sent = before - batch.remaining();
             if matches!(progress, Ok(Progress::Unfinished)) {
                 self.defer_work(socket, slot);
@@ -186,42 +178,16 @@ impl Ready {
             }
         }
     }
+}
 
-    /// Tries the system call until the kernel has everything or is full. Pieces that are done and
-    /// are not the pool's go to `done`.
+impl Slot {
     fn offer(
         &self,
-        slot: &Slot,
         batch: &mut Batch,
+        pool: &Pool,
         done: &mut Vec<Chunk>,
     ) -> Result<Progress, Errno> {
-        let fd = system::borrow(&slot.fd);
-        // At least once: an empty batch asks how the connection is.
-        for _ in 0..SENDS_PER_CALL_MAX {
-            let result = match batch.single() {
-                Some(bytes) if slot.flags.pipe => system::write_pipe(fd, &[IoSlice::new(bytes)]),
-                Some(bytes) => system::send(fd, bytes),
-                None => {
-                    let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
-                    let count = batch.gather(&mut slices);
-                    match slot.flags.pipe {
-                        true => system::write_pipe(fd, &slices[..count]),
-                        false => system::send_gathered(fd, &slices[..count]),
-                    }
-                }
-            };
-            match result {
-                Ok(count) => {
-                    batch.advance(count, |chunk| done.extend(self.pool.give_back(chunk)));
-                    if batch.remaining() == 0 {
-                        return Ok(Progress::Done);
-                    }
-                }
-                Err(Errno::AGAIN) => return Ok(Progress::Blocked),
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(Progress::Unfinished)
+        system::offer(system::borrow(&self.fd), self.flags.pipe, batch, pool, done)
     }
 }
 

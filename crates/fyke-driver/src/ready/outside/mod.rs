@@ -9,8 +9,9 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use mio::unix::SourceFd;
 
-use super::{Flags, Ready, Role, Slot, system};
+use super::{Flags, Ready, Role, Slot};
 use crate::driver::dead;
+use crate::system;
 use crate::trace::step;
 use crate::{Adopted, SocketId};
 

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use super::Ready;
+use crate::system::Descriptors;
 use crate::{Adopted, Completion, Open, Transport};
 
 /// A second owner of a descriptor, as a program has that counts wrong.

@@ -8,46 +8,65 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, sockopt};
 
-use super::{Ready, system};
 use crate::trace::step;
-use crate::{KeepAliveProbes, SocketId, SocketOption};
+use crate::{Address, KeepAliveProbes, PeerCredentials, SocketId, SocketOption};
 
-impl Ready {
-    pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
+/// What only takes the descriptor of a socket, the same with every backend that has descriptors.
+pub(crate) trait Descriptors {
+    /// Calls `call` with the descriptor; ENOTCONN for a dead id.
+    fn with_fd<T>(
+        &self,
+        socket: SocketId,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T>;
+
+    fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
         self.with_fd(socket, |fd| set_option(fd, option).map_err(Into::into))?;
         step!("setsockopt", option = ?option);
         Ok(())
     }
 
-    pub(crate) fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
+    fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
         self.with_fd(socket, |fd| Ok(sockopt::tcp_nodelay(fd)?))
     }
 
-    pub(crate) fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
+    fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
         self.with_fd(socket, |fd| {
             let probes = probes(fd)?;
             Ok(sockopt::socket_keepalive(fd)?.then_some(probes))
         })
     }
 
-    pub(crate) fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
+    fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
         self.with_fd(socket, |fd| Ok(user_timeout(fd)?))
     }
 
-    pub(crate) fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
+    fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
         self.with_fd(socket, |fd| {
             let send = sockopt::socket_send_buffer_size(fd)?;
             Ok((send, sockopt::socket_recv_buffer_size(fd)?))
         })
     }
 
-    pub(crate) fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
+    fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
         self.with_fd(socket, |fd| {
             Ok(match net::getsockname(fd)?.address_family() {
                 AddressFamily::INET6 => u8::try_from(sockopt::ipv6_tclass(fd)?).unwrap_or(u8::MAX),
                 _ => sockopt::ip_tos(fd)?,
             })
         })
+    }
+
+    fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
+        self.with_fd(socket, super::peer_credentials)
+    }
+
+    fn local_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.with_fd(socket, super::local_address)
+    }
+
+    fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.with_fd(socket, super::peer_address)
     }
 }
 
@@ -76,7 +95,7 @@ pub(super) fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<(),
 /// An IPv6 socket that talks to an IPv4 peer sends IPv4 packets, and Linux takes their byte from
 /// IP_TOS (ip(7)): so both are set.
 fn set_type_of_service(fd: BorrowedFd<'_>, value: u8) -> Result<(), Errno> {
-    match system::local_address(fd).map(|address| address.ip()) {
+    match super::local_address(fd).map(|address| address.ip()) {
         Ok(Some(address)) => match address.ip() {
             IpAddr::V4(_) => sockopt::set_ip_tos(fd, value),
             IpAddr::V6(ip) => {

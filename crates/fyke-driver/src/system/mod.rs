@@ -1,6 +1,12 @@
-//! Every system call of the readiness backend that works on a socket: one place, so that what a
+//! Every system call on a socket that the backends of real systems make: one place, so that what a
 //! call does when it fails in an odd way can be looked up, and swapped, here. Those of a socket's
-//! options are in [`options`](super::options).
+//! options are in [`options`].
+
+mod bound_file;
+mod offering;
+mod opening;
+mod options;
+mod shedding;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -14,6 +20,11 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType
 
 use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, PeerCredentials, Transport};
+pub(crate) use bound_file::BoundFile;
+pub(crate) use offering::{Progress, offer};
+pub(crate) use opening::{open, remove_stale};
+pub(crate) use options::Descriptors;
+pub(crate) use shedding::{Failure, Spare};
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 const FLAGS: net::SocketFlags = net::SocketFlags::NONBLOCK.union(net::SocketFlags::CLOEXEC);
@@ -25,7 +36,7 @@ const SEND: net::SendFlags = net::SendFlags::NOSIGNAL;
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 const SEND: net::SendFlags = net::SendFlags::empty();
 
-pub(super) fn socket(transport: Transport) -> Result<OwnedFd, Errno> {
+fn socket(transport: Transport) -> Result<OwnedFd, Errno> {
     let family = match transport {
         Transport::Tcp(Family::V4) => AddressFamily::INET,
         Transport::Tcp(Family::V6) => AddressFamily::INET6,
@@ -37,7 +48,7 @@ pub(super) fn socket(transport: Transport) -> Result<OwnedFd, Errno> {
     net::socket(family, SocketType::STREAM, None).and_then(prepare)
 }
 
-pub(super) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     let (socket, peer) = net::acceptfrom_with(listener, FLAGS)?;
     #[cfg(any(target_os = "macos", target_os = "ios"))]
@@ -54,18 +65,18 @@ fn prepare(socket: OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-pub(super) fn bind(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
+fn bind(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
     match address {
         Address::Ip(address) => net::bind(socket, address),
         unix => net::bind(socket, &unix_address(unix)?),
     }
 }
 
-pub(super) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> {
+pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> {
     net::listen(socket, backlog)
 }
 
-pub(super) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
+pub(crate) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
     match address {
         Address::Ip(address) => net::connect(socket, &with_zone(*address)),
         unix => net::connect(socket, &unix_address(unix)?),
@@ -73,47 +84,44 @@ pub(super) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), E
 }
 
 /// How a connect that was in progress ended: SO_ERROR, which reading clears (socket(7)).
-pub(super) fn connect_result(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn connect_result(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     sockopt::socket_error(socket)?
 }
 
 /// Whether the socket is connected; distinguishes "writable because connected" from "writable
 /// because the event is an old one".
-pub(super) fn is_connected(socket: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_connected(socket: BorrowedFd<'_>) -> bool {
     net::getpeername(socket).is_ok()
 }
 
-pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     retry_on_intr(|| net::recv(socket, &mut *buffer, net::RecvFlags::empty()))
         .map(|(_, count)| count)
 }
 
-pub(super) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     retry_on_intr(|| net::send(socket, bytes, SEND))
 }
 
-pub(super) fn send_gathered(
-    socket: BorrowedFd<'_>,
-    slices: &[IoSlice<'_>],
-) -> Result<usize, Errno> {
+fn send_gathered(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
     retry_on_intr(|| net::sendmsg(socket, slices, &mut net::SendAncillaryBuffer::default(), SEND))
 }
 
-pub(super) fn shutdown_write(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn shutdown_write(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     net::shutdown(socket, net::Shutdown::Write)
 }
 
 /// Makes the close that follows send RST instead of FIN: SO_LINGER with a time of zero
 /// (socket(7), tcp(7)).
-pub(super) fn reset_on_close(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     sockopt::set_socket_linger(socket, Some(Duration::ZERO))
 }
 
-pub(super) fn local_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
+pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
     Ok(address(net::getsockname(socket)?))
 }
 
-pub(super) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
+pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
     Ok(net::getpeername(socket)?.map_or(Address::Unnamed, address))
 }
 
@@ -150,40 +158,39 @@ fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
 }
 
 /// Sets the mode of a file to exactly this, whatever the mask (IPC-08).
-pub(super) fn set_mode(path: &std::path::Path, mode: u32) -> io::Result<()> {
+fn set_mode(path: &std::path::Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
-pub(super) fn set_reuse_address(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+fn set_reuse_address(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     sockopt::set_socket_reuseaddr(socket, true)
 }
 
-pub(super) fn set_reuse_port(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+fn set_reuse_port(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
     return sockopt::set_socket_reuseport(socket, true);
     #[cfg(any(target_os = "solaris", target_os = "illumos"))]
     Err(Errno::OPNOTSUPP)
 }
 
-pub(super) fn set_ipv6_only(socket: BorrowedFd<'_>, only: bool) -> Result<(), Errno> {
+fn set_ipv6_only(socket: BorrowedFd<'_>, only: bool) -> Result<(), Errno> {
     sockopt::set_ipv6_v6only(socket, only)
 }
 
-/// A descriptor for nothing, kept to be given up when the process has run out of them.
-pub(super) fn spare_descriptor() -> Option<OwnedFd> {
+fn spare_descriptor() -> Option<OwnedFd> {
     std::fs::File::open("/dev/null").ok().map(OwnedFd::from)
 }
 
 /// Which file a path names: device and inode, or none if there is no such file.
-pub(super) fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
+fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::symlink_metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
 /// Reads from a pipe. One that is only for writing is "not connected", as libuv has it.
-pub(super) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     retry_on_intr(|| rustix::io::read(pipe, &mut *buffer)).map_err(|errno| match errno {
         Errno::BADF => Errno::NOTCONN,
         errno => errno,
@@ -192,20 +199,20 @@ pub(super) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize
 
 /// Writes to a pipe. One that is only for reading is broken, as libuv has it. Unlike a socket's, a
 /// pipe's SIGPIPE cannot be told away: a process that is not Rust's must ignore it.
-pub(super) fn write_pipe(pipe: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+fn write_pipe(pipe: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
     retry_on_intr(|| rustix::io::writev(pipe, slices)).map_err(|errno| match errno {
         Errno::BADF => Errno::PIPE,
         errno => errno,
     })
 }
 
-pub(super) fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> bool {
     let mode = rustix::fs::fstat(fd).map(|stat| stat.st_mode);
     mode.is_ok_and(|mode| rustix::fs::FileType::from_raw_mode(mode).is_fifo())
 }
 
 /// What a descriptor from outside is; makes it non-blocking.
-pub(super) fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
+pub(crate) fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
     if is_pipe(fd) {
         rustix::io::ioctl_fionbio(fd, true)?;
         return Ok(Adopted::Connection { peer: Address::Unnamed, writable: true });
@@ -236,18 +243,18 @@ fn listens(_: BorrowedFd<'_>) -> Result<bool, Errno> {
 }
 
 /// Another descriptor for the same socket, closed on exec; not one of the standard ones.
-pub(super) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     rustix::io::fcntl_dupfd_cloexec(fd, 3)
 }
 
-pub(super) fn is_socket(path: &std::path::Path) -> bool {
+fn is_socket(path: &std::path::Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 /// SO_PEERCRED (unix(7)). TCP sockets answer it too, with nobody: so they are refused here.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
+pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
     if net::getsockname(socket)?.address_family() != AddressFamily::UNIX {
         return Err(io::ErrorKind::Unsupported.into());
     }
@@ -257,16 +264,16 @@ pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredent
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn peer_credentials(_: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
+pub(crate) fn peer_credentials(_: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn unlink(path: &std::path::Path) {
+fn unlink(path: &std::path::Path) {
     // Nothing can be done about a failure, and nobody is left to tell.
     let _ = std::fs::remove_file(path);
 }
 
 /// A borrowed view of a descriptor that is owned elsewhere.
-pub(super) fn borrow(fd: &OwnedFd) -> BorrowedFd<'_> {
+pub(crate) fn borrow(fd: &OwnedFd) -> BorrowedFd<'_> {
     fd.as_fd()
 }

@@ -1,0 +1,57 @@
+//! Offering a batch to the kernel by calls.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+
+use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
+use crate::pool::Pool;
+use crate::{Batch, Chunk};
+
+/// How far sending got.
+pub(crate) enum Progress {
+    /// The kernel has everything.
+    Done,
+    /// The kernel is full; it says when it is not.
+    Blocked,
+    /// The budget is used up; nothing will be said.
+    Unfinished,
+}
+
+/// Tries the system call until the kernel has everything or is full. Pieces that are done and are
+/// not the pool's go to `done`.
+pub(crate) fn offer(
+    fd: BorrowedFd<'_>,
+    pipe: bool,
+    batch: &mut Batch,
+    pool: &Pool,
+    done: &mut Vec<Chunk>,
+) -> Result<Progress, Errno> {
+    // At least once: an empty batch asks how the connection is.
+    for _ in 0..SENDS_PER_CALL_MAX {
+        let result = match batch.single() {
+            Some(bytes) if pipe => super::write_pipe(fd, &[IoSlice::new(bytes)]),
+            Some(bytes) => super::send(fd, bytes),
+            None => {
+                let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
+                let count = batch.gather(&mut slices);
+                match pipe {
+                    true => super::write_pipe(fd, &slices[..count]),
+                    false => super::send_gathered(fd, &slices[..count]),
+                }
+            }
+        };
+        match result {
+            Ok(count) => {
+                batch.advance(count, |chunk| done.extend(pool.give_back(chunk)));
+                if batch.remaining() == 0 {
+                    return Ok(Progress::Done);
+                }
+            }
+            Err(Errno::AGAIN) => return Ok(Progress::Blocked),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(Progress::Unfinished)
+}
