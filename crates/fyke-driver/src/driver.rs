@@ -16,11 +16,14 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum DriverKind {
-    /// What suits the machine best; today always [`Ready`](Self::Ready).
+    /// What suits the machine best; today always [`Ready`](Self::Ready), see `docs/PLATFORM.md`.
     #[default]
     Auto,
     /// Readiness through mio: epoll on Linux, kqueue on macOS and the BSDs.
     Ready,
+    /// io_uring, on Linux 6.1 and later. Where the system does not have it or forbids it, as many
+    /// containers do, [`Ready`](Self::Ready) is used, and one log line says why.
+    Uring,
     /// A network in memory, with a seed and a virtual clock.
     Sim(SimOptions),
 }
@@ -36,6 +39,8 @@ pub struct Driver {
 enum Backend {
     #[cfg(unix)]
     Ready(Box<crate::ready::Ready>),
+    #[cfg(uring)]
+    Uring(Box<crate::uring::Uring>),
     Sim(Box<Sim>),
 }
 
@@ -44,6 +49,8 @@ macro_rules! dispatch {
         match &$driver.backend {
             #[cfg(unix)]
             Backend::Ready($backend) => $call,
+            #[cfg(uring)]
+            Backend::Uring($backend) => $call,
             Backend::Sim($backend) => $call,
         }
     };
@@ -56,22 +63,20 @@ impl Driver {
     /// When the system has no descriptors or memory left, or the backend does not exist here.
     pub fn new(kind: &DriverKind) -> io::Result<Self> {
         let backend = match kind {
-            #[cfg(unix)]
-            DriverKind::Auto | DriverKind::Ready => {
-                Backend::Ready(Box::new(crate::ready::Ready::new()?))
-            }
-            #[cfg(not(unix))]
-            DriverKind::Auto | DriverKind::Ready => return Err(io::ErrorKind::Unsupported.into()),
+            DriverKind::Auto | DriverKind::Ready => ready()?,
+            DriverKind::Uring => uring().map_or_else(ready, Ok)?,
             DriverKind::Sim(options) => Backend::Sim(Box::new(Sim::new(options.clone()))),
         };
         Ok(Self { backend })
     }
 
-    /// The backend's name: `ready` or `sim`.
+    /// The backend's name: `ready`, `uring` or `sim`.
     pub fn name(&self) -> &'static str {
         match &self.backend {
             #[cfg(unix)]
             Backend::Ready(_) => "ready",
+            #[cfg(uring)]
+            Backend::Uring(_) => "uring",
             Backend::Sim(_) => "sim",
         }
     }
@@ -86,6 +91,8 @@ impl Driver {
         match &self.backend {
             #[cfg(unix)]
             Backend::Ready(backend) => Waker(WakerKind::Ready(backend.waker())),
+            #[cfg(uring)]
+            Backend::Uring(backend) => Waker(WakerKind::Uring(backend.waker())),
             Backend::Sim(backend) => Waker(WakerKind::Sim(backend.waker())),
         }
     }
@@ -241,6 +248,8 @@ impl Driver {
         match &self.backend {
             #[cfg(unix)]
             Backend::Ready(_) => crate::system::remove_stale(address),
+            #[cfg(uring)]
+            Backend::Uring(_) => crate::system::remove_stale(address),
             Backend::Sim(backend) => backend.remove_stale(address),
         }
     }
@@ -287,6 +296,8 @@ impl Driver {
         match &self.backend {
             #[cfg(unix)]
             Backend::Ready(_) => None,
+            #[cfg(uring)]
+            Backend::Uring(_) => None,
             Backend::Sim(backend) => Some(backend.resolve(host)),
         }
     }
@@ -305,6 +316,8 @@ impl Driver {
     pub fn adopt(&self, fd: std::os::fd::OwnedFd) -> io::Result<(SocketId, Adopted)> {
         match &self.backend {
             Backend::Ready(backend) => backend.adopt(fd),
+            #[cfg(uring)]
+            Backend::Uring(backend) => backend.adopt(fd),
             Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -313,11 +326,14 @@ impl Driver {
     /// nor the file of a Unix socket is touched. The descriptor stays non-blocking.
     ///
     /// # Errors
-    /// ENOTCONN for a dead id; EBUSY while it connects or sends; unsupported in the simulated
+    /// ENOTCONN for a dead id; EBUSY while it connects or sends, or while bytes that the driver has
+    /// received wait to be given; unsupported in the simulated
     /// network. The socket is as it was then.
     pub fn detach(&self, socket: SocketId) -> io::Result<std::os::fd::OwnedFd> {
         match &self.backend {
             Backend::Ready(backend) => backend.detach(socket),
+            #[cfg(uring)]
+            Backend::Uring(backend) => backend.detach(socket),
             Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -329,6 +345,8 @@ impl Driver {
     pub fn duplicate(&self, socket: SocketId) -> io::Result<std::os::fd::OwnedFd> {
         match &self.backend {
             Backend::Ready(backend) => backend.duplicate(socket),
+            #[cfg(uring)]
+            Backend::Uring(backend) => backend.duplicate(socket),
             Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -337,9 +355,43 @@ impl Driver {
     pub fn raw_fd(&self, socket: SocketId) -> Option<std::os::fd::RawFd> {
         match &self.backend {
             Backend::Ready(backend) => backend.raw_fd(socket),
+            #[cfg(uring)]
+            Backend::Uring(backend) => backend.raw_fd(socket),
             Backend::Sim(_) => None,
         }
     }
+}
+
+#[cfg(unix)]
+fn ready() -> io::Result<Backend> {
+    Ok(Backend::Ready(Box::new(crate::ready::Ready::new()?)))
+}
+
+#[cfg(not(unix))]
+fn ready() -> io::Result<Backend> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// None when io_uring cannot be used: here at all, or for want of something at the moment.
+#[cfg(uring)]
+fn uring() -> Option<Backend> {
+    match crate::uring::Uring::new() {
+        Ok(backend) => Some(Backend::Uring(Box::new(backend))),
+        // The probe has said so, if it was the probe.
+        Err(error) => {
+            #[cfg(feature = "tracing")]
+            tracing::debug!(target: "fyke", reason = %error, "no ring: readiness is used");
+            let _ = error;
+            None
+        }
+    }
+}
+
+#[cfg(not(uring))]
+fn uring() -> Option<Backend> {
+    #[cfg(feature = "tracing")]
+    tracing::info!(target: "fyke", "io_uring does not exist here: readiness is used");
+    None
 }
 
 /// The descriptor that becomes readable when [`turn`](Driver::turn) has something to do, for a
@@ -350,6 +402,8 @@ impl Driver {
     pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         match &self.backend {
             Backend::Ready(backend) => Some(backend.as_fd()),
+            #[cfg(uring)]
+            Backend::Uring(backend) => backend.as_fd(),
             Backend::Sim(_) => None,
         }
     }
@@ -364,6 +418,8 @@ pub struct Waker(WakerKind);
 enum WakerKind {
     #[cfg(unix)]
     Ready(std::sync::Arc<mio::Waker>),
+    #[cfg(uring)]
+    Uring(std::sync::Arc<std::os::fd::OwnedFd>),
     Sim(std::sync::Arc<crate::sim::Bell>),
 }
 
@@ -374,6 +430,8 @@ impl Waker {
             // An eventfd write fails only when the counter is full: then it is awake already.
             #[cfg(unix)]
             WakerKind::Ready(waker) => drop(waker.wake()),
+            #[cfg(uring)]
+            WakerKind::Uring(waker) => crate::uring::wake(waker),
             WakerKind::Sim(bell) => bell.ring(),
         }
     }

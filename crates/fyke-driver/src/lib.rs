@@ -50,8 +50,8 @@
 //!     adopted is the exception: there the process must ignore the signal, as Rust's do.
 //! 11. **Time.** [`Driver::now`] is the only clock. The simulated network moves it by itself.
 //!
-//! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue) and [`sim`] (in memory, seeded,
-//! virtual clock). Which one runs is decided in one place, the `dispatch` macro of `driver.rs`.
+//! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue), [`uring`](DriverKind::Uring)
+//! (io_uring) and [`sim`] (in memory, seeded, virtual clock). Which one runs is decided in one place, the `dispatch` macro of `driver.rs`.
 
 #![deny(unsafe_code)]
 // A library that must not take its user's process down has no business unwrapping; where a value
@@ -76,6 +76,8 @@ pub mod sim;
 #[cfg(unix)]
 mod system;
 mod trace;
+#[cfg(uring)]
+mod uring;
 mod zone;
 
 pub use address::{Address, Family, PeerCredentials};

@@ -6,6 +6,8 @@ mod bound_file;
 mod offering;
 mod opening;
 mod options;
+#[cfg(uring)]
+mod peer_name;
 mod shedding;
 
 use std::io::{self, IoSlice};
@@ -80,6 +82,16 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), E
     match address {
         Address::Ip(address) => net::connect(socket, &with_zone(*address)),
         unix => net::connect(socket, &unix_address(unix)?),
+    }
+}
+
+/// Who is at the other end of a connection that was accepted; none on Unix sockets. The other end
+/// may be gone already, and getpeername(2) then fails, which accept(2) does not.
+#[cfg(uring)]
+pub(crate) fn peer_of_accepted(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    match peer_address(socket) {
+        Ok(address) => address.ip(),
+        Err(_) => peer_name::peer_name(socket),
     }
 }
 

@@ -86,8 +86,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Which driver to use. Without it the environment variable `FYKE_DRIVER` decides (`auto` or
-    /// `ready`), and else [`DriverKind::Auto`].
+    /// Which driver to use. Without it the environment variable `FYKE_DRIVER` decides (`auto`,
+    /// `ready` or `uring`), and else [`DriverKind::Auto`].
     #[must_use]
     pub fn driver(mut self, kind: DriverKind) -> Self {
         self.driver = Some(kind);
@@ -131,8 +131,9 @@ fn kind_from_environment() -> Result<DriverKind> {
     match std::env::var("FYKE_DRIVER").as_deref() {
         Err(_) | Ok("" | "auto") => Ok(DriverKind::Auto),
         Ok("ready") => Ok(DriverKind::Ready),
+        Ok("uring") => Ok(DriverKind::Uring),
         Ok(other) => {
-            let message = format!("FYKE_DRIVER is auto or ready, not {other:?}");
+            let message = format!("FYKE_DRIVER is auto, ready or uring, not {other:?}");
             Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message))
         }
     }
@@ -197,7 +198,7 @@ impl EventLoop {
         LoopHandle(self.core.posted.clone())
     }
 
-    /// The name of the driver in use: `ready`, `sim`.
+    /// The name of the driver in use: `ready`, `uring` or `sim`.
     pub fn driver_name(&self) -> &'static str {
         self.core.driver.name()
     }

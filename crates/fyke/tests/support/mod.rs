@@ -28,9 +28,26 @@ macro_rules! on_every_driver {
         mod ready {
             $(#[test] fn $name() { super::$name(&$crate::support::Net::ready()); })*
         }
+        mod uring {
+            $(#[test] fn $name() { $crate::support::Net::uring().iter().for_each(super::$name); })*
+        }
         mod sim {
             $(#[test] fn $name() { super::$name(&$crate::support::Net::sim()); })*
         }
+    };
+}
+
+/// The same for what only real systems have: each test runs on every driver of the system, one after
+/// the other.
+#[macro_export]
+macro_rules! on_every_system {
+    ($($(#[$attribute:meta])* fn $name:ident($net:ident) $body:block)*) => {
+        $($(#[$attribute])* #[test] fn $name() {
+            for net in $crate::support::Net::of_the_system() {
+                let $net = &net;
+                $body
+            }
+        })*
     };
 }
 
@@ -45,6 +62,22 @@ pub(crate) struct Net {
 impl Net {
     pub(crate) fn ready() -> Self {
         Self::new(DriverKind::Ready)
+    }
+
+    /// None where the system does not allow io_uring, which is said once.
+    pub(crate) fn uring() -> Option<Self> {
+        static SAID: std::sync::Once = std::sync::Once::new();
+        let net = Self::new(DriverKind::Uring);
+        if net.event_loop().driver_name() == "uring" {
+            return Some(net);
+        }
+        SAID.call_once(|| eprintln!("io_uring cannot be used here: its tests do nothing"));
+        None
+    }
+
+    /// Those of the real system: with descriptors and files.
+    pub(crate) fn of_the_system() -> impl Iterator<Item = Self> {
+        std::iter::once_with(Self::ready).chain(std::iter::once_with(Self::uring).flatten())
     }
 
     pub(crate) fn sim() -> Self {

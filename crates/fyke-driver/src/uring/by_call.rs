@@ -1,0 +1,133 @@
+//! Receiving on Unix sockets: the ring says when there is something, a call reads it, as with
+//! readiness.
+//!
+//! Not by multishot, because what was received cannot be put back: a Unix socket that is closed with
+//! unread bytes fails its peer with ECONNRESET, and only bytes that are still with the kernel count as
+//! unread. (A TCP connection can be reset by hand, see [`closing`](super::closing).) It costs what it
+//! costs with epoll.
+
+use std::cell::Cell;
+
+use rustix::io::Errno;
+
+use super::ring::Completed;
+use super::{Slot, Uring};
+use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
+use crate::system;
+use crate::{Completion, Operation, SocketId};
+
+/// What the ring waits for. A hang-up is asked for by name: it makes no edge of its own later.
+pub(super) const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+
+const GONE: i32 = (libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR) as i32;
+
+/// The read buffer of all these sockets, made when the first one reads. Taken while bytes are lent.
+#[derive(Default)]
+pub(super) struct ReadBuffer(Cell<Option<Box<[u8]>>>);
+
+/// The read buffer while it is away from its place; goes back also when the callback panics.
+struct Lent<'a> {
+    place: &'a ReadBuffer,
+    buffer: Box<[u8]>,
+}
+
+impl ReadBuffer {
+    fn lend(&self) -> Lent<'_> {
+        let buffer = self.0.take();
+        let buffer = buffer.unwrap_or_else(|| vec![0; READ_BUFFER_BYTES].into_boxed_slice());
+        Lent { place: self, buffer }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.place.0.set(Some(std::mem::take(&mut self.buffer)));
+    }
+}
+
+enum Read {
+    Nothing,
+    Bytes(usize),
+    End,
+    Failed(Errno),
+}
+
+impl Uring {
+    /// A completion of the poll that watches such a socket.
+    pub(super) fn readable(
+        &self,
+        socket: SocketId,
+        completed: Completed,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) {
+        {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            if !completed.has_more() {
+                self.note_change(socket, slot);
+            }
+            if completed.error() == Some(Errno::CANCELED) {
+                return;
+            }
+            slot.flags.readable = true;
+            slot.flags.hung_up |= completed.result < 0 || completed.result & GONE != 0;
+        }
+        self.receive_some(socket, on);
+    }
+
+    /// Reads until drained, stopped or out of budget.
+    pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let mut lent = self.read_buffer.lend();
+        for _ in 0..READS_PER_TURN_MAX {
+            match self.receive_once(socket, &mut lent.buffer) {
+                Read::Nothing => return,
+                Read::Bytes(count) => {
+                    on(Completion::Received { socket, bytes: &lent.buffer[..count] });
+                }
+                Read::End => return on(Completion::EndOfStream { socket }),
+                Read::Failed(errno) => {
+                    let error = errno.into();
+                    return on(Completion::Failed { socket, operation: Operation::Receive, error });
+                }
+            }
+        }
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            if slot.may_read() {
+                self.defer_work(socket, slot);
+            }
+        }
+    }
+
+    fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(slot) = sockets.get_mut(socket).filter(|slot| slot.may_read()) else {
+            return Read::Nothing;
+        };
+        match system::receive(system::borrow(&slot.fd), buffer) {
+            Ok(0) => {
+                slot.flags.ended = true;
+                Read::End
+            }
+            Ok(count) => {
+                // Short means drained, unless the end follows: it makes no edge of its own.
+                slot.flags.readable = count == buffer.len() || slot.flags.hung_up;
+                Read::Bytes(count)
+            }
+            Err(Errno::AGAIN) => {
+                slot.flags.readable = false;
+                Read::Nothing
+            }
+            Err(errno) => {
+                slot.flags.ended = true;
+                Read::Failed(errno)
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn may_read(&self) -> bool {
+        let flags = self.flags;
+        flags.wanted && flags.readable && !flags.ended && !flags.connecting
+    }
+}

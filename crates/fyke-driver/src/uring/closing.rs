@@ -1,0 +1,162 @@
+//! Closing sockets and the driver while the kernel may be using their memory (contract rule 4).
+//!
+//! An operation in the ring holds the socket open: closing the descriptor alone would send neither
+//! FIN nor RST and leave a port taken. So what is in flight is cancelled first, and its last
+//! completion waited for, which takes one `enter`, because receives, accepts and polls wait in the
+//! kernel and are not running. Should one ever not end at once, the socket lingers: it is asked to
+//! end in every turn, and freed when it did.
+
+use std::io;
+use std::time::Duration;
+
+use super::accept::refuse;
+use super::outside::close_descriptor;
+use super::receive::Held;
+use super::token::{self, Kind, token};
+use super::{Role, Slot, Uring};
+use crate::SocketId;
+use crate::system;
+use crate::trace::step;
+
+/// How often, and how long each time, a driver that goes waits for what is in flight. Nothing is
+/// known that takes so long; what does is leaked with its memory.
+const DRAIN_ROUNDS: u32 = 100;
+const DRAIN_WAIT: Duration = Duration::from_millis(100);
+
+impl Uring {
+    pub(crate) fn reset(&self, socket: SocketId) {
+        if let Some(slot) = self.sockets.borrow().get(socket) {
+            // Where it cannot be set the connection ends with FIN, the next best thing.
+            let _ = system::reset_on_close(system::borrow(&slot.fd));
+        }
+        self.close(socket);
+    }
+
+    pub(crate) fn close(&self, socket: SocketId) {
+        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
+        // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
+        if let Some(file) = self.files.borrow_mut().remove(socket) {
+            file.unlink();
+        }
+        if let Some(listener) = slot.listener() {
+            listener.waiting.drain(..).for_each(refuse);
+        }
+        if slot.kernel.is_empty() {
+            return self.dispose(socket, slot);
+        }
+        self.lingering.borrow_mut().insert(socket, slot);
+        // If the kernel does not even take the cancellation, the next turn asks again.
+        let _ = self.end(socket);
+    }
+
+    /// Cancels what a closed socket has in flight, and frees it when that is over.
+    fn end(&self, socket: SocketId) -> io::Result<()> {
+        self.cancel(socket)?;
+        loop {
+            let before = self.ring.waiting();
+            self.ring.enter(0, None)?;
+            self.see_ended();
+            if self.dispose_ended(socket) || self.ring.waiting() == before {
+                return Ok(());
+            }
+            // The kernel does about twenty things at a time; ours may come after others.
+        }
+    }
+
+    fn cancel(&self, socket: SocketId) -> io::Result<()> {
+        let kinds = self.lingering.borrow().get(&socket).map(|slot| slot.kernel);
+        for kind in kinds.into_iter().flat_map(token::Operations::iter) {
+            self.ring.cancel(token(socket, kind), token(socket, Kind::Cancel))?;
+        }
+        Ok(())
+    }
+
+    /// Frees a lingering socket if nothing of it is in flight, and says so.
+    fn dispose_ended(&self, socket: SocketId) -> bool {
+        let mut lingering = self.lingering.borrow_mut();
+        if lingering.get(&socket).is_some_and(|slot| !slot.kernel.is_empty()) {
+            return false;
+        }
+        let slot = lingering.remove(&socket);
+        drop(lingering);
+        slot.into_iter().for_each(|slot| self.dispose(socket, slot));
+        true
+    }
+
+    /// Asks those that linger to end. Called at the beginning of a turn.
+    pub(super) fn cancel_lingering(&self) {
+        if self.lingering.borrow().is_empty() {
+            return;
+        }
+        let lingering: Vec<SocketId> = self.lingering.borrow().keys().copied().collect();
+        for socket in lingering {
+            if !self.dispose_ended(socket) && self.cancel(socket).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Frees a socket that the kernel is done with. Nothing is borrowed here: what it was to send
+    /// may run the user's code when it goes.
+    fn dispose(&self, socket: SocketId, mut slot: Slot) {
+        debug_assert!(slot.kernel.is_empty(), "the kernel may still touch it");
+        if self.has_unread(socket, &slot) {
+            let _ = system::reset_on_close(system::borrow(&slot.fd));
+        }
+        if let Role::Stream(stream) = &mut slot.role {
+            if let Some(sending) = stream.sending.take() {
+                let batch = sending.into_batch();
+                batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
+            }
+        }
+        close_descriptor(slot);
+        step!("close",);
+    }
+
+    /// Whether bytes were received that nobody got. With readiness they would still be with the
+    /// kernel, which then resets the connection when it is closed (DST-08).
+    pub(super) fn has_unread(&self, socket: SocketId, slot: &Slot) -> bool {
+        let Role::Stream(stream) = &slot.role else { return false };
+        if slot.flags.by_call {
+            return false;
+        }
+        let mut held = stream.held.iter().flat_map(|held| held.iter());
+        held.any(Held::is_bytes)
+            || self.giving.get() == Some(socket)
+            || !slot.flags.ended && self.ring.has_waiting_bytes(token(socket, Kind::Receive))
+    }
+
+    /// Ends everything, and says whether the kernel is done with all memory.
+    fn drain(&self) -> bool {
+        for _ in 0..DRAIN_ROUNDS {
+            while let Some(completed) = self.ring.next() {
+                if let Some((_, Kind::Accept)) = token::parse(completed.token) {
+                    completed.descriptor().into_iter().for_each(refuse);
+                }
+            }
+            if self.ring.in_flight() == 0 {
+                return true;
+            }
+            let cancelled = self.ring.cancel_all(token::own_token(Kind::Cancel));
+            if cancelled.and_then(|()| self.ring.enter(1, Some(DRAIN_WAIT))).is_err() {
+                return false;
+            }
+            self.see_ended();
+        }
+        false
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.see_ended();
+        if !self.drain() {
+            // Never seen. Memory that is lost is better than memory that the kernel writes to when
+            // it belongs to somebody else.
+            std::mem::forget(self.sockets.take());
+            std::mem::forget(self.lingering.take());
+            std::mem::forget(std::rc::Rc::clone(&self.buffers));
+        }
+        // Then the fields: the ring is closed, the sockets, the pool.
+    }
+}

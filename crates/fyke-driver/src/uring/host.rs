@@ -1,0 +1,81 @@
+//! The two event counters: one wakes the loop from other threads, the other tells a host's own loop
+//! that there is something to do.
+
+use std::cell::{Cell, OnceCell};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::ring::Ring;
+
+pub(super) struct Host {
+    waker: Arc<OwnedFd>,
+    /// Whether the ring watches the waker.
+    pub(super) watched: Cell<bool>,
+    /// Registered with the ring from the first time that somebody asks for it: the kernel then
+    /// signals it for everything that happens, which costs a little.
+    ///
+    /// The ring's own descriptor does not serve: with DEFER_TASKRUN nothing becomes a completion
+    /// before we enter, so it never becomes readable.
+    outer: OnceCell<OwnedFd>,
+}
+
+impl Host {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { waker: Arc::new(counter()?), watched: Cell::new(false), outer: OnceCell::new() })
+    }
+
+    pub(super) fn waker(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.waker)
+    }
+
+    pub(super) fn waker_fd(&self) -> BorrowedFd<'_> {
+        self.waker.as_fd()
+    }
+
+    /// The descriptor for a host's loop; none if it cannot be had.
+    pub(super) fn outer(&self, ring: &Ring) -> Option<BorrowedFd<'_>> {
+        if self.outer.get().is_none() {
+            let outer = counter().ok()?;
+            ring.register_eventfd(outer.as_raw_fd()).ok()?;
+            // What happened before was not signalled.
+            wake(&outer);
+            let _ = self.outer.set(outer);
+        }
+        self.outer.get().map(AsFd::as_fd)
+    }
+
+    pub(super) fn has_outer(&self) -> bool {
+        self.outer.get().is_some()
+    }
+
+    /// Makes the host's descriptor readable, unless a turn is running: its end looks itself.
+    pub(super) fn signal_unless(&self, turning: bool) {
+        if !turning {
+            self.signal();
+        }
+    }
+
+    pub(super) fn signal(&self) {
+        self.outer.get().into_iter().for_each(wake);
+    }
+
+    /// Makes it unreadable. Before entering: what happens afterwards signals it again.
+    pub(super) fn reset(&self) {
+        if let Some(outer) = self.outer.get() {
+            // It may not have been readable.
+            let _ = rustix::io::read(outer, &mut [0; 8]);
+        }
+    }
+}
+
+/// Adds one to a counter. That fails only when it is full, and then it is readable already.
+pub(crate) fn wake(counter: &OwnedFd) {
+    let _ = rustix::io::write(counter, &1_u64.to_ne_bytes());
+}
+
+fn counter() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)
+}

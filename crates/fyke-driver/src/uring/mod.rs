@@ -1,0 +1,288 @@
+//! The io_uring backend.
+//!
+//! How it does what the contract says:
+//!
+//! - *One `enter` per turn* hands over what changed, lets the kernel receive and accept, and waits.
+//!   The calls of the contract only note what is wanted; [`submitting`] compares that with what
+//!   the ring does, at the beginning of a turn. So a pause and a resume in one turn cost nothing.
+//! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]). What the
+//!   kernel received before it heard of a `receive_stop` is copied and kept (contract rule 7). Unix
+//!   sockets are polled by the ring and read by calls ([`by_call`]).
+//! - *Sending* is tried at once with a call, as readiness does it: whether the kernel took the
+//!   bytes decides when callbacks come, and that is to be the same on every driver. What the
+//!   kernel refuses goes into the ring, one gathered send per socket, and waits there.
+//! - *Accepting* is one multishot accept per listener; by poll and call when descriptors are used
+//!   up ([`accept`]).
+//! - *Closing* waits for the kernel ([`closing`]): an operation in flight holds the socket open, so
+//!   it is cancelled, in an `enter` of its own, and then the descriptor is closed. So FIN and RST
+//!   leave inside the call, and a port is free when it returns.
+//! - *Calls that never wait* (open, bind, listen, the beginning of a connect, shutdown) are calls:
+//!   the ring would only add a detour, or a thread.
+//!
+//! # What the kernel may touch
+//!
+//! The pool of buffers, and the batch in flight of each socket with the array that describes it. An
+//! operation is in [`Slot::kernel`] from the moment it is queued until its last completion was
+//! seen; a slot with one is never freed, nor its descriptor closed. When the driver goes, it
+//! cancels everything and waits for the last completion (`Drop`, in [`closing`]).
+
+mod accept;
+mod buffers;
+mod by_call;
+mod closing;
+mod host;
+mod open;
+mod outside;
+mod probe;
+mod receive;
+mod ring;
+mod send;
+mod submitting;
+mod token;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slotmap::{SlotMap, SparseSecondaryMap};
+
+use crate::SocketId;
+use crate::driver::{Deferred, dead};
+use crate::pool::Pool;
+use crate::system::{self, BoundFile, Descriptors, Spare};
+use accept::Listener;
+use buffers::Buffers;
+use by_call::ReadBuffer;
+use host::Host;
+pub(crate) use host::wake;
+use probe::Abilities;
+use receive::{Held, Starved};
+use ring::Ring;
+use send::Sending;
+use token::Operations;
+
+pub(crate) struct Uring {
+    started: Instant,
+    abilities: Abilities,
+    /// Before everything that the kernel may touch, so that it is dropped first. See also `Drop`.
+    ring: Ring,
+    sockets: RefCell<SlotMap<SocketId, Slot>>,
+    /// The files of those that have bound one.
+    files: RefCell<SparseSecondaryMap<SocketId, BoundFile>>,
+    /// Sockets that are closed for us, and held by operations in flight.
+    lingering: RefCell<HashMap<SocketId, Slot>>,
+    /// Shared with nobody, but so it can be leaked, see `Drop`.
+    buffers: Rc<Buffers>,
+    /// Sockets of which something changed since the last turn began.
+    changed: RefCell<Vec<SocketId>>,
+    /// Sockets that could not receive because all buffers were full.
+    starved: RefCell<Starved>,
+    /// The socket whose callback runs while more bytes of the same completion wait.
+    giving: Cell<Option<SocketId>>,
+    /// Sockets with work that needs no completion: bytes kept, connections accepted.
+    backlog: RefCell<VecDeque<SocketId>>,
+    /// Completions that must not be given inside the call that caused them.
+    deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
+    /// Listeners to try again later, see [`accept`].
+    retries: RefCell<Vec<(Duration, SocketId)>>,
+    spare: Spare,
+    host: Host,
+    turning: Cell<bool>,
+    /// Counts turns, for budgets.
+    turns: Cell<u64>,
+    /// For sockets that are read by calls.
+    read_buffer: ReadBuffer,
+    pool: Pool,
+}
+
+/// One socket. Small, because there may be a million: what only some of them need is boxed.
+#[derive(Debug)]
+struct Slot {
+    fd: OwnedFd,
+    /// What the kernel is not done with: it may touch the memory of these operations.
+    kernel: Operations,
+    /// What was started and is not handled: in the kernel, or on its way through a turn.
+    started: Operations,
+    /// Those of `started` that were asked to end.
+    cancelled: Operations,
+    flags: Flags,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum Role {
+    /// Opened, perhaps bound; or a connection.
+    Stream(Stream),
+    Listener(Box<Listener>),
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    /// What is left of a batch. A box: its address must not change while the kernel uses it.
+    sending: Option<Box<Sending>>,
+    /// What was received while nobody wanted it, oldest first. Never empty.
+    #[expect(clippy::box_collection, reason = "one word in each of perhaps a million slots")]
+    held: Option<Box<VecDeque<Held>>>,
+}
+
+/// What is known about a socket.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flags {
+    connecting: bool,
+    /// Somebody wants to receive or accept.
+    wanted: bool,
+    /// The kernel has reported end-of-stream or an error: nothing more to receive.
+    ended: bool,
+    /// In `starved`.
+    starved: bool,
+    /// Has received something since its receive was armed.
+    fed: bool,
+    /// In `changed`.
+    changed: bool,
+    in_backlog: bool,
+    /// A Unix socket, see [`by_call`].
+    by_call: bool,
+    /// Of those: a read may find something; there was an edge, and it is not drained yet.
+    readable: bool,
+    /// Of those: the peer has ended or is gone, so a short read does not mean drained.
+    hung_up: bool,
+    /// Of the descriptors that came from outside: the standard ones are never closed.
+    adopted: bool,
+}
+
+impl Slot {
+    fn new(fd: OwnedFd, role: Role) -> Self {
+        Self {
+            fd,
+            kernel: Operations::default(),
+            started: Operations::default(),
+            cancelled: Operations::default(),
+            flags: Flags::default(),
+            role,
+        }
+    }
+
+    fn stream(fd: OwnedFd, by_call: bool) -> Self {
+        let mut slot = Self::new(fd, Role::Stream(Stream::default()));
+        slot.flags.by_call = by_call;
+        slot
+    }
+}
+
+impl Uring {
+    /// # Errors
+    /// When the system refuses io_uring, or has no descriptors or memory left.
+    pub(crate) fn new() -> io::Result<Self> {
+        Self::with_abilities(probe::probed().map_err(io::Error::other)?)
+    }
+
+    fn with_abilities(abilities: Abilities) -> io::Result<Self> {
+        let ring = Ring::new()?;
+        let buffers = Buffers::new(&ring)?;
+        Self::from_parts(ring, buffers, abilities)
+    }
+
+    fn from_parts(ring: Ring, buffers: Buffers, abilities: Abilities) -> io::Result<Self> {
+        Ok(Self {
+            started: Instant::now(),
+            abilities,
+            host: Host::new()?,
+            ring,
+            sockets: RefCell::default(),
+            files: RefCell::default(),
+            lingering: RefCell::default(),
+            buffers: Rc::new(buffers),
+            changed: RefCell::default(),
+            starved: RefCell::default(),
+            giving: Cell::new(None),
+            backlog: RefCell::default(),
+            deferred: RefCell::default(),
+            retries: RefCell::default(),
+            spare: Spare::new(),
+            turning: Cell::new(false),
+            turns: Cell::new(0),
+            read_buffer: ReadBuffer::default(),
+            pool: Pool::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn waker(&self) -> Arc<OwnedFd> {
+        self.host.waker()
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.retries.borrow().iter().map(|(at, _)| *at).min()
+    }
+
+    /// Takes a socket in.
+    ///
+    /// # Errors
+    /// When there are too many for their ids to fit into a token.
+    fn insert(&self, slot: Slot) -> io::Result<SocketId> {
+        let mut sockets = self.sockets.borrow_mut();
+        let id = sockets.insert(slot);
+        if token::fits(id) {
+            return Ok(id);
+        }
+        let slot = sockets.remove(id);
+        drop(sockets);
+        drop(slot);
+        Err(rustix::io::Errno::NFILE.into())
+    }
+
+    /// Has the next turn look at what a socket wants.
+    fn note_change(&self, socket: SocketId, slot: &mut Slot) {
+        if !slot.flags.changed {
+            slot.flags.changed = true;
+            self.changed.borrow_mut().push(socket);
+            self.host.signal_unless(self.turning.get());
+        }
+    }
+
+    /// Puts a socket in line for the next turn.
+    fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
+        if !slot.flags.in_backlog {
+            slot.flags.in_backlog = true;
+            self.backlog.borrow_mut().push_back(socket);
+            self.host.signal_unless(self.turning.get());
+        }
+    }
+
+    fn defer(&self, socket: SocketId, completion: Deferred) {
+        self.deferred.borrow_mut().push_back((socket, completion));
+        self.host.signal_unless(self.turning.get());
+    }
+}
+
+impl Descriptors for Uring {
+    fn with_fd<T>(
+        &self,
+        socket: SocketId,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let sockets = self.sockets.borrow();
+        call(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))
+    }
+}
+
+impl std::fmt::Debug for Uring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uring")
+            .field("sockets", &self.sockets.borrow().len())
+            .field("in_flight", &self.ring.in_flight())
+            .finish_non_exhaustive()
+    }
+}

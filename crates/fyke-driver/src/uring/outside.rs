@@ -1,0 +1,99 @@
+//! Descriptors that come from outside, and those that go there.
+
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use super::{Role, Slot, Uring};
+use crate::driver::dead;
+use crate::system;
+use crate::trace::step;
+use crate::{Adopted, SocketId};
+
+/// The last of the standard descriptors.
+const STDERR: RawFd = 2;
+
+impl Uring {
+    pub(crate) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
+        let found = system::inspect(system::borrow(&fd))?;
+        if self.sockets.borrow().values().any(|slot| slot.fd.as_raw_fd() == fd.as_raw_fd()) {
+            // It is the descriptor of another socket of ours, and stays that (FD-07).
+            let _ = fd.into_raw_fd();
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let by_call = system::local_address(system::borrow(&fd))?.is_unix();
+        let mut slot = Slot::stream(fd, by_call);
+        if found == Adopted::Listener {
+            slot.role = Role::Listener(Box::default());
+        }
+        slot.flags.adopted = true;
+        let socket = self.insert(slot)?;
+        step!("adopt", found = ?found);
+        Ok((socket, found))
+    }
+
+    pub(crate) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        self.may_be_detached(socket)?;
+        // What is in the ring holds the socket, and would take bytes that are not ours any more.
+        self.stop(socket)?;
+        self.may_be_detached(socket)?;
+        let slot = self.sockets.borrow_mut().remove(socket).ok_or_else(dead)?;
+        // The name goes along with the descriptor.
+        self.files.borrow_mut().remove(socket);
+        step!("detach",);
+        Ok(slot.fd)
+    }
+
+    fn may_be_detached(&self, socket: SocketId) -> io::Result<()> {
+        let sockets = self.sockets.borrow();
+        let slot = sockets.get(socket).ok_or_else(dead)?;
+        let busy = match &slot.role {
+            Role::Stream(stream) => stream.sending.is_some() || slot.flags.connecting,
+            Role::Listener(listener) => !listener.waiting.is_empty(),
+        };
+        if busy || self.has_unread(socket, slot) {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        Ok(())
+    }
+
+    /// Ends what a living socket has in flight. What it wants is started again in the next turn.
+    fn stop(&self, socket: SocketId) -> io::Result<()> {
+        loop {
+            {
+                let mut sockets = self.sockets.borrow_mut();
+                let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+                for kind in slot.kernel.iter() {
+                    self.submit_cancel(socket, slot, kind)?;
+                }
+                if slot.kernel.is_empty() {
+                    return Ok(());
+                }
+                self.note_change(socket, slot);
+            }
+            let before = self.ring.waiting();
+            self.ring.enter(0, None)?;
+            self.see_ended();
+            if self.ring.waiting() == before {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+        }
+    }
+
+    pub(crate) fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        let sockets = self.sockets.borrow();
+        Ok(system::duplicate(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))?)
+    }
+
+    pub(crate) fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
+        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
+    }
+}
+
+/// The end of a descriptor that the kernel is done with.
+pub(super) fn close_descriptor(slot: Slot) {
+    if slot.flags.adopted && slot.fd.as_raw_fd() <= STDERR {
+        // Nothing good comes from closing them: the next file that is opened would be taken
+        // for standard input or output (FD-10).
+        let _ = slot.fd.into_raw_fd();
+    }
+}

@@ -1,0 +1,247 @@
+//! Receiving: what the kernel has put into the pool is lent to the callback, or copied and kept.
+
+use std::collections::VecDeque;
+use std::io;
+
+use rustix::io::Errno;
+
+use super::buffers::Lent;
+use super::ring::Completed;
+use super::{Role, Slot, Stream, Uring};
+use crate::driver::dead;
+use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
+use crate::{Completion, Operation, SocketId};
+
+/// What was received while nobody wanted it.
+#[derive(Debug)]
+pub(super) enum Held {
+    Bytes(Box<[u8]>),
+    End,
+    Failed(Errno),
+}
+
+/// Sockets that found the pool dry. Those that got nothing come before those that got something: else
+/// a peer that sends without a pause would empty the pool in each turn before anybody else gets
+/// a buffer (contract rule 6).
+#[derive(Debug, Default)]
+pub(super) struct Starved {
+    hungry: VecDeque<SocketId>,
+    fed: VecDeque<SocketId>,
+}
+
+impl Starved {
+    fn add(&mut self, socket: SocketId, fed: bool) {
+        if fed { &mut self.fed } else { &mut self.hungry }.push_back(socket);
+    }
+
+    pub(super) fn next(&mut self) -> Option<SocketId> {
+        self.hungry.pop_front().or_else(|| self.fed.pop_front())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.hungry.is_empty() && self.fed.is_empty()
+    }
+}
+
+impl Held {
+    pub(super) fn is_bytes(&self) -> bool {
+        matches!(self, Self::Bytes(_))
+    }
+}
+
+/// What a completion of a receive says.
+enum Outcome<'a> {
+    Bytes(Lent<'a>),
+    End,
+    Failed(Errno),
+    /// All buffers were full.
+    Starved,
+    /// It was cancelled, or interrupted.
+    Stopped,
+}
+
+impl Uring {
+    pub(crate) fn receive_start(&self, socket: SocketId) -> io::Result<()> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+        slot.flags.wanted = true;
+        if slot.held().is_some() || slot.flags.readable {
+            self.defer_work(socket, slot);
+        }
+        self.note_change(socket, slot);
+        Ok(())
+    }
+
+    pub(crate) fn receive_stop(&self, socket: SocketId) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            slot.flags.wanted = false;
+            self.note_change(socket, slot);
+        }
+    }
+
+    pub(super) fn received(
+        &self,
+        socket: SocketId,
+        completed: Completed,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) {
+        let outcome = self.outcome(completed);
+        {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            if slot.flags.by_call {
+                drop(sockets);
+                return self.readable(socket, completed, on);
+            }
+            if slot.flags.ended {
+                return;
+            }
+            match outcome {
+                Outcome::Bytes(_) => slot.flags.fed = true,
+                Outcome::End | Outcome::Failed(_) => slot.flags.ended = true,
+                Outcome::Stopped => return self.note_change(socket, slot),
+                Outcome::Starved => {
+                    slot.flags.starved = true;
+                    return self.starved.borrow_mut().add(socket, slot.flags.fed);
+                }
+            }
+            if !completed.has_more() {
+                self.note_change(socket, slot);
+            }
+            if !slot.flags.wanted || slot.held().is_some() {
+                return match outcome {
+                    Outcome::Bytes(lent) => self.hold_bytes(socket, slot, lent.as_slice()),
+                    Outcome::End => self.hold(socket, slot, Held::End),
+                    Outcome::Failed(errno) => self.hold(socket, slot, Held::Failed(errno)),
+                    Outcome::Starved | Outcome::Stopped => {}
+                };
+            }
+        }
+        match outcome {
+            Outcome::Bytes(lent) => self.give(socket, &lent, on),
+            Outcome::End => on(Completion::EndOfStream { socket }),
+            Outcome::Failed(errno) => on(failed(socket, errno)),
+            Outcome::Starved | Outcome::Stopped => {}
+        }
+    }
+
+    /// Gives what one completion brought, in pieces of the size that a read of readiness has.
+    fn give(&self, socket: SocketId, lent: &Lent<'_>, on: &mut dyn FnMut(Completion<'_>)) {
+        let mut rest = Rest { driver: self, socket, bytes: lent.as_slice() };
+        loop {
+            let bytes = rest.take();
+            on(Completion::Received { socket, bytes });
+            if rest.bytes.is_empty() || !self.wants(socket) {
+                return;
+            }
+        }
+    }
+
+    fn wants(&self, socket: SocketId) -> bool {
+        self.sockets.borrow().get(socket).is_some_and(|slot| slot.flags.wanted)
+    }
+
+    fn outcome(&self, completed: Completed) -> Outcome<'_> {
+        let bytes = usize::try_from(completed.result).unwrap_or(0);
+        let lent = completed.buffer().and_then(|buffer| self.buffers.lend(buffer, bytes));
+        match (completed.error(), lent) {
+            (None, Some(lent)) if bytes > 0 => Outcome::Bytes(lent),
+            (None, _) => Outcome::End,
+            (Some(Errno::NOBUFS), _) => Outcome::Starved,
+            (Some(Errno::CANCELED | Errno::INTR | Errno::AGAIN), _) => Outcome::Stopped,
+            (Some(errno), _) => Outcome::Failed(errno),
+        }
+    }
+
+    /// Keeps what came for later (contract rule 7). At most what the pool holds at once, for the
+    /// kernel hears of a stop before it receives again.
+    fn hold_bytes(&self, socket: SocketId, slot: &mut Slot, bytes: &[u8]) {
+        for piece in bytes.chunks(READ_BUFFER_BYTES) {
+            self.hold(socket, slot, Held::Bytes(piece.into()));
+        }
+    }
+
+    fn hold(&self, socket: SocketId, slot: &mut Slot, held: Held) {
+        if let Role::Stream(stream) = &mut slot.role {
+            stream.held.get_or_insert_default().push_back(held);
+        }
+        if slot.flags.wanted {
+            self.defer_work(socket, slot);
+        }
+    }
+
+    /// Gives what was kept, up to the budget.
+    pub(super) fn give_held(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        for _ in 0..READS_PER_TURN_MAX {
+            let held = {
+                let mut sockets = self.sockets.borrow_mut();
+                let Some(slot) = sockets.get_mut(socket) else { return };
+                if !slot.flags.wanted || slot.flags.connecting {
+                    return;
+                }
+                let Some(held) = slot.take_held() else { return };
+                self.note_change(socket, slot);
+                held
+            };
+            match held {
+                Held::Bytes(bytes) => on(Completion::Received { socket, bytes: &bytes }),
+                Held::End => on(Completion::EndOfStream { socket }),
+                Held::Failed(errno) => on(failed(socket, errno)),
+            }
+        }
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            self.defer_work(socket, slot);
+        }
+    }
+}
+
+/// What is left to give of the bytes of one completion. If the callback stops receiving, or panics,
+/// it is kept.
+struct Rest<'a> {
+    driver: &'a Uring,
+    socket: SocketId,
+    bytes: &'a [u8],
+}
+
+impl<'a> Rest<'a> {
+    fn take(&mut self) -> &'a [u8] {
+        let (piece, rest) = self.bytes.split_at(self.bytes.len().min(READ_BUFFER_BYTES));
+        self.bytes = rest;
+        self.driver.giving.set((!rest.is_empty()).then_some(self.socket));
+        piece
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.driver.giving.set(None);
+        if self.bytes.is_empty() {
+            return;
+        }
+        if let Some(slot) = self.driver.sockets.borrow_mut().get_mut(self.socket) {
+            self.driver.hold_bytes(self.socket, slot, self.bytes);
+        }
+    }
+}
+
+impl Slot {
+    fn held(&self) -> Option<&VecDeque<Held>> {
+        match &self.role {
+            Role::Stream(Stream { held, .. }) => held.as_deref(),
+            Role::Listener(_) => None,
+        }
+    }
+
+    fn take_held(&mut self) -> Option<Held> {
+        let Role::Stream(stream) = &mut self.role else { return None };
+        let first = stream.held.as_mut()?.pop_front();
+        if stream.held.as_ref().is_some_and(|held| held.is_empty()) {
+            stream.held = None;
+        }
+        first
+    }
+}
+
+fn failed(socket: SocketId, errno: Errno) -> Completion<'static> {
+    Completion::Failed { socket, operation: Operation::Receive, error: errno.into() }
+}

@@ -1,0 +1,187 @@
+//! What sockets want, compared with what the ring does: the difference is queued, once per turn.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use io_uring::{opcode, squeue, types};
+
+use super::buffers::GROUP;
+use super::token::{self, Kind, token};
+use super::{Role, Slot, Uring, by_call};
+use crate::SocketId;
+use crate::limits::READ_BUFFER_BYTES;
+
+/// POLLIN and POLLOUT of poll(2); errors and hang-ups are always reported.
+const READABLE: u32 = libc::POLLIN as u32;
+const WRITABLE: u32 = libc::POLLOUT as u32;
+
+impl Uring {
+    /// Queues what changed since the last time.
+    pub(super) fn submit_changes(&self) {
+        self.watch_waker();
+        self.cancel_lingering();
+        self.feed_starved();
+        let mut changed = self.changed.take();
+        for socket in changed.drain(..) {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { continue };
+            slot.flags.changed = false;
+            if self.submit(socket, slot).is_err() {
+                // The kernel takes no more for the moment.
+                self.note_change(socket, slot);
+            }
+        }
+        let mut later = self.changed.borrow_mut();
+        if later.is_empty() {
+            // Kept for its memory.
+            *later = changed;
+        }
+    }
+
+    fn submit(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        match slot.role {
+            Role::Stream(_) => {
+                if slot.flags.connecting {
+                    self.submit_poll(socket, slot, WRITABLE)?;
+                }
+                self.submit_send(socket, slot)?;
+                self.submit_receive(socket, slot)
+            }
+            Role::Listener(ref listener) => {
+                let (wanted, by_hand) = (listener.wants(slot.flags.wanted), listener.by_hand);
+                match (wanted, by_hand) {
+                    (true, true) => self.submit_poll(socket, slot, READABLE),
+                    (true, false) => self.submit_accept(socket, slot),
+                    (false, _) => self.submit_cancel(socket, slot, Kind::Accept),
+                }
+            }
+        }
+    }
+
+    fn submit_receive(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        let Role::Stream(stream) = &slot.role else { return Ok(()) };
+        let flags = slot.flags;
+        let fd = types::Fd(slot.fd.as_raw_fd());
+        if flags.by_call {
+            // From the first time on: what it says while nobody wants it is remembered.
+            if !flags.wanted || flags.ended {
+                return Ok(());
+            }
+            let entry = opcode::PollAdd::new(fd, by_call::EVENTS).multi(true).build();
+            return self.start(socket, slot, Kind::Receive, entry);
+        }
+        if !flags.wanted {
+            return self.submit_cancel(socket, slot, Kind::Receive);
+        }
+        if flags.ended || flags.connecting || flags.starved || stream.held.is_some() {
+            return Ok(());
+        }
+        let entry = opcode::RecvMulti::new(fd, GROUP);
+        let entry = if self.abilities.capped_receive {
+            entry.len(READ_BUFFER_BYTES as u32).build()
+        } else {
+            entry.build()
+        };
+        if !slot.started.contains(Kind::Receive) {
+            slot.flags.fed = false;
+        }
+        self.start(socket, slot, Kind::Receive, entry)
+    }
+
+    fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        let fd = types::Fd(slot.fd.as_raw_fd());
+        let started = slot.started.contains(Kind::Send);
+        let Role::Stream(stream) = &mut slot.role else { return Ok(()) };
+        match &mut stream.sending {
+            Some(sending) if !started => {
+                let entry = sending.entry(fd);
+                self.start(socket, slot, Kind::Send, entry)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn submit_accept(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        let fd = types::Fd(slot.fd.as_raw_fd());
+        let entry = opcode::AcceptMulti::new(fd).flags(flags).build();
+        self.start(socket, slot, Kind::Accept, entry)
+    }
+
+    fn submit_poll(&self, socket: SocketId, slot: &mut Slot, events: u32) -> io::Result<()> {
+        let entry = opcode::PollAdd::new(types::Fd(slot.fd.as_raw_fd()), events).build();
+        self.start(socket, slot, Kind::Poll, entry)
+    }
+
+    /// Queues an operation, unless it is on its way already. One that was cancelled ends first.
+    #[allow(unsafe_code, reason = "the kernel gets a descriptor and addresses")]
+    fn start(
+        &self,
+        socket: SocketId,
+        slot: &mut Slot,
+        kind: Kind,
+        entry: squeue::Entry,
+    ) -> io::Result<()> {
+        if slot.started.contains(kind) {
+            return Ok(());
+        }
+        let entry = entry.user_data(token(socket, kind));
+        // SAFETY: the descriptor belongs to the slot, and so does the memory of a send, in a box
+        // that is not touched while `started` has the send. A slot with an operation in `kernel` is
+        // neither dropped nor its descriptor closed: `close` and `Drop` wait for the last
+        // completion, or leak it. Receives go to the pool, which outlives the ring.
+        unsafe { self.ring.start(&entry)? };
+        slot.started.insert(kind);
+        slot.kernel.insert(kind);
+        Ok(())
+    }
+
+    /// Queues the end of an operation, once.
+    pub(super) fn submit_cancel(
+        &self,
+        socket: SocketId,
+        slot: &mut Slot,
+        kind: Kind,
+    ) -> io::Result<()> {
+        if slot.kernel.contains(kind) && !slot.cancelled.contains(kind) {
+            self.ring.cancel(token(socket, kind), token(socket, Kind::Cancel))?;
+            slot.cancelled.insert(kind);
+        }
+        Ok(())
+    }
+
+    /// A cancellation found nothing, or something that was just running. If what it was for is
+    /// still there it is asked again.
+    pub(super) fn cancel_failed(&self, socket: SocketId) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            slot.cancelled = token::Operations::default();
+            self.note_change(socket, slot);
+        }
+    }
+
+    #[allow(unsafe_code, reason = "the kernel gets a descriptor")]
+    fn watch_waker(&self) {
+        if self.host.watched.get() {
+            return;
+        }
+        // Multishot, and the counter is never read: each wake is reported, not the count. mio does
+        // the same with an edge-triggered epoll.
+        let fd = types::Fd(self.host.waker_fd().as_raw_fd());
+        let entry = opcode::PollAdd::new(fd, READABLE).multi(true).build();
+        // SAFETY: the descriptor belongs to `host` and is closed after the ring was drained.
+        let started = unsafe { self.ring.start(&entry.user_data(token::own_token(Kind::Wake))) };
+        self.host.watched.set(started.is_ok());
+    }
+
+    /// The buffers are free again at the beginning of a turn: as many receivers are armed as may
+    /// hope for one.
+    fn feed_starved(&self) {
+        for _ in 0..self.buffers.shape().receivers() {
+            let Some(socket) = self.starved.borrow_mut().next() else { return };
+            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+                slot.flags.starved = false;
+                self.note_change(socket, slot);
+            }
+        }
+    }
+}

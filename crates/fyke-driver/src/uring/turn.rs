@@ -1,0 +1,202 @@
+//! One turn: what changed goes to the kernel, and what happened comes back.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use super::ring::Completed;
+use super::token::{self, Kind};
+use super::{Role, Uring};
+use crate::{Completion, SocketId};
+
+impl Uring {
+    pub(crate) fn has_work(&self) -> bool {
+        self.ring.waiting() > 0
+            || !self.changed.borrow().is_empty()
+            || !self.backlog.borrow().is_empty()
+            || !self.deferred.borrow().is_empty()
+            || !self.starved.borrow().is_empty()
+    }
+
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.host.outer(&self.ring)
+    }
+
+    pub(crate) fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        let turn = Turn::begin(self)?;
+        // Before the kernel receives: what these callbacks close is closed with its bytes unread, as
+        // with readiness, and the peer sees that (DST-08).
+        let deferred = self.deferred.borrow().len();
+        self.give_deferred(deferred, on);
+        let timeout = if deferred > 0 { Some(Duration::ZERO) } else { timeout };
+        self.submit_changes();
+        if self.has_work() {
+            self.ring.enter(0, None)?;
+        } else {
+            self.ring.enter(1, self.shorten(timeout))?;
+        }
+        self.see_ended();
+        // Only what is there now: what comes while callbacks run is for the next turn.
+        let backlog = self.backlog.borrow().len();
+        let completed = self.ring.waiting();
+        for _ in 0..completed {
+            let Some(completed) = self.ring.next() else { break };
+            self.take(completed, on);
+        }
+        for _ in 0..backlog {
+            let Some(socket) = self.backlog.borrow_mut().pop_front() else { break };
+            self.take_backlog(socket, on);
+        }
+        self.retry_listeners(on);
+        turn.finish()
+    }
+
+    fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let Some(deadline) = self.next_deadline() else { return timeout };
+        let left = deadline.saturating_sub(self.now());
+        Some(timeout.map_or(left, |timeout| timeout.min(left)))
+    }
+
+    fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
+        for _ in 0..count {
+            let Some((socket, completion)) = self.deferred.borrow_mut().pop_front() else { return };
+            if self.sockets.borrow().contains_key(socket) {
+                on(completion.into_completion(socket));
+            }
+        }
+    }
+
+    /// Notes which operations the kernel is done with.
+    pub(super) fn see_ended(&self) {
+        self.ring.ended(|token| {
+            let Some((socket, kind)) = token::parse(token) else { return };
+            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+                slot.kernel.remove(kind);
+            } else if let Some(slot) = self.lingering.borrow_mut().get_mut(&socket) {
+                slot.kernel.remove(kind);
+            }
+        });
+    }
+
+    /// Handles one completion. It may belong to a socket that is closed: what it brings is then
+    /// given back.
+    fn take(&self, completed: Completed, on: &mut dyn FnMut(Completion<'_>)) {
+        let Some((socket, kind)) = token::parse(completed.token) else { return };
+        if !completed.has_more() {
+            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+                slot.started.remove(kind);
+                slot.cancelled.remove(kind);
+            }
+        }
+        match kind {
+            Kind::Receive => self.received(socket, completed, on),
+            Kind::Send => self.sent(socket, completed, on),
+            Kind::Accept => self.accepted(socket, completed, on),
+            Kind::Poll => self.polled(socket, completed, on),
+            Kind::Wake => {
+                self.host.watched.set(completed.has_more());
+                on(Completion::Woken);
+            }
+            Kind::Cancel => self.cancel_failed(socket),
+        }
+    }
+
+    fn polled(&self, socket: SocketId, completed: Completed, on: &mut dyn FnMut(Completion<'_>)) {
+        let listener = match self.sockets.borrow().get(socket) {
+            Some(slot) => matches!(slot.role, Role::Listener(_)),
+            None => return,
+        };
+        if completed.error().is_some() {
+            // Cancelled, or no memory to wait with.
+            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+                self.note_change(socket, slot);
+            }
+        } else if listener {
+            self.accept_by_hand(socket, on);
+        } else {
+            self.finish_connect(socket, on);
+        }
+    }
+
+    fn take_backlog(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let (listener, by_call) = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            slot.flags.in_backlog = false;
+            (matches!(slot.role, Role::Listener(_)), slot.flags.by_call)
+        };
+        let _again = AgainOnPanic { driver: self, socket };
+        if listener {
+            self.give_accepted(socket, on);
+        } else if by_call {
+            self.receive_some(socket, on);
+        } else {
+            self.give_held(socket, on);
+        }
+    }
+}
+
+/// Puts a socket back in line when the callback panics: what is left of its work is not announced
+/// again.
+pub(super) struct AgainOnPanic<'a> {
+    pub(super) driver: &'a Uring,
+    pub(super) socket: SocketId,
+}
+
+impl Drop for AgainOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut sockets = self.driver.sockets.borrow_mut();
+            if let Some(slot) = sockets.get_mut(self.socket) {
+                self.driver.defer_work(self.socket, slot);
+            }
+        }
+    }
+}
+
+/// Says that a turn runs, until dropped.
+struct Turn<'a>(&'a Uring);
+
+impl<'a> Turn<'a> {
+    fn begin(driver: &'a Uring) -> io::Result<Self> {
+        if driver.turning.replace(true) {
+            let message = "turn called from inside a turn";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+        }
+        driver.turns.set(driver.turns.get() + 1);
+        driver.host.reset();
+        Ok(Self(driver))
+    }
+
+    /// A host waits outside of `turn`: nothing may be left in the queue then, and what the kernel
+    /// did meanwhile must be signalled. It may have more that it puts off (it does about 20 at a
+    /// time) as long as an `enter` brings something.
+    fn finish(self) -> io::Result<()> {
+        let driver = self.0;
+        if !driver.host.has_outer() {
+            return Ok(());
+        }
+        loop {
+            driver.submit_changes();
+            let before = driver.ring.waiting();
+            driver.ring.enter(0, None)?;
+            driver.see_ended();
+            if driver.ring.waiting() == before {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.turning.set(false);
+        if self.0.has_work() {
+            self.0.host.signal();
+        }
+    }
+}
