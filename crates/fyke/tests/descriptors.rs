@@ -8,70 +8,70 @@ use std::time::Duration;
 
 use fyke::Socket;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{Net, collect, drive};
+use support::{collect, drive};
 
-#[test]
-fn srv_23_without_descriptors_clients_are_shed_and_accepting_goes_on_when_they_come_back() {
-    let net = Net::ready();
-    let event_loop = net.event_loop();
-    let server = event_loop.enter(|| {
-        let server = fyke::create_server(|socket| {
-            socket.pipe(socket);
+on_every_system! {
+    fn srv_23_without_descriptors_clients_are_shed_and_accepting_goes_on_when_they_come_back(net) {
+        let event_loop = net.event_loop();
+        // Room for the listener, the clients, and ten of their connections. Before anything is accepted:
+        // io_uring knows the limit of the time when it was asked to accept.
+        let before = getrlimit(Resource::Nofile);
+        let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        let low = Rlimit { current: Some(used + 1 + 40 + 9), ..before };
+        setrlimit(Resource::Nofile, low).unwrap();
+        let server = event_loop.enter(|| {
+            let server = fyke::create_server(|socket| {
+                socket.pipe(socket);
+            });
+            server.on_error(|_, error| panic!("accepting must not fail: {error}"));
+            server.on_drop(|_, _| panic!("nobody was over the limit of connections"));
+            server.listen(net.tcp(), |_| {}).unwrap();
+            server
         });
-        server.on_error(|_, error| panic!("accepting must not fail: {error}"));
-        server.on_drop(|_, _| panic!("nobody was over the limit of connections"));
-        server.listen(net.tcp(), |_| {}).unwrap();
-        server
-    });
-    drive(&event_loop, || server.listening()).unwrap();
-    let endpoint = server.endpoint().unwrap();
+        drive(&event_loop, || server.listening()).unwrap();
+        let endpoint = server.endpoint().unwrap();
 
-    // Clients that have their descriptor, and whose connection is not accepted yet.
-    let clients: Vec<std::net::TcpStream> = {
-        let address = server.address().unwrap().ip().unwrap();
-        (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect()
-    };
-    let before = getrlimit(Resource::Nofile);
-    let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-    // Room for ten of them.
-    let low = Rlimit { current: Some(used + 9), ..before };
-    setrlimit(Resource::Nofile, low).unwrap();
+        // Clients that have their descriptor, and whose connection is not accepted yet.
+        let clients: Vec<std::net::TcpStream> = {
+            let address = server.address().unwrap().ip().unwrap();
+            (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect()
+        };
+        drive(&event_loop, || server.connections() as u64 + server.shed_connections() == 40).unwrap();
+        assert!(server.shed_connections() >= 25, "shed: {}", server.shed_connections());
+        assert!(server.listening());
 
-    drive(&event_loop, || server.connections() as u64 + server.shed_connections() == 40).unwrap();
-    assert!(server.shed_connections() >= 25, "shed: {}", server.shed_connections());
-    assert!(server.listening());
+        // No spin: with nobody waiting the loop sleeps. Counted in turns, not in time.
+        let turns = Cell::new(0);
+        event_loop.enter(|| {
+            fyke::timer::set_timeout(Duration::from_millis(300), || {}).unwrap();
+        });
+        let end = std::time::Instant::now() + Duration::from_millis(250);
+        while std::time::Instant::now() < end {
+            event_loop.turn(Some(Duration::from_millis(250))).unwrap();
+            turns.set(turns.get() + 1);
+        }
+        assert!(turns.get() < 50, "{} turns with nothing to do", turns.get());
 
-    // No spin: with nobody waiting the loop sleeps. Counted in turns, not in time.
-    let turns = Cell::new(0);
-    event_loop.enter(|| {
-        fyke::timer::set_timeout(Duration::from_millis(300), || {}).unwrap();
-    });
-    let end = std::time::Instant::now() + Duration::from_millis(250);
-    while std::time::Instant::now() < end {
-        event_loop.turn(Some(Duration::from_millis(250))).unwrap();
-        turns.set(turns.get() + 1);
+        // The shed ones see a clean end; then descriptors come back, and accepting goes on.
+        setrlimit(Resource::Nofile, before).unwrap();
+        drop(clients);
+        drive(&event_loop, || server.connections() == 0).unwrap();
+        let answered = Rc::new(Cell::new(false));
+        let seen = Rc::clone(&answered);
+        event_loop.enter(|| {
+            let client = fyke::connect(endpoint, |client| {
+                client.end_with("again");
+            })
+            .unwrap();
+            let answer = collect(&client);
+            let server = server.clone();
+            client.on_close(move |_: &Socket, _| {
+                assert_eq!(answer.borrow().as_slice(), b"again");
+                answered.set(true);
+                server.close();
+            });
+        });
+        drive(&event_loop, || false).unwrap();
+        assert!(seen.get());
     }
-    assert!(turns.get() < 50, "{} turns with nothing to do", turns.get());
-
-    // The shed ones see a clean end; then descriptors come back, and accepting goes on.
-    setrlimit(Resource::Nofile, before).unwrap();
-    drop(clients);
-    drive(&event_loop, || server.connections() == 0).unwrap();
-    let answered = Rc::new(Cell::new(false));
-    let seen = Rc::clone(&answered);
-    event_loop.enter(|| {
-        let client = fyke::connect(endpoint, |client| {
-            client.end_with("again");
-        })
-        .unwrap();
-        let answer = collect(&client);
-        let server = server.clone();
-        client.on_close(move |_: &Socket, _| {
-            assert_eq!(answer.borrow().as_slice(), b"again");
-            answered.set(true);
-            server.close();
-        });
-    });
-    drive(&event_loop, || false).unwrap();
-    assert!(seen.get());
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fyke::{DriverKind, ErrorCode, EventLoop, Server, Socket, timer};
+use fyke::{ErrorCode, EventLoop, Server, Socket, timer};
 use support::{DEADLINE, Log, Net, drive};
 
 const MS: Duration = Duration::from_millis(1);
@@ -221,60 +221,64 @@ fn c12_outside_of_a_loop_everything_has_a_name() {
     assert_eq!(code(fyke::connect(("a\0b", 1), |_| {}).err()), ErrorCode::ERR_INVALID_ARG_VALUE);
 }
 
-#[test]
-fn objects_made_outside_of_a_loop_work_in_the_one_where_they_are_used() {
-    let net = Net::ready();
-    let (server, client) = (Server::new(), Socket::new());
-    server.on_connection(|server, socket| {
-        server.close();
-        socket.end();
-    });
-    net.run(|| {
-        server
-            .listen(0, move |server| {
-                client.resume();
-                client.connect(server.endpoint().unwrap(), |_| {}).unwrap();
-            })
-            .unwrap();
-    });
+on_every_system! {
+    fn objects_made_outside_of_a_loop_work_in_the_one_where_they_are_used(net) {
+        let (server, client) = (Server::new(), Socket::new());
+        server.on_connection(|server, socket| {
+            server.close();
+            socket.end();
+        });
+        net.run(|| {
+            server
+                .listen(0, move |server| {
+                    client.resume();
+                    client.connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                })
+                .unwrap();
+        });
+    }
 }
 
 #[test]
 fn a_host_drives_the_loop_by_its_descriptor_and_its_deadline() {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let event_loop = EventLoop::builder().driver(DriverKind::Ready).build().unwrap();
-    let done = Rc::new(Cell::new(0));
-    let (at_timer, at_close) = (done.clone(), done.clone());
-    event_loop.enter(|| {
-        let server = fyke::create_server(|socket| {
-            socket.end_with("hi");
-            socket.server().unwrap().close();
+    for net in Net::of_the_system() {
+        let event_loop = net.event_loop();
+        let done = Rc::new(Cell::new(0));
+        let (at_timer, at_close) = (done.clone(), done.clone());
+        event_loop.enter(|| {
+            let server = fyke::create_server(|socket| {
+                socket.end_with("hi");
+                socket.server().unwrap().close();
+            });
+            server
+                .listen(0, move |server| {
+                    let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                    client.resume();
+                    client.on_close(move |_, _| at_close.set(at_close.get() + 1));
+                })
+                .unwrap();
+            timer::set_timeout(30 * MS, move || at_timer.set(at_timer.get() + 1)).unwrap();
         });
-        server
-            .listen(0, move |server| {
-                let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
-                client.resume();
-                client.on_close(move |_, _| at_close.set(at_close.get() + 1));
-            })
-            .unwrap();
-        timer::set_timeout(30 * MS, move || at_timer.set(at_timer.get() + 1)).unwrap();
-    });
-    let end = Instant::now() + DEADLINE;
-    while event_loop.turn(Some(Duration::ZERO)).unwrap() {
-        assert!(Instant::now() < end);
-        let fd = event_loop.as_fd().unwrap();
-        let wait =
-            event_loop.next_deadline().unwrap_or(end).saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(wait).unwrap();
-        poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).unwrap();
+        let end = Instant::now() + DEADLINE;
+        while event_loop.turn(Some(Duration::ZERO)).unwrap() {
+            assert!(Instant::now() < end);
+            let fd = event_loop.as_fd().unwrap();
+            let wait =
+                event_loop.next_deadline().unwrap_or(end).saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(wait).unwrap();
+            poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).unwrap();
+        }
+        assert_eq!(done.get(), 2);
     }
-    assert_eq!(done.get(), 2);
 }
 
 #[test]
 fn the_environment_variable_names_the_driver() {
     // Each in a process of its own: the environment belongs to all threads.
-    for (value, works) in [("ready", true), ("auto", true), ("", true), ("nonsense", false)] {
+    for (value, works) in
+        [("ready", true), ("uring", true), ("auto", true), ("", true), ("nonsense", false)]
+    {
         let status = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_makes_a_loop", "--ignored"])
             .env("FYKE_DRIVER", value)

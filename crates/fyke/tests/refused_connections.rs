@@ -27,7 +27,7 @@ fn released(net: &Net, event_loop: &EventLoop) -> Endpoint {
 
 #[test]
 fn con_15_many_refused_connections_leave_nothing_behind() {
-    for net in [Net::ready(), Net::sim()] {
+    for net in Net::of_the_system().chain([Net::sim()]) {
         let event_loop = net.event_loop();
         let endpoint = released(&net, &event_loop);
         drive(&event_loop, || false).unwrap();

@@ -99,7 +99,7 @@ fn memory_and_descriptors_come_back(net: &Net) {
 
 #[test]
 fn after_ten_thousand_rude_clients_memory_and_descriptors_are_back() {
-    for net in [Net::ready(), Net::sim()] {
+    for net in Net::of_the_system().chain([Net::sim()]) {
         let (bytes, open) = (bytes_in_use(), descriptors());
         memory_and_descriptors_come_back(&net);
         assert_eq!(descriptors(), open, "the loop left descriptors");

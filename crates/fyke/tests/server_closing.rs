@@ -7,7 +7,7 @@ use std::io::Read;
 use std::rc::Rc;
 
 use fyke::{Endpoint, ErrorCode, Server, ServerOptions, Socket, timer};
-use support::{Log, Net};
+use support::{Log};
 
 fn add_close(log: &Log, server: &Server) {
     let log = log.clone();
@@ -255,48 +255,48 @@ fn connect_in_turn(
     client.on_close(move |_, _| (closed.borrow_mut())());
 }
 
-/// A client whose handshake is done and who was not accepted: only the real system lets one be made
-/// inside a callback.
-#[test]
-fn cls_09_connections_in_the_kernels_queue_are_reset_and_do_not_delay_close() {
-    let net = Net::ready();
-    let log = Log::new();
-    let seen = log.clone();
-    let client = Rc::new(RefCell::new(None));
-    let own = client.clone();
-    net.run(|| {
-        let server = fyke::create_server(|_| panic!("it was not accepted"));
-        add_close(&log, &server);
-        server
-            .listen(("127.0.0.1", 0), move |server| {
-                let address = server.address().unwrap().ip().unwrap();
-                *own.borrow_mut() = Some(std::net::TcpStream::connect(address).unwrap());
-                server.close();
-                assert_eq!(server.connections(), 0);
-            })
-            .unwrap();
-    });
-    assert_eq!(seen.take(), ["server close"]);
-    let mut client = client.take().unwrap();
-    let error = client.read(&mut [0]).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+on_every_system! {
+    /// A client whose handshake is done and who was not accepted: only the real system lets one be made
+    /// inside a callback.
+    fn cls_09_connections_in_the_kernels_queue_are_reset_and_do_not_delay_close(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let client = Rc::new(RefCell::new(None));
+        let own = client.clone();
+        net.run(|| {
+            let server = fyke::create_server(|_| panic!("it was not accepted"));
+            add_close(&log, &server);
+            server
+                .listen(("127.0.0.1", 0), move |server| {
+                    let address = server.address().unwrap().ip().unwrap();
+                    *own.borrow_mut() = Some(std::net::TcpStream::connect(address).unwrap());
+                    server.close();
+                    assert_eq!(server.connections(), 0);
+                })
+                .unwrap();
+        });
+        assert_eq!(seen.take(), ["server close"]);
+        let mut client = client.take().unwrap();
+        let error = client.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
 }
 
-#[test]
-fn cls_18_the_port_is_free_when_the_server_is_closed_and_when_its_loop_is_dropped() {
-    let net = Net::ready();
-    for close in [true, false] {
-        let event_loop = net.event_loop();
-        let server = Server::new();
-        event_loop.enter(|| server.listen(0, |_| {})).unwrap();
-        let address = server.address().unwrap().ip().unwrap();
-        assert!(std::net::TcpListener::bind(address).is_err(), "in use");
-        if close {
-            event_loop.enter(|| _ = server.close());
+on_every_system! {
+    fn cls_18_the_port_is_free_when_the_server_is_closed_and_when_its_loop_is_dropped(net) {
+        for close in [true, false] {
+            let event_loop = net.event_loop();
+            let server = Server::new();
+            event_loop.enter(|| server.listen(0, |_| {})).unwrap();
+            let address = server.address().unwrap().ip().unwrap();
+            assert!(std::net::TcpListener::bind(address).is_err(), "in use");
+            if close {
+                event_loop.enter(|| _ = server.close());
+                std::net::TcpListener::bind(address).unwrap();
+            }
+            drop(event_loop);
             std::net::TcpListener::bind(address).unwrap();
+            assert!(!server.listening());
         }
-        drop(event_loop);
-        std::net::TcpListener::bind(address).unwrap();
-        assert!(!server.listening());
     }
 }
