@@ -7,7 +7,7 @@ use std::io::Read;
 use std::rc::Rc;
 
 use fyke::{Endpoint, ErrorCode, Server, ServerOptions, Socket, timer};
-use support::{Log};
+use support::Log;
 
 fn add_close(log: &Log, server: &Server) {
     let log = log.clone();

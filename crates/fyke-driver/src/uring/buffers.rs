@@ -44,6 +44,12 @@ impl Shape {
     pub(super) const WHOLE: Self =
         Self { entries: 64, bytes: READ_BUFFER_BYTES, incremental: false };
 
+    /// So small that it runs dry at once.
+    #[cfg(test)]
+    pub(super) const fn tiny(incremental: bool) -> Self {
+        Self { entries: 2, bytes: 1024, incremental }
+    }
+
     /// Receivers that may be armed again when the pool has run dry. If all were, most would only
     /// find it dry again.
     pub(super) fn receivers(self) -> usize {

@@ -38,6 +38,8 @@ mod receive;
 mod ring;
 mod send;
 mod submitting;
+#[cfg(test)]
+mod tests;
 mod token;
 mod turn;
 

@@ -1,0 +1,266 @@
+//! The life of operations, to the point where the memory of one goes. Also run under valgrind
+//! (`.ci/run`).
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::buffers::Shape;
+use super::*;
+use crate::{Address, Batch, Chunk, Completion, Family, Open, Transport};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// None where io_uring may not be used, which is said.
+fn driver(shape: Shape) -> Option<Uring> {
+    let abilities = probe::probed().inspect_err(|why| eprintln!("no io_uring: {why}")).ok()?;
+    let ring = Ring::new().unwrap();
+    // The kernel may be too old for incremental buffers.
+    let buffers = Buffers::with_shape(&ring, shape).ok()?;
+    Some(Uring::from_parts(ring, buffers, abilities).unwrap())
+}
+
+/// A connection of the driver's, and its other end.
+fn pair(driver: &Uring) -> (SocketId, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (socket, _) = driver.adopt(ours.into()).unwrap();
+    (socket, listener.accept().unwrap().0)
+}
+
+fn listener(driver: &Uring) -> (SocketId, std::net::SocketAddr) {
+    let bind = Some(Address::Ip("127.0.0.1:0".parse().unwrap()));
+    let open = Open { bind, ..Open::new(Transport::Tcp(Family::V4)) };
+    let listener = driver.open(&open).unwrap();
+    driver.listen(listener, 16).unwrap();
+    driver.accept_start(listener).unwrap();
+    (listener, driver.local_address(listener).unwrap().ip().unwrap())
+}
+
+/// Turns until `done`, which is asked after each completion.
+fn turn_until(driver: &Uring, mut done: impl FnMut(Completion<'_>) -> bool) {
+    let mut finished = false;
+    for _ in 0..1000 {
+        driver.turn(Some(SECOND), &mut |completion| finished |= done(completion)).unwrap();
+        if finished {
+            return;
+        }
+    }
+    panic!("it does not happen");
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
+}
+
+/// Larger than what any kernel takes at once.
+fn much() -> Batch {
+    Batch::one(Chunk::Buffer(vec![5; 64 << 20]))
+}
+
+#[test]
+fn a_pool_that_runs_dry_loses_nothing_and_starves_nobody() {
+    for shape in [Shape::tiny(true), Shape::tiny(false), Shape::WHOLE, Shape::INCREMENTAL] {
+        let Some(driver) = driver(shape) else { continue };
+        let sent = pattern(100_000);
+        let mut got: HashMap<SocketId, Vec<u8>> = HashMap::new();
+        let peers: Vec<TcpStream> = (0..20)
+            .map(|_| {
+                let (socket, mut peer) = pair(&driver);
+                got.insert(socket, Vec::new());
+                driver.receive_start(socket).unwrap();
+                peer.write_all(&sent).unwrap();
+                peer
+            })
+            .collect();
+        drop(peers);
+        let mut ended = 0;
+        turn_until(&driver, |completion| {
+            match completion {
+                Completion::Received { socket, bytes } => {
+                    got.get_mut(&socket).unwrap().extend_from_slice(bytes);
+                }
+                Completion::EndOfStream { .. } => ended += 1,
+                other => panic!("{other:?}"),
+            }
+            ended == 20
+        });
+        assert!(got.values().all(|got| *got == sent), "{shape:?}");
+    }
+}
+
+#[test]
+fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
+    let Some(driver) = driver(Shape::WHOLE) else { return };
+    let (socket, mut peer) = pair(&driver);
+    driver.receive_start(socket).unwrap();
+    let sent = pattern(150_000);
+    peer.write_all(&sent).unwrap();
+    drop(peer);
+    let mut got = Vec::new();
+    turn_until(&driver, |completion| {
+        let Completion::Received { bytes, .. } = completion else { panic!("{completion:?}") };
+        got.extend_from_slice(bytes);
+        driver.receive_stop(socket);
+        true
+    });
+    for _ in 0..3 {
+        driver.turn(Some(Duration::ZERO), &mut |other| panic!("stopped: {other:?}")).unwrap();
+    }
+    driver.receive_start(socket).unwrap();
+    turn_until(&driver, |completion| match completion {
+        Completion::Received { bytes, .. } => {
+            got.extend_from_slice(bytes);
+            false
+        }
+        other => matches!(other, Completion::EndOfStream { .. }),
+    });
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn a_callback_that_panics_loses_no_bytes_that_it_was_not_given() {
+    let Some(driver) = driver(Shape::INCREMENTAL) else { return };
+    let (socket, mut peer) = pair(&driver);
+    driver.receive_start(socket).unwrap();
+    let sent = pattern(300_000);
+    peer.write_all(&sent).unwrap();
+    drop(peer);
+    let (mut got, mut ended) = (Vec::new(), false);
+    while !ended {
+        let turn = AssertUnwindSafe(|| {
+            driver.turn(Some(SECOND), &mut |completion| match completion {
+                Completion::Received { bytes, .. } => {
+                    got.extend_from_slice(bytes);
+                    // Not a panic: that would print.
+                    std::panic::resume_unwind(Box::new(()));
+                }
+                _ => ended = true,
+            })
+        });
+        let _ = catch_unwind(turn);
+    }
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
+    // What goes: the sockets, by close or by reset, or the whole driver.
+    for (what, turns) in (0..3).flat_map(|what| (0..6).map(move |turns| (what, turns))) {
+        let Some(driver) = driver(Shape::INCREMENTAL) else { return };
+        let (receiving, mut feeding) = pair(&driver);
+        let (sending, _silent) = pair(&driver);
+        let (listening, address) = listener(&driver);
+        let connecting = driver.open(&Open::new(Transport::Tcp(Family::V4))).unwrap();
+        driver.connect(connecting, &Address::Ip(address));
+        driver.receive_start(receiving).unwrap();
+        driver.receive_start(sending).unwrap();
+        assert!(driver.send(sending, much()).unwrap() < 64 << 20, "all of it?");
+        feeding.write_all(&pattern(50_000)).unwrap();
+        let mut accepted = None;
+        for _ in 0..turns {
+            let on = &mut |completion: Completion<'_>| {
+                if let Completion::Accepted { socket, .. } = completion {
+                    driver.receive_start(socket).unwrap();
+                    accepted = Some(socket);
+                }
+            };
+            driver.turn(Some(Duration::from_millis(1)), on).unwrap();
+        }
+        for socket in [receiving, sending, listening, connecting].into_iter().chain(accepted) {
+            match what {
+                0 => driver.close(socket),
+                1 => driver.reset(socket),
+                _ => {}
+            }
+        }
+        if what < 2 {
+            assert!(driver.lingering.borrow().is_empty(), "closed inside the call");
+            assert_eq!(driver.ring.in_flight(), usize::from(turns > 0), "the waker's alone");
+            driver.turn(Some(Duration::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
+            // The port is free at once, and the peer sees the end.
+            TcpListener::bind(address).unwrap();
+        }
+        drop(driver);
+        let mut rest = Vec::new();
+        let _ = feeding.read_to_end(&mut rest);
+        assert!(rest.is_empty());
+    }
+}
+
+#[test]
+fn a_socket_whose_operation_does_not_end_at_once_lingers_until_it_does() {
+    let Some(driver) = driver(Shape::INCREMENTAL) else { return };
+    let (socket, mut peer) = pair(&driver);
+    driver.receive_start(socket).unwrap();
+    driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
+    let slot = driver.sockets.borrow_mut().remove(socket).unwrap();
+    driver.lingering.borrow_mut().insert(socket, slot);
+    driver.close(socket); // is dead already
+    for _ in 0..3 {
+        driver.turn(Some(Duration::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
+    }
+    assert!(driver.lingering.borrow().is_empty());
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn a_reset_is_sent_though_operations_were_in_flight() {
+    let Some(driver) = driver(Shape::INCREMENTAL) else { return };
+    let (socket, mut peer) = pair(&driver);
+    driver.receive_start(socket).unwrap();
+    driver.send(socket, much()).unwrap();
+    driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
+    driver.reset(socket);
+    let mut all = Vec::new();
+    let error = peer.read_to_end(&mut all).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn who_connected_is_known_though_the_connection_is_gone_already() {
+    let Some(driver) = driver(Shape::INCREMENTAL) else { return };
+    let (_, address) = listener(&driver);
+    let client = TcpStream::connect(address).unwrap();
+    let from = client.local_addr().unwrap();
+    let gone: OwnedFd = client.into();
+    system::reset_on_close(system::borrow(&gone)).unwrap();
+    drop(gone);
+    turn_until(&driver, |completion| match completion {
+        Completion::Accepted { peer, .. } => {
+            assert_eq!(peer, Some(from));
+            true
+        }
+        other => panic!("{other:?}"),
+    });
+}
+
+#[test]
+fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let Some(driver) = driver(Shape::INCREMENTAL) else { return };
+    let fd = driver.as_fd().unwrap();
+    let readable = |nanoseconds| {
+        let time = Timespec { tv_sec: 0, tv_nsec: nanoseconds };
+        poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&time)).unwrap() == 1
+    };
+    let (socket, mut peer) = pair(&driver);
+    driver.receive_start(socket).unwrap();
+    assert!(readable(0), "what changed has to be handed over");
+    for _ in 0..3 {
+        driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
+    }
+    assert!(!readable(0));
+    peer.write_all(b"x").unwrap();
+    assert!(readable(999_999_999));
+    let mut got = 0;
+    while readable(0) {
+        let on = &mut |completion: Completion<'_>| {
+            got += usize::from(matches!(completion, Completion::Received { .. }));
+        };
+        driver.turn(Some(Duration::ZERO), on).unwrap();
+    }
+    assert_eq!(got, 1);
+    wake(&driver.waker());
+    assert!(readable(999_999_999));
+}
