@@ -177,13 +177,22 @@ impl Drop for Lent<'_> {
 impl Shape {
     fn entries_layout(self) -> Layout {
         Layout::array::<BufRingEntry>(self.entries.into())
-            .and_then(|layout| layout.align_to(rustix::param::page_size()))
+            .and_then(|layout| layout.align_to(page_bytes()))
             .expect("a few kilobytes")
     }
 
     fn memory_layout(self) -> Layout {
         Layout::array::<u8>(usize::from(self.entries) * self.bytes).expect("a few megabytes")
     }
+}
+
+/// Where the kernel wants memory that it maps to begin.
+#[allow(unsafe_code, reason = "rustix reads it where valgrind does not let it")]
+fn page_bytes() -> usize {
+    // SAFETY: a number goes in and a number comes out.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    // No system has larger ones.
+    usize::try_from(bytes).unwrap_or(64 * 1024)
 }
 
 #[allow(unsafe_code, reason = "memory that is shared with the kernel")]
