@@ -10,7 +10,7 @@ use crate::case::{Case, Deviations, Outcome, deviations};
 use crate::manner::Manner;
 
 const USAGE: &str = "usage: fyke-conform all [DIR…] [--match TEXT] [--jobs N] [--verbose]\n\
-       [--node | --default] [--adapt WHY]";
+       [--node | --default] [--driver NAME] [--adapt WHY]";
 
 /// What is asked for on the command line.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ struct Request {
     text: String,
     jobs: Option<usize>,
     verbose: bool,
+    /// Instead of what `FYKE_DRIVER` says.
+    driver: Option<String>,
     /// Records what fyke does in the scenarios that fail, as meant so by these behaviours.
     adapt: Option<String>,
 }
@@ -54,6 +56,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
                 request.jobs = Some(jobs.ok_or("--jobs needs a number")?);
             }
             "--verbose" => request.verbose = true,
+            "--driver" => request.driver = Some(value()?.clone()),
             "--adapt" => {
                 request.adapt = Some(value()?.clone());
                 request.manners = vec![Manner::Default];
@@ -79,6 +82,9 @@ fn run(request: &Request) -> io::Result<usize> {
     let (mut cases, deviations) = (Vec::new(), deviations()?);
     for folder in &request.folders {
         cases.extend(find_cases(folder, &request.text, &deviations)?);
+    }
+    for case in &mut cases {
+        case.driver.clone_from(&request.driver);
     }
     let jobs = request.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into));
     let mut failed = 0;

@@ -35,6 +35,8 @@ pub(crate) struct Case {
     adapted: PathBuf,
     /// Why fyke does otherwise also where it does as Node, if it does.
     deviation: Option<String>,
+    /// Which driver plays it, in place of what `FYKE_DRIVER` says.
+    pub(crate) driver: Option<String>,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Case {
         };
         let (expected, adapted) = (beside(&expected), beside("adapted"));
         let deviation = deviations.get(&name).cloned();
-        Self { name, scenario, expected, adapted, deviation }
+        Self { name, scenario, expected, adapted, deviation, driver: None }
     }
 
     pub(crate) fn run(&self, manner: Manner) -> Outcome {
@@ -85,7 +87,8 @@ impl Case {
 
     fn play_and_compare(&self, manner: Manner) -> io::Result<Outcome> {
         let node: Value = serde_json::from_slice(&fs::read(&self.expected)?)?;
-        let driver = std::env::var("FYKE_DRIVER").unwrap_or_else(|_| String::from("ready"));
+        let driver = self.driver.clone().or_else(|| std::env::var("FYKE_DRIVER").ok());
+        let driver = driver.unwrap_or_else(|| String::from("ready"));
         let mut command = Command::new(std::env::current_exe()?);
         if manner == Manner::Default {
             command.arg(Manner::OPTION);
