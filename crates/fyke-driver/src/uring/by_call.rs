@@ -1,4 +1,4 @@
-//! Receiving on Unix sockets: the ring says when there is something, a call reads it, as with
+//! Receiving on Unix sockets and pipes: the ring says when there is something, a call reads it, as with
 //! readiness.
 //!
 //! Not by multishot, because what was received cannot be put back: a Unix socket that is closed with
@@ -77,12 +77,25 @@ impl Uring {
 
     /// Reads until drained, stopped or out of budget.
     pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        self.receive_until(socket, false, on);
+    }
+
+    /// Reads until drained, stopped or out of budget, or until the first short read.
+    pub(super) fn receive_until(
+        &self,
+        socket: SocketId,
+        short: bool,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) {
         let mut lent = self.read_buffer.lend();
         for _ in 0..READS_PER_TURN_MAX {
             match self.receive_once(socket, &mut lent.buffer) {
                 Read::Nothing => return,
                 Read::Bytes(count) => {
                     on(Completion::Received { socket, bytes: &lent.buffer[..count] });
+                    if short && count < lent.buffer.len() {
+                        return;
+                    }
                 }
                 Read::End => return on(Completion::EndOfStream { socket }),
                 Read::Failed(errno) => {
@@ -103,14 +116,21 @@ impl Uring {
         let Some(slot) = sockets.get_mut(socket).filter(|slot| slot.may_read()) else {
             return Read::Nothing;
         };
-        match system::receive(system::borrow(&slot.fd), buffer) {
+        let fd = system::borrow(&slot.fd);
+        let received = match slot.flags.pipe {
+            true => system::read_pipe(fd, buffer),
+            false => system::receive(fd, buffer),
+        };
+        match received {
             Ok(0) => {
                 slot.flags.ended = true;
                 Read::End
             }
             Ok(count) => {
                 // Short means drained, unless the end follows: it makes no edge of its own.
-                slot.flags.readable = count == buffer.len() || slot.flags.hung_up;
+                // A pipe gives what one write has put there (pipe(7), O_DIRECT).
+                let flags = &mut slot.flags;
+                flags.readable = count == buffer.len() || flags.hung_up || flags.pipe;
                 Read::Bytes(count)
             }
             Err(Errno::AGAIN) => {

@@ -104,8 +104,7 @@ impl Uring {
             let _ = system::reset_on_close(system::borrow(&slot.fd));
         }
         if let Role::Stream(stream) = &mut slot.role {
-            if let Some(sending) = stream.sending.take() {
-                let batch = sending.into_batch();
+            if let Some(batch) = stream.sending.take() {
                 batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
             }
         }

@@ -8,9 +8,9 @@
 //! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]). What the
 //!   kernel received before it heard of a `receive_stop` is copied and kept (contract rule 7). Unix
 //!   sockets are polled by the ring and read by calls ([`by_call`]).
-//! - *Sending* is tried at once with a call, as readiness does it: whether the kernel took the
-//!   bytes decides when callbacks come, and that is to be the same on every driver. What the
-//!   kernel refuses goes into the ring, one gathered send per socket, and waits there.
+//! - *Sending* is tried at once with a gathering call, as readiness does it: whether the kernel took
+//!   the bytes decides when callbacks come, and that is to be the same on every driver. When the
+//!   kernel is full the ring tells when it is not ([`send`]).
 //! - *Accepting* is one multishot accept per listener; by poll and call when descriptors are used
 //!   up ([`accept`]).
 //! - *Closing* waits for the kernel ([`closing`]): an operation in flight holds the socket open, so
@@ -21,10 +21,10 @@
 //!
 //! # What the kernel may touch
 //!
-//! The pool of buffers, and the batch in flight of each socket with the array that describes it. An
-//! operation is in [`Slot::kernel`] from the moment it is queued until its last completion was
-//! seen; a slot with one is never freed, nor its descriptor closed. When the driver goes, it
-//! cancels everything and waits for the last completion (`Drop`, in [`closing`]).
+//! The pool of buffers, and the descriptors. An operation is in [`Slot::kernel`] from the moment it is
+//! queued until its last completion was seen; the descriptor of a slot with one is never closed. When
+//! the driver goes, it cancels everything and waits for the last completion (`Drop`, in
+//! [`closing`]), and then frees the pool.
 
 mod accept;
 mod buffers;
@@ -53,10 +53,10 @@ use std::time::{Duration, Instant};
 
 use slotmap::{SlotMap, SparseSecondaryMap};
 
-use crate::SocketId;
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
 use crate::system::{self, BoundFile, Descriptors, Spare};
+use crate::{Batch, SocketId};
 use accept::Listener;
 use buffers::Buffers;
 use by_call::ReadBuffer;
@@ -65,7 +65,6 @@ pub(crate) use host::wake;
 use probe::Abilities;
 use receive::{Held, Starved};
 use ring::Ring;
-use send::Sending;
 use token::Operations;
 
 pub(crate) struct Uring {
@@ -86,6 +85,8 @@ pub(crate) struct Uring {
     starved: RefCell<Starved>,
     /// The socket whose callback runs while more bytes of the same completion wait.
     giving: Cell<Option<SocketId>>,
+    /// Sockets that have room for more of their batch, looked at when all was received.
+    writable: RefCell<VecDeque<SocketId>>,
     /// Sockets with work that needs no completion: bytes kept, connections accepted.
     backlog: RefCell<VecDeque<SocketId>>,
     /// Completions that must not be given inside the call that caused them.
@@ -106,7 +107,7 @@ pub(crate) struct Uring {
 #[derive(Debug)]
 struct Slot {
     fd: OwnedFd,
-    /// What the kernel is not done with: it may touch the memory of these operations.
+    /// What the kernel is not done with.
     kernel: Operations,
     /// What was started and is not handled: in the kernel, or on its way through a turn.
     started: Operations,
@@ -125,8 +126,8 @@ enum Role {
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// What is left of a batch. A box: its address must not change while the kernel uses it.
-    sending: Option<Box<Sending>>,
+    /// What is left of a batch.
+    sending: Option<Box<Batch>>,
     /// What was received while nobody wanted it, oldest first. Never empty.
     #[expect(clippy::box_collection, reason = "one word in each of perhaps a million slots")]
     held: Option<Box<VecDeque<Held>>>,
@@ -147,7 +148,9 @@ struct Flags {
     /// In `changed`.
     changed: bool,
     in_backlog: bool,
-    /// A Unix socket, see [`by_call`].
+    /// A pipe, one end or both: calls for sockets do not work on it.
+    pipe: bool,
+    /// A Unix socket or pipe, see [`by_call`].
     by_call: bool,
     /// Of those: a read may find something; there was an edge, and it is not drained yet.
     readable: bool,
@@ -202,6 +205,7 @@ impl Uring {
             changed: RefCell::default(),
             starved: RefCell::default(),
             giving: Cell::new(None),
+            writable: RefCell::default(),
             backlog: RefCell::default(),
             deferred: RefCell::default(),
             retries: RefCell::default(),

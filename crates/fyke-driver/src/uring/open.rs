@@ -44,8 +44,8 @@ impl Uring {
         let Some(slot) = sockets.get_mut(socket) else { return };
         step!("connect", address = %target);
         match system::connect(system::borrow(&slot.fd), target) {
-            Ok(()) => self.defer(socket, Deferred::Connected),
-            Err(Errno::INPROGRESS) => {
+            // Also what stands at once is told by the ring, after the listener it reached.
+            Ok(()) | Err(Errno::INPROGRESS) => {
                 slot.flags.connecting = true;
                 self.note_change(socket, slot);
             }
@@ -82,7 +82,9 @@ impl Uring {
     pub(crate) fn shutdown(&self, socket: SocketId) {
         let sockets = self.sockets.borrow();
         let Some(slot) = sockets.get(socket) else { return };
+        // A pipe's reader sees the end when it is closed.
         let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
+            Err(Errno::NOTSOCK) if slot.flags.pipe => Deferred::ShutDown,
             Ok(()) => {
                 step!("shutdown", side = "write");
                 Deferred::ShutDown

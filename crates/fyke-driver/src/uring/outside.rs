@@ -20,8 +20,11 @@ impl Uring {
             let _ = fd.into_raw_fd();
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let by_call = system::local_address(system::borrow(&fd))?.is_unix();
+        let pipe = system::is_pipe(system::borrow(&fd));
+        let by_call = pipe || system::local_address(system::borrow(&fd))?.is_unix();
         let mut slot = Slot::stream(fd, by_call);
+        // A pipe that is only for writing makes no edge when it is read: so that is tried once.
+        (slot.flags.pipe, slot.flags.readable) = (pipe, pipe);
         if found == Adopted::Listener {
             slot.role = Role::Listener(Box::default());
         }

@@ -89,16 +89,13 @@ impl Uring {
     }
 
     fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        let fd = types::Fd(slot.fd.as_raw_fd());
-        let started = slot.started.contains(Kind::Send);
-        let Role::Stream(stream) = &mut slot.role else { return Ok(()) };
-        match &mut stream.sending {
-            Some(sending) if !started => {
-                let entry = sending.entry(fd);
-                self.start(socket, slot, Kind::Send, entry)
-            }
-            _ => Ok(()),
+        // With a budget that was used up the kernel is perhaps not full: then the backlog goes on.
+        let waits = matches!(&slot.role, Role::Stream(stream) if stream.sending.is_some());
+        if !waits || slot.flags.in_backlog {
+            return Ok(());
         }
+        let entry = opcode::PollAdd::new(types::Fd(slot.fd.as_raw_fd()), WRITABLE).build();
+        self.start(socket, slot, Kind::Send, entry)
     }
 
     fn submit_accept(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
@@ -126,10 +123,9 @@ impl Uring {
             return Ok(());
         }
         let entry = entry.user_data(token(socket, kind));
-        // SAFETY: the descriptor belongs to the slot, and so does the memory of a send, in a box
-        // that is not touched while `started` has the send. A slot with an operation in `kernel` is
-        // neither dropped nor its descriptor closed: `close` and `Drop` wait for the last
-        // completion, or leak it. Receives go to the pool, which outlives the ring.
+        // SAFETY: the descriptor belongs to the slot. That of a slot with an operation in `kernel` is
+        // not closed: `close`, `detach` and `Drop` wait for the last completion, or leak it. Memory
+        // is named by none; receives go to the pool, which outlives the ring.
         unsafe { self.ring.start(&entry)? };
         slot.started.insert(kind);
         slot.kernel.insert(kind);

@@ -23,7 +23,7 @@ const KIND_MASK: u64 = 0xf;
 pub(super) enum Kind {
     /// Multishot receive.
     Receive = 0,
-    /// The one send in flight.
+    /// Waits until there is room for more of the batch in flight.
     Send = 1,
     /// Waits until a connect is decided, or until somebody waits at a listener.
     Poll = 2,

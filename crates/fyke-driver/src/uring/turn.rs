@@ -13,6 +13,7 @@ impl Uring {
     pub(crate) fn has_work(&self) -> bool {
         self.ring.waiting() > 0
             || !self.changed.borrow().is_empty()
+            || !self.writable.borrow().is_empty()
             || !self.backlog.borrow().is_empty()
             || !self.deferred.borrow().is_empty()
             || !self.starved.borrow().is_empty()
@@ -46,6 +47,10 @@ impl Uring {
         for _ in 0..completed {
             let Some(completed) = self.ring.next() else { break };
             self.take(completed, on);
+        }
+        loop {
+            let Some(socket) = self.writable.borrow_mut().pop_front() else { break };
+            self.receive_and_send(socket, on);
         }
         for _ in 0..backlog {
             let Some(socket) = self.backlog.borrow_mut().pop_front() else { break };
@@ -94,7 +99,7 @@ impl Uring {
         }
         match kind {
             Kind::Receive => self.received(socket, completed, on),
-            Kind::Send => self.sent(socket, completed, on),
+            Kind::Send => self.writable(socket, completed),
             Kind::Accept => self.accepted(socket, completed, on),
             Kind::Poll => self.polled(socket, completed, on),
             Kind::Wake => {
@@ -123,19 +128,36 @@ impl Uring {
     }
 
     fn take_backlog(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        let (listener, by_call) = {
+        let listener = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             slot.flags.in_backlog = false;
-            (matches!(slot.role, Role::Listener(_)), slot.flags.by_call)
+            matches!(slot.role, Role::Listener(_))
+        };
+        if listener {
+            let _again = AgainOnPanic { driver: self, socket };
+            self.give_accepted(socket, on);
+        } else {
+            self.receive_and_send(socket, on);
+        }
+    }
+
+    /// What is there to be read is given before sending goes on, as in libuv: so a connection that
+    /// broke fails its read first (DST-10), unless bytes came before: then its send.
+    fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let by_call = match self.sockets.borrow().get(socket) {
+            Some(slot) => slot.flags.by_call,
+            None => return,
         };
         let _again = AgainOnPanic { driver: self, socket };
-        if listener {
-            self.give_accepted(socket, on);
-        } else if by_call {
-            self.receive_some(socket, on);
+        if by_call {
+            self.receive_until(socket, true, on);
         } else {
             self.give_held(socket, on);
+        }
+        self.send_more(socket, on);
+        if by_call {
+            self.receive_some(socket, on);
         }
     }
 }
