@@ -95,3 +95,19 @@ fn a_signal_while_connected_ends_connect_by_that_signal() {
     assert_eq!(client.wait().signal(), Some(2));
     server.note("client 1 left");
 }
+
+#[test]
+fn what_the_readme_shows_is_there() {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("## The command").nth(1).expect("the section");
+    let section = section.split("\n## ").next().expect("its text");
+    let examples: Vec<_> = section.lines().filter(|line| line.starts_with("fyke ")).collect();
+    assert!(examples.len() > 5, "{section}");
+    for example in examples {
+        let words: Vec<_> = example.split('#').next().unwrap().split_whitespace().collect();
+        let (_, help, _) = output(&[words[1], "--help"]);
+        for option in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("{option} ")), "{example}: no {option}");
+        }
+    }
+}
