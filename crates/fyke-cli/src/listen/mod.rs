@@ -9,6 +9,7 @@ use std::rc::Rc;
 use fyke::{Bytes, Error, EventLoop, Server, Socket};
 
 use crate::arguments::{Listen, To};
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::input::{Input, Piece, turn_to_the_end};
@@ -25,6 +26,10 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
     let places = places.collect::<Result<Vec<_>, _>>()?.concat();
     let program = options.exec.as_deref().map(Program::parse).transpose()?;
     let gate = Gate::new(&options.limits)?;
+    // Programs would inherit it, and some cannot cope with so many.
+    if program.is_none() {
+        descriptors::allow_many();
+    }
     let event_loop = EventLoop::new()?;
     let input = Input::open(event_loop.handle())?;
     let output = Output::default();
