@@ -12,7 +12,7 @@ use super::values;
 pub(crate) struct Load {
     /// An echo server; without it, one is started in this process
     pub(crate) endpoint: Option<String>,
-    /// How many connections
+    /// How many connections; with --connect-rate, at most so many at a time
     #[arg(short, long, value_name = "COUNT", default_value = "50", value_parser = values::count)]
     pub(crate) connections: u64,
     /// How many requests a connection sends before it waits for an answer (closed loop)

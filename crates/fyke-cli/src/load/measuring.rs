@@ -66,7 +66,8 @@ impl Run {
     fn due(self: &Rc<Self>, due: Instant) {
         if self.mode == Mode::Connects {
             if self.may_send() {
-                self.open(Some(due));
+                self.queued.borrow_mut().push_back(due);
+                self.open_queued();
             }
             return;
         }
@@ -78,6 +79,15 @@ impl Run {
         };
         if let Some(connection) = connection {
             self.request(&connection, due);
+        }
+    }
+
+    /// Connections that are due, as long as there are not too many at a time.
+    fn open_queued(self: &Rc<Self>) {
+        let most = usize::try_from(self.options.connections).unwrap_or(usize::MAX);
+        while self.connections.borrow().len() < most {
+            let Some(due) = self.queued.borrow_mut().pop_front() else { return };
+            self.open(Some(due));
         }
     }
 
@@ -121,6 +131,7 @@ impl Run {
         }
         results.unanswered += connection.waiting();
         drop(results);
+        self.open_queued();
         if self.phase.get() == Phase::Measuring
             && self.mode != Mode::Connects
             && self.connections.borrow().is_empty()
@@ -133,7 +144,7 @@ impl Run {
     fn end_if_all_came(&self) {
         let waits = |connection: &Rc<Connection>| connection.waiting() > 0;
         if self.phase.get() == Phase::Ending
-            && (self.mode != Mode::Connects || self.connecting.get() == 0)
+            && self.queued.borrow().is_empty()
             && !self.connections.borrow().iter().any(waits)
         {
             self.over();

@@ -10,6 +10,7 @@ mod results;
 mod schedule;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,7 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
         next: Cell::new(0),
         sent: Cell::new(0),
         results: RefCell::new(Results::new()),
+        queued: RefCell::default(),
         unreachable: RefCell::default(),
         schedule: RefCell::default(),
     });
@@ -123,6 +125,8 @@ struct Run {
     /// Requests, also those that wait to be sent.
     sent: Cell<u64>,
     results: RefCell<Results>,
+    /// When connections were due that wait for others to end.
+    queued: RefCell<VecDeque<Instant>>,
     /// The first connection that could not be made.
     unreachable: RefCell<Option<Error>>,
     schedule: RefCell<Option<Schedule>>,
@@ -207,6 +211,7 @@ impl Run {
         let mut results = self.results.borrow_mut();
         let open = self.connections.borrow();
         results.unanswered += open.iter().map(|connection| connection.waiting()).sum::<u64>();
+        results.unanswered += u64::try_from(self.queued.borrow().len()).unwrap_or(u64::MAX);
         let none = results.connections == 0;
         if let Some(error) = self.unreachable.borrow().as_ref().filter(|_| none) {
             return Err(Failure::Unreachable(error.clone()));
