@@ -35,8 +35,6 @@ pub(crate) struct Case {
     adapted: PathBuf,
     /// Why fyke does otherwise also where it does as Node, if it does.
     deviation: Option<String>,
-    /// Which driver plays it, in place of what `FYKE_DRIVER` says.
-    pub(crate) driver: Option<String>,
 }
 
 #[derive(Debug)]
@@ -70,10 +68,10 @@ impl Case {
         };
         let (expected, adapted) = (beside(&expected), beside("adapted"));
         let deviation = deviations.get(&name).cloned();
-        Self { name, scenario, expected, adapted, deviation, driver: None }
+        Self { name, scenario, expected, adapted, deviation }
     }
 
-    pub(crate) fn run(&self, manner: Manner) -> Outcome {
+    pub(crate) fn run(&self, driver: &str, manner: Manner) -> Outcome {
         let failed = |message: String| Outcome::Failed { differences: vec![message], trace: None };
         let reasons = match Scenario::load(&self.scenario) {
             Ok(scenario) => missing(&scenario),
@@ -82,13 +80,11 @@ impl Case {
         if !reasons.is_empty() {
             return Outcome::Skipped(reasons);
         }
-        self.play_and_compare(manner).unwrap_or_else(|error| failed(error.to_string()))
+        self.play_and_compare(driver, manner).unwrap_or_else(|error| failed(error.to_string()))
     }
 
-    fn play_and_compare(&self, manner: Manner) -> io::Result<Outcome> {
+    fn play_and_compare(&self, driver: &str, manner: Manner) -> io::Result<Outcome> {
         let node: Value = serde_json::from_slice(&fs::read(&self.expected)?)?;
-        let driver = self.driver.clone().or_else(|| std::env::var("FYKE_DRIVER").ok());
-        let driver = driver.unwrap_or_else(|| String::from("ready"));
         let mut command = Command::new(std::env::current_exe()?);
         if manner == Manner::Default {
             command.arg(Manner::OPTION);
@@ -101,7 +97,7 @@ impl Case {
             return Ok(Outcome::Failed { differences: lines, trace: None });
         }
         let found: Value = serde_json::from_slice(&output.stdout)?;
-        let differences = self.judge(&node, &found, manner)?;
+        let differences = self.judge(&node, &found, driver, manner)?;
         if let (Some(why), Manner::Node) = (&self.deviation, manner) {
             return Ok(self.judge_deviation(why, &differences));
         }
@@ -117,17 +113,21 @@ impl Case {
         &self,
         node: &Value,
         found: &Value,
+        driver: &str,
         manner: Manner,
     ) -> io::Result<Result<Option<String>, Vec<String>>> {
         let from_node = differences(node, found);
-        if manner == Manner::Node || !self.adapted.exists() {
+        // What differs between drivers too has a trace for each.
+        let of_driver = self.adapted.with_extension(format!("{driver}.json"));
+        let adapted = if of_driver.exists() { &of_driver } else { &self.adapted };
+        if manner == Manner::Node || !adapted.exists() {
             return Ok(if from_node.is_empty() { Ok(None) } else { Err(from_node) });
         }
         if from_node.is_empty() {
-            let message = format!("this is what Node does: {} can go", self.adapted.display());
+            let message = format!("this is what Node does: {} can go", adapted.display());
             return Ok(Err(vec![message]));
         }
-        let adapted: Value = serde_json::from_slice(&fs::read(&self.adapted)?)?;
+        let adapted: Value = serde_json::from_slice(&fs::read(adapted)?)?;
         let from_adapted = differences(&adapted, found);
         let why = adapted.get(WHY).and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(if from_adapted.is_empty() { Ok(Some(why)) } else { Err(from_adapted) })

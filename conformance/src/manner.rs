@@ -1,4 +1,6 @@
-//! The two manners in which fyke can play a scenario.
+//! How fyke can play a scenario: in two manners, on several drivers.
+
+use fyke::{DriverKind, EventLoop};
 
 /// How the loop is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,4 +21,16 @@ impl Manner {
             Self::Default => "by default",
         }
     }
+}
+
+/// The drivers that have real sockets here: `FYKE_DRIVER`, if it is set, chooses one.
+pub(crate) fn drivers() -> Vec<String> {
+    if let Ok(name) = std::env::var("FYKE_DRIVER") {
+        return vec![name];
+    }
+    let uring = EventLoop::builder().driver(DriverKind::Uring).build();
+    let mut names = vec![String::from("ready")];
+    // It steps back to the other where the system does not allow it.
+    names.extend(uring.iter().map(|uring| uring.driver_name().to_owned()).filter(|n| n == "uring"));
+    names
 }
