@@ -43,6 +43,9 @@ fn connections_can_be_made_at_a_rate_and_kept_idle() {
     let (_server, endpoint) = Running::listen(&["--echo"]);
     let told = result(&["--connect-rate", "1000", "-n", "100", &endpoint]);
     assert_eq!((&told["requests"], &told["connections"]), (&100.into(), &100.into()));
+    // More than can be made: the rest waits, and all are made in the end.
+    let told = result(&["--connect-rate", "1M", "-n", "500", "-c", "5", "-t", "60s", &endpoint]);
+    assert_eq!((&told["requests"], &told["unanswered"]), (&500.into(), &0.into()));
     let told = result(&["--idle", "-c", "300", "-d", "100ms", &endpoint]);
     assert_eq!((&told["connections"], &told["open_at_the_end"]), (&300.into(), &300.into()));
 }

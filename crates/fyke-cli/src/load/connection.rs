@@ -14,6 +14,7 @@ use crate::failure::Failure;
 pub(super) struct Connection {
     socket: RefCell<Option<Socket>>,
     run: Rc<Run>,
+    opened_at: Instant,
     /// When the requests without an answer were due: first those that were sent, then those for
     /// which there was no room.
     due: RefCell<VecDeque<Instant>>,
@@ -38,6 +39,7 @@ impl Connection {
         let connection = Rc::new(Self {
             socket: RefCell::default(),
             run: Rc::clone(run),
+            opened_at: Instant::now(),
             due: RefCell::new(due.into_iter().collect()),
             unsent: Cell::new(usize::from(due.is_some())),
             sent_to: Cell::new(start),
@@ -85,9 +87,10 @@ impl Connection {
         u64::try_from(self.due.borrow().len()).unwrap_or(u64::MAX)
     }
 
-    /// When the first of them was due.
+    /// Since when the first of them is waited for. One that was due before its connection was begun
+    /// is late, but that is not for this connection to answer for.
     pub(super) fn waits_since(&self) -> Option<Instant> {
-        self.due.borrow().front().copied()
+        self.due.borrow().front().map(|due| self.opened_at.max(*due))
     }
 
     pub(super) fn request(&self, due: Instant) {

@@ -113,7 +113,11 @@ impl Run {
 
     pub(super) fn answered(self: &Rc<Self>, connection: &Rc<Connection>, due: Instant) {
         let now = Instant::now();
-        self.results.borrow_mut().answer(now.saturating_duration_since(due));
+        {
+            let mut results = self.results.borrow_mut();
+            results.answer(now.saturating_duration_since(due));
+            results.took(self.elapsed());
+        }
         self.progress.answered();
         if self.mode == Mode::Closed {
             self.request(connection, now);
@@ -151,16 +155,21 @@ impl Run {
         }
     }
 
-    /// No more requests. What is on its way has as much time as an answer has.
+    /// No more requests. What is on its way has as much time as an answer has; what could not even
+    /// be sent, also what is left of the whole.
     pub(super) fn finish(self: &Rc<Self>) {
         if self.phase.get() != Phase::Measuring {
             return;
         }
         self.phase.set(Phase::Ending);
-        self.results.borrow_mut().end(self.elapsed());
+        self.results.borrow_mut().took(self.elapsed());
         self.end_if_all_came();
         let same = Rc::clone(self);
+        let left = match self.queued.borrow().is_empty() {
+            true => Duration::ZERO,
+            false => self.options.duration.saturating_sub(self.elapsed()),
+        };
         // Without a loop there is nothing to wait for.
-        let _ = timer::set_timeout(self.options.timeout, move || same.over());
+        let _ = timer::set_timeout(self.options.timeout + left, move || same.over());
     }
 }

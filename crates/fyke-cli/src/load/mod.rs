@@ -180,7 +180,7 @@ impl Run {
 
     fn over(&self) {
         if self.phase.get() == Phase::Measuring {
-            self.results.borrow_mut().end(self.elapsed());
+            self.results.borrow_mut().took(self.elapsed());
         }
         self.phase.set(Phase::Over);
     }

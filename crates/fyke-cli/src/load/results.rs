@@ -53,8 +53,9 @@ impl Results {
         *self.errors.entry(why.to_owned()).or_default() += 1;
     }
 
-    pub(super) fn end(&mut self, took: Duration) {
-        self.took = took;
+    /// So long it took until now: to the last answer, or to the end of the time.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.took = self.took.max(time);
     }
 
     fn per_second(&self, count: f64) -> f64 {
