@@ -1,5 +1,5 @@
 """What relaying costs: CPU time per GiB of `fyke relay`, socat and HAProxy in TCP mode, side by side on
-one machine. One connection, one direction, from `fyke load`-free plain sockets, so that only the relay
+one machine. One connection, one direction, between plain sockets of Python, so that only the relay
 differs. Usage: relay.py PATH-OF-FYKE [GIB] [ROUNDS]"""
 import os, pathlib, socket, statistics, subprocess, sys, tempfile, threading, time
 
