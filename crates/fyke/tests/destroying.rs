@@ -207,11 +207,12 @@ on_every_driver! {
         assert_eq!((told("write "), told("end "), told("error "), told("close ")), (10, 1, 1, 1));
         assert_eq!(entries.last().map(String::as_str), Some("close true"));
         assert_eq!((told("finish"), told("end ok")), (0, 0));
-        // First those that are done, then those in flight, then what was queued.
+        // First those that are done, then those in flight, then what was queued, if anything: a driver
+        // may hand over all that there is.
         let error = entries.iter().find_map(|entry| entry.strip_prefix("error ")).unwrap();
         let kinds = ["write ok", "write ECANCELED", &format!("write {error}")]
             .map(|kind| entries.iter().rposition(|entry| entry == kind));
-        assert!(kinds.is_sorted(), "{entries:?}");
+        assert!(kinds.iter().flatten().is_sorted(), "{entries:?}");
         assert_eq!(told("write ok") + told("write ECANCELED") + told(&format!("write {error}")), 10);
         assert_eq!(told(&format!("end {error}")), 1, "{entries:?}");
     }

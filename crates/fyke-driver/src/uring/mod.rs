@@ -85,7 +85,8 @@ pub(crate) struct Uring {
     starved: RefCell<Starved>,
     /// The socket whose callback runs while more bytes of the same completion wait.
     giving: Cell<Option<SocketId>>,
-    /// Sockets that have room for more of their batch, looked at when all was received.
+    /// Sockets that are connected, or have room for more of their batch: looked at when all was
+    /// received.
     writable: RefCell<VecDeque<SocketId>>,
     /// Sockets with work that needs no completion: bytes kept, connections accepted.
     backlog: RefCell<VecDeque<SocketId>>,
@@ -126,6 +127,8 @@ enum Role {
 
 #[derive(Debug, Default)]
 struct Stream {
+    /// The turn in which bytes were received last; the low half of its number is enough.
+    fed_in_turn: u32,
     /// What is left of a batch.
     sending: Option<Box<Batch>>,
     /// What was received while nobody wanted it, oldest first. Never empty.

@@ -44,8 +44,13 @@ impl Uring {
         let Some(slot) = sockets.get_mut(socket) else { return };
         step!("connect", address = %target);
         match system::connect(system::borrow(&slot.fd), target) {
-            // Also what stands at once is told by the ring, after the listener it reached.
-            Ok(()) | Err(Errno::INPROGRESS) => {
+            // Told in the next turn, after the listener it reached.
+            Ok(()) => {
+                slot.flags.connecting = true;
+                self.writable.borrow_mut().push_back(socket);
+                self.host.signal_unless(self.turning.get());
+            }
+            Err(Errno::INPROGRESS) => {
                 slot.flags.connecting = true;
                 self.note_change(socket, slot);
             }

@@ -86,6 +86,9 @@ impl Uring {
         on: &mut dyn FnMut(Completion<'_>),
     ) {
         let outcome = self.outcome(completed);
+        if matches!(outcome, Outcome::Failed(_)) && self.sends_first(socket) {
+            self.send_more(socket, on);
+        }
         {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
@@ -97,7 +100,7 @@ impl Uring {
                 return;
             }
             match outcome {
-                Outcome::Bytes(_) => slot.flags.fed = true,
+                Outcome::Bytes(_) => slot.set_fed(self.turns.get()),
                 Outcome::End | Outcome::Failed(_) => slot.flags.ended = true,
                 Outcome::Stopped => return self.note_change(socket, slot),
                 Outcome::Starved => {
@@ -123,6 +126,17 @@ impl Uring {
             Outcome::Failed(errno) => on(failed(socket, errno)),
             Outcome::Starved | Outcome::Stopped => {}
         }
+    }
+
+    /// Whether sending goes on before a failure is told: what is behind a short read waits for it, as
+    /// in libuv and with readiness, see `receive_and_send`.
+    fn sends_first(&self, socket: SocketId) -> bool {
+        self.sockets.borrow().get(socket).is_some_and(|slot| match &slot.role {
+            Role::Stream(stream) => {
+                stream.sending.is_some() && stream.fed_in_turn == self.turns.get() as u32
+            }
+            Role::Listener(_) => false,
+        })
     }
 
     /// Gives what one completion brought, in pieces of the size that a read of readiness has.
@@ -225,6 +239,13 @@ impl Drop for Rest<'_> {
 }
 
 impl Slot {
+    fn set_fed(&mut self, turn: u64) {
+        self.flags.fed = true;
+        if let Role::Stream(stream) = &mut self.role {
+            stream.fed_in_turn = turn as u32;
+        }
+    }
+
     fn held(&self) -> Option<&VecDeque<Held>> {
         match &self.role {
             Role::Stream(Stream { held, .. }) => held.as_deref(),

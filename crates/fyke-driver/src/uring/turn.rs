@@ -48,9 +48,10 @@ impl Uring {
             let Some(completed) = self.ring.next() else { break };
             self.take(completed, on);
         }
-        loop {
+        let writable = self.writable.borrow().len();
+        for _ in 0..writable {
             let Some(socket) = self.writable.borrow_mut().pop_front() else { break };
-            self.receive_and_send(socket, on);
+            self.take_writable(socket, on);
         }
         for _ in 0..backlog {
             let Some(socket) = self.backlog.borrow_mut().pop_front() else { break };
@@ -123,7 +124,21 @@ impl Uring {
         } else if listener {
             self.accept_by_hand(socket, on);
         } else {
+            self.writable.borrow_mut().push_back(socket);
+        }
+    }
+
+    /// After all completions: a connection is told after the listener that it reached, as with
+    /// readiness, although a poll that is queued when it stands already completes first.
+    fn take_writable(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let connecting = match self.sockets.borrow().get(socket) {
+            Some(slot) => slot.flags.connecting,
+            None => return,
+        };
+        if connecting {
             self.finish_connect(socket, on);
+        } else {
+            self.receive_and_send(socket, on);
         }
     }
 
