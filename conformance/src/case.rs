@@ -117,20 +117,27 @@ impl Case {
         manner: Manner,
     ) -> io::Result<Result<Option<String>, Vec<String>>> {
         let from_node = differences(node, found);
-        // What differs between drivers too has a trace for each.
+        // What differs between drivers too may have a trace for each.
         let of_driver = self.adapted.with_extension(format!("{driver}.json"));
-        let adapted = if of_driver.exists() { &of_driver } else { &self.adapted };
-        if manner == Manner::Node || !adapted.exists() {
+        let adapted = [&self.adapted, &of_driver].map(|file| file.exists().then_some(file));
+        let adapted: Vec<_> = adapted.into_iter().flatten().collect();
+        if manner == Manner::Node || adapted.is_empty() {
             return Ok(if from_node.is_empty() { Ok(None) } else { Err(from_node) });
         }
         if from_node.is_empty() {
-            let message = format!("this is what Node does: {} can go", adapted.display());
+            let message = format!("this is what Node does: {} can go", adapted[0].display());
             return Ok(Err(vec![message]));
         }
-        let adapted: Value = serde_json::from_slice(&fs::read(adapted)?)?;
-        let from_adapted = differences(&adapted, found);
-        let why = adapted.get(WHY).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(if from_adapted.is_empty() { Ok(Some(why)) } else { Err(from_adapted) })
+        let mut nearest = Vec::new();
+        for file in adapted {
+            let adapted: Value = serde_json::from_slice(&fs::read(file)?)?;
+            nearest = differences(&adapted, found);
+            if nearest.is_empty() {
+                let why = adapted.get(WHY).and_then(Value::as_str).unwrap_or_default();
+                return Ok(Ok(Some(why.to_owned())));
+            }
+        }
+        Ok(Err(nearest))
     }
 
     fn judge_deviation(&self, why: &str, found: &Result<Option<String>, Vec<String>>) -> Outcome {
