@@ -18,6 +18,28 @@ const STUCK_BYTES: usize = 32 << 20;
 type Slot = Rc<RefCell<Option<Socket>>>;
 
 on_every_driver! {
+    fn tmo_02_what_a_cork_held_back_is_activity_when_it_leaves(net) {
+        let counted = Rc::new(Cell::new(None));
+        let seen = counted.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| {
+                client.on_connect(move |client| {
+                    client.set_timeout(Some(10 * MS));
+                    client.cork().write("held back");
+                    // Only activity begins a second period.
+                    let count = at_each_timeout(client, steps![
+                        |client: &Socket| { client.uncork(); },
+                        leave,
+                    ]);
+                    counted.set(Some(count));
+                });
+            },
+        ));
+        assert_eq!(seen.take().unwrap().get(), 2);
+    }
+
     fn tmo_02_a_write_what_arrives_while_paused_and_the_peers_end_are_activity(net) {
         let peer: Slot = Slot::default();
         let (own, accepted) = (peer.clone(), peer.clone());

@@ -47,7 +47,8 @@ impl Socket {
             });
             // An attempt that is bound has its address before the connection stands.
             let attempt = || state.rare_if_any()?.connecting.as_ref()?.ids().next();
-            (state.connected().or_else(attempt), kept.and_then(Address::ip))
+            // On an exact loop a connection that stands may be connecting again (CON-18).
+            (state.id.or_else(attempt), kept.and_then(Address::ip))
         };
         // An attempt that is not bound has port 0: no address yet.
         let asked = || self.core()?.driver.local_address(id?).ok()?.ip();

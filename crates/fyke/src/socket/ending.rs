@@ -81,12 +81,19 @@ impl Socket {
 
     fn uncork_to_end(&self) {
         let exact = self.node_exact();
-        let mut state = self.inner.state.borrow_mut();
-        state.write.uncork_all();
-        if state.connecting && exact {
-            state.write.park();
+        let leaves = {
+            let mut state = self.inner.state.borrow_mut();
+            let corked = state.write.corked() > 0;
+            state.write.uncork_all();
+            if state.connecting && exact {
+                state.write.park();
+            }
+            corked && state.connected().is_some() && state.write.can_hand_over()
+        };
+        if leaves {
+            // As in `uncork` (TMO-02).
+            self.touch();
         }
-        drop(state);
         if exact {
             // An error that shows now keeps the end from being one (WR-17).
             self.hand_over();

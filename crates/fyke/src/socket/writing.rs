@@ -317,6 +317,8 @@ impl Socket {
             state.connected().is_some() && state.write.can_hand_over()
         };
         if due {
+            // What leaves now counts as activity, not only when it was written (TMO-02).
+            self.touch();
             self.hand_over();
             // Corked after `end`: that was all it waited for.
             self.finish_if_done();
