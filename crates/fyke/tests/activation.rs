@@ -46,29 +46,29 @@ fn listeners() -> (SocketAddr, [OwnedFd; 2]) {
     (web.local_addr().unwrap(), [web.into(), other.into()])
 }
 
-#[test]
-fn servers_listen_on_what_was_handed_over_by_name() {
-    let net = Net::ready();
-    let path = net.path();
-    let web = TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = UnixListener::bind(&path).unwrap();
-    let address = web.local_addr().unwrap();
-    let set = "export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:admin;";
-    let command = child_for("a_child_that_serves", set, [web.into(), admin.into()]);
-    // Before it has even started: nobody is refused meanwhile.
-    let mut tcp = TcpStream::connect(address).unwrap();
-    let mut unix = UnixStream::connect(&path).unwrap();
-    let running = std::thread::spawn(|| passes(command));
-    tcp.set_read_timeout(Some(DEADLINE)).unwrap();
-    unix.set_read_timeout(Some(DEADLINE)).unwrap();
-    let mut text = String::new();
-    tcp.read_to_string(&mut text).unwrap();
-    unix.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "from web\nfrom admin\n");
-    // The child's connections end with ours.
-    drop((tcp, unix));
-    running.join().unwrap();
-    assert!(path.exists(), "systemd's to remove");
+on_every_system! {
+    fn servers_listen_on_what_was_handed_over_by_name(net) {
+        let path = net.path();
+        let web = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = UnixListener::bind(&path).unwrap();
+        let address = web.local_addr().unwrap();
+        let set = "export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:admin;";
+        let command = child_for("a_child_that_serves", set, [web.into(), admin.into()]);
+        // Before it has even started: nobody is refused meanwhile.
+        let mut tcp = TcpStream::connect(address).unwrap();
+        let mut unix = UnixStream::connect(&path).unwrap();
+        let running = std::thread::spawn(|| passes(command));
+        tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+        unix.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut text = String::new();
+        tcp.read_to_string(&mut text).unwrap();
+        unix.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "from web\nfrom admin\n");
+        // The child's connections end with ours.
+        drop((tcp, unix));
+        running.join().unwrap();
+        assert!(path.exists(), "systemd's to remove");
+    }
 }
 
 #[test]

@@ -247,78 +247,74 @@ on_every_driver! {
     }
 }
 
-#[test]
-fn bnd_10_the_file_is_there_from_the_bind_to_the_close_of_whoever_has_it() {
-    let net = Net::ready();
-    net.run(|| {
-        let path = net.path();
-        let bound = BoundSocket::bind(path.as_path()).unwrap();
-        assert!(path.exists());
-        drop(bound);
-        assert!(!path.exists());
+on_every_system! {
+    fn bnd_10_the_file_is_there_from_the_bind_to_the_close_of_whoever_has_it(net) {
+        net.run(|| {
+            let path = net.path();
+            let bound = BoundSocket::bind(path.as_path()).unwrap();
+            assert!(path.exists());
+            drop(bound);
+            assert!(!path.exists());
 
-        let server = Server::new();
-        let closed = path.clone();
-        let bound = BoundSocket::bind(path.as_path()).unwrap();
-        server
-            .listen_bound(bound, move |server| {
-                assert!(closed.exists());
-                server.close();
-                assert!(!closed.exists());
-            })
-            .unwrap();
-        assert!(path.exists());
-    });
-}
-
-#[test]
-fn bnd_10_a_path_that_cannot_be_bound_is_an_err_with_the_path() {
-    let net = Net::ready();
-    net.run(|| {
-        let used = net.path();
-        std::fs::write(&used, "").unwrap();
-        let missing = net.path().join("missing");
-        let long = PathBuf::from("x".repeat(200));
-        let with_nul = PathBuf::from("a\0b");
-        for (path, code) in [
-            (used, ErrorCode::EADDRINUSE),
-            (missing, ErrorCode::EACCES),
-            (long, ErrorCode::EINVAL),
-            (with_nul, ErrorCode::EINVAL),
-        ] {
-            let error = BoundSocket::bind(path.as_path()).unwrap_err();
-            assert_eq!((error.code(), error.syscall()), (code, Some("bind")));
-            assert_eq!(error.address(), Some(&Address::Path(path)));
-        }
-    });
-}
-
-#[test]
-fn bnd_12_proc_18_a_bound_socket_moves_to_the_loop_of_another_thread_tcp_only() {
-    let net = Net::ready();
-    let (fd, address) = net.event_loop().enter(|| {
-        let bound = bind();
-        let address = ip(&bound);
-        let refused = BoundSocket::bind(net.path()).unwrap().into_fd().unwrap_err();
-        let code = ErrorCode::ERR_WORKER_HANDLE_NOT_TRANSFERABLE;
-        assert_eq!(refused.error.code(), code);
-        assert!(refused.bound.address().path().unwrap().exists(), "handed back");
-        (bound.into_fd().unwrap(), address)
-    });
-    let thread = std::thread::spawn(move || {
-        Net::ready().run(|| {
-            let bound = BoundSocket::from_fd(fd).unwrap();
-            assert_eq!(ip(&bound), address);
-            let server = fyke::create_server(|socket| {
-                socket.end();
-                socket.server().unwrap().close();
-            });
+            let server = Server::new();
+            let closed = path.clone();
+            let bound = BoundSocket::bind(path.as_path()).unwrap();
             server
-                .listen_bound(bound, move |_| {
-                    fyke::connect(address, |_| {}).unwrap().resume();
+                .listen_bound(bound, move |server| {
+                    assert!(closed.exists());
+                    server.close();
+                    assert!(!closed.exists());
                 })
                 .unwrap();
+            assert!(path.exists());
         });
-    });
-    thread.join().unwrap();
+    }
+
+    fn bnd_10_a_path_that_cannot_be_bound_is_an_err_with_the_path(net) {
+        net.run(|| {
+            let used = net.path();
+            std::fs::write(&used, "").unwrap();
+            let missing = net.path().join("missing");
+            let long = PathBuf::from("x".repeat(200));
+            let with_nul = PathBuf::from("a\0b");
+            for (path, code) in [
+                (used, ErrorCode::EADDRINUSE),
+                (missing, ErrorCode::EACCES),
+                (long, ErrorCode::EINVAL),
+                (with_nul, ErrorCode::EINVAL),
+            ] {
+                let error = BoundSocket::bind(path.as_path()).unwrap_err();
+                assert_eq!((error.code(), error.syscall()), (code, Some("bind")));
+                assert_eq!(error.address(), Some(&Address::Path(path)));
+            }
+        });
+    }
+
+    fn bnd_12_proc_18_a_bound_socket_moves_to_the_loop_of_another_thread_tcp_only(net) {
+        let (fd, address) = net.event_loop().enter(|| {
+            let bound = bind();
+            let address = ip(&bound);
+            let refused = BoundSocket::bind(net.path()).unwrap().into_fd().unwrap_err();
+            let code = ErrorCode::ERR_WORKER_HANDLE_NOT_TRANSFERABLE;
+            assert_eq!(refused.error.code(), code);
+            assert!(refused.bound.address().path().unwrap().exists(), "handed back");
+            (bound.into_fd().unwrap(), address)
+        });
+        let thread = std::thread::spawn(move || {
+            Net::ready().run(|| {
+                let bound = BoundSocket::from_fd(fd).unwrap();
+                assert_eq!(ip(&bound), address);
+                let server = fyke::create_server(|socket| {
+                    socket.end();
+                    socket.server().unwrap().close();
+                });
+                server
+                    .listen_bound(bound, move |_| {
+                        fyke::connect(address, |_| {}).unwrap().resume();
+                    })
+                    .unwrap();
+            });
+        });
+        thread.join().unwrap();
+    }
 }

@@ -24,313 +24,291 @@ fn unconnected(path: Option<&std::path::Path>) -> OwnedFd {
     fd
 }
 
-#[test]
-fn fd_01_a_descriptor_that_is_not_connected_is_the_one_that_connects() {
-    let net = Net::ready();
-    for (bound, options) in [(true, false), (true, true), (false, false), (false, true)] {
-        let log = Log::new();
-        let seen = log.clone();
-        let path = net.path();
-        net.run(|| {
-            let fd = unconnected(bound.then_some(path.as_path()));
-            let server = fyke::create_server(|socket| {
-                socket.pipe(socket);
-                socket.server().unwrap().close();
-            });
-            let ours = bound.then(|| Address::Path(path.clone()));
-            net.listen(&server, net.path().into(), move |target| {
-                let client = Socket::from_fd(fd).unwrap();
-                assert!(client.pending() && !client.connecting());
-                assert_eq!(client.address(), ours);
-                let bytes = collect(&client);
-                let connected = log.clone();
-                let f = move |client: &Socket| {
-                    connected.add("connect");
-                    client.write("over ");
-                    client.end_with("it");
-                    assert_eq!(client.address(), ours);
-                };
-                match options {
-                    true => client.connect_with(ConnectOptions::new(target).unwrap(), f).unwrap(),
-                    false => client.connect(target, f).unwrap(),
-                }
-                client.on_end(move |_| {
-                    log.add(String::from_utf8_lossy(&bytes.borrow()));
+on_every_system! {
+    fn fd_01_a_descriptor_that_is_not_connected_is_the_one_that_connects(net) {
+        for (bound, options) in [(true, false), (true, true), (false, false), (false, true)] {
+            let log = Log::new();
+            let seen = log.clone();
+            let path = net.path();
+            net.run(|| {
+                let fd = unconnected(bound.then_some(path.as_path()));
+                let server = fyke::create_server(|socket| {
+                    socket.pipe(socket);
+                    socket.server().unwrap().close();
                 });
-                client.on_close(move |_, had_error| assert!(!had_error));
+                let ours = bound.then(|| Address::Path(path.clone()));
+                net.listen(&server, net.path().into(), move |target| {
+                    let client = Socket::from_fd(fd).unwrap();
+                    assert!(client.pending() && !client.connecting());
+                    assert_eq!(client.address(), ours);
+                    let bytes = collect(&client);
+                    let connected = log.clone();
+                    let f = move |client: &Socket| {
+                        connected.add("connect");
+                        client.write("over ");
+                        client.end_with("it");
+                        assert_eq!(client.address(), ours);
+                    };
+                    match options {
+                        true => client.connect_with(ConnectOptions::new(target).unwrap(), f).unwrap(),
+                        false => client.connect(target, f).unwrap(),
+                    }
+                    client.on_end(move |_| {
+                        log.add(String::from_utf8_lossy(&bytes.borrow()));
+                    });
+                    client.on_close(move |_, had_error| assert!(!had_error));
+                });
             });
-        });
-        assert_eq!(seen.take(), ["connect", "over it"]);
-        assert_eq!(path.exists(), bound, "not ours to remove");
+            assert_eq!(seen.take(), ["connect", "over it"]);
+            assert_eq!(path.exists(), bound, "not ours to remove");
+        }
     }
-}
 
-#[test]
-fn fd_01_the_connected_descriptor_has_the_number_that_was_given() {
-    let net = Net::ready();
-    net.run(|| {
-        let server = Server::new();
-        server.on_connection(|server, socket| {
-            server.close();
-            socket.resume();
-        });
-        net.listen(&server, net.path().into(), |target| {
-            let fd = unconnected(None);
-            let number = fd.as_raw_fd();
-            let client = Socket::from_fd(fd).unwrap();
-            client
-                .connect(target, move |client| {
-                    let fd = client.clone().into_fd().unwrap();
-                    assert_eq!(fd.as_raw_fd(), number);
-                })
-                .unwrap();
-        });
-    });
-}
-
-#[test]
-fn fd_02_fd_03_a_pipe_is_read_to_its_end_and_the_other_end_written() {
-    let net = Net::ready();
-    let log = Log::new();
-    let seen = log.clone();
-    let writes = Log::new();
-    let written = writes.clone();
-    let (from, to) = std::io::pipe().unwrap();
-    net.run(|| {
-        let reader = Socket::from_fd(from.into()).unwrap();
-        assert!(!reader.connecting() && !reader.pending());
-        assert_eq!((reader.ready_state(), reader.address()), (ReadyState::Open, None));
-        let bytes = collect(&reader);
-        log.watch("", &reader);
-        let writer = SocketOptions::new().readable(false).build_from_fd(to.into()).unwrap();
-        writes.watch("", &writer);
-        // More than a pipe holds.
-        writer.end_with(support::pattern(300_000));
-        reader.on_end(move |_| assert_eq!(*bytes.borrow(), support::pattern(300_000)));
-    });
-    assert_eq!(seen.take(), ["end", "finish", "close false"]);
-    assert_eq!(written.take(), ["finish", "close false"]);
-}
-
-#[test]
-fn fd_04_readable_and_writable_are_on_whatever_the_descriptor_allows() {
-    let net = Net::ready();
-    let log = Log::new();
-    let seen = log.clone();
-    let (from, _to) = std::io::pipe().unwrap();
-    let (_from, to) = std::io::pipe().unwrap();
-    net.run(|| {
-        let reader = Socket::from_fd(from.into()).unwrap();
-        assert!(reader.readable() && reader.writable());
-        reader.on_error(|_, error| assert_eq!(error.syscall(), Some("write")));
-        log.watch("", &reader);
-        let told = log.clone();
-        reader.write_then("x", move |_, result| told.add(result.unwrap_err().code()));
-    });
-    assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
-    net.run(|| {
-        let writer = Socket::from_fd(to.into()).unwrap();
-        assert!(writer.readable() && writer.writable());
-        writer.on_error(|_, error| assert_eq!(error.syscall(), Some("read")));
-        log.watch("", &writer);
-    });
-    assert_eq!(seen.take(), ["error ENOTCONN", "close true"]);
-}
-
-#[test]
-fn fd_04_a_socket_that_is_not_readable_never_reads_and_its_end_closes_it() {
-    let net = Net::ready();
-    let log = Log::new();
-    let seen = log.clone();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    net.run(|| {
-        let socket = SocketOptions::new().readable(false).build_from_fd(ours.into()).unwrap();
-        assert_eq!(socket.ready_state(), ReadyState::WriteOnly);
-        assert!(!socket.readable() && socket.readable_ended());
-        socket.on_data(|_, _| panic!("it never reads"));
-        log.watch("", &socket);
-        socket.end_with("only this");
-        // Not EPIPE: the peer has not ended.
-        let told = log.clone();
-        socket.on_finish(move |socket| {
-            let told = told.clone();
-            socket.write_then("late", move |_, result| told.add(result.unwrap_err().code()));
-        });
-    });
-    let late = "ERR_STREAM_WRITE_AFTER_END";
-    assert_eq!(seen.take(), ["finish", late, &format!("error {late}"), "close true"]);
-    let mut text = String::new();
-    theirs.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "only this");
-
-    let (ours, _theirs) = UnixStream::pair().unwrap();
-    net.run(|| {
-        let socket = SocketOptions::new().readable(false).build_from_fd(ours.into()).unwrap();
-        log.watch("", &socket);
-        socket.end();
-    });
-    assert_eq!(seen.take(), ["finish", "close false"]);
-}
-
-#[test]
-fn fd_04_a_socket_that_is_not_writable_refuses_writes_and_closes_after_the_end() {
-    let net = Net::ready();
-    let log = Log::new();
-    let seen = log.clone();
-    let read_only = |stream: UnixStream| {
-        let socket = SocketOptions::new().writable(false).build_from_fd(stream.into()).unwrap();
-        assert_eq!(socket.ready_state(), ReadyState::ReadOnly);
-        assert!(!socket.writable() && socket.writable_ended() && socket.writable_finished());
-        socket
-    };
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    net.run(|| {
-        let socket = read_only(ours);
-        log.watch("", &socket);
-        let bytes = collect(&socket);
-        std::io::Write::write_all(&mut theirs, b"to read").unwrap();
-        drop(theirs);
-        socket.on_end(move |_| assert_eq!(*bytes.borrow(), b"to read"));
-    });
-    assert_eq!(seen.take(), ["end", "close false"]);
-
-    let (ours, _theirs) = UnixStream::pair().unwrap();
-    net.run(|| {
-        let socket = read_only(ours);
-        log.watch("", &socket);
-        assert!(!socket.write("refused"));
-    });
-    assert_eq!(seen.take(), ["error ERR_STREAM_WRITE_AFTER_END", "close true"]);
-}
-
-#[test]
-fn fd_02_paused_from_the_beginning_it_reads_nothing_before_resume() {
-    let net = Net::ready();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    std::io::Write::write_all(&mut theirs, b"waits").unwrap();
-    drop(theirs);
-    net.run(|| {
-        let socket = SocketOptions::new().pause_on_create(true).build_from_fd(ours.into()).unwrap();
-        assert!(socket.is_paused());
-        let bytes = collect(&socket);
-        fyke::timer::set_timeout(std::time::Duration::from_millis(1), move || {
-            assert_eq!(socket.bytes_read(), 0);
-            socket.resume();
-            socket.on_end(move |_| assert_eq!(*bytes.borrow(), b"waits"));
-        })
-        .unwrap();
-    });
-}
-
-#[test]
-fn fd_02_a_connected_descriptor_is_an_open_socket_that_reads() {
-    let net = Net::ready();
-    let log = Log::new();
-    let seen = log.clone();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    net.run(|| {
-        let (a, b) =
-            (Socket::from_fd(ours.into()).unwrap(), Socket::from_fd(theirs.into()).unwrap());
-        assert!(!a.connecting() && !a.pending());
-        assert_eq!(a.ready_state(), ReadyState::Open);
-        log.watch("", &b);
-        let bytes = collect(&b);
-        b.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
-        a.resume();
-        a.end_with("over a pair");
-    });
-    assert_eq!(seen.take(), ["end", "over a pair", "finish", "close false"]);
-}
-
-#[test]
-fn fd_02_a_tcp_descriptor_knows_its_addresses() {
-    let net = Net::ready();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (accepted, _) = listener.accept().unwrap();
-    net.run(|| {
-        let local = stream.local_addr().unwrap();
-        let socket = Socket::from_fd(stream.into()).unwrap();
-        assert_eq!(socket.local_address(), Some(local));
-        assert_eq!(socket.remote_address(), Some(listener.local_addr().unwrap()));
-        socket.destroy();
-    });
-    drop(accepted);
-}
-
-#[test]
-fn fd_03_what_is_no_connected_stream_socket_is_refused() {
-    let net = Net::ready();
-    net.run(|| {
-        let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
-        let datagram: OwnedFd = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into();
-        let listener: OwnedFd = TcpListener::bind("127.0.0.1:0").unwrap().into();
-        for fd in [file, datagram, listener] {
-            assert_eq!(Socket::from_fd(fd).unwrap_err().code(), ErrorCode::ERR_INVALID_FD_TYPE);
-        }
-    });
-    let (fd, _other) = UnixStream::pair().unwrap();
-    let code = Socket::from_fd(fd.into()).unwrap_err().code();
-    assert_eq!(code, ErrorCode::ERR_NO_EVENT_LOOP);
-}
-
-#[test]
-fn fd_05_a_server_listens_on_a_descriptor_and_leaves_its_file() {
-    let net = Net::ready();
-    let path = net.path();
-    let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = tcp.local_addr().unwrap();
-    let served = Log::new();
-    let seen = served.clone();
-    net.run(|| {
-        for (fd, endpoint, known) in [
-            (OwnedFd::from(tcp), Endpoint::Ip(address), Some(Address::Ip(address))),
-            (OwnedFd::from(unix), Endpoint::Path(path.clone()), None),
-        ] {
-            let served = served.clone();
-            let server = fyke::create_server(move |socket| {
-                served.add("served");
-                socket.end();
-                socket.server().unwrap().close();
-            });
-            server
-                .listen_fd(fd, move |_| {
-                    fyke::connect(endpoint, |_| {}).unwrap().resume();
-                })
-                .unwrap();
-            assert!(server.listening());
-            // A name that came from outside is not known.
-            assert_eq!(server.address(), known);
-        }
-    });
-    assert_eq!(seen.take(), ["served", "served"]);
-    assert!(path.exists(), "not ours to remove");
-}
-
-#[test]
-fn fd_06_a_descriptor_that_cannot_listen_is_an_error_on_the_tick() {
-    let net = Net::ready();
-    let (connected, _other) = UnixStream::pair().unwrap();
-    let file = std::fs::File::open("/dev/null").unwrap();
-    let (pipe, _to) = std::io::pipe().unwrap();
-    let fds = [
-        (OwnedFd::from(connected), "EINVAL"),
-        (OwnedFd::from(pipe), "EINVAL"),
-        (OwnedFd::from(file), "ENOTSOCK"),
-    ];
-    for (fd, code) in fds {
-        let log = Log::new();
-        let seen = log.clone();
+    fn fd_01_the_connected_descriptor_has_the_number_that_was_given(net) {
         net.run(|| {
             let server = Server::new();
-            server.listen_fd(fd, |_| panic!("it cannot listen")).unwrap();
-            server.on_error(move |_, error| {
-                assert!(error.syscall() == Some("listen") && error.address().is_none());
-                log.add(error.code());
+            server.on_connection(|server, socket| {
+                server.close();
+                socket.resume();
+            });
+            net.listen(&server, net.path().into(), |target| {
+                let fd = unconnected(None);
+                let number = fd.as_raw_fd();
+                let client = Socket::from_fd(fd).unwrap();
+                client
+                    .connect(target, move |client| {
+                        let fd = client.clone().into_fd().unwrap();
+                        assert_eq!(fd.as_raw_fd(), number);
+                    })
+                    .unwrap();
             });
         });
-        assert_eq!(seen.take(), [code]);
+    }
+
+    fn fd_02_fd_03_a_pipe_is_read_to_its_end_and_the_other_end_written(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let writes = Log::new();
+        let written = writes.clone();
+        let (from, to) = std::io::pipe().unwrap();
+        net.run(|| {
+            let reader = Socket::from_fd(from.into()).unwrap();
+            assert!(!reader.connecting() && !reader.pending());
+            assert_eq!((reader.ready_state(), reader.address()), (ReadyState::Open, None));
+            let bytes = collect(&reader);
+            log.watch("", &reader);
+            let writer = SocketOptions::new().readable(false).build_from_fd(to.into()).unwrap();
+            writes.watch("", &writer);
+            // More than a pipe holds.
+            writer.end_with(support::pattern(300_000));
+            reader.on_end(move |_| assert_eq!(*bytes.borrow(), support::pattern(300_000)));
+        });
+        assert_eq!(seen.take(), ["end", "finish", "close false"]);
+        assert_eq!(written.take(), ["finish", "close false"]);
+    }
+
+    fn fd_04_readable_and_writable_are_on_whatever_the_descriptor_allows(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let (from, _to) = std::io::pipe().unwrap();
+        let (_from, to) = std::io::pipe().unwrap();
+        net.run(|| {
+            let reader = Socket::from_fd(from.into()).unwrap();
+            assert!(reader.readable() && reader.writable());
+            reader.on_error(|_, error| assert_eq!(error.syscall(), Some("write")));
+            log.watch("", &reader);
+            let told = log.clone();
+            reader.write_then("x", move |_, result| told.add(result.unwrap_err().code()));
+        });
+        assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
+        net.run(|| {
+            let writer = Socket::from_fd(to.into()).unwrap();
+            assert!(writer.readable() && writer.writable());
+            writer.on_error(|_, error| assert_eq!(error.syscall(), Some("read")));
+            log.watch("", &writer);
+        });
+        assert_eq!(seen.take(), ["error ENOTCONN", "close true"]);
+    }
+
+    fn fd_04_a_socket_that_is_not_readable_never_reads_and_its_end_closes_it(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        net.run(|| {
+            let socket = SocketOptions::new().readable(false).build_from_fd(ours.into()).unwrap();
+            assert_eq!(socket.ready_state(), ReadyState::WriteOnly);
+            assert!(!socket.readable() && socket.readable_ended());
+            socket.on_data(|_, _| panic!("it never reads"));
+            log.watch("", &socket);
+            socket.end_with("only this");
+            // Not EPIPE: the peer has not ended.
+            let told = log.clone();
+            socket.on_finish(move |socket| {
+                let told = told.clone();
+                socket.write_then("late", move |_, result| told.add(result.unwrap_err().code()));
+            });
+        });
+        let late = "ERR_STREAM_WRITE_AFTER_END";
+        assert_eq!(seen.take(), ["finish", late, &format!("error {late}"), "close true"]);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "only this");
+
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        net.run(|| {
+            let socket = SocketOptions::new().readable(false).build_from_fd(ours.into()).unwrap();
+            log.watch("", &socket);
+            socket.end();
+        });
+        assert_eq!(seen.take(), ["finish", "close false"]);
+    }
+
+    fn fd_04_a_socket_that_is_not_writable_refuses_writes_and_closes_after_the_end(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let read_only = |stream: UnixStream| {
+            let socket = SocketOptions::new().writable(false).build_from_fd(stream.into()).unwrap();
+            assert_eq!(socket.ready_state(), ReadyState::ReadOnly);
+            assert!(!socket.writable() && socket.writable_ended() && socket.writable_finished());
+            socket
+        };
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        net.run(|| {
+            let socket = read_only(ours);
+            log.watch("", &socket);
+            let bytes = collect(&socket);
+            std::io::Write::write_all(&mut theirs, b"to read").unwrap();
+            drop(theirs);
+            socket.on_end(move |_| assert_eq!(*bytes.borrow(), b"to read"));
+        });
+        assert_eq!(seen.take(), ["end", "close false"]);
+
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        net.run(|| {
+            let socket = read_only(ours);
+            log.watch("", &socket);
+            assert!(!socket.write("refused"));
+        });
+        assert_eq!(seen.take(), ["error ERR_STREAM_WRITE_AFTER_END", "close true"]);
+    }
+
+    fn fd_02_paused_from_the_beginning_it_reads_nothing_before_resume(net) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        std::io::Write::write_all(&mut theirs, b"waits").unwrap();
+        drop(theirs);
+        net.run(|| {
+            let socket = SocketOptions::new().pause_on_create(true).build_from_fd(ours.into()).unwrap();
+            assert!(socket.is_paused());
+            let bytes = collect(&socket);
+            fyke::timer::set_timeout(std::time::Duration::from_millis(1), move || {
+                assert_eq!(socket.bytes_read(), 0);
+                socket.resume();
+                socket.on_end(move |_| assert_eq!(*bytes.borrow(), b"waits"));
+            })
+            .unwrap();
+        });
+    }
+
+    fn fd_02_a_connected_descriptor_is_an_open_socket_that_reads(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        net.run(|| {
+            let (a, b) =
+                (Socket::from_fd(ours.into()).unwrap(), Socket::from_fd(theirs.into()).unwrap());
+            assert!(!a.connecting() && !a.pending());
+            assert_eq!(a.ready_state(), ReadyState::Open);
+            log.watch("", &b);
+            let bytes = collect(&b);
+            b.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
+            a.resume();
+            a.end_with("over a pair");
+        });
+        assert_eq!(seen.take(), ["end", "over a pair", "finish", "close false"]);
+    }
+
+    fn fd_02_a_tcp_descriptor_knows_its_addresses(net) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        net.run(|| {
+            let local = stream.local_addr().unwrap();
+            let socket = Socket::from_fd(stream.into()).unwrap();
+            assert_eq!(socket.local_address(), Some(local));
+            assert_eq!(socket.remote_address(), Some(listener.local_addr().unwrap()));
+            socket.destroy();
+        });
+        drop(accepted);
+    }
+
+    fn fd_03_what_is_no_connected_stream_socket_is_refused(net) {
+        net.run(|| {
+            let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
+            let datagram: OwnedFd = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into();
+            let listener: OwnedFd = TcpListener::bind("127.0.0.1:0").unwrap().into();
+            for fd in [file, datagram, listener] {
+                assert_eq!(Socket::from_fd(fd).unwrap_err().code(), ErrorCode::ERR_INVALID_FD_TYPE);
+            }
+        });
+        let (fd, _other) = UnixStream::pair().unwrap();
+        let code = Socket::from_fd(fd.into()).unwrap_err().code();
+        assert_eq!(code, ErrorCode::ERR_NO_EVENT_LOOP);
+    }
+
+    fn fd_05_a_server_listens_on_a_descriptor_and_leaves_its_file(net) {
+        let path = net.path();
+        let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let served = Log::new();
+        let seen = served.clone();
+        net.run(|| {
+            for (fd, endpoint, known) in [
+                (OwnedFd::from(tcp), Endpoint::Ip(address), Some(Address::Ip(address))),
+                (OwnedFd::from(unix), Endpoint::Path(path.clone()), None),
+            ] {
+                let served = served.clone();
+                let server = fyke::create_server(move |socket| {
+                    served.add("served");
+                    socket.end();
+                    socket.server().unwrap().close();
+                });
+                server
+                    .listen_fd(fd, move |_| {
+                        fyke::connect(endpoint, |_| {}).unwrap().resume();
+                    })
+                    .unwrap();
+                assert!(server.listening());
+                // A name that came from outside is not known.
+                assert_eq!(server.address(), known);
+            }
+        });
+        assert_eq!(seen.take(), ["served", "served"]);
+        assert!(path.exists(), "not ours to remove");
+    }
+
+    fn fd_06_a_descriptor_that_cannot_listen_is_an_error_on_the_tick(net) {
+        let (connected, _other) = UnixStream::pair().unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let (pipe, _to) = std::io::pipe().unwrap();
+        let fds = [
+            (OwnedFd::from(connected), "EINVAL"),
+            (OwnedFd::from(pipe), "EINVAL"),
+            (OwnedFd::from(file), "ENOTSOCK"),
+        ];
+        for (fd, code) in fds {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = Server::new();
+                server.listen_fd(fd, |_| panic!("it cannot listen")).unwrap();
+                server.on_error(move |_, error| {
+                    assert!(error.syscall() == Some("listen") && error.address().is_none());
+                    log.add(error.code());
+                });
+            });
+            assert_eq!(seen.take(), [code]);
+        }
     }
 }
 
@@ -373,21 +351,21 @@ fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
     }
 }
 
-#[test]
-fn wr_30_what_is_done_to_the_descriptor_beneath_shows_as_an_error_of_the_write() {
-    let net = Net::ready();
-    let log = Log::new();
-    let seen = log.clone();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let beneath = ours.try_clone().unwrap();
-    net.run(|| {
-        let socket = Socket::from_fd(ours.into()).unwrap();
-        log.watch("", &socket);
-        socket.on_error(|_, error| assert_eq!(error.to_string(), "write EPIPE"));
-        beneath.shutdown(std::net::Shutdown::Write).unwrap();
-        socket.write_then("x", move |_, result| log.add(result.unwrap_err().code()));
-        assert!(!socket.destroyed(), "told on the tick");
-    });
-    drop(theirs);
-    assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
+on_every_system! {
+    fn wr_30_what_is_done_to_the_descriptor_beneath_shows_as_an_error_of_the_write(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let beneath = ours.try_clone().unwrap();
+        net.run(|| {
+            let socket = Socket::from_fd(ours.into()).unwrap();
+            log.watch("", &socket);
+            socket.on_error(|_, error| assert_eq!(error.to_string(), "write EPIPE"));
+            beneath.shutdown(std::net::Shutdown::Write).unwrap();
+            socket.write_then("x", move |_, result| log.add(result.unwrap_err().code()));
+            assert!(!socket.destroyed(), "told on the tick");
+        });
+        drop(theirs);
+        assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
+    }
 }

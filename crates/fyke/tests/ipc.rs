@@ -194,6 +194,7 @@ mod handing_over {
 
     use super::support::{Log, Net, child, collect};
     use super::{Endpoint, Server};
+    use crate::on_every_system;
 
     /// What a child of these tests was given as its standard input.
     fn standard_input() -> OwnedFd {
@@ -240,11 +241,11 @@ mod handing_over {
         child::passes(running.recv().unwrap());
     }
 
-    #[test]
-    fn ipc_15_ipc_19_a_connected_socket_goes_on_in_another_process() {
-        let net = Net::ready();
-        for endpoint in net.endpoints() {
-            hands_over(&net, endpoint);
+    on_every_system! {
+        fn ipc_15_ipc_19_a_connected_socket_goes_on_in_another_process(net) {
+            for endpoint in net.endpoints() {
+                hands_over(net, endpoint);
+            }
         }
     }
 
@@ -271,46 +272,46 @@ mod handing_over {
 
     const SERVERS_CHILD: &str = "handing_over::a_child_with_a_server";
 
-    #[test]
-    fn ipc_17_a_listener_is_shared_with_another_process_and_either_may_go() {
-        let net = Net::ready();
-        for endpoint in net.endpoints() {
-            let log = Log::new();
-            let seen = log.clone();
-            let (children, running) = std::sync::mpsc::channel();
-            net.run(|| {
-                let server = fyke::create_server(|socket| {
-                    socket.end_with("from the parent");
-                });
-                let asked = |endpoint: Endpoint, log: &Log| {
-                    let client = fyke::connect(endpoint, |_| {}).unwrap();
-                    let bytes = collect(&client);
-                    let log = log.clone();
-                    client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
-                    client
-                };
-                let keeper = server.clone();
-                net.listen(&server, endpoint, move |endpoint| {
-                    // One that goes at once, and is not missed.
-                    let other = Server::new();
-                    other.listen_fd(keeper.duplicate_fd().unwrap(), |_| {}).unwrap();
-                    assert!(other.listening() && keeper.listening());
-                    other.close();
-                    let client = asked(endpoint.clone(), &log);
-                    client.on_close(move |_, _| {
-                        // Closing would take the name of a Unix socket along.
-                        let fd = match endpoint.is_unix() {
-                            true => keeper.clone().into_fd().unwrap(),
-                            false => keeper.duplicate_fd().unwrap(),
-                        };
-                        keeper.close();
-                        children.send(spawn(SERVERS_CHILD, fd)).unwrap();
-                        asked(endpoint.clone(), &log);
+    on_every_system! {
+        fn ipc_17_a_listener_is_shared_with_another_process_and_either_may_go(net) {
+            for endpoint in net.endpoints() {
+                let log = Log::new();
+                let seen = log.clone();
+                let (children, running) = std::sync::mpsc::channel();
+                net.run(|| {
+                    let server = fyke::create_server(|socket| {
+                        socket.end_with("from the parent");
+                    });
+                    let asked = |endpoint: Endpoint, log: &Log| {
+                        let client = fyke::connect(endpoint, |_| {}).unwrap();
+                        let bytes = collect(&client);
+                        let log = log.clone();
+                        client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
+                        client
+                    };
+                    let keeper = server.clone();
+                    net.listen(&server, endpoint, move |endpoint| {
+                        // One that goes at once, and is not missed.
+                        let other = Server::new();
+                        other.listen_fd(keeper.duplicate_fd().unwrap(), |_| {}).unwrap();
+                        assert!(other.listening() && keeper.listening());
+                        other.close();
+                        let client = asked(endpoint.clone(), &log);
+                        client.on_close(move |_, _| {
+                            // Closing would take the name of a Unix socket along.
+                            let fd = match endpoint.is_unix() {
+                                true => keeper.clone().into_fd().unwrap(),
+                                false => keeper.duplicate_fd().unwrap(),
+                            };
+                            keeper.close();
+                            children.send(spawn(SERVERS_CHILD, fd)).unwrap();
+                            asked(endpoint.clone(), &log);
+                        });
                     });
                 });
-            });
-            assert_eq!(seen.take(), ["from the parent", "from the child"]);
-            child::passes(running.recv().unwrap());
+                assert_eq!(seen.take(), ["from the parent", "from the child"]);
+                child::passes(running.recv().unwrap());
+            }
         }
     }
 

@@ -227,104 +227,101 @@ mod between_threads {
     use fyke::{ErrorCode, Server, ServerOptions, Socket, SocketOptions};
 
     use super::support::{Log, Net, collect};
+    use crate::on_every_system;
 
     const REFUSED: ErrorCode = ErrorCode::ERR_WORKER_HANDLE_NOT_TRANSFERABLE;
 
-    #[test]
-    fn proc_18_an_accepted_socket_moves_to_the_loop_of_another_thread() {
-        let net = Net::ready();
-        let (moved, arrives) = mpsc::channel::<OwnedFd>();
-        let other = thread::spawn(move || {
-            let fd = arrives.recv().unwrap();
-            Net::ready().run(|| {
-                let socket = Socket::from_fd(fd).unwrap();
-                assert_eq!(socket.readable_flowing(), None);
-                socket.pipe(&socket);
+    on_every_system! {
+        fn proc_18_an_accepted_socket_moves_to_the_loop_of_another_thread(net) {
+            let (moved, arrives) = mpsc::channel::<OwnedFd>();
+            let other = thread::spawn(move || {
+                let fd = arrives.recv().unwrap();
+                Net::ready().run(|| {
+                    let socket = Socket::from_fd(fd).unwrap();
+                    assert_eq!(socket.readable_flowing(), None);
+                    socket.pipe(&socket);
+                });
             });
-        });
-        let log = Log::new();
-        let seen = log.clone();
-        net.run(|| {
-            let source = log.clone();
-            let server = ServerOptions::new().pause_on_connect(true).create_server(move |socket| {
-                source.watch("source ", socket);
-                let server = socket.server().unwrap();
-                moved.send(socket.clone().into_fd().unwrap()).unwrap();
-                assert!(socket.destroyed() && socket.remote_address().is_some());
-                assert_eq!(server.connections(), 0);
-                server.close();
-            });
-            net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |client| {
-                    client.end_with("there and back");
-                })
-                .unwrap();
-                let bytes = collect(&client);
-                client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
-            });
-        });
-        assert_eq!(seen.take(), ["source close false", "there and back"]);
-        other.join().unwrap();
-    }
-
-    #[test]
-    fn proc_18_a_server_moves_and_is_not_running_where_it_was() {
-        let net = Net::ready();
-        let (moved, arrives) = mpsc::channel::<OwnedFd>();
-        let other = thread::spawn(move || {
-            let fd = arrives.recv().unwrap();
             let log = Log::new();
             let seen = log.clone();
-            Net::ready().run(|| {
-                let server = fyke::create_server(|socket| {
-                    socket.end_with("from there");
+            net.run(|| {
+                let source = log.clone();
+                let server = ServerOptions::new().pause_on_connect(true).create_server(move |socket| {
+                    source.watch("source ", socket);
+                    let server = socket.server().unwrap();
+                    moved.send(socket.clone().into_fd().unwrap()).unwrap();
+                    assert!(socket.destroyed() && socket.remote_address().is_some());
+                    assert_eq!(server.connections(), 0);
+                    server.close();
+                });
+                net.listen(&server, net.tcp(), move |endpoint| {
+                    let client = fyke::connect(endpoint, |client| {
+                        client.end_with("there and back");
+                    })
+                    .unwrap();
+                    let bytes = collect(&client);
+                    client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
+                });
+            });
+            assert_eq!(seen.take(), ["source close false", "there and back"]);
+            other.join().unwrap();
+        }
+
+        fn proc_18_a_server_moves_and_is_not_running_where_it_was(net) {
+            let (moved, arrives) = mpsc::channel::<OwnedFd>();
+            let other = thread::spawn(move || {
+                let fd = arrives.recv().unwrap();
+                let log = Log::new();
+                let seen = log.clone();
+                Net::ready().run(|| {
+                    let server = fyke::create_server(|socket| {
+                        socket.end_with("from there");
+                        socket.server().unwrap().close();
+                    });
+                    server.listen_fd(fd, move |_| log.add("listening")).unwrap();
+                    assert!(server.listening());
+                });
+                assert_eq!(seen.take(), ["listening"]);
+            });
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = Server::new();
+                server.on_connection(|_, _| panic!("not any more"));
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    let fd = server.clone().into_fd().unwrap();
+                    assert_eq!((server.listening(), server.address()), (false, None));
+                    let code = server.clone().into_fd().unwrap_err().code();
+                    assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
+                    let closed = log.clone();
+                    server.close_then(move |_, result| closed.add(result.unwrap_err().code()));
+                    // Waits until somebody accepts.
+                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let bytes = collect(&client);
+                    client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
+                    moved.send(fd).unwrap();
+                });
+            });
+            assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "from there"]);
+            other.join().unwrap();
+        }
+
+        fn proc_18_the_file_of_a_server_that_moves_stays(net) {
+            let path = net.path();
+            net.run(|| {
+                let server = Server::new();
+                server.listen(path.as_path(), |_| {}).unwrap();
+                let fd = server.into_fd().unwrap();
+                assert!(path.exists());
+                let other = fyke::create_server(|socket| {
+                    socket.end();
                     socket.server().unwrap().close();
                 });
-                server.listen_fd(fd, move |_| log.add("listening")).unwrap();
-                assert!(server.listening());
+                other.listen_fd(fd, |_| {}).unwrap();
+                fyke::connect(path.as_path(), |_| {}).unwrap().resume();
             });
-            assert_eq!(seen.take(), ["listening"]);
-        });
-        let log = Log::new();
-        let seen = log.clone();
-        net.run(|| {
-            let server = Server::new();
-            server.on_connection(|_, _| panic!("not any more"));
-            net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let fd = server.clone().into_fd().unwrap();
-                assert_eq!((server.listening(), server.address()), (false, None));
-                let code = server.clone().into_fd().unwrap_err().code();
-                assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
-                let closed = log.clone();
-                server.close_then(move |_, result| closed.add(result.unwrap_err().code()));
-                // Waits until somebody accepts.
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
-                let bytes = collect(&client);
-                client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
-                moved.send(fd).unwrap();
-            });
-        });
-        assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "from there"]);
-        other.join().unwrap();
-    }
-
-    #[test]
-    fn proc_18_the_file_of_a_server_that_moves_stays() {
-        let net = Net::ready();
-        let path = net.path();
-        net.run(|| {
-            let server = Server::new();
-            server.listen(path.as_path(), |_| {}).unwrap();
-            let fd = server.into_fd().unwrap();
             assert!(path.exists());
-            let other = fyke::create_server(|socket| {
-                socket.end();
-                socket.server().unwrap().close();
-            });
-            other.listen_fd(fd, |_| {}).unwrap();
-            fyke::connect(path.as_path(), |_| {}).unwrap().resume();
-        });
-        assert!(path.exists());
+        }
     }
 
     /// Two sockets over a pair: ours, whose descriptor is asked for, and its peer.
@@ -337,103 +334,97 @@ mod between_threads {
         assert_eq!(socket.clone().into_fd().unwrap_err().code(), code);
     }
 
-    #[test]
-    fn proc_18_ipc_15_bytes_that_were_not_sent_keep_the_socket_here() {
-        let net = Net::ready();
-        let log = Log::new();
-        let seen = log.clone();
-        net.run(|| {
-            let (ours, peer) = pair();
-            // More than the kernel takes while the peer reads nothing.
-            ours.write_then(vec![7; 10 << 20], |_, result| result.unwrap());
-            stays(&ours, REFUSED);
-            assert!(!ours.destroyed());
-            let received = std::rc::Rc::new(std::cell::Cell::new(0));
-            let count = std::rc::Rc::clone(&received);
-            peer.on_data(move |_, data| count.set(count.get() + data.len()));
-            ours.on_drain(move |ours| {
-                ours.cork();
-                ours.write("held back");
-                stays(ours, REFUSED);
-                ours.uncork();
-                // Sent, every byte of it: now it may go, and a write callback is told all the same.
-                let told = log.clone();
-                ours.write_then("last", move |_, result| told.add(result.is_ok()));
-                drop(ours.clone().into_fd().unwrap());
-                assert!(ours.destroyed());
+    on_every_system! {
+        fn proc_18_ipc_15_bytes_that_were_not_sent_keep_the_socket_here(net) {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let (ours, peer) = pair();
+                // More than the kernel takes while the peer reads nothing.
+                ours.write_then(vec![7; 10 << 20], |_, result| result.unwrap());
+                stays(&ours, REFUSED);
+                assert!(!ours.destroyed());
+                let received = std::rc::Rc::new(std::cell::Cell::new(0));
+                let count = std::rc::Rc::clone(&received);
+                peer.on_data(move |_, data| count.set(count.get() + data.len()));
+                ours.on_drain(move |ours| {
+                    ours.cork();
+                    ours.write("held back");
+                    stays(ours, REFUSED);
+                    ours.uncork();
+                    // Sent, every byte of it: now it may go, and a write callback is told all the same.
+                    let told = log.clone();
+                    ours.write_then("last", move |_, result| told.add(result.is_ok()));
+                    drop(ours.clone().into_fd().unwrap());
+                    assert!(ours.destroyed());
+                });
+                peer.on_end(move |_| assert_eq!(received.get(), (10 << 20) + "held backlast".len()));
             });
-            peer.on_end(move |_| assert_eq!(received.get(), (10 << 20) + "held backlast".len()));
-        });
-        assert_eq!(seen.take(), ["true"]);
-    }
+            assert_eq!(seen.take(), ["true"]);
+        }
 
-    #[test]
-    fn proc_18_ipc_15_bytes_that_nobody_took_keep_the_socket_here() {
-        let net = Net::ready();
-        net.run(|| {
-            let (ours, peer) = pair();
-            peer.write("to be read here");
-            ours.on_readable(|ours| {
-                stays(ours, REFUSED);
-                assert_eq!(ours.read().unwrap(), b"to be read here");
-                ours.unshift("back");
-                stays(ours, REFUSED);
-                ours.read().unwrap();
-                drop(ours.clone().into_fd().unwrap());
+        fn proc_18_ipc_15_bytes_that_nobody_took_keep_the_socket_here(net) {
+            net.run(|| {
+                let (ours, peer) = pair();
+                peer.write("to be read here");
+                ours.on_readable(|ours| {
+                    stays(ours, REFUSED);
+                    assert_eq!(ours.read().unwrap(), b"to be read here");
+                    ours.unshift("back");
+                    stays(ours, REFUSED);
+                    ours.read().unwrap();
+                    drop(ours.clone().into_fd().unwrap());
+                });
+                peer.on_end(|peer| {
+                    peer.destroy();
+                });
+                peer.resume();
             });
-            peer.on_end(|peer| {
-                peer.destroy();
-            });
-            peer.resume();
-        });
-    }
+        }
 
-    #[test]
-    fn proc_18_half_a_character_and_an_end_keep_the_socket_here() {
-        let net = Net::ready();
-        net.run(|| {
-            let (ours, peer) = pair();
-            peer.write(&b"a\xc3"[..]);
-            ours.on_text(|ours, text| {
-                assert_eq!(text, "a");
-                stays(ours, REFUSED);
-                ours.destroy();
-            });
-            peer.resume();
+        fn proc_18_half_a_character_and_an_end_keep_the_socket_here(net) {
+            net.run(|| {
+                let (ours, peer) = pair();
+                peer.write(&b"a\xc3"[..]);
+                ours.on_text(|ours, text| {
+                    assert_eq!(text, "a");
+                    stays(ours, REFUSED);
+                    ours.destroy();
+                });
+                peer.resume();
 
-            let (ours, peer) = pair();
-            ours.end();
-            stays(&ours, REFUSED);
-            ours.resume();
-            peer.resume();
-
-            let (ours, peer) = pair();
-            peer.end();
-            peer.resume();
-            ours.set_allow_half_open(true);
-            ours.on_end(|ours| {
-                stays(ours, REFUSED);
+                let (ours, peer) = pair();
                 ours.end();
-            });
-            ours.resume();
-        });
-    }
+                stays(&ours, REFUSED);
+                ours.resume();
+                peer.resume();
 
-    #[test]
-    fn proc_18_without_a_connection_there_is_nothing_to_give_out() {
-        let net = Net::ready();
-        net.run(|| {
-            let closed = ErrorCode::ERR_SOCKET_CLOSED;
-            stays(&Socket::new(), closed);
-            let (ours, _peer) = pair();
-            ours.destroy();
-            stays(&ours, closed);
-            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-            let options = SocketOptions::new().pause_on_create(true);
-            let ours = options.build_from_fd(ours.into()).unwrap();
-            drop(ours.clone().into_fd().unwrap());
-            stays(&ours, closed);
-            drop(theirs);
-        });
+                let (ours, peer) = pair();
+                peer.end();
+                peer.resume();
+                ours.set_allow_half_open(true);
+                ours.on_end(|ours| {
+                    stays(ours, REFUSED);
+                    ours.end();
+                });
+                ours.resume();
+            });
+        }
+
+        fn proc_18_without_a_connection_there_is_nothing_to_give_out(net) {
+            net.run(|| {
+                let closed = ErrorCode::ERR_SOCKET_CLOSED;
+                stays(&Socket::new(), closed);
+                let (ours, _peer) = pair();
+                ours.destroy();
+                stays(&ours, closed);
+                let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+                let options = SocketOptions::new().pause_on_create(true);
+                let ours = options.build_from_fd(ours.into()).unwrap();
+                drop(ours.clone().into_fd().unwrap());
+                stays(&ours, closed);
+                drop(theirs);
+            });
+        }
     }
 }

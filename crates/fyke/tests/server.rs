@@ -339,54 +339,50 @@ mod files {
         .code()
     }
 
-    #[test]
-    fn ipc_01_ipc_04_the_file_is_there_while_the_server_listens() {
-        let net = Net::ready();
-        let path = net.path();
-        let kept = path.clone();
-        net.run(|| {
-            let server = Server::new();
-            server
-                .listen(path.as_path(), |server| {
-                    server.close();
-                })
-                .unwrap();
-            assert!(server.listening(), "a path is bound inside the call");
-            assert_eq!(server.address(), Some(Address::Path(path.clone())));
-            assert!(path.metadata().unwrap().file_type().is_socket());
-        });
-        assert!(!kept.exists());
-    }
+    on_every_system! {
+        fn ipc_01_ipc_04_the_file_is_there_while_the_server_listens(net) {
+            let path = net.path();
+            let kept = path.clone();
+            net.run(|| {
+                let server = Server::new();
+                server
+                    .listen(path.as_path(), |server| {
+                        server.close();
+                    })
+                    .unwrap();
+                assert!(server.listening(), "a path is bound inside the call");
+                assert_eq!(server.address(), Some(Address::Path(path.clone())));
+                assert!(path.metadata().unwrap().file_type().is_socket());
+            });
+            assert!(!kept.exists());
+        }
 
-    #[test]
-    fn ipc_04_a_file_that_is_not_ours_any_more_stays() {
-        let net = Net::ready();
-        let path = net.path();
-        net.run(|| {
-            let foreign = path.clone();
-            Server::new()
-                .listen(path.as_path(), move |server| {
-                    std::fs::remove_file(&foreign).unwrap();
-                    std::fs::write(&foreign, "somebody else's").unwrap();
-                    server.close();
-                })
-                .unwrap();
-        });
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "somebody else's");
-    }
+        fn ipc_04_a_file_that_is_not_ours_any_more_stays(net) {
+            let path = net.path();
+            net.run(|| {
+                let foreign = path.clone();
+                Server::new()
+                    .listen(path.as_path(), move |server| {
+                        std::fs::remove_file(&foreign).unwrap();
+                        std::fs::write(&foreign, "somebody else's").unwrap();
+                        server.close();
+                    })
+                    .unwrap();
+            });
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "somebody else's");
+        }
 
-    #[test]
-    fn ipc_05_ipc_06_ipc_10_ipc_11_paths_that_cannot_be_bound() {
-        let net = Net::ready();
-        let taken = net.path();
-        std::fs::write(&taken, "a file").unwrap();
-        assert_eq!(code_of_listening(&net, taken.clone()), ErrorCode::EADDRINUSE);
-        assert_eq!(code_of_listening(&net, taken.join("in/no/folder")).as_str(), "ENOTDIR");
-        assert_eq!(code_of_listening(&net, "/no/such/folder/x".into()), ErrorCode::EACCES);
-        let long = format!("/tmp/{}", "x".repeat(200));
-        assert_eq!(code_of_listening(&net, long.into()), ErrorCode::EINVAL);
-        assert_eq!(code_of_listening(&net, "/tmp/a\0b".into()), ErrorCode::EINVAL);
-        assert!(taken.exists());
+        fn ipc_05_ipc_06_ipc_10_ipc_11_paths_that_cannot_be_bound(net) {
+            let taken = net.path();
+            std::fs::write(&taken, "a file").unwrap();
+            assert_eq!(code_of_listening(net, taken.clone()), ErrorCode::EADDRINUSE);
+            assert_eq!(code_of_listening(net, taken.join("in/no/folder")).as_str(), "ENOTDIR");
+            assert_eq!(code_of_listening(net, "/no/such/folder/x".into()), ErrorCode::EACCES);
+            let long = format!("/tmp/{}", "x".repeat(200));
+            assert_eq!(code_of_listening(net, long.into()), ErrorCode::EINVAL);
+            assert_eq!(code_of_listening(net, "/tmp/a\0b".into()), ErrorCode::EINVAL);
+            assert!(taken.exists());
+        }
     }
 
     #[test]
@@ -418,59 +414,57 @@ mod files {
         });
     }
 
-    #[test]
-    fn a_stale_file_is_removed_when_asked_and_a_live_servers_is_not() {
-        let net = Net::ready();
-        let path = net.path();
-        // A server that is gone without removing its file.
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert_eq!(code_of_listening(&net, path.clone()), ErrorCode::EADDRINUSE);
-        net.run(|| {
-            let options = ListenOptions::new(path.as_path()).unwrap();
-            let options = options.stale_file(StaleFile::Remove);
-            let first = Server::new();
-            options.clone().listen(&first, |_| {}).unwrap();
-            assert!(first.listening());
-            let second = Server::new();
-            second.on_error(move |_, error| {
-                assert_eq!(error.code(), ErrorCode::EADDRINUSE);
-                first.close();
+    on_every_system! {
+        fn a_stale_file_is_removed_when_asked_and_a_live_servers_is_not(net) {
+            let path = net.path();
+            // A server that is gone without removing its file.
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            assert_eq!(code_of_listening(net, path.clone()), ErrorCode::EADDRINUSE);
+            net.run(|| {
+                let options = ListenOptions::new(path.as_path()).unwrap();
+                let options = options.stale_file(StaleFile::Remove);
+                let first = Server::new();
+                options.clone().listen(&first, |_| {}).unwrap();
+                assert!(first.listening());
+                let second = Server::new();
+                second.on_error(move |_, error| {
+                    assert_eq!(error.code(), ErrorCode::EADDRINUSE);
+                    first.close();
+                });
+                options.listen(&second, |_| panic!("the first listens there")).unwrap();
             });
-            options.listen(&second, |_| panic!("the first listens there")).unwrap();
-        });
-        std::fs::write(&path, "no socket").unwrap();
-        let file = ListenOptions::new(path.as_path()).unwrap().stale_file(StaleFile::Remove);
-        let listened = net.try_run(|| file.listen(&Server::new(), |_| {}));
-        assert_eq!(listened.unwrap_err().code(), ErrorCode::EADDRINUSE);
-        assert!(path.exists());
-    }
+            std::fs::write(&path, "no socket").unwrap();
+            let file = ListenOptions::new(path.as_path()).unwrap().stale_file(StaleFile::Remove);
+            let listened = net.try_run(|| file.listen(&Server::new(), |_| {}));
+            assert_eq!(listened.unwrap_err().code(), ErrorCode::EADDRINUSE);
+            assert!(path.exists());
+        }
 
-    #[test]
-    fn peer_credentials_say_who_is_at_the_other_end() {
-        let net = Net::ready();
-        net.run(|| {
-            net.pair(
-                net.path().into(),
-                |socket| {
-                    let peer = socket.peer_credentials().unwrap();
-                    assert_eq!(peer.pid.unsigned_abs(), std::process::id());
-                    assert_eq!(peer.uid, rustix::process::getuid().as_raw());
-                    assert_eq!(peer.gid, rustix::process::getgid().as_raw());
-                    socket.end();
-                },
-                |client| _ = client.resume(),
-            );
-            net.pair(
-                net.tcp(),
-                |socket| {
-                    assert_eq!(socket.peer_credentials().unwrap_err().code().as_str(), "ENOTSUP");
-                    socket.end();
-                },
-                |client| _ = client.resume(),
-            );
-        });
-        let code = Socket::new().peer_credentials().unwrap_err().code();
-        assert_eq!(code, ErrorCode::ERR_SOCKET_CLOSED);
+        fn peer_credentials_say_who_is_at_the_other_end(net) {
+            net.run(|| {
+                net.pair(
+                    net.path().into(),
+                    |socket| {
+                        let peer = socket.peer_credentials().unwrap();
+                        assert_eq!(peer.pid.unsigned_abs(), std::process::id());
+                        assert_eq!(peer.uid, rustix::process::getuid().as_raw());
+                        assert_eq!(peer.gid, rustix::process::getgid().as_raw());
+                        socket.end();
+                    },
+                    |client| _ = client.resume(),
+                );
+                net.pair(
+                    net.tcp(),
+                    |socket| {
+                        assert_eq!(socket.peer_credentials().unwrap_err().code().as_str(), "ENOTSUP");
+                        socket.end();
+                    },
+                    |client| _ = client.resume(),
+                );
+            });
+            let code = Socket::new().peer_credentials().unwrap_err().code();
+            assert_eq!(code, ErrorCode::ERR_SOCKET_CLOSED);
+        }
     }
 
     #[test]
