@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{AgainOnPanic, Flags, Ready, Role, Slot};
+use super::{AgainOnPanic, Flags, Ready, Slot};
 use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
 use crate::system::{self, Failure};
@@ -55,11 +55,8 @@ impl Ready {
             };
             step!("accept",);
             let (fd, peer) = accepted;
-            let socket = self.sockets.borrow_mut().insert(Slot {
-                fd,
-                flags: Flags::default(),
-                role: Role::Stream { in_flight: None },
-            });
+            let slot = Slot { fd, flags: Flags::default() };
+            let socket = self.sockets.borrow_mut().insert(slot);
             on(Completion::Accepted { listener, socket, peer });
         }
         self.continue_later(listener);

@@ -54,6 +54,8 @@ pub(crate) struct Ready {
     poll_fd: RawFd,
     waker: Arc<mio::Waker>,
     sockets: RefCell<SlotMap<SocketId, Slot>>,
+    /// What the kernel did not take at once of those that send.
+    in_flight: RefCell<SparseSecondaryMap<SocketId, Batch>>,
     /// The files of those that have bound one.
     files: RefCell<SparseSecondaryMap<SocketId, BoundFile>>,
     /// Taken while a turn runs: that is how a turn inside a turn is noticed.
@@ -70,28 +72,25 @@ pub(crate) struct Ready {
     pool: Pool,
 }
 
-/// One socket. Small, because there may be a million: what only some of them need is boxed.
+/// One socket. Small, because there may be a million: what only some of them need is in tables of
+/// its own.
 #[derive(Debug)]
 struct Slot {
     fd: OwnedFd,
     flags: Flags,
-    role: Role,
 }
 
-#[derive(Debug)]
-enum Role {
-    /// Opened, perhaps bound; or a connection.
-    Stream {
-        in_flight: Option<Box<Batch>>,
-    },
-    Listener,
-}
+const _: () = assert!(size_of::<Slot>() <= 16, "a slot costs that for every connection");
 
 /// What is known about a socket.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flags {
+    /// Accepts; otherwise it is a connection, or may become one.
+    listener: bool,
     registered: bool,
     connecting: bool,
+    /// A batch is in flight.
+    sending: bool,
     /// Somebody wants to receive or accept.
     wanted: bool,
     /// A read or accept may find something: there was an edge, and it is not drained yet.
@@ -117,6 +116,7 @@ impl Ready {
             poll: RefCell::new(poll),
             waker,
             sockets: RefCell::default(),
+            in_flight: RefCell::default(),
             files: RefCell::default(),
             events: Cell::new(Some(Events::with_capacity(EVENTS_PER_TURN_MAX))),
             read_buffer: Cell::new(Some(vec![0; READ_BUFFER_BYTES].into_boxed_slice())),
@@ -160,9 +160,9 @@ impl Ready {
         if slot.flags.registered {
             return Ok(());
         }
-        let interest = match slot.role {
-            Role::Stream { .. } => Interest::READABLE | Interest::WRITABLE,
-            Role::Listener => Interest::READABLE,
+        let interest = match slot.flags.listener {
+            false => Interest::READABLE | Interest::WRITABLE,
+            true => Interest::READABLE,
         };
         let poll = self.poll.borrow();
         poll.registry().register(&mut SourceFd(&slot.fd.as_raw_fd()), token(socket), interest)?;
@@ -236,14 +236,9 @@ impl Ready {
             let gone = event.is_read_closed() || event.is_error();
             slot.flags.readable |= event.is_readable() || gone;
             slot.flags.hung_up |= gone;
-            let sending = match &slot.role {
-                // A full pipe whose reader goes is not writable, but in error (pipe(7)).
-                Role::Stream { in_flight } => {
-                    in_flight.is_some() && (event.is_writable() || event.is_error())
-                }
-                Role::Listener => false,
-            };
-            (slot.flags.connecting, matches!(slot.role, Role::Listener), sending)
+            // A full pipe whose reader goes is not writable, but in error (pipe(7)).
+            let sending = slot.flags.sending && (event.is_writable() || event.is_error());
+            (slot.flags.connecting, slot.flags.listener, sending)
         };
         if listener {
             self.accept_some(socket, on);
@@ -264,7 +259,7 @@ impl Ready {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             slot.flags.in_backlog = false;
-            (matches!(slot.role, Role::Listener), slot.flags.connecting)
+            (slot.flags.listener, slot.flags.connecting)
         };
         let _again = AgainOnPanic { driver: self, socket };
         if listener {

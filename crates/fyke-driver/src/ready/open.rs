@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::{Flags, Ready, Role, Slot};
+use super::{Flags, Ready, Slot};
 use crate::driver::{Deferred, dead};
 use crate::system;
 use crate::trace::step;
@@ -11,8 +11,7 @@ use crate::{Address, Completion, Open, OpenError, Operation, SocketId};
 impl Ready {
     pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
         let (fd, file) = system::open(request)?;
-        let role = Role::Stream { in_flight: None };
-        let id = self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default(), role });
+        let id = self.sockets.borrow_mut().insert(Slot { fd, flags: Flags::default() });
         if let Some(file) = file {
             self.files.borrow_mut().insert(id, file);
         }
@@ -24,7 +23,7 @@ impl Ready {
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         system::listen(system::borrow(&slot.fd), backlog)?;
         step!("listen", backlog);
-        slot.role = Role::Listener;
+        slot.flags.listener = true;
         Ok(())
     }
 
@@ -105,14 +104,15 @@ impl Ready {
     }
 
     pub(crate) fn close(&self, socket: SocketId) {
-        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
+        let Some(slot) = self.sockets.borrow_mut().remove(socket) else { return };
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
         if let Some(file) = self.files.borrow_mut().remove(socket) {
             file.unlink();
         }
-        if let Role::Stream { in_flight } = &mut slot.role {
-            if let Some(batch) = in_flight.take() {
-                // The slot is out of the table: nothing is borrowed here.
+        if slot.flags.sending {
+            let batch = self.in_flight.borrow_mut().remove(socket);
+            if let Some(batch) = batch {
+                // Nothing is borrowed here.
                 batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
             }
         }

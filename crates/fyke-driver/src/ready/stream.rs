@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::{Ready, Role, Slot};
+use super::{Ready, Slot};
 use crate::driver::dead;
 use crate::limits::READS_PER_TURN_MAX;
 use crate::pool::Pool;
@@ -135,10 +135,9 @@ impl Ready {
             if matches!(progress, Progress::Unfinished) {
                 self.defer_work(socket, slot);
             }
-            if let Role::Stream { in_flight } = &mut slot.role {
-                debug_assert!(in_flight.is_none(), "two batches in flight (contract rule 5)");
-                *in_flight = Some(Box::new(batch));
-            }
+            debug_assert!(!slot.flags.sending, "two batches in flight (contract rule 5)");
+            slot.flags.sending = true;
+            self.in_flight.borrow_mut().insert(socket, batch);
         }
         Ok(sent)
     }
@@ -149,25 +148,24 @@ impl Ready {
         let result = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
-            let Role::Stream { in_flight } = &mut slot.role else { return };
-            let Some(mut batch) = in_flight.take() else { return };
+            if !slot.flags.sending {
+                return;
+            }
+            let mut in_flight = self.in_flight.borrow_mut();
+            let Some(batch) = in_flight.get_mut(socket) else { return };
             let before = batch.remaining();
-            let progress = slot.offer(&mut batch, &self.pool, &mut done);
+            let progress = slot.offer(batch, &self.pool, &mut done);
             let sent = before - batch.remaining();
             if matches!(progress, Ok(Progress::Unfinished)) {
                 self.defer_work(socket, slot);
             }
-            match (progress, &mut slot.role) {
-                (Err(errno), _) => {
+            if matches!(progress, Ok(Progress::Done) | Err(_)) {
+                slot.flags.sending = false;
+                if let Some(batch) = in_flight.remove(socket) {
                     batch.dismantle(|chunk| done.extend(self.pool.give_back(chunk)));
-                    Err(errno)
                 }
-                (Ok(Progress::Blocked | Progress::Unfinished), Role::Stream { in_flight }) => {
-                    *in_flight = Some(batch);
-                    Ok(sent)
-                }
-                (Ok(_), _) => Ok(sent),
             }
+            progress.map(|_| sent)
         };
         drop(done);
         match result {

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use mio::unix::SourceFd;
 
-use super::{Flags, Ready, Role, Slot};
+use super::{Flags, Ready, Slot};
 use crate::driver::dead;
 use crate::system;
 use crate::trace::step;
@@ -21,15 +21,12 @@ const STDERR: RawFd = 2;
 impl Ready {
     pub(crate) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
         let found = system::inspect(system::borrow(&fd))?;
-        let role = match found {
-            Adopted::Listener => Role::Listener,
-            Adopted::Unconnected | Adopted::Connection { .. } => Role::Stream { in_flight: None },
-        };
+        let listener = matches!(found, Adopted::Listener);
         let pipe = system::is_pipe(system::borrow(&fd));
         // A pipe that is only for writing makes no edge when it is read: so that is tried once.
-        let flags = Flags { shared: true, pipe, readable: pipe, ..Flags::default() };
+        let flags = Flags { listener, shared: true, pipe, readable: pipe, ..Flags::default() };
         let mut sockets = self.sockets.borrow_mut();
-        let id = sockets.insert(Slot { fd, flags, role });
+        let id = sockets.insert(Slot { fd, flags });
         // What is not connected is not watched yet: it counts as hung up (epoll_ctl(2)).
         let watched = match (&found, sockets.get_mut(id)) {
             (Adopted::Listener | Adopted::Connection { .. }, Some(slot)) => self.register(id, slot),
@@ -50,8 +47,7 @@ impl Ready {
     pub(crate) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get(socket).ok_or_else(dead)?;
-        let sending = matches!(slot.role, Role::Stream { in_flight: Some(_) });
-        if sending || slot.flags.connecting {
+        if slot.flags.sending || slot.flags.connecting {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         let slot = sockets.remove(socket).ok_or_else(dead)?;
