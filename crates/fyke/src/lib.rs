@@ -11,6 +11,7 @@ mod connect;
 mod endpoint;
 mod error;
 mod event_loop;
+mod few;
 mod listeners;
 mod lookup;
 mod payload;

@@ -3,6 +3,8 @@
 
 use std::cell::RefCell;
 
+use crate::few::Few;
+
 /// Names a listener, for `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u32);
@@ -17,12 +19,12 @@ pub(crate) struct Listeners<E, C> {
 }
 
 struct List<E, C> {
-    entries: Vec<Entry<E, C>>,
+    entries: Few<Entry<E, C>>,
     last_id: u32,
     emitting: bool,
 }
 
-struct Entry<E, C> {
+pub(crate) struct Entry<E, C> {
     /// 0 when it was removed while the list was in use.
     id: u32,
     event: E,
@@ -32,7 +34,7 @@ struct Entry<E, C> {
 
 impl<E, C> Default for Listeners<E, C> {
     fn default() -> Self {
-        Self { list: RefCell::new(List { entries: Vec::new(), last_id: 0, emitting: false }) }
+        Self { list: RefCell::new(List { entries: Few::None, last_id: 0, emitting: false }) }
     }
 }
 
@@ -41,10 +43,6 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
         let mut list = self.list.borrow_mut();
         list.last_id = list.last_id.wrapping_add(1).max(1);
         let id = list.last_id;
-        // Most sockets have one listener: no room for three more.
-        if list.entries.is_empty() {
-            list.entries.reserve_exact(1);
-        }
         list.entries.push(Entry { id, event, once, callback: Some(callback) });
         ListenerId(id)
     }
@@ -109,20 +107,20 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
         }
     }
 
-    /// Takes all callbacks, to be dropped where nothing is borrowed.
-    pub(crate) fn clear(&self) -> Vec<C> {
+    /// Takes all listeners, to be dropped where nothing is borrowed.
+    #[must_use]
+    pub(crate) fn clear(&self) -> Few<Entry<E, C>> {
         let mut list = self.list.borrow_mut();
-        if list.emitting {
-            let entries = list.entries.iter_mut();
-            return entries
-                .filter_map(|entry| {
-                    entry.id = 0;
-                    entry.callback.take()
-                })
-                .collect();
+        if !list.emitting {
+            return std::mem::take(&mut list.entries);
         }
-        let entries = std::mem::take(&mut list.entries);
-        entries.into_iter().filter_map(|entry| entry.callback).collect()
+        let entries = list.entries.iter_mut();
+        entries
+            .map(|entry| {
+                entry.id = 0;
+                Entry { callback: entry.callback.take(), ..*entry }
+            })
+            .collect()
     }
 }
 
