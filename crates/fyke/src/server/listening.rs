@@ -6,7 +6,7 @@ use std::rc::Rc;
 use fyke_driver::{Address, Open, OpenError, SocketId, Transport};
 
 use super::{Event, ListenOptions, Server, ServerTick, StaleFile};
-use crate::event_loop::{Core, Owner, current, current_or_none};
+use crate::event_loop::{Core, current, current_or_none};
 use crate::lookup::{self, LookupHints, Query};
 use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 
@@ -234,7 +234,7 @@ impl Server {
 
     pub(super) fn listens(&self, round: u64, id: SocketId, address: Option<Address>) {
         let Some(core) = self.core() else { return };
-        core.own(id, Owner::Server(self.clone()));
+        core.own_listener(id, self);
         {
             let mut state = self.inner.state.borrow_mut();
             state.listener = Some(id);

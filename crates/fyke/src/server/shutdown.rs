@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::Server;
 use crate::Result;
-use crate::event_loop::Owner;
 use crate::socket::Socket;
 use crate::timer::{self, Timer};
 
@@ -100,10 +99,7 @@ impl Server {
 
     fn live_connections(&self) -> Vec<Socket> {
         let Some(core) = self.core() else { return Vec::new() };
-        let owners = core.owners().into_iter().filter_map(|owner| match owner {
-            Owner::Socket(socket) => Some(socket),
-            Owner::Server(_) => None,
-        });
-        owners.filter(|socket| socket.server().as_ref() == Some(self)).collect()
+        let sockets = core.sockets().into_iter();
+        sockets.filter(|socket| socket.server().as_ref() == Some(self)).collect()
     }
 }

@@ -17,20 +17,20 @@ impl Socket {
             self.ask_peer();
         }
         let state = self.inner.state.borrow();
-        state.peer.filter(|_| state.peer_was_asked || !self.node_exact())
+        state.peer.address().filter(|_| state.peer_was_asked() || !self.node_exact())
     }
 
     /// Node asks the system when it is asked itself, and remembers the answer.
     fn ask_peer(&self) {
         let id = {
             let state = self.inner.state.borrow();
-            state.connected().filter(|_| !state.peer_was_asked)
+            state.connected().filter(|_| !state.peer_was_asked())
         };
         let (Some(core), Some(id)) = (self.core(), id) else { return };
         if let Ok(address) = core.driver.peer_address(id) {
             let mut state = self.inner.state.borrow_mut();
-            state.peer_was_asked = true;
-            state.peer = address.ip();
+            state.rare().peer_was_asked = true;
+            state.peer = address.ip().into();
         }
     }
 
@@ -81,11 +81,11 @@ impl Socket {
     pub(super) fn capture_peer(&self) {
         let (id, asked) = {
             let state = self.inner.state.borrow();
-            (state.connected(), state.peer)
+            (state.connected(), state.peer.address())
         };
         let (Some(core), Some(id), Some(asked)) = (self.core(), id, asked) else { return };
         let peer = core.driver.peer_address(id).ok().and_then(|address| address.ip());
-        self.inner.state.borrow_mut().peer = peer.or(Some(asked));
+        self.inner.state.borrow_mut().peer = peer.or(Some(asked)).into();
     }
 
     /// The connection ends: what the system knows now is lost with it.

@@ -7,7 +7,7 @@ use fyke_driver::{Adopted, SocketId};
 
 use super::state::Phase;
 use super::{Socket, SocketOptions, State};
-use crate::event_loop::{Core, Owner, current};
+use crate::event_loop::{Core, current};
 use crate::{BoundSocket, Error, ErrorCode, Result};
 
 /// # Adopting
@@ -45,7 +45,7 @@ impl Socket {
     /// A connection: open, and reading unless the options say otherwise (FD-02).
     fn with_connection(core: std::rc::Rc<Core>, id: SocketId, state: State, paused: bool) -> Self {
         let socket = Self::from_state(state);
-        core.own(id, Owner::Socket(socket.clone()));
+        core.own(id, &socket);
         socket.join(core);
         socket.apply_wishes();
         if paused {
@@ -85,7 +85,7 @@ impl SocketOptions {
         state.id = Some(id);
         state.phase = Phase::Live;
         state.unix = peer.is_unix();
-        state.peer = peer.ip();
+        state.peer = peer.ip().into();
         let socket = Socket::with_connection(core, id, state, self.pause_on_create);
         if !writable {
             // Open in one direction: the other is ended at once (CON-23).

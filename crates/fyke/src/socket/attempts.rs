@@ -9,7 +9,6 @@ use fyke_driver::{Address, Family, Open, OpenError, SocketId, Transport};
 use super::connecting::local_or_unnamed;
 use super::{Event, Socket};
 use crate::connect::{ConnectOptions, Race, Step};
-use crate::event_loop::Owner;
 use crate::lookup::Ticket;
 use crate::timer::TimerId;
 use crate::{Error, ErrorCode};
@@ -138,7 +137,7 @@ impl Socket {
             return Some(Error::system("bind", source).at(local_or_unnamed(local)));
         }
         let opened = opened.inspect(|id| {
-            core.own(*id, Owner::Socket(self.clone()));
+            core.own(*id, self);
             self.with_connecting(|connecting| connecting.running.push((*id, target.clone())));
         });
         self.list_attempt(target);
@@ -293,7 +292,7 @@ impl Socket {
             let mut state = self.inner.state.borrow_mut();
             state.connecting = false;
             state.id = Some(id);
-            state.peer = peer;
+            state.peer = peer.into();
             state.write.has_queued()
         };
         self.capture_peer();

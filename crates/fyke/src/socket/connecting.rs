@@ -57,7 +57,8 @@ impl Socket {
                 state.renew(core.node_exact);
             }
             state.phase = Phase::Live;
-            state.round = state.round.wrapping_add(1);
+            let rare = state.rare();
+            rare.round = rare.round.wrapping_add(1);
             state.connecting = true;
             state.unix = options.endpoint.is_unix();
         }
@@ -128,7 +129,7 @@ impl Socket {
         if core.node_exact && !request.all {
             self.remember_lookup(&request.host);
         }
-        let round = self.inner.state.borrow().round;
+        let round = self.inner.state.borrow().round();
         self.limit_lookup(round, &request.host);
         match hook {
             Some(hook) => hook.ask(request, self, round),
@@ -154,7 +155,7 @@ impl Socket {
     /// The addresses of the host are here, or the reason why not (HE-02, HE-03).
     pub(super) fn resolved(&self, round: u32, result: &Result<Vec<IpAddr>>) {
         // The answer to an earlier connect of this socket.
-        if self.inner.state.borrow().round != round {
+        if self.inner.state.borrow().round() != round {
             return;
         }
         // Destroyed meanwhile: nothing more is told (HE-26). Answered twice: once is enough.

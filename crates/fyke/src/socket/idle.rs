@@ -3,45 +3,59 @@
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use super::state::State;
 use super::{Event, Inner, Socket};
+use crate::timer::Nanoseconds;
 
 /// Node cuts longer ones to this (TMO-07).
 const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
 
+/// What is further ahead than this is listed roughly, and once more when it is near: so thousands of
+/// sockets share an entry of the list, where each would have its own millisecond.
+const FAR: Duration = Duration::from_secs(1);
+const ROUGHLY: Duration = Duration::from_millis(250);
+
 /// What a socket remembers for its idle timeout.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Idle {
     /// As last set: zero when it was turned off.
-    pub(super) timeout: Option<Duration>,
+    timeout: Option<Nanoseconds>,
     /// When there was activity last, on the loop's clock.
-    last: Duration,
+    last: Nanoseconds,
     /// The time of our entry on the loop's list, if we have one.
-    listed: Option<Duration>,
+    listed: Option<Nanoseconds>,
     /// Counts: set since the connection began, and the socket is not destroyed (CON-16).
     armed: bool,
     /// The period is over and `timeout` was emitted: only activity begins another.
     fired: bool,
-    /// Bytes still to be sent of the batch in flight, when it was looked at last: fewer now means that the write progresses.
-    unsent_bytes: usize,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { timeout: None, last: Nanoseconds::ZERO, listed: None, armed: false, fired: false }
+    }
 }
 
 impl Idle {
-    fn active_timeout(&self) -> Option<Duration> {
+    fn active_timeout(&self) -> Option<Nanoseconds> {
         self.timeout.filter(|timeout| self.armed && !timeout.is_zero())
     }
 
     /// Says when to be looked at, if that must be listed.
-    fn must_list(&mut self) -> Option<Duration> {
+    fn must_list(&mut self, now: Duration) -> Option<Duration> {
         let deadline = self.last.saturating_add(self.active_timeout()?);
         if self.fired || self.listed.is_some_and(|listed| listed <= deadline) {
             return None;
         }
-        self.listed = Some(deadline);
-        Some(deadline)
+        let far = deadline > Nanoseconds::from(now).saturating_add(FAR.into());
+        let look = if far { deadline.rounded_down(ROUGHLY.into()) } else { deadline };
+        self.listed = Some(look);
+        Some(look.into())
     }
 
     /// The entry on the list has come due. Says whether the socket has been idle.
-    fn is_over(&mut self, now: Duration, unsent_bytes: usize) -> bool {
+    fn is_over(&mut self, now: Duration, write_progressed: impl FnOnce() -> bool) -> bool {
+        let now = now.into();
         // An older entry than the one we count on: a shorter timeout was set since.
         if self.listed.is_none_or(|listed| listed > now) {
             return false;
@@ -51,8 +65,7 @@ impl Idle {
         if self.fired || self.last.saturating_add(timeout) > now {
             return false;
         }
-        let before = std::mem::replace(&mut self.unsent_bytes, unsent_bytes);
-        if unsent_bytes > 0 && before != unsent_bytes {
+        if write_progressed() {
             // A write that progresses postpones it (TMO-09).
             self.last = now;
             return false;
@@ -82,7 +95,7 @@ impl Socket {
             if state.destroyed() {
                 return;
             }
-            state.idle.timeout = Some(timeout.unwrap_or_default().min(TIMEOUT_MAX));
+            state.idle.timeout = Some(timeout.unwrap_or_default().min(TIMEOUT_MAX).into());
             state.idle.armed = true;
         }
         self.touch();
@@ -98,7 +111,7 @@ impl Socket {
 
     /// The idle timeout as it was last set: zero when it was turned off, none if it never was.
     pub fn timeout(&self) -> Option<Duration> {
-        self.inner.state.borrow().idle.timeout
+        self.inner.state.borrow().idle.timeout.map(Duration::from)
     }
 
     /// There was activity.
@@ -109,9 +122,10 @@ impl Socket {
             if !state.idle.armed {
                 return;
             }
-            state.idle.last = core.now();
+            let now = core.now();
+            state.idle.last = now.into();
             state.idle.fired = false;
-            state.idle.must_list()
+            state.idle.must_list(now)
         };
         if let Some(deadline) = listed {
             core.idle.borrow_mut().insert(deadline, Rc::downgrade(&self.inner));
@@ -127,9 +141,9 @@ impl Socket {
             if state.destroyed() {
                 return;
             }
-            let unsent_bytes = state.write.unsent_bytes();
-            let over = state.idle.is_over(now, unsent_bytes);
-            (over, state.idle.must_list())
+            let State { idle, write, .. } = &mut *state;
+            let over = idle.is_over(now, || write.take_progress());
+            (over, idle.must_list(now))
         };
         if let Some(deadline) = listed {
             core.idle.borrow_mut().insert(deadline, Rc::downgrade(&socket.inner));
@@ -146,47 +160,60 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    const START: Duration = Duration::ZERO;
+
     fn idle(timeout: Duration) -> Idle {
-        Idle { timeout: Some(timeout), armed: true, ..Idle::default() }
+        Idle { timeout: Some(timeout.into()), armed: true, ..Idle::default() }
     }
 
     #[test]
     fn activity_postpones_without_another_entry() {
         let mut idle = idle(SECOND);
-        assert_eq!(idle.must_list(), Some(SECOND));
-        idle.last = SECOND / 2;
-        assert_eq!(idle.must_list(), None, "one entry is enough");
-        assert!(!idle.is_over(SECOND, 0));
-        assert_eq!(idle.must_list(), Some(SECOND * 3 / 2));
-        assert!(idle.is_over(SECOND * 3 / 2, 0));
+        assert_eq!(idle.must_list(START), Some(SECOND));
+        idle.last = (SECOND / 2).into();
+        assert_eq!(idle.must_list(SECOND / 2), None, "one entry is enough");
+        assert!(!idle.is_over(SECOND, || false));
+        assert_eq!(idle.must_list(SECOND), Some(SECOND * 3 / 2));
+        assert!(idle.is_over(SECOND * 3 / 2, || false));
     }
 
     #[test]
     fn tmo_01_it_comes_once_per_idle_period() {
         let mut idle = idle(SECOND);
-        idle.must_list();
-        assert!(idle.is_over(SECOND, 0));
-        assert_eq!(idle.must_list(), None);
+        idle.must_list(START);
+        assert!(idle.is_over(SECOND, || false));
+        assert_eq!(idle.must_list(SECOND), None);
     }
 
     #[test]
     fn a_shorter_timeout_is_listed_beside_the_longer_one_which_is_then_ignored() {
         let mut idle = idle(10 * SECOND);
-        idle.must_list();
-        idle.timeout = Some(SECOND);
-        assert_eq!(idle.must_list(), Some(SECOND));
-        assert!(idle.is_over(SECOND, 0));
-        assert!(!idle.is_over(10 * SECOND, 0));
+        idle.must_list(START);
+        idle.timeout = Some(SECOND.into());
+        assert_eq!(idle.must_list(START), Some(SECOND));
+        assert!(idle.is_over(SECOND, || false));
+        assert!(!idle.is_over(10 * SECOND, || false));
     }
 
     #[test]
     fn tmo_09_a_write_that_progresses_postpones_and_one_that_stalls_does_not() {
         let mut idle = idle(SECOND);
-        idle.must_list();
-        assert!(!idle.is_over(SECOND, 100), "the first period always sees a change");
-        idle.must_list();
-        assert!(!idle.is_over(2 * SECOND, 50));
-        idle.must_list();
-        assert!(idle.is_over(3 * SECOND, 50));
+        idle.must_list(START);
+        assert!(!idle.is_over(SECOND, || true));
+        idle.must_list(SECOND);
+        assert!(!idle.is_over(2 * SECOND, || true));
+        idle.must_list(2 * SECOND);
+        assert!(idle.is_over(3 * SECOND, || false));
+    }
+
+    #[test]
+    fn what_is_far_ahead_is_looked_at_a_little_early_and_then_to_the_nanosecond() {
+        let mut idle = idle(10 * SECOND);
+        idle.last = Duration::from_nanos(300_000_001).into();
+        let (early, deadline) = (Duration::from_millis(10_250), Duration::new(10, 300_000_001));
+        assert_eq!(idle.must_list(START), Some(early));
+        assert!(!idle.is_over(early, || false));
+        assert_eq!(idle.must_list(early), Some(deadline));
+        assert!(idle.is_over(deadline, || false));
     }
 }

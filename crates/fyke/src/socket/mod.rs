@@ -23,6 +23,7 @@ mod idle;
 mod kept;
 mod kernel_options;
 mod options;
+mod peer;
 mod pipe;
 mod pipeline;
 mod properties;
@@ -30,6 +31,8 @@ mod read_buffer;
 mod read_side;
 mod readable;
 mod reading;
+#[cfg(all(test, target_pointer_width = "64"))]
+mod size;
 mod state;
 mod text;
 mod write_side;
@@ -48,7 +51,7 @@ pub(crate) use options::HIGH_WATER_MARK_BYTES;
 pub use options::SocketOptions;
 pub use pipeline::pipeline;
 pub use state::ReadyState;
-use state::{Done, Phase, ServerLink, State};
+use state::{Done, Phase, State};
 
 use crate::event_loop::{Core, Owner, current_or_none};
 use crate::listeners::Listeners;
@@ -207,14 +210,14 @@ impl Socket {
         state.phase = Phase::Live;
         state.accepted = true;
         state.unix = peer.is_none();
-        state.peer = peer;
-        state.server = ServerLink::Strong(server.clone());
+        state.peer = peer.into();
+        state.server = Some(server.clone());
         if paused {
             state.read.pause();
         }
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));
-        core.own(id, Owner::Socket(socket.clone()));
+        core.own(id, &socket);
         socket.apply_wishes();
         socket
     }

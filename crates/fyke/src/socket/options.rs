@@ -8,11 +8,11 @@ use crate::{AbortSignal, BlockList};
 
 /// Bytes kept for a reader, and queued for a peer, before the other side is told to wait: Node's
 /// default for sockets.
-pub(crate) const HIGH_WATER_MARK_BYTES: usize = 64 * 1024;
+pub(crate) const HIGH_WATER_MARK_BYTES: u32 = 64 * 1024;
 
 /// Bytes that may be queued at most, unless the user says otherwise (contract C7): room for any
 /// message that a program makes in memory, and an end to what a peer that does not read can cost.
-pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 << 20;
+pub(crate) const WRITE_QUEUE_BYTES_MAX: u32 = 64 << 20;
 
 /// Options of a [`Socket`] that is made before it is connected.
 ///
@@ -26,12 +26,12 @@ pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub struct SocketOptions {
     pub(super) block_list: Option<BlockList>,
     pub(super) signal: Option<AbortSignal>,
-    pub(super) write_queue_bytes_max: usize,
+    pub(super) write_queue_bytes_max: u32,
     pub(super) write_stall_timeout: Option<Duration>,
     pub(super) allow_half_open: bool,
     pub(super) no_delay: bool,
     pub(crate) wishes: Wishes,
-    pub(super) high_water_mark_bytes: usize,
+    pub(super) high_water_mark_bytes: u32,
     pub(super) readable: bool,
     pub(super) writable: bool,
     pub(super) pause_on_create: bool,
@@ -113,19 +113,21 @@ impl SocketOptions {
     }
 
     /// How many bytes may wait in each direction before `write` returns false and before the
-    /// socket stops reading for a reader that is paused. Default 65,536.
+    /// socket stops reading for a reader that is paused. Default 65,536; at most 4 GiB - 1, more is cut
+    /// to that.
     #[must_use]
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
-        self.high_water_mark_bytes = bytes;
+        self.high_water_mark_bytes = within_u32(bytes);
         self
     }
 
     /// A write on a queue that is longer than this fails with `ERR_WRITE_QUEUE_FULL`, and the
     /// socket is destroyed with that error: the end of a program that does not heed what `write`
-    /// returns, and of a peer that does not read. Default 64 MiB. fyke's own.
+    /// returns, and of a peer that does not read. Default 64 MiB; from 4 GiB - 1 on there is no limit.
+    /// fyke's own.
     #[must_use]
     pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
-        self.write_queue_bytes_max = bytes;
+        self.write_queue_bytes_max = within_u32(bytes);
         self
     }
 
@@ -182,6 +184,11 @@ impl SocketOptions {
     pub fn build(self) -> Socket {
         Socket::with_options(&self)
     }
+}
+
+/// Every socket keeps such numbers, so they have four bytes.
+fn within_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// # Options

@@ -122,7 +122,7 @@ impl Socket {
         f: impl FnMut(&Socket, Vec<u8>) -> bool + 'static,
     ) -> &Self {
         let mut buffers = Buffers { buffer: Vec::new(), next: Box::new(next), take: Box::new(f) };
-        buffers.renew(HIGH_WATER_MARK_BYTES);
+        buffers.renew(HIGH_WATER_MARK_BYTES as usize);
         self.set_take(Take::Buffers(buffers));
         self
     }

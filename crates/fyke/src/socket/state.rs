@@ -9,6 +9,7 @@ use super::deadlines::Stall;
 use super::idle::Idle;
 use super::kernel_options::Wishes;
 use super::options::SocketOptions;
+use super::peer::Peer;
 use super::pipe::Pipes;
 use super::read_buffer::ReadBuffer;
 use super::read_side::ReadSide;
@@ -52,6 +53,8 @@ pub(super) enum Phase {
     Closed,
 }
 
+/// Every socket has this, so every byte counts: what an idle one does not need is in [`Rare`], and
+/// numbers are no wider than their limits. A test in `size.rs` watches it.
 pub(super) struct State {
     /// The driver's name of the connection, or of the attempt that is running.
     pub(super) id: Option<SocketId>,
@@ -60,8 +63,6 @@ pub(super) struct State {
     pub(super) unix: bool,
     pub(super) allow_half_open: bool,
     pub(super) no_delay: bool,
-    /// Counts connects, so that an answer to an older one is recognised.
-    pub(super) round: u32,
     /// Destroyed with an error.
     pub(super) had_error: bool,
     /// `reset_and_destroy` waits for the connection (DST-12).
@@ -76,29 +77,25 @@ pub(super) struct State {
     pub(super) keeps_listeners: bool,
     /// Accepted by a server: an error that nobody hears ends only this connection (contract C5).
     pub(super) accepted: bool,
-    pub(super) write_queue_bytes_max: usize,
+    write_queue_bytes_max: u32,
     pub(super) read: ReadSide,
     pub(super) write: WriteSide<Done>,
     pub(super) idle: Idle,
-    pub(super) peer: Option<SocketAddr>,
-    /// `remote_address` was called while the connection stood.
-    pub(super) peer_was_asked: bool,
-    pub(super) server: ServerLink,
+    pub(super) peer: Peer,
+    /// The server that accepted it: kept alive until the socket's `close`, so that the server's own
+    /// can come; only known after that.
+    pub(super) server: Option<Server>,
     rare: Option<Box<Rare>>,
-}
-
-/// The server that accepted a socket: kept alive until the socket's `close`, so that the server's
-/// own can come; only known after that.
-pub(super) enum ServerLink {
-    None,
-    Strong(Server),
-    Weak(Weak<server::Inner>),
 }
 
 /// What most sockets do not have.
 #[derive(Default)]
 pub(super) struct Rare {
     pub(super) errored: Option<Error>,
+    /// Counts connects, so that an answer to an older one is recognised.
+    pub(super) round: u32,
+    /// The server that had accepted it, after `close`.
+    former_server: Option<Weak<server::Inner>>,
     pub(super) local: Option<Address>,
     /// Our own end, until a connect uses it.
     pub(super) bound: Option<BoundSocket>,
@@ -111,6 +108,8 @@ pub(super) struct Rare {
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
     pub(super) stall: Option<Stall>,
+    /// `remote_address` was called while the connection stood (exact loops only).
+    pub(super) peer_was_asked: bool,
     /// `connect` was called again on the connection that stands (exact loops only).
     pub(super) connected_again: bool,
     /// `close` is still to come from before the last connect, with this (exact loops only).
@@ -161,7 +160,6 @@ impl State {
             unix: false,
             allow_half_open: options.allow_half_open,
             no_delay: options.no_delay,
-            round: 0,
             had_error: false,
             reset_on_connect: false,
             destroy_on_finish: false,
@@ -173,9 +171,8 @@ impl State {
             read,
             write,
             idle: Idle::default(),
-            peer: None,
-            peer_was_asked: false,
-            server: ServerLink::None,
+            peer: Peer::None,
+            server: None,
             rare: Rare::new(options),
         }
     }
@@ -188,12 +185,12 @@ impl State {
         self.destroy_on_finish = false;
         self.read = self.read.renewed();
         self.write = self.write.renewed(exact);
-        self.peer = None;
-        self.peer_was_asked = false;
+        self.peer = Peer::None;
         if let Some(rare) = &mut self.rare {
             rare.errored = None;
             rare.local = None;
             rare.attempted.clear();
+            rare.peer_was_asked = false;
             rare.connected_again = false;
             rare.renewed_before_close = false;
             if let Some((encoding, decoder)) = &mut rare.decoder {
@@ -225,6 +222,21 @@ impl State {
 
     pub(super) fn destroyed(&self) -> bool {
         matches!(self.phase, Phase::Destroyed | Phase::Closed)
+    }
+
+    /// The number of the last connect.
+    pub(super) fn round(&self) -> u32 {
+        self.rare_if_any().map_or(0, |rare| rare.round)
+    }
+
+    pub(super) fn peer_was_asked(&self) -> bool {
+        self.rare_if_any().is_some_and(|rare| rare.peer_was_asked)
+    }
+
+    /// More waits to be sent than may (contract C7).
+    pub(super) fn is_queue_too_long(&self) -> bool {
+        let max = self.write_queue_bytes_max;
+        max != u32::MAX && self.write.len() > max as usize
     }
 
     /// Connected, and not destroyed.
@@ -268,20 +280,14 @@ impl State {
     }
 
     pub(super) fn server(&self) -> Option<Server> {
-        match &self.server {
-            ServerLink::None => None,
-            ServerLink::Strong(server) => Some(server.clone()),
-            ServerLink::Weak(server) => server.upgrade().map(Server::from_inner),
-        }
+        let former = || self.rare_if_any()?.former_server.as_ref()?.upgrade();
+        self.server.clone().or_else(|| former().map(Server::from_inner))
     }
 
     /// After `close` the server is only known, not kept.
     pub(super) fn let_go_of_server(&mut self) -> Option<Server> {
-        let ServerLink::Strong(server) = &self.server else { return None };
-        let weak = ServerLink::Weak(Rc::downgrade(server.inner()));
-        match std::mem::replace(&mut self.server, weak) {
-            ServerLink::Strong(server) => Some(server),
-            _ => None,
-        }
+        let server = self.server.take()?;
+        self.rare().former_server = Some(Rc::downgrade(server.inner()));
+        Some(server)
     }
 }

@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::few::Few;
+
 /// Entries in slots of one millisecond, Node's grain for timers.
 #[derive(Debug)]
 pub(crate) struct IdleList<T> {
-    slots: BTreeMap<u64, Vec<T>>,
+    slots: BTreeMap<u64, Few<T>>,
 }
 
 impl<T> Default for IdleList<T> {

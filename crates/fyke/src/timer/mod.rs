@@ -7,6 +7,7 @@
 //! [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
 
 mod idle;
+mod nanoseconds;
 mod queue;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 pub(crate) use idle::IdleList;
+pub(crate) use nanoseconds::Nanoseconds;
 pub(crate) use queue::{TimerId, TimerQueue};
 
 use crate::Result;

@@ -97,7 +97,7 @@ impl Socket {
         {
             let mut state = self.inner.state.borrow_mut();
             state.connecting = false;
-            state.peer_was_asked = false;
+            state.rare().peer_was_asked = false;
         }
         self.stand(false);
         self.sync_hold();

@@ -83,11 +83,11 @@ impl Socket {
             }
             Err(state.errored().unwrap_or_else(|| error.clone()))
         };
-        let round = self.inner.state.borrow().round;
+        let round = self.inner.state.borrow().round();
         let set_behind = |bytes| {
             let mut state = self.inner.state.borrow_mut();
             // Not of the next connection.
-            if state.round == round && state.destroyed() {
+            if state.round() == round && state.destroyed() {
                 state.write.set_behind(bytes);
             }
         };

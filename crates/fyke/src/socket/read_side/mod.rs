@@ -62,14 +62,14 @@ pub(super) struct ReadSide {
     need_readable: bool,
     /// `readable` is on the tick queue, or was emitted and nobody has read since.
     readable_emitted: bool,
-    high_water_mark_bytes: usize,
+    high_water_mark_bytes: u32,
     pub(super) bytes_read: u64,
     /// Data was given out.
     pub(super) did_read: bool,
 }
 
 impl ReadSide {
-    pub(super) fn new(high_water_mark_bytes: usize) -> Self {
+    pub(super) fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             flow: Flow::Undecided,
             resume_scheduled: false,
@@ -121,8 +121,8 @@ impl ReadSide {
         self.kept.as_ref().map_or(0, |kept| kept.len())
     }
 
-    pub(super) fn high_water_mark_bytes(&self) -> usize {
-        self.high_water_mark_bytes
+    fn high_water_mark_bytes(&self) -> usize {
+        self.high_water_mark_bytes as usize
     }
 
     pub(super) fn received(&mut self, bytes: &[u8], has_listener: bool) -> Arrival {
@@ -133,7 +133,7 @@ impl ReadSide {
         }
         let kept = self.kept.get_or_insert_default();
         kept.push(bytes.to_vec());
-        Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes }
+        Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes() }
     }
 
     /// Bytes were given out in pieces.
@@ -227,7 +227,7 @@ impl ReadSide {
     /// until the mark (RD-06).
     pub(super) fn has_room(&self) -> bool {
         let bytes = self.kept_bytes();
-        !self.ended && !self.disabled && (bytes == 0 || bytes < self.high_water_mark_bytes)
+        !self.ended && !self.disabled && (bytes == 0 || bytes < self.high_water_mark_bytes())
     }
 
     /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
@@ -307,16 +307,17 @@ impl ReadSide {
     pub(super) fn readable_done(&mut self) {
         self.readable_emitted = false;
         let flowing = self.flow == Flow::Flowing;
-        let room = self.kept_bytes() <= self.high_water_mark_bytes;
+        let room = self.kept_bytes() <= self.high_water_mark_bytes();
         self.need_readable = !flowing && !self.ended && room;
     }
 
     /// Takes exactly `count` bytes, or after end-of-stream the shorter rest; without a count the
     /// first chunk. Says also whether `end` is due.
     pub(super) fn read(&mut self, count: Option<usize>) -> (Option<Vec<u8>>, bool) {
-        if let Some(count) = count.filter(|count| *count > self.high_water_mark_bytes) {
+        if let Some(count) = count.filter(|count| *count > self.high_water_mark_bytes()) {
             // Otherwise it could never come together (RD-10).
-            self.high_water_mark_bytes = count.next_power_of_two();
+            let mark = u32::try_from(count.next_power_of_two());
+            self.high_water_mark_bytes = mark.unwrap_or(u32::MAX);
         }
         if count != Some(0) {
             self.readable_emitted = false;
@@ -335,7 +336,7 @@ impl ReadSide {
         let left = self.kept_bytes();
         self.did_read |= taken.is_some();
         self.need_readable = match taken {
-            None => left <= self.high_water_mark_bytes,
+            None => left <= self.high_water_mark_bytes(),
             Some(_) => self.need_readable || (left == 0 && !self.ended),
         };
         let exact = count.is_some_and(|count| taken.as_ref().is_some_and(|t| t.len() == count));
@@ -348,7 +349,7 @@ impl ReadSide {
         if !bytes.is_empty() {
             self.kept.get_or_insert_default().push_front(bytes.to_vec());
         }
-        self.kept_bytes() < self.high_water_mark_bytes
+        self.kept_bytes() < self.high_water_mark_bytes()
     }
 }
 

@@ -28,10 +28,12 @@ pub(super) struct WriteSide<C> {
     accepted_writes: u64,
     /// The number of the last write that was handed over.
     handed_over: u64,
-    high_water_mark_bytes: usize,
+    high_water_mark_bytes: u32,
     corked: u32,
     /// A write returned false: `drain` is owed.
     need_drain: bool,
+    /// The kernel took some of the batch in flight, or it is new, since that was last asked.
+    progressed: bool,
     /// An empty write waits for its turn to call back.
     empty_write: bool,
     /// On the loop's list of sockets to hand over.
@@ -102,7 +104,7 @@ impl<C> More<C> {
 }
 
 impl<C> WriteSide<C> {
-    pub(super) fn new(high_water_mark_bytes: usize) -> Self {
+    pub(super) fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             tail: Vec::new(),
             more: None,
@@ -115,6 +117,7 @@ impl<C> WriteSide<C> {
             high_water_mark_bytes,
             corked: 0,
             need_drain: false,
+            progressed: false,
             empty_write: false,
             dirty: false,
             ending: false,
@@ -161,12 +164,18 @@ impl<C> WriteSide<C> {
         self.unsent_bytes
     }
 
+    /// Whether a batch is in flight, and the kernel took some of it since this was last asked. The
+    /// first time also when it took nothing, as in Node (TMO-09).
+    pub(super) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progressed) && self.unsent_bytes > 0
+    }
+
     pub(super) fn accepted_bytes(&self) -> u64 {
         self.accepted_bytes
     }
 
     pub(super) fn high_water_mark_bytes(&self) -> usize {
-        self.high_water_mark_bytes
+        self.high_water_mark_bytes as usize
     }
 
     pub(super) fn need_drain(&self) -> bool {
@@ -221,7 +230,7 @@ impl<C> WriteSide<C> {
 
     /// What `write` returns (WR-01): whether there is room for more. If not, `drain` is owed.
     pub(super) fn has_room(&mut self) -> bool {
-        let room = self.len() < self.high_water_mark_bytes || self.len() == 0;
+        let room = self.len() < self.high_water_mark_bytes() || self.len() == 0;
         self.need_drain |= !room;
         room
     }
@@ -229,7 +238,7 @@ impl<C> WriteSide<C> {
     /// Whether the queue has reached the mark, so that a hand-over cannot wait for the end of the
     /// batch: the answer of `write` depends on it (contract C9).
     pub(super) fn is_full(&self) -> bool {
-        self.len() >= self.high_water_mark_bytes.max(1)
+        self.len() >= self.high_water_mark_bytes().max(1)
     }
 
     /// Whether something waits that may be handed over now.
@@ -254,6 +263,7 @@ impl<C> WriteSide<C> {
         self.handed_over = self.accepted_writes;
         self.in_flight_bytes = std::mem::take(&mut self.queued_bytes);
         self.unsent_bytes = self.in_flight_bytes;
+        self.progressed = true;
         if self.in_flight_bytes == 0 {
             return None;
         }
@@ -276,12 +286,14 @@ impl<C> WriteSide<C> {
         self.queued_bytes -= front.bytes;
         self.in_flight_bytes = front.bytes;
         self.unsent_bytes = front.bytes;
+        self.progressed = true;
         Batch::many(self.more().chunks.drain(..front.chunks).collect())
     }
 
     /// The kernel took bytes of the batch in flight. Says whether that was all of it.
     pub(super) fn sent(&mut self, bytes: usize) -> bool {
         self.unsent_bytes -= bytes.min(self.unsent_bytes);
+        self.progressed = true;
         if self.unsent_bytes == 0 {
             self.in_flight_bytes = 0;
             self.forget_excess_in_flight();

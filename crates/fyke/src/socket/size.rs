@@ -1,0 +1,25 @@
+//! The budget: how large a socket may be. It counts for each of the many connections that a server
+//! has, so whoever needs more room in one looks first whether it belongs into `Rare`.
+//! `tests/memory.rs` measures the whole, with the tables of the loop and the driver.
+
+use std::mem::size_of;
+
+use super::idle::Idle;
+use super::peer::Peer;
+use super::read_side::ReadSide;
+use super::state::{Done, State};
+use super::write_side::WriteSide;
+use super::{Callback, Event, Inner};
+use crate::listeners::Listeners;
+
+#[test]
+fn a_socket_keeps_within_its_budget() {
+    assert!(size_of::<ReadSide>() <= 32);
+    assert!(size_of::<WriteSide<Done>>() <= 96);
+    assert!(size_of::<Idle>() <= 32);
+    assert!(size_of::<Peer>() <= 24);
+    assert!(size_of::<State>() <= 224);
+    // One listener is in place, and takes no more than the `Vec` of several would.
+    assert!(size_of::<Listeners<Event, Callback>>() <= 48);
+    assert!(size_of::<Inner>() <= 288);
+}
