@@ -1,0 +1,129 @@
+//! Echo: so many messages under way on each connection, and for each that came back the next is sent.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll};
+
+use crate::arguments::Arguments;
+use crate::histogram::Histogram;
+use crate::message::{Checker, Pattern};
+use crate::report::Report;
+use crate::stream::{Connection, Stream, unless_blocked};
+use crate::window::{Phase, Window};
+
+const BUFFER_BYTES: usize = 256 * 1024;
+/// The window must end even if no answer comes.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+
+struct Client {
+    index: usize,
+    stream: Box<dyn Connection>,
+    checker: Checker,
+    next_sequence: u64,
+    sent_at: VecDeque<Instant>,
+    unsent: Vec<u8>,
+    wrong: bool,
+}
+
+impl Client {
+    fn send(&mut self, pattern: &Pattern, messages: u64, now: Instant) -> io::Result<()> {
+        for _ in 0..messages {
+            pattern.write(self.index, self.next_sequence, &mut self.unsent);
+            self.next_sequence += 1;
+            self.sent_at.push_back(now);
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < self.unsent.len() {
+            match unless_blocked(self.stream.write(&self.unsent[sent..]))? {
+                Some(length) => sent += length,
+                None => break,
+            }
+        }
+        self.unsent.drain(..sent);
+        Ok(())
+    }
+
+    /// Reads what is there: how many messages came back.
+    fn receive(&mut self, pattern: &Pattern, buffer: &mut [u8]) -> io::Result<u64> {
+        let mut messages = 0;
+        loop {
+            let Some(length) = unless_blocked(self.stream.read(buffer))? else {
+                return Ok(messages);
+            };
+            if length == 0 {
+                return Err(io::Error::other(format!("connection {} was closed", self.index)));
+            }
+            match self.checker.take(pattern, self.index, &buffer[..length]) {
+                Some(complete) => messages += complete,
+                None => {
+                    self.wrong = true;
+                    return Ok(messages);
+                }
+            }
+            if length < buffer.len() {
+                return Ok(messages);
+            }
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
+    let pattern = Pattern::new(arguments.size_bytes);
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(1024);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut clients = Vec::with_capacity(arguments.connections);
+    for index in 0..arguments.connections {
+        let stream = Stream::connect(&arguments.target, index)?.register(poll.registry(), index)?;
+        clients.push(Client {
+            index,
+            stream,
+            checker: Checker::default(),
+            next_sequence: 0,
+            sent_at: VecDeque::with_capacity(arguments.depth),
+            unsent: Vec::new(),
+            wrong: false,
+        });
+    }
+    let mut window = Window::new(arguments);
+    for client in &mut clients {
+        client.send(&pattern, arguments.depth as u64, Instant::now())?;
+    }
+    let (mut count, mut latency) = (0, Histogram::new());
+    let measured = loop {
+        poll.poll(&mut events, Some(POLL_TIMEOUT))?;
+        let now = Instant::now();
+        match window.phase(now) {
+            Phase::Begins => (count, latency) = (0, Histogram::new()),
+            Phase::Over(measured) => break measured,
+            Phase::WarmUp | Phase::Measuring => {}
+        }
+        for event in &events {
+            let client = &mut clients[event.token().0];
+            if client.wrong {
+                continue;
+            }
+            if event.is_readable() {
+                let complete = client.receive(&pattern, &mut buffer)?;
+                for sent_at in client.sent_at.drain(..complete as usize) {
+                    latency.add(now.saturating_duration_since(sent_at));
+                }
+                count += complete;
+                client.send(&pattern, complete, now)?;
+            } else if !client.unsent.is_empty() {
+                client.flush()?;
+            }
+        }
+    };
+    let mut report = Report::new(arguments);
+    report.measured(&measured, count, count * arguments.size_bytes as u64);
+    report.latency(&latency);
+    report.wrong(clients.iter().filter(|client| client.wrong).count() as u64);
+    Ok(report)
+}

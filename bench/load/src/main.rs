@@ -1,0 +1,59 @@
+//! The load generator of `bench/`: one thread, many connections, every echoed byte checked. Prints one
+//! line of JSON about a window of time, with the server's processor time in exactly that window.
+//!
+//! `fyke-bench-load MODE --port PORT | --unix PATH [--connections N] [--size BYTES] [--depth MESSAGES]
+//! [--seconds S] [--warm-up S] [--pid SERVER] [--flood] [--stuck N]`
+//!
+//! | mode | |
+//! |---|---|
+//! | `echo` | each connection has `depth` messages of `size` bytes under way, and sends the next for each that came back |
+//! | `sink` | each connection sends as much as is taken |
+//! | `source` | each connection receives as much as there is |
+//! | `connect` | connects, has one byte echoed, closes; `connections` at a time |
+//! | `idle` | opens `connections`, has one message of each echoed, and tells what they cost in memory |
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod connect;
+mod echo;
+mod histogram;
+mod idle;
+mod message;
+mod nuisance;
+mod process;
+mod report;
+mod stream;
+mod transfer;
+mod window;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Mode};
+
+fn run() -> std::io::Result<u64> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    process::raise_descriptor_limit();
+    let _nuisance = nuisance::start(&arguments)?;
+    let report = match arguments.mode {
+        Mode::Echo => echo::run(&arguments)?,
+        Mode::Sink | Mode::Source => transfer::run(&arguments)?,
+        Mode::Connect => connect::run(&arguments)?,
+        Mode::Idle => idle::run(&arguments)?,
+    };
+    println!("{}", report.to_json());
+    Ok(report.wrong_bytes())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(wrong) => {
+            eprintln!("{wrong} reads had wrong bytes");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

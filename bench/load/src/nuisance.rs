@@ -1,0 +1,60 @@
+//! Connections that make it hard for the measured ones: one that floods, and some that never read.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use crate::arguments::{Arguments, Target};
+use crate::stream::{Stream, unless_blocked};
+
+static CHUNK: [u8; 65536] = [b'n'; 65536];
+
+/// What lives as long as the measurement.
+pub(crate) struct Nuisance {
+    _stuck: Vec<Box<dyn crate::stream::Connection>>,
+    _poll: mio::Poll,
+}
+
+pub(crate) fn start(arguments: &Arguments) -> io::Result<Nuisance> {
+    if arguments.flood {
+        flood(&arguments.target)?;
+    }
+    let poll = mio::Poll::new()?;
+    let mut stuck = Vec::new();
+    for index in 0..arguments.stuck {
+        stuck.push(Stream::connect(&arguments.target, index)?.register(poll.registry(), index)?);
+    }
+    // When nothing is taken for so long, the buffers of both sides are full of what nobody reads.
+    let mut quiet = 0;
+    while quiet < 5 && !stuck.is_empty() {
+        quiet += 1;
+        for stream in &mut stuck {
+            while unless_blocked(stream.write(&CHUNK))?.is_some() {
+                quiet = 0;
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(Nuisance { _stuck: stuck, _poll: poll })
+}
+
+/// Two threads, so that neither direction ever waits for the other. They give way to the one that
+/// measures, and end with the process.
+fn flood(target: &Target) -> io::Result<()> {
+    let (mut sender, mut receiver) = Stream::connect(target, 0)?.halves()?;
+    thread::spawn(move || {
+        give_way();
+        while sender.write_all(&CHUNK).is_ok() {}
+    });
+    thread::spawn(move || {
+        give_way();
+        let mut buffer = vec![0; CHUNK.len()];
+        while receiver.read_exact(&mut buffer).is_ok() {}
+    });
+    Ok(())
+}
+
+fn give_way() {
+    // Linux: of the calling thread only, setpriority(2).
+    let _ = rustix::process::setpriority_process(None, 19);
+}

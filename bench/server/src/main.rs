@@ -1,0 +1,96 @@
+//! The server that `bench/` measures: one thread, and on every connection a data listener and an idle
+//! timeout, as a real server has.
+//!
+//! | environment | |
+//! |---|---|
+//! | `PORT` or `UNIX_PATH` | where it listens, on 127.0.0.1 |
+//! | `MODE` | `echo` (default), `sink` only receives, `source` sends as much as is taken |
+//! | `TIMER=1` | prints how late a timer of 20 ms was: one line a second |
+//! | `FYKE_DRIVER` | the driver, as everywhere |
+
+mod lateness;
+
+use std::cell::Cell;
+use std::env;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{Bytes, ListenOptions, Result, ServerOptions, Socket};
+
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const BACKLOG: u32 = 4096;
+static CHUNK: [u8; 65536] = [b'x'; 65536];
+
+fn echo(socket: &Socket) {
+    socket.on_data(|socket, data| {
+        if !socket.write(data) {
+            socket.pause();
+            resume_on_drain(socket);
+        }
+    });
+}
+
+/// Listens for `drain` only while it is awaited: a socket that keeps up has one listener less.
+fn resume_on_drain(socket: &Socket) {
+    let listener = Rc::new(Cell::new(None));
+    let same = Rc::clone(&listener);
+    let id = socket.on_drain(move |socket| {
+        if let Some(id) = same.take() {
+            socket.off(id);
+        }
+        socket.resume();
+    });
+    listener.set(Some(id));
+}
+
+fn sink(socket: &Socket) {
+    socket.on_data(|_, _| {});
+}
+
+fn source(socket: &Socket) {
+    let send = |socket: &Socket| while socket.write(Bytes::from_static(&CHUNK)) {};
+    socket.on_data(|_, _| {});
+    socket.on_drain(send);
+    send(socket);
+}
+
+fn main() -> Result<()> {
+    raise_descriptor_limit();
+    let serve = match env::var("MODE").as_deref() {
+        Ok("sink") => sink,
+        Ok("source") => source,
+        _ => echo,
+    };
+    fyke::run(|| {
+        let server = ServerOptions::new().no_delay(true).create_server(move |socket| {
+            socket.set_timeout_then(IDLE_TIMEOUT, |socket| {
+                socket.destroy();
+            });
+            serve(socket);
+        });
+        if env::var("TIMER").is_ok() {
+            lateness::report_each_second()?;
+        }
+        let options = match env::var("UNIX_PATH") {
+            Ok(path) => ListenOptions::new(format!("unix:{path}"))?,
+            Err(_) => {
+                let port = env::var("PORT").ok().and_then(|port| port.parse().ok());
+                ListenOptions::new(("127.0.0.1", port.unwrap_or(0)))?
+            }
+        };
+        options.backlog(BACKLOG).listen(&server, |server| {
+            println!("listening on {}", server.endpoint().expect("it listens"));
+        })
+    })
+}
+
+fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // A server with the old limit is still one.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
