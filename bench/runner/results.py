@@ -1,0 +1,69 @@
+"""What was measured, round by round, and the best of it."""
+
+import json
+from pathlib import Path
+
+from . import machine
+from .scenarios import SCENARIOS, custom, idle
+
+FLOOR = ("epoll", "uring")
+
+
+class Results:
+    """`data` is what `results.json` holds; the rest is derived from it."""
+
+    def __init__(self, data: dict):
+        self.data = data
+
+    @classmethod
+    def read(cls, folder: Path) -> "Results":
+        return cls(json.loads((folder / "results.json").read_text()))
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        averages = [run["load_average"] for run in self.data["runs"]]
+        self.data["load_average"] = {"lowest": min(averages, default=0), "highest": max(averages, default=0)}
+        others = max(averages, default=0) - machine.OWN_LOAD_AVERAGE
+        self.data["noisy"] = max(self.data["load_average_before"], others) > machine.NOISY_LOAD_AVERAGE
+        (folder / "results.json").write_text(json.dumps(self.data, indent=1, ensure_ascii=False) + "\n")
+
+    @property
+    def noisy(self) -> bool:
+        return self.data["noisy"]
+
+    @property
+    def peers(self) -> dict:
+        return {name: peer for name, peer in self.data["peers"].items() if "absent" not in peer}
+
+    @property
+    def absent(self) -> dict:
+        return {name: peer for name, peer in self.data["peers"].items() if "absent" in peer}
+
+    def title(self, name: str) -> str:
+        return self.data["peers"][name]["title"]
+
+    def scenarios(self) -> list:
+        names = dict.fromkeys(run["scenario"] for run in self.data["runs"])
+        known = {scenario.name: scenario for scenario in SCENARIOS}
+        texts = self.data.get("custom", [])
+        known.update({custom(text).name: custom(text) for text in texts})
+        return [known[name] for name in names if name in known]
+
+    def idle(self):
+        return idle(self.data["idle_connections"])
+
+    def runs(self, peer: str, scenario: str) -> list:
+        return [run for run in self.data["runs"] if run["peer"] == peer and run["scenario"] == scenario]
+
+    def best(self, peer: str, scenario: str, field: str, most: bool = False):
+        """The least disturbed round: the lowest cost or latency, the highest rate."""
+        values = [run[field] for run in self.runs(peer, scenario) if field in run]
+        return (max if most else min)(values) if values else None
+
+    def floor(self, scenario) -> float | None:
+        """The cost of the better of the two C servers."""
+        costs = [self.best(name, scenario.name, scenario.cost_field) for name in FLOOR]
+        return min((cost for cost in costs if cost), default=None)
+
+    def failures(self) -> list:
+        return [run for run in self.data["runs"] if "failed" in run]
