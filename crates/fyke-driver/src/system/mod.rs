@@ -130,11 +130,39 @@ pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> Result<(), Errno> {
 }
 
 pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
-    Ok(address(net::getsockname(socket)?))
+    let found = net::getsockname(socket)?;
+    match fills_its_field(&found) {
+        true => Ok(name(&standard(socket)?.local_addr()?)),
+        false => Ok(address(found)),
+    }
 }
 
 pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
-    Ok(net::getpeername(socket)?.map_or(Address::Unnamed, address))
+    let found = net::getpeername(socket)?;
+    match found.as_ref().is_some_and(fills_its_field) {
+        true => Ok(name(&standard(socket)?.peer_addr()?)),
+        false => Ok(found.map_or(Address::Unnamed, address)),
+    }
+}
+
+/// The size of `sockaddr_un` on Linux; elsewhere it is smaller.
+const UNIX_ADDRESS_BYTES: usize = 110;
+
+/// A path may fill its field, and the NUL that the kernel counts is behind it (unix(7), BUGS). That
+/// is one too many for rustix 1.1, which panics; the standard library reads it. Whoever connects
+/// to us may have such a name.
+fn fills_its_field(address: &SocketAddrAny) -> bool {
+    address.address_family() == AddressFamily::UNIX
+        && usize::try_from(address.addr_len()).is_ok_and(|bytes| bytes > UNIX_ADDRESS_BYTES)
+}
+
+fn standard(socket: BorrowedFd<'_>) -> io::Result<std::os::unix::net::UnixStream> {
+    Ok(socket.try_clone_to_owned()?.into())
+}
+
+fn name(address: &std::os::unix::net::SocketAddr) -> Address {
+    let path = address.as_pathname().map(|path| Address::Path(path.to_owned()));
+    path.unwrap_or(Address::Unnamed)
 }
 
 fn address(address: SocketAddrAny) -> Address {

@@ -79,6 +79,28 @@ fn fd_10_the_standard_descriptors_are_never_closed() {
     drop((stdin, other));
 }
 
+/// Nothing is behind such a name that says where it ends.
+#[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn a_name_that_fills_its_field_is_read_wherever_it_comes_from() {
+    let mut path =
+        std::env::temp_dir().join(format!("fyke-{}-", std::process::id())).into_os_string();
+    path.push("x".repeat(108 - path.len()));
+    let name = crate::Address::Path(path.into());
+    let driver = Ready::new().unwrap();
+    let mut request = Open::new(Transport::Unix);
+    request.bind = Some(name.clone());
+    let server = driver.open(&request).unwrap();
+    assert_eq!(driver.local_address(server).unwrap(), name);
+    driver.listen(server, 1).unwrap();
+    let client = driver.open(&Open::new(Transport::Unix)).unwrap();
+    driver.connect(client, &name);
+    let client = driver.duplicate(client).unwrap();
+    let (_, found) = driver.adopt(client).unwrap();
+    assert_eq!(found, Adopted::Connection { peer: name, writable: true });
+    driver.close(server);
+}
+
 /// A driver that waits for what nobody can ask about any more would wake up for nothing.
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
