@@ -108,7 +108,8 @@ fn take(announced: &Announced) -> Result<Vec<Descriptor>> {
 struct Environment {
     pid: Option<String>,
     fds: Option<String>,
-    names: Option<String>,
+    /// Not looked at before it is known that they are for this process.
+    names: Option<OsString>,
 }
 
 /// What they say.
@@ -128,7 +129,7 @@ impl Environment {
         Ok(Self {
             pid: text("LISTEN_PID")?,
             fds: text("LISTEN_FDS")?,
-            names: text("LISTEN_FDNAMES")?,
+            names: std::env::var_os("LISTEN_FDNAMES"),
         })
     }
 
@@ -144,6 +145,7 @@ impl Environment {
         let count = number(count).and_then(|count| usize::try_from(count).ok());
         let count = count.ok_or_else(|| malformed("LISTEN_FDS"))?;
         let Some(names) = &self.names else { return Ok(Announced { count, names: Vec::new() }) };
+        let names = names.to_str().ok_or_else(|| malformed("LISTEN_FDNAMES"))?;
         let names: Vec<String> = names.split(':').map(str::to_owned).collect();
         match names.len() == count {
             true => Ok(Announced { count, names }),
@@ -171,7 +173,8 @@ mod tests {
 
     fn announced(pid: Option<&str>, fds: Option<&str>, names: Option<&str>) -> Result<Announced> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        Environment { pid: owned(pid), fds: owned(fds), names: owned(names) }.announced(PID)
+        let names = names.map(OsString::from);
+        Environment { pid: owned(pid), fds: owned(fds), names }.announced(PID)
     }
 
     #[test]
@@ -191,6 +194,17 @@ mod tests {
         // A parent's, which nobody has taken out of the environment: not even looked at.
         let theirs = announced(Some("4712"), Some("nonsense"), Some(":::"));
         assert_eq!(theirs.unwrap(), Announced::default());
+    }
+
+    #[test]
+    fn names_that_are_not_unicode_are_an_err_only_if_they_are_for_this_process() {
+        use std::os::unix::ffi::OsStringExt;
+
+        for (pid, is_err) in [("4711", true), ("4712", false)] {
+            let names = Some(OsString::from_vec(vec![0xff]));
+            let environment = Environment { pid: Some(pid.into()), fds: Some("1".into()), names };
+            assert_eq!(environment.announced(PID).is_err(), is_err);
+        }
     }
 
     #[test]
