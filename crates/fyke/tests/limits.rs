@@ -172,6 +172,44 @@ on_every_driver! {
     }
 }
 
+/// On the simulated network, whose time costs nothing. When a batch takes as long as the timeout,
+/// as much of it is left at one look as of another at the look before.
+#[test]
+fn batches_of_one_size_that_get_on_do_not_end_by_the_write_stall_timeout() {
+    for batch_bytes in (3..=40).map(|pieces| pieces << 15) {
+        let net = Net::new(DriverKind::Sim(SimOptions::default()));
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let options = fyke::ServerOptions::new().write_stall_timeout(10 * MS);
+            let server = options.create_server(move |socket| {
+                socket.server().unwrap().close();
+                log.watch("", socket);
+                let mut left = 40;
+                socket.on_drain(move |socket| {
+                    left -= 1;
+                    match left {
+                        0 => _ = socket.end(),
+                        _ => _ = socket.write(vec![0; batch_bytes]),
+                    }
+                });
+                socket.write(vec![0; 1 << 20]);
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                client.on_error(|_, _| {});
+                client.on_data(|client, _| {
+                    client.pause();
+                    let client = client.clone();
+                    timer::set_timeout(MS, move || _ = client.resume()).unwrap();
+                });
+            });
+        });
+        let seen: Vec<_> = seen.take().into_iter().filter(|event| event != "drain").collect();
+        assert_eq!(seen, ["finish", "end", "close false"], "{batch_bytes}");
+    }
+}
+
 /// On the simulated network, which has addresses that never answer.
 #[test]
 fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {

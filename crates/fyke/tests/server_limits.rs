@@ -80,6 +80,60 @@ on_every_driver! {
         assert_eq!(seen.take(), ["drop 127.0.0.1", "false"]);
     }
 
+    /// Also where an address is not known any more that nobody has asked for.
+    fn on_an_exact_loop_a_place_of_an_address_is_free_again_too(net) {
+        net.node_exact().run(|| {
+            let server = ServerOptions::new().max_connections_per_ip(1).create_server(|socket| {
+                socket.resume();
+            });
+            server.on_drop(|_, _| panic!("the one before is gone"));
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let first = fyke::connect(&endpoint, |client| _ = client.end()).unwrap();
+                first.resume();
+                first.on_close(move |_, _| {
+                    let second = fyke::connect(&endpoint, |client| _ = client.end()).unwrap();
+                    second.resume();
+                    let server = server.clone();
+                    second.on_close(move |_, _| _ = server.close());
+                });
+            });
+        });
+    }
+
+    fn a_connection_counts_once_though_its_socket_connects_again(net) {
+        net.run(|| {
+            let other = fyke::create_server(|socket| _ = socket.end());
+            let (server, tcp) = (Server::new(), net.tcp());
+            net.listen(&other.clone(), net.tcp(), move |elsewhere| {
+                let mut first = None;
+                server.on_connection(move |server, socket| {
+                    let Some(stays) = first.clone() else {
+                        first = Some(socket.clone());
+                        fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+                        return;
+                    };
+                    let (server, other, elsewhere) =
+                        (server.clone(), other.clone(), elsewhere.clone());
+                    let mut closes = 0;
+                    socket.on_close(move |socket, _| {
+                        assert_eq!(server.connections(), 1);
+                        closes += 1;
+                        if closes == 1 {
+                            return socket.connect(&elsewhere, |socket| _ = socket.destroy()).unwrap();
+                        }
+                        stays.destroy();
+                        server.close();
+                        other.close();
+                    });
+                    socket.destroy();
+                });
+                server.listen(tcp, |server| {
+                    fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+                }).unwrap();
+            });
+        });
+    }
+
     fn shutdown_ends_idle_connections_and_waits_for_busy_ones(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -13,13 +13,14 @@ use crate::{Error, ErrorCode};
 pub(super) struct Stall {
     timeout: Duration,
     timer: Option<TimerId>,
-    /// What was still to be sent when the timer was set. Never counts up within a batch.
-    unsent_bytes: usize,
+    /// What had been sent when the timer was set. What is still to be sent would not do: the next
+    /// batch may have come to the same number.
+    sent_bytes: u64,
 }
 
 impl Stall {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, timer: None, unsent_bytes: 0 }
+        Self { timeout, timer: None, sent_bytes: 0 }
     }
 }
 
@@ -38,9 +39,9 @@ impl Socket {
         let weak = self.downgrade();
         let timer = self.set_deadline(timeout, Box::new(move || Self::check_write(&weak)));
         let mut state = self.inner.state.borrow_mut();
-        let unsent_bytes = state.write.unsent_bytes();
+        let sent_bytes = state.write.sent_bytes();
         if let Some(stall) = state.rare_if_any_mut().and_then(|rare| rare.stall.as_mut()) {
-            stall.unsent_bytes = unsent_bytes;
+            stall.sent_bytes = sent_bytes;
             stall.timer = timer;
         }
     }
@@ -50,12 +51,13 @@ impl Socket {
         let Some(socket) = socket.upgrade().map(Self::from_inner) else { return };
         let stalled = {
             let mut state = socket.inner.state.borrow_mut();
-            let unsent_bytes = state.write.unsent_bytes();
+            let waits = state.write.unsent_bytes() > 0;
+            let sent_bytes = state.write.sent_bytes();
             let live = !state.destroyed();
             let stall = state.rare_if_any_mut().and_then(|rare| rare.stall.as_mut());
             stall.is_some_and(|stall| {
                 stall.timer = None;
-                live && unsent_bytes > 0 && unsent_bytes == stall.unsent_bytes
+                live && waits && sent_bytes == stall.sent_bytes
             })
         };
         if stalled {

@@ -149,8 +149,13 @@ impl Socket {
                 self.tick(SocketTick::Close);
             }
         }
-        if let Some(server) = self.server().filter(|_| self.inner.state.borrow().accepted) {
-            server.connection_gone(self.remote_address());
+        let (counted, peer) = {
+            let state = self.inner.state.borrow();
+            let left = state.rare_if_any().is_some_and(|rare| rare.has_left_server);
+            (state.accepted && !left, state.peer.address())
+        };
+        if let Some(server) = self.server().filter(|_| counted) {
+            server.connection_gone(peer);
         }
         self.sync_hold();
     }

@@ -122,6 +122,8 @@ pub(super) struct Rare {
     pub(super) lookup_host: Option<String>,
     /// An attempt that was under way when the socket was destroyed (exact loops only).
     pub(super) cancelled_attempt: Option<Address>,
+    /// An accepted socket that has connected again: no connection of its server any more.
+    pub(super) has_left_server: bool,
     /// Ends a lookup that takes too long.
     pub(super) lookup_timer: Option<TimerId>,
     /// Ends a connect that takes too long.
@@ -186,6 +188,9 @@ impl State {
         self.read = self.read.renewed();
         self.write = self.write.renewed(exact);
         self.peer = Peer::None;
+        if self.accepted && !exact {
+            self.rare().has_left_server = true;
+        }
         if let Some(rare) = &mut self.rare {
             rare.errored = None;
             rare.local = None;

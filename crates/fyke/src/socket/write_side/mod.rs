@@ -170,6 +170,13 @@ impl<C> WriteSide<C> {
         std::mem::take(&mut self.progressed) && self.unsent_bytes > 0
     }
 
+    /// What the kernel has taken on this connection. Grows with all that is sent, whichever batch
+    /// it belongs to.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        let waiting = self.queued_bytes + self.unsent_bytes;
+        self.accepted_bytes.saturating_sub(waiting as u64)
+    }
+
     pub(super) fn accepted_bytes(&self) -> u64 {
         self.accepted_bytes
     }

@@ -145,3 +145,17 @@ fn prop_05_what_was_never_handed_over_is_not_counted() {
     drop(side.give_up_queue());
     assert_eq!(side.accepted_bytes(), 4);
 }
+
+#[test]
+fn what_was_sent_grows_though_the_next_batch_has_as_much_left() {
+    let mut side = side();
+    write(&mut side, &[0; 20], 1);
+    side.hand_over();
+    side.sent(15);
+    let before = (side.unsent_bytes(), side.sent_bytes());
+    side.sent(5);
+    write(&mut side, &[0; 20], 2);
+    side.hand_over();
+    side.sent(15);
+    assert_eq!((before, side.unsent_bytes(), side.sent_bytes()), ((5, 15), 5, 35));
+}
