@@ -226,3 +226,34 @@ fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
     });
     assert_eq!(seen.take(), ["error ETIMEDOUT", "close true"]);
 }
+
+/// On the simulated network, which has addresses that never answer: so everything stays queued.
+#[test]
+fn a_write_queue_limit_from_4_gib_less_one_on_is_none_and_a_smaller_one_counts() {
+    const LAST_LIMIT: usize = u32::MAX as usize - 1;
+    let silent = "10.0.0.1".parse().unwrap();
+    for (limit, fits) in [(usize::MAX, true), (LAST_LIMIT + 1, true), (LAST_LIMIT, false)] {
+        let options = SimOptions { silent: [silent].into(), ..SimOptions::default() };
+        Net::new(DriverKind::Sim(options)).run(|| {
+            let client = SocketOptions::new().write_queue_bytes_max(limit).build();
+            client.on_error(|_, _| {});
+            client.connect((silent, 80), |_| panic!("nobody answers")).unwrap();
+            // One piece of memory, many times.
+            let piece = fyke::Bytes::from(vec![0; 64 << 20]);
+            (0..64).for_each(|_| _ = client.write(piece.clone()));
+            assert_eq!(client.write_queue_len(), 4 << 30);
+            client.write("x");
+            assert_eq!(client.destroyed(), !fits);
+            client.destroy();
+        });
+    }
+}
+
+#[test]
+fn a_high_water_mark_is_at_most_4_gib_less_one_and_is_not_changed_by_a_read_of_more() {
+    let socket = SocketOptions::new().high_water_mark(usize::MAX).build();
+    assert_eq!(socket.high_water_mark(), u32::MAX as usize);
+    let socket = SocketOptions::new().high_water_mark(100).build();
+    assert_eq!(socket.read_exact(1000).unwrap(), None);
+    assert_eq!(socket.high_water_mark(), 100);
+}
