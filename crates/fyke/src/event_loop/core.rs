@@ -121,9 +121,14 @@ impl Core {
         start.checked_add(at).unwrap_or_else(|| start + Duration::from_secs(u32::MAX.into()))
     }
 
-    pub(crate) fn owner(&self, id: SocketId) -> Option<Owner> {
-        let socket = self.sockets.borrow().get(id).cloned().map(Owner::Socket);
-        socket.or_else(|| self.servers.borrow().get(id).cloned().map(Owner::Server))
+    /// The socket whose connection, or attempt at one, this is.
+    pub(crate) fn socket(&self, id: SocketId) -> Option<Socket> {
+        self.sockets.borrow().get(id).cloned()
+    }
+
+    /// The server whose listener this is.
+    pub(crate) fn server(&self, id: SocketId) -> Option<Server> {
+        self.servers.borrow().get(id).cloned()
     }
 
     /// All that have a connection, or an attempt at one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fyke_driver::Completion;
 
-use super::core::{Core, Owner};
+use super::core::Core;
 use super::current::Entered;
 use super::handle::Work;
 use super::tick::Tick;
@@ -165,10 +165,10 @@ fn complete(core: &Rc<Core>, completion: Completion<'_>) {
         | Completion::ShutDown { socket }
         | Completion::Failed { socket, .. } => *socket,
     };
-    match core.owner(id) {
-        Some(Owner::Socket(socket)) => socket.complete(completion),
-        Some(Owner::Server(server)) => server.complete(completion),
-        None => {}
+    if let Some(socket) = core.socket(id) {
+        socket.complete(completion);
+    } else if let Some(server) = core.server(id) {
+        server.complete(completion);
     }
 }
 

@@ -241,7 +241,7 @@ impl State {
     /// More waits to be sent than may (contract C7).
     pub(super) fn is_queue_too_long(&self) -> bool {
         let max = self.write_queue_bytes_max;
-        max != u32::MAX && self.write.len() > max as usize
+        self.write.len() > max as usize && max != u32::MAX
     }
 
     /// Connected, and not destroyed.
