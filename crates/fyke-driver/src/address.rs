@@ -23,7 +23,8 @@ pub enum Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PeerCredentials {
-    /// The process.
+    /// The process; 0 when it is outside of our pid namespace, as a client of the host is for a
+    /// server in a container. Its user and group are told all the same.
     pub pid: i32,
     /// Its user.
     pub uid: u32,

@@ -3,6 +3,7 @@
 //! options are in [`options`].
 
 mod bound_file;
+mod credentials;
 mod offering;
 mod opening;
 mod options;
@@ -290,22 +291,6 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 fn is_socket(path: &std::path::Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
-}
-
-/// SO_PEERCRED (unix(7)). TCP sockets answer it too, with nobody: so they are refused here.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
-    if net::getsockname(socket)?.address_family() != AddressFamily::UNIX {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    let found = sockopt::socket_peercred(socket)?;
-    let pid = found.pid.as_raw_nonzero().get();
-    Ok(PeerCredentials::new(pid, found.uid.as_raw(), found.gid.as_raw()))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn peer_credentials(_: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn unlink(path: &std::path::Path) {

@@ -58,7 +58,7 @@ pub(crate) trait Descriptors {
     }
 
     fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
-        self.with_fd(socket, super::peer_credentials)
+        self.with_fd(socket, super::credentials::peer_credentials)
     }
 
     fn local_address(&self, socket: SocketId) -> io::Result<Address> {
