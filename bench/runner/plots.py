@@ -9,8 +9,8 @@ from .results import Results
 from .scenarios import CONNECTION, KIBIBYTE
 
 COLORS = {"ours": "#c2410c", "floor": "#475569", "peer": "#94a3b8"}
-ROW, LABEL, BAR, VALUE, TITLE, GAP = 17, 96, 150, 74, 24, 18
-PANEL = LABEL + BAR + VALUE
+ROW, LABEL, BAR, TITLE, GAP = 17, 110, 150, 24, 18
+LETTER = 6.4  # about the width of one
 
 
 @dataclass
@@ -30,6 +30,10 @@ class Panel:
 
     def height(self) -> int:
         return TITLE + ROW * len(self.bars) + GAP
+
+    def width(self) -> int:
+        texts = max(len(bar.text) for bar in self.bars)
+        return max(LABEL + BAR + int(texts * LETTER) + 8, int(len(self.title) * LETTER * 1.1))
 
 
 def _scale(panel: Panel):
@@ -65,13 +69,14 @@ def _draw(panel: Panel, left: int, top: int) -> list:
 def draw(title: str, panels: list, columns: int = 3) -> str:
     panels = [panel for panel in panels if panel.bars]
     columns = max(1, min(columns, len(panels)))
+    across = max((panel.width() for panel in panels), default=0)
     parts, top = [_text(12, 22, title, font_size=14, font_weight="bold")], 40
     for start in range(0, len(panels), columns):
         row = panels[start : start + columns]
         for column, panel in enumerate(row):
-            parts += _draw(panel, 12 + column * (PANEL + GAP), top)
+            parts += _draw(panel, 12 + column * (across + GAP), top)
         top += max(panel.height() for panel in row)
-    width = 24 + columns * (PANEL + GAP)
+    width = max(24 + columns * (across + GAP) - GAP, 24 + int(len(title) * 14 * 0.6))
     # A ground of its own: readable on light and dark pages.
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}" viewBox="0 0 {width} {top}" '

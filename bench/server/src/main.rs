@@ -15,7 +15,7 @@ use std::env;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Bytes, ListenOptions, Result, ServerOptions, Socket};
+use fyke::{Bytes, EventLoop, ListenOptions, Result, ServerOptions, Socket};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const BACKLOG: u32 = 4096;
@@ -61,7 +61,9 @@ fn main() -> Result<()> {
         Ok("source") => source,
         _ => echo,
     };
-    fyke::run(|| {
+    let event_loop = EventLoop::new()?;
+    exit_unless_asked_for(&event_loop);
+    event_loop.enter(|| {
         let server = ServerOptions::new().no_delay(true).create_server(move |socket| {
             socket.set_timeout_then(IDLE_TIMEOUT, |socket| {
                 socket.destroy();
@@ -81,7 +83,18 @@ fn main() -> Result<()> {
         options.backlog(BACKLOG).listen(&server, |server| {
             println!("listening on {}", server.endpoint().expect("it listens"));
         })
-    })
+    })?;
+    event_loop.run()
+}
+
+/// A loop that may not use io_uring is one of readiness: good for a server, but not for one that is
+/// measured.
+fn exit_unless_asked_for(event_loop: &EventLoop) {
+    if env::var("FYKE_DRIVER").is_ok_and(|name| name == "uring" && event_loop.driver_name() != name)
+    {
+        eprintln!("io_uring is not to be had here");
+        std::process::exit(1);
+    }
 }
 
 fn raise_descriptor_limit() {
