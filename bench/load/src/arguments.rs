@@ -46,6 +46,8 @@ pub(crate) struct Arguments {
     pub flood: bool,
     /// So many further connections send without ever reading the answer.
     pub stuck: usize,
+    /// So many further connections have one message echoed, and do nothing then.
+    pub idle: usize,
 }
 
 fn wrong(message: String) -> Error {
@@ -74,6 +76,7 @@ impl Arguments {
             pid: None,
             flood: false,
             stuck: 0,
+            idle: 0,
         };
         while let Some(option) = words.next() {
             if option == "--flood" {
@@ -94,6 +97,7 @@ impl Arguments {
                 "--warm-up" => arguments.warm_up = Duration::from_secs_f64(number()?),
                 "--seconds" => arguments.measured = Duration::from_secs_f64(number()?),
                 "--pid" => arguments.pid = Some(u32::try_from(count()?).map_err(Error::other)?),
+                "--idle" => arguments.idle = count()?,
                 "--stuck" => arguments.stuck = count()?,
                 _ => return Err(wrong(format!("no such option: {option}"))),
             }

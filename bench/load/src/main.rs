@@ -2,7 +2,8 @@
 //! line of JSON about a window of time, with the server's processor time in exactly that window.
 //!
 //! `fyke-bench-load MODE --port PORT | --unix PATH [--connections N] [--size BYTES] [--depth MESSAGES]
-//! [--seconds S] [--warm-up S] [--pid SERVER] [--flood] [--stuck N]`
+//! [--seconds S] [--warm-up S] [--pid SERVER] [--flood] [--stuck N]
+//! [--idle N]`
 //!
 //! | mode | |
 //! |---|---|
@@ -11,6 +12,9 @@
 //! | `source` | each connection receives as much as there is |
 //! | `connect` | connects, has one byte echoed, closes; `connections` at a time |
 //! | `idle` | opens `connections`, has one message of each echoed, and tells what they cost in memory |
+//!
+//! Beside those that are measured there may be one connection that floods (`--flood`), some that send
+//! and never read (`--stuck`), and some that do nothing (`--idle`).
 #![forbid(unsafe_code)]
 
 mod arguments;
