@@ -86,8 +86,8 @@ def write(options) -> None:
         parts.append("> **Noisy:** other programs used the processors.")
     for curve in curves:
         (folder / f"growth-{curve.name}.svg").write_text(lines.draw(curve.title, curve.below, curve.beside, curve.series))
-        heading = f"{curve.beside} ({curve.below} across)"
-        parts += [f"## {curve.title}", heading[0].upper() + heading[1:] + ":", _table(curve), f"![](growth-{curve.name}.svg)"]
+        heading = f"In the cells: {curve.beside}; across: {curve.below}."
+        parts += [f"## {curve.title}", heading, _table(curve), f"![](growth-{curve.name}.svg)"]
     (folder / "growth.md").write_text("\n\n".join(parts) + "\n")
     figures = {curve.name: {one.label: one.points for one in curve.series} for curve in curves}
     document = {"machine": machine.describe(), "load_average_before": before, "noisy": noisy, "figures": figures}
