@@ -1,10 +1,10 @@
-"""Plots of something that grows: both axes logarithmic, or only the one below."""
+"""Plots of something that grows: numbers below on a logarithmic axis."""
 
 from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 380, 240, 58, 44, 40, 130
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 400, 250, 58, 44, 56, 130
 COLORS = ("#c2410c", "#f59e0b", "#475569", "#0284c7", "#7c3aed")
 
 
@@ -46,7 +46,7 @@ def draw(title: str, below: str, beside: str, series: list) -> str:
     for number in numbers:
         parts.append(_text(across(number), TOP + height + 15, _number(number), text_anchor="middle"))
     parts.append(_text(LEFT + width / 2, HEIGHT - 10, below, text_anchor="middle"))
-    parts.append(_text(LEFT, TOP - 6, beside))
+    parts.append(_text(LEFT, TOP - 10, beside))
     ends = []
     for color, one in zip(COLORS, series):
         points = [(across(x), up(y)) for x, y in one.points]

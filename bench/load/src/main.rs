@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(0) => ExitCode::SUCCESS,
         Ok(wrong) => {
-            eprintln!("{wrong} reads had wrong bytes");
+            eprintln!("wrong bytes came back on {wrong} connections");
             ExitCode::from(2)
         }
         Err(error) => {
