@@ -22,7 +22,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
 
 use crate::zone::with_zone;
-use crate::{Address, Adopted, Family, PeerCredentials, Transport};
+use crate::{Address, Adopted, Family, Transport};
 pub(crate) use bound_file::BoundFile;
 pub(crate) use offering::{Progress, offer};
 pub(crate) use opening::{open, remove_stale};
