@@ -161,6 +161,9 @@ impl Socket {
 
     /// The connection stands, and an end waited for it.
     pub(super) fn end_after_connect(&self) {
+        if self.never_finishes() {
+            return;
+        }
         let id = {
             let state = self.inner.state.borrow();
             state.connected().filter(|_| state.write.shutting_down)

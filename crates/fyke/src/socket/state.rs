@@ -116,8 +116,8 @@ pub(super) struct Rare {
     pub(super) close_of_before: Option<bool>,
     /// The turn in which bytes were received last (exact loops only).
     pub(super) received_in_turn: u64,
-    /// Connected before the old `close` (exact loops only).
-    pub(super) renewed_before_close: bool,
+    /// Connected before the old `close`, or while it was ending: it never finishes (exact loops only).
+    pub(super) end_is_lost: bool,
     /// The host that is looked up, of which one address is wanted (exact loops only).
     pub(super) lookup_host: Option<String>,
     /// An attempt that was under way when the socket was destroyed (exact loops only).
@@ -197,7 +197,7 @@ impl State {
             rare.attempted.clear();
             rare.peer_was_asked = false;
             rare.connected_again = false;
-            rare.renewed_before_close = false;
+            rare.end_is_lost = false;
             if let Some((encoding, decoder)) = &mut rare.decoder {
                 *decoder = Decoder::new(*encoding);
             }

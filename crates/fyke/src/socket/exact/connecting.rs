@@ -34,6 +34,12 @@ impl Socket {
         let Some(target) = target.filter(|_| is_live && self.node_exact()) else { return Err(f) };
         self.once(Event::Connect, f);
         self.touch();
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if state.write.shutting_down && !state.write.finished && !state.connecting {
+                state.rare().end_is_lost = true;
+            }
+        }
         let was_connecting = std::mem::replace(&mut self.inner.state.borrow_mut().connecting, true);
         let again = Again { target, was_connecting };
         if again.target.is_unix() {
@@ -144,7 +150,7 @@ impl Socket {
             let had_error = state.had_error;
             state.renew(true);
             state.rare().close_of_before = Some(had_error);
-            state.rare().renewed_before_close = true;
+            state.rare().end_is_lost = true;
         }
     }
 }

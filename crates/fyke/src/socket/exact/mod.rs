@@ -108,8 +108,9 @@ impl Socket {
     pub(super) fn shut_down_later(&self, id: SocketId) {
         let (Some(core), socket) = (self.core(), self.clone()) else { return };
         let shut_down = move || {
-            let connected = socket.inner.state.borrow().id == Some(id);
-            if let (true, Some(core)) = (connected, socket.core()) {
+            // A connect on the connection that stands takes the place of its end, which is lost.
+            let stays = socket.inner.state.borrow().id == Some(id) && !socket.never_finishes();
+            if let (true, Some(core)) = (stays, socket.core()) {
                 core.driver.shutdown(id);
             }
         };
@@ -155,11 +156,11 @@ impl Socket {
         Some(text.encode_utf16().count())
     }
 
-    /// A connect before the old `close` lets Node's stream believe that it is closed: it never
-    /// finishes by itself.
+    /// A connect before the old `close` lets Node's stream believe that it is closed, and one that
+    /// comes while the connection is being ended takes the place of that: it never finishes by itself.
     pub(super) fn never_finishes(&self) -> bool {
         let state = self.inner.state.borrow();
-        state.rare_if_any().is_some_and(|rare| rare.renewed_before_close)
+        state.rare_if_any().is_some_and(|rare| rare.end_is_lost)
     }
 
     pub(super) fn note_turn(&self) {
