@@ -62,7 +62,7 @@ impl Place {
             Self::Endpoint(endpoint) => {
                 let mut options = ListenOptions::new(endpoint)?;
                 if !limits.keep_stale {
-                    options = options.stale_file(StaleFile::Remove);
+                    options = options.stale_file(StaleFile::IfStale);
                 }
                 if let Some(mode) = limits.mode {
                     options = options.mode(mode);

@@ -422,7 +422,7 @@ mod files {
             assert_eq!(code_of_listening(net, path.clone()), ErrorCode::EADDRINUSE);
             net.run(|| {
                 let options = ListenOptions::new(path.as_path()).unwrap();
-                let options = options.stale_file(StaleFile::Remove);
+                let options = options.stale_file(StaleFile::IfStale);
                 let first = Server::new();
                 options.clone().listen(&first, |_| {}).unwrap();
                 assert!(first.listening());
@@ -434,7 +434,7 @@ mod files {
                 options.listen(&second, |_| panic!("the first listens there")).unwrap();
             });
             std::fs::write(&path, "no socket").unwrap();
-            let file = ListenOptions::new(path.as_path()).unwrap().stale_file(StaleFile::Remove);
+            let file = ListenOptions::new(path.as_path()).unwrap().stale_file(StaleFile::IfStale);
             let listened = net.try_run(|| file.listen(&Server::new(), |_| {}));
             assert_eq!(listened.unwrap_err().code(), ErrorCode::EADDRINUSE);
             assert!(path.exists());

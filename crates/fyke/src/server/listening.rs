@@ -197,7 +197,7 @@ impl Server {
         };
         let in_use = |error: &OpenError| error.source.kind() == std::io::ErrorKind::AddrInUse;
         let mut opened = core.driver.open(&request);
-        let removes = options.stale_file == StaleFile::Remove;
+        let removes = options.stale_file == StaleFile::IfStale;
         if removes && opened.as_ref().is_err_and(in_use) && core.driver.remove_stale(address) {
             opened = core.driver.open(&request);
         }

@@ -165,16 +165,16 @@ pub struct ListenOptions {
     pub(super) receive_buffer_bytes: Option<usize>,
 }
 
-/// What to do when the path of a Unix socket is taken.
+/// Whether a file that is in the way of a Unix socket is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StaleFile {
-    /// Fail with `EADDRINUSE`, as Node does.
+    /// It stays: the error is `EADDRINUSE`, as in Node.
     #[default]
-    Keep,
+    Never,
     /// If it is a socket on which nobody listens, as a killed server leaves it, remove it and try
     /// again. Not for servers that may start at the same moment: one could remove the other's.
-    Remove,
+    IfStale,
 }
 
 impl ListenOptions {
@@ -197,7 +197,7 @@ impl ListenOptions {
             readable_all: false,
             writable_all: false,
             mode: None,
-            stale_file: StaleFile::Keep,
+            stale_file: StaleFile::Never,
             signal: None,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
@@ -267,7 +267,7 @@ impl ListenOptions {
         self
     }
 
-    /// What to do when the path of the Unix socket is taken. Default: [`StaleFile::Keep`]. fyke's
+    /// What to do when the path of the Unix socket is taken. Default: [`StaleFile::Never`]. fyke's
     /// own.
     #[must_use]
     pub fn stale_file(mut self, policy: StaleFile) -> Self {

@@ -105,16 +105,14 @@ impl Socket {
     /// `socket.setNoDelay()`.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says. Nothing has changed then.
     pub fn set_no_delay(&self, no_delay: bool) -> Result<()> {
-        {
-            let mut state = self.inner.state.borrow_mut();
-            if state.no_delay == no_delay || state.destroyed() {
-                return Ok(());
-            }
-            state.no_delay = no_delay;
+        if self.inner.state.borrow().no_delay == no_delay || self.destroyed() {
+            return Ok(());
         }
-        self.set_on_tcp(SocketOption::NoDelay(no_delay))
+        self.set_on_tcp(SocketOption::NoDelay(no_delay))?;
+        self.inner.state.borrow_mut().no_delay = no_delay;
+        Ok(())
     }
 
     /// Whether small writes are sent at once.
