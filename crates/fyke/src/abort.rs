@@ -1,12 +1,16 @@
 //! Cancelling from outside: Node's `AbortController` and `AbortSignal`.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::{Rc, Weak};
 
 use crate::server::{self, Server};
 use crate::socket::{self, Socket};
 use crate::{Error, ErrorCode};
+
+/// Fewer targets than that are not swept.
+const SWEEP_MIN: usize = 8;
 
 /// Aborts everything that was given its [signal](Self::signal).
 ///
@@ -40,7 +44,20 @@ pub struct AbortSignal(Rc<RefCell<State>>);
 #[derive(Default)]
 struct State {
     aborted: Option<Error>,
-    targets: Vec<Target>,
+    targets: Targets,
+}
+
+/// What the signal was given to, in that order. One signal may be for very many sockets, each of
+/// which is forgotten by itself.
+#[derive(Default)]
+struct Targets {
+    in_order: BTreeMap<u64, Target>,
+    /// The place in that order. A target is found by where it lies: its memory is not given to
+    /// another one as long as there is a [`Weak`] of it.
+    places: HashMap<*const (), u64>,
+    next_place: u64,
+    /// With so many, those that are gone without a word go before another one comes.
+    sweep_at: usize,
 }
 
 /// What is to be stopped. Not kept alive by the signal.
@@ -48,6 +65,49 @@ enum Target {
     Socket(Weak<socket::Inner>),
     /// With the round of `listen` that the signal was given to: a later one is not its business.
     Server(Weak<server::Inner>, u64),
+}
+
+impl Target {
+    fn key(&self) -> *const () {
+        match self {
+            Self::Socket(socket) => socket.as_ptr().cast(),
+            Self::Server(server, _) => server.as_ptr().cast(),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.strong_count() == 0,
+            Self::Server(server, _) => server.strong_count() == 0,
+        }
+    }
+}
+
+impl Targets {
+    /// The last word about a target counts: of a server, the last round.
+    fn add(&mut self, target: Target) {
+        self.remove(target.key());
+        if self.in_order.len() >= self.sweep_at {
+            let places = &mut self.places;
+            self.in_order.retain(|_, target| {
+                let gone = target.is_gone();
+                if gone {
+                    places.remove(&target.key());
+                }
+                !gone
+            });
+            self.sweep_at = (2 * self.in_order.len()).max(SWEEP_MIN);
+        }
+        self.places.insert(target.key(), self.next_place);
+        self.in_order.insert(self.next_place, target);
+        self.next_place += 1;
+    }
+
+    fn remove(&mut self, key: *const ()) {
+        if let Some(place) = self.places.remove(&key) {
+            self.in_order.remove(&place);
+        }
+    }
 }
 
 impl AbortController {
@@ -77,7 +137,7 @@ impl AbortController {
             state.aborted = Some(error.clone());
             std::mem::take(&mut state.targets)
         };
-        for target in targets {
+        for target in targets.in_order.into_values() {
             match target {
                 Target::Socket(socket) => {
                     if let Some(inner) = socket.upgrade() {
@@ -115,38 +175,63 @@ impl AbortSignal {
     }
 
     fn add(&self, target: Target) {
-        let mut state = self.0.borrow_mut();
-        // Before the list would grow, what is gone goes.
-        if state.targets.len() == state.targets.capacity() {
-            state.targets.retain(|target| match target {
-                Target::Socket(socket) => socket.strong_count() > 0,
-                Target::Server(server, _) => server.strong_count() > 0,
-            });
-        }
-        state.targets.push(target);
+        self.0.borrow_mut().targets.add(target);
     }
 
     /// `server` was closed: a later abort is not its business (PROC-09).
     pub(crate) fn forget_server(&self, server: &Server) {
-        let server = Rc::downgrade(server.inner());
-        self.0.borrow_mut().targets.retain(|target| match target {
-            Target::Server(other, _) => !Weak::ptr_eq(other, &server),
-            Target::Socket(_) => true,
-        });
+        self.0.borrow_mut().targets.remove(Rc::as_ptr(server.inner()).cast());
     }
 
     /// `socket` has closed: a later abort is not its business (PROC-06).
     pub(crate) fn forget_socket(&self, socket: &Socket) {
-        let mut state = self.0.borrow_mut();
-        state.targets.retain(|target| match target {
-            Target::Socket(other) => !Weak::ptr_eq(other, &socket.downgrade()),
-            Target::Server(..) => true,
-        });
+        self.0.borrow_mut().targets.remove(socket.downgrade().as_ptr().cast());
     }
 }
 
 impl fmt::Debug for AbortSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AbortSignal").field("aborted", &self.aborted()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_06_sockets_are_aborted_in_the_order_in_which_they_were_given_the_signal() {
+        let controller = AbortController::new();
+        let options = crate::SocketOptions::new().signal(&controller.signal());
+        crate::run(|| {
+            let sockets: Vec<Socket> = (0..100).map(|_| options.clone().build()).collect();
+            let seen = Rc::new(RefCell::new(Vec::new()));
+            for (index, socket) in sockets.iter().enumerate() {
+                let seen = Rc::clone(&seen);
+                socket.on_error(|_, _| {});
+                socket.on_close(move |_, _| seen.borrow_mut().push(index));
+            }
+            let signal = controller.signal();
+            (0..100).step_by(3).for_each(|index| signal.forget_socket(&sockets[index]));
+            signal.forget_socket(&sockets[0]);
+            controller.abort();
+            let expected: Vec<usize> = (0..100).filter(|index| index % 3 != 0).collect();
+            crate::timer::set_immediate(move || assert_eq!(*seen.borrow(), expected))?;
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_is_gone_is_not_kept_in_mind_for_long() {
+        let controller = AbortController::new();
+        let signal = controller.signal();
+        let options = crate::SocketOptions::new().signal(&signal);
+        let kept = options.clone().build();
+        (0..1000).for_each(|_| drop(options.clone().build()));
+        let state = signal.0.borrow();
+        let (targets, places) = (state.targets.in_order.len(), state.targets.places.len());
+        assert!(targets <= SWEEP_MIN && places == targets, "{targets}, {places}");
+        drop(kept);
     }
 }
