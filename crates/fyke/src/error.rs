@@ -224,7 +224,8 @@ impl Error {
         self.0.local
     }
 
-    /// The host name that could not be resolved.
+    /// The host name that could not be resolved, or, when a
+    /// [`connect_timeout`](crate::ConnectOptions::connect_timeout) was over, connected to.
     pub fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
     }
@@ -269,6 +270,14 @@ impl Error {
     pub(crate) fn at(mut self, address: Address) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.address = Some(address);
+        }
+        self
+    }
+
+    /// Adds the host name. Only for an error just made.
+    pub(crate) fn with_host(mut self, host: String) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.host = Some(host);
         }
         self
     }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use fyke::sim::SimOptions;
@@ -35,6 +37,53 @@ on_every_driver! {
         });
         let code = ErrorCode::ERR_WRITE_QUEUE_FULL.as_str();
         assert_eq!(seen.take(), [code, &format!("error {code}"), "close true"]);
+    }
+
+    fn the_callback_of_an_end_past_the_queue_limit_gets_the_error_of_the_socket(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(|_| panic!("destroyed before"));
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let client = SocketOptions::new().write_queue_bytes_max(100).build();
+                client.connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                client.on_error(|_, _| {});
+                client.write(vec![0; 101]);
+                let told = log.clone();
+                client.end_with_then("x", move |client, result| {
+                    let error = result.unwrap_err();
+                    assert_eq!(client.errored().unwrap().to_string(), error.to_string());
+                    told.add(error.code());
+                });
+                assert!(client.destroyed());
+                client.on_close(move |_, _| _ = server.close());
+            });
+        });
+        assert_eq!(seen.take(), ["ERR_WRITE_QUEUE_FULL"]);
+    }
+
+    fn the_error_of_a_connect_that_takes_too_long_tells_the_host_that_nobody_resolves(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let answers = Rc::new(RefCell::new(Vec::new()));
+            let kept = Rc::clone(&answers);
+            let options = ConnectOptions::new(("silent.example", 80)).unwrap();
+            let options = options.connect_timeout(20 * MS);
+            let options = options.lookup(move |_, answer| kept.borrow_mut().push(answer));
+            let client = options.connect(|_| panic!("no address")).unwrap();
+            client.on_error(move |_, error| {
+                log.add(error);
+                assert_eq!((error.host(), error.port()), (Some("silent.example"), None));
+            });
+            // An unanswered lookup need not hold the loop, nor does the deadline.
+            let wait = timer::set_interval(MS, || {}).unwrap();
+            client.on_close(move |_, _| {
+                wait.cancel();
+                drop(answers.take());
+            });
+        });
+        assert_eq!(seen.take(), ["connect ETIMEDOUT silent.example"]);
     }
 
     fn a_peer_that_takes_nothing_ends_by_the_write_stall_timeout(net) {
@@ -222,9 +271,15 @@ fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
         let options = ConnectOptions::new((silent, 80)).unwrap().connect_timeout(3000 * MS);
         let client = options.connect(|_| panic!("nobody answers")).unwrap();
         log.watch("", &client);
+        let told = log.clone();
+        client.on_error(move |_, error| {
+            told.add(error);
+            assert_eq!((error.syscall(), error.port()), (Some("connect"), Some(80)));
+        });
         timer::set_timeout(2900 * MS, move || assert!(client.connecting())).unwrap();
     });
-    assert_eq!(seen.take(), ["error ETIMEDOUT", "close true"]);
+    let told = "connect ETIMEDOUT 10.0.0.1:80";
+    assert_eq!(seen.take(), ["error ETIMEDOUT", told, "close true"]);
 }
 
 /// On the simulated network, which has addresses that never answer: so everything stays queued.

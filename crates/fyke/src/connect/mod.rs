@@ -274,7 +274,8 @@ impl ConnectOptions {
     }
 
     /// Destroys the socket with `ETIMEDOUT` when the connection does not stand after so long,
-    /// whatever it is waiting for: the lookup, one attempt or several. Default: never. fyke's own;
+    /// whatever it is waiting for: the lookup, one attempt or several. The error tells the endpoint:
+    /// its address and port, or the host name. Default: never. fyke's own;
     /// [`timeout`](Self::timeout) only notifies.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {

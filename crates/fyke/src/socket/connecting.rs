@@ -214,7 +214,20 @@ impl Targets {
     }
 }
 
+/// Where a connect goes, as an error tells it.
+pub(super) enum Place {
+    Address(Address),
+    Host(String),
+}
+
 impl Connecting {
+    pub(super) fn place(&self) -> Place {
+        let endpoint = &self.options.endpoint;
+        let ip = endpoint.ip_address().map(Address::Ip);
+        let address = ip.or_else(|| endpoint.unix_address());
+        address.map_or_else(|| Place::Host(self.host().0), Place::Address)
+    }
+
     /// The host to resolve, and the port. Without a host it is this machine (CON-21).
     fn host(&self) -> (String, u16) {
         match &self.options.endpoint {

@@ -4,6 +4,7 @@
 use std::rc::Weak;
 use std::time::Duration;
 
+use super::connecting::Place;
 use super::{Inner, Socket};
 use crate::timer::{TimerCallback, TimerId};
 use crate::{Error, ErrorCode};
@@ -75,7 +76,13 @@ impl Socket {
         let check = move || {
             let Some(socket) = weak.upgrade().map(Self::from_inner) else { return };
             if socket.connecting() {
-                socket.destroy_with(Error::named(ErrorCode::ETIMEDOUT, "connect"));
+                let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
+                let place = socket.with_connecting(|connecting| connecting.place());
+                socket.destroy_with(match place {
+                    Some(Place::Address(address)) => error.at(address),
+                    Some(Place::Host(host)) => error.with_host(host),
+                    None => error,
+                });
             }
         };
         let timer = self.set_deadline(timeout, Box::new(check));

@@ -72,6 +72,8 @@ impl Socket {
             }
         };
         let error = code.map(|code| Error::new(code, "the socket takes no more writes"));
+        // What else there is: the queue is too long.
+        let error = error.or_else(|| self.refuse_write());
         match &error {
             Some(error) => self.refused(error.clone(), None),
             None => _ = self.write_payload(payload, None),

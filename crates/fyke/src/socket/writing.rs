@@ -80,7 +80,7 @@ impl Socket {
     }
 
     /// Why a write cannot even be queued (WR-15, WR-16, END-10).
-    fn refuse_write(&self) -> Option<Error> {
+    pub(super) fn refuse_write(&self) -> Option<Error> {
         let state = self.inner.state.borrow();
         if state.write.ending {
             let ended = state.read.end_emitted && state.read.has_ended();
