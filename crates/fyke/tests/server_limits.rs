@@ -5,7 +5,7 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{BlockList, ErrorCode, Server, ServerOptions, timer};
+use fyke::{BlockList, ErrorCode, Server, ServerOptions, Socket, timer};
 use support::Log;
 
 on_every_driver! {
@@ -191,6 +191,47 @@ on_every_driver! {
             });
             assert_eq!(seen.take(), ["TimedOut { left: 1 }"]);
         }
+    }
+
+    fn shutdown_leaves_alone_what_is_accepted_when_the_server_listens_again(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let accepted = Rc::new(std::cell::Cell::new(0));
+            let again = net.tcp();
+            let server = fyke::create_server(move |socket| {
+                accepted.set(accepted.get() + 1);
+                if accepted.get() == 2 {
+                    socket.resume();
+                    return;
+                }
+                let server = socket.server().unwrap();
+                // Never read, so it goes at the deadline.
+                socket.write(vec![1; 32 << 20]);
+                let (done, cut) = (log.clone(), log.clone());
+                let done = move |_: &Server, how| done.add(format!("{how:?}"));
+                server.shutdown(Duration::from_millis(300), done).unwrap();
+                let late = Rc::new(std::cell::RefCell::new(None));
+                let kept = Rc::clone(&late);
+                server.listen(again.clone(), move |server| {
+                    let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                    client.resume();
+                    *kept.borrow_mut() = Some(client);
+                }).unwrap();
+                socket.on_close(move |_, _| {
+                    let client: Socket = late.take().unwrap();
+                    cut.add(format!("cut off, the other destroyed: {}", client.destroyed()));
+                    client.end();
+                    server.close();
+                });
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                client.on_error(|_, _| {});
+                client.pause();
+            });
+        });
+        assert_eq!(seen.take(), ["cut off, the other destroyed: false", "TimedOut { left: 1 }"]);
     }
 
     fn shutdown_of_a_server_that_does_not_listen_is_an_err(net) {

@@ -1,12 +1,12 @@
 //! Ending a server in good order, with a deadline: what everybody writes around `close` otherwise.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::Server;
 use crate::Result;
-use crate::socket::Socket;
+use crate::socket::{self, Socket};
 use crate::timer::{self, Timer};
 
 /// How a [`Server::shutdown`] went.
@@ -27,7 +27,8 @@ const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
 impl Server {
     /// Stops accepting, ends every connection as soon as nothing of it waits to be sent or read,
-    /// and cuts off what is left at the deadline: by RST over TCP. `f` is told how it went, after
+    /// and cuts off what is left at the deadline: by RST over TCP. What the server accepts when it
+    /// listens again meanwhile is left alone. `f` is told how it went, after
     /// `close`. fyke's own; Node's `http` server has something like it, its `net` server has not.
     ///
     /// ```
@@ -55,13 +56,14 @@ impl Server {
             return Err(Self::not_running());
         }
         let left = Rc::new(Cell::new(0));
+        let connections = Rc::new(self.live_connections());
         let look = {
-            let server = self.clone();
-            timer::set_interval(LOOK_PERIOD, move || server.end_idle_connections())?
+            let connections = Rc::clone(&connections);
+            timer::set_interval(LOOK_PERIOD, move || connections.end_idle())?
         };
         let cut = {
-            let (server, left) = (self.clone(), Rc::clone(&left));
-            timer::set_timeout(deadline, move || left.set(server.cut_off_connections()))?
+            let (connections, left) = (Rc::clone(&connections), Rc::clone(&left));
+            timer::set_timeout(deadline, move || left.set(connections.cut_off()))?
         };
         self.close_then(move |server, _| {
             let timers: [Timer; 2] = [look, cut];
@@ -74,20 +76,35 @@ impl Server {
                 },
             );
         });
-        self.end_idle_connections();
+        connections.end_idle();
         Ok(())
     }
 
-    fn end_idle_connections(&self) {
-        for socket in self.live_connections() {
+    fn live_connections(&self) -> Connections {
+        let sockets = self.core().map(|core| core.sockets()).unwrap_or_default();
+        let ours = sockets.iter().filter(|socket| socket.server().as_ref() == Some(self));
+        Connections { server: self.clone(), sockets: ours.map(Socket::downgrade).collect() }
+    }
+}
+
+/// The connections that there were when the shutdown began: the server may listen again before they
+/// are gone, and what it accepts then is left alone.
+struct Connections {
+    server: Server,
+    sockets: Vec<Weak<socket::Inner>>,
+}
+
+impl Connections {
+    fn end_idle(&self) {
+        for socket in self.left() {
             if socket.write_queue_len() == 0 && socket.read_queue_len() == 0 {
                 socket.end();
             }
         }
     }
 
-    fn cut_off_connections(&self) -> usize {
-        let left = self.live_connections();
+    fn cut_off(&self) -> usize {
+        let left: Vec<Socket> = self.left().collect();
         for socket in &left {
             // A Unix socket knows no reset.
             if socket.reset_and_destroy().is_err() {
@@ -97,9 +114,10 @@ impl Server {
         left.len()
     }
 
-    fn live_connections(&self) -> Vec<Socket> {
-        let Some(core) = self.core() else { return Vec::new() };
-        let sockets = core.sockets().into_iter();
-        sockets.filter(|socket| socket.server().as_ref() == Some(self)).collect()
+    fn left(&self) -> impl Iterator<Item = Socket> + '_ {
+        let sockets = self.sockets.iter().filter_map(Weak::upgrade).map(Socket::from_inner);
+        // One that has closed may have become a client.
+        sockets
+            .filter(|socket| !socket.destroyed() && socket.server().as_ref() == Some(&self.server))
     }
 }
