@@ -10,6 +10,19 @@ use fyke::{
 };
 use support::{Log, Net, collect};
 
+/// The bytes of a path that the system has room for: `sun_path` in unix(7), whose last byte need not
+/// be a NUL on Linux.
+fn path_bytes_max(net: &Net) -> usize {
+    if net.is_sim() || cfg!(target_os = "linux") { 108 } else { 104 }
+}
+
+/// A path of so many bytes, in a folder where nothing else is.
+fn path_of(net: &Net, bytes: usize) -> PathBuf {
+    let folder = net.path().parent().unwrap().to_owned();
+    let name = "x".repeat(bytes - folder.as_os_str().len() - 1);
+    folder.join(name)
+}
+
 on_every_driver! {
     fn ipc_02_the_address_of_a_server_is_the_path_as_it_was_given(net) {
         let log = Log::new();
@@ -64,6 +77,100 @@ on_every_driver! {
             });
         });
         assert_eq!(seen.take(), ["server", "client"]);
+    }
+
+    fn ipc_10_a_path_may_fill_its_field_to_the_last_byte(net) {
+        for bytes in [path_bytes_max(net) - 1, path_bytes_max(net)] {
+            let path = path_of(net, bytes);
+            assert_eq!(path.as_os_str().len(), bytes);
+            let log = Log::new();
+            let seen = log.clone();
+            let there = path.clone();
+            net.run(|| {
+                let served = log.clone();
+                let server = fyke::create_server(move |socket| {
+                    served.add("served");
+                    socket.server().unwrap().close();
+                    socket.end_with("whole");
+                });
+                net.listen(&server, path.as_path().into(), {
+                    let (server, real) = (server.clone(), !net.is_sim());
+                    move |_| {
+                        assert_eq!(server.address(), Some(Address::Path(path.clone())));
+                        assert!(!real || path.exists(), "not under a shorter name");
+                        let client = fyke::connect(path.as_path(), |_| {}).unwrap();
+                        let bytes = collect(&client);
+                        client.on_close(move |_, had_error| {
+                            assert!(!had_error);
+                            log.add(String::from_utf8_lossy(&bytes.borrow()));
+                        });
+                    }
+                });
+            });
+            assert_eq!(seen.take(), ["served", "whole"]);
+            assert!(!there.exists());
+        }
+    }
+
+    fn ipc_10_a_path_with_one_byte_more_cannot_be_listened_on_and_is_not_cut(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let path = path_of(net, path_bytes_max(net) + 1);
+        net.run(|| {
+            let server = Server::new();
+            let address = Address::Path(path.clone());
+            let told = log.clone();
+            server.on_error(move |server, error| {
+                assert_eq!((error.syscall(), error.address()), (Some("listen"), Some(&address)));
+                assert!(!server.listening() && server.address().is_none());
+                told.add(format!("error {}", error.code()));
+            });
+            server.on_close(|_| panic!("it never listened"));
+            server.listen(path.as_path(), |_| panic!("too long")).unwrap();
+            assert!(!server.listening());
+            log.add("returned");
+        });
+        assert_eq!(seen.take(), ["returned", "error EINVAL"]);
+        let folder = path.parent().unwrap();
+        assert_eq!(folder.read_dir().unwrap().count(), 0, "no shorter name either");
+    }
+
+    fn ipc_10_connecting_to_a_path_with_one_byte_more_fails_on_the_tick_after_its_attempt(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let path = path_of(net, path_bytes_max(net) + 1);
+        net.run(|| {
+            // Who would be reached if the path was cut.
+            let cut = path_of(net, path_bytes_max(net));
+            let server = fyke::create_server(|_| panic!("that is another path"));
+            let log = log.clone();
+            net.listen(&server.clone(), cut.into(), move |_| {
+                let client = Socket::new();
+                let to = Address::Path(path.clone());
+                let (attempted, failed) = (log.clone(), log.clone());
+                let wanted = to.clone();
+                client.on_connection_attempt(move |_, to| {
+                    assert_eq!(*to, wanted);
+                    attempted.add("attempt");
+                });
+                let wanted = to.clone();
+                client.on_connection_attempt_failed(move |_, to, error| {
+                    assert_eq!(*to, wanted);
+                    failed.add(format!("failed {}", error.code()));
+                });
+                log.watch("", &client);
+                client.on_error(move |client, error| {
+                    assert_eq!((error.syscall(), error.address()), (Some("connect"), Some(&to)));
+                    assert_eq!(error.to_string(), format!("connect EINVAL {to}"), "no local end");
+                    assert!(client.destroyed() && !client.connecting());
+                });
+                client.on_close(move |_, _| _ = server.close());
+                client.connect(path.as_path(), |_| panic!("too long")).unwrap();
+                log.add("returned");
+            });
+        });
+        let wanted = ["returned", "attempt", "failed EINVAL", "error EINVAL", "close true"];
+        assert_eq!(seen.take(), wanted);
     }
 
     fn ipc_12_a_path_is_a_path_and_a_port_a_port_by_type_or_by_a_slash(net) {
