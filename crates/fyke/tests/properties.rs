@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use fyke::{Error, ErrorCode, Family, Server, Socket, SocketAddress};
+use fyke::{Endpoint, Error, ErrorCode, Family, Server, Socket, SocketAddress};
 use support::Log;
 
 /// Pending, connecting, destroyed, state.
@@ -176,6 +176,54 @@ on_every_driver! {
                 }),
             );
         });
+    }
+
+    fn prop_08_prop_09_a_new_connect_has_no_addresses_until_it_stands_and_then_its_own(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let both = |client: &Socket| (client.local_address(), client.remote_address());
+            let serve = || fyke::create_server(|socket| {
+                socket.server().unwrap().close();
+                socket.end();
+            });
+            let (v4, v6) = (serve(), serve());
+            net.listen(&v6, ("::1", 0).into(), move |second| {
+                v4.listen(("127.0.0.1", 0), move |v4| {
+                    let first = v4.endpoint().unwrap();
+                    let client = Socket::new();
+                    client.resume();
+                    client.on_connection_attempt(move |client, _| {
+                        assert_eq!(both(client), (None, None), "while it connects");
+                    });
+                    let port = |endpoint: &Endpoint| match endpoint {
+                        Endpoint::Ip(address) => address.port(),
+                        other => panic!("{other} is no address"),
+                    };
+                    let mut ports = [port(&first), port(&second)].into_iter();
+                    let addresses = Rc::new(Cell::new((None, None)));
+                    let kept = addresses.clone();
+                    client.on_connect(move |client| {
+                        let (local, remote) = both(client);
+                        let (local, remote) = (local.unwrap(), remote.unwrap());
+                        assert_eq!(remote.port(), ports.next().unwrap());
+                        assert_eq!(local.is_ipv4(), remote.is_ipv4());
+                        log.add(Family::of(&remote));
+                        addresses.set((Some(local), Some(remote)));
+                    });
+                    let mut next = Some(second);
+                    client.on_close(move |client, had_error| {
+                        assert!(!had_error);
+                        assert_eq!(both(client), kept.get(), "until the next connect");
+                        let Some(next) = next.take() else { return };
+                        client.connect(next, |_| {}).unwrap();
+                        assert_eq!((both(client), client.address()), ((None, None), None));
+                    });
+                    client.connect(first, |_| {}).unwrap();
+                }).unwrap();
+            });
+        });
+        assert_eq!(seen.take(), ["IPv4", "IPv6"]);
     }
 
     fn prop_11_families_are_one_enum_with_nodes_names(net) {
