@@ -2,11 +2,20 @@
 
 mod support;
 
-use fyke::{ErrorCode, Server, ServerOptions, timer};
-use support::Log;
+use fyke::sim::SimOptions;
+use fyke::{AbortController, DriverKind, ErrorCode, ListenOptions, Server, ServerOptions, timer};
+use support::{Log, Net, settled};
 
 fn port(server: &Server) -> u16 {
     server.address().unwrap().port().unwrap()
+}
+
+/// All events of a server.
+fn watch(log: &Log, server: &Server) {
+    let [listening, error, close] = [(); 3].map(|()| log.clone());
+    server.on_listening(move |_| listening.add("listening"));
+    server.on_error(move |_, failed| error.add(failed.code()));
+    server.on_close(move |_| close.add("close"));
 }
 
 on_every_driver! {
@@ -135,6 +144,132 @@ on_every_driver! {
         assert_eq!(seen.take(), ["listening", "first", "second"]);
     }
 
+    fn proc_09_a_signal_aborted_while_the_host_is_resolved_ends_that_listen(net) {
+        // Before the call, after it, and on the tick.
+        for when in 0..3 {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let controller = AbortController::new();
+                let server = Server::new();
+                watch(&log, &server);
+                let options = ListenOptions::new(("localhost", 0)).unwrap();
+                let options = options.signal(&controller.signal());
+                if when == 0 {
+                    controller.abort();
+                }
+                options.listen(&server, |_| panic!("aborted meanwhile")).unwrap();
+                match when {
+                    0 => {}
+                    1 => controller.abort(),
+                    _ => timer::next_tick(move || controller.abort()).unwrap(),
+                }
+                assert!(!server.listening(), "the address is not known yet");
+                settled(move || {
+                    assert!(!server.listening() && server.address().is_none());
+                    log.add("settled");
+                });
+            });
+            assert_eq!(seen.take(), ["close", "settled"]);
+        }
+    }
+
+    fn proc_09_a_signal_is_forgotten_with_the_close_and_leaves_the_next_listen_alone(net) {
+        // Aborted when the server is closed, when it listens again, or when it is to.
+        for when in 0..3 {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let controller = AbortController::new();
+                let server = Server::new();
+                watch(&log, &server);
+                let options = ListenOptions::new(0).unwrap().signal(&controller.signal());
+                options.listen(&server, |server| _ = server.close()).unwrap();
+                let mut first = true;
+                server.on_close(move |server| {
+                    if !std::mem::take(&mut first) {
+                        return;
+                    }
+                    if when == 0 {
+                        controller.abort();
+                    }
+                    server.listen(("127.0.0.1", 0), {
+                        let controller = controller.clone();
+                        move |server| {
+                            if when == 2 {
+                                controller.abort();
+                            }
+                            let server = server.clone();
+                            settled(move || {
+                                assert!(server.listening(), "not closed by the older signal");
+                                server.close();
+                            });
+                        }
+                    }).unwrap();
+                    if when == 1 {
+                        controller.abort();
+                    }
+                });
+            });
+            assert_eq!(seen.take(), ["listening", "close", "listening", "close"]);
+        }
+    }
+
+    fn proc_09_the_signal_of_a_listen_that_was_superseded_closes_nothing(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let controller = AbortController::new();
+            let server = Server::new();
+            watch(&log, &server);
+            let options = ListenOptions::new(("localhost", 0)).unwrap();
+            options.signal(&controller.signal()).listen(&server, |_| {}).unwrap();
+            server.listen(("127.0.0.1", 0), |_| {}).unwrap();
+            controller.abort();
+            settled(move || {
+                assert!(server.listening());
+                server.close();
+            });
+        });
+        assert_eq!(seen.take(), ["listening", "close"]);
+    }
+
+    fn srv_16_the_failed_lookup_of_a_listen_that_was_superseded_is_no_error(net) {
+        // Longer than a label may be, so no name server need be asked.
+        let unknown = "x".repeat(64);
+        // Listening again at once, and after a close.
+        for closes in [false, true] {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = Server::new();
+                watch(&log, &server);
+                server.listen((unknown.as_str(), 0), |_| {}).unwrap();
+                if closes {
+                    server.close();
+                }
+                server.listen(("127.0.0.2", 0), |_| {}).unwrap();
+                // By whose answer the older one is there too: one of a name is for all who ask.
+                let other = Server::new();
+                other.on_error(move |_, error| {
+                    assert_eq!(error.code(), ErrorCode::ENOTFOUND);
+                    let server = server.clone();
+                    settled(move || {
+                        let address = server.address().unwrap().ip().unwrap();
+                        assert_eq!(address.ip().to_string(), "127.0.0.2");
+                        server.close();
+                    });
+                });
+                other.listen((unknown.as_str(), 0), |_| panic!("unknown")).unwrap();
+            });
+            let mut entries = seen.take();
+            if closes {
+                assert_eq!(entries.remove(0), "close");
+            }
+            assert_eq!(entries, ["listening", "close"]);
+        }
+    }
+
     fn srv_20_two_servers_never_get_the_same_free_port(net) {
         net.run(|| {
             let servers: Vec<Server> = (0..20).map(|_| {
@@ -154,7 +289,30 @@ on_every_driver! {
 #[cfg(feature = "tracing")]
 #[test]
 fn srv_01_making_a_server_makes_no_system_call() {
-    let net = support::Net::sim();
+    let net = Net::sim();
     let made = support::steps::of(|| net.run(|| drop(fyke::create_server(|_| {}))));
     assert!(made.is_empty(), "{made:?}");
+}
+
+/// Time costs nothing there, so a name may take as long as everything else.
+#[test]
+fn srv_16_the_late_answer_for_a_listen_that_was_superseded_moves_nobody() {
+    let lookup_delay = std::time::Duration::from_secs(3600);
+    let options = SimOptions { lookup_delay, ..SimOptions::default() };
+    let options = options.host("slow.test", ["127.0.0.3".parse().unwrap()]);
+    let log = Log::new();
+    let seen = log.clone();
+    Net::new(DriverKind::Sim(options)).run(|| {
+        let server = Server::new();
+        watch(&log, &server);
+        server.listen(("slow.test", 0), |_| {}).unwrap();
+        server.listen(("127.0.0.2", 0), |_| {}).unwrap();
+        timer::set_timeout(2 * lookup_delay, move || {
+            let address = server.address().unwrap().ip().unwrap();
+            assert_eq!(address.ip().to_string(), "127.0.0.2");
+            server.close();
+        })
+        .unwrap();
+    });
+    assert_eq!(seen.take(), ["listening", "close"]);
 }
