@@ -11,7 +11,7 @@ use fyke::{
     Address, ConnectOptions, Endpoint, ErrorCode, ReadyState, Server, Socket, SocketOptions,
 };
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use support::{Log, Net, collect};
+use support::{Log, Net, collect, settled};
 
 /// A Unix socket that is not connected, and bound if there is a path.
 fn unconnected(path: Option<&std::path::Path>) -> OwnedFd {
@@ -190,6 +190,52 @@ on_every_system! {
             assert!(!socket.write("refused"));
         });
         assert_eq!(seen.take(), ["error ERR_STREAM_WRITE_AFTER_END", "close true"]);
+    }
+
+    fn end_13_a_direction_that_never_was_counts_as_done(net) {
+        use std::io::Write;
+
+        // Whether it reads or writes, and what comes of it.
+        let cases = [(true, ["end", "close false"]), (false, ["finish", "close false"])];
+        for half_open in [false, true] {
+            for (reads, wanted) in cases {
+                let log = Log::new();
+                let seen = log.clone();
+                let (ours, mut theirs) = UnixStream::pair().unwrap();
+                net.run(|| {
+                    let options = SocketOptions::new().readable(reads).writable(!reads);
+                    let socket = options.allow_half_open(half_open).build_from_fd(ours.into()).unwrap();
+                    assert_eq!((socket.readable_ended(), socket.writable_finished()), (!reads, reads));
+                    log.watch("", &socket);
+                    socket.resume();
+                    // The disabled direction alone is not the end of both.
+                    settled(move || {
+                        assert_eq!(log.entries().len(), 0);
+                        assert!(!socket.destroyed());
+                        match reads {
+                            // The other half of the peer stays open.
+                            true => {
+                                theirs.write_all(b"all").unwrap();
+                                theirs.shutdown(std::net::Shutdown::Write).unwrap();
+                                socket.on_close(move |socket, _| {
+                                    assert_eq!(socket.bytes_read(), 3);
+                                    assert_eq!(theirs.read(&mut [0]).unwrap(), 0, "closed");
+                                });
+                            }
+                            false => {
+                                socket.end_with("all");
+                                socket.on_close(move |_, _| {
+                                    let mut text = String::new();
+                                    theirs.read_to_string(&mut text).unwrap();
+                                    assert_eq!(text, "all");
+                                });
+                            }
+                        }
+                    });
+                });
+                assert_eq!(seen.take(), wanted);
+            }
+        }
     }
 
     fn fd_02_paused_from_the_beginning_it_reads_nothing_before_resume(net) {
