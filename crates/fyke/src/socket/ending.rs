@@ -230,3 +230,71 @@ impl Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io;
+    use std::rc::Rc;
+
+    use fyke_driver::{Completion, DriverKind, Operation};
+
+    use crate::sim::SimOptions;
+    use crate::{EventLoop, Socket};
+
+    /// No system lets a stream socket fail so: what a driver would say is said in its place, while
+    /// its own answer is still to come.
+    fn ends_with(socket: &Socket, error: io::ErrorKind) {
+        let id = socket.inner.state.borrow().connected().unwrap();
+        let operation = Operation::Shutdown;
+        socket.complete(Completion::Failed { socket: id, operation, error: error.into() });
+    }
+
+    fn events_after(kind: DriverKind, error: io::ErrorKind) -> Vec<String> {
+        let log: Rc<RefCell<Vec<String>>> = Rc::default();
+        let add = |log: &Rc<RefCell<Vec<String>>>| {
+            let log = log.clone();
+            move |entry: String| log.borrow_mut().push(entry)
+        };
+        let event_loop = EventLoop::builder().driver(kind).build().unwrap();
+        let setup = || {
+            let server = crate::create_server(|socket| {
+                socket.server().unwrap().close();
+                socket.on_error(|_, _| {});
+                socket.resume();
+            });
+            let [told, finished, failed, closed] = [(); 4].map(|()| add(&log));
+            let target = server.clone();
+            server.listen(("127.0.0.1", 0), move |_| {
+                let client = Socket::new();
+                client.on_finish(move |_| finished("finish".to_owned()));
+                client.on_error(move |client, error| {
+                    assert!(client.destroyed() && !client.writable_finished());
+                    failed(format!("{} {}", error.syscall().unwrap(), error.code()));
+                });
+                client.on_close(move |_, had_error| closed(format!("close {had_error}")));
+                let connected = move |client: &Socket| {
+                    client.resume();
+                    client.end_then(move |_, result| told(format!("end {}", result.is_ok())));
+                    ends_with(client, error);
+                };
+                client.connect(target.endpoint().unwrap(), connected).unwrap();
+            })
+        };
+        event_loop.enter(setup).unwrap();
+        event_loop.run().unwrap();
+        drop(event_loop);
+        log.take()
+    }
+
+    #[test]
+    fn end_16_an_error_of_shutdown_destroys_the_socket_unless_it_is_not_connected() {
+        let kinds = [DriverKind::Ready, DriverKind::Uring, DriverKind::Sim(SimOptions::default())];
+        for kind in kinds {
+            let refused = events_after(kind.clone(), io::ErrorKind::OutOfMemory);
+            assert_eq!(refused, ["end false", "shutdown ENOMEM", "close true"]);
+            let gone = events_after(kind, io::ErrorKind::NotConnected);
+            assert_eq!(gone, ["end true", "finish", "close false"]);
+        }
+    }
+}
