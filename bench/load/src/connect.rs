@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     let (mut count, mut wrong, mut latency) = (0, 0, Histogram::new());
     let measured = loop {
         poll.poll(&mut events, Some(Duration::from_millis(100)))?;
-        match window.phase(Instant::now()) {
+        match window.phase(Instant::now(), count > 0) {
             Phase::Begins => (count, latency) = (0, Histogram::new()),
             Phase::Over(measured) => break measured,
             Phase::WarmUp | Phase::Measuring => {}

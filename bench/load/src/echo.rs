@@ -95,11 +95,11 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     for client in &mut clients {
         client.send(&pattern, arguments.depth as u64, Instant::now())?;
     }
-    let (mut count, mut latency) = (0, Histogram::new());
+    let (mut count, mut wrong, mut latency) = (0, 0, Histogram::new());
     let measured = loop {
         poll.poll(&mut events, Some(POLL_TIMEOUT))?;
         let now = Instant::now();
-        match window.phase(now) {
+        match window.phase(now, count + wrong > 0) {
             Phase::Begins => (count, latency) = (0, Histogram::new()),
             Phase::Over(measured) => break measured,
             Phase::WarmUp | Phase::Measuring => {}
@@ -111,6 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
             }
             if event.is_readable() {
                 let complete = client.receive(&pattern, &mut buffer)?;
+                wrong += u64::from(client.wrong);
                 for sent_at in client.sent_at.drain(..complete as usize) {
                     latency.add(now.saturating_duration_since(sent_at));
                 }
@@ -124,6 +125,6 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     let mut report = Report::new(arguments);
     report.measured(&measured, count, count * arguments.size_bytes as u64);
     report.latency(&latency);
-    report.wrong(clients.iter().filter(|client| client.wrong).count() as u64);
+    report.wrong(wrong);
     Ok(report)
 }

@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     let measured = loop {
         let wait = if going_on.contains(&true) { 0 } else { 100 };
         poll.poll(&mut events, Some(Duration::from_millis(wait)))?;
-        match window.phase(Instant::now()) {
+        match window.phase(Instant::now(), bytes > 0) {
             Phase::Begins => bytes = 0,
             Phase::Over(measured) => break measured,
             Phase::WarmUp | Phase::Measuring => {}

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use crate::arguments::Arguments;
 use crate::process::{processor_time, voluntary_switches};
 
+/// A window in which nothing happened is made so much longer at most: busy machines have pauses.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Everything that is compared at both ends of the window.
 #[derive(Clone, Copy, Default)]
 struct Sample {
@@ -56,7 +59,9 @@ impl Window {
         }
     }
 
-    pub(crate) fn phase(&mut self, now: Instant) -> Phase {
+    /// `anything`: whether something happened since the window began.
+    pub(crate) fn phase(&mut self, now: Instant, anything: bool) -> Phase {
+        let patience = if anything { Duration::ZERO } else { PATIENCE };
         match self.began {
             None if now < self.begins => Phase::WarmUp,
             None => {
@@ -64,7 +69,7 @@ impl Window {
                 self.began = Some((Instant::now(), sample));
                 Phase::Begins
             }
-            Some((began, _)) if now < began + self.measured => Phase::Measuring,
+            Some((began, _)) if now < began + self.measured + patience => Phase::Measuring,
             Some((began, before)) => {
                 let after = self.sample();
                 Phase::Over(Measured {
