@@ -70,10 +70,7 @@ class Ours(Peer):
         run("cargo", "build", "--release", "--quiet", "-p", "fyke-bench-server", "-p", "fyke-bench-load", cwd=ROOT)
 
     def version(self):
-        try:
-            return run("git", "describe", "--always", "--dirty", cwd=ROOT).strip()
-        except Absent:
-            return ""
+        return run("git", "describe", "--always", cwd=ROOT).strip()
 
 
 class C(Peer):
@@ -147,7 +144,6 @@ def _script(runtime, script, *words):
 
 
 SERVER = RELEASE / "fyke-bench-server"
-FLOOR = ("epoll", "uring")
 PEERS = [
     Ours("fyke", "fyke, readiness", (SERVER,), {"FYKE_DRIVER": "ready"}, kind="ours"),
     Ours("fyke-uring", "fyke, io_uring", (SERVER,), {"FYKE_DRIVER": "uring"}, kind="ours"),
