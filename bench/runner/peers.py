@@ -70,7 +70,7 @@ class Ours(Peer):
         run("cargo", "build", "--release", "--quiet", "-p", "fyke-bench-server", "-p", "fyke-bench-load", cwd=ROOT)
 
     def version(self):
-        return run("git", "describe", "--always", cwd=ROOT).strip()
+        return run("cargo", "pkgid", "-p", "fyke", cwd=ROOT).strip().rsplit("@")[-1].rsplit("#")[-1]
 
 
 class C(Peer):
