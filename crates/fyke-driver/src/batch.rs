@@ -60,6 +60,12 @@ impl Batch {
         }
     }
 
+    /// Leaves out the first bytes, because the kernel has them already; fewer than all.
+    pub fn skip(&mut self, count: usize) {
+        debug_assert!(count < self.remaining, "nothing would be left");
+        self.advance(count, drop);
+    }
+
     /// Bytes that the kernel has not taken yet.
     pub fn remaining(&self) -> usize {
         self.remaining

@@ -153,6 +153,22 @@ impl Driver {
         dispatch!(self, backend => backend.send(socket, batch))
     }
 
+    /// Offers a few bytes to the kernel by one call, if nothing is in flight: the short way for small
+    /// messages, for which making a batch costs more than the rest. Says how many were taken; those
+    /// that were not, perhaps all, are still the caller's, and nothing follows.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
+        match &self.backend {
+            #[cfg(unix)]
+            Backend::Ready(backend) => crate::system::send_at_once(&**backend, socket, bytes),
+            #[cfg(uring)]
+            Backend::Uring(backend) => crate::system::send_at_once(&**backend, socket, bytes),
+            Backend::Sim(_) => Ok(0),
+        }
+    }
+
     /// Ends our side of the connection: the peer gets end-of-stream after all that was sent.
     pub fn shutdown(&self, socket: SocketId) {
         dispatch!(self, backend => backend.shutdown(socket));
@@ -266,6 +282,11 @@ impl Driver {
     /// ones return.
     pub fn take_buffer(&self) -> Vec<u8> {
         dispatch!(self, backend => backend.pool().take())
+    }
+
+    /// Takes a buffer back that was not sent as a chunk.
+    pub fn give_back_buffer(&self, buffer: Vec<u8>) {
+        dispatch!(self, backend => backend.pool().keep(buffer));
     }
 
     /// Whether there is work that does not wait: the next turn must not sleep.

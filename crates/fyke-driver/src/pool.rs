@@ -33,17 +33,21 @@ impl Pool {
     /// Keeps a buffer of its own for reuse. Anything else comes back, to be dropped where nothing is
     /// borrowed: shared bytes may run the user's code when they go.
     pub(crate) fn give_back(&self, chunk: Chunk) -> Option<Chunk> {
-        let mut buffer = match chunk {
-            Chunk::Buffer(buffer) => buffer,
+        match chunk {
+            Chunk::Buffer(buffer) => self.keep(buffer),
             shared @ Chunk::Shared(_) => return Some(shared),
-        };
+        }
+        None
+    }
+
+    /// Keeps a buffer for reuse, if there is room.
+    pub(crate) fn keep(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.borrow_mut();
         let keep = 1..=POOL_BUFFER_BYTES_MAX;
         if buffers.len() < POOL_BUFFERS_MAX && keep.contains(&buffer.capacity()) {
             buffer.clear();
             buffers.push(buffer);
         }
-        None
     }
 }
 

@@ -2,12 +2,18 @@
 //! while they run.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use crate::few::Few;
 
 /// Names a listener, for `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u32);
+
+/// The events of an object, numbered from 0, at most 30 of them.
+pub(crate) trait EventNumber: Copy + PartialEq {
+    fn number(self) -> u32;
+}
 
 /// The listeners of one object. `E` names the events, `C` holds the callbacks.
 ///
@@ -21,8 +27,15 @@ pub(crate) struct Listeners<E, C> {
 struct List<E, C> {
     entries: Few<Entry<E, C>>,
     last_id: u32,
-    emitting: bool,
+    /// A bit for each event that has a listener, and the two below: whether anybody listens is asked
+    /// several times for every message.
+    bits: u32,
 }
+
+/// The list is in use.
+const EMITTING: u32 = 1 << 31;
+/// Some were removed meanwhile, and are still in it.
+const REMOVED: u32 = 1 << 30;
 
 pub(crate) struct Entry<E, C> {
     /// 0 when it was removed while the list was in use.
@@ -34,16 +47,31 @@ pub(crate) struct Entry<E, C> {
 
 impl<E, C> Default for Listeners<E, C> {
     fn default() -> Self {
-        Self { list: RefCell::new(List { entries: Few::None, last_id: 0, emitting: false }) }
+        Self { list: RefCell::new(List { entries: Few::None, last_id: 0, bits: 0 }) }
     }
 }
 
-impl<E: Copy + PartialEq, C> Listeners<E, C> {
+impl<E: EventNumber, C> List<E, C> {
+    fn is_emitting(&self) -> bool {
+        self.bits & EMITTING != 0
+    }
+
+    /// Finds out again which events have listeners.
+    fn recount(&mut self) {
+        self.bits &= EMITTING | REMOVED;
+        for entry in self.entries.iter().filter(|entry| entry.id != 0) {
+            self.bits |= 1 << entry.event.number();
+        }
+    }
+}
+
+impl<E: EventNumber, C> Listeners<E, C> {
     pub(crate) fn add(&self, event: E, once: bool, callback: C) -> ListenerId {
         let mut list = self.list.borrow_mut();
         list.last_id = list.last_id.wrapping_add(1).max(1);
         let id = list.last_id;
         list.entries.push(Entry { id, event, once, callback: Some(callback) });
+        list.bits |= 1 << event.number();
         ListenerId(id)
     }
 
@@ -51,28 +79,36 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
     pub(crate) fn remove(&self, id: ListenerId) -> Option<C> {
         let mut list = self.list.borrow_mut();
         let index = list.entries.iter().position(|entry| entry.id == id.0)?;
-        if list.emitting {
+        let callback = if list.is_emitting() {
+            list.bits |= REMOVED;
             list.entries[index].id = 0;
             list.entries[index].callback.take()
         } else {
             list.entries.remove(index).callback
-        }
+        };
+        list.recount();
+        callback
     }
 
     pub(crate) fn has(&self, event: E) -> bool {
-        self.list.borrow().entries.iter().any(|entry| entry.event == event && entry.id != 0)
+        self.list.borrow().bits & 1 << event.number() != 0
     }
 
     /// Runs the listeners of an event, those that are there now. `call` says whether to go on.
     pub(crate) fn emit(&self, event: E, mut call: impl FnMut(&mut C) -> bool) {
         let count = {
             let mut list = self.list.borrow_mut();
-            list.emitting = true;
+            if list.bits & 1 << event.number() == 0 {
+                return;
+            }
+            list.bits |= EMITTING;
             list.entries.len()
         };
         let _guard = Emitting(self);
-        for index in 0..count {
-            let Some((id, callback)) = self.take(index, event) else { continue };
+        let mut next = 0;
+        while next < count {
+            let Some((index, id, callback)) = self.take_next(next..count, event) else { return };
+            next = index + 1;
             let mut running = Running { listeners: self, index, id, callback: Some(callback) };
             let go_on = running.callback.as_mut().is_none_or(&mut call);
             drop(running);
@@ -82,17 +118,20 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
         }
     }
 
-    fn take(&self, index: usize, event: E) -> Option<(u32, C)> {
+    /// Takes the callback of the first listener in a range, if there is one.
+    fn take_next(&self, range: Range<usize>, event: E) -> Option<(usize, u32, C)> {
         let mut list = self.list.borrow_mut();
-        let entry = list.entries.get_mut(index)?;
-        if entry.event != event || entry.id == 0 {
-            return None;
-        }
-        let id = entry.id;
+        // All may have been dropped meanwhile.
+        let rest = list.entries.get_mut(range.clone())?;
+        let place = rest.iter().position(|entry| entry.event == event && entry.id != 0)?;
+        let entry = &mut rest[place];
+        let (id, callback) = (entry.id, entry.callback.take()?);
         if entry.once {
             entry.id = 0;
+            list.bits |= REMOVED;
+            list.recount();
         }
-        Some((id, entry.callback.take()?))
+        Some((range.start + place, id, callback))
     }
 
     /// Puts a callback back, or returns it to be dropped if it was removed meanwhile.
@@ -111,9 +150,11 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
     #[must_use]
     pub(crate) fn clear(&self) -> Few<Entry<E, C>> {
         let mut list = self.list.borrow_mut();
-        if !list.emitting {
+        if !list.is_emitting() {
+            list.bits = 0;
             return std::mem::take(&mut list.entries);
         }
+        list.bits = EMITTING | REMOVED;
         let entries = list.entries.iter_mut();
         entries
             .map(|entry| {
@@ -125,14 +166,14 @@ impl<E: Copy + PartialEq, C> Listeners<E, C> {
 }
 
 /// A callback that runs; goes back to its place also when it panics.
-struct Running<'a, E: Copy + PartialEq, C> {
+struct Running<'a, E: EventNumber, C> {
     listeners: &'a Listeners<E, C>,
     index: usize,
     id: u32,
     callback: Option<C>,
 }
 
-impl<E: Copy + PartialEq, C> Drop for Running<'_, E, C> {
+impl<E: EventNumber, C> Drop for Running<'_, E, C> {
     fn drop(&mut self) {
         let callback = self.callback.take();
         drop(callback.and_then(|callback| self.listeners.put_back(self.index, self.id, callback)));
@@ -140,13 +181,15 @@ impl<E: Copy + PartialEq, C> Drop for Running<'_, E, C> {
 }
 
 /// Ends an emission, also one that ends by a panic: what was removed meanwhile goes.
-struct Emitting<'a, E, C>(&'a Listeners<E, C>);
+struct Emitting<'a, E: EventNumber, C>(&'a Listeners<E, C>);
 
-impl<E, C> Drop for Emitting<'_, E, C> {
+impl<E: EventNumber, C> Drop for Emitting<'_, E, C> {
     fn drop(&mut self) {
         let mut list = self.0.list.borrow_mut();
-        list.emitting = false;
-        list.entries.retain(|entry| entry.id != 0);
+        if list.bits & REMOVED != 0 {
+            list.entries.retain(|entry| entry.id != 0);
+        }
+        list.bits &= !(EMITTING | REMOVED);
     }
 }
 
@@ -155,6 +198,12 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::rc::Rc;
+
+    impl EventNumber for u8 {
+        fn number(self) -> u32 {
+            self.into()
+        }
+    }
 
     type Calls = Listeners<u8, Box<dyn FnMut()>>;
 

@@ -38,15 +38,17 @@ impl Payload<'_> {
         text.map_or(0, |text| text.len() - text.encode_utf16().count())
     }
 
-    /// The bytes as a piece of their own, if they are owned and worth it.
-    pub(crate) fn into_chunk(self) -> Result<Chunk, Self> {
-        if self.as_slice().len() < MOVE_BYTES_MIN {
-            return Err(self);
-        }
+    /// Whether the bytes are owned, and worth a piece of their own.
+    pub(crate) fn is_moved(&self) -> bool {
+        !matches!(self.kind, Kind::Borrowed(_)) && self.as_slice().len() >= MOVE_BYTES_MIN
+    }
+
+    /// The bytes as a piece of their own.
+    pub(crate) fn into_chunk(self) -> Chunk {
         match self.kind {
-            Kind::Borrowed(_) => Err(self),
-            Kind::Owned(bytes) => Ok(Chunk::Shared(bytes.into())),
-            Kind::Shared(bytes) => Ok(Chunk::Shared(bytes)),
+            Kind::Borrowed(bytes) => Chunk::Buffer(bytes.to_vec()),
+            Kind::Owned(bytes) => Chunk::Shared(bytes.into()),
+            Kind::Shared(bytes) => Chunk::Shared(bytes),
         }
     }
 }
@@ -106,10 +108,12 @@ mod tests {
     #[test]
     fn only_owned_bytes_of_a_page_or_more_are_moved() {
         let page = vec![1; MOVE_BYTES_MIN];
-        assert!(Payload::from(&page).into_chunk().is_err());
-        assert!(Payload::from(page[1..].to_vec()).into_chunk().is_err());
+        assert!(!Payload::from(&page).is_moved());
+        assert!(!Payload::from(page[1..].to_vec()).is_moved());
         let place = page.as_ptr();
-        let chunk = Payload::from(page).into_chunk().unwrap();
+        let payload = Payload::from(page);
+        assert!(payload.is_moved());
+        let chunk = payload.into_chunk();
         assert_eq!(chunk.as_slice().as_ptr(), place);
     }
 }

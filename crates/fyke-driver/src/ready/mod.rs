@@ -106,6 +106,12 @@ struct Flags {
     pipe: bool,
 }
 
+impl Flags {
+    fn may_read(self) -> bool {
+        self.wanted && self.readable && !self.ended && !self.connecting
+    }
+}
+
 impl Ready {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;

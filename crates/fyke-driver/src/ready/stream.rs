@@ -46,17 +46,14 @@ impl Ready {
 
     /// Reads until drained, stopped or out of budget, or until the first short read.
     fn receive_until(&self, socket: SocketId, short: bool, on: &mut dyn FnMut(Completion<'_>)) {
-        if !self.may_read(socket) {
-            return;
-        }
         let Some(buffer) = self.read_buffer.take() else { return };
         let mut lent = Lent { driver: self, buffer };
         for _ in 0..READS_PER_TURN_MAX {
             match self.receive_once(socket, &mut lent.buffer) {
                 Read::Nothing => return,
-                Read::Bytes(count) => {
+                Read::Bytes(count, drained) => {
                     on(Completion::Received { socket, bytes: &lent.buffer[..count] });
-                    if short && count < lent.buffer.len() {
+                    if drained || short && count < lent.buffer.len() {
                         return;
                     }
                 }
@@ -69,26 +66,20 @@ impl Ready {
                     });
                 }
             }
-            if !self.may_read(socket) {
-                return;
-            }
         }
         if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            self.defer_work(socket, slot);
+            if slot.flags.may_read() {
+                self.defer_work(socket, slot);
+            }
         }
-    }
-
-    fn may_read(&self, socket: SocketId) -> bool {
-        let sockets = self.sockets.borrow();
-        sockets.get(socket).is_some_and(|slot| {
-            let flags = slot.flags;
-            flags.wanted && flags.readable && !flags.ended && !flags.connecting
-        })
     }
 
     fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {
         let mut sockets = self.sockets.borrow_mut();
-        let Some(Slot { fd, flags, .. }) = sockets.get_mut(socket) else { return Read::Nothing };
+        let Some(Slot { fd, flags }) = sockets.get_mut(socket) else { return Read::Nothing };
+        if !flags.may_read() {
+            return Read::Nothing;
+        }
         let received = match flags.pipe {
             true => system::read_pipe(system::borrow(fd), buffer),
             false => system::receive(system::borrow(fd), buffer),
@@ -102,7 +93,7 @@ impl Ready {
                 // Short means drained, unless the end follows: it makes no edge of its own.
                 // A pipe gives what one write has put there (pipe(7), O_DIRECT).
                 flags.readable = count == buffer.len() || flags.hung_up || flags.pipe;
-                Read::Bytes(count)
+                Read::Bytes(count, !flags.readable)
             }
             Err(Errno::AGAIN) => {
                 flags.readable = false;
@@ -191,7 +182,8 @@ impl Slot {
 
 enum Read {
     Nothing,
-    Bytes(usize),
+    /// How many, and whether that was all.
+    Bytes(usize, bool),
     End,
     Failed(Errno),
 }

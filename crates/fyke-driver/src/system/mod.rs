@@ -24,7 +24,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType
 use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, Transport};
 pub(crate) use bound_file::BoundFile;
-pub(crate) use offering::{Progress, offer};
+pub(crate) use offering::{Progress, offer, send_at_once};
 pub(crate) use opening::{open, remove_stale};
 pub(crate) use options::Descriptors;
 pub(crate) use shedding::{Failure, Spare};

@@ -1,13 +1,14 @@
 //! Offering a batch to the kernel by calls.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
+use super::Descriptors;
 use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
 use crate::pool::Pool;
-use crate::{Batch, Chunk};
+use crate::{Batch, Chunk, SocketId};
 
 /// How far sending got.
 pub(crate) enum Progress {
@@ -17,6 +18,20 @@ pub(crate) enum Progress {
     Blocked,
     /// The budget is used up; nothing will be said.
     Unfinished,
+}
+
+/// Offers bytes by one call. Says how many the kernel took.
+pub(crate) fn send_at_once(
+    driver: &impl Descriptors,
+    socket: SocketId,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    driver.with_fd(socket, |fd| match super::send(fd, bytes) {
+        Ok(count) => Ok(count),
+        // A full one, and a pipe, which takes no such call: the batch will find a way.
+        Err(Errno::AGAIN | Errno::NOTSOCK) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    })
 }
 
 /// Tries the system call until the kernel has everything or is full. Pieces that are done and are

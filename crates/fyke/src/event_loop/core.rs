@@ -16,7 +16,7 @@ use super::tick::{Closing, Tick};
 use crate::lookup::Lookups;
 use crate::server::Server;
 use crate::socket::Socket;
-use crate::timer::{IdleList, TimerCallback, TimerQueue};
+use crate::timer::{IdleList, Nanoseconds, TimerCallback, TimerQueue};
 use crate::{Error, ErrorCode, Result};
 
 /// Everything of one loop. No cell here is borrowed while a callback runs.
@@ -26,6 +26,8 @@ pub(crate) struct Core {
     /// Node's accidents are copied too.
     pub(crate) node_exact: bool,
     now: Cell<Duration>,
+    /// The same, in the form in which sockets note activity.
+    moment: Cell<Nanoseconds>,
     /// Whom the driver's sockets belong to. What is in here lives, whatever the user drops. In two
     /// tables, so that a socket takes eight bytes less in its.
     sockets: RefCell<SecondaryMap<SocketId, Socket>>,
@@ -83,6 +85,7 @@ impl Core {
         let posted = Arc::new(Posted::new(driver.waker()));
         Ok(Rc::new(Self {
             now: Cell::new(driver.now()),
+            moment: Cell::new(driver.now().into()),
             driver,
             started: Instant::now(),
             node_exact,
@@ -111,8 +114,15 @@ impl Core {
         self.now.get()
     }
 
+    /// The same.
+    pub(crate) fn moment(&self) -> Nanoseconds {
+        self.moment.get()
+    }
+
     pub(super) fn update_now(&self) {
-        self.now.set(self.driver.now());
+        let now = self.driver.now();
+        self.now.set(now);
+        self.moment.set(now.into());
     }
 
     /// A time on the driver's clock as the system's.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Server;
 use crate::Error;
-use crate::listeners::ListenerId;
+use crate::listeners::{EventNumber, ListenerId};
 use crate::socket::Socket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,12 @@ pub(crate) enum Event {
     Error,
     Close,
     Drop,
+}
+
+impl EventNumber for Event {
+    fn number(self) -> u32 {
+        self as u32
+    }
 }
 
 pub(crate) enum Callback {

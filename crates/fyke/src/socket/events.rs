@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use fyke_driver::Address;
 
 use super::Socket;
-use crate::listeners::ListenerId;
+use crate::listeners::{EventNumber, ListenerId};
 use crate::{Error, Result};
 
 /// The events, by which listeners are found.
@@ -32,6 +32,12 @@ pub(crate) enum Event {
     Gone,
     Error,
     Close,
+}
+
+impl EventNumber for Event {
+    fn number(self) -> u32 {
+        self as u32
+    }
 }
 
 /// A listener's code, in the form that its event has.

@@ -41,6 +41,17 @@ impl Idle {
         self.timeout.filter(|timeout| self.armed && !timeout.is_zero())
     }
 
+    /// There was activity. Says whether to look at the list: an entry that is on it comes early
+    /// enough, for activity moves the deadline only away.
+    fn note_activity(&mut self, now: Nanoseconds) -> bool {
+        if !self.armed {
+            return false;
+        }
+        self.last = now;
+        self.fired = false;
+        self.listed.is_none()
+    }
+
     /// Says when to be looked at, if that must be listed.
     fn must_list(&mut self, now: Duration) -> Option<Duration> {
         let deadline = self.last.saturating_add(self.active_timeout()?);
@@ -99,6 +110,8 @@ impl Socket {
             state.idle.armed = true;
         }
         self.touch();
+        // An entry that is on the list already may be too late for a shorter timeout.
+        self.list_idle();
     }
 
     /// The same, and `callback` listens once for `timeout`.
@@ -117,16 +130,14 @@ impl Socket {
     /// There was activity.
     pub(super) fn touch(&self) {
         let Some(core) = self.core() else { return };
-        let listed = {
-            let mut state = self.inner.state.borrow_mut();
-            if !state.idle.armed {
-                return;
-            }
-            let now = core.now();
-            state.idle.last = now.into();
-            state.idle.fired = false;
-            state.idle.must_list(now)
-        };
+        if self.inner.state.borrow_mut().idle.note_activity(core.moment()) {
+            self.list_idle();
+        }
+    }
+
+    fn list_idle(&self) {
+        let Some(core) = self.core() else { return };
+        let listed = self.inner.state.borrow_mut().idle.must_list(core.now());
         if let Some(deadline) = listed {
             core.idle.borrow_mut().insert(deadline, Rc::downgrade(&self.inner));
         }

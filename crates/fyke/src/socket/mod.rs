@@ -276,12 +276,17 @@ impl Socket {
         self.sync_hold();
     }
 
+    /// The same for bytes.
+    pub(crate) fn receive(&self, bytes: &[u8]) {
+        self.guarded(|| {
+            self.note_turn();
+            self.received(bytes);
+        });
+        self.sync_hold();
+    }
+
     fn handle(&self, completion: Completion<'_>) {
         match completion {
-            Completion::Received { bytes, .. } => {
-                self.note_turn();
-                self.received(bytes);
-            }
             Completion::EndOfStream { .. } if self.had_bytes_now() => self.end_later(None),
             Completion::EndOfStream { .. } => self.end_of_stream(),
             Completion::Sent { bytes, .. } => self.sent(bytes),
@@ -298,6 +303,7 @@ impl Socket {
                 Operation::Send => self.write_failed(Error::system("write", error)),
                 Operation::Shutdown => self.shutdown_failed(error),
             },
+            Completion::Received { bytes, .. } => self.received(bytes),
             Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}
         }
     }

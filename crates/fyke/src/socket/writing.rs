@@ -8,6 +8,7 @@ use fyke_driver::{Batch, Chunk, SocketId};
 
 use super::state::{Done, Phase};
 use super::{Event, Socket, SocketTick};
+use crate::event_loop::Core;
 use crate::payload::Payload;
 use crate::{Error, ErrorCode, Result};
 
@@ -47,28 +48,38 @@ impl Socket {
             self.refused(error, callback);
             return false;
         }
-        self.touch_by_write();
         let Some(core) = self.core() else { return false };
-        let (connected, failed, full) = {
-            let mut state = self.inner.state.borrow_mut();
-            let excess = if core.node_exact { payload.excess_over_utf16() } else { 0 };
-            state.write.push(payload, callback, || core.driver.take_buffer());
-            state.write.add_excess(excess);
-            let failed = state.has_failed() || (state.id.is_none() && !state.connecting);
-            (state.connected().is_some(), failed, state.write.is_full())
-        };
-        if failed {
+        self.touch_by_write(core);
+        let mut state = self.inner.state.borrow_mut();
+        let excess = if core.node_exact { payload.excess_over_utf16() } else { 0 };
+        state.write.push(payload, callback, || core.driver.take_buffer());
+        state.write.add_excess(excess);
+        if state.has_failed() || (state.id.is_none() && !state.connecting) {
+            drop(state);
             self.write_without_connection();
             return false;
         }
+        let connected = state.connected().is_some();
+        if core.node_exact || (connected && state.write.is_full()) {
+            drop(state);
+            return self.write_now(core);
+        }
+        // Handed over when the batch of callbacks ends, or when the connection stands.
+        let first = connected && !std::mem::replace(&mut state.write.dirty, true);
+        let room = state.write.has_room();
+        drop(state);
+        if first {
+            core.dirty.borrow_mut().push_back(self.clone());
+        }
+        room
+    }
+
+    /// Hands over inside the call of `write`, and says whether there is room for more.
+    fn write_now(&self, core: &Core) -> bool {
         if core.node_exact {
             self.offer_at_once();
-        } else if connected {
-            if full {
-                self.hand_over();
-            } else {
-                self.mark_dirty();
-            }
+        } else {
+            self.hand_over();
         }
         let room = {
             let mut state = self.inner.state.borrow_mut();
@@ -127,14 +138,6 @@ impl Socket {
         self.tick(SocketTick::WriteFailed(error));
     }
 
-    /// Puts the socket on the list of those to hand over when the batch of callbacks ends.
-    fn mark_dirty(&self) {
-        let first = !std::mem::replace(&mut self.inner.state.borrow_mut().write.dirty, true);
-        if let (true, Some(core)) = (first, self.core()) {
-            core.dirty.borrow_mut().push_back(self.clone());
-        }
-    }
-
     /// The batch of callbacks has ended (phase 7).
     pub(crate) fn hand_over_dirty(&self) {
         self.inner.state.borrow_mut().write.dirty = false;
@@ -164,15 +167,29 @@ impl Socket {
     /// Offers the queue to the driver. If the kernel takes all of it, and somebody is to be told,
     /// says up to which write.
     fn offer_queue(&self) -> Option<u64> {
-        let (id, batch) = {
-            let mut state = self.inner.state.borrow_mut();
-            let id = state.connected()?;
-            if state.has_failed() || !state.write.can_hand_over() {
-                return None;
-            }
-            (id, state.write.hand_over())
+        let core = self.core()?;
+        let mut state = self.inner.state.borrow_mut();
+        let id = state.connected()?;
+        if state.has_failed() || !state.write.can_hand_over() {
+            return None;
+        }
+        let small = state.write.small();
+        let result = small.map_or(Ok(0), |bytes| core.driver.send_at_once(id, bytes));
+        if small.is_some() && result.as_ref().is_ok_and(|count| *count == state.write.len()) {
+            core.driver.give_back_buffer(state.write.small_is_sent());
+            return state.write.has_news().then(|| state.write.handed_over());
+        }
+        let mut batch = state.write.hand_over();
+        if let (Ok(count @ 1..), Some(batch)) = (&result, &mut batch) {
+            batch.skip(*count);
+            state.write.sent(*count);
+        }
+        drop(state);
+        let result = match result {
+            Ok(_) => self.offer(id, batch),
+            Err(source) => Err(self.refused_by_system(source)),
         };
-        self.offer(id, batch).unwrap_or_else(|error| {
+        result.unwrap_or_else(|error| {
             self.tick(SocketTick::WriteFailed(error));
             None
         })
@@ -183,29 +200,29 @@ impl Socket {
         let Some(core) = self.core() else { return Ok(None) };
         // Empty writes ask the kernel too: that is how a broken connection shows (WR-24).
         let batch = batch.unwrap_or_else(|| Batch::one(Chunk::Buffer(Vec::new())));
-        match core.driver.send(id, batch) {
-            Ok(count) => {
-                let (all, number) = {
-                    let mut state = self.inner.state.borrow_mut();
-                    let all = state.write.sent(count);
-                    (all, state.write.has_news().then(|| state.write.handed_over()))
-                };
-                if !all {
-                    self.watch_write();
-                }
-                Ok(number.filter(|_| all))
-            }
-            Err(source) => {
-                let error = Error::system("write", source);
-                let mut state = self.inner.state.borrow_mut();
-                state.set_errored(&error);
-                match core.node_exact {
-                    true => state.write.give_up_flight(),
-                    false => state.write.refused(),
-                }
-                Err(error)
-            }
+        let count = core.driver.send(id, batch).map_err(|source| self.refused_by_system(source))?;
+        let (all, number) = {
+            let mut state = self.inner.state.borrow_mut();
+            let all = state.write.sent(count);
+            (all, state.write.has_news().then(|| state.write.handed_over()))
+        };
+        if !all {
+            self.watch_write();
         }
+        Ok(number.filter(|_| all))
+    }
+
+    /// The system takes nothing of the batch in flight.
+    fn refused_by_system(&self, source: std::io::Error) -> Error {
+        let error = Error::system("write", source);
+        let exact = self.node_exact();
+        let mut state = self.inner.state.borrow_mut();
+        state.set_errored(&error);
+        match exact {
+            true => state.write.give_up_flight(),
+            false => state.write.refused(),
+        }
+        error
     }
 
     /// The driver sent more of the batch in flight.

@@ -11,6 +11,7 @@ use super::attempts::Connecting;
 use super::state::{Done, Phase};
 use super::write_side::Parked;
 use super::{Event, Socket};
+use crate::event_loop::Core;
 use crate::{Decoder, Error, ErrorCode, Result};
 
 impl Socket {
@@ -140,9 +141,8 @@ impl Socket {
     }
 
     /// A write counts as activity when it is offered to the kernel, not while it is corked.
-    pub(super) fn touch_by_write(&self) {
-        let corked = self.inner.state.borrow().write.corked() > 0;
-        if !(corked && self.node_exact()) {
+    pub(super) fn touch_by_write(&self, core: &Core) {
+        if !core.node_exact || self.corked() == 0 {
             self.touch();
         }
     }

@@ -14,6 +14,9 @@ use fyke_driver::{Batch, Chunk};
 
 use crate::payload::Payload;
 
+/// Up to this size the kernel takes all or nothing, but for rare cases.
+const SMALL_BYTES_MAX: usize = 4096;
+
 #[derive(Debug)]
 pub(super) struct WriteSide<C> {
     /// Small writes, copied together: the end of the queue.
@@ -209,17 +212,14 @@ impl<C> WriteSide<C> {
         self.accepted_bytes += bytes as u64;
         self.accepted_writes += 1;
         self.empty_write |= bytes == 0;
-        match payload.into_chunk() {
-            Ok(chunk) => {
-                self.close_tail();
-                self.more().chunks.push_back(chunk);
+        if payload.is_moved() {
+            self.close_tail();
+            self.more().chunks.push_back(payload.into_chunk());
+        } else {
+            if self.tail.capacity() == 0 {
+                self.tail = spare();
             }
-            Err(payload) => {
-                if self.tail.capacity() == 0 {
-                    self.tail = spare();
-                }
-                self.tail.extend_from_slice(payload.as_slice());
-            }
+            self.tail.extend_from_slice(payload.as_slice());
         }
         if let Some(callback) = callback {
             let number = self.accepted_writes;
@@ -285,6 +285,22 @@ impl<C> WriteSide<C> {
             }
             _ => Some(Batch::one(Chunk::Buffer(tail))),
         }
+    }
+
+    /// The queue, if it is nothing but a few bytes that nobody is told about one by one: those need
+    /// no batch.
+    pub(super) fn small(&self) -> Option<&[u8]> {
+        let small = 1..=SMALL_BYTES_MAX;
+        (self.more.is_none() && small.contains(&self.tail.len())).then_some(&self.tail)
+    }
+
+    /// The kernel has taken all of [`small`](Self::small). Returns the buffer.
+    pub(super) fn small_is_sent(&mut self) -> Vec<u8> {
+        self.empty_write = false;
+        self.handed_over = self.accepted_writes;
+        self.queued_bytes = 0;
+        self.progressed = true;
+        std::mem::take(&mut self.tail)
     }
 
     fn hand_over_front(&mut self, front: &Front) -> Batch {
