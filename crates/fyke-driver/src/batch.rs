@@ -153,6 +153,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_not_offered() {
+        let mut batch = batch(&[b"one", b"two"]);
+        batch.skip(4);
+        assert_eq!((batch.remaining(), rest(&batch)), (2, b"wo".to_vec()));
+    }
+
+    #[test]
     fn a_batch_of_one_piece_is_offered_without_gathering() {
         let mut batch = Batch::one(Chunk::Buffer(b"hello".to_vec()));
         batch.advance(2, drop);

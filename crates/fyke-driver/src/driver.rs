@@ -165,7 +165,7 @@ impl Driver {
             Backend::Ready(backend) => crate::system::send_at_once(&**backend, socket, bytes),
             #[cfg(uring)]
             Backend::Uring(backend) => crate::system::send_at_once(&**backend, socket, bytes),
-            Backend::Sim(_) => Ok(0),
+            Backend::Sim(backend) => backend.send_at_once(socket, bytes),
         }
     }
 

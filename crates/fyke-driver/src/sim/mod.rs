@@ -136,6 +136,10 @@ impl Sim {
         sent
     }
 
+    pub(crate) fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
+        self.network.borrow_mut().send_at_once(socket, bytes)
+    }
+
     pub(crate) fn shutdown(&self, socket: SocketId) {
         self.network.borrow_mut().shutdown(socket, &self.pool);
         self.pool.drop_buried();

@@ -30,6 +30,28 @@ impl Network {
         Ok(taken)
     }
 
+    /// Takes what a kernel may take: all, a part, or nothing, so that its users meet each of these.
+    pub(super) fn send_at_once(&mut self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
+        self.may_send(socket)?;
+        let window = self.options.window_bytes;
+        let Some(stream) = self.stream(socket) else { return Ok(0) };
+        let peer = stream.peer;
+        let room = window.saturating_sub(stream.outbound.unreceived);
+        let mut count = bytes.len().min(room).min(self.options.piece_bytes_max);
+        if count > 0 && self.options.cut {
+            // Left to the batch, whose pieces come apart in time too.
+            count = if self.random.one_in(2) { 0 } else { self.random.cut(count) };
+        }
+        if count > 0 {
+            if let Some(stream) = self.stream_mut(socket) {
+                stream.outbound.unreceived += count;
+            }
+            let bytes = bytes[..count].to_vec();
+            self.deliver(peer, Duration::ZERO, Event::Bytes { from: socket, to: peer, bytes });
+        }
+        Ok(count)
+    }
+
     fn may_send(&mut self, socket: SocketId) -> io::Result<()> {
         let stream = self.stream_mut(socket).ok_or_else(dead)?;
         if let Some(kind) = stream.send_failure() {
