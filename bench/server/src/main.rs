@@ -47,11 +47,18 @@ fn sink(socket: &Socket) {
     socket.on_data(|_, _| {});
 }
 
+/// The next chunk when the kernel has the one before.
 fn source(socket: &Socket) {
-    let send = |socket: &Socket| while socket.write(Bytes::from_static(&CHUNK)) {};
     socket.on_data(|_, _| {});
-    socket.on_drain(send);
-    send(socket);
+    send_chunks(socket);
+}
+
+fn send_chunks(socket: &Socket) {
+    socket.write_then(Bytes::from_static(&CHUNK), |socket, result| {
+        if result.is_ok() {
+            send_chunks(socket);
+        }
+    });
 }
 
 fn main() -> Result<()> {

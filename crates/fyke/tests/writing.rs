@@ -15,7 +15,39 @@ fn code(result: fyke::Result<()>) -> String {
     result.map_or_else(|error| error.code().to_string(), |()| String::from("ok"))
 }
 
+/// Writes a chunk, and when the kernel has it another one, until told to stop.
+fn write_on(socket: &Socket, written: Rc<Cell<u32>>, stop: Rc<Cell<bool>>) {
+    socket.write_then(vec![1; 65_536], move |socket, result| {
+        result.unwrap();
+        written.set(written.get() + 1);
+        if stop.get() {
+            socket.end();
+        } else {
+            write_on(socket, written, stop);
+        }
+    });
+}
+
 on_every_driver! {
+    fn c6_who_writes_on_in_the_callback_leaves_time_for_others(net) {
+        let [written, before] = [Rc::new(Cell::new(0)), Rc::new(Cell::new(0))];
+        let seen = before.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            move |socket| {
+                let stop = Rc::new(Cell::new(false));
+                write_on(socket, written.clone(), stop.clone());
+                fyke::timer::set_immediate(move || {
+                    before.set(written.get());
+                    stop.set(true);
+                }).unwrap();
+            },
+            |client| { client.resume(); },
+        ));
+        // The kernel takes more than that at once.
+        assert!(seen.get() <= 2, "{} chunks before anything else ran", seen.get());
+    }
+
     fn c8_large_writes_arrive_whole_both_ways(net) {
         for endpoint in net.endpoints() {
             let len = 5 << 20;

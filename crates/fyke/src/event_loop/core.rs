@@ -12,6 +12,7 @@ use fyke_driver::{Driver, DriverKind, SocketId};
 use slotmap::{SecondaryMap, SparseSecondaryMap};
 
 use super::handle::Posted;
+use super::taken::Taken;
 use super::tick::{Closing, Tick};
 use crate::lookup::Lookups;
 use crate::server::Server;
@@ -36,9 +37,12 @@ pub(crate) struct Core {
     made: RefCell<Vec<Made>>,
     pub(crate) ticks: RefCell<VecDeque<Tick>>,
     pub(crate) immediates: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    /// What libuv would do before it polls again (exact loops only).
+    /// What comes before the driver waits again: on exact loops what libuv does then, on others what
+    /// must leave time for something else.
     pub(crate) pending: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     pub(crate) closing: RefCell<VecDeque<Closing>>,
+    /// What the kernel took at once of what this batch of callbacks wrote.
+    pub(crate) taken: Taken,
     /// Sockets with bytes to hand over at the end of the batch (phase 7).
     pub(crate) dirty: RefCell<VecDeque<Socket>>,
     pub(crate) timers: RefCell<TimerQueue<TimerCallback>>,
@@ -96,6 +100,7 @@ impl Core {
             immediates: RefCell::default(),
             pending: RefCell::default(),
             closing: RefCell::default(),
+            taken: Taken::default(),
             dirty: RefCell::default(),
             timers: RefCell::default(),
             idle: RefCell::default(),

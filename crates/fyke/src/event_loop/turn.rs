@@ -44,7 +44,7 @@ pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
     settle(core);
     run_timers(core); // 2
     run_posted(core); // 3
-    run_all(core, &core.pending); // 3, on exact loops
+    run_all(core, &core.pending); // 3
     turn_driver(core, timeout)?; // 4
     run_all(core, &core.immediates); // 5
     run_closing(core); // 6
@@ -67,9 +67,10 @@ fn settle(core: &Rc<Core>) {
                 Tick::Call(callback) => callback(),
             }
         }
-        let Some(socket) = core.dirty.borrow_mut().pop_front() else { return };
+        let Some(socket) = core.dirty.borrow_mut().pop_front() else { break };
         socket.hand_over_dirty();
     }
+    core.taken.forget();
 }
 
 fn run_timers(core: &Rc<Core>) {

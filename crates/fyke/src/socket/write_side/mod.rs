@@ -276,6 +276,10 @@ impl<C> WriteSide<C> {
         }
         let tail = std::mem::take(&mut self.tail);
         match &mut self.more {
+            Some(more) if more.chunks.len() == 1 && tail.is_empty() => {
+                // The list stays, for the next.
+                more.chunks.pop_front().map(Batch::one)
+            }
             Some(more) if !more.chunks.is_empty() => {
                 let mut chunks = std::mem::take(&mut more.chunks);
                 if !tail.is_empty() {
