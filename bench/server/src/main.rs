@@ -72,7 +72,8 @@ fn main() -> Result<()> {
     exit_unless_asked_for(&event_loop);
     event_loop.enter(|| {
         let server = ServerOptions::new().no_delay(true).create_server(move |socket| {
-            socket.set_timeout_then(IDLE_TIMEOUT, |socket| {
+            socket.set_timeout(Some(IDLE_TIMEOUT));
+            socket.on_timeout(|socket| {
                 socket.destroy();
             });
             serve(socket);

@@ -1,15 +1,16 @@
-//! A list that is mostly of one.
+//! A list that is mostly of one or two.
 
 use std::ops::{Deref, DerefMut};
 
-/// A list of which the first element is in place: most sockets have one listener, and a `Vec` would
-/// be one more allocation for each. No larger than an element if that has a niche, as one with a box
-/// or a bool has.
+/// A list of which the first elements are in place: most sockets have one listener or two (for data, and for
+/// the idle timeout), and a `Vec` would be one more allocation for each. No larger than two elements
+/// if they have a niche, as one with a bool has.
 #[derive(Debug, Default)]
 pub(crate) enum Few<T> {
     #[default]
     None,
     One(T),
+    Two([T; 2]),
     Many(Vec<T>),
 }
 
@@ -17,7 +18,8 @@ impl<T> Few<T> {
     pub(crate) fn push(&mut self, element: T) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(element),
-            Self::One(first) => Self::Many(vec![first, element]),
+            Self::One(first) => Self::Two([first, element]),
+            Self::Two([first, second]) => Self::Many(vec![first, second, element]),
             Self::Many(mut elements) => {
                 elements.push(element);
                 Self::Many(elements)
@@ -31,6 +33,10 @@ impl<T> Few<T> {
             Self::Many(elements) => elements.pop(),
             _ => match std::mem::take(self) {
                 Self::One(element) => Some(element),
+                Self::Two([first, second]) => {
+                    *self = Self::One(first);
+                    Some(second)
+                }
                 _ => None,
             },
         }
@@ -40,6 +46,11 @@ impl<T> Few<T> {
     pub(crate) fn remove(&mut self, index: usize) -> T {
         match std::mem::take(self) {
             Self::One(element) if index == 0 => element,
+            Self::Two([first, second]) if index < 2 => {
+                let (element, other) = if index == 0 { (first, second) } else { (second, first) };
+                *self = Self::One(other);
+                element
+            }
             Self::Many(mut elements) => {
                 let element = elements.remove(index);
                 *self = Self::Many(elements);
@@ -50,15 +61,20 @@ impl<T> Few<T> {
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        match self {
-            Self::None => {}
-            Self::One(element) => {
-                if !keep(element) {
-                    *self = Self::None;
-                }
-            }
-            Self::Many(elements) => elements.retain(keep),
+        if let Self::Many(elements) = self {
+            return elements.retain(keep);
         }
+        *self = std::mem::take(self).into_iter().filter(keep).collect();
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = T> {
+        let (few, many) = match self {
+            Self::None => ([None, None], Vec::new()),
+            Self::One(element) => ([Some(element), None], Vec::new()),
+            Self::Two([first, second]) => ([Some(first), Some(second)], Vec::new()),
+            Self::Many(elements) => ([None, None], elements),
+        };
+        few.into_iter().flatten().chain(many)
     }
 }
 
@@ -69,6 +85,7 @@ impl<T> Deref for Few<T> {
         match self {
             Self::None => &[],
             Self::One(element) => std::slice::from_ref(element),
+            Self::Two(elements) => elements,
             Self::Many(elements) => elements,
         }
     }
@@ -79,6 +96,7 @@ impl<T> DerefMut for Few<T> {
         match self {
             Self::None => &mut [],
             Self::One(element) => std::slice::from_mut(element),
+            Self::Two(elements) => elements,
             Self::Many(elements) => elements,
         }
     }
@@ -114,6 +132,13 @@ mod tests {
         let mut few: Few<u8> = (0..4).collect();
         few.retain(|element| *element != 2);
         assert_eq!((few.remove(1), &*few), (1, &[0, 3][..]));
+        let mut few: Few<u8> = (0..2).collect();
+        assert_eq!((few.remove(0), &*few), (0, &[1][..]));
+        few.push(3);
+        assert_eq!((few.remove(1), &*few), (3, &[1][..]));
+        few.push(4);
+        few.retain(|element| *element == 4);
+        assert_eq!(*few, [4]);
         let mut few: Few<u8> = Few::One(1);
         few.retain(|element| *element == 1);
         assert_eq!(few.remove(0), 1);

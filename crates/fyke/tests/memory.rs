@@ -65,6 +65,7 @@ fn c7_an_idle_connection_that_was_talked_on_costs_at_most_400_bytes() {
     let server = event_loop.enter(|| {
         let server = fyke::create_server(|socket: &Socket| {
             socket.set_timeout(Some(Duration::from_secs(600)));
+            socket.on_timeout(|socket| _ = socket.destroy());
             socket.on_data(|socket, data| _ = socket.write(data));
         });
         server.listen(net.tcp(), |_| {}).unwrap();

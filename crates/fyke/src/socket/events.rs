@@ -1,11 +1,11 @@
 //! Events of a socket: the `on_*` methods, and how they are emitted.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use fyke_driver::Address;
 
 use super::Socket;
+use super::callback::{self, Callback, News};
 use crate::listeners::{EventNumber, ListenerId};
 use crate::{Error, Result};
 
@@ -40,19 +40,6 @@ impl EventNumber for Event {
     }
 }
 
-/// A listener's code, in the form that its event has.
-pub(crate) enum Callback {
-    Plain(Box<dyn FnMut(&Socket)>),
-    Data(Box<dyn FnMut(&Socket, &[u8])>),
-    Text(Box<dyn FnMut(&Socket, &str)>),
-    Error(Box<dyn FnMut(&Socket, &Error)>),
-    Close(Box<dyn FnMut(&Socket, bool)>),
-    Lookup(Box<dyn FnMut(&Socket, &Lookup)>),
-    Attempt(Box<dyn FnMut(&Socket, &Address)>),
-    AttemptFailed(Box<dyn FnMut(&Socket, &Address, &Error)>),
-    Pipe(Box<dyn FnMut(&Socket, &Socket)>),
-}
-
 /// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
 /// every address.
 #[derive(Clone, Debug)]
@@ -76,12 +63,12 @@ pub struct Lookup {
 impl Socket {
     /// A host name was resolved, or not; once per address, before any attempt. Node: `lookup`.
     pub fn on_lookup(&self, f: impl FnMut(&Socket, &Lookup) + 'static) -> ListenerId {
-        self.add(Event::Lookup, Callback::Lookup(Box::new(f)))
+        self.add(Event::Lookup, callback::lookup(f))
     }
 
     /// An attempt to connect begins. Node: `connectionAttempt`.
     pub fn on_connection_attempt(&self, f: impl FnMut(&Socket, &Address) + 'static) -> ListenerId {
-        self.add(Event::Attempt, Callback::Attempt(Box::new(f)))
+        self.add(Event::Attempt, callback::attempt(f))
     }
 
     /// An attempt failed; when there is another address it is tried next, otherwise `error`
@@ -90,7 +77,7 @@ impl Socket {
         &self,
         f: impl FnMut(&Socket, &Address, &Error) + 'static,
     ) -> ListenerId {
-        self.add(Event::AttemptFailed, Callback::AttemptFailed(Box::new(f)))
+        self.add(Event::AttemptFailed, callback::attempt_failed(f))
     }
 
     /// An attempt took longer than
@@ -100,17 +87,17 @@ impl Socket {
         &self,
         f: impl FnMut(&Socket, &Address) + 'static,
     ) -> ListenerId {
-        self.add(Event::AttemptTimeout, Callback::Attempt(Box::new(f)))
+        self.add(Event::AttemptTimeout, callback::attempt(f))
     }
 
     /// The connection stands. Not emitted for accepted sockets. Node: `connect`.
     pub fn on_connect(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Connect, Callback::Plain(Box::new(f)))
+        self.add(Event::Connect, callback::plain(f))
     }
 
     /// Right after `connect`, unless its listeners destroyed the socket. Node: `ready`.
     pub fn on_ready(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Ready, Callback::Plain(Box::new(f)))
+        self.add(Event::Ready, callback::plain(f))
     }
 
     /// Bytes came: 1 to 65,536 of them, cut wherever the network cut them. Borrowed for the call.
@@ -118,7 +105,7 @@ impl Socket {
     /// The first listener starts the flow, unless the socket was paused; bytes that came before
     /// are delivered first. Node: `data`.
     pub fn on_data(&self, f: impl FnMut(&Socket, &[u8]) + 'static) -> ListenerId {
-        let id = self.add(Event::Data, Callback::Data(Box::new(f)));
+        let id = self.add(Event::Data, callback::data(f));
         self.data_listened();
         id
     }
@@ -128,7 +115,7 @@ impl Socket {
     /// `end`. A chunk without a complete character makes no event. The encoding is UTF-8, unless
     /// [`set_encoding`](Self::set_encoding) says otherwise. Node: `data`, after `setEncoding`.
     pub fn on_text(&self, f: impl FnMut(&Socket, &str) + 'static) -> ListenerId {
-        let id = self.add(Event::Text, Callback::Text(Box::new(f)));
+        let id = self.add(Event::Text, callback::text(f));
         self.data_listened();
         id
     }
@@ -136,42 +123,42 @@ impl Socket {
     /// The peer has ended, and everything it sent was delivered. Unless half-open is allowed, the
     /// socket ends itself one tick later, so that writes in this listener still go out. Node: `end`.
     pub fn on_end(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::End, Callback::Plain(Box::new(f)))
+        self.add(Event::End, callback::plain(f))
     }
 
     /// A `write` had returned false, and the queue is empty now. Node: `drain`.
     pub fn on_drain(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Drain, Callback::Plain(Box::new(f)))
+        self.add(Event::Drain, callback::plain(f))
     }
 
     /// The kernel has everything, and the peer is told; the callbacks of `end` and `finish` follow on
     /// the tick. Node: `prefinish`.
     pub fn on_prefinish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Prefinish, Callback::Plain(Box::new(f)))
+        self.add(Event::Prefinish, callback::plain(f))
     }
 
     /// Our side is ended: the kernel has everything, and the peer is told. Node: `finish`.
     pub fn on_finish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Finish, Callback::Plain(Box::new(f)))
+        self.add(Event::Finish, callback::plain(f))
     }
 
     /// The idle timeout of [`set_timeout`](Self::set_timeout) is over. Node: `timeout`.
     pub fn on_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Timeout, Callback::Plain(Box::new(f)))
+        self.add(Event::Timeout, callback::plain(f))
     }
 
     /// Something failed; `close` follows. When nobody listens, an accepted socket's error is
     /// logged and closes that connection only, and an outgoing connection's error ends
     /// [`run`](crate::run) (contract C5). Node: `error`.
     pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
-        self.add(Event::Error, Callback::Error(Box::new(f)))
+        self.add(Event::Error, callback::error(f))
     }
 
     /// The last event of a connection. The flag says whether it ended by an error. Afterwards all
     /// listeners are dropped, unless a listener connects again or the socket was made by
     /// [`Socket::new`]. Node: `close`.
     pub fn on_close(&self, f: impl FnMut(&Socket, bool) + 'static) -> ListenerId {
-        self.add(Event::Close, Callback::Close(Box::new(f)))
+        self.add(Event::Close, callback::close(f))
     }
 
     /// Removes a listener. Unknown ones are ignored. Node: `removeListener`.
@@ -182,7 +169,7 @@ impl Socket {
     }
 
     pub(super) fn add_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Readable, Callback::Plain(Box::new(f)))
+        self.add(Event::Readable, callback::plain(f))
     }
 
     pub(super) fn add(&self, event: Event, callback: Callback) -> ListenerId {
@@ -192,49 +179,42 @@ impl Socket {
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
-        self.inner.listeners.add(event, true, Callback::Plain(Box::new(callback)))
+        self.inner.listeners.add(event, true, callback::plain(callback))
     }
 
     pub(super) fn emit(&self, event: Event) {
+        self.tell(event, News::Nothing);
+    }
+
+    fn tell(&self, event: Event, news: News<'_>) {
         self.inner.listeners.emit(event, |callback| {
-            if let Callback::Plain(f) = callback {
-                f(self);
-            }
+            callback(self, news);
             true
         });
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21); but in Node.
-    pub(super) fn emit_bytes(&self, bytes: &[u8]) {
+    fn tell_while_alive(&self, event: Event, news: News<'_>) {
         let exact = self.node_exact();
-        self.inner.listeners.emit(Event::Data, |callback| {
-            if let Callback::Data(f) = callback {
-                f(self, bytes);
-            }
+        self.inner.listeners.emit(event, |callback| {
+            callback(self, news);
             !self.destroyed() || exact
         });
     }
 
+    pub(super) fn emit_bytes(&self, bytes: &[u8]) {
+        self.tell_while_alive(Event::Data, News::Data(bytes));
+    }
+
     pub(super) fn emit_text(&self, text: &str) {
-        let exact = self.node_exact();
-        self.inner.listeners.emit(Event::Text, |callback| {
-            if let Callback::Text(f) = callback {
-                f(self, text);
-            }
-            !self.destroyed() || exact
-        });
+        self.tell_while_alive(Event::Text, News::Text(text));
     }
 
     pub(super) fn emit_error(&self, error: &Error) {
         if !self.inner.listeners.has(Event::Error) {
             return self.unheard(error);
         }
-        self.inner.listeners.emit(Event::Error, |callback| {
-            if let Callback::Error(f) = callback {
-                f(self, error);
-            }
-            true
-        });
+        self.tell(Event::Error, News::Error(error));
     }
 
     /// Ends `run`, or is logged (contract C5).
@@ -256,44 +236,22 @@ impl Socket {
     fn log_unheard(&self, _: &Error) {}
 
     pub(super) fn emit_close(&self, had_error: bool) {
-        self.inner.listeners.emit(Event::Close, |callback| {
-            if let Callback::Close(f) = callback {
-                f(self, had_error);
-            }
-            true
-        });
+        self.tell(Event::Close, News::Close(had_error));
     }
 
     pub(super) fn emit_lookup(&self, lookup: &Lookup) {
-        self.inner.listeners.emit(Event::Lookup, |callback| {
-            if let Callback::Lookup(f) = callback {
-                f(self, lookup);
-            }
-            true
-        });
+        self.tell(Event::Lookup, News::Lookup(lookup));
     }
 
     pub(super) fn emit_attempt(&self, event: Event, address: &Address) {
-        self.inner.listeners.emit(event, |callback| {
-            if let Callback::Attempt(f) = callback {
-                f(self, address);
-            }
-            true
-        });
+        self.tell(event, News::Attempt(address));
     }
 
     pub(super) fn emit_attempt_failed(&self, address: &Address, error: &Error) {
-        self.inner.listeners.emit(Event::AttemptFailed, |callback| {
-            if let Callback::AttemptFailed(f) = callback {
-                f(self, address, error);
-            }
-            true
-        });
+        self.tell(Event::AttemptFailed, News::AttemptFailed(address, error));
     }
-}
 
-impl fmt::Debug for Callback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Callback")
+    pub(super) fn emit_piped(&self, event: Event, other: &Self) {
+        self.tell(event, News::Pipe(other));
     }
 }

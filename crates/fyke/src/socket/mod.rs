@@ -10,6 +10,7 @@ mod addresses;
 mod adopting;
 mod attempts;
 mod bound;
+mod callback;
 mod connecting;
 mod deadlines;
 mod destroying;
@@ -45,8 +46,9 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::{Completion, Operation, SocketId};
 
+pub(crate) use callback::Callback;
+pub(crate) use events::Event;
 pub use events::Lookup;
-pub(crate) use events::{Callback, Event};
 pub(crate) use options::HIGH_WATER_MARK_BYTES;
 pub use options::SocketOptions;
 pub use pipeline::pipeline;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use super::state::Phase;
-use super::{Callback, Event, Inner, Socket, SocketTick};
+use super::{Event, Inner, Socket, SocketTick, callback};
 use crate::listeners::ListenerId;
 
 /// The pipes that lead out of a socket.
@@ -80,7 +80,7 @@ impl Socket {
                     }
                 }),
                 destination.on_finish(move |to| unpipe(&finished, to)),
-                destination.add(Event::Gone, Callback::Plain(Box::new(gone))),
+                destination.add(Event::Gone, callback::plain(gone)),
             ]
         };
         let to = destination.clone();
@@ -116,14 +116,14 @@ impl Socket {
     /// Something is piped into this socket from now on: the second argument. Comes on the tick after
     /// the call of [`pipe`](Self::pipe). Node: `pipe`.
     pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
-        self.add(Event::Pipe, Callback::Pipe(Box::new(f)))
+        self.add(Event::Pipe, callback::pipe(f))
     }
 
     /// A pipe from the second argument into this socket was undone: by [`unpipe`](Self::unpipe), or
     /// because this socket has finished, failed or closed. On the tick after the call, or just
     /// before `error` and `close`. Node: `unpipe`.
     pub fn on_unpipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
-        self.add(Event::Unpipe, Callback::Pipe(Box::new(f)))
+        self.add(Event::Unpipe, callback::pipe(f))
     }
 
     /// The pipes into this socket are undone: it fails, or closes (STR-03). Told before that, because
@@ -143,15 +143,6 @@ impl Socket {
             self.emit_piped(Event::Unpipe, source);
         }
         source.is_some()
-    }
-
-    pub(super) fn emit_piped(&self, event: Event, source: &Socket) {
-        self.inner.listeners.emit(event, |callback| {
-            if let Callback::Pipe(f) = callback {
-                f(self, source);
-            }
-            true
-        });
     }
 
     /// Says whether there was one.
