@@ -48,6 +48,26 @@ on_every_driver! {
         assert!(seen.get() <= 2, "{} chunks before anything else ran", seen.get());
     }
 
+    fn c2_news_of_a_write_that_waits_for_the_next_turn_comes_before_close(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            move |socket| {
+                log.watch("", socket);
+                let log = log.clone();
+                socket.write_then(vec![1; 65_536], move |socket, _| {
+                    let told = log.clone();
+                    socket.write_then(vec![1; 65_536], move |_, result| told.add(code(result)));
+                    socket.destroy();
+                });
+            },
+            |client| { client.resume(); },
+        ));
+        let seen = seen.take();
+        assert_eq!((seen.len(), seen[1].as_str()), (2, "close false"), "{seen:?}");
+    }
+
     fn c8_large_writes_arrive_whole_both_ways(net) {
         for endpoint in net.endpoints() {
             let len = 5 << 20;

@@ -117,6 +117,9 @@ impl Socket {
             self.remember_cancelled_attempt(attempts);
         }
         self.forget_deadlines(true);
+        if !exact {
+            self.tell_before_close();
+        }
         if fail_queue && (exact || !was_connecting) {
             self.tick(SocketTick::FailQueue);
         }

@@ -161,14 +161,30 @@ impl Socket {
         if core.node_exact || core.taken.may_be_told() {
             return self.tick(SocketTick::Written(number));
         }
-        let socket = self.clone();
+        let (socket, id) = (self.clone(), self.inner.state.borrow().id);
         let tell = move || {
-            if let Some(core) = socket.core() {
+            let Some(core) = socket.core() else { return };
+            // Destroyed meanwhile: it was told then.
+            if socket.inner.state.borrow().id == id {
                 core.taken.tell_no_more();
+                socket.run_tick(SocketTick::Written(number));
             }
-            socket.run_tick(SocketTick::Written(number));
         };
         core.pending.borrow_mut().push_back(Box::new(tell));
+    }
+
+    /// The socket is destroyed: what waits for the next turn comes before `close`.
+    pub(super) fn tell_before_close(&self) {
+        let number = {
+            let state = self.inner.state.borrow();
+            let number = state.write.handed_over();
+            let waits =
+                state.write.in_flight_bytes() == 0 && state.write.callbacks_up_to(number) > 0;
+            waits.then_some(number)
+        };
+        if let Some(number) = number {
+            self.tick(SocketTick::Written(number));
+        }
     }
 
     /// The connection stands: what was written before it goes out. In Node the first of these
