@@ -42,6 +42,13 @@ impl<T> Few<T> {
         }
     }
 
+    /// Takes one out of the middle, whose place the last one takes.
+    pub(crate) fn swap_remove(&mut self, index: usize) -> Option<T> {
+        let last = self.len().checked_sub(1).filter(|last| index <= *last)?;
+        self.swap(index, last);
+        self.pop()
+    }
+
     /// Takes one out of the middle. Panics if there is none at `index`, as `Vec` does.
     pub(crate) fn remove(&mut self, index: usize) -> T {
         match std::mem::take(self) {

@@ -1,7 +1,7 @@
 //! What a loop consists of. Shared by everything that belongs to it; `EventLoop` is its face.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::rc::{Rc, Weak};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fyke_driver::{Driver, DriverKind, SocketId};
-use slotmap::{SecondaryMap, SparseSecondaryMap};
+use slotmap::SecondaryMap;
 
 use super::handle::Posted;
 use super::taken::Taken;
@@ -32,7 +32,7 @@ pub(crate) struct Core {
     /// Whom the driver's sockets belong to. What is in here lives, whatever the user drops. In two
     /// tables, so that a socket takes eight bytes less in its.
     sockets: RefCell<SecondaryMap<SocketId, Socket>>,
-    servers: RefCell<SparseSecondaryMap<SocketId, Server>>,
+    servers: RefCell<BTreeMap<SocketId, Server>>,
     /// What the user made, to be freed with the loop though it is not open then.
     made: RefCell<Vec<Made>>,
     pub(crate) ticks: RefCell<VecDeque<Tick>>,
@@ -46,7 +46,7 @@ pub(crate) struct Core {
     /// Sockets with bytes to hand over at the end of the batch (phase 7).
     pub(crate) dirty: RefCell<VecDeque<Socket>>,
     pub(crate) timers: RefCell<TimerQueue<TimerCallback>>,
-    pub(crate) idle: RefCell<IdleList<Weak<crate::socket::Inner>>>,
+    pub(crate) idle: RefCell<IdleList<crate::socket::Inner>>,
     pub(crate) lookups: Lookups,
     pub(crate) posted: Arc<Posted>,
     /// How many sockets, servers and requests keep the loop alive.
@@ -143,7 +143,7 @@ impl Core {
 
     /// The server whose listener this is.
     pub(crate) fn server(&self, id: SocketId) -> Option<Server> {
-        self.servers.borrow().get(id).cloned()
+        self.servers.borrow().get(&id).cloned()
     }
 
     /// All that have a connection, or an attempt at one.
@@ -165,7 +165,7 @@ impl Core {
     #[must_use]
     fn disown(&self, id: SocketId) -> Option<Owner> {
         let socket = self.sockets.borrow_mut().remove(id).map(Owner::Socket);
-        socket.or_else(|| self.servers.borrow_mut().remove(id).map(Owner::Server))
+        socket.or_else(|| self.servers.borrow_mut().remove(&id).map(Owner::Server))
     }
 
     /// Remembers what the user made, so that what its callbacks captured is freed with the loop.

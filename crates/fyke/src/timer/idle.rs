@@ -3,28 +3,61 @@
 //! Activity costs nothing here: a socket only notes the time. The list holds at most one entry
 //! for it, and when that comes due the socket says whether it was really idle, and if not, when
 //! to look again. So there is no work per packet, and none per turn for sockets that are not due.
+//!
+//! Nor does a socket that is gone take its entry along: it does not know where it is. Whoever comes
+//! looks at two others in its place, and removes those that are gone. So the list is never much
+//! longer than twice the number of sockets, however many come and go within their timeout, and
+//! there is no moment at which all of it is swept.
 
 use std::collections::BTreeMap;
+use std::rc::Weak;
 use std::time::Duration;
 
 use crate::few::Few;
 
+/// Entries that each new one looks at. With one the gone would never become fewer.
+const LOOKED_AT_PER_INSERT: usize = 2;
+
 /// Entries in slots of one millisecond, Node's grain for timers.
 #[derive(Debug)]
 pub(crate) struct IdleList<T> {
-    slots: BTreeMap<u64, Few<T>>,
+    slots: BTreeMap<u64, Few<Weak<T>>>,
+    /// Where the search for those that are gone has got to: a slot, and a place in it.
+    reached: (u64, usize),
 }
 
 impl<T> Default for IdleList<T> {
     fn default() -> Self {
-        Self { slots: BTreeMap::new() }
+        Self { slots: BTreeMap::new(), reached: (0, 0) }
     }
 }
 
 impl<T> IdleList<T> {
     /// Looks at `entry` at `deadline`, or up to a millisecond later: never before.
-    pub(crate) fn insert(&mut self, deadline: Duration, entry: T) {
+    pub(crate) fn insert(&mut self, deadline: Duration, entry: Weak<T>) {
+        self.look_at_others();
         self.slots.entry(slot_after(deadline)).or_default().push(entry);
+    }
+
+    fn look_at_others(&mut self) {
+        let (slot, place) = self.reached;
+        let Some((&found, entries)) = self.slots.range_mut(slot..).next() else {
+            self.reached = (0, 0);
+            return;
+        };
+        let mut place = if found == slot { place } else { 0 };
+        for _ in 0..LOOKED_AT_PER_INSERT {
+            match entries.get(place) {
+                Some(entry) if entry.strong_count() > 0 => place += 1,
+                Some(_) => drop(entries.swap_remove(place)),
+                None => break,
+            }
+        }
+        let is_last = place >= entries.len();
+        self.reached = if is_last { (found.saturating_add(1), 0) } else { (found, place) };
+        if entries.is_empty() {
+            self.slots.remove(&found);
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
@@ -32,7 +65,7 @@ impl<T> IdleList<T> {
     }
 
     /// Takes one entry that is due.
-    pub(crate) fn take_due(&mut self, now: Duration) -> Option<T> {
+    pub(crate) fn take_due(&mut self, now: Duration) -> Option<Weak<T>> {
         let mut first = self.slots.first_entry()?;
         if Duration::from_millis(*first.key()) > now {
             return None;
@@ -57,21 +90,45 @@ fn slot_after(deadline: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]
     fn an_entry_is_never_looked_at_before_its_deadline() {
-        let mut list = IdleList::default();
-        list.insert(Duration::from_micros(10_001), 'a');
-        assert_eq!(list.take_due(Duration::from_micros(10_999)), None);
+        let (mut list, entry) = (IdleList::default(), Rc::new('a'));
+        list.insert(Duration::from_micros(10_001), Rc::downgrade(&entry));
+        assert!(list.take_due(Duration::from_micros(10_999)).is_none());
         assert_eq!(list.next_deadline(), Some(Duration::from_millis(11)));
-        assert_eq!(list.take_due(Duration::from_millis(11)), Some('a'));
+        let due = list.take_due(Duration::from_millis(11)).unwrap();
+        assert_eq!(due.upgrade().as_deref(), Some(&'a'));
     }
 
     #[test]
     fn a_deadline_beyond_all_time_does_not_overflow() {
+        let (mut list, entry) = (IdleList::default(), Rc::new('a'));
+        list.insert(Duration::MAX, Rc::downgrade(&entry));
+        assert!(list.take_due(Duration::from_secs(1 << 40)).is_none());
+        list.insert(Duration::MAX, Rc::downgrade(&entry));
+    }
+
+    #[test]
+    fn those_that_are_gone_do_not_pile_up_before_their_deadline() {
         let mut list = IdleList::default();
-        list.insert(Duration::MAX, 'a');
-        assert_eq!(list.take_due(Duration::from_secs(1 << 40)), None);
+        let staying: Vec<Rc<u32>> = (0..100).map(Rc::new).collect();
+        for (at, entry) in (1_000..).zip(&staying) {
+            list.insert(Duration::from_millis(at), Rc::downgrade(entry));
+        }
+        for at in 0..100_000 {
+            list.insert(Duration::from_millis(2_000 + at / 7), Rc::downgrade(&Rc::new(0)));
+        }
+        let listed: usize = list.slots.values().map(|entries| entries.len()).sum();
+        assert!(listed < 4 * staying.len(), "{listed} are listed");
+        let mut found = Vec::new();
+        while let Some(entry) = list.take_due(Duration::MAX) {
+            found.extend(entry.upgrade().map(|entry| *entry));
+        }
+        found.sort_unstable();
+        assert!(found.into_iter().eq(0..100), "and none that stays is lost");
     }
 }
