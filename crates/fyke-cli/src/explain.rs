@@ -88,7 +88,9 @@ impl Step {
             "setsockopt" => format!("sets an option of the socket: {}", self.detail("option")),
             "accept" => String::from("takes a client that waits, as a socket of its own"),
             "shutdown" => String::from("tells the peer that nothing more will come"),
-            "close" => String::from("gives the socket back to the system"),
+            "close" => {
+                String::from("gives the socket back to the system, which ends what is still open")
+            }
             // A step that this version does not know yet.
             _ => {
                 let details = self.details.iter().map(|(name, value)| format!("{name} {value}"));

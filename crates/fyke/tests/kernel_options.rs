@@ -100,6 +100,18 @@ on_every_driver! {
         look_accepted(net, ServerOptions::new(), |socket| assert!(!socket.no_delay()));
     }
 
+    fn srv_21_what_connections_have_from_their_listener_can_be_changed_on_each(net) {
+        let options = ServerOptions::new().no_delay(true).keep_alive(6 * SECOND);
+        look_accepted(net, options, |socket| {
+            assert!(socket.no_delay());
+            assert_eq!(socket.keep_alive(), Some(probes(6, 1, 10)));
+            socket.set_no_delay(false).unwrap();
+            socket.set_keep_alive(false, SECOND).unwrap();
+            assert!(!socket.no_delay());
+            assert_eq!(socket.keep_alive(), None);
+        });
+    }
+
     fn tmo_18_type_of_service_over_ipv4_and_ipv6(net) {
         for endpoint in [net.tcp(), ("::1", 0).into()] {
             net.run(|| look(net, endpoint, &Socket::new(), |client| {

@@ -20,3 +20,7 @@ pub(crate) struct Closing {
     /// What the writes that were in flight are told.
     pub(crate) cancelled: Option<Error>,
 }
+
+// Several are moved for every connection.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Tick>() <= 64);

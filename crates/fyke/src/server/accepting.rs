@@ -22,7 +22,7 @@ impl Server {
             // Without a word, and after the limit was looked at (CLS-15, CLS-16).
             return core.close(id);
         }
-        let (options, paused) = {
+        let (socket, inherits, paused) = {
             let mut state = self.inner.state.borrow_mut();
             state.connections += 1;
             if state.options.max_connections_per_ip.is_some() {
@@ -30,10 +30,10 @@ impl Server {
                     *state.per_ip.entry(peer.ip().to_canonical()).or_default() += 1;
                 }
             }
-            (state.options.socket.clone(), state.options.pause_on_connect)
+            let socket = Socket::accepted(&core, id, peer, self, &state.options.socket);
+            (socket, state.inherits, state.options.pause_on_connect)
         };
-        let socket = Socket::accepted(&core, id, peer, self, &options, paused);
-        socket.begin(paused, || self.emit_connection(&socket));
+        socket.begin(inherits, paused, || self.emit_connection(&socket));
     }
 
     /// Looked at for every connection, so that the limit may change at any time (CLS-12).

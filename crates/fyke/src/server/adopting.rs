@@ -37,7 +37,10 @@ impl Server {
 
     fn adopt(&self, core: &Core, fd: OwnedFd) -> std::io::Result<SocketId> {
         let (id, adopted) = core.driver.adopt(fd)?;
-        self.inner.state.borrow().options.socket.wishes.size_buffers_of(&core.driver, id);
+        let mut state = self.inner.state.borrow_mut();
+        state.inherits = false;
+        state.options.socket.wishes.size_buffers_of(&core.driver, id);
+        drop(state);
         let backlog = i32::try_from(BACKLOG).unwrap_or(i32::MAX);
         let listening = match adopted {
             Adopted::Connection { .. } => Err(std::io::ErrorKind::InvalidInput.into()),

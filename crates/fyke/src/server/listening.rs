@@ -84,7 +84,9 @@ impl Server {
                     opened => self.opened(round, &options, opened),
                 }
             }
-            Plan::OnTick(address) => self.tick(ServerTick::Bind(round, options, address)),
+            Plan::OnTick(address) => {
+                self.tick(ServerTick::Bind(round, Box::new((options, address))));
+            }
             Plan::Everywhere(port) => self.bind_everywhere(round, &options, port),
             Plan::Resolve(host, port) => {
                 let server = self.clone();
@@ -134,7 +136,7 @@ impl Server {
         self.inner.state.borrow().round == round
     }
 
-    pub(super) fn run_bind(&self, round: u64, options: &ListenOptions, address: Address) {
+    pub(super) fn run_bind(&self, round: u64, options: &ListenOptions, address: &Address) {
         if self.is_round(round) {
             self.bind_and_listen(round, options, address);
         }
@@ -157,7 +159,7 @@ impl Server {
         };
         let usable = addresses.iter().find(|ip| !is_link_local(ip)).or(addresses.first());
         if let Some(ip) = usable {
-            self.bind_and_listen(round, options, Address::Ip((*ip, port).into()));
+            self.bind_and_listen(round, options, &Address::Ip((*ip, port).into()));
         }
     }
 
@@ -168,13 +170,13 @@ impl Server {
         let opened = self.open(options, &Address::Ip(dual));
         if matches!(&opened, Err(error) if error.code() != ErrorCode::EADDRINUSE) {
             let plain: SocketAddr = (Ipv4Addr::UNSPECIFIED, port).into();
-            return self.bind_and_listen(round, options, Address::Ip(plain));
+            return self.bind_and_listen(round, options, &Address::Ip(plain));
         }
         self.opened(round, options, opened);
     }
 
-    fn bind_and_listen(&self, round: u64, options: &ListenOptions, address: Address) {
-        let opened = self.open(options, &address);
+    fn bind_and_listen(&self, round: u64, options: &ListenOptions, address: &Address) {
+        let opened = self.open(options, address);
         self.opened(round, options, opened);
     }
 
@@ -209,6 +211,7 @@ impl Server {
                 return Err(Error::system("chmod", source).at(address.clone()));
             }
         }
+        self.share_options(&core, id);
         let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
         let listening = core.driver.listen(id, backlog).and_then(|()| core.driver.accept_start(id));
         if let Err(source) = listening {
@@ -216,6 +219,13 @@ impl Server {
             return Err(failed(source));
         }
         Ok(id)
+    }
+
+    /// Before anybody can connect. Not with a descriptor that came from outside: others may accept
+    /// from it too.
+    pub(super) fn share_options(&self, core: &Core, listener: SocketId) {
+        let mut state = self.inner.state.borrow_mut();
+        state.inherits = state.options.socket.set_on_listener(&core.driver, listener);
     }
 
     fn opened(&self, round: u64, options: &ListenOptions, opened: Result<SocketId>) {

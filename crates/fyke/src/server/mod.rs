@@ -64,6 +64,8 @@ pub(crate) struct Inner {
 struct State {
     options: ServerOptions,
     listener: Option<SocketId>,
+    /// Connections have the options of the listener.
+    inherits: bool,
     address: Option<Address>,
     /// The path where it listens, or listened last.
     last_path: Option<Address>,
@@ -87,7 +89,7 @@ pub(crate) enum ServerTick {
     /// Emit `listening`, unless closed since that round.
     Listening(u64),
     /// Bind a numeric host, unless something else was asked since that round (SRV-04).
-    Bind(u64, ListenOptions, Address),
+    Bind(u64, Box<(ListenOptions, Address)>),
     /// The signal was aborted before that round of `listen`.
     Abort(u64),
     /// Emit `error`.
@@ -122,6 +124,7 @@ impl Server {
         let state = State {
             options,
             listener: None,
+            inherits: false,
             address: None,
             last_path: None,
             round: 0,
@@ -174,7 +177,7 @@ impl Server {
     pub(crate) fn run_tick(&self, tick: ServerTick) {
         match tick {
             ServerTick::Listening(round) => self.run_listening(round),
-            ServerTick::Bind(round, options, address) => self.run_bind(round, &options, address),
+            ServerTick::Bind(round, to) => self.run_bind(round, &to.0, &to.1),
             ServerTick::Abort(round) => self.abort(round),
             ServerTick::Error(error) => self.emit_error(&error),
             ServerTick::Close => self.run_close(),

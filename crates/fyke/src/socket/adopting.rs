@@ -47,7 +47,7 @@ impl Socket {
         let socket = Self::from_state(state);
         core.own(id, &socket);
         socket.join(core);
-        socket.apply_wishes();
+        socket.apply_wishes(false);
         if paused {
             socket.pause();
         } else {

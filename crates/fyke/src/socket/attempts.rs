@@ -302,7 +302,7 @@ impl Socket {
     /// Tells that the connection stands, and begins to use it.
     pub(super) fn stand(&self, written_before: bool) {
         self.touch();
-        self.apply_wishes();
+        self.apply_wishes(false);
         self.emit(Event::Connect);
         if self.inner.state.borrow().reset_on_connect {
             self.tear_down(None, true);

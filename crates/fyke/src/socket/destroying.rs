@@ -1,8 +1,10 @@
 //! Destroying, and the close phase: the end of a connection, whatever its state (DST-01 … DST-19).
 
+use std::rc::Rc;
+
 use super::attempts::Connecting;
 use super::state::Phase;
-use super::{Socket, SocketTick};
+use super::{Event, Socket, SocketTick};
 use crate::event_loop::Closing;
 use crate::{Error, ErrorCode, Result};
 
@@ -79,7 +81,24 @@ impl Socket {
         Ok(())
     }
 
+    /// On the tick of `finish`: none of the user's code runs.
+    pub(super) fn destroy_finished(&self) {
+        // The loop's handle and the tick's: nobody can ask any more, and the answer costs a system call.
+        let forgotten = Rc::strong_count(&self.inner) == 2;
+        match forgotten && !self.inner.listeners.has(Event::Close) {
+            true => self.dismantle(None, false),
+            false => self.tear_down(None, false),
+        }
+    }
+
     pub(super) fn tear_down(&self, error: Option<Error>, reset: bool) {
+        if !self.destroyed() {
+            self.capture_local_address();
+            self.dismantle(error, reset);
+        }
+    }
+
+    fn dismantle(&self, error: Option<Error>, reset: bool) {
         if self.destroyed() {
             return;
         }
@@ -89,7 +108,6 @@ impl Socket {
             // What fits into the kernel's buffer still goes out (WR-20).
             self.hand_over();
         }
-        self.capture_local_address();
         let (id, was_connecting, had_handle, fail_queue, in_flight) = {
             let mut state = self.inner.state.borrow_mut();
             let was_connecting = std::mem::replace(&mut state.connecting, false);
@@ -213,7 +231,9 @@ impl Socket {
                 state.phase = Phase::Closed;
             }
             let keeps = state.keeps_listeners || exact || state.phase != Phase::Closed;
-            (state.let_go_of_server(), keeps)
+            // Ours is the last handle if nobody can ask for the server any more.
+            let known = Rc::strong_count(&self.inner) > 1;
+            (state.let_go_of_server(known), keeps)
         };
         drop(server);
         self.drop_pipes();
@@ -238,7 +258,7 @@ impl Socket {
             while let Some(callback) = state.write.next_callback(u64::MAX) {
                 callbacks.push(callback);
             }
-            (callbacks, bytes, state.let_go_of_server())
+            (callbacks, bytes, state.let_go_of_server(true))
         };
         let pipes = self.inner.state.borrow_mut().rare_if_any_mut().map(|rare| {
             (std::mem::take(&mut rare.pipes), rare.connecting.take(), rare.bound.take())

@@ -156,9 +156,19 @@ impl Socket {
         let Some(core) = self.core() else { return };
         if core.node_exact {
             self.shut_down_later(id);
+        } else if self.closes_next() {
+            self.tick(SocketTick::ShutDown);
         } else {
             core.driver.shutdown(id);
         }
+    }
+
+    /// Whether nothing is left but `finish`, after which the socket is closed (END-13). Closing ends
+    /// the connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system
+    /// call. Not of a descriptor that came from outside, which others may hold open.
+    fn closes_next(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.server.is_some() && state.read.end_emitted && state.read.has_ended()
     }
 
     /// The connection stands, and an end waited for it.
@@ -181,7 +191,7 @@ impl Socket {
         drop(state);
         if due {
             self.emit(Event::Prefinish);
-            self.tick(SocketTick::Finish);
+            self.tick_now(SocketTick::Finish);
         }
     }
 
@@ -226,7 +236,7 @@ impl Socket {
             state.read.end_emitted || state.destroy_on_finish
         };
         if destroy {
-            self.destroy();
+            self.destroy_finished();
         }
     }
 }

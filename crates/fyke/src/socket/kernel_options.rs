@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fyke_driver::{Driver, KeepAliveProbes, Open, SocketId, SocketOption};
 
-use super::Socket;
 use super::attempts::Connecting;
+use super::{Socket, SocketOptions};
 use crate::{Error, ErrorCode, Result};
 
 /// What Linux takes at most for the first probe and between two, in seconds, and as their number:
@@ -81,6 +81,17 @@ impl Wishes {
     pub(crate) fn size_buffers(&self, request: &mut Open) {
         request.send_buffer_bytes = self.send_buffer_bytes;
         request.receive_buffer_bytes = self.receive_buffer_bytes;
+    }
+
+    /// Those that an accepted connection has from its listener on some systems.
+    fn inherited(&self, no_delay: bool) -> impl Iterator<Item = SocketOption> + use<> {
+        let keep_alive = self.keep_alive.filter(|wish| wish.enable);
+        let options = [
+            no_delay.then_some(SocketOption::NoDelay(true)),
+            keep_alive.map(KeepAliveWish::option),
+            self.user_timeout.map(|timeout| SocketOption::UserTimeout(Some(timeout))),
+        ];
+        options.into_iter().flatten()
     }
 
     /// The same for a socket that exists. What the system does not take stays the system's.
@@ -318,21 +329,34 @@ impl Socket {
     }
 
     /// Applies what was asked for before the connection stood. The sizes of the buffers were
-    /// applied when the socket was made, or are the listener's.
-    pub(super) fn apply_wishes(&self) {
+    /// applied when the socket was made, or are the listener's; so are other options of one whose
+    /// listener has them (`inherits`).
+    pub(super) fn apply_wishes(&self, inherits: bool) {
+        let (has_wishes, no_delay) = {
+            let state = self.inner.state.borrow();
+            (state.rare_if_any().is_some(), state.no_delay)
+        };
+        if !has_wishes && (inherits || !no_delay) {
+            return;
+        }
         let Some(id) = self.connected_tcp() else { return };
-        let no_delay = self.inner.state.borrow().no_delay;
-        let Wishes { keep_alive, type_of_service, user_timeout, .. } = self.wishes();
-        let keep_alive = keep_alive.filter(|wish| wish.enable);
-        let options = [
-            type_of_service.map(SocketOption::TypeOfService),
-            no_delay.then_some(SocketOption::NoDelay(true)),
-            keep_alive.map(KeepAliveWish::option),
-            user_timeout.map(|timeout| SocketOption::UserTimeout(Some(timeout))),
-        ];
-        for option in options.into_iter().flatten() {
+        let wishes = self.wishes();
+        let own = wishes.type_of_service.map(SocketOption::TypeOfService);
+        let inherited = wishes.inherited(no_delay).filter(|_| !inherits);
+        for option in own.into_iter().chain(inherited) {
             // A connection that is gone already says so by itself in a moment.
             let _ = self.set_option(id, option);
         }
+    }
+}
+
+impl SocketOptions {
+    /// Gives a listener what all its connections shall have, so that it need not be set on each of
+    /// them. Says whether they have it: Linux copies these options when it makes the connection's
+    /// socket (`inet_csk_clone_lock` and `tcp_create_openreq_child`, which copy the listener whole).
+    pub(crate) fn set_on_listener(&self, driver: &Driver, listener: SocketId) -> bool {
+        let mut options = self.wishes.inherited(self.no_delay);
+        cfg!(target_os = "linux")
+            && options.all(|option| driver.set_option(listener, option).is_ok())
     }
 }

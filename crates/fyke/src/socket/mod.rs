@@ -120,6 +120,8 @@ pub(crate) enum SocketTick {
     EndItself,
     /// Our side is ended, and was never connected.
     FinishAlone,
+    /// Our side counts as shut down: closing will do it.
+    ShutDown,
     /// Our side is shut down.
     Finish,
     /// The kernel has every write up to this number.
@@ -198,14 +200,13 @@ impl Socket {
         let _ = self.inner.core.set(core);
     }
 
-    /// A connection that a server accepted: open, and already reading unless it is paused.
+    /// A connection that a server accepted: open, and not yet reading.
     pub(crate) fn accepted(
         core: &Rc<Core>,
         id: SocketId,
         peer: Option<SocketAddr>,
         server: &Server,
         options: &SocketOptions,
-        paused: bool,
     ) -> Self {
         let mut state = State::new(options);
         state.id = Some(id);
@@ -214,19 +215,19 @@ impl Socket {
         state.unix = peer.is_none();
         state.peer = peer.into();
         state.server = Some(server.clone());
-        if paused {
-            state.read.pause();
-        }
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));
         core.own(id, &socket);
-        socket.apply_wishes();
         socket
     }
 
     /// Lets the server's listeners run; then reading begins, unless the socket was accepted paused
-    /// (RD-09).
-    pub(crate) fn begin(&self, paused: bool, listeners: impl FnOnce()) {
+    /// (RD-09). `inherits`: the listener's options are its own too.
+    pub(crate) fn begin(&self, inherits: bool, paused: bool, listeners: impl FnOnce()) {
+        self.apply_wishes(inherits);
+        if paused {
+            self.inner.state.borrow_mut().read.pause();
+        }
         self.guarded(listeners);
         if !paused {
             self.start_receiving();
@@ -328,6 +329,7 @@ impl Socket {
             SocketTick::End => self.run_end(),
             SocketTick::EndItself => self.run_end_itself(),
             SocketTick::FinishAlone => self.run_finish_alone(),
+            SocketTick::ShutDown => self.was_shut_down(),
             SocketTick::Finish => self.run_finish(),
             SocketTick::Written(number) => self.written(number),
             SocketTick::WriteFailed(error) => self.write_failed(error),

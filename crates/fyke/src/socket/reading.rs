@@ -188,7 +188,7 @@ impl Socket {
             self.run_readable();
         }
         if due {
-            self.tick(SocketTick::End);
+            self.tick_now(SocketTick::End);
         }
     }
 
@@ -208,7 +208,7 @@ impl Socket {
             (state.writable() && !state.allow_half_open, state.write.finished)
         };
         if ends_itself {
-            self.tick(SocketTick::EndItself);
+            self.tick_now(SocketTick::EndItself);
         } else if both_done {
             self.destroy();
         }
@@ -217,6 +217,16 @@ impl Socket {
     pub(super) fn run_end_itself(&self) {
         if self.inner.state.borrow().writable() {
             self.end();
+        }
+    }
+
+    /// The last thing that is done for a completion or a tick of this socket: what would be the next
+    /// tick then is run at once, if no other is before it.
+    pub(super) fn tick_now(&self, tick: SocketTick) {
+        if self.core().is_some_and(|core| core.ticks.borrow().is_empty()) {
+            self.handle_tick(tick);
+        } else {
+            self.tick(tick);
         }
     }
 

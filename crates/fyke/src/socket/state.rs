@@ -289,10 +289,12 @@ impl State {
         self.server.clone().or_else(|| former().map(Server::from_inner))
     }
 
-    /// After `close` the server is only known, not kept.
-    pub(super) fn let_go_of_server(&mut self) -> Option<Server> {
+    /// After `close` the server is not kept, at most known.
+    pub(super) fn let_go_of_server(&mut self, known: bool) -> Option<Server> {
         let server = self.server.take()?;
-        self.rare().former_server = Some(Rc::downgrade(server.inner()));
+        if known {
+            self.rare().former_server = Some(Rc::downgrade(server.inner()));
+        }
         Some(server)
     }
 }
