@@ -56,6 +56,34 @@ impl<E: EventNumber, C> List<E, C> {
         self.bits & EMITTING != 0
     }
 
+    /// Takes the callback of the first listener in a range, if there is one.
+    fn take_next(&mut self, range: Range<usize>, event: E) -> Option<(usize, u32, C)> {
+        // All may have been dropped meanwhile.
+        let rest = self.entries.get_mut(range.clone())?;
+        let place = rest.iter().position(|entry| entry.event == event && entry.id != 0)?;
+        let entry = &mut rest[place];
+        let (id, callback) = (entry.id, entry.callback.take()?);
+        if entry.once {
+            entry.id = 0;
+            self.bits |= REMOVED;
+            self.recount();
+        }
+        Some((range.start + place, id, callback))
+    }
+
+    /// Puts a callback back, or returns it, to be dropped where nothing is borrowed, if it was removed
+    /// meanwhile.
+    fn put_back(&mut self, index: usize, id: u32, callback: Option<C>) -> Option<C> {
+        let callback = callback?;
+        match self.entries.get_mut(index) {
+            Some(entry) if entry.id == id => {
+                entry.callback = Some(callback);
+                None
+            }
+            _ => Some(callback),
+        }
+    }
+
     /// Finds out again which events have listeners.
     fn recount(&mut self) {
         self.bits &= EMITTING | REMOVED;
@@ -96,54 +124,20 @@ impl<E: EventNumber, C> Listeners<E, C> {
 
     /// Runs the listeners of an event, those that are there now. `call` says whether to go on.
     pub(crate) fn emit(&self, event: E, mut call: impl FnMut(&mut C) -> bool) {
-        let count = {
-            let mut list = self.list.borrow_mut();
-            if list.bits & 1 << event.number() == 0 {
-                return;
-            }
-            list.bits |= EMITTING;
-            list.entries.len()
-        };
-        let _guard = Emitting(self);
-        let mut next = 0;
-        while next < count {
-            let Some((index, id, callback)) = self.take_next(next..count, event) else { return };
-            next = index + 1;
-            let mut running = Running { listeners: self, index, id, callback: Some(callback) };
-            let go_on = running.callback.as_mut().is_none_or(&mut call);
-            drop(running);
-            if !go_on {
-                return;
-            }
-        }
+        let Some(mut emission) = self.begin(event) else { return };
+        while emission.callback.as_mut().is_none_or(&mut call) && emission.goes_on(event) {}
     }
 
-    /// Takes the callback of the first listener in a range, if there is one.
-    fn take_next(&self, range: Range<usize>, event: E) -> Option<(usize, u32, C)> {
+    /// Takes the first callback of an event, if there is one: the list is in use from here on.
+    fn begin(&self, event: E) -> Option<Emission<'_, E, C>> {
         let mut list = self.list.borrow_mut();
-        // All may have been dropped meanwhile.
-        let rest = list.entries.get_mut(range.clone())?;
-        let place = rest.iter().position(|entry| entry.event == event && entry.id != 0)?;
-        let entry = &mut rest[place];
-        let (id, callback) = (entry.id, entry.callback.take()?);
-        if entry.once {
-            entry.id = 0;
-            list.bits |= REMOVED;
-            list.recount();
+        if list.bits & 1 << event.number() == 0 {
+            return None;
         }
-        Some((range.start + place, id, callback))
-    }
-
-    /// Puts a callback back, or returns it to be dropped if it was removed meanwhile.
-    fn put_back(&self, index: usize, id: u32, callback: C) -> Option<C> {
-        let mut list = self.list.borrow_mut();
-        match list.entries.get_mut(index) {
-            Some(entry) if entry.id == id => {
-                entry.callback = Some(callback);
-                None
-            }
-            _ => Some(callback),
-        }
+        let count = list.entries.len();
+        let (index, id, callback) = list.take_next(0..count, event)?;
+        list.bits |= EMITTING;
+        Some(Emission { listeners: self, index, count, id, callback: Some(callback) })
     }
 
     /// Takes all listeners, to be dropped where nothing is borrowed.
@@ -165,31 +159,46 @@ impl<E: EventNumber, C> Listeners<E, C> {
     }
 }
 
-/// A callback that runs; goes back to its place also when it panics.
-struct Running<'a, E: EventNumber, C> {
+/// Listeners of an event that run, one after the other. The callback that runs goes back to its place
+/// also when it panics, and what was removed meanwhile goes.
+struct Emission<'a, E: EventNumber, C> {
     listeners: &'a Listeners<E, C>,
+    /// Where the callback comes from.
     index: usize,
+    /// How many listeners there were: others are for the next time.
+    count: usize,
     id: u32,
     callback: Option<C>,
 }
 
-impl<E: EventNumber, C> Drop for Running<'_, E, C> {
-    fn drop(&mut self) {
-        let callback = self.callback.take();
-        drop(callback.and_then(|callback| self.listeners.put_back(self.index, self.id, callback)));
+impl<E: EventNumber, C> Emission<'_, E, C> {
+    /// Whether there is another one. It has taken the place of the last one then.
+    fn goes_on(&mut self, event: E) -> bool {
+        let rest = self.index + 1..self.count;
+        if rest.is_empty() {
+            return false;
+        }
+        let mut list = self.listeners.list.borrow_mut();
+        let before = list.put_back(self.index, self.id, self.callback.take());
+        let next = list.take_next(rest, event);
+        drop(list);
+        drop(before);
+        let Some((index, id, callback)) = next else { return false };
+        (self.index, self.id, self.callback) = (index, id, Some(callback));
+        true
     }
 }
 
-/// Ends an emission, also one that ends by a panic: what was removed meanwhile goes.
-struct Emitting<'a, E: EventNumber, C>(&'a Listeners<E, C>);
-
-impl<E: EventNumber, C> Drop for Emitting<'_, E, C> {
+impl<E: EventNumber, C> Drop for Emission<'_, E, C> {
     fn drop(&mut self) {
-        let mut list = self.0.list.borrow_mut();
+        let mut list = self.listeners.list.borrow_mut();
+        let removed = list.put_back(self.index, self.id, self.callback.take());
         if list.bits & REMOVED != 0 {
             list.entries.retain(|entry| entry.id != 0);
         }
         list.bits &= !(EMITTING | REMOVED);
+        drop(list);
+        drop(removed);
     }
 }
 

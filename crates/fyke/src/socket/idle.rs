@@ -43,7 +43,7 @@ impl Idle {
 
     /// There was activity. Says whether to look at the list: an entry that is on it comes early
     /// enough, for activity moves the deadline only away.
-    fn note_activity(&mut self, now: Nanoseconds) -> bool {
+    pub(super) fn note_activity(&mut self, now: Nanoseconds) -> bool {
         if !self.armed {
             return false;
         }

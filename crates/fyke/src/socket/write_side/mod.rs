@@ -200,26 +200,42 @@ impl<C> WriteSide<C> {
         self.more.get_or_insert_default()
     }
 
-    /// Puts a write at the end of the queue. `spare` lends a buffer if one is needed.
+    /// Whether these bytes are to be copied, and there is room for others behind them.
+    pub(super) fn has_room_behind(&self, payload: &Payload<'_>) -> bool {
+        let len = self.len() + payload.as_slice().len();
+        len < self.high_water_mark_bytes() && !payload.is_moved()
+    }
+
+    /// Puts a write at the end of the queue: a copy. `spare` lends a buffer if one is needed.
+    pub(super) fn push_copy(&mut self, payload: &Payload<'_>, spare: impl FnOnce() -> Vec<u8>) {
+        self.count(payload);
+        if self.tail.capacity() == 0 {
+            self.tail = spare();
+        }
+        self.tail.extend_from_slice(payload.as_slice());
+    }
+
+    fn count(&mut self, payload: &Payload<'_>) {
+        let bytes = payload.as_slice().len();
+        self.queued_bytes += bytes;
+        self.accepted_bytes += bytes as u64;
+        self.accepted_writes += 1;
+        self.empty_write |= bytes == 0;
+    }
+
+    /// The same for any write: what is worth it is moved.
     pub(super) fn push(
         &mut self,
         payload: Payload<'_>,
         callback: Option<C>,
         spare: impl FnOnce() -> Vec<u8>,
     ) {
-        let bytes = payload.as_slice().len();
-        self.queued_bytes += bytes;
-        self.accepted_bytes += bytes as u64;
-        self.accepted_writes += 1;
-        self.empty_write |= bytes == 0;
         if payload.is_moved() {
+            self.count(&payload);
             self.close_tail();
             self.more().chunks.push_back(payload.into_chunk());
         } else {
-            if self.tail.capacity() == 0 {
-                self.tail = spare();
-            }
-            self.tail.extend_from_slice(payload.as_slice());
+            self.push_copy(&payload, spare);
         }
         if let Some(callback) = callback {
             let number = self.accepted_writes;
@@ -416,6 +432,11 @@ impl<C> WriteSide<C> {
     /// Whether writes wait that were never handed over.
     pub(super) fn has_queued(&self) -> bool {
         self.queued_bytes > 0 || self.empty_write
+    }
+
+    /// Whether nothing is queued, and there is nobody who might wait.
+    pub(super) fn nothing_waits(&self) -> bool {
+        !self.has_queued() && self.more.is_none()
     }
 
     /// Gives up what was never handed over; it does not count as written (PROP-05). Returns the
