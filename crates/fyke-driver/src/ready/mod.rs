@@ -21,7 +21,7 @@ mod outside;
 mod stream;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use slotmap::{Key, KeyData, SlotMap, SparseSecondaryMap};
+use slotmap::{Key, KeyData, SlotMap};
 
 use crate::driver::{Deferred, dead};
 use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
@@ -55,9 +55,9 @@ pub(crate) struct Ready {
     waker: Arc<mio::Waker>,
     sockets: RefCell<SlotMap<SocketId, Slot>>,
     /// What the kernel did not take at once of those that send.
-    in_flight: RefCell<SparseSecondaryMap<SocketId, Batch>>,
+    in_flight: RefCell<BTreeMap<SocketId, Batch>>,
     /// The files of those that have bound one.
-    files: RefCell<SparseSecondaryMap<SocketId, BoundFile>>,
+    files: RefCell<BTreeMap<SocketId, BoundFile>>,
     /// Taken while a turn runs: that is how a turn inside a turn is noticed.
     events: Cell<Option<Events>>,
     /// Taken while bytes are lent.

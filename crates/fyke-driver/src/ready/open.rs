@@ -31,7 +31,7 @@ impl Ready {
         if !self.sockets.borrow().contains_key(socket) {
             return Err(dead());
         }
-        self.files.borrow().get(socket).map_or(Ok(()), |file| file.set_mode(mode))
+        self.files.borrow().get(&socket).map_or(Ok(()), |file| file.set_mode(mode))
     }
 
     pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
@@ -106,11 +106,11 @@ impl Ready {
     pub(crate) fn close(&self, socket: SocketId) {
         let Some(slot) = self.sockets.borrow_mut().remove(socket) else { return };
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
-        if let Some(file) = self.files.borrow_mut().remove(socket) {
+        if let Some(file) = self.files.borrow_mut().remove(&socket) {
             file.unlink();
         }
         if slot.flags.sending {
-            let batch = self.in_flight.borrow_mut().remove(socket);
+            let batch = self.in_flight.borrow_mut().remove(&socket);
             if let Some(batch) = batch {
                 // Nothing is borrowed here.
                 batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));

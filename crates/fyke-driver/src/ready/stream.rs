@@ -143,7 +143,7 @@ impl Ready {
                 return;
             }
             let mut in_flight = self.in_flight.borrow_mut();
-            let Some(batch) = in_flight.get_mut(socket) else { return };
+            let Some(batch) = in_flight.get_mut(&socket) else { return };
             let before = batch.remaining();
             let progress = slot.offer(batch, &self.pool, &mut done);
             let sent = before - batch.remaining();
@@ -152,7 +152,7 @@ impl Ready {
             }
             if matches!(progress, Ok(Progress::Done) | Err(_)) {
                 slot.flags.sending = false;
-                if let Some(batch) = in_flight.remove(socket) {
+                if let Some(batch) = in_flight.remove(&socket) {
                     batch.dismantle(|chunk| done.extend(self.pool.give_back(chunk)));
                 }
             }

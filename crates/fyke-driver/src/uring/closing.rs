@@ -35,7 +35,7 @@ impl Uring {
     pub(crate) fn close(&self, socket: SocketId) {
         let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
-        if let Some(file) = self.files.borrow_mut().remove(socket) {
+        if let Some(file) = self.files.borrow_mut().remove(&socket) {
             file.unlink();
         }
         if let Some(listener) = slot.listener() {

@@ -44,14 +44,14 @@ mod token;
 mod turn;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slotmap::{SlotMap, SparseSecondaryMap};
+use slotmap::SlotMap;
 
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
@@ -74,9 +74,9 @@ pub(crate) struct Uring {
     ring: Ring,
     sockets: RefCell<SlotMap<SocketId, Slot>>,
     /// The files of those that have bound one.
-    files: RefCell<SparseSecondaryMap<SocketId, BoundFile>>,
+    files: RefCell<BTreeMap<SocketId, BoundFile>>,
     /// Sockets that are closed for us, and held by operations in flight.
-    lingering: RefCell<HashMap<SocketId, Slot>>,
+    lingering: RefCell<BTreeMap<SocketId, Slot>>,
     /// Shared with nobody, but so it can be leaked, see `Drop`.
     buffers: Rc<Buffers>,
     /// Sockets of which something changed since the last turn began.

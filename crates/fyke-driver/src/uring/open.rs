@@ -34,7 +34,7 @@ impl Uring {
         if !self.sockets.borrow().contains_key(socket) {
             return Err(dead());
         }
-        self.files.borrow().get(socket).map_or(Ok(()), |file| file.set_mode(mode))
+        self.files.borrow().get(&socket).map_or(Ok(()), |file| file.set_mode(mode))
     }
 
     /// By a call, which reports at once what can be reported at once, and lets the attempt begin

@@ -41,7 +41,7 @@ impl Uring {
         self.may_be_detached(socket)?;
         let slot = self.sockets.borrow_mut().remove(socket).ok_or_else(dead)?;
         // The name goes along with the descriptor.
-        self.files.borrow_mut().remove(socket);
+        self.files.borrow_mut().remove(&socket);
         step!("detach",);
         Ok(slot.fd)
     }

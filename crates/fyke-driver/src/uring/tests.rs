@@ -1,6 +1,7 @@
 //! The life of operations, to the point where the memory of one goes. Also run under valgrind
 //! (`.ci/run`).
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};

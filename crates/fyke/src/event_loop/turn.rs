@@ -41,10 +41,13 @@ pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
 
     core.turns.set(core.turns.get() + 1);
     core.update_now(); // 1
-    settle(core);
-    run_timers(core); // 2
-    run_posted(core); // 3
-    run_all(core, &core.pending); // 3
+    let mut ran = settle(core);
+    ran |= run_timers(core); // 2
+    ran |= run_posted(core); // 3
+    ran |= run_all(core, &core.pending); // 3
+    if ran {
+        core.update_now();
+    }
     turn_driver(core, timeout)?; // 4
     run_all(core, &core.immediates); // 5
     run_closing(core); // 6
@@ -56,11 +59,13 @@ pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
 }
 
 /// Empties the tick queue and hands queued bytes over, until neither has anything (phase 7). Runs
-/// after every callback that the loop makes.
-fn settle(core: &Rc<Core>) {
+/// after every callback that the loop makes. Says whether there was anything.
+fn settle(core: &Rc<Core>) -> bool {
+    let mut ran = false;
     loop {
         loop {
             let Some(tick) = core.ticks.borrow_mut().pop_front() else { break };
+            ran = true;
             match tick {
                 Tick::Socket(socket, tick) => socket.run_tick(tick),
                 Tick::Server(server, tick) => server.run_tick(tick),
@@ -69,24 +74,29 @@ fn settle(core: &Rc<Core>) {
         }
         let Some(socket) = core.dirty.borrow_mut().pop_front() else { break };
         socket.hand_over_dirty();
+        ran = true;
     }
     core.taken.forget();
+    ran
 }
 
-fn run_timers(core: &Rc<Core>) {
+fn run_timers(core: &Rc<Core>) -> bool {
     let now = core.now();
     let mark = core.timers.borrow().mark();
+    let mut ran = false;
     loop {
         let Some((id, callback)) = core.timers.borrow_mut().take_due(now, mark) else { break };
         let mut running = RunningTimer { core, id, callback: Some(callback) };
         running.run();
         drop(running);
         settle(core);
+        ran = true;
     }
     loop {
-        let Some(socket) = core.idle.borrow_mut().take_due(now) else { return };
+        let Some(socket) = core.idle.borrow_mut().take_due(now) else { return ran };
         Socket::check_idle(&socket, now);
         settle(core);
+        ran = true;
     }
 }
 
@@ -119,15 +129,17 @@ impl Drop for RunningTimer<'_> {
 }
 
 /// One at a time, so that a panic of one loses none of the others.
-fn run_posted(core: &Rc<Core>) {
-    for _ in 0..core.posted.len() {
-        let Some(work) = core.posted.pop() else { return };
+fn run_posted(core: &Rc<Core>) -> bool {
+    let count = core.posted.len();
+    for _ in 0..count {
+        let Some(work) = core.posted.pop() else { break };
         match work {
             Work::Call(callback) => callback(),
             Work::Answer(answer) => crate::lookup::deliver(core, answer),
         }
         settle(core);
     }
+    count > 0
 }
 
 fn turn_driver(core: &Rc<Core>, timeout: Option<Duration>) -> Result<()> {
@@ -144,13 +156,13 @@ fn turn_driver(core: &Rc<Core>, timeout: Option<Duration>) -> Result<()> {
     result.map_err(|source| Error::system("wait", source))
 }
 
-/// How long the driver may wait: not at all when there is work or nothing left to wait for.
+/// How long the driver may wait, from the time of the core: not at all when there is work or nothing left to wait for.
 fn wait_time(core: &Core, timeout: Option<Duration>) -> Option<Duration> {
     if core.has_due_work() || core.posted.is_waiting() || !core.is_alive() {
         return Some(Duration::ZERO);
     }
-    // A timer that is due between two clock readings waits for no time, not for ever.
-    let timer = core.next_deadline().map(|at| at.saturating_sub(core.driver.now()));
+    // A timer that is due since is waited for no time, not for ever.
+    let timer = core.next_deadline().map(|at| at.saturating_sub(core.now()));
     timer.into_iter().chain(timeout).min()
 }
 
@@ -161,8 +173,13 @@ fn complete(core: &Rc<Core>, completion: Completion<'_>) {
         Completion::Received { socket, bytes } => {
             return core.socket(*socket).map_or((), |socket| socket.receive(bytes));
         }
-        Completion::Woken => return run_posted(core),
-        Completion::Accepted { listener, .. } | Completion::Shed { listener, .. } => *listener,
+        Completion::Woken => {
+            run_posted(core);
+            return;
+        }
+        Completion::Accepted { listener, .. } | Completion::Shed { listener, .. } => {
+            return core.server(*listener).map_or((), |server| server.complete(completion));
+        }
         Completion::Connected { socket }
         | Completion::EndOfStream { socket }
         | Completion::Sent { socket, .. }
@@ -171,19 +188,18 @@ fn complete(core: &Rc<Core>, completion: Completion<'_>) {
     };
     if let Some(socket) = core.socket(id) {
         socket.complete(completion);
-    } else if let Some(server) = core.server(id) {
-        server.complete(completion);
     }
 }
 
 /// Only those of now: an immediate set by an immediate is for the next turn.
-fn run_all(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>) {
+fn run_all(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>) -> bool {
     let count = queue.borrow().len();
     for _ in 0..count {
-        let Some(callback) = queue.borrow_mut().pop_front() else { return };
+        let Some(callback) = queue.borrow_mut().pop_front() else { break };
         callback();
         settle(core);
     }
+    count > 0
 }
 
 fn run_closing(core: &Rc<Core>) {

@@ -53,7 +53,7 @@ impl Ready {
         let slot = sockets.remove(socket).ok_or_else(dead)?;
         self.unwatch(&slot);
         // The name goes along with the descriptor.
-        self.files.borrow_mut().remove(socket);
+        self.files.borrow_mut().remove(&socket);
         step!("detach",);
         Ok(slot.fd)
     }
