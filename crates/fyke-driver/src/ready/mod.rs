@@ -244,6 +244,10 @@ impl Ready {
             slot.flags.hung_up |= gone;
             // A full pipe whose reader goes is not writable, but in error (pipe(7)).
             let sending = slot.flags.sending && (event.is_writable() || event.is_error());
+            if slot.flags.in_backlog {
+                // Once per turn is enough (contract rule 6).
+                return;
+            }
             (slot.flags.connecting, slot.flags.listener, sending)
         };
         if listener {

@@ -34,36 +34,44 @@ impl Ready {
     /// sends, and only then looks for what is behind that. So a connection that broke fails its read
     /// first (DST-10), unless bytes came before: then its send.
     pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        self.receive_until(socket, true, on);
+        let left = self.receive_until(socket, READS_PER_TURN_MAX, true, on);
         self.send_more(socket, on);
-        self.receive_some(socket, on);
+        self.receive_until(socket, left, false, on);
     }
 
     /// Reads until drained, stopped or out of budget.
     pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        self.receive_until(socket, false, on);
+        self.receive_until(socket, READS_PER_TURN_MAX, false, on);
     }
 
-    /// Reads until drained, stopped or out of budget, or until the first short read.
-    fn receive_until(&self, socket: SocketId, short: bool, on: &mut dyn FnMut(Completion<'_>)) {
-        let Some(buffer) = self.read_buffer.take() else { return };
+    /// Reads until drained, stopped or out of budget, or, if asked for, until the first short read.
+    /// Says what is left of the budget.
+    fn receive_until(
+        &self,
+        socket: SocketId,
+        reads_max: usize,
+        short: bool,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> usize {
+        let Some(buffer) = self.read_buffer.take() else { return reads_max };
         let mut lent = Lent { driver: self, buffer };
-        for _ in 0..READS_PER_TURN_MAX {
+        for left in (0..reads_max).rev() {
             match self.receive_once(socket, &mut lent.buffer) {
-                Read::Nothing => return,
+                Read::Nothing => return left,
                 Read::Bytes(count, drained) => {
                     on(Completion::Received { socket, bytes: &lent.buffer[..count] });
                     if drained || short && count < lent.buffer.len() {
-                        return;
+                        return left;
                     }
                 }
-                Read::End => return on(Completion::EndOfStream { socket }),
+                Read::End => {
+                    on(Completion::EndOfStream { socket });
+                    return left;
+                }
                 Read::Failed(errno) => {
-                    return on(Completion::Failed {
-                        socket,
-                        operation: Operation::Receive,
-                        error: errno.into(),
-                    });
+                    let error = errno.into();
+                    on(Completion::Failed { socket, operation: Operation::Receive, error });
+                    return left;
                 }
             }
         }
@@ -72,6 +80,7 @@ impl Ready {
                 self.defer_work(socket, slot);
             }
         }
+        0
     }
 
     fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {

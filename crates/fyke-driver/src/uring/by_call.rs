@@ -77,30 +77,36 @@ impl Uring {
 
     /// Reads until drained, stopped or out of budget.
     pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        self.receive_until(socket, false, on);
+        self.receive_until(socket, READS_PER_TURN_MAX, false, on);
     }
 
-    /// Reads until drained, stopped or out of budget, or until the first short read.
+    /// Reads until drained, stopped or out of budget, or, if asked for, until the first short read.
+    /// Says what is left of the budget.
     pub(super) fn receive_until(
         &self,
         socket: SocketId,
+        reads_max: usize,
         short: bool,
         on: &mut dyn FnMut(Completion<'_>),
-    ) {
+    ) -> usize {
         let mut lent = self.read_buffer.lend();
-        for _ in 0..READS_PER_TURN_MAX {
+        for left in (0..reads_max).rev() {
             match self.receive_once(socket, &mut lent.buffer) {
-                Read::Nothing => return,
+                Read::Nothing => return left,
                 Read::Bytes(count) => {
                     on(Completion::Received { socket, bytes: &lent.buffer[..count] });
                     if short && count < lent.buffer.len() {
-                        return;
+                        return left;
                     }
                 }
-                Read::End => return on(Completion::EndOfStream { socket }),
+                Read::End => {
+                    on(Completion::EndOfStream { socket });
+                    return left;
+                }
                 Read::Failed(errno) => {
                     let error = errno.into();
-                    return on(Completion::Failed { socket, operation: Operation::Receive, error });
+                    on(Completion::Failed { socket, operation: Operation::Receive, error });
+                    return left;
                 }
             }
         }
@@ -109,6 +115,7 @@ impl Uring {
                 self.defer_work(socket, slot);
             }
         }
+        0
     }
 
     fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {

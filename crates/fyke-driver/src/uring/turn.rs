@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ring::Completed;
 use super::token::{self, Kind};
 use super::{Role, Uring};
+use crate::limits::READS_PER_TURN_MAX;
 use crate::{Completion, SocketId};
 
 impl Uring {
@@ -166,13 +167,12 @@ impl Uring {
         };
         let _again = AgainOnPanic { driver: self, socket };
         if by_call {
-            self.receive_until(socket, true, on);
+            let left = self.receive_until(socket, READS_PER_TURN_MAX, true, on);
+            self.send_more(socket, on);
+            self.receive_until(socket, left, false, on);
         } else {
             self.give_held(socket, on);
-        }
-        self.send_more(socket, on);
-        if by_call {
-            self.receive_some(socket, on);
+            self.send_more(socket, on);
         }
     }
 }
