@@ -57,22 +57,30 @@ impl<E: EventNumber, C> List<E, C> {
     }
 
     /// Takes the callback of the first listener in a range, if there is one.
+    #[inline]
     fn take_next(&mut self, range: Range<usize>, event: E) -> Option<(usize, u32, C)> {
         // All may have been dropped meanwhile.
-        let rest = self.entries.get_mut(range.clone())?;
-        let place = rest.iter().position(|entry| entry.event == event && entry.id != 0)?;
-        let entry = &mut rest[place];
+        let entries = self.entries.get_mut(..range.end)?;
+        let mut index = range.start;
+        let entry = loop {
+            let entry = entries.get_mut(index)?;
+            if entry.event == event && entry.id != 0 {
+                break entry;
+            }
+            index += 1;
+        };
         let (id, callback) = (entry.id, entry.callback.take()?);
         if entry.once {
             entry.id = 0;
             self.bits |= REMOVED;
             self.recount();
         }
-        Some((range.start + place, id, callback))
+        Some((index, id, callback))
     }
 
     /// Puts a callback back, or returns it, to be dropped where nothing is borrowed, if it was removed
     /// meanwhile.
+    #[inline]
     fn put_back(&mut self, index: usize, id: u32, callback: Option<C>) -> Option<C> {
         let callback = callback?;
         match self.entries.get_mut(index) {
@@ -85,6 +93,7 @@ impl<E: EventNumber, C> List<E, C> {
     }
 
     /// Finds out again which events have listeners.
+    #[cold]
     fn recount(&mut self) {
         self.bits &= EMITTING | REMOVED;
         for entry in self.entries.iter().filter(|entry| entry.id != 0) {
@@ -122,10 +131,31 @@ impl<E: EventNumber, C> Listeners<E, C> {
         self.list.borrow().bits & 1 << event.number() != 0
     }
 
-    /// Runs the listeners of an event, those that are there now. `call` says whether to go on.
-    pub(crate) fn emit(&self, event: E, mut call: impl FnMut(&mut C) -> bool) {
+    /// Whether one event has listeners and another has none.
+    pub(crate) fn has_without(&self, event: E, other: E) -> bool {
+        let mask = 1 << event.number() | 1 << other.number();
+        self.list.borrow().bits & mask == 1 << event.number()
+    }
+
+    /// Runs the listeners of an event, those that are there now.
+    pub(crate) fn emit(&self, event: E, call: impl FnMut(&mut C)) {
+        self.emit_while(event, call, || true);
+    }
+
+    /// The same, as long as `go_on` says so when there are more.
+    pub(crate) fn emit_while(
+        &self,
+        event: E,
+        mut call: impl FnMut(&mut C),
+        go_on: impl Fn() -> bool,
+    ) {
         let Some(mut emission) = self.begin(event) else { return };
-        while emission.callback.as_mut().is_none_or(&mut call) && emission.goes_on(event) {}
+        loop {
+            emission.callback.iter_mut().for_each(&mut call);
+            if emission.is_last() || !go_on() || !emission.take_next(event) {
+                return;
+            }
+        }
     }
 
     /// Takes the first callback of an event, if there is one: the list is in use from here on.
@@ -172,12 +202,13 @@ struct Emission<'a, E: EventNumber, C> {
 }
 
 impl<E: EventNumber, C> Emission<'_, E, C> {
+    fn is_last(&self) -> bool {
+        self.index + 1 >= self.count
+    }
+
     /// Whether there is another one. It has taken the place of the last one then.
-    fn goes_on(&mut self, event: E) -> bool {
+    fn take_next(&mut self, event: E) -> bool {
         let rest = self.index + 1..self.count;
-        if rest.is_empty() {
-            return false;
-        }
         let mut list = self.listeners.list.borrow_mut();
         let before = list.put_back(self.index, self.id, self.callback.take());
         let next = list.take_next(rest, event);
@@ -217,10 +248,7 @@ mod tests {
     type Calls = Listeners<u8, Box<dyn FnMut()>>;
 
     fn emit(listeners: &Calls, event: u8) {
-        listeners.emit(event, |callback| {
-            callback();
-            true
-        });
+        listeners.emit(event, |callback| callback());
     }
 
     fn counter(count: &Rc<Cell<u32>>) -> Box<dyn FnMut()> {

@@ -43,6 +43,15 @@ impl Payload<'_> {
         !matches!(self.kind, Kind::Borrowed(_)) && self.as_slice().len() >= MOVE_BYTES_MIN
     }
 
+    /// The bytes, if they are to be copied.
+    #[inline]
+    pub(crate) fn to_copy(&self) -> Option<&[u8]> {
+        match &self.kind {
+            Kind::Borrowed(bytes) => Some(bytes),
+            _ => Some(self.as_slice()).filter(|_| !self.is_moved()),
+        }
+    }
+
     /// The bytes as a piece of their own.
     pub(crate) fn into_chunk(self) -> Chunk {
         match self.kind {

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -35,7 +35,7 @@ use slotmap::{Key, KeyData, SlotMap};
 use crate::driver::{Deferred, dead};
 use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
 use crate::pool::Pool;
-use crate::system::{self, BoundFile, Descriptors, Spare};
+use crate::system::{self, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, Completion, SocketId};
 
 /// Not a key that slotmap makes: this index stands for "no key".
@@ -48,7 +48,7 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 compile_error!("a mio token must hold a socket id of 64 bits, see docs/PLATFORM.md");
 
 pub(crate) struct Ready {
-    started: Instant,
+    clock: Clock,
     poll: RefCell<Poll>,
     /// The descriptor inside `poll`.
     poll_fd: RawFd,
@@ -117,7 +117,7 @@ impl Ready {
         let poll = Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
         Ok(Self {
-            started: Instant::now(),
+            clock: Clock::start(),
             poll_fd: poll.as_raw_fd(),
             poll: RefCell::new(poll),
             waker,
@@ -135,7 +135,7 @@ impl Ready {
     }
 
     pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.clock.elapsed()
     }
 
     pub(crate) fn waker(&self) -> Arc<mio::Waker> {

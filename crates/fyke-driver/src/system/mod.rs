@@ -3,6 +3,7 @@
 //! options are in [`options`].
 
 mod bound_file;
+mod clock;
 mod credentials;
 mod offering;
 mod opening;
@@ -24,6 +25,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType
 use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, Transport};
 pub(crate) use bound_file::BoundFile;
+pub(crate) use clock::Clock;
 pub(crate) use offering::{Progress, offer, send_at_once};
 pub(crate) use opening::{open, remove_stale};
 pub(crate) use options::Descriptors;

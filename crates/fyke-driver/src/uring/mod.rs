@@ -49,13 +49,13 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slotmap::SlotMap;
 
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
-use crate::system::{self, BoundFile, Descriptors, Spare};
+use crate::system::{self, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, SocketId};
 use accept::Listener;
 use buffers::Buffers;
@@ -68,7 +68,7 @@ use ring::Ring;
 use token::Operations;
 
 pub(crate) struct Uring {
-    started: Instant,
+    clock: Clock,
     abilities: Abilities,
     /// Before everything that the kernel may touch, so that it is dropped first. See also `Drop`.
     ring: Ring,
@@ -197,7 +197,7 @@ impl Uring {
 
     fn from_parts(ring: Ring, buffers: Buffers, abilities: Abilities) -> io::Result<Self> {
         Ok(Self {
-            started: Instant::now(),
+            clock: Clock::start(),
             abilities,
             host: Host::new()?,
             ring,
@@ -221,7 +221,7 @@ impl Uring {
     }
 
     pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.clock.elapsed()
     }
 
     pub(crate) fn waker(&self) -> Arc<OwnedFd> {

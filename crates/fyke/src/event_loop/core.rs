@@ -233,13 +233,17 @@ impl Core {
             || self.posted.is_waiting()
     }
 
+    /// Whether neither ticks nor bytes to hand over wait.
+    pub(super) fn is_settled(&self) -> bool {
+        self.ticks.borrow().is_empty() && self.dirty.borrow().is_empty()
+    }
+
     /// Whether there is work for which the loop must not wait.
     pub(super) fn has_due_work(&self) -> bool {
-        !self.ticks.borrow().is_empty()
+        !self.is_settled()
             || !self.immediates.borrow().is_empty()
             || !self.pending.borrow().is_empty()
             || !self.closing.borrow().is_empty()
-            || !self.dirty.borrow().is_empty()
             || self.unheard.borrow().is_some()
     }
 

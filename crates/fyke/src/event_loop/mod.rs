@@ -168,8 +168,7 @@ impl EventLoop {
     /// # Errors
     /// As [`turn`](Self::turn). The loop is intact and can be run again.
     pub fn run(&self) -> Result<()> {
-        while self.turn(None)? {}
-        Ok(())
+        turn::run(&self.core)
     }
 
     /// One turn: runs what is due, waits for at most `timeout` (none: until something happens),

@@ -36,19 +36,34 @@ impl Drop for Turning<'_> {
 
 /// Runs one turn that waits at most `timeout`, and says whether the loop is still alive.
 pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
-    let _turning = Turning::begin(core)?;
     let _entered = Entered::new(core);
+    turn_entered(core, timeout)
+}
+
+/// Turns until nothing holds the loop.
+pub(super) fn run(core: &Rc<Core>) -> Result<()> {
+    let _entered = Entered::new(core);
+    while turn_entered(core, None)? {}
+    Ok(())
+}
+
+fn turn_entered(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
+    let _turning = Turning::begin(core)?;
 
     core.turns.set(core.turns.get() + 1);
     core.update_now(); // 1
     let mut ran = settle(core);
-    ran |= run_timers(core); // 2
+    let mut deadline = core.next_deadline();
+    if deadline.is_some_and(|at| at <= core.now()) {
+        ran |= run_timers(core); // 2
+    }
     ran |= run_posted(core); // 3
     ran |= run_all(core, &core.pending); // 3
     if ran {
         core.update_now();
+        deadline = core.next_deadline();
     }
-    turn_driver(core, timeout)?; // 4
+    turn_driver(core, deadline, timeout)?; // 4
     run_all(core, &core.immediates); // 5
     run_closing(core); // 6
 
@@ -60,24 +75,29 @@ pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
 
 /// Empties the tick queue and hands queued bytes over, until neither has anything (phase 7). Runs
 /// after every callback that the loop makes. Says whether there was anything.
+#[inline]
 fn settle(core: &Rc<Core>) -> bool {
-    let mut ran = false;
+    let any = !core.is_settled();
+    if any {
+        settle_all(core);
+    }
+    core.taken.forget();
+    any
+}
+
+fn settle_all(core: &Rc<Core>) {
     loop {
         loop {
             let Some(tick) = core.ticks.borrow_mut().pop_front() else { break };
-            ran = true;
             match tick {
                 Tick::Socket(socket, tick) => socket.run_tick(tick),
                 Tick::Server(server, tick) => server.run_tick(tick),
                 Tick::Call(callback) => callback(),
             }
         }
-        let Some(socket) = core.dirty.borrow_mut().pop_front() else { break };
+        let Some(socket) = core.dirty.borrow_mut().pop_front() else { return };
         socket.hand_over_dirty();
-        ran = true;
     }
-    core.taken.forget();
-    ran
 }
 
 fn run_timers(core: &Rc<Core>) -> bool {
@@ -142,8 +162,12 @@ fn run_posted(core: &Rc<Core>) -> bool {
     count > 0
 }
 
-fn turn_driver(core: &Rc<Core>, timeout: Option<Duration>) -> Result<()> {
-    let timeout = wait_time(core, timeout);
+fn turn_driver(
+    core: &Rc<Core>,
+    deadline: Option<Duration>,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    let timeout = wait_time(core, deadline, timeout);
     // The clock is read once after the wait, and only if something happened.
     let fresh = Cell::new(false);
     let result = core.driver.turn(timeout, &mut |completion| {
@@ -157,12 +181,16 @@ fn turn_driver(core: &Rc<Core>, timeout: Option<Duration>) -> Result<()> {
 }
 
 /// How long the driver may wait, from the time of the core: not at all when there is work or nothing left to wait for.
-fn wait_time(core: &Core, timeout: Option<Duration>) -> Option<Duration> {
+fn wait_time(
+    core: &Core,
+    deadline: Option<Duration>,
+    timeout: Option<Duration>,
+) -> Option<Duration> {
     if core.has_due_work() || core.posted.is_waiting() || !core.is_alive() {
         return Some(Duration::ZERO);
     }
     // A timer that is due since is waited for no time, not for ever.
-    let timer = core.next_deadline().map(|at| at.saturating_sub(core.now()));
+    let timer = deadline.map(|at| at.saturating_sub(core.now()));
     timer.into_iter().chain(timeout).min()
 }
 
@@ -192,14 +220,21 @@ fn complete(core: &Rc<Core>, completion: Completion<'_>) {
 }
 
 /// Only those of now: an immediate set by an immediate is for the next turn.
+#[inline]
 fn run_all(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>) -> bool {
     let count = queue.borrow().len();
+    if count > 0 {
+        run_first(core, queue, count);
+    }
+    count > 0
+}
+
+fn run_first(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>, count: usize) {
     for _ in 0..count {
         let Some(callback) = queue.borrow_mut().pop_front() else { break };
         callback();
         settle(core);
     }
-    count > 0
 }
 
 fn run_closing(core: &Rc<Core>) {

@@ -94,7 +94,6 @@ impl Server {
             if let Callback::Plain(f) = callback {
                 f(self);
             }
-            true
         });
     }
 
@@ -103,7 +102,6 @@ impl Server {
             if let Callback::Connection(f) = callback {
                 f(self, socket);
             }
-            true
         });
     }
 
@@ -119,7 +117,6 @@ impl Server {
             if let Callback::Error(f) = callback {
                 f(self, error);
             }
-            true
         });
     }
 
@@ -128,7 +125,6 @@ impl Server {
             if let Callback::Drop(f) = callback {
                 f(self, info);
             }
-            true
         });
     }
 }

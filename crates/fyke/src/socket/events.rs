@@ -187,19 +187,13 @@ impl Socket {
     }
 
     fn tell(&self, event: Event, news: News<'_>) {
-        self.inner.listeners.emit(event, |callback| {
-            callback(self, news);
-            true
-        });
+        self.inner.listeners.emit(event, |callback| callback(self, news));
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21); but in Node.
     fn tell_while_alive(&self, event: Event, news: News<'_>) {
-        let exact = self.node_exact();
-        self.inner.listeners.emit(event, |callback| {
-            callback(self, news);
-            !self.destroyed() || exact
-        });
+        let goes_on = || !self.destroyed() || self.node_exact();
+        self.inner.listeners.emit_while(event, |callback| callback(self, news), goes_on);
     }
 
     pub(super) fn emit_bytes(&self, bytes: &[u8]) {

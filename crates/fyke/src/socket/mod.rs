@@ -282,8 +282,10 @@ impl Socket {
     /// The same for bytes.
     pub(crate) fn receive(&self, bytes: &[u8]) {
         self.guarded(|| {
-            self.note_turn();
-            self.received(bytes);
+            if !self.received_plainly(bytes) {
+                self.note_turn();
+                self.received(bytes);
+            }
         });
         self.sync_hold();
     }

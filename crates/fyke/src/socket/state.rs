@@ -279,9 +279,12 @@ impl State {
         if self.phase != Phase::Live {
             return false;
         }
+        if self.referred && self.read.receiving {
+            return true;
+        }
         let sending = self.id.is_some() && self.write.is_sending();
         let ending = self.id.is_some() && self.write.shutting_down && !self.write.finished;
-        self.connecting || sending || ending || (self.referred && self.read.receiving)
+        self.connecting || sending || ending
     }
 
     pub(super) fn server(&self) -> Option<Server> {

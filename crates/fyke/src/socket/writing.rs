@@ -2,11 +2,13 @@
 //!
 //! A write is queued, and handed over to the driver when the running batch of callbacks ends, at
 //! once when the queue reaches the high-water mark (so that the returned bool means what Node's
-//! means), or when the socket is ended, destroyed or reset (contract C9).
+//! means), or when the socket is ended, destroyed or reset (contract C9). One that is large, and that
+//! nothing is before, is offered at once: then it need not be copied.
 
 use fyke_driver::{Batch, Chunk, SocketId};
 
 use super::state::{Done, Phase};
+use super::write_side::SMALL_BYTES_MAX;
 use super::{Event, Socket, SocketTick};
 use crate::event_loop::Core;
 use crate::payload::Payload;
@@ -21,15 +23,20 @@ impl Socket {
     /// (`ERR_STREAM_WRITE_AFTER_END`, `EPIPE` when the peer had ended first, `ERR_SOCKET_CLOSED`),
     /// but none after `destroy`. While connecting, bytes wait for the connection.
     ///
-    /// Borrowed bytes (`&[u8]`, `&str`) are copied; large owned ones (`Vec<u8>`, `String`,
-    /// `Bytes`) are moved. All writes of one callback leave in one system call. Node:
-    /// `socket.write(data)`.
+    /// Borrowed bytes (`&[u8]`, `&str`) are copied, but for what the kernel takes at once of more than
+    /// 4 KiB; large owned ones (`Vec<u8>`, `String`, `Bytes`) are moved. Small writes of one callback leave
+    /// in one system call. Node: `socket.write(data)`.
     ///
     /// How a server heeds what this returns, in `examples/chat.rs`:
     ///
     #[doc = concat!("```no_run\n", include_str!("../../examples/chat.rs"), "```")]
     pub fn write<'a>(&self, data: impl Into<Payload<'a>>) -> bool {
-        self.write_payload(data.into(), None)
+        let payload = data.into();
+        match payload.to_copy() {
+            Some(bytes) => self.write_plainly(bytes),
+            None => None,
+        }
+        .unwrap_or_else(|| self.write_payload(payload, None))
     }
 
     /// The same, and tells `callback` when the kernel has the bytes, or why it never will: exactly
@@ -44,9 +51,6 @@ impl Socket {
     }
 
     pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Done>) -> bool {
-        if callback.is_none() && self.write_plainly(&payload) {
-            return true;
-        }
         if let Some(error) = self.refuse_write() {
             self.refused(error, callback);
             return false;
@@ -77,24 +81,57 @@ impl Socket {
         room
     }
 
-    /// The short way for what is written most: bytes to be copied, on a connection in its usual state,
-    /// with room for more behind them. Says whether it was that; if not, nothing has changed.
-    fn write_plainly(&self, payload: &Payload<'_>) -> bool {
-        let Some(core) = self.core() else { return false };
+    /// The short way for what is written most: bytes to be copied, on a connection in its usual state.
+    /// Says whether there is room for more; none if it was not that, and nothing has changed then.
+    fn write_plainly(&self, bytes: &[u8]) -> Option<bool> {
+        let core = self.core()?;
         let mut state = self.inner.state.borrow_mut();
-        let state = &mut *state;
-        let usual = state.connected().is_some() && state.writable() && !core.node_exact;
-        if !usual || !state.write.has_room_behind(payload) || state.is_queue_too_long() {
-            return false;
+        let id = state.connected().filter(|_| state.writable() && !core.node_exact)?;
+        let large = bytes.len() > SMALL_BYTES_MAX && state.write.is_clear();
+        if !large && !state.write.has_room_behind(bytes.len()) || state.is_queue_too_long() {
+            return None;
         }
         if state.idle.note_activity(core.moment()) {
-            return false;
+            return None;
         }
-        state.write.push_copy(payload, || core.driver.take_buffer());
+        if large {
+            drop(state);
+            return self.write_uncopied(core, id, bytes);
+        }
+        state.write.push_copy(bytes, || core.driver.take_buffer());
         if !std::mem::replace(&mut state.write.dirty, true) {
             core.dirty.borrow_mut().push_back(self.clone());
         }
-        true
+        Some(true)
+    }
+
+    /// Many bytes that nothing is before: the kernel takes them from where they are, and only what it
+    /// does not take is copied. If it takes nothing, nothing has changed.
+    fn write_uncopied(&self, core: &Core, id: SocketId, bytes: &[u8]) -> Option<bool> {
+        let taken = core.driver.send_at_once(id, bytes);
+        if matches!(taken, Ok(0)) {
+            return None;
+        }
+        let count = taken.as_ref().map_or(0, |count| *count);
+        core.taken.count(count);
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.write.fly(bytes.len());
+            if state.write.sent(count) {
+                return Some(true);
+            }
+        }
+        let result = match taken {
+            Ok(_) => {
+                let mut rest = core.driver.take_buffer();
+                rest.extend_from_slice(&bytes[count..]);
+                self.offer(id, Some(Batch::one(Chunk::Buffer(rest))))
+            }
+            Err(source) => Err(self.refused_by_system(source)),
+        };
+        let number = self.or_fail_later(result);
+        debug_assert!(number.is_none(), "nobody waits for it");
+        Some(self.has_room())
     }
 
     /// Hands over inside the call of `write`, and says whether there is room for more.
@@ -104,6 +141,11 @@ impl Socket {
         } else {
             self.hand_over();
         }
+        self.has_room()
+    }
+
+    /// What `write` answers when the kernel was offered the bytes.
+    fn has_room(&self) -> bool {
         let room = {
             let mut state = self.inner.state.borrow_mut();
             let room = state.write.has_room();
@@ -228,26 +270,35 @@ impl Socket {
         let core = self.core()?;
         let mut state = self.inner.state.borrow_mut();
         let id = state.connected()?;
-        if state.has_failed() || !state.write.can_hand_over() {
+        if state.has_failed() {
             return None;
         }
-        let small = state.write.small();
-        let result = small.map_or(Ok(0), |bytes| core.driver.send_at_once(id, bytes));
-        if small.is_some() && result.as_ref().is_ok_and(|count| *count == state.write.len()) {
-            core.taken.count(state.write.len());
-            core.driver.give_back_buffer(state.write.small_is_sent());
-            return state.write.has_news().then(|| state.write.handed_over());
+        let mut taken = Ok(0);
+        if let Some(bytes) = state.write.small() {
+            let len = bytes.len();
+            taken = core.driver.send_at_once(id, bytes);
+            if matches!(taken, Ok(count) if count == len) {
+                core.taken.count(len);
+                core.driver.give_back_buffer(state.write.small_is_sent());
+                return state.write.has_news().then(|| state.write.handed_over());
+            }
+        } else if !state.write.can_hand_over() {
+            return None;
         }
         let mut batch = state.write.hand_over();
-        if let (Ok(count @ 1..), Some(batch)) = (&result, &mut batch) {
+        if let (Ok(count @ 1..), Some(batch)) = (&taken, &mut batch) {
             batch.skip(*count);
             state.write.sent(*count);
         }
         drop(state);
-        let result = match result {
+        self.or_fail_later(match taken {
             Ok(_) => self.offer(id, batch),
             Err(source) => Err(self.refused_by_system(source)),
-        };
+        })
+    }
+
+    /// An offer that was refused is told on the tick.
+    fn or_fail_later(&self, result: Result<Option<u64>>) -> Option<u64> {
         result.unwrap_or_else(|error| {
             self.tick(SocketTick::WriteFailed(error));
             None

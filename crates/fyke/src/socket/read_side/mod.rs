@@ -125,9 +125,14 @@ impl ReadSide {
         self.high_water_mark_bytes as usize
     }
 
+    /// Whether what comes is given on at once.
+    pub(super) fn passes_on(&self) -> bool {
+        self.flow == Flow::Flowing && self.kept.is_none()
+    }
+
     pub(super) fn received(&mut self, bytes: &[u8], has_listener: bool) -> Arrival {
         self.bytes_read += bytes.len() as u64;
-        if self.flow == Flow::Flowing && self.kept.is_none() {
+        if self.passes_on() {
             self.did_read = true;
             return if has_listener { Arrival::Deliver } else { Arrival::Discard };
         }
@@ -136,7 +141,7 @@ impl ReadSide {
         Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes() }
     }
 
-    /// Bytes were given out in pieces.
+    /// Bytes are given out, or were.
     pub(super) fn count(&mut self, bytes: usize) {
         self.bytes_read += bytes as u64;
         self.did_read = true;

@@ -14,8 +14,9 @@ use fyke_driver::{Batch, Chunk};
 
 use crate::payload::Payload;
 
-/// Up to this size the kernel takes all or nothing, but for rare cases.
-const SMALL_BYTES_MAX: usize = 4096;
+/// Up to this size the kernel takes all or nothing, but for rare cases; from here on a call more costs
+/// less than a copy.
+pub(super) const SMALL_BYTES_MAX: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct WriteSide<C> {
@@ -200,27 +201,41 @@ impl<C> WriteSide<C> {
         self.more.get_or_insert_default()
     }
 
-    /// Whether these bytes are to be copied, and there is room for others behind them.
-    pub(super) fn has_room_behind(&self, payload: &Payload<'_>) -> bool {
-        let len = self.len() + payload.as_slice().len();
-        len < self.high_water_mark_bytes() && !payload.is_moved()
+    /// Whether so many bytes more leave room for others behind them.
+    pub(super) fn has_room_behind(&self, bytes: usize) -> bool {
+        self.len() + bytes < self.high_water_mark_bytes()
     }
 
     /// Puts a write at the end of the queue: a copy. `spare` lends a buffer if one is needed.
-    pub(super) fn push_copy(&mut self, payload: &Payload<'_>, spare: impl FnOnce() -> Vec<u8>) {
-        self.count(payload);
+    pub(super) fn push_copy(&mut self, bytes: &[u8], spare: impl FnOnce() -> Vec<u8>) {
+        self.count(bytes.len());
         if self.tail.capacity() == 0 {
             self.tail = spare();
         }
-        self.tail.extend_from_slice(payload.as_slice());
+        self.tail.extend_from_slice(bytes);
     }
 
-    fn count(&mut self, payload: &Payload<'_>) {
-        let bytes = payload.as_slice().len();
+    fn count(&mut self, bytes: usize) {
         self.queued_bytes += bytes;
         self.accepted_bytes += bytes as u64;
         self.accepted_writes += 1;
         self.empty_write |= bytes == 0;
+    }
+
+    /// Whether a write may go to the kernel as it is, because nothing is before it.
+    pub(super) fn is_clear(&self) -> bool {
+        let free = self.in_flight_bytes == 0 && self.corked == 0 && self.more.is_none();
+        free && !self.has_queued() && !self.need_drain
+    }
+
+    /// A write that never was in the queue: it is in flight from here on.
+    pub(super) fn fly(&mut self, bytes: usize) {
+        debug_assert!(self.is_clear(), "it would overtake another");
+        self.count(bytes);
+        self.handed_over = self.accepted_writes;
+        self.in_flight_bytes = std::mem::take(&mut self.queued_bytes);
+        self.unsent_bytes = bytes;
+        self.progressed = true;
     }
 
     /// The same for any write: what is worth it is moved.
@@ -230,12 +245,12 @@ impl<C> WriteSide<C> {
         callback: Option<C>,
         spare: impl FnOnce() -> Vec<u8>,
     ) {
-        if payload.is_moved() {
-            self.count(&payload);
+        if let Some(bytes) = payload.to_copy() {
+            self.push_copy(bytes, spare);
+        } else {
+            self.count(payload.as_slice().len());
             self.close_tail();
             self.more().chunks.push_back(payload.into_chunk());
-        } else {
-            self.push_copy(&payload, spare);
         }
         if let Some(callback) = callback {
             let number = self.accepted_writes;
@@ -307,11 +322,12 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// The queue, if it is nothing but a few bytes that nobody is told about one by one: those need
-    /// no batch.
+    /// The queue, if it is nothing but a few bytes that nobody is told about one by one, and they may
+    /// be handed over: those need no batch.
     pub(super) fn small(&self) -> Option<&[u8]> {
-        let small = 1..=SMALL_BYTES_MAX;
-        (self.more.is_none() && small.contains(&self.tail.len())).then_some(&self.tail)
+        let small = (1..=SMALL_BYTES_MAX).contains(&self.tail.len());
+        let free = self.in_flight_bytes == 0 && self.corked == 0 && self.more.is_none();
+        (small && free).then_some(&self.tail)
     }
 
     /// The kernel has taken all of [`small`](Self::small). Returns the buffer.
