@@ -100,7 +100,11 @@ impl Uring {
                 return;
             }
             match outcome {
-                Outcome::Bytes(_) => slot.set_fed(self.turns.get()),
+                Outcome::Bytes(ref lent) => {
+                    if slot.set_fed(self.turns.get(), lent.as_slice().len()) {
+                        self.note_change(socket, slot);
+                    }
+                }
                 Outcome::End | Outcome::Failed(_) => slot.flags.ended = true,
                 Outcome::Stopped => return self.note_change(socket, slot),
                 Outcome::Starved => {
@@ -238,11 +242,37 @@ impl Drop for Rest<'_> {
     }
 }
 
+/// After so many small pieces a peer counts as one that talks again, and not as one that floods.
+const BULK_READS: u8 = 16;
+
+/// Up to this size a piece is small.
+const SMALL_BYTES_MAX: usize = 4096;
+
+impl Stream {
+    /// How a socket receives depends on what came. A full piece: in one `enter` the kernel would go on
+    /// with a multishot receive for 32 pieces, two megabytes that all others wait for (contract rule 6).
+    /// So it gets one piece at a time from then on. Says whether that begins now.
+    fn note_piece(&mut self, bytes: usize) -> bool {
+        let before = self.bulk_reads;
+        if bytes >= READ_BUFFER_BYTES {
+            self.bulk_reads = BULK_READS;
+        } else if bytes <= SMALL_BYTES_MAX {
+            self.bulk_reads = before.saturating_sub(1);
+        }
+        before == 0 && self.bulk_reads > 0
+    }
+}
+
 impl Slot {
-    fn set_fed(&mut self, turn: u64) {
+    /// Notes what came. Says whether it is to be received in another way from now on.
+    fn set_fed(&mut self, turn: u64, bytes: usize) -> bool {
         self.flags.fed = true;
-        if let Role::Stream(stream) = &mut self.role {
-            stream.fed_in_turn = turn as u32;
+        match &mut self.role {
+            Role::Stream(stream) => {
+                stream.fed_in_turn = turn as u32;
+                stream.note_piece(bytes)
+            }
+            Role::Listener(_) => false,
         }
     }
 

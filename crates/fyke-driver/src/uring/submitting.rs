@@ -15,6 +15,12 @@ use crate::limits::READ_BUFFER_BYTES;
 const READABLE: u32 = libc::POLLIN as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
 
+/// One piece, of what there is.
+fn receive_once(fd: types::Fd) -> squeue::Entry {
+    let entry = opcode::Recv::new(fd, std::ptr::null_mut(), READ_BUFFER_BYTES as u32);
+    entry.buf_group(GROUP).build().flags(squeue::Flags::BUFFER_SELECT)
+}
+
 impl Uring {
     /// Queues what changed since the last time.
     pub(super) fn submit_changes(&self) {
@@ -76,16 +82,28 @@ impl Uring {
         if flags.ended || flags.connecting || flags.starved || stream.held.is_some() {
             return Ok(());
         }
-        let entry = opcode::RecvMulti::new(fd, GROUP);
-        let entry = if self.abilities.capped_receive {
-            entry.len(READ_BUFFER_BYTES as u32).build()
-        } else {
-            entry.build()
-        };
-        if !slot.started.contains(Kind::Receive) {
-            slot.flags.fed = false;
+        let multishot = stream.bulk_reads == 0;
+        if slot.started.contains(Kind::Receive) {
+            return match flags.multishot && !multishot {
+                true => self.submit_cancel(socket, slot, Kind::Receive),
+                false => Ok(()),
+            };
         }
+        let entry = match multishot {
+            true => self.receive_always(fd),
+            false => receive_once(fd),
+        };
+        (slot.flags.fed, slot.flags.multishot) = (false, multishot);
         self.start(socket, slot, Kind::Receive, entry)
+    }
+
+    /// Until it is cancelled, in up to 32 pieces per `enter`.
+    fn receive_always(&self, fd: types::Fd) -> squeue::Entry {
+        let entry = opcode::RecvMulti::new(fd, GROUP);
+        match self.abilities.capped_receive {
+            true => entry.len(READ_BUFFER_BYTES as u32).build(),
+            false => entry.build(),
+        }
     }
 
     fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
