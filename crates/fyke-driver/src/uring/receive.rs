@@ -250,7 +250,7 @@ const SMALL_BYTES_MAX: usize = 4096;
 
 impl Stream {
     /// How a socket receives depends on what came. A full piece: in one `enter` the kernel would go on
-    /// with a multishot receive for 32 pieces, two megabytes that all others wait for (contract rule 6).
+    /// with a multishot receive for 32 pieces, or until the pool is empty, and all others wait (contract rule 6).
     /// So it gets one piece at a time from then on. Says whether that begins now.
     fn note_piece(&mut self, bytes: usize) -> bool {
         let before = self.bulk_reads;
