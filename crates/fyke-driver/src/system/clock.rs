@@ -21,7 +21,7 @@ impl Clock {
     pub(crate) fn elapsed(&self) -> Duration {
         let now = clock_gettime(ClockId::Monotonic);
         let mut seconds = now.tv_sec - self.started.tv_sec;
-        let mut nanoseconds = i64::from(now.tv_nsec) - i64::from(self.started.tv_nsec);
+        let mut nanoseconds = now.tv_nsec - self.started.tv_nsec;
         if nanoseconds < 0 {
             (seconds, nanoseconds) = (seconds - 1, nanoseconds + NANOSECONDS_PER_SECOND);
         }
