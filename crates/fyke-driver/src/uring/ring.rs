@@ -53,6 +53,8 @@ pub(super) struct Ring {
     completed: RefCell<VecDeque<Completed>>,
     /// How many at the end of `completed` were not yet seen by [`ended`](Self::ended).
     unseen: Cell<usize>,
+    /// Whether one of those is its operation's last.
+    any_ended: Cell<bool>,
     /// Whether the last `enter` brought something: then the kernel may have put off more, and does
     /// not say so (it does about twenty things at a time, and IORING_SQ_TASKRUN tells only of new
     /// ones).
@@ -83,6 +85,7 @@ impl Ring {
             enter_flags,
             completed: RefCell::default(),
             unseen: Cell::new(0),
+            any_ended: Cell::new(false),
             brought: Cell::new(false),
             in_flight: Cell::new(0),
         })
@@ -183,10 +186,12 @@ impl Ring {
         }
         let mut completed = self.completed.borrow_mut();
         let before = completed.len();
-        completed.extend(ring.completion().map(|entry| Completed {
-            token: entry.user_data(),
-            result: entry.result(),
-            flags: entry.flags(),
+        completed.extend(ring.completion().map(|entry| {
+            let (token, result, flags) = (entry.user_data(), entry.result(), entry.flags());
+            if !cqueue::more(flags) {
+                self.any_ended.set(true);
+            }
+            Completed { token, result, flags }
         }));
         let brought = completed.len() - before;
         self.unseen.set(self.unseen.get() + brought);
@@ -197,6 +202,10 @@ impl Ring {
     /// Gives `on` the tokens of the operations that are over since the last call: the kernel is
     /// done with their memory, though their completions may not be handled yet.
     pub(super) fn ended(&self, mut on: impl FnMut(u64)) {
+        if !self.any_ended.replace(false) {
+            self.unseen.set(0);
+            return;
+        }
         let completed = self.completed.borrow();
         let first = completed.len().saturating_sub(self.unseen.replace(0));
         for completion in completed.range(first..).filter(|completion| !completion.has_more()) {

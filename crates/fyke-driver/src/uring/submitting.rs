@@ -27,6 +27,9 @@ impl Uring {
         self.watch_waker();
         self.cancel_lingering();
         self.feed_starved();
+        if self.changed.borrow().is_empty() {
+            return;
+        }
         let mut changed = self.changed.take();
         for socket in changed.drain(..) {
             let mut sockets = self.sockets.borrow_mut();
@@ -173,11 +176,14 @@ impl Uring {
         }
     }
 
-    #[allow(unsafe_code, reason = "the kernel gets a descriptor")]
     fn watch_waker(&self) {
-        if self.host.watched.get() {
-            return;
+        if !self.host.watched.get() {
+            self.start_to_watch_waker();
         }
+    }
+
+    #[allow(unsafe_code, reason = "the kernel gets a descriptor")]
+    fn start_to_watch_waker(&self) {
         // Multishot, and the counter is never read: each wake is reported, not the count. mio does
         // the same with an edge-triggered epoll.
         let fd = types::Fd(self.host.waker_fd().as_raw_fd());
@@ -190,6 +196,9 @@ impl Uring {
     /// The buffers are free again at the beginning of a turn: as many receivers are armed as may
     /// hope for one.
     fn feed_starved(&self) {
+        if self.starved.borrow().is_empty() {
+            return;
+        }
         for _ in 0..self.buffers.shape().receivers() {
             let Some(socket) = self.starved.borrow_mut().next() else { return };
             if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {

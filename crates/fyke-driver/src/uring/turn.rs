@@ -232,7 +232,7 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.turning.set(false);
-        if self.0.has_work() {
+        if self.0.host.has_outer() && self.0.has_work() {
             self.0.host.signal();
         }
     }

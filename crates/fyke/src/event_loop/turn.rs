@@ -57,15 +57,23 @@ fn turn_entered(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
     if deadline.is_some_and(|at| at <= core.now()) {
         ran |= run_timers(core); // 2
     }
-    ran |= run_posted(core); // 3
-    ran |= run_all(core, &core.pending); // 3
+    if core.posted.is_waiting() {
+        ran |= run_posted(core); // 3
+    }
+    if !core.pending.borrow().is_empty() {
+        ran |= run_all(core, &core.pending); // 3
+    }
     if ran {
         core.update_now();
         deadline = core.next_deadline();
     }
     turn_driver(core, deadline, timeout)?; // 4
-    run_all(core, &core.immediates); // 5
-    run_closing(core); // 6
+    if !core.immediates.borrow().is_empty() {
+        run_all(core, &core.immediates); // 5
+    }
+    if !core.closing.borrow().is_empty() {
+        run_closing(core); // 6
+    }
 
     match core.take_unheard() {
         Some(error) => Err(error),
@@ -220,21 +228,14 @@ fn complete(core: &Rc<Core>, completion: Completion<'_>) {
 }
 
 /// Only those of now: an immediate set by an immediate is for the next turn.
-#[inline]
 fn run_all(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>) -> bool {
     let count = queue.borrow().len();
-    if count > 0 {
-        run_first(core, queue, count);
-    }
-    count > 0
-}
-
-fn run_first(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>, count: usize) {
     for _ in 0..count {
         let Some(callback) = queue.borrow_mut().pop_front() else { break };
         callback();
         settle(core);
     }
+    count > 0
 }
 
 fn run_closing(core: &Rc<Core>) {
