@@ -14,8 +14,11 @@ pub enum Completion<'a> {
         listener: SocketId,
         /// The new socket.
         socket: SocketId,
-        /// Who is at the other end; none on Unix sockets.
+        /// Who is at the other end. None on Unix sockets; and where the system tells only who asks, which
+        /// costs a call: then [`Driver::accepted_peer`](crate::Driver::accepted_peer) does.
         peer: Option<SocketAddr>,
+        /// A Unix socket, at whose other end there is no address.
+        unix: bool,
     },
     /// `count` connections were accepted and closed at once, because no descriptor or memory was
     /// left for them.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::sim::{Sim, SimOptions};
@@ -199,6 +200,16 @@ impl Driver {
     /// What the system says; ENOTCONN for a dead id or a socket that is not connected.
     pub fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
         dispatch!(self, backend => backend.peer_address(socket))
+    }
+
+    /// The address of the other end of a connection that was accepted, also if that end is gone; none
+    /// on Unix sockets and for a dead id.
+    pub fn accepted_peer(&self, socket: SocketId) -> Option<SocketAddr> {
+        match &self.backend {
+            #[cfg(uring)]
+            Backend::Uring(backend) => backend.accepted_peer(socket),
+            _ => self.peer_address(socket).ok()?.ip(),
+        }
     }
 
     /// Sets an option.

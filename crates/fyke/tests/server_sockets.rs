@@ -50,6 +50,54 @@ on_every_driver! {
         }
     }
 
+    fn prop_09_who_came_is_known_however_late_it_is_asked_for_the_first_time(net) {
+        for reset in [false, true] {
+            let event_loop = net.event_loop();
+            let [at_close, after_close, after_the_loop] = [(); 3].map(|()| Rc::new(Cell::new(None)));
+            let kept: Rc<std::cell::RefCell<Vec<Socket>>> = Rc::default();
+            let clients: Rc<std::cell::RefCell<Vec<Socket>>> = Rc::default();
+            let (sockets, told) = (kept.clone(), at_close.clone());
+            event_loop.enter(|| {
+                let server = fyke::create_server(move |socket| {
+                    let told = told.clone();
+                    socket.on_error(|_, _| {});
+                    socket.resume().on_close(move |socket, _| told.set(socket.remote_address()));
+                    sockets.borrow_mut().push(socket.clone());
+                });
+                server.unref();
+                let made = clients.clone();
+                net.listen(&server, net.tcp(), move |endpoint| {
+                    for _ in 0..3 {
+                        made.borrow_mut().push(fyke::connect(&endpoint, |_| {}).unwrap());
+                    }
+                });
+            });
+            let all = || kept.borrow().len() == 3 && clients.borrow().iter().all(|c| !c.connecting());
+            support::drive(&event_loop, all).unwrap();
+            let port = |client: &Socket| client.local_address().map(|local| local.port());
+            let mut ports: Vec<_> = clients.borrow().iter().map(port).collect();
+            event_loop.enter(|| for client in &clients.borrow()[..2] {
+                match reset {
+                    true => client.reset_and_destroy().unwrap(),
+                    false => _ = client.destroy(),
+                }
+            });
+            let closed = || kept.borrow().iter().filter(|socket| socket.destroyed()).count() == 2;
+            support::drive(&event_loop, closed).unwrap();
+            let gone = kept.borrow().iter().rfind(|socket| socket.destroyed()).cloned().unwrap();
+            let open = kept.borrow().iter().find(|socket| !socket.destroyed()).cloned().unwrap();
+            after_close.set(gone.remote_address());
+            drop(event_loop);
+            after_the_loop.set(open.remote_address());
+            for told in [at_close, after_close, after_the_loop] {
+                let port = told.get().map(|address: std::net::SocketAddr| address.port());
+                assert!(ports.contains(&port) && port.is_some(), "{port:?} of {ports:?}");
+            }
+            let last = open.remote_address().map(|address| address.port());
+            assert_eq!(ports.pop(), Some(last), "each is its own");
+        }
+    }
+
     fn srv_22_an_accepted_socket_reads_by_itself(net) {
         let log = Log::new();
         let seen = log.clone();

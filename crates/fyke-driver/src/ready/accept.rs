@@ -55,9 +55,10 @@ impl Ready {
             };
             step!("accept",);
             let (fd, peer) = accepted;
+            let unix = peer.is_none();
             let slot = Slot { fd, flags: Flags::default() };
             let socket = self.sockets.borrow_mut().insert(slot);
-            on(Completion::Accepted { listener, socket, peer });
+            on(Completion::Accepted { listener, socket, peer, unix });
         }
         self.continue_later(listener);
     }

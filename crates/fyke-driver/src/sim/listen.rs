@@ -98,7 +98,7 @@ impl Network {
         step!("accept",);
         self.admit(listener);
         let peer = self.stream(socket).and_then(|stream| stream.remote.ip());
-        Some(Completion::Accepted { listener, socket, peer })
+        Some(Completion::Accepted { listener, socket, peer, unix: peer.is_none() })
     }
 
     /// Gives the room in a listener's queue to those who wait for it.

@@ -25,7 +25,7 @@ pub(super) enum Seen {
 impl Seen {
     pub(super) fn of(completion: Completion<'_>) -> Self {
         match completion {
-            Completion::Accepted { listener, socket, peer } => {
+            Completion::Accepted { listener, socket, peer, .. } => {
                 Self::Accepted(listener, socket, peer)
             }
             Completion::Connected { socket } => Self::Connected(socket),

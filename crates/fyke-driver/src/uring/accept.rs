@@ -118,8 +118,7 @@ impl Uring {
                 state.given.1 += 1;
                 (fd, by_call)
             };
-            let peer = if by_call { None } else { system::peer_of_accepted(system::borrow(&fd)) };
-            self.give_one(listener, Slot::stream(fd, by_call), peer, on);
+            self.give_one(listener, Slot::stream(fd, by_call), None, on);
         }
     }
 
@@ -131,9 +130,16 @@ impl Uring {
         on: &mut dyn FnMut(Completion<'_>),
     ) {
         step!("accept",);
+        let unix = slot.flags.by_call;
         if let Ok(socket) = self.insert(slot) {
-            on(Completion::Accepted { listener, socket, peer });
+            on(Completion::Accepted { listener, socket, peer, unix });
         }
+    }
+
+    /// A multishot accept does not tell who came.
+    pub(crate) fn accepted_peer(&self, socket: SocketId) -> Option<SocketAddr> {
+        let sockets = self.sockets.borrow();
+        system::peer_of_accepted(system::borrow(&sockets.get(socket)?.fd))
     }
 
     /// Accepts what waits by calls, up to the budget.

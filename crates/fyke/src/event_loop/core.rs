@@ -283,6 +283,9 @@ impl Core {
         ids.extend(self.servers.borrow().keys());
         for id in ids {
             let owner = self.disown(id);
+            if let Some(Owner::Socket(socket)) = &owner {
+                socket.capture_accepted_peer();
+            }
             self.driver.close(id);
             match owner {
                 Some(Owner::Socket(socket)) => socket.abandon(),

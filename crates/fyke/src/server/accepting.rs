@@ -8,8 +8,12 @@ use super::{DropInfo, Server};
 use crate::socket::Socket;
 
 impl Server {
-    pub(super) fn accepted(&self, id: SocketId, peer: Option<SocketAddr>) {
+    pub(super) fn accepted(&self, id: SocketId, peer: Option<SocketAddr>, unix: bool) {
         let Some(core) = self.core().cloned() else { return };
+        let peer = match peer {
+            None if !unix && self.looks_at_peers() => core.driver.accepted_peer(id),
+            known => known,
+        };
         if self.is_full(peer) {
             let info = peer.map(|remote_address| DropInfo {
                 local_address: core.driver.local_address(id).ok().and_then(|found| found.ip()),
@@ -30,10 +34,18 @@ impl Server {
                     *state.per_ip.entry(peer.ip().to_canonical()).or_default() += 1;
                 }
             }
-            let socket = Socket::accepted(&core, id, peer, self, &state.options.socket);
+            let socket = Socket::accepted(&core, id, (peer, unix), self, &state.options.socket);
             (socket, state.inherits, state.options.pause_on_connect)
         };
         socket.begin(inherits, paused, || self.emit_connection(&socket));
+    }
+
+    /// Whether it must be known who came.
+    fn looks_at_peers(&self) -> bool {
+        let state = self.inner.state.borrow();
+        let options = &state.options;
+        let limited = options.max_connections.is_some() || options.max_connections_per_ip.is_some();
+        limited || options.block_list.is_some()
     }
 
     /// Looked at for every connection, so that the limit may change at any time (CLS-12).

@@ -186,7 +186,7 @@ impl Server {
 
     pub(crate) fn complete(&self, completion: Completion<'_>) {
         match completion {
-            Completion::Accepted { socket, peer, .. } => self.accepted(socket, peer),
+            Completion::Accepted { socket, peer, unix, .. } => self.accepted(socket, peer, unix),
             Completion::Shed { count, .. } => self.shed(count),
             _ => {}
         }

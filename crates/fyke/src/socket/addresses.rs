@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use fyke_driver::{Address, PeerCredentials};
 
 use super::Socket;
+use super::peer::Peer;
 use crate::{Error, ErrorCode, Result};
 
 /// # Addresses
@@ -15,6 +16,8 @@ impl Socket {
     pub fn remote_address(&self) -> Option<SocketAddr> {
         if self.node_exact() {
             self.ask_peer();
+        } else {
+            self.capture_accepted_peer();
         }
         let state = self.inner.state.borrow();
         state.peer.address().filter(|_| state.peer_was_asked() || !self.node_exact())
@@ -88,8 +91,20 @@ impl Socket {
         self.inner.state.borrow_mut().peer = peer.or(Some(asked)).into();
     }
 
+    /// Asks who came, if the driver did not say: it costs a call, and few want to know.
+    pub(crate) fn capture_accepted_peer(&self) {
+        let id = {
+            let state = self.inner.state.borrow();
+            state.id.filter(|_| matches!(state.peer, Peer::Unasked))
+        };
+        if let (Some(core), Some(id)) = (self.inner.core.get(), id) {
+            self.inner.state.borrow_mut().peer = core.driver.accepted_peer(id).into();
+        }
+    }
+
     /// The connection ends: what the system knows now is lost with it.
-    pub(super) fn capture_local_address(&self) {
+    pub(super) fn capture_addresses(&self) {
+        self.capture_accepted_peer();
         let known = {
             let state = self.inner.state.borrow();
             // An attempt that failed was never our end of a connection.

@@ -93,7 +93,7 @@ impl Socket {
 
     pub(super) fn tear_down(&self, error: Option<Error>, reset: bool) {
         if !self.destroyed() {
-            self.capture_local_address();
+            self.capture_addresses();
             self.dismantle(error, reset);
         }
     }

@@ -51,7 +51,7 @@ impl Socket {
         if let Some(reason) = self.stays_because() {
             return Err(Error::new(ErrorCode::ERR_WORKER_HANDLE_NOT_TRANSFERABLE, reason));
         }
-        self.capture_local_address();
+        self.capture_addresses();
         let fd = core.detach(id).map_err(|source| Error::system("detach", source))?;
         // The id is dead: there is nothing left that could be closed.
         self.tear_down(None, false);

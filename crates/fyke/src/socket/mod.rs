@@ -51,6 +51,7 @@ pub(crate) use events::Event;
 pub use events::Lookup;
 pub(crate) use options::HIGH_WATER_MARK_BYTES;
 pub use options::SocketOptions;
+use peer::Peer;
 pub use pipeline::pipeline;
 pub use state::ReadyState;
 use state::{Done, Phase, State};
@@ -204,7 +205,7 @@ impl Socket {
     pub(crate) fn accepted(
         core: &Rc<Core>,
         id: SocketId,
-        peer: Option<SocketAddr>,
+        (peer, unix): (Option<SocketAddr>, bool),
         server: &Server,
         options: &SocketOptions,
     ) -> Self {
@@ -212,8 +213,8 @@ impl Socket {
         state.id = Some(id);
         state.phase = Phase::Live;
         state.accepted = true;
-        state.unix = peer.is_none();
-        state.peer = peer.into();
+        state.unix = unix;
+        state.peer = if peer.is_none() && !unix { Peer::Unasked } else { peer.into() };
         state.server = Some(server.clone());
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));

@@ -9,6 +9,8 @@ pub(super) enum Peer {
     /// On a Unix socket, and before the connection stands.
     #[default]
     None,
+    /// The system knows, and has not been asked.
+    Unasked,
     V4(SocketAddrV4),
     V6 {
         ip: Ipv6Addr,
@@ -20,7 +22,7 @@ pub(super) enum Peer {
 impl Peer {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::None => None,
+            Self::None | Self::Unasked => None,
             Self::V4(address) => Some(SocketAddr::V4(*address)),
             Self::V6 { ip, port } => Some(SocketAddr::V6(SocketAddrV6::new(*ip, *port, 0, 0))),
             Self::LinkLocal(address) => Some(SocketAddr::V6(**address)),
