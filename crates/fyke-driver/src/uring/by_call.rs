@@ -1,10 +1,16 @@
-//! Receiving on Unix sockets and pipes: the ring says when there is something, a call reads it, as with
-//! readiness.
+//! Receiving by calls: the ring says when there is something, a call reads it, as with readiness. It costs
+//! what it costs with epoll.
 //!
-//! Not by multishot, because what was received cannot be put back: a Unix socket that is closed with
-//! unread bytes fails its peer with ECONNRESET, and only bytes that are still with the kernel count as
-//! unread. (A TCP connection can be reset by hand, see [`closing`](super::closing).) It costs what it
-//! costs with epoll.
+//! *Unix sockets and pipes*, because what a multishot receive has brought cannot be put back: a Unix
+//! socket that is closed with unread bytes fails its peer with ECONNRESET, and only bytes that are still
+//! with the kernel count as unread. (A TCP connection can be reset by hand, see
+//! [`closing`](super::closing).)
+//!
+//! *Connections whose peer sends in bulk*: when a full piece has come. In one `enter` the kernel goes on
+//! with a multishot receive for 32 pieces, or until the pool is empty, and all others wait that long
+//! (contract rule 6). Single receives into the same pool are no way out: their completions come after
+//! those of multishot receives that filled the buffer behind them, and only the order tells where in
+//! a buffer the bytes are.
 
 use std::cell::Cell;
 

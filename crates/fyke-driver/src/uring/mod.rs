@@ -5,9 +5,9 @@
 //! - *One `enter` per turn* hands over what changed, lets the kernel receive and accept, and waits.
 //!   The calls of the contract only note what is wanted; [`submitting`] compares that with what
 //!   the ring does, at the beginning of a turn. So a pause and a resume in one turn cost nothing.
-//! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]); one piece per
-//!   turn of a peer that sends so much that the kernel would fill the pool with it. What the kernel received before it heard of a `receive_stop` is copied and kept (contract rule 7). Unix
-//!   sockets are polled by the ring and read by calls ([`by_call`]).
+//! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]). What the
+//!   kernel received before it heard of a `receive_stop` is copied and kept (contract rule 7). Unix
+//!   sockets, and those that receive in bulk, are polled by the ring and read by calls ([`by_call`]).
 //! - *Sending* is tried at once with a gathering call, as readiness does it: whether the kernel took
 //!   the bytes decides when callbacks come, and that is to be the same on every driver. When the
 //!   kernel is full the ring tells when it is not ([`send`]).
@@ -129,9 +129,6 @@ enum Role {
 struct Stream {
     /// The turn in which bytes were received last; the low half of its number is enough.
     fed_in_turn: u32,
-    /// It receives one piece per turn until so many small ones came, see
-    /// [`note_piece`](Stream::note_piece).
-    bulk_reads: u8,
     /// What is left of a batch.
     sending: Option<Box<Batch>>,
     /// What was received while nobody wanted it, oldest first. Never empty.
@@ -151,14 +148,14 @@ struct Flags {
     starved: bool,
     /// Has received something since its receive was armed.
     fed: bool,
-    /// That receive goes on until it is cancelled.
-    multishot: bool,
+    /// Its peer sends so much that it is to be read by calls, see [`by_call`].
+    bulk: bool,
     /// In `changed`.
     changed: bool,
     in_backlog: bool,
     /// A pipe, one end or both: calls for sockets do not work on it.
     pipe: bool,
-    /// A Unix socket or pipe, see [`by_call`].
+    /// A Unix socket or pipe, or one that receives in bulk, see [`by_call`].
     by_call: bool,
     /// Of those: a read may find something; there was an edge, and it is not drained yet.
     readable: bool,

@@ -242,38 +242,15 @@ impl Drop for Rest<'_> {
     }
 }
 
-/// After so many small pieces a peer counts as one that talks again, and not as one that floods.
-const BULK_READS: u8 = 16;
-
-/// Up to this size a piece is small.
-const SMALL_BYTES_MAX: usize = 4096;
-
-impl Stream {
-    /// How a socket receives depends on what came. A full piece: in one `enter` the kernel would go on
-    /// with a multishot receive for 32 pieces, or until the pool is empty, and all others wait (contract rule 6).
-    /// So it gets one piece at a time from then on. Says whether that begins now.
-    fn note_piece(&mut self, bytes: usize) -> bool {
-        let before = self.bulk_reads;
-        if bytes >= READ_BUFFER_BYTES {
-            self.bulk_reads = BULK_READS;
-        } else if bytes <= SMALL_BYTES_MAX {
-            self.bulk_reads = before.saturating_sub(1);
-        }
-        before == 0 && self.bulk_reads > 0
-    }
-}
-
 impl Slot {
-    /// Notes what came. Says whether it is to be received in another way from now on.
+    /// Notes what came. Says whether it is to be received in another way from now on: after a full piece,
+    /// see [`by_call`](super::by_call).
     fn set_fed(&mut self, turn: u64, bytes: usize) -> bool {
         self.flags.fed = true;
-        match &mut self.role {
-            Role::Stream(stream) => {
-                stream.fed_in_turn = turn as u32;
-                stream.note_piece(bytes)
-            }
-            Role::Listener(_) => false,
+        if let Role::Stream(stream) = &mut self.role {
+            stream.fed_in_turn = turn as u32;
         }
+        bytes >= READ_BUFFER_BYTES && !std::mem::replace(&mut self.flags.bulk, true)
     }
 
     fn held(&self) -> Option<&VecDeque<Held>> {

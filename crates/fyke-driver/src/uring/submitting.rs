@@ -15,12 +15,6 @@ use crate::limits::READ_BUFFER_BYTES;
 const READABLE: u32 = libc::POLLIN as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
 
-/// One piece, of what there is.
-fn receive_once(fd: types::Fd) -> squeue::Entry {
-    let entry = opcode::Recv::new(fd, std::ptr::null_mut(), READ_BUFFER_BYTES as u32);
-    entry.buf_group(GROUP).build().flags(squeue::Flags::BUFFER_SELECT)
-}
-
 impl Uring {
     /// Queues what changed since the last time.
     pub(super) fn submit_changes(&self) {
@@ -70,43 +64,40 @@ impl Uring {
     fn submit_receive(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         let Role::Stream(stream) = &slot.role else { return Ok(()) };
         let flags = slot.flags;
-        let fd = types::Fd(slot.fd.as_raw_fd());
         if flags.by_call {
-            // From the first time on: what it says while nobody wants it is remembered.
-            if !flags.wanted || flags.ended {
-                return Ok(());
-            }
-            let entry = opcode::PollAdd::new(fd, by_call::EVENTS).multi(true).build();
-            return self.start(socket, slot, Kind::Receive, entry);
+            return self.submit_poll_for_calls(socket, slot);
         }
-        if !flags.wanted {
+        if !flags.wanted || flags.bulk && slot.started.contains(Kind::Receive) {
             return self.submit_cancel(socket, slot, Kind::Receive);
         }
         if flags.ended || flags.connecting || flags.starved || stream.held.is_some() {
             return Ok(());
         }
-        let multishot = stream.bulk_reads == 0;
-        if slot.started.contains(Kind::Receive) {
-            return match flags.multishot && !multishot {
-                true => self.submit_cancel(socket, slot, Kind::Receive),
-                false => Ok(()),
-            };
+        if flags.bulk {
+            // Nothing of it is in the ring any more.
+            slot.flags.by_call = true;
+            return self.submit_poll_for_calls(socket, slot);
         }
-        let entry = match multishot {
-            true => self.receive_always(fd),
-            false => receive_once(fd),
+        let entry = opcode::RecvMulti::new(types::Fd(slot.fd.as_raw_fd()), GROUP);
+        let entry = if self.abilities.capped_receive {
+            entry.len(READ_BUFFER_BYTES as u32).build()
+        } else {
+            entry.build()
         };
-        (slot.flags.fed, slot.flags.multishot) = (false, multishot);
+        if !slot.started.contains(Kind::Receive) {
+            slot.flags.fed = false;
+        }
         self.start(socket, slot, Kind::Receive, entry)
     }
 
-    /// Until it is cancelled, in up to 32 pieces per `enter`.
-    fn receive_always(&self, fd: types::Fd) -> squeue::Entry {
-        let entry = opcode::RecvMulti::new(fd, GROUP);
-        match self.abilities.capped_receive {
-            true => entry.len(READ_BUFFER_BYTES as u32).build(),
-            false => entry.build(),
+    /// From the first time on that it is wanted: what the poll says while nobody wants it is remembered.
+    fn submit_poll_for_calls(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        if !slot.flags.wanted || slot.flags.ended {
+            return Ok(());
         }
+        let fd = types::Fd(slot.fd.as_raw_fd());
+        let entry = opcode::PollAdd::new(fd, by_call::EVENTS).multi(true).build();
+        self.start(socket, slot, Kind::Receive, entry)
     }
 
     fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {

@@ -90,6 +90,43 @@ fn a_pool_that_runs_dry_loses_nothing_and_starves_nobody() {
     }
 }
 
+/// Once there were single receives into the pool: each got the bytes of others.
+#[test]
+fn who_floods_and_who_talks_get_each_their_own_bytes() {
+    for shape in [Shape::INCREMENTAL, Shape::WHOLE] {
+        let Some(driver) = driver(shape) else { continue };
+        let much = pattern(8 << 20);
+        let mut got: HashMap<SocketId, Vec<u8>> = HashMap::new();
+        let mut peers = Vec::new();
+        for _ in 0..6 {
+            let (socket, peer) = pair(&driver);
+            peer.set_nonblocking(true).unwrap();
+            driver.receive_start(socket).unwrap();
+            got.insert(socket, Vec::new());
+            peers.push((peer, 0));
+        }
+        while got.values().any(|got| got.len() < much.len() / 4) {
+            for (index, (peer, sent)) in peers.iter_mut().enumerate() {
+                // Half of them as much as goes through, the others a few bytes at a time.
+                let most = if index % 2 == 0 { much.len() } else { 1000 + 7777 * index };
+                let end = much.len().min(*sent + most);
+                *sent += peer.write(&much[*sent..end]).unwrap_or(0);
+            }
+            let on = &mut |completion: Completion<'_>| {
+                if let Completion::Received { socket, bytes } = completion {
+                    got.get_mut(&socket).unwrap().extend_from_slice(bytes);
+                }
+            };
+            driver.turn(Some(Duration::ZERO), on).unwrap();
+        }
+        for got in got.values() {
+            assert!(*got == much[..got.len()], "{shape:?}");
+        }
+        let by_call = driver.sockets.borrow().values().filter(|slot| slot.flags.by_call).count();
+        assert!(by_call >= 3, "who floods is read by calls");
+    }
+}
+
 #[test]
 fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
     let Some(driver) = driver(Shape::WHOLE) else { return };
