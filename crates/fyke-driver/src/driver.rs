@@ -154,8 +154,8 @@ impl Driver {
         dispatch!(self, backend => backend.send(socket, batch))
     }
 
-    /// Offers a few bytes to the kernel by one call, if nothing is in flight: the short way for small
-    /// messages, for which making a batch costs more than the rest. Says how many were taken; those
+    /// Offers bytes to the kernel by one call, if nothing is in flight: the short way for small messages,
+    /// for which making a batch costs more than the rest, and for large ones that need not be copied. Says how many were taken; those
     /// that were not, perhaps all, are still the caller's, and nothing follows.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use fyke_driver::Chunk;
 
 /// Bytes for [`Socket::write`](crate::Socket::write). Made by `From`: borrowed ones (`&[u8]`,
-/// `&str`, arrays) are copied into the socket's queue; owned ones (`Vec<u8>`, `String`, `Bytes`)
+/// `&str`, arrays) are copied as far as they must wait; owned ones (`Vec<u8>`, `String`, `Bytes`)
 /// are moved, and copied only when they are so small that copying is cheaper.
 #[derive(Debug)]
 pub struct Payload<'a> {

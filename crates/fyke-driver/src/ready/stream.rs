@@ -35,8 +35,18 @@ impl Ready {
     /// first (DST-10), unless bytes came before: then its send.
     pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let left = self.receive_until(socket, READS_PER_TURN_MAX, true, on);
+        if self.reads_on_of_gone(socket) {
+            // Sending would fail, and what is unread would be lost: the next turn reads on first.
+            return;
+        }
         self.send_more(socket, on);
         self.receive_until(socket, left, false, on);
+    }
+
+    /// Whether the peer has ended or is gone, and the next turn reads on.
+    fn reads_on_of_gone(&self, socket: SocketId) -> bool {
+        let sockets = self.sockets.borrow();
+        sockets.get(socket).is_some_and(|slot| slot.flags.hung_up && slot.flags.in_backlog)
     }
 
     /// Reads until drained, stopped or out of budget.

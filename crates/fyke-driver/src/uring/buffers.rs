@@ -35,10 +35,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Large, so that what comes in one piece is seldom cut by the end of a buffer; and all of them
-    /// together so small that they stay in a cache.
+    /// Large, so that what comes in one piece is seldom cut by the end of a buffer; and both together
+    /// so small that they stay in a cache.
     pub(super) const INCREMENTAL: Self =
-        Self { entries: 4, bytes: 2 * READ_BUFFER_BYTES, incremental: true };
+        Self { entries: 2, bytes: 8 * READ_BUFFER_BYTES, incremental: true };
 
     /// As large as a read of readiness, so that bytes come in the same pieces. A message of one byte
     /// takes a whole buffer too: so there are many, but most are touched at their beginning only.

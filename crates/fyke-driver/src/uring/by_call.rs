@@ -17,7 +17,8 @@ use std::cell::Cell;
 use rustix::io::Errno;
 
 use super::ring::Completed;
-use super::{Slot, Uring};
+use super::token::Kind;
+use super::{Role, Slot, Uring};
 use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
 use crate::system;
 use crate::{Completion, Operation, SocketId};
@@ -66,7 +67,7 @@ impl Uring {
         completed: Completed,
         on: &mut dyn FnMut(Completion<'_>),
     ) {
-        {
+        let sends = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             if !completed.has_more() {
@@ -76,9 +77,20 @@ impl Uring {
                 return;
             }
             slot.flags.readable = true;
-            slot.flags.hung_up |= completed.result < 0 || completed.result & GONE != 0;
+            let gone = completed.result < 0 || completed.result & GONE != 0;
+            slot.flags.hung_up |= gone;
+            if slot.flags.in_backlog {
+                // Once per turn is enough (contract rule 6).
+                return;
+            }
+            // In the order of readiness. A Unix socket's poll says so before its data is read, and
+            // there the read fails first.
+            gone && slot.flags.bulk && slot.is_sending()
+        };
+        match sends {
+            true => self.receive_and_send(socket, on),
+            false => self.receive_some(socket, on),
         }
-        self.receive_some(socket, on);
     }
 
     /// Reads until drained, stopped or out of budget.
@@ -124,6 +136,12 @@ impl Uring {
         0
     }
 
+    /// Whether the peer has ended or is gone, and the next turn reads on.
+    pub(super) fn reads_on_of_gone(&self, socket: SocketId) -> bool {
+        let sockets = self.sockets.borrow();
+        sockets.get(socket).is_some_and(|slot| slot.flags.hung_up && slot.flags.in_backlog)
+    }
+
     fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {
         let mut sockets = self.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket).filter(|slot| slot.may_read()) else {
@@ -159,6 +177,16 @@ impl Uring {
 }
 
 impl Slot {
+    /// Whether it is to be read by calls as soon as its multishot receive has ended.
+    pub(super) fn changes_to_calls(&self) -> bool {
+        let flags = self.flags;
+        flags.bulk && !flags.by_call && flags.wanted && self.started.contains(Kind::Receive)
+    }
+
+    fn is_sending(&self) -> bool {
+        matches!(&self.role, Role::Stream(stream) if stream.sending.is_some())
+    }
+
     fn may_read(&self) -> bool {
         let flags = self.flags;
         flags.wanted && flags.readable && !flags.ended && !flags.connecting

@@ -128,6 +128,55 @@ fn who_floods_and_who_talks_get_each_their_own_bytes() {
 }
 
 #[test]
+fn bytes_come_in_order_however_often_receiving_stops_and_starts() {
+    for shape in [Shape::INCREMENTAL, Shape::WHOLE, Shape::tiny(true)] {
+        for seed in 0..20_u64 {
+            let Some(driver) = driver(shape) else { continue };
+            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut chance = move |of: u64| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random % of == 0
+            };
+            let sent = pattern(600_000);
+            let mut got: HashMap<SocketId, Vec<u8>> = HashMap::new();
+            let mut peers = Vec::new();
+            for _ in 0..4 {
+                let (socket, peer) = pair(&driver);
+                peer.set_nonblocking(true).unwrap();
+                driver.receive_start(socket).unwrap();
+                got.insert(socket, Vec::new());
+                peers.push((socket, peer, 0));
+            }
+            while got.values().any(|got| got.len() < sent.len()) {
+                for (socket, peer, written) in &mut peers {
+                    if chance(2) {
+                        *written += peer.write(&sent[*written..]).unwrap_or(0);
+                    }
+                    if chance(2) {
+                        driver.receive_start(*socket).unwrap();
+                    }
+                }
+                let on = &mut |completion: Completion<'_>| {
+                    if let Completion::Received { socket, bytes } = completion {
+                        got.get_mut(&socket).unwrap().extend_from_slice(bytes);
+                        if chance(3) {
+                            driver.receive_stop(socket);
+                        }
+                    }
+                };
+                driver.turn(Some(Duration::ZERO), on).unwrap();
+            }
+            for got in got.values() {
+                let wrong = got.iter().zip(&sent).position(|(got, sent)| got != sent);
+                assert_eq!(wrong, None, "{shape:?}, seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
     let Some(driver) = driver(Shape::WHOLE) else { return };
     let (socket, mut peer) = pair(&driver);

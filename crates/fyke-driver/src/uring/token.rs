@@ -21,7 +21,7 @@ const KIND_MASK: u64 = 0xf;
 /// What an operation in the ring does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Multishot receive.
+    /// Multishot receive, or the poll of one that is read by calls.
     Receive = 0,
     /// Waits until there is room for more of the batch in flight.
     Send = 1,

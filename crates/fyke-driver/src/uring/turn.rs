@@ -132,11 +132,16 @@ impl Uring {
     /// After all completions: a connection is told after the listener that it reached, as with
     /// readiness, although a poll that is queued when it stands already completes first.
     fn take_writable(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        let connecting = match self.sockets.borrow().get(socket) {
-            Some(slot) => slot.flags.connecting,
+        let (connecting, changing) = match self.sockets.borrow().get(socket) {
+            // Its turn comes, and once per turn is enough (contract rule 6).
+            Some(slot) if slot.flags.in_backlog => return,
+            Some(slot) => (slot.flags.connecting, slot.changes_to_calls()),
             None => return,
         };
-        if connecting {
+        if changing {
+            // What is unread comes first, and can be read only when the ring has let go.
+            self.writable.borrow_mut().push_back(socket);
+        } else if connecting {
             self.finish_connect(socket, on);
         } else {
             self.receive_and_send(socket, on);
@@ -160,7 +165,7 @@ impl Uring {
 
     /// What is there to be read is given before sending goes on, as in libuv: so a connection that
     /// broke fails its read first (DST-10), unless bytes came before: then its send.
-    fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+    pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let by_call = match self.sockets.borrow().get(socket) {
             Some(slot) => slot.flags.by_call,
             None => return,
@@ -168,6 +173,10 @@ impl Uring {
         let _again = AgainOnPanic { driver: self, socket };
         if by_call {
             let left = self.receive_until(socket, READS_PER_TURN_MAX, true, on);
+            if self.reads_on_of_gone(socket) {
+                // Sending would fail, and what is unread would be lost: the next turn reads on first.
+                return;
+            }
             self.send_more(socket, on);
             self.receive_until(socket, left, false, on);
         } else {

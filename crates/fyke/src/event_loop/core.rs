@@ -284,7 +284,7 @@ impl Core {
         for id in ids {
             let owner = self.disown(id);
             if let Some(Owner::Socket(socket)) = &owner {
-                socket.capture_accepted_peer();
+                socket.capture_peer_if_shared();
             }
             self.driver.close(id);
             match owner {

@@ -2,6 +2,7 @@
 //! until the socket connects again (PROP-08, PROP-09).
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use fyke_driver::{Address, PeerCredentials};
 
@@ -92,13 +93,20 @@ impl Socket {
     }
 
     /// Asks who came, if the driver did not say: it costs a call, and few want to know.
-    pub(crate) fn capture_accepted_peer(&self) {
+    pub(super) fn capture_accepted_peer(&self) {
         let id = {
             let state = self.inner.state.borrow();
             state.id.filter(|_| matches!(state.peer, Peer::Unasked))
         };
         if let (Some(core), Some(id)) = (self.inner.core.get(), id) {
             self.inner.state.borrow_mut().peer = core.driver.accepted_peer(id).into();
+        }
+    }
+
+    /// The loop ends: the same, if somebody has the socket and can ask.
+    pub(crate) fn capture_peer_if_shared(&self) {
+        if Rc::strong_count(&self.inner) > 1 {
+            self.capture_accepted_peer();
         }
     }
 

@@ -13,7 +13,7 @@ use super::peer::Peer;
 use super::pipe::Pipes;
 use super::read_buffer::ReadBuffer;
 use super::read_side::ReadSide;
-use super::write_side::WriteSide;
+use super::write_side::{SMALL_BYTES_MAX, WriteSide};
 use super::{Socket, attempts::Connecting};
 use crate::server::{self, Server};
 use crate::text::Decoder;
@@ -242,6 +242,13 @@ impl State {
     pub(super) fn is_queue_too_long(&self) -> bool {
         let max = self.write_queue_bytes_max;
         self.write.len() > max as usize && max != u32::MAX
+    }
+
+    /// Whether so many bytes may leave alone, and a short write after them too, without waiting for the
+    /// peer to acknowledge (Nagle, RFC 9293, 3.7.4); or at the mark, where all leave at once.
+    pub(super) fn may_leave_alone(&self, bytes: usize) -> bool {
+        let large = bytes > SMALL_BYTES_MAX && (self.no_delay || self.unix);
+        large || bytes >= self.write.high_water_mark_bytes().max(1)
     }
 
     /// Connected, and not destroyed.

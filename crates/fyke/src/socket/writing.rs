@@ -8,7 +8,6 @@
 use fyke_driver::{Batch, Chunk, SocketId};
 
 use super::state::{Done, Phase};
-use super::write_side::SMALL_BYTES_MAX;
 use super::{Event, Socket, SocketTick};
 use crate::event_loop::Core;
 use crate::payload::Payload;
@@ -24,7 +23,7 @@ impl Socket {
     /// but none after `destroy`. While connecting, bytes wait for the connection.
     ///
     /// Borrowed bytes (`&[u8]`, `&str`) are copied, but for what the kernel takes at once of more than
-    /// 4 KiB; large owned ones (`Vec<u8>`, `String`, `Bytes`) are moved. Small writes of one callback leave
+    /// 4 KiB (on Unix sockets and with `no_delay`; else of more than the high-water mark); large owned ones (`Vec<u8>`, `String`, `Bytes`) are moved. Small writes of one callback leave
     /// in one system call. Node: `socket.write(data)`.
     ///
     /// How a server heeds what this returns, in `examples/chat.rs`:
@@ -87,7 +86,7 @@ impl Socket {
         let core = self.core()?;
         let mut state = self.inner.state.borrow_mut();
         let id = state.connected().filter(|_| state.writable() && !core.node_exact)?;
-        let large = bytes.len() > SMALL_BYTES_MAX && state.write.is_clear();
+        let large = state.may_leave_alone(bytes.len()) && state.write.is_clear();
         if !large && !state.write.has_room_behind(bytes.len()) || state.is_queue_too_long() {
             return None;
         }
