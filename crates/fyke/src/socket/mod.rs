@@ -27,6 +27,7 @@ mod options;
 mod peer;
 mod pipe;
 mod pipeline;
+mod plain_writing;
 mod properties;
 mod read_buffer;
 mod read_side;
