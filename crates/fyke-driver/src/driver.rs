@@ -155,8 +155,9 @@ impl Driver {
     }
 
     /// Offers bytes to the kernel by one call, if nothing is in flight: the short way for small messages,
-    /// for which making a batch costs more than the rest, and for large ones that need not be copied. Says how many were taken; those
-    /// that were not, perhaps all, are still the caller's, and nothing follows.
+    /// for which making a batch costs more than the rest, and for large ones that need not be copied.
+    /// Says how many were taken; those that were not, perhaps all, are still the caller's, and nothing
+    /// follows.
     ///
     /// # Errors
     /// What the system says.

@@ -1,8 +1,8 @@
 //! The sending half of a socket as a state machine: no descriptor, no clock, and callbacks only
 //! as values (`C`) that it keeps in order.
 //!
-//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted, ours. *In flight*: handed over to the
-//! driver as one batch; there is at most one. *Done*: the kernel has all of it; its callback is due.
+//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted,
+//! ours. *In flight*: handed over to the driver as one batch; there is at most one. *Done*: the kernel has all of it; its callback is due.
 //! Node's stream works the same way with one chunk, or all corked ones, in the place of a batch.
 //!
 //! Writes are counted from the beginning of the connection: a callback is due when the number of
