@@ -33,3 +33,7 @@ pub const POOL_BUFFERS_MAX: usize = 64;
 
 /// A buffer that grew beyond this is freed, not kept.
 pub const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest wait of one turn. epoll takes milliseconds as a C int; a turn that returns early does no
+/// harm.
+pub const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);

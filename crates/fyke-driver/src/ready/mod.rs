@@ -33,16 +33,16 @@ use mio::{Events, Interest, Poll, Token};
 use slotmap::{Key, KeyData, SlotMap};
 
 use crate::driver::{Deferred, dead};
-use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES};
+use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES, WAIT_MAX};
 use crate::pool::Pool;
-use crate::system::{self, BoundFile, Clock, Descriptors, Spare};
+use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, Completion, SocketId};
 
 /// Not a key that slotmap makes: this index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
 
-/// The kernel takes milliseconds as a C int; a turn that returns early does no harm.
-const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A key of slotmap's last index in its last generation.
+const ALARM: Token = Token(usize::MAX - 1);
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a mio token must hold a socket id of 64 bits, see docs/PLATFORM.md");
@@ -69,6 +69,7 @@ pub(crate) struct Ready {
     /// Listeners to try again later, see [`accept`].
     retries: RefCell<Vec<(Duration, SocketId)>>,
     spare: Spare,
+    alarm: Alarm,
     pool: Pool,
 }
 
@@ -116,6 +117,11 @@ impl Ready {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let alarm = Alarm::new();
+        if let Some(fd) = alarm.fd() {
+            let mut source = SourceFd(&fd.as_raw_fd());
+            poll.registry().register(&mut source, ALARM, Interest::READABLE)?;
+        }
         Ok(Self {
             clock: Clock::start(),
             poll_fd: poll.as_raw_fd(),
@@ -130,6 +136,7 @@ impl Ready {
             deferred: RefCell::default(),
             retries: RefCell::default(),
             spare: Spare::new(),
+            alarm,
             pool: Pool::default(),
         })
     }
@@ -194,8 +201,7 @@ impl Ready {
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
         let mut turn = Turn::begin(self)?;
-        let timeout = if self.has_work() { Some(Duration::ZERO) } else { self.shorten(timeout) };
-        let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
+        let timeout = if self.has_work() { Some(Duration::ZERO) } else { self.wait_time(timeout) };
         match self.poll.borrow_mut().poll(&mut turn.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result?,
@@ -215,6 +221,13 @@ impl Ready {
         Ok(())
     }
 
+    /// How long to wait. The alarm ends the wait where it can.
+    fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let timeout = self.shorten(timeout)?.min(WAIT_MAX);
+        let rings = !timeout.is_zero() && self.alarm.rings_within(timeout, &self.clock);
+        (!rings).then_some(timeout)
+    }
+
     fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
         let Some(deadline) = self.next_deadline() else { return timeout };
         let left = deadline.saturating_sub(self.now());
@@ -231,9 +244,10 @@ impl Ready {
     }
 
     fn take_event(&self, event: &Event, on: &mut dyn FnMut(Completion<'_>)) {
-        if event.token() == WAKE {
-            on(Completion::Woken);
-            return;
+        match event.token() {
+            WAKE => return on(Completion::Woken),
+            ALARM => return self.alarm.has_rung(),
+            _ => {}
         }
         let socket = id(event.token());
         let (connecting, listener, sending) = {
@@ -330,6 +344,7 @@ impl Drop for Turn<'_> {
         // Events that were not handled because the callback panicked are edges that will not come
         // again: remember them as work.
         if std::thread::panicking() {
+            self.driver.alarm.has_rung();
             let mut sockets = self.driver.sockets.borrow_mut();
             for event in &self.events {
                 let socket = id(event.token());

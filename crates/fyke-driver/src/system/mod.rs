@@ -2,6 +2,7 @@
 //! call does when it fails in an odd way can be looked up, and swapped, here. Those of a socket's
 //! options are in [`options`].
 
+mod alarm;
 mod bound_file;
 mod clock;
 mod credentials;
@@ -24,6 +25,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType
 
 use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, Transport};
+pub(crate) use alarm::Alarm;
 pub(crate) use bound_file::BoundFile;
 pub(crate) use clock::Clock;
 pub(crate) use offering::{Progress, offer, send_at_once};

@@ -55,7 +55,7 @@ use slotmap::SlotMap;
 
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
-use crate::system::{self, BoundFile, Clock, Descriptors, Spare};
+use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, SocketId};
 use accept::Listener;
 use buffers::Buffers;
@@ -95,6 +95,9 @@ pub(crate) struct Uring {
     /// Listeners to try again later, see [`accept`].
     retries: RefCell<Vec<(Duration, SocketId)>>,
     spare: Spare,
+    /// Outlives its poll, as what `host` has.
+    alarm: Alarm,
+    alarm_watched: Cell<bool>,
     host: Host,
     turning: Cell<bool>,
     /// Counts turns, for budgets.
@@ -215,6 +218,8 @@ impl Uring {
             deferred: RefCell::default(),
             retries: RefCell::default(),
             spare: Spare::new(),
+            alarm: Alarm::new(),
+            alarm_watched: Cell::new(false),
             turning: Cell::new(false),
             turns: Cell::new(0),
             read_buffer: ReadBuffer::default(),

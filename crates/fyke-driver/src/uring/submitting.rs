@@ -1,7 +1,7 @@
 //! What sockets want, compared with what the ring does: the difference is queued, once per turn.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use io_uring::{opcode, squeue, types};
 
@@ -18,7 +18,7 @@ const WRITABLE: u32 = libc::POLLOUT as u32;
 impl Uring {
     /// Queues what changed since the last time.
     pub(super) fn submit_changes(&self) {
-        self.watch_waker();
+        self.watch_own();
         self.cancel_lingering();
         self.feed_starved();
         if self.changed.borrow().is_empty() {
@@ -167,21 +167,24 @@ impl Uring {
         }
     }
 
-    fn watch_waker(&self) {
+    /// Watches the waker and the alarm. Neither is ever read: each wake is reported, not the count. mio
+    /// does the same with an edge-triggered epoll.
+    fn watch_own(&self) {
         if !self.host.watched.get() {
-            self.start_to_watch_waker();
+            self.host.watched.set(self.watch(self.host.waker_fd(), Kind::Wake));
+        }
+        if !self.alarm_watched.get() {
+            let watched = self.alarm.fd().is_none_or(|fd| self.watch(fd, Kind::Alarm));
+            self.alarm_watched.set(watched);
         }
     }
 
     #[allow(unsafe_code, reason = "the kernel gets a descriptor")]
-    fn start_to_watch_waker(&self) {
-        // Multishot, and the counter is never read: each wake is reported, not the count. mio does
-        // the same with an edge-triggered epoll.
-        let fd = types::Fd(self.host.waker_fd().as_raw_fd());
-        let entry = opcode::PollAdd::new(fd, READABLE).multi(true).build();
-        // SAFETY: the descriptor belongs to `host` and is closed after the ring was drained.
-        let started = unsafe { self.ring.start(&entry.user_data(token::own_token(Kind::Wake))) };
-        self.host.watched.set(started.is_ok());
+    fn watch(&self, fd: BorrowedFd<'_>, kind: Kind) -> bool {
+        let entry = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), READABLE).multi(true).build();
+        // SAFETY: the descriptor is one of `host` or `alarm`, which are closed after the ring was
+        // drained.
+        unsafe { self.ring.start(&entry.user_data(token::own_token(kind))) }.is_ok()
     }
 
     /// The buffers are free again at the beginning of a turn: as many receivers are armed as may

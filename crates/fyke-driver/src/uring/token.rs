@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Wake = 4,
     /// Ends another operation. Is heard of only when it fails.
     Cancel = 5,
+    /// Watches the alarm; belongs to no socket.
+    Alarm = 6,
 }
 
 impl Kind {
@@ -40,7 +42,8 @@ impl Kind {
     pub(super) const OF_SOCKETS: [Self; 4] = [Self::Receive, Self::Send, Self::Poll, Self::Accept];
 
     fn from_bits(bits: u64) -> Option<Self> {
-        [Self::Receive, Self::Send, Self::Poll, Self::Accept, Self::Wake, Self::Cancel]
+        use Kind::{Accept, Alarm, Cancel, Poll, Receive, Send, Wake};
+        [Receive, Send, Poll, Accept, Wake, Cancel, Alarm]
             .into_iter()
             .find(|kind| *kind as u64 == bits)
     }

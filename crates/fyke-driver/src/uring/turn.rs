@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ring::Completed;
 use super::token::{self, Kind};
 use super::{Role, Uring};
-use crate::limits::READS_PER_TURN_MAX;
+use crate::limits::{READS_PER_TURN_MAX, WAIT_MAX};
 use crate::{Completion, SocketId};
 
 impl Uring {
@@ -39,7 +39,7 @@ impl Uring {
         if self.has_work() {
             self.ring.enter(0, None)?;
         } else {
-            self.ring.enter(1, self.shorten(timeout))?;
+            self.ring.enter(1, self.wait_time(timeout))?;
         }
         self.see_ended();
         // Only what is there now: what comes while callbacks run is for the next turn.
@@ -60,6 +60,15 @@ impl Uring {
         }
         self.retry_listeners(on);
         turn.finish()
+    }
+
+    /// How long to wait. The alarm ends the wait where it can.
+    fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let timeout = self.shorten(timeout)?.min(WAIT_MAX);
+        let rings = !timeout.is_zero()
+            && self.alarm_watched.get()
+            && self.alarm.rings_within(timeout, &self.clock);
+        (!rings).then_some(timeout)
     }
 
     fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
@@ -107,6 +116,10 @@ impl Uring {
             Kind::Wake => {
                 self.host.watched.set(completed.has_more());
                 on(Completion::Woken);
+            }
+            Kind::Alarm => {
+                self.alarm_watched.set(completed.has_more());
+                self.alarm.has_rung();
             }
             Kind::Cancel => self.cancel_failed(socket),
         }

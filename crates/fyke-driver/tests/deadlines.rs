@@ -1,0 +1,67 @@
+//! A turn waits no longer than it is told, whatever it was told before, on every driver of the system.
+
+#![cfg(unix)]
+
+use std::time::{Duration, Instant};
+
+use fyke_driver::{Driver, DriverKind};
+
+const SOON: Duration = Duration::from_millis(5);
+const LATE: Duration = Duration::from_secs(3600);
+
+/// Turns until the time is over. A turn may return early, but one that did so each time would spin.
+fn wait(driver: &Driver, time: Duration) -> usize {
+    let deadline = driver.now() + time;
+    let mut turns = 0;
+    loop {
+        let now = driver.now();
+        if now >= deadline {
+            return turns;
+        }
+        turns += 1;
+        driver.turn(Some(deadline - now), &mut |_| {}).unwrap();
+    }
+}
+
+#[test]
+fn a_turn_ends_at_its_deadline_after_a_later_one_was_waited_for() {
+    for kind in [DriverKind::Ready, DriverKind::Uring] {
+        let driver = Driver::new(&kind).unwrap();
+        let waker = driver.waker();
+        // A wait that is ended by something else leaves the far deadline behind.
+        waker.wake();
+        driver.now();
+        driver.turn(Some(LATE), &mut |_| {}).unwrap();
+        for _ in 0..10 {
+            let turns = wait(&driver, SOON);
+            assert!(turns < 10, "{kind:?}: {turns} turns for one deadline");
+        }
+    }
+}
+
+#[test]
+fn a_turn_ends_at_its_deadline_also_when_nobody_looks_at_the_clock() {
+    for kind in [DriverKind::Ready, DriverKind::Uring] {
+        let driver = Driver::new(&kind).unwrap();
+        let started = Instant::now();
+        for _ in 0..10 {
+            driver.turn(Some(SOON), &mut |_| {}).unwrap();
+        }
+        assert!(started.elapsed() >= SOON, "{kind:?}: no turn waited");
+    }
+}
+
+#[test]
+fn a_deadline_that_moves_away_is_waited_for() {
+    for kind in [DriverKind::Ready, DriverKind::Uring] {
+        let driver = Driver::new(&kind).unwrap();
+        let waker = driver.waker();
+        // As an idle timeout does, with every message.
+        for _ in 0..100 {
+            waker.wake();
+            driver.now();
+            driver.turn(Some(SOON), &mut |_| {}).unwrap();
+        }
+        wait(&driver, 4 * SOON);
+    }
+}
