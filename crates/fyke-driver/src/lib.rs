@@ -71,6 +71,8 @@ mod open;
 mod options;
 mod pool;
 #[cfg(unix)]
+mod reading;
+#[cfg(unix)]
 mod ready;
 pub mod sim;
 #[cfg(unix)]

@@ -6,6 +6,11 @@ use std::time::Duration;
 /// [`Received`](crate::Completion::Received). Node reads 64 KiB at once too (BEHAVIOUR RD-02).
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Most bytes of one receiving call; two of them fill the read buffer. While one copies, the kernel puts
+/// what arrives aside, and we do the protocol's work for it when the call ends; with shorter calls the
+/// sender does more of it itself.
+pub const READ_CALL_BYTES: usize = 32 * 1024;
+
 /// Reads of one socket in one turn, before the others get theirs (contract rule 6). libuv allows
 /// 32: beside a peer that floods, each other message then waits for 2 MiB to be read and answered.
 /// A turn more costs less than a hundredth of reading so much.

@@ -14,9 +14,9 @@ impl Ready {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(listener).ok_or_else(dead)?;
         self.register(listener, slot)?;
-        slot.flags.wanted = true;
+        slot.flags.reading.wanted = true;
         // An edge that came while nobody wanted it does not come again.
-        if slot.flags.readable {
+        if slot.flags.reading.readable {
             self.defer_work(listener, slot);
         }
         Ok(())
@@ -24,7 +24,7 @@ impl Ready {
 
     pub(crate) fn accept_stop(&self, listener: SocketId) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(listener) {
-            slot.flags.wanted = false;
+            slot.flags.reading.wanted = false;
         }
     }
 
@@ -34,7 +34,7 @@ impl Ready {
             let accepted = {
                 let mut sockets = self.sockets.borrow_mut();
                 let Some(slot) = sockets.get_mut(listener) else { return };
-                if !slot.flags.wanted {
+                if !slot.flags.reading.wanted {
                     return;
                 }
                 match system::accept(system::borrow(&slot.fd)) {
@@ -42,7 +42,7 @@ impl Ready {
                     Err(errno) => match Failure::of(errno) {
                         Failure::Next => continue,
                         Failure::Drained => {
-                            slot.flags.readable = false;
+                            slot.flags.reading.readable = false;
                             return;
                         }
                         Failure::Exhausted => {
@@ -76,7 +76,7 @@ impl Ready {
             let Some(slot) = sockets.get_mut(listener) else { return };
             let shed = self.spare.shed(system::borrow(&slot.fd));
             if let Some((_, Some(failure))) = shed {
-                slot.flags.readable = failure != Failure::Drained;
+                slot.flags.reading.readable = failure != Failure::Drained;
             }
             shed
         };

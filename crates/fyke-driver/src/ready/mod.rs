@@ -33,8 +33,9 @@ use mio::{Events, Interest, Poll, Token};
 use slotmap::{Key, KeyData, SlotMap};
 
 use crate::driver::{Deferred, dead};
-use crate::limits::{EVENTS_PER_TURN_MAX, READ_BUFFER_BYTES, WAIT_MAX};
+use crate::limits::{EVENTS_PER_TURN_MAX, WAIT_MAX};
 use crate::pool::Pool;
+use crate::reading::{Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, Completion, SocketId};
 
@@ -60,8 +61,7 @@ pub(crate) struct Ready {
     files: RefCell<BTreeMap<SocketId, BoundFile>>,
     /// Taken while a turn runs: that is how a turn inside a turn is noticed.
     events: Cell<Option<Events>>,
-    /// Taken while bytes are lent.
-    read_buffer: Cell<Option<Box<[u8]>>>,
+    reader: Reader,
     /// Sockets with work that needs no event: budget left over, receiving restarted.
     backlog: RefCell<VecDeque<SocketId>>,
     /// Completions that must not be given inside the call that caused them.
@@ -89,28 +89,12 @@ struct Flags {
     /// Accepts; otherwise it is a connection, or may become one.
     listener: bool,
     registered: bool,
-    connecting: bool,
     /// A batch is in flight.
     sending: bool,
-    /// Somebody wants to receive or accept.
-    wanted: bool,
-    /// A read or accept may find something: there was an edge, and it is not drained yet.
-    readable: bool,
-    /// The peer has ended or is gone: a short read does not mean drained.
-    hung_up: bool,
-    /// End-of-stream or an error was reported: nothing more to read.
-    ended: bool,
+    reading: Reading,
     in_backlog: bool,
     /// Others may have descriptors of it too: it came from outside, or was duplicated.
     shared: bool,
-    /// A pipe, one end or both: calls for sockets do not work on it.
-    pipe: bool,
-}
-
-impl Flags {
-    fn may_read(self) -> bool {
-        self.wanted && self.readable && !self.ended && !self.connecting
-    }
 }
 
 impl Ready {
@@ -131,7 +115,7 @@ impl Ready {
             in_flight: RefCell::default(),
             files: RefCell::default(),
             events: Cell::new(Some(Events::with_capacity(EVENTS_PER_TURN_MAX))),
-            read_buffer: Cell::new(Some(vec![0; READ_BUFFER_BYTES].into_boxed_slice())),
+            reader: Reader::default(),
             backlog: RefCell::default(),
             deferred: RefCell::default(),
             retries: RefCell::default(),
@@ -254,15 +238,15 @@ impl Ready {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             let gone = event.is_read_closed() || event.is_error();
-            slot.flags.readable |= event.is_readable() || gone;
-            slot.flags.hung_up |= gone;
+            slot.flags.reading.readable |= event.is_readable() || gone;
+            slot.flags.reading.hung_up |= gone;
             // A full pipe whose reader goes is not writable, but in error (pipe(7)).
             let sending = slot.flags.sending && (event.is_writable() || event.is_error());
             if slot.flags.in_backlog {
                 // Once per turn is enough (contract rule 6).
                 return;
             }
-            (slot.flags.connecting, slot.flags.listener, sending)
+            (slot.flags.reading.connecting, slot.flags.listener, sending)
         };
         if listener {
             self.accept_some(socket, on);
@@ -283,7 +267,7 @@ impl Ready {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             slot.flags.in_backlog = false;
-            (slot.flags.listener, slot.flags.connecting)
+            (slot.flags.listener, slot.flags.reading.connecting)
         };
         let _again = AgainOnPanic { driver: self, socket };
         if listener {
@@ -292,6 +276,28 @@ impl Ready {
             self.finish_connect(socket, on);
         } else {
             self.receive_and_send(socket, on);
+        }
+    }
+}
+
+impl ReadsByCall for Ready {
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn with_reading<T>(
+        &self,
+        socket: SocketId,
+        on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
+    ) -> Option<T> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket)?;
+        Some(on(&mut slot.flags.reading, system::borrow(&slot.fd)))
+    }
+
+    fn read_later(&self, socket: SocketId) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            self.defer_work(socket, slot);
         }
     }
 }
@@ -349,9 +355,9 @@ impl Drop for Turn<'_> {
             for event in &self.events {
                 let socket = id(event.token());
                 if let Some(slot) = sockets.get_mut(socket) {
-                    slot.flags.readable = true;
+                    slot.flags.reading.readable = true;
                     // Perhaps the peer has ended: a short read must not count as drained.
-                    slot.flags.hung_up = true;
+                    slot.flags.reading.hung_up = true;
                     self.driver.defer_work(socket, slot);
                 }
             }

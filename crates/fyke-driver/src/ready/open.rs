@@ -41,13 +41,13 @@ impl Ready {
         let outcome = match system::connect(system::borrow(&slot.fd), target) {
             // Also what stands at once is told by an event, after that of the listener it reached.
             Ok(()) | Err(Errno::INPROGRESS) => {
-                slot.flags.connecting = true;
+                slot.flags.reading.connecting = true;
                 self.register(socket, slot).map(|()| None)
             }
             Err(errno) => Err(errno.into()),
         };
         let outcome = outcome.unwrap_or_else(|error| {
-            slot.flags.connecting = false;
+            slot.flags.reading.connecting = false;
             Some(Deferred::Failed(Operation::Connect, error))
         });
         if let Some(completion) = outcome {
@@ -65,7 +65,7 @@ impl Ready {
             match system::connect_result(fd) {
                 Ok(()) if !system::is_connected(fd) => return,
                 result => {
-                    slot.flags.connecting = false;
+                    slot.flags.reading.connecting = false;
                     result
                 }
             }
@@ -85,7 +85,7 @@ impl Ready {
         let Some(slot) = sockets.get(socket) else { return };
         // A pipe's reader sees the end when it is closed.
         let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
-            Err(Errno::NOTSOCK) if slot.flags.pipe => Deferred::ShutDown,
+            Err(Errno::NOTSOCK) if slot.flags.reading.pipe => Deferred::ShutDown,
             Ok(()) => {
                 step!("shutdown", side = "write");
                 Deferred::ShutDown
@@ -104,7 +104,8 @@ impl Ready {
     }
 
     pub(crate) fn close(&self, socket: SocketId) {
-        let Some(slot) = self.sockets.borrow_mut().remove(socket) else { return };
+        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
+        self.reader.forget(socket, &mut slot.flags.reading);
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
         if let Some(file) = self.files.borrow_mut().remove(&socket) {
             file.unlink();

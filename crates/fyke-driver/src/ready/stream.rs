@@ -8,6 +8,7 @@ use super::{Ready, Slot};
 use crate::driver::dead;
 use crate::limits::READS_PER_TURN_MAX;
 use crate::pool::Pool;
+use crate::reading::ReadsByCall;
 use crate::system::{self, Progress};
 use crate::{Batch, Chunk, Completion, Operation, SocketId};
 
@@ -16,9 +17,9 @@ impl Ready {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         self.register(socket, slot)?;
-        slot.flags.wanted = true;
+        slot.flags.reading.wanted = true;
         // An edge that came while nobody wanted it does not come again.
-        if slot.flags.readable {
+        if slot.flags.reading.readable {
             self.defer_work(socket, slot);
         }
         Ok(())
@@ -26,7 +27,7 @@ impl Ready {
 
     pub(crate) fn receive_stop(&self, socket: SocketId) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            slot.flags.wanted = false;
+            slot.flags.reading.wanted = false;
         }
     }
 
@@ -46,83 +47,12 @@ impl Ready {
     /// Whether the peer has ended or is gone, and the next turn reads on.
     fn reads_on_of_gone(&self, socket: SocketId) -> bool {
         let sockets = self.sockets.borrow();
-        sockets.get(socket).is_some_and(|slot| slot.flags.hung_up && slot.flags.in_backlog)
+        sockets.get(socket).is_some_and(|slot| slot.flags.reading.hung_up && slot.flags.in_backlog)
     }
 
     /// Reads until drained, stopped or out of budget.
     pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         self.receive_until(socket, READS_PER_TURN_MAX, false, on);
-    }
-
-    /// Reads until drained, stopped or out of budget, or, if asked for, until the first short read.
-    /// Says what is left of the budget.
-    fn receive_until(
-        &self,
-        socket: SocketId,
-        reads_max: usize,
-        short: bool,
-        on: &mut dyn FnMut(Completion<'_>),
-    ) -> usize {
-        let Some(buffer) = self.read_buffer.take() else { return reads_max };
-        let mut lent = Lent { driver: self, buffer };
-        for left in (0..reads_max).rev() {
-            match self.receive_once(socket, &mut lent.buffer) {
-                Read::Nothing => return left,
-                Read::Bytes(count, drained) => {
-                    on(Completion::Received { socket, bytes: &lent.buffer[..count] });
-                    if drained || short && count < lent.buffer.len() {
-                        return left;
-                    }
-                }
-                Read::End => {
-                    on(Completion::EndOfStream { socket });
-                    return left;
-                }
-                Read::Failed(errno) => {
-                    let error = errno.into();
-                    on(Completion::Failed { socket, operation: Operation::Receive, error });
-                    return left;
-                }
-            }
-        }
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            if slot.flags.may_read() {
-                self.defer_work(socket, slot);
-            }
-        }
-        0
-    }
-
-    fn receive_once(&self, socket: SocketId, buffer: &mut [u8]) -> Read {
-        let mut sockets = self.sockets.borrow_mut();
-        let Some(Slot { fd, flags }) = sockets.get_mut(socket) else { return Read::Nothing };
-        if !flags.may_read() {
-            return Read::Nothing;
-        }
-        let received = match flags.pipe {
-            true => system::read_pipe(system::borrow(fd), buffer),
-            false => system::receive(system::borrow(fd), buffer),
-        };
-        match received {
-            Ok(0) => {
-                flags.ended = true;
-                Read::End
-            }
-            Ok(count) => {
-                // Short means drained, unless the end follows: it makes no edge of its own.
-                // A pipe gives what one write has put there (pipe(7), O_DIRECT).
-                flags.readable = count == buffer.len() || flags.hung_up || flags.pipe;
-                Read::Bytes(count, !flags.readable)
-            }
-            Err(Errno::AGAIN) => {
-                flags.readable = false;
-                Read::Nothing
-            }
-            Err(errno) => {
-                flags.ended = true;
-                Read::Failed(errno)
-            }
-        }
     }
 
     pub(crate) fn send(&self, socket: SocketId, mut batch: Batch) -> io::Result<usize> {
@@ -140,6 +70,7 @@ impl Ready {
             }
         };
         let sent = before - batch.remaining();
+        slot.flags.reading.note_sent();
         if !matches!(progress, Progress::Done) {
             self.register(socket, slot)?;
             if matches!(progress, Progress::Unfinished) {
@@ -195,26 +126,6 @@ impl Slot {
         pool: &Pool,
         done: &mut Vec<Chunk>,
     ) -> Result<Progress, Errno> {
-        system::offer(system::borrow(&self.fd), self.flags.pipe, batch, pool, done)
-    }
-}
-
-enum Read {
-    Nothing,
-    /// How many, and whether that was all.
-    Bytes(usize, bool),
-    End,
-    Failed(Errno),
-}
-
-/// The read buffer while it is away from its place; goes back also when the callback panics.
-struct Lent<'a> {
-    driver: &'a Ready,
-    buffer: Box<[u8]>,
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        self.driver.read_buffer.set(Some(std::mem::take(&mut self.buffer)));
+        system::offer(system::borrow(&self.fd), self.flags.reading.pipe, batch, pool, done)
     }
 }

@@ -5,9 +5,10 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
-use super::Descriptors;
-use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
+use crate::driver::dead;
+use crate::limits::{PIECES_PER_SEND_MAX, READ_CALL_BYTES, SENDS_PER_CALL_MAX};
 use crate::pool::Pool;
+use crate::reading::ReadsByCall;
 use crate::{Batch, Chunk, SocketId};
 
 /// How far sending got.
@@ -22,16 +23,22 @@ pub(crate) enum Progress {
 
 /// Offers bytes by one call. Says how many the kernel took.
 pub(crate) fn send_at_once(
-    driver: &impl Descriptors,
+    driver: &impl ReadsByCall,
     socket: SocketId,
     bytes: &[u8],
 ) -> io::Result<usize> {
-    driver.with_fd(socket, |fd| match super::send(fd, bytes) {
+    let sent = driver.with_reading(socket, |reading, fd| {
+        if bytes.len() >= READ_CALL_BYTES {
+            reading.note_sent();
+        }
+        super::send(fd, bytes)
+    });
+    match sent.ok_or_else(dead)? {
         Ok(count) => Ok(count),
         // A full one, and a pipe, which takes no such call: the batch will find a way.
         Err(Errno::AGAIN | Errno::NOTSOCK) => Ok(0),
         Err(errno) => Err(errno.into()),
-    })
+    }
 }
 
 /// Tries the system call until the kernel has everything or is full. Pieces that are done and are

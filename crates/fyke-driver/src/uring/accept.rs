@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::ring::Completed;
 use super::turn::AgainOnPanic;
-use super::{Role, Slot, Uring};
+use super::{Slot, Uring};
 use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
 use crate::system::{self, Failure};
@@ -43,11 +43,17 @@ impl Listener {
 }
 
 impl Uring {
+    pub(super) fn becomes_listener(&self, socket: SocketId, slot: &mut Slot) {
+        slot.flags.listener = true;
+        self.listeners.borrow_mut().insert(socket, Listener::default());
+    }
+
     pub(crate) fn accept_start(&self, listener: SocketId) -> io::Result<()> {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(listener).ok_or_else(dead)?;
-        slot.flags.wanted = true;
-        if slot.listener().is_some_and(|listener| !listener.waiting.is_empty()) {
+        slot.flags.reading.wanted = true;
+        let listeners = self.listeners.borrow();
+        if listeners.get(&listener).is_some_and(|listener| !listener.waiting.is_empty()) {
             self.defer_work(listener, slot);
         }
         self.note_change(listener, slot);
@@ -56,7 +62,7 @@ impl Uring {
 
     pub(crate) fn accept_stop(&self, listener: SocketId) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(listener) {
-            slot.flags.wanted = false;
+            slot.flags.reading.wanted = false;
             self.note_change(listener, slot);
         }
     }
@@ -76,7 +82,8 @@ impl Uring {
             if !completed.has_more() {
                 self.note_change(listener, slot);
             }
-            let Some(state) = slot.listener() else { return };
+            let mut listeners = self.listeners.borrow_mut();
+            let Some(state) = listeners.get_mut(&listener) else { return };
             state.waiting.extend(accepted);
             match completed.error() {
                 None | Some(Errno::CANCELED) => {}
@@ -106,8 +113,9 @@ impl Uring {
                 let mut sockets = self.sockets.borrow_mut();
                 let Some(slot) = sockets.get_mut(listener) else { return };
                 let by_call = slot.flags.by_call;
-                let (turn, wanted) = (self.turns.get(), slot.flags.wanted);
-                let Some(state) = slot.listener().filter(|_| wanted) else { return };
+                let (turn, wanted) = (self.turns.get(), slot.flags.reading.wanted);
+                let mut listeners = self.listeners.borrow_mut();
+                let Some(state) = listeners.get_mut(&listener).filter(|_| wanted) else { return };
                 if state.given.0 != turn {
                     state.given = (turn, 0);
                 }
@@ -118,7 +126,7 @@ impl Uring {
                 state.given.1 += 1;
                 (fd, by_call)
             };
-            self.give_one(listener, Slot::stream(fd, by_call), None, on);
+            self.give_one(listener, Slot::new(fd, by_call), None, on);
         }
     }
 
@@ -147,13 +155,15 @@ impl Uring {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             let ((fd, peer), by_call) = {
                 let mut sockets = self.sockets.borrow_mut();
-                let Some(slot) = sockets.get_mut(listener).filter(|slot| slot.flags.wanted) else {
+                let Some(slot) = sockets.get_mut(listener).filter(|slot| slot.flags.reading.wanted)
+                else {
                     return;
                 };
                 self.note_change(listener, slot);
                 let by_call = slot.flags.by_call;
                 let result = system::accept(system::borrow(&slot.fd));
-                let Some(state) = slot.listener() else { return };
+                let mut listeners = self.listeners.borrow_mut();
+                let Some(state) = listeners.get_mut(&listener) else { return };
                 match result.map_err(Failure::of) {
                     Ok(accepted) => (accepted, by_call),
                     Err(Failure::Next) => continue,
@@ -164,23 +174,24 @@ impl Uring {
                     }
                     Err(Failure::Exhausted) => {
                         state.by_hand = true;
-                        drop(sockets);
+                        drop((listeners, sockets));
                         return self.shed(listener, on);
                     }
                 }
             };
-            self.give_one(listener, Slot::stream(fd, by_call), peer, on);
+            self.give_one(listener, Slot::new(fd, by_call), peer, on);
         }
     }
 
     /// Descriptors are used up: refuses what waits, see [`Spare::shed`](system::Spare::shed).
     fn shed(&self, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let shed = {
-            let mut sockets = self.sockets.borrow_mut();
-            let Some(slot) = sockets.get_mut(listener) else { return };
+            let sockets = self.sockets.borrow();
+            let Some(slot) = sockets.get(listener) else { return };
             let shed = self.spare.shed(system::borrow(&slot.fd));
+            let mut listeners = self.listeners.borrow_mut();
             if let (None | Some((_, Some(Failure::Exhausted))), Some(state)) =
-                (shed, slot.listener())
+                (shed, listeners.get_mut(&listener))
             {
                 self.rest(listener, state);
             }
@@ -213,22 +224,13 @@ impl Uring {
                 retries.swap_remove(index).1
             };
             if let Some(slot) = self.sockets.borrow_mut().get_mut(listener) {
-                if let Some(state) = slot.listener() {
+                if let Some(state) = self.listeners.borrow_mut().get_mut(&listener) {
                     state.resting = false;
                 }
                 self.note_change(listener, slot);
             }
             let _again = AgainOnPanic { driver: self, socket: listener };
             self.accept_by_hand(listener, on);
-        }
-    }
-}
-
-impl Slot {
-    pub(super) fn listener(&mut self) -> Option<&mut Listener> {
-        match &mut self.role {
-            Role::Listener(listener) => Some(listener),
-            Role::Stream(_) => None,
         }
     }
 }

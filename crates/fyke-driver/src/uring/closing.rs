@@ -13,7 +13,7 @@ use super::accept::refuse;
 use super::outside::close_descriptor;
 use super::receive::Held;
 use super::token::{self, Kind, token};
-use super::{Role, Slot, Uring};
+use super::{Slot, Uring};
 use crate::SocketId;
 use crate::system;
 use crate::trace::step;
@@ -34,12 +34,14 @@ impl Uring {
 
     pub(crate) fn close(&self, socket: SocketId) {
         let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
+        self.reader.forget(socket, &mut slot.flags.reading);
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
         if let Some(file) = self.files.borrow_mut().remove(&socket) {
             file.unlink();
         }
-        if let Some(listener) = slot.listener() {
-            listener.waiting.drain(..).for_each(refuse);
+        if slot.flags.listener {
+            let listener = self.listeners.borrow_mut().remove(&socket);
+            listener.into_iter().flat_map(|listener| listener.waiting).for_each(refuse);
         }
         if slot.kernel.is_empty() {
             return self.dispose(socket, slot);
@@ -98,13 +100,17 @@ impl Uring {
 
     /// Frees a socket that the kernel is done with. Nothing is borrowed here: what it was to send
     /// may run the user's code when it goes.
-    fn dispose(&self, socket: SocketId, mut slot: Slot) {
+    fn dispose(&self, socket: SocketId, slot: Slot) {
         debug_assert!(slot.kernel.is_empty(), "the kernel may still touch it");
         if self.has_unread(socket, &slot) {
             let _ = system::reset_on_close(system::borrow(&slot.fd));
         }
-        if let Role::Stream(stream) = &mut slot.role {
-            if let Some(batch) = stream.sending.take() {
+        if slot.flags.holding {
+            self.held.borrow_mut().remove(&socket);
+        }
+        if slot.flags.sending {
+            let batch = self.in_flight.borrow_mut().remove(&socket);
+            if let Some(batch) = batch {
                 batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
             }
         }
@@ -115,14 +121,13 @@ impl Uring {
     /// Whether bytes were received that nobody got. With readiness they would still be with the
     /// kernel, which then resets the connection when it is closed (DST-08).
     pub(super) fn has_unread(&self, socket: SocketId, slot: &Slot) -> bool {
-        let Role::Stream(stream) = &slot.role else { return false };
-        if slot.flags.by_call {
+        if slot.flags.listener || slot.flags.by_call {
             return false;
         }
-        let mut held = stream.held.iter().flat_map(|held| held.iter());
-        held.any(Held::is_bytes)
+        self.held.borrow().get(&socket).is_some_and(|held| held.iter().any(Held::is_bytes))
             || self.giving.get() == Some(socket)
-            || !slot.flags.ended && self.ring.has_waiting_bytes(token(socket, Kind::Receive))
+            || !slot.flags.reading.ended
+                && self.ring.has_waiting_bytes(token(socket, Kind::Receive))
     }
 
     /// Ends everything, and says whether the kernel is done with all memory.

@@ -55,11 +55,11 @@ use slotmap::SlotMap;
 
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
+use crate::reading::{Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, SocketId};
 use accept::Listener;
 use buffers::Buffers;
-use by_call::ReadBuffer;
 use host::Host;
 pub(crate) use host::wake;
 use probe::Abilities;
@@ -73,6 +73,11 @@ pub(crate) struct Uring {
     /// Before everything that the kernel may touch, so that it is dropped first. See also `Drop`.
     ring: Ring,
     sockets: RefCell<SlotMap<SocketId, Slot>>,
+    listeners: RefCell<BTreeMap<SocketId, Listener>>,
+    /// What is left to send of those that send.
+    in_flight: RefCell<BTreeMap<SocketId, Batch>>,
+    /// What was received while nobody wanted it, oldest first. None is empty.
+    held: RefCell<BTreeMap<SocketId, VecDeque<Held>>>,
     /// The files of those that have bound one.
     files: RefCell<BTreeMap<SocketId, BoundFile>>,
     /// Sockets that are closed for us, and held by operations in flight.
@@ -103,11 +108,12 @@ pub(crate) struct Uring {
     /// Counts turns, for budgets.
     turns: Cell<u64>,
     /// For sockets that are read by calls.
-    read_buffer: ReadBuffer,
+    reader: Reader,
     pool: Pool,
 }
 
-/// One socket. Small, because there may be a million: what only some of them need is boxed.
+/// One socket. Small, because there may be a million: what only some of them need is in tables of its
+/// own.
 #[derive(Debug)]
 struct Slot {
     fd: OwnedFd,
@@ -118,35 +124,23 @@ struct Slot {
     /// Those of `started` that were asked to end.
     cancelled: Operations,
     flags: Flags,
-    role: Role,
-}
-
-#[derive(Debug)]
-enum Role {
-    /// Opened, perhaps bound; or a connection.
-    Stream(Stream),
-    Listener(Box<Listener>),
-}
-
-#[derive(Debug, Default)]
-struct Stream {
     /// The turn in which bytes were received last; the low half of its number is enough.
     fed_in_turn: u32,
-    /// What is left of a batch.
-    sending: Option<Box<Batch>>,
-    /// What was received while nobody wanted it, oldest first. Never empty.
-    #[expect(clippy::box_collection, reason = "one word in each of perhaps a million slots")]
-    held: Option<Box<VecDeque<Held>>>,
 }
+
+const _: () = assert!(size_of::<Slot>() <= 28, "a slot costs that for every connection");
 
 /// What is known about a socket.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flags {
-    connecting: bool,
-    /// Somebody wants to receive or accept.
-    wanted: bool,
-    /// The kernel has reported end-of-stream or an error: nothing more to receive.
-    ended: bool,
+    /// In `listeners`; otherwise it is a connection, or may become one.
+    listener: bool,
+    /// In `in_flight`.
+    sending: bool,
+    /// In `held`.
+    holding: bool,
+    /// Of those that the ring receives for it knows whether it is wanted, has ended, and is connecting.
+    reading: Reading,
     /// In `starved`.
     starved: bool,
     /// Has received something since its receive was armed.
@@ -156,34 +150,22 @@ struct Flags {
     /// In `changed`.
     changed: bool,
     in_backlog: bool,
-    /// A pipe, one end or both: calls for sockets do not work on it.
-    pipe: bool,
     /// A Unix socket or pipe, or one that receives in bulk, see [`by_call`].
     by_call: bool,
-    /// Of those: a read may find something; there was an edge, and it is not drained yet.
-    readable: bool,
-    /// Of those: the peer has ended or is gone, so a short read does not mean drained.
-    hung_up: bool,
     /// Of the descriptors that came from outside: the standard ones are never closed.
     adopted: bool,
 }
 
 impl Slot {
-    fn new(fd: OwnedFd, role: Role) -> Self {
+    fn new(fd: OwnedFd, by_call: bool) -> Self {
         Self {
             fd,
             kernel: Operations::default(),
             started: Operations::default(),
             cancelled: Operations::default(),
-            flags: Flags::default(),
-            role,
+            flags: Flags { by_call, ..Flags::default() },
+            fed_in_turn: 0,
         }
-    }
-
-    fn stream(fd: OwnedFd, by_call: bool) -> Self {
-        let mut slot = Self::new(fd, Role::Stream(Stream::default()));
-        slot.flags.by_call = by_call;
-        slot
     }
 }
 
@@ -207,6 +189,9 @@ impl Uring {
             host: Host::new()?,
             ring,
             sockets: RefCell::default(),
+            listeners: RefCell::default(),
+            in_flight: RefCell::default(),
+            held: RefCell::default(),
             files: RefCell::default(),
             lingering: RefCell::default(),
             buffers: Rc::new(buffers),
@@ -222,7 +207,7 @@ impl Uring {
             alarm_watched: Cell::new(false),
             turning: Cell::new(false),
             turns: Cell::new(0),
-            read_buffer: ReadBuffer::default(),
+            reader: Reader::default(),
             pool: Pool::default(),
         })
     }
@@ -280,6 +265,28 @@ impl Uring {
     fn defer(&self, socket: SocketId, completion: Deferred) {
         self.deferred.borrow_mut().push_back((socket, completion));
         self.host.signal_unless(self.turning.get());
+    }
+}
+
+impl ReadsByCall for Uring {
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn with_reading<T>(
+        &self,
+        socket: SocketId,
+        on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
+    ) -> Option<T> {
+        let mut sockets = self.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket)?;
+        Some(on(&mut slot.flags.reading, system::borrow(&slot.fd)))
+    }
+
+    fn read_later(&self, socket: SocketId) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            self.defer_work(socket, slot);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::{Role, Slot, Uring};
+use super::{Slot, Uring};
 use crate::driver::{Deferred, dead};
 use crate::system;
 use crate::trace::step;
@@ -13,7 +13,7 @@ use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport
 impl Uring {
     pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
         let (fd, file) = system::open(request)?;
-        let inserted = self.insert(Slot::stream(fd, request.transport == Transport::Unix));
+        let inserted = self.insert(Slot::new(fd, request.transport == Transport::Unix));
         let socket = inserted.map_err(|source| OpenError { at_bind: false, source })?;
         if let Some(file) = file {
             self.files.borrow_mut().insert(socket, file);
@@ -26,7 +26,7 @@ impl Uring {
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         system::listen(system::borrow(&slot.fd), backlog)?;
         step!("listen", backlog);
-        slot.role = Role::Listener(Box::default());
+        self.becomes_listener(socket, slot);
         Ok(())
     }
 
@@ -46,12 +46,12 @@ impl Uring {
         match system::connect(system::borrow(&slot.fd), target) {
             // Told in the next turn, after the listener it reached.
             Ok(()) => {
-                slot.flags.connecting = true;
+                slot.flags.reading.connecting = true;
                 self.writable.borrow_mut().push_back(socket);
                 self.host.signal_unless(self.turning.get());
             }
             Err(Errno::INPROGRESS) => {
-                slot.flags.connecting = true;
+                slot.flags.reading.connecting = true;
                 self.note_change(socket, slot);
             }
             Err(errno) => self.defer(socket, Deferred::Failed(Operation::Connect, errno.into())),
@@ -68,7 +68,7 @@ impl Uring {
             match system::connect_result(fd) {
                 Ok(()) if !system::is_connected(fd) => return,
                 result => {
-                    slot.flags.connecting = false;
+                    slot.flags.reading.connecting = false;
                     result
                 }
             }
@@ -89,7 +89,7 @@ impl Uring {
         let Some(slot) = sockets.get(socket) else { return };
         // A pipe's reader sees the end when it is closed.
         let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
-            Err(Errno::NOTSOCK) if slot.flags.pipe => Deferred::ShutDown,
+            Err(Errno::NOTSOCK) if slot.flags.reading.pipe => Deferred::ShutDown,
             Ok(()) => {
                 step!("shutdown", side = "write");
                 Deferred::ShutDown

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use super::{Role, Slot, Uring};
+use super::{Slot, Uring};
 use crate::driver::dead;
 use crate::system;
 use crate::trace::step;
@@ -22,14 +22,16 @@ impl Uring {
         }
         let pipe = system::is_pipe(system::borrow(&fd));
         let by_call = pipe || system::local_address(system::borrow(&fd))?.is_unix();
-        let mut slot = Slot::stream(fd, by_call);
+        let mut slot = Slot::new(fd, by_call);
         // A pipe that is only for writing makes no edge when it is read: so that is tried once.
-        (slot.flags.pipe, slot.flags.readable) = (pipe, pipe);
-        if found == Adopted::Listener {
-            slot.role = Role::Listener(Box::default());
-        }
+        (slot.flags.reading.pipe, slot.flags.reading.readable) = (pipe, pipe);
         slot.flags.adopted = true;
         let socket = self.insert(slot)?;
+        if found == Adopted::Listener {
+            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+                self.becomes_listener(socket, slot);
+            }
+        }
         step!("adopt", found = ?found);
         Ok((socket, found))
     }
@@ -39,9 +41,12 @@ impl Uring {
         // What is in the ring holds the socket, and would take bytes that are not ours any more.
         self.stop(socket)?;
         self.may_be_detached(socket)?;
-        let slot = self.sockets.borrow_mut().remove(socket).ok_or_else(dead)?;
+        let mut slot = self.sockets.borrow_mut().remove(socket).ok_or_else(dead)?;
+        self.reader.forget(socket, &mut slot.flags.reading);
         // The name goes along with the descriptor.
         self.files.borrow_mut().remove(&socket);
+        self.listeners.borrow_mut().remove(&socket);
+        self.held.borrow_mut().remove(&socket);
         step!("detach",);
         Ok(slot.fd)
     }
@@ -49,10 +54,10 @@ impl Uring {
     fn may_be_detached(&self, socket: SocketId) -> io::Result<()> {
         let sockets = self.sockets.borrow();
         let slot = sockets.get(socket).ok_or_else(dead)?;
-        let busy = match &slot.role {
-            Role::Stream(stream) => stream.sending.is_some() || slot.flags.connecting,
-            Role::Listener(listener) => !listener.waiting.is_empty(),
-        };
+        let listeners = self.listeners.borrow();
+        let busy = slot.flags.sending
+            || slot.flags.reading.connecting
+            || listeners.get(&socket).is_some_and(|listener| !listener.waiting.is_empty());
         if busy || self.has_unread(socket, slot) {
             return Err(io::ErrorKind::ResourceBusy.into());
         }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::buffers::Lent;
 use super::ring::Completed;
-use super::{Role, Slot, Stream, Uring};
+use super::{Slot, Uring};
 use crate::driver::dead;
 use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
 use crate::{Completion, Operation, SocketId};
@@ -64,8 +64,8 @@ impl Uring {
     pub(crate) fn receive_start(&self, socket: SocketId) -> io::Result<()> {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
-        slot.flags.wanted = true;
-        if slot.held().is_some() || slot.flags.readable {
+        slot.flags.reading.wanted = true;
+        if slot.flags.holding || slot.flags.reading.readable {
             self.defer_work(socket, slot);
         }
         self.note_change(socket, slot);
@@ -74,7 +74,7 @@ impl Uring {
 
     pub(crate) fn receive_stop(&self, socket: SocketId) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            slot.flags.wanted = false;
+            slot.flags.reading.wanted = false;
             self.note_change(socket, slot);
         }
     }
@@ -96,7 +96,7 @@ impl Uring {
                 drop(sockets);
                 return self.readable(socket, completed, on);
             }
-            if slot.flags.ended {
+            if slot.flags.reading.ended {
                 return;
             }
             match outcome {
@@ -105,7 +105,7 @@ impl Uring {
                         self.note_change(socket, slot);
                     }
                 }
-                Outcome::End | Outcome::Failed(_) => slot.flags.ended = true,
+                Outcome::End | Outcome::Failed(_) => slot.flags.reading.ended = true,
                 Outcome::Stopped => return self.note_change(socket, slot),
                 Outcome::Starved => {
                     slot.flags.starved = true;
@@ -115,7 +115,7 @@ impl Uring {
             if !completed.has_more() {
                 self.note_change(socket, slot);
             }
-            if !slot.flags.wanted || slot.held().is_some() {
+            if !slot.flags.reading.wanted || slot.flags.holding {
                 return match outcome {
                     Outcome::Bytes(lent) => self.hold_bytes(socket, slot, lent.as_slice()),
                     Outcome::End => self.hold(socket, slot, Held::End),
@@ -135,12 +135,10 @@ impl Uring {
     /// Whether sending goes on before a failure is told: what is behind a short read waits for it, as
     /// in libuv and with readiness, see `receive_and_send`.
     fn sends_first(&self, socket: SocketId) -> bool {
-        self.sockets.borrow().get(socket).is_some_and(|slot| match &slot.role {
-            Role::Stream(stream) => {
-                stream.sending.is_some() && stream.fed_in_turn == self.turns.get() as u32
-            }
-            Role::Listener(_) => false,
-        })
+        self.sockets
+            .borrow()
+            .get(socket)
+            .is_some_and(|slot| slot.flags.sending && slot.fed_in_turn == self.turns.get() as u32)
     }
 
     /// Gives what one completion brought, in pieces of the size that a read of readiness has.
@@ -156,7 +154,7 @@ impl Uring {
     }
 
     fn wants(&self, socket: SocketId) -> bool {
-        self.sockets.borrow().get(socket).is_some_and(|slot| slot.flags.wanted)
+        self.sockets.borrow().get(socket).is_some_and(|slot| slot.flags.reading.wanted)
     }
 
     fn outcome(&self, completed: Completed) -> Outcome<'_> {
@@ -180,12 +178,25 @@ impl Uring {
     }
 
     fn hold(&self, socket: SocketId, slot: &mut Slot, held: Held) {
-        if let Role::Stream(stream) = &mut slot.role {
-            stream.held.get_or_insert_default().push_back(held);
-        }
-        if slot.flags.wanted {
+        self.held.borrow_mut().entry(socket).or_default().push_back(held);
+        slot.flags.holding = true;
+        if slot.flags.reading.wanted {
             self.defer_work(socket, slot);
         }
+    }
+
+    fn take_held(&self, socket: SocketId, slot: &mut Slot) -> Option<Held> {
+        if !slot.flags.holding {
+            return None;
+        }
+        let mut all = self.held.borrow_mut();
+        let held = all.get_mut(&socket)?;
+        let first = held.pop_front();
+        if held.is_empty() {
+            all.remove(&socket);
+            slot.flags.holding = false;
+        }
+        first
     }
 
     /// Gives what was kept, up to the budget.
@@ -194,10 +205,10 @@ impl Uring {
             let held = {
                 let mut sockets = self.sockets.borrow_mut();
                 let Some(slot) = sockets.get_mut(socket) else { return };
-                if !slot.flags.wanted || slot.flags.connecting {
+                if !slot.flags.reading.wanted || slot.flags.reading.connecting {
                     return;
                 }
-                let Some(held) = slot.take_held() else { return };
+                let Some(held) = self.take_held(socket, slot) else { return };
                 self.note_change(socket, slot);
                 held
             };
@@ -247,26 +258,8 @@ impl Slot {
     /// see [`by_call`](super::by_call).
     fn set_fed(&mut self, turn: u64, bytes: usize) -> bool {
         self.flags.fed = true;
-        if let Role::Stream(stream) = &mut self.role {
-            stream.fed_in_turn = turn as u32;
-        }
+        self.fed_in_turn = turn as u32;
         bytes >= READ_BUFFER_BYTES && !std::mem::replace(&mut self.flags.bulk, true)
-    }
-
-    fn held(&self) -> Option<&VecDeque<Held>> {
-        match &self.role {
-            Role::Stream(Stream { held, .. }) => held.as_deref(),
-            Role::Listener(_) => None,
-        }
-    }
-
-    fn take_held(&mut self) -> Option<Held> {
-        let Role::Stream(stream) = &mut self.role else { return None };
-        let first = stream.held.as_mut()?.pop_front();
-        if stream.held.as_ref().is_some_and(|held| held.is_empty()) {
-            stream.held = None;
-        }
-        first
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::ring::Completed;
-use super::{Role, Slot, Uring};
+use super::{Slot, Uring};
 use crate::driver::dead;
 use crate::pool::Pool;
 use crate::system::{self, Progress};
@@ -31,6 +31,7 @@ impl Uring {
             }
         };
         let sent = before - batch.remaining();
+        slot.flags.reading.note_sent();
         self.keep_rest(socket, slot, &progress, batch);
         Ok(sent)
     }
@@ -42,10 +43,9 @@ impl Uring {
             Progress::Blocked => self.note_change(socket, slot),
             Progress::Unfinished => self.defer_work(socket, slot),
         }
-        if let Role::Stream(stream) = &mut slot.role {
-            debug_assert!(stream.sending.is_none(), "two batches in flight (contract rule 5)");
-            stream.sending = Some(Box::new(batch));
-        }
+        debug_assert!(!slot.flags.sending, "two batches in flight (contract rule 5)");
+        slot.flags.sending = true;
+        self.in_flight.borrow_mut().insert(socket, batch);
     }
 
     /// A completion of the poll that waits for room. Sending goes on when everything was received
@@ -66,13 +66,15 @@ impl Uring {
         let result = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
-            let Role::Stream(stream) = &mut slot.role else { return };
-            let Some(mut batch) = stream.sending.take() else { return };
+            if !std::mem::take(&mut slot.flags.sending) {
+                return;
+            }
+            let Some(mut batch) = self.in_flight.borrow_mut().remove(&socket) else { return };
             let before = batch.remaining();
             match slot.offer(&mut batch, &self.pool, &mut done) {
                 Ok(progress) => {
                     let sent = before - batch.remaining();
-                    self.keep_rest(socket, slot, &progress, *batch);
+                    self.keep_rest(socket, slot, &progress, batch);
                     Ok(sent)
                 }
                 Err(errno) => {
@@ -99,6 +101,6 @@ impl Slot {
         pool: &Pool,
         done: &mut Vec<Chunk>,
     ) -> Result<Progress, Errno> {
-        system::offer(system::borrow(&self.fd), self.flags.pipe, batch, pool, done)
+        system::offer(system::borrow(&self.fd), self.flags.reading.pipe, batch, pool, done)
     }
 }

@@ -7,7 +7,7 @@ use io_uring::{opcode, squeue, types};
 
 use super::buffers::GROUP;
 use super::token::{self, Kind, token};
-use super::{Role, Slot, Uring, by_call};
+use super::{Slot, Uring, by_call};
 use crate::SocketId;
 use crate::limits::READ_BUFFER_BYTES;
 
@@ -42,35 +42,35 @@ impl Uring {
     }
 
     fn submit(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        match slot.role {
-            Role::Stream(_) => {
-                if slot.flags.connecting {
-                    self.submit_poll(socket, slot, WRITABLE)?;
-                }
-                self.submit_send(socket, slot)?;
-                self.submit_receive(socket, slot)
-            }
-            Role::Listener(ref listener) => {
-                let (wanted, by_hand) = (listener.wants(slot.flags.wanted), listener.by_hand);
-                match (wanted, by_hand) {
-                    (true, true) => self.submit_poll(socket, slot, READABLE),
-                    (true, false) => self.submit_accept(socket, slot),
-                    (false, _) => self.submit_cancel(socket, slot, Kind::Accept),
-                }
-            }
+        if slot.flags.listener {
+            return self.submit_listener(socket, slot);
+        }
+        if slot.flags.reading.connecting {
+            self.submit_poll(socket, slot, WRITABLE)?;
+        }
+        self.submit_send(socket, slot)?;
+        self.submit_receive(socket, slot)
+    }
+
+    fn submit_listener(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        let listeners = self.listeners.borrow();
+        let Some(listener) = listeners.get(&socket) else { return Ok(()) };
+        match (listener.wants(slot.flags.reading.wanted), listener.by_hand) {
+            (true, true) => self.submit_poll(socket, slot, READABLE),
+            (true, false) => self.submit_accept(socket, slot),
+            (false, _) => self.submit_cancel(socket, slot, Kind::Accept),
         }
     }
 
     fn submit_receive(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        let Role::Stream(stream) = &slot.role else { return Ok(()) };
         let flags = slot.flags;
         if flags.by_call {
             return self.submit_poll_for_calls(socket, slot);
         }
-        if !flags.wanted || flags.bulk && slot.started.contains(Kind::Receive) {
+        if !flags.reading.wanted || flags.bulk && slot.started.contains(Kind::Receive) {
             return self.submit_cancel(socket, slot, Kind::Receive);
         }
-        if flags.ended || flags.connecting || flags.starved || stream.held.is_some() {
+        if flags.reading.ended || flags.reading.connecting || flags.starved || flags.holding {
             return Ok(());
         }
         if flags.bulk {
@@ -92,7 +92,7 @@ impl Uring {
 
     /// From the first time on that it is wanted: what the poll says while nobody wants it is remembered.
     fn submit_poll_for_calls(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        if !slot.flags.wanted || slot.flags.ended {
+        if !slot.flags.reading.wanted || slot.flags.reading.ended {
             return Ok(());
         }
         let fd = types::Fd(slot.fd.as_raw_fd());
@@ -102,8 +102,7 @@ impl Uring {
 
     fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         // With a budget that was used up the kernel is perhaps not full: then the backlog goes on.
-        let waits = matches!(&slot.role, Role::Stream(stream) if stream.sending.is_some());
-        if !waits || slot.flags.in_backlog {
+        if !slot.flags.sending || slot.flags.in_backlog {
             return Ok(());
         }
         let entry = opcode::PollAdd::new(types::Fd(slot.fd.as_raw_fd()), WRITABLE).build();

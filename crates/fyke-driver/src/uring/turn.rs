@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use super::Uring;
 use super::ring::Completed;
 use super::token::{self, Kind};
-use super::{Role, Uring};
 use crate::limits::{READS_PER_TURN_MAX, WAIT_MAX};
+use crate::reading::ReadsByCall;
 use crate::{Completion, SocketId};
 
 impl Uring {
@@ -127,7 +128,7 @@ impl Uring {
 
     fn polled(&self, socket: SocketId, completed: Completed, on: &mut dyn FnMut(Completion<'_>)) {
         let listener = match self.sockets.borrow().get(socket) {
-            Some(slot) => matches!(slot.role, Role::Listener(_)),
+            Some(slot) => slot.flags.listener,
             None => return,
         };
         if completed.error().is_some() {
@@ -148,7 +149,7 @@ impl Uring {
         let (connecting, changing) = match self.sockets.borrow().get(socket) {
             // Its turn comes, and once per turn is enough (contract rule 6).
             Some(slot) if slot.flags.in_backlog => return,
-            Some(slot) => (slot.flags.connecting, slot.changes_to_calls()),
+            Some(slot) => (slot.flags.reading.connecting, slot.changes_to_calls()),
             None => return,
         };
         if changing {
@@ -166,7 +167,7 @@ impl Uring {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             slot.flags.in_backlog = false;
-            matches!(slot.role, Role::Listener(_))
+            slot.flags.listener
         };
         if listener {
             let _again = AgainOnPanic { driver: self, socket };

@@ -24,7 +24,8 @@ impl Ready {
         let listener = matches!(found, Adopted::Listener);
         let pipe = system::is_pipe(system::borrow(&fd));
         // A pipe that is only for writing makes no edge when it is read: so that is tried once.
-        let flags = Flags { listener, shared: true, pipe, readable: pipe, ..Flags::default() };
+        let mut flags = Flags { listener, shared: true, ..Flags::default() };
+        (flags.reading.pipe, flags.reading.readable) = (pipe, pipe);
         let mut sockets = self.sockets.borrow_mut();
         let id = sockets.insert(Slot { fd, flags });
         // What is not connected is not watched yet: it counts as hung up (epoll_ctl(2)).
@@ -47,10 +48,11 @@ impl Ready {
     pub(crate) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get(socket).ok_or_else(dead)?;
-        if slot.flags.sending || slot.flags.connecting {
+        if slot.flags.sending || slot.flags.reading.connecting {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
-        let slot = sockets.remove(socket).ok_or_else(dead)?;
+        let mut slot = sockets.remove(socket).ok_or_else(dead)?;
+        self.reader.forget(socket, &mut slot.flags.reading);
         self.unwatch(&slot);
         // The name goes along with the descriptor.
         self.files.borrow_mut().remove(&socket);

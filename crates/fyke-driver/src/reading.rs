@@ -1,0 +1,340 @@
+//! Receiving by calls, for the backends that learn from the kernel when there is something: readiness,
+//! and io_uring for [some sockets](crate::uring).
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+
+use crate::limits::{READ_BUFFER_BYTES, READ_CALL_BYTES};
+use crate::system;
+use crate::{Completion, Operation, SocketId};
+
+/// What is known about a socket that is read by calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// Somebody wants to receive (of a listener: to accept).
+    pub(crate) wanted: bool,
+    /// A read may find something: there was an edge, and it is not drained yet.
+    pub(crate) readable: bool,
+    /// The peer has ended or is gone: a short read does not mean drained.
+    pub(crate) hung_up: bool,
+    /// End-of-stream or an error was reported: nothing more to read.
+    pub(crate) ended: bool,
+    pub(crate) connecting: bool,
+    /// A pipe, one end or both: calls for sockets do not work on it.
+    pub(crate) pipe: bool,
+    flow: Flow,
+}
+
+/// How it was received lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Flow {
+    #[default]
+    Ordinary,
+    /// Much was sent in between.
+    Answered,
+    /// The budget of a turn was used up, and nothing was sent in between: received by shorter calls
+    /// from now on, see [`READ_CALL_BYTES`]. In a conversation their number costs more than they win.
+    Bulk,
+    /// There is a failure behind what was read last, see [`Reader::failures`].
+    Broken,
+}
+
+/// What the sockets of a driver share.
+#[derive(Default)]
+pub(crate) struct Reader {
+    /// Made when the first one reads. Taken while bytes are lent.
+    buffer: Cell<Option<Box<[u8]>>>,
+    /// Errors that the kernel told behind bytes, and will not tell again.
+    failures: RefCell<BTreeMap<SocketId, Errno>>,
+}
+
+/// A backend, as this module needs it.
+pub(crate) trait ReadsByCall {
+    fn reader(&self) -> &Reader;
+
+    /// None: there is no such socket any more.
+    fn with_reading<T>(
+        &self,
+        socket: SocketId,
+        on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
+    ) -> Option<T>;
+
+    /// Puts the socket in line for the next turn.
+    fn read_later(&self, socket: SocketId);
+
+    /// Reads until drained, stopped or out of budget, or, if asked for, until the first short read.
+    /// Says what is left of the budget.
+    fn receive_until(
+        &self,
+        socket: SocketId,
+        reads_max: usize,
+        short: bool,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> usize {
+        let reader = self.reader();
+        let mut lent = reader.lend();
+        for left in (0..reads_max).rev() {
+            let read = self.with_reading(socket, |reading, fd| {
+                reading.read(socket, fd, &mut lent.buffer, &reader.failures)
+            });
+            match read.unwrap_or(Read::Nothing) {
+                Read::Nothing => return left,
+                Read::Bytes { count, drained } => {
+                    on(Completion::Received { socket, bytes: &lent.buffer[..count] });
+                    if drained || short && count < lent.buffer.len() {
+                        return left;
+                    }
+                }
+                Read::End => {
+                    on(Completion::EndOfStream { socket });
+                    return left;
+                }
+                Read::Failed(errno) => {
+                    let error = errno.into();
+                    on(Completion::Failed { socket, operation: Operation::Receive, error });
+                    return left;
+                }
+            }
+        }
+        if self.with_reading(socket, |reading, _| reading.has_more()).unwrap_or(false) {
+            self.read_later(socket);
+        }
+        0
+    }
+}
+
+enum Read {
+    Nothing,
+    Bytes { count: usize, drained: bool },
+    End,
+    Failed(Errno),
+}
+
+impl Reading {
+    pub(crate) fn may_read(self) -> bool {
+        self.wanted && self.readable && !self.ended && !self.connecting
+    }
+
+    /// Much is sent.
+    pub(crate) fn note_sent(&mut self) {
+        if self.flow != Flow::Broken {
+            self.flow = Flow::Answered;
+        }
+    }
+
+    /// Called when the budget is used up.
+    fn has_more(&mut self) -> bool {
+        if self.may_read() {
+            self.flow = match self.flow {
+                Flow::Answered => Flow::Ordinary,
+                Flow::Ordinary => Flow::Bulk,
+                flow => flow,
+            };
+        }
+        self.may_read()
+    }
+
+    fn read(
+        &mut self,
+        socket: SocketId,
+        fd: BorrowedFd<'_>,
+        buffer: &mut [u8],
+        failures: &RefCell<BTreeMap<SocketId, Errno>>,
+    ) -> Read {
+        if !self.may_read() {
+            return Read::Nothing;
+        }
+        if self.flow == Flow::Broken {
+            self.ended = true;
+            let errno = self.take_failure(socket, failures);
+            return errno.map_or(Read::Nothing, Read::Failed);
+        }
+        let received = match self.pipe {
+            true => (system::read_pipe(fd, buffer), None),
+            false if self.flow == Flow::Bulk => receive_in_bulk(fd, buffer),
+            false => (system::receive(fd, buffer), None),
+        };
+        match received {
+            (Ok(0), _) => {
+                self.ended = true;
+                Read::End
+            }
+            (Ok(count), behind) => {
+                if let Some(errno) = behind {
+                    self.flow = Flow::Broken;
+                    failures.borrow_mut().insert(socket, errno);
+                }
+                // Short means drained, unless the end follows: it makes no edge of its own.
+                // A pipe gives what one write has put there (pipe(7), O_DIRECT).
+                self.readable =
+                    count == buffer.len() || self.hung_up || self.pipe || behind.is_some();
+                Read::Bytes { count, drained: !self.readable }
+            }
+            (Err(Errno::AGAIN), _) => {
+                self.readable = false;
+                Read::Nothing
+            }
+            (Err(errno), _) => {
+                self.ended = true;
+                Read::Failed(errno)
+            }
+        }
+    }
+
+    fn take_failure(
+        &mut self,
+        socket: SocketId,
+        failures: &RefCell<BTreeMap<SocketId, Errno>>,
+    ) -> Option<Errno> {
+        self.flow = Flow::Ordinary;
+        failures.borrow_mut().remove(&socket)
+    }
+}
+
+/// Fills the buffer with calls of at most [`READ_CALL_BYTES`]. An error behind bytes is the second
+/// value: the kernel tells it once.
+fn receive_in_bulk(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> (Result<usize, Errno>, Option<Errno>) {
+    let mut count = 0;
+    for piece in buffer.chunks_mut(READ_CALL_BYTES) {
+        match system::receive(fd, piece) {
+            Ok(received) => {
+                count += received;
+                if received < piece.len() {
+                    break;
+                }
+            }
+            Err(errno) if count == 0 => return (Err(errno), None),
+            Err(Errno::AGAIN) => break,
+            Err(errno) => return (Ok(count), Some(errno)),
+        }
+    }
+    (Ok(count), None)
+}
+
+impl Reader {
+    fn lend(&self) -> Lent<'_> {
+        let buffer = self.buffer.take();
+        let buffer = buffer.unwrap_or_else(|| vec![0; READ_BUFFER_BYTES].into_boxed_slice());
+        Lent { reader: self, buffer }
+    }
+
+    /// The socket is closed.
+    pub(crate) fn forget(&self, socket: SocketId, reading: &mut Reading) {
+        if reading.flow == Flow::Broken {
+            reading.take_failure(socket, &self.failures);
+        }
+    }
+}
+
+/// The read buffer while it is away from its place; goes back also when the callback panics.
+struct Lent<'a> {
+    reader: &'a Reader,
+    buffer: Box<[u8]>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.reader.buffer.set(Some(std::mem::take(&mut self.buffer)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        // So that what one read takes has room in the kernel.
+        rustix::net::sockopt::set_socket_recv_buffer_size(&ours, 1 << 20).unwrap();
+        (ours, listener.accept().unwrap().0)
+    }
+
+    fn wait_for(socket: &TcpStream, events: PollFlags) {
+        let mut fds = [PollFd::new(socket, events)];
+        assert_eq!(poll(&mut fds, None), Ok(1));
+    }
+
+    fn read_once(ours: &TcpStream, reading: &mut Reading, reader: &Reader) -> Read {
+        let mut lent = reader.lend();
+        reading.read(SocketId::default(), ours.as_fd(), &mut lent.buffer, &reader.failures)
+    }
+
+    fn in_bulk() -> Reading {
+        Reading { wanted: true, readable: true, flow: Flow::Bulk, ..Reading::default() }
+    }
+
+    #[test]
+    fn who_sends_more_than_a_turn_takes_sends_in_bulk_unless_it_is_answered() {
+        let mut reading = Reading { wanted: true, readable: true, ..Reading::default() };
+        for _ in 0..3 {
+            reading.note_sent();
+            assert!(reading.has_more());
+            assert_eq!(reading.flow, Flow::Ordinary);
+        }
+        assert!(reading.has_more());
+        assert_eq!(reading.flow, Flow::Bulk);
+        assert!(reading.has_more());
+        assert_eq!(reading.flow, Flow::Bulk);
+        reading.note_sent();
+        assert_eq!(reading.flow, Flow::Answered);
+    }
+
+    #[test]
+    fn a_reset_behind_the_bytes_of_a_whole_call_is_told_after_them() {
+        let (ours, mut peer) = pair();
+        peer.write_all(&[7; READ_CALL_BYTES]).unwrap();
+        let mut all = vec![0; READ_CALL_BYTES];
+        while ours.peek(&mut all).unwrap_or(0) < READ_CALL_BYTES {
+            wait_for(&ours, PollFlags::IN);
+        }
+        system::reset_on_close(peer.as_fd()).unwrap();
+        drop(peer);
+        wait_for(&ours, PollFlags::empty());
+
+        let reader = Reader::default();
+        let mut reading = in_bulk();
+        let first = read_once(&ours, &mut reading, &reader);
+        assert!(matches!(first, Read::Bytes { count: READ_CALL_BYTES, drained: false }));
+        reading.wanted = false;
+        assert!(matches!(read_once(&ours, &mut reading, &reader), Read::Nothing));
+        reading.wanted = true;
+        let second = read_once(&ours, &mut reading, &reader);
+        assert!(matches!(second, Read::Failed(Errno::CONNRESET)));
+        assert!(reading.ended && reader.failures.borrow().is_empty());
+    }
+
+    #[test]
+    fn what_is_behind_a_socket_that_is_closed_is_forgotten() {
+        let reader = Reader::default();
+        let mut reading = Reading { flow: Flow::Broken, ..Reading::default() };
+        reader.failures.borrow_mut().insert(SocketId::default(), Errno::CONNRESET);
+        reader.forget(SocketId::default(), &mut reading);
+        assert!(reader.failures.borrow().is_empty());
+    }
+
+    #[test]
+    fn one_read_fills_the_buffer_when_there_is_enough() {
+        let (ours, peer) = pair();
+        let (reader, mut reading) = (Reader::default(), in_bulk());
+        let writer = std::thread::spawn(move || (&peer).write_all(&[7; 1 << 20]).unwrap());
+        let mut all = vec![0; READ_BUFFER_BYTES];
+        while ours.peek(&mut all).unwrap_or(0) < READ_BUFFER_BYTES {
+            wait_for(&ours, PollFlags::IN);
+        }
+        let read = read_once(&ours, &mut reading, &reader);
+        assert!(matches!(read, Read::Bytes { count: READ_BUFFER_BYTES, drained: false }));
+        drop(ours);
+        let _ = writer.join();
+    }
+}
