@@ -21,6 +21,9 @@ const SUBMISSIONS: u32 = 512;
 /// to 32 times, and of what was submitted.
 const COMPLETIONS: u32 = 4 * 1024;
 
+/// Completions that were taken out and for which there is room from the beginning: a turn seldom has more.
+const COMPLETIONS_TAKEN_OUT: usize = 1024;
+
 /// A completion, copied out of the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Completed {
@@ -83,7 +86,7 @@ impl Ring {
         Ok(Self {
             ring: RefCell::new(ring),
             enter_flags,
-            completed: RefCell::default(),
+            completed: RefCell::new(VecDeque::with_capacity(COMPLETIONS_TAKEN_OUT)),
             unseen: Cell::new(0),
             any_ended: Cell::new(false),
             brought: Cell::new(false),
