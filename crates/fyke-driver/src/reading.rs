@@ -137,6 +137,7 @@ impl Reading {
         self.may_read()
     }
 
+    #[inline]
     fn read(
         &mut self,
         socket: SocketId,
@@ -147,37 +148,56 @@ impl Reading {
         if !self.may_read() {
             return Read::Nothing;
         }
+        if self.pipe || matches!(self.flow, Flow::Bulk | Flow::Broken) {
+            return self.read_otherwise(socket, fd, buffer, failures);
+        }
+        let received = system::receive(fd, buffer);
+        self.note(received, buffer.len())
+    }
+
+    /// What is read otherwise than by one call: pipes, and what comes in bulk.
+    #[cold]
+    fn read_otherwise(
+        &mut self,
+        socket: SocketId,
+        fd: BorrowedFd<'_>,
+        buffer: &mut [u8],
+        failures: &RefCell<BTreeMap<SocketId, Errno>>,
+    ) -> Read {
         if self.flow == Flow::Broken {
             self.ended = true;
             let errno = self.take_failure(socket, failures);
             return errno.map_or(Read::Nothing, Read::Failed);
         }
-        let received = match self.pipe {
-            true => (system::read_pipe(fd, buffer), None),
-            false if self.flow == Flow::Bulk => receive_in_bulk(fd, buffer),
-            false => (system::receive(fd, buffer), None),
-        };
+        if self.pipe {
+            // It gives what one write has put there (pipe(7), O_DIRECT): never drained before it says so.
+            return self.note(system::read_pipe(fd, buffer), 1);
+        }
+        let (received, behind) = receive_in_bulk(fd, buffer);
+        let Some(errno) = behind else { return self.note(received, buffer.len()) };
+        self.flow = Flow::Broken;
+        failures.borrow_mut().insert(socket, errno);
+        self.note(received, 1)
+    }
+
+    /// Notes what a call gave. From so many bytes on there may be more.
+    #[inline]
+    fn note(&mut self, received: Result<usize, Errno>, full: usize) -> Read {
         match received {
-            (Ok(0), _) => {
+            Ok(0) => {
                 self.ended = true;
                 Read::End
             }
-            (Ok(count), behind) => {
-                if let Some(errno) = behind {
-                    self.flow = Flow::Broken;
-                    failures.borrow_mut().insert(socket, errno);
-                }
+            Ok(count) => {
                 // Short means drained, unless the end follows: it makes no edge of its own.
-                // A pipe gives what one write has put there (pipe(7), O_DIRECT).
-                self.readable =
-                    count == buffer.len() || self.hung_up || self.pipe || behind.is_some();
+                self.readable = count >= full || self.hung_up;
                 Read::Bytes { count, drained: !self.readable }
             }
-            (Err(Errno::AGAIN), _) => {
+            Err(Errno::AGAIN) => {
                 self.readable = false;
                 Read::Nothing
             }
-            (Err(errno), _) => {
+            Err(errno) => {
                 self.ended = true;
                 Read::Failed(errno)
             }

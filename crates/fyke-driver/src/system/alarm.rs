@@ -32,14 +32,18 @@ impl Alarm {
     }
 
     /// Sees to it that it rings in at most `timeout`, and says whether it will.
+    #[inline]
     pub(crate) fn rings_within(&self, timeout: Duration, clock: &Clock) -> bool {
-        let Some(timer) = &self.timer else { return false };
         // Whoever says how long to wait has just looked at the clock; that saves looking again.
         let last = clock.last_seen();
-        let deadline = last.saturating_add(timeout);
-        if self.rings_at.get().is_some_and(|at| last < at && at <= deadline) {
-            return true;
-        }
+        let rings_in_time = |at| last < at && at - last <= timeout;
+        self.rings_at.get().is_some_and(rings_in_time) || self.set_within(timeout, clock)
+    }
+
+    #[cold]
+    fn set_within(&self, timeout: Duration, clock: &Clock) -> bool {
+        let Some(timer) = &self.timer else { return false };
+        let deadline = clock.last_seen().saturating_add(timeout);
         let now = clock.elapsed();
         let deadline = if deadline > now { deadline } else { now.saturating_add(timeout) };
         let is_set = set(timer, deadline - now).is_ok();
