@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{AgainOnPanic, Flags, Ready, Slot};
+use super::turn::AgainOnPanic;
+use super::{Flags, Ready, Slot};
 use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
 use crate::system::{self, Failure};

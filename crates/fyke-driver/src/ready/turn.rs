@@ -1,0 +1,167 @@
+//! One turn: waits for events, and does what they and the backlog say.
+
+use std::io;
+use std::time::Duration;
+
+use mio::Events;
+use mio::event::Event;
+
+use super::{ALARM, Ready, WAKE, id};
+use crate::limits::WAIT_MAX;
+use crate::{Completion, SocketId};
+
+impl Ready {
+    pub(crate) fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        let mut turn = Turn::begin(self)?;
+        let timeout = if self.has_work() { Some(Duration::ZERO) } else { self.wait_time(timeout) };
+        match self.poll.borrow_mut().poll(&mut turn.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => result?,
+        }
+        // Only what was waiting before this turn: what is put in line now is for the next one.
+        let deferred = self.deferred.borrow().len();
+        let backlog = self.backlog.borrow().len();
+        self.give_deferred(deferred, on);
+        for event in &turn.events {
+            self.take_event(event, on);
+        }
+        for _ in 0..backlog {
+            let Some(socket) = self.backlog.borrow_mut().pop_front() else { break };
+            self.take_backlog(socket, on);
+        }
+        self.retry_listeners(on);
+        Ok(())
+    }
+
+    /// How long to wait. The alarm ends the wait where it can.
+    fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let timeout = self.shorten(timeout)?.min(WAIT_MAX);
+        let rings = !timeout.is_zero() && self.alarm.rings_within(timeout, &self.clock);
+        (!rings).then_some(timeout)
+    }
+
+    fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let Some(deadline) = self.next_deadline() else { return timeout };
+        let left = deadline.saturating_sub(self.now());
+        Some(timeout.map_or(left, |timeout| timeout.min(left)))
+    }
+
+    fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
+        for _ in 0..count {
+            let Some((socket, completion)) = self.deferred.borrow_mut().pop_front() else { return };
+            if self.sockets.borrow().contains_key(socket) {
+                on(completion.into_completion(socket));
+            }
+        }
+    }
+
+    fn take_event(&self, event: &Event, on: &mut dyn FnMut(Completion<'_>)) {
+        match event.token() {
+            WAKE => return on(Completion::Woken),
+            ALARM => return self.alarm.has_rung(),
+            _ => {}
+        }
+        let socket = id(event.token());
+        let (connecting, listener, sending) = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            let gone = event.is_read_closed() || event.is_error();
+            slot.flags.reading.readable |= event.is_readable() || gone;
+            slot.flags.reading.hung_up |= gone;
+            // A full pipe whose reader goes is not writable, but in error (pipe(7)).
+            let sending = slot.flags.sending && (event.is_writable() || event.is_error());
+            if slot.flags.in_backlog {
+                // Once per turn is enough (contract rule 6).
+                return;
+            }
+            (slot.flags.reading.connecting, slot.flags.listener, sending)
+        };
+        if listener {
+            self.accept_some(socket, on);
+        } else if connecting {
+            self.finish_connect(socket, on);
+        } else {
+            let _again = AgainOnPanic { driver: self, socket };
+            if sending {
+                self.receive_and_send(socket, on);
+            } else {
+                self.receive_some(socket, on);
+            }
+        }
+    }
+
+    fn take_backlog(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        let (listener, connecting) = {
+            let mut sockets = self.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { return };
+            slot.flags.in_backlog = false;
+            (slot.flags.listener, slot.flags.reading.connecting)
+        };
+        let _again = AgainOnPanic { driver: self, socket };
+        if listener {
+            self.accept_some(socket, on);
+        } else if connecting {
+            self.finish_connect(socket, on);
+        } else {
+            self.receive_and_send(socket, on);
+        }
+    }
+}
+
+/// Puts a socket back in line when the callback panics: what is left of its work has no event.
+pub(super) struct AgainOnPanic<'a> {
+    pub(super) driver: &'a Ready,
+    pub(super) socket: SocketId,
+}
+
+impl Drop for AgainOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut sockets = self.driver.sockets.borrow_mut();
+            if let Some(slot) = sockets.get_mut(self.socket) {
+                self.driver.defer_work(self.socket, slot);
+            }
+        }
+    }
+}
+
+/// Holds what a turn has taken, and puts it back also when the callback panics (contract rule 9).
+struct Turn<'a> {
+    driver: &'a Ready,
+    events: Events,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(driver: &'a Ready) -> io::Result<Self> {
+        let events = driver.events.take().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::ResourceBusy, "turn called from inside a turn")
+        })?;
+        Ok(Self { driver, events })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Events that were not handled because the callback panicked are edges that will not come
+        // again: remember them as work.
+        if std::thread::panicking() {
+            self.driver.alarm.has_rung();
+            let mut sockets = self.driver.sockets.borrow_mut();
+            for event in &self.events {
+                let socket = id(event.token());
+                if let Some(slot) = sockets.get_mut(socket) {
+                    slot.flags.reading.readable = true;
+                    // Perhaps the peer has ended: a short read must not count as drained.
+                    slot.flags.reading.hung_up = true;
+                    self.driver.defer_work(socket, slot);
+                }
+            }
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        self.driver.events.set(Some(events));
+    }
+}
