@@ -311,7 +311,7 @@ impl Driver {
         dispatch!(self, backend => backend.next_deadline())
     }
 
-    /// Waits for completions, at most `timeout` (none: for ever), and gives them to `on`.
+    /// Waits for completions, at most `timeout` (none: for ever; it may be less), and gives them to `on`.
     ///
     /// # Errors
     /// When waiting fails, or when called from `on`.

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::turn::AgainOnPanic;
 use super::{Flags, Ready, Slot};
 use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
+use crate::reading::AgainOnPanic;
 use crate::system::{self, Failure};
 use crate::trace::step;
 use crate::{Completion, SocketId};

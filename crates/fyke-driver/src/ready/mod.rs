@@ -37,7 +37,7 @@ use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
 use crate::reading::{Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
-use crate::{Batch, SocketId};
+use crate::{Batch, Completion, SocketId};
 
 /// Not a key that slotmap makes: this index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
@@ -92,7 +92,6 @@ struct Flags {
     /// A batch is in flight.
     sending: bool,
     reading: Reading,
-    in_backlog: bool,
     /// Others may have descriptors of it too: it came from outside, or was duplicated.
     shared: bool,
 }
@@ -104,7 +103,8 @@ impl Ready {
         let alarm = Alarm::new();
         if let Some(fd) = alarm.fd() {
             let mut source = SourceFd(&fd.as_raw_fd());
-            poll.registry().register(&mut source, ALARM, Interest::READABLE)?;
+            let watched = poll.registry().register(&mut source, ALARM, Interest::READABLE);
+            alarm.watched.set(watched.is_ok());
         }
         Ok(Self {
             clock: Clock::start(),
@@ -169,8 +169,8 @@ impl Ready {
 
     /// Puts a socket in line for the next turn.
     fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
-        if !slot.flags.in_backlog {
-            slot.flags.in_backlog = true;
+        if !slot.flags.reading.in_backlog {
+            slot.flags.reading.in_backlog = true;
             self.backlog.borrow_mut().push_back(socket);
         }
     }
@@ -195,7 +195,11 @@ impl ReadsByCall for Ready {
         Some(on(&mut slot.flags.reading, system::borrow(&slot.fd)))
     }
 
-    fn read_later(&self, socket: SocketId) {
+    fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        self.send_more(socket, on);
+    }
+
+    fn work_later(&self, socket: SocketId) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
             self.defer_work(socket, slot);
         }

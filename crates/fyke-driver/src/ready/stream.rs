@@ -6,9 +6,7 @@ use rustix::io::Errno;
 
 use super::{Ready, Slot};
 use crate::driver::dead;
-use crate::limits::READS_PER_TURN_MAX;
 use crate::pool::Pool;
-use crate::reading::ReadsByCall;
 use crate::system::{self, Progress};
 use crate::{Batch, Chunk, Completion, Operation, SocketId};
 
@@ -31,30 +29,6 @@ impl Ready {
         }
     }
 
-    /// Reads, and goes on with the batch in flight, in libuv's order: reads until one comes short, then
-    /// sends, and only then looks for what is behind that. So a connection that broke fails its read
-    /// first (DST-10), unless bytes came before: then its send.
-    pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        let left = self.receive_until(socket, READS_PER_TURN_MAX, true, on);
-        if self.reads_on_of_gone(socket) {
-            // Sending would fail, and what is unread would be lost: the next turn reads on first.
-            return;
-        }
-        self.send_more(socket, on);
-        self.receive_until(socket, left, false, on);
-    }
-
-    /// Whether the peer has ended or is gone, and the next turn reads on.
-    fn reads_on_of_gone(&self, socket: SocketId) -> bool {
-        let sockets = self.sockets.borrow();
-        sockets.get(socket).is_some_and(|slot| slot.flags.reading.hung_up && slot.flags.in_backlog)
-    }
-
-    /// Reads until drained, stopped or out of budget.
-    pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        self.receive_until(socket, READS_PER_TURN_MAX, false, on);
-    }
-
     pub(crate) fn send(&self, socket: SocketId, mut batch: Batch) -> io::Result<usize> {
         // Declared first, so dropped last: the user's bytes may run the user's code when they go,
         // and nothing may be borrowed then.
@@ -70,7 +44,7 @@ impl Ready {
             }
         };
         let sent = before - batch.remaining();
-        slot.flags.reading.note_sent();
+        slot.flags.reading.note_sending(before);
         if !matches!(progress, Progress::Done) {
             self.register(socket, slot)?;
             if matches!(progress, Progress::Unfinished) {

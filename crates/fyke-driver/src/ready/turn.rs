@@ -7,7 +7,7 @@ use mio::Events;
 use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
-use crate::limits::WAIT_MAX;
+use crate::reading::{AgainOnPanic, ReadsByCall};
 use crate::{Completion, SocketId};
 
 impl Ready {
@@ -37,17 +37,8 @@ impl Ready {
         Ok(())
     }
 
-    /// How long to wait. The alarm ends the wait where it can.
     fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let timeout = self.shorten(timeout)?.min(WAIT_MAX);
-        let rings = !timeout.is_zero() && self.alarm.rings_within(timeout, &self.clock);
-        (!rings).then_some(timeout)
-    }
-
-    fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let Some(deadline) = self.next_deadline() else { return timeout };
-        let left = deadline.saturating_sub(self.now());
-        Some(timeout.map_or(left, |timeout| timeout.min(left)))
+        self.alarm.wait_time(timeout, self.next_deadline(), &self.clock)
     }
 
     fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
@@ -74,7 +65,7 @@ impl Ready {
             slot.flags.reading.hung_up |= gone;
             // A full pipe whose reader goes is not writable, but in error (pipe(7)).
             let sending = slot.flags.sending && (event.is_writable() || event.is_error());
-            if slot.flags.in_backlog {
+            if slot.flags.reading.in_backlog {
                 // Once per turn is enough (contract rule 6).
                 return;
             }
@@ -87,7 +78,7 @@ impl Ready {
         } else {
             let _again = AgainOnPanic { driver: self, socket };
             if sending {
-                self.receive_and_send(socket, on);
+                self.receive_and_send_by_call(socket, on);
             } else {
                 self.receive_some(socket, on);
             }
@@ -98,7 +89,7 @@ impl Ready {
         let (listener, connecting) = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
-            slot.flags.in_backlog = false;
+            slot.flags.reading.in_backlog = false;
             (slot.flags.listener, slot.flags.reading.connecting)
         };
         let _again = AgainOnPanic { driver: self, socket };
@@ -107,24 +98,7 @@ impl Ready {
         } else if connecting {
             self.finish_connect(socket, on);
         } else {
-            self.receive_and_send(socket, on);
-        }
-    }
-}
-
-/// Puts a socket back in line when the callback panics: what is left of its work has no event.
-pub(super) struct AgainOnPanic<'a> {
-    pub(super) driver: &'a Ready,
-    pub(super) socket: SocketId,
-}
-
-impl Drop for AgainOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut sockets = self.driver.sockets.borrow_mut();
-            if let Some(slot) = sockets.get_mut(self.socket) {
-                self.driver.defer_work(self.socket, slot);
-            }
+            self.receive_and_send_by_call(socket, on);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::driver::dead;
-use crate::limits::{PIECES_PER_SEND_MAX, READ_CALL_BYTES, SENDS_PER_CALL_MAX};
+use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
 use crate::pool::Pool;
 use crate::reading::ReadsByCall;
 use crate::{Batch, Chunk, SocketId};
@@ -28,9 +28,7 @@ pub(crate) fn send_at_once(
     bytes: &[u8],
 ) -> io::Result<usize> {
     let sent = driver.with_reading(socket, |reading, fd| {
-        if bytes.len() >= READ_CALL_BYTES {
-            reading.note_sent();
-        }
+        reading.note_sending(bytes.len());
         super::send(fd, bytes)
     });
     match sent.ok_or_else(dead)? {

@@ -14,10 +14,10 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::ring::Completed;
-use super::turn::AgainOnPanic;
 use super::{Slot, Uring};
 use crate::driver::dead;
 use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
+use crate::reading::AgainOnPanic;
 use crate::system::{self, Failure};
 use crate::trace::step;
 use crate::{Completion, SocketId};
@@ -43,11 +43,6 @@ impl Listener {
 }
 
 impl Uring {
-    pub(super) fn becomes_listener(&self, socket: SocketId, slot: &mut Slot) {
-        slot.flags.listener = true;
-        self.listeners.borrow_mut().insert(socket, Listener::default());
-    }
-
     pub(crate) fn accept_start(&self, listener: SocketId) -> io::Result<()> {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(listener).ok_or_else(dead)?;

@@ -17,7 +17,6 @@ use rustix::io::Errno;
 use super::ring::Completed;
 use super::token::Kind;
 use super::{Slot, Uring};
-use crate::limits::READS_PER_TURN_MAX;
 use crate::reading::ReadsByCall;
 use crate::{Completion, SocketId};
 
@@ -46,7 +45,7 @@ impl Uring {
             slot.flags.reading.readable = true;
             let gone = completed.result < 0 || completed.result & GONE != 0;
             slot.flags.reading.hung_up |= gone;
-            if slot.flags.in_backlog {
+            if slot.flags.reading.in_backlog {
                 // Once per turn is enough (contract rule 6).
                 return;
             }
@@ -58,17 +57,6 @@ impl Uring {
             true => self.receive_and_send(socket, on),
             false => self.receive_some(socket, on),
         }
-    }
-
-    /// Reads until drained, stopped or out of budget.
-    pub(super) fn receive_some(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        self.receive_until(socket, READS_PER_TURN_MAX, false, on);
-    }
-
-    /// Whether the peer has ended or is gone, and the next turn reads on.
-    pub(super) fn reads_on_of_gone(&self, socket: SocketId) -> bool {
-        let sockets = self.sockets.borrow();
-        sockets.get(socket).is_some_and(|slot| slot.flags.reading.hung_up && slot.flags.in_backlog)
     }
 }
 

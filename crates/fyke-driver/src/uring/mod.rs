@@ -57,7 +57,7 @@ use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
 use crate::reading::{Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
-use crate::{Batch, SocketId};
+use crate::{Batch, Completion, SocketId};
 use accept::Listener;
 use buffers::Buffers;
 use host::Host;
@@ -102,7 +102,6 @@ pub(crate) struct Uring {
     spare: Spare,
     /// Outlives its poll, as what `host` has.
     alarm: Alarm,
-    alarm_watched: Cell<bool>,
     host: Host,
     turning: Cell<bool>,
     /// Counts turns, for budgets.
@@ -149,7 +148,6 @@ struct Flags {
     bulk: bool,
     /// In `changed`.
     changed: bool,
-    in_backlog: bool,
     /// A Unix socket or pipe, or one that receives in bulk, see [`by_call`].
     by_call: bool,
     /// Of the descriptors that came from outside: the standard ones are never closed.
@@ -204,7 +202,6 @@ impl Uring {
             retries: RefCell::default(),
             spare: Spare::new(),
             alarm: Alarm::new(),
-            alarm_watched: Cell::new(false),
             turning: Cell::new(false),
             turns: Cell::new(0),
             reader: Reader::default(),
@@ -255,8 +252,8 @@ impl Uring {
 
     /// Puts a socket in line for the next turn.
     fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
-        if !slot.flags.in_backlog {
-            slot.flags.in_backlog = true;
+        if !slot.flags.reading.in_backlog {
+            slot.flags.reading.in_backlog = true;
             self.backlog.borrow_mut().push_back(socket);
             self.host.signal_unless(self.turning.get());
         }
@@ -283,7 +280,11 @@ impl ReadsByCall for Uring {
         Some(on(&mut slot.flags.reading, system::borrow(&slot.fd)))
     }
 
-    fn read_later(&self, socket: SocketId) {
+    fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+        self.send_more(socket, on);
+    }
+
+    fn work_later(&self, socket: SocketId) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
             self.defer_work(socket, slot);
         }

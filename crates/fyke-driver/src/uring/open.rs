@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::{Slot, Uring};
+use super::{Listener, Slot, Uring};
 use crate::driver::{Deferred, dead};
 use crate::system;
 use crate::trace::step;
@@ -26,7 +26,8 @@ impl Uring {
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         system::listen(system::borrow(&slot.fd), backlog)?;
         step!("listen", backlog);
-        self.becomes_listener(socket, slot);
+        slot.flags.listener = true;
+        self.listeners.borrow_mut().insert(socket, Listener::default());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use super::{Slot, Uring};
+use super::{Listener, Slot, Uring};
 use crate::driver::dead;
 use crate::system;
 use crate::trace::step;
@@ -26,11 +26,10 @@ impl Uring {
         // A pipe that is only for writing makes no edge when it is read: so that is tried once.
         (slot.flags.reading.pipe, slot.flags.reading.readable) = (pipe, pipe);
         slot.flags.adopted = true;
+        slot.flags.listener = found == Adopted::Listener;
         let socket = self.insert(slot)?;
         if found == Adopted::Listener {
-            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-                self.becomes_listener(socket, slot);
-            }
+            self.listeners.borrow_mut().insert(socket, Listener::default());
         }
         step!("adopt", found = ?found);
         Ok((socket, found))

@@ -21,7 +21,7 @@ const SUBMISSIONS: u32 = 512;
 /// to 32 times, and of what was submitted.
 const COMPLETIONS: u32 = 4 * 1024;
 
-/// Completions that were taken out and for which there is room from the beginning: a turn seldom has more.
+/// Completions that were taken out for which there is room from the beginning: a turn seldom has more.
 const COMPLETIONS_TAKEN_OUT: usize = 1024;
 
 /// A completion, copied out of the queue.

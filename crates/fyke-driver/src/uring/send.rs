@@ -31,7 +31,7 @@ impl Uring {
             }
         };
         let sent = before - batch.remaining();
-        slot.flags.reading.note_sent();
+        slot.flags.reading.note_sending(before);
         self.keep_rest(socket, slot, &progress, batch);
         Ok(sent)
     }

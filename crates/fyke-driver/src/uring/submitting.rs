@@ -102,7 +102,7 @@ impl Uring {
 
     fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         // With a budget that was used up the kernel is perhaps not full: then the backlog goes on.
-        if !slot.flags.sending || slot.flags.in_backlog {
+        if !slot.flags.sending || slot.flags.reading.in_backlog {
             return Ok(());
         }
         let entry = opcode::PollAdd::new(types::Fd(slot.fd.as_raw_fd()), WRITABLE).build();
@@ -172,9 +172,9 @@ impl Uring {
         if !self.host.watched.get() {
             self.host.watched.set(self.watch(self.host.waker_fd(), Kind::Wake));
         }
-        if !self.alarm_watched.get() {
-            let watched = self.alarm.fd().is_none_or(|fd| self.watch(fd, Kind::Alarm));
-            self.alarm_watched.set(watched);
+        if !self.alarm.watched.get() {
+            let watched = self.alarm.fd().is_some_and(|fd| self.watch(fd, Kind::Alarm));
+            self.alarm.watched.set(watched);
         }
     }
 

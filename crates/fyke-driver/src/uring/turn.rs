@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::Uring;
 use super::ring::Completed;
 use super::token::{self, Kind};
-use crate::limits::{READS_PER_TURN_MAX, WAIT_MAX};
-use crate::reading::ReadsByCall;
+use crate::reading::{AgainOnPanic, ReadsByCall};
 use crate::{Completion, SocketId};
 
 impl Uring {
@@ -63,19 +62,8 @@ impl Uring {
         turn.finish()
     }
 
-    /// How long to wait. The alarm ends the wait where it can.
     fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let timeout = self.shorten(timeout)?.min(WAIT_MAX);
-        let rings = !timeout.is_zero()
-            && self.alarm_watched.get()
-            && self.alarm.rings_within(timeout, &self.clock);
-        (!rings).then_some(timeout)
-    }
-
-    fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let Some(deadline) = self.next_deadline() else { return timeout };
-        let left = deadline.saturating_sub(self.now());
-        Some(timeout.map_or(left, |timeout| timeout.min(left)))
+        self.alarm.wait_time(timeout, self.next_deadline(), &self.clock)
     }
 
     fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
@@ -119,7 +107,7 @@ impl Uring {
                 on(Completion::Woken);
             }
             Kind::Alarm => {
-                self.alarm_watched.set(completed.has_more());
+                self.alarm.watched.set(completed.has_more());
                 self.alarm.has_rung();
             }
             Kind::Cancel => self.cancel_failed(socket),
@@ -148,7 +136,7 @@ impl Uring {
     fn take_writable(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let (connecting, changing) = match self.sockets.borrow().get(socket) {
             // Its turn comes, and once per turn is enough (contract rule 6).
-            Some(slot) if slot.flags.in_backlog => return,
+            Some(slot) if slot.flags.reading.in_backlog => return,
             Some(slot) => (slot.flags.reading.connecting, slot.changes_to_calls()),
             None => return,
         };
@@ -166,7 +154,7 @@ impl Uring {
         let listener = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
-            slot.flags.in_backlog = false;
+            slot.flags.reading.in_backlog = false;
             slot.flags.listener
         };
         if listener {
@@ -186,34 +174,10 @@ impl Uring {
         };
         let _again = AgainOnPanic { driver: self, socket };
         if by_call {
-            let left = self.receive_until(socket, READS_PER_TURN_MAX, true, on);
-            if self.reads_on_of_gone(socket) {
-                // Sending would fail, and what is unread would be lost: the next turn reads on first.
-                return;
-            }
-            self.send_more(socket, on);
-            self.receive_until(socket, left, false, on);
+            self.receive_and_send_by_call(socket, on);
         } else {
             self.give_held(socket, on);
             self.send_more(socket, on);
-        }
-    }
-}
-
-/// Puts a socket back in line when the callback panics: what is left of its work is not announced
-/// again.
-pub(super) struct AgainOnPanic<'a> {
-    pub(super) driver: &'a Uring,
-    pub(super) socket: SocketId,
-}
-
-impl Drop for AgainOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut sockets = self.driver.sockets.borrow_mut();
-            if let Some(slot) = sockets.get_mut(self.socket) {
-                self.driver.defer_work(self.socket, slot);
-            }
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Receiving by calls, for the backends that learn from the kernel when there is something: readiness,
 //! and io_uring for [some sockets](crate::uring).
 
+mod by_call;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
+use crate::SocketId;
 use crate::limits::{READ_BUFFER_BYTES, READ_CALL_BYTES};
 use crate::system;
-use crate::{Completion, Operation, SocketId};
+pub(crate) use by_call::{AgainOnPanic, ReadsByCall};
 
 /// What is known about a socket that is read by calls.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +26,8 @@ pub(crate) struct Reading {
     /// End-of-stream or an error was reported: nothing more to read.
     pub(crate) ended: bool,
     pub(crate) connecting: bool,
+    /// In line for the next turn.
+    pub(crate) in_backlog: bool,
     /// A pipe, one end or both: calls for sockets do not work on it.
     pub(crate) pipe: bool,
     flow: Flow,
@@ -51,61 +56,7 @@ pub(crate) struct Reader {
     failures: RefCell<BTreeMap<SocketId, Errno>>,
 }
 
-/// A backend, as this module needs it.
-pub(crate) trait ReadsByCall {
-    fn reader(&self) -> &Reader;
-
-    /// None: there is no such socket any more.
-    fn with_reading<T>(
-        &self,
-        socket: SocketId,
-        on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
-    ) -> Option<T>;
-
-    /// Puts the socket in line for the next turn.
-    fn read_later(&self, socket: SocketId);
-
-    /// Reads until drained, stopped or out of budget, or, if asked for, until the first short read.
-    /// Says what is left of the budget.
-    fn receive_until(
-        &self,
-        socket: SocketId,
-        reads_max: usize,
-        short: bool,
-        on: &mut dyn FnMut(Completion<'_>),
-    ) -> usize {
-        let reader = self.reader();
-        let mut lent = reader.lend();
-        for left in (0..reads_max).rev() {
-            let read = self.with_reading(socket, |reading, fd| {
-                reading.read(socket, fd, &mut lent.buffer, &reader.failures)
-            });
-            match read.unwrap_or(Read::Nothing) {
-                Read::Nothing => return left,
-                Read::Bytes { count, drained } => {
-                    on(Completion::Received { socket, bytes: &lent.buffer[..count] });
-                    if drained || short && count < lent.buffer.len() {
-                        return left;
-                    }
-                }
-                Read::End => {
-                    on(Completion::EndOfStream { socket });
-                    return left;
-                }
-                Read::Failed(errno) => {
-                    let error = errno.into();
-                    on(Completion::Failed { socket, operation: Operation::Receive, error });
-                    return left;
-                }
-            }
-        }
-        if self.with_reading(socket, |reading, _| reading.has_more()).unwrap_or(false) {
-            self.read_later(socket);
-        }
-        0
-    }
-}
-
+/// What a read gave.
 enum Read {
     Nothing,
     Bytes { count: usize, drained: bool },
@@ -118,9 +69,9 @@ impl Reading {
         self.wanted && self.readable && !self.ended && !self.connecting
     }
 
-    /// Much is sent.
-    pub(crate) fn note_sent(&mut self) {
-        if self.flow != Flow::Broken {
+    /// So many bytes are offered to the kernel.
+    pub(crate) fn note_sending(&mut self, bytes: usize) {
+        if bytes >= READ_CALL_BYTES && self.flow != Flow::Broken {
             self.flow = Flow::Answered;
         }
     }
@@ -143,13 +94,13 @@ impl Reading {
         socket: SocketId,
         fd: BorrowedFd<'_>,
         buffer: &mut [u8],
-        failures: &RefCell<BTreeMap<SocketId, Errno>>,
+        reader: &Reader,
     ) -> Read {
         if !self.may_read() {
             return Read::Nothing;
         }
         if self.pipe || matches!(self.flow, Flow::Bulk | Flow::Broken) {
-            return self.read_otherwise(socket, fd, buffer, failures);
+            return self.read_otherwise(socket, fd, buffer, reader);
         }
         let received = system::receive(fd, buffer);
         self.note(received, buffer.len())
@@ -162,11 +113,11 @@ impl Reading {
         socket: SocketId,
         fd: BorrowedFd<'_>,
         buffer: &mut [u8],
-        failures: &RefCell<BTreeMap<SocketId, Errno>>,
+        reader: &Reader,
     ) -> Read {
         if self.flow == Flow::Broken {
             self.ended = true;
-            let errno = self.take_failure(socket, failures);
+            let errno = reader.take_failure(socket, self);
             return errno.map_or(Read::Nothing, Read::Failed);
         }
         if self.pipe {
@@ -176,7 +127,7 @@ impl Reading {
         let (received, behind) = receive_in_bulk(fd, buffer);
         let Some(errno) = behind else { return self.note(received, buffer.len()) };
         self.flow = Flow::Broken;
-        failures.borrow_mut().insert(socket, errno);
+        reader.failures.borrow_mut().insert(socket, errno);
         self.note(received, 1)
     }
 
@@ -202,15 +153,6 @@ impl Reading {
                 Read::Failed(errno)
             }
         }
-    }
-
-    fn take_failure(
-        &mut self,
-        socket: SocketId,
-        failures: &RefCell<BTreeMap<SocketId, Errno>>,
-    ) -> Option<Errno> {
-        self.flow = Flow::Ordinary;
-        failures.borrow_mut().remove(&socket)
     }
 }
 
@@ -241,10 +183,15 @@ impl Reader {
         Lent { reader: self, buffer }
     }
 
-    /// The socket is closed.
+    fn take_failure(&self, socket: SocketId, reading: &mut Reading) -> Option<Errno> {
+        reading.flow = Flow::Ordinary;
+        self.failures.borrow_mut().remove(&socket)
+    }
+
+    /// The socket is closed, or somebody else's from now on.
     pub(crate) fn forget(&self, socket: SocketId, reading: &mut Reading) {
         if reading.flow == Flow::Broken {
-            reading.take_failure(socket, &self.failures);
+            self.take_failure(socket, reading);
         }
     }
 }
@@ -287,7 +234,7 @@ mod tests {
 
     fn read_once(ours: &TcpStream, reading: &mut Reading, reader: &Reader) -> Read {
         let mut lent = reader.lend();
-        reading.read(SocketId::default(), ours.as_fd(), &mut lent.buffer, &reader.failures)
+        reading.read(SocketId::default(), ours.as_fd(), &mut lent.buffer, reader)
     }
 
     fn in_bulk() -> Reading {
@@ -298,15 +245,17 @@ mod tests {
     fn who_sends_more_than_a_turn_takes_sends_in_bulk_unless_it_is_answered() {
         let mut reading = Reading { wanted: true, readable: true, ..Reading::default() };
         for _ in 0..3 {
-            reading.note_sent();
+            reading.note_sending(READ_CALL_BYTES);
             assert!(reading.has_more());
             assert_eq!(reading.flow, Flow::Ordinary);
         }
         assert!(reading.has_more());
         assert_eq!(reading.flow, Flow::Bulk);
+        // A few bytes now and then are no conversation.
+        reading.note_sending(64);
         assert!(reading.has_more());
         assert_eq!(reading.flow, Flow::Bulk);
-        reading.note_sent();
+        reading.note_sending(READ_CALL_BYTES);
         assert_eq!(reading.flow, Flow::Answered);
     }
 
