@@ -66,7 +66,8 @@ fn main() -> Result<()> {
     let serve = match env::var("MODE").as_deref() {
         Ok("sink") => sink,
         Ok("source") => source,
-        _ => echo,
+        Ok("echo") | Err(_) => echo,
+        Ok(mode) => refuse(&format!("MODE is echo, sink or source, not {mode}")),
     };
     let event_loop = EventLoop::new()?;
     exit_unless_asked_for(&event_loop);
@@ -83,16 +84,24 @@ fn main() -> Result<()> {
         }
         let options = match env::var("UNIX_PATH") {
             Ok(path) => ListenOptions::new(format!("unix:{path}"))?,
-            Err(_) => {
-                let port = env::var("PORT").ok().and_then(|port| port.parse().ok());
-                ListenOptions::new(("127.0.0.1", port.unwrap_or(0)))?
-            }
+            Err(_) => ListenOptions::new(("127.0.0.1", port()))?,
         };
         options.backlog(BACKLOG).listen(&server, |server| {
             println!("listening on {}", server.endpoint().expect("it listens"));
         })
     })?;
     event_loop.run()
+}
+
+/// Any free one, if none is asked for.
+fn port() -> u16 {
+    let Ok(port) = env::var("PORT") else { return 0 };
+    port.parse().unwrap_or_else(|_| refuse(&format!("PORT is a number up to 65535, not {port}")))
+}
+
+fn refuse(why: &str) -> ! {
+    eprintln!("{why}");
+    std::process::exit(2)
 }
 
 /// A loop that may not use io_uring is one of readiness: good for a server, but not for one that is
