@@ -6,10 +6,14 @@ use std::time::Duration;
 /// [`Received`](crate::Completion::Received). Node reads 64 KiB at once too (BEHAVIOUR RD-02).
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Most bytes of one receiving call; two of them fill the read buffer. While one copies, the kernel puts
-/// what arrives aside, and we do the protocol's work for it when the call ends; with shorter calls the
-/// sender does more of it itself.
+/// Most bytes of one receiving call on a socket that is received in bulk; two of them fill the read
+/// buffer. While one copies, the kernel puts what arrives aside, and we do the protocol's work for it when
+/// the call ends; with shorter calls the sender does more of it itself.
 pub const READ_CALL_BYTES: usize = 32 * 1024;
+
+/// Turns in a row whose reads a socket must have used up to be received in bulk: so 1 MiB. What is
+/// shorter comes in the pieces in which one large call finds it, as in Node.
+pub const TURNS_TO_BULK: u8 = 8;
 
 /// Reads of one socket in one turn, before the others get theirs (contract rule 6). libuv allows
 /// 32: beside a peer that floods, each other message then waits for 2 MiB to be read and answered.

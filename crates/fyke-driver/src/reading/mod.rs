@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::SocketId;
-use crate::limits::{READ_BUFFER_BYTES, READ_CALL_BYTES};
+use crate::limits::{READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
 use crate::system;
 pub(crate) use by_call::{AgainOnPanic, ReadsByCall};
 
@@ -30,22 +30,13 @@ pub(crate) struct Reading {
     pub(crate) in_backlog: bool,
     /// A pipe, one end or both: calls for sockets do not work on it.
     pub(crate) pipe: bool,
-    flow: Flow,
+    /// Turns in a row whose budget it used up with nothing large sent in between, at most
+    /// [`TURNS_TO_BULK`]; or [`BROKEN`].
+    streak: u8,
 }
 
-/// How it was received lately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Flow {
-    #[default]
-    Ordinary,
-    /// Much was sent in between.
-    Answered,
-    /// The budget of a turn was used up, and nothing was sent in between: received by shorter calls
-    /// from now on, see [`READ_CALL_BYTES`]. In a conversation their number costs more than they win.
-    Bulk,
-    /// There is a failure behind what was read last, see [`Reader::failures`].
-    Broken,
-}
+/// There is a failure behind what was read last, see [`Reader::failures`].
+const BROKEN: u8 = u8::MAX;
 
 /// What the sockets of a driver share.
 #[derive(Default)]
@@ -69,21 +60,18 @@ impl Reading {
         self.wanted && self.readable && !self.ended && !self.connecting
     }
 
-    /// So many bytes are offered to the kernel.
+    /// So many bytes are offered to the kernel. If they are many it is a conversation, and in one a
+    /// call more costs more than it wins.
     pub(crate) fn note_sending(&mut self, bytes: usize) {
-        if bytes >= READ_CALL_BYTES && self.flow != Flow::Broken {
-            self.flow = Flow::Answered;
+        if bytes >= READ_CALL_BYTES && self.streak != BROKEN {
+            self.streak = 0;
         }
     }
 
     /// Called when the budget is used up.
     fn has_more(&mut self) -> bool {
-        if self.may_read() {
-            self.flow = match self.flow {
-                Flow::Answered => Flow::Ordinary,
-                Flow::Ordinary => Flow::Bulk,
-                flow => flow,
-            };
+        if self.may_read() && self.streak < TURNS_TO_BULK {
+            self.streak += 1;
         }
         self.may_read()
     }
@@ -99,7 +87,7 @@ impl Reading {
         if !self.may_read() {
             return Read::Nothing;
         }
-        if self.pipe || matches!(self.flow, Flow::Bulk | Flow::Broken) {
+        if self.pipe || self.streak >= TURNS_TO_BULK {
             return self.read_otherwise(socket, fd, buffer, reader);
         }
         let received = system::receive(fd, buffer);
@@ -115,7 +103,7 @@ impl Reading {
         buffer: &mut [u8],
         reader: &Reader,
     ) -> Read {
-        if self.flow == Flow::Broken {
+        if self.streak == BROKEN {
             self.ended = true;
             let errno = reader.take_failure(socket, self);
             return errno.map_or(Read::Nothing, Read::Failed);
@@ -126,7 +114,7 @@ impl Reading {
         }
         let (received, behind) = receive_in_bulk(fd, buffer);
         let Some(errno) = behind else { return self.note(received, buffer.len()) };
-        self.flow = Flow::Broken;
+        self.streak = BROKEN;
         reader.failures.borrow_mut().insert(socket, errno);
         self.note(received, 1)
     }
@@ -184,13 +172,13 @@ impl Reader {
     }
 
     fn take_failure(&self, socket: SocketId, reading: &mut Reading) -> Option<Errno> {
-        reading.flow = Flow::Ordinary;
+        reading.streak = 0;
         self.failures.borrow_mut().remove(&socket)
     }
 
     /// The socket is closed, or somebody else's from now on.
     pub(crate) fn forget(&self, socket: SocketId, reading: &mut Reading) {
-        if reading.flow == Flow::Broken {
+        if reading.streak == BROKEN {
             self.take_failure(socket, reading);
         }
     }
@@ -238,25 +226,25 @@ mod tests {
     }
 
     fn in_bulk() -> Reading {
-        Reading { wanted: true, readable: true, flow: Flow::Bulk, ..Reading::default() }
+        Reading { wanted: true, readable: true, streak: TURNS_TO_BULK, ..Reading::default() }
     }
 
     #[test]
-    fn who_sends_more_than_a_turn_takes_sends_in_bulk_unless_it_is_answered() {
+    fn who_sends_more_than_a_turn_takes_again_and_again_sends_in_bulk_unless_it_is_answered() {
         let mut reading = Reading { wanted: true, readable: true, ..Reading::default() };
-        for _ in 0..3 {
+        for _ in 0..3 * TURNS_TO_BULK {
             reading.note_sending(READ_CALL_BYTES);
             assert!(reading.has_more());
-            assert_eq!(reading.flow, Flow::Ordinary);
+            assert_eq!(reading.streak, 1);
         }
-        assert!(reading.has_more());
-        assert_eq!(reading.flow, Flow::Bulk);
-        // A few bytes now and then are no conversation.
-        reading.note_sending(64);
-        assert!(reading.has_more());
-        assert_eq!(reading.flow, Flow::Bulk);
+        for _ in 0..3 * TURNS_TO_BULK {
+            // A few bytes now and then are no conversation.
+            reading.note_sending(64);
+            assert!(reading.has_more());
+        }
+        assert_eq!(reading.streak, TURNS_TO_BULK);
         reading.note_sending(READ_CALL_BYTES);
-        assert_eq!(reading.flow, Flow::Answered);
+        assert_eq!(reading.streak, 0);
     }
 
     #[test]
@@ -286,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_behind_a_socket_that_is_closed_is_forgotten() {
         let reader = Reader::default();
-        let mut reading = Reading { flow: Flow::Broken, ..Reading::default() };
+        let mut reading = Reading { streak: BROKEN, ..Reading::default() };
         reader.failures.borrow_mut().insert(SocketId::default(), Errno::CONNRESET);
         reader.forget(SocketId::default(), &mut reading);
         assert!(reader.failures.borrow().is_empty());
