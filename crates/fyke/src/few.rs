@@ -16,15 +16,16 @@ pub(crate) enum Few<T> {
 
 impl<T> Few<T> {
     pub(crate) fn push(&mut self, element: T) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(element),
-            Self::One(first) => Self::Two([first, element]),
-            Self::Two([first, second]) => Self::Many(vec![first, second, element]),
-            Self::Many(mut elements) => {
-                elements.push(element);
-                Self::Many(elements)
+        match self {
+            Self::None => *self = Self::One(element),
+            Self::Many(elements) => elements.push(element),
+            Self::One(_) | Self::Two(_) => {
+                *self = match std::mem::take(self) {
+                    Self::One(first) => Self::Two([first, element]),
+                    others => Self::Many(others.into_iter().chain([element]).collect()),
+                };
             }
-        };
+        }
     }
 
     /// Takes the last one.

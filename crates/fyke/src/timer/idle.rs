@@ -4,9 +4,9 @@
 //! for it, and when that comes due the socket says whether it was really idle, and if not, when
 //! to look again. So there is no work per packet, and none per turn for sockets that are not due.
 //!
-//! Nor does a socket that is gone take its entry along: it does not know where it is. Whoever comes
-//! looks at two others in its place, and removes those that are gone. So the list is never much
-//! longer than twice the number of sockets, however many come and go within their timeout, and
+//! Nor does a socket that is gone take its entry along: it does not know where it is. Every eighth that
+//! comes looks at sixteen others in its place, and removes those that are gone. So the list is never
+//! much longer than twice the number of sockets, however many come and go within their timeout, and
 //! there is no moment at which all of it is swept.
 
 use std::collections::BTreeMap;
@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use crate::few::Few;
 
-/// Entries that each new one looks at. With one the gone would never become fewer.
-const LOOKED_AT_PER_INSERT: usize = 2;
+/// How many come between two looks at others: finding the place costs more than looking.
+const INSERTS_PER_LOOK: usize = 8;
+/// Entries that are looked at then: two for each that came. With one the gone would never become fewer.
+const LOOKED_AT: usize = 2 * INSERTS_PER_LOOK;
 
 /// Entries in slots of one millisecond, Node's grain for timers.
 #[derive(Debug)]
@@ -24,39 +26,47 @@ pub(crate) struct IdleList<T> {
     slots: BTreeMap<u64, Few<Weak<T>>>,
     /// Where the search for those that are gone has got to: a slot, and a place in it.
     reached: (u64, usize),
+    inserts_since_look: usize,
 }
 
 impl<T> Default for IdleList<T> {
     fn default() -> Self {
-        Self { slots: BTreeMap::new(), reached: (0, 0) }
+        Self { slots: BTreeMap::new(), reached: (0, 0), inserts_since_look: 0 }
     }
 }
 
 impl<T> IdleList<T> {
     /// Looks at `entry` at `deadline`, or up to a millisecond later: never before.
     pub(crate) fn insert(&mut self, deadline: Duration, entry: Weak<T>) {
-        self.look_at_others();
+        self.inserts_since_look += 1;
+        if self.inserts_since_look == INSERTS_PER_LOOK {
+            self.inserts_since_look = 0;
+            self.look_at_others();
+        }
         self.slots.entry(slot_after(deadline)).or_default().push(entry);
     }
 
     fn look_at_others(&mut self) {
-        let (slot, place) = self.reached;
-        let Some((&found, entries)) = self.slots.range_mut(slot..).next() else {
-            self.reached = (0, 0);
-            return;
-        };
-        let mut place = if found == slot { place } else { 0 };
-        for _ in 0..LOOKED_AT_PER_INSERT {
-            match entries.get(place) {
-                Some(entry) if entry.strong_count() > 0 => place += 1,
-                Some(_) => drop(entries.swap_remove(place)),
-                None => break,
+        let mut looks = 0..LOOKED_AT;
+        while !looks.is_empty() {
+            let (slot, place) = self.reached;
+            let Some((&found, entries)) = self.slots.range_mut(slot..).next() else {
+                self.reached = (0, 0);
+                return;
+            };
+            let mut place = if found == slot { place } else { 0 };
+            while place < entries.len() && looks.next().is_some() {
+                if entries[place].strong_count() > 0 {
+                    place += 1;
+                } else {
+                    drop(entries.swap_remove(place));
+                }
             }
-        }
-        let is_last = place >= entries.len();
-        self.reached = if is_last { (found.saturating_add(1), 0) } else { (found, place) };
-        if entries.is_empty() {
-            self.slots.remove(&found);
+            let is_last = place >= entries.len();
+            self.reached = if is_last { (found.saturating_add(1), 0) } else { (found, place) };
+            if entries.is_empty() {
+                self.slots.remove(&found);
+            }
         }
     }
 
@@ -114,21 +124,26 @@ mod tests {
 
     #[test]
     fn those_that_are_gone_do_not_pile_up_before_their_deadline() {
-        let mut list = IdleList::default();
-        let staying: Vec<Rc<u32>> = (0..100).map(Rc::new).collect();
-        for (at, entry) in (1_000..).zip(&staying) {
-            list.insert(Duration::from_millis(at), Rc::downgrade(entry));
+        for per_slot in [1, 7, 1_000] {
+            let mut list = IdleList::default();
+            let staying: Vec<Rc<u32>> = (0..100).map(Rc::new).collect();
+            for (at, entry) in (1_000..).zip(&staying) {
+                list.insert(Duration::from_millis(at), Rc::downgrade(entry));
+            }
+            for at in 0..100_000 {
+                list.insert(
+                    Duration::from_millis(2_000 + at / per_slot),
+                    Rc::downgrade(&Rc::new(0)),
+                );
+            }
+            let listed: usize = list.slots.values().map(|entries| entries.len()).sum();
+            assert!(listed < 4 * staying.len(), "{listed} are listed, {per_slot} per slot");
+            let mut found = Vec::new();
+            while let Some(entry) = list.take_due(Duration::MAX) {
+                found.extend(entry.upgrade().map(|entry| *entry));
+            }
+            found.sort_unstable();
+            assert!(found.into_iter().eq(0..100), "and none that stays is lost");
         }
-        for at in 0..100_000 {
-            list.insert(Duration::from_millis(2_000 + at / 7), Rc::downgrade(&Rc::new(0)));
-        }
-        let listed: usize = list.slots.values().map(|entries| entries.len()).sum();
-        assert!(listed < 4 * staying.len(), "{listed} are listed");
-        let mut found = Vec::new();
-        while let Some(entry) = list.take_due(Duration::MAX) {
-            found.extend(entry.upgrade().map(|entry| *entry));
-        }
-        found.sort_unstable();
-        assert!(found.into_iter().eq(0..100), "and none that stays is lost");
     }
 }
