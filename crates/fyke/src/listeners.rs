@@ -131,6 +131,13 @@ impl<E: EventNumber, C> Listeners<E, C> {
         self.list.borrow().bits & 1 << event.number() != 0
     }
 
+    /// Whether any of some events has listeners.
+    #[inline]
+    pub(crate) fn has_any(&self, events: &[E]) -> bool {
+        let mask = events.iter().fold(0, |mask, event| mask | 1 << event.number());
+        self.list.borrow().bits & mask != 0
+    }
+
     /// Whether one event has listeners and another has none.
     pub(crate) fn has_without(&self, event: E, other: E) -> bool {
         let mask = 1 << event.number() | 1 << other.number();

@@ -27,6 +27,7 @@ mod options;
 mod peer;
 mod pipe;
 mod pipeline;
+mod plain_ending;
 mod plain_writing;
 mod properties;
 mod read_buffer;
@@ -294,6 +295,7 @@ impl Socket {
 
     fn handle(&self, completion: Completion<'_>) {
         match completion {
+            Completion::EndOfStream { .. } if self.ended_plainly() => {}
             Completion::EndOfStream { .. } if self.had_bytes_now() => self.end_later(None),
             Completion::EndOfStream { .. } => self.end_of_stream(),
             Completion::Sent { bytes, .. } => self.sent(bytes),

@@ -1,0 +1,66 @@
+//! The short way of the end that most accepted connections come to: the peer has ended, everything
+//! was given and sent, and nobody is there to see the steps in between.
+
+use std::rc::Rc;
+
+use super::state::{Phase, State};
+use super::{Event, Socket};
+use crate::event_loop::Closing;
+
+/// Events between a peer's end and the close phase, and those that make the way there longer.
+const SEEN_AT_THE_END: [Event; 8] = [
+    Event::Text,
+    Event::Readable,
+    Event::End,
+    Event::Prefinish,
+    Event::Finish,
+    Event::Unpipe,
+    Event::Gone,
+    Event::Close,
+];
+
+impl Socket {
+    /// The peer has ended. Goes from there to the close phase in one step if no listener and no handle
+    /// of the user's could tell that from `end`, the end of our side, `finish` and `destroy`, one after
+    /// the other (END-06, END-13). Says whether it was so; if not, nothing has changed.
+    pub(super) fn ended_plainly(&self) -> bool {
+        let Some(core) = self.core().filter(|core| !core.node_exact) else { return false };
+        // The loop's handle, and that of who brings the news.
+        let unknown = Rc::strong_count(&self.inner) == 2;
+        if !unknown
+            || self.inner.listeners.has_any(&SEEN_AT_THE_END)
+            || !core.ticks.borrow().is_empty()
+        {
+            return false;
+        }
+        let (id, server, peer) = {
+            let mut state = self.inner.state.borrow_mut();
+            if !state.has_nothing_left() {
+                return false;
+            }
+            let (Some(id), Some(server)) = (state.id.take(), state.server.clone()) else {
+                return false;
+            };
+            state.phase = Phase::Destroyed;
+            state.idle.turn_off();
+            state.read.clear();
+            (id, server, state.peer.address())
+        };
+        core.close(id);
+        core.closing.borrow_mut().push_back(Closing { socket: self.clone(), cancelled: None });
+        server.connection_gone(peer);
+        true
+    }
+}
+
+impl State {
+    /// A connection of a server's in its usual state, with nothing to give or to send.
+    fn has_nothing_left(&self) -> bool {
+        let usual = self.connected().is_some() && self.rare_if_any().is_none();
+        usual
+            && self.server.is_some()
+            && !self.allow_half_open
+            && self.read.passes_on()
+            && self.write.is_clear()
+    }
+}
