@@ -62,5 +62,7 @@ impl State {
             && !self.allow_half_open
             && self.read.passes_on()
             && self.write.is_clear()
+            // Told to end, and not yet shut down: that comes in a turn of its own.
+            && self.write.ending == self.write.finished
     }
 }
