@@ -11,8 +11,8 @@ pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// the call ends; with shorter calls the sender does more of it itself.
 pub const READ_CALL_BYTES: usize = 32 * 1024;
 
-/// Turns in a row whose reads a socket must have used up to be received in bulk: so 1 MiB. What is
-/// shorter comes in the pieces in which one large call finds it, as in Node.
+/// Turns whose reads a socket must have used up to be received in bulk, with nothing large sent in
+/// between: so 1 MiB. What is shorter comes in the pieces in which one large call finds it, as in Node.
 pub const TURNS_TO_BULK: u8 = 8;
 
 /// Reads of one socket in one turn, before the others get theirs (contract rule 6). libuv allows

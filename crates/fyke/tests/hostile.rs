@@ -4,11 +4,13 @@
 mod support;
 
 use std::cell::Cell;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Endpoint, Socket, timer};
-use support::{Log, Net, collect};
+use fyke::{Endpoint, Server, Socket, timer};
+use rustix::net::SendFlags;
+use support::{DEADLINE, Log, Net, collect};
 
 /// Connects once more, and expects to be served: the proof that the server goes on.
 fn expect_echo(endpoint: &Endpoint, then: impl FnOnce() + 'static) {
@@ -141,5 +143,36 @@ on_every_driver! {
                 then.take().unwrap()();
             });
         });
+    }
+}
+
+on_every_system! {
+    fn bytes_behind_an_urgent_one_come_though_a_read_ends_before_it(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(move |socket| {
+                socket.server().unwrap().close();
+                let (bytes, log) = (collect(socket), log.clone());
+                socket.on_data(move |socket, _| {
+                    if bytes.borrow().len() == 2 {
+                        log.add(String::from_utf8_lossy(&bytes.borrow()));
+                        socket.destroy();
+                    }
+                });
+            });
+            let listening = |server: &Server| {
+                let peer = TcpStream::connect(server.address().unwrap().ip().unwrap()).unwrap();
+                for (byte, flags) in
+                    [(b"A", SendFlags::empty()), (b"!", SendFlags::OOB), (b"B", SendFlags::empty())]
+                {
+                    rustix::net::send(&peer, byte, flags).unwrap();
+                }
+                // Stays open, and says no more.
+                timer::set_timeout(DEADLINE * 2, move || drop(peer)).unwrap().unref();
+            };
+            server.listen(net.tcp(), listening).unwrap();
+        });
+        assert_eq!(seen.take(), ["AB"]);
     }
 }

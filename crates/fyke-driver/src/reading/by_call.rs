@@ -33,7 +33,8 @@ pub(crate) trait ReadsByCall {
     /// first (DST-10), unless bytes came before: then its send.
     fn receive_and_send_by_call(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let left = self.receive_until(socket, READS_PER_TURN_MAX, true, on);
-        let gone = self.with_reading(socket, |reading, _| reading.hung_up && reading.in_backlog);
+        let gone =
+            self.with_reading(socket, |reading, _| reading.has_hung_up() && reading.in_backlog);
         if gone.unwrap_or(false) {
             // Sending would fail, and what is unread would be lost: the next turn reads on first.
             return;
@@ -76,7 +77,14 @@ pub(crate) trait ReadsByCall {
                 }
             }
         }
-        if self.with_reading(socket, |reading, _| reading.has_more()).unwrap_or(false) {
+        let more = self.with_reading(socket, |reading, _| {
+            // With none from the beginning this turn has been counted.
+            if reads_max > 0 {
+                reading.note_used_up();
+            }
+            reading.may_read()
+        });
+        if more.unwrap_or(false) {
             self.work_later(socket);
         }
         0
@@ -95,5 +103,71 @@ impl<D: ReadsByCall> Drop for AgainOnPanic<'_, D> {
         if std::thread::panicking() {
             self.driver.work_later(self.socket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::os::fd::AsFd;
+
+    use rustix::event::PollFlags;
+
+    use super::*;
+    use crate::limits::READ_BUFFER_BYTES;
+    use crate::reading::tests::{pair, wait_for};
+
+    /// A backend of one socket.
+    struct One {
+        reader: Reader,
+        reading: RefCell<Reading>,
+        stream: TcpStream,
+        in_line: Cell<bool>,
+    }
+
+    impl ReadsByCall for One {
+        fn reader(&self) -> &Reader {
+            &self.reader
+        }
+
+        fn with_reading<T>(
+            &self,
+            _: SocketId,
+            on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
+        ) -> Option<T> {
+            Some(on(&mut self.reading.borrow_mut(), self.stream.as_fd()))
+        }
+
+        fn send_more(&self, _: SocketId, _: &mut dyn FnMut(Completion<'_>)) {}
+
+        fn work_later(&self, _: SocketId) {
+            self.in_line.set(true);
+        }
+    }
+
+    #[test]
+    fn a_turn_whose_budget_is_used_up_before_it_sends_counts_once() {
+        let (stream, peer) = pair();
+        let budget = READS_PER_TURN_MAX * READ_BUFFER_BYTES;
+        let writer = std::thread::spawn(move || (&peer).write_all(&vec![7; 4 * budget]));
+        let mut all = vec![0; budget + 1];
+        while stream.peek(&mut all).unwrap_or(0) < all.len() {
+            wait_for(&stream, PollFlags::IN);
+        }
+        let reading = Reading { wanted: true, readable: true, ..Reading::default() };
+        let (reader, reading) = (Reader::default(), RefCell::new(reading));
+        let one = One { reader, reading, stream, in_line: Cell::new(false) };
+        let mut count = 0;
+        one.receive_and_send_by_call(SocketId::default(), &mut |completion| {
+            if let Completion::Received { bytes, .. } = completion {
+                count += bytes.len();
+            }
+        });
+        assert_eq!((count, one.in_line.get()), (budget, true));
+        assert_eq!(one.reading.borrow().streak, 1);
+        drop(one);
+        let _ = writer.join();
     }
 }

@@ -21,8 +21,7 @@ pub(crate) struct Reading {
     pub(crate) wanted: bool,
     /// A read may find something: there was an edge, and it is not drained yet.
     pub(crate) readable: bool,
-    /// The peer has ended or is gone: a short read does not mean drained.
-    pub(crate) hung_up: bool,
+    behind: Behind,
     /// End-of-stream or an error was reported: nothing more to read.
     pub(crate) ended: bool,
     pub(crate) connecting: bool,
@@ -30,9 +29,22 @@ pub(crate) struct Reading {
     pub(crate) in_backlog: bool,
     /// A pipe, one end or both: calls for sockets do not work on it.
     pub(crate) pipe: bool,
-    /// Turns in a row whose budget it used up with nothing large sent in between, at most
-    /// [`TURNS_TO_BULK`]; or [`BROKEN`].
+    /// Turns whose budget it used up with nothing large sent in between, at most [`TURNS_TO_BULK`]; or
+    /// [`BROKEN`].
     streak: u8,
+}
+
+/// What may be behind the bytes of a short read. With nothing it means drained: what comes later makes
+/// an edge of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Behind {
+    #[default]
+    Nothing,
+    /// The peer sends urgent bytes: a read ends where they are (tcp(7), SO_OOBINLINE), and more may be
+    /// behind that.
+    Urgent,
+    /// The peer has ended or is gone, which was told already.
+    End,
 }
 
 /// There is a failure behind what was read last, see [`Reader::failures`].
@@ -60,6 +72,25 @@ impl Reading {
         self.wanted && self.readable && !self.ended && !self.connecting
     }
 
+    /// The kernel has told that the peer has ended or is gone, or that it sends urgent bytes.
+    pub(crate) fn expect(&mut self, gone: bool, urgent: bool) {
+        let behind = match (gone, urgent) {
+            (true, _) => Behind::End,
+            (false, true) => Behind::Urgent,
+            (false, false) => Behind::Nothing,
+        };
+        self.behind = self.behind.max(behind);
+    }
+
+    fn has_hung_up(self) -> bool {
+        self.behind == Behind::End
+    }
+
+    /// Whether there is an error to tell that the kernel does not know any more.
+    pub(crate) fn is_broken(self) -> bool {
+        self.streak == BROKEN
+    }
+
     /// So many bytes are offered to the kernel. If they are many it is a conversation, and in one a
     /// call more costs more than it wins.
     pub(crate) fn note_sending(&mut self, bytes: usize) {
@@ -68,12 +99,11 @@ impl Reading {
         }
     }
 
-    /// Called when the budget is used up.
-    fn has_more(&mut self) -> bool {
+    /// The budget of a turn is used up.
+    fn note_used_up(&mut self) {
         if self.may_read() && self.streak < TURNS_TO_BULK {
             self.streak += 1;
         }
-        self.may_read()
     }
 
     #[inline]
@@ -128,8 +158,7 @@ impl Reading {
                 Read::End
             }
             Ok(count) => {
-                // Short means drained, unless the end follows: it makes no edge of its own.
-                self.readable = count >= full || self.hung_up;
+                self.readable = count >= full || self.behind != Behind::Nothing;
                 Read::Bytes { count, drained: !self.readable }
             }
             Err(Errno::AGAIN) => {
@@ -197,6 +226,14 @@ impl Drop for Lent<'_> {
 }
 
 #[cfg(test)]
+impl Reading {
+    /// One behind whose bytes there is a failure.
+    pub(crate) fn broken() -> Self {
+        Self { streak: BROKEN, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
@@ -206,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (TcpStream, TcpStream) {
+    pub(super) fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -215,7 +252,7 @@ mod tests {
         (ours, listener.accept().unwrap().0)
     }
 
-    fn wait_for(socket: &TcpStream, events: PollFlags) {
+    pub(super) fn wait_for(socket: &TcpStream, events: PollFlags) {
         let mut fds = [PollFd::new(socket, events)];
         assert_eq!(poll(&mut fds, None), Ok(1));
     }
@@ -234,13 +271,13 @@ mod tests {
         let mut reading = Reading { wanted: true, readable: true, ..Reading::default() };
         for _ in 0..3 * TURNS_TO_BULK {
             reading.note_sending(READ_CALL_BYTES);
-            assert!(reading.has_more());
+            reading.note_used_up();
             assert_eq!(reading.streak, 1);
         }
         for _ in 0..3 * TURNS_TO_BULK {
             // A few bytes now and then are no conversation.
             reading.note_sending(64);
-            assert!(reading.has_more());
+            reading.note_used_up();
         }
         assert_eq!(reading.streak, TURNS_TO_BULK);
         reading.note_sending(READ_CALL_BYTES);
@@ -274,7 +311,7 @@ mod tests {
     #[test]
     fn what_is_behind_a_socket_that_is_closed_is_forgotten() {
         let reader = Reader::default();
-        let mut reading = Reading { streak: BROKEN, ..Reading::default() };
+        let mut reading = Reading::broken();
         reader.failures.borrow_mut().insert(SocketId::default(), Errno::CONNRESET);
         reader.forget(SocketId::default(), &mut reading);
         assert!(reader.failures.borrow().is_empty());

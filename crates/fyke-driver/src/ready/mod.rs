@@ -39,6 +39,13 @@ use crate::reading::{Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, Completion, SocketId};
 
+/// What is watched of a connection: also whether it gets urgent bytes, at which reads end.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
 /// Not a key that slotmap makes: this index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
 
@@ -158,7 +165,7 @@ impl Ready {
             return Ok(());
         }
         let interest = match slot.flags.listener {
-            false => Interest::READABLE | Interest::WRITABLE,
+            false => CONNECTION,
             true => Interest::READABLE,
         };
         let poll = self.poll.borrow();

@@ -62,7 +62,7 @@ impl Ready {
             let Some(slot) = sockets.get_mut(socket) else { return };
             let gone = event.is_read_closed() || event.is_error();
             slot.flags.reading.readable |= event.is_readable() || gone;
-            slot.flags.reading.hung_up |= gone;
+            slot.flags.reading.expect(gone, event.is_priority());
             // A full pipe whose reader goes is not writable, but in error (pipe(7)).
             let sending = slot.flags.sending && (event.is_writable() || event.is_error());
             if slot.flags.reading.in_backlog {
@@ -130,7 +130,7 @@ impl Drop for Turn<'_> {
                 if let Some(slot) = sockets.get_mut(socket) {
                     slot.flags.reading.readable = true;
                     // Perhaps the peer has ended: a short read must not count as drained.
-                    slot.flags.reading.hung_up = true;
+                    slot.flags.reading.expect(true, false);
                     self.driver.defer_work(socket, slot);
                 }
             }

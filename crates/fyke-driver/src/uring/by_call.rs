@@ -21,7 +21,9 @@ use crate::reading::ReadsByCall;
 use crate::{Completion, SocketId};
 
 /// What the ring waits for. A hang-up is asked for by name: it makes no edge of its own later.
-pub(super) const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+pub(super) const EVENTS: u32 = (libc::POLLIN | libc::POLLPRI | libc::POLLRDHUP) as u32;
+
+const URGENT: i32 = libc::POLLPRI as i32;
 
 const GONE: i32 = (libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR) as i32;
 
@@ -44,7 +46,7 @@ impl Uring {
             }
             slot.flags.reading.readable = true;
             let gone = completed.result < 0 || completed.result & GONE != 0;
-            slot.flags.reading.hung_up |= gone;
+            slot.flags.reading.expect(gone, completed.result & URGENT != 0);
             if slot.flags.reading.in_backlog {
                 // Once per turn is enough (contract rule 6).
                 return;

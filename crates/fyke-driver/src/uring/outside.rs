@@ -56,6 +56,7 @@ impl Uring {
         let listeners = self.listeners.borrow();
         let busy = slot.flags.sending
             || slot.flags.reading.connecting
+            || slot.flags.reading.is_broken()
             || listeners.get(&socket).is_some_and(|listener| !listener.waiting.is_empty());
         if busy || self.has_unread(socket, slot) {
             return Err(io::ErrorKind::ResourceBusy.into());

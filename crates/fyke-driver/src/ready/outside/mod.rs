@@ -48,7 +48,7 @@ impl Ready {
     pub(crate) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get(socket).ok_or_else(dead)?;
-        if slot.flags.sending || slot.flags.reading.connecting {
+        if slot.flags.sending || slot.flags.reading.connecting || slot.flags.reading.is_broken() {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         let mut slot = sockets.remove(socket).ok_or_else(dead)?;

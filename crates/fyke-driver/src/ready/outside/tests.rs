@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use super::Ready;
+use crate::reading::Reading;
 use crate::system::Descriptors;
 use crate::{Adopted, Completion, Open, Transport};
 
@@ -43,6 +44,17 @@ fn fd_07_a_descriptor_that_a_socket_of_the_driver_has_is_refused_and_stays_open(
             })
             .unwrap();
     }
+}
+
+#[test]
+fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
+    let driver = Ready::new().unwrap();
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (socket, _) = driver.adopt(ours.into()).unwrap();
+    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::broken();
+    assert_eq!(driver.detach(socket).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::default();
+    assert!(driver.detach(socket).is_ok());
 }
 
 #[test]
