@@ -7,7 +7,7 @@ use io_uring::{opcode, squeue, types};
 
 use super::buffers::GROUP;
 use super::token::{self, Kind, token};
-use super::{Slot, Uring, by_call};
+use super::{Slot, Uring};
 use crate::SocketId;
 use crate::limits::READ_BUFFER_BYTES;
 
@@ -96,7 +96,7 @@ impl Uring {
             return Ok(());
         }
         let fd = types::Fd(slot.fd.as_raw_fd());
-        let entry = opcode::PollAdd::new(fd, by_call::EVENTS).multi(true).build();
+        let entry = opcode::PollAdd::new(fd, slot.events_for_calls()).multi(true).build();
         self.start(socket, slot, Kind::Receive, entry)
     }
 
