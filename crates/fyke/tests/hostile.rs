@@ -4,6 +4,7 @@
 mod support;
 
 use std::cell::Cell;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,6 +12,10 @@ use std::time::Duration;
 use fyke::{Endpoint, Server, Socket, timer};
 use rustix::net::SendFlags;
 use support::{DEADLINE, Log, Net, collect};
+
+/// What is urgent is no part of the stream (RFC 9293, 3.8.5).
+const URGENT_BETWEEN: [(&[u8; 1], SendFlags); 3] =
+    [(b"A", SendFlags::empty()), (b"!", SendFlags::OOB), (b"B", SendFlags::empty())];
 
 /// Connects once more, and expects to be served: the proof that the server goes on.
 fn expect_echo(endpoint: &Endpoint, then: impl FnOnce() + 'static) {
@@ -163,9 +168,7 @@ on_every_system! {
             });
             let listening = |server: &Server| {
                 let peer = TcpStream::connect(server.address().unwrap().ip().unwrap()).unwrap();
-                for (byte, flags) in
-                    [(b"A", SendFlags::empty()), (b"!", SendFlags::OOB), (b"B", SendFlags::empty())]
-                {
+                for (byte, flags) in URGENT_BETWEEN {
                     rustix::net::send(&peer, byte, flags).unwrap();
                 }
                 // Stays open, and says no more.
@@ -174,5 +177,54 @@ on_every_system! {
             server.listen(net.tcp(), listening).unwrap();
         });
         assert_eq!(seen.take(), ["AB"]);
+    }
+
+    fn bytes_behind_an_urgent_one_come_also_from_one_that_sent_in_bulk(net) {
+        const BULK_BYTES: usize = 8 << 20;
+        let (ask, asked) = std::sync::mpsc::channel();
+        let (answer, answered) = std::sync::mpsc::channel();
+        let (log, thread) = (Log::new(), Rc::new(Cell::new(None)));
+        let (seen, started) = (log.clone(), thread.clone());
+        net.run(|| {
+            let mut once = Some((ask, answered));
+            let server = fyke::create_server(move |socket| {
+                socket.server().unwrap().close();
+                let (log, mut once, mut count) = (log.clone(), once.take(), 0);
+                socket.on_data(move |socket, bytes| {
+                    count += bytes.len();
+                    if count == BULK_BYTES {
+                        let (ask, answered) = once.take().unwrap();
+                        // Between two turns, so that all of it is there when the next one looks.
+                        let wait = move || {
+                            ask.send(()).unwrap();
+                            answered.recv_timeout(DEADLINE).unwrap();
+                        };
+                        timer::set_immediate(wait).unwrap();
+                    } else if count > BULK_BYTES {
+                        log.add(String::from_utf8_lossy(bytes));
+                    }
+                    if count == BULK_BYTES + 2 {
+                        socket.destroy();
+                    }
+                });
+            });
+            let listening = move |server: &Server| {
+                let address = server.address().unwrap().ip().unwrap();
+                started.set(Some(std::thread::spawn(move || {
+                    let mut peer = TcpStream::connect(address).unwrap();
+                    peer.write_all(&vec![0; BULK_BYTES]).unwrap();
+                    asked.recv_timeout(DEADLINE).unwrap();
+                    for (byte, flags) in URGENT_BETWEEN {
+                        rustix::net::send(&peer, byte, flags).unwrap();
+                    }
+                    answer.send(()).unwrap();
+                    // Says no more, and stays until the server goes.
+                    let _ = peer.read(&mut [0]);
+                })));
+            };
+            server.listen(net.tcp(), listening).unwrap();
+        });
+        thread.take().unwrap().join().unwrap();
+        assert_eq!(seen.take(), ["A", "B"]);
     }
 }
