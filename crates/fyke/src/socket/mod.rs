@@ -295,9 +295,12 @@ impl Socket {
 
     fn handle(&self, completion: Completion<'_>) {
         match completion {
-            Completion::EndOfStream { .. } if self.ended_plainly() => {}
             Completion::EndOfStream { .. } if self.had_bytes_now() => self.end_later(None),
-            Completion::EndOfStream { .. } => self.end_of_stream(),
+            Completion::EndOfStream { .. } => {
+                if !self.ended_plainly() {
+                    self.end_of_stream();
+                }
+            }
             Completion::Sent { bytes, .. } => self.sent(bytes),
             Completion::Connected { socket } => self.connected(socket),
             Completion::ShutDown { .. } => self.was_shut_down(),
