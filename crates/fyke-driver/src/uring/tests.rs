@@ -352,3 +352,13 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
     wake(&driver.waker());
     assert!(readable(999_999_999));
 }
+
+#[test]
+fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
+    let Some(driver) = driver(Shape::INCREMENTAL) else { return };
+    let (socket, _peer) = pair(&driver);
+    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::broken();
+    assert_eq!(driver.detach(socket).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::default();
+    assert!(driver.detach(socket).is_ok());
+}
