@@ -114,7 +114,7 @@ def load(process, where, words, seconds, warm_up) -> dict:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe, preexec_fn=_on_processor(1)) as generator:
         try:
-            if "--flood" in words:
+            if "--flood" in words or "--bulk" in words:
                 _let_others_go_first(generator)
             printed, errors = generator.communicate(timeout=seconds + warm_up + 120)
         except subprocess.TimeoutExpired as error:

@@ -44,6 +44,8 @@ pub(crate) struct Arguments {
     pub pid: Option<u32>,
     /// A further connection sends and receives at full speed meanwhile.
     pub flood: bool,
+    /// Number of further connections that send at full speed, to a server with `MODE=mixed`.
+    pub bulk: usize,
     /// So many further connections send without ever reading the answer.
     pub stuck: usize,
     /// So many further connections have one message echoed, and do nothing then.
@@ -75,6 +77,7 @@ impl Arguments {
             measured: Duration::from_secs(1),
             pid: None,
             flood: false,
+            bulk: 0,
             stuck: 0,
             idle: 0,
         };
@@ -98,6 +101,7 @@ impl Arguments {
                 "--seconds" => arguments.measured = Duration::from_secs_f64(number()?),
                 "--pid" => arguments.pid = Some(u32::try_from(count()?).map_err(Error::other)?),
                 "--idle" => arguments.idle = count()?,
+                "--bulk" => arguments.bulk = count()?,
                 "--stuck" => arguments.stuck = count()?,
                 _ => return Err(wrong(format!("no such option: {option}"))),
             }

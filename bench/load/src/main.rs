@@ -2,8 +2,8 @@
 //! line of JSON about a window of time, with the server's processor time in exactly that window.
 //!
 //! `fyke-bench-load MODE --port PORT | --unix PATH [--connections N] [--size BYTES] [--depth MESSAGES]
-//! [--seconds S] [--warm-up S] [--pid SERVER] [--flood] [--stuck N]
-//! [--idle N]`
+//! [--seconds S] [--warm-up S] [--pid SERVER] [--flood] [--bulk N]
+//! [--stuck N] [--idle N]`
 //!
 //! | mode | |
 //! |---|---|
@@ -13,8 +13,9 @@
 //! | `connect` | connects, has one byte echoed, closes; `connections` at a time |
 //! | `idle` | opens `connections`, has one message of each echoed, and tells what they cost in memory |
 //!
-//! Beside those that are measured there may be one connection that floods (`--flood`), some that send
-//! and never read (`--stuck`), and some that do nothing (`--idle`).
+//! Beside those that are measured there may be one connection that floods (`--flood`), some that only send
+//! (`--bulk`, for a server that does not echo these), some that send and never read (`--stuck`), and some
+//! that do nothing (`--idle`).
 #![forbid(unsafe_code)]
 
 mod arguments;

@@ -4,8 +4,9 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use crate::arguments::{Arguments, Target};
+use crate::arguments::{Arguments, Mode, Target};
 use crate::stream::{Connection, Stream, unless_blocked};
+use crate::transfer;
 
 static CHUNK: [u8; 65536] = [b'n'; 65536];
 
@@ -19,6 +20,9 @@ pub(crate) struct Nuisance {
 pub(crate) fn start(arguments: &Arguments) -> io::Result<Nuisance> {
     if arguments.flood {
         flood(&arguments.target)?;
+    }
+    if arguments.bulk > 0 {
+        send_in_bulk(&arguments.target, arguments.bulk)?;
     }
     let poll = mio::Poll::new()?;
     let mut stuck = Vec::new();
@@ -45,6 +49,36 @@ pub(crate) fn start(arguments: &Arguments) -> io::Result<Nuisance> {
         idle.push(stream);
     }
     Ok(Nuisance { _stuck: stuck, _idle: idle, _poll: poll })
+}
+
+/// One thread that sends on every connection as much as the server takes. It ends with the process.
+fn send_in_bulk(target: &Target, connections: usize) -> io::Result<()> {
+    let mut poll = mio::Poll::new()?;
+    let mut streams = Vec::new();
+    for index in 0..connections {
+        streams.push(Stream::connect(target, index)?.register(poll.registry(), index)?);
+    }
+    thread::spawn(move || {
+        let mut events = mio::Events::with_capacity(connections);
+        let mut going_on = vec![true; connections];
+        let (mut chunk, mut bytes) = (CHUNK, 0);
+        loop {
+            let wait = going_on.contains(&true).then_some(Duration::ZERO);
+            if poll.poll(&mut events, wait).is_err() {
+                return;
+            }
+            for event in &events {
+                going_on[event.token().0] = true;
+            }
+            for (stream, going_on) in streams.iter_mut().zip(&mut going_on) {
+                if *going_on {
+                    let more = transfer::step(&mut **stream, &mut chunk, Mode::Sink, &mut bytes);
+                    *going_on = more.unwrap_or(false);
+                }
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Two threads, so that neither direction ever waits for the other. They end with the process.

@@ -13,8 +13,8 @@ use crate::arguments::Target;
 /// One address has some 28,000 ports for connections that leave it; so many addresses share them.
 const SOURCE_ADDRESSES: u32 = 250;
 
-pub(crate) trait Connection: Read + Write + Source {}
-impl<T: Read + Write + Source> Connection for T {}
+pub(crate) trait Connection: Read + Write + Source + Send {}
+impl<T: Read + Write + Source + Send> Connection for T {}
 
 /// A connected, blocking stream. `index` chooses the address that it leaves from.
 pub(crate) enum Stream {

@@ -15,7 +15,7 @@ const READ_BYTES: usize = 1 << 20;
 const STEPS_PER_TURN: usize = 16;
 
 /// Whether it may be able to go on at once.
-fn step(
+pub(crate) fn step(
     stream: &mut dyn Connection,
     buffer: &mut [u8],
     mode: Mode,

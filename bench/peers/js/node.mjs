@@ -17,6 +17,14 @@ const serve = {
   sink(socket) {
     socket.on('data', () => {});
   },
+  // What the first byte says: bulk to receive, or messages to echo.
+  mixed(socket) {
+    let bulk;
+    socket.on('data', (data) => {
+      bulk ??= data[0] === 'n'.charCodeAt(0);
+      if (!bulk) socket.write(data);
+    });
+  },
   source(socket) {
     const send = () => { while (!socket.destroyed && socket.write(chunk)); };
     socket.on('data', () => {});

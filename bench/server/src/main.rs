@@ -4,7 +4,7 @@
 //! | environment | |
 //! |---|---|
 //! | `PORT` or `UNIX_PATH` | where it listens, on 127.0.0.1 |
-//! | `MODE` | `echo` (default), `sink` only receives, `source` sends as much as is taken |
+//! | `MODE` | `echo` (default), `sink` only receives, `source` sends as much as is taken, `mixed` only receives on connections whose first byte is `n`, and echoes on the others |
 //! | `TIMER=1` | prints how late a timer of 20 ms was: one line a second |
 //! | `FYKE_DRIVER` | the driver, as everywhere |
 
@@ -47,6 +47,19 @@ fn sink(socket: &Socket) {
     socket.on_data(|_, _| {});
 }
 
+/// What the first byte says: bulk to receive, or messages to echo.
+fn mixed(socket: &Socket) {
+    let bulk = Cell::new(None);
+    socket.on_data(move |socket, data| {
+        if bulk.get().is_none() {
+            bulk.set(Some(data[0] == b'n'));
+        }
+        if bulk.get() == Some(false) {
+            socket.write(data);
+        }
+    });
+}
+
 /// The next chunk when the kernel has the one before.
 fn source(socket: &Socket) {
     socket.on_data(|_, _| {});
@@ -66,8 +79,9 @@ fn main() -> Result<()> {
     let serve = match env::var("MODE").as_deref() {
         Ok("sink") => sink,
         Ok("source") => source,
+        Ok("mixed") => mixed,
         Ok("echo") | Err(_) => echo,
-        Ok(mode) => refuse(&format!("MODE is echo, sink or source, not {mode}")),
+        Ok(mode) => refuse(&format!("MODE is echo, sink, source or mixed, not {mode}")),
     };
     let event_loop = EventLoop::new()?;
     exit_unless_asked_for(&event_loop);

@@ -15,10 +15,18 @@ pub const READ_CALL_BYTES: usize = 32 * 1024;
 /// between: so 1 MiB. What is shorter comes in the pieces in which one large call finds it, as in Node.
 pub const TURNS_TO_BULK: u8 = 8;
 
-/// Reads of one socket in one turn, before the others get theirs (contract rule 6). libuv allows
-/// 32: beside a peer that floods, each other message then waits for 2 MiB to be read and answered.
+/// Reads of one socket in one turn, before the others get theirs (contract rule 6): one slice. libuv
+/// allows 32: beside a peer that floods, each other message then waits for 2 MiB to be read and answered.
 /// A turn more costs less than a hundredth of reading so much.
 pub const READS_PER_TURN_MAX: usize = 2;
+
+/// Slices that a socket gets in a row while others that used up their reads wait: so 8 MiB. It should be
+/// enough to read all that the kernel holds for a socket.
+pub const SLICES_IN_A_ROW_MAX: usize = 64;
+
+/// Events of a turn for which it has one more slice for sockets that used up their reads, at most one for
+/// each of these sockets. A slice takes about as long as this many small messages.
+pub const EVENTS_PER_SLICE: usize = 4;
 
 /// System calls that one [`send`](crate::Driver::send) makes before it leaves the rest for the
 /// next turn.

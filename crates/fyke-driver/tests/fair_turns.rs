@@ -6,8 +6,8 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use fyke_driver::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
-use fyke_driver::{Completion, Driver, DriverKind};
+use fyke_driver::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX, SLICES_IN_A_ROW_MAX};
+use fyke_driver::{Completion, Driver, DriverKind, SocketId};
 
 /// As much as the kernel takes.
 fn fill(peer: &mut TcpStream) {
@@ -25,16 +25,72 @@ fn received_in_a_turn(driver: &Driver) -> usize {
     received
 }
 
+/// A connection of `driver`, and the other end of it.
+fn connection(driver: &Driver) -> (SocketId, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    // Several turns' worth has room in the kernel.
+    rustix::net::sockopt::set_socket_recv_buffer_size(&ours, 1 << 20).unwrap();
+    let peer = listener.accept().unwrap().0;
+    peer.set_nonblocking(true).unwrap();
+    let (socket, _) = driver.adopt(ours.into()).unwrap();
+    driver.receive_start(socket).unwrap();
+    (socket, peer)
+}
+
+#[test]
+fn eight_peers_that_flood_delay_a_turn_by_the_reads_of_one() {
+    for kind in [DriverKind::Ready, DriverKind::Uring] {
+        let driver = Driver::new(&kind).unwrap();
+        let (mut sockets, mut peers): (Vec<_>, Vec<_>) =
+            (0..8).map(|_| connection(&driver)).unzip();
+        // Until the driver knows all of them, and each has more than it was given.
+        for _ in 0..20 {
+            peers.iter_mut().for_each(fill);
+            received_in_a_turn(&driver);
+        }
+        let mut last = None;
+        let mut changes = 0;
+        for _ in 0..200 {
+            peers.iter_mut().for_each(fill);
+            let mut received = 0;
+            let on = &mut |completion: Completion<'_>| {
+                if let Completion::Received { socket, bytes } = completion {
+                    received += bytes.len();
+                    changes += usize::from(last.replace(socket) != Some(socket));
+                    sockets.retain(|other| *other != socket);
+                }
+            };
+            driver.turn(Some(Duration::ZERO), on).unwrap();
+            // One slice, and the reads of a socket that was drained and has received again.
+            let most = 2 * READS_PER_TURN_MAX * READ_BUFFER_BYTES;
+            assert!(received <= most, "{kind:?}: {received}");
+        }
+        assert!(
+            changes < 100,
+            "{kind:?}: {changes} changes, so sockets were left with unread bytes"
+        );
+        for _ in 0..100 * SLICES_IN_A_ROW_MAX {
+            if sockets.is_empty() {
+                break;
+            }
+            peers.iter_mut().for_each(fill);
+            let on = &mut |completion: Completion<'_>| {
+                if let Completion::Received { socket, .. } = completion {
+                    sockets.retain(|other| *other != socket);
+                }
+            };
+            driver.turn(Some(Duration::ZERO), on).unwrap();
+        }
+        assert!(sockets.is_empty(), "{kind:?}: {} sockets were not read from", sockets.len());
+    }
+}
+
 #[test]
 fn a_peer_that_floods_gets_two_reads_per_turn() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut peer = listener.accept().unwrap().0;
-        peer.set_nonblocking(true).unwrap();
-        let (socket, _) = driver.adopt(ours.into()).unwrap();
-        driver.receive_start(socket).unwrap();
+        let (_, mut peer) = connection(&driver);
         // A ring finds out in its first turns whom it has to do with.
         for _ in 0..10 {
             fill(&mut peer);

@@ -13,6 +13,7 @@ enum Mode {
     Echo,
     Sink,
     Source,
+    Mixed,
 }
 
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> io::Result<()> {
@@ -26,6 +27,19 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> i
                 }
                 stream.write_all(&buffer[..length]).await?;
             }
+        }
+        // What the first byte says: bulk to receive, or messages to echo.
+        Mode::Mixed => {
+            let mut buffer = vec![0; 65536];
+            let mut length = stream.read(&mut buffer).await?;
+            let bulk = buffer[0] == b'n';
+            while length > 0 {
+                if !bulk {
+                    stream.write_all(&buffer[..length]).await?;
+                }
+                length = stream.read(&mut buffer).await?;
+            }
+            Ok(())
         }
         Mode::Sink => {
             let mut buffer = vec![0; 65536];
@@ -53,6 +67,7 @@ async fn main() -> io::Result<()> {
     let mode = match env::var("MODE").as_deref() {
         Ok("sink") => Mode::Sink,
         Ok("source") => Mode::Source,
+        Ok("mixed") => Mode::Mixed,
         _ => Mode::Echo,
     };
     if env::var("TIMER").is_ok() {

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::{Read, Reader, Reading};
+use super::{Backlog, Read, Reader, Reading};
 use crate::limits::READS_PER_TURN_MAX;
 use crate::{Completion, Operation, SocketId};
 
@@ -20,7 +20,9 @@ pub(crate) trait ReadsByCall {
     /// Goes on with the batch in flight.
     fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>));
 
-    /// Puts the socket in line for the next turn.
+    fn backlog(&self) -> &Backlog;
+
+    /// Has the next turn do a step for the socket.
     fn work_later(&self, socket: SocketId);
 
     /// Reads until drained, stopped or out of budget.
@@ -82,10 +84,10 @@ pub(crate) trait ReadsByCall {
             if reads_max > 0 {
                 reading.note_used_up();
             }
-            reading.may_read()
+            reading.may_read() && !std::mem::replace(&mut reading.in_backlog, true)
         });
         if more.unwrap_or(false) {
-            self.work_later(socket);
+            self.backlog().push_reader(socket);
         }
         0
     }
@@ -108,7 +110,7 @@ impl<D: ReadsByCall> Drop for AgainOnPanic<'_, D> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::cell::RefCell;
     use std::io::Write;
     use std::net::TcpStream;
     use std::os::fd::AsFd;
@@ -124,7 +126,7 @@ mod tests {
         reader: Reader,
         reading: RefCell<Reading>,
         stream: TcpStream,
-        in_line: Cell<bool>,
+        backlog: Backlog,
     }
 
     impl ReadsByCall for One {
@@ -142,9 +144,11 @@ mod tests {
 
         fn send_more(&self, _: SocketId, _: &mut dyn FnMut(Completion<'_>)) {}
 
-        fn work_later(&self, _: SocketId) {
-            self.in_line.set(true);
+        fn backlog(&self) -> &Backlog {
+            &self.backlog
         }
+
+        fn work_later(&self, _: SocketId) {}
     }
 
     #[test]
@@ -158,14 +162,14 @@ mod tests {
         }
         let reading = Reading { wanted: true, readable: true, ..Reading::default() };
         let (reader, reading) = (Reader::default(), RefCell::new(reading));
-        let one = One { reader, reading, stream, in_line: Cell::new(false) };
+        let one = One { reader, reading, stream, backlog: Backlog::default() };
         let mut count = 0;
         one.receive_and_send_by_call(SocketId::default(), &mut |completion| {
             if let Completion::Received { bytes, .. } = completion {
                 count += bytes.len();
             }
         });
-        assert_eq!((count, one.in_line.get()), (budget, true));
+        assert_eq!((count, one.backlog.readers()), (budget, 1));
         assert_eq!(one.reading.borrow().streak, 1);
         drop(one);
         let _ = writer.join();

@@ -1,6 +1,7 @@
 //! Receiving by calls, for the backends that learn from the kernel when there is something: readiness,
 //! and io_uring for [some sockets](crate::uring).
 
+mod backlog;
 mod by_call;
 
 use std::cell::{Cell, RefCell};
@@ -12,6 +13,7 @@ use rustix::io::Errno;
 use crate::SocketId;
 use crate::limits::{READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
 use crate::system;
+pub(crate) use backlog::Backlog;
 pub(crate) use by_call::{AgainOnPanic, ReadsByCall};
 
 /// What is known about a socket that is read by calls.
@@ -25,7 +27,7 @@ pub(crate) struct Reading {
     /// End-of-stream or an error was reported: nothing more to read.
     pub(crate) ended: bool,
     pub(crate) connecting: bool,
-    /// In line for the next turn.
+    /// In the [`Backlog`].
     pub(crate) in_backlog: bool,
     /// A pipe, one end or both: calls for sockets do not work on it.
     pub(crate) pipe: bool,

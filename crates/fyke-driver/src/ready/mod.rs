@@ -9,7 +9,7 @@
 //!   until it is found.
 //! - *Sending.* The call is tried at once. What the kernel refuses stays here as the batch in
 //!   flight and goes on when the socket becomes writable.
-//! - *Budget left over.* A socket that has used its reads of this turn waits in `backlog`; the next
+//! - *Budget left over.* A socket that has used its reads of this turn waits in [`Backlog`]; the next
 //!   turn does not sleep.
 //!
 //! The state is behind `RefCell`s that are never borrowed while the callback runs, so that the
@@ -35,7 +35,7 @@ use slotmap::{Key, KeyData, SlotMap};
 use crate::driver::{Deferred, dead};
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
-use crate::reading::{Reader, Reading, ReadsByCall};
+use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, Completion, SocketId};
 
@@ -70,7 +70,7 @@ pub(crate) struct Ready {
     events: Cell<Option<Events>>,
     reader: Reader,
     /// Sockets with work that needs no event: budget left over, receiving restarted.
-    backlog: RefCell<VecDeque<SocketId>>,
+    backlog: Backlog,
     /// Completions that must not be given inside the call that caused them.
     deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
     /// Listeners to try again later, see [`accept`].
@@ -123,7 +123,7 @@ impl Ready {
             files: RefCell::default(),
             events: Cell::new(Some(Events::with_capacity(EVENTS_PER_TURN_MAX))),
             reader: Reader::default(),
-            backlog: RefCell::default(),
+            backlog: Backlog::default(),
             deferred: RefCell::default(),
             retries: RefCell::default(),
             spare: Spare::new(),
@@ -152,7 +152,7 @@ impl Ready {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        !self.backlog.borrow().is_empty() || !self.deferred.borrow().is_empty()
+        !self.backlog.is_empty() || !self.deferred.borrow().is_empty()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
@@ -178,7 +178,7 @@ impl Ready {
     fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
         if !slot.flags.reading.in_backlog {
             slot.flags.reading.in_backlog = true;
-            self.backlog.borrow_mut().push_back(socket);
+            self.backlog.push(socket);
         }
     }
 
@@ -204,6 +204,10 @@ impl ReadsByCall for Ready {
 
     fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         self.send_more(socket, on);
+    }
+
+    fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     fn work_later(&self, socket: SocketId) {

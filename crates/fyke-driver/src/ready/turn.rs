@@ -24,15 +24,18 @@ impl Ready {
         }
         // Only what was waiting before this turn: what is put in line now is for the next one.
         let deferred = self.deferred.borrow().len();
-        let backlog = self.backlog.borrow().len();
+        let (steps, readers) = (self.backlog.steps(), self.backlog.readers());
         self.give_deferred(deferred, on);
+        let mut events = 0;
         for event in &turn.events {
             self.take_event(event, on);
+            events += 1;
         }
-        for _ in 0..backlog {
-            let Some(socket) = self.backlog.borrow_mut().pop_front() else { break };
+        for _ in 0..steps {
+            let Some(socket) = self.backlog.pop() else { break };
             self.take_backlog(socket, on);
         }
+        self.backlog.read_on(readers, events, |socket| self.take_backlog(socket, on));
         self.retry_listeners(on);
         Ok(())
     }

@@ -55,7 +55,7 @@ use slotmap::SlotMap;
 
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
-use crate::reading::{Reader, Reading, ReadsByCall};
+use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
 use crate::{Batch, Completion, SocketId};
 use accept::Listener;
@@ -94,7 +94,7 @@ pub(crate) struct Uring {
     /// received.
     writable: RefCell<VecDeque<SocketId>>,
     /// Sockets with work that needs no completion: bytes kept, connections accepted.
-    backlog: RefCell<VecDeque<SocketId>>,
+    backlog: Backlog,
     /// Completions that must not be given inside the call that caused them.
     deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
     /// Listeners to try again later, see [`accept`].
@@ -197,7 +197,7 @@ impl Uring {
             starved: RefCell::default(),
             giving: Cell::new(None),
             writable: RefCell::default(),
-            backlog: RefCell::default(),
+            backlog: Backlog::default(),
             deferred: RefCell::default(),
             retries: RefCell::default(),
             spare: Spare::new(),
@@ -254,7 +254,7 @@ impl Uring {
     fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
         if !slot.flags.reading.in_backlog {
             slot.flags.reading.in_backlog = true;
-            self.backlog.borrow_mut().push_back(socket);
+            self.backlog.push(socket);
             self.host.signal_unless(self.turning.get());
         }
     }
@@ -282,6 +282,10 @@ impl ReadsByCall for Uring {
 
     fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         self.send_more(socket, on);
+    }
+
+    fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     fn work_later(&self, socket: SocketId) {

@@ -15,7 +15,7 @@ impl Uring {
         self.ring.waiting() > 0
             || !self.changed.borrow().is_empty()
             || !self.writable.borrow().is_empty()
-            || !self.backlog.borrow().is_empty()
+            || !self.backlog.is_empty()
             || !self.deferred.borrow().is_empty()
             || !self.starved.borrow().is_empty()
     }
@@ -43,7 +43,7 @@ impl Uring {
         }
         self.see_ended();
         // Only what is there now: what comes while callbacks run is for the next turn.
-        let backlog = self.backlog.borrow().len();
+        let (steps, readers) = (self.backlog.steps(), self.backlog.readers());
         let completed = self.ring.waiting();
         for _ in 0..completed {
             let Some(completed) = self.ring.next() else { break };
@@ -54,10 +54,11 @@ impl Uring {
             let Some(socket) = self.writable.borrow_mut().pop_front() else { break };
             self.take_writable(socket, on);
         }
-        for _ in 0..backlog {
-            let Some(socket) = self.backlog.borrow_mut().pop_front() else { break };
+        for _ in 0..steps {
+            let Some(socket) = self.backlog.pop() else { break };
             self.take_backlog(socket, on);
         }
+        self.backlog.read_on(readers, completed, |socket| self.take_backlog(socket, on));
         self.retry_listeners(on);
         turn.finish()
     }
