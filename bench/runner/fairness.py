@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import statistics
 import time
 
 from . import machine, measure, peers
@@ -13,6 +14,15 @@ QUIET_ONE = ("echo", "--connections", 1)
 FLOODED = (*QUIET_ONE, "--flood")
 QUIET_MANY = ("echo", "--connections", 990)
 STUCK = (*QUIET_MANY, "--stuck", 10)
+BULK = (1, 8, 64)
+# What happens beside the connections that are measured: the server's mode, and the load.
+SITUATIONS = {
+    "quiet": ("echo", QUIET_ONE),
+    "flood": ("echo", FLOODED),
+    "many": ("echo", QUIET_MANY),
+    "stuck": ("echo", STUCK),
+    **{f"bulk-{count}": ("mixed", (*QUIET_ONE, "--bulk", count)) for count in BULK},
+}
 
 
 def _latest(process) -> float:
@@ -27,8 +37,8 @@ def _latest(process) -> float:
     return max((int(number) / 1000 for number in re.findall(r"late (\d+)", text.decode())), default=0.0)
 
 
-def _one(peer, words, options) -> dict:
-    with measure.started(peer, "echo", TIMER="1") as (process, where):
+def _one(peer, mode, words, options) -> dict:
+    with measure.started(peer, mode, TIMER="1") as (process, where):
         time.sleep(measure.SETTLING_SECONDS)
         # The server tells once a second.
         seconds = max(options.seconds, 2.5)
@@ -37,39 +47,69 @@ def _one(peer, words, options) -> dict:
 
 
 def measure_all(options) -> dict:
+    """For each server and situation, the figures of every round."""
     found = {}
     for number in range(options.rounds):
         for name in SERVERS:
             if "absent" in options.peers.get(name, {"absent": 1}):
                 continue
-            for situation, words in (("quiet", QUIET_ONE), ("flood", FLOODED), ("many", QUIET_MANY), ("stuck", STUCK)):
+            for situation, (mode, words) in SITUATIONS.items():
                 try:
-                    figures = _one(peers.BY_NAME[name], words, options)
+                    figures = _one(peers.BY_NAME[name], mode, words, options)
                 except measure.Failed as error:
                     print(f"FAILED: {name}, {situation}: {error}", flush=True)
                     continue
-                best = found.setdefault(name, {}).setdefault(situation, figures)
-                found[name][situation] = {field: min(best[field], figures[field]) for field in figures}
+                found.setdefault(name, {}).setdefault(situation, []).append(figures)
         print(f"round {number + 1} of {options.rounds}", flush=True)
     return found
 
 
-def _rows(found: dict, options) -> list:
-    def ratio(of, to):
-        return f"{of['p99'] / to['p99']:.1f}" if of and to and to["p99"] else "–"
+def _median(runs: list | None, field: str) -> float | None:
+    return statistics.median(run[field] for run in runs) if runs else None
 
-    def p99(figures):
-        return f"{figures['p99']:,.0f}" if figures else "–"
 
-    def late(figures):
-        return f"{figures['late']:.1f}" if figures else "–"
+def _spread(runs: list | None, field: str, digits: int) -> str:
+    if not runs:
+        return "–"
+    values = sorted(run[field] for run in runs)
+    lowest, median, highest = (f"{value:,.{digits}f}" for value in (values[0], statistics.median(values), values[-1]))
+    return f"{median} ({lowest}–{highest})"
 
+
+def _ratio(runs: list | None, to: list | None) -> str:
+    over, under = _median(runs, "p99"), _median(to, "p99")
+    return f"{over / under:.1f}" if over and under else "–"
+
+
+def _table(header: list, rows: list) -> str:
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def _flood_table(found: dict, options) -> str:
+    header = [
+        "", "timer late by at most, ms: quiet", "with a flood", "p99 of one connection, µs: quiet", "with a flood", "ratio",
+        "p99 of 990 connections, µs", "with 10 that never read", "ratio",
+    ]
     rows = []
     for name, by in found.items():
         quiet, flood, many, stuck = (by.get(situation) for situation in ("quiet", "flood", "many", "stuck"))
-        cells = [late(quiet), late(flood), p99(quiet), p99(flood), ratio(flood, quiet), p99(many), p99(stuck), ratio(stuck, many)]
-        rows.append([options.peers[name]["title"], *cells])
-    return rows
+        late = [_spread(runs, "late", 1) for runs in (quiet, flood)]
+        one = [_spread(runs, "p99", 0) for runs in (quiet, flood)]
+        all_of_them = [_spread(runs, "p99", 0) for runs in (many, stuck)]
+        rows.append([options.peers[name]["title"], *late, *one, _ratio(flood, quiet), *all_of_them, _ratio(stuck, many)])
+    return _table(header, rows)
+
+
+def _bulk_table(found: dict, options) -> str:
+    situations = ["quiet", *(f"bulk-{count}" for count in BULK)]
+    header = ["", "alone", *(f"beside {count}" for count in BULK), *(f"p99 beside {count}" for count in BULK)]
+    rows = []
+    for name, by in found.items():
+        middle = [_spread(by.get(situation), "p50", 0) for situation in situations]
+        tail = [_spread(by.get(situation), "p99", 0) for situation in situations[1:]]
+        rows.append([options.peers[name]["title"], *middle, *tail])
+    return _table(header, rows)
 
 
 def write(options) -> None:
@@ -78,19 +118,16 @@ def write(options) -> None:
     folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
     noisy = max(before, machine.load_average() - machine.OWN_LOAD_AVERAGE) > machine.NOISY_LOAD_AVERAGE
-    header = [
-        "", "timer late by at most, ms: quiet", "with a flood", "p99 of one connection, µs: quiet", "with a flood", "ratio",
-        "p99 of 990 connections, µs", "with 10 that never read", "ratio",
-    ]
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *_rows(found, options)]
     parts = [
         "# Fairness",
         "Written by `bench/run fairness`.",
-        f"{machine.in_words(machine.describe())}; best of {options.rounds} rounds; load average before {before:.1f}.",
+        f"{machine.in_words(machine.describe())}; median of {options.rounds} rounds, in brackets the lowest and the highest; load average before {before:.1f}.",
         "> **Noisy:** other programs used the processors." if noisy else "",
         "The server echoes, and has a timer of 20 ms that says how late it was. The flood is one connection that sends and receives "
         "at full speed; its two threads run when the one that measures waits (SCHED_IDLE).",
-        "\n".join("| " + " | ".join(row) + " |" for row in lines),
+        _flood_table(found, options),
+        "Beside connections that only send, as fast as they can: p50 and p99 of one connection with messages of 64 bytes, in microseconds.",
+        _bulk_table(found, options),
     ]
     (folder / "fairness.md").write_text("\n\n".join(part for part in parts if part) + "\n")
     document = {"machine": machine.describe(), "load_average_before": before, "noisy": noisy, "figures": found}

@@ -1,6 +1,7 @@
 """How costs grow with the number of connections, idle sockets, rules, timers."""
 
 import json
+import statistics
 from dataclasses import dataclass
 
 from . import lines, machine, measure, peers, scenarios
@@ -20,7 +21,7 @@ class Curve:
 
 
 def _served(numbers, words_of, options, limit) -> list:
-    """Server CPU per message for each number; the best of the rounds."""
+    """Server CPU per message for each number; the median of the rounds."""
     series = []
     for name in SERVERS:
         if "absent" in options.peers.get(name, {"absent": 1}):
@@ -31,7 +32,7 @@ def _served(numbers, words_of, options, limit) -> list:
             runs = [measure.one(peer, scenario, options.seconds, options.warm_up) for _ in range(options.rounds)]
             costs = [run["server_nanoseconds"] for run in runs if "failed" not in run]
             if costs:
-                points.append((number, min(costs)))
+                points.append((number, statistics.median(costs)))
         if points:
             series.append(lines.Series(peer.title, points))
     return series

@@ -20,9 +20,16 @@ def _first(path: str, pattern: str = r"(.+)") -> str:
     return found.group(1).strip() if found else "unknown"
 
 
+def _processor() -> str:
+    """Its name, and what tells one of this name from another."""
+    name, family, model = (_first("/proc/cpuinfo", rf"{field}\s*: (.+)") for field in ("model name", "cpu family", r"model\b"))
+    cache = _first("/sys/devices/system/cpu/cpu0/cache/index2/size")
+    return f"{name} (family {family}, model {model}, L2 {cache})"
+
+
 def describe() -> dict:
     return {
-        "processor": _first("/proc/cpuinfo", r"model name\s*: (.+)"),
+        "processor": _processor(),
         "processors": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",

@@ -108,10 +108,11 @@ def _costs(results: Results) -> list:
         floor = results.floor(scenario)
 
         def figure(peer, scenario=scenario, floor=floor):
-            cost = results.best(peer, scenario.name, scenario.cost_field)
+            cost = results.median(peer, scenario.name, scenario.cost_field)
             if cost is None:
                 return None
-            return cost, f"{cost:,.0f} ns" + (f" ({cost / floor:.2f})" if floor else "")
+            text = f"{cost:,.0f} ns" + (f" ({cost / floor:.2f})" if floor else "")
+            return cost, text, *results.spread(peer, scenario.name, scenario.cost_field)
 
         panels.append(Panel(f"{scenario.title}, per {scenario.unit}", _bars(results, figure)))
     return panels
@@ -122,7 +123,7 @@ def _rates(results: Results) -> list:
     for scenario in results.scenarios():
 
         def figure(peer, scenario=scenario):
-            rate = results.best(peer, scenario.name, scenario.rate_field, most=True)
+            rate = results.median(peer, scenario.name, scenario.rate_field)
             return rate and (rate, f"{_short(rate)}{' MB' if scenario.unit == KIBIBYTE else ''}/s")
 
         panels.append(Panel(scenario.title, _bars(results, figure)))
@@ -137,7 +138,7 @@ def _latencies(results: Results) -> list:
 
         def figure(peer, scenario=scenario):
             names = ("p50_microseconds", "p99_microseconds", "p99_9_microseconds")
-            values = [results.best(peer, scenario.name, name) for name in names]
+            values = [results.median(peer, scenario.name, name) for name in names]
             if None in values:
                 return None
             return values[0], " / ".join(_short(value) for value in values), *values[1:]
@@ -150,13 +151,13 @@ def _latencies(results: Results) -> list:
 def write(results: Results, folder: Path) -> None:
     noisy = " – NOISY MACHINE" if results.noisy else ""
     files = {
-        "cpu": draw("Processor time of the server (ratio to the better C server): less is better" + noisy, _costs(results)),
-        "throughput": draw("Throughput: more is better" + noisy, _rates(results)),
-        "latency": draw("Latency, p50 / p99 / p99.9, logarithmic: less is better" + noisy, _latencies(results)),
+        "cpu": draw("Processor time of the server, median (ratio to the better C server), ticks at the lowest and highest round: less is better" + noisy, _costs(results)),
+        "throughput": draw("Throughput, median: more is better" + noisy, _rates(results)),
+        "latency": draw("Latency, p50 / p99 / p99.9, medians, logarithmic: less is better" + noisy, _latencies(results)),
     }
 
     def idle(peer):
-        each = results.best(peer, "idle", "bytes_per_connection")
+        each = results.median(peer, "idle", "bytes_per_connection")
         return None if each is None else (each, f"{each:,.0f}")
 
     def size(peer):

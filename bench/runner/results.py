@@ -1,6 +1,7 @@
-"""What was measured, round by round, and the best of it."""
+"""What was measured, round by round: medians, and how far the rounds differ."""
 
 import json
+import statistics
 from pathlib import Path
 
 from . import machine
@@ -58,14 +59,22 @@ class Results:
     def runs(self, peer: str, scenario: str) -> list:
         return [run for run in self.data["runs"] if run["peer"] == peer and run["scenario"] == scenario]
 
-    def best(self, peer: str, scenario: str, field: str, most: bool = False):
-        """The least disturbed round: the lowest cost or latency, the highest rate."""
-        values = [run[field] for run in self.runs(peer, scenario) if field in run]
-        return (max if most else min)(values) if values else None
+    def values(self, peer: str, scenario: str, field: str) -> list:
+        """One of each round, the lowest first."""
+        return sorted(run[field] for run in self.runs(peer, scenario) if field in run)
+
+    def median(self, peer: str, scenario: str, field: str) -> float | None:
+        values = self.values(peer, scenario, field)
+        return statistics.median(values) if values else None
+
+    def spread(self, peer: str, scenario: str, field: str) -> tuple | None:
+        """The lowest and the highest."""
+        values = self.values(peer, scenario, field)
+        return (values[0], values[-1]) if values else None
 
     def floor(self, scenario) -> float | None:
-        """The cost of the better of the two C servers."""
-        costs = [self.best(name, scenario.name, scenario.cost_field) for name in FLOOR]
+        """The median cost of the better of the two C servers."""
+        costs = [self.median(name, scenario.name, scenario.cost_field) for name in FLOOR]
         return min((cost for cost in costs if cost), default=None)
 
     def failures(self) -> list:

@@ -32,13 +32,18 @@ def echo(name, title, connections, size=64, depth=1, unix=False) -> Scenario:
     return Scenario(name, title, "echo", load, unix=unix)
 
 
+def sink(connections) -> Scenario:
+    load = ("sink", "--connections", connections, "--size", 65536)
+    return Scenario(f"sink-{connections}", f"sink, {connections} connection{'s' * (connections > 1)}", "sink", load, KIBIBYTE)
+
+
 SCENARIOS = [
     echo("echo-1", "echo, 1 connection", 1),
     echo("echo-64", "echo, 64 connections", 64),
     echo("echo-1000", "echo, 1000 connections", 1000),
     echo("pipelined", "pipelined, 64 × 16 messages", 64, depth=16),
     echo("echo-16k", "echo of 16 KiB, 64 connections", 64, size=16384),
-    Scenario("sink", "sink, 8 connections", "sink", ("sink", "--connections", 8, "--size", 65536), KIBIBYTE),
+    *(sink(connections) for connections in (1, 8, 64)),
     Scenario("source", "source, 8 connections", "source", ("source", "--connections", 8, "--size", 65536), KIBIBYTE),
     Scenario("connect", "connect, 32 at a time", "echo", ("connect", "--connections", 32), CONNECTION),
     echo("unix-64", "Unix socket, echo, 64 connections", 64, unix=True),

@@ -16,6 +16,10 @@ def _figure(value, digits=0) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
+def _range(spread) -> str:
+    return "–".join(_figure(value) for value in spread)
+
+
 def _by_scenario(results: Results, cell, scenarios) -> str:
     header = ["", *(scenario.title for scenario in scenarios)]
     rows = [[results.title(peer), *(cell(peer, scenario) for scenario in scenarios)] for peer in results.peers]
@@ -23,29 +27,29 @@ def _by_scenario(results: Results, cell, scenarios) -> str:
 
 
 def _cost(results, peer, scenario) -> str:
-    cost, floor = results.best(peer, scenario.name, scenario.cost_field), results.floor(scenario)
+    cost, floor = results.median(peer, scenario.name, scenario.cost_field), results.floor(scenario)
     if cost is None:
         return "–"
-    unit = "/KiB" if scenario.unit == KIBIBYTE else ""
-    return f"{_figure(cost)}{unit} ({cost / floor:.2f})" if floor else f"{_figure(cost)}{unit}"
+    ratio = f" ({cost / floor:.2f})" if floor else ""
+    return f"{_figure(cost)}{ratio}, {_range(results.spread(peer, scenario.name, scenario.cost_field))}"
 
 
 def _rate(results, peer, scenario) -> str:
-    rate = results.best(peer, scenario.name, scenario.rate_field, most=True)
+    rate = results.median(peer, scenario.name, scenario.rate_field)
     return _figure(rate) + (" MB" if rate is not None and scenario.unit == KIBIBYTE else "")
 
 
 def _latency(results, peer, scenario) -> str:
     names = ("p50_microseconds", "p99_microseconds", "p99_9_microseconds")
-    return " / ".join(_figure(results.best(peer, scenario.name, name)) for name in names)
+    return " / ".join(_figure(results.median(peer, scenario.name, name)) for name in names)
 
 
 def _memory(results: Results) -> str:
     rows = []
     for peer in results.peers:
         fields = ("bytes_per_connection", "bytes_per_opened_connection", "resident_bytes_per_connection")
-        cells = [_figure(results.best(peer, "idle", name)) for name in fields]
-        start = _figure(results.best(peer, "idle", "megabytes_at_start"), 1)
+        cells = [_figure(results.median(peer, "idle", name)) for name in fields]
+        start = _figure(results.median(peer, "idle", "megabytes_at_start"), 1)
         size = results.peers[peer].get("binary_bytes")
         rows.append([results.title(peer), *cells, start, _figure(size and size / 1024)])
     header = [
@@ -65,7 +69,8 @@ def _preface(results: Results) -> str:
         "Written by `bench/run`; what the columns mean and how it is measured is in [../README.md](../README.md).",
         "",
         f"- {data['date']}, {machine.in_words(data['machine'])}",
-        f"- best of {data['rounds']} rounds, {data['seconds']:g} s each, servers interleaved; {quiet}",
+        f"- median of {data['rounds']} rounds, {data['seconds']:g} s each, servers interleaved; {quiet}",
+        "- figures of this machine only: on another processor the same comparison can come out otherwise",
     ]
     if results.noisy:
         lines += ["", "> **Noisy:** other programs used the processors. Ratios within a table are worth something, single figures little."]
@@ -78,15 +83,15 @@ def write(results: Results, folder: Path) -> None:
     parts = [
         _preface(results),
         "## Processor time of the server",
-        "Nanoseconds per message (sink and source: per KiB; connect: per connection), and in brackets the ratio to the better of the two C servers.",
+        "Nanoseconds per message (sink and source: per KiB; connect: per connection): the median of the rounds, in brackets its ratio to the median of the better of the two C servers, then the lowest and the highest round.",
         _by_scenario(results, lambda peer, scenario: _cost(results, peer, scenario), scenarios),
         "![](cpu.svg)",
         "## Throughput",
-        "Per second: messages, connections, or megabytes.",
+        "Per second: messages, connections, or megabytes; the median of the rounds.",
         _by_scenario(results, lambda peer, scenario: _rate(results, peer, scenario), scenarios),
         "![](throughput.svg)",
         "## Latency",
-        "Microseconds from sending to having it back: p50 / p99 / p99.9.",
+        "Microseconds from sending to having it back: p50 / p99 / p99.9, each the median of the rounds.",
         _by_scenario(results, lambda peer, scenario: _latency(results, peer, scenario), timed),
         "![](latency.svg)",
     ]
