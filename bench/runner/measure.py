@@ -62,7 +62,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def started(peer, mode: str, unix: bool = False, **env):
+def started(peer, mode: str, unix: bool = False, processor: int = 0, **env):
     """Gives the running server and the load generator's arguments for it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "server.sock" if unix else None
@@ -75,7 +75,7 @@ def started(peer, mode: str, unix: bool = False, **env):
             stdout=subprocess.PIPE if "TIMER" in env else subprocess.DEVNULL,
             stderr=errors,
             text=True,
-            preexec_fn=_on_processor(0),
+            preexec_fn=_on_processor(processor),
         )
         try:
             _wait_until_listening(process, errors, path, port)
