@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use fyke_driver::Chunk;
 
-/// Bytes for [`Socket::write`](crate::Socket::write). Made by `From`: borrowed ones (`&[u8]`,
-/// `&str`, arrays) are copied as far as they must wait; owned ones (`Vec<u8>`, `String`, `Bytes`)
-/// are moved, and copied only when they are so small that copying is cheaper.
+/// Bytes for [`Socket::write`](crate::Socket::write). Made by `From`.
+///
+/// Borrowed bytes (`&[u8]`, `&str`, arrays) are copied if they cannot be sent at once. Owned bytes
+/// (`Vec<u8>`, `String`, `Bytes`) of 4096 or more are moved into the queue; shorter ones, and those
+/// that fill less than half of their `Vec` or `String`, are copied. A `Bytes` that is moved keeps all of
+/// the memory that it is a part of alive until it is sent.
 #[derive(Debug)]
 pub struct Payload<'a> {
     kind: Kind<'a>,
@@ -38,9 +41,15 @@ impl Payload<'_> {
         text.map_or(0, |text| text.len() - text.encode_utf16().count())
     }
 
-    /// Whether the bytes are owned, and worth a piece of their own.
+    /// Whether the bytes are owned, and worth a piece of their own: not those in a much larger buffer,
+    /// which would be held until they are sent.
     pub(crate) fn is_moved(&self) -> bool {
-        !matches!(self.kind, Kind::Borrowed(_)) && self.as_slice().len() >= MOVE_BYTES_MIN
+        let (len, held) = match &self.kind {
+            Kind::Borrowed(_) => return false,
+            Kind::Owned(bytes) => (bytes.len(), bytes.capacity()),
+            Kind::Shared(bytes) => (bytes.len(), bytes.len()),
+        };
+        len >= MOVE_BYTES_MIN && held / 2 <= len
     }
 
     /// The bytes, if they are to be copied.
@@ -118,6 +127,9 @@ mod tests {
     fn only_owned_bytes_of_a_page_or_more_are_moved() {
         let page = vec![1; MOVE_BYTES_MIN];
         assert!(!Payload::from(&page).is_moved());
+        let mut part = Vec::with_capacity(3 * MOVE_BYTES_MIN);
+        part.extend_from_slice(&page);
+        assert!(!Payload::from(part).is_moved(), "most of its buffer would be held for nothing");
         assert!(!Payload::from(page[1..].to_vec()).is_moved());
         let place = page.as_ptr();
         let payload = Payload::from(page);

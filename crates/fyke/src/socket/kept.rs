@@ -1,12 +1,79 @@
-//! Bytes that came while nobody took them.
+//! Bytes that were received and not taken yet.
 
 use std::collections::VecDeque;
 
+/// Up to this many chunks keep the boundaries in which they were received or put back. Beyond it
+/// small ones are joined, so that the peer cannot choose how much memory a byte costs.
+const CHUNKS_MIN: usize = 64;
+
+/// No chunk is made longer than this by joining others to it: the most that `data` may bring.
+const JOINED_BYTES_MAX: usize = 65_536;
+
+/// A consumed front is given back when it is at least this long, and half of the chunk.
+const CONSUMED_BYTES_MIN: usize = 4096;
+
 /// A queue of received chunks. Never holds an empty one.
+///
+/// The memory held is at most twice the bytes in the queue, and a constant: buffers grow by doubling,
+/// and consumed bytes are given back when they are half of their chunk. The chunk that is being
+/// consumed may hold [`CONSUMED_BYTES_MIN`] more.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    buffer: Vec<u8>,
+    /// How many bytes of the buffer are consumed.
+    consumed: usize,
+}
+
+impl Chunk {
+    fn new(bytes: &[u8]) -> Self {
+        Self { buffer: bytes.to_vec(), consumed: 0 }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.buffer[self.consumed..]
+    }
+
+    fn len(&self) -> usize {
+        self.buffer.len() - self.consumed
+    }
+
+    /// Without a copy if nothing of it is consumed.
+    fn into_vec(mut self) -> Vec<u8> {
+        if self.consumed > 0 {
+            self.buffer.drain(..self.consumed);
+        }
+        self.buffer
+    }
+
+    /// Counts bytes as consumed, fewer than all. Constant time each, over all calls.
+    fn consume(&mut self, count: usize) {
+        self.consumed += count;
+        if self.consumed >= CONSUMED_BYTES_MIN && self.consumed >= self.buffer.len() / 2 {
+            self.buffer = self.buffer.split_off(self.consumed);
+            self.consumed = 0;
+        }
+    }
+
+    /// Puts bytes before the others, into the room of consumed ones. If there is not enough, makes
+    /// as much as the chunk is long, so that it is constant time each, over all calls.
+    fn prepend(&mut self, bytes: &[u8]) {
+        if self.consumed < bytes.len() {
+            let room = self.len() + bytes.len();
+            let mut buffer = Vec::with_capacity(room + self.len());
+            buffer.resize(room, 0);
+            buffer.extend_from_slice(self.as_slice());
+            *self = Self { buffer, consumed: room };
+        }
+        let begin = self.consumed - bytes.len();
+        self.buffer[begin..self.consumed].copy_from_slice(bytes);
+        self.consumed = begin;
+    }
 }
 
 impl Kept {
@@ -16,37 +83,59 @@ impl Kept {
 
     /// All of it, in one piece.
     pub(super) fn copy(&self) -> Vec<u8> {
-        self.chunks.iter().flatten().copied().collect()
+        self.chunks.iter().flat_map(Chunk::as_slice).copied().collect()
     }
 
-    pub(super) fn push(&mut self, chunk: Vec<u8>) {
-        self.bytes += chunk.len();
-        self.chunks.push_back(chunk);
+    /// Puts bytes at the end.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        if self.chunks.len() >= CHUNKS_MIN {
+            if let Some(last) = self.chunks.back_mut() {
+                if last.len() + bytes.len() <= JOINED_BYTES_MAX {
+                    return last.buffer.extend_from_slice(bytes);
+                }
+            }
+        }
+        self.chunks.push_back(Chunk::new(bytes));
     }
 
     /// Puts bytes back, to be the next (RD-14).
-    pub(super) fn push_front(&mut self, chunk: Vec<u8>) {
-        self.bytes += chunk.len();
-        self.chunks.push_front(chunk);
+    pub(super) fn push_front(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        if self.chunks.len() >= CHUNKS_MIN {
+            if let Some(first) = self.chunks.front_mut() {
+                if first.len() + bytes.len() <= JOINED_BYTES_MAX {
+                    return first.prepend(bytes);
+                }
+            }
+        }
+        self.chunks.push_front(Chunk::new(bytes));
     }
 
+    /// Takes the first chunk.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
         let chunk = self.chunks.pop_front()?;
         self.bytes -= chunk.len();
-        Some(chunk)
+        Some(chunk.into_vec())
     }
 
     /// Takes exactly `count` bytes, or all if there are fewer.
     pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
-        let mut taken = Vec::with_capacity(count.min(self.bytes));
-        while taken.len() < count {
-            let Some(mut chunk) = self.pop() else { break };
+        if self.chunks.front().is_some_and(|first| first.len() == count) {
+            return self.pop().unwrap_or_default();
+        }
+        let count = count.min(self.bytes);
+        self.bytes -= count;
+        let mut taken = Vec::with_capacity(count);
+        while let Some(first) = self.chunks.front_mut() {
             let missing = count - taken.len();
-            if chunk.len() > missing {
-                let rest = chunk.split_off(missing);
-                self.push_front(rest);
+            if missing < first.len() {
+                taken.extend_from_slice(&first.as_slice()[..missing]);
+                first.consume(missing);
+                break;
             }
-            taken.append(&mut chunk);
+            taken.extend_from_slice(first.as_slice());
+            self.chunks.pop_front();
         }
         taken
     }
@@ -64,11 +153,48 @@ mod tests {
     #[test]
     fn bytes_are_taken_in_order_whatever_the_chunks() {
         let mut kept = Kept::default();
-        kept.push(b"abc".to_vec());
-        kept.push(b"defg".to_vec());
+        kept.push(b"abc");
+        kept.push(b"defg");
         assert_eq!(kept.take(2), b"ab");
         assert_eq!(kept.take(3), b"cde");
-        kept.push_front(b"!".to_vec());
+        kept.push_front(b"!");
+        assert_eq!(kept.copy(), b"!fg");
         assert_eq!((kept.take(9), kept.len()), (b"!fg".to_vec(), 0));
+    }
+
+    #[test]
+    fn few_chunks_keep_their_boundaries_and_many_small_ones_are_joined() {
+        let mut kept = Kept::default();
+        (0..CHUNKS_MIN + 10).for_each(|_| kept.push(b"ab"));
+        kept.push(&[b'c'; JOINED_BYTES_MAX]);
+        (0..CHUNKS_MIN - 1).for_each(|_| assert_eq!(kept.pop().unwrap(), b"ab"));
+        assert_eq!(kept.pop().unwrap(), b"ab".repeat(11));
+        assert_eq!(kept.pop().unwrap().len(), JOINED_BYTES_MAX);
+        assert_eq!((kept.pop(), kept.len()), (None, 0));
+    }
+
+    #[test]
+    fn many_small_pieces_that_are_put_back_come_in_their_order() {
+        let mut kept = Kept::default();
+        for byte in (0..=u8::MAX).rev().cycle().take(4 * 256) {
+            kept.push_front(&[byte]);
+        }
+        assert!(kept.chunks.len() <= CHUNKS_MIN);
+        let expected: Vec<u8> = (0..=u8::MAX).cycle().take(4 * 256).collect();
+        assert_eq!((kept.copy(), kept.len()), (expected.clone(), expected.len()));
+        assert_eq!((kept.take(usize::MAX), kept.len()), (expected, 0));
+    }
+
+    #[test]
+    fn what_is_consumed_is_given_back_and_what_is_left_is_right() {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(100_000).collect();
+        let mut kept = Kept::default();
+        kept.push(&bytes);
+        for taken in 1..bytes.len() {
+            assert_eq!(kept.take(1), bytes[taken - 1..taken]);
+            let held = kept.chunks[0].buffer.capacity();
+            assert!(held <= 2 * kept.len() + CONSUMED_BYTES_MIN + 1, "{held} for {}", kept.len());
+        }
+        assert_eq!((kept.pop(), kept.len()), (Some(bytes[bytes.len() - 1..].to_vec()), 0));
     }
 }

@@ -160,21 +160,33 @@ impl Socket {
     pub(super) fn feed(&self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(mut take) = self.borrow_take() else { return };
+            let Some(take) = self.borrow_take() else { return };
             let (piece, more) = rest.split_at(take.bytes().min(rest.len()));
             rest = more;
-            self.inner.state.borrow_mut().read.count(piece.len());
-            let go_on = take.call(self, piece);
-            let unused = self.give_back_take(take, !go_on);
-            drop(unused);
-            if self.destroyed() {
+            if !self.feed_piece(take, piece) {
+                let mut state = self.inner.state.borrow_mut();
+                if !state.destroyed() {
+                    state.read.keep(rest);
+                }
                 return;
             }
-            if !go_on || self.is_paused() {
-                self.inner.state.borrow_mut().read.keep(rest);
-                return self.stop_receiving();
-            }
         }
+    }
+
+    /// Gives the callback one piece. Returns whether it takes more; if not, receiving stops.
+    fn feed_piece(&self, mut take: Take, piece: &[u8]) -> bool {
+        self.inner.state.borrow_mut().read.count(piece.len());
+        let go_on = take.call(self, piece);
+        let unused = self.give_back_take(take, !go_on);
+        drop(unused);
+        if self.destroyed() {
+            return false;
+        }
+        let more = go_on && !self.is_paused();
+        if !more {
+            self.stop_receiving();
+        }
+        more
     }
 
     fn borrow_take(&self) -> Option<Take> {
@@ -198,9 +210,16 @@ impl Socket {
 
     /// The tick of `resume`: first what was kept.
     pub(super) fn feed_kept(&self) {
-        let kept = self.inner.state.borrow_mut().read.take_kept();
-        if !kept.is_empty() {
-            self.feed(&kept);
+        while let Some(take) = self.borrow_take() {
+            let piece = self.inner.state.borrow_mut().read.take_kept(take.bytes());
+            let Some(piece) = piece else {
+                let unused = self.give_back_take(take, false);
+                drop(unused);
+                break;
+            };
+            if !self.feed_piece(take, &piece) {
+                break;
+            }
         }
         let end = self.inner.state.borrow_mut().read.taken();
         if end {

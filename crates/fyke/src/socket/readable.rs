@@ -50,14 +50,16 @@ impl Socket {
         }
     }
 
-    /// The first of the chunks that wait, in the sizes in which they came; none when there are
-    /// none. Node: `socket.read()`.
+    /// Takes the first of the received chunks that are queued, or `None` if there are none. Chunk
+    /// boundaries are arbitrary; if more than 64 chunks are queued, small ones are joined.
+    /// Node: `socket.read()`.
     pub fn read(&self) -> Option<Vec<u8>> {
         self.take(None)
     }
 
-    /// Exactly `count` bytes, or none if there are not so many; after the peer's end the shorter
-    /// rest. More than the high-water mark raises that. Node: `socket.read(count)`.
+    /// Takes exactly `count` bytes, or `None` if fewer are queued; after the peer has ended, the
+    /// shorter rest. If `count` is above the high-water mark, the mark is raised to it. The time
+    /// taken depends on `count` only, not on how much is queued. Node: `socket.read(count)`.
     ///
     /// # Errors
     /// `ERR_OUT_OF_RANGE` for more than 1 GiB.

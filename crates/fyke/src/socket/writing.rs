@@ -23,9 +23,9 @@ impl Socket {
     /// but none after `destroy`. While connecting, bytes wait for the connection.
     ///
     /// Borrowed bytes (`&[u8]`, `&str`) are copied, but for what the kernel takes at once of more than
-    /// 4 KiB (on Unix sockets and with `no_delay`; else of the high-water mark or more); large owned
-    /// ones (`Vec<u8>`, `String`, `Bytes`) are moved. Small writes of one callback leave in one system
-    /// call. Node: `socket.write(data)`.
+    /// 4 KiB (on Unix sockets and with `no_delay`; else of the high-water mark or more). Large owned
+    /// bytes (`Vec<u8>`, `String`, `Bytes`) are moved, see [`Payload`]. Small writes of one callback
+    /// leave in one system call. Node: `socket.write(data)`.
     ///
     /// How a server heeds what this returns, in `examples/chat.rs`:
     ///

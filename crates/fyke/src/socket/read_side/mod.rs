@@ -137,7 +137,7 @@ impl ReadSide {
             return if has_listener { Arrival::Deliver } else { Arrival::Discard };
         }
         let kept = self.kept.get_or_insert_default();
-        kept.push(bytes.to_vec());
+        kept.push(bytes);
         Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes() }
     }
 
@@ -150,7 +150,7 @@ impl ReadSide {
     /// Keeps bytes that were not given out, and do not count yet.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.kept.get_or_insert_default().push(bytes.to_vec());
+            self.kept.get_or_insert_default().push(bytes);
         }
     }
 
@@ -159,9 +159,11 @@ impl ReadSide {
         self.kept.as_ref().map_or_else(Vec::new, |kept| kept.copy())
     }
 
-    /// Takes all that is kept.
-    pub(super) fn take_kept(&mut self) -> Vec<u8> {
-        self.kept.take().map_or_else(Vec::new, |mut kept| kept.take(usize::MAX))
+    /// Takes the next of what is kept, at most `max` bytes.
+    pub(super) fn take_kept(&mut self, max: usize) -> Option<Vec<u8>> {
+        let taken = self.kept.as_mut()?.take(max);
+        self.drop_if_empty();
+        Some(taken)
     }
 
     /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
@@ -352,7 +354,7 @@ impl ReadSide {
     /// Puts bytes back, to be the next (RD-14). Says whether there is room for more.
     pub(super) fn unshift(&mut self, bytes: &[u8]) -> bool {
         if !bytes.is_empty() {
-            self.kept.get_or_insert_default().push_front(bytes.to_vec());
+            self.kept.get_or_insert_default().push_front(bytes);
         }
         self.kept_bytes() < self.high_water_mark_bytes()
     }

@@ -209,10 +209,16 @@ impl<C> WriteSide<C> {
     /// Puts a write at the end of the queue: a copy. `spare` lends a buffer if one is needed.
     pub(super) fn push_copy(&mut self, bytes: &[u8], spare: impl FnOnce() -> Vec<u8>) {
         self.count(bytes.len());
-        if self.tail.capacity() == 0 {
+        if self.tail.capacity() == 0 && self.leaves_soon() {
             self.tail = spare();
         }
         self.tail.extend_from_slice(bytes);
+    }
+
+    /// Whether nothing is before the next write. Otherwise it may wait for long, and a buffer that is
+    /// larger than it must not wait with it.
+    fn leaves_soon(&self) -> bool {
+        self.in_flight_bytes == 0 && self.more.as_ref().is_none_or(|more| more.chunks.is_empty())
     }
 
     fn count(&mut self, bytes: usize) {
@@ -256,13 +262,6 @@ impl<C> WriteSide<C> {
             let number = self.accepted_writes;
             let end = self.accepted_bytes;
             self.more().callbacks.push_back(Waiting { number, end, callback });
-        }
-    }
-
-    fn close_tail(&mut self) {
-        if !self.tail.is_empty() {
-            let tail = std::mem::take(&mut self.tail);
-            self.more().chunks.push_back(Chunk::Buffer(tail));
         }
     }
 
@@ -407,33 +406,6 @@ impl<C> WriteSide<C> {
         self.more.as_mut().map(|more| std::mem::take(&mut more.end_callbacks)).unwrap_or_default()
     }
 
-    /// Holds back what is written from here on; what is queued already only if it is not `free`.
-    pub(super) fn cork(&mut self, free: bool) {
-        if free && self.corked == 0 && self.queued_bytes > 0 {
-            self.more().free = Some(self.front());
-            // Empty ones go with them.
-            self.empty_write = false;
-        }
-        self.corked += 1;
-    }
-
-    /// All that is queued by now.
-    fn front(&mut self) -> Front {
-        self.close_tail();
-        let (bytes, number) = (self.queued_bytes, self.accepted_writes);
-        let more = self.more();
-        Front { chunks: more.chunks.len(), bytes, excess: more.excess.queued, number }
-    }
-
-    pub(super) fn uncork(&mut self) {
-        self.corked = self.corked.saturating_sub(1);
-    }
-
-    /// `end` uncorks completely (WR-22).
-    pub(super) fn uncork_all(&mut self) {
-        self.corked = 0;
-    }
-
     /// Whether our side of the connection can be ended now: `end` was called and nothing is left.
     pub(super) fn can_finish(&self) -> bool {
         self.ending && !self.finished && self.len() == 0 && !self.empty_write
@@ -484,6 +456,7 @@ impl<C> WriteSide<C> {
     }
 }
 
+mod corking;
 mod excess;
 mod failing;
 mod parking;

@@ -1,0 +1,230 @@
+//! How much memory queues hold, against how much is in them: whatever the pieces in which bytes
+//! come, are written or are taken. One test, because memory is counted for the whole process. On real
+//! drivers only: the simulated network is made of memory.
+
+mod support;
+
+use std::alloc::System;
+use std::cell::Cell;
+use std::io::Write;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fyke::{EventLoop, ServerOptions, Socket};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use support::{Net, drive};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Beside what depends on the queue: the tables of a queue, and what a test itself takes.
+const SLACK_BYTES: usize = 16 * 1024;
+
+const MARK_BYTES: usize = 16 * 1024;
+
+fn bytes_in_use() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// Everything that was ever asked for, by which work shows that is done again and again.
+fn bytes_asked_for() -> usize {
+    let stats = ALLOCATOR.stats();
+    // What grows in place counts as what it grew by.
+    stats.bytes_allocated
+}
+
+/// An accepted socket that nobody reads from yet, and its peer, which is not of this library.
+struct Pair {
+    event_loop: EventLoop,
+    socket: Socket,
+    peer: TcpStream,
+}
+
+impl Pair {
+    fn new(net: &Net) -> Self {
+        let event_loop = net.event_loop();
+        let accepted: Rc<Cell<Option<Socket>>> = Default::default();
+        let server = event_loop.enter(|| {
+            let server = ServerOptions::new()
+                .high_water_mark(MARK_BYTES)
+                .pause_on_connect(true)
+                .create_server({
+                    let accepted = Rc::clone(&accepted);
+                    move |socket| accepted.set(Some(socket.clone()))
+                });
+            server.listen(net.tcp(), |_| {}).unwrap();
+            server
+        });
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        let mut peer = TcpStream::connect(server.address().unwrap().ip().unwrap()).unwrap();
+        peer.set_nodelay(true).unwrap();
+        drive(&event_loop, || server.connections() == 1).unwrap();
+        let socket = accepted.take().unwrap();
+        socket.on_error(|_, _| {});
+        // The first read makes the loop's own buffer.
+        assert_eq!(event_loop.enter(|| socket.read()), None);
+        peer.write_all(b"x").unwrap();
+        drive(&event_loop, || socket.bytes_read() == 1).unwrap();
+        assert_eq!(event_loop.enter(|| socket.read()).as_deref(), Some(&b"x"[..]));
+        Self { event_loop, socket, peer }
+    }
+
+    /// Lets the peer send bytes so that they arrive in pieces of this size, while the socket is paused
+    /// and receives until its mark.
+    fn receive_in_pieces(&mut self, bytes: usize, piece: usize) {
+        for sent in (piece..=bytes).step_by(piece) {
+            self.peer.write_all(&[b'x'; 1000][..piece]).unwrap();
+            drive(&self.event_loop, || self.socket.bytes_read() == 1 + sent as u64).unwrap();
+        }
+        assert!(self.socket.read_queue_len() >= bytes - piece);
+    }
+
+    /// Writes until the kernel takes no more, and the peer does not read: from here on all waits.
+    fn fill(&self) {
+        let mut quiet = 0;
+        while quiet < 20 {
+            let before = self.socket.write_queue_len();
+            if before == 0 {
+                self.event_loop.enter(|| self.socket.write(vec![0; 1 << 20]));
+            }
+            self.event_loop.turn(Some(Duration::ZERO)).unwrap();
+            let waits = before > 0 && self.socket.write_queue_len() == before;
+            quiet = if waits { quiet + 1 } else { 0 };
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.socket.write_queue_len() + self.socket.read_queue_len()
+    }
+
+    /// Does something that queues bytes, and holds what that takes against how many they are.
+    fn assert_holds_little(&mut self, what: &str, queue: impl FnOnce(&mut Self)) {
+        let (held, queued) = (bytes_in_use(), self.queued());
+        queue(self);
+        let (held, queued) = (bytes_in_use() - held.min(bytes_in_use()), self.queued() - queued);
+        assert!(queued > 0, "{what}: nothing is queued");
+        assert!(held <= 2 * queued + SLACK_BYTES, "{what}: {held} bytes for {queued} in the queue");
+    }
+
+    /// The same for a call that is made again and again, in the loop.
+    fn assert_calls_hold_little(&mut self, what: &str, calls: usize, call: impl Fn(&Socket)) {
+        self.assert_holds_little(what, |pair| {
+            for _ in 0..calls {
+                pair.event_loop.enter(|| call(&pair.socket));
+                pair.event_loop.turn(Some(Duration::ZERO)).unwrap();
+            }
+        });
+    }
+}
+
+fn what_comes_in_pieces_is_held_once(net: &Net) {
+    for piece in [1, 3, 100, 1000] {
+        Pair::new(net).assert_holds_little("arrivals", |pair| {
+            pair.receive_in_pieces(MARK_BYTES - 1000, piece);
+        });
+    }
+}
+
+fn what_is_put_back_in_pieces_is_held_once(net: &Net) {
+    let mut pair = Pair::new(net);
+    pair.receive_in_pieces(MARK_BYTES / 2, 1000);
+    pair.assert_holds_little("unshift", |pair| {
+        pair.event_loop.enter(|| (0..5_000).for_each(|_| _ = pair.socket.unshift(b"x")));
+    });
+}
+
+fn what_is_taken_in_pieces_is_given_back(net: &Net) {
+    let mut pair = Pair::new(net);
+    let before = bytes_in_use();
+    pair.receive_in_pieces(MARK_BYTES - 1000, 500);
+    pair.event_loop.enter(|| {
+        while pair.socket.read_queue_len() > 100 {
+            pair.socket.read_exact(50).unwrap().unwrap();
+        }
+    });
+    let held = bytes_in_use() - before;
+    assert!(held <= SLACK_BYTES, "{held} bytes for the last 100");
+}
+
+fn what_is_written_in_pieces_is_held_once(net: &Net) {
+    let mut pair = Pair::new(net);
+    pair.fill();
+    let shared = Bytes::from(vec![b'x'; 100_000]);
+    pair.assert_calls_hold_little("borrowed", 3_000, |socket| _ = socket.write("x"));
+    pair.assert_calls_hold_little("owned", 3_000, |socket| _ = socket.write(vec![b'x']));
+    pair.assert_calls_hold_little("shared", 3_000, |socket| _ = socket.write(shared.slice(..1)));
+    pair.assert_calls_hold_little("corked", 3_000, |socket| {
+        socket.cork().write("x");
+        socket.uncork();
+    });
+    pair.assert_calls_hold_little("large and small", 100, |socket| {
+        socket.write(vec![b'x'; 5000]);
+        socket.write("x");
+    });
+    pair.assert_calls_hold_little("of a large buffer", 100, |socket| {
+        let mut bytes = Vec::with_capacity(200_000);
+        bytes.resize(5000, b'x');
+        socket.write(bytes);
+        let mut text = String::with_capacity(200_000);
+        text.push_str(&"x".repeat(5000));
+        socket.write(text);
+    });
+    pair.event_loop.enter(|| pair.socket.cork());
+    pair.assert_calls_hold_little("held back", 3_000, |socket| _ = socket.write(vec![b'x']));
+}
+
+fn taking_in_pieces_is_not_doing_it_again_and_again(net: &Net) {
+    for piece in [1, 7] {
+        let mut pair = Pair::new(net);
+        pair.receive_in_pieces(MARK_BYTES - 1000, 1000);
+        // One chunk for the rest of it: put back, it is the only one.
+        let all = pair.event_loop.enter(|| pair.socket.read_exact(MARK_BYTES - 2000)).unwrap();
+        let all = all.unwrap();
+        pair.event_loop.enter(|| pair.socket.unshift(&all));
+        let before = bytes_asked_for();
+        let mut taken = 0;
+        pair.event_loop.enter(|| {
+            while taken + piece <= all.len() {
+                taken += pair.socket.read_exact(piece).unwrap().unwrap().len();
+            }
+        });
+        let asked_for = bytes_asked_for() - before;
+        assert!(asked_for <= 10 * all.len(), "{asked_for} bytes to take {}", all.len());
+    }
+}
+
+/// A read buffer that stops after each piece is given the rest piece by piece, too.
+fn stopping_after_each_piece_is_not_doing_it_again_and_again(net: &Net) {
+    let mut pair = Pair::new(net);
+    pair.peer.write_all(&vec![b'x'; MARK_BYTES - 1000]).unwrap();
+    let taken = Rc::new(Cell::new(0));
+    pair.event_loop.enter(|| {
+        let taken = Rc::clone(&taken);
+        pair.socket.read_buffer(2, move |socket, piece| {
+            taken.set(taken.get() + piece.len());
+            let socket = socket.clone();
+            fyke::timer::next_tick(move || _ = socket.resume()).unwrap();
+            false
+        });
+        pair.socket.resume();
+    });
+    let before = bytes_asked_for();
+    drive(&pair.event_loop, || taken.get() == MARK_BYTES - 1000).unwrap();
+    let asked_for = bytes_asked_for() - before;
+    assert!(asked_for <= 100 * MARK_BYTES, "{asked_for} bytes to take {}", taken.get());
+}
+
+#[test]
+fn c7_a_queue_holds_at_most_twice_what_is_in_it_whatever_the_pieces() {
+    for net in Net::of_the_system() {
+        what_comes_in_pieces_is_held_once(&net);
+        what_is_put_back_in_pieces_is_held_once(&net);
+        what_is_taken_in_pieces_is_given_back(&net);
+        what_is_written_in_pieces_is_held_once(&net);
+        taking_in_pieces_is_not_doing_it_again_and_again(&net);
+        stopping_after_each_piece_is_not_doing_it_again_and_again(&net);
+    }
+}
