@@ -177,6 +177,100 @@ on_every_driver! {
         }
     }
 
+    /// In the callback of a large write the news of the next one is due a turn later. The end of the
+    /// socket has overtaken it.
+    fn wr_08_the_callback_of_the_last_write_comes_before_the_end(net) {
+        for endpoint in net.endpoints() {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| net.pair(
+                endpoint,
+                move |socket| {
+                    log.watch("", socket);
+                    socket.resume();
+                    socket.set_allow_half_open(true);
+                    socket.on_end(move |socket| {
+                        let log = log.clone();
+                        let first = tell(&log, "first");
+                        socket.write_then(vec![0; 100_000], move |socket, result| {
+                            first(socket, result);
+                            socket.write_then("last", tell(&log, "second"));
+                            socket.end_then(tell(&log, "end"));
+                        });
+                    });
+                },
+                |client| {
+                    client.resume();
+                    client.set_allow_half_open(true);
+                    client.end();
+                },
+            ));
+            let wanted = ["end", "first ok", "second ok", "end ok", "finish", "close false"];
+            let mut entries = seen.take();
+            // Whether the first one is taken at once decides whether there is a `drain`.
+            entries.retain(|entry| entry != "drain");
+            assert_eq!(entries, wanted);
+        }
+    }
+
+    fn wr_08_a_write_that_the_kernel_has_is_told_so_though_the_next_one_fails(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let peer: Rc<RefCell<Option<Socket>>> = Rc::default();
+        let server_side = Rc::clone(&peer);
+        net.run(|| net.pair(
+            net.tcp(),
+            move |socket| {
+                socket.resume();
+                socket.on_error(|_, _| {});
+                server_side.replace(Some(socket.clone()));
+            },
+            move |client| {
+                client.on_error(|_, _| {});
+                let (client, writer) = (client.clone(), client.clone());
+                let accepted = Rc::clone(&peer);
+                when(move || accepted.borrow().is_some() && !client.pending(), {
+                    move || _ = writer.write_then(vec![0; 100_000], move |client, _| {
+                        client.write_then("taken", tell(&log, "taken"));
+                        // Hands it over; the news of it is due a turn later.
+                        client.cork();
+                        client.uncork();
+                        peer.take().unwrap().reset_and_destroy().unwrap();
+                        client.write_then("refused", tell(&log, "refused"));
+                    })
+                });
+            },
+        ));
+        let entries = seen.take();
+        // The reset may be under way for a while, as in the simulated network.
+        assert!(entries.len() == 2 && entries[0] == "taken ok", "{entries:?}");
+    }
+
+    fn wr_19_a_write_that_the_kernel_has_is_told_so_though_the_next_one_is_cancelled(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| {
+                socket.on_error(|_, _| {});
+                socket.resume();
+            },
+            move |client| {
+                client.on_ready(move |client| {
+                    let log = log.clone();
+                    client.write_then(vec![0; 100_000], move |client, _| {
+                        client.write_then("taken", tell(&log, "taken"));
+                        client.cork();
+                        client.uncork();
+                        client.write_then(vec![0; STUCK_BYTES], tell(&log, "cancelled"));
+                        client.destroy();
+                    });
+                });
+            },
+        ));
+        assert_eq!(seen.take(), ["taken ok", "cancelled ECANCELED"]);
+    }
+
     fn wr_17_a_refused_write_fails_first_then_the_queued_ones_then_the_socket(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -189,6 +189,7 @@ impl Socket {
             return self.emit_close(had_error);
         }
         self.tell_cancelled_attempt();
+        self.call_back_done();
         let number = {
             let mut state = self.inner.state.borrow_mut();
             state.write.give_up_flight();

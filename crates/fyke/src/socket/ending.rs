@@ -132,10 +132,13 @@ impl Socket {
         if self.never_finishes() {
             return;
         }
+        let exact = self.node_exact();
         let id = {
             let mut state = self.inner.state.borrow_mut();
+            // News of the last writes may be due in the next turn (`tell_written`), and comes first.
+            let told = exact || !state.write.owes_callbacks();
             let can = state.write.can_finish() && !state.destroyed() && !state.has_failed();
-            if !can || state.write.shutting_down {
+            if !can || !told || state.write.shutting_down {
                 return;
             }
             state.write.shutting_down = true;

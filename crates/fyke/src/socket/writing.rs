@@ -185,17 +185,19 @@ impl Socket {
         core.pending.borrow_mut().push_back(Box::new(tell));
     }
 
-    /// The socket is destroyed: what waits for the next turn comes before `close`.
+    /// The socket is destroyed: news that waits for the next turn comes before `close`.
     pub(super) fn tell_before_close(&self) {
-        let number = {
-            let state = self.inner.state.borrow();
-            let number = state.write.handed_over();
-            let waits =
-                state.write.in_flight_bytes() == 0 && state.write.callbacks_up_to(number) > 0;
-            waits.then_some(number)
-        };
+        let number = self.inner.state.borrow().write.done_and_not_told();
         if let Some(number) = number {
             self.tick(SocketTick::Written(number));
+        }
+    }
+
+    /// Calls the callbacks of the writes that the kernel has all of, whatever happens to later ones.
+    pub(super) fn call_back_done(&self) {
+        let number = self.inner.state.borrow().write.done_and_not_told();
+        if let Some(number) = number {
+            self.call_back(number, &Ok(()));
         }
     }
 
@@ -324,9 +326,10 @@ impl Socket {
         }
     }
 
-    /// A send failed: first the callbacks of what was in flight, then of what was queued, then the
-    /// end of the socket (WR-17).
+    /// A send failed: first the callbacks of what was sent before, then of what was in flight, then of
+    /// what was queued, then the end of the socket (WR-17).
     pub(super) fn write_failed(&self, error: Error) {
+        self.call_back_done();
         let number = {
             let mut state = self.inner.state.borrow_mut();
             state.set_errored(&error);

@@ -59,6 +59,8 @@ struct More<C> {
     chunks: VecDeque<Chunk>,
     /// Callbacks of writes, each with the number of its write.
     callbacks: VecDeque<Waiting<C>>,
+    /// The number of the last write that the kernel has all of.
+    done: u64,
     /// Callbacks of `end`.
     end_callbacks: Vec<C>,
     /// What was queued when `cork` was called: it is not held back.
@@ -92,6 +94,7 @@ impl<C> Default for More<C> {
         Self {
             chunks: VecDeque::new(),
             callbacks: VecDeque::new(),
+            done: 0,
             end_callbacks: Vec::new(),
             free: None,
             parked: None,
@@ -355,8 +358,24 @@ impl<C> WriteSide<C> {
         if self.unsent_bytes == 0 {
             self.in_flight_bytes = 0;
             self.forget_excess_in_flight();
+            if let Some(more) = &mut self.more {
+                more.done = self.handed_over;
+            }
         }
         self.unsent_bytes == 0
+    }
+
+    /// The number of a write up to which the kernel has all, if a callback of one of those is still to
+    /// be called.
+    pub(super) fn done_and_not_told(&self) -> Option<u64> {
+        let more = self.more.as_ref()?;
+        let due = more.callbacks.front().is_some_and(|waiting| waiting.number <= more.done);
+        due.then_some(more.done)
+    }
+
+    /// Whether any callback of a write is still to be called.
+    pub(super) fn owes_callbacks(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| !more.callbacks.is_empty())
     }
 
     /// The number of the last write that was handed over.
@@ -373,7 +392,7 @@ impl<C> WriteSide<C> {
 
     /// Whether anything must be told when the bytes up to here are done.
     pub(super) fn has_news(&self) -> bool {
-        self.need_drain || self.more.as_ref().is_some_and(|more| !more.callbacks.is_empty())
+        self.need_drain || self.owes_callbacks()
     }
 
     /// How many callbacks of writes up to this number wait.
