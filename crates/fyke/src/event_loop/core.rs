@@ -12,6 +12,7 @@ use fyke_driver::{Driver, DriverKind, SocketId};
 use slotmap::SecondaryMap;
 
 use super::handle::Posted;
+use super::made::Made;
 use super::taken::Taken;
 use super::tick::{Closing, Tick};
 use crate::lookup::Lookups;
@@ -34,7 +35,7 @@ pub(crate) struct Core {
     sockets: RefCell<SecondaryMap<SocketId, Socket>>,
     servers: RefCell<BTreeMap<SocketId, Server>>,
     /// What the user made, to be freed with the loop though it is not open then.
-    made: RefCell<Vec<Made>>,
+    made: RefCell<Made<MadeByUser>>,
     pub(crate) ticks: RefCell<VecDeque<Tick>>,
     pub(crate) immediates: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// What comes before the driver waits again: on exact loops what libuv does then, on others what
@@ -69,12 +70,12 @@ pub(crate) enum Owner {
 }
 
 /// Something that the user made, not kept alive by this.
-enum Made {
+enum MadeByUser {
     Socket(Weak<crate::socket::Inner>),
     Server(Weak<crate::server::Inner>),
 }
 
-impl Made {
+impl MadeByUser {
     fn is_gone(&self) -> bool {
         match self {
             Self::Socket(socket) => socket.strong_count() == 0,
@@ -170,15 +171,11 @@ impl Core {
 
     /// Remembers what the user made, so that what its callbacks captured is freed with the loop.
     pub(crate) fn remember(&self, owner: &Owner) {
-        let mut made = self.made.borrow_mut();
-        // Before the list would grow, those that are gone go: so the cost stays constant each.
-        if made.len() == made.capacity() {
-            made.retain(|made| !made.is_gone());
-        }
-        made.push(match owner {
-            Owner::Socket(socket) => Made::Socket(socket.downgrade()),
-            Owner::Server(server) => Made::Server(Rc::downgrade(server.inner())),
-        });
+        let made = match owner {
+            Owner::Socket(socket) => MadeByUser::Socket(socket.downgrade()),
+            Owner::Server(server) => MadeByUser::Server(Rc::downgrade(server.inner())),
+        };
+        self.made.borrow_mut().add(made, MadeByUser::is_gone);
     }
 
     /// Forgets whose socket it was and closes it.
@@ -296,12 +293,12 @@ impl Core {
         for closing in self.closing.take() {
             closing.socket.abandon();
         }
-        for made in self.made.take() {
+        for made in self.made.take().into_list() {
             match made {
-                Made::Socket(socket) => {
+                MadeByUser::Socket(socket) => {
                     socket.upgrade().map(Socket::from_inner).iter().for_each(Socket::abandon);
                 }
-                Made::Server(server) => {
+                MadeByUser::Server(server) => {
                     server.upgrade().map(Server::from_inner).iter().for_each(Server::abandon);
                 }
             }

@@ -4,6 +4,7 @@
 mod core;
 mod current;
 mod handle;
+mod made;
 mod taken;
 mod tick;
 mod turn;

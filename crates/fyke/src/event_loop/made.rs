@@ -1,0 +1,74 @@
+//! What the user made and the loop does not own, known as long as it exists.
+
+/// A list whose elements go by themselves. The ones that are gone are looked for now and then: over all
+/// additions, each costs a constant number of looks, also when hardly any is gone.
+#[derive(Debug)]
+pub(super) struct Made<T> {
+    list: Vec<T>,
+    /// With so many elements it is time to look.
+    look_at: usize,
+}
+
+/// No look before there are so many.
+const LOOK_MIN: usize = 16;
+
+impl<T> Default for Made<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), look_at: LOOK_MIN }
+    }
+}
+
+impl<T> Made<T> {
+    /// Adds an element, and now and then forgets those that are gone.
+    pub(super) fn add(&mut self, element: T, is_gone: impl Fn(&T) -> bool) {
+        if self.list.len() >= self.look_at {
+            self.list.retain(|element| !is_gone(element));
+            // As many additions as there are elements pay for the next look.
+            self.look_at = (2 * self.list.len()).max(LOOK_MIN);
+            self.list.shrink_to(self.look_at);
+        }
+        self.list.push(element);
+    }
+
+    pub(super) fn into_list(self) -> Vec<T> {
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const COUNT: usize = 1 << 12;
+
+    /// Once all were looked at whenever the list had reached its capacity; where just that many live,
+    /// and one goes for each that comes, that was at every addition.
+    #[test]
+    fn an_addition_costs_a_constant_number_of_looks_however_many_live() {
+        for live in COUNT / 2 - 3..COUNT / 2 + 3 {
+            let (looks, added) = (Cell::new(0), Cell::new(0));
+            let mut made = Made::default();
+            for number in 0..COUNT {
+                added.set(number);
+                made.add(number, |element| {
+                    looks.set(looks.get() + 1);
+                    *element + live <= added.get()
+                });
+            }
+            assert!(looks.get() <= 3 * COUNT, "{} looks with {live} live", looks.get());
+        }
+    }
+
+    #[test]
+    fn those_that_are_gone_are_forgotten() {
+        let mut made = Made::default();
+        for number in 0..COUNT {
+            made.add(number, |element| *element + 100 < number);
+            assert!(made.list.len() <= 2 * 102 + LOOK_MIN);
+        }
+        assert!(made.list.capacity() < 1000);
+        assert_eq!(made.into_list().last(), Some(&(COUNT - 1)));
+    }
+}
