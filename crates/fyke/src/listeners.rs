@@ -10,16 +10,17 @@ use crate::few::Few;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u32);
 
-/// The events of an object, numbered from 0, at most 30 of them.
+/// The events of an object, numbered from 0, at most 23 of them.
 pub(crate) trait EventNumber: Copy + PartialEq {
     fn number(self) -> u32;
 }
 
 /// The listeners of one object. `E` names the events, `C` holds the callbacks.
 ///
-/// A callback is out of its place while it runs, so nothing is borrowed then. Callbacks never
-/// run inside one another (contract C1), so one flag is enough to know that some place is only
-/// empty for the moment.
+/// A callback is out of its place while it runs, so nothing is borrowed then. Emissions may nest: on
+/// exact loops `connect` emits inside the call. Places stay what they are until the outermost has ended,
+/// and a callback that runs is not run again by an emission inside it: whoever emits inside a call asks
+/// [`is_running`](Self::is_running) first.
 pub(crate) struct Listeners<E, C> {
     list: RefCell<List<E, C>>,
 }
@@ -27,15 +28,17 @@ pub(crate) struct Listeners<E, C> {
 struct List<E, C> {
     entries: Few<Entry<E, C>>,
     last_id: u32,
-    /// A bit for each event that has a listener, and the two below: whether anybody listens is asked
-    /// several times for every message.
+    /// A bit for each event that has a listener, one for [`REMOVED`], and how many emissions use the list:
+    /// whether there is a listener is asked several times for every message.
     bits: u32,
 }
 
-/// The list is in use.
-const EMITTING: u32 = 1 << 31;
-/// Some were removed meanwhile, and are still in it.
-const REMOVED: u32 = 1 << 30;
+/// One emission that uses the list.
+const EMITTING: u32 = 1 << 24;
+/// How many there are.
+const EMISSIONS: u32 = 0xff << 24;
+/// Listeners were removed meanwhile, and are still in the list.
+const REMOVED: u32 = 1 << 23;
 
 pub(crate) struct Entry<E, C> {
     /// 0 when it was removed while the list was in use.
@@ -53,7 +56,7 @@ impl<E, C> Default for Listeners<E, C> {
 
 impl<E: EventNumber, C> List<E, C> {
     fn is_emitting(&self) -> bool {
-        self.bits & EMITTING != 0
+        self.bits & EMISSIONS != 0
     }
 
     /// Takes the callback of the first listener in a range, if there is one.
@@ -64,7 +67,8 @@ impl<E: EventNumber, C> List<E, C> {
         let mut index = range.start;
         let entry = loop {
             let entry = entries.get_mut(index)?;
-            if entry.event == event && entry.id != 0 {
+            // One without a callback runs already, further out.
+            if entry.event == event && entry.id != 0 && entry.callback.is_some() {
                 break entry;
             }
             index += 1;
@@ -95,7 +99,7 @@ impl<E: EventNumber, C> List<E, C> {
     /// Finds out again which events have listeners.
     #[cold]
     fn recount(&mut self) {
-        self.bits &= EMITTING | REMOVED;
+        self.bits &= EMISSIONS | REMOVED;
         for entry in self.entries.iter().filter(|entry| entry.id != 0) {
             self.bits |= 1 << entry.event.number();
         }
@@ -144,6 +148,13 @@ impl<E: EventNumber, C> Listeners<E, C> {
         self.list.borrow().bits & mask == 1 << event.number()
     }
 
+    /// Whether a listener of an event runs: it could not hear the event again.
+    pub(crate) fn is_running(&self, event: E) -> bool {
+        let list = self.list.borrow();
+        let runs = |entry: &Entry<E, C>| entry.event == event && entry.callback.is_none();
+        list.is_emitting() && list.entries.iter().any(runs)
+    }
+
     /// Runs the listeners of an event, those that are there now.
     pub(crate) fn emit(&self, event: E, call: impl FnMut(&mut C)) {
         self.emit_while(event, call, || true);
@@ -173,7 +184,8 @@ impl<E: EventNumber, C> Listeners<E, C> {
         }
         let count = list.entries.len();
         let (index, id, callback) = list.take_next(0..count, event)?;
-        list.bits |= EMITTING;
+        assert!(list.bits & EMISSIONS != EMISSIONS, "too many events inside one another");
+        list.bits += EMITTING;
         Some(Emission { listeners: self, index, count, id, callback: Some(callback) })
     }
 
@@ -185,7 +197,7 @@ impl<E: EventNumber, C> Listeners<E, C> {
             list.bits = 0;
             return std::mem::take(&mut list.entries);
         }
-        list.bits = EMITTING | REMOVED;
+        list.bits = list.bits & EMISSIONS | REMOVED;
         let entries = list.entries.iter_mut();
         entries
             .map(|entry| {
@@ -231,10 +243,11 @@ impl<E: EventNumber, C> Drop for Emission<'_, E, C> {
     fn drop(&mut self) {
         let mut list = self.listeners.list.borrow_mut();
         let removed = list.put_back(self.index, self.id, self.callback.take());
-        if list.bits & REMOVED != 0 {
+        list.bits -= EMITTING;
+        if list.bits & (REMOVED | EMISSIONS) == REMOVED {
             list.entries.retain(|entry| entry.id != 0);
+            list.bits &= !REMOVED;
         }
-        list.bits &= !(EMITTING | REMOVED);
         drop(list);
         drop(removed);
     }
@@ -292,6 +305,41 @@ mod tests {
         assert_eq!(added.get(), 0, "what is added while an event runs does not see it");
         emit(&listeners, 1);
         assert_eq!(added.get(), 1);
+    }
+
+    /// Once the inner one closed up the list, and the outer one left listeners out.
+    #[test]
+    fn listeners_run_once_each_though_others_are_told_of_another_event_meanwhile() {
+        let listeners: Rc<Calls> = Rc::default();
+        let calls: Rc<RefCell<Vec<&str>>> = Rc::default();
+        let log = |name: &'static str| {
+            let calls = Rc::clone(&calls);
+            move || calls.borrow_mut().push(name)
+        };
+        let removed = listeners.add(1, false, Box::new(log("removed")));
+        listeners.add(2, true, Box::new(log("inner, once")));
+        listeners.add(2, false, Box::new(log("inner")));
+        let (again, first) = (Rc::clone(&listeners), log("first, once"));
+        listeners.add(1, true, {
+            let late = log("late");
+            Box::new(move || {
+                first();
+                assert!(again.is_running(1) && !again.is_running(2));
+                drop(again.remove(removed));
+                emit(&again, 2);
+                again.add(1, true, Box::new(late.clone()));
+                emit(&again, 1);
+            })
+        });
+        listeners.add(1, false, Box::new(log("second")));
+        listeners.add(1, false, Box::new(log("third")));
+        emit(&listeners, 1);
+        let inner = ["inner, once", "inner", "second", "third", "late"];
+        let wanted = [&["removed", "first, once"], &inner[..], &["second", "third"]].concat();
+        assert_eq!(calls.take(), wanted);
+        assert!(!listeners.is_running(1));
+        emit(&listeners, 1);
+        assert_eq!(calls.take(), ["second", "third"]);
     }
 
     #[test]

@@ -82,11 +82,11 @@ impl Socket {
         let connecting = Connecting::new(options, targets, self.bound_address());
         self.inner.state.borrow_mut().rare().connecting = Some(connecting);
         self.limit_connect(limit);
-        match next {
-            // Node tells inside the call what it knows at once (CON-04, HE-04).
-            SocketTick::Attempt if !core.node_exact || !self.is_unix() => self.tick(next),
-            SocketTick::Lookup if !core.node_exact => self.tick(next),
-            next => self.handle_tick(next),
+        // Node tells inside the call what it knows at once (CON-04, HE-04).
+        let at_once = matches!(next, SocketTick::Lookup) || self.is_unix();
+        match at_once && self.tells_inside_calls() {
+            true => self.handle_tick(next),
+            false => self.tick(next),
         }
         self.sync_hold();
         Ok(())
@@ -145,7 +145,7 @@ impl Socket {
 
     /// A hook has answered: told on the tick, so that no callback runs inside its call (HE-04).
     pub(crate) fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
-        if self.node_exact() {
+        if self.tells_inside_calls() {
             self.resolved(round, &result);
         } else {
             self.tick(SocketTick::Resolved(round, result));

@@ -185,8 +185,8 @@ impl Socket {
     pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
         // Also when a callback panics: nothing of the socket is left behind.
         let _closed = Closed(self);
-        if let Some(had_error) = self.take_close_of_before() {
-            return self.emit_close(had_error);
+        if self.close_before_this(cancelled.clone()) {
+            return;
         }
         self.tell_cancelled_attempt();
         self.call_back_done();
@@ -264,6 +264,7 @@ impl Socket {
         let pipes = self.inner.state.borrow_mut().rare_if_any_mut().map(|rare| {
             (std::mem::take(&mut rare.pipes), rare.connecting.take(), rare.bound.take())
         });
+        self.forget_owed();
         let listeners = self.inner.listeners.clear();
         drop((callbacks, bytes, server, pipes, listeners, self.take_read_buffer()));
     }

@@ -133,6 +133,8 @@ pub(crate) enum SocketTick {
     WriteFailed(Error),
     /// Destroyed while writes were queued.
     FailQueue,
+    /// Tell what is owed of connections before this one.
+    Owed,
     /// Tell one callback.
     Reply(Done, Result<()>),
     /// A pipe from that socket came.
@@ -340,9 +342,16 @@ impl Socket {
             SocketTick::FinishAlone => self.run_finish_alone(),
             SocketTick::ShutDown => self.was_shut_down(),
             SocketTick::Finish => self.run_finish(),
-            SocketTick::Written(number) => self.written(number),
+            SocketTick::Written(number) => {
+                self.tell_owed();
+                self.written(number);
+            }
             SocketTick::WriteFailed(error) => self.write_failed(error),
-            SocketTick::FailQueue => self.fail_queue(),
+            SocketTick::FailQueue => {
+                self.tell_owed();
+                self.fail_queue();
+            }
+            SocketTick::Owed => self.tell_owed(),
             SocketTick::Reply(callback, result) => callback(self, result),
             SocketTick::Piped(source) => self.emit_piped(Event::Pipe, &source),
             SocketTick::Unpiped => _ = self.run_unpiped(),

@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use fyke_driver::{Address, SocketId};
 
 use super::deadlines::Stall;
+use super::exact::Owed;
 use super::idle::Idle;
 use super::kernel_options::Wishes;
 use super::options::SocketOptions;
@@ -112,8 +113,8 @@ pub(super) struct Rare {
     pub(super) peer_was_asked: bool,
     /// `connect` was called again on the connection that stands (exact loops only).
     pub(super) connected_again: bool,
-    /// `close` is still to come from before the last connect, with this (exact loops only).
-    pub(super) close_of_before: Option<bool>,
+    /// What is still to be told of connections before the last connect (exact loops only).
+    pub(super) owed: Option<Box<Owed>>,
     /// The turn in which bytes were received last (exact loops only).
     pub(super) received_in_turn: u64,
     /// Connected before the old `close`, or while it was ending: it never finishes (exact loops only).

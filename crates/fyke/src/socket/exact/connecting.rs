@@ -42,12 +42,19 @@ impl Socket {
         }
         let was_connecting = std::mem::replace(&mut self.inner.state.borrow_mut().connecting, true);
         let again = Again { target, was_connecting };
-        if again.target.is_unix() {
-            self.attempt_again(&again);
-        } else {
-            self.tick(SocketTick::Again(again));
+        match again.target.is_unix() && self.tells_inside_calls() {
+            true => self.attempt_again(&again),
+            false => self.tick(SocketTick::Again(again)),
         }
         Ok(())
+    }
+
+    /// Whether news of a connect is told inside the call that brings it: not while a listener for such
+    /// news runs, which could not hear it then. It hears it on the tick.
+    pub(in crate::socket) fn tells_inside_calls(&self) -> bool {
+        const NEWS: [Event; 4] =
+            [Event::Lookup, Event::Attempt, Event::AttemptFailed, Event::AttemptTimeout];
+        self.node_exact() && !NEWS.iter().any(|event| self.inner.listeners.is_running(*event))
     }
 
     /// The system takes a second connect on a connection that stands, and none after it
@@ -139,18 +146,6 @@ impl Socket {
         let address = address.map_err(Error::clone).transpose();
         if let (Some(host), Some(address)) = (host, address) {
             self.emit_lookup(&Lookup { host, address });
-        }
-    }
-
-    /// Between `destroy` and `close` Node makes the socket a new one, and the old one's `close`
-    /// still comes.
-    pub(in crate::socket) fn renew_before_close(&self) {
-        let mut state = self.inner.state.borrow_mut();
-        if state.phase == Phase::Destroyed {
-            let had_error = state.had_error;
-            state.renew(true);
-            state.rare().close_of_before = Some(had_error);
-            state.rare().end_is_lost = true;
         }
     }
 }

@@ -2,8 +2,10 @@
 //! around a connection that never stood.
 
 mod connecting;
+mod renewing;
 
 pub(crate) use connecting::Again;
+pub(super) use renewing::Owed;
 
 use fyke_driver::SocketId;
 
@@ -217,10 +219,6 @@ impl Socket {
     /// here it is closed.
     pub(super) fn refuse_reset(&self) {
         self.emit_error(&Error::named(ErrorCode::EINVAL, "reset"));
-    }
-
-    pub(super) fn take_close_of_before(&self) -> Option<bool> {
-        self.inner.state.borrow_mut().rare_if_any_mut()?.close_of_before.take()
     }
 
     /// One of several attempts is cancelled by `destroy`, and Node tells it as failed.

@@ -139,6 +139,9 @@ impl<C> WriteSide<C> {
         let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
         if exact {
             renewed.corked = self.corked;
+            // News of an old write may still be on its way: it is not about a new one.
+            renewed.accepted_writes = self.accepted_writes;
+            renewed.handed_over = self.accepted_writes;
         }
         // One that nobody told anything (DST-18) is told with those of the next connection.
         for callback in self.take_end_callbacks() {

@@ -1,0 +1,229 @@
+//! `connect` from a listener, and before the old `close`, on loops that copy Node's accidents: there
+//! events are emitted inside the call. Every listener hears every event, and every callback is called.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use fyke::{Endpoint, Error, ErrorCode, Server, Socket, timer};
+use support::{Log, Net, settled, word};
+
+/// Records how a write or an end went.
+fn told(log: &Log, label: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
+    let log = log.clone();
+    move |_, result| log.add(format!("{label} {}", word(&result)))
+}
+
+/// Connects a client that is watched; `act` runs in an immediate after that, with where to connect to
+/// again. When everything has happened that was to, both ends are closed.
+fn after_connecting(
+    net: &Net,
+    endpoint: Endpoint,
+    act: impl FnOnce(&Socket, Endpoint, &Log) + 'static,
+) -> Vec<String> {
+    let log = Log::new();
+    let seen = log.clone();
+    net.node_exact().run(|| {
+        let server = Server::new();
+        server.on_connection(|_, socket| {
+            socket.on_error(|_, _| {});
+            socket.resume();
+        });
+        net.listen(&server.clone(), endpoint, move |endpoint| {
+            let client = Socket::new();
+            let again = endpoint.clone();
+            client
+                .connect(endpoint, move |client| {
+                    let client = client.clone();
+                    timer::set_immediate(move || {
+                        log.watch("", &client);
+                        act(&client, again, &log);
+                        settled(move || {
+                            log.add("settled");
+                            client.destroy();
+                            server.close();
+                        });
+                    })
+                    .unwrap();
+                })
+                .unwrap();
+        });
+    });
+    let mut seen = seen.take();
+    if let Some(end) = seen.iter().position(|entry| entry == "settled") {
+        seen.truncate(end);
+    }
+    seen
+}
+
+on_every_driver! {
+    /// The attempt is emitted inside `connect`, and the end of that closed up the list of listeners in
+    /// which the outer event still was.
+    fn con_18_all_listeners_of_connect_run_though_one_connects_again(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = Server::new();
+            server.on_connection(|server, socket| {
+                server.close();
+                socket.resume();
+            });
+            net.listen(&server, net.path().into(), move |endpoint| {
+                let client = Socket::new();
+                let add = |entry: &'static str| {
+                    let log = log.clone();
+                    move |_: &Socket| log.add(entry)
+                };
+                let attempt = log.clone();
+                client.on_connection_attempt(move |_, _| attempt.add("attempt"));
+                client.on_connect(add("first"));
+                let again = endpoint.clone();
+                let second = add("of the second connect");
+                let callback = log.clone();
+                client.connect(endpoint, move |client| {
+                    callback.add("callback");
+                    client.connect(again, second).unwrap();
+                }).unwrap();
+                client.on_connect(add("second"));
+                client.on_connect(add("third"));
+                log.watch("", &client);
+            });
+        });
+        let wanted = [
+            "attempt", "first", "callback", "attempt", "second", "third", "connect", "ready",
+            "error EISCONN", "close true",
+        ];
+        assert_eq!(seen.take(), wanted);
+    }
+
+    /// A listener cannot be run inside itself, so an attempt that it makes is told after it.
+    fn con_18_all_listeners_of_an_attempt_hear_of_one_that_a_listener_makes(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = Server::new();
+            server.on_connection(|_, socket| _ = socket.resume());
+            let stop = server.clone();
+            net.listen(&server, net.path().into(), move |endpoint| {
+                let client = Socket::new();
+                log.watch("", &client);
+                client.on_close(move |_, _| _ = stop.close());
+                let (again, first) = (endpoint.clone(), Cell::new(true));
+                for name in ["a", "b"] {
+                    let (log, again, first) = (log.clone(), again.clone(), first.clone());
+                    client.on_connection_attempt(move |client, _| {
+                        log.add(format!("attempt {name}"));
+                        if name == "a" && first.replace(false) {
+                            client.connect(&again, |_| {}).unwrap();
+                        }
+                    });
+                }
+                client.connect(endpoint, |_| {}).unwrap();
+            });
+        });
+        let wanted = ["attempt a", "attempt b", "attempt a", "attempt b", "error EALREADY", "close true"];
+        assert_eq!(seen.take(), wanted);
+    }
+
+    fn wr_19_what_was_corked_is_told_though_the_socket_connects_again(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, log| {
+            client.cork();
+            client.write_then("a", told(log, "a"));
+            client.destroy();
+            client.connect(again, |_| {}).unwrap();
+        });
+        assert_eq!(seen, ["a ERR_STREAM_DESTROYED", "close false", "connect", "ready"]);
+    }
+
+    fn wr_19_what_was_corked_is_told_before_the_error_of_destroy(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, log| {
+            client.cork();
+            client.write_then("a", told(log, "a"));
+            client.destroy_with(Error::new(ErrorCode::EINVAL, "by the test"));
+            client.connect(again, |_| {}).unwrap();
+        });
+        let wanted = ["a ERR_STREAM_DESTROYED", "error EINVAL", "close true", "connect", "ready"];
+        assert_eq!(seen, wanted);
+    }
+
+    fn wr_08_what_the_kernel_has_is_told_so_though_the_socket_connects_again(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, log| {
+            client.write_then("a", told(log, "a"));
+            client.cork();
+            client.write_then("b", told(log, "b"));
+            client.destroy();
+            client.connect(again, |_| {}).unwrap();
+            let log = log.clone();
+            timer::next_tick(move || log.add("tick")).unwrap();
+        });
+        let wanted = ["a ok", "b ERR_STREAM_DESTROYED", "tick", "close false", "connect", "ready"];
+        assert_eq!(seen, wanted);
+    }
+
+    /// The numbers of the old writes were those of the new ones, too.
+    fn wr_08_a_write_of_the_new_connection_is_not_told_with_one_of_the_old(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, log| {
+            client.write_then("a", told(log, "a"));
+            client.destroy();
+            client.connect(again, |_| {}).unwrap();
+            client.uncork();
+            client.write_then("b", told(log, "b"));
+            let log = log.clone();
+            timer::next_tick(move || log.add("tick")).unwrap();
+        });
+        assert_eq!(seen[..2], ["a ok", "tick"]);
+        assert!(seen.contains(&String::from("b ok")), "{seen:?}");
+    }
+
+    fn wr_08_both_of_a_batch_are_told_though_the_first_connects_again(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, log| {
+            client.cork();
+            let first = told(log, "a");
+            client.write_then("a", move |client, result| {
+                first(client, result);
+                client.destroy();
+                client.connect(again, |_| {}).unwrap();
+            });
+            client.write_then("b", told(log, "b"));
+            client.uncork();
+        });
+        assert_eq!(seen, ["a ok", "b ok", "close false", "connect", "ready"]);
+    }
+
+    fn wr_19_what_was_in_flight_is_cancelled_though_the_socket_connects_again(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, log| {
+            client.write_then(vec![0; 32 << 20], told(log, "a"));
+            client.write_then("b", told(log, "b"));
+            client.destroy();
+            client.connect(again, |_| {}).unwrap();
+        });
+        let wanted = ["a ECANCELED", "b ECANCELED", "error ECANCELED", "close false", "close true"];
+        assert_eq!(seen, wanted);
+    }
+
+    fn con_17_each_of_several_connections_has_its_close(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, _| {
+            for _ in 0..3 {
+                client.destroy();
+                client.connect(&again, |_| {}).unwrap();
+            }
+        });
+        let wanted = ["close false", "close false", "close false", "connect", "ready"];
+        assert_eq!(seen, wanted);
+    }
+
+    fn every_callback_of_a_socket_that_connects_again_is_freed_with_the_loop(net) {
+        let kept = Rc::new(RefCell::new(()));
+        let weak = Rc::downgrade(&kept);
+        after_connecting(net, net.tcp(), move |client, again, _| {
+            client.cork();
+            let captured = Rc::clone(&kept);
+            client.write_then("a", move |_, _| drop(captured));
+            client.end_then(move |_, _| drop(kept));
+            client.destroy();
+            client.connect(again, |_| {}).unwrap();
+        });
+        assert!(weak.upgrade().is_none());
+    }
+}
