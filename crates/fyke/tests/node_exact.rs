@@ -282,7 +282,14 @@ on_every_driver! {
         let captured = Rc::downgrade(&kept);
         net.node_exact().run(|| net.pair(
             net.tcp(),
-            |socket| { socket.end(); },
+            {
+                let kept = Rc::clone(&kept);
+                move |socket| {
+                    let itself = socket.clone();
+                    socket.on_close(move |_, _| { let _ = (&itself, &kept); });
+                    socket.end();
+                }
+            },
             move |client| {
                 let itself = client.clone();
                 client.on_close(move |_, _| { let _ = (&itself, &kept); });

@@ -5,8 +5,8 @@ mod support;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use fyke::{ErrorCode, Socket, timer};
-use support::{Log, pattern};
+use fyke::{ErrorCode, Server, Socket, timer};
+use support::{Log, pattern, settled, when};
 
 fn text(bytes: Option<Vec<u8>>) -> String {
     bytes.map_or_else(|| String::from("none"), |bytes| String::from_utf8(bytes).unwrap())
@@ -265,5 +265,56 @@ on_every_driver! {
             },
         ));
         assert_eq!(seen.take().concat(), "flow");
+    }
+
+    /// The last bytes were taken exactly, and nobody looked whether the peer had ended.
+    fn rd_18_end_comes_on_resume_though_the_last_bytes_were_taken_exactly(net) {
+        for endpoint in net.endpoints() {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| net.pair(
+                endpoint,
+                |socket| { socket.end_with("last"); },
+                move |client| {
+                    log.watch("", client);
+                    client.on_data(|_, _| {});
+                    client.on_ready(|client| {
+                        client.pause();
+                        let (client, waiting) = (client.clone(), client.clone());
+                        when(move || waiting.read_queue_len() == 4, move || settled(move || {
+                            assert_eq!(client.read_exact(4).unwrap().as_deref(), Some(&b"last"[..]));
+                            client.resume();
+                        }));
+                    });
+                },
+            ));
+            assert_eq!(seen.take(), ["connect", "ready", "end", "finish", "close false"]);
+        }
+    }
+
+    fn con_16_a_listener_for_readable_hears_of_the_next_connection_too(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = Server::new();
+            server.on_connection(|_, socket| { socket.end_with("x"); });
+            let stop = server.clone();
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let client = Socket::new();
+                let again = endpoint.clone();
+                let mut rounds = 0;
+                client.on_readable(|socket| while socket.read().is_some() {});
+                client.on_end(move |_| log.add("end"));
+                client.on_close(move |client, _| {
+                    rounds += 1;
+                    match rounds {
+                        3 => _ = stop.close(),
+                        _ => client.connect(&again, |_| {}).unwrap(),
+                    }
+                });
+                client.connect(endpoint, |_| {}).unwrap();
+            });
+        });
+        assert_eq!(seen.take(), ["end"; 3]);
     }
 }

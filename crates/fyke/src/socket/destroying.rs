@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::attempts::Connecting;
 use super::state::Phase;
 use super::{Event, Socket, SocketTick};
-use crate::event_loop::Closing;
+use crate::event_loop::{Closing, Owner};
 use crate::{Error, ErrorCode, Result};
 
 /// # Destroying
@@ -238,6 +238,10 @@ impl Socket {
         };
         drop(server);
         self.drop_pipes();
+        if let Some(core) = self.core().filter(|_| exact && self.inner.state.borrow().accepted) {
+            // Its listeners stay: they are freed with the loop.
+            core.remember(&Owner::Socket(self.clone()));
+        }
         if !keeps {
             let read_buffer = self.take_read_buffer();
             drop((read_buffer, self.inner.listeners.clear()));

@@ -92,6 +92,11 @@ impl Socket {
             return;
         }
         self.deliver_kept();
+        // `read_exact` may have taken the last bytes, without looking further.
+        let ended = self.inner.state.borrow_mut().read.taken();
+        if ended {
+            self.tick(SocketTick::End);
+        }
         self.receive_on_demand();
     }
 

@@ -186,7 +186,7 @@ impl State {
         self.had_error = false;
         self.reset_on_connect = false;
         self.destroy_on_finish = false;
-        self.read = self.read.renewed();
+        self.read = self.read.renewed(exact);
         self.write = self.write.renewed(exact);
         self.peer = Peer::None;
         if self.accepted && !exact {

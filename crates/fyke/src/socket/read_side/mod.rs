@@ -89,10 +89,12 @@ impl ReadSide {
         }
     }
 
-    /// The same socket before its next connection: the flow stays, the rest is new (CON-16).
-    pub(super) fn renewed(&self) -> Self {
+    /// The same socket before its next connection: the flow stays, the rest is new (CON-16). A listener
+    /// for `readable` asks for bytes of the next one too, which in Node it does not.
+    pub(super) fn renewed(&self, exact: bool) -> Self {
         let listening = self.readable_listening;
         Self {
+            wanted_on_connect: listening && !exact,
             disabled: self.disabled,
             end_emitted: self.disabled,
             flow: self.flow,
