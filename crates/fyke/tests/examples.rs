@@ -120,6 +120,29 @@ fn half_open_answers_after_the_client_has_ended() {
 }
 
 #[test]
+fn graceful_answers_what_has_arrived_before_it_stops() {
+    let mut server = Example::start("graceful", "0");
+    let address = server.address();
+    let connect = || {
+        let stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    };
+    let (idle, mut asking) = (connect(), connect());
+    asking.write_all(b"one\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(&asking).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "an answer\n");
+    asking.write_all(b"stop\ntwo\nthree\n").unwrap();
+    assert_eq!(rest(&asking), "an answer\n".repeat(3));
+    assert_eq!(rest(&idle), "");
+    drop((idle, asking));
+    let line = server.line();
+    assert!(line.starts_with("Shutdown { ended: 2, failed: 0, reset: 0, "), "{line}");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
 fn unix_echo_sends_back_what_it_gets() {
     let path: PathBuf =
         std::env::temp_dir().join(format!("fyke-unix-echo-{}.sock", std::process::id()));

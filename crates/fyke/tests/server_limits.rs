@@ -2,10 +2,9 @@
 
 mod support;
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{BlockList, ErrorCode, Server, ServerOptions, Socket, timer};
+use fyke::{BlockList, Server, ServerOptions, timer};
 use support::Log;
 
 on_every_driver! {
@@ -131,113 +130,6 @@ on_every_driver! {
                     fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
                 }).unwrap();
             });
-        });
-    }
-
-    fn shutdown_ends_idle_connections_and_waits_for_busy_ones(net) {
-        let log = Log::new();
-        let seen = log.clone();
-        net.run(|| {
-            let count = Rc::new(std::cell::Cell::new(0));
-            let server = fyke::create_server({
-                let log = log.clone();
-                move |socket| {
-                    socket.resume();
-                    count.set(count.get() + 1);
-                    if count.get() < 2 {
-                        return;
-                    }
-                    // The first is idle, this one has much to send.
-                    socket.write(vec![1; 8 << 20]);
-                    let log = log.clone();
-                    let server = socket.server().unwrap();
-                    let done = move |_: &Server, how| log.add(format!("{how:?}"));
-                    server.shutdown(Duration::from_secs(60), done).unwrap();
-                    assert!(!server.listening());
-                }
-            });
-            net.listen(&server, net.tcp(), move |endpoint| {
-                for name in ["idle", "busy"] {
-                    let client = fyke::connect(&endpoint, |_| {}).unwrap();
-                    let (log, bytes) = (log.clone(), support::collect(&client));
-                    client.on_end(move |_| log.add(format!("{name} {}", bytes.borrow().len())));
-                }
-            });
-        });
-        let mut entries = seen.take();
-        assert_eq!(entries.pop().as_deref(), Some("Drained"));
-        entries.sort();
-        assert_eq!(entries, ["busy 8388608", "idle 0"]);
-    }
-
-    fn shutdown_cuts_off_at_the_deadline_what_does_not_end(net) {
-        for endpoint in net.endpoints() {
-            let log = Log::new();
-            let seen = log.clone();
-            net.run(|| {
-                let server = fyke::create_server(move |socket| {
-                    let server = socket.server().unwrap();
-                    socket.write(vec![1; 32 << 20]);
-                    let log = log.clone();
-                    let done = move |_: &Server, how| log.add(format!("{how:?}"));
-                    server.shutdown(Duration::from_millis(60), done).unwrap();
-                });
-                net.listen(&server, endpoint, |endpoint| {
-                    let client = fyke::connect(endpoint, |_| {}).unwrap();
-                    client.on_error(|_, _| {});
-                    // Never reads.
-                    client.pause();
-                });
-            });
-            assert_eq!(seen.take(), ["TimedOut { left: 1 }"]);
-        }
-    }
-
-    fn shutdown_leaves_alone_what_is_accepted_when_the_server_listens_again(net) {
-        let log = Log::new();
-        let seen = log.clone();
-        net.run(|| {
-            let accepted = Rc::new(std::cell::Cell::new(0));
-            let again = net.tcp();
-            let server = fyke::create_server(move |socket| {
-                accepted.set(accepted.get() + 1);
-                if accepted.get() == 2 {
-                    socket.resume();
-                    return;
-                }
-                let server = socket.server().unwrap();
-                // Never read, so it goes at the deadline.
-                socket.write(vec![1; 32 << 20]);
-                let (done, cut) = (log.clone(), log.clone());
-                let done = move |_: &Server, how| done.add(format!("{how:?}"));
-                server.shutdown(Duration::from_millis(300), done).unwrap();
-                let late = Rc::new(std::cell::RefCell::new(None));
-                let kept = Rc::clone(&late);
-                server.listen(again.clone(), move |server| {
-                    let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
-                    client.resume();
-                    *kept.borrow_mut() = Some(client);
-                }).unwrap();
-                socket.on_close(move |_, _| {
-                    let client: Socket = late.take().unwrap();
-                    cut.add(format!("cut off, the other destroyed: {}", client.destroyed()));
-                    client.end();
-                    server.close();
-                });
-            });
-            net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
-                client.on_error(|_, _| {});
-                client.pause();
-            });
-        });
-        assert_eq!(seen.take(), ["cut off, the other destroyed: false", "TimedOut { left: 1 }"]);
-    }
-
-    fn shutdown_of_a_server_that_does_not_listen_is_an_err(net) {
-        net.run(|| {
-            let code = Server::new().shutdown(Duration::ZERO, |_, _| {}).unwrap_err().code();
-            assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
         });
     }
 }

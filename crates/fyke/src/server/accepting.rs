@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use fyke_driver::SocketId;
 
-use super::{DropInfo, Server};
+use super::{DropInfo, Gone, Server};
 use crate::socket::Socket;
 
 impl Server {
@@ -72,7 +72,8 @@ impl Server {
     }
 
     /// A connection was destroyed. Counted at once, so that a place is free (CLS-03, CLS-14).
-    pub(crate) fn connection_gone(&self, peer: Option<SocketAddr>) {
+    /// `gone`: how it went, if it was part of a shutdown.
+    pub(crate) fn connection_gone(&self, peer: Option<SocketAddr>, gone: Option<Gone>) {
         {
             let mut state = self.inner.state.borrow_mut();
             state.connections = state.connections.saturating_sub(1);
@@ -88,5 +89,8 @@ impl Server {
             }
         }
         self.close_if_drained();
+        if let Some(gone) = gone {
+            self.count_gone(gone);
+        }
     }
 }

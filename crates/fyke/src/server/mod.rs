@@ -22,7 +22,9 @@ use fyke_driver::{Address, Completion, SocketId};
 pub use events::DropInfo;
 use events::{Callback, Event};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
+pub(crate) use shutdown::Gone;
 pub use shutdown::Shutdown;
+use shutdown::{Drain, Told};
 
 use crate::event_loop::{Core, Owner, Tick, current_or_none};
 use crate::listeners::Listeners;
@@ -82,6 +84,8 @@ struct State {
     /// `close` was called, and its event is to come.
     closing: bool,
     close_scheduled: bool,
+    /// A shutdown that is under way.
+    drain: Option<Box<Drain>>,
 }
 
 /// What a server does when the running callback has returned.
@@ -96,6 +100,8 @@ pub(crate) enum ServerTick {
     Error(Error),
     /// Emit `close`.
     Close,
+    /// Tell one caller of `shutdown` how it went.
+    ShutDown(Box<(Told, Shutdown)>),
 }
 
 /// Makes a server; `f` runs for every connection. Call [`listen`](Server::listen) next. Node:
@@ -136,6 +142,7 @@ impl Server {
             holding: false,
             closing: false,
             close_scheduled: false,
+            drain: None,
         };
         let server = Self {
             inner: Rc::new(Inner {
@@ -181,6 +188,7 @@ impl Server {
             ServerTick::Abort(round) => self.abort(round),
             ServerTick::Error(error) => self.emit_error(&error),
             ServerTick::Close => self.run_close(),
+            ServerTick::ShutDown(over) => (over.0)(self, over.1),
         }
     }
 
@@ -207,15 +215,16 @@ impl Server {
 
     /// The loop is gone: no event, but everything that the callbacks captured is freed.
     pub(crate) fn abandon(&self) {
-        {
+        let drain = {
             let mut state = self.inner.state.borrow_mut();
             state.listener = None;
             state.address = None;
             state.connections = 0;
             state.per_ip.clear();
             state.holding = false;
-        }
-        drop(self.inner.listeners.clear());
+            state.drain.take()
+        };
+        drop((drain, self.inner.listeners.clear()));
     }
 }
 

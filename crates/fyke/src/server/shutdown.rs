@@ -1,123 +1,227 @@
-//! Ending a server in good order, with a deadline: what everybody writes around `close` otherwise.
+//! Ending a server in good order, with a deadline.
 
-use std::cell::Cell;
-use std::rc::{Rc, Weak};
+use std::rc::Weak;
 use std::time::Duration;
 
-use super::Server;
+use super::{Server, ServerTick};
 use crate::Result;
-use crate::socket::{self, Socket};
-use crate::timer::{self, Timer};
+use crate::event_loop::Core;
+use crate::socket::{self, Socket, after_next_poll};
+use crate::timer::TimerId;
 
-/// How a [`Server::shutdown`] went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a [`Server::shutdown`] went. The three counts add up to the connections that the server had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Shutdown {
-    /// All connections ended by themselves in time.
-    Drained,
-    /// The deadline came first: so many connections were cut off.
-    TimedOut {
-        /// How many.
-        left: usize,
-    },
+pub struct Shutdown {
+    /// Connections that closed without an error: ended by either side, destroyed by the
+    /// application, or handed over by [`Socket::into_fd`].
+    pub ended: usize,
+    /// Connections that closed with an error, such as `ECONNRESET` because the peer reset them.
+    pub failed: usize,
+    /// Connections that were open at the deadline and were reset (Unix sockets: closed), and those
+    /// that the application reset before.
+    pub reset: usize,
+    /// The time that was left until the deadline when the last connection closed. Zero if the
+    /// deadline passed.
+    pub remaining: Duration,
 }
 
-/// How often it is looked which connections have become idle.
-const LOOK_PERIOD: Duration = Duration::from_millis(20);
+/// How one connection of a shutdown went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gone {
+    Ended,
+    Failed,
+    Reset,
+}
+
+/// Called once with the outcome.
+pub(super) type Told = Box<dyn FnOnce(&Server, Shutdown)>;
+
+/// A shutdown that is under way. It is over when the last of its connections is gone.
+pub(super) struct Drain {
+    /// The connections that there were when it began: the server may listen again before they are
+    /// gone, and what it accepts then is left alone.
+    sockets: Vec<Weak<socket::Inner>>,
+    /// How many of them are open.
+    left: usize,
+    outcome: Shutdown,
+    deadline: Duration,
+    timer: Option<TimerId>,
+    /// The deadline has passed, and what is left is being reset.
+    is_over: bool,
+    told: Vec<Told>,
+}
 
 impl Server {
-    /// Stops accepting, ends every connection as soon as nothing of it waits to be sent or read,
-    /// and cuts off what is left at the deadline: by RST over TCP. What the server accepts when it
-    /// listens again meanwhile is left alone. `f` is told how it went, after
-    /// `close`. fyke's own; Node's `http` server has something like it, its `net` server has not.
+    /// Stops accepting, and gives every connection until the deadline to end. `f` is called once
+    /// with the outcome, after `close`, when the last of the connections is gone.
+    ///
+    /// - The listener is closed inside the call, as by [`close`](Self::close).
+    /// - Each connection gets the event [`on_shutdown`](Socket::on_shutdown), and
+    ///   [`is_shutting_down`](Socket::is_shutting_down) is true from now on.
+    /// - A connection that the application declares idle by [`set_idle`](Socket::set_idle), now or
+    ///   later, is ended: what was written is sent, then end-of-stream, and it closes when its peer
+    ///   has ended too.
+    /// - Every other connection stays fully usable, because only the application knows whether an
+    ///   answer is still due.
+    /// - What is open at the deadline is reset (TCP: RST; Unix sockets: closed). With a deadline of
+    ///   zero this happens in the next turn, after the events. A deadline beyond the range of the
+    ///   clock never comes.
+    ///
+    /// The shutdown keeps the loop alive until it is over. A call while one is under way joins it:
+    /// the earlier of the deadlines counts, and both callbacks get the same outcome. So a second
+    /// signal can shorten the time. [`close`](Self::close) meanwhile changes nothing. After a
+    /// `close`, while connections are left, a shutdown begins for those. Connections that the server
+    /// accepts when it listens again meanwhile are left alone. fyke's own; Node's `http` server has
+    /// something like it, its `net` server does not.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use fyke::Shutdown;
     ///
     /// fyke::run(|| {
-    ///     let server = fyke::create_server(|socket| { socket.pipe(socket); });
-    ///     server.listen(0, |server| {
-    ///         let done = |_: &fyke::Server, how| assert_eq!(how, Shutdown::Drained);
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.on_shutdown(|socket| { socket.end_with("bye\n"); });
+    ///         socket.resume();
+    ///         let server = socket.server().unwrap();
+    ///         let done = |_: &fyke::Server, outcome: fyke::Shutdown| {
+    ///             assert_eq!((outcome.ended, outcome.reset), (1, 0));
+    ///         };
     ///         server.shutdown(Duration::from_secs(10), done).unwrap();
+    ///     });
+    ///     server.listen(0, |server| {
+    ///         fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
     ///     })
     /// })?;
     /// # Ok::<(), fyke::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `ERR_SERVER_NOT_RUNNING` when it does not listen; `ERR_NO_EVENT_LOOP` outside of its loop.
+    /// `ERR_SERVER_NOT_RUNNING` if the server neither listens nor waits for its `close` event; `f` is
+    /// dropped.
     pub fn shutdown(
         &self,
         deadline: Duration,
         f: impl FnOnce(&Server, Shutdown) + 'static,
     ) -> Result<()> {
-        if !self.listening() {
-            return Err(Self::not_running());
+        let runs = self.listening() || self.inner.state.borrow().closing;
+        let core = self.core().filter(|_| runs).cloned().ok_or_else(Self::not_running)?;
+        let sockets = core.sockets();
+        let ours: Vec<_> = sockets.iter().filter(|socket| socket.begin_draining(self)).collect();
+        let (earlier, is_over) = {
+            let mut state = self.inner.state.borrow_mut();
+            let deadline = core.now().saturating_add(deadline);
+            let drain = state.drain.get_or_insert_with(|| Box::new(Drain::new(deadline)));
+            drain.sockets.extend(ours.iter().map(|socket| socket.downgrade()));
+            drain.left += ours.len();
+            drain.told.push(Box::new(f));
+            (drain.is_earlier(deadline), drain.left == 0)
+        };
+        if self.listening() {
+            self.close();
         }
-        let left = Rc::new(Cell::new(0));
-        let connections = Rc::new(self.live_connections());
-        let look = {
-            let connections = Rc::clone(&connections);
-            timer::set_interval(LOOK_PERIOD, move || connections.end_idle())?
-        };
-        let cut = {
-            let (connections, left) = (Rc::clone(&connections), Rc::clone(&left));
-            timer::set_timeout(deadline, move || left.set(connections.cut_off()))?
-        };
-        self.close_then(move |server, _| {
-            let timers: [Timer; 2] = [look, cut];
-            timers.iter().for_each(Timer::cancel);
-            f(
-                server,
-                match left.get() {
-                    0 => Shutdown::Drained,
-                    left => Shutdown::TimedOut { left },
-                },
-            );
-        });
-        connections.end_idle();
+        if is_over {
+            self.end_shutdown();
+            return Ok(());
+        }
+        if let Some(deadline) = earlier {
+            self.set_deadline(&core, deadline);
+        }
+        let server = self.clone();
+        after_next_poll(&core, move || server.each_draining(Socket::end_if_idle));
         Ok(())
     }
 
-    fn live_connections(&self) -> Connections {
-        let sockets = self.core().map(|core| core.sockets()).unwrap_or_default();
-        let ours = sockets.iter().filter(|socket| socket.server().as_ref() == Some(self));
-        Connections { server: self.clone(), sockets: ours.map(Socket::downgrade).collect() }
+    fn set_deadline(&self, core: &Core, deadline: Duration) {
+        let server = self.clone();
+        let cut = Box::new(move || server.reset_left());
+        let timer = core.timers.borrow_mut().set(deadline, None, cut);
+        let mut state = self.inner.state.borrow_mut();
+        let drain = state.drain.as_mut();
+        let before = drain.and_then(|drain| drain.timer.replace(timer));
+        drop(state);
+        let cut = before.and_then(|timer| core.timers.borrow_mut().cancel(timer));
+        drop(cut);
     }
-}
 
-/// The connections that there were when the shutdown began: the server may listen again before they
-/// are gone, and what it accepts then is left alone.
-struct Connections {
-    server: Server,
-    sockets: Vec<Weak<socket::Inner>>,
-}
-
-impl Connections {
-    fn end_idle(&self) {
-        for socket in self.left() {
-            if socket.write_queue_len() == 0 && socket.read_queue_len() == 0 {
-                socket.end();
-            }
+    /// The deadline has passed.
+    fn reset_left(&self) {
+        if let Some(drain) = &mut self.inner.state.borrow_mut().drain {
+            drain.is_over = true;
         }
-    }
-
-    fn cut_off(&self) -> usize {
-        let left: Vec<Socket> = self.left().collect();
-        for socket in &left {
-            // A Unix socket knows no reset.
-            if socket.reset_and_destroy().is_err() {
+        self.each_draining(|socket| {
+            // A Unix socket knows no reset, and one that connects again puts it off.
+            if socket.reset_and_destroy().is_err() || !socket.destroyed() {
                 socket.destroy();
             }
-        }
-        left.len()
+        });
     }
 
-    fn left(&self) -> impl Iterator<Item = Socket> + '_ {
-        let sockets = self.sockets.iter().filter_map(Weak::upgrade).map(Socket::from_inner);
-        // One that has closed may have become a client.
-        sockets
-            .filter(|socket| !socket.destroyed() && socket.server().as_ref() == Some(&self.server))
+    fn each_draining(&self, call: impl Fn(&Socket)) {
+        let sockets: Vec<Socket> = {
+            let state = self.inner.state.borrow();
+            let sockets = state.drain.iter().flat_map(|drain| &drain.sockets);
+            sockets.filter_map(Weak::upgrade).map(Socket::from_inner).collect()
+        };
+        for socket in sockets.iter().filter(|socket| socket.is_draining(self)) {
+            call(socket);
+        }
+    }
+
+    /// A connection of the shutdown is gone.
+    pub(super) fn count_gone(&self, gone: Gone) {
+        let is_over = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(drain) = &mut state.drain else { return };
+            drain.count(gone);
+            drain.left == 0
+        };
+        if is_over {
+            self.end_shutdown();
+        }
+    }
+
+    /// Tells how it went: each caller on a tick of its own, after that of `close`.
+    fn end_shutdown(&self) {
+        let drain = self.inner.state.borrow_mut().drain.take();
+        let (Some(core), Some(mut drain)) = (self.core(), drain) else { return };
+        let cut = drain.timer.and_then(|timer| core.timers.borrow_mut().cancel(timer));
+        drop(cut);
+        drain.outcome.remaining = drain.deadline.saturating_sub(core.now());
+        for told in drain.told {
+            self.tick(ServerTick::ShutDown(Box::new((told, drain.outcome))));
+        }
+    }
+}
+
+impl Drain {
+    fn new(deadline: Duration) -> Self {
+        Self {
+            sockets: Vec::new(),
+            left: 0,
+            outcome: Shutdown::default(),
+            deadline,
+            timer: None,
+            is_over: false,
+            told: Vec::new(),
+        }
+    }
+
+    /// Takes a deadline if it is the first one or earlier than the one before, and returns it then.
+    fn is_earlier(&mut self, deadline: Duration) -> Option<Duration> {
+        if self.timer.is_some() && deadline >= self.deadline {
+            return None;
+        }
+        self.deadline = deadline.min(self.deadline);
+        Some(self.deadline)
+    }
+
+    fn count(&mut self, gone: Gone) {
+        self.left = self.left.saturating_sub(1);
+        match gone {
+            _ if self.is_over => self.outcome.reset += 1,
+            Gone::Ended => self.outcome.ended += 1,
+            Gone::Failed => self.outcome.failed += 1,
+            Gone::Reset => self.outcome.reset += 1,
+        }
     }
 }

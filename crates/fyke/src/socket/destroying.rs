@@ -6,6 +6,7 @@ use super::attempts::Connecting;
 use super::state::Phase;
 use super::{Event, Socket, SocketTick};
 use crate::event_loop::{Closing, Owner};
+use crate::server::Gone;
 use crate::{Error, ErrorCode, Result};
 
 /// # Destroying
@@ -129,6 +130,11 @@ impl Socket {
             }
             (state.id.take(), was_connecting, had_handle, waits, in_flight)
         };
+        let gone = match &error {
+            Some(_) => Gone::Failed,
+            None if reset => Gone::Reset,
+            None => Gone::Ended,
+        };
         let had_handle = self.drop_bound() || had_handle;
         let attempts = self.forget_attempts();
         if let (Some(attempts), true) = (&attempts, exact) {
@@ -170,13 +176,14 @@ impl Socket {
                 self.tick(SocketTick::Close);
             }
         }
-        let (counted, peer) = {
+        let (counted, peer, gone) = {
             let state = self.inner.state.borrow();
             let left = state.rare_if_any().is_some_and(|rare| rare.has_left_server);
-            (state.accepted && !left, state.peer.address())
+            let gone = state.idle.draining.then_some(gone);
+            (state.accepted && !left, state.peer.address(), gone)
         };
         if let Some(server) = self.server().filter(|_| counted) {
-            server.connection_gone(peer);
+            server.connection_gone(peer, gone);
         }
         self.sync_hold();
     }

@@ -30,6 +30,7 @@ pub(crate) enum Event {
     Unpipe,
     /// Just before `error` and `close`, for pipes: does not count as hearing an error.
     Gone,
+    Shutdown,
     Error,
     Close,
 }
@@ -198,6 +199,10 @@ impl Socket {
 
     pub(super) fn emit_bytes(&self, bytes: &[u8]) {
         self.tell_while_alive(Event::Data, News::Data(bytes));
+    }
+
+    pub(super) fn emit_shutdown(&self) {
+        self.tell_while_alive(Event::Shutdown, News::Nothing);
     }
 
     pub(super) fn emit_text(&self, text: &str) {

@@ -15,7 +15,7 @@ const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
 const FAR: Duration = Duration::from_secs(1);
 const ROUGHLY: Duration = Duration::from_millis(250);
 
-/// What a socket remembers for its idle timeout.
+/// What a socket remembers for its idle timeout, and what the application says of being idle.
 #[derive(Debug)]
 pub(super) struct Idle {
     /// As last set: zero when it was turned off.
@@ -28,11 +28,23 @@ pub(super) struct Idle {
     armed: bool,
     /// The period is over and `timeout` was emitted: only activity begins another.
     fired: bool,
+    /// Declared idle by the application, and nothing was received since.
+    pub(super) declared: bool,
+    /// Its server shuts down: it is ended when it is declared idle.
+    pub(super) draining: bool,
 }
 
 impl Default for Idle {
     fn default() -> Self {
-        Self { timeout: None, last: Nanoseconds::ZERO, listed: None, armed: false, fired: false }
+        Self {
+            timeout: None,
+            last: Nanoseconds::ZERO,
+            listed: None,
+            armed: false,
+            fired: false,
+            declared: false,
+            draining: false,
+        }
     }
 }
 

@@ -34,6 +34,7 @@ mod read_buffer;
 mod read_side;
 mod readable;
 mod reading;
+mod shutting_down;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod size;
 mod state;
@@ -55,6 +56,7 @@ pub(crate) use options::HIGH_WATER_MARK_BYTES;
 pub use options::SocketOptions;
 use peer::Peer;
 pub use pipeline::pipeline;
+pub(crate) use shutting_down::after_next_poll;
 pub use state::ReadyState;
 use state::{Done, Phase, State};
 
@@ -141,6 +143,8 @@ pub(crate) enum SocketTick {
     Piped(Socket),
     /// A pipe into the socket went.
     Unpiped,
+    /// Emit `shutdown`.
+    Shutdown,
     /// Emit `error`.
     Error(Error),
     /// Emit `close`, for a socket that never had a connection.
@@ -355,6 +359,7 @@ impl Socket {
             SocketTick::Reply(callback, result) => callback(self, result),
             SocketTick::Piped(source) => self.emit_piped(Event::Pipe, &source),
             SocketTick::Unpiped => _ = self.run_unpiped(),
+            SocketTick::Shutdown => self.run_shutdown(),
             SocketTick::Error(error) => {
                 self.leave_pipes();
                 self.emit_error(&error);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::state::{Phase, State};
 use super::{Event, Socket};
 use crate::event_loop::Closing;
+use crate::server::Gone;
 
 /// Events between a peer's end and the close phase, and those that make the way there longer.
 const SEEN_AT_THE_END: [Event; 8] = [
@@ -33,7 +34,7 @@ impl Socket {
         {
             return false;
         }
-        let (id, server, peer) = {
+        let (id, server, peer, gone) = {
             let mut state = self.inner.state.borrow_mut();
             if !state.has_nothing_left() {
                 return false;
@@ -44,11 +45,11 @@ impl Socket {
             state.phase = Phase::Destroyed;
             state.idle.turn_off();
             state.read.clear();
-            (id, server, state.peer.address())
+            (id, server, state.peer.address(), state.idle.draining.then_some(Gone::Ended))
         };
         core.close(id);
         core.closing.borrow_mut().push_back(Closing { socket: self.clone(), cancelled: None });
-        server.connection_gone(peer);
+        server.connection_gone(peer, gone);
         true
     }
 }

@@ -81,7 +81,9 @@ impl Socket {
             if state.connecting {
                 state.read.want_on_connect();
             }
-            state.read.read(count)
+            let (taken, end) = state.read.read(count);
+            state.idle.declared &= taken.is_none();
+            (taken, end)
         };
         if end {
             self.tick(SocketTick::End);

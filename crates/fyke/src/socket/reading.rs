@@ -98,6 +98,8 @@ impl Socket {
             self.tick(SocketTick::End);
         }
         self.receive_on_demand();
+        // What waited was thrown away, and it was all that kept an idle socket from being ended.
+        self.end_if_idle();
     }
 
     /// Somebody asks for bytes: now, or as soon as the connection stands.
@@ -113,9 +115,11 @@ impl Socket {
 
     fn deliver_kept(&self) {
         loop {
+            let has_listener = self.has_data_listener();
             let (chunk, ended) = {
                 let mut state = self.inner.state.borrow_mut();
                 let Some(chunk) = state.read.next_kept() else { return };
+                state.idle.declared &= !has_listener;
                 (chunk, state.read.taken())
             };
             if ended {
@@ -163,6 +167,7 @@ impl Socket {
                 return false;
             }
             state.read.count(bytes.len());
+            state.idle.declared = false;
         }
         self.emit_bytes(bytes);
         true
@@ -171,6 +176,7 @@ impl Socket {
     pub(super) fn received(&self, bytes: &[u8]) {
         self.touch();
         if self.has_read_buffer() {
+            self.inner.state.borrow_mut().idle.declared = false;
             return self.feed(bytes);
         }
         let has_listener = self.has_data_listener();
@@ -179,7 +185,10 @@ impl Socket {
             if state.phase != Phase::Live {
                 return;
             }
-            state.read.received(bytes, has_listener)
+            let arrival = state.read.received(bytes, has_listener);
+            // Of what is thrown away nobody knows.
+            state.idle.declared &= matches!(arrival, Arrival::Discard);
+            arrival
         };
         match arrival {
             Arrival::Deliver => self.emit_data(bytes),

@@ -186,6 +186,8 @@ impl State {
         self.had_error = false;
         self.reset_on_connect = false;
         self.destroy_on_finish = false;
+        self.idle.declared = false;
+        self.idle.draining = false;
         self.read = self.read.renewed(exact);
         self.write = self.write.renewed(exact);
         self.peer = Peer::None;

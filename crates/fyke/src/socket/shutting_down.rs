@@ -1,0 +1,121 @@
+//! The shutdown of a server as its connections see it: they learn of it, and the application says
+//! which of them are idle.
+
+use std::rc::Rc;
+
+use super::state::Phase;
+use super::{Event, Socket, SocketTick, callback};
+use crate::event_loop::Core;
+use crate::listeners::ListenerId;
+use crate::server::Server;
+
+/// # Shutting down
+impl Socket {
+    /// Emitted once on each connection that its server has when [`Server::shutdown`] is called, after
+    /// the running callback has returned.
+    ///
+    /// The connection stays fully usable until the deadline: finish what is under way, tell the peer
+    /// that no more requests are taken, then call [`set_idle`](Self::set_idle) or
+    /// [`end`](Self::end). What follows is `close`; a connection that is still open at the deadline is
+    /// reset. fyke's own: Node's `net` has no such event.
+    pub fn on_shutdown(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+        self.add(Event::Shutdown, callback::plain(f))
+    }
+
+    /// Whether the server of this connection is shutting down. True from the call of
+    /// [`Server::shutdown`] until the socket is destroyed; always false for sockets that no server
+    /// accepted, and for those accepted after the call. fyke's own.
+    pub fn is_shutting_down(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.idle.draining && !state.destroyed()
+    }
+
+    /// Declares whether the connection is idle: nothing is under way for the peer, so it may be ended
+    /// when the server shuts down. Only the application knows that. Default: not idle.
+    ///
+    /// While the server shuts down, an idle connection is ended as by [`end`](Self::end), one turn of
+    /// the loop later, so that a request that has arrived already is still delivered. Without a
+    /// shutdown the declaration changes nothing.
+    ///
+    /// Bytes that are received and delivered (or taken by [`read`](Self::read)) make the socket busy
+    /// again: declare it idle after each answer. Bytes that wait in the read queue keep it busy too.
+    /// Not to be confused with the idle timeout of [`set_timeout`](Self::set_timeout). On a closed
+    /// socket it does nothing. fyke's own; Node's `http` server knows idle connections
+    /// (`closeIdleConnections`), its `net` server does not.
+    ///
+    /// A server that answers later and loses no answer, `examples/graceful.rs`:
+    ///
+    #[doc = concat!("```no_run\n", include_str!("../../examples/graceful.rs"), "```")]
+    pub fn set_idle(&self, idle: bool) -> &Self {
+        let ends = {
+            let mut state = self.inner.state.borrow_mut();
+            let idle = idle && !state.destroyed();
+            let was_idle = std::mem::replace(&mut state.idle.declared, idle);
+            state.idle.draining && idle && !was_idle
+        };
+        if let (true, Some(core)) = (ends, self.core()) {
+            let socket = self.clone();
+            after_next_poll(core, move || socket.end_if_idle());
+        }
+        self
+    }
+
+    /// Whether the connection is declared idle, and nothing was received since, see
+    /// [`set_idle`](Self::set_idle). fyke's own.
+    pub fn is_idle(&self) -> bool {
+        self.inner.state.borrow().idle.declared
+    }
+
+    /// The server shuts down. Returns whether this is one of its connections, and not yet part of
+    /// the shutdown.
+    pub(crate) fn begin_draining(&self, server: &Server) -> bool {
+        let begins = {
+            let mut state = self.inner.state.borrow_mut();
+            // One that has closed may have become a client.
+            let ours = state.server.as_ref() == Some(server) && state.phase == Phase::Live;
+            let begins = ours && !state.idle.draining;
+            state.idle.draining |= begins;
+            begins
+        };
+        if begins {
+            self.tick(SocketTick::Shutdown);
+        }
+        begins
+    }
+
+    /// Whether it is still a connection that is part of a shutdown of `server`.
+    pub(crate) fn is_draining(&self, server: &Server) -> bool {
+        let state = self.inner.state.borrow();
+        state.idle.draining && !state.destroyed() && state.server.as_ref() == Some(server)
+    }
+
+    /// The tick of `shutdown`.
+    pub(super) fn run_shutdown(&self) {
+        if self.is_shutting_down() {
+            self.emit_shutdown();
+        }
+    }
+
+    /// Ends the socket if nothing is under way.
+    pub(crate) fn end_if_idle(&self) {
+        let idle = {
+            let state = self.inner.state.borrow();
+            let unread = state.read.kept_bytes() > 0;
+            state.idle.draining && state.idle.declared && !unread && state.writable()
+        };
+        if idle {
+            self.end();
+        }
+    }
+}
+
+/// Runs `call` when the driver was asked once more for what has arrived (phases 3, 4, 5).
+pub(crate) fn after_next_poll(core: &Rc<Core>, call: impl FnOnce() + 'static) {
+    let weak = Rc::downgrade(core);
+    let poll = move || {
+        if let Some(core) = weak.upgrade() {
+            core.immediates.borrow_mut().push_back(Box::new(call));
+        }
+    };
+    core.pending.borrow_mut().push_back(Box::new(poll));
+}
