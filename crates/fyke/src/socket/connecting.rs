@@ -52,9 +52,11 @@ impl Socket {
         core.check_open()?;
         self.renew_before_close();
         {
+            // Declared first, so dropped last, with nothing borrowed.
+            let _before;
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Closed {
-                state.renew(core.node_exact);
+                _before = state.renew(core.node_exact);
             }
             state.phase = Phase::Live;
             let rare = state.rare();
@@ -80,7 +82,8 @@ impl Socket {
             _ => SocketTick::Attempt,
         };
         let connecting = Connecting::new(options, targets, self.bound_address());
-        self.inner.state.borrow_mut().rare().connecting = Some(connecting);
+        let before = self.inner.state.borrow_mut().rare().connecting.replace(connecting);
+        drop(before);
         self.limit_connect(limit);
         // Node tells inside the call what it knows at once (CON-04, HE-04).
         let at_once = matches!(next, SocketTick::Lookup) || self.is_unix();

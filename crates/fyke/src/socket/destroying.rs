@@ -232,7 +232,7 @@ impl Socket {
             signal.forget_socket(self);
         }
         let exact = self.node_exact();
-        let (server, keeps) = {
+        let (server, keeps, accepted) = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Destroyed {
                 // A callback panicked before `close`.
@@ -241,7 +241,7 @@ impl Socket {
             let keeps = state.keeps_listeners || exact || state.phase != Phase::Closed;
             // Ours is the last handle if nobody can ask for the server any more.
             let known = Rc::strong_count(&self.inner) > 1;
-            (state.let_go_of_server(known), keeps)
+            (state.let_go_of_server(known), keeps, state.accepted)
         };
         drop(server);
         self.drop_pipes();
@@ -252,6 +252,9 @@ impl Socket {
         if !keeps {
             let read_buffer = self.take_read_buffer();
             drop((read_buffer, self.inner.listeners.clear()));
+        } else if let (true, Some(core)) = (accepted, self.core()) {
+            // Not open any more, and not made by the user: the loop would not free what they captured.
+            core.remember(&Owner::Socket(self.clone()));
         }
     }
 

@@ -103,6 +103,8 @@ impl Socket {
     /// After `end` it returns false and destroys the socket with
     /// `ERR_STREAM_UNSHIFT_AFTER_END_EVENT`.
     pub fn unshift(&self, bytes: impl AsRef<[u8]>) -> bool {
+        // The caller's code, so with nothing borrowed.
+        let bytes = bytes.as_ref();
         let (room, next) = {
             let mut state = self.inner.state.borrow_mut();
             if state.destroyed() {
@@ -114,7 +116,7 @@ impl Socket {
                 self.destroy_with(Error::new(code, "nothing can be put back after end"));
                 return false;
             }
-            let room = state.read.unshift(bytes.as_ref());
+            let room = state.read.unshift(bytes);
             (room, state.read.kept_more())
         };
         self.follow(next);

@@ -180,8 +180,11 @@ impl State {
         }
     }
 
-    /// Makes a closed socket ready for another connection (CON-16): wishes and listeners stay.
-    pub(super) fn renew(&mut self, exact: bool) {
+    /// Makes a closed socket ready for another connection (CON-16): wishes and listeners stay. Returns
+    /// what is left of the last one, to be dropped where nothing is borrowed: callbacks and bytes run
+    /// the user's code when they go.
+    #[must_use]
+    pub(super) fn renew(&mut self, exact: bool) -> WriteSide<Done> {
         self.phase = Phase::Live;
         self.had_error = false;
         self.reset_on_connect = false;
@@ -189,7 +192,8 @@ impl State {
         self.idle.declared = false;
         self.idle.draining = false;
         self.read = self.read.renewed(exact);
-        self.write = self.write.renewed(exact);
+        let renewed = self.write.renewed(exact);
+        let before = std::mem::replace(&mut self.write, renewed);
         self.peer = Peer::None;
         if self.accepted && !exact {
             self.rare().has_left_server = true;
@@ -205,6 +209,7 @@ impl State {
                 *decoder = Decoder::new(*encoding);
             }
         }
+        before
     }
 
     pub(super) fn rare(&mut self) -> &mut Rare {

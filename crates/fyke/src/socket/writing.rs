@@ -57,9 +57,11 @@ impl Socket {
         }
         let Some(core) = self.core() else { return false };
         self.touch_by_write(core);
-        let mut state = self.inner.state.borrow_mut();
         let excess = if core.node_exact { payload.excess_over_utf16() } else { 0 };
-        state.write.push(payload, callback, || core.driver.take_buffer());
+        // Declared first, so dropped last, with nothing borrowed.
+        let _copied;
+        let mut state = self.inner.state.borrow_mut();
+        _copied = state.write.push(payload, callback, || core.driver.take_buffer());
         state.write.add_excess(excess);
         if state.has_failed() || (state.id.is_none() && !state.connecting) {
             drop(state);

@@ -25,7 +25,7 @@ impl Socket {
         let is_closing = self.core().is_some_and(|core| {
             core.closing.borrow().iter().any(|closing| closing.socket == *self)
         });
-        let bytes = {
+        let before = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase != Phase::Destroyed {
                 return;
@@ -48,12 +48,12 @@ impl Socket {
                 }
             }
             let bytes = state.write.give_up_queue();
-            state.renew(true);
+            let renewed = state.renew(true);
             state.rare().owed = Some(owed);
             state.rare().end_is_lost = true;
-            bytes
+            (bytes, renewed)
         };
-        drop(bytes);
+        drop(before);
         // Often one is on the queue already, and comes at its place.
         self.tick(SocketTick::Owed);
     }

@@ -250,25 +250,30 @@ impl<C> WriteSide<C> {
         self.progressed = true;
     }
 
-    /// The same for any write: what is worth it is moved.
-    pub(super) fn push(
+    /// Puts any write at the end of the queue: what is worth it is moved. Returns a payload that was
+    /// copied, to be dropped where nothing is borrowed: it may run the user's code when it goes.
+    #[must_use]
+    pub(super) fn push<'a>(
         &mut self,
-        payload: Payload<'_>,
+        payload: Payload<'a>,
         callback: Option<C>,
         spare: impl FnOnce() -> Vec<u8>,
-    ) {
-        if let Some(bytes) = payload.to_copy() {
+    ) -> Option<Payload<'a>> {
+        let copied = if let Some(bytes) = payload.to_copy() {
             self.push_copy(bytes, spare);
+            Some(payload)
         } else {
             self.count(payload.as_slice().len());
             self.close_tail();
             self.more().chunks.push_back(payload.into_chunk());
-        }
+            None
+        };
         if let Some(callback) = callback {
             let number = self.accepted_writes;
             let end = self.accepted_bytes;
             self.more().callbacks.push_back(Waiting { number, end, callback });
         }
+        copied
     }
 
     /// What `write` returns (WR-01): whether there is room for more. If not, `drain` is owed.

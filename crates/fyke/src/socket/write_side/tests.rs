@@ -7,7 +7,7 @@ fn side() -> WriteSide<u32> {
 }
 
 fn write(side: &mut WriteSide<u32>, bytes: &[u8], callback: u32) -> bool {
-    side.push(bytes.into(), Some(callback), Vec::new);
+    drop(side.push(bytes.into(), Some(callback), Vec::new));
     side.has_room()
 }
 
@@ -29,7 +29,7 @@ fn wr_03_there_is_room_below_the_mark_and_none_at_it() {
 fn wr_03_with_a_mark_of_zero_there_is_room_only_when_empty() {
     let mut side = WriteSide::<u32>::new(0);
     assert!(side.has_room());
-    side.push(b"a".into(), None, Vec::new);
+    drop(side.push(b"a".into(), None, Vec::new));
     assert!(side.is_full() && !side.has_room());
 }
 
@@ -130,9 +130,9 @@ fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
 fn large_owned_writes_keep_their_place_between_copied_ones() {
     let mut side = WriteSide::<u32>::new(10);
     let big = vec![7; 5000];
-    side.push(b"a".into(), None, Vec::new);
-    side.push(big.into(), None, Vec::new);
-    side.push(b"z".into(), None, Vec::new);
+    drop(side.push(b"a".into(), None, Vec::new));
+    drop(side.push(big.into(), None, Vec::new));
+    drop(side.push(b"z".into(), None, Vec::new));
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5002));
 }
 
