@@ -59,7 +59,8 @@ impl Play {
                 let argument = |index: usize| call.arguments.get(index).unwrap_or(&Value::Null);
                 let list = block_list(first)?;
                 let address = argument(1).as_str().unwrap_or_default();
-                json!(list.check_text(address, family(argument(2))))
+                // Node lets pass what it cannot read.
+                json!(list.check_text(address, family(argument(2))).unwrap_or(false))
             }
             "socketAddress" => {
                 let address = socket_address(first)?;

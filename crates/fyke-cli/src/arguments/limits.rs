@@ -12,7 +12,7 @@ pub(crate) struct Limits {
     /// Keep at most so many connections of an endpoint; close more at once
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) max_connections: Option<u64>,
-    /// Keep at most so many from one IP address
+    /// Accept at most COUNT connections from one IPv4 address or IPv6 /64 network; refuse further ones
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) max_per_ip: Option<u64>,
     /// Take connections from these addresses only, as 10.0.0.0/8 or ::1; several times for several

@@ -31,7 +31,8 @@ impl Server {
             state.connections += 1;
             if state.options.max_connections_per_ip.is_some() {
                 if let Some(peer) = peer {
-                    *state.per_ip.entry(peer.ip().to_canonical()).or_default() += 1;
+                    let group = state.options.group_of(peer.ip());
+                    *state.per_ip.entry(group).or_default() += 1;
                 }
             }
             let socket = Socket::accepted(&core, id, (peer, unix), self, &state.options.socket);
@@ -52,7 +53,7 @@ impl Server {
     fn is_full(&self, peer: Option<SocketAddr>) -> bool {
         let state = self.inner.state.borrow();
         let full = state.options.max_connections.is_some_and(|max| state.connections >= max);
-        let here = peer.and_then(|peer| state.per_ip.get(&peer.ip().to_canonical()));
+        let here = peer.and_then(|peer| state.per_ip.get(&state.options.group_of(peer.ip())));
         let here = here.copied().unwrap_or_default();
         let max_here = state.options.max_connections_per_ip.filter(|_| peer.is_some());
         full || max_here.is_some_and(|max| here >= max)
@@ -78,13 +79,13 @@ impl Server {
             let mut state = self.inner.state.borrow_mut();
             state.connections = state.connections.saturating_sub(1);
             if let Some(peer) = peer {
-                let ip = peer.ip().to_canonical();
-                let left = state.per_ip.get_mut(&ip).map(|count| {
+                let group = state.options.group_of(peer.ip());
+                let left = state.per_ip.get_mut(&group).map(|count| {
                     *count -= 1;
                     *count
                 });
                 if left == Some(0) {
-                    state.per_ip.remove(&ip);
+                    state.per_ip.remove(&group);
                 }
             }
         }

@@ -74,7 +74,7 @@ struct State {
     /// Counts `listen` and `close`, so that an answer to an older one is recognised (SRV-14).
     round: u64,
     connections: usize,
-    /// How many of them come from which address; only while that is limited.
+    /// How many of them come from which address, or IPv6 network; only while that is limited.
     per_ip: HashMap<IpAddr, usize>,
     shed_connections: u64,
     /// What the last `listen` was given.

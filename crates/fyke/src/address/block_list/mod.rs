@@ -25,7 +25,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use self::rule::{Range, Rule, Subnet, value};
 use self::rules::Rules;
 use super::ToIpAddr;
-use super::to_ip_addr::read_ip;
 use crate::{Family, Result};
 
 /// Addresses, ranges and subnets that are refused: Node's `net.BlockList`.
@@ -53,7 +52,7 @@ use crate::{Family, Result};
 ///
 /// assert!(list.check([198, 51, 100, 5]));
 /// assert!(list.check("::ffff:192.0.2.1".parse::<Ipv6Addr>().unwrap()));
-/// assert!(list.check_text("2001:db8::1", Family::V6));
+/// assert!(list.check_text("2001:db8::1", Family::V6)?);
 /// assert!(!list.check([192, 0, 2, 2]));
 /// # Ok::<(), fyke::Error>(())
 /// ```
@@ -282,10 +281,26 @@ impl BlockList {
         self.read().matches(value)
     }
 
-    /// Says whether the address that `text` is in this family is blocked. A text that is none, or
-    /// one of the other family, is not. Node: `check` with a text.
-    pub fn check_text(&self, text: &str, family: Family) -> bool {
-        read_ip(text, family).is_some_and(|address| self.check(address))
+    /// Returns whether the address in `text`, read as an address of `family`, is blocked. A zone
+    /// (`fe80::1%eth0`) is ignored. Node: `check` with a text, which returns false for text that it
+    /// cannot parse; to do the same, use `unwrap_or(false)`, but then such text passes.
+    ///
+    /// ```
+    /// use fyke::{BlockList, ErrorCode, Family};
+    ///
+    /// let list = BlockList::new();
+    /// list.add_cidr("10.0.0.0/8")?;
+    /// assert!(list.check_text("10.1.2.3", Family::V4)?);
+    /// let error = list.check_text("10.1.2.03", Family::V4).unwrap_err();
+    /// assert_eq!(error.code(), ErrorCode::ERR_INVALID_ADDRESS);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `ERR_INVALID_ADDRESS` for text that is not an address of `family`.
+    pub fn check_text(&self, text: &str, family: Family) -> Result<bool> {
+        Ok(self.check((text, family).to_ip_addr()?))
     }
 
     /// The rules as text, the newest first: addresses, then subnets, then ranges. Node: `rules`.
