@@ -10,7 +10,7 @@ use std::time::Duration;
 use fyke::sim::SimOptions;
 use fyke::{
     ConnectOptions, DriverKind, Endpoint, Error, ErrorCode, Family, FamilySelection, LookupHints,
-    LookupReply, Socket, SocketAddress, timer,
+    LookupReply, Server, Socket, SocketAddress, timer,
 };
 use support::{Log, Net};
 
@@ -291,6 +291,24 @@ fn he_26_destroyed_during_the_lookup_a_socket_closes_and_the_loop_may_end() {
     assert_eq!(seen.take(), ["close false"]);
 }
 
+/// It held the loop until the answer came.
+#[test]
+fn lookup_of_a_server_that_is_closed_or_listens_elsewhere_holds_the_loop_no_longer() {
+    let log = Log::new();
+    let seen = log.clone();
+    hour_net().run(|| {
+        must_end_before_half_an_hour();
+        let closed = Server::new();
+        closed.listen(("slow.test", 0), |_| panic!("closed before")).unwrap();
+        let closes = log.clone();
+        closed.close_then(move |_, result| closes.add(support::word(&result)));
+        let server = Server::new();
+        server.listen(("slow.test", 0), move |_| log.add("listening")).unwrap();
+        server.listen(("127.0.0.1", 0), |server| _ = server.close()).unwrap();
+    });
+    assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "listening"]);
+}
+
 #[test]
 fn who_waits_for_the_same_name_without_a_limit_still_gets_the_answer() {
     let log = Log::new();
@@ -321,7 +339,7 @@ fn con_22_a_name_without_an_address_of_the_family_is_enotfound_unless_mapped() {
     Net::new(DriverKind::Sim(options)).run(|| {
         let server = fyke::create_server(|socket| _ = socket.end());
         let listening = server.clone();
-        let then = move |_: &fyke::Server| {
+        let then = move |_: &Server| {
             let port = listening.address().unwrap().port().unwrap();
             let options = ConnectOptions::new(("old.test", port)).unwrap().family(Family::V6);
             let client = options.clone().connect(|_| panic!("it has none")).unwrap();

@@ -176,12 +176,19 @@ impl ConnectOptions {
         self
     }
 
-    /// Ends the connect when the host's addresses are not known after so long, be it the system or
-    /// a [`lookup`](Self::lookup) hook that was asked: `lookup` and `error` tell `ETIMEDOUT` with
-    /// the syscall `getaddrinfo` and the host, `close` follows, and an answer that comes later is
-    /// nobody's. Default: none, so it takes what the system's resolver takes to give up, with
-    /// glibc 10 seconds for each name server (resolv.conf(5)). Without effect where nothing
-    /// is looked up. fyke's own; [`connect_timeout`](Self::connect_timeout) limits the whole.
+    /// Fails the connect with `ETIMEDOUT` if name resolution, by the system or by a
+    /// [`lookup`](Self::lookup) hook, takes longer than `timeout`: `lookup` and `error` carry that
+    /// code with the syscall `getaddrinfo` and the host, and `close` follows. A later answer is
+    /// ignored.
+    ///
+    /// Default: none. The system's resolver then decides when to give up; glibc takes 10 seconds
+    /// for each name server (resolv.conf(5)). A host that needs no lookup is not affected. Node
+    /// has no such option; [`connect_timeout`](Self::connect_timeout) limits the whole connect.
+    ///
+    /// The system's resolver cannot be interrupted. A loop has at most four threads for it; a
+    /// lookup that has begun keeps one of them busy until the system answers, while a lookup that
+    /// is still waiting for a thread leaves the queue when the connect ends. At most 4,096
+    /// different names wait: further ones fail at once with `EAI_AGAIN`.
     #[must_use]
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = Some(timeout);

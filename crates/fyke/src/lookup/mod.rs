@@ -2,18 +2,22 @@
 
 mod hints;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fyke_driver::Family;
 pub use hints::LookupHints;
 use pool::{Failure, Outcome, Pool};
 
 use crate::event_loop::{Core, Posted, Tick, Work};
+use crate::timer::TimerId;
 use crate::{Error, Result};
 
 /// What is asked. Equal queries that run at the same time are asked once.
@@ -36,13 +40,29 @@ type Waiter = Box<dyn FnOnce(&Result<Vec<IpAddr>>)>;
 /// The lookups of one loop.
 #[derive(Default)]
 pub(crate) struct Lookups {
-    waiting: RefCell<HashMap<Query, Vec<(u64, Waiter)>>>,
-    /// Counts who asks.
+    queries: RefCell<HashMap<Query, Asked>>,
+    /// Counts the waiters.
     asked: Cell<u64>,
     pool: RefCell<Option<Pool>>,
 }
 
-/// One who has asked.
+/// A query that was asked and is not answered yet.
+struct Asked {
+    /// By number. Empty when all were cancelled while the system was already looking the name up:
+    /// then whoever asks the same again gets that answer, and no second thread is kept busy.
+    waiters: BTreeMap<u64, Waiter>,
+    by: By,
+}
+
+/// Who answers a query.
+enum By {
+    /// The pool; this is its number there.
+    Pool(u64),
+    /// The simulated network, when this timer is due.
+    Timer(TimerId),
+}
+
+/// A lookup that somebody waits for. Dropping it changes nothing; [`cancel`](Self::cancel) does.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     core: Weak<Core>,
@@ -51,17 +71,17 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Waits no longer, and holds the loop no longer. Who looks the name up goes on, and its
-    /// answer is nobody's; after the answer this does nothing.
+    /// Stops waiting, and no longer holds the loop. A query without a waiter leaves the queue. The
+    /// system cannot be stopped: a lookup that has begun keeps its thread until it is answered.
+    /// After the answer this does nothing.
     pub(crate) fn cancel(self) {
         let Some(core) = self.core.upgrade() else { return };
         let waiter = {
-            let mut waiting = core.lookups.waiting.borrow_mut();
-            let Some(waiters) = waiting.get_mut(&self.query) else { return };
-            let found = waiters.iter().position(|(number, _)| *number == self.number);
-            let waiter = found.map(|index| waiters.remove(index));
-            if waiters.is_empty() {
-                waiting.remove(&self.query);
+            let mut queries = core.lookups.queries.borrow_mut();
+            let Some(asked) = queries.get_mut(&self.query) else { return };
+            let waiter = asked.waiters.remove(&self.number);
+            if asked.waiters.is_empty() && core.withdraw_lookup(&asked.by) {
+                queries.remove(&self.query);
             }
             waiter
         };
@@ -83,27 +103,36 @@ pub(crate) fn resolve(
     core.hold();
     let number = core.lookups.asked.get() + 1;
     core.lookups.asked.set(number);
-    let is_new = {
-        let mut waiting = core.lookups.waiting.borrow_mut();
-        let waiters = waiting.entry(query.clone()).or_default();
-        waiters.push((number, Box::new(then)));
-        waiters.len() == 1
-    };
-    if is_new {
-        ask(core, query.clone());
+    let waiter: Waiter = Box::new(then);
+    let mut queries = core.lookups.queries.borrow_mut();
+    if let Some(asked) = queries.get_mut(&query) {
+        asked.waiters.insert(number, waiter);
+    } else {
+        let by = ask(core, query.clone());
+        let waiters = BTreeMap::from([(number, waiter)]);
+        queries.insert(query.clone(), Asked { waiters, by });
     }
     Ticket { core: Rc::downgrade(core), query, number }
 }
 
-fn ask(core: &Rc<Core>, query: Query) {
+fn ask(core: &Rc<Core>, query: Query) -> By {
     if let Some((delay, addresses)) = core.driver.resolve(&query.host) {
-        resolve_simulated(core, query, delay, addresses);
-        return;
+        return By::Timer(resolve_simulated(core, query, delay, addresses));
     }
-    let posted = Arc::clone(&core.posted);
     let mut pool = core.lookups.pool.borrow_mut();
-    pool.get_or_insert_with(|| Pool::new(move |query, outcome| report(&posted, query, outcome)))
-        .ask(query);
+    let pool = pool.get_or_insert_with(|| Pool::new(reporter(core)));
+    By::Pool(pool.ask(query))
+}
+
+/// Reports to the loop from other threads. A thread that is still busy when the loop is gone keeps
+/// nothing of it.
+fn reporter(core: &Core) -> impl Fn(Query, Outcome) + Send + Sync + 'static {
+    let posted = Arc::downgrade(&core.posted);
+    move |query, outcome| {
+        if let Some(posted) = posted.upgrade() {
+            report(&posted, query, outcome);
+        }
+    }
 }
 
 fn report(posted: &Posted, query: Query, outcome: Outcome) {
@@ -115,9 +144,9 @@ fn report(posted: &Posted, query: Query, outcome: Outcome) {
 fn resolve_simulated(
     core: &Rc<Core>,
     query: Query,
-    delay: std::time::Duration,
+    delay: Duration,
     addresses: Vec<IpAddr>,
-) {
+) -> TimerId {
     let addresses = query.hints.select(query.family, addresses);
     let outcome = match addresses.is_empty() {
         true => Err(Failure { code: "ENOTFOUND", source: None }),
@@ -132,18 +161,20 @@ fn resolve_simulated(
     };
     let mut timers = core.timers.borrow_mut();
     let timer = timers.set(core.now().saturating_add(delay), None, Box::new(callback));
-    // Who waits for the answer holds the loop.
+    // Whoever waits for the answer holds the loop.
     timers.refer(timer, false);
+    timer
 }
 
-/// Gives an answer to all who asked.
+/// Gives an answer to everything that waits for it.
 pub(crate) fn deliver(core: &Rc<Core>, answer: Answer) {
     let Answer { query, outcome } = answer;
-    let waiters = core.lookups.waiting.borrow_mut().remove(&query).unwrap_or_default();
+    let asked = core.lookups.queries.borrow_mut().remove(&query);
+    let waiters = asked.map(|asked| asked.waiters).unwrap_or_default();
     let result =
         outcome.map_err(|Failure { code, source }| Error::lookup(code, &query.host, source));
     let result = Rc::new(result);
-    for (_, waiter) in waiters {
+    for waiter in waiters.into_values() {
         core.release();
         // Each by itself, so that a panic of one does not leave the others without an answer.
         let result = Rc::clone(&result);
@@ -151,11 +182,27 @@ pub(crate) fn deliver(core: &Rc<Core>, answer: Answer) {
     }
 }
 
+impl Core {
+    /// Takes a query back that nothing waits for any more. Returns whether that was possible.
+    fn withdraw_lookup(&self, by: &By) -> bool {
+        match by {
+            By::Pool(number) => {
+                self.lookups.pool.borrow().as_ref().is_none_or(|pool| pool.withdraw(*number))
+            }
+            By::Timer(timer) => {
+                // What the timer captured is not the user's, so it may be dropped here.
+                self.timers.borrow_mut().cancel(*timer);
+                true
+            }
+        }
+    }
+}
+
 impl Lookups {
-    /// Nobody waits any more; threads end by themselves.
+    /// Nothing waits any more; threads end by themselves.
     pub(crate) fn abandon(&self) {
-        let waiting = self.waiting.take();
+        let queries = self.queries.take();
         let pool = self.pool.take();
-        drop((waiting, pool));
+        drop((queries, pool));
     }
 }

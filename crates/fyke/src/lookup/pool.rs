@@ -1,7 +1,8 @@
 //! The threads that ask the system for names: `getaddrinfo` blocks, and there is no other way to
 //! get the answers that every other program on the machine gets.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,76 +12,123 @@ use fyke_driver::Family;
 
 use super::Query;
 
-/// Threads at most; started one by one, when a query finds no idle one (contract C11).
+/// The most threads of one loop; they are started one by one, when a query finds no idle one
+/// (contract C11).
 pub(super) const LOOKUP_THREADS_MAX: usize = 4;
 
-/// Addresses of a name, or the code of the failure and the system's own error.
+/// The most queries of one loop that wait for a thread. Further ones fail at once.
+pub(super) const LOOKUP_QUEUE_MAX: usize = 4096;
+
+/// The addresses of a name, or the code of the failure and the system's own error.
 pub(crate) type Outcome = Result<Vec<IpAddr>, Failure>;
 
 /// Why a name could not be resolved.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(super) code: &'static str,
-    pub(super) source: Option<std::io::Error>,
+    pub(super) source: Option<io::Error>,
 }
 
-type Report = Arc<dyn Fn(Query, Outcome) + Send + Sync>;
+/// Answers a query, and may block.
+type Resolve = dyn Fn(&Query) -> Outcome + Send + Sync;
 
-/// Ends its threads when dropped: at once the idle ones, the others after their query.
+type Report = dyn Fn(Query, Outcome) + Send + Sync;
+
+/// Dropping it ends its threads: idle ones at once, the others when the system has answered.
 pub(super) struct Pool {
     shared: Arc<Shared>,
-    report: Report,
 }
 
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    resolve: Box<Resolve>,
+    report: Box<Report>,
 }
 
 #[derive(Default)]
 struct State {
-    queries: VecDeque<Query>,
+    /// The queries that wait for a thread, by number: the oldest first.
+    queries: BTreeMap<u64, Query>,
+    asked: u64,
     threads: usize,
     idle: usize,
     closed: bool,
 }
 
 impl Pool {
+    /// A pool that asks the system.
     pub(super) fn new(report: impl Fn(Query, Outcome) + Send + Sync + 'static) -> Self {
-        let shared = Shared { state: Mutex::default(), changed: Condvar::new() };
-        Self { shared: Arc::new(shared), report: Arc::new(report) }
+        Self::with_resolver(resolve, report)
     }
 
-    /// Asks; the answer is reported from another thread.
-    pub(super) fn ask(&self, query: Query) {
+    pub(super) fn with_resolver(
+        resolve: impl Fn(&Query) -> Outcome + Send + Sync + 'static,
+        report: impl Fn(Query, Outcome) + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            resolve: Box::new(resolve),
+            report: Box::new(report),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Asks; the answer is reported, usually from another thread. Returns the number by which the
+    /// query can be withdrawn.
+    pub(super) fn ask(&self, query: Query) -> u64 {
         let mut state = self.shared.lock();
-        state.queries.push_back(query);
+        state.asked += 1;
+        let number = state.asked;
+        if state.queries.len() >= LOOKUP_QUEUE_MAX {
+            drop(state);
+            let message = format!("{LOOKUP_QUEUE_MAX} lookups wait already");
+            self.fail(query, io::Error::new(io::ErrorKind::ResourceBusy, message));
+            return number;
+        }
+        state.queries.insert(number, query);
         if state.idle >= state.queries.len() || state.threads >= LOOKUP_THREADS_MAX {
             self.shared.changed.notify_one();
-            return;
+            return number;
         }
         state.threads += 1;
-        let (shared, report) = (Arc::clone(&self.shared), Arc::clone(&self.report));
+        let shared = Arc::clone(&self.shared);
         let name = String::from("fyke-lookup");
-        let started = thread::Builder::new().name(name).spawn(move || shared.work(&*report));
-        if let Err(error) = started {
+        if let Err(error) = thread::Builder::new().name(name).spawn(move || shared.work()) {
             state.threads -= 1;
-            // Another thread will come to it; if there is none, nobody will.
+            // A thread that runs takes the query later. Without one it would wait for ever.
             if state.threads == 0 {
-                let query = state.queries.pop_back();
+                let query = state.queries.remove(&number);
                 drop(state);
-                let failure = Failure { code: "EAI_AGAIN", source: Some(error) };
                 if let Some(query) = query {
-                    (self.report)(query, Err(failure));
+                    self.fail(query, error);
                 }
             }
         }
+        number
+    }
+
+    /// Takes a query out of the queue. Returns whether it was still there: if not, a thread has it,
+    /// and its answer will be reported.
+    pub(super) fn withdraw(&self, number: u64) -> bool {
+        self.shared.lock().queries.remove(&number).is_some()
+    }
+
+    fn fail(&self, query: Query, source: io::Error) {
+        let failure = Failure { code: "EAI_AGAIN", source: Some(source) };
+        (self.shared.report)(query, Err(failure));
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
+        let queries = {
+            let mut state = self.shared.lock();
+            state.closed = true;
+            std::mem::take(&mut state.queries)
+        };
+        drop(queries);
         self.shared.changed.notify_all();
     }
 }
@@ -90,10 +138,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, report: &(dyn Fn(Query, Outcome) + Send + Sync)) {
+    fn work(&self) {
         while let Some(query) = self.next() {
-            let outcome = resolve(&query);
-            report(query, outcome);
+            let outcome = (self.resolve)(&query);
+            (self.report)(query, outcome);
         }
     }
 
@@ -104,7 +152,7 @@ impl Shared {
                 state.threads -= 1;
                 return None;
             }
-            if let Some(query) = state.queries.pop_front() {
+            if let Some((_, query)) = state.queries.pop_first() {
                 return Some(query);
             }
             state.idle += 1;

@@ -92,9 +92,10 @@ impl Server {
                 let server = self.clone();
                 let hints = LookupHints::default_for(None);
                 let query = Query { host, family: None, hints };
-                lookup::resolve(&core, query, move |result| {
+                let ticket = lookup::resolve(&core, query, move |result| {
                     server.resolved(round, &options, port, result);
                 });
+                self.inner.state.borrow_mut().lookup = Some(ticket);
             }
         }
         Ok(())
@@ -126,10 +127,17 @@ impl Server {
         self.core().cloned().map_or_else(current, Ok)
     }
 
+    /// Begins a new round: a lookup of the one before is given up.
     pub(super) fn next_round(&self) -> u64 {
-        let mut state = self.inner.state.borrow_mut();
-        state.round += 1;
-        state.round
+        let (round, lookup) = {
+            let mut state = self.inner.state.borrow_mut();
+            state.round += 1;
+            (state.round, state.lookup.take())
+        };
+        if let Some(ticket) = lookup {
+            ticket.cancel();
+        }
+        round
     }
 
     fn is_round(&self, round: u64) -> bool {

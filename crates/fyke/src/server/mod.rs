@@ -28,6 +28,7 @@ use shutdown::{Drain, Told};
 
 use crate::event_loop::{Core, Owner, Tick, current_or_none};
 use crate::listeners::Listeners;
+use crate::lookup::Ticket;
 use crate::socket::Socket;
 use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 
@@ -73,6 +74,8 @@ struct State {
     last_path: Option<Address>,
     /// Counts `listen` and `close`, so that an answer to an older one is recognised (SRV-14).
     round: u64,
+    /// The lookup that the last `listen` waits for.
+    lookup: Option<Ticket>,
     connections: usize,
     /// How many of them come from which address, or IPv6 network; only while that is limited.
     per_ip: HashMap<IpAddr, usize>,
@@ -134,6 +137,7 @@ impl Server {
             address: None,
             last_path: None,
             round: 0,
+            lookup: None,
             connections: 0,
             per_ip: HashMap::new(),
             shed_connections: 0,
@@ -219,6 +223,7 @@ impl Server {
             let mut state = self.inner.state.borrow_mut();
             state.listener = None;
             state.address = None;
+            state.lookup = None;
             state.connections = 0;
             state.per_ip.clear();
             state.holding = false;
