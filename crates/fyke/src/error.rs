@@ -1,5 +1,8 @@
 //! The one error type, and its codes.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -55,106 +58,127 @@ struct Inner {
 pub struct ErrorCode(&'static str);
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident => $kind:ident,)*) => {
         impl ErrorCode {
             $($(#[$doc])* pub const $name: Self = Self(stringify!($name));)*
+
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What the standard library calls it.
+            fn kind(self) -> Option<io::ErrorKind> {
+                $(if self == Self::$name { return Some(io::ErrorKind::$kind); })*
+                kind_of_lookup(self.0)
+            }
         }
     };
 }
 
 codes! {
     /// An [`AbortSignal`](crate::AbortSignal) was aborted.
-    ABORT_ERR,
+    ABORT_ERR => ConnectionAborted,
     /// The operation was cancelled because its socket was destroyed.
-    ECANCELED,
+    ECANCELED => ConnectionAborted,
     /// Permission denied; also the directory of a Unix socket is missing.
-    EACCES,
+    EACCES => PermissionDenied,
     /// The address is in use.
-    EADDRINUSE,
+    EADDRINUSE => AddrInUse,
     /// The address is not one of this machine.
-    EADDRNOTAVAIL,
+    EADDRNOTAVAIL => AddrNotAvailable,
     /// `connect` on a socket that is connecting.
-    EALREADY,
+    EALREADY => ResourceBusy,
     /// There is no such descriptor.
-    EBADF,
+    EBADF => InvalidInput,
     /// The name servers do not answer; later they may.
-    EAI_AGAIN,
+    EAI_AGAIN => TimedOut,
     /// Nobody listens there.
-    ECONNREFUSED,
+    ECONNREFUSED => ConnectionRefused,
     /// The peer reset the connection.
-    ECONNRESET,
+    ECONNRESET => ConnectionReset,
     /// There is no way to that host.
-    EHOSTUNREACH,
+    EHOSTUNREACH => HostUnreachable,
     /// An argument that the system does not take: a path too long, or with a NUL byte.
-    EINVAL,
+    EINVAL => InvalidInput,
     /// The descriptor belongs to another socket of this loop.
-    EEXIST,
+    EEXIST => AlreadyExists,
     /// `connect` on a socket that is connected.
-    EISCONN,
+    EISCONN => ResourceBusy,
     /// The process has as many descriptors as it may.
-    EMFILE,
+    EMFILE => QuotaExceeded,
     /// There is no way to that network.
-    ENETUNREACH,
+    ENETUNREACH => NetworkUnreachable,
     /// There is no such file.
-    ENOENT,
+    ENOENT => NotFound,
     /// This system, or the simulated network, cannot do that.
-    ENOTSUP,
+    ENOTSUP => Unsupported,
     /// The host name is not known.
-    ENOTFOUND,
+    ENOTFOUND => NotFound,
     /// The other side has ended, or is gone.
-    EPIPE,
+    EPIPE => BrokenPipe,
     /// No answer in time.
-    ETIMEDOUT,
+    ETIMEDOUT => TimedOut,
     /// A text that is no IP address of the family it should be of.
-    ERR_INVALID_ADDRESS,
+    ERR_INVALID_ADDRESS => InvalidInput,
     /// A value of another type than it should be, in a JSON text.
-    ERR_INVALID_ARG_TYPE,
+    ERR_INVALID_ARG_TYPE => InvalidInput,
     /// An argument has a value that makes no sense.
-    ERR_INVALID_ARG_VALUE,
+    ERR_INVALID_ARG_VALUE => InvalidInput,
     /// A number outside of its range.
-    ERR_OUT_OF_RANGE,
+    ERR_OUT_OF_RANGE => InvalidInput,
     /// The descriptor is not what was asked for.
-    ERR_INVALID_FD_TYPE,
+    ERR_INVALID_FD_TYPE => InvalidInput,
     /// The socket is of a kind that cannot do this.
-    ERR_INVALID_HANDLE_TYPE,
+    ERR_INVALID_HANDLE_TYPE => Unsupported,
     /// A lookup gave something that is no IP address.
-    ERR_INVALID_IP_ADDRESS,
+    ERR_INVALID_IP_ADDRESS => InvalidData,
     /// The address is in the [`BlockList`](crate::BlockList).
-    ERR_IP_BLOCKED,
+    ERR_IP_BLOCKED => PermissionDenied,
     /// A port that is not a number from 0 to 65535.
-    ERR_SOCKET_BAD_PORT,
+    ERR_SOCKET_BAD_PORT => InvalidInput,
     /// There is no connection.
-    ERR_SOCKET_CLOSED,
+    ERR_SOCKET_CLOSED => NotConnected,
     /// The socket was closed before the connection stood.
-    ERR_SOCKET_CLOSED_BEFORE_CONNECTION,
+    ERR_SOCKET_CLOSED_BEFORE_CONNECTION => ConnectionAborted,
     /// The server listens already.
-    ERR_SERVER_ALREADY_LISTEN,
+    ERR_SERVER_ALREADY_LISTEN => ResourceBusy,
     /// The server does not listen.
-    ERR_SERVER_NOT_RUNNING,
+    ERR_SERVER_NOT_RUNNING => NotConnected,
     /// `end_then` on a socket that has finished.
-    ERR_STREAM_ALREADY_FINISHED,
+    ERR_STREAM_ALREADY_FINISHED => BrokenPipe,
     /// The socket was destroyed.
-    ERR_STREAM_DESTROYED,
+    ERR_STREAM_DESTROYED => BrokenPipe,
     /// A socket was closed before it was done.
-    ERR_STREAM_PREMATURE_CLOSE,
+    ERR_STREAM_PREMATURE_CLOSE => UnexpectedEof,
     /// `unshift` after `end`.
-    ERR_STREAM_UNSHIFT_AFTER_END_EVENT,
+    ERR_STREAM_UNSHIFT_AFTER_END_EVENT => UnexpectedEof,
     /// A write after `end`.
-    ERR_STREAM_WRITE_AFTER_END,
+    ERR_STREAM_WRITE_AFTER_END => BrokenPipe,
     /// A name that is none of an [`Encoding`](crate::Encoding).
-    ERR_UNKNOWN_ENCODING,
+    ERR_UNKNOWN_ENCODING => InvalidInput,
     /// The descriptor cannot be given out: bytes are queued, or were received and not taken.
-    ERR_WORKER_HANDLE_NOT_TRANSFERABLE,
+    ERR_WORKER_HANDLE_NOT_TRANSFERABLE => ResourceBusy,
     /// fyke's own: a write on a queue that is longer than `write_queue_bytes_max`.
-    ERR_WRITE_QUEUE_FULL,
+    ERR_WRITE_QUEUE_FULL => QuotaExceeded,
     /// fyke's own: the peer took nothing for as long as `write_stall_timeout`.
-    ERR_WRITE_STALLED,
+    ERR_WRITE_STALLED => TimedOut,
     /// fyke's own: there is no event loop here. Call this inside `fyke::run` or `EventLoop::enter`.
-    ERR_NO_EVENT_LOOP,
+    ERR_NO_EVENT_LOOP => NotFound,
     /// fyke's own: the loop is turning already; `turn` was called from one of its callbacks.
-    ERR_EVENT_LOOP_BUSY,
+    ERR_EVENT_LOOP_BUSY => ResourceBusy,
     /// fyke's own: the loop is gone.
-    ERR_EVENT_LOOP_CLOSED,
+    ERR_EVENT_LOOP_CLOSED => NotConnected,
+}
+
+/// The kinds of `getaddrinfo`'s codes that have no constant.
+fn kind_of_lookup(code: &str) -> Option<io::ErrorKind> {
+    match code {
+        "EAI_FAIL" => Some(io::ErrorKind::NotFound),
+        "EAI_MEMORY" => Some(io::ErrorKind::OutOfMemory),
+        "EAI_BADFLAGS" | "EAI_FAMILY" | "EAI_SERVICE" | "EAI_SOCKTYPE" => {
+            Some(io::ErrorKind::InvalidInput)
+        }
+        _ => None,
+    }
 }
 
 impl ErrorCode {
@@ -368,16 +392,43 @@ impl fmt::Debug for Error {
     }
 }
 
+/// The source is the system's error. If all of several addresses failed, it is the error of the
+/// first attempt, whose code the whole has too.
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|source| source as &(dyn StdError + 'static))
+        let inner = &*self.0;
+        match &inner.source {
+            Some(source) => Some(source),
+            None => inner.attempts.first().map(|attempt| attempt as &(dyn StdError + 'static)),
+        }
     }
 }
 
+impl Error {
+    /// The code decides: where it differs from the system's error, it was translated on purpose.
+    fn kind(&self) -> io::ErrorKind {
+        let inner = &*self.0;
+        let of_source = || inner.source.as_ref().map(io::Error::kind);
+        let of_first = || inner.attempts.first().map(Self::kind);
+        inner.code.kind().or_else(of_source).or_else(of_first).unwrap_or(io::ErrorKind::Other)
+    }
+}
+
+/// The kind follows from the code, and each [`ErrorCode`] of fyke has one: `ETIMEDOUT`,
+/// `EAI_AGAIN` and `ERR_WRITE_STALLED` are [`TimedOut`](io::ErrorKind::TimedOut), for example. A
+/// code of your own is [`Other`](io::ErrorKind::Other). The error itself is in
+/// [`get_ref`](io::Error::get_ref).
+///
+/// ```
+/// use std::io;
+/// use fyke::{Error, ErrorCode};
+///
+/// let error = io::Error::from(Error::new(ErrorCode::EPIPE, "the peer is gone"));
+/// assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+/// ```
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = error.0.source.as_ref().map_or(io::ErrorKind::Other, io::Error::kind);
-        Self::new(kind, error)
+        Self::new(error.kind(), error)
     }
 }
 
@@ -385,57 +436,5 @@ impl From<Error> for io::Error {
 impl From<std::convert::Infallible> for Error {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused() -> Error {
-        Error::system("connect", io::ErrorKind::ConnectionRefused.into())
-    }
-
-    #[test]
-    fn con_07_a_refused_connection_reads_as_node_writes_it() {
-        let error = refused().at(Address::Ip(([127, 0, 0, 1], 8888).into()));
-        assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:8888");
-        assert_eq!(error.port(), Some(8888));
-        assert!(StdError::source(&error).is_some());
-    }
-
-    #[test]
-    fn con_09_port_zero_is_not_printed() {
-        let error = refused().at(Address::Ip(([127, 0, 0, 1], 0).into()));
-        assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1");
-        assert_eq!(error.port(), None);
-    }
-
-    #[test]
-    fn con_12_a_known_local_end_is_shown() {
-        let error = refused()
-            .at(Address::Ip(([127, 0, 0, 1], 80).into()))
-            .with_local(Some(([127, 0, 0, 2], 4000).into()));
-        let text = "connect ECONNREFUSED 127.0.0.1:80 - Local (127.0.0.2:4000)";
-        assert_eq!(error.to_string(), text);
-    }
-
-    #[test]
-    fn he_15_an_aggregate_has_the_code_of_its_first_error_and_lists_all() {
-        let other = Error::named(ErrorCode::ETIMEDOUT, "connect");
-        let error = Error::aggregate(vec![refused(), other]);
-        assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
-        assert_eq!(error.attempts().len(), 2);
-        // "Nothing else" (BEHAVIOUR 0.3): what failed is told by each.
-        assert_eq!((error.syscall(), error.address(), error.message()), (None, None, None));
-        let text = "all addresses failed: connect ECONNREFUSED, connect ETIMEDOUT";
-        assert_eq!(error.to_string(), text);
-    }
-
-    #[test]
-    fn an_error_is_one_pointer_and_can_cross_threads() {
-        fn crosses_threads<T: Send + Sync + 'static>() {}
-        crosses_threads::<Error>();
-        assert_eq!(size_of::<Error>(), size_of::<usize>());
     }
 }

@@ -1,0 +1,62 @@
+//! What errors say, and what they are to the standard library.
+
+use super::*;
+
+fn refused() -> Error {
+    Error::system("connect", io::ErrorKind::ConnectionRefused.into())
+}
+
+#[test]
+fn con_07_a_refused_connection_reads_as_node_writes_it() {
+    let error = refused().at(Address::Ip(([127, 0, 0, 1], 8888).into()));
+    assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:8888");
+    assert_eq!(error.port(), Some(8888));
+    assert!(StdError::source(&error).is_some());
+}
+
+#[test]
+fn con_09_port_zero_is_not_printed() {
+    let error = refused().at(Address::Ip(([127, 0, 0, 1], 0).into()));
+    assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1");
+    assert_eq!(error.port(), None);
+}
+
+#[test]
+fn con_12_a_known_local_end_is_shown() {
+    let error = refused()
+        .at(Address::Ip(([127, 0, 0, 1], 80).into()))
+        .with_local(Some(([127, 0, 0, 2], 4000).into()));
+    let text = "connect ECONNREFUSED 127.0.0.1:80 - Local (127.0.0.2:4000)";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn he_15_an_aggregate_has_the_code_of_its_first_error_and_lists_all() {
+    let other = Error::named(ErrorCode::ETIMEDOUT, "connect");
+    let error = Error::aggregate(vec![refused(), other]);
+    assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
+    assert_eq!(error.attempts().len(), 2);
+    // "Nothing else" (BEHAVIOUR 0.3): what failed is told by each.
+    assert_eq!((error.syscall(), error.address(), error.message()), (None, None, None));
+    let text = "all addresses failed: connect ECONNREFUSED, connect ETIMEDOUT";
+    assert_eq!(error.to_string(), text);
+}
+
+/// Everything that fyke made itself was `Other`.
+#[test]
+fn every_code_has_a_kind_of_the_standard_library() {
+    assert!(ErrorCode::ALL.len() > 40);
+    for code in ErrorCode::ALL {
+        let error = io::Error::from(Error::new(*code, "made by fyke"));
+        assert_ne!(error.kind(), io::ErrorKind::Other, "{code}");
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).unwrap();
+        assert_eq!(inner.code(), *code);
+    }
+}
+
+#[test]
+fn an_error_is_one_pointer_and_can_cross_threads() {
+    fn crosses_threads<T: Send + Sync + 'static>() {}
+    crosses_threads::<Error>();
+    assert_eq!(size_of::<Error>(), size_of::<usize>());
+}
