@@ -260,7 +260,7 @@ impl BindOptions {
         request.ipv6_only = (!address.is_unix()).then_some(self.ipv6_only);
         let opened = core.driver.open(&request).map_err(|error| {
             let missing = address.is_unix() && error.source.kind() == std::io::ErrorKind::NotFound;
-            let failed = Error::system("bind", error.source).at(address.clone());
+            let failed = Error::system("bind", error.source).at(address.clone(), core.node_exact);
             // As a server says it (IPC-06).
             if missing { failed.with_code(ErrorCode::EACCES) } else { failed }
         });

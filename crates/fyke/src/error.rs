@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,7 +20,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What Node *throws* is an `Err` at once; what Node *emits* as `error` goes to `on_error`; never
 /// both. Cheap to clone, and `Send`.
 ///
-/// The text is one line for people and not a contract; the code is.
+/// The text is one line for people, and not a contract: it may change in any release. The code and
+/// the fields are. Text gives an IPv6 address with a port in brackets (`connect ECONNREFUSED
+/// [::1]:80`); on loops made with [`node_exact`](crate::Builder::node_exact) it is Node's text,
+/// which has no brackets (`connect ECONNREFUSED ::1:80`).
 ///
 /// ```
 /// use fyke::ErrorCode;
@@ -45,6 +49,8 @@ struct Inner {
     message: Option<String>,
     attempts: Vec<Error>,
     source: Option<io::Error>,
+    /// Addresses are written as Node writes them: without brackets.
+    node_exact: bool,
 }
 
 /// What went wrong, as one word: the system's name (`ECONNREFUSED`) or Node's (`ERR_…`).
@@ -290,10 +296,12 @@ impl Error {
         Self(Arc::new(Inner { attempts, ..Inner::of(code) }))
     }
 
-    /// Adds the address. Only for an error just made, which nobody shares.
-    pub(crate) fn at(mut self, address: Address) -> Self {
+    /// Adds the address, and whether its text is to be Node's. Only for an error just made, which
+    /// is not shared.
+    pub(crate) fn at(mut self, address: Address, node_exact: bool) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.address = Some(address);
+            inner.node_exact = node_exact;
         }
         self
     }
@@ -334,6 +342,15 @@ impl Inner {
             message: None,
             attempts: Vec::new(),
             source: None,
+            node_exact: false,
+        }
+    }
+
+    fn write_address(&self, f: &mut fmt::Formatter<'_>, address: SocketAddr) -> fmt::Result {
+        match address.port() {
+            0 => write!(f, "{}", address.ip()),
+            port if self.node_exact => write!(f, "{}:{port}", address.ip()),
+            _ => write!(f, "{address}"),
         }
     }
 }
@@ -360,10 +377,13 @@ impl fmt::Display for Error {
         }
         // Only a listen says it in words too, as Node does.
         if let (Some("listen"), Some(source)) = (inner.syscall, &inner.source) {
-            write!(f, ": {}", words(source))?;
+            write!(f, ": {}", words::of(inner.code.as_str(), source))?;
         }
         match &inner.address {
-            Some(Address::Ip(address)) if address.port() == 0 => write!(f, " {}", address.ip())?,
+            Some(Address::Ip(address)) => {
+                f.write_str(" ")?;
+                inner.write_address(f, *address)?;
+            }
             Some(address) => write!(f, " {address}")?,
             None => {}
         }
@@ -371,18 +391,14 @@ impl fmt::Display for Error {
             write!(f, " {host}")?;
         }
         match inner.local {
-            Some(local) => write!(f, " - Local ({local})"),
+            Some(local) => {
+                f.write_str(" - Local (")?;
+                inner.write_address(f, local)?;
+                f.write_str(")")
+            }
             None => Ok(()),
         }
     }
-}
-
-/// The system's text without Rust's tail " (os error N)", in the middle of a sentence.
-fn words(source: &io::Error) -> String {
-    let text = source.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 /// The same line: `main` that returns an error prints it with `Debug`.

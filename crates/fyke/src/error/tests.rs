@@ -8,7 +8,7 @@ fn refused() -> Error {
 
 #[test]
 fn con_07_a_refused_connection_reads_as_node_writes_it() {
-    let error = refused().at(Address::Ip(([127, 0, 0, 1], 8888).into()));
+    let error = refused().at(Address::Ip(([127, 0, 0, 1], 8888).into()), false);
     assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:8888");
     assert_eq!(error.port(), Some(8888));
     assert!(StdError::source(&error).is_some());
@@ -16,7 +16,7 @@ fn con_07_a_refused_connection_reads_as_node_writes_it() {
 
 #[test]
 fn con_09_port_zero_is_not_printed() {
-    let error = refused().at(Address::Ip(([127, 0, 0, 1], 0).into()));
+    let error = refused().at(Address::Ip(([127, 0, 0, 1], 0).into()), false);
     assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1");
     assert_eq!(error.port(), None);
 }
@@ -24,7 +24,7 @@ fn con_09_port_zero_is_not_printed() {
 #[test]
 fn con_12_a_known_local_end_is_shown() {
     let error = refused()
-        .at(Address::Ip(([127, 0, 0, 1], 80).into()))
+        .at(Address::Ip(([127, 0, 0, 1], 80).into()), false)
         .with_local(Some(([127, 0, 0, 2], 4000).into()));
     let text = "connect ECONNREFUSED 127.0.0.1:80 - Local (127.0.0.2:4000)";
     assert_eq!(error.to_string(), text);

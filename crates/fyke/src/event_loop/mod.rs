@@ -107,7 +107,8 @@ impl Builder {
     /// `connect`, so contract C1 does not hold there (CON-04, HE-04); the writes and ends of a
     /// connect that never stood are told of it in Node's order, with Node's codes, some of them
     /// after `close` and one of them never (WR-12, WR-13, DST-18); `connect` while connecting or
-    /// connected is tried (CON-18); a second `close` of a server is a second event (CLS-05).
+    /// connected is tried (CON-18); a second `close` of a server is a second event (CLS-05); error
+    /// texts give IPv6 addresses without brackets, as in `connect ECONNREFUSED ::1:80`.
     /// Names are tried one by one ([`FamilySelection::Sequential`](crate::FamilySelection)) only
     /// where asked for: that is a setting of its own.
     #[must_use]

@@ -42,7 +42,7 @@ impl Server {
             Ok(()) => self.listens(round, id, Some(address)),
             Err(source) => {
                 core.close(id);
-                let error = Error::system("listen", source).at(address);
+                let error = Error::system("listen", source).at(address, core.node_exact);
                 self.tick(ServerTick::Error(error));
             }
         }

@@ -201,7 +201,7 @@ impl Server {
         request.receive_buffer_bytes = options.receive_buffer_bytes.or(wishes.receive_buffer_bytes);
         let failed = |source: std::io::Error| {
             let missing = address.is_unix() && source.kind() == std::io::ErrorKind::NotFound;
-            let error = Error::system("listen", source).at(address.clone());
+            let error = Error::system("listen", source).at(address.clone(), core.node_exact);
             // libuv says so, and programs look for it (IPC-06).
             if missing { error.with_code(ErrorCode::EACCES) } else { error }
         };
@@ -216,7 +216,8 @@ impl Server {
         if let Some(mode) = options.file_mode() {
             if let Err(source) = core.driver.set_mode(id, mode) {
                 core.close(id);
-                return Err(Error::system("chmod", source).at(address.clone()));
+                let error = Error::system("chmod", source);
+                return Err(error.at(address.clone(), core.node_exact));
             }
         }
         self.share_options(&core, id);

@@ -134,7 +134,8 @@ impl Socket {
         };
         if let Err(OpenError { at_bind: true, source }) = opened {
             // No attempt was made: there is only the error, about our own end (CON-13).
-            return Some(Error::system("bind", source).at(local_or_unnamed(local)));
+            let error = Error::system("bind", source);
+            return Some(error.at(local_or_unnamed(local), core.node_exact));
         }
         let opened = opened.inspect(|id| {
             core.own(*id, self);
@@ -167,7 +168,10 @@ impl Socket {
     /// One address: the attempt is announced, and nothing is tried (BLK-21). Several: it is not
     /// announced, only its failure, and the next follows (HE-27).
     fn attempt_blocked(&self, target: &Address) -> Option<Error> {
-        let message = format!("{target} is on the block list");
+        let message = match target.ip().filter(|_| self.node_exact()) {
+            Some(address) => format!("IP({}) is blocked by net.BlockList", address.ip()),
+            None => format!("{target} is on the block list"),
+        };
         let error = Error::new(ErrorCode::ERR_IP_BLOCKED, message);
         match self.with_connecting(|connecting| connecting.several()) {
             Some(true) => self.emit_attempt_failed(target, &error),
@@ -212,7 +216,8 @@ impl Socket {
         self.close_attempt(&target);
         self.emit_attempt(Event::AttemptTimeout, &target);
         let Some(now) = self.core().map(|core| core.now()) else { return };
-        let error = Error::named(ErrorCode::ETIMEDOUT, "connect").at(target);
+        let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
+        let error = error.at(target, self.node_exact());
         self.with_connecting(|connecting| connecting.failed(address, error, now));
     }
 
@@ -269,7 +274,7 @@ impl Socket {
         let local = target.ip().and_then(|address| {
             self.with_connecting(|connecting| connecting.known_local(address)).flatten()
         });
-        let error = error.at(target.clone()).with_local(local);
+        let error = error.at(target.clone(), self.node_exact()).with_local(local);
         if !self.is_untold(target, &error) {
             self.emit_attempt_failed(target, &error);
         }

@@ -79,7 +79,7 @@ impl Socket {
                 let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
                 let place = socket.with_connecting(|connecting| connecting.place());
                 socket.destroy_with(match place {
-                    Some(Place::Address(address)) => error.at(address),
+                    Some(Place::Address(address)) => error.at(address, socket.node_exact()),
                     Some(Place::Host(host)) => error.with_host(host),
                     None => error,
                 });

@@ -93,14 +93,14 @@ impl Socket {
             return;
         }
         self.inner.state.borrow_mut().connecting = false;
-        let error = Error::named(ErrorCode::EISCONN, "connect").at(again.target.clone());
+        let error = Error::named(ErrorCode::EISCONN, "connect").at(again.target.clone(), true);
         self.emit_attempt_failed(&again.target, &error);
         self.destroy_with(error);
         self.sync_hold();
     }
 
     fn fail_again(&self, code: ErrorCode, again: &Again) {
-        self.destroy_with(Error::named(code, "connect").at(again.target.clone()));
+        self.destroy_with(Error::named(code, "connect").at(again.target.clone(), true));
     }
 
     fn stands_again(&self) {

@@ -235,7 +235,7 @@ impl Socket {
             state.rare_if_any_mut().and_then(|rare| rare.cancelled_attempt.take())
         };
         if let Some(target) = target {
-            let error = Error::named(ErrorCode::ECANCELED, "connect").at(target.clone());
+            let error = Error::named(ErrorCode::ECANCELED, "connect").at(target.clone(), true);
             self.emit_attempt_failed(&target, &error);
         }
     }
