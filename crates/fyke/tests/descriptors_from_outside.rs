@@ -3,9 +3,9 @@
 mod support;
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use fyke::{
     Address, ConnectOptions, Endpoint, ErrorCode, ReadyState, Server, Socket, SocketOptions,
@@ -290,7 +290,7 @@ on_every_system! {
     fn fd_03_what_is_no_connected_stream_socket_is_refused(net) {
         net.run(|| {
             let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
-            let datagram: OwnedFd = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into();
+            let datagram: OwnedFd = UdpSocket::bind("127.0.0.1:0").unwrap().into();
             let listener: OwnedFd = TcpListener::bind("127.0.0.1:0").unwrap().into();
             for fd in [file, datagram, listener] {
                 assert_eq!(Socket::from_fd(fd).unwrap_err().code(), ErrorCode::ERR_INVALID_FD_TYPE);
@@ -335,12 +335,29 @@ on_every_system! {
 
     fn fd_06_a_descriptor_that_cannot_listen_is_an_error_on_the_tick(net) {
         let (connected, _other) = UnixStream::pair().unwrap();
-        let file = std::fs::File::open("/dev/null").unwrap();
-        let (pipe, _to) = std::io::pipe().unwrap();
+        let path = net.path();
+        let file = std::fs::File::create(&path).unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let folder = std::fs::File::open(path.parent().unwrap()).unwrap();
+        let datagrams = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let (named, _) = UnixDatagram::pair().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let (pipe, to) = std::io::pipe().unwrap();
+        // Node's codes: only a pipe is asked to listen, and is no socket.
         let fds = [
             (OwnedFd::from(connected), "EINVAL"),
-            (OwnedFd::from(pipe), "EINVAL"),
-            (OwnedFd::from(file), "ENOTSOCK"),
+            (OwnedFd::from(file), "EINVAL"),
+            (OwnedFd::from(null), "EINVAL"),
+            (OwnedFd::from(folder), "EINVAL"),
+            (OwnedFd::from(datagrams), "EINVAL"),
+            (OwnedFd::from(named), "EINVAL"),
+            (OwnedFd::from(client), "EINVAL"),
+            (OwnedFd::from(accepted), "EINVAL"),
+            (unconnected(None), "EINVAL"),
+            (OwnedFd::from(pipe), "ENOTSOCK"),
+            (OwnedFd::from(to), "ENOTSOCK"),
         ];
         for (fd, code) in fds {
             let log = Log::new();

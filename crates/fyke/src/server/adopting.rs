@@ -1,8 +1,9 @@
 //! Servers over descriptors that come from outside (FD-05, FD-06).
 
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 
-use fyke_driver::{Adopted, SocketId};
+use fyke_driver::{Adopted, SocketId, errno_name};
 
 use super::options::BACKLOG;
 use super::{Event, Server, ServerTick};
@@ -11,9 +12,12 @@ use crate::{Error, Result};
 
 impl Server {
     /// Listens on a descriptor that is bound or listens already: inherited, or received from
-    /// another process. It belongs to the server from here on. Listening at once, the event comes
-    /// on the tick; a descriptor that cannot listen is an `error` with the syscall `listen`.
-    /// Closing leaves the file of a Unix socket, which is not ours. Node: `server.listen({ fd })`.
+    /// another process. The server owns it from then on. It listens at once, and `listening` is
+    /// emitted on the tick. Closing leaves the file of a Unix socket, because the server did not
+    /// make it. Node: `server.listen({ fd })`.
+    ///
+    /// A descriptor that cannot listen is an `error` event with the syscall `listen`: `ENOTSOCK`
+    /// for a pipe; `EINVAL` for a connection, another kind of socket, a file, a folder or a device.
     ///
     /// # Errors
     /// `ERR_SERVER_ALREADY_LISTEN`, `ERR_NO_EVENT_LOOP` outside of a loop; the descriptor is
@@ -35,15 +39,22 @@ impl Server {
         Ok(())
     }
 
-    fn adopt(&self, core: &Core, fd: OwnedFd) -> std::io::Result<SocketId> {
-        let (id, adopted) = core.driver.adopt(fd)?;
+    fn adopt(&self, core: &Core, fd: OwnedFd) -> io::Result<SocketId> {
+        // What is neither a socket nor a pipe is in Node no handle at all.
+        let (id, adopted) = core.driver.adopt(fd).map_err(|error| match errno_name(&error) {
+            "ENOTSOCK" => ErrorKind::InvalidInput.into(),
+            _ => error,
+        })?;
         let mut state = self.inner.state.borrow_mut();
         state.inherits = false;
         state.options.socket.wishes.size_buffers_of(&core.driver, id);
         drop(state);
         let backlog = i32::try_from(BACKLOG).unwrap_or(i32::MAX);
         let listening = match adopted {
-            Adopted::Connection { .. } => Err(std::io::ErrorKind::InvalidInput.into()),
+            // A pipe has no address: it is the one that is no socket.
+            Adopted::Connection { .. } => {
+                Err(core.driver.local_address(id).err().unwrap_or(ErrorKind::InvalidInput.into()))
+            }
             Adopted::Listener | Adopted::Unconnected => core.driver.listen(id, backlog),
         };
         listening.and_then(|()| core.driver.accept_start(id)).inspect_err(|_| core.close(id))?;
