@@ -191,6 +191,26 @@ on_every_driver! {
         }
     }
 
+    /// Node ends then; exact loops do too.
+    fn he_04_a_hook_that_does_not_answer_holds_the_loop_until_its_reply_is_dropped(net) {
+        let log = Log::new();
+        let event_loop = net.event_loop();
+        let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
+        let replies = Rc::clone(&kept);
+        event_loop.enter(|| {
+            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
+            watch(&log, &options.connect(|_| panic!("no address")).unwrap());
+        });
+        for _ in 0..10 {
+            assert!(event_loop.turn(Some(Duration::ZERO)).unwrap(), "it is held");
+        }
+        assert!(log.entries().is_empty());
+        event_loop.enter(|| kept.borrow_mut().clear());
+        support::drive(&event_loop, || false).unwrap();
+        assert_eq!(log.take(), ["lookup some.test EAI_FAIL", "error EAI_FAIL", "close true"]);
+    }
+
     fn a_lookup_that_takes_too_long_ends_by_its_timeout_and_a_later_answer_is_nobodys(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -3,9 +3,13 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
-use fyke::{Error, ErrorCode, LookupReply, LookupRequest, Server, Socket, timer};
+use fyke::{
+    ConnectOptions, Endpoint, Error, ErrorCode, LookupReply, LookupRequest, Server, Socket, timer,
+};
 use support::Log;
 
 fn code(result: fyke::Result<()>) -> String {
@@ -127,11 +131,61 @@ on_every_driver! {
             let hook = |_: LookupRequest, reply: LookupReply| {
                 reply.answer(Err(Error::new(ErrorCode::ENOTFOUND, "no such name")));
             };
-            let options = fyke::ConnectOptions::new(("scripted.test", 80)).unwrap().lookup(hook);
+            let options = ConnectOptions::new(("scripted.test", 80)).unwrap().lookup(hook);
             client.connect_with(options, |_| {}).unwrap();
             log.add("connect returned");
         });
         assert_eq!(seen.take(), ["true", "connect returned", "ENOTFOUND"]);
+    }
+
+    fn he_04_a_hook_that_never_answers_does_not_hold_the_loop(net) {
+        let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
+        for forgets in [false, true] {
+            let log = Log::new();
+            let replies = Rc::clone(&kept);
+            let event_loop = net.node_exact().event_loop();
+            let client = event_loop.enter(|| {
+                let options = ConnectOptions::new(("scripted.test", 80)).unwrap();
+                let options = options.lookup(move |_, reply| match forgets {
+                    true => drop(reply),
+                    false => replies.borrow_mut().push(reply),
+                });
+                let client = options.connect(|_| panic!("no address")).unwrap();
+                log.watch("", &client);
+                let log = log.clone();
+                client.on_lookup(move |_, _| log.add("lookup"));
+                client
+            });
+            support::drive(&event_loop, || false).unwrap();
+            assert!(client.connecting() && log.take().is_empty());
+            // The loop can be used again, and so can the answer.
+            if let Some(reply) = kept.borrow_mut().pop() {
+                event_loop.enter(|| reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "late"))));
+                support::drive(&event_loop, || false).unwrap();
+                assert_eq!(log.take(), ["lookup", "error EAI_AGAIN", "close true"]);
+            }
+        }
+    }
+
+    fn he_04_a_connect_whose_hook_has_answered_holds_the_loop(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = fyke::create_server(|socket| _ = socket.end());
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
+                let options = ConnectOptions::new(("scripted.test", address.port())).unwrap();
+                let options = options.lookup(move |_, reply| {
+                    let address = address.ip();
+                    // Nothing but the timer holds the loop meanwhile.
+                    server.close();
+                    let answer = move || reply.answer(Ok(vec![address]));
+                    timer::set_timeout(Duration::from_millis(1), answer).unwrap();
+                });
+                log.watch("", &options.connect(|_| {}).unwrap());
+            });
+        });
+        assert_eq!(seen.take(), ["error ECONNREFUSED", "close true"]);
     }
 
     fn con_05_ready_follows_connect_though_a_listener_destroyed_the_socket(net) {

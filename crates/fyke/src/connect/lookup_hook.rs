@@ -24,7 +24,13 @@ pub struct LookupRequest {
 }
 
 /// Where a [`lookup`](crate::ConnectOptions::lookup) hook gives its answer: at once, or later, on
-/// the loop's thread. Dropped without an answer it is a failure, `EAI_FAIL`.
+/// the loop's thread.
+///
+/// The connect waits for the answer and holds the loop until then; if the reply is dropped without
+/// an answer, the connect fails with `EAI_FAIL`. On loops made with
+/// [`node_exact`](crate::Builder::node_exact) it is as in Node: a connect that waits for a hook does
+/// not hold the loop, and dropping the reply does nothing, so the socket stays connecting. A
+/// [`lookup_timeout`](crate::ConnectOptions::lookup_timeout) ends the waiting on either.
 pub struct LookupReply {
     /// Keeps the socket alive: nobody else may, while it waits for this.
     socket: Socket,
@@ -86,7 +92,7 @@ impl LookupReply {
 
 impl Drop for LookupReply {
     fn drop(&mut self) {
-        if !self.answered {
+        if !self.answered && !self.socket.node_exact() {
             let error = Error::lookup("EAI_FAIL", &self.host, None);
             self.give(Err(error));
         }

@@ -152,9 +152,9 @@ impl ConnectOptions {
         Ok(self)
     }
 
-    /// Asks `f` for the addresses of a host name, instead of the system. It runs on the tick after
-    /// the call, once, and may answer at once or later. Numeric hosts never come to it. Node:
-    /// `lookup`.
+    /// Asks `f` for the addresses of a host name, instead of the system. It runs once, on the tick
+    /// after the call, and may answer at once or later; [`LookupReply`] tells what happens if it
+    /// does not. It is not asked about numeric hosts. Node: `lookup`.
     ///
     /// ```
     /// use fyke::ConnectOptions;

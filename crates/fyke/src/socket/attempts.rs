@@ -19,6 +19,8 @@ pub(super) struct Connecting {
     pub(super) targets: Targets,
     /// The lookup that it waits for, if the system was asked.
     pub(super) lookup: Option<Ticket>,
+    /// A hook was asked on an exact loop: until it answers, the loop is not held for it (HE-04).
+    pub(super) left_to_hook: bool,
     /// Where the socket was bound before the connect (BND-08).
     pub(super) bound: Option<Address>,
     /// The attempts that are running.
@@ -38,7 +40,20 @@ pub(super) enum Targets {
 
 impl Connecting {
     pub(super) fn new(options: ConnectOptions, targets: Targets, bound: Option<Address>) -> Self {
-        Self { options, targets, lookup: None, bound, running: Vec::new(), timer: None }
+        Self {
+            options,
+            targets,
+            lookup: None,
+            left_to_hook: false,
+            bound,
+            running: Vec::new(),
+            timer: None,
+        }
+    }
+
+    /// Whether the loop must go on for this connect.
+    pub(super) fn holds(&self) -> bool {
+        !(self.left_to_hook && matches!(self.targets, Targets::Unresolved))
     }
 
     /// Our end, as the error of an attempt at `target` tells it.

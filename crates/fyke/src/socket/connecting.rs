@@ -135,7 +135,11 @@ impl Socket {
         let round = self.inner.state.borrow().round();
         self.limit_lookup(round, &request.host);
         match hook {
-            Some(hook) => hook.ask(request, self, round),
+            Some(hook) => {
+                let left_to_hook = core.node_exact;
+                self.with_connecting(|connecting| connecting.left_to_hook = left_to_hook);
+                hook.ask(request, self, round);
+            }
             None => {
                 let LookupRequest { host, family, hints, .. } = request;
                 let socket = self.clone();
@@ -149,7 +153,8 @@ impl Socket {
     /// A hook has answered: told on the tick, so that no callback runs inside its call (HE-04).
     pub(crate) fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
         if self.tells_inside_calls() {
-            self.resolved(round, &result);
+            self.guarded(|| self.resolved(round, &result));
+            self.sync_hold();
         } else {
             self.tick(SocketTick::Resolved(round, result));
         }

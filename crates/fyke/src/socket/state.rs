@@ -299,7 +299,12 @@ impl State {
         }
         let sending = self.id.is_some() && self.write.is_sending();
         let ending = self.id.is_some() && self.write.shutting_down && !self.write.finished;
-        self.connecting || sending || ending
+        (self.connecting && self.connect_holds()) || sending || ending
+    }
+
+    fn connect_holds(&self) -> bool {
+        let connecting = self.rare_if_any().and_then(|rare| rare.connecting.as_ref());
+        connecting.is_none_or(Connecting::holds)
     }
 
     pub(super) fn server(&self) -> Option<Server> {

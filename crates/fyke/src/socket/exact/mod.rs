@@ -18,7 +18,7 @@ use crate::{Decoder, Error, ErrorCode, Result};
 
 impl Socket {
     /// Whether Node's accidents are copied too.
-    pub(super) fn node_exact(&self) -> bool {
+    pub(crate) fn node_exact(&self) -> bool {
         self.inner.core.get().is_some_and(|core| core.node_exact)
     }
 
