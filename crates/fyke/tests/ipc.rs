@@ -24,6 +24,23 @@ fn path_of(net: &Net, bytes: usize) -> PathBuf {
 }
 
 on_every_driver! {
+    /// Node connects within the call, so it tells ECONNRESET there.
+    fn con_04_a_path_whose_server_closes_in_the_turn_of_the_connect_is_not_there(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = fyke::create_server(|_| panic!("closed before"));
+            let stop = server.clone();
+            net.listen(&server, net.path().into(), move |path| {
+                let client = Socket::new();
+                log.watch("", &client);
+                client.connect(path, |_| panic!("closed before")).unwrap();
+                stop.close();
+            });
+        });
+        assert_eq!(seen.take(), ["error ENOENT", "close true"]);
+    }
+
     fn ipc_02_the_address_of_a_server_is_the_path_as_it_was_given(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -273,6 +273,51 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error EALREADY", "close true"]);
     }
 
+    /// It was EALREADY, as on TCP: but a path is connected to within the call.
+    fn con_18_a_second_connect_to_a_path_finds_the_socket_connected(net) {
+        for later in [false, true] {
+            let log = Log::new();
+            let seen = log.clone();
+            let path: Endpoint = net.path().into();
+            net.node_exact().run(|| {
+                let server = fyke::create_server(|socket| _ = socket.resume());
+                let stop = server.clone();
+                net.listen(&server, path, move |path| {
+                    let client = Socket::new();
+                    log.watch("", &client);
+                    let failed = log.clone();
+                    client.on_connection_attempt_failed(move |client, _, error| {
+                        assert!(!client.connecting());
+                        failed.add(format!("failed {}", error.code()));
+                    });
+                    client.on_close(move |_, _| _ = stop.close());
+                    client.connect(path.clone(), |_| panic!("refused")).unwrap();
+                    let again = client.clone();
+                    let connect = move || again.connect(path, |_| panic!("refused")).unwrap();
+                    match later {
+                        true => timer::next_tick(connect).unwrap(),
+                        false => connect(),
+                    }
+                    log.add("called");
+                });
+            });
+            assert_eq!(seen.take(), ["called", "failed EISCONN", "error EISCONN", "close true"]);
+        }
+    }
+
+    fn con_18_a_second_connect_to_a_path_tells_the_failure_of_the_first_once(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let path: Endpoint = net.path().into();
+        net.node_exact().run(|| {
+            let client = Socket::new();
+            log.watch("", &client);
+            client.connect(path.clone(), |_| panic!("there is no server")).unwrap();
+            client.connect(path, |_| panic!("there is no server")).unwrap();
+        });
+        assert_eq!(seen.take(), ["error ENOENT", "close true"]);
+    }
+
     fn prop_08_prop_09_addresses_are_gone_after_destroy_unless_asked_for_in_time(net) {
         let log = Log::new();
         let seen = log.clone();
@@ -351,5 +396,25 @@ on_every_driver! {
             },
         ));
         assert!(captured.upgrade().is_none());
+    }
+}
+
+// On the simulated network a connect takes its time, also to a path.
+on_every_system! {
+    fn con_19_a_path_whose_server_closes_in_the_turn_of_the_connect_resets_it(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        let path: Endpoint = net.path().into();
+        net.node_exact().run(|| {
+            let server = fyke::create_server(|_| panic!("closed before"));
+            let stop = server.clone();
+            net.listen(&server, path, move |path| {
+                let client = Socket::new();
+                log.watch("", &client);
+                client.connect(path, |_| panic!("closed before")).unwrap();
+                stop.close();
+            });
+        });
+        assert_eq!(seen.take(), ["error ECONNRESET", "close true"]);
     }
 }

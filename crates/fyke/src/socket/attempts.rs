@@ -21,6 +21,8 @@ pub(super) struct Connecting {
     pub(super) lookup: Option<Ticket>,
     /// A hook was asked on an exact loop: until it answers, the loop is not held for it (HE-04).
     pub(super) left_to_hook: bool,
+    /// Another connect to a path that came meanwhile, on an exact loop.
+    pub(super) again: Option<Address>,
     /// Where the socket was bound before the connect (BND-08).
     pub(super) bound: Option<Address>,
     /// The attempts that are running.
@@ -45,6 +47,7 @@ impl Connecting {
             targets,
             lookup: None,
             left_to_hook: false,
+            again: None,
             bound,
             running: Vec::new(),
             timer: None,
@@ -298,6 +301,9 @@ impl Socket {
 
     /// An attempt has won: the others are closed silently, and the connection stands (CON-05).
     pub(super) fn connected(&self, id: SocketId) {
+        if self.is_refused_again(id) {
+            return;
+        }
         let Some(connecting) = self.forget_attempts() else { return };
         self.forget_deadlines(false);
         let mut peer = None;

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use fyke_driver::Address;
+use fyke_driver::{Address, SocketId};
 
 use crate::connect::ConnectOptions;
 use crate::socket::state::Phase;
@@ -73,7 +73,11 @@ impl Socket {
             std::mem::replace(&mut state.rare().connected_again, true) || asked
         };
         if again.was_connecting {
-            return self.fail_again(ErrorCode::EALREADY, again);
+            let path = self.inner.state.borrow().unix && again.target.is_unix();
+            return match path {
+                true => self.connect_to_path_again(again),
+                false => self.fail_again(ErrorCode::EALREADY, again),
+            };
         }
         if taken && !again.target.is_unix() {
             return self.fail_again(ErrorCode::EISCONN, again);
@@ -89,14 +93,43 @@ impl Socket {
     }
 
     fn refuse_again(&self, again: &Again) {
-        if !self.is_connecting() {
-            return;
+        if self.is_connecting() {
+            self.refuse_connected(&again.target);
         }
+    }
+
+    fn refuse_connected(&self, target: &Address) {
         self.inner.state.borrow_mut().connecting = false;
-        let error = Error::named(ErrorCode::EISCONN, "connect").at(again.target.clone(), true);
-        self.emit_attempt_failed(&again.target, &error);
+        let error = Error::named(ErrorCode::EISCONN, "connect").at(target.clone(), true);
+        self.emit_attempt_failed(target, &error);
         self.destroy_with(error);
         self.sync_hold();
+    }
+
+    /// The system connects to a path within the call. So it finds the second connect on a
+    /// connection that stands, if the first did not fail; a failure of the first is told by itself.
+    fn connect_to_path_again(&self, again: &Again) {
+        let id = self.with_connecting(|connecting| {
+            connecting.again = Some(again.target.clone());
+            connecting.ids().next()
+        });
+        let (Some(core), Some(Some(id)), socket) = (self.core(), id, self.clone()) else { return };
+        let refuse = move || {
+            let stands = socket.core().is_some_and(|core| core.driver.peer_address(id).is_ok());
+            if stands && socket.is_connecting() {
+                socket.guarded(|| _ = socket.is_refused_again(id));
+            }
+        };
+        core.pending.borrow_mut().push_back(Box::new(refuse));
+    }
+
+    /// Refuses the second connect to a path, if there was one, on the first one's connection.
+    pub(in crate::socket) fn is_refused_again(&self, id: SocketId) -> bool {
+        let again = self.with_connecting(|connecting| connecting.again.take()).flatten();
+        let Some(target) = again else { return false };
+        self.inner.state.borrow_mut().id = Some(id);
+        self.refuse_connected(&target);
+        true
     }
 
     fn fail_again(&self, code: ErrorCode, again: &Again) {
