@@ -10,7 +10,7 @@ use crate::folder::TemporaryFolder;
 use crate::output::Output;
 
 pub(crate) fn demo(Demo { explain }: Demo) -> Result<(), Failure> {
-    let output = Output::default();
+    let output = Output::attached();
     if explain {
         tracing::subscriber::with_default(Steps::Explained, || conversations(&output))?;
     } else {

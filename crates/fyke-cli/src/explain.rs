@@ -3,7 +3,6 @@
 //! what it does.
 
 use std::fmt;
-use std::io::{self, Write};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -11,6 +10,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::log;
+use crate::streams::{Stream, Writer};
 
 /// Listens to the steps, and to nothing else.
 pub(crate) enum Steps {
@@ -34,7 +34,10 @@ impl Subscriber for Steps {
         event.record(&mut step);
         match self {
             // A closed standard output is noticed with the next event of the conversation.
-            Self::Explained => _ = writeln!(io::stdout(), "    | {step}"),
+            Self::Explained => {
+                let line = format!("    | {step}\n");
+                Writer::of(Stream::Output).push_data(Stream::Output, line.as_bytes());
+            }
             Self::Logged => log::note(step),
         }
     }

@@ -2,18 +2,28 @@
 //! only when it was asked to, so that no more than one piece is ever in memory.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 use fyke::{Bytes, EventLoop, LoopHandle};
+use rustix::event::PollFlags;
+use rustix::io::Errno;
 
 use crate::failure::Failure;
+use crate::log;
 use crate::output::Output;
+use crate::place::Place;
+use crate::streams::{Retries, wait_for};
 
 /// As much as a socket queues before it says that it is full.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// How often it is looked whether a job of the background has been brought to the foreground:
+/// nothing tells a process of it.
+const BACKGROUND_PERIOD: Duration = Duration::from_millis(200);
 
 /// What came from standard input.
 pub(crate) enum Piece {
@@ -43,11 +53,20 @@ impl Input {
     /// It does not keep the loop alive: when the connections are gone the command ends, though
     /// the thread may be waiting for a key to be pressed.
     pub(crate) fn open(event_loop: LoopHandle) -> Result<Self, Failure> {
+        Self::of(Source::StandardInput, event_loop)
+    }
+
+    /// An input that ends as soon as it is asked, for a command whose standard input is its socket.
+    pub(crate) fn nothing(event_loop: LoopHandle) -> Result<Self, Failure> {
+        Self::of(Source::Nothing, event_loop)
+    }
+
+    fn of(source: Source, event_loop: LoopHandle) -> Result<Self, Failure> {
         let (asks, asked) = mpsc::channel();
         let (sender, pieces) = mpsc::channel();
         thread::Builder::new()
             .name(String::from("stdin"))
-            .spawn(move || read(&asked, &sender, &event_loop))
+            .spawn(move || read(source, &asked, &sender, &event_loop))
             .map_err(|error| Failure::System("a thread", error))?;
         Ok(Self { inner: Rc::new(Inner { asks, pieces, asked: Cell::new(false) }) })
     }
@@ -68,8 +87,30 @@ impl Input {
     }
 }
 
+/// Standard input and output of a command for these places. A stream that is itself the socket of one
+/// of them (as inetd passes it) is neither read nor printed to.
+pub(crate) fn standard_streams(
+    event_loop: &EventLoop,
+    places: &[Place],
+) -> Result<(Input, Output), Failure> {
+    let handle = || event_loop.handle();
+    let is_ours = |stream: BorrowedFd<'_>| places.iter().any(|place| place.is_same_file(stream));
+    if is_ours(io::stderr().as_fd()) {
+        log::mute();
+    }
+    let input = if is_ours(io::stdin().as_fd()) {
+        Input::nothing(handle())?
+    } else {
+        Input::open(handle())?
+    };
+    let output =
+        if is_ours(io::stdout().as_fd()) { Output::closed() } else { Output::open(handle()) };
+    Ok((input, output))
+}
+
 /// Turns the loop until nothing is left that holds it, or it is `over`, or standard output is broken;
-/// gives the pieces of standard input to `on_piece` in between.
+/// between turns, gives the pieces of standard input to `on_piece`, and lets connections go on that
+/// had to wait for standard output.
 pub(crate) fn turn_to_the_end(
     event_loop: &EventLoop,
     input: &Input,
@@ -81,16 +122,27 @@ pub(crate) fn turn_to_the_end(
         if let Some(piece) = input.take() {
             event_loop.enter(|| on_piece(piece))?;
         }
+        output.let_go_on(event_loop);
     }
     output.result()
 }
 
+/// What the thread reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    StandardInput,
+    /// Nothing: standard input is something else.
+    Nothing,
+}
+
 /// The thread.
-fn read(asked: &Receiver<()>, pieces: &Sender<Piece>, event_loop: &LoopHandle) {
+fn read(source: Source, asked: &Receiver<()>, pieces: &Sender<Piece>, event_loop: &LoopHandle) {
     let mut buffer = vec![0; PIECE_BYTES_MAX];
-    let mut stdin = io::stdin().lock();
     while asked.recv().is_ok() {
-        let piece = read_piece(&mut stdin, &mut buffer);
+        let piece = match source {
+            Source::StandardInput => read_piece(io::stdin().as_fd(), &mut buffer),
+            Source::Nothing => Piece::End,
+        };
         let last = !matches!(piece, Piece::Bytes(_));
         if pieces.send(piece).is_err() {
             return;
@@ -102,13 +154,39 @@ fn read(asked: &Receiver<()>, pieces: &Sender<Piece>, event_loop: &LoopHandle) {
     }
 }
 
-fn read_piece(from: &mut impl Read, buffer: &mut [u8]) -> Piece {
+/// Waits until there is something to read, and only then reads. So neither a non-blocking input
+/// fails, nor is the process stopped for reading a terminal that belongs to another job.
+fn read_piece(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Piece {
+    let mut retries = Retries::default();
     loop {
-        return match from.read(buffer) {
-            Ok(0) => Piece::End,
-            Ok(count) => Piece::Bytes(Bytes::copy_from_slice(&buffer[..count])),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Piece::Failed(error),
-        };
+        if is_in_background(fd) {
+            thread::sleep(BACKGROUND_PERIOD);
+            continue;
+        }
+        if let Err(error) = wait_for(fd, PollFlags::IN) {
+            return Piece::Failed(error);
+        }
+        // The job may have been sent to the background meanwhile.
+        if is_in_background(fd) {
+            continue;
+        }
+        match rustix::io::read(fd, &mut *buffer) {
+            Ok(0) => return Piece::End,
+            Ok(count) => return Piece::Bytes(Bytes::copy_from_slice(&buffer[..count])),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                if let Err(error) = retries.wait(fd, PollFlags::IN) {
+                    return Piece::Failed(error);
+                }
+            }
+            Err(error) => return Piece::Failed(error.into()),
+        }
     }
+}
+
+/// Returns whether this is our terminal, but another job of the shell is the one that may read it.
+/// Reading it would stop the whole process (SIGTTIN).
+fn is_in_background(fd: BorrowedFd<'_>) -> bool {
+    // It fails for everything that is not the terminal of this session.
+    rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
 }

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::visible;
+
 /// One object, that becomes one line.
 pub(crate) struct Line(String);
 
@@ -21,7 +23,7 @@ impl Line {
         if self.0.len() > 1 {
             self.0.push(',');
         }
-        self.0 += &format!("\"{name}\":{}", value.into());
+        self.0 += &format!("\"{name}\":{}", visible::of_json(value.into().to_string()));
         self
     }
 

@@ -1,15 +1,22 @@
 //! What is told on standard error besides the reason of a failure.
 
 use std::fmt::{Arguments, Display};
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::arguments::Level;
+use crate::streams::{Stream, Writer};
+use crate::{status_line, visible};
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Error as u8);
+static MUTED: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+/// Prints nothing from now on, because standard error is the connection to a peer.
+pub(crate) fn mute() {
+    MUTED.store(true, Ordering::Relaxed);
 }
 
 pub(crate) fn is_on(level: Level) -> bool {
@@ -30,9 +37,23 @@ pub(crate) fn debug(line: Arguments<'_>) {
     }
 }
 
-/// Says something on standard error. If that is closed there is nobody to tell.
+/// Prints a line on standard error, unless nobody reads the earlier ones: then it is dropped, and
+/// counted. It never waits.
 pub(crate) fn note(text: impl Display) {
-    // One write, so that lines of several processes do not get mixed.
-    let line = format!("fyke: {text}\n");
-    let _ = io::stderr().write_all(line.as_bytes());
+    if !MUTED.load(Ordering::Relaxed) {
+        Writer::of(Stream::Errors).push_line(Stream::Errors, line(text));
+    }
+}
+
+/// Prints the line with which the command ends.
+pub(crate) fn last_words(text: impl Display) {
+    if !MUTED.load(Ordering::Relaxed) {
+        Writer::of(Stream::Errors).push_last_line(Stream::Errors, line(text));
+    }
+}
+
+/// What a peer has sent, or a host is called, cannot break the line or control the terminal.
+fn line(text: impl Display) -> String {
+    let erased = status_line::erased();
+    format!("{erased}fyke: {}\n", visible::of_text(&text.to_string()))
 }

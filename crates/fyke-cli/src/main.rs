@@ -29,6 +29,9 @@ mod replay;
 mod report;
 mod signals;
 mod size;
+mod status_line;
+mod streams;
+mod visible;
 
 use std::process::ExitCode;
 
@@ -38,12 +41,14 @@ use clap::error::ErrorKind;
 use arguments::{Arguments, Command, Level};
 use explain::Steps;
 use failure::Failure;
+use streams::Stream;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
+    signals::survive_file_size_limit();
     let level = arguments.log.level();
     log::set_level(level);
     let command = arguments.command;
@@ -52,13 +57,15 @@ fn main() -> ExitCode {
     } else {
         run(command)
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            log::note(&failure);
+            log::last_words(&failure);
             failure.exit_code()
         }
-    }
+    };
+    streams::flush();
+    code
 }
 
 fn run(command: Command) -> Result<(), Failure> {
@@ -83,9 +90,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     if shown {
-        // If nobody reads it there is nobody to tell.
-        let _ = error.print();
-        return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        return show(error);
     }
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -98,6 +103,26 @@ fn refuse(error: &clap::Error) -> ExitCode {
         Some(name) => format!("fyke {name}"),
         None => String::from("fyke"),
     };
-    log::note(format_args!("{cause}; see {command} --help"));
+    log::last_words(format_args!("{cause}; see {command} --help"));
+    streams::flush();
     ExitCode::from(2)
+}
+
+/// Prints what was asked for; or, on standard error, how to ask.
+fn show(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    let text = if report::colours() { text.ansi().to_string() } else { text.to_string() };
+    if error.use_stderr() {
+        // If nobody reads it there is nobody to tell.
+        let _ = Stream::Errors.write_all(text.as_bytes());
+        return ExitCode::from(2);
+    }
+    match output::print(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            log::last_words(&failure);
+            streams::flush();
+            failure.exit_code()
+        }
+    }
 }

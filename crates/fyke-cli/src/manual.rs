@@ -5,7 +5,7 @@ use clap_complete::aot::{self, Generator};
 
 use crate::arguments::{self, Arguments, Shell};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::print;
 
 // `PAGES`, made by the build script: the name of each command, and its page.
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
@@ -35,10 +35,4 @@ pub(crate) fn page(command: Option<&str>) -> Result<(), Failure> {
         return Err(Failure::Usage(text));
     };
     print(text.as_bytes())
-}
-
-fn print(text: &[u8]) -> Result<(), Failure> {
-    let output = Output::default();
-    output.write(text);
-    output.result()
 }

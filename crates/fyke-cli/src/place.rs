@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use fyke::{ConnectOptions, Endpoint, ListenOptions, Server, Socket, StaleFile};
 
 use crate::arguments::Limits;
 use crate::failure::Failure;
+use crate::streams;
 
 /// Where to listen or connect: an endpoint of the library, or a descriptor that this process was
 /// started with.
@@ -49,6 +50,14 @@ impl Place {
         let endpoint =
             text.parse().map_err(|error: fyke::Error| Failure::Usage(error.to_string()))?;
         Ok(Self::Endpoint(endpoint))
+    }
+
+    /// Returns whether this descriptor is another name for the socket.
+    pub(crate) fn is_same_file(&self, fd: BorrowedFd<'_>) -> bool {
+        match self {
+            Self::Endpoint(_) => false,
+            Self::Descriptor(_, own) => streams::is_same_file(own, fd),
+        }
     }
 
     /// Makes `server` listen there; `f` runs when it does.

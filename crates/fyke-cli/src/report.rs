@@ -1,7 +1,10 @@
 //! What is printed of a conversation: the bytes as they are, a hex dump, or lines of JSON.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::rc::Rc;
 
 use fyke::{Error, Socket};
 
@@ -9,6 +12,7 @@ use crate::clock;
 use crate::json::Line;
 use crate::log;
 use crate::output::Output;
+use crate::visible::Visible;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -41,17 +45,26 @@ pub(crate) struct Report {
     colours: bool,
     /// There are several peers, and each has a number.
     numbered: bool,
+    /// Control characters of each peer are made visible. `None` if they are printed as they are.
+    visible: Option<Rc<RefCell<HashMap<u64, Visible>>>>,
 }
 
 impl Report {
-    /// Of a server's clients.
-    pub(crate) fn new(format: Format, output: &Output) -> Self {
-        Self { format, output: output.clone(), colours: colours(), numbered: true }
+    /// Of a server's clients. On a terminal control characters are made visible unless `raw`.
+    pub(crate) fn new(format: Format, output: &Output, raw: bool) -> Self {
+        let shown = format == Format::Plain && !raw && std::io::stdout().is_terminal();
+        Self {
+            format,
+            output: output.clone(),
+            colours: colours(),
+            numbered: true,
+            visible: shown.then(Rc::default),
+        }
     }
 
     /// Of one connection.
-    pub(crate) fn of_one(format: Format, output: &Output) -> Self {
-        Self { numbered: false, ..Self::new(format, output) }
+    pub(crate) fn of_one(format: Format, output: &Output, raw: bool) -> Self {
+        Self { numbered: false, ..Self::new(format, output, raw) }
     }
 
     /// Whether [`data`](Self::data) has any use for what is sent.
@@ -99,7 +112,7 @@ impl Report {
 
     pub(crate) fn data(&self, client: u64, way: Way, socket: &Socket, bytes: &[u8]) {
         match (self.format, way) {
-            (Format::Plain, Way::Received) => self.output.write(bytes),
+            (Format::Plain, Way::Received) => self.plain(client, bytes),
             (Format::Plain, Way::Sent) => {}
             (Format::Hex, _) => {
                 let sum = match way {
@@ -118,6 +131,19 @@ impl Report {
                 self.output.line(line.with_bytes(bytes).finish());
             }
         }
+        if way == Way::Received {
+            self.output.hold_back(socket);
+        }
+    }
+
+    fn plain(&self, client: u64, bytes: &[u8]) {
+        match &self.visible {
+            Some(visible) => {
+                let text = visible.borrow_mut().entry(client).or_default().take(bytes);
+                self.output.write(text.as_bytes());
+            }
+            None => self.output.write(bytes),
+        }
     }
 
     pub(crate) fn ended(&self, client: u64) {
@@ -135,6 +161,10 @@ impl Report {
     }
 
     pub(crate) fn left(&self, client: u64, socket: &Socket) {
+        let visible = self.visible.as_ref().and_then(|all| all.borrow_mut().remove(&client));
+        if let Some(mut visible) = visible {
+            self.output.write(visible.finish().as_bytes());
+        }
         self.event("left", &format!("{} left", self.subject(client)), |line| {
             let line = if self.numbered { line.with("client", client) } else { line };
             line.with("bytes_received", socket.bytes_read())

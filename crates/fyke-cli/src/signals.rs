@@ -1,28 +1,96 @@
 //! Signals, as events of the loop: the handler writes to a socket pair whose other end is a socket
 //! like any other.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use fyke::Socket;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use fyke::{Socket, timer};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
 
 use crate::failure::Failure;
+use crate::{log, streams};
+
+/// A signal that ends the command has come. Also for threads and for whatever waits outside of the
+/// loop.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// How long it takes until a socket that failed is replaced.
+const REPLACE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Returns whether a signal that ends the command has come. Only commands that
+/// [watch](Ending::watch) for one are still there to ask.
+pub(crate) fn have_come() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Lets a write beyond the limit for a file's size (`ulimit -f`) fail like one to a full disk,
+/// instead of ending the process.
+pub(crate) fn survive_file_size_limit() {
+    static IGNORED: AtomicBool = AtomicBool::new(false);
+    // Without a handler it is as it was.
+    let _ = flag::register(SIGXFSZ, &IGNORED);
+}
 
 /// Runs `f` on the loop for every signal of this kind. It does not keep the loop alive.
-pub(crate) fn on_signal(signal: i32, mut f: impl FnMut() + 'static) -> Result<(), Failure> {
+pub(crate) fn on_signal(signal: i32, f: impl FnMut() + 'static) -> Result<(), Failure> {
     let failed = |error| Failure::System("a signal handler", error);
-    let (ours, handlers) = UnixStream::pair().map_err(failed)?;
-    low_level::pipe::register(signal, handlers).map_err(failed)?;
-    let socket = Socket::from_fd(ours.into())?;
-    socket.unref();
-    // Several at once may be one byte or several.
-    socket.on_data(move |_, _| f());
-    Ok(())
+    let come = Arc::new(AtomicBool::new(false));
+    flag::register(signal, Arc::clone(&come)).map_err(failed)?;
+    Rc::new(Watch { signal, come, f: RefCell::new(f) }).connect()
+}
+
+struct Watch<F> {
+    signal: i32,
+    /// One has come that `f` has not been run for.
+    come: Arc<AtomicBool>,
+    f: RefCell<F>,
+}
+
+impl<F: FnMut() + 'static> Watch<F> {
+    /// Makes the socket pair. If the loop's end of it fails, another one takes its place.
+    fn connect(self: &Rc<Self>) -> Result<(), Failure> {
+        let failed = |error| Failure::System("a signal handler", error);
+        let (ours, handlers) = UnixStream::pair().map_err(failed)?;
+        let id = low_level::pipe::register(self.signal, handlers).map_err(failed)?;
+        let socket = Socket::from_fd(ours.into())?;
+        socket.unref();
+        let same = Rc::clone(self);
+        // Several at once may be one byte or several.
+        socket.on_data(move |_, _| same.look());
+        socket.on_error(|_, error| log::note(format_args!("signals are late: {error}")));
+        let same = Rc::clone(self);
+        socket.on_close(move |_, _| {
+            low_level::unregister(id);
+            same.replace();
+        });
+        Ok(())
+    }
+
+    fn look(&self) {
+        if self.come.swap(false, Ordering::SeqCst) {
+            (self.f.borrow_mut())();
+        }
+    }
+
+    fn replace(self: &Rc<Self>) {
+        let same = Rc::clone(self);
+        let again = timer::set_timeout(REPLACE_PAUSE, move || {
+            match same.connect() {
+                // One may have come meanwhile.
+                Ok(()) => same.look(),
+                Err(_) => same.replace(),
+            }
+        });
+        // Without a loop there is nothing to tell.
+        if let Ok(timer) = again {
+            timer.unref();
+        }
+    }
 }
 
 /// The signals by which people and systems end a command.
@@ -35,11 +103,11 @@ impl Ending {
     /// Runs `f` at the first of them. A second one ends the process at once.
     pub(crate) fn watch(f: impl Fn() + 'static) -> Result<Self, Failure> {
         let ending = Self::default();
-        let (f, armed) = (Rc::new(f), Arc::new(AtomicBool::new(false)));
+        let f = Rc::new(f);
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let failed = |error| Failure::System("a signal handler", error);
-            flag::register_conditional_default(signal, Arc::clone(&armed)).map_err(failed)?;
-            flag::register(signal, Arc::clone(&armed)).map_err(failed)?;
+            flag::register_conditional_default(signal, &ENDING).map_err(failed)?;
+            flag::register(signal, &ENDING).map_err(failed)?;
             let (by, f) = (Rc::clone(&ending.by), Rc::clone(&f));
             on_signal(signal, move || {
                 by.set(Some(signal));
@@ -56,6 +124,7 @@ impl Ending {
     /// Dies by the signal that came, so that a shell sees what it was. Returns if none did.
     pub(crate) fn die(&self) {
         if let Some(signal) = self.by.get() {
+            streams::flush();
             let _ = low_level::emulate_default_handler(signal);
         }
     }

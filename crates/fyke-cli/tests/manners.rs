@@ -84,6 +84,57 @@ fn a_reader_that_leaves_a_long_text_is_no_failure() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_text_that_cannot_be_printed_is_a_failure() {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["help"],
+        &["relay", "--help"],
+        &["man", "relay"],
+        &["completions", "zsh"],
+        &["demo"],
+        &["demo", "--explain"],
+        &["load", "-n", "1", "-c", "1"],
+        &["load", "-n", "1", "-c", "1", "--json"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = support::fyke(arguments).stdout(full).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+        assert_eq!(errors, "fyke: standard output: No space left on device (os error 28)\n");
+    }
+}
+
+#[test]
+fn controls_in_an_error_are_shown_and_not_obeyed() {
+    for text in ["\x1b[31mred", "\u{9b}31m:80", "a\u{202e}b\n:80", "\x7f\r.invalid:80"] {
+        let (code, _, errors) = output(&["connect", text]);
+        assert!(matches!(code, Some(2..=4)), "{errors}");
+        let line = errors.strip_suffix('\n').unwrap();
+        let obeyed = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(!line.contains(obeyed), "{errors:?}");
+    }
+}
+
+#[test]
+fn json_has_controls_as_numbers_and_says_the_same() {
+    let (mut server, endpoint) = Running::listen(&["--json"]);
+    let sent = "\x1b\x7f\u{9b}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028} gr\u{fc}n";
+    std::net::TcpStream::connect(endpoint).unwrap().write_all(sent.as_bytes()).unwrap();
+    let line = loop {
+        let line = server.line();
+        if line.contains(r#""event":"received""#) {
+            break line;
+        }
+    };
+    let numbers = r"\u001b\u007f\u009b\u202e\u2066\u200f\u061c\u2028 gr\u{fc}n";
+    assert!(line.contains(&numbers.replace(r"\u{fc}", "\u{fc}")), "{line}");
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value["text"], sent);
+}
+
+#[test]
 fn a_signal_while_connected_ends_connect_by_that_signal() {
     use std::os::unix::process::ExitStatusExt;
 

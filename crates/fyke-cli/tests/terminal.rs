@@ -7,6 +7,7 @@ mod support;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
@@ -19,6 +20,8 @@ use support::{DEADLINE, Running};
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
+const CTRL_Q: &str = "\x11";
+const CTRL_S: &str = "\x13";
 
 /// A command whose three streams are a terminal.
 struct Terminal {
@@ -30,6 +33,17 @@ struct Terminal {
 
 impl Terminal {
     fn start(arguments: &[&str], no_color: bool) -> Self {
+        let mut command = vec![env!("CARGO_BIN_EXE_fyke")];
+        command.extend(arguments);
+        Self::run(&command, no_color)
+    }
+
+    /// A shell with job control, to which `$fyke` is the command.
+    fn shell(script: &str) -> Self {
+        Self::run(&["sh", "-m", "-c", script], true)
+    }
+
+    fn run(words: &[&str], no_color: bool) -> Self {
         let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&keys).expect("ours");
         unlockpt(&keys).expect("ours");
@@ -41,8 +55,9 @@ impl Terminal {
         };
         // It makes the session, and becomes the command.
         let mut command = Command::new("setsid");
-        command.args(["--ctty", env!("CARGO_BIN_EXE_fyke")]).args(arguments);
+        command.arg("--ctty").args(words);
         command.env("TERM", "xterm").env_remove("NO_COLOR");
+        command.env("fyke", env!("CARGO_BIN_EXE_fyke"));
         if no_color {
             command.env("NO_COLOR", "1");
         }
@@ -71,10 +86,27 @@ impl Terminal {
     /// Waits until this is on the screen.
     fn see(&mut self, text: &str) {
         while !self.shown.contains(text) {
-            let more = self.screen.recv_timeout(DEADLINE);
-            let more = more.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.shown));
-            self.shown += &more;
+            self.see_more(text);
         }
+    }
+
+    /// The last word of the line that this is in, when it is on the screen.
+    fn word_after(&mut self, text: &str) -> String {
+        self.see(text);
+        let at = self.shown.find(text).expect("it is there");
+        loop {
+            let rest = &self.shown[at..];
+            if let Some((line, _)) = rest.split_once('\n') {
+                return line.trim_end().rsplit(' ').next().expect("a word").to_owned();
+            }
+            self.see_more("the end of the line");
+        }
+    }
+
+    fn see_more(&mut self, what: &str) {
+        let more = self.screen.recv_timeout(DEADLINE);
+        let more = more.unwrap_or_else(|_| panic!("no {what:?} in {:?}", self.shown));
+        self.shown += &more;
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -123,7 +155,7 @@ fn colours_are_for_terminals_and_no_color_switches_them_off() {
         terminal.see("listening on 127.0.0.1:");
         terminal.see("\n");
         let endpoint = terminal.shown.trim_end().rsplit(' ').next().unwrap().to_owned();
-        let mut client = std::net::TcpStream::connect(endpoint).unwrap();
+        let mut client = TcpStream::connect(endpoint).unwrap();
         client.write_all(b"look").unwrap();
         terminal.see("|look|");
         assert_eq!(terminal.shown.contains("\x1b[36m"), coloured, "{}", terminal.shown);
@@ -154,4 +186,107 @@ fn load_shows_a_bar_and_clears_it() {
     terminal.see("/s");
     assert_eq!(terminal.wait().code(), Some(0));
     assert!(terminal.shown.contains("closed loop: 2 connections"), "{}", terminal.shown);
+}
+
+#[test]
+fn a_server_in_the_background_serves_and_reads_the_terminal_when_it_is_in_front() {
+    let mut terminal = Terminal::shell("$fyke listen -v 127.0.0.1:0 & read word; fg");
+    let endpoint = terminal.word_after("listening on 127.0.0.1:");
+    for text in ["first client", "second client"] {
+        let mut client = TcpStream::connect(&endpoint).unwrap();
+        client.write_all(text.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        terminal.see(text);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+    let mut client = TcpStream::connect(&endpoint).unwrap();
+    terminal.see("client 3 connected");
+    // What is typed belongs to the shell, then to the server.
+    terminal.press("for the shell\r");
+    terminal.see("listen -v 127.0.0.1:0\r\n");
+    terminal.press("for the client\r");
+    let mut came = [0; 15];
+    client.read_exact(&mut came).unwrap();
+    assert_eq!(&came, b"for the client\n");
+    terminal.press(CTRL_C);
+    terminal.wait();
+}
+
+#[test]
+fn a_client_in_the_background_prints_what_comes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = listener.local_addr().unwrap();
+    let mut terminal = Terminal::shell(&format!("$fyke connect {endpoint} & wait; echo over"));
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"news").unwrap();
+    terminal.see("news");
+    drop(peer);
+    terminal.see("over");
+    terminal.wait();
+}
+
+#[test]
+fn a_stopped_terminal_does_not_stop_a_relay() {
+    let (_server, target) = Running::listen(&["--echo"]);
+    let folder = support::Folder::new();
+    let arguments = ["relay", &folder.path("s"), &target, "--interval", "1ms"];
+    let mut terminal = Terminal::start(&arguments, false);
+    terminal.see("0 open, 0 in all");
+    terminal.press(CTRL_S);
+    let mut client = support::reach(&folder.path("s"));
+    for _ in 0..1000 {
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+    }
+    drop(client);
+    terminal.press(CTRL_Q);
+    terminal.see("0 open, 1 in all");
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.wait().code(), Some(0));
+}
+
+#[test]
+fn controls_of_a_peer_are_shown_on_a_terminal_and_not_obeyed() {
+    let sent =
+        "\x1b]0;title\x07 \u{9b}31m \u{202e}abc\u{2066} \x7f\x08 safe\rEVIL\ttab\r\nnext gr\u{fc}n";
+    let bytes = [sent.as_bytes(), b" \x9b1m\xff end\n"].concat();
+    let listen = |more: &[&str]| {
+        let arguments = [&["listen", "-v", "127.0.0.1:0"], more].concat();
+        let mut terminal = Terminal::start(&arguments, true);
+        let endpoint = terminal.word_after("listening on 127.0.0.1:");
+        let mut client = TcpStream::connect(endpoint).unwrap();
+        client.set_nodelay(true).unwrap();
+        // Cut anywhere, characters too.
+        for byte in &bytes {
+            client.write_all(&[*byte]).unwrap();
+        }
+        terminal.see(" end");
+        terminal.press(CTRL_C);
+        terminal.wait();
+        terminal.shown.clone()
+    };
+    let shown = listen(&[]);
+    for expected in [
+        "^[]0;title^G <U+009B>31m <U+202E>abc<U+2066> ^?^H safe^MEVIL\ttab\r\nnext gr\u{fc}n",
+        " <9B>1m<FF> end",
+    ] {
+        assert!(shown.contains(expected), "{shown:?}");
+    }
+    let shown = listen(&["--raw"]);
+    let (controls, _) = sent.split_once("\ttab").unwrap();
+    assert!(shown.contains(controls), "{shown:?}");
+}
+
+#[test]
+fn a_client_shows_controls_too_and_a_file_gets_them_as_they_are() {
+    let bytes = "\x1b[2J\u{202e}\x00 end".as_bytes();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    let mut terminal = Terminal::start(&["connect", &endpoint], true);
+    listener.accept().unwrap().0.write_all(bytes).unwrap();
+    terminal.see("^[[2J<U+202E>^@ end");
+    terminal.wait();
+    let mut piped = Running::connect(&endpoint);
+    listener.accept().unwrap().0.write_all(bytes).unwrap();
+    assert_eq!(piped.read_to_the_end(), bytes);
 }

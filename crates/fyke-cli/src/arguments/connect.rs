@@ -57,6 +57,9 @@ pub(crate) struct Connect {
     /// Print every event as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print control characters as they are, even if standard output is a terminal
+    #[arg(long, conflicts_with_all = ["hex", "json"])]
+    pub(crate) raw: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,7 +96,11 @@ The two directions end separately, and nothing is lost on the way:
   the peer breaks off (RST),    prints what came before, says so,
   or takes nothing any more     exits                                    5
 
---on-eof and --on-peer-end change the first two, --linger bounds the first.";
+--on-eof and --on-peer-end change the first two, --linger bounds the first.
+
+On a terminal, control characters that the peer sends are shown (^[ for escape,
+<U+202E>, <9B>) and not obeyed, unless --raw is given. If standard output is not
+read, the peer has to wait, while the other direction goes on.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -29,6 +29,9 @@ pub(crate) struct Listen {
     /// Print every event as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print control characters as they are, even if standard output is a terminal
+    #[arg(long, conflicts_with_all = ["hex", "json"])]
+    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -51,6 +54,12 @@ goes to the clients that --to says; it waits while there is none, and while one
 of them does not keep up. At the end of standard input the server stops sending
 and goes on listening. When a client has ended its side, it is sent what is
 queued for it, and its connection is closed. With --once the command exits then.
+
+On a terminal, control characters that a client sends are shown (^[ for escape,
+<U+202E>, <9B>) and not obeyed, unless --raw is given. If standard output is not
+read, the clients have to wait; log lines that are not read are dropped and counted.
+In the background of a shell the server goes on; it reads the terminal when it is
+brought to the foreground.
 
 The file of a Unix socket that a killed server has left is replaced; one on which
 somebody listens is not.";

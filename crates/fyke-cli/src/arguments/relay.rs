@@ -142,6 +142,9 @@ left out, the one whose time ends first is tried.
 SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
 --drain; a second one ends at once. Status 0 if all ended, 4 if some were cut off.
 
+Nobody has to read what a relay prints: log lines and statistics that are not read
+are dropped and counted, and when the reader of --json leaves, the relay goes on.
+
 TCP cannot lose packets as a program sees it: loss shows as delay. So there is no
 fault of that name; --delay, --jitter, --throttle, --blackhole-after do it.";
 

@@ -31,10 +31,10 @@ impl Caller {
     /// One of the two runs, once.
     pub(super) fn new(
         options: &Connect,
+        place: Place,
         on_connect: impl Fn(&Socket) + 'static,
         on_failure: impl Fn(Failure) + 'static,
     ) -> Result<Rc<Self>, Failure> {
-        let place = Place::parse(&options.endpoint)?;
         check(options, &place)?;
         let most = match options.wait {
             Some(_) => WAIT_PAUSE_MAX,

@@ -9,18 +9,21 @@ use fyke::{Error, EventLoop, KeepAlive, Socket};
 
 use crate::arguments::{Connect, OnEof, OnPeerEnd};
 use crate::failure::Failure;
-use crate::input::{Input, Piece, turn_to_the_end};
+use crate::input::{Input, Piece, standard_streams, turn_to_the_end};
 use crate::log;
 use crate::output::Output;
+use crate::place::Place;
 use crate::report::{Format, Report, Way};
 use calling::Caller;
 
 pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
     let event_loop = EventLoop::new()?;
-    let input = Input::open(event_loop.handle())?;
-    let output = Output::default();
+    let place = Place::parse(&options.endpoint)?;
+    let (input, output) = standard_streams(&event_loop, std::slice::from_ref(&place))?;
+    let format = Format::of(options.hex, options.json);
     let talk = Rc::new(Talk {
-        report: Report::of_one(Format::of(options.hex, options.json), &output),
+        report: Report::of_one(format, &output, options.raw),
+        output: output.clone(),
         input: input.clone(),
         peer: RefCell::default(),
         input_ended: Cell::new(false),
@@ -32,6 +35,7 @@ pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
         let (begin, fail) = (Rc::clone(&talk), Rc::clone(&talk));
         let caller = Caller::new(
             &talk.options,
+            place,
             move |peer| begin.begin(peer),
             move |failure| {
                 *fail.failure.borrow_mut() = Some(failure);
@@ -47,6 +51,7 @@ pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
 struct Talk {
     options: Connect,
     report: Report,
+    output: Output,
     input: Input,
     peer: RefCell<Option<Socket>>,
     input_ended: Cell<bool>,
@@ -101,6 +106,12 @@ impl Talk {
     }
 
     fn idle(&self, peer: &Socket) {
+        // It is not the peer that is slow, but whoever reads standard output.
+        if self.output.is_full() {
+            let again = if self.input_ended.get() { self.options.linger } else { None };
+            peer.set_timeout(again.or(self.options.idle_timeout));
+            return;
+        }
         let lingers = self.options.linger.is_some() && self.input_ended.get();
         if !lingers {
             let text = String::from("nothing came or went for too long");

@@ -12,7 +12,7 @@ use crate::arguments::{Listen, To};
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
-use crate::input::{Input, Piece, turn_to_the_end};
+use crate::input::{Input, Piece, standard_streams, turn_to_the_end};
 use crate::log;
 use crate::output::Output;
 use crate::place::Place;
@@ -31,10 +31,11 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
         descriptors::allow_many();
     }
     let event_loop = EventLoop::new()?;
-    let input = Input::open(event_loop.handle())?;
-    let output = Output::default();
+    let (input, output) = standard_streams(&event_loop, &places)?;
+    let format = Format::of(options.hex, options.json);
     let room = Rc::new(Room {
-        report: Report::new(Format::of(options.hex, options.json), &output),
+        report: Report::new(format, &output, options.raw),
+        output: output.clone(),
         options,
         gate,
         program,
@@ -48,8 +49,9 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
         stopped: Cell::new(false),
     });
     let ending = event_loop.enter(|| {
+        let ending = Ending::watch(|| {})?;
         room.open(&places)?;
-        Ending::watch(|| {})
+        Ok::<_, Failure>(ending)
     })?;
     let over = || ending.came() || room.stopped.get();
     turn_to_the_end(&event_loop, &input, &output, over, |piece| {
@@ -72,6 +74,7 @@ struct Client {
 struct Room {
     options: Listen,
     report: Report,
+    output: Output,
     gate: Gate,
     program: Option<Program>,
     input: Input,
@@ -176,6 +179,11 @@ impl Room {
             let room = Rc::clone(self);
             socket.set_timeout(Some(timeout));
             socket.on_timeout(move |socket| {
+                // It is not the client that is slow, but whoever reads standard output.
+                if room.output.is_full() {
+                    socket.set_timeout(Some(timeout));
+                    return;
+                }
                 log::info(format_args!("client {number} was idle for too long"));
                 if room.options.once {
                     let text = String::from("the client was idle for too long");

@@ -16,6 +16,8 @@ pub(super) fn start() -> Result<Endpoint, Failure> {
             let server = fyke::create_server(|socket| {
                 // Nagle's algorithm would wait for more where there is nothing more to come.
                 let _ = socket.set_no_delay(true);
+                // One connection that fails is the client's affair, which reports it.
+                socket.on_error(|_, _| {});
                 socket.pipe(socket);
             });
             server.listen(("127.0.0.1", 0), move |server: &Server| {

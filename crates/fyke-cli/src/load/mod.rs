@@ -70,7 +70,7 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
     })?;
     while run.phase.get() != Phase::Over && event_loop.turn(None)? {}
     run.progress.end();
-    let done = run.tell();
+    let done = run.tell(&Output::open(event_loop.handle()));
     ending.die();
     done
 }
@@ -207,7 +207,7 @@ impl Run {
         Ok(())
     }
 
-    fn tell(&self) -> Result<(), Failure> {
+    fn tell(&self, output: &Output) -> Result<(), Failure> {
         let mut results = self.results.borrow_mut();
         let open = self.connections.borrow();
         results.unanswered += open.iter().map(|connection| connection.waiting()).sum::<u64>();
@@ -217,7 +217,6 @@ impl Run {
             return Err(Failure::Unreachable(error.clone()));
         }
         let kept = if self.mode == Mode::Idle { Some(open.len()) } else { None };
-        let output = Output::default();
         output.write(results.print(&self.options, &self.place, kept).as_bytes());
         output.result()?;
         results.write_files(&self.options)?;

@@ -1,38 +1,33 @@
 //! A bar on a terminal.
 
-use std::cell::Cell;
-use std::io::IsTerminal;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use crate::arguments::Load;
+use crate::status_line::StatusLine;
 
 pub(super) struct Progress {
-    bar: Option<ProgressBar>,
+    line: Option<StatusLine>,
+    duration: Duration,
+    /// What is said behind the bar.
+    message: RefCell<String>,
     answers: Cell<u64>,
     told: Cell<(Duration, u64)>,
 }
 
 impl Progress {
     pub(super) fn new(options: &Load) -> Self {
-        let seen = !options.quiet && std::io::stderr().is_terminal();
-        let bar = seen.then(|| {
-            let length = u64::try_from(options.duration.as_millis()).unwrap_or(u64::MAX);
-            let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{wide_bar} {msg}") {
-                bar.set_style(style);
-            }
-            bar.set_message("connecting");
-            bar
-        });
-        Self { bar, answers: Cell::default(), told: Cell::default() }
+        Self {
+            line: if options.quiet { None } else { StatusLine::on_terminal() },
+            duration: options.duration,
+            message: RefCell::new(String::from("connecting")),
+            answers: Cell::default(),
+            told: Cell::default(),
+        }
     }
 
     pub(super) fn begin(&self) {
-        if let Some(bar) = &self.bar {
-            bar.set_message("");
-        }
+        self.message.borrow_mut().clear();
     }
 
     pub(super) fn answered(&self) {
@@ -40,22 +35,36 @@ impl Progress {
     }
 
     pub(super) fn tick(&self, elapsed: Duration) {
-        let Some(bar) = &self.bar else { return };
-        bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        let Some(line) = &self.line else { return };
         let (told_at, told) = self.told.get();
         let since = elapsed.saturating_sub(told_at);
         if since >= Duration::from_millis(500) {
             let answers = self.answers.get();
             #[expect(clippy::cast_precision_loss, reason = "for people")]
             let rate = (answers - told) as f64 / since.as_secs_f64();
-            bar.set_message(format!("{rate:.0}/s"));
+            *self.message.borrow_mut() = format!("{rate:.0}/s");
             self.told.set((elapsed, answers));
         }
+        let message = self.message.borrow();
+        let width = line.columns().saturating_sub(message.len() + 3);
+        let part = elapsed.as_secs_f64() / self.duration.as_secs_f64().max(0.001);
+        line.show(&format!("[{}] {message}", bar(part, width)));
     }
 
     pub(super) fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if let Some(line) = &self.line {
+            line.clear();
         }
     }
+}
+
+fn bar(part: f64, width: usize) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "for people"
+    )]
+    let done = ((part * width as f64) as usize).min(width);
+    format!("{:width$}", "=".repeat(done))
 }

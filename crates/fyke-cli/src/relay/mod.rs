@@ -51,7 +51,8 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
         cut_off: Cell::new(0),
     });
     descriptors::allow_many();
-    let (event_loop, output) = (EventLoop::new()?, Output::default());
+    let event_loop = EventLoop::new()?;
+    let output = Output::open(event_loop.handle());
     let watching = event_loop.enter(|| {
         relaying.open(&listen)?;
         if let Some(place) = metrics {
@@ -61,10 +62,10 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
         Ending::watch(move || same.drain())?;
         Watching::begin(&relaying, &output)
     })?;
-    while !output.is_broken() && relaying.failure.borrow().is_none() && event_loop.turn(None)? {}
+    while relaying.failure.borrow().is_none() && event_loop.turn(None)? {}
     watching.end();
-    output.result()?;
-    relaying.result()
+    let printed = output.result_of_lines();
+    relaying.result().and(printed)
 }
 
 /// Everything that the connections share.

@@ -1,12 +1,10 @@
 //! The live line, the statistics as JSON, and the recording's regular way to the disk.
 
-use std::cell::RefCell;
-use std::io::IsTerminal;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
 use fyke::timer;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Relaying;
 use super::statistics::{self, Rates};
@@ -14,13 +12,15 @@ use crate::arguments::Level;
 use crate::failure::Failure;
 use crate::log;
 use crate::output::Output;
+use crate::status_line::StatusLine;
 
 pub(super) struct Watching {
     relaying: Rc<Relaying>,
     output: Output,
     /// None if nobody could see it.
-    line: Option<ProgressBar>,
+    line: Option<StatusLine>,
     rates: RefCell<Rates>,
+    told_failure: Cell<bool>,
 }
 
 impl Watching {
@@ -28,11 +28,12 @@ impl Watching {
     pub(super) fn begin(relaying: &Rc<Relaying>, output: &Output) -> Result<Rc<Self>, Failure> {
         let options = &relaying.options;
         // The log would tear it apart.
-        let seen = !options.quiet && !log::is_on(Level::Info) && std::io::stderr().is_terminal();
+        let hidden = options.quiet || log::is_on(Level::Info);
         let watching = Rc::new(Self {
             relaying: Rc::clone(relaying),
             output: output.clone(),
-            line: seen.then(live_line),
+            line: if hidden { None } else { StatusLine::on_terminal() },
+            told_failure: Cell::new(false),
             rates: RefCell::new(Rates::new(Instant::now())),
         });
         let same = Rc::clone(&watching);
@@ -52,18 +53,25 @@ impl Watching {
         }
     }
 
+    /// The statistics are not what a relay is for: if they cannot be printed any more, or nobody
+    /// reads them, it goes on.
     fn tell_programs(&self) {
+        if self.output.is_broken() {
+            if !self.told_failure.replace(true) {
+                log::info(format_args!("standard output is closed or full: no more statistics"));
+            }
+            return;
+        }
         let counts = self.relaying.counts_now();
         let rate = self.rates.borrow_mut().since(Instant::now(), &counts);
-        self.output.line(statistics::json(&counts, rate, &self.relaying.targets.borrow()));
+        self.output.line_or_drop(statistics::json(&counts, rate, &self.relaying.targets.borrow()));
     }
 
     fn tell_people(&self) {
         if let Some(line) = &self.line {
             let counts = self.relaying.counts_now();
             let rate = self.rates.borrow_mut().since(Instant::now(), &counts);
-            line.set_message(statistics::text(&counts, rate));
-            line.tick();
+            line.show(&statistics::text(&counts, rate));
         }
     }
 
@@ -71,7 +79,7 @@ impl Watching {
     pub(super) fn end(&self) {
         if let Some(line) = &self.line {
             self.tell_people();
-            line.abandon();
+            line.keep();
         }
         if self.relaying.options.json {
             self.tell_programs();
@@ -80,13 +88,4 @@ impl Watching {
             recorder.flush();
         }
     }
-}
-
-fn live_line() -> ProgressBar {
-    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // A template without anything that could be wrong.
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        line.set_style(style);
-    }
-    line
 }

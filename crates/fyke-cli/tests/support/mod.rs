@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -191,14 +192,7 @@ impl Running {
 
     /// Waits until it has exited.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status;
-            }
-            assert!(start.elapsed() < DEADLINE, "it does not exit");
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait(&mut self.child)
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -263,6 +257,46 @@ pub(crate) fn reach(path: &str) -> UnixStream {
         assert!(start.elapsed() < DEADLINE, "nobody listens on {path}");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Waits until it has exited.
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return status;
+        }
+        assert!(start.elapsed() < DEADLINE, "it does not exit");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until something is so, for what tells nobody of itself.
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE, "waiting for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A pipe that holds 4 KiB; the end to read, and the end to write.
+#[cfg(target_os = "linux")]
+pub(crate) fn small_pipe() -> (OwnedFd, OwnedFd) {
+    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
+    rustix::pipe::fcntl_setpipe_size(&pipe.1, 4096).expect("a size");
+    pipe
+}
+
+/// Waits until nothing more goes into this pipe.
+#[cfg(target_os = "linux")]
+pub(crate) fn wait_until_full(writer: &OwnedFd) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    wait_until("a pipe to be full", || {
+        let mut fds = [PollFd::new(writer, PollFlags::OUT)];
+        poll(&mut fds, Some(&Timespec::default())).expect("it can be asked") == 0
+    });
 }
 
 /// Waits for so many bytes of text.

@@ -1,0 +1,54 @@
+//! A line at the bottom of a terminal that changes, on standard error.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::streams::{Stream, Writer};
+use crate::visible;
+
+/// Goes back to the beginning of the line and clears it.
+const ERASE: &str = "\r\x1b[K";
+
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
+pub(crate) struct StatusLine(());
+
+impl StatusLine {
+    /// `None` unless standard error is a terminal that can do it.
+    pub(crate) fn on_terminal() -> Option<Self> {
+        let dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
+        (!dumb && Stream::Errors.columns().is_some()).then_some(Self(()))
+    }
+
+    /// How many characters there is room for.
+    pub(crate) fn columns(&self) -> usize {
+        // In the last column some terminals break the line.
+        Stream::Errors.columns().unwrap_or(80).saturating_sub(1)
+    }
+
+    /// Shows this instead of what was there. A terminal that has not even shown the last one yet
+    /// (it may be stopped, Ctrl-S) is not sent more.
+    pub(crate) fn show(&self, text: &str) {
+        let writer = Writer::of(Stream::Errors);
+        if writer.is_idle(Stream::Errors) {
+            let text: String = visible::of_text(text).chars().take(self.columns()).collect();
+            writer.push_line(Stream::Errors, format!("{ERASE}{text}"));
+            SHOWN.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Leaves it as it is; the next line comes below.
+    pub(crate) fn keep(&self) {
+        if SHOWN.swap(false, Ordering::Relaxed) {
+            Writer::of(Stream::Errors).push_line(Stream::Errors, String::from("\n"));
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        Writer::of(Stream::Errors).push_line(Stream::Errors, String::from(erased()));
+    }
+}
+
+/// What has to be printed before another line.
+pub(crate) fn erased() -> &'static str {
+    if SHOWN.swap(false, Ordering::Relaxed) { ERASE } else { "" }
+}

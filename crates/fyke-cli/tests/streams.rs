@@ -1,0 +1,419 @@
+//! Standard streams that are not read, that are gone, that do not block, or that are the socket.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use support::{Folder, Running, fyke, noise, reach, small_pipe, wait_until_full};
+
+/// A process that is killed at the end of its test, should it still be there.
+struct Process(Child);
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        Self(command.spawn().expect("the binary starts"))
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// The exit code, or the signal as a negative number.
+    fn end(&mut self) -> i32 {
+        let status = support::wait(&mut self.0);
+        status.code().unwrap_or_else(|| -status.signal().expect("a signal"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn round_trip(stream: &mut UnixStream) {
+    stream.write_all(b"ping").expect("it is read");
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"ping");
+}
+
+/// Sends until the connection is gone, from a thread.
+fn flood(mut stream: impl Write + Send + 'static) {
+    thread::spawn(move || while stream.write_all(&[b'x'; 65536]).is_ok() {});
+}
+
+#[test]
+fn a_relay_whose_log_is_not_read_goes_on_and_counts_what_it_drops() {
+    let folder = Folder::new();
+    let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
+    let (reader, writer) = small_pipe();
+    let arguments = ["relay", "-vv", &folder.path("s"), &target];
+    let mut relay = Process::start(fyke(&arguments).stderr(writer));
+    let mut first = reach(&folder.path("s"));
+    // More lines than are kept.
+    for _ in 0..2500 {
+        round_trip(&mut reach(&folder.path("s")));
+    }
+    round_trip(&mut first);
+    relay.signal("TERM");
+    drop(first);
+    let mut text = String::new();
+    File::from(reader).read_to_string(&mut text).unwrap();
+    assert_eq!(relay.end(), 0);
+    let dropped = text.lines().find(|line| line.contains("lines dropped")).expect("a count");
+    let count = dropped.split(' ').nth(1).and_then(|count| count.parse::<usize>().ok());
+    assert!(count.is_some_and(|count| count > 100), "{dropped}");
+    // Lines are dropped as a whole.
+    assert!(text.lines().all(|line| line.starts_with("fyke: ")), "{text}");
+}
+
+#[test]
+fn a_relay_whose_statistics_are_not_read_goes_on_and_ends_when_told() {
+    let folder = Folder::new();
+    let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
+    let (_reader, writer) = small_pipe();
+    let arguments = ["relay", "--json", "--interval", "1ms", &folder.path("s"), &target];
+    let mut relay = Process::start(fyke(&arguments).stdout(writer.try_clone().unwrap()));
+    let mut client = reach(&folder.path("s"));
+    wait_until_full(&writer);
+    (0..100).for_each(|_| round_trip(&mut client));
+    relay.signal("TERM");
+    drop(client);
+    assert_eq!(relay.end(), 0);
+}
+
+#[test]
+fn a_relay_outlives_the_reader_of_its_statistics() {
+    let folder = Folder::new();
+    let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
+    let arguments = ["relay", "-v", "--json", "--interval", "1ms", &folder.path("s"), &target];
+    let mut relay = Running::start(&arguments);
+    let mut client = reach(&folder.path("s"));
+    round_trip(&mut client);
+    relay.close_output();
+    relay.note("no more statistics");
+    round_trip(&mut client);
+    round_trip(&mut reach(&folder.path("s")));
+    relay.signal("TERM");
+    drop(client);
+    assert_eq!(relay.wait().code(), Some(0));
+}
+
+#[test]
+fn a_relay_whose_statistics_fill_a_disk_goes_on_and_fails_at_the_end() {
+    let folder = Folder::new();
+    let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let arguments = ["relay", "-v", "--json", "--interval", "1ms", &folder.path("s"), &target];
+    let mut relay = Running::of(fyke(&arguments).stdout(full));
+    relay.note("no more statistics");
+    round_trip(&mut reach(&folder.path("s")));
+    relay.signal("TERM");
+    assert_eq!(relay.wait().code(), Some(1));
+    relay.note("standard output: No space left");
+}
+
+#[test]
+fn one_signal_ends_a_server_whose_output_is_not_read() {
+    for (format, name, number) in [
+        (None, "INT", 2),
+        (None, "TERM", 15),
+        (Some("--json"), "TERM", 15),
+        (Some("--hex"), "HUP", 1),
+    ] {
+        let folder = Folder::new();
+        let (_reader, writer) = small_pipe();
+        let path = folder.path("s");
+        let mut command = fyke(&["listen", &path]);
+        let mut server = Process::start(command.args(format).stdout(writer.try_clone().unwrap()));
+        flood(reach(&path));
+        wait_until_full(&writer);
+        server.signal(name);
+        assert_eq!(server.end(), -number, "{format:?}");
+        assert!(folder.is_empty());
+    }
+}
+
+#[test]
+fn one_signal_ends_a_command_whose_log_is_not_read() {
+    let folder = Folder::new();
+    for arguments in [&["listen", "-vv", "--echo"][..], &["relay", "-vv", "--drain", "0"]] {
+        let (_reader, writer) = small_pipe();
+        let path = folder.path("s");
+        let mut command = fyke(arguments);
+        command.arg(&path).stderr(writer.try_clone().unwrap());
+        if arguments[0] == "relay" {
+            command.arg(folder.path("nowhere"));
+        }
+        let mut server = Process::start(&mut command);
+        let reached = reach(&path);
+        // Clients come and go until nothing more fits.
+        let comes = Arc::new(AtomicBool::new(true));
+        let more = Arc::clone(&comes);
+        let clients = thread::spawn(move || {
+            while more.load(Ordering::SeqCst) {
+                drop(reach(&path));
+            }
+        });
+        wait_until_full(&writer);
+        comes.store(false, Ordering::SeqCst);
+        clients.join().unwrap();
+        drop(reached);
+        server.signal("TERM");
+        assert!([-15, 0].contains(&server.end()));
+    }
+}
+
+#[test]
+fn what_is_typed_is_sent_while_the_output_is_not_read() {
+    let folder = Folder::new();
+    let listener = UnixListener::bind(folder.path("s")).unwrap();
+    let (reader, writer) = small_pipe();
+    let mut command = fyke(&["connect", &folder.path("s")]);
+    command.stdin(Stdio::piped()).stdout(writer.try_clone().unwrap());
+    let mut client = Process::start(&mut command);
+    // It holds an end of the pipe.
+    drop(command);
+    let (mut peer, _) = listener.accept().unwrap();
+    let talks = peer.try_clone().unwrap();
+    let news = noise(1_000_000);
+    let told = news.clone();
+    let telling = thread::spawn(move || (&talks).write_all(&told).unwrap());
+    wait_until_full(&writer);
+    drop(writer);
+    let bytes = noise(2_000_000);
+    let mut stdin = client.0.stdin.take().unwrap();
+    let typed = bytes.clone();
+    thread::spawn(move || stdin.write_all(&typed).unwrap());
+    let mut came = vec![0; bytes.len()];
+    peer.read_exact(&mut came).unwrap();
+    assert!(came == bytes, "the bytes differ");
+    // And what was held back is all there.
+    let printed = thread::spawn(move || {
+        let mut all = Vec::new();
+        File::from(reader).read_to_end(&mut all).map(|_| all)
+    });
+    telling.join().unwrap();
+    drop(peer);
+    assert!(printed.join().unwrap().unwrap() == news, "the bytes differ");
+    assert_eq!(client.end(), 0);
+}
+
+fn set_nonblocking(fd: impl AsFd, nonblocking: bool) {
+    let flags = fcntl_getfl(&fd).unwrap().difference(OFlags::NONBLOCK);
+    let nonblocking = if nonblocking { OFlags::NONBLOCK } else { OFlags::empty() };
+    fcntl_setfl(&fd, flags | nonblocking).unwrap();
+}
+
+fn is_nonblocking(fd: impl AsFd) -> bool {
+    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
+}
+
+/// Switches the flag on and off, as other processes do that share the stream, until it is dropped.
+struct Switched(Arc<AtomicBool>);
+
+impl Switched {
+    fn begin(fd: OwnedFd) -> Self {
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let own = Arc::clone(&goes_on);
+        thread::spawn(move || {
+            let mut nonblocking = false;
+            while own.load(Ordering::SeqCst) {
+                nonblocking = !nonblocking;
+                set_nonblocking(&fd, nonblocking);
+                thread::yield_now();
+            }
+        });
+        Self(goes_on)
+    }
+}
+
+impl Drop for Switched {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A command that talks over a socket in this folder, and the socket's other end.
+fn talk(
+    folder: &Folder,
+    command: &str,
+    streams: impl FnOnce(&mut Command),
+) -> (Process, UnixStream) {
+    let path = folder.path("s");
+    if command == "listen" {
+        let mut command = fyke(&["listen", "--once", &path]);
+        streams(&mut command);
+        return (Process::start(&mut command), reach(&path));
+    }
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut command = fyke(&["connect", &path]);
+    streams(&mut command);
+    (Process::start(&mut command), listener.accept().unwrap().0)
+}
+
+#[test]
+fn an_output_that_does_not_block_gets_every_byte() {
+    let bytes = noise(2_000_000);
+    for (command, switched) in
+        [("connect", false), ("connect", true), ("listen", false), ("listen", true)]
+    {
+        let folder = Folder::new();
+        let (reader, writer) = small_pipe();
+        set_nonblocking(&writer, true);
+        let own = writer.try_clone().unwrap();
+        let (mut process, mut peer) = talk(&folder, command, |command| {
+            command.stdout(own);
+        });
+        let switched = switched.then(|| Switched::begin(writer.try_clone().unwrap()));
+        let sent = bytes.clone();
+        let sending = thread::spawn(move || peer.write_all(&sent));
+        let mut came = vec![0; bytes.len()];
+        File::from(reader).read_exact(&mut came).unwrap();
+        assert!(came == bytes, "{command}: the bytes differ");
+        sending.join().unwrap().unwrap();
+        assert_eq!(process.end(), 0, "{command}");
+        // Nor did the command switch it.
+        assert!(switched.is_some() || is_nonblocking(&writer));
+    }
+}
+
+#[test]
+fn an_input_that_does_not_block_is_read_to_its_end() {
+    let bytes = noise(2_000_000);
+    for (command, switched) in
+        [("connect", false), ("connect", true), ("listen", false), ("listen", true)]
+    {
+        let folder = Folder::new();
+        let (reader, writer) = small_pipe();
+        set_nonblocking(&reader, true);
+        let own = reader.try_clone().unwrap();
+        let (mut process, mut peer) = talk(&folder, command, |command| {
+            command.stdin(own);
+        });
+        let switched = switched.then(|| Switched::begin(reader.try_clone().unwrap()));
+        let typed = bytes.clone();
+        let typing = thread::spawn(move || File::from(writer).write_all(&typed));
+        let mut came = vec![0; bytes.len()];
+        peer.read_exact(&mut came).unwrap();
+        assert!(came == bytes, "{command}: the bytes differ");
+        typing.join().unwrap().unwrap();
+        drop(peer);
+        assert_eq!(process.end(), 0, "{command}");
+        assert!(switched.is_some() || is_nonblocking(&reader));
+    }
+}
+
+#[test]
+fn a_log_that_does_not_block_has_whole_lines() {
+    let folder = Folder::new();
+    let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
+    let (reader, writer) = small_pipe();
+    set_nonblocking(&writer, true);
+    let mut relay =
+        Process::start(fyke(&["relay", "-v", &folder.path("s"), &target]).stderr(writer));
+    (0..200).for_each(|_| round_trip(&mut reach(&folder.path("s"))));
+    relay.signal("TERM");
+    let mut text = String::new();
+    File::from(reader).read_to_string(&mut text).unwrap();
+    assert_eq!(relay.end(), 0);
+    let left = |line: &&str| line.starts_with("fyke: client") && line.ends_with(" left");
+    assert_eq!(text.lines().filter(left).count(), 200);
+}
+
+#[test]
+fn a_long_text_reaches_a_pipe_that_does_not_block() {
+    for arguments in [&["man", "relay"][..], &["completions", "zsh"], &["listen", "--help"]] {
+        let expected = fyke(arguments).output().unwrap().stdout;
+        let (reader, writer) = small_pipe();
+        set_nonblocking(&writer, true);
+        let mut process = Process::start(fyke(arguments).stdout(writer));
+        let mut text = Vec::new();
+        File::from(reader).read_to_end(&mut text).unwrap();
+        assert_eq!(process.end(), 0);
+        assert_eq!(text.len(), expected.len(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn standard_streams_keep_their_flags() {
+    let folder = Folder::new();
+    let (input, output, errors) = (small_pipe(), small_pipe(), small_pipe());
+    let all = [&input.0, &output.1, &errors.1];
+    let (mut process, peer) = talk(&folder, "connect", |command| {
+        let [input, output, errors] = all.map(|fd| fd.try_clone().unwrap());
+        command.stdin(input).stdout(output).stderr(errors);
+    });
+    (&peer).write_all(b"x").unwrap();
+    File::from(output.0.try_clone().unwrap()).read_exact(&mut [0]).unwrap();
+    assert!(all.iter().all(|fd| !is_nonblocking(fd)));
+    drop(peer);
+    assert_eq!(process.end(), 0);
+    assert!(all.iter().all(|fd| !is_nonblocking(fd)));
+}
+
+#[test]
+fn a_server_that_is_its_own_standard_input_does_not_read_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = listener.local_addr().unwrap();
+    let mut server = Running::of(
+        fyke(&["listen", "-v", "fd:0"]).stdin(OwnedFd::from(listener)).stdout(Stdio::piped()),
+    );
+    for text in ["first", "second"] {
+        let mut client = TcpStream::connect(endpoint).unwrap();
+        client.write_all(text.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        server.expect(text);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+    server.signal("TERM");
+    server.wait();
+    let failed = server.notes_to_the_end().into_iter().find(|line| line.contains("input: "));
+    assert_eq!(failed, None);
+}
+
+#[test]
+fn a_connection_that_is_standard_input_or_output_is_only_the_connection() {
+    let bytes = noise(500_000);
+    for descriptor in ["fd:0", "fd:1", "fd:2"] {
+        let (mut peer, own) = UnixStream::pair().unwrap();
+        let mut command = fyke(&["connect", "-v", "--on-eof", "keep", descriptor]);
+        command.stdout(Stdio::piped());
+        match descriptor {
+            "fd:0" => command.stdin(OwnedFd::from(own)),
+            "fd:1" => command.stdout(OwnedFd::from(own)),
+            _ => command.stderr(OwnedFd::from(own)),
+        };
+        let mut process = Process::start(&mut command);
+        drop(command);
+        let stdout = process.0.stdout.take();
+        let printed = thread::spawn(move || {
+            let mut all = Vec::new();
+            stdout.map(|mut stdout| stdout.read_to_end(&mut all));
+            all
+        });
+        peer.write_all(&bytes).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        let mut back = Vec::new();
+        peer.read_to_end(&mut back).unwrap();
+        assert_eq!(back.len(), 0, "{descriptor}: something of ours was sent");
+        assert_eq!(process.end(), 0, "{descriptor}");
+        let printed = printed.join().unwrap();
+        assert!(descriptor == "fd:1" || printed == bytes, "{descriptor}: {} bytes", printed.len());
+    }
+}
