@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Late(String),
     /// Something else did: what, and what the system said.
     System(&'static str, io::Error),
+    /// A file that could not be read or written: what was tried, and what the system said.
+    File(String, io::Error),
     /// It was done, but the result is not good: an answer that differs.
     Bad(String),
 }
@@ -36,7 +38,7 @@ impl Failure {
                 "ETIMEDOUT" => 4,
                 _ => 1,
             },
-            Self::System(..) | Self::Bad(_) => 1,
+            Self::System(..) | Self::File(..) | Self::Bad(_) => 1,
         })
     }
 }
@@ -52,10 +54,19 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(text) | Self::Late(text) | Self::Bad(text) => f.write_str(text),
             Self::Network(error) | Self::Unreachable(error) => match hint(error) {
-                Some(hint) => write!(f, "{error}: {hint}"),
+                Some(hint) => {
+                    let text = error.to_string();
+                    f.write_str(&text)?;
+                    // What the error's own text has said already is not said again.
+                    let new = hint.split("; ").filter(|part| !text.contains(part));
+                    new.enumerate().try_for_each(|(index, part)| {
+                        write!(f, "{}{part}", if index == 0 { ": " } else { "; " })
+                    })
+                }
                 None => error.fmt(f),
             },
             Self::System(what, error) => write!(f, "{what}: {error}"),
+            Self::File(what, error) => write!(f, "{what}: {error}"),
         }
     }
 }
@@ -82,7 +93,8 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
         ("ENOTFOUND", ..) => "no host has that name",
         ("EAI_AGAIN", ..) => "the name servers do not answer",
         ("ETIMEDOUT", ..) => "no answer from there in time",
-        ("EMFILE" | "ENFILE", ..) => "too many open files; `ulimit -n` is the limit",
+        ("EMFILE", ..) => "too many open files; `ulimit -n` is the limit",
+        ("ENFILE", ..) => "too many open files in system; `sysctl fs.file-max` is the limit",
         ("EHOSTUNREACH" | "ENETUNREACH", ..) => "there is no way to that address",
         ("ECONNRESET", ..) => "the peer has broken the connection off",
         ("EPIPE", ..) => "the peer does not read any more",

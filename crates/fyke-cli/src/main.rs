@@ -12,6 +12,7 @@ mod descriptors;
 mod ending;
 mod explain;
 mod failure;
+mod files;
 mod folder;
 mod gate;
 mod input;

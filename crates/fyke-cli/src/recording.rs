@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::files::{self, Access};
 use crate::json::{self, Line};
 use crate::log;
 
@@ -38,33 +39,94 @@ impl Event {
     }
 }
 
+/// Lines are written when there are so many bytes of them, or when it is time to.
+const PENDING_BYTES_MAX: usize = 64 * 1024;
+
 pub(crate) struct Recorder {
     began: Instant,
-    /// Gone after a failure: half a recording is of use, a relay that stops is not.
-    file: RefCell<Option<BufWriter<File>>>,
+    path: PathBuf,
+    file: RefCell<Option<Recording>>,
+    failure: RefCell<Option<Failure>>,
+}
+
+/// The file, while all is well.
+struct Recording {
+    file: File,
+    /// The length of the file: it ends with a whole line.
+    length: u64,
+    /// Whole lines that are not in the file yet.
+    pending: Vec<u8>,
 }
 
 impl Recorder {
-    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| Failure::System("the recording", error))?;
-        Ok(Self { began: Instant::now(), file: RefCell::new(Some(BufWriter::new(file))) })
+    /// Makes the file: only its owner may read it, because it holds all traffic.
+    pub(crate) fn create(path: &Path, overwrite: bool) -> Result<Self, Failure> {
+        let file = files::create(path, overwrite, Access::Owner)?;
+        let recording = Recording { file, length: 0, pending: Vec::new() };
+        Ok(Self {
+            began: Instant::now(),
+            path: path.to_owned(),
+            file: RefCell::new(Some(recording)),
+            failure: RefCell::default(),
+        })
     }
 
     pub(crate) fn record(&self, connection: u64, event: &Event) {
-        let at = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let line = line(connection, at, event);
-        self.with_file(|file| writeln!(file, "{line}"));
+        if let Some(recording) = self.file.borrow_mut().as_mut() {
+            let at = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let line = line(connection, at, event);
+            recording.pending.extend_from_slice(line.as_bytes());
+            recording.pending.push(b'\n');
+            if recording.pending.len() < PENDING_BYTES_MAX {
+                return;
+            }
+        }
+        self.flush();
     }
 
+    /// Writes what is pending. After a failure the recording is over: half a recording is of use, a
+    /// relay that stops is not.
     pub(crate) fn flush(&self) {
-        self.with_file(Write::flush);
+        let mut file = self.file.borrow_mut();
+        let Some(Err(error)) = file.as_mut().map(Recording::flush) else { return };
+        *file = None;
+        let failure = files::failure("the recording ends early", &self.path, error);
+        log::note(&failure);
+        *self.failure.borrow_mut() = Some(failure);
     }
 
-    fn with_file(&self, f: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
-        let mut file = self.file.borrow_mut();
-        let Some(Err(error)) = file.as_mut().map(f) else { return };
-        log::note(format_args!("the recording ends here: {error}"));
-        *file = None;
+    /// What the command answers for it.
+    pub(crate) fn result(&self) -> Result<(), Failure> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Recording {
+    fn flush(&mut self) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let mut written = 0;
+        while written < pending.len() {
+            match self.file.write(&pending[written..]) {
+                Ok(0) => return self.cut(&pending[..written], io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.cut(&pending[..written], error),
+            }
+        }
+        self.length += written as u64;
+        self.pending = pending;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Takes half a line away again: a recording has to end with a whole one.
+    fn cut(&mut self, written: &[u8], error: io::Error) -> io::Result<()> {
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < written.len() {
+            // If not even that can be done, whoever reads it leaves half a line out.
+            let _ = self.file.set_len(self.length + whole as u64);
+        }
+        Err(error)
     }
 }
 
@@ -86,18 +148,28 @@ pub(crate) struct Entry {
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, Failure> {
-    let failed = |error| Failure::System("the recording", error);
-    let file = File::open(path).map_err(failed)?;
-    let mut entries = Vec::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(failed)?;
-        let entry = parse(&line).ok_or_else(|| {
-            let at = format!("{}:{}", path.display(), index + 1);
-            Failure::Usage(format!(
-                "{at}: not a line of a recording; `fyke relay --record` makes one"
-            ))
-        })?;
-        entries.push(entry);
+    let failed = |error| files::failure("cannot read the recording", path, error);
+    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let (mut entries, mut line) = (Vec::new(), Vec::new());
+    for number in 1.. {
+        line.clear();
+        if file.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            break;
+        }
+        let entry = std::str::from_utf8(&line).ok().and_then(parse);
+        match entry {
+            Some(entry) => entries.push(entry),
+            // Of a relay that was killed, or of a disk that was full.
+            None if line.last() != Some(&b'\n') && number > 1 => {
+                log::note(format_args!("{}:{number}: half a line, left out", path.display()));
+            }
+            None => {
+                let at = format!("{}:{number}", path.display());
+                return Err(Failure::Usage(format!(
+                    "{at}: not a line of a recording; `fyke relay --record` makes one"
+                )));
+            }
+        }
     }
     Ok(entries)
 }

@@ -135,6 +135,20 @@ fn json_has_controls_as_numbers_and_says_the_same() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn too_many_open_files_are_told_once() {
+    let folder = support::Folder::new();
+    let endpoints: Vec<_> = (0..40).map(|number| folder.path(&number.to_string())).collect();
+    let script = format!("ulimit -n 30; exec {} listen \"$@\"", env!("CARGO_BIN_EXE_fyke"));
+    let mut command = std::process::Command::new("sh");
+    let output = command.args(["-c", &script, "sh"]).args(endpoints).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.starts_with("fyke: listen EMFILE: too many open files "), "{errors}");
+    assert_eq!(errors.matches("too many open files").count(), 1, "{errors}");
+    assert!(errors.ends_with("`ulimit -n` is the limit\n"), "{errors}");
+}
+
+#[test]
 fn a_signal_while_connected_ends_connect_by_that_signal() {
     use std::os::unix::process::ExitStatusExt;
 

@@ -276,7 +276,7 @@ fn what_a_relay_cannot_do_is_told_at_once() {
         (&["relay", "8888", "80", "--slice", "9..1"], "the smaller one comes first", 2),
         (&["relay", "8888", "80", "--proxy-in", "x"], "is no address", 2),
         (&["relay", &folder.path("s"), "80"], "EADDRINUSE", 1),
-        (&["relay", "127.0.0.1:0", "80", "--record", "/no/such/file"], "the recording: ", 1),
+        (&["relay", "127.0.0.1:0", "80", "--record", "/no/such/file"], "write /no/such/file: ", 1),
         (&["relay", "127.0.0.1:0", "80", "--metrics", &folder.path("s")], "EADDRINUSE", 1),
     ] {
         let output = fyke(arguments).output().unwrap();

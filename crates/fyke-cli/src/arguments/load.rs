@@ -49,6 +49,9 @@ pub(crate) struct Load {
     /// Write the latencies as HdrHistogram's tools read them
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) hgrm: Option<PathBuf>,
+    /// Replace the files of --histogram and --hgrm if they exist
+    #[arg(long, help_heading = "Results")]
+    pub(crate) overwrite: bool,
     /// Print the result as JSON
     #[arg(long, help_heading = "Results")]
     pub(crate) json: bool,
@@ -67,6 +70,9 @@ is a matter of how many requests wait.
 Open loop (--rate): requests have a time at which they are due, and latency counts
 from there, also if a request could not be sent because the server was slow. So a
 pause of the server shows in every request that it made wait.
+
+The files of --histogram and --hgrm are made before the run. Files that exist are
+refused unless --overwrite is given, and symbolic links always.
 
 Status 0 if all was answered, 1 if there were errors, or bytes that --verify found
 changed, 3 if not even one connection could be made.";

@@ -45,9 +45,12 @@ pub(crate) struct Relay {
     /// Serve metrics for Prometheus there, by HTTP
     #[arg(long, value_name = "ENDPOINT", help_heading = "Watching")]
     pub(crate) metrics: Option<String>,
-    /// Write everything that passes to this file, for `fyke replay`
+    /// Write everything that passes to this new file, for `fyke replay`; only you can read it
     #[arg(long, value_name = "FILE", help_heading = "Watching")]
     pub(crate) record: Option<PathBuf>,
+    /// Replace the file of --record if it exists
+    #[arg(long, help_heading = "Watching")]
+    pub(crate) overwrite: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -144,6 +147,8 @@ SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
 
 Nobody has to read what a relay prints: log lines and statistics that are not read
 are dropped and counted, and when the reader of --json leaves, the relay goes on.
+A recording that cannot be written any more ends with a whole line; the relay goes
+on, and its status is 1 in the end.
 
 TCP cannot lose packets as a program sees it: loss shows as delay. So there is no
 fault of that name; --delay, --jitter, --throttle, --blackhole-after do it.";

@@ -25,7 +25,7 @@ use crate::signals::Ending;
 use connection::Connection;
 use pattern::Pattern;
 use progress::Progress;
-use results::Results;
+use results::{Files, Results};
 use schedule::Schedule;
 
 /// So many connections are being made at a time, so that no server's backlog overflows.
@@ -34,6 +34,7 @@ const CONNECTING_MAX: usize = 100;
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 pub(crate) fn load(options: Load) -> Result<(), Failure> {
+    let files = Files::create(&options)?;
     let place = match &options.endpoint {
         Some(text) => Place::parse(text)?,
         None => Place::Endpoint(echo::start()?),
@@ -70,7 +71,7 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
     })?;
     while run.phase.get() != Phase::Over && event_loop.turn(None)? {}
     run.progress.end();
-    let done = run.tell(&Output::open(event_loop.handle()));
+    let done = run.tell(&Output::open(event_loop.handle()), files);
     ending.die();
     done
 }
@@ -207,7 +208,7 @@ impl Run {
         Ok(())
     }
 
-    fn tell(&self, output: &Output) -> Result<(), Failure> {
+    fn tell(&self, output: &Output, files: Files) -> Result<(), Failure> {
         let mut results = self.results.borrow_mut();
         let open = self.connections.borrow();
         results.unanswered += open.iter().map(|connection| connection.waiting()).sum::<u64>();
@@ -219,7 +220,7 @@ impl Run {
         let kept = if self.mode == Mode::Idle { Some(open.len()) } else { None };
         output.write(results.print(&self.options, &self.place, kept).as_bytes());
         output.result()?;
-        results.write_files(&self.options)?;
+        results.write_files(&self.options, files)?;
         results.verdict()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -10,11 +10,29 @@ use hdrhistogram::Histogram;
 use super::plot;
 use crate::arguments::Load;
 use crate::failure::Failure;
+use crate::files::ResultFile;
 use crate::json::Line;
 use crate::place::Place;
 
 /// Which are told.
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+
+/// The files that were asked for.
+#[derive(Default)]
+pub(super) struct Files {
+    histogram: Option<ResultFile>,
+    hgrm: Option<ResultFile>,
+}
+
+impl Files {
+    /// Makes them. What cannot be written shall not be noticed after a long run.
+    pub(super) fn create(options: &Load) -> Result<Self, Failure> {
+        let create = |path: &Option<PathBuf>| {
+            path.as_deref().map(|path| ResultFile::create(path, options.overwrite)).transpose()
+        };
+        Ok(Self { histogram: create(&options.histogram)?, hgrm: create(&options.hgrm)? })
+    }
+}
 
 pub(super) struct Results {
     /// Of nanoseconds, to three digits.
@@ -132,15 +150,12 @@ impl Results {
         line.with_line("latency_ns", latency).with_line("errors", errors).finish()
     }
 
-    pub(super) fn write_files(&self, options: &Load) -> Result<(), Failure> {
-        let write = |path: &Path, text: String| {
-            std::fs::write(path, text).map_err(|error| Failure::System("the result", error))
-        };
-        if let Some(path) = &options.histogram {
-            write(path, plot::svg(&self.latencies, &describe(options)))?;
+    pub(super) fn write_files(&self, options: &Load, files: Files) -> Result<(), Failure> {
+        if let Some(file) = files.histogram {
+            file.write(&plot::svg(&self.latencies, &describe(options)))?;
         }
-        if let Some(path) = &options.hgrm {
-            write(path, hgrm(&self.latencies))?;
+        if let Some(file) = files.hgrm {
+            file.write(&hgrm(&self.latencies))?;
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let relaying = Rc::new(Relaying {
         gate: Gate::new(&options.limits)?,
         trusted: gate::addresses(&options.proxy.proxy_in)?,
-        recorder: options.record.as_deref().map(Recorder::create).transpose()?,
+        recorder: recorder(&options)?,
         targets: RefCell::new(Targets::new(places, options.balance, options.backoff_max)),
         options,
         counts: RefCell::default(),
@@ -66,6 +66,11 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     watching.end();
     let printed = output.result_of_lines();
     relaying.result().and(printed)
+}
+
+fn recorder(options: &Relay) -> Result<Option<Recorder>, Failure> {
+    let create = |path| Recorder::create(path, options.overwrite);
+    options.record.as_deref().map(create).transpose()
 }
 
 /// Everything that the connections share.
@@ -191,7 +196,7 @@ impl Relaying {
     fn result(&self) -> Result<(), Failure> {
         match (self.failure.take(), self.cut_off.get()) {
             (Some(failure), _) => Err(failure),
-            (None, 0) => Ok(()),
+            (None, 0) => self.recorder.as_ref().map_or(Ok(()), Recorder::result),
             (None, count) => Err(Failure::Late(format!("{count} connections were cut off"))),
         }
     }
