@@ -108,7 +108,7 @@ pub(crate) fn standard_streams(
     Ok((input, output))
 }
 
-/// Turns the loop until nothing is left that holds it, or it is `over`, or standard output is broken;
+/// Turns the loop until nothing is left that holds it, or it is `over`;
 /// between turns, gives the pieces of standard input to `on_piece`, and lets connections go on that
 /// had to wait for standard output.
 pub(crate) fn turn_to_the_end(
@@ -118,7 +118,7 @@ pub(crate) fn turn_to_the_end(
     over: impl Fn() -> bool,
     mut on_piece: impl FnMut(Piece) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    while !output.is_broken() && !over() && event_loop.turn(None)? {
+    while !over() && event_loop.turn(None)? {
         if let Some(piece) = input.take() {
             event_loop.enter(|| on_piece(piece))?;
         }

@@ -20,10 +20,8 @@ impl Line {
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        self.0 += &format!("\"{name}\":{}", visible::of_json(value.into().to_string()));
+        self.name(name);
+        self.0 += &visible::of_json(value.into().to_string());
         self
     }
 
@@ -37,11 +35,18 @@ impl Line {
 
     /// Another object as a field.
     pub(crate) fn with_line(mut self, name: &str, line: Self) -> Self {
+        self.name(name);
+        self.0 += &line.finish();
+        self
+    }
+
+    /// Names may be what a system or a library calls an error.
+    fn name(&mut self, name: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
-        self.0 += &format!("\"{name}\":{}", line.finish());
-        self
+        self.0 += &visible::of_json(Value::from(name).to_string());
+        self.0.push(':');
     }
 
     pub(crate) fn finish(mut self) -> String {
@@ -69,6 +74,8 @@ mod tests {
         let line = Line::new().with("b", 1).with("a", "\"\n").with_line("c", inner).finish();
         assert_eq!(line, r#"{"b":1,"a":"\"\n","c":{"x":1.5}}"#);
         assert_eq!(Line::new().finish(), "{}");
+        let line = Line::new().with("\"\x1b\u{202e}", "\u{9b}").finish();
+        assert_eq!(line, r#"{"\"\u001b\u202e":"\u009b"}"#);
     }
 
     #[test]

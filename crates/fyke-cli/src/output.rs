@@ -1,6 +1,6 @@
 //! Standard output.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::io;
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use std::rc::Rc;
 use fyke::{EventLoop, KeepAlive, LoopHandle, Socket};
 
 use crate::failure::Failure;
+use crate::log;
 use crate::streams::{Patience, Stream, Writer};
 
 /// Standard output of a command with an event loop. A thread does the writing, so that the loop
@@ -17,6 +18,8 @@ pub(crate) struct Output {
     /// `None` if nothing is to be printed.
     writer: Option<&'static Writer>,
     paused: Rc<RefCell<Paused>>,
+    /// The log says that nothing more can be printed.
+    told: Rc<Cell<bool>>,
 }
 
 /// Connections whose data would only be queued here.
@@ -35,12 +38,12 @@ impl Output {
 
     /// Of a command that does not look at its output between turns.
     pub(crate) fn attached() -> Self {
-        Self { writer: Some(Writer::of(Stream::Output)), paused: Rc::default() }
+        Self { writer: Some(Writer::of(Stream::Output)), ..Self::closed() }
     }
 
     /// Prints nothing.
     pub(crate) fn closed() -> Self {
-        Self { writer: None, paused: Rc::default() }
+        Self { writer: None, paused: Rc::default(), told: Rc::default() }
     }
 
     /// Prints bytes as they are.
@@ -94,6 +97,15 @@ impl Output {
                 socket.resume();
             }
         });
+    }
+
+    /// Returns whether nothing more can be printed, and says so once: for servers that go on then.
+    pub(crate) fn is_broken_and_told(&self) -> bool {
+        let broken = self.is_broken();
+        if broken && !self.told.replace(true) {
+            log::info(format_args!("standard output is closed or full: nothing more is printed"));
+        }
+        broken
     }
 
     pub(crate) fn is_broken(&self) -> bool {

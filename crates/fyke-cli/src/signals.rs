@@ -1,11 +1,11 @@
 //! Signals, as events of the loop: the handler writes to a socket pair whose other end is a socket
 //! like any other.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fyke::{Socket, timer};
@@ -18,6 +18,8 @@ use crate::{log, streams};
 /// A signal that ends the command has come. Also for threads and for whatever waits outside of the
 /// loop.
 static ENDING: AtomicBool = AtomicBool::new(false);
+/// Which one; 0 for none.
+static ENDING_BY: AtomicUsize = AtomicUsize::new(0);
 
 /// How long it takes until a socket that failed is replaced.
 const REPLACE_PAUSE: Duration = Duration::from_millis(100);
@@ -94,36 +96,32 @@ impl<F: FnMut() + 'static> Watch<F> {
 }
 
 /// The signals by which people and systems end a command.
-#[derive(Clone, Default)]
-pub(crate) struct Ending {
-    by: Rc<Cell<Option<i32>>>,
-}
+#[derive(Clone, Copy)]
+pub(crate) struct Ending(());
 
 impl Ending {
     /// Runs `f` at the first of them. A second one ends the process at once.
     pub(crate) fn watch(f: impl Fn() + 'static) -> Result<Self, Failure> {
-        let ending = Self::default();
         let f = Rc::new(f);
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let failed = |error| Failure::System("a signal handler", error);
             flag::register_conditional_default(signal, &ENDING).map_err(failed)?;
+            let number = usize::try_from(signal).unwrap_or_default();
+            flag::register_usize(signal, &ENDING_BY, number).map_err(failed)?;
             flag::register(signal, &ENDING).map_err(failed)?;
-            let (by, f) = (Rc::clone(&ending.by), Rc::clone(&f));
-            on_signal(signal, move || {
-                by.set(Some(signal));
-                f();
-            })?;
+            let f = Rc::clone(&f);
+            on_signal(signal, move || f())?;
         }
-        Ok(ending)
+        Ok(Self(()))
     }
 
-    pub(crate) fn came(&self) -> bool {
-        self.by.get().is_some()
+    pub(crate) fn came(self) -> bool {
+        have_come()
     }
 
     /// Dies by the signal that came, so that a shell sees what it was. Returns if none did.
-    pub(crate) fn die(&self) {
-        if let Some(signal) = self.by.get() {
+    pub(crate) fn die(self) {
+        if let Ok(signal @ 1..) = i32::try_from(ENDING_BY.load(Ordering::SeqCst)) {
             streams::flush();
             let _ = low_level::emulate_default_handler(signal);
         }

@@ -106,7 +106,7 @@ fn a_relay_outlives_the_reader_of_its_statistics() {
     let mut client = reach(&folder.path("s"));
     round_trip(&mut client);
     relay.close_output();
-    relay.note("no more statistics");
+    relay.note("nothing more is printed");
     round_trip(&mut client);
     round_trip(&mut reach(&folder.path("s")));
     relay.signal("TERM");
@@ -121,7 +121,7 @@ fn a_relay_whose_statistics_fill_a_disk_goes_on_and_fails_at_the_end() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let arguments = ["relay", "-v", "--json", "--interval", "1ms", &folder.path("s"), &target];
     let mut relay = Running::of(fyke(&arguments).stdout(full));
-    relay.note("no more statistics");
+    relay.note("nothing more is printed");
     round_trip(&mut reach(&folder.path("s")));
     relay.signal("TERM");
     assert_eq!(relay.wait().code(), Some(1));
@@ -177,6 +177,72 @@ fn one_signal_ends_a_command_whose_log_is_not_read() {
         server.signal("TERM");
         assert!([-15, 0].contains(&server.end()));
     }
+}
+
+#[test]
+fn a_signal_while_the_last_output_waits_ends_the_command_too() {
+    let folder = Folder::new();
+    let (_reader, writer) = small_pipe();
+    let (mut server, mut peer) = talk(&folder, "listen", |command| {
+        command.stdout(writer);
+    });
+    peer.write_all(&noise(100_000)).unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    // The only connection is over, but not what it has sent.
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    server.signal("TERM");
+    assert_eq!(server.end(), -15);
+}
+
+#[test]
+fn a_server_that_only_shows_what_passes_outlives_its_reader() {
+    for more in [&["--echo", "--json"][..], &["--echo", "--hex"], &["--exec", "cat", "--json"]] {
+        let folder = Folder::new();
+        let (mut server, path) = Running::listen_at(&folder.path("s"), more);
+        server.close_output();
+        let mut client = reach(&path);
+        round_trip(&mut client);
+        // The reader leaves when something comes, and is missed when more does.
+        (0..2).for_each(|_| round_trip(&mut client));
+        server.note("nothing more is printed");
+        round_trip(&mut client);
+        round_trip(&mut reach(&path));
+        server.signal("TERM");
+        server.wait();
+    }
+}
+
+/// Ends both directions of every pair of sockets that the process has made for itself.
+fn cut_own_sockets(process: u32) -> usize {
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+    let pid = Pid::from_raw(process.try_into().unwrap()).unwrap();
+    let opened = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let names = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let numbers = names.filter_map(|name| name.ok()?.file_name().to_str()?.parse().ok());
+    let mut cut = 0;
+    for number in numbers {
+        let Ok(fd) = pidfd_getfd(&opened, number, PidfdGetfdFlags::empty()) else { continue };
+        let stream = UnixStream::from(fd);
+        let of_a_pair = |address: std::io::Result<std::os::unix::net::SocketAddr>| {
+            address.is_ok_and(|address| address.is_unnamed())
+        };
+        if number > 2 && of_a_pair(stream.local_addr()) && of_a_pair(stream.peer_addr()) {
+            cut += usize::from(stream.shutdown(Shutdown::Both).is_ok());
+        }
+    }
+    cut
+}
+
+#[test]
+fn a_command_whose_signal_sockets_fail_still_ends_by_a_signal() {
+    let (mut server, endpoint) = Running::listen(&["--echo"]);
+    assert!(cut_own_sockets(server.id()) >= 6);
+    let mut client = TcpStream::connect(endpoint).unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    server.signal("TERM");
+    assert_eq!(server.wait().signal(), Some(15));
 }
 
 #[test]
@@ -393,7 +459,7 @@ fn a_connection_that_is_standard_input_or_output_is_only_the_connection() {
     for descriptor in ["fd:0", "fd:1", "fd:2"] {
         let (mut peer, own) = UnixStream::pair().unwrap();
         let mut command = fyke(&["connect", "-v", "--on-eof", "keep", descriptor]);
-        command.stdout(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
         match descriptor {
             "fd:0" => command.stdin(OwnedFd::from(own)),
             "fd:1" => command.stdout(OwnedFd::from(own)),

@@ -22,6 +22,7 @@ const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 const CTRL_Q: &str = "\x11";
 const CTRL_S: &str = "\x13";
+const CTRL_Z: &str = "\x1a";
 
 /// A command whose three streams are a terminal.
 struct Terminal {
@@ -204,6 +205,27 @@ fn a_server_in_the_background_serves_and_reads_the_terminal_when_it_is_in_front(
     // What is typed belongs to the shell, then to the server.
     terminal.press("for the shell\r");
     terminal.see("listen -v 127.0.0.1:0\r\n");
+    terminal.press("for the client\r");
+    let mut came = [0; 15];
+    client.read_exact(&mut came).unwrap();
+    assert_eq!(&came, b"for the client\n");
+    terminal.press(CTRL_C);
+    terminal.wait();
+}
+
+#[test]
+fn a_server_that_waits_for_a_key_can_be_sent_to_the_background() {
+    let mut terminal = Terminal::shell("$fyke listen -v 127.0.0.1:0; bg; read word; fg");
+    let endpoint = terminal.word_after("listening on 127.0.0.1:");
+    let mut client = TcpStream::connect(&endpoint).unwrap();
+    client.write_all(b"in front").unwrap();
+    terminal.see("in front");
+    terminal.press(CTRL_Z);
+    client.write_all(b" and behind").unwrap();
+    terminal.see(" and behind");
+    terminal.press("for the shell\r");
+    client.write_all(b" and still here").unwrap();
+    terminal.see(" and still here");
     terminal.press("for the client\r");
     let mut came = [0; 15];
     client.read_exact(&mut came).unwrap();

@@ -43,7 +43,8 @@ pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
         )?;
         caller.call()
     })?;
-    turn_to_the_end(&event_loop, &input, &output, || false, |piece| talk.send(piece))?;
+    let over = || output.is_broken();
+    turn_to_the_end(&event_loop, &input, &output, over, |piece| talk.send(piece))?;
     talk.failure.take().map_or(Ok(()), Err)
 }
 

@@ -53,7 +53,10 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
         room.open(&places)?;
         Ok::<_, Failure>(ending)
     })?;
-    let over = || ending.came() || room.stopped.get();
+    // Without an output a server that prints has nothing left to do; one that only shows what
+    // passes through has.
+    let blind = || output.is_broken_and_told() && !room.passes_through();
+    let over = || ending.came() || room.stopped.get() || blind();
     turn_to_the_end(&event_loop, &input, &output, over, |piece| {
         room.typed(piece);
         Ok(())
@@ -94,6 +97,11 @@ struct Room {
 }
 
 impl Room {
+    /// What a client sends goes back to it, or to a program.
+    fn passes_through(&self) -> bool {
+        self.options.echo || self.program.is_some()
+    }
+
     fn open(self: &Rc<Self>, places: &[Place]) -> Result<(), Failure> {
         for place in places {
             // `--exec` and `--echo` end a connection themselves.
@@ -163,8 +171,7 @@ impl Room {
             room.leave(socket);
         });
         // What goes through is not printed, unless somebody wants to look at it.
-        let through = self.options.echo || self.program.is_some();
-        if !through || self.report.shows_sent() {
+        if !self.passes_through() || self.report.shows_sent() {
             let (report, echo) = (self.report.clone(), self.options.echo);
             socket.on_data(move |socket, data| {
                 report.data(number, Way::Received, socket, data);

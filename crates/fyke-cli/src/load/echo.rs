@@ -11,7 +11,7 @@ use crate::failure::Failure;
 pub(super) fn start() -> Result<Endpoint, Failure> {
     let (sender, receiver) = mpsc::channel();
     let serve = move || {
-        let (listens, fails) = (sender.clone(), sender);
+        let (listens, fails) = (sender.clone(), sender.clone());
         let ran = fyke::run(|| {
             let server = fyke::create_server(|socket| {
                 // Nagle's algorithm would wait for more where there is nothing more to come.
@@ -20,13 +20,14 @@ pub(super) fn start() -> Result<Endpoint, Failure> {
                 socket.on_error(|_, _| {});
                 socket.pipe(socket);
             });
+            server.on_error(move |_, error| _ = fails.send(Err(error.clone())));
             server.listen(("127.0.0.1", 0), move |server: &Server| {
                 // Nobody listens any more when the command has ended.
                 let _ = listens.send(Ok(server.endpoint()));
             })
         });
         if let Err(error) = ran {
-            let _ = fails.send(Err(error));
+            let _ = sender.send(Err(error));
         }
     };
     let spawned = thread::Builder::new().name(String::from("echo")).spawn(serve);

@@ -219,8 +219,9 @@ impl Run {
         }
         let kept = if self.mode == Mode::Idle { Some(open.len()) } else { None };
         output.write(results.print(&self.options, &self.place, kept).as_bytes());
-        output.result()?;
+        // The files are not lost if nothing can be printed.
         results.write_files(&self.options, files)?;
+        output.result()?;
         results.verdict()
     }
 }

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::files::ResultFile;
 use crate::json::Line;
 use crate::place::Place;
+use crate::visible;
 
 /// Which are told.
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
@@ -90,6 +91,7 @@ impl Results {
             Some(_) => place.to_string(),
             None => format!("{place}, an echo server in this process"),
         };
+        let where_to = visible::of_text(&where_to);
         let seconds = self.took.as_secs_f64();
         let _ = writeln!(text, "{}, {seconds:.1} s, to {where_to}", describe(options));
         let _ = writeln!(
@@ -122,7 +124,7 @@ impl Results {
             errors.push(format!("unanswered {}", self.unanswered));
         }
         let errors = if errors.is_empty() { String::from("none") } else { errors.join(", ") };
-        let _ = writeln!(text, "errors       {errors}");
+        let _ = writeln!(text, "errors       {}", visible::of_text(&errors));
         text
     }
 

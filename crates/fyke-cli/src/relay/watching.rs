@@ -1,6 +1,6 @@
 //! The live line, the statistics as JSON, and the recording's regular way to the disk.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -20,7 +20,6 @@ pub(super) struct Watching {
     /// None if nobody could see it.
     line: Option<StatusLine>,
     rates: RefCell<Rates>,
-    told_failure: Cell<bool>,
 }
 
 impl Watching {
@@ -33,7 +32,6 @@ impl Watching {
             relaying: Rc::clone(relaying),
             output: output.clone(),
             line: if hidden { None } else { StatusLine::on_terminal() },
-            told_failure: Cell::new(false),
             rates: RefCell::new(Rates::new(Instant::now())),
         });
         let same = Rc::clone(&watching);
@@ -56,10 +54,7 @@ impl Watching {
     /// The statistics are not what a relay is for: if they cannot be printed any more, or nobody
     /// reads them, it goes on.
     fn tell_programs(&self) {
-        if self.output.is_broken() {
-            if !self.told_failure.replace(true) {
-                log::info(format_args!("standard output is closed or full: no more statistics"));
-            }
+        if self.output.is_broken_and_told() {
             return;
         }
         let counts = self.relaying.counts_now();

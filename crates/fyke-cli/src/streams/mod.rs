@@ -31,6 +31,26 @@ impl Stream {
         }
     }
 
+    /// Writes as much as can be written without waiting, whatever the flags of the stream: 0 bytes
+    /// also if the system cannot do that for this kind of file, or of what is wrong with it.
+    #[cfg(target_os = "linux")]
+    fn write_now(self, bytes: &[u8]) -> usize {
+        use rustix::io::{IoSlice, ReadWriteFlags, pwritev2};
+
+        // As write(2), at the current position.
+        let (slices, position) = ([IoSlice::new(bytes)], u64::MAX);
+        let written = match self {
+            Self::Output => pwritev2(io::stdout(), &slices, position, ReadWriteFlags::NOWAIT),
+            Self::Errors => pwritev2(io::stderr(), &slices, position, ReadWriteFlags::NOWAIT),
+        };
+        written.unwrap_or_default()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn write_now(self, _: &[u8]) -> usize {
+        0
+    }
+
     /// Calls `progress` with the number of bytes after each successful write.
     fn write_all_and_count(self, bytes: &[u8], progress: impl FnMut(usize)) -> io::Result<()> {
         match self {

@@ -50,6 +50,11 @@ impl Queue {
         self.items.is_empty()
     }
 
+    /// Returns whether nothing is queued, being written, or missing.
+    pub(super) fn is_all_written(&self) -> bool {
+        [&self.output, &self.errors].iter().all(|level| level.bytes == 0 && level.dropped == 0)
+    }
+
     pub(super) fn push_data(&mut self, stream: Stream, bytes: &[u8]) {
         self.level(stream).bytes += bytes.len();
         if let Some(last) = self.items.back_mut() {

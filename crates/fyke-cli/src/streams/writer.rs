@@ -104,8 +104,13 @@ impl Writer {
         if stream == Stream::Output && state.output_failed.is_some() {
             return;
         }
-        state.queue.push_data(stream, bytes);
-        self.start(state);
+        // Mostly somebody reads, and then nothing has to be copied, and no thread to wake up.
+        let direct = state.queue.is_all_written();
+        let written = if direct { stream.write_now(bytes) } else { 0 };
+        if written < bytes.len() {
+            state.queue.push_data(stream, &bytes[written..]);
+            self.start(state);
+        }
     }
 
     /// Queues a line if there is room for it. Otherwise it is dropped and counted; the next line for
