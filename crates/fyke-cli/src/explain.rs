@@ -1,6 +1,6 @@
 //! The steps underneath, for `fyke demo --explain` and `--log trace`. The library reports every
-//! system call that makes, joins or ends something as a `tracing` event; this prints them, each with
-//! what it does.
+//! system call that makes, joins or ends something as a `tracing` event; this prints them, each
+//! with what it does.
 
 use std::fmt;
 

@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     Late(String),
     /// Something else did: what, and what the system said.
     System(&'static str, io::Error),
-    /// A file that could not be read or written: what was tried, and what the system said.
+    /// A file could not be read or written: the operation with the path, and the system's error.
     File(String, io::Error),
     /// It was done, but the result is not good: an answer that differs.
     Bad(String),
@@ -57,7 +57,7 @@ impl fmt::Display for Failure {
                 Some(hint) => {
                     let text = error.to_string();
                     f.write_str(&text)?;
-                    // What the error's own text has said already is not said again.
+                    // Parts of the hint that the error's own text contains are left out.
                     let new = hint.split("; ").filter(|part| !text.contains(part));
                     new.enumerate().try_for_each(|(index, part)| {
                         write!(f, "{}{part}", if index == 0 { ": " } else { "; " })

@@ -1,5 +1,5 @@
-//! The files that the command writes: made anew, never through a symbolic link, and never in place
-//! of another one without `--overwrite`.
+//! The files that the command writes. They are always new files: a symbolic link is never followed,
+//! and an existing file is only replaced with `--overwrite`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,13 +14,13 @@ use crate::failure::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Owner,
-    /// As the mask has it.
+    /// What the umask allows.
     Usual,
 }
 
-/// Makes a new file. One that exists is refused, or with `overwrite` removed, so that nobody who has
-/// it open, or another name for it, gets what is written now. Devices (`/dev/null`) are opened as
-/// they are.
+/// Creates a file. An existing file is refused, or removed if `overwrite` is set: it is not
+/// truncated, so a process that has the old file open, or a hard link to it, does not see the new
+/// content. Character devices such as `/dev/null` are opened as they are.
 pub(crate) fn create(path: &Path, overwrite: bool, access: Access) -> Result<File, Failure> {
     let failed = |error| failure("cannot write", path, error);
     let refuse = |why: &str| Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, why)));
@@ -32,7 +32,7 @@ pub(crate) fn create(path: &Path, overwrite: bool, access: Access) -> Result<Fil
         Err(error) => return Err(failed(error)),
         Ok(found) if found.file_type().is_char_device() => {
             let file = options.open(path).map_err(failed)?;
-            // It may have been replaced meanwhile.
+            // The path may have been replaced since it was looked at.
             let is_device = file.metadata().is_ok_and(|found| found.file_type().is_char_device());
             return if is_device { Ok(file) } else { refuse("it is not a file") };
         }
@@ -49,8 +49,8 @@ pub(crate) fn failure(what: &str, path: &Path, error: io::Error) -> Failure {
     Failure::File(format!("{what} {}", path.display()), error)
 }
 
-/// The file of a result. It is made before there is one, so that what is wrong with it shows at
-/// once, and removed again if none comes.
+/// The file of a result. It is created before the run, so that an unusable path is reported at
+/// once, and removed if there is no result.
 pub(crate) struct ResultFile {
     path: PathBuf,
     file: File,
@@ -75,7 +75,7 @@ impl Drop for ResultFile {
         // A device stays.
         let made = self.file.metadata().is_ok_and(|found| found.is_file());
         if made && !self.is_written {
-            // If it is gone already, all the better.
+            // It may have been removed already.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -21,8 +21,8 @@ use crate::streams::{Retries, wait_for};
 
 /// As much as a socket queues before it says that it is full.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
-/// How often it is looked whether a job of the background has been brought to the foreground:
-/// nothing tells a process of it.
+/// The period at which a background job checks whether it is in the foreground: a process is not
+/// notified of that.
 const BACKGROUND_PERIOD: Duration = Duration::from_millis(200);
 
 /// What came from standard input.
@@ -56,7 +56,7 @@ impl Input {
         Self::of(Source::StandardInput, event_loop)
     }
 
-    /// An input that ends as soon as it is asked, for a command whose standard input is its socket.
+    /// An input that ends at once, for a command whose standard input is its socket.
     pub(crate) fn nothing(event_loop: LoopHandle) -> Result<Self, Failure> {
         Self::of(Source::Nothing, event_loop)
     }
@@ -87,8 +87,8 @@ impl Input {
     }
 }
 
-/// Standard input and output of a command for these places. A stream that is itself the socket of one
-/// of them (as inetd passes it) is neither read nor printed to.
+/// Opens standard input and output of a command that uses these places. If a standard stream is the
+/// socket of a place (inetd passes it so), it is used as the socket only.
 pub(crate) fn standard_streams(
     event_loop: &EventLoop,
     places: &[Place],
@@ -108,9 +108,9 @@ pub(crate) fn standard_streams(
     Ok((input, output))
 }
 
-/// Turns the loop until nothing is left that holds it, or it is `over`;
-/// between turns, gives the pieces of standard input to `on_piece`, and lets connections go on that
-/// had to wait for standard output.
+/// Turns the loop until nothing holds it any more or `over` returns true. Between turns, passes the
+/// pieces of standard input to `on_piece`, and resumes connections that had to wait for standard
+/// output.
 pub(crate) fn turn_to_the_end(
     event_loop: &EventLoop,
     input: &Input,
@@ -154,8 +154,8 @@ fn read(source: Source, asked: &Receiver<()>, pieces: &Sender<Piece>, event_loop
     }
 }
 
-/// Waits until there is something to read, and only then reads. So neither a non-blocking input
-/// fails, nor is the process stopped for reading a terminal that belongs to another job.
+/// Waits until there is something to read, and only then reads. So a non-blocking input does not
+/// fail, and the process is not stopped for reading the terminal of another job.
 fn read_piece(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Piece {
     let mut retries = Retries::default();
     loop {
@@ -166,7 +166,7 @@ fn read_piece(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Piece {
         if let Err(error) = wait_for(fd, PollFlags::IN) {
             return Piece::Failed(error);
         }
-        // The job may have been sent to the background meanwhile.
+        // The job may have been sent to the background in between.
         if is_in_background(fd) {
             continue;
         }
@@ -184,9 +184,9 @@ fn read_piece(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Piece {
     }
 }
 
-/// Returns whether this is our terminal, but another job of the shell is the one that may read it.
-/// Reading it would stop the whole process (SIGTTIN).
+/// Returns whether this is the controlling terminal, but belongs to another job of the shell.
+/// Reading it would stop the process by SIGTTIN.
 fn is_in_background(fd: BorrowedFd<'_>) -> bool {
-    // It fails for everything that is not the terminal of this session.
+    // It fails for everything but the controlling terminal.
     rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
 }

@@ -40,7 +40,7 @@ impl Line {
         self
     }
 
-    /// Names may be what a system or a library calls an error.
+    /// Escaped, because names include error messages.
     fn name(&mut self, name: &str) {
         if self.0.len() > 1 {
             self.0.push(',');

@@ -1,4 +1,4 @@
-//! What is told on standard error besides the reason of a failure.
+//! The log on standard error.
 
 use std::fmt::{Arguments, Display};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -23,36 +23,36 @@ pub(crate) fn is_on(level: Level) -> bool {
     level as u8 <= LEVEL.load(Ordering::Relaxed)
 }
 
-/// Who comes and goes.
+/// Logs connections and disconnections.
 pub(crate) fn info(line: Arguments<'_>) {
     if is_on(Level::Info) {
         note(line);
     }
 }
 
-/// Every attempt and decision.
+/// Logs every attempt and decision.
 pub(crate) fn debug(line: Arguments<'_>) {
     if is_on(Level::Debug) {
         note(line);
     }
 }
 
-/// Prints a line on standard error, unless nobody reads the earlier ones: then it is dropped, and
-/// counted. It never waits.
+/// Prints a line on standard error. Never waits: if too many lines are queued, the line is dropped
+/// and counted.
 pub(crate) fn note(text: impl Display) {
     if !MUTED.load(Ordering::Relaxed) {
         Writer::of(Stream::Errors).push_line(Stream::Errors, line(text));
     }
 }
 
-/// Prints the line with which the command ends.
+/// Prints the final error message, for which there is always room in the queue.
 pub(crate) fn last_words(text: impl Display) {
     if !MUTED.load(Ordering::Relaxed) {
         Writer::of(Stream::Errors).push_last_line(Stream::Errors, line(text));
     }
 }
 
-/// What a peer has sent, or a host is called, cannot break the line or control the terminal.
+/// Text from a peer, or a host name, can neither end the line nor control the terminal.
 fn line(text: impl Display) -> String {
     let erased = status_line::erased();
     format!("{erased}fyke: {}\n", visible::of_text(&text.to_string()))

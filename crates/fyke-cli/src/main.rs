@@ -109,12 +109,12 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Prints what was asked for; or, on standard error, how to ask.
+/// Prints help or the version on standard output, or usage on standard error.
 fn show(error: &clap::Error) -> ExitCode {
     let text = error.render();
     let text = if report::colours() { text.ansi().to_string() } else { text.to_string() };
     if error.use_stderr() {
-        // If nobody reads it there is nobody to tell.
+        // There is no other stream to report a failure on.
         let _ = Stream::Errors.write_all(text.as_bytes());
         return ExitCode::from(2);
     }

@@ -11,14 +11,14 @@ use crate::failure::Failure;
 use crate::log;
 use crate::streams::{Patience, Stream, Writer};
 
-/// Standard output of a command with an event loop. A thread does the writing, so that the loop
-/// goes on while nobody reads: it still sees signals, timers and the other direction.
+/// Standard output of a command with an event loop. A thread writes, so the loop keeps running
+/// while the output is not read: it still handles signals, timers and the other direction.
 #[derive(Clone)]
 pub(crate) struct Output {
     /// `None` if nothing is to be printed.
     writer: Option<&'static Writer>,
     paused: Rc<RefCell<Paused>>,
-    /// The log says that nothing more can be printed.
+    /// The failure was logged.
     told: Rc<Cell<bool>>,
 }
 
@@ -36,7 +36,7 @@ impl Output {
         Self::attached()
     }
 
-    /// Of a command that does not look at its output between turns.
+    /// For a command that does not call [`let_go_on`](Self::let_go_on).
     pub(crate) fn attached() -> Self {
         Self { writer: Some(Writer::of(Stream::Output)), ..Self::closed() }
     }
@@ -58,15 +58,15 @@ impl Output {
         self.write(format!("{line}\n").as_bytes());
     }
 
-    /// Prints a line, or drops and counts it if the earlier ones have not been read.
+    /// Prints a line, or drops and counts it if too much is queued.
     pub(crate) fn line_or_drop(&self, line: impl Display) {
         if let Some(writer) = self.writer {
             writer.push_line(Stream::Output, format!("{line}\n"));
         }
     }
 
-    /// Pauses the connection that the data came from if nobody reads it here. That is the
-    /// backpressure: the kernel's buffers fill, and the peer has to wait.
+    /// Pauses the connection that the data was received from if too much is queued. The kernel's
+    /// buffers fill then, and the peer has to wait.
     pub(crate) fn hold_back(&self, socket: &Socket) {
         if self.is_full() {
             socket.pause();
@@ -80,13 +80,13 @@ impl Output {
         }
     }
 
-    /// Returns whether connections have to wait for whoever reads.
+    /// Returns whether received data has to wait until more of the queue is written.
     pub(crate) fn is_full(&self) -> bool {
         let was_full = !self.paused.borrow().sockets.is_empty();
         self.writer.is_some_and(|writer| writer.is_full(was_full))
     }
 
-    /// Lets paused connections go on if there is room again. To be called after each turn.
+    /// Resumes paused connections if there is room again. Call it after each turn.
     pub(crate) fn let_go_on(&self, event_loop: &EventLoop) {
         if self.paused.borrow().sockets.is_empty() || self.is_full() {
             return;
@@ -99,7 +99,7 @@ impl Output {
         });
     }
 
-    /// Returns whether nothing more can be printed, and says so once: for servers that go on then.
+    /// Returns whether printing has failed, and logs that once: for servers that go on without it.
     pub(crate) fn is_broken_and_told(&self) -> bool {
         let broken = self.is_broken();
         if broken && !self.told.replace(true) {
@@ -112,15 +112,15 @@ impl Output {
         self.writer.is_some_and(Writer::output_has_failed)
     }
 
-    /// Waits until everything is written, or a signal has come; and tells what the command answers
-    /// for it. A reader that has left (`| head -1`) is not a failure.
+    /// Waits until everything is written or a signal was received. Returns the failure with which
+    /// the command has to end. A reader that has exited (`| head -1`) is not a failure.
     pub(crate) fn result(&self) -> Result<(), Failure> {
         let Some(writer) = self.writer else { return Ok(()) };
         writer.flush(Stream::Output, Patience::DATA);
         result(writer.take_failure())
     }
 
-    /// Like [`result`](Self::result), but does not wait for somebody who does not read.
+    /// The same as [`result`](Self::result), but gives up after a second without any progress.
     pub(crate) fn result_of_lines(&self) -> Result<(), Failure> {
         let Some(writer) = self.writer else { return Ok(()) };
         writer.flush(Stream::Output, Patience::LOG);
@@ -128,7 +128,8 @@ impl Output {
     }
 }
 
-/// Prints a text that is all there is to do. Signals are left to the system meanwhile.
+/// Prints the only output of a command that has no event loop, and waits until it is written. No
+/// signal handlers are installed then, so a signal ends the process.
 pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
     result(Stream::Output.write_all(text).err())
 }

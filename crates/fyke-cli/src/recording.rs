@@ -39,7 +39,7 @@ impl Event {
     }
 }
 
-/// Lines are written when there are so many bytes of them, or when it is time to.
+/// Lines are written when this many bytes are pending, and at each [`flush`](Recorder::flush).
 const PENDING_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) struct Recorder {
@@ -59,7 +59,7 @@ struct Recording {
 }
 
 impl Recorder {
-    /// Makes the file: only its owner may read it, because it holds all traffic.
+    /// Creates the file. Only its owner can read it, because it holds all traffic.
     pub(crate) fn create(path: &Path, overwrite: bool) -> Result<Self, Failure> {
         let file = files::create(path, overwrite, Access::Owner)?;
         let recording = Recording { file, length: 0, pending: Vec::new() };
@@ -84,8 +84,7 @@ impl Recorder {
         self.flush();
     }
 
-    /// Writes what is pending. After a failure the recording is over: half a recording is of use, a
-    /// relay that stops is not.
+    /// Writes what is pending. A failure ends the recording, but not the relay.
     pub(crate) fn flush(&self) {
         let mut file = self.file.borrow_mut();
         let Some(Err(error)) = file.as_mut().map(Recording::flush) else { return };
@@ -95,7 +94,7 @@ impl Recorder {
         *self.failure.borrow_mut() = Some(failure);
     }
 
-    /// What the command answers for it.
+    /// Why the recording is incomplete, if it is.
     pub(crate) fn result(&self) -> Result<(), Failure> {
         self.failure.take().map_or(Ok(()), Err)
     }
@@ -119,11 +118,11 @@ impl Recording {
         Ok(())
     }
 
-    /// Takes half a line away again: a recording has to end with a whole one.
+    /// Removes an incomplete line: a recording has to end with a whole one.
     fn cut(&mut self, written: &[u8], error: io::Error) -> io::Result<()> {
         let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole < written.len() {
-            // If not even that can be done, whoever reads it leaves half a line out.
+            // If that fails as well, `read` ignores the incomplete line.
             let _ = self.file.set_len(self.length + whole as u64);
         }
         Err(error)
@@ -159,7 +158,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, Failure> {
         let entry = std::str::from_utf8(&line).ok().and_then(parse);
         match entry {
             Some(entry) => entries.push(entry),
-            // Of a relay that was killed, or of a disk that was full.
+            // The relay was killed while it wrote the line.
             None if line.last() != Some(&b'\n') && number > 1 => {
                 log::note(format_args!("{}:{number}: half a line, left out", path.display()));
             }

@@ -45,12 +45,13 @@ pub(crate) struct Report {
     colours: bool,
     /// There are several peers, and each has a number.
     numbered: bool,
-    /// Control characters of each peer are made visible. `None` if they are printed as they are.
+    /// Makes control characters visible, for each peer. `None` if they are printed unchanged.
     visible: Option<Rc<RefCell<HashMap<u64, Visible>>>>,
 }
 
 impl Report {
-    /// Of a server's clients. On a terminal control characters are made visible unless `raw`.
+    /// For a server with several clients. On a terminal, control characters are made visible unless
+    /// `raw` is set.
     pub(crate) fn new(format: Format, output: &Output, raw: bool) -> Self {
         let shown = format == Format::Plain && !raw && std::io::stdout().is_terminal();
         Self {
@@ -62,7 +63,7 @@ impl Report {
         }
     }
 
-    /// Of one connection.
+    /// For a single connection.
     pub(crate) fn of_one(format: Format, output: &Output, raw: bool) -> Self {
         Self { numbered: false, ..Self::new(format, output, raw) }
     }

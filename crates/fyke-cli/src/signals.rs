@@ -15,26 +15,26 @@ use signal_hook::{flag, low_level};
 use crate::failure::Failure;
 use crate::{log, streams};
 
-/// A signal that ends the command has come. Also for threads and for whatever waits outside of the
-/// loop.
+/// A signal that ends the command was received. Also read by threads, and by code that waits
+/// outside of the loop.
 static ENDING: AtomicBool = AtomicBool::new(false);
-/// Which one; 0 for none.
+/// The signal's number, or 0.
 static ENDING_BY: AtomicUsize = AtomicUsize::new(0);
 
-/// How long it takes until a socket that failed is replaced.
+/// The pause before a socket that failed is replaced.
 const REPLACE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Returns whether a signal that ends the command has come. Only commands that
-/// [watch](Ending::watch) for one are still there to ask.
+/// Returns whether a signal that ends the command was received. Always false for commands that do
+/// not [watch](Ending::watch) for signals: they are ended by the system.
 pub(crate) fn have_come() -> bool {
     ENDING.load(Ordering::SeqCst)
 }
 
-/// Lets a write beyond the limit for a file's size (`ulimit -f`) fail like one to a full disk,
-/// instead of ending the process.
+/// Makes a write beyond the limit for the size of a file (`ulimit -f`) fail, like a write to a full
+/// disk, instead of ending the process.
 pub(crate) fn survive_file_size_limit() {
     static IGNORED: AtomicBool = AtomicBool::new(false);
-    // Without a handler it is as it was.
+    // Without a handler the signal ends the process, as by default.
     let _ = flag::register(SIGXFSZ, &IGNORED);
 }
 
@@ -48,13 +48,13 @@ pub(crate) fn on_signal(signal: i32, f: impl FnMut() + 'static) -> Result<(), Fa
 
 struct Watch<F> {
     signal: i32,
-    /// One has come that `f` has not been run for.
+    /// A signal was received for which `f` has not been run yet.
     come: Arc<AtomicBool>,
     f: RefCell<F>,
 }
 
 impl<F: FnMut() + 'static> Watch<F> {
-    /// Makes the socket pair. If the loop's end of it fails, another one takes its place.
+    /// Makes the socket pair. If the loop's end fails or is closed, it is replaced by a new pair.
     fn connect(self: &Rc<Self>) -> Result<(), Failure> {
         let failed = |error| Failure::System("a signal handler", error);
         let (ours, handlers) = UnixStream::pair().map_err(failed)?;
@@ -83,12 +83,12 @@ impl<F: FnMut() + 'static> Watch<F> {
         let same = Rc::clone(self);
         let again = timer::set_timeout(REPLACE_PAUSE, move || {
             match same.connect() {
-                // One may have come meanwhile.
+                // A signal may have been received in between.
                 Ok(()) => same.look(),
                 Err(_) => same.replace(),
             }
         });
-        // Without a loop there is nothing to tell.
+        // It fails only when the loop is gone.
         if let Ok(timer) = again {
             timer.unref();
         }
@@ -119,7 +119,8 @@ impl Ending {
         have_come()
     }
 
-    /// Dies by the signal that came, so that a shell sees what it was. Returns if none did.
+    /// Ends the process by the signal that was received, so that a shell sees which one it was.
+    /// Returns if there was none.
     pub(crate) fn die(self) {
         if let Ok(signal @ 1..) = i32::try_from(ENDING_BY.load(Ordering::SeqCst)) {
             streams::flush();

@@ -1,4 +1,4 @@
-//! A line at the bottom of a terminal that changes, on standard error.
+//! A line on standard error that is redrawn in place, if it is a terminal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,20 +13,20 @@ static SHOWN: AtomicBool = AtomicBool::new(false);
 pub(crate) struct StatusLine(());
 
 impl StatusLine {
-    /// `None` unless standard error is a terminal that can do it.
+    /// Returns `None` unless standard error is a terminal that can redraw a line.
     pub(crate) fn on_terminal() -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
         (!dumb && Stream::Errors.columns().is_some()).then_some(Self(()))
     }
 
-    /// How many characters there is room for.
+    /// The number of characters for which there is room.
     pub(crate) fn columns(&self) -> usize {
         // In the last column some terminals break the line.
         Stream::Errors.columns().unwrap_or(80).saturating_sub(1)
     }
 
-    /// Shows this instead of what was there. A terminal that has not even shown the last one yet
-    /// (it may be stopped, Ctrl-S) is not sent more.
+    /// Replaces the text of the line. Does nothing while earlier output waits to be written, as on
+    /// a terminal that is stopped (Ctrl-S).
     pub(crate) fn show(&self, text: &str) {
         let writer = Writer::of(Stream::Errors);
         if writer.is_idle(Stream::Errors) {
@@ -36,7 +36,7 @@ impl StatusLine {
         }
     }
 
-    /// Leaves it as it is; the next line comes below.
+    /// Leaves the line on the screen and goes to the next one.
     pub(crate) fn keep(&self) {
         if SHOWN.swap(false, Ordering::Relaxed) {
             Writer::of(Stream::Errors).push_line(Stream::Errors, String::from("\n"));
@@ -48,7 +48,7 @@ impl StatusLine {
     }
 }
 
-/// What has to be printed before another line.
+/// The text that has to be printed before another line: it erases the status line.
 pub(crate) fn erased() -> &'static str {
     if SHOWN.swap(false, Ordering::Relaxed) { ERASE } else { "" }
 }

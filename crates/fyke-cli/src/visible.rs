@@ -1,6 +1,6 @@
-//! Text of others, made harmless for a terminal: characters that would control it are shown instead
-//! of sent. Colours, the title, the clipboard and even the keyboard's answers can be had by escape
-//! sequences, and bidirectional controls show text in another order than it has.
+//! Makes text from peers safe to print on a terminal: control characters are displayed, not sent.
+//! Escape sequences can change colours, title and clipboard, and make a terminal answer as if keys
+//! were pressed; bidirectional controls display text in another order than it has.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -23,7 +23,7 @@ fn is_control(c: char) -> bool {
     }
 }
 
-/// `^[` as `cat -v` has it, `<U+202E>` as `less` has it.
+/// `^[` as `cat -v` prints it, `<U+202E>` as `less` does.
 fn push(text: &mut String, c: char) {
     match c {
         '\0'..='\x1f' => text.extend(['^', char::from(c as u8 + b'@')]),
@@ -36,7 +36,7 @@ fn push_byte(text: &mut String, byte: u8) {
     let _ = write!(text, "<{byte:02X}>");
 }
 
-/// One line of text: the end of a line is shown too.
+/// For one line of text: a newline is displayed as `^J`.
 pub(crate) fn of_text(text: &str) -> Cow<'_, str> {
     let shown = |c: char| c == '\n' || is_control(c);
     if !text.contains(shown) {
@@ -49,7 +49,7 @@ pub(crate) fn of_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
-/// Inside of JSON, where all of them may be written as numbers (RFC 8259, 7).
+/// For JSON text, in which control characters may be written as `\uXXXX` (RFC 8259, section 7).
 pub(crate) fn of_json(json: String) -> String {
     if !json.contains(is_control) {
         return json;
@@ -67,15 +67,15 @@ pub(crate) fn of_json(json: String) -> String {
     visible
 }
 
-/// A stream of bytes: characters and ends of lines may be cut in two.
+/// For a stream of bytes, in which characters and line ends may be split between two chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Visible {
-    /// A character that has only begun, or a carriage return after which a newline may come.
+    /// An incomplete character, or a carriage return that may be followed by a newline.
     rest: Vec<u8>,
 }
 
 impl Visible {
-    /// What can be shown by now.
+    /// Returns what can be displayed so far.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> String {
         let joined;
         let mut bytes = if self.rest.is_empty() {
@@ -107,7 +107,7 @@ impl Visible {
         }
     }
 
-    /// What was left over at the end.
+    /// Returns what is left at the end of the stream.
     pub(crate) fn finish(&mut self) -> String {
         let mut text = String::new();
         for byte in std::mem::take(&mut self.rest) {

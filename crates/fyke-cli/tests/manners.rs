@@ -1,4 +1,5 @@
-//! What every command owes: help, completions, manual pages, and nothing but data on standard output.
+//! What every command owes: help, completions, manual pages, and nothing but data on standard
+//! output.
 
 mod support;
 

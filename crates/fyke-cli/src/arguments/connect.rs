@@ -98,9 +98,9 @@ The two directions end separately, and nothing is lost on the way:
 
 --on-eof and --on-peer-end change the first two, --linger bounds the first.
 
-On a terminal, control characters that the peer sends are shown (^[ for escape,
-<U+202E>, <9B>) and not obeyed, unless --raw is given. If standard output is not
-read, the peer has to wait, while the other direction goes on.";
+On a terminal, control characters from the peer are displayed (^[ for escape,
+<U+202E>, <9B>) instead of sent to the terminal, unless --raw is given. While standard
+output is not read, the peer has to wait; the other direction continues.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -55,11 +55,11 @@ of them does not keep up. At the end of standard input the server stops sending
 and goes on listening. When a client has ended its side, it is sent what is
 queued for it, and its connection is closed. With --once the command exits then.
 
-On a terminal, control characters that a client sends are shown (^[ for escape,
-<U+202E>, <9B>) and not obeyed, unless --raw is given. If standard output is not
-read, the clients have to wait; log lines that are not read are dropped and counted.
-In the background of a shell the server goes on; it reads the terminal when it is
-brought to the foreground.
+On a terminal, control characters from a client are displayed (^[ for escape,
+<U+202E>, <9B>) instead of sent to the terminal, unless --raw is given. While standard
+output is not read, clients have to wait. Log lines that are not read are dropped and
+counted. As a background job of a shell the server keeps running, and reads the
+terminal once it is in the foreground.
 
 The file of a Unix socket that a killed server has left is replaced; one on which
 somebody listens is not.";

@@ -71,8 +71,8 @@ Open loop (--rate): requests have a time at which they are due, and latency coun
 from there, also if a request could not be sent because the server was slow. So a
 pause of the server shows in every request that it made wait.
 
-The files of --histogram and --hgrm are made before the run. Files that exist are
-refused unless --overwrite is given, and symbolic links always.
+The files of --histogram and --hgrm are created before the run. An existing file is
+refused unless --overwrite is given; a symbolic link is always refused.
 
 Status 0 if all was answered, 1 if there were errors, or bytes that --verify found
 changed, 3 if not even one connection could be made.";

@@ -45,7 +45,7 @@ pub(crate) struct Relay {
     /// Serve metrics for Prometheus there, by HTTP
     #[arg(long, value_name = "ENDPOINT", help_heading = "Watching")]
     pub(crate) metrics: Option<String>,
-    /// Write everything that passes to this new file, for `fyke replay`; only you can read it
+    /// Record all traffic in this new file, for `fyke replay`; only its owner can read it
     #[arg(long, value_name = "FILE", help_heading = "Watching")]
     pub(crate) record: Option<PathBuf>,
     /// Replace the file of --record if it exists
@@ -145,10 +145,10 @@ left out, the one whose time ends first is tried.
 SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
 --drain; a second one ends at once. Status 0 if all ended, 4 if some were cut off.
 
-Nobody has to read what a relay prints: log lines and statistics that are not read
-are dropped and counted, and when the reader of --json leaves, the relay goes on.
-A recording that cannot be written any more ends with a whole line; the relay goes
-on, and its status is 1 in the end.
+A relay never waits for its own output: log lines and statistics that are not read
+are dropped and counted, and the relay goes on if the reader of --json exits.
+A recording that cannot be continued (a full disk) ends with a whole line; the relay
+goes on, and exits with status 1.
 
 TCP cannot lose packets as a program sees it: loss shows as delay. So there is no
 fault of that name; --delay, --jitter, --throttle, --blackhole-after do it.";

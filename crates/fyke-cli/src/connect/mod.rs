@@ -107,7 +107,7 @@ impl Talk {
     }
 
     fn idle(&self, peer: &Socket) {
-        // It is not the peer that is slow, but whoever reads standard output.
+        // The reader of standard output is slow, not the peer.
         if self.output.is_full() {
             let again = if self.input_ended.get() { self.options.linger } else { None };
             peer.set_timeout(again.or(self.options.idle_timeout));

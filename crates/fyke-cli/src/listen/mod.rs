@@ -53,8 +53,8 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
         room.open(&places)?;
         Ok::<_, Failure>(ending)
     })?;
-    // Without an output a server that prints has nothing left to do; one that only shows what
-    // passes through has.
+    // A server that prints what it receives is of no use without an output. A server that only
+    // displays what passes through goes on.
     let blind = || output.is_broken_and_told() && !room.passes_through();
     let over = || ending.came() || room.stopped.get() || blind();
     turn_to_the_end(&event_loop, &input, &output, over, |piece| {
@@ -186,7 +186,7 @@ impl Room {
             let room = Rc::clone(self);
             socket.set_timeout(Some(timeout));
             socket.on_timeout(move |socket| {
-                // It is not the client that is slow, but whoever reads standard output.
+                // The reader of standard output is slow, not the client.
                 if room.output.is_full() {
                     socket.set_timeout(Some(timeout));
                     return;

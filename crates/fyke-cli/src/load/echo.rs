@@ -1,5 +1,5 @@
-//! The echo server that is started when none is given: on a thread of its own, with its own loop, so
-//! that it and the clients do not wait for each other.
+//! The echo server that is started when none is given: on a thread of its own, with its own loop,
+//! so that it and the clients do not wait for each other.
 
 use std::sync::mpsc;
 use std::thread;
@@ -16,7 +16,7 @@ pub(super) fn start() -> Result<Endpoint, Failure> {
             let server = fyke::create_server(|socket| {
                 // Nagle's algorithm would wait for more where there is nothing more to come.
                 let _ = socket.set_no_delay(true);
-                // One connection that fails is the client's affair, which reports it.
+                // The client's side of the connection reports the failure.
                 socket.on_error(|_, _| {});
                 socket.pipe(socket);
             });

@@ -219,7 +219,7 @@ impl Run {
         }
         let kept = if self.mode == Mode::Idle { Some(open.len()) } else { None };
         output.write(results.print(&self.options, &self.place, kept).as_bytes());
-        // The files are not lost if nothing can be printed.
+        // First, so that they are written even if printing fails.
         results.write_files(&self.options, files)?;
         output.result()?;
         results.verdict()

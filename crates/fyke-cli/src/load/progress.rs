@@ -9,7 +9,7 @@ use crate::status_line::StatusLine;
 pub(super) struct Progress {
     line: Option<StatusLine>,
     duration: Duration,
-    /// What is said behind the bar.
+    /// The text after the bar.
     message: RefCell<String>,
     answers: Cell<u64>,
     told: Cell<(Duration, u64)>,

@@ -18,7 +18,7 @@ use crate::visible;
 /// Which are told.
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// The files that were asked for.
+/// The files to write.
 #[derive(Default)]
 pub(super) struct Files {
     histogram: Option<ResultFile>,
@@ -26,7 +26,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Makes them. What cannot be written shall not be noticed after a long run.
+    /// Creates the files, so that an unusable path is reported before the run.
     pub(super) fn create(options: &Load) -> Result<Self, Failure> {
         let create = |path: &Option<PathBuf>| {
             path.as_deref().map(|path| ResultFile::create(path, options.overwrite)).transpose()

@@ -51,8 +51,7 @@ impl Watching {
         }
     }
 
-    /// The statistics are not what a relay is for: if they cannot be printed any more, or nobody
-    /// reads them, it goes on.
+    /// Statistics that cannot be printed, or whose reader has exited, do not end the relay.
     fn tell_programs(&self) {
         if self.output.is_broken_and_told() {
             return;

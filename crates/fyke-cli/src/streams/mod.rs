@@ -1,6 +1,6 @@
-//! The standard streams, as they are shared with other processes: each may be blocked, closed or
-//! switched between blocking and non-blocking (`O_NONBLOCK` is a flag of the shared open file) at
-//! any time. fyke never sets that flag, and never depends on it.
+//! The standard streams. They are shared with other processes: each may be blocked, closed, or
+//! switched between blocking and non-blocking at any time (`O_NONBLOCK` is a flag of the shared
+//! open file). fyke never sets that flag and does not depend on it.
 
 mod queue;
 mod writer;
@@ -31,8 +31,8 @@ impl Stream {
         }
     }
 
-    /// Writes as much as can be written without waiting, whatever the flags of the stream: 0 bytes
-    /// also if the system cannot do that for this kind of file, or of what is wrong with it.
+    /// Writes as much as is possible without waiting, whatever the flags of the stream. Returns 0
+    /// if the system cannot do that for this kind of file, and if the write fails.
     #[cfg(target_os = "linux")]
     fn write_now(self, bytes: &[u8]) -> usize {
         use rustix::io::{IoSlice, ReadWriteFlags, pwritev2};
@@ -88,8 +88,8 @@ pub(crate) fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
     }
 }
 
-/// Paces a loop that waits for a descriptor which is ready and then is not: another process may
-/// have been faster, again and again, or the device may not support poll(2).
+/// Limits the rate of a loop in which poll(2) reports a descriptor as ready and the operation then
+/// fails with EAGAIN, because another process was faster or the device does not support poll(2).
 #[derive(Default)]
 pub(crate) struct Retries(u32);
 

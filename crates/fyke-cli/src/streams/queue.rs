@@ -1,4 +1,4 @@
-//! What waits to be written to the standard streams.
+//! Data and lines that wait to be written to the standard streams.
 
 use std::collections::VecDeque;
 
@@ -14,19 +14,19 @@ pub(super) struct Item {
     is_line: bool,
 }
 
-/// In the order in which it was pushed, whatever the stream.
+/// The items of both streams, in the order in which they were pushed.
 pub(super) struct Queue {
     items: VecDeque<Item>,
     output: Level,
     errors: Level,
 }
 
-/// One stream's share.
+/// The state of one stream.
 #[derive(Default)]
 pub(super) struct Level {
     /// Queued, or being written.
     pub(super) bytes: usize,
-    /// Lines for which there was no room, and of which nothing was said yet.
+    /// Lines that were dropped and not reported yet.
     pub(super) dropped: u64,
 }
 
@@ -72,7 +72,7 @@ impl Queue {
         self.items.push_back(Item { stream, bytes: line.into_bytes(), is_line: true });
     }
 
-    /// The oldest. Its bytes count until [`written`](Self::written) says otherwise.
+    /// Takes the oldest item. Its bytes count as queued until [`written`](Self::written) is called.
     pub(super) fn pop(&mut self) -> Option<Item> {
         self.items.pop_front()
     }
@@ -82,7 +82,7 @@ impl Queue {
         level.bytes = level.bytes.saturating_sub(count);
     }
 
-    /// Nothing more can be written to this stream.
+    /// Removes everything of this stream.
     pub(super) fn discard(&mut self, stream: Stream) {
         self.items.retain(|item| item.stream != stream);
         *self.level(stream) = Level::default();

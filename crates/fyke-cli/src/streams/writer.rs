@@ -1,5 +1,5 @@
-//! The threads that write to standard output and standard error, so that the event loop never
-//! waits for whoever reads them.
+//! The threads that write to standard output and standard error, so that the event loop never waits
+//! for the processes that read them.
 
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,26 +13,26 @@ use super::{Stream, is_same_file};
 use crate::json::Line;
 use crate::signals;
 
-/// A line for which there is not so much room is dropped, and counted.
+/// A line is dropped and counted if the queue would have more bytes than this.
 const LINES_BYTES_MAX: usize = 128 * 1024;
-/// Data is taken up to this much more. Then the caller waits.
+/// The caller of `push_data` waits while more bytes than this are queued.
 const DATA_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// From here on connections are paused, until no more than the second is left.
+/// Connections are paused while more bytes than this are queued, and resumed at the second limit.
 const FULL_BYTES: usize = 256 * 1024;
 const LOW_BYTES: usize = 64 * 1024;
-/// How often a thread that waits looks for a signal.
+/// The period at which a waiting thread checks for a signal.
 const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
-/// How long to wait for the end of a queue while nothing at all is written.
+/// How long to wait for a queue that makes no progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) usual: Option<Duration>,
-    /// After a signal that ends the command.
+    /// Once a signal that ends the command was received.
     pub(crate) signalled: Duration,
 }
 
 impl Patience {
-    /// Data waits for its reader as long as it takes.
+    /// Data waits for its reader without a limit.
     pub(crate) const DATA: Self = Self { usual: None, signalled: Duration::from_millis(200) };
     pub(crate) const LOG: Self =
         Self { usual: Some(Duration::from_secs(1)), signalled: Duration::from_millis(200) };
@@ -42,7 +42,7 @@ impl Patience {
     }
 }
 
-/// Writes to one of the streams, or to both if they are the same file: then their order is kept.
+/// Writes to one of the streams, or to both if they are the same file, so that their order is kept.
 pub(crate) struct Writer {
     state: Mutex<State>,
     changed: Condvar,
@@ -53,9 +53,9 @@ struct State {
     started: bool,
     /// Bytes written since the beginning.
     progress: u64,
-    /// Why nothing more can be printed.
+    /// The error because of which nothing more can be printed.
     output_failed: Option<io::Error>,
-    /// The loop that wants to know when there is room again, or of a failure.
+    /// The loop to wake up when there is room again, and when printing fails.
     event_loop: Option<LoopHandle>,
     wakes: bool,
 }
@@ -66,7 +66,7 @@ static FIRST: Writer = Writer::new();
 static SECOND: Writer = Writer::new();
 static IS_SAME_FILE: OnceLock<bool> = OnceLock::new();
 
-/// Waits until everything is written, or nobody reads.
+/// Waits until everything is written, or until there is no progress.
 pub(crate) fn flush() {
     FIRST.flush(Stream::Output, Patience::LOG);
     Writer::of(Stream::Errors).flush(Stream::Errors, Patience::LOG);
@@ -91,8 +91,8 @@ impl Writer {
         self.lock().event_loop = Some(event_loop);
     }
 
-    /// Queues data. Only if there is far too much of it this waits, until the reader has caught up
-    /// or a signal has come.
+    /// Queues data. Waits only while far too much is queued, until the reader has caught up or a
+    /// signal was received.
     pub(crate) fn push_data(&'static self, stream: Stream, bytes: &[u8]) {
         let mut state = self.lock();
         while state.queue.level(stream).bytes > DATA_BYTES_MAX
@@ -104,7 +104,7 @@ impl Writer {
         if stream == Stream::Output && state.output_failed.is_some() {
             return;
         }
-        // Mostly somebody reads, and then nothing has to be copied, and no thread to wake up.
+        // Usually the reader is fast: then this saves a copy and a thread switch.
         let direct = state.queue.is_all_written();
         let written = if direct { stream.write_now(bytes) } else { 0 };
         if written < bytes.len() {
@@ -113,8 +113,8 @@ impl Writer {
         }
     }
 
-    /// Queues a line if there is room for it. Otherwise it is dropped and counted; the next line for
-    /// which there is room says how many are missing before it.
+    /// Queues a line if there is room for it. Otherwise it is dropped and counted; the next line
+    /// for which there is room says how many are missing before it.
     pub(crate) fn push_line(&'static self, stream: Stream, line: String) {
         let mut state = self.lock();
         if stream == Stream::Output && state.output_failed.is_some() {
@@ -132,7 +132,7 @@ impl Writer {
         self.start(state);
     }
 
-    /// Queues the last line, for which there is always room.
+    /// Queues a line whatever the length of the queue.
     pub(crate) fn push_last_line(&'static self, stream: Stream, line: String) {
         let mut state = self.lock();
         state.tell_dropped(stream);
@@ -159,7 +159,7 @@ impl Writer {
         self.lock().output_failed.is_some()
     }
 
-    /// Why nothing more can be printed. What fails later is not told again.
+    /// The error because of which nothing more can be printed. Its details are returned once.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         let mut state = self.lock();
         let error = state.output_failed.as_ref()?;
@@ -167,7 +167,7 @@ impl Writer {
         state.output_failed.replace(gone)
     }
 
-    /// Waits until everything is written or nothing more can be, for as long as `patience` has it.
+    /// Waits until everything is written or nothing more can be, within the limits of `patience`.
     pub(crate) fn flush(&self, stream: Stream, patience: Patience) {
         let mut state = self.lock();
         let (mut progress, mut since) = (state.progress, Instant::now());
@@ -203,7 +203,7 @@ impl Writer {
         if started {
             self.changed.notify_all();
         } else {
-            // Without a thread it is written here, at the price of waiting.
+            // No thread could be started, so the caller writes, and waits.
             while let Some(item) = self.next_item() {
                 self.write(&item);
             }
@@ -260,7 +260,7 @@ impl Writer {
                 state.queue.discard(stream);
                 state.wake();
             }
-            // The next line may be luckier: a full disk is not full for ever.
+            // The next line is tried again: a disk may have room again.
             Stream::Errors => state.queue.written(stream, rest),
         }
         drop(state);
@@ -280,7 +280,7 @@ impl State {
         }
     }
 
-    /// Says how many lines are missing here.
+    /// Queues a line that says how many lines are missing at this point.
     fn tell_dropped(&mut self, stream: Stream) {
         let count = std::mem::take(&mut self.queue.level(stream).dropped);
         if count > 0 {

@@ -271,7 +271,7 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// Waits until something is so, for what tells nobody of itself.
+/// Polls until `is_so` returns true, for conditions that send no notification.
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -280,7 +280,7 @@ pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// A pipe that holds 4 KiB; the end to read, and the end to write.
+/// A pipe that holds 4 KiB: its read end and its write end.
 #[cfg(target_os = "linux")]
 pub(crate) fn small_pipe() -> (OwnedFd, OwnedFd) {
     let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
