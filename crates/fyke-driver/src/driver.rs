@@ -282,10 +282,12 @@ impl Driver {
         }
     }
 
-    /// Sets the mode of the file of a bound Unix socket. Nothing to do without a file.
+    /// Sets the mode of the file of a Unix socket that was opened with
+    /// [`closed_to_all`](Open::closed_to_all). Nothing to do without a file.
     ///
     /// # Errors
-    /// What the system says; ENOTCONN for a dead id.
+    /// What the system says; ENOENT if the path names another file by now, which is left alone;
+    /// ENOTCONN for a dead id.
     pub fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
         dispatch!(self, backend => backend.set_mode(socket, mode))
     }

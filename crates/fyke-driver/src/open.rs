@@ -30,6 +30,10 @@ pub struct Open {
     pub transport: Transport,
     /// Where to bind it. [`Address::Unnamed`] lets the system find a name for a Unix socket (Linux).
     pub bind: Option<Address>,
+    /// The file of a Unix socket gets no permission bits, so that nobody can connect to it until
+    /// [`Driver::set_mode`](crate::Driver::set_mode) is called, which needs this. On systems other
+    /// than Linux the mask decides until then.
+    pub closed_to_all: bool,
     /// SO_REUSEADDR: a server restarts while old connections are still in TIME_WAIT (SRV-18).
     pub reuse_address: bool,
     /// SO_REUSEPORT: several sockets share the port when all of them ask (SRV-19).
@@ -49,6 +53,7 @@ impl Open {
         Self {
             transport,
             bind: None,
+            closed_to_all: false,
             reuse_address: false,
             reuse_port: false,
             ipv6_only: None,

@@ -1,7 +1,9 @@
-//! The files of Unix sockets: who bound one removes it, and only that one.
+//! The files of Unix sockets: the socket that bound a file removes it, and no other file.
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 /// The file that a bind made, recognised by device and inode.
 #[derive(Debug)]
@@ -16,8 +18,16 @@ impl BoundFile {
         Some(Self { path: path.to_owned(), identity })
     }
 
+    /// Sets the mode of the file to exactly this, whatever the mask (IPC-08).
+    ///
+    /// # Errors
+    /// What the system says; ENOENT if the path names another file by now. In a folder that others
+    /// can write to, somebody may have put a link to another file there.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        super::set_mode(&self.path, mode)
+        match super::file_identity(&self.path) == Some(self.identity) {
+            true => set_mode(&self.path, self.identity, mode),
+            false => Err(Errno::NOENT.into()),
+        }
     }
 
     /// Removes the file; if something else is there by now it is not ours (IPC-04).
@@ -26,4 +36,54 @@ impl BoundFile {
             super::unlink(&self.path);
         }
     }
+}
+
+/// Makes the file that the bind of `socket` will make one that nobody may connect to before its mode
+/// is set: Linux takes the mode of the file from the socket (`unix_bind_bsd` in net/unix/af_unix.c). So
+/// there is no moment at which it is open to more processes than its mode says.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn close_to_all(socket: std::os::fd::BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::fs::fchmod(socket, rustix::fs::Mode::empty())
+}
+
+/// Elsewhere a socket has no mode, and the mask decides until the mode is set.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn close_to_all(_: std::os::fd::BorrowedFd<'_>) -> Result<(), Errno> {
+    Ok(())
+}
+
+/// Looks at the file that it changes: it is opened without following a link and without any right but
+/// to name it, and must be the one that the bind made, which is a socket without any
+/// permission bits.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_mode(path: &Path, identity: (u64, u64), mode: u32) -> io::Result<()> {
+    use std::fs::{File, Permissions};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+
+    use rustix::fs::{Mode, OFlags};
+
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let found = file.metadata()?;
+    let ours = (found.dev(), found.ino()) == identity
+        && found.file_type().is_socket()
+        && found.mode() & 0o777 == 0;
+    if !ours {
+        return Err(Errno::NOENT.into());
+    }
+    // fchmod(2) refuses such a descriptor; by its name in /proc it can be done (open(2), O_PATH).
+    std::fs::set_permissions(
+        format!("/proc/self/fd/{}", file.as_raw_fd()),
+        Permissions::from_mode(mode),
+    )
+}
+
+/// Changes a link itself and not the file that it names.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_mode(path: &Path, _: (u64, u64), mode: u32) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Mode, RawMode, chmodat};
+
+    let mode = RawMode::try_from(mode).map_err(|_| Errno::INVAL)?;
+    Ok(chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::SYMLINK_NOFOLLOW)?)
 }

@@ -202,12 +202,6 @@ fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
     }
 }
 
-/// Sets the mode of a file to exactly this, whatever the mask (IPC-08).
-fn set_mode(path: &std::path::Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-}
-
 fn set_reuse_address(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     sockopt::set_socket_reuseaddr(socket, true)
 }

@@ -15,6 +15,9 @@ pub(crate) fn open(request: &Open) -> Result<(OwnedFd, Option<BoundFile>), OpenE
     step!("socket", transport = ?request.transport);
     set_options(&fd, request).map_err(before_bind)?;
     let mut file = None;
+    if request.closed_to_all && matches!(request.bind, Some(Address::Path(_))) {
+        super::bound_file::close_to_all(super::borrow(&fd)).map_err(before_bind)?;
+    }
     if let Some(address) = &request.bind {
         bind(&fd, address).map_err(|errno| OpenError { at_bind: true, source: errno.into() })?;
         step!("bind", address = %address);

@@ -193,6 +193,7 @@ impl Server {
         let core = self.core().cloned().map_or_else(current, Ok)?;
         let mut request = Open::new(Transport::of(address));
         request.bind = Some(address.clone());
+        request.closed_to_all = options.file_mode().is_some();
         request.reuse_address = !address.is_unix();
         request.reuse_port = options.reuse_port && !address.is_unix();
         request.ipv6_only = Some(options.ipv6_only);
