@@ -1,6 +1,7 @@
 //! Endpoints as they are typed, the same for every command.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use crate::streams;
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Endpoint(Endpoint),
-    /// Its name as it was typed, and a copy.
+    /// Its name as it was typed, and the descriptor.
     Descriptor(String, Rc<OwnedFd>),
 }
 
@@ -123,30 +124,31 @@ fn copy(fd: &OwnedFd) -> Result<OwnedFd, Failure> {
     fd.try_clone().map_err(|error| Failure::System("the descriptor", error))
 }
 
-/// A copy of a descriptor that this process was started with. Taken while the arguments are read:
-/// later the number may be one of our own.
-fn inherited(number: u32) -> io::Result<OwnedFd> {
-    match number {
-        0 => io::stdin().as_fd().try_clone_to_owned(),
-        1 => io::stdout().as_fd().try_clone_to_owned(),
-        2 => io::stderr().as_fd().try_clone_to_owned(),
-        _ => inherited_beyond(number),
-    }
-}
-
-/// The only way without unsafe code: as if it were another process's, pidfd_getfd(2), Linux 5.6.
-#[cfg(target_os = "linux")]
-fn inherited_beyond(number: u32) -> io::Result<OwnedFd> {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-
-    let number = i32::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let process = pidfd_open(getpid(), PidfdFlags::empty())?;
-    Ok(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn inherited_beyond(_: u32) -> io::Result<OwnedFd> {
-    Err(io::ErrorKind::Unsupported.into())
+/// Takes over a descriptor that this process was started with, so that no program that it starts
+/// inherits it. Called while the arguments are read: later the number may be one of our own.
+///
+/// The standard descriptors cannot be closed, because the next file to be opened would take their
+/// place: so the socket gets another number, and /dev/null takes its place.
+fn inherited(number: i32) -> Result<OwnedFd, Box<dyn std::error::Error>> {
+    let null = || File::options().read(true).write(true).open("/dev/null");
+    Ok(match number {
+        0 => {
+            let fd = io::stdin().as_fd().try_clone_to_owned()?;
+            rustix::stdio::dup2_stdin(null()?)?;
+            fd
+        }
+        1 => {
+            let fd = io::stdout().as_fd().try_clone_to_owned()?;
+            rustix::stdio::dup2_stdout(null()?)?;
+            fd
+        }
+        2 => {
+            let fd = io::stderr().as_fd().try_clone_to_owned()?;
+            rustix::stdio::dup2_stderr(null()?)?;
+            fd
+        }
+        _ => fyke::inherited_fd(number)?,
+    })
 }
 
 impl fmt::Display for Place {

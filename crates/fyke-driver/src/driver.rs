@@ -342,12 +342,14 @@ impl Driver {
 #[cfg(unix)]
 impl Driver {
     /// Takes a descriptor over: a stream socket that listens, is bound, or is connected; a pipe or
-    /// FIFO, as a connection. It is
-    /// made non-blocking. One of the standard descriptors (0, 1, 2) is never closed (FD-10).
+    /// FIFO, as a connection. It is made non-blocking and gets FD_CLOEXEC. A standard descriptor
+    /// (0, 1, 2) does not get FD_CLOEXEC, and is never closed (FD-10).
     ///
     /// # Errors
-    /// ENOTSOCK, EINVAL for a socket of another kind, unsupported in the simulated network; the
-    /// descriptor is closed then. EEXIST for the descriptor of a socket of this driver.
+    /// The descriptor is closed then. ENOTSOCK, EINVAL for a socket of another kind, EBADF for a
+    /// descriptor that was opened with O_PATH, unsupported in the simulated network. ENOMEM, ENOSPC
+    /// and the like if the system cannot watch it. EEXIST for the descriptor of a socket of this
+    /// driver, which stays open.
     pub fn adopt(&self, fd: std::os::fd::OwnedFd) -> io::Result<(SocketId, Adopted)> {
         match &self.backend {
             Backend::Ready(backend) => backend.adopt(fd),

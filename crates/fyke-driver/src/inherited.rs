@@ -1,44 +1,69 @@
 //! Descriptors that the process was started with.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 /// The first descriptor after the standard ones: SD_LISTEN_FDS_START of sd_listen_fds(3).
 const FIRST: RawFd = 3;
 
-/// They can be owned once.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// The numbers that were taken: each descriptor can be owned once.
+static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
-/// Takes the descriptors 3 to 3 + `count` - 1, which whoever started the process has put there, and
-/// sets CLOEXEC on them. They are looked at first: each must be open, and must have come through
-/// exec, which nothing with CLOEXEC does. Since whatever Rust opens has it, no descriptor that
-/// belongs to somebody in this process passes. All are taken or none.
+fn taken() -> MutexGuard<'static, BTreeSet<RawFd>> {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the descriptors 3 to 3 + `count` - 1, which the parent process has put there, and sets
+/// FD_CLOEXEC on them. Either all are taken or none; see [`take_inherited_fd`].
 ///
 /// # Errors
-/// EBADF for one that is not open; EINVAL for one that was opened here, and for a count past the
-/// last number there is; EEXIST when they were taken before.
+/// As [`take_inherited_fd`]; EINVAL also if there are not so many numbers.
 pub fn take_inherited(count: usize) -> io::Result<Vec<OwnedFd>> {
     let count = RawFd::try_from(count).ok();
     let end =
         count.and_then(|count| FIRST.checked_add(count)).ok_or(io::ErrorKind::InvalidInput)?;
-    for number in FIRST..end {
-        if look_at(number)?.contains(FdFlags::CLOEXEC) {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
+    let mut taken = taken();
+    (FIRST..end).try_for_each(|number| check(&taken, number))?;
+    (FIRST..end).map(|number| take(&mut taken, number)).collect()
+}
+
+/// Takes one descriptor that the process was started with, and sets FD_CLOEXEC on it.
+///
+/// The descriptor must be open and must have come through `exec`, which nothing with FD_CLOEXEC
+/// does. Everything that Rust opens has that flag, so a descriptor that belongs to another part of
+/// this process is refused.
+///
+/// # Errors
+/// EBADF if it is not open; EINVAL for a standard descriptor (0, 1, 2) and for one that this process
+/// has opened; EEXIST if it was taken before.
+pub fn take_inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
+    if number < FIRST {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
-    if TAKEN.swap(true, Ordering::Relaxed) {
+    let mut taken = taken();
+    check(&taken, number)?;
+    take(&mut taken, number)
+}
+
+fn check(taken: &BTreeSet<RawFd>, number: RawFd) -> io::Result<()> {
+    if taken.contains(&number) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    (FIRST..end)
-        .map(|number| {
-            let fd = own(number);
-            fcntl_setfd(fd.as_fd(), FdFlags::CLOEXEC)?;
-            Ok(fd)
-        })
-        .collect()
+    match look_at(number)?.contains(FdFlags::CLOEXEC) {
+        true => Err(io::ErrorKind::InvalidInput.into()),
+        false => Ok(()),
+    }
+}
+
+fn take(taken: &mut BTreeSet<RawFd>, number: RawFd) -> io::Result<OwnedFd> {
+    taken.insert(number);
+    let fd = own(number);
+    fcntl_setfd(fd.as_fd(), FdFlags::CLOEXEC)?;
+    Ok(fd)
 }
 
 #[allow(unsafe_code, reason = "a descriptor that is only known by its number")]
@@ -50,7 +75,7 @@ fn look_at(number: RawFd) -> io::Result<FdFlags> {
 
 #[allow(unsafe_code, reason = "a descriptor that is only known by its number")]
 fn own(number: RawFd) -> OwnedFd {
-    // SAFETY: it is open and was there before this process's program began, see `look_at`; by
-    // the protocol of sd_listen_fds(3) it is for whoever asks first, and `TAKEN` lets only one.
+    // SAFETY: it is open and was there before this process's program began, see `check`, so it is
+    // for the first part of the program that asks; and `TAKEN` lets only one have it.
     unsafe { OwnedFd::from_raw_fd(number) }
 }

@@ -89,7 +89,7 @@ pub use driver::{Driver, DriverKind, Waker};
 pub use errno::errno_name;
 pub use id::SocketId;
 #[cfg(unix)]
-pub use inherited::take_inherited;
+pub use inherited::{take_inherited, take_inherited_fd};
 pub use open::{Adopted, Open, OpenError, Transport};
 pub use options::{KeepAliveProbes, SocketOption};
 pub use zone::scope_id;

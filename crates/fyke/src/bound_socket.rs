@@ -86,13 +86,18 @@ impl BoundSocket {
     /// descriptor is closed also when this fails.
     ///
     /// # Errors
-    /// `ERR_INVALID_FD_TYPE` for anything else; `ERR_NO_EVENT_LOOP` outside of a loop.
+    /// `ERR_INVALID_FD_TYPE` for anything else; what the system says, with the syscall `open`, if it
+    /// cannot take the descriptor over; `ERR_NO_EVENT_LOOP` outside of a loop.
     #[cfg(unix)]
     pub fn from_fd(fd: std::os::fd::OwnedFd) -> Result<Self> {
         let core = current()?;
-        let message = "the descriptor is not a bound stream socket";
-        let refused = |_| Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message);
-        let (id, adopted) = core.driver.adopt(fd).map_err(refused)?;
+        let refused = || {
+            let message = "the descriptor is not a bound stream socket";
+            Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message)
+        };
+        let adopted = core.driver.adopt(fd);
+        let (id, adopted) =
+            adopted.map_err(|source| crate::socket::adopt_error(source, refused))?;
         let bound = Self::own(core, id);
         let named = match bound.address() {
             Address::Ip(address) => address.port() != 0,
@@ -100,7 +105,7 @@ impl BoundSocket {
         };
         match adopted {
             fyke_driver::Adopted::Unconnected if named => Ok(bound),
-            _ => Err(refused(std::io::ErrorKind::InvalidInput.into())),
+            _ => Err(refused()),
         }
     }
 

@@ -12,6 +12,8 @@ mod endpoint;
 mod error;
 mod event_loop;
 mod few;
+#[cfg(unix)]
+mod inherited;
 mod listeners;
 mod lookup;
 mod payload;
@@ -33,6 +35,8 @@ pub use endpoint::Endpoint;
 pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
 pub use fyke_driver::{Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, sim};
+#[cfg(unix)]
+pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
 pub use payload::Payload;

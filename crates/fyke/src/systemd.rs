@@ -93,11 +93,7 @@ fn take(announced: &Announced) -> Result<Vec<Descriptor>> {
     if announced.count == 0 {
         return Ok(Vec::new());
     }
-    let fds = fyke_driver::take_inherited(announced.count).map_err(|source| {
-        let ours = source.kind() == std::io::ErrorKind::InvalidInput;
-        let error = Error::system("fcntl", source);
-        if ours { error.with_code(ErrorCode::ERR_INVALID_FD_TYPE) } else { error }
-    })?;
+    let fds = fyke_driver::take_inherited(announced.count).map_err(crate::inherited::refused)?;
     let mut names = announced.names.iter().cloned();
     let name = |fd| Descriptor { name: names.next().unwrap_or_else(|| UNNAMED.into()), fd };
     Ok(fds.into_iter().map(name).collect())

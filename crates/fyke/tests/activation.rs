@@ -159,6 +159,35 @@ fn a_child_that_refuses() {
 }
 
 #[test]
+fn a_descriptor_is_taken_over_once_by_its_number_and_closed_on_exec() {
+    passes(child_for("a_child_that_takes_one_by_its_number", "", listeners().1));
+}
+
+#[test]
+#[ignore = "the child of a test"]
+fn a_child_that_takes_one_by_its_number() {
+    if !child::is_for("a_child_that_takes_one_by_its_number") {
+        return;
+    }
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (number, code) in [
+        (0, ErrorCode::ERR_INVALID_FD_TYPE),
+        (-1, ErrorCode::ERR_INVALID_FD_TYPE),
+        (own.as_raw_fd(), ErrorCode::ERR_INVALID_FD_TYPE),
+        (99_999, ErrorCode::EBADF),
+    ] {
+        assert_eq!(fyke::inherited_fd(number).unwrap_err().code(), code, "{number}");
+    }
+    let fd = fyke::inherited_fd(4).unwrap();
+    assert_eq!(fd.as_raw_fd(), 4);
+    assert!(fcntl_getfd(&fd).unwrap().contains(FdFlags::CLOEXEC));
+    assert_eq!(fyke::inherited_fd(4).unwrap_err().code(), ErrorCode::EEXIST);
+    drop(fd);
+    assert!(!std::fs::exists("/dev/fd/4").unwrap() && std::fs::exists("/dev/fd/3").unwrap());
+    assert_eq!(fyke::inherited_fd(4).unwrap_err().code(), ErrorCode::EEXIST);
+}
+
+#[test]
 fn the_example_echoes_on_what_systemd_gives_it() {
     let (address, [web, other]) = listeners();
     let mut path = std::env::current_exe().unwrap();

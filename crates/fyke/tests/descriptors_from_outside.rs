@@ -431,4 +431,31 @@ on_every_system! {
         drop(theirs);
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
     }
+
+    fn an_adopted_descriptor_is_not_inherited_by_a_child(net) {
+        use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+        // As a parent process hands them over.
+        let inheritable = |fd: OwnedFd| {
+            fcntl_setfd(&fd, FdFlags::empty()).unwrap();
+            fd
+        };
+        let is_kept = |fd: OwnedFd| fcntl_getfd(&fd).unwrap().contains(FdFlags::CLOEXEC);
+        net.run(|| {
+            let (ours, _theirs) = UnixStream::pair().unwrap();
+            let options = SocketOptions::new().pause_on_create(true);
+            let socket = options.build_from_fd(inheritable(ours.into())).unwrap();
+            assert!(is_kept(socket.into_fd().unwrap()));
+
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let server = Server::new();
+            server.listen_fd(inheritable(listener.into()), |_| {}).unwrap();
+            assert!(is_kept(server.duplicate_fd().unwrap()));
+            assert!(is_kept(server.into_fd().unwrap()));
+
+            let bound = fyke::BoundSocket::bind(("127.0.0.1", 0)).unwrap().into_fd().unwrap();
+            let bound = fyke::BoundSocket::from_fd(inheritable(bound)).unwrap();
+            assert!(is_kept(bound.into_fd().unwrap()));
+        });
+    }
 }

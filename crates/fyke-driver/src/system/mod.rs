@@ -15,7 +15,7 @@ mod shedding;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -250,8 +250,12 @@ pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> bool {
     mode.is_ok_and(|mode| rustix::fs::FileType::from_raw_mode(mode).is_fifo())
 }
 
-/// What a descriptor from outside is; makes it non-blocking.
-pub(crate) fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
+/// Finds out what a descriptor from outside is, and makes it non-blocking.
+///
+/// # Errors
+/// ENOTSOCK, or EINVAL for a socket of another kind; EBADF for a descriptor that allows no calls,
+/// opened with O_PATH (open(2)). Any other error is a failure of the system.
+fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
     if is_pipe(fd) {
         rustix::io::ioctl_fionbio(fd, true)?;
         return Ok(Adopted::Connection { peer: Address::Unnamed, writable: true });
@@ -279,6 +283,39 @@ fn listens(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 fn listens(_: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(false)
+}
+
+/// Takes a descriptor from outside over. Children of this process shall not inherit it, so it gets
+/// FD_CLOEXEC; the standard descriptors do not, because a child without them would take the next
+/// file that it opens for one of them. A refused descriptor is closed.
+///
+/// # Errors
+/// As [`inspect`].
+pub(crate) fn take_over(fd: OwnedFd) -> io::Result<(OwnedFd, Adopted)> {
+    let kept = match is_standard(&fd) {
+        true => Ok(()),
+        false => rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC),
+    };
+    match kept.map_err(io::Error::from).and_then(|()| inspect(fd.as_fd())) {
+        Ok(found) => Ok((fd, found)),
+        Err(error) => {
+            close_from_outside(fd);
+            Err(error)
+        }
+    }
+}
+
+/// Closes a descriptor from outside, but none of the standard ones: the next file that is opened
+/// would be taken for standard input or output (FD-10).
+pub(crate) fn close_from_outside(fd: OwnedFd) {
+    if is_standard(&fd) {
+        let _ = fd.into_raw_fd();
+    }
+}
+
+fn is_standard(fd: &OwnedFd) -> bool {
+    // 0, 1 and 2.
+    fd.as_raw_fd() <= 2
 }
 
 /// Another descriptor for the same socket, closed on exec; not one of the standard ones.

@@ -237,7 +237,7 @@ impl Uring {
         }
         let slot = sockets.remove(id);
         drop(sockets);
-        drop(slot);
+        slot.into_iter().for_each(outside::close_descriptor);
         Err(rustix::io::Errno::NFILE.into())
     }
 

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::{Listener, Slot, Uring};
 use crate::driver::{Deferred, dead};
-use crate::system;
+use crate::system::{self, BoundFile};
 use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 
@@ -14,7 +14,10 @@ impl Uring {
     pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
         let (fd, file) = system::open(request)?;
         let inserted = self.insert(Slot::new(fd, request.transport == Transport::Unix));
-        let socket = inserted.map_err(|source| OpenError { at_bind: false, source })?;
+        let socket = inserted.map_err(|source| {
+            file.iter().for_each(BoundFile::unlink);
+            OpenError { at_bind: false, source }
+        })?;
         if let Some(file) = file {
             self.files.borrow_mut().insert(socket, file);
         }

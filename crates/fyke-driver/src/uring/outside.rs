@@ -9,19 +9,23 @@ use crate::system;
 use crate::trace::step;
 use crate::{Adopted, SocketId};
 
-/// The last of the standard descriptors.
-const STDERR: RawFd = 2;
-
 impl Uring {
     pub(crate) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
-        let found = system::inspect(system::borrow(&fd))?;
+        let (fd, found) = system::take_over(fd)?;
         if self.sockets.borrow().values().any(|slot| slot.fd.as_raw_fd() == fd.as_raw_fd()) {
             // It is the descriptor of another socket of ours, and stays that (FD-07).
             let _ = fd.into_raw_fd();
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let pipe = system::is_pipe(system::borrow(&fd));
-        let by_call = pipe || system::local_address(system::borrow(&fd))?.is_unix();
+        let by_call = match system::local_address(system::borrow(&fd)) {
+            _ if pipe => true,
+            Ok(address) => address.is_unix(),
+            Err(error) => {
+                system::close_from_outside(fd);
+                return Err(error);
+            }
+        };
         let mut slot = Slot::new(fd, by_call);
         // A pipe that is only for writing makes no edge when it is read: so that is tried once.
         (slot.flags.reading.pipe, slot.flags.reading.readable) = (pipe, pipe);
@@ -99,9 +103,7 @@ impl Uring {
 
 /// The end of a descriptor that the kernel is done with.
 pub(super) fn close_descriptor(slot: Slot) {
-    if slot.flags.adopted && slot.fd.as_raw_fd() <= STDERR {
-        // Nothing good comes from closing them: the next file that is opened would be taken
-        // for standard input or output (FD-10).
-        let _ = slot.fd.into_raw_fd();
+    if slot.flags.adopted {
+        system::close_from_outside(slot.fd);
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use fyke_driver::{Adopted, SocketId};
+use fyke_driver::{Adopted, SocketId, errno_name};
 
 use super::state::Phase;
 use super::{Socket, SocketOptions, State};
@@ -36,8 +36,11 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// `ERR_INVALID_FD_TYPE` for what is neither a stream socket nor a pipe, or listens; `EEXIST` for the
-    /// descriptor of another socket of this loop; `ERR_NO_EVENT_LOOP` outside of a loop.
+    /// - `ERR_INVALID_FD_TYPE` if it is neither a stream socket nor a pipe, or if it listens.
+    /// - `EEXIST` if the descriptor belongs to another socket of this loop.
+    /// - What the system says (`ENOMEM`, `ENOSPC`, `EMFILE`), with the syscall `open`, if it cannot
+    ///   watch the descriptor.
+    /// - `ERR_NO_EVENT_LOOP` outside of a loop.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         SocketOptions::new().build_from_fd(fd)
     }
@@ -66,10 +69,7 @@ impl SocketOptions {
     pub fn build_from_fd(self, fd: OwnedFd) -> Result<Socket> {
         let core = current()?;
         core.check_open()?;
-        let (id, adopted) = core.driver.adopt(fd).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => Error::system("open", source),
-            _ => refused(),
-        })?;
+        let (id, adopted) = core.driver.adopt(fd).map_err(|source| adopt_error(source, refused))?;
         let (peer, writable) = match adopted {
             Adopted::Connection { peer, writable } => (peer, writable),
             Adopted::Unconnected => {
@@ -96,7 +96,44 @@ impl SocketOptions {
     }
 }
 
+/// The error of a failed adoption: `refused` if the descriptor is of the wrong kind, otherwise what
+/// the system says.
+pub(crate) fn adopt_error(source: io::Error, refused: fn() -> Error) -> Error {
+    match errno_name(&source) {
+        "ENOTSOCK" | "EINVAL" | "EBADF" | "ENOTSUP" => refused(),
+        _ => Error::system("open", source),
+    }
+}
+
 fn refused() -> Error {
     let message = "the descriptor is no connection, no pipe, and no socket that could connect";
     Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message)
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    /// The kernel has no room for another watch: that says nothing about the descriptor.
+    #[test]
+    fn fd_03_a_failure_of_the_system_keeps_its_own_code() {
+        const EBADF: i32 = 9;
+        const ENOMEM: i32 = 12;
+        const EINVAL: i32 = 22;
+        const EMFILE: i32 = 24;
+        const ENOSPC: i32 = 28;
+        const ENOTSOCK: i32 = 88;
+        for (number, code, syscall) in [
+            (ENOMEM, "ENOMEM", Some("open")),
+            (EMFILE, "EMFILE", Some("open")),
+            (ENOSPC, "ENOSPC", Some("open")),
+            (EBADF, "ERR_INVALID_FD_TYPE", None),
+            (EINVAL, "ERR_INVALID_FD_TYPE", None),
+            (ENOTSOCK, "ERR_INVALID_FD_TYPE", None),
+        ] {
+            let error = adopt_error(io::Error::from_raw_os_error(number), refused);
+            assert_eq!((error.code().as_str(), error.syscall()), (code, syscall));
+        }
+    }
 }

@@ -49,6 +49,8 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::{Completion, Operation, SocketId};
 
+#[cfg(unix)]
+pub(crate) use adopting::adopt_error;
 pub(crate) use callback::Callback;
 pub(crate) use events::Event;
 pub use events::Lookup;

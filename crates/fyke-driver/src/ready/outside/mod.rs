@@ -15,12 +15,9 @@ use crate::system;
 use crate::trace::step;
 use crate::{Adopted, SocketId};
 
-/// The last of the standard descriptors.
-const STDERR: RawFd = 2;
-
 impl Ready {
     pub(crate) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
-        let found = system::inspect(system::borrow(&fd))?;
+        let (fd, found) = system::take_over(fd)?;
         let listener = matches!(found, Adopted::Listener);
         let pipe = system::is_pipe(system::borrow(&fd));
         // A pipe that is only for writing makes no edge when it is read: so that is tried once.
@@ -34,10 +31,13 @@ impl Ready {
             _ => Ok(()),
         };
         if let Err(error) = watched {
-            let slot = sockets.remove(id);
-            if error.kind() == io::ErrorKind::AlreadyExists {
+            match sockets.remove(id) {
                 // It is the descriptor of another socket of ours, and stays that (FD-07).
-                let _ = slot.map(|slot| slot.fd.into_raw_fd());
+                Some(slot) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let _ = slot.fd.into_raw_fd();
+                }
+                Some(slot) => system::close_from_outside(slot.fd),
+                None => {}
             }
             return Err(error);
         }
@@ -76,14 +76,9 @@ impl Ready {
     pub(super) fn close_descriptor(&self, slot: Slot) {
         if slot.flags.shared {
             self.unwatch(&slot);
-            // Nothing good comes from closing them: the next file that is opened would be taken
-            // for standard input or output (FD-10).
-            if slot.fd.as_raw_fd() <= STDERR {
-                let _ = slot.fd.into_raw_fd();
-                return;
-            }
+            return system::close_from_outside(slot.fd);
         }
-        // Otherwise closing takes it out of epoll and kqueue by itself.
+        // Closing takes it out of epoll and kqueue by itself.
         drop(slot.fd);
     }
 

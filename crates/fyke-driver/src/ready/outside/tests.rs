@@ -61,8 +61,12 @@ fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
 fn fd_10_the_standard_descriptors_are_never_closed() {
     let (stdin, other) = UnixStream::pair().unwrap();
     let before = rustix::io::dup(io::stdin()).unwrap();
-    rustix::stdio::dup2_stdin(&stdin).unwrap();
     let driver = Ready::new().unwrap();
+    // Also if it is refused.
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null").unwrap()).unwrap();
+    assert!(driver.adopt(owned_again(&io::stdin())).is_err());
+    assert!(is_open(&io::stdin()), "refused, and closed");
+    rustix::stdio::dup2_stdin(&stdin).unwrap();
     let (socket, found) = driver.adopt(owned_again(&io::stdin())).unwrap();
     assert_eq!(found, Adopted::Connection { peer: crate::Address::Unnamed, writable: true });
     driver.receive_start(socket).unwrap();
