@@ -1,5 +1,8 @@
 //! The face of the backends: one type, and the only place that knows which of them runs.
 
+#[cfg(unix)]
+mod descriptors;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,8 +12,8 @@ use crate::sim::{Sim, SimOptions};
 #[cfg(unix)]
 use crate::system::Descriptors;
 use crate::{
-    Address, Adopted, Batch, Completion, KeepAliveProbes, Open, OpenError, Operation,
-    PeerCredentials, SocketId, SocketOption,
+    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, Operation, PeerCredentials,
+    SocketId, SocketOption,
 };
 
 /// Which backend to use.
@@ -334,67 +337,6 @@ impl Driver {
             #[cfg(uring)]
             Backend::Uring(_) => None,
             Backend::Sim(backend) => Some(backend.resolve(host)),
-        }
-    }
-}
-
-/// Descriptors that come from outside.
-#[cfg(unix)]
-impl Driver {
-    /// Takes a descriptor over: a stream socket that listens, is bound, or is connected; a pipe or
-    /// FIFO, as a connection. It is made non-blocking and gets FD_CLOEXEC. A standard descriptor
-    /// (0, 1, 2) does not get FD_CLOEXEC, and is never closed (FD-10).
-    ///
-    /// # Errors
-    /// The descriptor is closed then. ENOTSOCK, EINVAL for a socket of another kind, EBADF for a
-    /// descriptor that was opened with O_PATH, unsupported in the simulated network. ENOMEM, ENOSPC
-    /// and the like if the system cannot watch it. EEXIST for the descriptor of a socket of this
-    /// driver, which stays open.
-    pub fn adopt(&self, fd: std::os::fd::OwnedFd) -> io::Result<(SocketId, Adopted)> {
-        match &self.backend {
-            Backend::Ready(backend) => backend.adopt(fd),
-            #[cfg(uring)]
-            Backend::Uring(backend) => backend.adopt(fd),
-            Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// Gives a socket's descriptor away: from here on the id is dead, and neither the connection
-    /// nor the file of a Unix socket is touched. The descriptor stays non-blocking.
-    ///
-    /// # Errors
-    /// ENOTCONN for a dead id; EBUSY while it connects or sends, or while bytes that the driver has
-    /// received wait to be given; unsupported in the simulated
-    /// network. The socket is as it was then.
-    pub fn detach(&self, socket: SocketId) -> io::Result<std::os::fd::OwnedFd> {
-        match &self.backend {
-            Backend::Ready(backend) => backend.detach(socket),
-            #[cfg(uring)]
-            Backend::Uring(backend) => backend.detach(socket),
-            Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// Another descriptor for the same socket.
-    ///
-    /// # Errors
-    /// What the system says; ENOTCONN for a dead id; unsupported in the simulated network.
-    pub fn duplicate(&self, socket: SocketId) -> io::Result<std::os::fd::OwnedFd> {
-        match &self.backend {
-            Backend::Ready(backend) => backend.duplicate(socket),
-            #[cfg(uring)]
-            Backend::Uring(backend) => backend.duplicate(socket),
-            Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// The number of a socket's descriptor; none for a dead id, and in the simulated network.
-    pub fn raw_fd(&self, socket: SocketId) -> Option<std::os::fd::RawFd> {
-        match &self.backend {
-            Backend::Ready(backend) => backend.raw_fd(socket),
-            #[cfg(uring)]
-            Backend::Uring(backend) => backend.raw_fd(socket),
-            Backend::Sim(_) => None,
         }
     }
 }
