@@ -245,10 +245,6 @@ impl Socket {
         };
         drop(server);
         self.drop_pipes();
-        if let Some(core) = self.core().filter(|_| exact && self.inner.state.borrow().accepted) {
-            // Its listeners stay: they are freed with the loop.
-            core.remember(&Owner::Socket(self.clone()));
-        }
         if !keeps {
             let read_buffer = self.take_read_buffer();
             drop((read_buffer, self.inner.listeners.clear()));
