@@ -109,8 +109,8 @@ impl Ready {
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
         let alarm = Alarm::new();
         if let Some(fd) = alarm.fd() {
-            let mut source = SourceFd(&fd.as_raw_fd());
-            let watched = poll.registry().register(&mut source, ALARM, Interest::READABLE);
+            let fd = fd.as_raw_fd();
+            let watched = poll.registry().register(&mut SourceFd(&fd), ALARM, Interest::READABLE);
             alarm.watched.set(watched.is_ok());
         }
         Ok(Self {
