@@ -9,6 +9,7 @@ mod credentials;
 mod offering;
 mod opening;
 mod options;
+mod service;
 #[cfg(uring)]
 mod peer_name;
 mod shedding;
@@ -206,10 +207,13 @@ fn set_reuse_address(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     sockopt::set_socket_reuseaddr(socket, true)
 }
 
+#[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
 fn set_reuse_port(socket: BorrowedFd<'_>) -> Result<(), Errno> {
-    #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
-    return sockopt::set_socket_reuseport(socket, true);
-    #[cfg(any(target_os = "solaris", target_os = "illumos"))]
+    sockopt::set_socket_reuseport(socket, true)
+}
+
+#[cfg(any(target_os = "solaris", target_os = "illumos"))]
+fn set_reuse_port(_: BorrowedFd<'_>) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 

@@ -1,12 +1,11 @@
 //! The options of a socket, as system calls.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, sockopt};
+use rustix::net::sockopt;
 
 use crate::trace::step;
 use crate::{Address, KeepAliveProbes, PeerCredentials, SocketId, SocketOption};
@@ -32,8 +31,8 @@ pub(crate) trait Descriptors {
 
     fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
         self.with_fd(socket, |fd| {
-            let probes = probes(fd)?;
-            Ok(sockopt::socket_keepalive(fd)?.then_some(probes))
+            let on = sockopt::socket_keepalive(fd)?;
+            Ok(on.then(|| probes(fd)).transpose()?)
         })
     }
 
@@ -49,12 +48,7 @@ pub(crate) trait Descriptors {
     }
 
     fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
-        self.with_fd(socket, |fd| {
-            Ok(match net::getsockname(fd)?.address_family() {
-                AddressFamily::INET6 => u8::try_from(sockopt::ipv6_tclass(fd)?).unwrap_or(u8::MAX),
-                _ => sockopt::ip_tos(fd)?,
-            })
-        })
+        self.with_fd(socket, |fd| Ok(super::service::type_of_service(fd)?))
     }
 
     fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
@@ -73,7 +67,7 @@ pub(crate) trait Descriptors {
 fn set_option(fd: BorrowedFd<'_>, option: SocketOption) -> Result<(), Errno> {
     match option {
         SocketOption::NoDelay(on) => sockopt::set_tcp_nodelay(fd, on),
-        SocketOption::TypeOfService(value) => set_type_of_service(fd, value),
+        SocketOption::TypeOfService(value) => super::service::set_type_of_service(fd, value),
         SocketOption::KeepAliveOff => sockopt::set_socket_keepalive(fd, false),
         SocketOption::KeepAlive(probes) => set_keep_alive(fd, probes),
         SocketOption::UserTimeout(timeout) => set_user_timeout(fd, timeout),
@@ -92,25 +86,18 @@ pub(super) fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<(),
     sockopt::set_socket_recv_buffer_size(fd, bytes.min(i32::MAX as usize))
 }
 
-/// An IPv6 socket that talks to an IPv4 peer sends IPv4 packets, and Linux takes their byte from
-/// IP_TOS (ip(7)): so both are set.
-fn set_type_of_service(fd: BorrowedFd<'_>, value: u8) -> Result<(), Errno> {
-    match super::local_address(fd).map(|address| address.ip()) {
-        Ok(Some(address)) => match address.ip() {
-            IpAddr::V4(_) => sockopt::set_ip_tos(fd, value),
-            IpAddr::V6(ip) => {
-                sockopt::set_ipv6_tclass(fd, value.into())?;
-                if ip.to_ipv4_mapped().is_some() {
-                    // Only Linux lets an IPv6 socket set it.
-                    let _ = sockopt::set_ip_tos(fd, value);
-                }
-                Ok(())
-            }
-        },
-        _ => Err(Errno::OPNOTSUPP),
-    }
+/// OpenBSD has one time for all sockets of the machine (sysctl(2), `net.inet.tcp.keepidle`).
+#[cfg(target_os = "openbsd")]
+fn probes(_: BorrowedFd<'_>) -> Result<KeepAliveProbes, Errno> {
+    Err(Errno::OPNOTSUPP)
 }
 
+#[cfg(target_os = "openbsd")]
+fn set_probes(_: BorrowedFd<'_>, _: KeepAliveProbes) -> Result<(), Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+#[cfg(not(target_os = "openbsd"))]
 fn probes(fd: BorrowedFd<'_>) -> Result<KeepAliveProbes, Errno> {
     let probes = KeepAliveProbes::new(sockopt::tcp_keepidle(fd)?);
     Ok(probes.interval(sockopt::tcp_keepintvl(fd)?).count(sockopt::tcp_keepcnt(fd)?))
@@ -129,6 +116,7 @@ fn set_keep_alive(fd: BorrowedFd<'_>, wanted: KeepAliveProbes) -> Result<(), Err
 }
 
 /// Cut to whole seconds; rustix would round up.
+#[cfg(not(target_os = "openbsd"))]
 fn set_probes(fd: BorrowedFd<'_>, probes: KeepAliveProbes) -> Result<(), Errno> {
     let whole = |time: Duration| Duration::from_secs(time.as_secs());
     sockopt::set_tcp_keepidle(fd, whole(probes.initial_delay))?;
