@@ -14,8 +14,8 @@ pub enum Completion<'a> {
         listener: SocketId,
         /// The new socket.
         socket: SocketId,
-        /// Who is at the other end. None on Unix sockets; and where the system tells only who asks, which
-        /// costs a call: then [`Driver::accepted_peer`](crate::Driver::accepted_peer) does.
+        /// The address of the other end. `None` on Unix sockets, and for a connection that was gone
+        /// before it was accepted on systems other than Linux.
         peer: Option<SocketAddr>,
         /// A Unix socket, at whose other end there is no address.
         unix: bool,
@@ -73,6 +73,9 @@ pub enum Completion<'a> {
 /// The operations that can fail after they were started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// [`accept_start`](crate::Driver::accept_start): the listener accepts nothing any more, and is not
+    /// tried again until `accept_start` is called anew.
+    Accept,
     /// [`connect`](crate::Driver::connect).
     Connect,
     /// [`receive_start`](crate::Driver::receive_start).

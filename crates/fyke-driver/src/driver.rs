@@ -206,14 +206,10 @@ impl Driver {
         dispatch!(self, backend => backend.peer_address(socket))
     }
 
-    /// The address of the other end of a connection that was accepted, also if that end is gone; none
-    /// on Unix sockets and for a dead id.
+    /// The address of the other end of an accepted TCP connection whose `Accepted` completion has none.
+    /// `None` on Unix sockets and for a dead id.
     pub fn accepted_peer(&self, socket: SocketId) -> Option<SocketAddr> {
-        match &self.backend {
-            #[cfg(uring)]
-            Backend::Uring(backend) => backend.accepted_peer(socket),
-            _ => self.peer_address(socket).ok()?.ip(),
-        }
+        self.peer_address(socket).ok()?.ip()
     }
 
     /// Sets an option.

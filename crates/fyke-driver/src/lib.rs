@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | [`open`](Driver::open) | none, the answer is the return value | makes a socket, sets options, binds it |
 //! | [`listen`](Driver::listen) | none | |
-//! | [`accept_start`](Driver::accept_start) … [`accept_stop`](Driver::accept_stop) | [`Accepted`](Completion::Accepted), any number; [`Shed`](Completion::Shed) | stays on until stopped or closed |
+//! | [`accept_start`](Driver::accept_start) … [`accept_stop`](Driver::accept_stop) | [`Accepted`](Completion::Accepted), any number; [`Shed`](Completion::Shed); `Failed` at most once | stays on until stopped, closed or failed |
 //! | [`connect`](Driver::connect) | [`Connected`](Completion::Connected) or [`Failed`](Completion::Failed) | never answers inside the call |
 //! | [`receive_start`](Driver::receive_start) … [`receive_stop`](Driver::receive_stop) | [`Received`](Completion::Received), any number; then [`EndOfStream`](Completion::EndOfStream) or `Failed` | stays on until stopped |
 //! | [`send`](Driver::send) | [`Sent`](Completion::Sent), until all of the batch is sent, or `Failed` | what the kernel took inside the call is the return value instead |
@@ -43,7 +43,8 @@
 //! 8. **Out of descriptors.** `accept` that fails for want of descriptors or memory neither spins
 //!    nor parks the listener: waiting connections are accepted and closed with a spare descriptor
 //!    and counted in [`Completion::Shed`]; where that is not possible either, the listener is
-//!    tried again after [`limits::ACCEPT_RETRY_DELAY`].
+//!    tried again after [`limits::ACCEPT_RETRY_DELAY`]. An error that will not go away, such as EINVAL of
+//!    a listener that was shut down, ends accepting: `Failed`, once. No error makes a loop spin.
 //! 9. **Panics.** A panic of the callback passes through `turn`; the driver stays usable, and
 //!    completions that were not yet given are given in the next turn or belong to closed sockets.
 //! 10. **No signals.** Sending to a closed peer is an error (EPIPE), never SIGPIPE. A pipe that was
@@ -58,11 +59,15 @@
 // cannot be absent, `expect` says why.
 #![warn(clippy::unwrap_used)]
 
+#[cfg(unix)]
+mod accepting;
 mod address;
 mod batch;
 mod completion;
 mod driver;
 mod errno;
+#[cfg(unix)]
+mod faults;
 mod id;
 #[cfg(unix)]
 mod inherited;

@@ -35,6 +35,10 @@ pub const SENDS_PER_CALL_MAX: usize = 32;
 /// Connections taken from one listener in one turn.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 
+/// Turns in a row in which a listener uses up [`ACCEPTS_PER_TURN_MAX`] on connections that are gone, before it
+/// is left alone for [`ACCEPT_RETRY_DELAY`]: so 1,024 failures without a success.
+pub const ACCEPT_FAILED_ROUNDS_MAX: u8 = 16;
+
 /// Events taken from the kernel in one turn.
 pub const EVENTS_PER_TURN_MAX: usize = 1024;
 
@@ -42,7 +46,7 @@ pub const EVENTS_PER_TURN_MAX: usize = 1024;
 /// array costs more than the call it saves.
 pub const PIECES_PER_SEND_MAX: usize = 64;
 
-/// How long a listener that could neither accept nor shed is left alone.
+/// How long a listener that can neither accept nor refuse connections is left alone.
 pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Buffers for small writes that are kept for reuse.

@@ -98,6 +98,7 @@ impl Operation {
     /// The name of the system call, as errors report it.
     pub fn syscall(self) -> &'static str {
         match self {
+            Self::Accept => "accept",
             Self::Connect => "connect",
             Self::Receive => "read",
             Self::Send => "write",

@@ -29,7 +29,7 @@ impl Driver {
     /// nor the file of a Unix socket is touched. The descriptor stays non-blocking.
     ///
     /// # Errors
-    /// ENOTCONN for a dead id; EBUSY while it connects or sends, or while bytes that the driver has
+    /// ENOTCONN for a dead id; EBUSY while it connects or sends, or while bytes or an error that the driver has
     /// received wait to be given; unsupported in the simulated
     /// network. The socket is as it was then.
     pub fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {

@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::SocketId;
-use crate::limits::{READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
+use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
 use crate::system;
 pub(crate) use backlog::Backlog;
 pub(crate) use by_call::{AgainOnPanic, ReadsByCall};
@@ -32,7 +32,7 @@ pub(crate) struct Reading {
     /// A pipe, one end or both: calls for sockets do not work on it.
     pub(crate) pipe: bool,
     /// Turns whose budget it used up with nothing large sent in between, at most [`TURNS_TO_BULK`]; or
-    /// [`BROKEN`].
+    /// [`BROKEN`]. Of a listener: turns whose budget it used up without a success.
     streak: u8,
 }
 
@@ -84,7 +84,7 @@ impl Reading {
         self.behind = self.behind.max(behind);
     }
 
-    fn has_hung_up(self) -> bool {
+    pub(crate) fn has_hung_up(self) -> bool {
         self.behind == Behind::End
     }
 
@@ -99,6 +99,13 @@ impl Reading {
         if bytes >= READ_CALL_BYTES && self.streak != BROKEN {
             self.streak = 0;
         }
+    }
+
+    /// The budget of a turn is used up for a listener. Returns in how many turns in a row nothing but
+    /// failures came.
+    pub(crate) fn note_accepts(&mut self, any: bool) -> u8 {
+        self.streak = if any { 0 } else { (self.streak + 1).min(ACCEPT_FAILED_ROUNDS_MAX) };
+        self.streak
     }
 
     /// The budget of a turn is used up.

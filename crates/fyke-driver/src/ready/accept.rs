@@ -1,13 +1,13 @@
-//! Accepting, and what happens when there is nothing left to accept with.
+//! Accepting: when the kernel says that connections wait.
 
 use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use super::{Flags, Ready, Slot};
+use crate::accepting::{Accepting, AcceptsByCall};
 use crate::driver::dead;
-use crate::limits::{ACCEPT_RETRY_DELAY, ACCEPTS_PER_TURN_MAX};
 use crate::reading::AgainOnPanic;
-use crate::system::{self, Failure};
-use crate::trace::step;
 use crate::{Completion, SocketId};
 
 impl Ready {
@@ -29,91 +29,30 @@ impl Ready {
         }
     }
 
-    /// Accepts what waits at a listener, up to its budget.
-    pub(super) fn accept_some(&self, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        for _ in 0..ACCEPTS_PER_TURN_MAX {
-            let accepted = {
-                let mut sockets = self.sockets.borrow_mut();
-                let Some(slot) = sockets.get_mut(listener) else { return };
-                if !slot.flags.reading.wanted {
-                    return;
-                }
-                match system::accept(system::borrow(&slot.fd)) {
-                    Ok(accepted) => accepted,
-                    Err(errno) => match Failure::of(errno) {
-                        Failure::Next => continue,
-                        Failure::Drained => {
-                            slot.flags.reading.readable = false;
-                            return;
-                        }
-                        Failure::Exhausted => {
-                            drop(sockets);
-                            self.shed(listener, on);
-                            return;
-                        }
-                    },
-                }
-            };
-            step!("accept",);
-            let (fd, peer) = accepted;
-            let unix = peer.is_none();
-            let slot = Slot { fd, flags: Flags::default() };
-            let socket = self.sockets.borrow_mut().insert(slot);
-            on(Completion::Accepted { listener, socket, peer, unix });
-        }
-        self.continue_later(listener);
-    }
-
-    fn continue_later(&self, listener: SocketId) {
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(listener) {
-            self.defer_work(listener, slot);
-        }
-    }
-
-    /// Descriptors are used up: refuses what waits, see [`Spare::shed`](system::Spare::shed).
-    fn shed(&self, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        let shed = {
-            let mut sockets = self.sockets.borrow_mut();
-            let Some(slot) = sockets.get_mut(listener) else { return };
-            let shed = self.spare.shed(system::borrow(&slot.fd));
-            if let Some((_, Some(failure))) = shed {
-                slot.flags.reading.readable = failure != Failure::Drained;
-            }
-            shed
-        };
-        match shed {
-            None | Some((_, Some(Failure::Exhausted))) => self.retry_later(listener),
-            Some((_, None)) => self.continue_later(listener),
-            Some(_) => {}
-        }
-        match shed {
-            Some((count, _)) if count > 0 => on(Completion::Shed { listener, count }),
-            _ => {}
-        }
-    }
-
-    fn retry_later(&self, listener: SocketId) {
-        let mut retries = self.retries.borrow_mut();
-        if !retries.iter().any(|(_, waiting)| *waiting == listener) {
-            retries.push((self.now() + ACCEPT_RETRY_DELAY, listener));
-        }
-    }
-
-    /// Tries the listeners again whose time has come; one at a time, so that a panic of the
-    /// callback leaves the others in the list.
+    /// Tries the listeners again whose time has come.
     pub(super) fn retry_listeners(&self, on: &mut dyn FnMut(Completion<'_>)) {
-        if self.retries.borrow().is_empty() {
+        if !self.accepting.has_retries() {
             return;
         }
         let now = self.now();
-        loop {
-            let listener = {
-                let mut retries = self.retries.borrow_mut();
-                let Some(index) = retries.iter().position(|(at, _)| *at <= now) else { return };
-                retries.swap_remove(index).1
-            };
+        while let Some(listener) = self.accepting.next_retry(now) {
             let _again = AgainOnPanic { driver: self, socket: listener };
             self.accept_some(listener, on);
         }
+    }
+}
+
+impl AcceptsByCall for Ready {
+    fn accepting(&self) -> &Accepting {
+        &self.accepting
+    }
+
+    fn now(&self) -> Duration {
+        self.now()
+    }
+
+    fn take_in(&self, connection: OwnedFd, _: bool) -> Option<SocketId> {
+        let slot = Slot { fd: connection, flags: Flags::default() };
+        Some(self.sockets.borrow_mut().insert(slot))
     }
 }

@@ -32,11 +32,12 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use slotmap::{Key, KeyData, SlotMap};
 
+use crate::accepting::Accepting;
 use crate::driver::{Deferred, dead};
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
 use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
-use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
+use crate::system::{self, Alarm, BoundFile, Clock, Descriptors};
 use crate::{Batch, Completion, SocketId};
 
 /// What is watched of a connection: also whether it gets urgent bytes, at which reads end.
@@ -73,9 +74,7 @@ pub(crate) struct Ready {
     backlog: Backlog,
     /// Completions that must not be given inside the call that caused them.
     deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
-    /// Listeners to try again later, see [`accept`].
-    retries: RefCell<Vec<(Duration, SocketId)>>,
-    spare: Spare,
+    accepting: Accepting,
     alarm: Alarm,
     pool: Pool,
 }
@@ -125,8 +124,7 @@ impl Ready {
             reader: Reader::default(),
             backlog: Backlog::default(),
             deferred: RefCell::default(),
-            retries: RefCell::default(),
-            spare: Spare::new(),
+            accepting: Accepting::new(),
             alarm,
             pool: Pool::default(),
         })
@@ -156,7 +154,7 @@ impl Ready {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.retries.borrow().iter().map(|(at, _)| *at).min()
+        self.accepting.next_deadline()
     }
 
     /// Watches a socket: once, for both directions, edge-triggered (mio's way).

@@ -7,6 +7,7 @@ use mio::Events;
 use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
+use crate::accepting::AcceptsByCall;
 use crate::reading::{AgainOnPanic, ReadsByCall};
 use crate::{Completion, SocketId};
 
@@ -63,7 +64,7 @@ impl Ready {
         let (connecting, listener, sending) = {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
-            let gone = event.is_read_closed() || event.is_error();
+            let gone = event.is_read_closed() || event.is_error() && !slot.flags.listener;
             slot.flags.reading.readable |= event.is_readable() || gone;
             slot.flags.reading.expect(gone, event.is_priority());
             // A full pipe whose reader goes is not writable, but in error (pipe(7)).
@@ -132,8 +133,10 @@ impl Drop for Turn<'_> {
                 let socket = id(event.token());
                 if let Some(slot) = sockets.get_mut(socket) {
                     slot.flags.reading.readable = true;
-                    // Perhaps the peer has ended: a short read must not count as drained.
-                    slot.flags.reading.expect(true, false);
+                    // Perhaps the peer has ended: a short read must not count as drained. A listener has
+                    // no peer.
+                    let gone = event.is_read_closed() || !slot.flags.listener;
+                    slot.flags.reading.expect(gone, false);
                     self.driver.defer_work(socket, slot);
                 }
             }

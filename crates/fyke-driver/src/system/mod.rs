@@ -10,8 +10,6 @@ mod offering;
 mod opening;
 mod options;
 mod service;
-#[cfg(uring)]
-mod peer_name;
 mod shedding;
 
 use std::io::{self, IoSlice};
@@ -24,6 +22,7 @@ use std::time::Duration;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
 
+use crate::faults::{Call, fault};
 use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, Transport};
 pub(crate) use alarm::Alarm;
@@ -57,11 +56,20 @@ fn socket(transport: Transport) -> Result<OwnedFd, Errno> {
 }
 
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+    fault(Call::Accept)?;
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     let (socket, peer) = net::acceptfrom_with(listener, FLAGS)?;
     #[cfg(any(target_os = "macos", target_os = "ios"))]
     let (socket, peer) = net::acceptfrom(listener).and_then(|(s, p)| Ok((prepare(s)?, p)))?;
     Ok((socket, peer.and_then(|peer| SocketAddr::try_from(peer).ok())))
+}
+
+/// Whether an accepted connection without a peer address is a Unix socket's. Linux has an address for every
+/// TCP connection; other systems have none for one that is gone already.
+pub(crate) fn is_unix(socket: BorrowedFd<'_>) -> bool {
+    let family = |name: SocketAddrAny| name.address_family() == AddressFamily::UNIX;
+    cfg!(any(target_os = "linux", target_os = "android"))
+        || net::getsockname(socket).is_ok_and(family)
 }
 
 /// What other systems do with flags of `socket` and `accept`.
@@ -85,24 +93,18 @@ pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> 
 }
 
 pub(crate) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
-    match address {
+    fault(Call::Connect)?;
+    let begun = match address {
         Address::Ip(address) => net::connect(socket, &with_zone(*address)),
         unix => net::connect(socket, &unix_address(unix)?),
-    }
-}
-
-/// Who is at the other end of a connection that was accepted; none on Unix sockets. The other end
-/// may be gone already, and getpeername(2) then fails, which accept(2) does not.
-#[cfg(uring)]
-pub(crate) fn peer_of_accepted(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
-    match peer_address(socket) {
-        Ok(address) => address.ip(),
-        Err(_) => peer_name::peer_name(socket),
-    }
+    };
+    // One that a signal interrupts goes on (POSIX, connect()).
+    begun.map_err(|errno| if errno == Errno::INTR { Errno::INPROGRESS } else { errno })
 }
 
 /// How a connect that was in progress ended: SO_ERROR, which reading clears (socket(7)).
 pub(crate) fn connect_result(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    fault(Call::ConnectResult)?;
     sockopt::socket_error(socket)?
 }
 
@@ -113,19 +115,29 @@ pub(crate) fn is_connected(socket: BorrowedFd<'_>) -> bool {
 }
 
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    retry_on_intr(|| net::recv(socket, &mut *buffer, net::RecvFlags::empty()))
-        .map(|(_, count)| count)
+    retry_on_intr(|| {
+        fault(Call::Receive)?;
+        net::recv(socket, &mut *buffer, net::RecvFlags::empty())
+    })
+    .map(|(_, count)| count)
 }
 
 fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
-    retry_on_intr(|| net::send(socket, bytes, SEND))
+    retry_on_intr(|| {
+        fault(Call::Send)?;
+        net::send(socket, bytes, SEND)
+    })
 }
 
 fn send_gathered(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    retry_on_intr(|| net::sendmsg(socket, slices, &mut net::SendAncillaryBuffer::default(), SEND))
+    retry_on_intr(|| {
+        fault(Call::Send)?;
+        net::sendmsg(socket, slices, &mut net::SendAncillaryBuffer::default(), SEND)
+    })
 }
 
 pub(crate) fn shutdown_write(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    fault(Call::Shutdown)?;
     net::shutdown(socket, net::Shutdown::Write)
 }
 

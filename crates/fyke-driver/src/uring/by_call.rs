@@ -21,7 +21,7 @@ use crate::reading::ReadsByCall;
 use crate::{Completion, SocketId};
 
 /// What the ring waits for. A hang-up is asked for by name: it makes no edge of its own later.
-const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+pub(super) const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 
 /// Only of TCP, where there is something urgent: a Unix socket's message costs a tenth more with it.
 const URGENT: i32 = libc::POLLPRI as i32;
@@ -40,7 +40,7 @@ impl Uring {
             let mut sockets = self.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             if !completed.has_more() {
-                self.note_change(socket, slot);
+                self.watch_again(socket, slot, completed.error());
             }
             if completed.error() == Some(Errno::CANCELED) {
                 return;

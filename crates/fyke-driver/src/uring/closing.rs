@@ -9,9 +9,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::accept::refuse;
 use super::outside::close_descriptor;
 use super::receive::Held;
+use super::ring::Completed;
 use super::token::{self, Kind, token};
 use super::{Slot, Uring};
 use crate::SocketId;
@@ -38,10 +38,6 @@ impl Uring {
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
         if let Some(file) = self.files.borrow_mut().remove(&socket) {
             file.unlink();
-        }
-        if slot.flags.listener {
-            let listener = self.listeners.borrow_mut().remove(&socket);
-            listener.into_iter().flat_map(|listener| listener.waiting).for_each(refuse);
         }
         if slot.kernel.is_empty() {
             return self.dispose(socket, slot);
@@ -127,17 +123,26 @@ impl Uring {
         self.held.borrow().get(&socket).is_some_and(|held| held.iter().any(Held::is_bytes))
             || self.giving.get() == Some(socket)
             || !slot.flags.reading.ended
-                && self.ring.has_waiting_bytes(token(socket, Kind::Receive))
+                && self
+                    .ring
+                    .has_waiting(token(socket, Kind::Receive), |completed| completed.result > 0)
+    }
+
+    /// Whether a failure was received that nobody was told. The kernel tells it once.
+    pub(super) fn has_untold_failure(&self, socket: SocketId, slot: &Slot) -> bool {
+        if slot.flags.listener || slot.flags.by_call {
+            return false;
+        }
+        let held = self.held.borrow();
+        held.get(&socket).is_some_and(|held| held.iter().any(Held::is_failure))
+            || !slot.flags.reading.ended
+                && self.ring.has_waiting(token(socket, Kind::Receive), Completed::is_failure)
     }
 
     /// Ends everything, and says whether the kernel is done with all memory.
     fn drain(&self) -> bool {
         for _ in 0..DRAIN_ROUNDS {
-            while let Some(completed) = self.ring.next() {
-                if let Some((_, Kind::Accept)) = token::parse(completed.token) {
-                    completed.descriptor().into_iter().for_each(refuse);
-                }
-            }
+            while self.ring.next().is_some() {}
             if self.ring.in_flight() == 0 {
                 return true;
             }

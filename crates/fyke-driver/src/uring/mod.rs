@@ -2,7 +2,7 @@
 //!
 //! How it does what the contract says:
 //!
-//! - *One `enter` per turn* hands over what changed, lets the kernel receive and accept, and waits.
+//! - *One `enter` per turn* hands over what changed, lets the kernel receive, and waits.
 //!   The calls of the contract only note what is wanted; [`submitting`] compares that with what
 //!   the ring does, at the beginning of a turn. So a pause and a resume in one turn cost nothing.
 //! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]). What the
@@ -11,8 +11,7 @@
 //! - *Sending* is tried at once with a gathering call, as readiness does it: whether the kernel took
 //!   the bytes decides when callbacks come, and that is to be the same on every driver. When the
 //!   kernel is full the ring tells when it is not ([`send`]).
-//! - *Accepting* is one multishot accept per listener; by poll and call when descriptors are used
-//!   up ([`accept`]).
+//! - *Accepting*: the ring polls each listener, and calls accept ([`accept`]).
 //! - *Closing* waits for the kernel ([`closing`]): an operation in flight holds the socket open, so
 //!   it is cancelled, in an `enter` of its own, and then the descriptor is closed. So FIN and RST
 //!   leave inside the call, and a port is free when it returns.
@@ -53,12 +52,12 @@ use std::time::Duration;
 
 use slotmap::SlotMap;
 
+use crate::accepting::Accepting;
 use crate::driver::{Deferred, dead};
 use crate::pool::Pool;
 use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
-use crate::system::{self, Alarm, BoundFile, Clock, Descriptors, Spare};
+use crate::system::{self, Alarm, BoundFile, Clock, Descriptors};
 use crate::{Batch, Completion, SocketId};
-use accept::Listener;
 use buffers::Buffers;
 use host::Host;
 pub(crate) use host::wake;
@@ -73,7 +72,6 @@ pub(crate) struct Uring {
     /// Before everything that the kernel may touch, so that it is dropped first. See also `Drop`.
     ring: Ring,
     sockets: RefCell<SlotMap<SocketId, Slot>>,
-    listeners: RefCell<BTreeMap<SocketId, Listener>>,
     /// What is left to send of those that send.
     in_flight: RefCell<BTreeMap<SocketId, Batch>>,
     /// What was received while nobody wanted it, oldest first. None is empty.
@@ -93,13 +91,11 @@ pub(crate) struct Uring {
     /// Sockets that are connected, or have room for more of their batch: looked at when all was
     /// received.
     writable: RefCell<VecDeque<SocketId>>,
-    /// Sockets with work that needs no completion: bytes kept, connections accepted.
+    /// Sockets with work that needs no completion: bytes kept, a budget left over.
     backlog: Backlog,
     /// Completions that must not be given inside the call that caused them.
     deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
-    /// Listeners to try again later, see [`accept`].
-    retries: RefCell<Vec<(Duration, SocketId)>>,
-    spare: Spare,
+    accepting: Accepting,
     /// Outlives its poll, as what `host` has.
     alarm: Alarm,
     host: Host,
@@ -132,7 +128,7 @@ const _: () = assert!(size_of::<Slot>() <= 28, "a slot costs that for every conn
 /// What is known about a socket.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flags {
-    /// In `listeners`; otherwise it is a connection, or may become one.
+    /// Accepts; otherwise it is a connection, or may become one.
     listener: bool,
     /// In `in_flight`.
     sending: bool,
@@ -187,7 +183,6 @@ impl Uring {
             host: Host::new()?,
             ring,
             sockets: RefCell::default(),
-            listeners: RefCell::default(),
             in_flight: RefCell::default(),
             held: RefCell::default(),
             files: RefCell::default(),
@@ -199,8 +194,7 @@ impl Uring {
             writable: RefCell::default(),
             backlog: Backlog::default(),
             deferred: RefCell::default(),
-            retries: RefCell::default(),
-            spare: Spare::new(),
+            accepting: Accepting::new(),
             alarm: Alarm::new(),
             turning: Cell::new(false),
             turns: Cell::new(0),
@@ -222,7 +216,7 @@ impl Uring {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.retries.borrow().iter().map(|(at, _)| *at).min()
+        self.accepting.next_deadline()
     }
 
     /// Takes a socket in.

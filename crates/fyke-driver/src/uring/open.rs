@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::{Listener, Slot, Uring};
+use super::{Slot, Uring};
 use crate::driver::{Deferred, dead};
 use crate::system::{self, BoundFile};
 use crate::trace::step;
@@ -30,7 +30,6 @@ impl Uring {
         system::listen(system::borrow(&slot.fd), backlog)?;
         step!("listen", backlog);
         slot.flags.listener = true;
-        self.listeners.borrow_mut().insert(socket, Listener::default());
         Ok(())
     }
 

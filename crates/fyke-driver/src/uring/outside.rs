@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use super::{Listener, Slot, Uring};
+use super::{Slot, Uring};
 use crate::driver::dead;
 use crate::system;
 use crate::trace::step;
@@ -32,9 +32,6 @@ impl Uring {
         slot.flags.adopted = true;
         slot.flags.listener = found == Adopted::Listener;
         let socket = self.insert(slot)?;
-        if found == Adopted::Listener {
-            self.listeners.borrow_mut().insert(socket, Listener::default());
-        }
         step!("adopt", found = ?found);
         Ok((socket, found))
     }
@@ -48,7 +45,6 @@ impl Uring {
         self.reader.forget(socket, &mut slot.flags.reading);
         // The name goes along with the descriptor.
         self.files.borrow_mut().remove(&socket);
-        self.listeners.borrow_mut().remove(&socket);
         self.held.borrow_mut().remove(&socket);
         step!("detach",);
         Ok(slot.fd)
@@ -57,12 +53,9 @@ impl Uring {
     fn may_be_detached(&self, socket: SocketId) -> io::Result<()> {
         let sockets = self.sockets.borrow();
         let slot = sockets.get(socket).ok_or_else(dead)?;
-        let listeners = self.listeners.borrow();
-        let busy = slot.flags.sending
-            || slot.flags.reading.connecting
-            || slot.flags.reading.is_broken()
-            || listeners.get(&socket).is_some_and(|listener| !listener.waiting.is_empty());
-        if busy || self.has_unread(socket, slot) {
+        let busy =
+            slot.flags.sending || slot.flags.reading.connecting || slot.flags.reading.is_broken();
+        if busy || self.has_unread(socket, slot) || self.has_untold_failure(socket, slot) {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         Ok(())

@@ -47,6 +47,18 @@ impl Held {
     pub(super) fn is_bytes(&self) -> bool {
         matches!(self, Self::Bytes(_))
     }
+
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+impl Completed {
+    /// Whether a receive has failed, and was not only taken back, interrupted, or without a buffer.
+    pub(super) fn is_failure(&self) -> bool {
+        let harmless = [Errno::CANCELED, Errno::INTR, Errno::AGAIN, Errno::NOBUFS];
+        self.error().is_some_and(|errno| !harmless.contains(&errno))
+    }
 }
 
 /// What a completion of a receive says.
@@ -164,8 +176,8 @@ impl Uring {
             (None, Some(lent)) if bytes > 0 => Outcome::Bytes(lent),
             (None, _) => Outcome::End,
             (Some(Errno::NOBUFS), _) => Outcome::Starved,
-            (Some(Errno::CANCELED | Errno::INTR | Errno::AGAIN), _) => Outcome::Stopped,
-            (Some(errno), _) => Outcome::Failed(errno),
+            (Some(errno), _) if completed.is_failure() => Outcome::Failed(errno),
+            (Some(_), _) => Outcome::Stopped,
         }
     }
 

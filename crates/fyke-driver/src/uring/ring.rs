@@ -191,6 +191,8 @@ impl Ring {
         let before = completed.len();
         completed.extend(ring.completion().map(|entry| {
             let (token, result, flags) = (entry.user_data(), entry.result(), entry.flags());
+            #[cfg(test)]
+            let result = crate::faults::result_of(token, result);
             if !cqueue::more(flags) {
                 self.any_ended.set(true);
             }
@@ -232,12 +234,10 @@ impl Ring {
         self.completed.borrow().len()
     }
 
-    /// Whether a completion with bytes waits for this operation.
-    pub(super) fn has_waiting_bytes(&self, token: u64) -> bool {
-        self.completed
-            .borrow()
-            .iter()
-            .any(|completed| completed.token == token && completed.result > 0)
+    /// Whether a completion of this operation waits for which `is` holds.
+    pub(super) fn has_waiting(&self, token: u64, is: impl Fn(&Completed) -> bool) -> bool {
+        let completed = self.completed.borrow();
+        completed.iter().any(|completed| completed.token == token && is(completed))
     }
 
     /// Operations that the kernel is not done with.

@@ -52,11 +52,10 @@ impl Uring {
     /// that came in this turn.
     pub(super) fn writable(&self, socket: SocketId, completed: Completed) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            if completed.error().is_some() {
-                // Cancelled, or no memory to wait with.
-                return self.note_change(socket, slot);
+            match completed.error() {
+                None => self.writable.borrow_mut().push_back(socket),
+                error => self.watch_again(socket, slot, error),
             }
-            self.writable.borrow_mut().push_back(socket);
         }
     }
 

@@ -6,9 +6,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use io_uring::{opcode, squeue, types};
 
 use super::buffers::GROUP;
+use super::by_call::EVENTS;
 use super::token::{self, Kind, token};
 use super::{Slot, Uring};
 use crate::SocketId;
+#[cfg(test)]
+use crate::faults;
 use crate::limits::READ_BUFFER_BYTES;
 
 /// POLLIN and POLLOUT of poll(2); errors and hang-ups are always reported.
@@ -52,14 +55,14 @@ impl Uring {
         self.submit_receive(socket, slot)
     }
 
+    /// From the first time on that it is wanted: what the poll says while nobody wants it is remembered.
     fn submit_listener(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        let listeners = self.listeners.borrow();
-        let Some(listener) = listeners.get(&socket) else { return Ok(()) };
-        match (listener.wants(slot.flags.reading.wanted), listener.by_hand) {
-            (true, true) => self.submit_poll(socket, slot, READABLE),
-            (true, false) => self.submit_accept(socket, slot),
-            (false, _) => self.submit_cancel(socket, slot, Kind::Accept),
+        if !slot.flags.reading.wanted {
+            return Ok(());
         }
+        let fd = types::Fd(slot.fd.as_raw_fd());
+        let entry = opcode::PollAdd::new(fd, EVENTS).multi(true).build();
+        self.start(socket, slot, Kind::Accept, entry)
     }
 
     fn submit_receive(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
@@ -87,6 +90,11 @@ impl Uring {
         if !slot.started.contains(Kind::Receive) {
             slot.flags.fed = false;
         }
+        #[cfg(test)]
+        let entry = match slot.started.contains(Kind::Receive) {
+            true => entry,
+            false => faults::instead_of(faults::Call::Receive, token(socket, Kind::Receive), entry),
+        };
         self.start(socket, slot, Kind::Receive, entry)
     }
 
@@ -107,13 +115,6 @@ impl Uring {
         }
         let entry = opcode::PollAdd::new(types::Fd(slot.fd.as_raw_fd()), WRITABLE).build();
         self.start(socket, slot, Kind::Send, entry)
-    }
-
-    fn submit_accept(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        let fd = types::Fd(slot.fd.as_raw_fd());
-        let entry = opcode::AcceptMulti::new(fd).flags(flags).build();
-        self.start(socket, slot, Kind::Accept, entry)
     }
 
     fn submit_poll(&self, socket: SocketId, slot: &mut Slot, events: u32) -> io::Result<()> {

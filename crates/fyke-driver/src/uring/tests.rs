@@ -315,8 +315,8 @@ fn who_connected_is_known_though_the_connection_is_gone_already() {
     system::reset_on_close(system::borrow(&gone)).unwrap();
     drop(gone);
     turn_until(&driver, |completion| match completion {
-        Completion::Accepted { socket, .. } => {
-            assert_eq!(driver.accepted_peer(socket), Some(from));
+        Completion::Accepted { peer, .. } => {
+            assert_eq!(peer, Some(from));
             true
         }
         other => panic!("{other:?}"),

@@ -25,9 +25,9 @@ pub(super) enum Kind {
     Receive = 0,
     /// Waits until there is room for more of the batch in flight.
     Send = 1,
-    /// Waits until a connect is decided, or until somebody waits at a listener.
+    /// Waits until a connect is decided.
     Poll = 2,
-    /// Multishot accept.
+    /// Polls a listener.
     Accept = 3,
     /// Watches the waker; belongs to no socket.
     Wake = 4,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Uring;
 use super::ring::Completed;
 use super::token::{self, Kind};
+use crate::accepting::AcceptsByCall;
 use crate::reading::{AgainOnPanic, ReadsByCall};
 use crate::{Completion, SocketId};
 
@@ -59,7 +60,7 @@ impl Uring {
             self.take_backlog(socket, on);
         }
         self.backlog.read_on(readers, completed, |socket| self.take_backlog(socket, on));
-        self.retry_listeners(on);
+        self.retry_later_ones(on);
         turn.finish()
     }
 
@@ -101,8 +102,8 @@ impl Uring {
         match kind {
             Kind::Receive => self.received(socket, completed, on),
             Kind::Send => self.writable(socket, completed),
-            Kind::Accept => self.accepted(socket, completed, on),
-            Kind::Poll => self.polled(socket, completed, on),
+            Kind::Accept => self.acceptable(socket, completed, on),
+            Kind::Poll => self.polled(socket, completed),
             Kind::Wake => {
                 self.host.watched.set(completed.has_more());
                 on(Completion::Woken);
@@ -115,20 +116,13 @@ impl Uring {
         }
     }
 
-    fn polled(&self, socket: SocketId, completed: Completed, on: &mut dyn FnMut(Completion<'_>)) {
-        let listener = match self.sockets.borrow().get(socket) {
-            Some(slot) => slot.flags.listener,
-            None => return,
-        };
-        if completed.error().is_some() {
-            // Cancelled, or no memory to wait with.
-            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-                self.note_change(socket, slot);
+    /// A completion of the poll that waits for a connect to be decided.
+    fn polled(&self, socket: SocketId, completed: Completed) {
+        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+            match completed.error() {
+                None => self.writable.borrow_mut().push_back(socket),
+                error => self.watch_again(socket, slot, error),
             }
-        } else if listener {
-            self.accept_by_hand(socket, on);
-        } else {
-            self.writable.borrow_mut().push_back(socket);
         }
     }
 
@@ -160,7 +154,7 @@ impl Uring {
         };
         if listener {
             let _again = AgainOnPanic { driver: self, socket };
-            self.give_accepted(socket, on);
+            self.accept_some(socket, on);
         } else {
             self.receive_and_send(socket, on);
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke_driver::Completion;
+use fyke_driver::{Completion, Operation};
 
 use super::core::Core;
 use super::current::Entered;
@@ -213,7 +213,9 @@ fn complete(core: &Rc<Core>, completion: Completion<'_>) {
             run_posted(core);
             return;
         }
-        Completion::Accepted { listener, .. } | Completion::Shed { listener, .. } => {
+        Completion::Accepted { listener, .. }
+        | Completion::Shed { listener, .. }
+        | Completion::Failed { socket: listener, operation: Operation::Accept, .. } => {
             return core.server(*listener).map_or((), |server| server.complete(completion));
         }
         Completion::Connected { socket }

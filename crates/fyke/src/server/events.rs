@@ -55,9 +55,15 @@ impl Server {
         self.add(Event::Connection, Callback::Connection(Box::new(f)))
     }
 
-    /// Listening failed: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `ENOTFOUND`… The server may
-    /// listen again at once. When nobody listens to it, the error ends [`run`](crate::run). Node:
-    /// `error`.
+    /// Called when listening fails: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `ENOTFOUND` and so on. The
+    /// server may listen again at once.
+    ///
+    /// Also called, once, when accepting fails for good; [`Error::syscall`](crate::Error::syscall) is
+    /// `accept` then. The code is `EINVAL` if another holder of the listener has shut it down. The server
+    /// counts as listening until it is closed, but accepts nothing more; close it, and it may listen again.
+    /// Errors that pass by themselves, such as a lack of descriptors, are not reported here.
+    ///
+    /// Without a listener for it, the error ends [`run`](crate::run). Node: `error`.
     pub fn on_error(&self, f: impl FnMut(&Server, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, Callback::Error(Box::new(f)))
     }

@@ -9,10 +9,11 @@ use crate::{Error, Result};
 
 /// # Handing over
 impl Server {
-    /// Gives the listener's descriptor out, for [`listen_fd`](Self::listen_fd) somewhere else.
-    /// Connections that wait to be accepted go along, and so does the file of a Unix socket,
-    /// which is not removed. Here the server does not listen any more; it makes no event, and its
-    /// connections go on. The descriptor stays non-blocking.
+    /// Returns the listener's descriptor, for [`listen_fd`](Self::listen_fd) in another loop or process.
+    ///
+    /// All connections for which no `connection` event was emitted yet go along, on every driver: none is
+    /// refused or reset. The file of a Unix socket goes along too and is not removed. This server stops
+    /// listening without an event, and its connections go on. The descriptor stays non-blocking.
     ///
     /// # Errors
     /// The server goes on as it was. `ERR_SERVER_NOT_RUNNING` if it does not listen; `ENOTSUP` in

@@ -200,6 +200,7 @@ impl Server {
         match completion {
             Completion::Accepted { socket, peer, unix, .. } => self.accepted(socket, peer, unix),
             Completion::Shed { count, .. } => self.shed(count),
+            Completion::Failed { error, .. } => self.emit_error(&Error::system("accept", error)),
             _ => {}
         }
     }

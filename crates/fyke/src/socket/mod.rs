@@ -322,6 +322,7 @@ impl Socket {
                 }
                 Operation::Send => self.write_failed(Error::system("write", error)),
                 Operation::Shutdown => self.shutdown_failed(error),
+                Operation::Accept => {}
             },
             Completion::Received { bytes, .. } => self.received(bytes),
             Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}

@@ -1,0 +1,86 @@
+//! System calls that fail as a test wants them to. In other builds nothing of this exists: the functions
+//! that the calls go through are empty.
+
+use rustix::io::Errno;
+
+/// A system call that can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Accept,
+    Connect,
+    /// Asking how a connect ended.
+    ConnectResult,
+    Receive,
+    Send,
+    Shutdown,
+}
+
+/// Fails in place of the system call, if a test has asked for it.
+#[cfg(not(all(test, uring)))]
+#[inline(always)]
+pub(crate) const fn fault(_: Call) -> Result<(), Errno> {
+    Ok(())
+}
+
+#[cfg(all(test, uring))]
+pub(crate) use injected::*;
+
+#[cfg(all(test, uring))]
+mod injected {
+    use std::cell::{Cell, RefCell};
+    use std::collections::HashMap;
+
+    use super::{Call, Errno};
+
+    thread_local! {
+        static ARMED: Cell<Option<(Call, Errno, usize)>> = const { Cell::new(None) };
+        static CALLS: Cell<usize> = const { Cell::new(0) };
+        /// The results of operations of a ring that were replaced by ones that do nothing.
+        static RESULTS: RefCell<HashMap<u64, i32>> = RefCell::default();
+    }
+
+    /// The next `times` calls on this thread fail with `errno`.
+    pub(crate) fn inject(call: Call, errno: Errno, times: usize) {
+        ARMED.set(Some((call, errno, times)));
+    }
+
+    /// How often a call was made to fail since `clear`.
+    pub(crate) fn hits() -> usize {
+        CALLS.get()
+    }
+
+    /// Calls succeed again.
+    pub(crate) fn clear() {
+        ARMED.set(None);
+        CALLS.set(0);
+    }
+
+    pub(crate) fn fault(call: Call) -> Result<(), Errno> {
+        let Some((armed, errno, times)) = ARMED.get().filter(|(armed, ..)| *armed == call) else {
+            return Ok(());
+        };
+        CALLS.set(CALLS.get() + 1);
+        ARMED.set((times > 1).then_some((armed, errno, times - 1)));
+        Err(errno)
+    }
+
+    /// An operation of a ring that fails: the kernel gets one that does nothing.
+    pub(crate) fn instead_of(
+        call: Call,
+        token: u64,
+        entry: io_uring::squeue::Entry,
+    ) -> io_uring::squeue::Entry {
+        let Err(errno) = fault(call) else { return entry };
+        RESULTS.with_borrow_mut(|results| results.insert(token, -errno.raw_os_error()));
+        io_uring::opcode::Nop::new().build()
+    }
+
+    /// The result that the test wants an operation to have.
+    pub(crate) fn result_of(token: u64, result: i32) -> i32 {
+        RESULTS.with_borrow_mut(|results| results.remove(&token)).unwrap_or(result)
+    }
+}
+
+#[cfg(test)]
+#[cfg(uring)]
+mod tests;
