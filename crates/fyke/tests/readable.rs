@@ -317,4 +317,58 @@ on_every_driver! {
         });
         assert_eq!(seen.take(), ["end"; 3]);
     }
+
+    /// What was taken is told on the tick, and was overtaken by what was put back before, and by `end`.
+    fn rd_10_what_was_taken_comes_to_data_before_what_is_behind_it(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.end_with("abcdef"); },
+            move |client| {
+                let (data, end) = (log.clone(), log.clone());
+                client.on_data(move |_, data_| data.add(String::from_utf8_lossy(data_)));
+                client.on_end(move |_| end.add("end"));
+                client.on_ready(move |client| {
+                    client.pause();
+                    let (client, waiting) = (client.clone(), client.clone());
+                    when(move || waiting.read_queue_len() == 6, move || settled(move || {
+                        client.resume();
+                        assert_eq!(text(client.read_exact(2).unwrap()), "ab");
+                        let client = client.clone();
+                        timer::next_tick(move || {
+                            client.pause();
+                            client.unshift("uvwxyz");
+                            assert_eq!(text(client.read_exact(9).unwrap()), "uvwxyz");
+                        })
+                        .unwrap();
+                    }));
+                });
+            },
+        ));
+        assert_eq!(seen.take(), ["ab", "cdef", "uvwxyz", "end"]);
+    }
+
+    fn rd_21_what_was_taken_does_not_come_to_data_after_destroy(net) {
+        net.run(|| net.pair(
+            net.tcp(),
+            |socket| {
+                socket.on_error(|_, _| {});
+                socket.resume();
+                socket.write("x");
+            },
+            |client| {
+                client.on_data(|_, _| panic!("it is destroyed"));
+                client.on_ready(|client| {
+                    client.pause();
+                    let (client, waiting) = (client.clone(), client.clone());
+                    when(move || waiting.read_queue_len() == 1, move || {
+                        assert_eq!(text(client.read()), "x");
+                        client.destroy();
+                    });
+                });
+                client.on_close(|_, _| {});
+            },
+        ));
+    }
 }

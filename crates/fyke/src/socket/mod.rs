@@ -120,7 +120,7 @@ pub(crate) enum SocketTick {
     /// Receive: somebody listens for `readable`.
     Receive,
     /// Deliver what `read` has taken.
-    Data(Vec<u8>),
+    Data,
     /// Everything before end-of-stream was delivered.
     End,
     /// The peer has ended, and half-open is not allowed.
@@ -343,7 +343,7 @@ impl Socket {
             SocketTick::Resume => self.run_resume(),
             SocketTick::Readable => self.run_readable(),
             SocketTick::Receive => self.receive_on_demand(),
-            SocketTick::Data(bytes) => self.emit_data(&bytes),
+            SocketTick::Data => self.emit_taken(),
             SocketTick::End => self.run_end(),
             SocketTick::EndItself => self.run_end_itself(),
             SocketTick::FinishAlone => self.run_finish_alone(),

@@ -85,16 +85,31 @@ impl Socket {
             state.idle.declared &= taken.is_none();
             (taken, end)
         };
+        if let Some(bytes) = taken.as_ref().filter(|_| self.has_data_listener()) {
+            // Not inside this call (contract C1).
+            self.inner.state.borrow_mut().rare().taken.push_back(bytes.clone());
+            self.tick(SocketTick::Data);
+        }
         if end {
             self.tick(SocketTick::End);
         }
         self.start_receiving();
         self.sync_hold();
-        if let Some(bytes) = taken.as_ref().filter(|_| self.has_data_listener()) {
-            // Not inside this call (contract C1).
-            self.tick(SocketTick::Data(bytes.clone()));
-        }
         taken
+    }
+
+    /// Gives what `read` took to the listeners for data, before anything that is behind it.
+    pub(super) fn emit_taken(&self) {
+        while let Some(bytes) = self.next_taken() {
+            // Nothing is delivered after `destroy` (RD-21); in Node it was, inside `read`.
+            if !self.destroyed() || self.node_exact() {
+                self.emit_data(&bytes);
+            }
+        }
+    }
+
+    fn next_taken(&self) -> Option<Vec<u8>> {
+        self.inner.state.borrow_mut().rare_if_any_mut()?.taken.pop_front()
     }
 
     /// Puts bytes back, to be the next that are read or delivered. Returns whether there is room

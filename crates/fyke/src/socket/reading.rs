@@ -115,6 +115,7 @@ impl Socket {
 
     fn deliver_kept(&self) {
         loop {
+            self.emit_taken();
             let has_listener = self.has_data_listener();
             let (chunk, ended) = {
                 let mut state = self.inner.state.borrow_mut();
@@ -191,7 +192,10 @@ impl Socket {
             arrival
         };
         match arrival {
-            Arrival::Deliver => self.emit_data(bytes),
+            Arrival::Deliver => {
+                self.emit_taken();
+                self.emit_data(bytes);
+            }
             Arrival::Discard => {}
             Arrival::Kept { stop } => {
                 self.kept_more();
@@ -231,6 +235,7 @@ impl Socket {
     /// The tick of `end` (END-06): one tick later the socket ends itself, unless it may stay half
     /// open.
     pub(super) fn run_end(&self) {
+        self.emit_taken();
         {
             let mut state = self.inner.state.borrow_mut();
             if state.phase != Phase::Live || state.has_failed() || !state.read.take_end() {

@@ -1,5 +1,6 @@
 //! What a socket knows about itself.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
@@ -104,6 +105,8 @@ pub(super) struct Rare {
     pub(super) connecting: Option<Connecting>,
     pub(super) wishes: Wishes,
     pub(super) read_buffer: Option<ReadBuffer>,
+    /// What `read` has taken, to be given to the listeners for data on the tick.
+    pub(super) taken: VecDeque<Vec<u8>>,
     pub(super) block_list: Option<BlockList>,
     pub(super) pipes: Pipes,
     pub(super) decoder: Option<(Encoding, Decoder)>,
@@ -202,6 +205,7 @@ impl State {
             rare.errored = None;
             rare.local = None;
             rare.attempted.clear();
+            rare.taken.clear();
             rare.peer_was_asked = false;
             rare.connected_again = false;
             rare.end_is_lost = false;
