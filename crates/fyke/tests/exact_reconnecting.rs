@@ -213,6 +213,24 @@ on_every_driver! {
         assert_eq!(seen, wanted);
     }
 
+    /// The first `close` counted as that of the connection that was destroyed since.
+    fn con_17_a_connection_that_is_destroyed_too_is_not_closed_by_the_close_before_it(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, _| {
+            client.destroy();
+            client.connect(&again, |_| {}).unwrap();
+            // Another one that is closed in the same phase, behind the first.
+            client.destroy();
+            let mut first = true;
+            client.on_close(move |client, _| {
+                if std::mem::replace(&mut first, false) {
+                    let (client, again) = (client.clone(), again.clone());
+                    timer::next_tick(move || client.connect(again, |_| {}).unwrap()).unwrap();
+                }
+            });
+        });
+        assert_eq!(seen, ["close false", "close false", "connect", "ready"]);
+    }
+
     fn every_callback_of_a_socket_that_connects_again_is_freed_with_the_loop(net) {
         let kept = Rc::new(RefCell::new(()));
         let weak = Rc::downgrade(&kept);

@@ -190,11 +190,11 @@ impl Socket {
 
     /// The close phase (phase 6): what is left of the callbacks, and `close`, the last event.
     pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
-        // Also when a callback panics: nothing of the socket is left behind.
-        let _closed = Closed(self);
         if self.close_before_this(cancelled.clone()) {
             return;
         }
+        // Also when a callback panics: nothing of the socket is left behind.
+        let _closed = Closed(self);
         self.tell_cancelled_attempt();
         self.call_back_done();
         let number = {

@@ -69,6 +69,8 @@ impl Socket {
     /// was in flight on it ends the new connection too, as in Node.
     pub(in crate::socket) fn close_before_this(&self, cancelled: Option<Error>) -> bool {
         let Some(had_error) = self.take_owed(|owed| owed.closes.pop_front()) else { return false };
+        let server = self.inner.state.borrow_mut().let_go_of_server(true);
+        drop(server);
         self.tell_owed();
         let error = cancelled.unwrap_or_else(|| Error::named(ErrorCode::ECANCELED, "write"));
         let mut any = false;
