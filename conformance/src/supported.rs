@@ -75,7 +75,8 @@ impl Reasons {
             if argument.as_f64().is_some_and(|number| number < 0.0) {
                 self.add("Rust: a negative duration or size");
             }
-            if argument.get("port").and_then(Value::as_u64).is_some_and(|port| port > 65535) {
+            if argument.get("port").and_then(Value::as_f64).is_some_and(|port| !is_whole(port, U16))
+            {
                 self.add("Rust: a port out of range");
             }
         }
@@ -102,8 +103,10 @@ impl Reasons {
         self.add_listed("operation", OPERATIONS, [*name]);
         self.add_listed("property", PROPERTIES, fields.texts("props").iter().map(String::as_str));
         self.check_durations_and_sizes(fields);
-        if *name == "connect" {
-            self.check_target(inner);
+        match *name {
+            "connect" => self.check_target(inner),
+            "setTypeOfService" => self.check_type_of_service(fields, "tos"),
+            _ => {}
         }
     }
 
@@ -139,7 +142,7 @@ impl Reasons {
     fn check_port(&mut self, fields: &Fields, keys: &[&str]) {
         for key in keys {
             let port = fields.number(key);
-            if port.is_some_and(|port| !(0.0..=65535.0).contains(&port) || port.fract() != 0.0) {
+            if port.is_some_and(|port| !is_whole(port, U16)) {
                 self.add("Rust: a port out of range");
             }
         }
@@ -148,7 +151,7 @@ impl Reasons {
     /// What a `u8` cannot hold.
     fn check_type_of_service(&mut self, fields: &Fields, key: &str) {
         let value = fields.number(key);
-        if value.is_some_and(|value| !(0.0..=255.0).contains(&value) || value.fract() != 0.0) {
+        if value.is_some_and(|value| !is_whole(value, U8)) {
             self.add("Rust: a type of service out of range");
         }
     }
@@ -162,5 +165,50 @@ impl Reasons {
                 self.add("Rust: a negative duration or size");
             }
         }
+        for key in sizes {
+            if fields.number(key).is_some_and(|number| number.fract() != 0.0) {
+                self.add("Rust: a size that is not a whole number");
+            }
+        }
+    }
+}
+
+const U8: f64 = u8::MAX as f64;
+const U16: f64 = u16::MAX as f64;
+
+fn is_whole(number: f64, max: f64) -> bool {
+    (0.0..=max).contains(&number) && number.fract() == 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn operation(operation: &Value) -> Vec<String> {
+        let client = json!({ "to": { "port": 1 }, "start": [operation] });
+        let scenario = json!({ "name": "a", "clients": [client] });
+        missing(&Scenario::of_text(&scenario.to_string()).unwrap())
+    }
+
+    /// It was a problem of the scenario when it was played.
+    #[test]
+    fn type_of_service_that_is_no_byte_is_left_out_wherever_it_stands() {
+        for tos in [json!(256), json!(-1), json!(1.5)] {
+            let reasons = operation(&json!({ "op": "setTypeOfService", "tos": tos }));
+            assert_eq!(reasons, ["Rust: a type of service out of range"], "{tos}");
+            let nested = json!({ "op": "setTypeOfService", "tos": tos });
+            let reasons = operation(&json!({ "op": "tick", "do": [nested] }));
+            assert_eq!(reasons, ["Rust: a type of service out of range"], "{tos}");
+        }
+        assert!(operation(&json!({ "op": "setTypeOfService", "tos": 255 })).is_empty());
+    }
+
+    #[test]
+    fn sizes_that_are_not_whole_numbers_are_left_out() {
+        let reasons = operation(&json!({ "op": "read", "n": 1.5 }));
+        assert_eq!(reasons, ["Rust: a size that is not a whole number"]);
+        assert!(operation(&json!({ "op": "read", "n": 2 })).is_empty());
     }
 }

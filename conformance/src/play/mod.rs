@@ -12,6 +12,8 @@ mod properties;
 mod recording;
 mod servers;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};

@@ -163,10 +163,10 @@ impl Play {
     }
 }
 
-/// A port that is none comes to a Rust program as text.
+/// What is not a port comes to a Rust program as text.
 fn refuse_bad_port(host: &str, fields: &Fields) -> Result<()> {
     match fields.number("port") {
-        Some(port) if !(0.0..=65535.0).contains(&port) => {
+        Some(port) if !(0.0..=65535.0).contains(&port) || port.fract() != 0.0 => {
             format!("{host}:{port}").parse::<Endpoint>().map(drop)
         }
         _ => Ok(()),

@@ -78,12 +78,12 @@ impl Play {
         local.map_or(json!({}), |address| self.names.show_address(&Address::Ip(address)))
     }
 
-    /// None unless there were several to choose from.
+    /// None unless there were several to choose from; of these, perhaps none was tried.
     fn attempted_addresses(&self, socket: &Socket) -> Value {
-        let attempted = socket.attempted_addresses();
-        if attempted.is_empty() {
+        if !socket.has_several_addresses() {
             return Value::Null;
         }
+        let attempted = socket.attempted_addresses();
         let shown = attempted.iter().map(|address| {
             let port = self.names.show_port(Some(address.port()));
             format!("{}:{}", address.ip(), port.as_str().unwrap_or("0"))

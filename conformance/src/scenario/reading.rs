@@ -21,8 +21,12 @@ const LIMIT_MS: f64 = 3000.0;
 impl Scenario {
     pub(crate) fn load(file: &Path) -> Result<Self, Complaint> {
         let text = std::fs::read_to_string(file).map_err(|e| Complaint::new(e.to_string()))?;
-        let value = serde_json::from_str(&text).map_err(|e| Complaint::new(e.to_string()))?;
-        Self::read(&value, &text)
+        Self::of_text(&text)
+    }
+
+    pub(crate) fn of_text(text: &str) -> Result<Self, Complaint> {
+        let value = serde_json::from_str(text).map_err(|e| Complaint::new(e.to_string()))?;
+        Self::read(&value, text)
     }
 
     fn read(value: &Value, text: &str) -> Result<Self, Complaint> {

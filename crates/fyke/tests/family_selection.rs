@@ -75,6 +75,29 @@ on_every_driver! {
         }
     }
 
+    fn he_14_a_list_that_stays_empty_differs_from_no_choice_among_addresses(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let list = BlockList::new();
+            list.add_subnet(ip("127.0.0.0"), 8).unwrap();
+            for addresses in [&["127.0.0.1", "127.0.0.2"][..], &["127.0.0.1"]] {
+                let options = several(1, addresses, FamilySelection::Sequential);
+                let client = options.block_list(&list).connect(|_| {}).unwrap();
+                assert!(!client.has_several_addresses(), "it is not resolved yet");
+                let log = log.clone();
+                client.on_error(|_, _| {});
+                client.on_close(move |client, _| {
+                    assert!(client.attempted_addresses().is_empty());
+                    log.add(client.has_several_addresses());
+                });
+            }
+        });
+        let mut entries = seen.take();
+        entries.sort();
+        assert_eq!(entries, ["false", "true"]);
+    }
+
     fn he_11_he_14_one_usable_address_is_not_listed_and_its_error_is_plain(net) {
         for selection in [FamilySelection::Race, FamilySelection::Sequential, FamilySelection::Off] {
             let log = Log::new();

@@ -63,7 +63,17 @@ impl Socket {
     /// `autoSelectFamilyAttemptedAddresses`.
     pub fn attempted_addresses(&self) -> Vec<SocketAddr> {
         let state = self.inner.state.borrow();
-        state.rare_if_any().map(|rare| rare.attempted.clone()).unwrap_or_default()
+        state.rare_if_any().and_then(|rare| rare.attempted.clone()).unwrap_or_default()
+    }
+
+    /// Returns whether the host has several addresses to try, once it is resolved: then
+    /// [`attempted_addresses`](Self::attempted_addresses) lists the attempts, and is empty while
+    /// there was none, for example because a [`BlockList`](crate::BlockList) has all of them. Stays
+    /// as it is after `close`; a new connect starts with `false`. Node: whether
+    /// `autoSelectFamilyAttemptedAddresses` is defined.
+    pub fn has_several_addresses(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.rare_if_any().is_some_and(|rare| rare.attempted.is_some())
     }
 
     /// The process at the other end of a Unix socket, its user and its group, as the system vouches

@@ -202,7 +202,8 @@ impl Socket {
     fn list_attempt(&self, target: &Address) {
         let several = self.with_connecting(|connecting| connecting.several());
         if let (Some(true), Some(address)) = (several, target.ip()) {
-            self.inner.state.borrow_mut().rare().attempted.push(address);
+            let mut state = self.inner.state.borrow_mut();
+            state.rare().attempted.get_or_insert_default().push(address);
         }
     }
 

@@ -192,10 +192,15 @@ impl Socket {
         }
         let addresses: Vec<SocketAddr> =
             addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-        self.with_connecting(|connecting| {
+        let several = self.with_connecting(|connecting| {
             let selection = connecting.options.selection();
             connecting.targets = Targets::ip(addresses, selection, &connecting.options);
+            connecting.several()
         });
+        if several == Some(true) {
+            // A list that may stay empty (HE-14).
+            self.inner.state.borrow_mut().rare().attempted = Some(Vec::new());
+        }
         self.next_attempt();
     }
 

@@ -101,7 +101,7 @@ pub(super) struct Rare {
     pub(super) local: Option<Address>,
     /// Our own end, until a connect uses it.
     pub(super) bound: Option<BoundSocket>,
-    pub(super) attempted: Vec<SocketAddr>,
+    pub(super) attempted: Option<Vec<SocketAddr>>,
     pub(super) connecting: Option<Connecting>,
     pub(super) wishes: Wishes,
     pub(super) read_buffer: Option<ReadBuffer>,
@@ -204,7 +204,7 @@ impl State {
         if let Some(rare) = &mut self.rare {
             rare.errored = None;
             rare.local = None;
-            rare.attempted.clear();
+            rare.attempted = None;
             rare.taken.clear();
             rare.peer_was_asked = false;
             rare.connected_again = false;
