@@ -164,7 +164,7 @@ fn a_signal_while_connected_ends_connect_by_that_signal() {
 
 #[test]
 fn what_the_readme_shows_is_there() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../README.md");
     let section = readme.split("## The command").nth(1).expect("the section");
     let section = section.split("\n## ").next().expect("its text");
     let examples: Vec<_> = section.lines().filter(|line| line.starts_with("fyke ")).collect();

@@ -1,4 +1,4 @@
-#![doc = include_str!("../../../README.md")]
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 // A library that must not take its user's process down has no business unwrapping; where a value
 // cannot be absent, `expect` says why.
@@ -48,6 +48,6 @@ pub use text::{Decoder, Encoding};
 
 // The documents compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/LOOP.md")]
+#[doc = include_str!("../docs/LOOP.md")]
 #[expect(dead_code, reason = "carries the examples of a document")]
 struct LoopDocument;
