@@ -1,6 +1,7 @@
 //! The files that the command writes. They are always new files: a symbolic link is never followed,
 //! and an existing file is only replaced with `--overwrite`.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -18,65 +19,91 @@ pub(crate) enum Access {
     Usual,
 }
 
-/// Creates a file. An existing file is refused, or removed if `overwrite` is set: it is not
-/// truncated, so a process that has the old file open, or a hard link to it, does not see the new
-/// content. Character devices such as `/dev/null` are opened as they are.
-pub(crate) fn create(path: &Path, overwrite: bool, access: Access) -> Result<File, Failure> {
-    let failed = |error| failure("cannot write", path, error);
-    let refuse = |why: &str| Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, why)));
-    let mut options = OpenOptions::new();
-    options.write(true);
-    options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default());
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-        Ok(found) if found.file_type().is_char_device() => {
-            let file = options.open(path).map_err(failed)?;
-            // The path may have been replaced since it was looked at.
-            let is_device = file.metadata().is_ok_and(|found| found.file_type().is_char_device());
-            return if is_device { Ok(file) } else { refuse("it is not a file") };
-        }
-        Ok(found) if found.is_symlink() => return refuse("it is a symbolic link"),
-        Ok(found) if !found.is_file() => return refuse("it is not a file"),
-        Ok(_) if !overwrite => return refuse("it exists; --overwrite replaces it"),
-        Ok(_) => fs::remove_file(path).map_err(failed)?,
+/// A new file. It is created before there is anything to write, so that an unusable path is
+/// reported at once, and removed again unless it is [kept](Self::keep).
+pub(crate) struct NewFile {
+    file: File,
+    path: PathBuf,
+    /// The name until the file is kept, if it is to replace another one.
+    temporary: Option<PathBuf>,
+    is_kept: bool,
+}
+
+impl NewFile {
+    /// Creates the file. An existing file is refused, or if `overwrite` is set, replaced when the
+    /// new one is kept. It is not truncated, so a process that has the old file open, or a hard
+    /// link to it, does not see the new content. Character devices such as `/dev/null` are opened
+    /// as they are.
+    pub(crate) fn create(path: &Path, overwrite: bool, access: Access) -> Result<Self, Failure> {
+        Self::try_create(path, overwrite, access)
+            .map_err(|error| failure("cannot write", path, error))
     }
-    let mode = if access == Access::Owner { 0o600 } else { 0o666 };
-    options.create_new(true).mode(mode).open(path).map_err(failed)
+
+    fn try_create(path: &Path, overwrite: bool, access: Access) -> io::Result<Self> {
+        let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        let mut options = OpenOptions::new();
+        options.write(true);
+        options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default());
+        let temporary = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+            Ok(found) if found.file_type().is_char_device() => {
+                let file = options.open(path)?;
+                // The path may have been replaced since it was looked at.
+                if !file.metadata()?.file_type().is_char_device() {
+                    return refuse("it is not a file");
+                }
+                return Ok(Self { file, path: path.to_owned(), temporary: None, is_kept: true });
+            }
+            Ok(found) if found.is_symlink() => return refuse("it is a symbolic link"),
+            Ok(found) if !found.is_file() => return refuse("it is not a file"),
+            Ok(_) if !overwrite => return refuse("it exists; --overwrite replaces it"),
+            Ok(_) => Some(temporary_name(path)),
+        };
+        let mode = if access == Access::Owner { 0o600 } else { 0o666 };
+        let created = temporary.as_deref().unwrap_or(path);
+        let file = options.create_new(true).mode(mode).open(created)?;
+        Ok(Self { file, path: path.to_owned(), temporary, is_kept: false })
+    }
+
+    /// Gives the file its name, and lets it stay when this is dropped.
+    pub(crate) fn keep(&mut self) -> io::Result<()> {
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.path)?;
+            self.temporary = None;
+        }
+        self.is_kept = true;
+        Ok(())
+    }
+
+    /// Writes the whole content, and keeps the file.
+    pub(crate) fn write_and_keep(mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.keep());
+        written.map_err(|error| failure("cannot write", &self.path, error))
+    }
+
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // It may have been removed already.
+            let _ = fs::remove_file(self.temporary.as_deref().unwrap_or(&self.path));
+        }
+    }
+}
+
+/// In the same folder, so that it can be renamed.
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    path.with_file_name(name)
 }
 
 pub(crate) fn failure(what: &str, path: &Path, error: io::Error) -> Failure {
     Failure::File(format!("{what} {}", path.display()), error)
-}
-
-/// The file of a result. It is created before the run, so that an unusable path is reported at
-/// once, and removed if there is no result.
-pub(crate) struct ResultFile {
-    path: PathBuf,
-    file: File,
-    is_written: bool,
-}
-
-impl ResultFile {
-    pub(crate) fn create(path: &Path, overwrite: bool) -> Result<Self, Failure> {
-        let file = create(path, overwrite, Access::Usual)?;
-        Ok(Self { path: path.to_owned(), file, is_written: false })
-    }
-
-    pub(crate) fn write(mut self, text: &str) -> Result<(), Failure> {
-        let written = self.file.write_all(text.as_bytes());
-        self.is_written = written.is_ok();
-        written.map_err(|error| failure("cannot write", &self.path, error))
-    }
-}
-
-impl Drop for ResultFile {
-    fn drop(&mut self) {
-        // A device stays.
-        let made = self.file.metadata().is_ok_and(|found| found.is_file());
-        if made && !self.is_written {
-            // It may have been removed already.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }

@@ -93,19 +93,28 @@ pub(crate) fn standard_streams(
     event_loop: &EventLoop,
     places: &[Place],
 ) -> Result<(Input, Output), Failure> {
-    let handle = || event_loop.handle();
-    let is_ours = |stream: BorrowedFd<'_>| places.iter().any(|place| place.is_same_file(stream));
-    if is_ours(io::stderr().as_fd()) {
+    let input = if is_socket_of(places, io::stdin()) {
+        Input::nothing(event_loop.handle())?
+    } else {
+        Input::open(event_loop.handle())?
+    };
+    Ok((input, standard_output(event_loop, places)))
+}
+
+/// The same for a command that reads no input.
+pub(crate) fn standard_output(event_loop: &EventLoop, places: &[Place]) -> Output {
+    if is_socket_of(places, io::stderr()) {
         log::mute();
     }
-    let input = if is_ours(io::stdin().as_fd()) {
-        Input::nothing(handle())?
+    if is_socket_of(places, io::stdout()) {
+        Output::closed()
     } else {
-        Input::open(handle())?
-    };
-    let output =
-        if is_ours(io::stdout().as_fd()) { Output::closed() } else { Output::open(handle()) };
-    Ok((input, output))
+        Output::open(event_loop.handle())
+    }
+}
+
+fn is_socket_of(places: &[Place], stream: impl AsFd) -> bool {
+    places.iter().any(|place| place.is_same_file(stream.as_fd()))
 }
 
 /// Turns the loop until nothing holds it any more or `over` returns true. Between turns, passes the

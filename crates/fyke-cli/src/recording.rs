@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::files::{self, Access};
+use crate::files::{self, Access, NewFile};
 use crate::json::{self, Line};
 use crate::log;
 
@@ -51,7 +51,7 @@ pub(crate) struct Recorder {
 
 /// The file, while all is well.
 struct Recording {
-    file: File,
+    file: NewFile,
     /// The length of the file: it ends with a whole line.
     length: u64,
     /// Whole lines that are not in the file yet.
@@ -61,7 +61,7 @@ struct Recording {
 impl Recorder {
     /// Creates the file. Only its owner can read it, because it holds all traffic.
     pub(crate) fn create(path: &Path, overwrite: bool) -> Result<Self, Failure> {
-        let file = files::create(path, overwrite, Access::Owner)?;
+        let file = NewFile::create(path, overwrite, Access::Owner)?;
         let recording = Recording { file, length: 0, pending: Vec::new() };
         Ok(Self {
             began: Instant::now(),
@@ -69,6 +69,18 @@ impl Recorder {
             file: RefCell::new(Some(recording)),
             failure: RefCell::default(),
         })
+    }
+
+    /// Keeps the file, even if nothing is recorded. To be called when the relay listens: until
+    /// then, a relay that cannot be started leaves no file behind, and replaces none.
+    pub(crate) fn begin(&self) {
+        let mut file = self.file.borrow_mut();
+        let kept = file.as_mut().map_or(Ok(()), |recording| recording.file.keep());
+        if let Err(error) = kept {
+            *file = None;
+            drop(file);
+            self.fail(error);
+        }
     }
 
     pub(crate) fn record(&self, connection: u64, event: &Event) {
@@ -89,6 +101,11 @@ impl Recorder {
         let mut file = self.file.borrow_mut();
         let Some(Err(error)) = file.as_mut().map(Recording::flush) else { return };
         *file = None;
+        drop(file);
+        self.fail(error);
+    }
+
+    fn fail(&self, error: io::Error) {
         let failure = files::failure("the recording ends early", &self.path, error);
         log::note(&failure);
         *self.failure.borrow_mut() = Some(failure);
@@ -105,7 +122,7 @@ impl Recording {
         let pending = std::mem::take(&mut self.pending);
         let mut written = 0;
         while written < pending.len() {
-            match self.file.write(&pending[written..]) {
+            match self.file.file().write(&pending[written..]) {
                 Ok(0) => return self.cut(&pending[..written], io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -123,7 +140,7 @@ impl Recording {
         let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole < written.len() {
             // If that fails as well, `read` ignores the incomplete line.
-            let _ = self.file.set_len(self.length + whole as u64);
+            let _ = self.file.file().set_len(self.length + whole as u64);
         }
         Err(error)
     }

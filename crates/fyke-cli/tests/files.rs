@@ -101,6 +101,37 @@ fn links_folders_and_pipes_are_refused_even_for_overwriting() {
 }
 
 #[test]
+fn a_relay_that_cannot_start_leaves_no_recording_and_replaces_none() {
+    let folder = Folder::new();
+    let (_server, taken) = Running::listen_at(&folder.path("taken"), &["--echo"]);
+    let (new, old) = (folder.path("new"), folder.path("old"));
+    fs::write(&old, "a recording").unwrap();
+    let free = folder.path("s");
+    for more in [&[&taken[..], "80"][..], &[&free, "80", "--metrics", &taken]] {
+        for record in [&["--record", &new[..]][..], &["--record", &old, "--overwrite"]] {
+            let (code, _, errors) = output(&[&["relay"], more, record].concat());
+            assert_eq!(code, Some(1), "{errors}");
+            assert!(errors.contains("EADDRINUSE"), "{errors}");
+        }
+    }
+    assert_eq!(fs::read_to_string(&old).unwrap(), "a recording");
+    let left: Vec<_> = fs::read_dir(folder.path(".")).unwrap().map(|name| name.unwrap()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn a_run_that_fails_does_not_replace_the_result_of_an_earlier_one() {
+    let folder = Folder::new();
+    let file = folder.path("a.svg");
+    fs::write(&file, "earlier").unwrap();
+    let arguments = ["load", "-n", "1", "127.0.0.1:1", "--histogram", &file, "--overwrite"];
+    assert_eq!(output(&arguments).0, Some(3));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "earlier");
+    fs::remove_file(&file).unwrap();
+    assert!(folder.is_empty());
+}
+
+#[test]
 fn a_recording_without_room_ends_with_a_whole_line_and_the_relay_goes_on() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);

@@ -212,6 +212,21 @@ fn a_server_that_only_shows_what_passes_outlives_its_reader() {
     }
 }
 
+#[test]
+fn a_socket_that_is_all_three_streams_gets_nothing_but_what_is_sent() {
+    let (mut peer, own) = UnixStream::pair().unwrap();
+    let own = OwnedFd::from(own);
+    let mut command = fyke(&["connect", "-vv", "fd:0"]);
+    command.stdin(own.try_clone().unwrap()).stdout(own.try_clone().unwrap()).stderr(own);
+    let mut process = Process::start(&mut command);
+    drop(command);
+    peer.write_all(&noise(500_000)).unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    let mut back = Vec::new();
+    peer.read_to_end(&mut back).unwrap();
+    assert_eq!((process.end(), String::from_utf8_lossy(&back)), (0, "".into()));
+}
+
 /// Ends both directions of every pair of sockets that the process has made for itself.
 fn cut_own_sockets(process: u32) -> usize {
     use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};

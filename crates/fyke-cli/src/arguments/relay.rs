@@ -146,7 +146,8 @@ SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
 --drain; a second one ends at once. Status 0 if all ended, 4 if some were cut off.
 
 A relay never waits for its own output: log lines and statistics that are not read
-are dropped and counted, and the relay goes on if the reader of --json exits.
+are dropped and counted ({\"event\":\"dropped\",\"lines\":9}), and the relay goes on if the
+reader of --json exits.
 A recording that cannot be continued (a full disk) ends with a whole line; the relay
 goes on, and exits with status 1.
 

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use super::plot;
 use crate::arguments::Load;
 use crate::failure::Failure;
-use crate::files::ResultFile;
+use crate::files::{Access, NewFile};
 use crate::json::Line;
 use crate::place::Place;
 use crate::visible;
@@ -21,15 +21,17 @@ const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)
 /// The files to write.
 #[derive(Default)]
 pub(super) struct Files {
-    histogram: Option<ResultFile>,
-    hgrm: Option<ResultFile>,
+    histogram: Option<NewFile>,
+    hgrm: Option<NewFile>,
 }
 
 impl Files {
     /// Creates the files, so that an unusable path is reported before the run.
     pub(super) fn create(options: &Load) -> Result<Self, Failure> {
         let create = |path: &Option<PathBuf>| {
-            path.as_deref().map(|path| ResultFile::create(path, options.overwrite)).transpose()
+            path.as_deref()
+                .map(|path| NewFile::create(path, options.overwrite, Access::Usual))
+                .transpose()
         };
         Ok(Self { histogram: create(&options.histogram)?, hgrm: create(&options.hgrm)? })
     }
@@ -154,10 +156,10 @@ impl Results {
 
     pub(super) fn write_files(&self, options: &Load, files: Files) -> Result<(), Failure> {
         if let Some(file) = files.histogram {
-            file.write(&plot::svg(&self.latencies, &describe(options)))?;
+            file.write_and_keep(&plot::svg(&self.latencies, &describe(options)))?;
         }
         if let Some(file) = files.hgrm {
-            file.write(&hgrm(&self.latencies))?;
+            file.write_and_keep(&hgrm(&self.latencies))?;
         }
         Ok(())
     }

@@ -19,8 +19,8 @@ use crate::arguments::Relay;
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::input::standard_output;
 use crate::log;
-use crate::output::Output;
 use crate::place::Place;
 use crate::recording::Recorder;
 use crate::signals::Ending;
@@ -49,10 +49,11 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
         server: RefCell::default(),
         failure: RefCell::default(),
         cut_off: Cell::new(0),
+        not_listening: Cell::new(1 + usize::from(metrics.is_some())),
     });
     descriptors::allow_many();
     let event_loop = EventLoop::new()?;
-    let output = Output::open(event_loop.handle());
+    let output = standard_output(&event_loop, std::slice::from_ref(&listen));
     let watching = event_loop.enter(|| {
         relaying.open(&listen)?;
         if let Some(place) = metrics {
@@ -88,6 +89,8 @@ struct Relaying {
     failure: RefCell<Option<Failure>>,
     /// Connections that did not end in time.
     cut_off: Cell<usize>,
+    /// Servers that do not listen yet.
+    not_listening: Cell<usize>,
 }
 
 impl Relaying {
@@ -105,10 +108,11 @@ impl Relaying {
             same.counts.borrow_mut().refuse("limit");
         });
         self.fails_with(&server);
-        let spelled = listen.to_string();
+        let (same, spelled) = (Rc::clone(self), listen.to_string());
         listen.listen(&server, &self.options.limits, move |server| {
             let address = server.address().map_or(spelled, |address| address.to_string());
             log::info(format_args!("listening on {address}"));
+            same.listens();
         })?;
         *self.server.borrow_mut() = Some(server);
         Ok(())
@@ -119,11 +123,21 @@ impl Relaying {
         let server =
             metrics::server(move || metrics::text(&same.counts_now(), &same.targets.borrow()));
         self.fails_with(&server);
-        place.listen(&server, &self.options.limits, |server| {
+        let same = Rc::clone(self);
+        place.listen(&server, &self.options.limits, move |server| {
             if let Some(address) = server.address() {
                 log::info(format_args!("metrics on {address}"));
             }
+            same.listens();
         })
+    }
+
+    /// Begins the recording when the last of the servers listens.
+    fn listens(&self) {
+        self.not_listening.set(self.not_listening.get() - 1);
+        if self.not_listening.get() == 0 {
+            self.recorder.iter().for_each(Recorder::begin);
+        }
     }
 
     /// A server that cannot listen ends the command.
