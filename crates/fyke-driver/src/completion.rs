@@ -85,3 +85,21 @@ pub enum Operation {
     /// [`shutdown`](crate::Driver::shutdown).
     Shutdown,
 }
+
+/// A completion of which nothing is lent, kept until the next turn gives it.
+#[derive(Debug)]
+pub(crate) enum Deferred {
+    Connected,
+    ShutDown,
+    Failed(Operation, io::Error),
+}
+
+impl Deferred {
+    pub(crate) fn into_completion(self, socket: SocketId) -> Completion<'static> {
+        match self {
+            Self::Connected => Completion::Connected { socket },
+            Self::ShutDown => Completion::ShutDown { socket },
+            Self::Failed(operation, error) => Completion::Failed { socket, operation, error },
+        }
+    }
+}

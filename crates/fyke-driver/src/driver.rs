@@ -12,7 +12,7 @@ use crate::sim::{Sim, SimOptions};
 #[cfg(unix)]
 use crate::system::Descriptors;
 use crate::{
-    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, Operation, PeerCredentials,
+    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials,
     SocketId, SocketOption,
 };
 
@@ -252,6 +252,14 @@ impl Driver {
         dispatch!(self, backend => backend.buffer_bytes(socket))
     }
 
+    /// How many bytes were sent and not acknowledged by the peer's system.
+    ///
+    /// # Errors
+    /// As [`buffer_bytes`](Self::buffer_bytes); unsupported where the system does not tell.
+    pub fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
+        dispatch!(self, backend => backend.unacknowledged_bytes(socket))
+    }
+
     /// The type of service that the system uses.
     ///
     /// # Errors
@@ -421,22 +429,4 @@ impl fmt::Debug for Waker {
 /// The failure of a call on a dead id.
 pub(crate) fn dead() -> io::Error {
     io::ErrorKind::NotConnected.into()
-}
-
-/// A completion of which nothing is lent, kept until the next turn gives it.
-#[derive(Debug)]
-pub(crate) enum Deferred {
-    Connected,
-    ShutDown,
-    Failed(Operation, io::Error),
-}
-
-impl Deferred {
-    pub(crate) fn into_completion(self, socket: SocketId) -> Completion<'static> {
-        match self {
-            Self::Connected => Completion::Connected { socket },
-            Self::ShutDown => Completion::ShutDown { socket },
-            Self::Failed(operation, error) => Completion::Failed { socket, operation, error },
-        }
-    }
 }

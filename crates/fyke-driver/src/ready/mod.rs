@@ -33,7 +33,8 @@ use mio::{Events, Interest, Poll, Token};
 use slotmap::{Key, KeyData, SlotMap};
 
 use crate::accepting::Accepting;
-use crate::driver::{Deferred, dead};
+use crate::completion::Deferred;
+use crate::driver::dead;
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
 use crate::reading::{Backlog, Reader, Reading, ReadsByCall};

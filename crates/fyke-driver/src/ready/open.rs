@@ -3,7 +3,8 @@
 use rustix::io::Errno;
 
 use super::{Flags, Ready, Slot};
-use crate::driver::{Deferred, dead};
+use crate::completion::Deferred;
+use crate::driver::dead;
 use crate::system;
 use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId};

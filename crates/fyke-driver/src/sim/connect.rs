@@ -7,7 +7,7 @@ use super::network::Network;
 use super::place::{Place, loopback_like};
 use super::schedule::Event;
 use super::socket::{Role, Socket, Stream};
-use crate::driver::Deferred;
+use crate::completion::Deferred;
 use crate::trace::step;
 use crate::{Address, Operation, SocketId};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::network::Network;
 use super::schedule::Event;
 use super::socket::{Reset, Role, Stream};
-use crate::driver::Deferred;
+use crate::completion::Deferred;
 use crate::pool::Pool;
 use crate::trace::step;
 use crate::{Operation, SocketId};

@@ -11,7 +11,8 @@ use super::options::SimOptions;
 use super::random::Random;
 use super::schedule::{Event, Schedule};
 use super::socket::{Listener, Role, Socket, Stream};
-use crate::driver::{Deferred, dead};
+use crate::completion::Deferred;
+use crate::driver::dead;
 use crate::pool::Pool;
 use crate::{Address, Completion, Operation, SocketId};
 

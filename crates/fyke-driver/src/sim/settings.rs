@@ -127,6 +127,11 @@ impl Sim {
         Ok((settings.send_buffer_bytes, settings.receive_buffer_bytes))
     }
 
+    /// None: nothing that was sent is lost to a reset, which arrives after it.
+    pub(crate) fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
+        self.network.borrow().socket(socket).map(|_| 0)
+    }
+
     fn tcp_settings(&self, socket: SocketId) -> io::Result<Settings> {
         let network = self.network.borrow();
         let slot = network.socket(socket)?;

@@ -11,6 +11,7 @@ mod opening;
 mod options;
 mod service;
 mod shedding;
+mod unacknowledged;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;

@@ -47,6 +47,10 @@ pub(crate) trait Descriptors {
         })
     }
 
+    fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
+        self.with_fd(socket, |fd| Ok(super::unacknowledged::bytes(fd)?))
+    }
+
     fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
         self.with_fd(socket, |fd| Ok(super::service::type_of_service(fd)?))
     }

@@ -53,7 +53,8 @@ use std::time::Duration;
 use slotmap::SlotMap;
 
 use crate::accepting::Accepting;
-use crate::driver::{Deferred, dead};
+use crate::completion::Deferred;
+use crate::driver::dead;
 use crate::pool::Pool;
 use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors};

@@ -5,7 +5,8 @@ use std::io;
 use rustix::io::Errno;
 
 use super::{Slot, Uring};
-use crate::driver::{Deferred, dead};
+use crate::completion::Deferred;
+use crate::driver::dead;
 use crate::system::{self, BoundFile};
 use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};

@@ -63,7 +63,7 @@ impl Socket {
         };
         if stalled {
             let message = "the peer took nothing of what was written";
-            socket.destroy_with(Error::new(ErrorCode::ERR_WRITE_STALLED, message));
+            socket.fail(Error::new(ErrorCode::ERR_WRITE_STALLED, message));
         } else {
             socket.watch_write();
         }

@@ -208,7 +208,7 @@ impl Socket {
         for callback in callbacks {
             callback(self, Err(error.clone()));
         }
-        self.destroy_with(error);
+        self.fail(error);
     }
 
     /// The tick of `finish` of a socket that was never connected.

@@ -17,6 +17,7 @@ mod destroying;
 mod ending;
 mod events;
 mod exact;
+mod failing;
 mod finished;
 #[cfg(unix)]
 mod handing_over;
@@ -317,9 +318,7 @@ impl Socket {
                 Operation::Receive if self.had_bytes_now() => {
                     self.end_later(Some(Error::system("read", error)));
                 }
-                Operation::Receive => {
-                    self.destroy_with(Error::system("read", error));
-                }
+                Operation::Receive => self.receive_failed(Error::system("read", error)),
                 Operation::Send => self.write_failed(Error::system("write", error)),
                 Operation::Shutdown => self.shutdown_failed(error),
                 Operation::Accept => {}

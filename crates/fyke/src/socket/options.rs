@@ -121,18 +121,18 @@ impl SocketOptions {
         self
     }
 
-    /// A write on a queue that is longer than this fails with `ERR_WRITE_QUEUE_FULL`, and the
-    /// socket is destroyed with that error: the end of a program that does not heed what `write`
-    /// returns, and of a peer that does not read. Default 64 MiB; from 4 GiB - 1 on there is no limit.
-    /// fyke's own.
+    /// Limits the write queue, in bytes. A write on a longer queue fails with `ERR_WRITE_QUEUE_FULL`;
+    /// the socket is destroyed with that error, and the connection reset. This bounds what a peer that
+    /// does not read can cost a program that ignores what `write` returns. Default 64 MiB; 4 GiB - 1 or
+    /// more means no limit. No counterpart in Node.
     #[must_use]
     pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
         self.write_queue_bytes_max = within_u32(bytes);
         self
     }
 
-    /// Destroys the socket with `ERR_WRITE_STALLED` when bytes wait to be sent and the peer takes
-    /// none of them for so long. Default: never. fyke's own.
+    /// Destroys the socket with `ERR_WRITE_STALLED`, and resets the connection, when bytes wait to be
+    /// sent and the peer accepts none of them for `timeout`. Default: never. No counterpart in Node.
     #[must_use]
     pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
         self.write_stall_timeout = Some(timeout);

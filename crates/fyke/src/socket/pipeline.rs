@@ -15,11 +15,13 @@ use crate::{Error, ErrorCode, Result};
 /// `destination` is ended: just after its `finish`. The two sockets then go on, or close, as they do
 /// by themselves.
 ///
-/// When one of them fails before, both are destroyed with that error, and `callback` gets it; it
-/// counts as heard, also without an `on_error`. One that is closed too early without an error counts
-/// as failed with `ERR_STREAM_PREMATURE_CLOSE`. A `source` whose peer has ended is left alone.
+/// If one of them fails before that, both are destroyed with its error, and `callback` gets it; the
+/// error counts as heard, also without an `on_error`. A socket that is closed too early without an
+/// error counts as failed with `ERR_STREAM_PREMATURE_CLOSE`. A `source` whose peer has ended is left
+/// alone. A TCP connection whose side has not ended is closed by RST, so that its peer does not take
+/// what it has received for the whole.
 ///
-/// Node: `stream.pipeline(source, destination, callback)`.
+/// Node: `stream.pipeline(source, destination, callback)`, which closes the connections without RST.
 ///
 /// ```
 /// fyke::run(|| {
@@ -117,10 +119,10 @@ impl Pipeline {
             }
         }
         if !self.source.readable_ended() {
-            self.source.destroy_with(error.clone());
+            self.source.fail_with_reset(error.clone());
         }
         if !self.destination.writable_finished() {
-            self.destination.destroy_with(error.clone());
+            self.destination.fail_with_reset(error.clone());
         }
     }
 }

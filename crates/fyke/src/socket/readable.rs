@@ -93,6 +93,7 @@ impl Socket {
         if end {
             self.tick(SocketTick::End);
         }
+        self.fail_if_delivered(false);
         self.start_receiving();
         self.sync_hold();
         taken

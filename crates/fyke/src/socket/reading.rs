@@ -97,6 +97,9 @@ impl Socket {
         if ended {
             self.tick(SocketTick::End);
         }
+        if self.fail_if_delivered(false) && self.destroyed() {
+            return;
+        }
         self.receive_on_demand();
         // What waited was thrown away, and it was all that kept an idle socket from being ended.
         self.end_if_idle();
@@ -139,7 +142,8 @@ impl Socket {
         let id = {
             let mut state = self.inner.state.borrow_mut();
             let Some(id) = state.connected() else { return };
-            if state.read.receiving || !state.read.has_room() {
+            let over = state.rare_if_any().is_some_and(|rare| rare.has_received_all());
+            if over || state.read.receiving || !state.read.has_room() {
                 return;
             }
             state.read.receiving = true;
@@ -147,7 +151,7 @@ impl Socket {
         };
         let Some(core) = self.core() else { return };
         if let Err(source) = core.driver.receive_start(id) {
-            self.destroy_with(Error::system("read", source));
+            self.fail(Error::system("read", source));
         }
     }
 
@@ -219,6 +223,9 @@ impl Socket {
 
     pub(super) fn end_of_stream(&self) {
         self.touch();
+        if self.fail_if_delivered(true) {
+            return;
+        }
         let (due, readable) = {
             let mut state = self.inner.state.borrow_mut();
             (state.read.end_of_stream(), state.read.is_readable_listening())

@@ -8,6 +8,7 @@ use fyke_driver::{Address, SocketId};
 
 use super::deadlines::Stall;
 use super::exact::Owed;
+use super::failing::Failing;
 use super::idle::Idle;
 use super::kernel_options::Wishes;
 use super::options::SocketOptions;
@@ -112,6 +113,10 @@ pub(super) struct Rare {
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
     pub(super) stall: Option<Stall>,
+    /// Bytes that were received are delivered before an error.
+    pub(super) delivers_before_error: bool,
+    /// The connection has failed, and its bytes are still being delivered.
+    pub(super) failing: Option<Failing>,
     /// `remote_address` was called while the connection stood (exact loops only).
     pub(super) peer_was_asked: bool,
     /// `connect` was called again on the connection that stands (exact loops only).
@@ -135,6 +140,11 @@ pub(super) struct Rare {
 }
 
 impl Rare {
+    /// Whether the connection has failed and nothing more can be received.
+    pub(super) fn has_received_all(&self) -> bool {
+        self.failing.as_ref().is_some_and(|failing| !failing.receives)
+    }
+
     /// None, where nothing rare is asked for.
     fn new(options: &SocketOptions) -> Option<Box<Self>> {
         let wishes = options.wishes;
@@ -203,6 +213,7 @@ impl State {
         }
         if let Some(rare) = &mut self.rare {
             rare.errored = None;
+            rare.failing = None;
             rare.local = None;
             rare.attempted = None;
             rare.taken.clear();

@@ -130,7 +130,10 @@ impl Socket {
         if let Some(callback) = callback {
             self.tick(SocketTick::Reply(callback, Err(error.clone())));
         }
-        self.destroy_with(error);
+        match error.code() {
+            ErrorCode::ERR_WRITE_QUEUE_FULL => self.fail(error),
+            _ => _ = self.destroy_with(error),
+        }
     }
 
     /// A write on a socket that was never connected (WR-14): fails as a whole on the tick.
@@ -340,7 +343,9 @@ impl Socket {
         };
         self.call_back(number, &Err(error.clone()));
         self.fail_queue();
-        self.destroy_with(error);
+        if !self.delivers_first(&error) {
+            self.fail(error);
+        }
     }
 
     /// Gives up what was queued and not handed over, and tells its callbacks and those of `end`:
@@ -436,6 +441,16 @@ impl Socket {
     /// `close`, less what never reached the kernel.
     pub fn bytes_written(&self) -> u64 {
         self.inner.state.borrow().write.accepted_bytes()
+    }
+
+    /// Returns how many bytes the kernel has taken and the peer's system has not acknowledged; over a
+    /// Unix socket, those that the peer has not read. A reset
+    /// ([`reset_and_destroy`](Self::reset_and_destroy)) discards them. `None` without a connection, and
+    /// on systems other than Linux. Bytes that the kernel has not taken yet are in
+    /// [`write_queue_len`](Self::write_queue_len). Costs a system call. No counterpart in Node.
+    pub fn unacknowledged_bytes(&self) -> Option<usize> {
+        let id = self.inner.state.borrow().connected()?;
+        self.core()?.driver.unacknowledged_bytes(id).ok()
     }
 
     /// The high-water mark of both directions, in bytes, as it was set.

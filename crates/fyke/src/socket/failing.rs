@@ -1,0 +1,181 @@
+//! The end of a connection that has failed: what was received before is delivered first, if that is
+//! asked for.
+
+use super::Socket;
+use super::state::{Phase, State};
+use crate::{Error, ErrorCode};
+
+/// A connection that has failed, and whose bytes are still being delivered.
+#[derive(Debug)]
+pub(super) struct Failing {
+    error: Error,
+    /// The kernel may have more.
+    pub(super) receives: bool,
+}
+
+/// # Errors
+impl Socket {
+    /// Decides whether bytes that were received before the connection failed are delivered before
+    /// `error` and `close`. Default false, as in Node: a socket that fails while it is paused discards
+    /// what it has received and not delivered.
+    ///
+    /// If true, a connection that the peer resets stays until everything has been delivered, which a
+    /// paused socket does after [`resume`](Self::resume). [`destroy`](Self::destroy) still discards.
+    /// For relays, which pause one connection while the other is slow. Does nothing on a
+    /// [`node_exact`](crate::Builder::node_exact) loop. No counterpart in Node.
+    pub fn set_deliver_before_error(&self, deliver: bool) {
+        let mut state = self.inner.state.borrow_mut();
+        if deliver || state.rare_if_any().is_some() {
+            state.rare().delivers_before_error = deliver;
+        }
+    }
+
+    /// Returns whether received bytes are delivered before an error. Default false.
+    pub fn delivers_before_error(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.rare_if_any().is_some_and(|rare| rare.delivers_before_error)
+    }
+
+    /// The connection fails. It is closed by RST, unless our side had ended before: the end that a
+    /// plain close sends would make a stream look whole that is not. Node sends the end.
+    pub(super) fn fail(&self, error: Error) {
+        match error.code() {
+            // There is no connection any more.
+            ErrorCode::ECONNRESET | ErrorCode::EPIPE => self.tear_down(Some(error), false),
+            _ => self.fail_with_reset(error),
+        }
+    }
+
+    /// The same for an error that is not this connection's own.
+    pub(super) fn fail_with_reset(&self, error: Error) {
+        let open = {
+            let state = self.inner.state.borrow();
+            state.connected().is_some() && !state.unix && !state.write.finished
+        };
+        self.tear_down(Some(error), open && !self.node_exact());
+    }
+
+    /// Receiving has failed.
+    pub(super) fn receive_failed(&self, error: Error) {
+        let waits = {
+            let state = self.inner.state.borrow();
+            state.may_deliver_before_error() && !self.node_exact() && state.read.kept_bytes() > 0
+        };
+        if waits {
+            self.inner.state.borrow_mut().read.receiving = false;
+            self.fail_when_delivered(error, false);
+        } else {
+            self.fail(error);
+        }
+    }
+
+    /// Sending has failed, and the callbacks know. Returns whether the socket still has something to
+    /// deliver; if not, it is to be destroyed.
+    pub(super) fn delivers_first(&self, error: &Error) -> bool {
+        let waits = {
+            let state = self.inner.state.borrow();
+            let gone = matches!(error.code(), ErrorCode::ECONNRESET | ErrorCode::EPIPE);
+            let may = state.may_deliver_before_error() && !self.node_exact();
+            may && gone && !state.read.has_ended()
+        };
+        if waits {
+            self.fail_when_delivered(error.clone(), true);
+            self.receive_on_demand();
+        }
+        waits
+    }
+
+    fn fail_when_delivered(&self, error: Error, receives: bool) {
+        let mut state = self.inner.state.borrow_mut();
+        let rare = state.rare();
+        let first = rare.failing.take().map_or(error, |failing| failing.error);
+        rare.failing = Some(Failing { error: first, receives });
+    }
+
+    /// The peer's end has come, or bytes were delivered: if the connection has failed, and that was
+    /// all, the socket fails now. Returns whether the connection has failed.
+    pub(super) fn fail_if_delivered(&self, ended: bool) -> bool {
+        let error = {
+            let mut state = self.inner.state.borrow_mut();
+            let delivered = state.read.kept_bytes() == 0;
+            let Some(rare) = state.rare_if_any_mut() else { return false };
+            let Some(failing) = rare.failing.as_mut() else { return false };
+            failing.receives &= !ended;
+            let over = delivered && !failing.receives;
+            over.then(|| failing.error.clone())
+        };
+        if let Some(error) = error {
+            self.inner.state.borrow_mut().rare().failing = None;
+            self.fail(error);
+        }
+        true
+    }
+}
+
+impl State {
+    fn may_deliver_before_error(&self) -> bool {
+        let wanted = self.rare_if_any().is_some_and(|rare| rare.delivers_before_error);
+        wanted && self.phase == Phase::Live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io;
+    use std::rc::Rc;
+
+    use fyke_driver::{Completion, DriverKind, Operation};
+
+    use crate::sim::SimOptions;
+    use crate::{EventLoop, Socket};
+
+    /// What the peer sees of a connection on which an operation fails, though the connection lives:
+    /// no system does that on demand, so the failure is injected in the driver's place.
+    fn seen_by_the_peer(kind: DriverKind, exact: bool, operation: Operation) -> Vec<String> {
+        let log: Rc<RefCell<Vec<String>>> = Rc::default();
+        let event_loop = EventLoop::builder().driver(kind).node_exact(exact).build().unwrap();
+        let [data, end, error, close] = std::array::from_fn(|_| log.clone());
+        let setup = || {
+            let server = crate::create_server(move |socket| {
+                socket.server().unwrap().close();
+                let [data, end, error, close] =
+                    [&data, &end, &error, &close].map(|log| Rc::clone(log));
+                socket.on_data(move |_, bytes| data.borrow_mut().push(format!("{}", bytes.len())));
+                socket.on_end(move |_| end.borrow_mut().push("end".to_owned()));
+                socket
+                    .on_error(move |_, failed| error.borrow_mut().push(failed.code().to_string()));
+                socket.on_close(move |_, _| close.borrow_mut().push("close".to_owned()));
+                socket.write("go");
+            });
+            let target = server.clone();
+            server.listen(("127.0.0.1", 0), move |_| {
+                let client = Socket::new();
+                client.on_error(|_, error| assert_eq!(error.code().as_str(), "ENOBUFS"));
+                client.on_data(move |client, _| {
+                    let id = client.inner.state.borrow().connected().unwrap();
+                    let error =
+                        io::Error::from_raw_os_error(rustix::io::Errno::NOBUFS.raw_os_error());
+                    client.complete(Completion::Failed { socket: id, operation, error });
+                });
+                client.connect(target.endpoint().unwrap(), |_| {}).unwrap();
+            })
+        };
+        event_loop.enter(setup).unwrap();
+        event_loop.run().unwrap();
+        drop(event_loop);
+        log.take()
+    }
+
+    #[test]
+    fn connection_on_which_an_operation_fails_is_reset_so_that_no_stream_looks_whole() {
+        for kind in [DriverKind::Ready, DriverKind::Uring, DriverKind::Sim(SimOptions::default())] {
+            for operation in [Operation::Send, Operation::Receive] {
+                let seen = seen_by_the_peer(kind.clone(), false, operation);
+                assert_eq!(seen, ["ECONNRESET", "close"], "{kind:?} {operation:?}");
+            }
+            let as_node = seen_by_the_peer(kind.clone(), true, Operation::Send);
+            assert_eq!(as_node, ["end", "close"], "{kind:?}");
+        }
+    }
+}
