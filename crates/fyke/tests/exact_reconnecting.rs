@@ -122,7 +122,7 @@ on_every_driver! {
                 client.connect(endpoint, |_| {}).unwrap();
             });
         });
-        let wanted = ["attempt a", "attempt b", "attempt a", "attempt b", "error EALREADY", "close true"];
+        let wanted = ["attempt a", "attempt b", "attempt a", "attempt b", "error EISCONN", "close true"];
         assert_eq!(seen.take(), wanted);
     }
 
