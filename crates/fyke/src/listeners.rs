@@ -131,6 +131,17 @@ impl<E: EventNumber, C> Listeners<E, C> {
         callback
     }
 
+    /// Removes the first listener of an event that was to run once, and returns its callback, to be
+    /// dropped where nothing is borrowed.
+    pub(crate) fn remove_once(&self, event: E) -> Option<C> {
+        let id = {
+            let list = self.list.borrow();
+            let mut entries = list.entries.iter();
+            entries.find(|entry| entry.event == event && entry.once && entry.id != 0)?.id
+        };
+        self.remove(ListenerId(id))
+    }
+
     pub(crate) fn has(&self, event: E) -> bool {
         self.list.borrow().bits & 1 << event.number() != 0
     }

@@ -5,7 +5,7 @@ mod support;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use fyke::{ErrorCode, Server, Socket, timer};
+use fyke::{ErrorCode, Server, Socket, SocketOptions, timer};
 use support::{Log, pattern, settled, when};
 
 fn text(bytes: Option<Vec<u8>>) -> String {
@@ -71,11 +71,28 @@ on_every_driver! {
                         taken.borrow_mut().extend(bytes);
                     }
                 });
-                let code = client.read_exact((1 << 30) + 1).unwrap_err().code();
-                assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
             },
         ));
         assert!(*whole.borrow() == pattern(200_000), "150,000 first, then the rest");
+    }
+
+    // The mark could be raised to 1 GiB.
+    fn rd_10_more_than_64_mib_in_one_piece_is_refused_unless_the_mark_is_higher(net) {
+        const MAX: usize = 64 << 20;
+        let refused = |socket: &Socket, count| {
+            let result = socket.read_exact(count);
+            result.is_err_and(|error| error.code() == ErrorCode::ERR_OUT_OF_RANGE)
+        };
+        net.run(|| {
+            let socket = Socket::new();
+            assert!(!refused(&socket, MAX) && refused(&socket, MAX + 1));
+            let roomy = SocketOptions::new().high_water_mark(2 * MAX).build();
+            assert!(!refused(&roomy, 2 * MAX) && refused(&roomy, 2 * MAX + 1));
+        });
+        net.node_exact().run(|| {
+            let socket = Socket::new();
+            assert!(!refused(&socket, 1 << 30) && refused(&socket, (1 << 30) + 1));
+        });
     }
 
     fn rd_11_without_listeners_read_takes_chunk_by_chunk(net) {

@@ -51,7 +51,8 @@ on_every_driver! {
         assert_eq!(seen.get(), 2);
     }
 
-    fn tmo_03_the_callback_listens_once_and_each_call_adds_one(net) {
+    // Setting the timeout for each message collected callbacks without end.
+    fn tmo_03_the_callback_runs_once_and_each_call_replaces_the_one_before(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -72,7 +73,24 @@ on_every_driver! {
                 ]);
             }),
         ));
-        assert_eq!(seen.take(), ["first", "second", "only the listener"]);
+        assert_eq!(seen.take(), ["second", "only the listener"]);
+    }
+
+    fn tmo_03_on_an_exact_loop_each_call_adds_one(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| net.pair(
+            net.tcp(),
+            |socket| { socket.resume(); },
+            move |client| _ = client.resume().on_connect(move |client| {
+                for name in ["first", "second"] {
+                    let log = log.clone();
+                    client.set_timeout_then(10 * MS, move |_| log.add(name));
+                }
+                client.on_timeout(leave);
+            }),
+        ));
+        assert_eq!(seen.take(), ["first", "second"]);
     }
 
     fn tmo_03_turned_off_it_never_comes_and_its_listeners_stay(net) {

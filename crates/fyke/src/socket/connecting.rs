@@ -16,7 +16,9 @@ use crate::{Endpoint, Error, ErrorCode, Result};
 
 /// # Connecting
 impl Socket {
-    /// Connects to `endpoint`; `f` listens once for `connect`.
+    /// Connects to `endpoint`; `f` listens once for `connect`. It is dropped when this connect fails,
+    /// and does not run when a later one succeeds (in Node, and on a loop made with
+    /// [`node_exact`](crate::Builder::node_exact), it does).
     ///
     /// A socket may connect again after `close`, also from its `close` listener (CON-16). Node:
     /// `socket.connect()`.
@@ -65,6 +67,7 @@ impl Socket {
             state.unix = options.endpoint.is_unix();
         }
         self.touch();
+        self.forget_once(Event::Connect);
         self.once(Event::Connect, f);
         let options = options.settled();
         let limit = options.connect_timeout;

@@ -245,6 +245,10 @@ impl Socket {
         };
         drop(server);
         self.drop_pipes();
+        if keeps && self.has_closed() {
+            // Of a connect that failed.
+            self.forget_once(Event::Connect);
+        }
         if !keeps {
             let read_buffer = self.take_read_buffer();
             drop((read_buffer, self.inner.listeners.clear()));

@@ -3,6 +3,7 @@
 use fyke_driver::SocketId;
 
 use super::state::Done;
+use super::writing::queue_is_full;
 use super::{Event, Socket, SocketTick};
 use crate::payload::Payload;
 use crate::{Error, ErrorCode, Result};
@@ -50,10 +51,14 @@ impl Socket {
         self.uncork_to_end();
         let failed = refused.or_else(|| self.begin_end());
         if let Some(callback) = callback {
+            let exact = self.node_exact();
             let finished = self.inner.state.borrow().write.finished;
             match failed {
                 Some(error) => self.tick(SocketTick::Reply(callback, Err(error))),
                 None if finished => self.tick(SocketTick::Reply(callback, Ok(()))),
+                None if self.inner.state.borrow().has_too_many_end_callbacks(exact) => {
+                    self.refused(queue_is_full(), Some(callback));
+                }
                 None => self.inner.state.borrow_mut().write.push_end_callback(callback),
             }
         }

@@ -183,6 +183,14 @@ impl Socket {
         self.inner.listeners.add(event, true, callback::plain(callback))
     }
 
+    /// Drops the callback of the last call that was to run once, if it has not run. Exact loops keep
+    /// all of them, as Node does.
+    pub(super) fn forget_once(&self, event: Event) {
+        if !self.node_exact() {
+            drop(self.inner.listeners.remove_once(event));
+        }
+    }
+
     pub(super) fn emit(&self, event: Event) {
         self.tell(event, News::Nothing);
     }

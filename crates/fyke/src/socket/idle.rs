@@ -126,10 +126,18 @@ impl Socket {
         self.list_idle();
     }
 
-    /// The same, and `callback` listens once for `timeout`.
+    /// Sets the idle timeout as [`set_timeout`](Self::set_timeout) does, and calls `callback` once, with
+    /// the next `timeout` event.
+    ///
+    /// A call replaces the callback of the call before, if that has not run; listeners of
+    /// [`on_timeout`](Self::on_timeout) stay. So setting the timeout for each message does not
+    /// collect callbacks. In Node, and on a loop made with
+    /// [`node_exact`](crate::Builder::node_exact), each call adds one more, and all run. On a closed
+    /// socket it does nothing. Node: `socket.setTimeout(timeout, callback)`.
     pub fn set_timeout_then(&self, timeout: Duration, callback: impl FnOnce(&Socket) + 'static) {
         if !self.destroyed() {
             self.set_timeout(Some(timeout));
+            self.forget_once(Event::Timeout);
             self.once(Event::Timeout, callback);
         }
     }
@@ -155,14 +163,14 @@ impl Socket {
         }
     }
 
-    /// A listed socket has come due: it was idle, or is listed again.
-    pub(crate) fn check_idle(socket: &Weak<Inner>, now: Duration) {
-        let Some(socket) = socket.upgrade().map(|inner| Self { inner }) else { return };
-        let Some(core) = socket.core() else { return };
+    /// A listed socket has come due: it was idle, or is listed again. Returns whether it was idle.
+    pub(crate) fn check_idle(socket: &Weak<Inner>, now: Duration) -> bool {
+        let Some(socket) = socket.upgrade().map(|inner| Self { inner }) else { return false };
+        let Some(core) = socket.core() else { return false };
         let (over, listed) = {
             let mut state = socket.inner.state.borrow_mut();
             if state.destroyed() {
-                return;
+                return false;
             }
             let State { idle, write, .. } = &mut *state;
             let over = idle.is_over(now, || write.take_progress());
@@ -174,6 +182,7 @@ impl Socket {
         if over {
             socket.guarded(|| socket.emit(Event::Timeout));
         }
+        over
     }
 }
 

@@ -14,7 +14,7 @@ impl Socket {
         let mut state = self.inner.state.borrow_mut();
         let id = state.connected().filter(|_| state.writable() && !core.node_exact)?;
         let large = state.may_leave_alone(bytes.len()) && state.write.is_clear();
-        if !large && !state.write.has_room_behind(bytes.len()) || state.is_queue_too_long() {
+        if !large && !state.write.has_room_behind(bytes.len()) || state.is_queue_too_long(false) {
             return None;
         }
         if state.idle.note_activity(core.moment()) {

@@ -1,13 +1,17 @@
 //! Taking bytes instead of being given them: `readable` and `read` (RD-10 … RD-12, RD-14).
 
+use super::options::WRITE_QUEUE_BYTES_MAX;
 use super::read_side::Readable;
 use super::state::Phase;
 use super::{Event, Socket, SocketTick};
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 
-/// More in one piece is refused, as in Node.
-const READ_BYTES_MAX: usize = 1 << 30;
+/// More in one piece is refused, unless the high-water mark is higher: as much as may be queued for a
+/// peer.
+const READ_BYTES_MAX: usize = WRITE_QUEUE_BYTES_MAX as usize;
+/// The same for exact loops, as in Node.
+const EXACT_READ_BYTES_MAX: usize = 1 << 30;
 
 /// # Reading on demand
 impl Socket {
@@ -58,14 +62,22 @@ impl Socket {
     }
 
     /// Takes exactly `count` bytes, or `None` if fewer are queued; after the peer has ended, the
-    /// shorter rest. If `count` is above the high-water mark, the mark is raised to it. The time
-    /// taken depends on `count` only, not on how much is queued. Node: `socket.read(count)`.
+    /// shorter rest. A `count` above the high-water mark raises the mark to the next power of two, so
+    /// that many bytes can wait: do not pass a length that the peer chose without a limit of your own.
+    /// The time taken depends on `count` only, not on how much is queued. Node: `socket.read(count)`.
     ///
     /// # Errors
-    /// `ERR_OUT_OF_RANGE` for more than 1 GiB.
+    /// `ERR_OUT_OF_RANGE` for more than 64 MiB; a larger
+    /// [`high_water_mark`](crate::SocketOptions::high_water_mark) allows as much as it says. On a loop
+    /// made with [`node_exact`](crate::Builder::node_exact) the limit is Node's, 1 GiB. Nothing is
+    /// taken then, and the mark stays.
     pub fn read_exact(&self, count: usize) -> Result<Option<Vec<u8>>> {
-        if count > READ_BYTES_MAX {
-            let message = "at most 1 GiB can be read in one piece";
+        let max = match self.node_exact() {
+            true => EXACT_READ_BYTES_MAX,
+            false => READ_BYTES_MAX.max(self.high_water_mark()),
+        };
+        if count > max {
+            let message = format!("at most {max} bytes can be read in one piece");
             return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
         }
         Ok(self.take(Some(count)))

@@ -23,6 +23,10 @@ use crate::text::Decoder;
 use crate::timer::TimerId;
 use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Error, Result};
 
+/// What a callback that waits counts as, beside the bytes of its write: an entry of the queue, and a
+/// closure that captured a little.
+const CALLBACK_BYTES: usize = 64;
+
 /// Told once how a write or an end went.
 pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
 
@@ -261,10 +265,22 @@ impl State {
         self.rare_if_any().is_some_and(|rare| rare.peer_was_asked)
     }
 
-    /// More waits to be sent than may (contract C7).
-    pub(super) fn is_queue_too_long(&self) -> bool {
+    /// More waits to be sent than may (contract C7). On exact loops callbacks cost nothing, as in Node.
+    pub(super) fn is_queue_too_long(&self, exact: bool) -> bool {
+        let callbacks = if exact { 0 } else { self.write.callbacks() };
+        self.exceeds_queue(
+            self.write.len().saturating_add(callbacks.saturating_mul(CALLBACK_BYTES)),
+        )
+    }
+
+    /// More callbacks wait for the end than may.
+    pub(super) fn has_too_many_end_callbacks(&self, exact: bool) -> bool {
+        !exact && self.exceeds_queue(self.write.end_callbacks().saturating_mul(CALLBACK_BYTES))
+    }
+
+    fn exceeds_queue(&self, bytes: usize) -> bool {
         let max = self.write_queue_bytes_max;
-        self.write.len() > max as usize && max != u32::MAX
+        bytes > max as usize && max != u32::MAX
     }
 
     /// Whether so many bytes may leave alone, and a short write after them too, without waiting for the

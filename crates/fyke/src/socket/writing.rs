@@ -106,6 +106,7 @@ impl Socket {
 
     /// Why a write cannot even be queued (WR-15, WR-16, END-10).
     pub(super) fn refuse_write(&self) -> Option<Error> {
+        let exact = self.node_exact();
         let state = self.inner.state.borrow();
         if state.write.ending {
             let ended = state.read.end_emitted && state.read.has_ended();
@@ -119,10 +120,7 @@ impl Socket {
             let message = "write on a destroyed socket";
             return Some(Error::new(ErrorCode::ERR_STREAM_DESTROYED, message));
         }
-        state.is_queue_too_long().then(|| {
-            let message = "more is queued than write_queue_bytes_max allows";
-            Error::new(ErrorCode::ERR_WRITE_QUEUE_FULL, message)
-        })
+        state.is_queue_too_long(exact).then(queue_is_full)
     }
 
     /// Tells the callback on the tick; the socket is destroyed with the error if it is not yet.
@@ -457,4 +455,9 @@ impl Socket {
     pub fn high_water_mark(&self) -> usize {
         self.inner.state.borrow().write.high_water_mark_bytes()
     }
+}
+
+pub(super) fn queue_is_full() -> Error {
+    let message = "more is queued than write_queue_bytes_max allows";
+    Error::new(ErrorCode::ERR_WRITE_QUEUE_FULL, message)
 }

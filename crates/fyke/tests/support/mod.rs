@@ -109,6 +109,10 @@ impl Net {
         self
     }
 
+    pub(crate) fn is_node_exact(&self) -> bool {
+        self.node_exact.get()
+    }
+
     /// A free TCP endpoint.
     pub(crate) fn tcp(&self) -> Endpoint {
         ("127.0.0.1", 0).into()

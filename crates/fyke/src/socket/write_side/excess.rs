@@ -1,3 +1,4 @@
+//! What counts beside the bytes of a queue. Callbacks, of which there is a limit too; and text:
 //! Node counts text in a queue by UTF-16 units, and everything else by bytes (WR-04). By default
 //! fyke counts bytes; here is by how much that is more.
 
@@ -16,6 +17,16 @@ impl Excess {
 }
 
 impl<C> WriteSide<C> {
+    /// How many callbacks of writes wait.
+    pub(in crate::socket) fn callbacks(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| more.callbacks.len())
+    }
+
+    /// How many callbacks of ends wait.
+    pub(in crate::socket) fn end_callbacks(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| more.end_callbacks.len())
+    }
+
     /// The last write is by so much longer than it counts.
     pub(in crate::socket) fn add_excess(&mut self, excess: usize) {
         if excess > 0 {
