@@ -1,14 +1,18 @@
-//! Two sockets and a script of calls on both: whatever is called, and whenever, what happens must be
-//! what a naive model of a connection allows. Played with random scripts by `tests/model.rs`,
-//! and with those of the fuzzer by `fuzz/fuzz_targets/socket.rs`.
+//! Several connections and a script of calls on their ends: whatever is called, and whenever, what
+//! happens must be what a naive model of a connection allows. Played with random scripts by
+//! `tests/model.rs` and `tests/model_memory.rs`, and with those of the fuzzer by
+//! `fuzz/fuzz_targets/socket.rs`.
 
+mod life;
+mod performing;
 mod player;
 mod rules;
+mod stage;
 mod witness;
 
-pub(crate) use player::play;
+pub(crate) use player::{Setting, play};
 
-/// Whose socket.
+/// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
@@ -26,13 +30,22 @@ impl Side {
     }
 }
 
+/// A socket of a script: a client, or the latest one that was accepted from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) pair: usize,
+    pub(crate) side: Side,
+}
+
 /// A call on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// `write_then`, of so many bytes.
+    /// `write_then`, with this many bytes.
     WriteThen(usize),
-    /// `write`.
+    /// `write` of borrowed bytes.
     Write(usize),
+    /// This many writes of one owned byte, each in an immediate of its own.
+    Trickle(usize),
     Cork,
     Uncork,
     End,
@@ -40,8 +53,15 @@ pub(crate) enum Operation {
     EndWithThen(usize),
     Pause,
     Resume,
-    /// `unshift`, of so many of the bytes that came last.
+    /// `unshift`, with this many of the bytes that were delivered last.
     Unshift(usize),
+    /// `read_exact`.
+    ReadExact(usize),
+    /// `pipe` to another socket, unless bytes could go round in circles.
+    Pipe(Place),
+    UnpipeAll,
+    /// `set_timeout` with this many milliseconds, or none.
+    Timeout(u64),
     AllowHalfOpen(bool),
     Unref,
     Refer,
@@ -49,6 +69,20 @@ pub(crate) enum Operation {
     DestroyWith,
     DestroySoon,
     Reset,
+    /// `connect`, of a client; whatever its state.
+    Connect,
+}
+
+impl Operation {
+    /// Whether it may keep a connection from coming to its end.
+    fn holds_up(self) -> bool {
+        matches!(self, Self::Cork | Self::Pause | Self::Unref | Self::Pipe(_) | Self::Trickle(_))
+    }
+
+    /// Whether bytes may be lost by it.
+    fn is_abrupt(self) -> bool {
+        matches!(self, Self::Destroy | Self::DestroySoon | Self::DestroyWith | Self::Reset)
+    }
 }
 
 /// How long after the step before.
@@ -67,18 +101,41 @@ pub(crate) enum When {
 pub(crate) enum Moment {
     /// The server's `connection`.
     Connection,
+    Attempt,
     Connect,
+    /// The callback of `connect`.
+    Connected,
     Ready,
     Data,
     End,
     Drain,
     Finish,
+    Timeout,
     Error,
     Close,
     /// The callback of a write.
     Written,
     /// The callback of an end.
     Ended,
+}
+
+impl Moment {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Connection,
+        Self::Attempt,
+        Self::Connect,
+        Self::Connected,
+        Self::Ready,
+        Self::Data,
+        Self::End,
+        Self::Drain,
+        Self::Finish,
+        Self::Timeout,
+        Self::Error,
+        Self::Close,
+        Self::Written,
+        Self::Ended,
+    ];
 }
 
 /// How a socket's bytes are received.
@@ -88,44 +145,55 @@ pub(crate) enum Reading {
     Data,
     /// `on_readable` and `read`.
     Readable,
-    /// `read_buffer`, of so many bytes.
+    /// `on_readable` and `read_exact`, with this many bytes.
+    Exact(usize),
+    /// `read_buffer`, with this many bytes.
     Buffer(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) when: When,
-    pub(crate) side: Side,
+    pub(crate) place: Place,
     pub(crate) operation: Operation,
 }
 
 /// What is called the first time that something happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reaction {
-    pub(crate) side: Side,
+    pub(crate) place: Place,
     pub(crate) moment: Moment,
     pub(crate) operation: Operation,
 }
 
+/// A client and what it is connected to. The arrays have the client first.
 #[derive(Clone, Debug)]
-pub(crate) struct Script {
-    /// Of the client and the server.
+pub(crate) struct Pair {
     pub(crate) allow_half_open: [bool; 2],
     pub(crate) high_water_mark: [usize; 2],
     pub(crate) reading: [Reading; 2],
     pub(crate) pause_on_connect: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    /// Played on a loop that copies Node's accidents too.
+    pub(crate) node_exact: bool,
+    pub(crate) pairs: Vec<Pair>,
     pub(crate) steps: Vec<Step>,
     pub(crate) reactions: Vec<Reaction>,
 }
 
 impl Script {
-    /// With writes of at most so many bytes: through a narrow network they take long.
+    /// The same with writes of at most `max` bytes: through a narrow network more takes long.
     pub(crate) fn with_writes_up_to(mut self, max: usize) -> Self {
         let steps = self.steps.iter_mut().map(|step| &mut step.operation);
         let reactions = self.reactions.iter_mut().map(|reaction| &mut reaction.operation);
         for operation in steps.chain(reactions) {
-            if let Operation::WriteThen(len) | Operation::Write(len) | Operation::EndWithThen(len) =
-                operation
+            if let Operation::WriteThen(len)
+            | Operation::Write(len)
+            | Operation::EndWithThen(len)
+            | Operation::Trickle(len) = operation
             {
                 *len = max.min(*len);
             }

@@ -1,4 +1,4 @@
-//! Plays a script: connects, makes the calls, and brings both sockets to their end.
+//! Plays a script: connects, makes the calls, and brings all sockets to their end.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,181 +6,374 @@ use std::time::Duration;
 
 use fyke::{Endpoint, EventLoop, Result, Server, ServerOptions, SocketOptions, timer};
 
-use super::witness::{Stage, Witness};
-use super::{Moment, Operation, Reaction, Script, Side, When};
+use super::life::Life;
+use super::rules::check_end;
+use super::stage::Stage;
+use super::witness::Witness;
+use super::{Moment, Operation, Place, Reaction, Script, Side, When};
+
+/// How often a client may connect.
+const CONNECTS_MAX: usize = 4;
+
+/// Where a script is played.
+pub(crate) struct Setting<'a> {
+    /// As exact as the script asks.
+    pub(crate) event_loop: EventLoop,
+    /// A new endpoint for each listener.
+    pub(crate) endpoint: &'a dyn Fn() -> Endpoint,
+    /// For virtual time: how long the sockets are left alone before they are ended. Then nothing may be
+    /// left to do.
+    pub(crate) quiet: Option<Duration>,
+    /// How much memory is in use, and how much of it may be there for other things than queues.
+    pub(crate) memory: Option<(fn() -> usize, usize)>,
+}
 
 struct Play {
     script: Script,
     stage: Rc<Stage>,
-    witnesses: [Rc<Witness>; 2],
+    clients: Vec<Rc<Witness>>,
+    /// The latest connection that was accepted, of each pair.
+    accepted: RefCell<Vec<Option<Rc<Witness>>>>,
+    all: RefCell<Vec<Rc<Witness>>>,
+    /// Of each pair, one for each time that its client connects.
+    listeners: Vec<Vec<Server>>,
     reactions: RefCell<Vec<Reaction>>,
-    server: Server,
-    /// How long to wait before the end, if it costs nothing.
+    pipes: RefCell<Vec<(Place, Place)>>,
     quiet: Option<Duration>,
+    memory: Option<(fn() -> usize, usize)>,
+    memory_before: Cell<usize>,
     /// All steps were made.
     concluded: Cell<bool>,
     ending: Cell<bool>,
 }
 
-/// Plays a script on a loop of its own, and panics when something happens that must not. Gives the
-/// events of both sockets.
-///
-/// With `quiet`, which is for virtual time, the sockets are left alone for so long before they are
-/// ended; then nothing may be left to do.
-pub(crate) fn play(
-    script: &Script,
-    event_loop: EventLoop,
-    endpoint: impl Into<Endpoint>,
-    quiet: Option<Duration>,
-) -> Vec<String> {
-    let stage = Rc::new(Stage::default());
-    let witnesses = Side::BOTH.map(|side| Rc::new(Witness::new(side, Rc::clone(&stage))));
-    let [half_open, _] = script.allow_half_open;
-    let [mark, _] = script.high_water_mark;
-    let client = SocketOptions::new().allow_half_open(half_open).high_water_mark(mark);
-    event_loop.enter(|| {
+/// Plays a script, and panics when something happens that must not. Returns all events.
+pub(crate) fn play(script: &Script, setting: Setting<'_>) -> Vec<String> {
+    let stage = Rc::new(Stage::new(script.node_exact));
+    let event_loop = setting.event_loop;
+    let clients = (0..script.pairs.len()).map(|pair| {
+        let ends = Life::pair(pair, 0);
+        let witness = Witness::new(&stage, &ends[0]);
+        stage.connections.borrow_mut().push(ends);
+        witness
+    });
+    let clients: Vec<_> = clients.collect();
+    let play = event_loop.enter(|| {
         let play = Rc::new(Play {
             script: script.clone(),
             stage: Rc::clone(&stage),
-            witnesses: witnesses.clone(),
+            all: RefCell::new(clients.clone()),
+            accepted: RefCell::new(vec![None; clients.len()]),
+            listeners: (0..clients.len()).map(|pair| listeners(script, pair)).collect(),
+            clients,
             reactions: RefCell::new(script.reactions.clone()),
-            server: serve(script),
-            quiet,
+            pipes: RefCell::default(),
+            quiet: setting.quiet,
+            memory: setting.memory,
+            memory_before: Cell::new(0),
             concluded: Cell::new(false),
             ending: Cell::new(false),
         });
-        let accepting = Rc::clone(&play);
-        play.server.on_connection(move |server, socket| {
-            server.close();
-            let witness = &accepting.witnesses[Side::Server as usize];
-            let reacting = Rc::clone(&accepting);
-            witness.attach(socket, accepting.script.reading[1], move |moment| {
-                react(&reacting, Side::Server, moment);
-            });
-            let _callback = accepting.stage.callback();
-            react(&accepting, Side::Server, Moment::Connection);
-            if accepting.concluded.get() {
-                accepting.let_flow(Side::Server);
-            }
-            if accepting.ending.get() {
-                accepting.perform(Side::Server, Operation::End);
-            }
-        });
-        let endpoint = endpoint.into();
-        let server = play.server.clone();
-        let listening = move |server: &Server| {
-            let socket = client.build();
-            let reacting = Rc::clone(&play);
-            let witness = &play.witnesses[Side::Client as usize];
-            witness.attach(&socket, play.script.reading[0], move |moment| {
-                if moment == Moment::Close {
-                    reacting.server.close();
-                }
-                react(&reacting, Side::Client, moment);
-            });
-            socket.connect(server.endpoint().unwrap(), |_| {}).unwrap();
-            go_on(&play, 0);
-        };
-        server.listen(endpoint, listening).unwrap();
+        begin(&play, setting.endpoint);
+        Rc::downgrade(&play)
     });
     event_loop.run().unwrap();
+    let witnesses = play.upgrade().map(|play| play.all.take()).unwrap_or_default();
     drop(event_loop);
-    let [client, server] = &witnesses;
-    client.check_end(server);
-    server.check_end(client);
-    let events = stage.take_events();
+    let events = stage.latest_events();
+    for life in stage.connections.take().iter().flatten() {
+        check_end(life, &events);
+    }
     for witness in &witnesses {
+        witness.check_heard();
         witness.detach();
     }
     drop(witnesses);
     assert_eq!(Rc::strong_count(&stage), 1, "a callback was not freed");
-    events
+    stage.take_events()
 }
 
-fn serve(script: &Script) -> Server {
-    let [_, half_open] = script.allow_half_open;
-    let [_, mark] = script.high_water_mark;
-    ServerOptions::new()
+/// The listeners of a pair: enough for each time that its client connects.
+fn listeners(script: &Script, pair: usize) -> Vec<Server> {
+    let options = &script.pairs[pair];
+    let operations = script.steps.iter().map(|step| (step.place, step.operation));
+    let reactions = script.reactions.iter().map(|reaction| (reaction.place, reaction.operation));
+    let connects = operations.chain(reactions).filter(|(place, operation)| {
+        place.pair == pair && place.side == Side::Client && *operation == Operation::Connect
+    });
+    let [_, half_open] = options.allow_half_open;
+    let [_, mark] = options.high_water_mark;
+    let server = ServerOptions::new()
         .allow_half_open(half_open)
         .high_water_mark(mark)
-        .pause_on_connect(script.pause_on_connect)
-        .create_server(|_| {})
+        .pause_on_connect(options.pause_on_connect);
+    let count = CONNECTS_MAX.min(1 + connects.count());
+    (0..count).map(|_| server.clone().create_server(|_| {})).collect()
 }
 
-/// Schedules the step at this place, or the end.
-fn go_on(play: &Rc<Play>, at: usize) {
-    let when = play.script.steps.get(at).map_or(When::Later, |step| step.when);
-    let play = Rc::clone(play);
-    let run = move || {
-        let _callback = play.stage.callback();
-        make_step(&play, at);
-    };
-    let scheduled: Result<()> = match when {
-        When::Tick => timer::next_tick(run),
-        When::Immediate => timer::set_immediate(run),
-        When::Now | When::Later => timer::set_timeout(Duration::from_millis(1), run).map(drop),
-    };
-    scheduled.unwrap();
-}
-
-fn make_step(play: &Rc<Play>, mut at: usize) {
-    loop {
-        let Some(step) = play.script.steps.get(at) else { return conclude(play) };
-        play.perform(step.side, step.operation);
-        at += 1;
-        if play.script.steps.get(at).is_none_or(|step| step.when != When::Now) {
-            return go_on(play, at);
+/// Listens everywhere, then connects the clients and goes on with the steps.
+fn begin(play: &Rc<Play>, endpoint: &dyn Fn() -> Endpoint) {
+    let missing = Rc::new(Cell::new(play.listeners.iter().flatten().count()));
+    for (pair, listeners) in play.listeners.iter().enumerate() {
+        for (number, server) in listeners.iter().enumerate() {
+            let accepting = Rc::clone(play);
+            server.on_connection(move |server, socket| {
+                server.close();
+                accepting.accept(pair, number, socket);
+            });
+            let (starting, missing) = (Rc::clone(play), Rc::clone(&missing));
+            let listening = move |_: &Server| {
+                missing.set(missing.get() - 1);
+                if missing.get() == 0 {
+                    starting.start();
+                }
+            };
+            server.listen(endpoint(), listening).unwrap();
         }
-    }
-}
-
-fn react(play: &Play, side: Side, moment: Moment) {
-    let mut reactions = play.reactions.borrow_mut();
-    let found = reactions.iter().position(|r| r.side == side && r.moment == moment);
-    let Some(reaction) = found.map(|at| reactions.remove(at)) else { return };
-    drop(reactions);
-    let holds_up =
-        matches!(reaction.operation, Operation::Cork | Operation::Pause | Operation::Unref);
-    if !(holds_up && play.concluded.get()) {
-        play.perform(side, reaction.operation);
-    }
-}
-
-/// Nothing holds anything up any more; in the end both sides end.
-fn conclude(play: &Rc<Play>) {
-    play.concluded.set(true);
-    for side in Side::BOTH {
-        play.let_flow(side);
-    }
-    let Some(quiet) = play.quiet else { return end(play) };
-    let play = Rc::clone(play);
-    let quiet = timer::set_timeout(quiet, move || {
-        let _callback = play.stage.callback();
-        let [client, server] = &play.witnesses;
-        client.check_quiet(server);
-        server.check_quiet(client);
-        end(&play);
-    });
-    quiet.unwrap();
-}
-
-fn end(play: &Play) {
-    play.ending.set(true);
-    for side in Side::BOTH {
-        play.perform(side, Operation::End);
     }
 }
 
 impl Play {
-    fn perform(&self, side: Side, operation: Operation) {
-        self.witnesses[side as usize].perform(operation);
+    /// Connects all clients.
+    fn start(self: &Rc<Self>) {
+        for (pair, witness) in self.clients.iter().enumerate() {
+            let options = &self.script.pairs[pair];
+            let [half_open, _] = options.allow_half_open;
+            let [mark, _] = options.high_water_mark;
+            let socket =
+                SocketOptions::new().allow_half_open(half_open).high_water_mark(mark).build();
+            let reacting = Rc::clone(self);
+            let place = witness.place;
+            witness.attach(&socket, options.reading[0], move |moment| {
+                if moment == Moment::Close {
+                    reacting.stop_listening(pair);
+                }
+                reacting.react(place, moment);
+            });
+            let _callback = self.stage.callback();
+            self.connect(pair);
+            witness.attach_last(&socket);
+        }
+        self.memory_before.set(self.memory.map_or(0, |(in_use, _)| in_use()));
+        self.go_on(0);
     }
 
-    fn let_flow(&self, side: Side) {
-        for _ in 0..self.witnesses[side as usize].corked() {
-            self.perform(side, Operation::Uncork);
+    fn accept(self: &Rc<Self>, pair: usize, number: usize, socket: &fyke::Socket) {
+        let life = self.life(pair, number);
+        let witness = Witness::new(&self.stage, &life[1]);
+        self.accepted.borrow_mut()[pair] = Some(Rc::clone(&witness));
+        self.all.borrow_mut().push(Rc::clone(&witness));
+        let (reacting, place) = (Rc::clone(self), witness.place);
+        witness.attach(socket, self.script.pairs[pair].reading[1], move |moment| {
+            reacting.react(place, moment);
+        });
+        witness.attach_last(socket);
+        let _callback = self.stage.callback();
+        self.react(place, Moment::Connection);
+        if self.concluded.get() {
+            let_flow(&witness);
         }
-        self.perform(side, Operation::Refer);
-        self.perform(side, Operation::Resume);
+        if self.ending.get() {
+            end(&witness);
+        }
+    }
+
+    fn life(&self, pair: usize, number: usize) -> [Rc<Life>; 2] {
+        let connections = self.stage.connections.borrow();
+        let found = connections
+            .iter()
+            .find(|[client, _]| client.place.pair == pair && client.number == number);
+        found.expect("its client has connected").clone()
+    }
+
+    fn witness(&self, place: Place) -> Option<Rc<Witness>> {
+        match place.side {
+            Side::Client => self.clients.get(place.pair).cloned(),
+            Side::Server => self.accepted.borrow().get(place.pair).cloned().flatten(),
+        }
+    }
+
+    fn connect(self: &Rc<Self>, pair: usize) {
+        let Some(witness) = self.clients.get(pair) else { return };
+        let life = witness.life();
+        let next = life.number + usize::from(life.model.borrow().connect_calls > 0);
+        // The one of now, if it turns out that the socket is not made new.
+        let renews = life.model.borrow().closes == 1
+            || self.stage.exact && witness.socket().is_some_and(|socket| socket.destroyed());
+        let number = if renews { next } else { life.number };
+        let Some(server) = self.listeners[pair].get(number) else { return };
+        let Some(endpoint) = server.endpoint() else { return };
+        witness.connect(endpoint, || {
+            let ends = Life::pair(pair, next);
+            self.stage.connections.borrow_mut().push(ends.clone());
+            let [client, _] = ends;
+            client
+        });
+    }
+
+    /// The connection of now is over: whoever has not been accepted yet never will be.
+    fn stop_listening(&self, pair: usize) {
+        let life = self.clients[pair].life();
+        let over = life.number + usize::from(life.model.borrow().closes > 0);
+        self.listeners[pair].iter().take(over).for_each(|server| _ = server.close());
+    }
+
+    /// Pipes, unless that could send bytes round in circles: what comes in at one socket may go on only
+    /// to those that come later, or earlier.
+    fn pipe(&self, from: Place, to: Place) {
+        let rank = |place: Place| 2 * place.pair + place.side as usize;
+        let into = Place { side: to.side.other(), ..to };
+        let forward = self.script.steps.len() % 2 == 0;
+        let is_straight = rank(from) != rank(into) && (rank(from) < rank(into)) == forward;
+        let is_new = !self.pipes.borrow().contains(&(from, to));
+        let (Some(source), Some(destination)) = (self.witness(from), self.witness(to)) else {
+            return;
+        };
+        let (Some(socket), Some(other)) = (source.socket(), destination.socket()) else { return };
+        // What listens to a closed socket that was accepted stays with it.
+        if !is_straight || !is_new || socket.closed() {
+            return;
+        }
+        self.pipes.borrow_mut().push((from, to));
+        destination.life().model.borrow_mut().piped = true;
+        source.log(format_args!("Pipe to {to:?}"));
+        {
+            let _call = self.stage.call();
+            socket.pipe(&other);
+        }
+        // Runs right after the listener of the pipe, and sees what that has written.
+        socket.on_data(move |_, bytes| {
+            let life = destination.life();
+            if other.bytes_written() > life.accepted() {
+                life.accept(bytes);
+            }
+            life.model.borrow_mut().owes_drain |= other.needs_drain();
+        });
+    }
+
+    fn perform(self: &Rc<Self>, place: Place, operation: Operation) {
+        match operation {
+            Operation::Connect if place.side == Side::Client => self.connect(place.pair),
+            Operation::Connect => {}
+            Operation::Pipe(to) => self.pipe(place, to),
+            Operation::Trickle(bytes) => self.trickle(place, bytes),
+            _ => {
+                if let Some(witness) = self.witness(place) {
+                    witness.perform(operation);
+                }
+            }
+        }
+    }
+
+    fn trickle(self: &Rc<Self>, place: Place, bytes: usize) {
+        let Some(left) = bytes.checked_sub(1).filter(|_| !self.concluded.get()) else { return };
+        self.perform(place, Operation::Write(1));
+        let play = Rc::clone(self);
+        let more = move || {
+            let _callback = play.stage.callback();
+            play.trickle(place, left);
+            play.check_memory();
+        };
+        timer::set_immediate(more).unwrap();
+    }
+
+    /// Schedules the step at this place, or the end.
+    fn go_on(self: &Rc<Self>, at: usize) {
+        let when = self.script.steps.get(at).map_or(When::Later, |step| step.when);
+        let play = Rc::clone(self);
+        let run = move || {
+            let _callback = play.stage.callback();
+            play.make_steps(at);
+        };
+        let scheduled: Result<()> = match when {
+            When::Tick => timer::next_tick(run),
+            When::Immediate => timer::set_immediate(run),
+            When::Now | When::Later => timer::set_timeout(Duration::from_millis(1), run).map(drop),
+        };
+        scheduled.unwrap();
+    }
+
+    fn make_steps(self: &Rc<Self>, mut at: usize) {
+        self.check_memory();
+        loop {
+            let Some(step) = self.script.steps.get(at).copied() else { return self.conclude() };
+            self.perform(step.place, step.operation);
+            at += 1;
+            if self.script.steps.get(at).is_none_or(|step| step.when != When::Now) {
+                return self.go_on(at);
+            }
+        }
+    }
+
+    fn react(self: &Rc<Self>, place: Place, moment: Moment) {
+        let reaction = {
+            let mut reactions = self.reactions.borrow_mut();
+            let found = reactions.iter().position(|r| r.place == place && r.moment == moment);
+            found.map(|at| reactions.remove(at))
+        };
+        let Some(Reaction { operation, .. }) = reaction else { return };
+        let too_late = operation.holds_up() && self.concluded.get()
+            || operation == Operation::Connect && self.ending.get();
+        if !too_late {
+            self.perform(place, operation);
+        }
+    }
+
+    /// Nothing holds anything up any more; in the end all ends.
+    fn conclude(self: &Rc<Self>) {
+        self.concluded.set(true);
+        let all = self.all.borrow().clone();
+        all.iter().for_each(|witness| witness.perform(Operation::UnpipeAll));
+        all.iter().for_each(let_flow);
+        let Some(quiet) = self.quiet else { return self.end() };
+        let play = Rc::clone(self);
+        let quiet = timer::set_timeout(quiet, move || {
+            let _callback = play.stage.callback();
+            play.all.borrow().iter().for_each(|witness| witness.check_quiet());
+            play.check_memory();
+            play.end();
+        });
+        quiet.unwrap();
+    }
+
+    fn end(&self) {
+        self.ending.set(true);
+        for (pair, witness) in self.clients.iter().enumerate() {
+            let unused = self.listeners[pair].iter().skip(witness.life().number + 1);
+            unused.for_each(|server| _ = server.close());
+        }
+        let all = self.all.borrow().clone();
+        all.iter().for_each(end);
+    }
+
+    /// What is held is at most twice what is in the queues, and what is there for other things.
+    fn check_memory(&self) {
+        let Some((in_use, other)) = self.memory else { return };
+        let held = in_use().saturating_sub(self.memory_before.get());
+        let all = self.all.borrow();
+        let queued = all.iter().filter_map(|witness| witness.socket());
+        let queued = queued.map(|socket| socket.read_queue_len() + socket.write_queue_len());
+        let queued: usize = queued.sum();
+        let max = 2 * queued + other + self.stage.own_bytes();
+        assert!(
+            held <= max,
+            "{held} bytes are held for {queued} in the queues, with {max} at most"
+        );
+    }
+}
+
+fn let_flow(witness: &Rc<Witness>) {
+    for _ in 0..witness.corked() {
+        witness.perform(Operation::Uncork);
+    }
+    witness.perform(Operation::Refer);
+    witness.perform(Operation::Resume);
+}
+
+/// Ends a socket. One that Node never ends is destroyed.
+fn end(witness: &Rc<Witness>) {
+    witness.perform(Operation::End);
+    if witness.life().model.borrow().odd {
+        witness.perform(Operation::Destroy);
     }
 }

@@ -99,8 +99,12 @@ impl Net {
     }
 
     pub(crate) fn event_loop(&self) -> EventLoop {
-        let builder = EventLoop::builder().driver(self.kind.clone());
-        builder.node_exact(self.node_exact.get()).build().unwrap()
+        self.event_loop_that_is(self.node_exact.get())
+    }
+
+    /// A loop that copies Node's accidents too, or not.
+    pub(crate) fn event_loop_that_is(&self, node_exact: bool) -> EventLoop {
+        EventLoop::builder().driver(self.kind.clone()).node_exact(node_exact).build().unwrap()
     }
 
     /// Loops of this net copy Node's accidents too.

@@ -1,0 +1,71 @@
+//! Random scripts with many single bytes, against a bound on memory as a function of the bytes in the
+//! queues. One test, because memory is counted for the whole process.
+
+#![allow(dead_code, reason = "the model has more than this part of it needs")]
+
+mod scripted;
+mod scripts;
+mod support;
+
+use std::alloc::System;
+use std::time::Duration;
+
+use fyke::sim::SimOptions;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
+use scripted::{Operation, Pair, Script};
+use scripts::{config, on_network, reading, script};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// For what is no queue of a socket's: the simulated wires, tables, pooled buffers.
+const OTHER_BYTES: usize = 100 * 1024;
+
+fn bytes_in_use() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// Single bytes, on sockets that do not take them, and that queue them otherwise.
+fn crumbs() -> impl Strategy<Value = Script> {
+    let pair = [reading(), reading()].prop_map(|reading| Pair {
+        allow_half_open: [true; 2],
+        high_water_mark: [65_536; 2],
+        reading,
+        pause_on_connect: false,
+    });
+    let operation = prop_oneof![
+        2 => (1000..8000_usize).prop_map(Operation::Trickle),
+        2 => (1000..8000_usize).prop_map(Operation::Write),
+        2 => Just(Operation::Pause),
+        1 => select(&[Operation::Cork, Operation::Uncork][..]),
+        1 => (0..20_usize).prop_map(Operation::Unshift),
+        1 => (1..20_usize).prop_map(Operation::ReadExact),
+    ];
+    script(pair, operation.boxed())
+}
+
+/// Narrow, so that the wires hold little.
+fn network() -> impl Strategy<Value = SimOptions> {
+    let piece = select(&[1, 7, 100][..]);
+    (any::<u64>(), piece, any::<bool>()).prop_map(|(seed, piece_bytes_max, cut)| SimOptions {
+        latency: Duration::ZERO,
+        window_bytes: 50,
+        piece_bytes_max,
+        cut,
+        ..SimOptions::seeded(seed)
+    })
+}
+
+#[test]
+fn c7_memory_is_bounded_by_what_is_in_the_queues() {
+    let mut runner = TestRunner::new(config(64));
+    let result = runner.run(&(crumbs(), network(), any::<bool>()), |(script, network, unix)| {
+        on_network(&script, &network, unix, Some((bytes_in_use, OTHER_BYTES)));
+        Ok(())
+    });
+    result.unwrap_or_else(|failed| panic!("{failed}"));
+}
