@@ -1,21 +1,38 @@
-//! How often the allocator is asked. One test, because that is counted for the whole process. On
-//! the real driver only: the simulated network is made of memory.
+//! How often the allocator is asked, in every configuration that people use. That is counted for the
+//! whole process, so one test runs at a time. On the real drivers only: the simulated network is made
+//! of memory.
 
 mod support;
 
 use std::alloc::System;
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fyke::EventLoop;
+use fyke::{BlockList, EventLoop, ServerOptions, Socket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::{Net, drive};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const CONNECTIONS: usize = 400;
+const MINUTE: Duration = Duration::from_secs(60);
+const OWNED_BYTES: usize = 8192;
+
+/// Counts the bytes that the sockets of the loop received.
+type Received = Rc<Cell<usize>>;
+
+/// Makes the socket do what the configuration is about, and count what it receives.
+type Serve = Rc<dyn Fn(&Socket, &Received)>;
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Also what only grows: a table that doubles counts as often as it does.
 fn allocations() -> usize {
@@ -33,31 +50,42 @@ fn exchange(event_loop: &EventLoop, client: &mut TcpStream, received: &Cell<usiz
     assert_eq!(echo[..bytes.len()], *bytes);
 }
 
-#[test]
-fn c7_a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none() {
-    let net = Net::ready();
+/// Allocations for so many messages, when the buffers that are kept for reuse have come to their
+/// size.
+fn by_messages(event_loop: &EventLoop, peer: &mut TcpStream, received: &Cell<usize>) -> usize {
+    let mut round = || {
+        for len in [1, 64, 1024] {
+            exchange(event_loop, peer, received, &[7; 1024][..len]);
+        }
+    };
+    (0..20).for_each(|_| round());
+    let before = allocations();
+    (0..MESSAGES / 3).for_each(|_| round());
+    allocations() - before
+}
+
+const MESSAGES: usize = 3_000;
+
+/// What the tables and queues of the loop take meanwhile, because they grow.
+const FOR_TABLES_MAX: usize = 40;
+
+/// Allocations for all accepted connections, and for the messages of one of them.
+fn of_accepted(
+    net: &Net,
+    options: ServerOptions,
+    greeting_bytes: usize,
+    serve: Serve,
+) -> [usize; 2] {
     let event_loop = net.event_loop();
-    let received = Rc::new(Cell::new(0));
+    let received = Received::default();
     let count = Rc::clone(&received);
     let server = event_loop.enter(|| {
-        let server = fyke::create_server(move |socket| {
-            let count = Rc::clone(&count);
-            socket.set_timeout(Some(Duration::from_secs(600)));
-            // What it captures is one of the three.
-            socket.on_data(move |socket, data| {
-                let (first, second) = data.split_at(data.len() / 2);
-                socket.write(first);
-                socket.write(second);
-                count.set(count.get() + data.len());
-            });
-        });
+        let server = options.create_server(move |socket| serve(socket, &count));
         server.listen(net.tcp(), |_| {}).unwrap();
         server
     });
     drive(&event_loop, || server.listening()).unwrap();
     let address = server.address().unwrap().ip().unwrap();
-
-    const CONNECTIONS: usize = 400;
     let mut clients = Vec::with_capacity(CONNECTIONS);
     let before = allocations();
     for connected in 1..=CONNECTIONS {
@@ -65,17 +93,132 @@ fn c7_a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_wi
         drive(&event_loop, || server.connections() == connected).unwrap();
     }
     let accepting = allocations() - before;
-    assert!(accepting <= 3 * CONNECTIONS, "{accepting} allocations for {CONNECTIONS} connections");
-
     let client = &mut clients[0];
-    let mut round = || {
-        for len in [1, 64, 1024] {
-            exchange(&event_loop, client, &received, &[7; 1024][..len]);
-        }
-    };
-    // Buffers that are kept for reuse come to their size.
-    (0..20).for_each(|_| round());
+    client.read_exact(&mut [0; OWNED_BYTES][..greeting_bytes]).unwrap();
+    [accepting, by_messages(&event_loop, client, &received)]
+}
+
+/// The same for connections that the loop made.
+fn of_outgoing(net: &Net) -> [usize; 2] {
+    let event_loop = net.event_loop();
+    let received = Received::default();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut peers = Vec::with_capacity(CONNECTIONS);
     let before = allocations();
-    (0..1_000).for_each(|_| round());
-    assert_eq!(allocations() - before, 0, "in 3,000 messages");
+    for _ in 0..CONNECTIONS {
+        let socket = event_loop.enter(|| fyke::connect(address, |_| {})).unwrap();
+        echo(&socket, &received);
+        drive(&event_loop, || !socket.connecting()).unwrap();
+        peers.push(listener.accept().unwrap().0);
+    }
+    let connecting = allocations() - before;
+    [connecting, by_messages(&event_loop, &mut peers[0], &received)]
+}
+
+/// As servers do: an idle timeout and a data listener. What that captures is one allocation.
+fn echo(socket: &Socket, received: &Received) {
+    socket.set_timeout(Some(Duration::from_secs(600)));
+    let count = Rc::clone(received);
+    socket.on_data(move |socket, data| {
+        let (first, second) = data.split_at(data.len() / 2);
+        socket.write(first);
+        socket.write(second);
+        count.set(count.get() + data.len());
+    });
+}
+
+#[test]
+fn c7_a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none() {
+    let _running = one_at_a_time();
+    let [accepting, messages] = of_accepted(&Net::ready(), ServerOptions::new(), 0, Rc::new(echo));
+    assert!(accepting <= 3 * CONNECTIONS, "{accepting} allocations for {CONNECTIONS} connections");
+    assert_eq!(messages, 0, "in {MESSAGES} messages");
+}
+
+/// A configuration, the most allocations for one connection, and how it is measured. No row may
+/// allocate for a message.
+type Row = (&'static str, usize, Box<dyn Fn(&Net) -> [usize; 2]>);
+
+fn option(
+    name: &'static str,
+    max: usize,
+    set: impl Fn(ServerOptions) -> ServerOptions + 'static,
+) -> Row {
+    let measure = move |net: &Net| {
+        let serve = |socket: &Socket, received: &Received| {
+            echo(socket, received);
+            socket.resume();
+        };
+        of_accepted(net, set(ServerOptions::new()), 0, Rc::new(serve))
+    };
+    (name, max, Box::new(measure))
+}
+
+fn done(
+    name: &'static str,
+    max: usize,
+    greeting_bytes: usize,
+    serve: impl Fn(&Socket, &Received) + 'static,
+) -> Row {
+    let serve: Serve = Rc::new(serve);
+    let measure =
+        move |net: &Net| of_accepted(net, ServerOptions::new(), greeting_bytes, Rc::clone(&serve));
+    (name, max, Box::new(measure))
+}
+
+/// Every option of a server, and what is often done with a connection. The limits are what it takes
+/// today: they may be lowered, and not raised.
+fn rows() -> Vec<Row> {
+    vec![
+        option("nothing set", 2, |options| options),
+        option("allow_half_open", 2, |options| options.allow_half_open(true)),
+        option("pause_on_connect", 2, |options| options.pause_on_connect(true)),
+        option("no_delay", 2, |options| options.no_delay(true)),
+        option("keep_alive", 3, |options| options.keep_alive(MINUTE)),
+        option("send_buffer_size_bytes", 3, |o| o.send_buffer_size_bytes(65536)),
+        option("receive_buffer_size_bytes", 3, |o| o.receive_buffer_size_bytes(65536)),
+        option("high_water_mark", 2, |options| options.high_water_mark(16384)),
+        option("write_queue_bytes_max", 2, |options| options.write_queue_bytes_max(1 << 20)),
+        option("write_stall_timeout", 3, |options| options.write_stall_timeout(MINUTE)),
+        option("max_connections", 2, |options| options.max_connections(1 << 20)),
+        option("max_connections_per_ip", 2, |o| o.max_connections_per_ip(1 << 20)),
+        option("block_list", 2, |options| options.block_list(&BlockList::new())),
+        done("one owned write", 6, OWNED_BYTES, |socket, received| {
+            socket.write(vec![7; OWNED_BYTES]);
+            echo(socket, received);
+        }),
+        done("timeout set and unset", 2, 0, |socket, received| {
+            echo(socket, received);
+            socket.set_timeout(None);
+        }),
+        done("pipe", 14, 0, |socket, received| {
+            socket.set_timeout(Some(MINUTE));
+            socket.pipe(socket);
+            let count = Rc::clone(received);
+            socket.on_data(move |_, data| count.set(count.get() + data.len()));
+        }),
+        ("outgoing", 9, Box::new(of_outgoing)),
+    ]
+}
+
+#[test]
+fn c7_connection_takes_no_more_allocations_than_its_limit_in_each_configuration() {
+    let _running = one_at_a_time();
+    let mut exceeded = Vec::new();
+    for net in Net::of_the_system() {
+        let driver = net.event_loop().driver_name();
+        for (name, max, measure) in rows() {
+            let [connecting, messages] = measure(&net);
+            let line = format!(
+                "{driver}, {name}: {connecting} allocations for {CONNECTIONS} connections, at most \
+                 {max} each and {FOR_TABLES_MAX}; {messages} for {MESSAGES} messages",
+            );
+            println!("{line}");
+            if connecting > max * CONNECTIONS + FOR_TABLES_MAX || messages > 0 {
+                exceeded.push(line);
+            }
+        }
+    }
+    assert!(exceeded.is_empty(), "{}", exceeded.join("\n"));
 }

@@ -1,14 +1,20 @@
-//! What an idle connection costs. One test, because memory is counted for the whole process. On the
-//! real driver only: the simulated network keeps both ends of a connection, and its wires.
+//! What an idle connection costs, in every configuration that people use. Memory is counted for the
+//! whole process, so one test runs at a time. On the real drivers only: the simulated network keeps
+//! both ends of a connection, and its wires.
+//!
+//! What is measured is the heap of the process, tables that grow by doubling included, divided by
+//! the number of connections. Each was talked on before it fell silent.
 
 mod support;
 
 use std::alloc::System;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fyke::{Server, Socket};
+use fyke::{BlockList, EventLoop, Server, ServerOptions, Socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::{Net, drive};
@@ -19,10 +25,19 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// How many connections there are, unless the system allows fewer.
 const CONNECTIONS_MAX: usize = 10_000;
 
+/// The same for each of the configurations. It fills tables that double to the same part.
+const CONNECTIONS_PER_ROW_MAX: usize = CONNECTIONS_MAX / 4;
+
 /// What each may cost, the tables that grow by doubling included.
 const BYTES_PER_CONNECTION_MAX: usize = 400;
 
 const MESSAGE: [u8; 64] = [7; 64];
+const OWNED_BYTES: usize = 8192;
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn bytes_in_use() -> usize {
     let stats = ALLOCATOR.stats();
@@ -30,7 +45,7 @@ fn bytes_in_use() -> usize {
 }
 
 /// Raises the limit of descriptors as far as it may be. Each connection takes two here.
-fn connections() -> usize {
+fn connections(max: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let descriptors = match setrlimit(Resource::Nofile, raised) {
@@ -38,48 +53,198 @@ fn connections() -> usize {
         Err(_) => limit.current,
     };
     let pairs = descriptors.map_or(usize::MAX, |count| (count as usize).saturating_sub(50) / 2);
-    pairs.min(CONNECTIONS_MAX)
+    pairs.min(max)
+}
+
+/// Sends a message and waits for `answer_bytes`.
+fn exchange(event_loop: &EventLoop, peer: &mut TcpStream, answer_bytes: usize) {
+    peer.write_all(&MESSAGE).unwrap();
+    peer.set_nonblocking(true).unwrap();
+    let mut answer = [0; OWNED_BYTES + MESSAGE.len()];
+    let answer = &mut answer[..answer_bytes];
+    let has_come =
+        || peer.peek(&mut [0; OWNED_BYTES + MESSAGE.len()]).is_ok_and(|n| n >= answer_bytes);
+    drive(event_loop, has_come).unwrap();
+    peer.read_exact(answer).unwrap();
+    assert!(answer.iter().all(|byte| *byte == MESSAGE[0]));
+    // Leaves by a reset: thousands of ports would be taken for a minute otherwise.
+    rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
 }
 
 /// Connects, has a message echoed, and falls silent.
-fn talk(event_loop: &fyke::EventLoop, server: &Server, address: SocketAddr) -> TcpStream {
+fn talk(event_loop: &EventLoop, server: &Server, address: SocketAddr, bytes: usize) -> TcpStream {
     let mut client = TcpStream::connect(address).unwrap();
-    client.write_all(&MESSAGE).unwrap();
-    client.set_nonblocking(true).unwrap();
-    let mut echo = [0; MESSAGE.len()];
     let before = server.connections();
     drive(event_loop, || server.connections() > before).unwrap();
-    let echoed = || client.peek(&mut [0; MESSAGE.len()]).is_ok_and(|count| count == MESSAGE.len());
-    drive(event_loop, echoed).unwrap();
-    client.read_exact(&mut echo).unwrap();
-    assert_eq!(echo, MESSAGE);
-    // Leaves by a reset: thousands of ports would be taken for a minute otherwise.
-    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    exchange(event_loop, &mut client, bytes);
     client
 }
 
-#[test]
-fn c7_an_idle_connection_that_was_talked_on_costs_at_most_400_bytes() {
-    let net = Net::ready();
+/// A server with `options` whose connections are served by `serve`, and `max` connections that had
+/// `answer_bytes` back. Returns the bytes of each.
+fn bytes_per_accepted(
+    net: &Net,
+    max: usize,
+    options: ServerOptions,
+    answer_bytes: usize,
+    serve: impl Fn(&Socket) + 'static,
+) -> usize {
     let event_loop = net.event_loop();
     let server = event_loop.enter(|| {
-        let server = fyke::create_server(|socket: &Socket| {
-            socket.set_timeout(Some(Duration::from_secs(600)));
-            socket.on_timeout(|socket| _ = socket.destroy());
-            socket.on_data(|socket, data| _ = socket.write(data));
-        });
+        let server = options.create_server(serve);
         server.listen(net.tcp(), |_| {}).unwrap();
         server
     });
     drive(&event_loop, || server.listening()).unwrap();
     let address = server.address().unwrap().ip().unwrap();
-    let count = connections();
+    let count = connections(max);
     let mut clients = Vec::with_capacity(count + 1);
     // Queues and buffers of the loop, which are no connection's, are there after the first.
-    clients.push(talk(&event_loop, &server, address));
+    clients.push(talk(&event_loop, &server, address, answer_bytes));
     let before = bytes_in_use();
-    clients.extend((0..count).map(|_| talk(&event_loop, &server, address)));
-    let bytes = (bytes_in_use() - before) / count;
-    println!("{bytes} bytes each for {count} connections");
-    assert!(bytes <= BYTES_PER_CONNECTION_MAX, "{bytes} bytes each for {count} connections");
+    clients.extend((0..count).map(|_| talk(&event_loop, &server, address, answer_bytes)));
+    (bytes_in_use() - before) / count
+}
+
+/// The same for connections that the loop made.
+fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
+    let event_loop = net.event_loop();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = || {
+        let socket = event_loop.enter(|| fyke::connect(address, |_| {})).unwrap();
+        serve(&socket);
+        drive(&event_loop, || !socket.connecting()).unwrap();
+        let mut peer = listener.accept().unwrap().0;
+        exchange(&event_loop, &mut peer, MESSAGE.len());
+        peer
+    };
+    let count = connections(max);
+    let mut peers = Vec::with_capacity(count + 1);
+    peers.push(connect());
+    let before = bytes_in_use();
+    peers.extend((0..count).map(|_| connect()));
+    (bytes_in_use() - before) / count
+}
+
+/// As servers do: an idle timeout and a data listener.
+fn serve(socket: &Socket) {
+    socket.set_timeout(Some(Duration::from_secs(600)));
+    socket.on_timeout(|socket| _ = socket.destroy());
+    socket.on_data(|socket, data| _ = socket.write(data));
+}
+
+#[test]
+fn c7_an_idle_connection_that_was_talked_on_costs_at_most_400_bytes() {
+    let _running = one_at_a_time();
+    let options = ServerOptions::new();
+    let bytes = bytes_per_accepted(&Net::ready(), CONNECTIONS_MAX, options, MESSAGE.len(), serve);
+    println!("{bytes} bytes each");
+    assert!(bytes <= BYTES_PER_CONNECTION_MAX, "{bytes} bytes each");
+}
+
+/// One configuration, and what a connection may cost in it with readiness and with io_uring.
+struct Row {
+    name: &'static str,
+    bytes_max: [usize; 2],
+    measure: Box<dyn Fn(&Net) -> usize>,
+}
+
+fn row(
+    name: &'static str,
+    bytes_max: [usize; 2],
+    measure: impl Fn(&Net) -> usize + 'static,
+) -> Row {
+    Row { name, bytes_max, measure: Box::new(measure) }
+}
+
+/// Options of the server, and nothing else that is special.
+fn option(
+    name: &'static str,
+    bytes_max: [usize; 2],
+    set: impl Fn(ServerOptions) -> ServerOptions + 'static,
+) -> Row {
+    row(name, bytes_max, move |net| {
+        let options = set(ServerOptions::new());
+        bytes_per_accepted(net, CONNECTIONS_PER_ROW_MAX, options, MESSAGE.len(), |socket| {
+            serve(socket);
+            socket.resume();
+        })
+    })
+}
+
+/// Something that is done on each connection when it is accepted.
+fn done(
+    name: &'static str,
+    bytes_max: [usize; 2],
+    answer_bytes: usize,
+    serve: impl Fn(&Socket) + 'static,
+) -> Row {
+    let serve = Rc::new(serve);
+    row(name, bytes_max, move |net| {
+        let (serve, options) = (Rc::clone(&serve), ServerOptions::new());
+        bytes_per_accepted(net, CONNECTIONS_PER_ROW_MAX, options, answer_bytes, move |socket| {
+            serve(socket);
+        })
+    })
+}
+
+/// Every option of a server, and what is often done with a connection. The limits are what it costs
+/// today and 1 % more: they may be lowered, and not raised.
+fn rows() -> Vec<Row> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let message = MESSAGE.len();
+    vec![
+        option("nothing set", [395, 415], |options| options),
+        option("allow_half_open", [395, 415], |options| options.allow_half_open(true)),
+        option("pause_on_connect", [395, 415], |options| options.pause_on_connect(true)),
+        option("no_delay", [395, 415], |options| options.no_delay(true)),
+        option("keep_alive", [1460, 1482], |options| options.keep_alive(MINUTE)),
+        option("send_buffer_size_bytes", [1460, 1482], |o| o.send_buffer_size_bytes(65536)),
+        option("receive_buffer_size_bytes", [1460, 1482], |o| o.receive_buffer_size_bytes(65536)),
+        option("high_water_mark", [395, 415], |options| options.high_water_mark(16384)),
+        option("write_queue_bytes_max", [395, 415], |options| {
+            options.write_queue_bytes_max(1 << 20)
+        }),
+        option("write_stall_timeout", [1460, 1482], |options| options.write_stall_timeout(MINUTE)),
+        option("max_connections", [395, 415], |options| options.max_connections(1 << 20)),
+        option("max_connections_per_ip", [395, 415], |o| o.max_connections_per_ip(1 << 20)),
+        option("block_list", [395, 415], |options| options.block_list(&BlockList::new())),
+        done("one owned write", [708, 727], OWNED_BYTES + message, |socket| {
+            socket.write(vec![MESSAGE[0]; OWNED_BYTES]);
+            serve(socket);
+        }),
+        done("timeout set and unset", [395, 415], message, |socket| {
+            serve(socket);
+            socket.set_timeout(None);
+        }),
+        done("pipe", [1980, 2000], message, |socket| {
+            socket.set_timeout(Some(MINUTE));
+            socket.on_timeout(|socket| _ = socket.destroy());
+            socket.pipe(socket);
+        }),
+        row("outgoing", [1584, 1604], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),
+    ]
+}
+
+#[test]
+fn c7_idle_connection_costs_no_more_than_its_limit_in_each_configuration() {
+    let _running = one_at_a_time();
+    let mut exceeded = Vec::new();
+    for (driver, net) in [Some(Net::ready()), Net::uring()].iter().enumerate() {
+        let Some(net) = net else { continue };
+        for row in rows() {
+            let (bytes, max) = ((row.measure)(net), row.bytes_max[driver]);
+            let line = format!(
+                "{}, {}: {bytes} bytes each, at most {max}",
+                ["readiness", "io_uring"][driver],
+                row.name,
+            );
+            println!("{line}");
+            if bytes > max {
+                exceeded.push(line);
+            }
+        }
+    }
+    assert!(exceeded.is_empty(), "{}", exceeded.join("\n"));
 }
