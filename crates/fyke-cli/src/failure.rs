@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use fyke::{Error, ErrorCode};
+use rustix::io::Errno;
 
 /// The statuses are documented in `fyke --help`.
 #[derive(Debug)]
@@ -65,9 +66,18 @@ impl fmt::Display for Failure {
                 }
                 None => error.fmt(f),
             },
-            Self::System(what, error) => write!(f, "{what}: {error}"),
-            Self::File(what, error) => write!(f, "{what}: {error}"),
+            Self::System(what, error) => write!(f, "{what}: {error}{}", limit(error)),
+            Self::File(what, error) => write!(f, "{what}: {error}{}", limit(error)),
         }
+    }
+}
+
+/// A hint for errors of the system that a limit of the process causes.
+fn limit(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => "; `ulimit -n` is the limit",
+        Some(Errno::FBIG) => "; `ulimit -f` is the limit",
+        _ => "",
     }
 }
 
@@ -84,9 +94,9 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
         ("EADDRINUSE", false, _) => "another program listens there",
         ("EADDRNOTAVAIL", ..) => "that is not an address of this machine",
         ("EACCES", true, true) if is_missing(error) => "there is no such folder",
-        ("EACCES", true, true) => "no permission for that folder",
+        ("EACCES", true, true) => "that folder is not writable",
         ("EACCES", true, false) => "no permission for that socket",
-        ("EACCES", false, true) => "no permission; ports below 1024 are the administrator's",
+        ("EACCES", false, true) => "ports below 1024 are the administrator's",
         ("ECONNREFUSED", ..) => "nobody listens there",
         ("ENOENT", true, false) => "there is no such socket",
         ("EINVAL", true, _) => "the path of a Unix socket has at most about 100 bytes",

@@ -13,7 +13,7 @@ use super::{Stream, is_same_file};
 use crate::json::Line;
 use crate::signals;
 
-/// A line is dropped and counted if the queue would have more bytes than this.
+/// A line is dropped and counted if others are queued and it would make the queue longer than this.
 const LINES_BYTES_MAX: usize = 128 * 1024;
 /// The caller of `push_data` waits while more bytes than this are queued.
 const DATA_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -123,7 +123,7 @@ impl Writer {
         let level = state.queue.level(stream);
         // Few long gaps are better than many short ones.
         let most = if level.dropped > 0 { LINES_BYTES_MAX / 2 } else { LINES_BYTES_MAX };
-        if level.bytes + line.len() > most {
+        if level.bytes > 0 && level.bytes + line.len() > most {
             level.dropped += 1;
             return;
         }
