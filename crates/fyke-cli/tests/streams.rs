@@ -1,4 +1,4 @@
-//! Standard streams that are not read, that are gone, that do not block, or that are the socket.
+//! Standard streams that are not read, that are closed, or that are the socket.
 
 #![cfg(target_os = "linux")]
 
@@ -7,50 +7,17 @@ mod support;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use support::{Folder, Running, fyke, noise, reach, small_pipe, wait_until_full};
-
-/// A process that is killed at the end of its test, should it still be there.
-struct Process(Child);
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        Self(command.spawn().expect("the binary starts"))
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
-        assert!(status.expect("kill runs").success());
-    }
-
-    /// The exit code, or the signal as a negative number.
-    fn end(&mut self) -> i32 {
-        let status = support::wait(&mut self.0);
-        status.code().unwrap_or_else(|| -status.signal().expect("a signal"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn round_trip(stream: &mut UnixStream) {
-    stream.write_all(b"ping").expect("it is read");
-    let mut answer = [0; 4];
-    stream.read_exact(&mut answer).expect("an answer");
-    assert_eq!(&answer, b"ping");
-}
+use support::{
+    Folder, Process, Running, fyke, noise, reach, round_trip, small_pipe, talk, wait_until_full,
+};
 
 /// Sends until the connection is gone, from a thread.
 fn flood(mut stream: impl Write + Send + 'static) {
@@ -301,159 +268,6 @@ fn what_is_typed_is_sent_while_the_output_is_not_read() {
     drop(peer);
     assert!(printed.join().unwrap().unwrap() == news, "the bytes differ");
     assert_eq!(client.end(), 0);
-}
-
-fn set_nonblocking(fd: impl AsFd, nonblocking: bool) {
-    let flags = fcntl_getfl(&fd).unwrap().difference(OFlags::NONBLOCK);
-    let nonblocking = if nonblocking { OFlags::NONBLOCK } else { OFlags::empty() };
-    fcntl_setfl(&fd, flags | nonblocking).unwrap();
-}
-
-fn is_nonblocking(fd: impl AsFd) -> bool {
-    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
-}
-
-/// Switches the flag on and off, as other processes do that share the stream, until it is dropped.
-struct Switched(Arc<AtomicBool>);
-
-impl Switched {
-    fn begin(fd: OwnedFd) -> Self {
-        let goes_on = Arc::new(AtomicBool::new(true));
-        let own = Arc::clone(&goes_on);
-        thread::spawn(move || {
-            let mut nonblocking = false;
-            while own.load(Ordering::SeqCst) {
-                nonblocking = !nonblocking;
-                set_nonblocking(&fd, nonblocking);
-                thread::yield_now();
-            }
-        });
-        Self(goes_on)
-    }
-}
-
-impl Drop for Switched {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-/// A command that talks over a socket in this folder, and the socket's other end.
-fn talk(
-    folder: &Folder,
-    command: &str,
-    streams: impl FnOnce(&mut Command),
-) -> (Process, UnixStream) {
-    let path = folder.path("s");
-    if command == "listen" {
-        let mut command = fyke(&["listen", "--once", &path]);
-        streams(&mut command);
-        return (Process::start(&mut command), reach(&path));
-    }
-    let listener = UnixListener::bind(&path).unwrap();
-    let mut command = fyke(&["connect", &path]);
-    streams(&mut command);
-    (Process::start(&mut command), listener.accept().unwrap().0)
-}
-
-#[test]
-fn an_output_that_does_not_block_gets_every_byte() {
-    let bytes = noise(2_000_000);
-    for (command, switched) in
-        [("connect", false), ("connect", true), ("listen", false), ("listen", true)]
-    {
-        let folder = Folder::new();
-        let (reader, writer) = small_pipe();
-        set_nonblocking(&writer, true);
-        let own = writer.try_clone().unwrap();
-        let (mut process, mut peer) = talk(&folder, command, |command| {
-            command.stdout(own);
-        });
-        let switched = switched.then(|| Switched::begin(writer.try_clone().unwrap()));
-        let sent = bytes.clone();
-        let sending = thread::spawn(move || peer.write_all(&sent));
-        let mut came = vec![0; bytes.len()];
-        File::from(reader).read_exact(&mut came).unwrap();
-        assert!(came == bytes, "{command}: the bytes differ");
-        sending.join().unwrap().unwrap();
-        assert_eq!(process.end(), 0, "{command}");
-        // Nor did the command switch it.
-        assert!(switched.is_some() || is_nonblocking(&writer));
-    }
-}
-
-#[test]
-fn an_input_that_does_not_block_is_read_to_its_end() {
-    let bytes = noise(2_000_000);
-    for (command, switched) in
-        [("connect", false), ("connect", true), ("listen", false), ("listen", true)]
-    {
-        let folder = Folder::new();
-        let (reader, writer) = small_pipe();
-        set_nonblocking(&reader, true);
-        let own = reader.try_clone().unwrap();
-        let (mut process, mut peer) = talk(&folder, command, |command| {
-            command.stdin(own);
-        });
-        let switched = switched.then(|| Switched::begin(reader.try_clone().unwrap()));
-        let typed = bytes.clone();
-        let typing = thread::spawn(move || File::from(writer).write_all(&typed));
-        let mut came = vec![0; bytes.len()];
-        peer.read_exact(&mut came).unwrap();
-        assert!(came == bytes, "{command}: the bytes differ");
-        typing.join().unwrap().unwrap();
-        drop(peer);
-        assert_eq!(process.end(), 0, "{command}");
-        assert!(switched.is_some() || is_nonblocking(&reader));
-    }
-}
-
-#[test]
-fn a_log_that_does_not_block_has_whole_lines() {
-    let folder = Folder::new();
-    let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
-    let (reader, writer) = small_pipe();
-    set_nonblocking(&writer, true);
-    let mut relay =
-        Process::start(fyke(&["relay", "-v", &folder.path("s"), &target]).stderr(writer));
-    (0..200).for_each(|_| round_trip(&mut reach(&folder.path("s"))));
-    relay.signal("TERM");
-    let mut text = String::new();
-    File::from(reader).read_to_string(&mut text).unwrap();
-    assert_eq!(relay.end(), 0);
-    let left = |line: &&str| line.starts_with("fyke: client") && line.ends_with(" left");
-    assert_eq!(text.lines().filter(left).count(), 200);
-}
-
-#[test]
-fn a_long_text_reaches_a_pipe_that_does_not_block() {
-    for arguments in [&["man", "relay"][..], &["completions", "zsh"], &["listen", "--help"]] {
-        let expected = fyke(arguments).output().unwrap().stdout;
-        let (reader, writer) = small_pipe();
-        set_nonblocking(&writer, true);
-        let mut process = Process::start(fyke(arguments).stdout(writer));
-        let mut text = Vec::new();
-        File::from(reader).read_to_end(&mut text).unwrap();
-        assert_eq!(process.end(), 0);
-        assert_eq!(text.len(), expected.len(), "{arguments:?}");
-    }
-}
-
-#[test]
-fn standard_streams_keep_their_flags() {
-    let folder = Folder::new();
-    let (input, output, errors) = (small_pipe(), small_pipe(), small_pipe());
-    let all = [&input.0, &output.1, &errors.1];
-    let (mut process, peer) = talk(&folder, "connect", |command| {
-        let [input, output, errors] = all.map(|fd| fd.try_clone().unwrap());
-        command.stdin(input).stdout(output).stderr(errors);
-    });
-    (&peer).write_all(b"x").unwrap();
-    File::from(output.0.try_clone().unwrap()).read_exact(&mut [0]).unwrap();
-    assert!(all.iter().all(|fd| !is_nonblocking(fd)));
-    drop(peer);
-    assert_eq!(process.end(), 0);
-    assert!(all.iter().all(|fd| !is_nonblocking(fd)));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::sim::{Sim, SimOptions};
 #[cfg(unix)]
 use crate::system::Descriptors;
 use crate::{
-    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials,
-    SocketId, SocketOption,
+    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials, SocketId,
+    SocketOption,
 };
 
 /// Which backend to use.

@@ -5,7 +5,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -210,6 +211,58 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A process that is killed at the end of its test, should it still be there.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().expect("the binary starts"))
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// The exit code, or the signal as a negative number.
+    pub(crate) fn end(&mut self) -> i32 {
+        let status = wait(&mut self.0);
+        status.code().unwrap_or_else(|| -status.signal().expect("a signal"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn round_trip(stream: &mut UnixStream) {
+    stream.write_all(b"ping").expect("it is read");
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"ping");
+}
+
+/// A command that talks over a socket in this folder, and the socket's other end.
+pub(crate) fn talk(
+    folder: &Folder,
+    command: &str,
+    streams: impl FnOnce(&mut Command),
+) -> (Process, UnixStream) {
+    let path = folder.path("s");
+    if command == "listen" {
+        let mut command = fyke(&["listen", "--once", &path]);
+        streams(&mut command);
+        return (Process::start(&mut command), reach(&path));
+    }
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut command = fyke(&["connect", &path]);
+    streams(&mut command);
+    (Process::start(&mut command), listener.accept().unwrap().0)
 }
 
 /// A folder for the sockets of one test, removed at the end. In the system's temporary folder,
