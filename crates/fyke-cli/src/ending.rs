@@ -1,17 +1,22 @@
-//! Ending a connection so that nothing is lost on the way.
+//! Ending a connection so that nothing is lost on the way, and so that a stream that was cut off does
+//! not look whole.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use fyke::{Socket, timer};
 
-/// How long a peer may take to end after us.
+/// How long a peer may take to end its side after ours, and how long it may accept nothing of what
+/// precedes a reset.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to ask whether the peer's system has everything.
+const ASK_PERIOD: Duration = Duration::from_millis(5);
 
-/// Sends what is queued, ends our side, and throws away what still comes until the peer ends too.
+/// Sends what is queued, ends our side, and throws away what the peer still sends until it ends too.
 ///
-/// Closing at once would do harm: a system that closes a connection with bytes in it that nobody has
-/// read sends RST (RFC 9293, 3.6.1 and RFC 2525, 2.17), and that makes the peer's system throw away
-/// what our last words were.
+/// Closing at once would lose data: a system that closes a connection with unread bytes sends RST
+/// (RFC 9293, 3.6.1 and RFC 2525, 2.17), and that makes the peer's system throw away what it has not
+/// read yet.
 pub(crate) fn end_in_peace(socket: &Socket) {
     if socket.destroyed() {
         return;
@@ -33,9 +38,53 @@ pub(crate) fn end_in_peace(socket: &Socket) {
     }
 }
 
-/// Breaks a connection off, so that the peer sees it: by RST over TCP. A Unix socket knows none.
+/// Breaks a connection off so that the peer notices: with RST over TCP. A Unix socket has no RST.
 pub(crate) fn reset(socket: &Socket) {
-    if socket.reset_and_destroy().is_err() {
+    // While connecting, a reset would wait for the connection.
+    if socket.connecting() || socket.reset_and_destroy().is_err() {
         socket.destroy();
     }
+}
+
+/// Delivers everything that was written, then resets the connection. The peer's system must have
+/// acknowledged the bytes first, because a reset discards what the kernel has not sent yet. A peer
+/// that stops accepting bytes is reset as [`reset_when_stalled`] does it.
+pub(crate) fn reset_when_delivered(socket: &Socket) {
+    if socket.destroyed() {
+        return;
+    }
+    if undelivered(socket) == 0 {
+        return reset(socket);
+    }
+    reset_when_stalled(socket);
+    repeat_until_closed(socket, ASK_PERIOD, |socket| {
+        if undelivered(socket) == 0 {
+            reset(socket);
+        }
+    });
+}
+
+/// Resets the connection when bytes wait and the peer accepts none of them for 5 to 10 seconds.
+pub(crate) fn reset_when_stalled(socket: &Socket) {
+    let before = Cell::new(0);
+    repeat_until_closed(socket, PATIENCE, move |socket| {
+        let left = undelivered(socket);
+        if left > 0 && left == before.replace(left) {
+            reset(socket);
+        }
+    });
+}
+
+fn repeat_until_closed(socket: &Socket, period: Duration, f: impl Fn(&Socket) + 'static) {
+    let same = socket.clone();
+    match timer::set_interval(period, move || f(&same)) {
+        Ok(timer) => _ = socket.on_close(move |_, _| timer.cancel()),
+        // Outside of a loop nothing can be waited for.
+        Err(_) => reset(socket),
+    }
+}
+
+/// How many of the bytes written the peer's system does not have yet.
+fn undelivered(socket: &Socket) -> usize {
+    socket.write_queue_len() + socket.unacknowledged_bytes().unwrap_or(0)
 }

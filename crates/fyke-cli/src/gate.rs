@@ -20,14 +20,27 @@ impl Gate {
         Ok(Self { allow, deny: addresses(&limits.deny)? })
     }
 
-    /// Unix sockets have other guards: the mode of the file.
     pub(crate) fn admits(&self, client: &Socket) -> bool {
-        client.remote_address().is_none_or(|address| self.admits_ip(address.ip()))
+        match client.remote_address() {
+            Some(address) => self.admits_ip(address.ip()),
+            None => self.admits_without_ip(is_unix(client)),
+        }
+    }
+
+    /// A client of a Unix socket has no IP address: it is not on any list, so `--allow` refuses it and
+    /// `--deny` does not. A client whose address cannot be told is refused if there is any rule.
+    pub(crate) fn admits_without_ip(&self, is_unix: bool) -> bool {
+        self.allow.is_none() && (is_unix || self.deny.is_empty())
     }
 
     pub(crate) fn admits_ip(&self, ip: IpAddr) -> bool {
         !self.deny.check(ip) && self.allow.as_ref().is_none_or(|list| list.check(ip))
     }
+}
+
+/// Whether the client has connected through a Unix socket.
+pub(crate) fn is_unix(client: &Socket) -> bool {
+    client.server().and_then(|server| server.address()).is_some_and(|address| address.is_unix())
 }
 
 /// A list of addresses and subnets.
@@ -46,10 +59,10 @@ pub(crate) fn addresses(texts: &[String]) -> Result<BlockList, Failure> {
     Ok(list)
 }
 
-/// Options of a server with these limits.
+/// Options of a server with these limits. Small writes are sent at once, as by `Place::connect`.
 pub(crate) fn server_options(limits: &Limits) -> ServerOptions {
     let number = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut options = ServerOptions::new();
+    let mut options = ServerOptions::new().no_delay(true);
     if let Some(max) = limits.max_connections {
         options = options.max_connections(number(max));
     }
@@ -84,6 +97,19 @@ mod tests {
         }
         // As a dual-stack server sees an IPv4 client.
         assert!(admitted(&gate, "::ffff:10.2.3.4") && !admitted(&gate, "::ffff:10.1.2.3"));
+    }
+
+    #[test]
+    fn client_without_an_address_is_not_on_any_list() {
+        for (allow, deny, unix, unknown) in [
+            (&[][..], &[][..], true, true),
+            (&[], &["10.0.0.0/8"], true, false),
+            (&["10.0.0.0/8"], &[], false, false),
+        ] {
+            let gate = gate(allow, deny);
+            assert_eq!(gate.admits_without_ip(true), unix, "{allow:?} {deny:?}");
+            assert_eq!(gate.admits_without_ip(false), unknown, "{allow:?} {deny:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod failure;
 mod files;
 mod folder;
 mod gate;
+mod idle;
 mod input;
 mod json;
 mod listen;

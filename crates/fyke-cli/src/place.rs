@@ -84,17 +84,23 @@ impl Place {
         Ok(())
     }
 
-    /// A socket that connects there, or is connected; `f` runs when it is.
+    /// A socket that connects there, or is connected; `f` runs when it is. Small writes are sent at
+    /// once: what a command passes on was cut into pieces by another program, which may wait for the
+    /// answer to each.
     pub(crate) fn connect(
         &self,
         options: impl FnOnce(ConnectOptions) -> ConnectOptions,
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<Socket, Failure> {
         match self {
-            Self::Endpoint(endpoint) => Ok(options(ConnectOptions::new(endpoint)?).connect(f)?),
+            Self::Endpoint(endpoint) => {
+                Ok(options(ConnectOptions::new(endpoint)?.no_delay(true)).connect(f)?)
+            }
             Self::Descriptor(_, fd) => {
                 let socket = Socket::from_fd(copy(fd)?)?;
                 socket.set_allow_half_open(true);
+                // Only TCP has the option.
+                let _ = socket.set_no_delay(true);
                 let same = socket.clone();
                 fyke::timer::next_tick(move || f(&same))?;
                 Ok(socket)

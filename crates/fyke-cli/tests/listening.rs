@@ -239,3 +239,25 @@ fn sockets_that_systemd_has_opened_are_found_by_their_names() {
     server.note("client 1 left");
     assert!(server.wait().success());
 }
+
+#[test]
+fn idle_timeout_is_exact_for_a_client_that_never_reads() {
+    use std::time::{Duration, Instant};
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let (server, endpoint) = Running::listen(&["--echo", "--idle-timeout", "2s"]);
+    let mut client = TcpStream::connect(&endpoint).unwrap();
+    client.set_nonblocking(true).unwrap();
+    // Until nothing moves any more: the echo has filled every buffer on the way.
+    let mut moved_at = Instant::now();
+    while moved_at.elapsed() < TIMEOUT / 4 {
+        match client.write(&[0; 65536]) {
+            Ok(_) => moved_at = Instant::now(),
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+    server.note("client 1 was idle for too long");
+    let idle = moved_at.elapsed();
+    // Twice the time was too much.
+    assert!(idle >= TIMEOUT && idle < TIMEOUT * 7 / 4, "{idle:?}");
+}

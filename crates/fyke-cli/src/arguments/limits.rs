@@ -9,19 +9,20 @@ use super::values;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// Keep at most so many connections of an endpoint; close more at once
+    /// Accept at most COUNT connections per endpoint; refuse further ones
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) max_connections: Option<u64>,
     /// Accept at most COUNT connections from one IPv4 address or IPv6 /64 network; refuse further ones
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) max_per_ip: Option<u64>,
-    /// Take connections from these addresses only, as 10.0.0.0/8 or ::1; several times for several
+    /// Accept connections from these addresses only, as 10.0.0.0/8 or ::1 (may be repeated); clients of
+    /// a Unix socket have no address and are refused
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow: Vec<String>,
-    /// Take none from these, also if --allow has them
+    /// Refuse these addresses, also if --allow has them
     #[arg(long, value_name = "CIDR")]
     pub(crate) deny: Vec<String>,
-    /// Close a connection on which nothing happened for so long
+    /// Close a connection on which no byte has moved in either direction for TIME
     #[arg(long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) idle_timeout: Option<Duration>,
     /// The mode of the file of a Unix socket, as 660; without it the mask decides

@@ -12,6 +12,7 @@ use crate::arguments::{Listen, To};
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::idle;
 use crate::input::{Input, Piece, standard_streams, turn_to_the_end};
 use crate::log;
 use crate::output::Output;
@@ -183,20 +184,22 @@ impl Room {
         let room = Rc::clone(self);
         socket.on_end(move |_| room.report.ended(number));
         if let Some(timeout) = self.options.limits.idle_timeout {
-            let room = Rc::clone(self);
-            socket.set_timeout(Some(timeout));
-            socket.on_timeout(move |socket| {
+            let (room, same, idle) = (Rc::clone(self), socket.clone(), socket.clone());
+            let (held_up, own) = (Cell::new(0_u64), Rc::clone(self));
+            let progress = move || {
                 // The reader of standard output is slow, not the client.
-                if room.output.is_full() {
-                    socket.set_timeout(Some(timeout));
-                    return;
-                }
+                held_up.set(held_up.get() + u64::from(own.output.is_full()));
+                let moved = idle::progress(&same).wrapping_add(held_up.get());
+                (!same.destroyed()).then_some(moved)
+            };
+            // Clients only come inside of a loop.
+            let _ = idle::watch(timeout, progress, move || {
                 log::info(format_args!("client {number} was idle for too long"));
                 if room.options.once {
                     let text = String::from("the client was idle for too long");
                     *room.failure.borrow_mut() = Some(Failure::Late(text));
                 }
-                socket.destroy();
+                idle.destroy();
             });
         }
     }

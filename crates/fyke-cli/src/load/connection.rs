@@ -52,7 +52,7 @@ impl Connection {
         let connected = Rc::clone(&stands);
         let timeout = run.options.timeout;
         let socket = run.place.connect(
-            |options| options.connect_timeout(timeout).no_delay(true),
+            |options| options.connect_timeout(timeout),
             move |_| {
                 connected.set(true);
                 same.run.connected(None);

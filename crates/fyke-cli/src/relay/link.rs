@@ -5,39 +5,38 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fyke::{Socket, timer};
+use fyke::Socket;
+use fyke::timer::{self, Timer};
 
 use super::shaping::{Break, Next, Shaping};
-use crate::ending::{end_in_peace, reset};
+use crate::ending::{end_in_peace, reset, reset_when_delivered, reset_when_stalled};
 
 /// More than this is not held back: the sender has to wait.
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
-struct Link {
+pub(super) struct Link {
     from: Socket,
     to: Socket,
     shaping: RefCell<Shaping>,
-    /// Asks again, later.
+    /// Asks again, later: now and then by a timer.
     scheduled: Cell<bool>,
+    timer: Cell<Option<Timer>>,
     /// Slices shall be seen as such: one a turn.
     slices: bool,
     swallows: Cell<bool>,
 }
 
 /// Passes everything on from `from` to `to`, and its end.
-pub(super) fn link(from: &Socket, to: &Socket, shaping: Shaping, slices: bool) {
+pub(super) fn link(from: &Socket, to: &Socket, shaping: Shaping, slices: bool) -> Rc<Link> {
     let link = Rc::new(Link {
         from: from.clone(),
         to: to.clone(),
         shaping: RefCell::new(shaping),
         scheduled: Cell::new(false),
+        timer: Cell::default(),
         slices,
         swallows: Cell::new(false),
     });
-    if slices {
-        // Only TCP joins small pieces, and only there it can be forbidden.
-        let _ = to.set_no_delay(true);
-    }
     let same = Rc::clone(&link);
     from.on_data(move |_, data| same.came(data));
     let same = Rc::clone(&link);
@@ -45,10 +44,29 @@ pub(super) fn link(from: &Socket, to: &Socket, shaping: Shaping, slices: bool) {
         same.shaping.borrow_mut().push_end(Instant::now());
         same.pass();
     });
-    to.on_drain(move |_| link.pass());
+    let same = Rc::clone(&link);
+    to.on_drain(move |_| same.pass());
+    let same = Rc::clone(&link);
+    to.on_close(move |_, _| same.timer.take().iter().for_each(Timer::cancel));
+    link
 }
 
 impl Link {
+    /// The connection `from` has failed: `to` is reset after everything that was received before.
+    pub(super) fn break_off(self: &Rc<Self>) {
+        if self.swallows.get() {
+            return reset(&self.to);
+        }
+        reset_when_stalled(&self.to);
+        self.shaping.borrow_mut().push_break(Instant::now());
+        self.pass();
+    }
+
+    /// Whether bytes wait here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shaping.borrow().held_bytes() == 0
+    }
+
     fn came(self: &Rc<Self>, data: &[u8]) {
         if !self.swallows.get() {
             self.shaping.borrow_mut().push(Instant::now(), data);
@@ -73,6 +91,7 @@ impl Link {
                     self.to.end();
                     break;
                 }
+                Next::BrokenOff => return reset_when_delivered(&self.to),
                 Next::Break(how) => return self.end_by(how),
             }
         }
@@ -94,7 +113,7 @@ impl Link {
         let scheduled = if pause.is_zero() {
             timer::set_immediate(go_on)
         } else {
-            timer::set_timeout(pause, go_on).map(drop)
+            timer::set_timeout(pause, go_on).map(|timer| self.timer.set(Some(timer)))
         };
         // Outside of a loop there is nothing to go on with.
         self.scheduled.set(scheduled.is_ok());
@@ -107,12 +126,10 @@ impl Link {
                 end_in_peace(&self.from);
             }
             Break::Reset => {
-                let from = self.from.clone();
                 // After what was passed on.
-                self.to.write_then(&b""[..], move |to, _| {
-                    reset(to);
-                    reset(&from);
-                });
+                let from = self.from.clone();
+                self.to.on_close(move |_, _| reset(&from));
+                reset_when_delivered(&self.to);
             }
             // Nothing is ever seen to end, and nobody has to wait.
             Break::Blackhole => {

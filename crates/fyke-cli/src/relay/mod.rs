@@ -1,5 +1,6 @@
 //! `fyke relay`: connections go on to other servers.
 
+mod limits;
 mod link;
 mod metrics;
 mod proxy;
@@ -11,11 +12,12 @@ mod watching;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use fyke::{BlockList, EventLoop, Server, Socket, timer};
 
-use crate::arguments::Relay;
+use crate::arguments::{Limits, Relay};
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
@@ -24,6 +26,7 @@ use crate::log;
 use crate::place::Place;
 use crate::recording::Recorder;
 use crate::signals::Ending;
+use limits::Seats;
 use session::Session;
 use statistics::Counts;
 use targets::Targets;
@@ -40,6 +43,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let metrics = options.metrics.as_deref().map(Place::parse).transpose()?;
     let relaying = Rc::new(Relaying {
         gate: Gate::new(&options.limits)?,
+        seats: Seats::new(&options.limits),
         trusted: gate::addresses(&options.proxy.proxy_in)?,
         recorder: recorder(&options)?,
         targets: RefCell::new(Targets::new(places, options.balance, options.backoff_max)),
@@ -48,6 +52,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
         sessions: RefCell::default(),
         server: RefCell::default(),
         failure: RefCell::default(),
+        draining: Cell::new(false),
         cut_off: Cell::new(0),
         not_listening: Cell::new(1 + usize::from(metrics.is_some())),
     });
@@ -63,7 +68,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
         Ending::watch(move || same.drain())?;
         Watching::begin(&relaying, &output)
     })?;
-    while relaying.failure.borrow().is_none() && event_loop.turn(None)? {}
+    while !relaying.is_over() && event_loop.turn(None)? {}
     watching.end();
     let printed = output.result_of_lines();
     relaying.result().and(printed)
@@ -78,7 +83,8 @@ fn recorder(options: &Relay) -> Result<Option<Recorder>, Failure> {
 struct Relaying {
     options: Relay,
     gate: Gate,
-    /// Who has to send a header of the PROXY protocol.
+    seats: Rc<Seats>,
+    /// The addresses that have to send a header of the PROXY protocol.
     trusted: BlockList,
     recorder: Option<Recorder>,
     targets: RefCell<Targets>,
@@ -87,6 +93,8 @@ struct Relaying {
     sessions: RefCell<HashMap<u64, Rc<Session>>>,
     server: RefCell<Option<Server>>,
     failure: RefCell<Option<Failure>>,
+    /// No more clients are accepted.
+    draining: Cell<bool>,
     /// Connections that did not end in time.
     cut_off: Cell<usize>,
     /// Servers that do not listen yet.
@@ -95,7 +103,9 @@ struct Relaying {
 
 impl Relaying {
     fn open(self: &Rc<Self>, listen: &Place) -> Result<(), Failure> {
-        let options = gate::server_options(&self.options.limits);
+        // By the client's address only when that is known; see `Seats`.
+        let limits = Limits { max_per_ip: None, ..self.options.limits.clone() };
+        let options = gate::server_options(&limits);
         let same = Rc::clone(self);
         let server = options
             .allow_half_open(true)
@@ -103,9 +113,7 @@ impl Relaying {
             .create_server(move |client| same.arrived(client));
         let same = Rc::clone(self);
         server.on_drop(move |_, info| {
-            let from = session::from(info.map(|info| info.remote_address));
-            log::info(format_args!("a client{from} was refused: too many connections"));
-            same.counts.borrow_mut().refuse("limit");
+            same.refuse(info.map(|info| info.remote_address), "limit", "too many connections");
         });
         self.fails_with(&server);
         let (same, spelled) = (Rc::clone(self), listen.to_string());
@@ -146,30 +154,44 @@ impl Relaying {
         server.on_error(move |_, error| *same.failure.borrow_mut() = Some(error.clone().into()));
     }
 
+    fn refuse(&self, from: Option<SocketAddr>, why: &'static str, text: &str) {
+        let from = session::from(from);
+        log::info(format_args!("a client{from} was refused: {text}"));
+        self.counts.borrow_mut().refuse(why);
+    }
+
     fn arrived(self: &Rc<Self>, client: &Socket) {
-        let from = session::from(client.remote_address());
+        let address = client.remote_address();
         let headers = !self.options.proxy.proxy_in.is_empty();
-        let trusted = |client: &Socket| {
-            client.remote_address().is_none_or(|address| self.trusted.check(address.ip()))
+        let trusted = || match address {
+            Some(address) => self.trusted.check(address.ip()),
+            None => gate::is_unix(client),
         };
-        if if headers { !trusted(client) } else { !self.gate.admits(client) } {
-            log::info(format_args!("a client{from} was refused: its address is not allowed"));
-            self.counts.borrow_mut().refuse("address");
+        if if headers { !trusted() } else { !self.gate.admits(client) } {
+            self.refuse(address, "address", "its address is not allowed");
             client.destroy();
             return;
         }
+        // With headers, it is not known yet whose connection this is.
+        let ip = address.map(|address| address.ip()).filter(|_| !headers);
+        let seat = self.seats.take().filter(|seat| seat.belongs_to(ip));
+        let Some(seat) = seat else {
+            self.refuse(address, "limit", "too many connections");
+            client.destroy();
+            return;
+        };
         let number = {
             let mut counts = self.counts.borrow_mut();
             counts.connections += 1;
             counts.open += 1;
             counts.connections
         };
-        log::info(format_args!("client {number} connected{from}"));
-        let session = Session::begin(self, number, client);
+        log::info(format_args!("client {number} connected{}", session::from(address)));
+        let session = Session::begin(self, number, client, seat);
         self.sessions.borrow_mut().insert(number, session);
     }
 
-    /// A client has left. Its target may still be sent something.
+    /// Both connections of a client have closed.
     fn ended(&self, number: u64, client: &Socket) {
         let session = self.sessions.borrow_mut().remove(&number);
         let mut counts = self.counts.borrow_mut();
@@ -189,8 +211,15 @@ impl Relaying {
         counts
     }
 
+    /// Whether to stop. Connections beside the sessions, as those of `--metrics`, do not hold it up.
+    fn is_over(&self) -> bool {
+        let ended = self.draining.get() && self.sessions.borrow().is_empty();
+        ended || self.failure.borrow().is_some()
+    }
+
     /// Takes no more clients, and gives those that are here their time.
     fn drain(self: &Rc<Self>) {
+        self.draining.set(true);
         if let Some(server) = self.server.borrow().as_ref() {
             server.close();
         }

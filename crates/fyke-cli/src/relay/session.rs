@@ -8,11 +8,13 @@ use std::time::Instant;
 use fyke::{Error, Socket};
 
 use super::Relaying;
-use super::link::link;
+use super::limits::Seat;
+use super::link::{Link, link};
 use super::proxy::{self, Addresses};
 use super::shaping::Shaping;
 use crate::arguments::Direction;
-use crate::ending::reset;
+use crate::ending::{reset, reset_when_delivered};
+use crate::idle;
 use crate::log;
 use crate::random::Random;
 use crate::recording::Event;
@@ -21,40 +23,47 @@ pub(super) struct Session {
     relaying: Rc<Relaying>,
     number: u64,
     client: Socket,
-    /// Who the client really is, and whom it wanted.
+    /// Where the client really comes from, and what it connected to.
     addresses: Cell<Addresses>,
+    /// Its place among those that the limits allow.
+    seat: RefCell<Option<Seat>>,
     target: RefCell<Option<Socket>>,
     /// The targets that were tried.
     tried: RefCell<Vec<usize>>,
     /// The one that it is connected to now, or that is being tried.
     chosen: Cell<Option<usize>>,
+    /// The two directions that are disturbed, if they are: up and down.
+    links: [RefCell<Option<Rc<Link>>>; 2],
+    is_over: Cell<bool>,
 }
 
 impl Session {
     /// Takes a client that the gate let in. It is paused.
-    pub(super) fn begin(relaying: &Rc<Relaying>, number: u64, client: &Socket) -> Rc<Self> {
+    pub(super) fn begin(
+        relaying: &Rc<Relaying>,
+        number: u64,
+        client: &Socket,
+        seat: Seat,
+    ) -> Rc<Self> {
         let addresses = client.remote_address().zip(client.local_address());
         let session = Rc::new(Self {
             relaying: Rc::clone(relaying),
             number,
             client: client.clone(),
             addresses: Cell::new(addresses),
+            seat: RefCell::new(Some(seat)),
             target: RefCell::default(),
             tried: RefCell::default(),
             chosen: Cell::default(),
+            links: Default::default(),
+            is_over: Cell::new(false),
         });
+        client.set_deliver_before_error(true);
         let same = Rc::clone(&session);
         client.on_error(move |_, error| same.failed("client", error));
         let same = Rc::clone(&session);
         client.on_close(move |client, had_error| same.client_closed(client, had_error));
-        if let Some(timeout) = relaying.options.limits.idle_timeout {
-            let same = Rc::clone(&session);
-            client.set_timeout_then(timeout, move |client| {
-                log::info(format_args!("{} was idle for too long", same.name()));
-                same.relaying.counts.borrow_mut().fail("idle");
-                client.destroy();
-            });
-        }
+        session.limit_idle_time();
         if relaying.options.proxy.proxy_in.is_empty() {
             session.try_next();
         } else {
@@ -62,6 +71,41 @@ impl Session {
             proxy::receive(client, move |client, result| same.identified(client, result));
         }
         session
+    }
+
+    /// The timeout is the session's: it counts what moves on either connection, and closes both.
+    fn limit_idle_time(self: &Rc<Self>) {
+        let Some(timeout) = self.relaying.options.limits.idle_timeout else { return };
+        let (progress, idle) = (Rc::downgrade(self), Rc::downgrade(self));
+        let progress = move || progress.upgrade().and_then(|session| session.progress());
+        let idle = move || idle.upgrade().iter().for_each(|session| session.was_idle());
+        // Sessions are only begun inside of a loop.
+        let _ = idle::watch(timeout, progress, idle);
+    }
+
+    fn progress(&self) -> Option<u64> {
+        if self.is_over.get() {
+            return None;
+        }
+        let target = self.target.borrow().as_ref().map_or(0, idle::progress);
+        Some(idle::progress(&self.client).wrapping_add(target))
+    }
+
+    fn was_idle(&self) {
+        log::info(format_args!("{} was idle for too long", self.name()));
+        self.relaying.counts.borrow_mut().fail("idle");
+        let target = self.target.borrow().clone();
+        // A client for which nothing is on its way is closed as any idle connection is.
+        let waits = target.as_ref().is_some_and(|target| target.read_queue_len() > 0)
+            || self.client.write_queue_len() > 0
+            || self.client.unacknowledged_bytes().unwrap_or(0) > 0
+            || self.links[1].borrow().as_ref().is_some_and(|link| !link.is_empty());
+        if waits {
+            reset(&self.client);
+        } else {
+            self.client.destroy();
+        }
+        target.iter().for_each(cut);
     }
 
     /// So far: what the client sent, and what the target did.
@@ -72,6 +116,8 @@ impl Session {
 
     pub(super) fn cut_off(&self) {
         reset(&self.client);
+        let target = self.target.borrow().clone();
+        target.iter().for_each(reset);
     }
 
     fn name(&self) -> String {
@@ -88,15 +134,25 @@ impl Session {
         };
         if let Some((from, _)) = addresses {
             log::info(format_args!("{} is {from}", self.name()));
-            if !self.relaying.gate.admits_ip(from.ip()) {
-                log::info(format_args!("{}: its address is not allowed", self.name()));
-                self.relaying.counts.borrow_mut().refuse("address");
-                reset(client);
-                return;
-            }
             self.addresses.set(addresses);
         }
-        self.try_next();
+        // Without an address in the header, the rules look at the connection's own.
+        let admitted = match addresses {
+            Some((from, _)) => self.relaying.gate.admits_ip(from.ip()),
+            None => self.relaying.gate.admits(client),
+        };
+        let from = addresses.map(|(from, _)| from).or_else(|| client.remote_address());
+        let ip = from.map(|from| from.ip());
+        let (why, refused) = if !admitted {
+            ("address", "its address is not allowed")
+        } else if !self.seat.borrow().as_ref().is_some_and(|seat| seat.belongs_to(ip)) {
+            ("limit", "too many connections from its address")
+        } else {
+            return self.try_next();
+        };
+        log::info(format_args!("{}: {refused}", self.name()));
+        self.relaying.counts.borrow_mut().refuse(why);
+        reset(client);
     }
 
     /// Connects to a target that has not been tried yet. If there is none, the client is reset.
@@ -130,14 +186,22 @@ impl Session {
                 return;
             }
         };
+        target.set_deliver_before_error(true);
         *self.target.borrow_mut() = Some(target.clone());
-        let same = Rc::clone(self);
+        let (same, is_connected) = (Rc::clone(self), Rc::clone(&connected));
         target.on_error(move |_, error| {
-            if connected.get() {
+            if is_connected.get() {
                 same.failed("target", error);
             } else {
                 same.unreachable(index, error);
             }
+        });
+        let same = Rc::clone(self);
+        target.on_close(move |target, had_error| {
+            if connected.get() {
+                same.target_closed(target, had_error);
+            }
+            same.end_if_over();
         });
     }
 
@@ -179,8 +243,6 @@ impl Session {
             target.write(proxy::header(version, self.addresses.get()));
         }
         self.record(target);
-        let same = Rc::clone(self);
-        target.on_close(move |target, had_error| same.target_closed(target, had_error));
         self.lead(&self.client, target, Direction::Up);
         self.lead(target, &self.client, Direction::Down);
     }
@@ -195,7 +257,8 @@ impl Session {
         }
         let stream = self.number * 2 + u64::from(direction == Direction::Down);
         let shaping = Shaping::new(faults, Random::of(faults.seed, stream));
-        link(from, to, shaping, faults.slice.is_some());
+        let link = link(from, to, shaping, faults.slice.is_some());
+        *self.links[usize::from(direction == Direction::Down)].borrow_mut() = Some(link);
         from.resume();
     }
 
@@ -227,35 +290,54 @@ impl Session {
     }
 
     fn client_closed(self: &Rc<Self>, client: &Socket, had_error: bool) {
-        let target = self.target.borrow().clone();
-        if let Some(target) = target {
-            // While connecting nothing was sent: it just goes.
-            if had_error && !target.connecting() {
-                reset(&target);
-            } else if !client.readable_ended() {
-                target.destroy();
-            }
-            // Otherwise it goes on to be sent what is on its way, and then the end.
-        }
         log::info(format_args!("{} left", self.name()));
         self.note(&Event::Close);
-        if self.target.borrow().as_ref().is_none_or(Socket::destroyed) {
-            self.release();
+        let target = self.target.borrow().clone();
+        if let Some(target) = target {
+            self.other_side_closed(client, &target, had_error, Direction::Up);
         }
-        self.relaying.ended(self.number, client);
+        self.end_if_over();
     }
 
     fn target_closed(self: &Rc<Self>, target: &Socket, had_error: bool) {
         self.release();
-        if self.client.destroyed() {
-            return;
+        self.other_side_closed(target, &self.client, had_error, Direction::Down);
+    }
+
+    /// `from` has closed. If both of its directions had ended, what is on its way to `to` is still
+    /// delivered, and then the end. Otherwise the stream is cut off, and `to` must see that.
+    fn other_side_closed(&self, from: &Socket, to: &Socket, had_error: bool, way: Direction) {
+        if to.connecting() {
+            // Nothing was sent yet.
+            to.destroy();
+        } else if had_error {
+            let link = self.links[usize::from(way == Direction::Down)].borrow().clone();
+            match link {
+                Some(link) => link.break_off(),
+                None => reset_when_delivered(to),
+            }
+        } else if !(from.readable_ended() && from.writable_finished()) {
+            cut(to);
         }
-        if had_error {
-            // What had come before still goes out.
-            self.client.write_then(&b""[..], |client, _| reset(client));
-        } else if !target.readable_ended() {
-            self.client.destroy();
+    }
+
+    /// The session lasts until both connections have closed.
+    fn end_if_over(&self) {
+        let over = self.client.closed() && self.target.borrow().as_ref().is_none_or(Socket::closed);
+        if over && !self.is_over.replace(true) {
+            self.release();
+            self.relaying.ended(self.number, &self.client);
+            drop((self.seat.take(), self.links[0].take(), self.links[1].take()));
         }
+    }
+}
+
+/// Closes a connection whose other side is gone: by a reset, unless everything was sent and ended.
+fn cut(socket: &Socket) {
+    if socket.writable_finished() {
+        socket.destroy();
+    } else {
+        reset(socket);
     }
 }
 

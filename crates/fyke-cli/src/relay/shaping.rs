@@ -29,6 +29,8 @@ pub(super) enum Next {
     Nothing,
     /// The sender has ended.
     End,
+    /// The sender's connection has failed.
+    BrokenOff,
     Break(Break),
 }
 
@@ -48,6 +50,7 @@ pub(super) struct Shaping {
 enum Held {
     Bytes(Vec<u8>),
     End,
+    BrokenOff,
 }
 
 impl Shaping {
@@ -93,6 +96,12 @@ impl Shaping {
         self.held.push_back((due, Held::End));
     }
 
+    /// Delayed like bytes: a network does not let a reset overtake what was sent before it.
+    pub(super) fn push_break(&mut self, now: Instant) {
+        let due = self.due(now);
+        self.held.push_back((due, Held::BrokenOff));
+    }
+
     fn due(&mut self, now: Instant) -> Instant {
         let jitter = self.faults.jitter.map_or(Duration::ZERO, |most| self.random.up_to(most));
         let due = now + self.faults.delay.unwrap_or_default() + jitter;
@@ -115,7 +124,11 @@ impl Shaping {
         if when > now {
             return Next::Wait(when);
         }
-        let Some((due, Held::Bytes(mut bytes))) = self.held.pop_front() else { return Next::End };
+        let (due, mut bytes) = match self.held.pop_front() {
+            Some((due, Held::Bytes(bytes))) => (due, bytes),
+            Some((_, Held::BrokenOff)) => return Next::BrokenOff,
+            Some((_, Held::End)) | None => return Next::End,
+        };
         let most = self.most();
         if bytes.len() > most {
             let rest = bytes.split_off(most);
@@ -188,8 +201,10 @@ mod tests {
         shaping.push(now, b"hello");
         assert_eq!(shaping.held_bytes(), 5);
         shaping.push_end(now);
+        shaping.push_break(now);
         let expected = (vec![b"hello".to_vec()], Duration::ZERO, Next::End);
         assert_eq!(passed(&mut shaping, now), expected);
+        assert_eq!(shaping.next(now), Next::BrokenOff);
         assert_eq!((shaping.held_bytes(), shaping.next(now)), (0, Next::Nothing));
     }
 
@@ -202,9 +217,10 @@ mod tests {
         for byte in 0..100_u8 {
             shaping.push(now, &[byte]);
         }
-        shaping.push_end(now);
+        shaping.push_break(now);
         assert!(matches!(shaping.next(now), Next::Wait(until) if until >= now + delay));
-        let (pieces, took, _) = passed(&mut shaping, now);
+        let (pieces, took, last) = passed(&mut shaping, now);
+        assert_eq!(last, Next::BrokenOff);
         assert_eq!(pieces.concat(), (0..100).collect::<Vec<u8>>());
         assert!(took >= delay && took <= delay + jitter, "{took:?}");
     }

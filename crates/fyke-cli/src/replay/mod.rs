@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fyke::{EventLoop, Server, ServerOptions, Socket, timer};
+use fyke::{EventLoop, Server, Socket, timer};
 
 use crate::arguments::{Limits, Replay, Side};
 use crate::descriptors;
 use crate::failure::Failure;
+use crate::gate;
 use crate::log;
 use crate::place::Place;
 use crate::recording::{self, Entry, Event};
@@ -109,14 +110,15 @@ impl Stage {
     /// Plays the server: the n-th client gets what the n-th was told then.
     fn serve(self: &Rc<Self>, place: &Place, scripts: Vec<Vec<Entry>>) -> Result<(), Failure> {
         let (stage, scripts) = (Rc::clone(self), RefCell::new(VecDeque::from(scripts)));
-        let server =
-            ServerOptions::new().allow_half_open(true).create_server(move |socket: &Socket| {
+        let server = gate::server_options(&Limits::default()).allow_half_open(true).create_server(
+            move |socket: &Socket| {
                 let script = scripts.borrow_mut().pop_front();
                 match script {
                     Some(script) => Player::begin(&stage, socket, script),
                     None => _ = socket.destroy(),
                 }
-            });
+            },
+        );
         let stage = Rc::clone(self);
         server.on_error(move |_, error| stage.fail(error.clone().into()));
         let stage = Rc::clone(self);
