@@ -66,11 +66,12 @@ pub(crate) enum Balance {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "PROXY protocol")]
 pub(crate) struct Proxy {
-    /// Tell the target who the client is, by a header of this version
+    /// Tell the target the client's address, in a header of this version
     #[arg(long, value_name = "VERSION", value_enum)]
     pub(crate) proxy_out: Option<ProxyVersion>,
-    /// Demand a header (of either version) from these addresses, as 10.0.0.0/8 or 127.0.0.1, and
-    /// refuse everybody else; Unix sockets are trusted
+    /// Require a header (of either version) from these addresses, as 10.0.0.0/8 or 127.0.0.1, and
+    /// refuse all others; Unix sockets are trusted. --allow, --deny and --max-per-ip use the address in
+    /// the header, or the connection's own if the header has none
     #[arg(long, value_name = "CIDR")]
     pub(crate) proxy_in: Vec<String>,
 }
