@@ -42,7 +42,7 @@ pub(crate) struct Relay {
     /// No live line, though standard error is a terminal
     #[arg(short, long, help_heading = "Watching")]
     pub(crate) quiet: bool,
-    /// Serve metrics for Prometheus there, by HTTP
+    /// Serve metrics for Prometheus at ENDPOINT, over HTTP
     #[arg(long, value_name = "ENDPOINT", help_heading = "Watching")]
     pub(crate) metrics: Option<String>,
     /// Record all traffic in this new file, for `fyke replay`; only its owner can read it

@@ -1,55 +1,100 @@
 //! `--metrics`: numbers for Prometheus, by just as much of HTTP as that needs. The format:
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt::{Display, Write};
+use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Server, ServerOptions, Socket};
+use fyke::{Server, ServerOptions, Socket, timer};
 
+use super::http::{self, Request};
 use super::statistics::Counts;
 use super::targets::Targets;
 
-/// The head of a request, which nobody reads.
-const REQUEST_BYTES_MAX: usize = 8192;
-const PATIENCE: Duration = Duration::from_secs(10);
-const CONNECTIONS_MAX: usize = 16;
+/// How long a connection lasts at most, whatever its client sends or reads.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// One more closes the oldest that has not asked yet, so that slow clients cannot shut others out.
+const CONNECTIONS_MAX: usize = 64;
 
-/// A server that answers every request with what `text` says then.
+/// A server that answers every request with what `text` says then. It does not keep the loop alive,
+/// and neither do its connections.
 pub(super) fn server(text: impl Fn() -> String + 'static) -> Server {
-    let text = std::rc::Rc::new(text);
+    let (text, clients) = (Rc::new(text), Rc::new(Clients::default()));
     let server =
-        ServerOptions::new().max_connections(CONNECTIONS_MAX).create_server(move |socket| {
-            let (text, mut request) = (text.clone(), Vec::new());
-            socket.set_timeout_then(PATIENCE, |socket| _ = socket.destroy());
-            // A client that breaks off has no need to be told of.
-            socket.on_error(|_, _| {});
-            socket.on_data(move |socket, data| {
-                request.extend_from_slice(data);
-                let whole = request.windows(4).any(|bytes| bytes == b"\r\n\r\n");
-                if whole {
-                    answer(socket, &request, &text());
-                    request.clear();
-                } else if request.len() > REQUEST_BYTES_MAX {
-                    socket.destroy();
-                }
-            });
-        });
+        ServerOptions::new().create_server(move |socket| clients.serve(socket, Rc::clone(&text)));
     server.unref();
     server
 }
 
-fn answer(socket: &Socket, request: &[u8], text: &str) {
-    let (status, body) = match request {
-        [b'G', b'E', b'T', b' ', ..] => ("200 OK", text),
-        [b'H', b'E', b'A', b'D', b' ', ..] => ("200 OK", ""),
-        _ => ("405 Method Not Allowed", "only GET\n"),
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    socket.end_with(head + body);
+#[derive(Default)]
+struct Clients(RefCell<VecDeque<Rc<Client>>>);
+
+struct Client {
+    socket: Socket,
+    is_answered: Cell<bool>,
+}
+
+impl Clients {
+    fn serve(self: &Rc<Self>, socket: &Socket, text: Rc<impl Fn() -> String + 'static>) {
+        self.make_room();
+        let client = Rc::new(Client { socket: socket.clone(), is_answered: Cell::new(false) });
+        self.0.borrow_mut().push_back(Rc::clone(&client));
+        socket.unref();
+        // A client that breaks off needs no report.
+        socket.on_error(|_, _| {});
+        let same = Rc::clone(self);
+        socket.on_close(move |socket, _| same.0.borrow_mut().retain(|one| one.socket != *socket));
+        destroy_after_patience(socket);
+        let (at_the_end, page) = (Rc::clone(&client), Rc::clone(&text));
+        socket.on_end(move |_| at_the_end.answer(Request::Incomplete, &*page));
+        let mut received = Vec::new();
+        socket.on_data(move |_, data| {
+            // Whatever follows the head is of no interest, but is received: closing a connection
+            // with unread bytes would discard the answer.
+            if client.is_answered.get() {
+                return;
+            }
+            received.extend_from_slice(data);
+            let request = http::parse(&received);
+            if request != Request::Incomplete {
+                received = Vec::new();
+                client.answer(request, &*text);
+            }
+        });
+    }
+
+    fn make_room(&self) {
+        let oldest = {
+            let clients = self.0.borrow();
+            let waiting = clients.iter().find(|client| !client.is_answered.get());
+            let oldest = waiting.or(clients.front()).map(|client| client.socket.clone());
+            oldest.filter(|_| clients.len() >= CONNECTIONS_MAX)
+        };
+        if let Some(socket) = oldest {
+            socket.destroy();
+            // Its `close` is still to come.
+            self.0.borrow_mut().retain(|client| client.socket != socket);
+        }
+    }
+}
+
+impl Client {
+    fn answer(&self, request: Request, text: &dyn Fn() -> String) {
+        if !self.is_answered.replace(true) {
+            self.socket.end_with(http::response(request, text));
+        }
+    }
+}
+
+fn destroy_after_patience(socket: &Socket) {
+    let late = socket.clone();
+    // Without a loop there is nothing that could be late.
+    if let Ok(timer) = timer::set_timeout(PATIENCE, move || _ = late.destroy()) {
+        timer.unref();
+        socket.on_close(move |_, _| timer.cancel());
+    }
 }
 
 pub(super) fn text(counts: &Counts, targets: &Targets) -> String {

@@ -1,5 +1,6 @@
 //! `fyke relay`: connections go on to other servers.
 
+mod http;
 mod limits;
 mod link;
 mod metrics;
