@@ -22,6 +22,7 @@ mod listen;
 mod load;
 mod log;
 mod manual;
+mod memory;
 mod output;
 mod place;
 mod random;

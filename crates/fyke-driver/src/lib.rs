@@ -72,6 +72,7 @@ mod id;
 #[cfg(unix)]
 mod inherited;
 pub mod limits;
+mod memory;
 mod open;
 mod options;
 mod pool;
@@ -95,6 +96,7 @@ pub use errno::errno_name;
 pub use id::SocketId;
 #[cfg(unix)]
 pub use inherited::{take_inherited, take_inherited_fd};
+pub use memory::return_unused_memory;
 pub use open::{Adopted, Open, OpenError, Transport};
 pub use options::{KeepAliveProbes, SocketOption};
 pub use zone::scope_id;

@@ -34,7 +34,9 @@ pub use connect::{
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
-pub use fyke_driver::{Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, sim};
+pub use fyke_driver::{
+    Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, return_unused_memory, sim,
+};
 #[cfg(unix)]
 pub use inherited::inherited_fd;
 pub use listeners::ListenerId;

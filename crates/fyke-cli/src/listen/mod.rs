@@ -15,6 +15,7 @@ use crate::gate::{self, Gate};
 use crate::idle;
 use crate::input::{Input, Piece, standard_streams, turn_to_the_end};
 use crate::log;
+use crate::memory;
 use crate::output::Output;
 use crate::place::Place;
 use crate::report::{Format, Report, Way};
@@ -52,6 +53,7 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
     let ending = event_loop.enter(|| {
         let ending = Ending::watch(|| {})?;
         room.open(&places)?;
+        memory::return_regularly()?;
         Ok::<_, Failure>(ending)
     })?;
     // A server that prints what it receives is of no use without an output. A server that only

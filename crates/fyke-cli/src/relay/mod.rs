@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::input::standard_output;
 use crate::log;
+use crate::memory;
 use crate::place::Place;
 use crate::recording::Recorder;
 use crate::signals::Ending;
@@ -65,6 +66,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
         if let Some(place) = metrics {
             relaying.serve_metrics(&place)?;
         }
+        memory::return_regularly()?;
         let same = Rc::clone(&relaying);
         Ending::watch(move || same.drain())?;
         Watching::begin(&relaying, &output)
