@@ -28,13 +28,29 @@ pub(crate) fn end_in_peace(socket: &Socket) {
     }
     socket.on_data(|_, _| {});
     socket.resume();
+    if socket.writable_finished() {
+        destroy_after_patience(socket);
+    } else {
+        reset_when_stalled(socket);
+        socket.on_finish(destroy_after_patience);
+    }
+}
+
+fn destroy_after_patience(socket: &Socket) {
     let late = socket.clone();
     // Without a loop there is nothing that could be late.
-    if let Ok(timer) = timer::set_timeout(PATIENCE, move || {
-        late.destroy();
-    }) {
+    if let Ok(timer) = timer::set_timeout(PATIENCE, move || _ = late.destroy()) {
         timer.unref();
         socket.on_close(move |_, _| timer.cancel());
+    }
+}
+
+/// Closes an idle connection: with an end if the peer has everything that was written, else by a reset.
+pub(crate) fn close_idle(socket: &Socket) {
+    if undelivered(socket) == 0 {
+        socket.destroy();
+    } else {
+        reset(socket);
     }
 }
 

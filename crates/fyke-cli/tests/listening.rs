@@ -251,13 +251,18 @@ fn idle_timeout_is_exact_for_a_client_that_never_reads() {
     // Until nothing moves any more: the echo has filled every buffer on the way.
     let mut moved_at = Instant::now();
     while moved_at.elapsed() < TIMEOUT / 4 {
-        match client.write(&[0; 65536]) {
-            Ok(_) => moved_at = Instant::now(),
-            Err(_) => std::thread::yield_now(),
+        if client.write(&[0; 65536]).is_ok_and(|count| count > 0) {
+            moved_at = Instant::now();
+        } else {
+            std::thread::yield_now();
         }
     }
     server.note("client 1 was idle for too long");
     let idle = moved_at.elapsed();
     // Twice the time was too much.
     assert!(idle >= TIMEOUT && idle < TIMEOUT * 7 / 4, "{idle:?}");
+    // It has not got everything, so it must not see an end.
+    client.set_nonblocking(false).unwrap();
+    let error = std::io::copy(&mut client, &mut std::io::sink()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }

@@ -10,6 +10,7 @@ use fyke::{Bytes, Error, EventLoop, Server, Socket};
 
 use crate::arguments::{Listen, To};
 use crate::descriptors;
+use crate::ending::close_idle;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::idle;
@@ -201,7 +202,7 @@ impl Room {
                     let text = String::from("the client was idle for too long");
                     *room.failure.borrow_mut() = Some(Failure::Late(text));
                 }
-                idle.destroy();
+                close_idle(&idle);
             });
         }
     }

@@ -13,7 +13,7 @@ use super::link::{Link, link};
 use super::proxy::{self, Addresses};
 use super::shaping::Shaping;
 use crate::arguments::Direction;
-use crate::ending::{reset, reset_when_delivered};
+use crate::ending::{close_idle, reset, reset_when_delivered};
 use crate::idle;
 use crate::log;
 use crate::random::Random;
@@ -97,13 +97,11 @@ impl Session {
         let target = self.target.borrow().clone();
         // A client for which nothing is on its way is closed as any idle connection is.
         let waits = target.as_ref().is_some_and(|target| target.read_queue_len() > 0)
-            || self.client.write_queue_len() > 0
-            || self.client.unacknowledged_bytes().unwrap_or(0) > 0
             || self.links[1].borrow().as_ref().is_some_and(|link| !link.is_empty());
         if waits {
             reset(&self.client);
         } else {
-            self.client.destroy();
+            close_idle(&self.client);
         }
         target.iter().for_each(cut);
     }

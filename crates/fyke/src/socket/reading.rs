@@ -1,7 +1,7 @@
 //! Receiving: what the loop does for [`ReadSide`](super::read_side::ReadSide).
 
 use super::read_side::{Arrival, Flow};
-use super::state::Phase;
+use super::state::{Phase, Rare};
 use super::{Event, Socket, SocketTick};
 use crate::Error;
 use crate::event_loop::Tick;
@@ -142,7 +142,7 @@ impl Socket {
         let id = {
             let mut state = self.inner.state.borrow_mut();
             let Some(id) = state.connected() else { return };
-            let over = state.rare_if_any().is_some_and(|rare| rare.has_received_all());
+            let over = state.rare_if_any().is_some_and(Rare::has_received_all);
             if over || state.read.receiving || !state.read.has_room() {
                 return;
             }
