@@ -139,8 +139,7 @@ mod tests {
         let setup = || {
             let server = crate::create_server(move |socket| {
                 socket.server().unwrap().close();
-                let [data, end, error, close] =
-                    [&data, &end, &error, &close].map(|log| Rc::clone(log));
+                let [data, end, error, close] = [&data, &end, &error, &close].map(Rc::clone);
                 socket.on_data(move |_, bytes| data.borrow_mut().push(format!("{}", bytes.len())));
                 socket.on_end(move |_| end.borrow_mut().push("end".to_owned()));
                 socket
