@@ -112,10 +112,11 @@ fn client_of_a_unix_socket_is_on_no_list() {
         (&["--deny", "127.0.0.1"], true),
         (&["--max-per-ip", "1"], true),
     ] {
-        let folder = Folder::new();
-        let path = folder.path("s");
-        for command in [&["relay", "-v", &path, &target][..], &["listen", "-v", "--echo", &path]] {
-            let server = Running::start(&[command, more].concat());
+        for command in [&["relay", &target][..], &["listen", "--echo"]] {
+            let folder = Folder::new();
+            let path = folder.path("s");
+            let (name, rest) = command.split_first().unwrap();
+            let server = Running::start(&[&[*name, "-v", &path], rest, more].concat());
             server.note("listening on");
             let mut client = UnixStream::connect(&path).unwrap();
             let _ = client.write_all(b"hello").and_then(|()| client.shutdown(Shutdown::Write));
