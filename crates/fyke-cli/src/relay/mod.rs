@@ -158,8 +158,7 @@ impl Relaying {
     }
 
     fn refuse(&self, from: Option<SocketAddr>, why: &'static str, text: &str) {
-        let from = session::from(from);
-        log::info(format_args!("a client{from} was refused: {text}"));
+        log::info(format_args!("a client{} was refused: {text}", session::From(from)));
         self.counts.borrow_mut().refuse(why);
     }
 
@@ -189,7 +188,7 @@ impl Relaying {
             counts.open += 1;
             counts.connections
         };
-        log::info(format_args!("client {number} connected{}", session::from(address)));
+        log::info(format_args!("client {number} connected{}", session::From(address)));
         let session = Session::begin(self, number, client, seat);
         self.sessions.borrow_mut().insert(number, session);
     }

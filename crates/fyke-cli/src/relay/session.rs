@@ -1,6 +1,7 @@
 //! One client of a relay, from its arrival to its end.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use super::limits::Seat;
 use super::link::{Link, link};
 use super::proxy::{self, Addresses};
 use super::shaping::Shaping;
-use crate::arguments::Direction;
+use crate::arguments::{Direction, Level};
 use crate::ending::{close_idle, reset, reset_when_delivered};
 use crate::idle;
 use crate::log;
@@ -45,12 +46,14 @@ impl Session {
         client: &Socket,
         seat: Seat,
     ) -> Rc<Self> {
-        let addresses = client.remote_address().zip(client.local_address());
+        // Only a header that is sent needs them.
+        let sends = relaying.options.proxy.proxy_out.is_some();
+        let addresses = || client.remote_address().zip(client.local_address());
         let session = Rc::new(Self {
             relaying: Rc::clone(relaying),
             number,
             client: client.clone(),
-            addresses: Cell::new(addresses),
+            addresses: Cell::new(sends.then(addresses).flatten()),
             seat: RefCell::new(Some(seat)),
             target: RefCell::default(),
             tried: RefCell::default(),
@@ -235,8 +238,10 @@ impl Session {
             target.destroy();
             return;
         }
-        let to = target.remote_address().map_or(String::from("its target"), |to| to.to_string());
-        log::debug(format_args!("{} is connected to {to}", self.name()));
+        if log::is_on(Level::Debug) {
+            let to = target.remote_address().map_or("its target".to_owned(), |to| to.to_string());
+            log::debug(format_args!("{} is connected to {to}", self.name()));
+        }
         if let Some(version) = self.relaying.options.proxy.proxy_out {
             target.write(proxy::header(version, self.addresses.get()));
         }
@@ -339,7 +344,11 @@ fn cut(socket: &Socket) {
     }
 }
 
-/// Who it is, for the log.
-pub(super) fn from(address: Option<SocketAddr>) -> String {
-    address.map_or_else(String::new, |address| format!(" from {address}"))
+/// The client's address as a part of a log line; formatted only if the line is logged.
+pub(super) struct From(pub(super) Option<SocketAddr>);
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| write!(f, " from {address}"))
+    }
 }

@@ -1,7 +1,7 @@
 //! Where a connection comes from and goes to. Known from `connect` on, and kept after `close`
 //! until the socket connects again (PROP-08, PROP-09).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use fyke_driver::{Address, PeerCredentials};
@@ -90,14 +90,22 @@ impl Socket {
         asked.map_err(|source| Error::system("getsockopt", source))
     }
 
-    /// The connection stands: asks who is at the other end. Not the address that was asked for:
-    /// connecting to 0.0.0.0 reaches 127.0.0.1 (PROP-12).
+    /// The connection is established: the peer's address is the one that was connected to, except that
+    /// an unspecified one (0.0.0.0) reaches a local address, for which the system is asked (PROP-12).
     pub(super) fn capture_peer(&self) {
         let (id, asked) = {
             let state = self.inner.state.borrow();
             (state.connected(), state.peer.address())
         };
         let (Some(core), Some(id), Some(asked)) = (self.core(), id, asked) else { return };
+        let as_asked = match asked.ip() {
+            IpAddr::V4(ip) => !ip.is_unspecified(),
+            // The system adds the zone of a link-local address.
+            IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_unicast_link_local(),
+        };
+        if as_asked {
+            return;
+        }
         let peer = core.driver.peer_address(id).ok().and_then(|address| address.ip());
         self.inner.state.borrow_mut().peer = peer.or(Some(asked)).into();
     }
