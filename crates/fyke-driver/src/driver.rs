@@ -1,4 +1,7 @@
 //! The face of the backends: one type, and the only place that knows which of them runs.
+//!
+//! Steps are reported here, when the call of the backend has returned: the subscriber is the user's code,
+//! which may call anything, so nothing may be borrowed then.
 
 #[cfg(unix)]
 mod descriptors;
@@ -11,6 +14,7 @@ use std::time::Duration;
 use crate::sim::{Sim, SimOptions};
 #[cfg(unix)]
 use crate::system::Descriptors;
+use crate::trace::step;
 use crate::{
     Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials, SocketId,
     SocketOption,
@@ -106,7 +110,14 @@ impl Driver {
     /// # Errors
     /// What the system says, and whether it was the bind.
     pub fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
-        dispatch!(self, backend => backend.open(request))
+        let opened = dispatch!(self, backend => backend.open(request));
+        if opened.as_ref().map_or_else(|error| error.at_bind, |_| true) {
+            step!("socket", transport = ?request.transport);
+        }
+        if let (Ok(_), Some(_address)) = (&opened, &request.bind) {
+            step!("bind", address = %_address);
+        }
+        opened
     }
 
     /// Makes a bound socket a listener.
@@ -114,7 +125,9 @@ impl Driver {
     /// # Errors
     /// What `listen(2)` says.
     pub fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
-        dispatch!(self, backend => backend.listen(socket, backlog))
+        dispatch!(self, backend => backend.listen(socket, backlog))?;
+        step!("listen", backlog);
+        Ok(())
     }
 
     /// Begins to accept connections.
@@ -132,6 +145,7 @@ impl Driver {
 
     /// Begins to connect. The outcome is always a completion, never inside the call.
     pub fn connect(&self, socket: SocketId, target: &Address) {
+        step!("connect", address = %target);
         dispatch!(self, backend => backend.connect(socket, target));
     }
 
@@ -176,18 +190,24 @@ impl Driver {
 
     /// Ends our side of the connection: the peer gets end-of-stream after all that was sent.
     pub fn shutdown(&self, socket: SocketId) {
-        dispatch!(self, backend => backend.shutdown(socket));
+        if dispatch!(self, backend => backend.shutdown(socket)) {
+            step!("shutdown", side = "write");
+        }
     }
 
     /// Closes the socket: the id is dead, what was in flight is given up. The file of a Unix
     /// listener is removed if it is still the one that was bound (IPC-04).
     pub fn close(&self, socket: SocketId) {
-        dispatch!(self, backend => backend.close(socket));
+        if dispatch!(self, backend => backend.close(socket)) {
+            step!("close",);
+        }
     }
 
     /// Closes the connection by RST: what was sent or received and not yet read is lost.
     pub fn reset(&self, socket: SocketId) {
-        dispatch!(self, backend => backend.reset(socket));
+        if dispatch!(self, backend => backend.reset(socket)) {
+            step!("close",);
+        }
     }
 
     /// The address of our end.
@@ -217,7 +237,9 @@ impl Driver {
     /// # Errors
     /// What the system says; ENOTCONN for a dead id.
     pub fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
-        dispatch!(self, backend => backend.set_option(socket, option))
+        dispatch!(self, backend => backend.set_option(socket, option))?;
+        step!("setsockopt", option = ?option);
+        Ok(())
     }
 
     /// Whether the system sends small writes at once.

@@ -41,6 +41,12 @@ fn with_no_descriptors_left_for_a_ring_there_is_an_error_or_readiness_and_never_
     assert!(in_role("descriptors").contains("done"));
 }
 
+/// The failure was kept for the life of the process.
+#[test]
+fn a_loop_that_finds_no_descriptors_does_not_keep_later_ones_from_io_uring() {
+    assert_eq!(in_role("lack").lines().last(), in_role("plain").lines().last());
+}
+
 #[test]
 #[ignore = "run by the other tests, each in a process of its own"]
 fn child() {
@@ -49,6 +55,8 @@ fn child() {
         Ok("ENOSYS") => forbid(libc::ENOSYS),
         Ok("memory") => limit(libc::RLIMIT_MEMLOCK, 0),
         Ok("descriptors") => return without_descriptors(),
+        Ok("lack") => lack_of_descriptors(),
+        Ok("plain") => {}
         _ => return,
     }
     let driver = Driver::new(&DriverKind::Uring).unwrap();
@@ -79,6 +87,16 @@ fn without_descriptors() {
         }
     }
     println!("done");
+}
+
+/// Everything that the probe needs fails once.
+fn lack_of_descriptors() {
+    let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
+    for room in 0..16 {
+        limit(libc::RLIMIT_NOFILE, used + room);
+        drop(Driver::new(&DriverKind::Uring));
+    }
+    limit(libc::RLIMIT_NOFILE, 1024);
 }
 
 fn limit(resource: libc::__rlimit_resource_t, value: u64) {

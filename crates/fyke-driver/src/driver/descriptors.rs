@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
 use super::{Backend, Driver};
+use crate::trace::step;
 use crate::{Adopted, SocketId};
 
 impl Driver {
@@ -17,12 +18,14 @@ impl Driver {
     /// and the like if the system cannot watch it. EEXIST for the descriptor of a socket of this
     /// driver, which stays open.
     pub fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
-        match &self.backend {
+        let adopted = match &self.backend {
             Backend::Ready(backend) => backend.adopt(fd),
             #[cfg(uring)]
             Backend::Uring(backend) => backend.adopt(fd),
             Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        }?;
+        step!("adopt", found = ?adopted.1);
+        Ok(adopted)
     }
 
     /// Gives a socket's descriptor away: from here on the id is dead, and neither the connection
@@ -33,12 +36,14 @@ impl Driver {
     /// received wait to be given; unsupported in the simulated
     /// network. The socket is as it was then.
     pub fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
-        match &self.backend {
+        let fd = match &self.backend {
             Backend::Ready(backend) => backend.detach(socket),
             #[cfg(uring)]
             Backend::Uring(backend) => backend.detach(socket),
             Backend::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        }?;
+        step!("detach",);
+        Ok(fd)
     }
 
     /// Another descriptor for the same socket.

@@ -6,7 +6,6 @@ use super::{Flags, Ready, Slot};
 use crate::completion::Deferred;
 use crate::driver::dead;
 use crate::system;
-use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId};
 
 impl Ready {
@@ -23,7 +22,6 @@ impl Ready {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         system::listen(system::borrow(&slot.fd), backlog)?;
-        step!("listen", backlog);
         slot.flags.listener = true;
         Ok(())
     }
@@ -38,7 +36,6 @@ impl Ready {
     pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
         let mut sockets = self.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };
-        step!("connect", address = %target);
         let outcome = match system::connect(system::borrow(&slot.fd), target) {
             // Also what stands at once is told by an event, after that of the listener it reached.
             Ok(()) | Err(Errno::INPROGRESS) => {
@@ -81,31 +78,33 @@ impl Ready {
         }
     }
 
-    pub(crate) fn shutdown(&self, socket: SocketId) {
+    /// Returns whether the system has ended our side.
+    pub(crate) fn shutdown(&self, socket: SocketId) -> bool {
         let sockets = self.sockets.borrow();
-        let Some(slot) = sockets.get(socket) else { return };
+        let Some(slot) = sockets.get(socket) else { return false };
+        let result = system::shutdown_write(system::borrow(&slot.fd));
+        let shut_down = result.is_ok();
         // A pipe's reader sees the end when it is closed.
-        let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
+        let completion = match result {
             Err(Errno::NOTSOCK) if slot.flags.reading.pipe => Deferred::ShutDown,
-            Ok(()) => {
-                step!("shutdown", side = "write");
-                Deferred::ShutDown
-            }
+            Ok(()) => Deferred::ShutDown,
             Err(errno) => Deferred::Failed(Operation::Shutdown, errno.into()),
         };
         self.defer(socket, completion);
+        shut_down
     }
 
-    pub(crate) fn reset(&self, socket: SocketId) {
+    pub(crate) fn reset(&self, socket: SocketId) -> bool {
         if let Some(slot) = self.sockets.borrow().get(socket) {
             // Where it cannot be set the connection ends with FIN, the next best thing.
             let _ = system::reset_on_close(system::borrow(&slot.fd));
         }
-        self.close(socket);
+        self.close(socket)
     }
 
-    pub(crate) fn close(&self, socket: SocketId) {
-        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
+    /// Returns whether there was such a socket.
+    pub(crate) fn close(&self, socket: SocketId) -> bool {
+        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return false };
         self.reader.forget(socket, &mut slot.flags.reading);
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
         if let Some(file) = self.files.borrow_mut().remove(&socket) {
@@ -119,6 +118,6 @@ impl Ready {
             }
         }
         self.close_descriptor(slot);
-        step!("close",);
+        true
     }
 }

@@ -73,7 +73,7 @@ impl Chaos {
             }
             13..=18 => sim.receive_start(socket).unwrap(),
             19 => sim.receive_stop(socket),
-            20 if !self.in_flight.contains_key(&socket) => sim.shutdown(socket),
+            20 if !self.in_flight.contains_key(&socket) => _ = sim.shutdown(socket),
             21 | 22 => {
                 if what == 21 {
                     sim.close(socket);

@@ -8,7 +8,6 @@ use super::place::{Place, loopback_like};
 use super::schedule::Event;
 use super::socket::{Role, Socket, Stream};
 use crate::completion::Deferred;
-use crate::trace::step;
 use crate::{Address, Operation, SocketId};
 
 impl Network {
@@ -16,7 +15,6 @@ impl Network {
         if !self.sockets.contains_key(socket) {
             return;
         }
-        step!("connect", address = %target);
         if let Err(error) = self.try_connect(socket, target) {
             self.fail(socket, Operation::Connect, error);
         }

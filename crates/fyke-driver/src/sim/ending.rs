@@ -8,19 +8,18 @@ use super::schedule::Event;
 use super::socket::{Reset, Role, Stream};
 use crate::completion::Deferred;
 use crate::pool::Pool;
-use crate::trace::step;
 use crate::{Operation, SocketId};
 
 impl Network {
-    pub(super) fn shutdown(&mut self, socket: SocketId, pool: &Pool) {
+    /// Returns whether our side is ended.
+    pub(super) fn shutdown(&mut self, socket: SocketId, pool: &Pool) -> bool {
         if !self.sockets.contains_key(socket) {
-            return;
+            return false;
         }
-        step!("shutdown", side = "write");
         let connected = self.stream_mut(socket).filter(|stream| stream.reset == Reset::No);
         let Some(stream) = connected else {
             self.fail(socket, Operation::Shutdown, io::ErrorKind::NotConnected.into());
-            return;
+            return false;
         };
         let first = !std::mem::replace(&mut stream.outbound.ended, true);
         let peer = stream.peer;
@@ -30,11 +29,13 @@ impl Network {
             self.send_end(peer);
         }
         self.complete(socket, Deferred::ShutDown);
+        true
     }
 
-    pub(super) fn close(&mut self, socket: SocketId, by_reset: bool, pool: &Pool) {
+    /// Returns whether there was such a socket.
+    pub(super) fn close(&mut self, socket: SocketId, by_reset: bool, pool: &Pool) -> bool {
         let Some(slot) = self.sockets.remove(socket) else {
-            return;
+            return false;
         };
         if let Some(place) = &slot.bound {
             self.names.release(socket, place);
@@ -44,7 +45,7 @@ impl Network {
             Role::Listener(listener) => self.listener_closed(listener),
             Role::Stream(stream) => self.stream_closed(*stream, by_reset, pool),
         }
-        step!("close",);
+        true
     }
 
     fn stream_closed(&mut self, stream: Stream, by_reset: bool, pool: &Pool) {

@@ -9,7 +9,6 @@ use super::place::{Place, any};
 use super::schedule::Event;
 use super::settings::Settings;
 use super::socket::{Listener, Role, Socket};
-use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 
 /// The longest queue that a listener gets, whatever it asks for: Linux's `net.core.somaxconn`.
@@ -24,7 +23,6 @@ impl Network {
         };
         let settings = Settings::asked_for(request);
         let socket = self.sockets.insert(Socket::new(request.transport, sharing, settings));
-        step!("socket", transport = ?request.transport);
         let Some(address) = &request.bind else {
             return Ok(socket);
         };
@@ -35,7 +33,6 @@ impl Network {
         let bound = place.and_then(|place| self.names.bind(socket, place, sharing));
         match bound {
             Ok(place) => {
-                step!("bind", address = %address);
                 self.sockets[socket].bound = Some(place);
                 Ok(socket)
             }
@@ -59,7 +56,6 @@ impl Network {
             // One more than asked for, as in Linux.
             listener.room = asked.min(BACKLOG_MAX) + 1;
         }
-        step!("listen", backlog);
         self.admit(socket);
         Ok(())
     }
@@ -95,7 +91,6 @@ impl Network {
     pub(super) fn accept_next(&mut self, listener: SocketId) -> Option<Completion<'static>> {
         let slot = self.sockets.get_mut(listener).filter(|slot| slot.wanted)?;
         let socket = slot.listener_mut()?.queue.pop_front()?;
-        step!("accept",);
         self.admit(listener);
         let peer = self.stream(socket).and_then(|stream| stream.remote.ip());
         Some(Completion::Accepted { listener, socket, peer, unix: peer.is_none() })

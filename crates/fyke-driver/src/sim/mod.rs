@@ -140,19 +140,24 @@ impl Sim {
         self.network.borrow_mut().send_at_once(socket, bytes)
     }
 
-    pub(crate) fn shutdown(&self, socket: SocketId) {
-        self.network.borrow_mut().shutdown(socket, &self.pool);
+    pub(crate) fn shutdown(&self, socket: SocketId) -> bool {
+        let shut_down = self.network.borrow_mut().shutdown(socket, &self.pool);
         self.pool.drop_buried();
+        shut_down
     }
 
-    pub(crate) fn close(&self, socket: SocketId) {
-        self.network.borrow_mut().close(socket, false, &self.pool);
-        self.pool.drop_buried();
+    pub(crate) fn close(&self, socket: SocketId) -> bool {
+        self.close_by(socket, false)
     }
 
-    pub(crate) fn reset(&self, socket: SocketId) {
-        self.network.borrow_mut().close(socket, true, &self.pool);
+    pub(crate) fn reset(&self, socket: SocketId) -> bool {
+        self.close_by(socket, true)
+    }
+
+    fn close_by(&self, socket: SocketId, reset: bool) -> bool {
+        let existed = self.network.borrow_mut().close(socket, reset, &self.pool);
         self.pool.drop_buried();
+        existed
     }
 
     pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {

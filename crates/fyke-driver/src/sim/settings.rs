@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::Sim;
 use super::network::Network;
-use crate::trace::step;
 use crate::{KeepAliveProbes, Open, SocketId, SocketOption, Transport};
 
 /// net.core.wmem_max and rmem_max as a kernel sets them by itself (socket(7)).
@@ -155,9 +154,7 @@ impl Network {
         if slot.transport == Transport::Unix && !general {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        slot.settings.set(option)?;
-        step!("setsockopt", option = ?option);
-        Ok(())
+        slot.settings.set(option)
     }
 }
 

@@ -7,6 +7,7 @@ use super::Sim;
 use super::network::{Due, Given};
 use super::socket::Role;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, READS_PER_TURN_MAX};
+use crate::trace::step;
 use crate::{Completion, SocketId};
 
 /// What a turn takes that does not wait: a loop that only polls still sees the network move.
@@ -77,7 +78,12 @@ impl Sim {
                 Some(Given::Received(socket, bytes)) => {
                     on(Completion::Received { socket, bytes: &bytes });
                 }
-                Some(Given::Other(completion)) => on(completion),
+                Some(Given::Other(completion)) => {
+                    if matches!(completion, Completion::Accepted { .. }) {
+                        step!("accept",);
+                    }
+                    on(completion);
+                }
                 None => return,
             }
         }

@@ -5,14 +5,12 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::BoundFile;
-use crate::trace::step;
 use crate::{Address, Open, OpenError, Transport};
 
 /// Makes a socket, sets its options, binds it if asked; with the file that the bind made.
 pub(crate) fn open(request: &Open) -> Result<(OwnedFd, Option<BoundFile>), OpenError> {
     let before_bind = |errno: Errno| OpenError { at_bind: false, source: errno.into() };
     let fd = super::socket(request.transport).map_err(before_bind)?;
-    step!("socket", transport = ?request.transport);
     set_options(&fd, request).map_err(before_bind)?;
     let mut file = None;
     if request.closed_to_all && matches!(request.bind, Some(Address::Path(_))) {
@@ -20,7 +18,6 @@ pub(crate) fn open(request: &Open) -> Result<(OwnedFd, Option<BoundFile>), OpenE
     }
     if let Some(address) = &request.bind {
         bind(&fd, address).map_err(|errno| OpenError { at_bind: true, source: errno.into() })?;
-        step!("bind", address = %address);
         if let Address::Path(path) = address {
             file = BoundFile::new(path);
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use crate::trace::step;
 use crate::{Address, KeepAliveProbes, PeerCredentials, SocketId, SocketOption};
 
 /// What only takes the descriptor of a socket, the same with every backend that has descriptors.
@@ -20,9 +19,7 @@ pub(crate) trait Descriptors {
     ) -> io::Result<T>;
 
     fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
-        self.with_fd(socket, |fd| set_option(fd, option).map_err(Into::into))?;
-        step!("setsockopt", option = ?option);
-        Ok(())
+        self.with_fd(socket, |fd| set_option(fd, option).map_err(Into::into))
     }
 
     fn no_delay(&self, socket: SocketId) -> io::Result<bool> {

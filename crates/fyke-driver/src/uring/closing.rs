@@ -16,7 +16,6 @@ use super::token::{self, Kind, token};
 use super::{Slot, Uring};
 use crate::SocketId;
 use crate::system;
-use crate::trace::step;
 
 /// How often, and how long each time, a driver that goes waits for what is in flight. Nothing is
 /// known that takes so long; what does is leaked with its memory.
@@ -24,27 +23,30 @@ const DRAIN_ROUNDS: u32 = 100;
 const DRAIN_WAIT: Duration = Duration::from_millis(100);
 
 impl Uring {
-    pub(crate) fn reset(&self, socket: SocketId) {
+    pub(crate) fn reset(&self, socket: SocketId) -> bool {
         if let Some(slot) = self.sockets.borrow().get(socket) {
             // Where it cannot be set the connection ends with FIN, the next best thing.
             let _ = system::reset_on_close(system::borrow(&slot.fd));
         }
-        self.close(socket);
+        self.close(socket)
     }
 
-    pub(crate) fn close(&self, socket: SocketId) {
-        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return };
+    /// Returns whether there was such a socket.
+    pub(crate) fn close(&self, socket: SocketId) -> bool {
+        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return false };
         self.reader.forget(socket, &mut slot.flags.reading);
         // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
         if let Some(file) = self.files.borrow_mut().remove(&socket) {
             file.unlink();
         }
         if slot.kernel.is_empty() {
-            return self.dispose(socket, slot);
+            self.dispose(socket, slot);
+            return true;
         }
         self.lingering.borrow_mut().insert(socket, slot);
         // If the kernel does not even take the cancellation, the next turn asks again.
         let _ = self.end(socket);
+        true
     }
 
     /// Cancels what a closed socket has in flight, and frees it when that is over.
@@ -111,7 +113,6 @@ impl Uring {
             }
         }
         close_descriptor(slot);
-        step!("close",);
     }
 
     /// Whether bytes were received that nobody got. With readiness they would still be with the

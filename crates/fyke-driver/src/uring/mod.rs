@@ -168,7 +168,7 @@ impl Uring {
     /// # Errors
     /// When the system refuses io_uring, or has no descriptors or memory left.
     pub(crate) fn new() -> io::Result<Self> {
-        Self::with_abilities(probe::probed().map_err(io::Error::other)?)
+        Self::with_abilities(probe::probed()?)
     }
 
     fn with_abilities(abilities: Abilities) -> io::Result<Self> {

@@ -8,7 +8,6 @@ use super::{Slot, Uring};
 use crate::completion::Deferred;
 use crate::driver::dead;
 use crate::system::{self, BoundFile};
-use crate::trace::step;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 
 impl Uring {
@@ -29,7 +28,6 @@ impl Uring {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(socket).ok_or_else(dead)?;
         system::listen(system::borrow(&slot.fd), backlog)?;
-        step!("listen", backlog);
         slot.flags.listener = true;
         Ok(())
     }
@@ -46,7 +44,6 @@ impl Uring {
     pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
         let mut sockets = self.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };
-        step!("connect", address = %target);
         match system::connect(system::borrow(&slot.fd), target) {
             // Told in the next turn, after the listener it reached.
             Ok(()) => {
@@ -87,19 +84,19 @@ impl Uring {
         }
     }
 
-    /// By a call: the ring would hand it to a thread.
-    pub(crate) fn shutdown(&self, socket: SocketId) {
+    /// By a call: the ring would hand it to a thread. Returns whether the system has ended our side.
+    pub(crate) fn shutdown(&self, socket: SocketId) -> bool {
         let sockets = self.sockets.borrow();
-        let Some(slot) = sockets.get(socket) else { return };
+        let Some(slot) = sockets.get(socket) else { return false };
+        let result = system::shutdown_write(system::borrow(&slot.fd));
+        let shut_down = result.is_ok();
         // A pipe's reader sees the end when it is closed.
-        let completion = match system::shutdown_write(system::borrow(&slot.fd)) {
+        let completion = match result {
             Err(Errno::NOTSOCK) if slot.flags.reading.pipe => Deferred::ShutDown,
-            Ok(()) => {
-                step!("shutdown", side = "write");
-                Deferred::ShutDown
-            }
+            Ok(()) => Deferred::ShutDown,
             Err(errno) => Deferred::Failed(Operation::Shutdown, errno.into()),
         };
         self.defer(socket, completion);
+        shut_down
     }
 }

@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use super::{Slot, Uring};
 use crate::driver::dead;
 use crate::system;
-use crate::trace::step;
 use crate::{Adopted, SocketId};
 
 impl Uring {
@@ -32,7 +31,6 @@ impl Uring {
         slot.flags.adopted = true;
         slot.flags.listener = found == Adopted::Listener;
         let socket = self.insert(slot)?;
-        step!("adopt", found = ?found);
         Ok((socket, found))
     }
 
@@ -46,7 +44,6 @@ impl Uring {
         // The name goes along with the descriptor.
         self.files.borrow_mut().remove(&socket);
         self.held.borrow_mut().remove(&socket);
-        step!("detach",);
         Ok(slot.fd)
     }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::Uring;
@@ -26,19 +27,39 @@ pub(super) struct Abilities {
 }
 
 /// What can be used here, or why io_uring cannot.
-pub(super) fn probed() -> Result<Abilities, &'static str> {
+///
+/// A failure for a lack of descriptors or memory is not kept: the next loop asks again.
+pub(super) fn probed() -> io::Result<Abilities> {
     static PROBED: OnceLock<Result<Abilities, String>> = OnceLock::new();
-    let probed = PROBED.get_or_init(|| {
-        let best = Abilities { capped_receive: true };
-        let older = Abilities { capped_receive: false };
-        let found = try_out(best).or_else(|_| try_out(older)).map_err(|error| error.to_string());
+    if let Some(known) = PROBED.get() {
+        return known.clone().map_err(io::Error::other);
+    }
+    let found = try_all();
+    if let Err(error) = &found {
+        // Nothing is locked here: the subscriber may make a loop itself.
         #[cfg(feature = "tracing")]
-        if let Err(reason) = &found {
-            tracing::info!(target: "fyke", reason, "io_uring cannot be used here: readiness is used");
+        tracing::info!(target: "fyke", reason = %error, "io_uring cannot be used here: readiness is used");
+        if is_lack(error) {
+            return found;
         }
-        found
-    });
-    probed.as_ref().copied().map_err(String::as_str)
+    }
+    // Another thread may have been faster, with the same answer.
+    let _ = PROBED.set(found.as_ref().copied().map_err(ToString::to_string));
+    found
+}
+
+/// The best that works. A lack of descriptors says nothing about what would work.
+fn try_all() -> io::Result<Abilities> {
+    match try_out(Abilities { capped_receive: true }) {
+        Err(error) if !is_lack(&error) => try_out(Abilities { capped_receive: false }),
+        found => found,
+    }
+}
+
+/// Whether an error says that the process or the machine lacks something at the moment.
+fn is_lack(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 fn try_out(abilities: Abilities) -> io::Result<Abilities> {

@@ -256,8 +256,8 @@ fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
         }
         for socket in [receiving, sending, listening, connecting].into_iter().chain(accepted) {
             match what {
-                0 => driver.close(socket),
-                1 => driver.reset(socket),
+                0 => _ = driver.close(socket),
+                1 => _ = driver.reset(socket),
                 _ => {}
             }
         }

@@ -45,10 +45,12 @@ impl Server {
             "ENOTSOCK" => ErrorKind::InvalidInput.into(),
             _ => error,
         })?;
-        let mut state = self.inner.state.borrow_mut();
-        state.inherits = false;
-        state.options.socket.wishes.size_buffers_of(&core.driver, id);
-        drop(state);
+        let wishes = {
+            let mut state = self.inner.state.borrow_mut();
+            state.inherits = false;
+            state.options.socket.wishes
+        };
+        wishes.size_buffers_of(&core.driver, id);
         let backlog = i32::try_from(BACKLOG).unwrap_or(i32::MAX);
         let listening = match adopted {
             // A pipe has no address: it is the one that is no socket.

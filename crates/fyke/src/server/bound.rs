@@ -34,7 +34,8 @@ impl Server {
         }
         let backlog = if bound.backlog == 0 { BACKLOG } else { bound.backlog };
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        self.inner.state.borrow().options.socket.wishes.size_buffers_of(&core.driver, id);
+        let wishes = self.inner.state.borrow().options.socket.wishes;
+        wishes.size_buffers_of(&core.driver, id);
         self.share_options(&core, id);
         let listening = core.driver.listen(id, backlog).and_then(|()| core.driver.accept_start(id));
         let address = bound.address().clone();

@@ -234,8 +234,12 @@ impl Server {
     /// Before anybody can connect. Not with a descriptor that came from outside: others may accept
     /// from it too.
     pub(super) fn share_options(&self, core: &Core, listener: SocketId) {
-        let mut state = self.inner.state.borrow_mut();
-        state.inherits = state.options.socket.set_on_listener(&core.driver, listener);
+        let (wishes, no_delay) = {
+            let state = self.inner.state.borrow();
+            (state.options.socket.wishes, state.options.socket.no_delay)
+        };
+        let inherits = wishes.set_on_listener(no_delay, &core.driver, listener);
+        self.inner.state.borrow_mut().inherits = inherits;
     }
 
     fn opened(&self, round: u64, options: &ListenOptions, opened: Result<SocketId>) {
@@ -254,6 +258,10 @@ impl Server {
 
     pub(super) fn listens(&self, round: u64, id: SocketId, address: Option<Address>) {
         let Some(core) = self.core() else { return };
+        if !self.is_round(round) {
+            // Closed by what listens to the log.
+            return core.close(id);
+        }
         core.own_listener(id, self);
         {
             let mut state = self.inner.state.borrow_mut();

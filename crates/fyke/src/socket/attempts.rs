@@ -150,6 +150,11 @@ impl Socket {
             }
             None => core.driver.open(&request),
         };
+        if let (Ok(id), false) = (&opened, self.is_connecting()) {
+            // Destroyed by what listens to the log.
+            core.close(*id);
+            return None;
+        }
         if let Err(OpenError { at_bind: true, source }) = opened {
             // No attempt was made: there is only the error, about our own end (CON-13).
             let error = Error::system("bind", source);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fyke_driver::{Driver, KeepAliveProbes, Open, SocketId, SocketOption};
 
+use super::Socket;
 use super::attempts::Connecting;
-use super::{Socket, SocketOptions};
 use crate::{Error, ErrorCode, Result};
 
 /// What Linux takes at most for the first probe and between two, in seconds, and as their number:
@@ -350,12 +350,17 @@ impl Socket {
     }
 }
 
-impl SocketOptions {
-    /// Gives a listener what all its connections shall have, so that it need not be set on each of
-    /// them. Says whether they have it: Linux copies these options when it makes the connection's
+impl Wishes {
+    /// Sets on a listener what all its connections shall have, so that it need not be set on each of
+    /// them. Returns whether they have it: Linux copies these options when it makes the connection's
     /// socket (`inet_csk_clone_lock` and `tcp_create_openreq_child`, which copy the listener whole).
-    pub(crate) fn set_on_listener(&self, driver: &Driver, listener: SocketId) -> bool {
-        let mut options = self.wishes.inherited(self.no_delay);
+    pub(crate) fn set_on_listener(
+        self,
+        no_delay: bool,
+        driver: &Driver,
+        listener: SocketId,
+    ) -> bool {
+        let mut options = self.inherited(no_delay);
         cfg!(target_os = "linux")
             && options.all(|option| driver.set_option(listener, option).is_ok())
     }

@@ -29,7 +29,7 @@ pub struct SocketOptions {
     pub(super) write_queue_bytes_max: u32,
     pub(super) write_stall_timeout: Option<Duration>,
     pub(super) allow_half_open: bool,
-    pub(super) no_delay: bool,
+    pub(crate) no_delay: bool,
     pub(crate) wishes: Wishes,
     pub(super) high_water_mark_bytes: u32,
     pub(super) readable: bool,

@@ -12,7 +12,6 @@ use mio::unix::SourceFd;
 use super::{Flags, Ready, Slot};
 use crate::driver::dead;
 use crate::system;
-use crate::trace::step;
 use crate::{Adopted, SocketId};
 
 impl Ready {
@@ -41,7 +40,6 @@ impl Ready {
             }
             return Err(error);
         }
-        step!("adopt", found = ?found);
         Ok((id, found))
     }
 
@@ -56,7 +54,6 @@ impl Ready {
         self.unwatch(&slot);
         // The name goes along with the descriptor.
         self.files.borrow_mut().remove(&socket);
-        step!("detach",);
         Ok(slot.fd)
     }
 
