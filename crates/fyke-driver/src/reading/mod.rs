@@ -84,6 +84,14 @@ impl Reading {
         self.behind = self.behind.max(behind);
     }
 
+    /// Everything was read, also what was behind an urgent byte. The next one makes an edge.
+    #[cold]
+    fn pass_urgent(&mut self) {
+        if self.behind == Behind::Urgent {
+            self.behind = Behind::Nothing;
+        }
+    }
+
     pub(crate) fn has_hung_up(self) -> bool {
         self.behind == Behind::End
     }
@@ -172,6 +180,7 @@ impl Reading {
             }
             Err(Errno::AGAIN) => {
                 self.readable = false;
+                self.pass_urgent();
                 Read::Nothing
             }
             Err(errno) => {
@@ -315,6 +324,43 @@ mod tests {
         let second = read_once(&ours, &mut reading, &reader);
         assert!(matches!(second, Read::Failed(Errno::CONNRESET)));
         assert!(reading.ended && reader.failures.borrow().is_empty());
+    }
+
+    /// One urgent byte cost a call more per message for ever.
+    #[test]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn a_short_read_means_drained_again_when_the_urgent_byte_was_passed() {
+        fn wait_and_expect(ours: &TcpStream, events: PollFlags, reading: &mut Reading) {
+            let mut fds = [PollFd::new(ours, events | PollFlags::PRI)];
+            assert_eq!(poll(&mut fds, None), Ok(1));
+            reading.readable = true;
+            reading.expect(false, fds[0].revents().contains(PollFlags::PRI));
+        }
+        let (ours, mut peer) = pair();
+        let reader = Reader::default();
+        for behind in ["", "behind"] {
+            let mut reading = Reading { wanted: true, ..Reading::default() };
+            peer.write_all(b"before").unwrap();
+            rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
+            peer.write_all(behind.as_bytes()).unwrap();
+            wait_and_expect(&ours, PollFlags::empty(), &mut reading);
+            let mut count = 0;
+            loop {
+                while let Read::Bytes { count: bytes, .. } =
+                    read_once(&ours, &mut reading, &reader)
+                {
+                    count += bytes;
+                }
+                if count == 6 + behind.len() {
+                    break;
+                }
+                wait_and_expect(&ours, PollFlags::IN, &mut reading);
+            }
+            peer.write_all(b"x").unwrap();
+            wait_and_expect(&ours, PollFlags::IN, &mut reading);
+            let read = read_once(&ours, &mut reading, &reader);
+            assert!(matches!(read, Read::Bytes { count: 1, drained: true }));
+        }
     }
 
     #[test]
