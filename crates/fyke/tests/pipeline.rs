@@ -205,7 +205,7 @@ on_every_driver! {
     fn str_07_the_errors_of_a_pipeline_count_as_heard(net) {
         let log = Log::new();
         let seen = log.clone();
-        // Outgoing ones, without `on_error`: unheard, one would end the loop.
+        // Outgoing ones, without `on_error`: `run` would return an unheard error.
         net.run(|| {
             let [source, destination] = [Socket::new(), Socket::new()];
             let failing = source.clone();
@@ -263,7 +263,7 @@ on_every_driver! {
                     socket.on_data(|socket, _| socket.reset_and_destroy().unwrap());
                 },
                 move |client| {
-                    // Without `on_error`: unheard, it would end the loop.
+                    // Without `on_error`: `run` would return an unheard error.
                     let told = log.clone();
                     client.finished(move |_, result| told.add(word(&result)));
                     client.on_ready(act);

@@ -113,35 +113,6 @@ on_every_driver! {
         assert_eq!(seen.take(), ["close", "listening", "close"]);
     }
 
-    fn an_unheard_error_of_a_server_ends_run(net) {
-        let error = net.try_run(|| {
-            let server = Server::new();
-            server.listen(("192.0.2.1", 1), |_| {})
-        }).unwrap_err();
-        assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRNOTAVAIL, Some("listen")));
-    }
-
-    fn c5_an_unheard_error_of_an_outgoing_connection_ends_run_and_an_accepted_ones_does_not(net) {
-        let error = net.try_run(|| {
-            let server = fyke::create_server(|socket| {
-                // Nobody listens to this socket's errors, and its client resets.
-                socket.resume();
-                socket.on_close(|socket, had_error| {
-                    assert!(had_error);
-                    let server = socket.server().unwrap();
-                    let endpoint = server.endpoint().unwrap();
-                    server.close();
-                    fyke::connect(endpoint, |_| panic!("closed")).unwrap();
-                });
-            });
-            net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |client| client.reset_and_destroy().unwrap()).unwrap();
-            });
-            Ok(())
-        }).unwrap_err();
-        assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
-    }
-
     fn cls_01_cls_03_close_waits_for_the_connections_and_comes_before_the_last_ones_close(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -346,8 +346,7 @@ mod tests {
             wait_and_expect(&ours, PollFlags::empty(), &mut reading);
             let mut count = 0;
             loop {
-                while let Read::Bytes { count: bytes, .. } =
-                    read_once(&ours, &mut reading, &reader)
+                while let Read::Bytes { count: bytes, .. } = read_once(&ours, &mut reading, &reader)
                 {
                     count += bytes;
                 }

@@ -52,8 +52,10 @@ pub(crate) struct Core {
     pub(crate) posted: Arc<Posted>,
     /// How many sockets, servers and requests keep the loop alive.
     holds: Cell<usize>,
-    /// An error that nobody listened to; ends `run` (contract C5).
+    /// An error without a listener that ends `run` (contract C5).
     unheard: RefCell<Option<Error>>,
+    /// The first error without a listener that `run` returns when it ends by itself (contract C5).
+    unheard_at_end: RefCell<Option<Error>>,
     /// How many turns there were.
     pub(crate) turns: Cell<u64>,
     pub(super) turning: Cell<bool>,
@@ -109,6 +111,7 @@ impl Core {
             posted,
             holds: Cell::new(0),
             unheard: RefCell::default(),
+            unheard_at_end: RefCell::default(),
             turns: Cell::new(0),
             turning: Cell::new(false),
             closed: Cell::new(false),
@@ -250,9 +253,18 @@ impl Core {
         timer.into_iter().chain(idle).min()
     }
 
-    /// Nobody listened to an error that must not be lost: the first one ends `run`.
+    /// Ends `run` with an error that has no listener. The first one counts.
     pub(crate) fn unheard(&self, error: Error) {
         self.unheard.borrow_mut().get_or_insert(error);
+    }
+
+    /// Has `run` return an error that has no listener when it ends by itself. The first one counts.
+    pub(crate) fn unheard_at_end(&self, error: Error) {
+        self.unheard_at_end.borrow_mut().get_or_insert(error);
+    }
+
+    pub(super) fn take_unheard_at_end(&self) -> Option<Error> {
+        self.unheard_at_end.borrow_mut().take()
     }
 
     pub(super) fn take_unheard(&self) -> Option<Error> {

@@ -28,8 +28,9 @@ use crate::{Error, ErrorCode, Result};
 /// Node's rule.
 ///
 /// # Errors
-/// What `setup` returns; an error of a server or of an outgoing connection that no `on_error`
-/// listens to; a loop that cannot be made for want of descriptors.
+/// What `setup` returns. An error of a server that no `on_error` listens to, at once; the first such error
+/// of an outgoing connection, when the loop has ended (see [`Socket::on_error`](crate::Socket::on_error)).
+/// `EMFILE`, `ENOMEM` and the like if the loop cannot be made.
 ///
 /// ```
 /// fyke::run(|| {
@@ -111,7 +112,8 @@ impl Builder {
     /// callbacks of connects that failed run with the next that succeeds, and each call of
     /// `set_timeout_then` adds one more (CON-16, TMO-03); `read_exact` takes up to 1 GiB (RD-10), and
     /// callbacks do not count toward `write_queue_bytes_max`; error texts give IPv6 addresses without
-    /// brackets, as in `connect ECONNREFUSED ::1:80`.
+    /// brackets, as in `connect ECONNREFUSED ::1:80`; an error of an outgoing connection without
+    /// `on_error` ends `run` at once (DST-07).
     /// Names are tried one by one ([`FamilySelection::Sequential`](crate::FamilySelection)) only
     /// where asked for: that is a setting of its own.
     #[must_use]
@@ -180,9 +182,10 @@ impl EventLoop {
     /// and runs what happened. Says whether anything is left that holds the loop.
     ///
     /// # Errors
-    /// An error that no `on_error` listens to, of a server or an outgoing connection; the loop is
-    /// intact and can be turned again. `ERR_EVENT_LOOP_BUSY` when called from a callback of the
-    /// same loop.
+    /// An error of a server that no `on_error` listens to. The first such error of an outgoing connection, in
+    /// the turn after which nothing holds the loop; on a loop made with
+    /// [`node_exact`](Builder::node_exact), at once. The loop is intact and can be turned again.
+    /// `ERR_EVENT_LOOP_BUSY` when called from a callback of the same loop.
     pub fn turn(&self, timeout: Option<Duration>) -> Result<bool> {
         turn::turn(&self.core, timeout)
     }

@@ -80,9 +80,12 @@ fn turn_entered(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
         run_closing(core); // 6
     }
 
-    match core.take_unheard() {
-        Some(error) => Err(error),
-        None => Ok(core.is_alive()), // 8
+    if let Some(error) = core.take_unheard() {
+        return Err(error);
+    }
+    match core.is_alive() {
+        true => Ok(true),
+        false => core.take_unheard_at_end().map_or(Ok(false), Err), // 8
     }
 }
 

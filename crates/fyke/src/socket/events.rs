@@ -148,9 +148,14 @@ impl Socket {
         self.add(Event::Timeout, callback::plain(f))
     }
 
-    /// Something failed; `close` follows. When nobody listens, an accepted socket's error is
-    /// logged and closes that connection only, and an outgoing connection's error ends
-    /// [`run`](crate::run) (contract C5). Node: `error`.
+    /// Called when the connection fails; `close` follows.
+    ///
+    /// Without a listener, the error is logged (`tracing`, level WARN) and closes only this connection, so
+    /// that no peer, be it a client or a backend, can end the others. The first such error of a socket
+    /// that was not accepted by a server is also what [`run`](crate::run) returns when nothing holds the
+    /// loop any more: a client program whose connect fails does not end without an error. On a loop made
+    /// with [`node_exact`](crate::Builder::node_exact) it ends `run` at once. Node: `error`, which ends the
+    /// process if nothing listens to it.
     pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, callback::error(f))
     }
@@ -224,13 +229,17 @@ impl Socket {
         self.tell(Event::Error, News::Error(error));
     }
 
-    /// Ends `run`, or is logged (contract C5).
+    /// The peer ends only this connection (contract C5). On an exact loop the error of an outgoing one
+    /// ends `run` at once, as Node's process would end.
     fn unheard(&self, error: &Error) {
-        if self.inner.state.borrow().accepted {
-            self.log_unheard(error);
-        } else if let Some(core) = self.core() {
-            core.unheard(error.clone());
+        let accepted = self.inner.state.borrow().accepted;
+        if let Some(core) = self.core().filter(|_| !accepted) {
+            if core.node_exact {
+                return core.unheard(error.clone());
+            }
+            core.unheard_at_end(error.clone());
         }
+        self.log_unheard(error);
     }
 
     #[cfg(feature = "tracing")]

@@ -1,0 +1,110 @@
+//! Errors that no `on_error` listens to (contract C5).
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::{ErrorCode, Server};
+use support::Log;
+
+on_every_driver! {
+    fn an_unheard_error_of_a_server_ends_run(net) {
+        let error = net.try_run(|| {
+            let server = Server::new();
+            server.listen(("192.0.2.1", 1), |_| {})
+        }).unwrap_err();
+        assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRNOTAVAIL, Some("listen")));
+    }
+
+    /// A backend is a peer too: one that reset its connection ended all others.
+    fn c5_an_unheard_error_of_an_outgoing_connection_ends_no_other_and_is_returned_at_the_end(net) {
+        for node_exact in [false, true] {
+            let log = Log::new();
+            let seen = log.clone();
+            if node_exact {
+                net.node_exact();
+            }
+            let event_loop = net.event_loop();
+            event_loop.enter(|| {
+                let server = fyke::create_server(|socket| _ = socket.pipe(socket));
+                let backend = fyke::create_server(|socket| {
+                    socket.on_data(|socket, _| socket.reset_and_destroy().unwrap());
+                });
+                let to_backend = net.tcp();
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    backend.listen(to_backend, move |backend| {
+                        let client = fyke::connect(endpoint, |_| {}).unwrap();
+                        // Without `on_error`.
+                        let outgoing = fyke::connect(backend.endpoint().unwrap(), |socket| {
+                            socket.write("x");
+                        }).unwrap();
+                        let failed = log.clone();
+                        let (talking, backend) = (client.clone(), backend.clone());
+                        outgoing.on_close(move |_, had_error| {
+                            failed.add(format!("backend {had_error}"));
+                            backend.close();
+                            talking.write("!");
+                        });
+                        client.on_data(move |client, bytes| {
+                            log.add(String::from_utf8_lossy(bytes));
+                            client.end();
+                            server.close();
+                        });
+                    }).unwrap();
+                });
+            });
+            let error = support::drive(&event_loop, || false).unwrap_err();
+            assert_eq!((error.code(), error.syscall()), (ErrorCode::ECONNRESET, Some("read")));
+            let done = ["backend true", "!"];
+            let told: &[&str] = if node_exact { &done[..1] } else { &done };
+            assert_eq!(seen.entries(), told, "exact: {node_exact}");
+            // It is told once, and the loop is intact.
+            support::drive(&event_loop, || false).unwrap();
+            assert_eq!(seen.take(), done);
+        }
+    }
+
+    fn c5_a_connect_that_fails_unheard_does_not_end_the_run_without_an_error(net) {
+        let event_loop = net.event_loop();
+        let ticked = Rc::new(Cell::new(false));
+        event_loop.enter(|| {
+            let server = Server::new();
+            let seen = Rc::clone(&ticked);
+            net.listen(&server, net.tcp(), move |endpoint| {
+                fyke::connect(endpoint.clone(), |_| panic!("refused")).unwrap();
+                fyke::connect(endpoint, |_| panic!("refused")).unwrap().on_close(move |_, _| {
+                    let seen = Rc::clone(&seen);
+                    fyke::timer::set_timeout(Duration::from_millis(1), move || seen.set(true)).unwrap();
+                });
+            });
+            server.on_listening(|server| _ = server.close());
+        });
+        let error = event_loop.run().unwrap_err();
+        assert_eq!((error.code(), error.syscall()), (ErrorCode::ECONNREFUSED, Some("connect")));
+        assert!(ticked.get(), "the loop went on");
+        event_loop.run().unwrap();
+    }
+
+    fn c5_an_unheard_error_of_an_accepted_connection_is_no_error_of_the_run(net) {
+        let error = net.try_run(|| {
+            let server = fyke::create_server(|socket| {
+                // Nobody listens to this socket's errors, and its client resets.
+                socket.resume();
+                socket.on_close(|socket, had_error| {
+                    assert!(had_error);
+                    let server = socket.server().unwrap();
+                    let endpoint = server.endpoint().unwrap();
+                    server.close();
+                    fyke::connect(endpoint, |_| panic!("closed")).unwrap();
+                });
+            });
+            net.listen(&server, net.tcp(), |endpoint| {
+                fyke::connect(endpoint, |client| client.reset_and_destroy().unwrap()).unwrap();
+            });
+            Ok(())
+        }).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
+    }
+}
