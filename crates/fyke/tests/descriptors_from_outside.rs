@@ -10,14 +10,15 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use fyke::{
     Address, ConnectOptions, Endpoint, ErrorCode, ReadyState, Server, Socket, SocketOptions,
 };
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use support::{Log, Net, collect, settled};
 
 /// A Unix socket that is not connected, and bound if there is a path.
 fn unconnected(path: Option<&std::path::Path>) -> OwnedFd {
-    let flags = SocketFlags::CLOEXEC;
-    let fd =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+    let fd = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    // By a call of its own: Apple's systems have no flag for it.
+    fcntl_setfd(&fd, FdFlags::CLOEXEC).unwrap();
     if let Some(path) = path {
         rustix::net::bind(&fd, &SocketAddrUnix::new(path).unwrap()).unwrap();
     }
