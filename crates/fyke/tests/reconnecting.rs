@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Encoding, Socket, timer};
+use fyke::{Encoding, Socket, SocketOptions, timer};
 use support::Log;
 
 const MS: Duration = Duration::from_millis(1);
@@ -137,5 +137,44 @@ on_every_driver! {
             "timeout", "close false",
         ];
         assert_eq!(seen.take(), wanted);
+    }
+
+    /// It was undone with the pipes of the connection that had closed.
+    fn con_16_a_pipe_that_is_made_when_the_socket_connects_again_stays(net) {
+        for from_client in [true, false] {
+            let log = Log::new();
+            let seen = log.clone();
+            net.run(|| {
+                let server = fyke::create_server(move |socket| {
+                    let log = log.clone();
+                    socket.on_data(move |_, data| log.add(String::from_utf8_lossy(data)));
+                    socket.end_with("echo");
+                });
+                net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                    let client = SocketOptions::new().allow_half_open(true).build();
+                    client.resume();
+                    let again = endpoint.clone();
+                    let mut rounds = 0;
+                    client.on_close(move |client, _| {
+                        rounds += 1;
+                        if rounds == 2 {
+                            server.close();
+                            return;
+                        }
+                        client.connect(&again, |_| {}).unwrap();
+                        // From it, and into it.
+                        if from_client {
+                            client.pipe(client);
+                        } else {
+                            let source = Socket::new();
+                            source.connect(&again, |_| {}).unwrap();
+                            source.pipe(client);
+                        }
+                    });
+                    client.connect(endpoint, |client| _ = client.end()).unwrap();
+                });
+            });
+            assert_eq!(seen.take(), ["echo"]);
+        }
     }
 }

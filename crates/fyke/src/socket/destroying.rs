@@ -215,6 +215,8 @@ impl Socket {
             (state.had_error, state.write.take_parked())
         };
         self.leave_pipes();
+        // Not those that a listener makes when it connects the socket again.
+        self.drop_pipes();
         self.emit_close(had_error);
         if let Some(parked) = parked {
             self.fail_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION);
@@ -232,7 +234,7 @@ impl Socket {
             signal.forget_socket(self);
         }
         let exact = self.node_exact();
-        let (server, keeps, accepted) = {
+        let (server, keeps, accepted, closed) = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Destroyed {
                 // A callback panicked before `close`.
@@ -241,10 +243,13 @@ impl Socket {
             let keeps = state.keeps_listeners || exact || state.phase != Phase::Closed;
             // Ours is the last handle if nobody can ask for the server any more.
             let known = Rc::strong_count(&self.inner) > 1;
-            (state.let_go_of_server(known), keeps, state.accepted)
+            let closed = state.phase == Phase::Closed;
+            (state.let_go_of_server(known), keeps, state.accepted, closed)
         };
         drop(server);
-        self.drop_pipes();
+        if closed {
+            self.drop_pipes();
+        }
         if keeps && self.has_closed() {
             // Of a connect that failed.
             self.forget_once(Event::Connect);
