@@ -26,6 +26,9 @@ impl Chunk {
     }
 }
 
+/// Up to this size a buffer that waits is cut to what is in it.
+const SMALL_BYTES_MAX: usize = 4096;
+
 /// What one [`send`](crate::Driver::send) offers to the kernel: pieces in order, gathered into
 /// as few system calls as possible. The driver owns it from the call until the kernel has taken
 /// the last byte, so nothing that happens to the socket can pull the memory away (contract
@@ -116,6 +119,19 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// The batch has to wait. A large buffer of the pool with few bytes in it is cut to them: many
+    /// connections may wait, each with one.
+    pub(crate) fn release_spare(&mut self) {
+        let last = self.rest.back_mut().or(self.first.as_mut());
+        if let Some(Chunk::Buffer(buffer)) = last {
+            if buffer.len() <= SMALL_BYTES_MAX && buffer.capacity() > 2 * SMALL_BYTES_MAX {
+                buffer.shrink_to_fit();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +166,18 @@ mod tests {
         }
         assert_eq!(back, [&b"one"[..], b"two", b"three"]);
         assert_eq!(batch.remaining(), 0);
+    }
+
+    #[test]
+    fn a_large_buffer_with_few_bytes_does_not_wait() {
+        let mut buffer = Vec::with_capacity(65_536);
+        buffer.extend_from_slice(b"hello");
+        let mut batch = Batch::one(Chunk::Buffer(buffer));
+        batch.advance(2, drop);
+        batch.release_spare();
+        assert_eq!(rest(&batch), b"llo");
+        let Some(Chunk::Buffer(buffer)) = &batch.first else { panic!("it is a buffer") };
+        assert!(buffer.capacity() < 100);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 mod support;
 
 use std::alloc::System;
-use std::cell::Cell;
-use std::io::Write;
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -176,6 +176,53 @@ fn what_is_written_in_pieces_is_held_once(net: &Net) {
     pair.assert_calls_hold_little("held back", 3_000, |socket| _ = socket.write(vec![b'x']));
 }
 
+/// Buffers of the pool that had much in them are used again for few bytes, which then wait.
+fn a_buffer_that_is_used_again_is_held_for_what_is_in_it(net: &Net) {
+    const CONNECTIONS: usize = 40;
+    let event_loop = net.event_loop();
+    let sockets: Rc<RefCell<Vec<Socket>>> = Rc::default();
+    let server = event_loop.enter(|| {
+        let server = ServerOptions::new().send_buffer_size_bytes(4096).create_server({
+            let sockets = Rc::clone(&sockets);
+            move |socket| sockets.borrow_mut().push(socket.clone())
+        });
+        server.listen(net.tcp(), |_| {}).unwrap();
+        server
+    });
+    let turn = || _ = event_loop.turn(Some(Duration::ZERO)).unwrap();
+    turn();
+    let address = server.address().unwrap().ip().unwrap();
+    let connect = |count: usize| {
+        let peer = TcpStream::connect(address).unwrap();
+        drive(&event_loop, || sockets.borrow().len() == count).unwrap();
+        let socket = sockets.borrow()[count - 1].clone();
+        socket.on_error(|_, _| {});
+        (peer, socket)
+    };
+    let (mut reader, drained) = connect(1);
+    let (mut buffer, mut peers) = (vec![0; 60_000], Vec::new());
+    let before = bytes_in_use();
+    for count in 2..CONNECTIONS + 2 {
+        // Gathers much in a buffer, and gives it back to the pool.
+        event_loop.enter(|| (0..60).for_each(|_| _ = drained.write(&[0; 1000][..])));
+        turn();
+        reader.set_nonblocking(true).unwrap();
+        let mut received = 0;
+        while received < buffer.len() {
+            received += reader.read(&mut buffer).unwrap_or(0);
+            turn();
+        }
+        let (peer, socket) = connect(count);
+        while socket.write_queue_len() == 0 {
+            event_loop.enter(|| socket.write(&[0; 500][..]));
+            turn();
+        }
+        peers.push((peer, socket));
+    }
+    let held = bytes_in_use() - before;
+    assert!(held <= CONNECTIONS * 2000 + 4 * 65_536, "{held} bytes for {CONNECTIONS} connections");
+}
+
 fn taking_in_pieces_is_not_doing_it_again_and_again(net: &Net) {
     for piece in [1, 7] {
         let mut pair = Pair::new(net);
@@ -224,6 +271,7 @@ fn c7_a_queue_holds_at_most_twice_what_is_in_it_whatever_the_pieces() {
         what_is_put_back_in_pieces_is_held_once(&net);
         what_is_taken_in_pieces_is_given_back(&net);
         what_is_written_in_pieces_is_held_once(&net);
+        a_buffer_that_is_used_again_is_held_for_what_is_in_it(&net);
         taking_in_pieces_is_not_doing_it_again_and_again(&net);
         stopping_after_each_piece_is_not_doing_it_again_and_again(&net);
     }

@@ -52,6 +52,7 @@ impl Ready {
             }
             debug_assert!(!slot.flags.sending, "two batches in flight (contract rule 5)");
             slot.flags.sending = true;
+            batch.release_spare();
             self.in_flight.borrow_mut().insert(socket, batch);
         }
         Ok(sent)

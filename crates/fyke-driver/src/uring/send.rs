@@ -37,7 +37,7 @@ impl Uring {
     }
 
     /// The batch in flight is what the kernel did not take.
-    fn keep_rest(&self, socket: SocketId, slot: &mut Slot, progress: &Progress, batch: Batch) {
+    fn keep_rest(&self, socket: SocketId, slot: &mut Slot, progress: &Progress, mut batch: Batch) {
         match progress {
             Progress::Done => return,
             Progress::Blocked => self.note_change(socket, slot),
@@ -45,6 +45,7 @@ impl Uring {
         }
         debug_assert!(!slot.flags.sending, "two batches in flight (contract rule 5)");
         slot.flags.sending = true;
+        batch.release_spare();
         self.in_flight.borrow_mut().insert(socket, batch);
     }
 

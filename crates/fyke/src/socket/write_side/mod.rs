@@ -221,10 +221,11 @@ impl<C> WriteSide<C> {
         self.tail.extend_from_slice(bytes);
     }
 
-    /// Whether nothing is before the next write. Otherwise it may wait for long, and a buffer that is
+    /// Whether nothing is before the next write, and nothing holds it back. Otherwise it may wait, and a buffer that is
     /// larger than it must not wait with it.
     fn leaves_soon(&self) -> bool {
-        self.in_flight_bytes == 0 && self.more.as_ref().is_none_or(|more| more.chunks.is_empty())
+        let first = self.more.as_ref().is_none_or(|more| more.chunks.is_empty());
+        first && self.in_flight_bytes == 0 && self.corked == 0
     }
 
     fn count(&mut self, bytes: usize) {
