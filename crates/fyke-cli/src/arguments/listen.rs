@@ -1,8 +1,10 @@
 //! `fyke listen`.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
-use super::Limits;
+use super::{Limits, values};
 
 #[derive(Args, Clone, Debug)]
 #[command(long_about = ABOUT, after_help = EXAMPLES)]
@@ -16,10 +18,15 @@ pub(crate) struct Listen {
     /// Take one client, and exit when it has left
     #[arg(long)]
     pub(crate) once: bool,
-    /// Run this for every client, with its standard input and output on the connection; it is split
-    /// into words as a shell would, but no shell runs it
+    /// Run this program for every client, with its standard input and output on the connection. The
+    /// command is split into words as a shell would, but no shell runs it. Listens on 127.0.0.1
+    /// unless an address is given, and runs at most 64 programs unless --max-connections is
     #[arg(long, value_name = "COMMAND")]
     pub(crate) exec: Option<String>,
+    /// Kill a program that has not ended within TIME after SIGTERM, which it gets when its
+    /// connection or fyke ends
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
+    pub(crate) kill_after: Duration,
     /// Who is sent what is typed
     #[arg(long, value_name = "WHO", value_enum, default_value = "all", conflicts_with_all = ["echo", "exec"])]
     pub(crate) to: To,
@@ -61,6 +68,14 @@ output is not read, clients have to wait. Log lines that are not read are droppe
 counted. As a background job of a shell the server keeps running, and reads the
 terminal once it is in the foreground.
 
+With --exec a program belongs to its connection. It counts towards --max-connections
+and --max-per-ip until it has ended, together with what it has started (its process
+group). When the connection or fyke ends, the program gets SIGTERM, and after
+--kill-after SIGKILL; fyke waits for it. A client that only ends its side gets all
+that the program says. A program that has closed its standard output has
+--kill-after to end by itself before it gets SIGTERM. A port alone is one of 127.0.0.1
+only; to serve other machines say 0.0.0.0:8888 or [::]:8888.
+
 The file of a Unix socket that a killed server has left is replaced; one on which
 somebody listens is not.";
 
@@ -71,7 +86,8 @@ Examples:
   fyke listen --echo ./echo.sock    an echo server on a Unix socket
   fyke listen --once 8888 > a.tar   receive a file from `fyke connect`
   fyke listen --hex 8888            look at the bytes
-  fyke listen --exec 'grep -i x' --max-connections 10 --allow 10.0.0.0/8 8888
+  fyke listen --exec 'sort -r' 8888 a program for each client of this machine
+  fyke listen --exec 'grep -i x' --max-connections 10 --allow 10.0.0.0/8 [::]:8888
 
 A program sees FYKE_CLIENT (a number), FYKE_REMOTE_ADDRESS and FYKE_LOCAL_ADDRESS.
 --json: {\"time\",\"event\",\"client\",...}; data is \"text\", or \"base64\" when it is no UTF-8.";

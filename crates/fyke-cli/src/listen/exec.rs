@@ -1,104 +1,179 @@
 //! `--exec`: a program for every client, with its standard streams on the connection.
 
 use std::cell::RefCell;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use fyke::Socket;
+use fyke::{EventLoop, Socket};
 use signal_hook::consts::SIGCHLD;
 
+use super::running::{Running, look_at_all, reap_descendants};
+use crate::arguments::Listen;
 use crate::ending::end_in_peace;
 use crate::failure::Failure;
 use crate::log;
 use crate::signals::on_signal;
 
-/// What to run, and what runs.
-pub(super) struct Program {
+/// How long a program that was killed may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What to run for each client, and what runs.
+pub(super) struct Programs {
     words: Vec<String>,
-    running: Rc<RefCell<Option<Vec<Running>>>>,
+    kill_after: Duration,
+    /// At most as many at once of one endpoint, and of one IP address.
+    max: Option<u64>,
+    max_per_ip: Option<u64>,
+    running: Rc<RefCell<Vec<Rc<Running>>>>,
 }
 
-struct Running {
-    client: u64,
-    child: Child,
+/// Where a client comes from: the number of the endpoint, and its address.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) server: usize,
+    pub(super) ip: Option<IpAddr>,
 }
 
-impl Program {
-    /// Split into words as a shell would; but no shell runs it, so nothing that a peer sends can
-    /// mean anything to one.
-    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+impl Programs {
+    /// The command is split into words as a shell would; but no shell runs it, so nothing that a
+    /// peer sends can mean anything to one.
+    pub(super) fn parse(text: &str, options: &Listen) -> Result<Self, Failure> {
         let words = shlex::split(text).filter(|words| !words.is_empty());
         let words =
             words.ok_or_else(|| Failure::Usage(format!("--exec {text:?}: not a command")))?;
-        Ok(Self { words, running: Rc::default() })
+        Ok(Self {
+            words,
+            kill_after: options.kill_after,
+            max: options.limits.max_connections,
+            max_per_ip: options.limits.max_per_ip,
+            running: Rc::default(),
+        })
+    }
+
+    /// Whether another program may be started for this client. The server counts connections; a
+    /// program may outlive its connection.
+    pub(super) fn has_room(&self, origin: Origin) -> bool {
+        let running = self.running.borrow();
+        let count = |same: &dyn Fn(&Origin) -> bool| {
+            let count = running.iter().filter(|one| same(&one.origin)).count();
+            u64::try_from(count).unwrap_or(u64::MAX)
+        };
+        let here = self.max.is_none_or(|max| count(&|one| one.server == origin.server) < max);
+        let group = origin.ip.map(group_of);
+        here && self.max_per_ip.filter(|_| group.is_some()).is_none_or(|max| {
+            count(&|one| one.server == origin.server && one.ip.map(group_of) == group) < max
+        })
     }
 
     /// Starts one for this client, with a socket pair for each of its streams: so half-close and
     /// backpressure go through as they are, and a program that does not read to the end breaks off
     /// only what it does not want, not what it has said.
-    pub(super) fn serve(&self, client: u64, socket: &Socket) -> Result<(), Failure> {
-        self.watch_children()?;
+    pub(super) fn serve(
+        &self,
+        client: u64,
+        origin: Origin,
+        socket: &Socket,
+    ) -> Result<(), Failure> {
         let failed = |error| Failure::System("a socket pair", error);
         let (input, its_input) = UnixStream::pair().map_err(failed)?;
         let (output, its_output) = UnixStream::pair().map_err(failed)?;
+        // The loop keeps each of them from here on: when a later step fails, they have to be closed.
+        let input = Socket::from_fd(input.into())?;
+        let output = Socket::from_fd(output.into()).inspect_err(|_| _ = input.destroy())?;
+        let child = self.start(client, socket, [its_input.into(), its_output.into()]);
+        let running = child.and_then(|child| {
+            Running::new(client, origin, socket, child, self.kill_after, &self.running)
+        });
+        let running = running.inspect_err(|_| {
+            input.destroy();
+            output.destroy();
+        })?;
+        log::debug(format_args!("client {client}: process {} runs", running.id()));
+        self.running.borrow_mut().push(Rc::clone(&running));
+        join(&running, &input, &output);
+        Ok(())
+    }
+
+    /// The program, in a process group of its own, so that its children can be told to end too.
+    fn start(
+        &self,
+        client: u64,
+        socket: &Socket,
+        [input, output]: [OwnedFd; 2],
+    ) -> Result<Child, Failure> {
         let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]);
-        command.stdin(OwnedFd::from(its_input)).stdout(OwnedFd::from(its_output));
+        command.args(&self.words[1..]).stdin(input).stdout(output).process_group(0);
         command.env("FYKE_CLIENT", client.to_string());
         let address = |address: Option<std::net::SocketAddr>| {
             address.map_or_else(String::new, |address| address.to_string())
         };
         command.env("FYKE_REMOTE_ADDRESS", address(socket.remote_address()));
         command.env("FYKE_LOCAL_ADDRESS", address(socket.local_address()));
-        let spawned = command.spawn();
-        // It holds the other ends of the pairs, which have to close with the program.
-        drop(command);
-        let child = spawned.map_err(|error| Failure::System("the program", error))?;
-        log::debug(format_args!("client {client}: process {} runs", child.id()));
-        if let Some(running) = self.running.borrow_mut().as_mut() {
-            running.push(Running { client, child });
+        // They are about descriptors that the program does not have.
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(name);
         }
-        join(socket, &Socket::from_fd(input.into())?, &Socket::from_fd(output.into())?);
-        Ok(())
+        // With the command go the other ends of the pairs, which have to close with the program.
+        command.spawn().map_err(|error| Failure::System("the program", error))
     }
 
-    /// Takes note of those who end, so that none stays as a zombie.
-    fn watch_children(&self) -> Result<(), Failure> {
-        if self.running.borrow().is_some() {
-            return Ok(());
-        }
-        *self.running.borrow_mut() = Some(Vec::new());
+    /// Reaps the programs that end. To be called once, before any is started.
+    pub(super) fn watch(&self) -> Result<(), Failure> {
+        reap_descendants();
         let running = Rc::clone(&self.running);
-        on_signal(SIGCHLD, move || {
-            if let Some(running) = running.borrow_mut().as_mut() {
-                running.retain_mut(|one| match one.child.try_wait() {
-                    Ok(Some(status)) => {
-                        log::info(format_args!(
-                            "client {}: the program ended, {status}",
-                            one.client
-                        ));
-                        false
-                    }
-                    _ => true,
-                });
+        on_signal(SIGCHLD, move || look_at_all(&running))
+    }
+
+    /// Tells all that run to end, and turns the loop until they have.
+    pub(super) fn end_all(&self, event_loop: &EventLoop) -> Result<(), Failure> {
+        event_loop.enter(|| {
+            let all: Vec<_> = self.running.borrow().clone();
+            all.iter().for_each(Running::end_now);
+        });
+        let deadline = Instant::now() + self.kill_after + KILL_PATIENCE;
+        while !self.running.borrow().is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
             }
-        })
+            event_loop.turn(Some(left))?;
+        }
+        Ok(())
     }
 }
 
-/// The client, and the program's two streams.
-fn join(client: &Socket, input: &Socket, output: &Socket) {
+/// What `--max-per-ip` counts under for this address: an IPv4 address, or an IPv6 network of 64 bits, as
+/// the library does.
+fn group_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
+        ip => ip,
+    }
+}
+
+/// Joins the client and the program's two streams.
+fn join(running: &Rc<Running>, input: &Socket, output: &Socket) {
+    let client = running.socket();
+    // What the program writes in pieces goes out in pieces. Only TCP would wait for more.
+    let _ = client.set_no_delay(true);
     client.pipe(input);
     output.pipe_without_end(client);
     // A program that has said everything need not read to the end, but its client shall get all.
-    let to = client.clone();
-    output.on_end(move |_| end_in_peace(&to));
-    let to = client.clone();
+    let same = Rc::clone(running);
+    output.on_end(move |_| {
+        same.output_ended();
+        end_in_peace(same.socket());
+    });
+    let same = Rc::clone(running);
     output.on_error(move |_, error| {
         log::debug(format_args!("from the program: {error}"));
-        end_in_peace(&to);
+        same.output_ended();
+        end_in_peace(same.socket());
     });
     let from = client.clone();
     input.on_error(move |_, error| {
@@ -107,9 +182,10 @@ fn join(client: &Socket, input: &Socket, output: &Socket) {
         from.on_data(|_, _| {});
         from.resume();
     });
-    let (input, output) = (input.clone(), output.clone());
+    let (input, output, same) = (input.clone(), output.clone(), Rc::clone(running));
     client.on_close(move |_, _| {
         input.destroy();
         output.destroy();
+        same.disconnected();
     });
 }

@@ -2,11 +2,13 @@
 
 mod addressing;
 mod exec;
+mod running;
 
 use std::cell::{Cell, RefCell};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use fyke::{Bytes, Error, EventLoop, Server, Socket};
+use fyke::{Bytes, Endpoint, Error, EventLoop, Server, Socket};
 
 use crate::arguments::{Listen, To};
 use crate::descriptors;
@@ -22,15 +24,23 @@ use crate::place::Place;
 use crate::report::{Format, Report, Way};
 use crate::signals::Ending;
 use addressing::Lines;
-use exec::Program;
+use exec::{Origin, Programs};
 
-pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
+/// At most as many programs of `--exec` run at once, unless `--max-connections` says otherwise.
+const PROGRAMS_MAX: u64 = 64;
+
+pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
     let places = options.endpoint.iter().map(|text| Place::parse_each(text));
-    let places = places.collect::<Result<Vec<_>, _>>()?.concat();
-    let program = options.exec.as_deref().map(Program::parse).transpose()?;
+    let mut places = places.collect::<Result<Vec<_>, _>>()?.concat();
+    if options.exec.is_some() {
+        options.limits.max_connections.get_or_insert(PROGRAMS_MAX);
+        places.iter_mut().for_each(keep_on_this_machine);
+    }
+    let programs = options.exec.as_deref().map(|text| Programs::parse(text, &options));
+    let programs = programs.transpose()?;
     let gate = Gate::new(&options.limits)?;
     // Programs would inherit it, and some cannot cope with so many.
-    if program.is_none() {
+    if programs.is_none() {
         descriptors::allow_many();
     }
     let event_loop = EventLoop::new()?;
@@ -41,7 +51,7 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
         output: output.clone(),
         options,
         gate,
-        program,
+        programs,
         input: input.clone(),
         servers: RefCell::default(),
         clients: RefCell::default(),
@@ -53,7 +63,8 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
     });
     let ending = event_loop.enter(|| {
         let ending = Ending::watch(|| {})?;
-        room.open(&places)?;
+        room.programs.as_ref().map_or(Ok(()), Programs::watch)?;
+        room.open(places)?;
         memory::return_regularly()?;
         Ok::<_, Failure>(ending)
     })?;
@@ -61,15 +72,30 @@ pub(crate) fn listen(options: Listen) -> Result<(), Failure> {
     // displays what passes through goes on.
     let blind = || output.is_broken_and_told() && !room.passes_through();
     let over = || ending.came() || room.stopped.get() || blind();
-    turn_to_the_end(&event_loop, &input, &output, over, |piece| {
+    let done = turn_to_the_end(&event_loop, &input, &output, over, |piece| {
         room.typed(piece);
         Ok(())
-    })?;
+    });
+    let done = done.and(room.end_programs(&event_loop));
     // With it go the files of the servers.
     drop(event_loop);
     ending.die();
+    done?;
     room.failure.take().map_or(Ok(()), Err)
 }
+
+/// A port alone means all addresses, but not for programs: what they do is for this machine, unless an
+/// address says otherwise.
+fn keep_on_this_machine(place: &mut Place) {
+    if let Place::Endpoint(Endpoint::Port(port)) = *place {
+        log::info(format_args!(
+            "--exec: port {port} of 127.0.0.1 only; for all addresses say [::]:{port}"
+        ));
+        *place = Place::Endpoint(Endpoint::Ip((Ipv4Addr::LOCALHOST, port).into()));
+    }
+}
+
+const TOO_MANY: &str = "too many connections";
 
 /// One who is connected.
 struct Client {
@@ -83,7 +109,7 @@ struct Room {
     report: Report,
     output: Output,
     gate: Gate,
-    program: Option<Program>,
+    programs: Option<Programs>,
     input: Input,
     servers: RefCell<Vec<Server>>,
     /// Those who can be sent what is typed, in the order in which they came: they are here until
@@ -103,20 +129,21 @@ struct Room {
 impl Room {
     /// What a client sends goes back to it, or to a program.
     fn passes_through(&self) -> bool {
-        self.options.echo || self.program.is_some()
+        self.options.echo || self.programs.is_some()
     }
 
-    fn open(self: &Rc<Self>, places: &[Place]) -> Result<(), Failure> {
-        for place in places {
+    /// Drops the places: of descriptors they have another one, which would hold the port.
+    fn open(self: &Rc<Self>, places: Vec<Place>) -> Result<(), Failure> {
+        for (number, place) in places.into_iter().enumerate() {
             // `--exec` and `--echo` end a connection themselves.
-            let half_open = self.program.is_some();
+            let half_open = self.programs.is_some();
             let options = gate::server_options(&self.options.limits).allow_half_open(half_open);
             let room = Rc::clone(self);
-            let server = options.create_server(move |client| room.arrived(client));
+            let server = options.create_server(move |client| room.arrived(number, client));
             let room = Rc::clone(self);
             server.on_drop(move |_, info| {
                 let from = info.map(|info| info.remote_address.to_string());
-                room.report.refused(from.as_deref(), "too many connections");
+                room.report.refused(from.as_deref(), TOO_MANY);
             });
             let room = Rc::clone(self);
             server.on_error(move |_, error| {
@@ -133,10 +160,17 @@ impl Room {
         Ok(())
     }
 
-    fn arrived(self: &Rc<Self>, socket: &Socket) {
-        if !self.gate.admits(socket) {
-            let from = socket.remote_address().map(|address| address.to_string());
-            self.report.refused(from.as_deref(), "its address is not allowed");
+    fn arrived(self: &Rc<Self>, server: usize, socket: &Socket) {
+        let address = socket.remote_address();
+        let origin = Origin { server, ip: address.map(|address| address.ip()) };
+        let full = || self.programs.as_ref().is_some_and(|programs| !programs.has_room(origin));
+        let refused = match self.gate.admits(socket) {
+            false => Some("its address is not allowed"),
+            true => full().then_some(TOO_MANY),
+        };
+        if let Some(why) = refused {
+            let from = address.map(|address| address.to_string());
+            self.report.refused(from.as_deref(), why);
             socket.destroy();
             return;
         }
@@ -145,18 +179,18 @@ impl Room {
                 server.close();
             });
         }
-        self.enter(socket);
+        self.enter(origin, socket);
     }
 
-    fn enter(self: &Rc<Self>, socket: &Socket) {
+    fn enter(self: &Rc<Self>, origin: Origin, socket: &Socket) {
         self.count.set(self.count.get() + 1);
         let number = self.count.get();
         self.report.connected(number, socket);
         self.watch(number, socket);
         if self.options.echo {
             socket.pipe(socket);
-        } else if let Some(program) = &self.program {
-            if let Err(failure) = program.serve(number, socket) {
+        } else if let Some(programs) = &self.programs {
+            if let Err(failure) = programs.serve(number, origin, socket) {
                 log::note(format_args!("client {number}: {failure}"));
                 socket.destroy();
             }
@@ -245,6 +279,17 @@ impl Room {
             // The clients may still have something to say.
             Piece::Failed(error) => log::note(Failure::System("standard input", error)),
         }
+    }
+
+    /// Takes no more clients, and ends the programs of those that are here.
+    fn end_programs(&self, event_loop: &EventLoop) -> Result<(), Failure> {
+        let Some(programs) = &self.programs else { return Ok(()) };
+        event_loop.enter(|| {
+            self.servers.borrow().iter().for_each(|server| {
+                server.close();
+            });
+        });
+        programs.end_all(event_loop)
     }
 
     /// Sends what was typed, and asks for more, as long as there is somebody to send it to and

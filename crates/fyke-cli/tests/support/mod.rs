@@ -354,6 +354,13 @@ pub(crate) fn wait_until_full(writer: &OwnedFd) {
     });
 }
 
+/// Whether that process runs; one that has ended and was not reaped does not.
+pub(crate) fn is_alive(id: u32) -> bool {
+    let output = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output();
+    let state = String::from_utf8(output.expect("ps runs").stdout).expect("text");
+    !state.trim().is_empty() && !state.trim().starts_with('Z')
+}
+
 /// Waits for so many bytes of text.
 pub(crate) fn line(from: &mut impl Read, count: usize) -> String {
     let mut text = vec![0; count];

@@ -1,0 +1,213 @@
+//! A program that runs, which belongs to its connection: it counts until it has ended, and is told
+//! to end when the connection has.
+
+use std::cell::{Cell, RefCell};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use fyke::{KeepAlive, Socket, timer};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, kill_process_group, test_kill_process_group, wait,
+};
+
+use super::exec::Origin;
+use crate::failure::Failure;
+use crate::log;
+
+/// While programs are to end, it is looked whether they have.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
+
+pub(super) struct Running {
+    client: u64,
+    pub(super) origin: Origin,
+    socket: Socket,
+    /// The process group, which has the id of the program: the program, and what it has started.
+    group: Pid,
+    kill_after: Duration,
+    /// The program itself has ended, and was reaped.
+    reaped: Cell<bool>,
+    output_ended: Cell<bool>,
+    phase: Cell<Phase>,
+    /// Holds the loop until the program has ended.
+    alive: Cell<Option<KeepAlive>>,
+    looking: RefCell<Option<timer::Timer>>,
+    /// All that run, this one among them.
+    all: Weak<RefCell<Vec<Rc<Running>>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connected,
+    /// The connection has ended as the program wanted it; it may take until then to end by itself.
+    Leaving(Instant),
+    /// It was sent SIGTERM, and has until then.
+    Told(Instant),
+    /// It was sent SIGKILL.
+    Killed,
+}
+
+impl Running {
+    /// # Errors
+    /// When there is no loop, or the program has no id; it is killed then.
+    pub(super) fn new(
+        client: u64,
+        origin: Origin,
+        socket: &Socket,
+        mut child: Child,
+        kill_after: Duration,
+        all: &Rc<RefCell<Vec<Rc<Self>>>>,
+    ) -> Result<Rc<Self>, Failure> {
+        let alive = fyke::handle().map(|handle| handle.keep_alive()).inspect_err(|_| {
+            let _ = child.kill().and_then(|()| child.wait());
+        })?;
+        Ok(Rc::new(Self {
+            client,
+            origin,
+            socket: socket.clone(),
+            group: Pid::from_child(&child),
+            kill_after,
+            reaped: Cell::new(false),
+            output_ended: Cell::new(false),
+            phase: Cell::new(Phase::Connected),
+            alive: Cell::new(Some(alive)),
+            looking: RefCell::default(),
+            all: Rc::downgrade(all),
+        }))
+    }
+
+    pub(super) fn id(&self) -> i32 {
+        self.group.as_raw_nonzero().get()
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The program has closed its standard output.
+    pub(super) fn output_ended(&self) {
+        self.output_ended.set(true);
+    }
+
+    /// The connection is gone. A program that has closed its output may be about to end by itself.
+    pub(super) fn disconnected(self: &Rc<Self>) {
+        if self.phase.get() != Phase::Connected {
+            return;
+        }
+        if self.output_ended.get() {
+            self.phase.set(Phase::Leaving(Instant::now() + self.kill_after));
+            self.look_regularly();
+            self.look();
+        } else {
+            self.tell();
+        }
+    }
+
+    /// Breaks the connection off, and tells the program to end.
+    pub(super) fn end_now(self: &Rc<Self>) {
+        if matches!(self.phase.get(), Phase::Connected | Phase::Leaving(_)) {
+            self.tell();
+        }
+        self.socket.destroy();
+    }
+
+    /// Sends SIGTERM.
+    fn tell(self: &Rc<Self>) {
+        self.phase.set(Phase::Told(Instant::now() + self.kill_after));
+        if !self.is_over() {
+            log::info(format_args!("client {}: the program is told to end", self.client));
+            self.signal(Signal::TERM);
+            // One that is stopped would not get it.
+            self.signal(Signal::CONT);
+        }
+        self.look_regularly();
+        self.look();
+    }
+
+    /// Looks whether the program has ended, and whether its time has come. Called when any process
+    /// has ended, and regularly while this one is to end.
+    fn look(self: &Rc<Self>) {
+        let now = Instant::now();
+        match self.phase.get() {
+            Phase::Connected => return,
+            _ if self.is_over() => {}
+            // What it has left behind is not going to end by itself.
+            Phase::Leaving(until) if self.reaped.get() || now >= until => return self.tell(),
+            Phase::Told(until) if now >= until => {
+                log::info(format_args!("client {}: the program is killed", self.client));
+                self.signal(Signal::KILL);
+                self.phase.set(Phase::Killed);
+                return;
+            }
+            Phase::Killed if self.reaped.get() => {}
+            _ => return,
+        }
+        self.forget();
+    }
+
+    fn look_regularly(self: &Rc<Self>) {
+        if self.looking.borrow().is_some() {
+            return;
+        }
+        let same = Rc::clone(self);
+        let look = move || {
+            if let Some(all) = same.all.upgrade() {
+                look_at_all(&all);
+            }
+        };
+        // Fails only when the loop is gone, and nobody waits then.
+        *self.looking.borrow_mut() = timer::set_interval(LOOK_PERIOD, look).ok();
+    }
+
+    fn ended(&self, status: WaitStatus) {
+        let status = ExitStatus::from_raw(status.as_raw());
+        log::info(format_args!("client {}: the program ended, {status}", self.client));
+        self.reaped.set(true);
+    }
+
+    /// Neither the program nor anything of its group is left.
+    fn is_over(&self) -> bool {
+        self.reaped.get() && test_kill_process_group(self.group) == Err(Errno::SRCH)
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Fails if it has just ended.
+        let _ = kill_process_group(self.group, signal);
+    }
+
+    /// It does not count any more.
+    fn forget(self: &Rc<Self>) {
+        if let Some(timer) = self.looking.borrow_mut().take() {
+            timer.cancel();
+        }
+        self.alive.set(None);
+        if let Some(all) = self.all.upgrade() {
+            all.borrow_mut().retain(|other| !Rc::ptr_eq(other, self));
+        }
+    }
+}
+
+/// Reaps the processes that have ended, and looks at the programs.
+pub(super) fn look_at_all(all: &RefCell<Vec<Rc<Running>>>) {
+    while let Ok(Some((id, status))) = wait(WaitOptions::NOHANG) {
+        // Otherwise what a program has left behind.
+        if let Some(one) = all.borrow().iter().find(|one| one.group == id && !one.reaped.get()) {
+            one.ended(status);
+        }
+    }
+    let all: Vec<_> = all.borrow().clone();
+    all.iter().for_each(Running::look);
+}
+
+/// Has this process reap what its programs leave behind, instead of the first process of the system:
+/// otherwise a process group would not be empty before that one has come to it.
+#[cfg(target_os = "linux")]
+pub(super) fn reap_descendants() {
+    // It takes longer to see that a group is empty if this is refused.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn reap_descendants() {}
