@@ -7,6 +7,7 @@ mod arguments;
 mod backoff;
 mod clock;
 mod connect;
+mod delivery;
 mod demo;
 mod descriptors;
 mod ending;

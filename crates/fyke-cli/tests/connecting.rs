@@ -5,7 +5,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-use support::{Folder, Running, line, output};
+use support::{Folder, Running, line, noise, output};
 
 /// A listener, and `fyke connect` with these arguments that has connected to it.
 fn connected(more: &[&str]) -> (Running, TcpStream) {
@@ -93,6 +93,36 @@ fn on_eof_keep_tells_the_peer_nothing_and_exit_waits_for_nothing() {
     let mut text = String::new();
     peer.read_to_string(&mut text).unwrap();
     assert_eq!(text, "all of it");
+}
+
+/// `fyke connect` sends these bytes to a peer with a small receive buffer, which talks all the time if
+/// `talks`. What the peer has received in the end, and the exit status.
+fn slow_peer(more: &[&str], talks: bool, bytes: &[u8]) -> (Vec<u8>, Option<i32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 4096).expect("set");
+    let endpoint = listener.local_addr().expect("an address").to_string();
+    let mut client = Running::start(&[&["connect", &endpoint], more].concat());
+    client.feed(bytes);
+    let (mut peer, _) = listener.accept().expect("a client");
+    let mut talker = peer.try_clone().expect("a copy");
+    let talking = talks
+        .then(|| std::thread::spawn(move || while talker.write_all(b"more and more").is_ok() {}));
+    let mut received = Vec::new();
+    // What comes after a reset is lost; what came before is read.
+    let _ = peer.read_to_end(&mut received);
+    let _ = peer.shutdown(Shutdown::Both);
+    talking.into_iter().for_each(|thread| thread.join().expect("it ends"));
+    (received, client.wait().code())
+}
+
+#[test]
+fn on_eof_exit_delivers_everything_also_to_a_peer_that_talks_meanwhile() {
+    let bytes = noise(3_000_000);
+    for talks in [false, true] {
+        let (received, code) = slow_peer(&["--on-eof", "exit"], talks, &bytes);
+        assert!(received == bytes, "{} of {} bytes, talks: {talks}", received.len(), bytes.len());
+        assert_eq!(code, Some(0));
+    }
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub(crate) struct Connect {
     /// What to do when the peer has ended its side
     #[arg(long, value_name = "WHAT", value_enum, default_value = "exit")]
     pub(crate) on_peer_end: OnPeerEnd,
-    /// After the end of standard input, exit when nothing came for so long
+    /// After the end of standard input, exit when nothing has come or gone for TIME; with status 4 if
+    /// the peer has not taken everything
     #[arg(long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) linger: Option<Duration>,
     /// Exit when nothing came or went for so long, with status 4
@@ -68,7 +69,8 @@ pub(crate) enum OnEof {
     End,
     /// Send everything, say nothing, and go on printing
     Keep,
-    /// Send everything, and exit
+    /// Send everything, and exit when it is delivered; a peer that talks meanwhile is read until it
+    /// ends, for 2 seconds more at most
     Exit,
 }
 

@@ -8,6 +8,8 @@ use std::rc::Rc;
 use fyke::{Error, EventLoop, KeepAlive, Socket};
 
 use crate::arguments::{Connect, OnEof, OnPeerEnd};
+use crate::delivery::leave;
+use crate::ending::close_idle;
 use crate::failure::Failure;
 use crate::input::{Input, Piece, standard_streams, turn_to_the_end};
 use crate::log;
@@ -114,11 +116,18 @@ impl Talk {
             return;
         }
         let lingers = self.options.linger.is_some() && self.input_ended.get();
-        if !lingers {
-            let text = String::from("nothing came or went for too long");
-            *self.failure.borrow_mut() = Some(Failure::Late(text));
+        let text = match (lingers, peer.write_queue_len()) {
+            (true, 0) => None,
+            (true, _) => Some("the peer has not taken everything in time"),
+            (false, _) => Some("nothing came or went for too long"),
+        };
+        match text {
+            None => _ = peer.destroy(),
+            Some(text) => {
+                *self.failure.borrow_mut() = Some(Failure::Late(String::from(text)));
+                close_idle(peer);
+            }
         }
-        peer.destroy();
     }
 
     /// Sends a piece of standard input, and asks for the next when there is room for it.
@@ -149,10 +158,10 @@ impl Talk {
             peer.set_timeout(Some(linger));
         }
         match self.options.on_eof {
-            _ if peer.readable_ended() => peer.destroy_soon(),
-            OnEof::End => peer.end(),
-            OnEof::Keep => peer,
-            OnEof::Exit => peer.destroy_soon(),
-        };
+            _ if peer.readable_ended() => _ = peer.destroy_soon(),
+            OnEof::End => _ = peer.end(),
+            OnEof::Keep => {}
+            OnEof::Exit => leave(peer),
+        }
     }
 }

@@ -14,7 +14,7 @@ use signal_hook::consts::SIGCHLD;
 
 use super::running::{Running, look_at_all, reap_descendants};
 use crate::arguments::Listen;
-use crate::ending::end_in_peace;
+use crate::delivery::end_when_delivered;
 use crate::failure::Failure;
 use crate::log;
 use crate::signals::on_signal;
@@ -167,13 +167,13 @@ fn join(running: &Rc<Running>, input: &Socket, output: &Socket) {
     let same = Rc::clone(running);
     output.on_end(move |_| {
         same.output_ended();
-        end_in_peace(same.socket());
+        end_when_delivered(same.socket());
     });
     let same = Rc::clone(running);
     output.on_error(move |_, error| {
         log::debug(format_args!("from the program: {error}"));
         same.output_ended();
-        end_in_peace(same.socket());
+        end_when_delivered(same.socket());
     });
     let from = client.clone();
     input.on_error(move |_, error| {
