@@ -93,8 +93,10 @@ impl Place {
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<Socket, Failure> {
         match self {
+            // A connection to itself does not mean that a server listens there.
             Self::Endpoint(endpoint) => {
-                Ok(options(ConnectOptions::new(endpoint)?.no_delay(true)).connect(f)?)
+                let options = options(ConnectOptions::new(endpoint)?.no_delay(true));
+                Ok(options.refuse_self_connection(true).connect(f)?)
             }
             Self::Descriptor(_, fd) => {
                 let socket = Socket::from_fd(copy(fd)?)?;

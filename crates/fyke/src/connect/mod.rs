@@ -68,6 +68,7 @@ pub struct ConnectOptions {
     attempt_timeout: Option<Duration>,
     selection: Option<FamilySelection>,
     pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) refuses_itself: bool,
     timeout: Option<Duration>,
     socket: SocketOptions,
 }
@@ -95,6 +96,7 @@ impl ConnectOptions {
             attempt_timeout: None,
             selection: None,
             connect_timeout: None,
+            refuses_itself: false,
             timeout: None,
             socket: SocketOptions::new(),
         })
@@ -280,13 +282,30 @@ impl ConnectOptions {
         self
     }
 
-    /// Destroys the socket with `ETIMEDOUT` when the connection does not stand after so long,
-    /// whatever it is waiting for: the lookup, one attempt or several. The error tells the endpoint:
-    /// its address and port, or the host name. Default: never. fyke's own;
-    /// [`timeout`](Self::timeout) only notifies.
+    /// Destroys the socket with `ETIMEDOUT` if the connection is not established within `timeout`,
+    /// whatever it is waiting for: the lookup, one attempt or several, or a place in the queue of a Unix
+    /// server. The error has the endpoint: its address and port, or the host name. Default: no limit.
+    /// fyke's own; [`timeout`](Self::timeout) only notifies.
+    ///
+    /// A Unix server whose queue is full makes the system answer `EAGAIN` (Linux). fyke then tries
+    /// again, after 1 ms at first and then at most every 100 ms, until there is room or this time is
+    /// over. Node, and a loop with [`node_exact`](crate::Builder::node_exact), reports `EAGAIN`.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Treats a connection to itself as refused. Default false.
+    ///
+    /// A TCP client that connects to a port of its own machine on which no server listens may get the
+    /// same number as its own port, by chance, and is then connected to itself: it receives what it
+    /// sends. A program that tries again and again sooner or later meets this. With `true` such a
+    /// connection is reset, and the attempt fails with `ECONNREFUSED`; other addresses of the host are
+    /// still tried. Without effect on Unix sockets. Node has no counterpart.
+    #[must_use]
+    pub fn refuse_self_connection(mut self, refuse: bool) -> Self {
+        self.refuses_itself = refuse;
         self
     }
 

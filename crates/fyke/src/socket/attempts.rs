@@ -1,6 +1,7 @@
 //! Attempts to connect, one or several at a time, and the moment when the connection stands. Which
 //! one begins when is decided by [`Race`]; this carries it out.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ use crate::connect::{ConnectOptions, Race, Step};
 use crate::lookup::Ticket;
 use crate::timer::TimerId;
 use crate::{Error, ErrorCode};
+
+/// How soon a Unix server whose queue is full is tried again: the pause doubles up to the longest.
+const FULL_FIRST_PAUSE: Duration = Duration::from_millis(1);
+const FULL_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// A connect that is under way.
 pub(super) struct Connecting {
@@ -27,8 +32,10 @@ pub(super) struct Connecting {
     pub(super) bound: Option<Address>,
     /// The attempts that are running.
     running: Vec<(SocketId, Address)>,
-    /// The next step of the race.
+    /// The next step of the race, or the next try at a Unix server whose queue is full.
     timer: Option<TimerId>,
+    /// How often that queue was full.
+    full_count: u32,
 }
 
 pub(super) enum Targets {
@@ -51,6 +58,7 @@ impl Connecting {
             bound,
             running: Vec::new(),
             timer: None,
+            full_count: 0,
         }
     }
 
@@ -264,12 +272,17 @@ impl Socket {
     }
 
     /// The driver says that an attempt failed.
-    pub(super) fn connect_failed(&self, id: SocketId, source: std::io::Error) {
+    pub(super) fn connect_failed(&self, id: SocketId, source: io::Error) {
         let target = self.with_connecting(|connecting| {
             let attempt = connecting.running.iter().find(|(running, _)| *running == id);
             attempt.map(|(_, target)| target.clone())
         });
         let Some(Some(target)) = target else { return };
+        // Node reports it; for everybody else it means "later" (connect(2)).
+        let full = target.is_unix() && source.kind() == io::ErrorKind::WouldBlock;
+        if full && !self.node_exact() {
+            return self.try_again_later(id, target);
+        }
         let several = self.with_connecting(|connecting| connecting.several());
         if several == Some(true) {
             self.close_attempt(&target);
@@ -293,6 +306,35 @@ impl Socket {
         }
     }
 
+    /// The queue of a Unix server is full.
+    fn try_again_later(&self, id: SocketId, target: Address) {
+        let Some(core) = self.core() else { return };
+        let count = self.with_connecting(|connecting| {
+            connecting.full_count = connecting.full_count.saturating_add(1);
+            connecting.full_count
+        });
+        let pause = FULL_FIRST_PAUSE * 2_u32.pow(count.unwrap_or(1).min(8) - 1);
+        let deadline = core.now() + pause.min(FULL_PAUSE_MAX);
+        let socket = self.clone();
+        // Cancelled when the connect is over.
+        let callback = Box::new(move || {
+            if let Some(core) = socket.core() {
+                core.driver.connect(id, &target);
+            }
+        });
+        let timer = core.timers.borrow_mut().set(deadline, None, callback);
+        self.with_connecting(|connecting| connecting.timer = Some(timer));
+    }
+
+    /// Whether an attempt has reached its own socket. Nobody listens there.
+    fn is_connected_to_itself(&self, id: SocketId) -> bool {
+        let refuses = self.with_connecting(|connecting| connecting.options.refuses_itself);
+        let (Some(true), Some(core)) = (refuses, self.core()) else { return false };
+        let local = core.driver.local_address(id).ok().and_then(|address| address.ip());
+        let peer = core.driver.peer_address(id).ok().and_then(|address| address.ip());
+        local.is_some() && local == peer
+    }
+
     /// Completes the error of an attempt, and emits it.
     fn tell_failure(&self, target: &Address, error: Error) -> Error {
         let local = target.ip().and_then(|address| {
@@ -309,6 +351,13 @@ impl Socket {
     pub(super) fn connected(&self, id: SocketId) {
         if self.is_refused_again(id) {
             return;
+        }
+        if self.is_connected_to_itself(id) {
+            if let Some(core) = self.core() {
+                // By RST: otherwise the port would stay taken for a while, by TIME_WAIT.
+                core.driver.reset(id);
+            }
+            return self.connect_failed(id, io::ErrorKind::ConnectionRefused.into());
         }
         let Some(connecting) = self.forget_attempts() else { return };
         self.forget_deadlines(false);
