@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
 use fyke::{Error, ErrorCode};
@@ -87,11 +88,21 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
     let first = error.attempts().first().unwrap_or(error);
     let unix = first.address().is_some_and(fyke::Address::is_unix);
     let listens = first.syscall() == Some("listen");
+    let connects = first.syscall() == Some("connect");
     // By name: not every code that the system knows has a constant.
     Some(match (error.code().as_str(), unix, listens) {
         // The file of a server that was killed stays; only the user knows whether that is so.
         ("EADDRINUSE", true, _) => "another program listens there, or it is no socket",
-        ("EADDRINUSE", false, _) => "another program listens there",
+        ("EADDRINUSE", false, _) if first.port().is_none() => "no local port is free",
+        ("EADDRINUSE", false, true) => "another program listens there",
+        ("EADDRINUSE", false, false) => "that local port is in use",
+        // Our own end is known if its port was given.
+        ("EADDRNOTAVAIL", ..) if connects && first.local_address().is_some() => {
+            "that local port has such a connection already, or had one a moment ago"
+        }
+        ("EADDRNOTAVAIL", ..) if connects => {
+            "no local port is free, or no address of this machine reaches that one"
+        }
         ("EADDRNOTAVAIL", ..) => "that is not an address of this machine",
         ("EACCES", true, true) if is_missing(error) => "there is no such folder",
         ("EACCES", true, true) => "that folder is not writable",
@@ -100,6 +111,9 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
         ("ECONNREFUSED", ..) => "nobody listens there",
         ("ENOENT", true, false) => "there is no such socket",
         ("EINVAL", true, _) => "the path of a Unix socket has at most about 100 bytes",
+        ("ENOTFOUND", ..) if first.host().is_some_and(has_zone) => {
+            "no interface of this machine with an IPv6 address has the name after the %"
+        }
         ("ENOTFOUND", ..) => "no host has that name",
         ("EAI_AGAIN", ..) => "the name servers do not answer",
         ("ETIMEDOUT", ..) => "no answer from there in time",
@@ -110,6 +124,12 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
         ("EPIPE", ..) => "the peer does not read any more",
         _ => return None,
     })
+}
+
+/// Whether a host is an IPv6 address with a zone.
+fn has_zone(host: &str) -> bool {
+    let address = host.split_once('%').map(|(address, _)| address.parse::<Ipv6Addr>());
+    matches!(address, Some(Ok(_)))
 }
 
 /// A missing folder is EACCES too, as in Node; what the system said is in the source.

@@ -90,3 +90,19 @@ fn a_server_that_is_not_there_is_status_3() {
     assert_eq!((code, text.as_str()), (Some(3), ""));
     assert_eq!(errors, "fyke: connect ECONNREFUSED 127.0.0.1:1: nobody listens there\n");
 }
+
+#[test]
+fn without_an_answer_there_is_no_latency() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    let arguments = ["load", "-n", "1", "-c", "1", "-t", "100ms", &endpoint];
+    let (code, text, _) = output(&arguments);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("requests     0,"), "{text}");
+    assert!(text.contains("latency      none: nothing was answered\n"), "{text}");
+    let (_, text, _) = output(&[&arguments[..], &["--json"]].concat());
+    let told: Value = serde_json::from_str(&text).unwrap();
+    for name in ["p50", "p99.9", "max", "mean"] {
+        assert!(told["latency_ns"][name].is_null(), "{told}");
+    }
+}

@@ -114,11 +114,7 @@ impl Results {
                 "requests     {count}, {:.0}/s, {bytes}/s each way",
                 self.per_second(count)
             );
-            let each = PERCENTILES.iter().map(|(name, quantile)| {
-                format!("{name} {}   ", milliseconds(self.latencies.value_at_quantile(*quantile)))
-            });
-            let max = milliseconds(self.latencies.max());
-            let _ = writeln!(text, "latency      {}max {max}   ms", each.collect::<String>());
+            let _ = writeln!(text, "latency      {}", self.latency());
         }
         let errors = self.errors.iter().map(|(why, count)| format!("{why} {count}"));
         let mut errors: Vec<_> = errors.collect();
@@ -130,12 +126,28 @@ impl Results {
         text
     }
 
+    /// Of no answers there is none.
+    fn latency(&self) -> String {
+        if self.latencies.is_empty() {
+            return String::from("none: nothing was answered");
+        }
+        let each = PERCENTILES.iter().map(|(name, quantile)| {
+            format!("{name} {}   ", milliseconds(self.latencies.value_at_quantile(*quantile)))
+        });
+        let max = milliseconds(self.latencies.max());
+        format!("{}max {max}   ms", each.collect::<String>())
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "as JSON has it")]
     fn json(&self, options: &Load, kept: Option<usize>) -> String {
+        // Null if nothing was answered.
+        let any = !self.latencies.is_empty();
         let latency = PERCENTILES.iter().fold(Line::new(), |line, (name, quantile)| {
-            line.with(name, self.latencies.value_at_quantile(*quantile))
+            line.with(name, any.then(|| self.latencies.value_at_quantile(*quantile)))
         });
-        let latency = latency.with("max", self.latencies.max()).with("mean", self.latencies.mean());
+        let latency = latency
+            .with("max", any.then(|| self.latencies.max()))
+            .with("mean", any.then(|| self.latencies.mean()));
         let errors = self.errors.iter();
         let errors = errors.fold(Line::new(), |line, (why, count)| line.with(why, *count));
         let line = Line::new()
