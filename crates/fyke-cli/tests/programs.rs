@@ -262,7 +262,12 @@ fn a_client_for_whom_there_are_no_descriptors_leaves_nothing_behind() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_client_whose_streams_cannot_be_watched_leaves_nothing_behind() {
-    let (server, endpoint) = Running::listen(&["--exec", "cat"]);
+    // The other driver watches nothing before a turn.
+    let mut command = support::fyke(&["listen", "-v", "127.0.0.1:0", "--exec", "cat"]);
+    let command = command.env("FYKE_DRIVER", "ready").stdout(Stdio::null());
+    let server = Running::of(command);
+    let noted = server.note("listening on ");
+    let endpoint = noted.rsplit(' ').next().expect("an address").to_owned();
     let id = server.id();
     let before = descriptors(id);
     for call in 1..=3 {
