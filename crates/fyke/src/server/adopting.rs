@@ -11,10 +11,14 @@ use crate::event_loop::Core;
 use crate::{Error, Result};
 
 impl Server {
-    /// Listens on a descriptor that is bound or listens already: inherited, or received from
-    /// another process. The server owns it from then on. It listens at once, and `listening` is
-    /// emitted on the tick. Closing leaves the file of a Unix socket, because the server did not
-    /// make it. Node: `server.listen({ fd })`.
+    /// Listens on an existing descriptor that is bound or listens already: one that was inherited (see
+    /// [`inherited_fd`](crate::inherited_fd) and [`systemd`](crate::systemd)), or received from another
+    /// process.
+    ///
+    /// The server owns the descriptor from then on; it becomes non-blocking and gets FD_CLOEXEC, so that
+    /// child processes do not inherit it. The server listens at once, and `listening` is emitted on the
+    /// tick. Closing leaves the file of a Unix socket, because the server did not make it. Node:
+    /// `server.listen({ fd })`.
     ///
     /// A descriptor that cannot listen is an `error` event with the syscall `listen`: `ENOTSOCK`
     /// for a pipe; `EINVAL` for a connection, another kind of socket, a file, a folder or a device.

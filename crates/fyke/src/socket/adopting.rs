@@ -12,14 +12,20 @@ use crate::{BoundSocket, Error, ErrorCode, Result};
 
 /// # Adopting
 impl Socket {
-    /// A socket over a descriptor that exists: inherited, received from another process, or one
-    /// half of a socket pair. It belongs to the socket from here on, and is closed also when this
-    /// fails; only the standard ones (0, 1, 2) are never closed.
+    /// Makes a socket over an existing descriptor: one that was inherited (see
+    /// [`inherited_fd`](crate::inherited_fd)), received from another process, or one half of a socket
+    /// pair.
     ///
-    /// Over a connection it is open at once and begins to read. So it is over a pipe or FIFO; of one
-    /// that only writes, say [`readable(false)`](SocketOptions::readable); and a process in which
-    /// SIGPIPE is not ignored, as it is in Rust's, gets that signal when the reader is gone. Over a stream socket that is not
-    /// connected, bound or not, it is pending: [`connect`](Self::connect) uses that descriptor.
+    /// The socket owns the descriptor from here on. The descriptor becomes non-blocking and gets
+    /// FD_CLOEXEC, so that child processes do not inherit it. It is also closed if this fails. The
+    /// standard descriptors (0, 1, 2) are never closed and do not get FD_CLOEXEC.
+    ///
+    /// - A connection, a pipe or a FIFO is open at once, and the socket begins to read. For a pipe that
+    ///   can only be written to, say [`readable(false)`](SocketOptions::readable). When the reader of a
+    ///   pipe is gone, the process gets SIGPIPE unless it ignores the signal; Rust programs do.
+    /// - With a stream socket that is not connected, bound or not, the socket is pending, and
+    ///   [`connect`](Self::connect) uses that descriptor.
+    ///
     /// Options: [`SocketOptions::build_from_fd`]. Node: `new net.Socket({ fd })`.
     ///
     /// ```
