@@ -10,9 +10,12 @@ use std::process::Stdio;
 
 use support::{Folder, Running, line, output};
 
-/// A port on which nobody listens. Another process could take it, which is not likely.
+/// An address of this machine that nothing else uses, so that its ports stay free.
+const OWN: &str = "127.0.0.78";
+
+/// A port of it.
 fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = TcpListener::bind((OWN, 0)).expect("a free port");
     listener.local_addr().expect("an address").port().to_string()
 }
 
@@ -25,8 +28,8 @@ fn a_connection_to_itself_is_no_server() {
         (&["--wait", "200ms"], 4),
     ] {
         let port = free_port();
-        let endpoint = format!("127.0.0.1:{port}");
-        let from = ["connect", "--source", "127.0.0.1", "--source-port", &port, &endpoint];
+        let endpoint = format!("{OWN}:{port}");
+        let from = ["connect", "--source", OWN, "--source-port", &port, &endpoint];
         let (code, text, errors) = output(&[&from[..], more].concat());
         assert_eq!((code, text.as_str()), (Some(expected), ""), "{errors}");
         assert!(errors.contains("ECONNREFUSED"), "{errors}");
@@ -121,13 +124,14 @@ fn an_address_that_is_not_ours_and_a_port_that_is_not_free_are_told_apart() {
     let line = failure(&["--source", "192.0.2.1", &endpoint]);
     assert!(line.ends_with(": that is not an address of this machine\n"), "{line}");
     let port = free_port();
-    let mut first = Running::start(&["connect", "-vv", "--source-port", &port, &endpoint]);
+    let from = ["--source", OWN, "--source-port", &port, &endpoint];
+    let mut first = Running::start(&[&["connect", "-vv"], &from[..]].concat());
     first.note("connected");
-    let line = failure(&["--source-port", &port, &endpoint]);
+    let line = failure(&from);
     assert!(line.contains("EADDRNOTAVAIL"), "{line}");
     assert!(line.contains("that local port has such a connection already"), "{line}");
     let (_, taken) = endpoint.rsplit_once(':').unwrap();
-    let line = failure(&["--source-port", taken, &endpoint]);
+    let line = failure(&["--source", "127.0.0.1", "--source-port", taken, &endpoint]);
     assert!(line.ends_with(": that local port is in use\n"), "{line}");
     assert!(first.is_running());
 }

@@ -101,8 +101,8 @@ on_every_system! {
 
     fn a_connection_to_itself_is_one_as_in_node_unless_it_is_refused(net) {
         for refuse in [false, true] {
-            // Nobody listens there any more.
-            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            // An address that nothing else uses: the port stays free.
+            let free = TcpListener::bind("127.0.0.78:0").unwrap().local_addr().unwrap();
             let log = Log::new();
             net.run(|| {
                 let options = ConnectOptions::new(free).unwrap();

@@ -159,8 +159,6 @@ fn group_of(ip: IpAddr) -> IpAddr {
 /// Joins the client and the program's two streams.
 fn join(running: &Rc<Running>, input: &Socket, output: &Socket) {
     let client = running.socket();
-    // What the program writes in pieces goes out in pieces. Only TCP would wait for more.
-    let _ = client.set_no_delay(true);
     client.pipe(input);
     output.pipe_without_end(client);
     // A program that has said everything need not read to the end, but its client shall get all.
