@@ -141,7 +141,7 @@ fn request_before_a_reset_arrives_whole_with_and_without_faults() {
 
 #[test]
 fn large_answer_to_a_small_window_arrives_whole_before_the_reset() {
-    let bytes = noise(1_000_000);
+    let bytes = noise(150_000);
     let (listener, target) = listener();
     let (_relay, endpoint) = Running::relay(&target, &[]);
     let mut client = TcpStream::connect(&endpoint).unwrap();

@@ -137,14 +137,22 @@ const ABOUT: &str = "\
 Pass connections on to other servers, and watch, limit or disturb them.
 
 Each direction has backpressure: a slow reader makes its sender wait, at no cost
-of memory. Each direction ends separately, and a reset is passed on as a reset.
+of memory. Each direction ends separately. A reset or an error of one connection
+resets the other one, after everything that was received before; a peer that
+accepts none of that for 5 to 10 seconds is reset at once. A stream that was cut
+off never ends as if it were whole.
 
-A target that cannot be connected to is left out for a while, and the client goes
-to the next one; only if all fail is the client's connection reset. When all are
-left out, the one whose time ends first is tried.
+A client counts for --max-connections, --max-per-ip and --drain until its target's
+connection has closed too. --idle-timeout closes both when no byte has moved on
+either. All connections send small writes at once (TCP_NODELAY).
+
+A target that cannot be connected to is skipped for a while, and the client is
+connected to the next one; its connection is reset only if all fail. If all are
+skipped, the one whose time ends first is tried.
 
 SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
---drain; a second one ends at once. Status 0 if all ended, 4 if some were cut off.
+--drain; a second signal ends at once. Status 0 if all ended, 4 if some were cut
+off.
 
 A relay never waits for its own output: log lines and statistics that are not read
 are dropped and counted ({\"event\":\"dropped\",\"lines\":9}), and the relay goes on if the
