@@ -82,10 +82,12 @@ pub(crate) fn reset_when_delivered(socket: &Socket) {
 
 /// Resets the connection when bytes wait and the peer accepts none of them for 5 to 10 seconds.
 pub(crate) fn reset_when_stalled(socket: &Socket) {
-    let before = Cell::new(0);
+    // Not what is left: more may be written as fast as the peer accepts it.
+    let before = Cell::new(None);
     repeat_until_closed(socket, PATIENCE, move |socket| {
         let left = undelivered(socket);
-        if left > 0 && left == before.replace(left) {
+        let accepted = Some(socket.bytes_written().saturating_sub(left as u64));
+        if left > 0 && accepted == before.replace(accepted) {
             reset(socket);
         }
     });
