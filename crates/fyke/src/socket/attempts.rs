@@ -268,7 +268,7 @@ impl Socket {
         if let Some(ticket) = connecting.lookup.take() {
             ticket.cancel();
         }
-        Some(connecting)
+        Some(*connecting)
     }
 
     /// The driver says that an attempt failed.

@@ -85,7 +85,7 @@ impl Socket {
             _ => SocketTick::Attempt,
         };
         let connecting = Connecting::new(options, targets, self.bound_address());
-        let before = self.inner.state.borrow_mut().rare().connecting.replace(connecting);
+        let before = self.inner.state.borrow_mut().rare().connecting.replace(connecting.into());
         drop(before);
         self.limit_connect(limit);
         // Node tells inside the call what it knows at once (CON-04, HE-04).
@@ -216,7 +216,7 @@ impl Socket {
     }
 
     pub(super) fn with_connecting<T>(&self, f: impl FnOnce(&mut Connecting) -> T) -> Option<T> {
-        self.inner.state.borrow_mut().rare_if_any_mut()?.connecting.as_mut().map(f)
+        self.inner.state.borrow_mut().rare_if_any_mut()?.connecting.as_deref_mut().map(f)
     }
 }
 

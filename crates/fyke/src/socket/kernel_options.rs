@@ -7,7 +7,6 @@ use std::time::Duration;
 use fyke_driver::{Driver, KeepAliveProbes, Open, SocketId, SocketOption};
 
 use super::Socket;
-use super::attempts::Connecting;
 use crate::{Error, ErrorCode, Result};
 
 /// What Linux takes at most for the first probe and between two, in seconds, and as their number:
@@ -312,7 +311,7 @@ impl Socket {
         let ids: Vec<SocketId> = {
             let state = self.inner.state.borrow();
             let connecting = state.rare_if_any().and_then(|rare| rare.connecting.as_ref());
-            let attempts = connecting.into_iter().flat_map(Connecting::ids);
+            let attempts = connecting.into_iter().flat_map(|connecting| connecting.ids());
             state.connected().into_iter().chain(attempts).collect()
         };
         ids.into_iter().try_for_each(|id| self.set_option(id, option))

@@ -107,7 +107,8 @@ pub(super) struct Rare {
     /// Our own end, until a connect uses it.
     pub(super) bound: Option<BoundSocket>,
     pub(super) attempted: Option<Vec<SocketAddr>>,
-    pub(super) connecting: Option<Connecting>,
+    /// In a box: it is larger than all the rest, and few have it.
+    pub(super) connecting: Option<Box<Connecting>>,
     pub(super) wishes: Wishes,
     pub(super) read_buffer: Option<ReadBuffer>,
     /// What `read` has taken, to be given to the listeners for data on the tick.
@@ -334,7 +335,7 @@ impl State {
     }
 
     fn connect_holds(&self) -> bool {
-        let connecting = self.rare_if_any().and_then(|rare| rare.connecting.as_ref());
+        let connecting = self.rare_if_any().and_then(|rare| rare.connecting.as_deref());
         connecting.is_none_or(Connecting::holds)
     }
 
