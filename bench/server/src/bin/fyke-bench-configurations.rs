@@ -1,0 +1,78 @@
+//! One connection that echoes, in one of the configurations that people use: what `bench/instructions`
+//! counts. Ends when the connection does.
+//!
+//! | environment | |
+//! |---|---|
+//! | `CONFIGURATION` | one of those below |
+//! | `PORT` | where it connects to, on 127.0.0.1: only for `outgoing` |
+
+use std::env;
+use std::time::Duration;
+
+use fyke::{Endpoint, Result, ServerOptions, Socket};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const OWNED_BYTES: usize = 8192;
+
+fn main() -> Result<()> {
+    let configuration = env::var("CONFIGURATION").unwrap_or_default();
+    let options = ServerOptions::new().no_delay(true);
+    fyke::run(|| match configuration.as_str() {
+        "nothing set" => serve(options, echo),
+        "keep_alive" => serve(options.keep_alive(MINUTE), echo),
+        "write_stall_timeout" => serve(options.write_stall_timeout(MINUTE), echo),
+        "one owned write" => serve(options, |socket| {
+            socket.write(vec![b'x'; OWNED_BYTES]);
+            echo(socket);
+        }),
+        "timeout set and unset" => serve(options, |socket| {
+            echo(socket);
+            // Soon over, so that nothing of it is left but what it may cost for ever.
+            socket.set_timeout(Some(Duration::from_millis(1)));
+            socket.set_timeout(None);
+        }),
+        "pipe" => serve(options, |socket| {
+            end_when_idle(socket);
+            socket.pipe(socket);
+        }),
+        "outgoing" => {
+            let port = env::var("PORT").ok().and_then(|port| port.parse::<u16>().ok());
+            let socket = fyke::connect(("127.0.0.1", port.unwrap_or(0)), |_| {})?;
+            socket.set_no_delay(true)?;
+            echo(&socket);
+            Ok(())
+        }
+        other => {
+            eprintln!("CONFIGURATION is none of those that are known: {other:?}");
+            std::process::exit(2)
+        }
+    })
+}
+
+/// Serves one connection, and says where.
+fn serve(options: ServerOptions, each: impl Fn(&Socket) + 'static) -> Result<()> {
+    let server = options.create_server(each);
+    server.on_connection(|server, _| {
+        server.close();
+    });
+    server.listen(("127.0.0.1", 0), |server| {
+        if let Some(Endpoint::Ip(address)) = server.endpoint() {
+            println!("{}", address.port());
+        }
+    })
+}
+
+/// As real servers have it.
+fn end_when_idle(socket: &Socket) {
+    socket.set_timeout(Some(MINUTE));
+    socket.on_timeout(|socket| {
+        socket.destroy();
+    });
+}
+
+fn echo(socket: &Socket) {
+    end_when_idle(socket);
+    socket.on_data(|socket, data| {
+        socket.write(data);
+    });
+}
