@@ -1,5 +1,7 @@
-//! Socket drivers for [fyke](https://docs.rs/fyke): the only crate of the project that makes
-//! system calls. It is a separate crate so that the border can be checked; use `fyke` itself.
+//! Socket drivers for [fyke](https://docs.rs/fyke): the crate that makes all system calls
+//! on sockets, and the only one with unsafe code. It is a separate crate so that this border can be
+//! checked; use `fyke` itself. Host names are not its business: `fyke` looks them up with the
+//! system's `getaddrinfo`, on threads of its own.
 //!
 //! # What a backend owes
 //!
