@@ -65,15 +65,17 @@ impl<E: EventNumber, C> List<E, C> {
         // All may have been dropped meanwhile.
         let entries = self.entries.get_mut(..range.end)?;
         let mut index = range.start;
-        let entry = loop {
+        let (entry, callback) = loop {
             let entry = entries.get_mut(index)?;
-            // One without a callback runs already, further out.
-            if entry.event == event && entry.id != 0 && entry.callback.is_some() {
-                break entry;
+            if entry.event == event && entry.id != 0 {
+                // One without a callback runs already, further out.
+                if let Some(callback) = entry.callback.take() {
+                    break (entry, callback);
+                }
             }
             index += 1;
         };
-        let (id, callback) = (entry.id, entry.callback.take()?);
+        let id = entry.id;
         if entry.once {
             entry.id = 0;
             self.bits |= REMOVED;
@@ -195,8 +197,8 @@ impl<E: EventNumber, C> Listeners<E, C> {
         }
         let count = list.entries.len();
         let (index, id, callback) = list.take_next(0..count, event)?;
-        assert!(list.bits & EMISSIONS != EMISSIONS, "too many events inside one another");
-        list.bits += EMITTING;
+        let bits = list.bits.checked_add(EMITTING);
+        list.bits = bits.expect("that many events do not run inside one another");
         Some(Emission { listeners: self, index, count, id, callback: Some(callback) })
     }
 
