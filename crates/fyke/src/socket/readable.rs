@@ -99,7 +99,9 @@ impl Socket {
         };
         if let Some(bytes) = taken.as_ref().filter(|_| self.has_data_listener()) {
             // Not inside this call (contract C1).
-            self.inner.state.borrow_mut().rare().taken.push_back(bytes.clone());
+            let mut state = self.inner.state.borrow_mut();
+            state.rare().owed.get_or_insert_default().taken.push_back(bytes.clone());
+            drop(state);
             self.tick(SocketTick::Data);
         }
         if end {
@@ -122,7 +124,7 @@ impl Socket {
     }
 
     fn next_taken(&self) -> Option<Vec<u8>> {
-        self.inner.state.borrow_mut().rare_if_any_mut()?.taken.pop_front()
+        self.inner.state.borrow_mut().rare_if_any_mut()?.owed.as_mut()?.taken.pop_front()
     }
 
     /// Puts bytes back, to be the next that are read or delivered. Returns whether there is room

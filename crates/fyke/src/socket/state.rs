@@ -1,6 +1,5 @@
 //! What a socket knows about itself.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
@@ -111,8 +110,6 @@ pub(super) struct Rare {
     pub(super) connecting: Option<Box<Connecting>>,
     pub(super) wishes: Wishes,
     pub(super) read_buffer: Option<ReadBuffer>,
-    /// What `read` has taken, to be given to the listeners for data on the tick.
-    pub(super) taken: VecDeque<Vec<u8>>,
     pub(super) block_list: Option<BlockList>,
     pub(super) pipes: Pipes,
     pub(super) decoder: Option<(Encoding, Decoder)>,
@@ -126,7 +123,7 @@ pub(super) struct Rare {
     pub(super) peer_was_asked: bool,
     /// `connect` was called again on the connection that stands (exact loops only).
     pub(super) connected_again: bool,
-    /// What is still to be told of connections before the last connect (exact loops only).
+    /// What is still to be told: of reads, and of connections before the last connect.
     pub(super) owed: Option<Box<Owed>>,
     /// The turn in which bytes were received last (exact loops only).
     pub(super) received_in_turn: u64,
@@ -135,7 +132,7 @@ pub(super) struct Rare {
     /// The host that is looked up, of which one address is wanted (exact loops only).
     pub(super) lookup_host: Option<String>,
     /// An attempt that was under way when the socket was destroyed (exact loops only).
-    pub(super) cancelled_attempt: Option<Address>,
+    pub(super) cancelled_attempt: Option<Box<Address>>,
     /// An accepted socket that has connected again: no connection of its server any more.
     pub(super) has_left_server: bool,
     /// Ends a lookup that takes too long.
@@ -221,7 +218,9 @@ impl State {
             rare.failing = None;
             rare.local = None;
             rare.attempted = None;
-            rare.taken.clear();
+            if let Some(owed) = &mut rare.owed {
+                owed.taken.clear();
+            }
             rare.peer_was_asked = false;
             rare.connected_again = false;
             rare.end_is_lost = false;

@@ -225,7 +225,7 @@ impl Socket {
     pub(super) fn remember_cancelled_attempt(&self, attempts: &Connecting) {
         let target = attempts.running_target().filter(|_| attempts.several());
         if let Some(target) = target {
-            self.inner.state.borrow_mut().rare().cancelled_attempt = Some(target.clone());
+            self.inner.state.borrow_mut().rare().cancelled_attempt = Some(Box::new(target.clone()));
         }
     }
 
@@ -234,7 +234,7 @@ impl Socket {
             let mut state = self.inner.state.borrow_mut();
             state.rare_if_any_mut().and_then(|rare| rare.cancelled_attempt.take())
         };
-        if let Some(target) = target {
+        if let Some(target) = target.map(|target| *target) {
             let error = Error::named(ErrorCode::ECANCELED, "connect").at(target.clone(), true);
             self.emit_attempt_failed(&target, &error);
         }

@@ -17,6 +17,9 @@ pub(in crate::socket) struct Owed {
     callbacks: VecDeque<(Done, Result<()>)>,
     /// Callbacks of writes that were in flight or behind one: with the next `close`.
     cancelled: VecDeque<Done>,
+    /// What `read` has taken on this connection, to be given to the listeners for data on the tick (on
+    /// all loops).
+    pub(in crate::socket) taken: VecDeque<Vec<u8>>,
 }
 
 impl Socket {
@@ -34,6 +37,7 @@ impl Socket {
             let in_flight = state.write.in_flight_bytes() > 0 && is_closing;
             let done = state.write.done_and_not_told().unwrap_or(0);
             let mut owed = state.rare().owed.take().unwrap_or_default();
+            owed.taken.clear();
             owed.closes.push_back(had_error);
             while let Some(callback) = state.write.next_callback(done) {
                 owed.callbacks.push_back((callback, Ok(())));

@@ -45,7 +45,8 @@ impl<C> WriteSide<C> {
         let more = self.more();
         // The chunks of these are counted already.
         let free = more.free.as_ref().filter(|_| corked);
-        let counted = free.into_iter().chain(&more.parked).map(|front| front.chunks).max();
+        let counted =
+            free.into_iter().chain(more.parked.as_deref()).map(|front| front.chunks).max();
         let joins = more.chunks.len() > counted.unwrap_or(0);
         match more.chunks.back_mut() {
             // A chunk for each of many small pieces would take more room than what is in them.

@@ -66,7 +66,7 @@ struct More<C> {
     /// What was queued when `cork` was called: it is not held back.
     free: Option<Front>,
     /// Node's first write of a socket that connects: the others wait behind it.
-    parked: Option<Front>,
+    parked: Option<Box<Front>>,
     excess: Excess,
 }
 

@@ -23,7 +23,7 @@ impl<C> WriteSide<C> {
     /// Parks what is queued, unless it is corked, or something is parked already.
     pub(in crate::socket) fn park(&mut self) {
         if self.corked == 0 && self.has_queued() && !self.is_parked() {
-            self.more().parked = Some(self.front());
+            self.more().parked = Some(Box::new(self.front()));
         }
     }
 
