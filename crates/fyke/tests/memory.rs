@@ -199,14 +199,14 @@ fn rows() -> Vec<Row> {
         option("allow_half_open", [395, 415], |options| options.allow_half_open(true)),
         option("pause_on_connect", [395, 415], |options| options.pause_on_connect(true)),
         option("no_delay", [395, 415], |options| options.no_delay(true)),
-        option("keep_alive", [1518, 1538], |options| options.keep_alive(MINUTE)),
-        option("send_buffer_size_bytes", [1518, 1538], |o| o.send_buffer_size_bytes(65536)),
-        option("receive_buffer_size_bytes", [1518, 1538], |o| o.receive_buffer_size_bytes(65536)),
+        option("keep_alive", [970, 990], |options| options.keep_alive(MINUTE)),
+        option("send_buffer_size_bytes", [970, 990], |o| o.send_buffer_size_bytes(65536)),
+        option("receive_buffer_size_bytes", [970, 990], |o| o.receive_buffer_size_bytes(65536)),
         option("high_water_mark", [395, 415], |options| options.high_water_mark(16384)),
         option("write_queue_bytes_max", [395, 415], |options| {
             options.write_queue_bytes_max(1 << 20)
         }),
-        option("write_stall_timeout", [1518, 1538], |options| options.write_stall_timeout(MINUTE)),
+        option("write_stall_timeout", [970, 990], |options| options.write_stall_timeout(MINUTE)),
         option("max_connections", [395, 415], |options| options.max_connections(1 << 20)),
         option("max_connections_per_ip", [395, 415], |o| o.max_connections_per_ip(1 << 20)),
         option("block_list", [395, 415], |options| options.block_list(&BlockList::new())),
@@ -218,12 +218,12 @@ fn rows() -> Vec<Row> {
             serve(socket);
             socket.set_timeout(None);
         }),
-        done("pipe", [2038, 2058], message, |socket| {
+        done("pipe", [1490, 1510], message, |socket| {
             socket.set_timeout(Some(MINUTE));
             socket.on_timeout(|socket| _ = socket.destroy());
             socket.pipe(socket);
         }),
-        row("outgoing", [1642, 1662], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),
+        row("outgoing", [1095, 1115], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),
     ]
 }
 

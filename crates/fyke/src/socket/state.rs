@@ -268,9 +268,7 @@ impl State {
     /// More waits to be sent than may (contract C7). On exact loops callbacks cost nothing, as in Node.
     pub(super) fn is_queue_too_long(&self, exact: bool) -> bool {
         let callbacks = if exact { 0 } else { self.write.callbacks() };
-        self.exceeds_queue(
-            self.write.len().saturating_add(callbacks.saturating_mul(CALLBACK_BYTES)),
-        )
+        self.exceeds_queue(self.write.len() + callbacks * CALLBACK_BYTES)
     }
 
     /// More callbacks wait for the end than may.
