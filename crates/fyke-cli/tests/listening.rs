@@ -240,27 +240,28 @@ fn sockets_that_systemd_has_opened_are_found_by_their_names() {
     assert!(server.wait().success());
 }
 
+/// Once it took twice the time, because what was written counted as activity.
 #[test]
 fn idle_timeout_is_exact_for_a_client_that_never_reads() {
     use std::time::{Duration, Instant};
 
-    const TIMEOUT: Duration = Duration::from_secs(2);
-    let (server, endpoint) = Running::listen(&["--echo", "--idle-timeout", "2s"]);
+    let (server, endpoint) = Running::listen(&["--echo", "--idle-timeout", "4s"]);
     let mut client = TcpStream::connect(&endpoint).unwrap();
     client.set_nonblocking(true).unwrap();
     // Until nothing moves any more: the echo has filled every buffer on the way.
     let mut moved_at = Instant::now();
-    while moved_at.elapsed() < TIMEOUT / 4 {
+    while moved_at.elapsed() < Duration::from_secs(1) {
         if client.write(&[0; 65536]).is_ok_and(|count| count > 0) {
             moved_at = Instant::now();
         } else {
             std::thread::yield_now();
         }
     }
-    server.note("client 1 was idle for too long");
-    let idle = moved_at.elapsed();
-    // Twice the time was too much.
-    assert!(idle >= TIMEOUT && idle < TIMEOUT * 7 / 4, "{idle:?}");
+    // One that has been idle for less long is closed later.
+    let _later = TcpStream::connect(&endpoint).unwrap();
+    let first = server.note("was idle for too long");
+    assert!(first.contains("client 1 "), "{first}");
+    server.note("client 2 was idle for too long");
     // It has not got everything, so it must not see an end.
     client.set_nonblocking(false).unwrap();
     let error = std::io::copy(&mut client, &mut std::io::sink()).unwrap_err();
