@@ -126,6 +126,20 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
+    /// Once the `close` of the old connection was taken for that of the new one, which then went on.
+    fn con_17_a_callback_that_is_told_before_close_may_connect_again(net) {
+        let seen = after_connecting(net, net.tcp(), |client, again, log| {
+            let log = log.clone();
+            client.write_then(vec![0; 16 << 20], move |client, result| {
+                log.add(format!("written {}", word(&result)));
+                client.connect(&again, |_| {}).unwrap();
+            });
+            let client = client.clone();
+            timer::set_immediate(move || _ = client.destroy()).unwrap();
+        });
+        assert_eq!(seen, ["written ECANCELED", "close false", "connect", "ready"]);
+    }
+
     fn wr_19_what_was_corked_is_told_though_the_socket_connects_again(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
             client.cork();

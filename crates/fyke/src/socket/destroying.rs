@@ -197,6 +197,9 @@ impl Socket {
         let _closed = Closed(self);
         self.tell_cancelled_attempt();
         self.call_back_done();
+        if self.closes_before_a_renewed_one() {
+            return;
+        }
         let number = {
             let mut state = self.inner.state.borrow_mut();
             state.write.give_up_flight();
@@ -204,10 +207,16 @@ impl Socket {
         };
         if let Some(cancelled) = cancelled {
             self.call_back(number, &Err(cancelled.clone()));
+            if self.closes_before_a_renewed_one() {
+                return;
+            }
             let error = self.inner.state.borrow().errored().unwrap_or(cancelled);
             self.fail_queue_with(error);
         } else if !self.node_exact() {
             self.fail_queue();
+        }
+        if self.closes_before_a_renewed_one() {
+            return;
         }
         let (had_error, parked) = {
             let mut state = self.inner.state.borrow_mut();
@@ -221,6 +230,13 @@ impl Socket {
         if let Some(parked) = parked {
             self.fail_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION);
         }
+    }
+
+    /// A callback that is told before `close` may connect the socket again (exact loops): then the `close`
+    /// is that of the connection before, and the new one stays. Returns whether that is so.
+    fn closes_before_a_renewed_one(&self) -> bool {
+        let renewed = self.inner.state.borrow().phase != Phase::Destroyed;
+        renewed && self.close_before_this(None)
     }
 
     /// `close` was emitted: lets go of the server, the pipes, and the listeners, so that sockets
