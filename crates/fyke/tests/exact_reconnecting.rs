@@ -126,6 +126,34 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
+    /// Once the first write failed, and the peer got the second one in its place.
+    fn wr_10_a_write_waits_for_the_connect_that_a_listener_of_connect_makes(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.node_exact().run(|| {
+            let server = Server::new();
+            let received = log.clone();
+            server.on_connection(move |_, socket| {
+                let received = received.clone();
+                socket.on_data(move |_, data| data.iter().for_each(|byte| received.add(byte.to_string())));
+            });
+            net.listen(&server.clone(), net.tcp(), move |endpoint| {
+                let client = Socket::new();
+                let (again, first) = (endpoint.clone(), Cell::new(true));
+                client.on_connect(move |client| {
+                    if first.replace(false) {
+                        client.connect(&again, |_| {}).unwrap();
+                        client.end_with(vec![2]);
+                    }
+                });
+                client.on_close(move |_, _| _ = server.close());
+                client.connect(endpoint, |_| {}).unwrap();
+                client.write_then(vec![1], told(&log, "first"));
+            });
+        });
+        assert_eq!(seen.take(), ["first ok", "1", "2"]);
+    }
+
     /// Once the `close` of the old connection was taken for that of the new one, which then went on.
     fn con_17_a_callback_that_is_told_before_close_may_connect_again(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {

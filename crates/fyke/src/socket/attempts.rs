@@ -392,6 +392,8 @@ impl Socket {
             return self.ready_though_destroyed();
         }
         match written_before {
+            // A listener has connected again, on an exact loop: what was written waits for that.
+            _ if self.is_connecting() => {}
             _ if self.node_exact() => self.send_parked(),
             true => self.hand_over_first(),
             false => self.hand_over(),
