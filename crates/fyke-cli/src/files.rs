@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 
 use crate::failure::Failure;
 
-/// Who may read a new file.
+/// The permissions of a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Owner,

@@ -101,7 +101,7 @@ pub(crate) fn standard_streams(
     Ok((input, standard_output(event_loop, places)))
 }
 
-/// The same for a command that reads no input.
+/// Opens standard output for a command that reads no input.
 pub(crate) fn standard_output(event_loop: &EventLoop, places: &[Place]) -> Output {
     if is_socket_of(places, io::stderr()) {
         log::mute();

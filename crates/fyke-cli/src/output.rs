@@ -120,7 +120,7 @@ impl Output {
         result(writer.take_failure())
     }
 
-    /// The same as [`result`](Self::result), but gives up after a second without any progress.
+    /// Returns how printing went, as [`result`](Self::result) does, but gives up after a second without any progress.
     pub(crate) fn result_of_lines(&self) -> Result<(), Failure> {
         let Some(writer) = self.writer else { return Ok(()) };
         writer.flush(Stream::Output, Patience::LOG);

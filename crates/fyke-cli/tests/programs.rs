@@ -90,7 +90,7 @@ fn break_off(client: TcpStream) {
     drop(client);
 }
 
-/// Says who it is, and neither reads nor writes any more.
+/// A program that prints its process id, and neither reads nor writes after that.
 const SILENT: &str = "sh -c 'echo $$; exec sleep 600'";
 /// Its process is not the one that the connection belongs to.
 const WITH_CHILD: &str = "sh -c 'sleep 600 & echo $!; wait'";

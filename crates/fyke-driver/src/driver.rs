@@ -277,7 +277,7 @@ impl Driver {
     /// How many bytes were sent and not acknowledged by the peer's system.
     ///
     /// # Errors
-    /// As [`buffer_bytes`](Self::buffer_bytes); unsupported where the system does not tell.
+    /// What the system says; ENOTCONN for a dead id; unsupported where the system does not tell.
     pub fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
         dispatch!(self, backend => backend.unacknowledged_bytes(socket))
     }

@@ -21,7 +21,7 @@ fn taken() -> MutexGuard<'static, BTreeSet<RawFd>> {
 /// FD_CLOEXEC on them. Either all are taken or none; see [`take_inherited_fd`].
 ///
 /// # Errors
-/// As [`take_inherited_fd`]; EINVAL also if there are not so many numbers.
+/// Those of [`take_inherited_fd`]; EINVAL also if the range exceeds the numbers that exist.
 pub fn take_inherited(count: usize) -> io::Result<Vec<OwnedFd>> {
     let count = RawFd::try_from(count).ok();
     let end =

@@ -157,7 +157,7 @@ impl Running {
                 look_at_all(&all);
             }
         };
-        // Fails only when the loop is gone, and nobody waits then.
+        // Fails only when the loop is gone; then nothing waits for it.
         *self.looking.borrow_mut() = timer::set_interval(LOOK_PERIOD, look).ok();
     }
 

@@ -126,7 +126,7 @@ impl Results {
         text
     }
 
-    /// Of no answers there is none.
+    /// `None` if nothing was answered.
     fn latency(&self) -> String {
         if self.latencies.is_empty() {
             return String::from("none: nothing was answered");

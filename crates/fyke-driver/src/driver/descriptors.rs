@@ -10,7 +10,7 @@ use crate::{Adopted, SocketId};
 impl Driver {
     /// Takes a descriptor over: a stream socket that listens, is bound, or is connected; a pipe or
     /// FIFO, as a connection. It is made non-blocking and gets FD_CLOEXEC. A standard descriptor
-    /// (0, 1, 2) does not get FD_CLOEXEC, and is never closed (FD-10).
+    /// (0, 1, 2) does not get FD_CLOEXEC, and is never closed.
     ///
     /// # Errors
     /// The descriptor is closed then. ENOTSOCK, EINVAL for a socket of another kind, EBADF for a

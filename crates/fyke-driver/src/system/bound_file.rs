@@ -18,7 +18,7 @@ impl BoundFile {
         Some(Self { path: path.to_owned(), identity })
     }
 
-    /// Sets the mode of the file to exactly this, whatever the mask (IPC-08).
+    /// Sets the mode of the file to exactly this, whatever the mask.
     ///
     /// # Errors
     /// What the system says; ENOENT if the path names another file by now. In a folder that others

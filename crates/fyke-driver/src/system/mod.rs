@@ -323,7 +323,7 @@ pub(crate) fn take_over(fd: OwnedFd) -> io::Result<(OwnedFd, Adopted)> {
 }
 
 /// Closes a descriptor from outside, but none of the standard ones: the next file that is opened
-/// would be taken for standard input or output (FD-10).
+/// would be taken for standard input or output.
 pub(crate) fn close_from_outside(fd: OwnedFd) {
     if is_standard(&fd) {
         let _ = fd.into_raw_fd();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 /// What `code` means. These are libuv's words, and so Node's, the same on every system. They follow
-/// from the code, because that may have been translated from the system's error (IPC-06). For a code
+/// from the code, because that may have been translated from the system's error. For a code
 /// that is not here they are the system's own.
 pub(super) fn of(code: &str, source: &io::Error) -> Cow<'static, str> {
     known(code).map_or_else(|| Cow::Owned(of_system(source)), Cow::Borrowed)
