@@ -136,8 +136,8 @@ fn an_address_that_is_not_ours_and_a_port_that_is_not_free_are_told_apart() {
     assert!(first.is_running());
 }
 
-/// In a network of its own, which has one port for clients: the first client has it, and what the server
-/// runs for that one wants to be another.
+/// Runs in a network namespace with a single port for clients. The first client takes it, and the program that
+/// the server runs for that client needs another.
 #[test]
 #[cfg(target_os = "linux")]
 fn used_up_local_ports_are_called_that() {

@@ -30,7 +30,7 @@ pub struct Open {
     pub transport: Transport,
     /// Where to bind it. [`Address::Unnamed`] lets the system find a name for a Unix socket (Linux).
     pub bind: Option<Address>,
-    /// The file of a Unix socket gets no permission bits, so that nobody can connect to it until
+    /// The file of a Unix socket gets no permission bits, so that no process can connect to it until
     /// [`Driver::set_mode`](crate::Driver::set_mode) is called, which needs this. On systems other
     /// than Linux the mask decides until then.
     pub closed_to_all: bool,

@@ -99,7 +99,7 @@ impl Programs {
         Ok(())
     }
 
-    /// The program, in a process group of its own, so that its children can be told to end too.
+    /// Starts the program in a new process group, so that its children can be signalled too.
     fn start(
         &self,
         client: u64,

@@ -1,4 +1,4 @@
-//! The echo server that `load` starts if no target is given: on a thread of its own, with its own loop,
+//! The echo server that `load` starts if no target is given: a separate thread with a separate loop,
 //! so that it and the clients do not wait for each other.
 
 use std::sync::mpsc;

@@ -198,8 +198,8 @@ fn every_error_of_send_means_the_same_on_both_backends() {
         let sent = world.driver.send_at_once(socket, b"short");
         world.log.push(format!("{:?}", sent.map_err(|error| error.raw_os_error())));
     });
-    // Only a full kernel says EAGAIN, and then the next edge says that there is room. There is none here: a
-    // ring polls, and finds that there is room already.
+    // Readiness waits for the edge that follows a real EAGAIN, and an injected one has none. A ring polls, and
+    // finds room at once.
     assert_eq!(differing, BTreeSet::from([Errno::AGAIN.raw_os_error()]));
 }
 

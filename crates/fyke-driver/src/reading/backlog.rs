@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::SocketId;
 use crate::limits::{EVENTS_PER_SLICE, SLICES_IN_A_ROW_MAX};
 
-/// A socket is in it at most once; [`Reading::in_backlog`](super::Reading) says whether it is.
+/// Contains a socket at most once; [`Reading::in_backlog`](super::Reading) is true while it does.
 #[derive(Default)]
 pub(crate) struct Backlog {
     /// Every one of them gets one step per turn.

@@ -22,7 +22,7 @@ impl BoundFile {
     ///
     /// # Errors
     /// What the system says; ENOENT if the path names another file by now. In a folder that others
-    /// can write to, somebody may have put a link to another file there.
+    /// can write to, another process may have put a link to another file there.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
         match super::file_identity(&self.path) == Some(self.identity) {
             true => set_mode(&self.path, self.identity, mode),
@@ -38,8 +38,8 @@ impl BoundFile {
     }
 }
 
-/// Makes the file that the bind of `socket` will make one that nobody may connect to before its mode
-/// is set: Linux takes the mode of the file from the socket (`unix_bind_bsd` in net/unix/af_unix.c). So
+/// Creates the file of the next bind of `socket` without permissions, so that no process can connect before its
+/// mode is set: Linux takes the mode of the file from the socket (`unix_bind_bsd` in net/unix/af_unix.c). So
 /// there is no moment at which it is open to more processes than its mode says.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn close_to_all(socket: std::os::fd::BorrowedFd<'_>) -> Result<(), Errno> {

@@ -56,7 +56,7 @@ impl Spare {
         Self(Cell::new(super::spare_descriptor()))
     }
 
-    /// Refuses connections without a descriptor to spare (contract rule 8, SRV-23): gives up the spare
+    /// Refuses connections without a descriptor to spare (contract rule 8): gives up the spare
     /// one, accepts with it the connections that wait and closes each at once, so that clients see a
     /// clean end instead of a hang, and takes the spare one back. `None` if there is no spare one.
     pub(crate) fn shed(&self, listener: BorrowedFd<'_>) -> Option<Shed> {

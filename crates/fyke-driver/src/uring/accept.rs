@@ -25,7 +25,7 @@ impl Uring {
         let mut sockets = self.sockets.borrow_mut();
         let slot = sockets.get_mut(listener).ok_or_else(dead)?;
         slot.flags.reading.wanted = true;
-        // The poll said so while nobody wanted it.
+        // The poll completed while accepting was stopped.
         if slot.flags.reading.readable {
             self.defer_work(listener, slot);
         }

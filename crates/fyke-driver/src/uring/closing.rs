@@ -129,7 +129,7 @@ impl Uring {
                     .has_waiting(token(socket, Kind::Receive), |completed| completed.result > 0)
     }
 
-    /// Whether a failure was received that nobody was told. The kernel tells it once.
+    /// Returns whether a failure was received and not reported yet. The kernel reports it once.
     pub(super) fn has_untold_failure(&self, socket: SocketId, slot: &Slot) -> bool {
         if slot.flags.listener || slot.flags.by_call {
             return false;

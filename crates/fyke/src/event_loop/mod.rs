@@ -108,12 +108,12 @@ impl Builder {
     /// `connect`, so contract C1 does not hold there (CON-04, HE-04); the writes and ends of a
     /// connect that never stood are told of it in Node's order, with Node's codes, some of them
     /// after `close` and one of them never (WR-12, WR-13, DST-18); `connect` while connecting or
-    /// connected is tried (CON-18); a second `close` of a server is a second event (CLS-05); the
+    /// connected is tried; a second `close` of a server is a second event; the
     /// callbacks of connects that failed run with the next that succeeds, and each call of
-    /// `set_timeout_then` adds one more (CON-16, TMO-03); `read_exact` takes up to 1 GiB (RD-10), and
+    /// `set_timeout_then` adds one more; `read_exact` takes up to 1 GiB, and
     /// callbacks do not count toward `write_queue_bytes_max`; error texts give IPv6 addresses without
     /// brackets, as in `connect ECONNREFUSED ::1:80`; an error of an outgoing connection without
-    /// `on_error` ends `run` at once (DST-07).
+    /// `on_error` ends `run` at once.
     /// Names are tried one by one ([`FamilySelection::Sequential`](crate::FamilySelection)) only
     /// where asked for: that is a setting of its own.
     #[must_use]

@@ -91,7 +91,7 @@ impl Socket {
     }
 
     /// The connection is established: the peer's address is the one that was connected to, except that
-    /// an unspecified one (0.0.0.0) reaches a local address, for which the system is asked (PROP-12).
+    /// an unspecified one (0.0.0.0) reaches a local address, for which the system is asked.
     pub(super) fn capture_peer(&self) {
         let (id, asked) = {
             let state = self.inner.state.borrow();

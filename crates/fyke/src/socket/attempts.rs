@@ -24,7 +24,7 @@ pub(super) struct Connecting {
     pub(super) targets: Targets,
     /// The lookup that it waits for, if the system was asked.
     pub(super) lookup: Option<Ticket>,
-    /// A hook was asked on an exact loop: until it answers, the loop is not held for it (HE-04).
+    /// A hook was asked on an exact loop: until it answers, the loop is not held for it.
     pub(super) left_to_hook: bool,
     /// Another connect to a path that came meanwhile, on an exact loop.
     pub(super) again: Option<Address>,
