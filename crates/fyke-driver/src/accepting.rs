@@ -70,8 +70,12 @@ pub(crate) trait AcceptsByCall: ReadsByCall {
     fn accept_some(&self, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let mut any = false;
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            let accepted = self
-                .with_reading(listener, |reading, fd| reading.wanted.then(|| system::accept(fd)));
+            let accepted = self.with_reading(listener, |reading, fd| {
+                reading.wanted.then(|| match any && !system::is_acceptable(fd) {
+                    true => Err(Errno::AGAIN),
+                    false => system::accept(fd),
+                })
+            });
             let Some(accepted) = accepted.flatten() else { return };
             match accepted.map_err(|errno| (errno, Failure::of(errno))) {
                 Ok((connection, peer)) => {

@@ -34,7 +34,9 @@ mod injected {
 
     thread_local! {
         static ARMED: Cell<Option<(Call, Errno, usize)>> = const { Cell::new(None) };
-        static CALLS: Cell<usize> = const { Cell::new(0) };
+        static HITS: Cell<usize> = const { Cell::new(0) };
+        /// How often each call was made, by the order of `Call`.
+        static MADE: Cell<[usize; 6]> = const { Cell::new([0; 6]) };
         /// The results of operations of a ring that were replaced by ones that do nothing.
         static RESULTS: RefCell<HashMap<u64, i32>> = RefCell::default();
     }
@@ -46,20 +48,29 @@ mod injected {
 
     /// How often a call was made to fail since `clear`.
     pub(crate) fn hits() -> usize {
-        CALLS.get()
+        HITS.get()
+    }
+
+    /// How often a call was made since `clear`, whatever came of it.
+    pub(crate) fn made(call: Call) -> usize {
+        MADE.get()[call as usize]
     }
 
     /// Calls succeed again.
     pub(crate) fn clear() {
         ARMED.set(None);
-        CALLS.set(0);
+        HITS.set(0);
+        MADE.set([0; 6]);
     }
 
     pub(crate) fn fault(call: Call) -> Result<(), Errno> {
+        let mut made = MADE.get();
+        made[call as usize] += 1;
+        MADE.set(made);
         let Some((armed, errno, times)) = ARMED.get().filter(|(armed, ..)| *armed == call) else {
             return Ok(());
         };
-        CALLS.set(CALLS.get() + 1);
+        HITS.set(HITS.get() + 1);
         ARMED.set((times > 1).then_some((armed, errno, times - 1)));
         Err(errno)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{Call, clear, hits, inject};
+use super::{Call, clear, hits, inject, made};
 use crate::{
     Address, Batch, Chunk, Completion, Driver, DriverKind, Family, Open, SocketId, Transport,
 };
@@ -121,6 +121,22 @@ fn every_error_of_accept_means_the_same_on_both_backends() {
         world.settle(|world| finished(world) || served(world) == 2 || world.log.len() == 2);
     });
     assert_eq!(differing, BTreeSet::new());
+}
+
+/// An accept that finds nobody costs more than one that finds somebody (`system::is_acceptable`).
+#[test]
+fn accept_is_not_called_when_no_connection_waits() {
+    for kind in [DriverKind::Ready, DriverKind::Uring] {
+        let Some(mut world) = World::new(&kind) else { continue };
+        let (_, address) = world.listener();
+        clear();
+        for count in 1..=3 {
+            let _peers: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
+            let before = world.sockets.len();
+            world.settle(|world| world.sockets.len() == before + count);
+        }
+        assert_eq!(made(Call::Accept), 1 + 2 + 3, "{}", world.driver.name());
+    }
 }
 
 /// Each ends by itself within a few turns: the listener rests, or is finished.
