@@ -103,3 +103,8 @@ impl Deferred {
         }
     }
 }
+
+/// The failure of a call on a dead id.
+pub(crate) fn dead() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}

@@ -3,21 +3,20 @@
 //! Steps are reported here, when the call of the backend has returned: the subscriber is the user's code,
 //! which may call anything, so nothing may be borrowed then.
 
-#[cfg(unix)]
-mod descriptors;
-
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use crate::sim::{Sim, SimOptions};
 #[cfg(unix)]
-use crate::system::Descriptors;
+use crate::Adopted;
+use crate::backend::{Backend, Properties};
+use crate::sim::{Sim, SimOptions};
 use crate::trace::step;
 use crate::{
     Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials, SocketId,
-    SocketOption,
+    SocketOption, Waker,
 };
 
 /// Which backend to use.
@@ -40,11 +39,12 @@ pub enum DriverKind {
 /// contract.
 #[derive(Debug)]
 pub struct Driver {
-    backend: Backend,
+    backend: Chosen,
 }
 
+/// The backend that runs.
 #[derive(Debug)]
-enum Backend {
+enum Chosen {
     #[cfg(unix)]
     Ready(Box<crate::ready::Ready>),
     #[cfg(uring)]
@@ -52,14 +52,15 @@ enum Backend {
     Sim(Box<Sim>),
 }
 
-macro_rules! dispatch {
-    ($driver:expr, $backend:ident => $call:expr) => {
+/// Calls an operation of the backend that runs: `delegate!(self.listen(socket, backlog))`.
+macro_rules! delegate {
+    ($driver:ident.$operation:ident($($argument:expr),*)) => {
         match &$driver.backend {
             #[cfg(unix)]
-            Backend::Ready($backend) => $call,
+            Chosen::Ready(backend) => backend.$operation($($argument),*),
             #[cfg(uring)]
-            Backend::Uring($backend) => $call,
-            Backend::Sim($backend) => $call,
+            Chosen::Uring(backend) => backend.$operation($($argument),*),
+            Chosen::Sim(backend) => backend.$operation($($argument),*),
         }
     };
 }
@@ -73,36 +74,24 @@ impl Driver {
         let backend = match kind {
             DriverKind::Auto | DriverKind::Ready => ready()?,
             DriverKind::Uring => uring().map_or_else(ready, Ok)?,
-            DriverKind::Sim(options) => Backend::Sim(Box::new(Sim::new(options.clone()))),
+            DriverKind::Sim(options) => Chosen::Sim(Box::new(Sim::new(options.clone()))),
         };
         Ok(Self { backend })
     }
 
     /// The backend's name: `ready`, `uring` or `sim`.
     pub fn name(&self) -> &'static str {
-        match &self.backend {
-            #[cfg(unix)]
-            Backend::Ready(_) => "ready",
-            #[cfg(uring)]
-            Backend::Uring(_) => "uring",
-            Backend::Sim(_) => "sim",
-        }
+        delegate!(self.name())
     }
 
     /// The time since the driver was made, on its own clock.
     pub fn now(&self) -> Duration {
-        dispatch!(self, backend => backend.now())
+        delegate!(self.now())
     }
 
     /// Something that makes a waiting [`turn`](Self::turn) return, from any thread.
     pub fn waker(&self) -> Waker {
-        match &self.backend {
-            #[cfg(unix)]
-            Backend::Ready(backend) => Waker(WakerKind::Ready(backend.waker())),
-            #[cfg(uring)]
-            Backend::Uring(backend) => Waker(WakerKind::Uring(backend.waker())),
-            Backend::Sim(backend) => Waker(WakerKind::Sim(backend.waker())),
-        }
+        delegate!(self.waker())
     }
 
     /// Makes a socket, sets its options, binds it if asked.
@@ -110,7 +99,7 @@ impl Driver {
     /// # Errors
     /// What the system says, and whether it was the bind.
     pub fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
-        let opened = dispatch!(self, backend => backend.open(request));
+        let opened = delegate!(self.open(request));
         if opened.as_ref().map_or_else(|error| error.at_bind, |_| true) {
             step!("socket", transport = ?request.transport);
         }
@@ -125,7 +114,7 @@ impl Driver {
     /// # Errors
     /// What `listen(2)` says.
     pub fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
-        dispatch!(self, backend => backend.listen(socket, backlog))?;
+        delegate!(self.listen(socket, backlog))?;
         step!("listen", backlog);
         Ok(())
     }
@@ -135,18 +124,18 @@ impl Driver {
     /// # Errors
     /// When the listener cannot be watched.
     pub fn accept_start(&self, listener: SocketId) -> io::Result<()> {
-        dispatch!(self, backend => backend.accept_start(listener))
+        delegate!(self.accept_start(listener))
     }
 
     /// Stops accepting; connections wait in the kernel's queue.
     pub fn accept_stop(&self, listener: SocketId) {
-        dispatch!(self, backend => backend.accept_stop(listener));
+        delegate!(self.accept_stop(listener));
     }
 
     /// Begins to connect. The outcome is always a completion, never inside the call.
     pub fn connect(&self, socket: SocketId, target: &Address) {
         step!("connect", address = %target);
-        dispatch!(self, backend => backend.connect(socket, target));
+        delegate!(self.connect(socket, target));
     }
 
     /// Begins to receive.
@@ -154,12 +143,12 @@ impl Driver {
     /// # Errors
     /// When the socket cannot be watched.
     pub fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        dispatch!(self, backend => backend.receive_start(socket))
+        delegate!(self.receive_start(socket))
     }
 
     /// Stops receiving; bytes wait in the kernel.
     pub fn receive_stop(&self, socket: SocketId) {
-        dispatch!(self, backend => backend.receive_stop(socket));
+        delegate!(self.receive_stop(socket));
     }
 
     /// Offers a batch to the kernel. Says how many of its bytes the kernel took at once; the rest
@@ -168,7 +157,7 @@ impl Driver {
     /// # Errors
     /// What the system says; the batch is gone then.
     pub fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
-        dispatch!(self, backend => backend.send(socket, batch))
+        delegate!(self.send(socket, batch))
     }
 
     /// Offers bytes to the kernel by one call, if nothing is in flight: the short way for small messages,
@@ -179,18 +168,12 @@ impl Driver {
     /// # Errors
     /// What the system says.
     pub fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
-        match &self.backend {
-            #[cfg(unix)]
-            Backend::Ready(backend) => crate::system::send_at_once(&**backend, socket, bytes),
-            #[cfg(uring)]
-            Backend::Uring(backend) => crate::system::send_at_once(&**backend, socket, bytes),
-            Backend::Sim(backend) => backend.send_at_once(socket, bytes),
-        }
+        delegate!(self.send_at_once(socket, bytes))
     }
 
     /// Ends our side of the connection: the peer gets end-of-stream after all that was sent.
     pub fn shutdown(&self, socket: SocketId) {
-        if dispatch!(self, backend => backend.shutdown(socket)) {
+        if delegate!(self.shutdown(socket)) {
             step!("shutdown", side = "write");
         }
     }
@@ -198,14 +181,14 @@ impl Driver {
     /// Closes the socket: the id is dead, what was in flight is given up. The file of a Unix
     /// listener is removed if it is still the one that was bound (IPC-04).
     pub fn close(&self, socket: SocketId) {
-        if dispatch!(self, backend => backend.close(socket)) {
+        if delegate!(self.close(socket)) {
             step!("close",);
         }
     }
 
     /// Closes the connection by RST: what was sent or received and not yet read is lost.
     pub fn reset(&self, socket: SocketId) {
-        if dispatch!(self, backend => backend.reset(socket)) {
+        if delegate!(self.reset(socket)) {
             step!("close",);
         }
     }
@@ -215,7 +198,7 @@ impl Driver {
     /// # Errors
     /// What the system says; ENOTCONN for a dead id.
     pub fn local_address(&self, socket: SocketId) -> io::Result<Address> {
-        dispatch!(self, backend => backend.local_address(socket))
+        delegate!(self.local_address(socket))
     }
 
     /// The address of the other end.
@@ -223,7 +206,7 @@ impl Driver {
     /// # Errors
     /// What the system says; ENOTCONN for a dead id or a socket that is not connected.
     pub fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
-        dispatch!(self, backend => backend.peer_address(socket))
+        delegate!(self.peer_address(socket))
     }
 
     /// The address of the other end of an accepted TCP connection whose `Accepted` completion has none.
@@ -237,7 +220,7 @@ impl Driver {
     /// # Errors
     /// What the system says; ENOTCONN for a dead id.
     pub fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
-        dispatch!(self, backend => backend.set_option(socket, option))?;
+        delegate!(self.set_option(socket, option))?;
         step!("setsockopt", option = ?option);
         Ok(())
     }
@@ -247,7 +230,7 @@ impl Driver {
     /// # Errors
     /// What the system says, on a Unix socket too; ENOTCONN for a dead id. So with all options.
     pub fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
-        dispatch!(self, backend => backend.no_delay(socket))
+        delegate!(self.no_delay(socket))
     }
 
     /// How the system probes the connection, or none if it does not.
@@ -255,7 +238,7 @@ impl Driver {
     /// # Errors
     /// As [`no_delay`](Self::no_delay).
     pub fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
-        dispatch!(self, backend => backend.keep_alive(socket))
+        delegate!(self.keep_alive(socket))
     }
 
     /// How long what was sent may stay unacknowledged; none is the system's own time.
@@ -263,7 +246,7 @@ impl Driver {
     /// # Errors
     /// As [`no_delay`](Self::no_delay); unsupported where the system does not have it.
     pub fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
-        dispatch!(self, backend => backend.user_timeout(socket))
+        delegate!(self.user_timeout(socket))
     }
 
     /// How many bytes the system's buffers of the socket hold: to send, and received.
@@ -271,7 +254,7 @@ impl Driver {
     /// # Errors
     /// As [`no_delay`](Self::no_delay), but Unix sockets have them.
     pub fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
-        dispatch!(self, backend => backend.buffer_bytes(socket))
+        delegate!(self.buffer_bytes(socket))
     }
 
     /// How many bytes were sent and not acknowledged by the peer's system.
@@ -279,7 +262,7 @@ impl Driver {
     /// # Errors
     /// What the system says; ENOTCONN for a dead id; unsupported where the system does not tell.
     pub fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
-        dispatch!(self, backend => backend.unacknowledged_bytes(socket))
+        delegate!(self.unacknowledged_bytes(socket))
     }
 
     /// The type of service that the system uses.
@@ -287,7 +270,7 @@ impl Driver {
     /// # Errors
     /// As [`no_delay`](Self::no_delay).
     pub fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
-        dispatch!(self, backend => backend.type_of_service(socket))
+        delegate!(self.type_of_service(socket))
     }
 
     /// Who is at the other end of a Unix socket.
@@ -296,19 +279,13 @@ impl Driver {
     /// What the system says; unsupported on TCP, in the simulated network, and where the system
     /// does not tell.
     pub fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
-        dispatch!(self, backend => backend.peer_credentials(socket))
+        delegate!(self.peer_credentials(socket))
     }
 
     /// Removes the file of a Unix socket if nobody listens on it: it is a socket, and a connection
     /// to it is refused. Says whether it did.
     pub fn remove_stale(&self, address: &Address) -> bool {
-        match &self.backend {
-            #[cfg(unix)]
-            Backend::Ready(_) => crate::system::remove_stale(address),
-            #[cfg(uring)]
-            Backend::Uring(_) => crate::system::remove_stale(address),
-            Backend::Sim(backend) => backend.remove_stale(address),
-        }
+        delegate!(self.remove_stale(address))
     }
 
     /// Sets the mode of the file of a Unix socket that was opened with
@@ -318,28 +295,28 @@ impl Driver {
     /// What the system says; ENOENT if the path names another file by now, which is left alone;
     /// ENOTCONN for a dead id.
     pub fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
-        dispatch!(self, backend => backend.set_mode(socket, mode))
+        delegate!(self.set_mode(socket, mode))
     }
 
     /// An empty buffer for [`Chunk::Buffer`](crate::Chunk::Buffer), from the pool to which sent
     /// ones return.
     pub fn take_buffer(&self) -> Vec<u8> {
-        dispatch!(self, backend => backend.pool().take())
+        delegate!(self.pool()).take()
     }
 
     /// Takes a buffer back that was not sent as a chunk.
     pub fn give_back_buffer(&self, buffer: Vec<u8>) {
-        dispatch!(self, backend => backend.pool().keep(buffer));
+        delegate!(self.pool()).keep(buffer);
     }
 
     /// Whether there is work that does not wait: the next turn must not sleep.
     pub fn has_work(&self) -> bool {
-        dispatch!(self, backend => backend.has_work())
+        delegate!(self.has_work())
     }
 
     /// When the driver itself wants to be turned next, on its clock, whatever else happens.
     pub fn next_deadline(&self) -> Option<Duration> {
-        dispatch!(self, backend => backend.next_deadline())
+        delegate!(self.next_deadline())
     }
 
     /// Waits for completions, at most `timeout` (none: for ever; it may be less), and gives them to `on`.
@@ -351,37 +328,82 @@ impl Driver {
         timeout: Option<Duration>,
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
-        dispatch!(self, backend => backend.turn(timeout, on))
+        delegate!(self.turn(timeout, on))
     }
 
     /// What the simulated network answers for a host name, and after which delay; none if names
     /// are the system's business.
     pub fn resolve(&self, host: &str) -> Option<(Duration, Vec<std::net::IpAddr>)> {
-        match &self.backend {
-            #[cfg(unix)]
-            Backend::Ready(_) => None,
-            #[cfg(uring)]
-            Backend::Uring(_) => None,
-            Backend::Sim(backend) => Some(backend.resolve(host)),
-        }
+        delegate!(self.resolve(host))
+    }
+}
+
+/// Descriptors: those that come from outside, those that go there, and the one for a host's own loop.
+#[cfg(unix)]
+impl Driver {
+    /// Takes a descriptor over: a stream socket that listens, is bound, or is connected; a pipe or
+    /// FIFO, as a connection. It is made non-blocking and gets FD_CLOEXEC. A standard descriptor
+    /// (0, 1, 2) does not get FD_CLOEXEC, and is never closed.
+    ///
+    /// # Errors
+    /// The descriptor is closed then. ENOTSOCK, EINVAL for a socket of another kind, EBADF for a
+    /// descriptor that was opened with O_PATH, unsupported in the simulated network. ENOMEM, ENOSPC
+    /// and the like if the system cannot watch it. EEXIST for the descriptor of a socket of this
+    /// driver, which stays open.
+    pub fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
+        let adopted = delegate!(self.adopt(fd))?;
+        step!("adopt", found = ?adopted.1);
+        Ok(adopted)
+    }
+
+    /// Gives a socket's descriptor away: from here on the id is dead, and neither the connection
+    /// nor the file of a Unix socket is touched. The descriptor stays non-blocking.
+    ///
+    /// # Errors
+    /// ENOTCONN for a dead id; EBUSY while it connects or sends, or while bytes or an error that the driver has
+    /// received wait to be given; unsupported in the simulated
+    /// network. The socket is as it was then.
+    pub fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        let fd = delegate!(self.detach(socket))?;
+        step!("detach",);
+        Ok(fd)
+    }
+
+    /// Another descriptor for the same socket.
+    ///
+    /// # Errors
+    /// What the system says; ENOTCONN for a dead id; unsupported in the simulated network.
+    pub fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        delegate!(self.duplicate(socket))
+    }
+
+    /// The number of a socket's descriptor; none for a dead id, and in the simulated network.
+    pub fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
+        delegate!(self.raw_fd(socket))
+    }
+
+    /// The descriptor that becomes readable when [`turn`](Self::turn) has something to do, if the backend has
+    /// one. Timers are not in it: see [`next_deadline`](Self::next_deadline).
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        delegate!(self.as_fd())
     }
 }
 
 #[cfg(unix)]
-fn ready() -> io::Result<Backend> {
-    Ok(Backend::Ready(Box::new(crate::ready::Ready::new()?)))
+fn ready() -> io::Result<Chosen> {
+    Ok(Chosen::Ready(Box::new(crate::ready::Ready::new()?)))
 }
 
 #[cfg(not(unix))]
-fn ready() -> io::Result<Backend> {
+fn ready() -> io::Result<Chosen> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// None when io_uring cannot be used: here at all, or for want of something at the moment.
 #[cfg(uring)]
-fn uring() -> Option<Backend> {
+fn uring() -> Option<Chosen> {
     match crate::uring::Uring::new() {
-        Ok(backend) => Some(Backend::Uring(Box::new(backend))),
+        Ok(backend) => Some(Chosen::Uring(Box::new(backend))),
         // The probe has said so, if it was the probe.
         Err(error) => {
             #[cfg(feature = "tracing")]
@@ -393,62 +415,8 @@ fn uring() -> Option<Backend> {
 }
 
 #[cfg(not(uring))]
-fn uring() -> Option<Backend> {
+fn uring() -> Option<Chosen> {
     #[cfg(feature = "tracing")]
     tracing::info!(target: "fyke", "io_uring does not exist here: readiness is used");
     None
-}
-
-/// The descriptor that becomes readable when [`turn`](Driver::turn) has something to do, for a
-/// host's own loop. Timers are not in it: see [`next_deadline`](Driver::next_deadline).
-#[cfg(unix)]
-impl Driver {
-    /// The descriptor, if the backend has one.
-    pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        match &self.backend {
-            Backend::Ready(backend) => Some(backend.as_fd()),
-            #[cfg(uring)]
-            Backend::Uring(backend) => backend.as_fd(),
-            Backend::Sim(_) => None,
-        }
-    }
-}
-
-/// Wakes a driver that waits. Cheap to clone, and may be used from any thread; waking a driver
-/// that is gone does nothing.
-#[derive(Clone)]
-pub struct Waker(WakerKind);
-
-#[derive(Clone)]
-enum WakerKind {
-    #[cfg(unix)]
-    Ready(std::sync::Arc<mio::Waker>),
-    #[cfg(uring)]
-    Uring(std::sync::Arc<std::os::fd::OwnedFd>),
-    Sim(std::sync::Arc<crate::sim::Bell>),
-}
-
-impl Waker {
-    /// Makes the driver's `turn` return with [`Completion::Woken`].
-    pub fn wake(&self) {
-        match &self.0 {
-            // An eventfd write fails only when the counter is full: then it is awake already.
-            #[cfg(unix)]
-            WakerKind::Ready(waker) => drop(waker.wake()),
-            #[cfg(uring)]
-            WakerKind::Uring(waker) => crate::uring::wake(waker),
-            WakerKind::Sim(bell) => bell.ring(),
-        }
-    }
-}
-
-impl fmt::Debug for Waker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waker").finish_non_exhaustive()
-    }
-}
-
-/// The failure of a call on a dead id.
-pub(crate) fn dead() -> io::Error {
-    io::ErrorKind::NotConnected.into()
 }

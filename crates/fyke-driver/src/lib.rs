@@ -54,7 +54,8 @@
 //! 11. **Time.** [`Driver::now`] is the only clock. The simulated network moves it by itself.
 //!
 //! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue), [`uring`](DriverKind::Uring)
-//! (io_uring) and [`sim`] (in memory, seeded, virtual clock). Which one runs is decided in one place, the `dispatch` macro of `driver.rs`.
+//! (io_uring) and [`sim`] (in memory, seeded, virtual clock). What each has to do is the trait in `backend.rs`; which
+//! one runs is decided in `driver.rs`.
 
 #![deny(unsafe_code)]
 // A library that must not take its user's process down has no business unwrapping; where a value
@@ -64,6 +65,7 @@
 #[cfg(unix)]
 mod accepting;
 mod address;
+mod backend;
 mod batch;
 mod completion;
 mod driver;
@@ -88,12 +90,13 @@ mod system;
 mod trace;
 #[cfg(uring)]
 mod uring;
+mod waker;
 mod zone;
 
 pub use address::{Address, Family, PeerCredentials};
 pub use batch::{Batch, Chunk};
 pub use completion::{Completion, Operation};
-pub use driver::{Driver, DriverKind, Waker};
+pub use driver::{Driver, DriverKind};
 pub use errno::errno_name;
 pub use id::SocketId;
 #[cfg(unix)]
@@ -101,4 +104,5 @@ pub use inherited::{take_inherited, take_inherited_fd};
 pub use memory::return_unused_memory;
 pub use open::{Adopted, Open, OpenError, Transport};
 pub use options::{KeepAliveProbes, SocketOption};
+pub use waker::Waker;
 pub use zone::scope_id;

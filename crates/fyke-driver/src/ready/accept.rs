@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Flags, Ready, Slot};
 use crate::accepting::{Accepting, AcceptsByCall};
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::reading::AgainOnPanic;
 use crate::{Completion, SocketId};
 
@@ -34,7 +34,7 @@ impl Ready {
         if !self.accepting.has_retries() {
             return;
         }
-        let now = self.now();
+        let now = self.clock.elapsed();
         while let Some(listener) = self.accepting.next_retry(now) {
             let _again = AgainOnPanic { driver: self, socket: listener };
             self.accept_some(listener, on);
@@ -48,7 +48,7 @@ impl AcceptsByCall for Ready {
     }
 
     fn now(&self) -> Duration {
-        self.now()
+        self.clock.elapsed()
     }
 
     fn take_in(&self, connection: OwnedFd, _: bool) -> Option<SocketId> {

@@ -33,13 +33,14 @@ use mio::{Events, Interest, Poll, Token};
 use slotmap::{Key, KeyData, SlotMap};
 
 use crate::accepting::Accepting;
-use crate::completion::Deferred;
-use crate::driver::dead;
+use crate::backend::Backend;
+use crate::completion::{Deferred, dead};
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
 use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors};
-use crate::{Batch, Completion, SocketId};
+use crate::waker::Wake;
+use crate::{Address, Adopted, Batch, Completion, Open, OpenError, SocketId, Waker};
 
 /// What is watched of a connection: also whether it gets urgent bytes, at which reads end.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -62,7 +63,7 @@ pub(crate) struct Ready {
     poll: RefCell<Poll>,
     /// The descriptor inside `poll`.
     poll_fd: RawFd,
-    waker: Arc<mio::Waker>,
+    waker: Waker,
     sockets: RefCell<SlotMap<SocketId, Slot>>,
     /// What the kernel did not take at once of those that send.
     in_flight: RefCell<BTreeMap<SocketId, Batch>>,
@@ -106,7 +107,7 @@ struct Flags {
 impl Ready {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let waker = Waker::new(Arc::new(mio::Waker::new(poll.registry(), WAKE)?));
         let alarm = Alarm::new();
         if let Some(fd) = alarm.fd() {
             let fd = fd.as_raw_fd();
@@ -129,33 +130,6 @@ impl Ready {
             alarm,
             pool: Pool::default(),
         })
-    }
-
-    pub(crate) fn now(&self) -> Duration {
-        self.clock.elapsed()
-    }
-
-    pub(crate) fn waker(&self) -> Arc<mio::Waker> {
-        Arc::clone(&self.waker)
-    }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    #[allow(unsafe_code, reason = "mio's Poll lends its descriptor only as a number")]
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor belongs to `self.poll`, which is made with `self`, never replaced
-        // and closed with it; the result borrows `self`.
-        unsafe { BorrowedFd::borrow_raw(self.poll_fd) }
-    }
-
-    pub(crate) fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || !self.deferred.borrow().is_empty()
-    }
-
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.accepting.next_deadline()
     }
 
     /// Watches a socket: once, for both directions, edge-triggered (mio's way).
@@ -183,6 +157,126 @@ impl Ready {
 
     fn defer(&self, socket: SocketId, completion: Deferred) {
         self.deferred.borrow_mut().push_back((socket, completion));
+    }
+}
+
+impl Backend for Ready {
+    fn name(&self) -> &'static str {
+        "ready"
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
+        self.open(request)
+    }
+
+    fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
+        self.listen(socket, backlog)
+    }
+
+    fn accept_start(&self, listener: SocketId) -> io::Result<()> {
+        self.accept_start(listener)
+    }
+
+    fn accept_stop(&self, listener: SocketId) {
+        self.accept_stop(listener);
+    }
+
+    fn connect(&self, socket: SocketId, target: &Address) {
+        self.connect(socket, target);
+    }
+
+    fn receive_start(&self, socket: SocketId) -> io::Result<()> {
+        self.receive_start(socket)
+    }
+
+    fn receive_stop(&self, socket: SocketId) {
+        self.receive_stop(socket);
+    }
+
+    fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
+        self.send(socket, batch)
+    }
+
+    fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
+        system::send_at_once(self, socket, bytes)
+    }
+
+    fn shutdown(&self, socket: SocketId) -> bool {
+        self.shutdown(socket)
+    }
+
+    fn close(&self, socket: SocketId) -> bool {
+        self.close(socket)
+    }
+
+    fn reset(&self, socket: SocketId) -> bool {
+        self.reset(socket)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.backlog.is_empty() || !self.deferred.borrow().is_empty()
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.accepting.next_deadline()
+    }
+
+    fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        self.turn(timeout, on)
+    }
+
+    fn remove_stale(&self, address: &Address) -> bool {
+        system::remove_stale(address)
+    }
+
+    fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
+        self.set_mode(socket, mode)
+    }
+
+    fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
+        self.adopt(fd)
+    }
+
+    fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        self.detach(socket)
+    }
+
+    fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        self.duplicate(socket)
+    }
+
+    fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
+        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
+    }
+
+    #[allow(unsafe_code, reason = "mio's Poll lends its descriptor only as a number")]
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the descriptor belongs to `self.poll`, which is made with `self`, never replaced
+        // and closed with it; the result borrows `self`.
+        Some(unsafe { BorrowedFd::borrow_raw(self.poll_fd) })
+    }
+}
+
+impl Wake for mio::Waker {
+    fn wake(&self) {
+        // A write to the event counter fails only if the counter is full: then it is readable already.
+        drop(self.wake());
     }
 }
 

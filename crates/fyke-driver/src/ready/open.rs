@@ -3,8 +3,7 @@
 use rustix::io::Errno;
 
 use super::{Flags, Ready, Slot};
-use crate::completion::Deferred;
-use crate::driver::dead;
+use crate::completion::{Deferred, dead};
 use crate::system;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId};
 

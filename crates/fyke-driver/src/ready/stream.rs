@@ -5,7 +5,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::{Ready, Slot};
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::pool::Pool;
 use crate::system::{self, Progress};
 use crate::{Batch, Chunk, Completion, Operation, SocketId};

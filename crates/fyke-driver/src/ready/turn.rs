@@ -8,6 +8,7 @@ use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
 use crate::accepting::AcceptsByCall;
+use crate::backend::Backend;
 use crate::reading::{AgainOnPanic, ReadsByCall};
 use crate::{Completion, SocketId};
 
@@ -42,7 +43,7 @@ impl Ready {
     }
 
     fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
-        self.alarm.wait_time(timeout, self.next_deadline(), &self.clock)
+        self.alarm.wait_time(timeout, self.accepting.next_deadline(), &self.clock)
     }
 
     fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {

@@ -2,10 +2,12 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::waker::Wake;
+
 /// A flag that any thread may set and the network waits for. It stays set until it is taken, so
 /// a ring before the wait is not lost.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
+pub(super) struct Bell {
     flags: Mutex<Flags>,
     changed: Condvar,
 }
@@ -17,13 +19,15 @@ struct Flags {
     waited_for: bool,
 }
 
-impl Bell {
-    /// Rings: a waiting turn returns, or else the next one.
-    pub(crate) fn ring(&self) {
+/// Rings: a waiting turn returns, or else the next one.
+impl Wake for Bell {
+    fn wake(&self) {
         self.flags().rung = true;
         self.changed.notify_all();
     }
+}
 
+impl Bell {
     /// Whether the bell was rung since it was last taken.
     pub(super) fn is_rung(&self) -> bool {
         self.flags().rung
@@ -62,8 +66,8 @@ mod tests {
     #[test]
     fn several_rings_are_one_and_are_taken_once() {
         let bell = Bell::default();
-        bell.ring();
-        bell.ring();
+        bell.wake();
+        bell.wake();
         assert!(bell.is_rung());
         assert!(bell.take());
         assert!(!bell.take());
@@ -72,7 +76,7 @@ mod tests {
     #[test]
     fn a_ring_before_the_wait_is_not_lost() {
         let bell = Bell::default();
-        bell.ring();
+        bell.wake();
         bell.wait();
         assert!(!bell.is_rung());
     }
@@ -83,7 +87,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 bell.until_somebody_waits();
-                bell.ring();
+                bell.wake();
             });
             bell.wait();
         });

@@ -7,6 +7,7 @@ use super::options::SimOptions;
 use super::random::Random;
 use super::testing::{Seen, World, address};
 use super::{Sim, SocketId};
+use crate::backend::Backend;
 use crate::limits::READ_BUFFER_BYTES;
 use crate::{Open, Transport};
 

@@ -140,6 +140,7 @@ mod tests {
     use super::super::options::SimOptions;
     use super::super::testing::{Seen, World, address};
     use super::*;
+    use crate::backend::{Backend, Properties};
     use crate::{Family, Open, Transport};
 
     fn outcome(world: &World, target: &str) -> io::ErrorKind {

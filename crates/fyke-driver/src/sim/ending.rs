@@ -113,6 +113,7 @@ mod tests {
     use super::super::options::SimOptions;
     use super::super::testing::{Seen, World, pattern};
     use super::*;
+    use crate::backend::{Backend, Properties};
 
     fn receive_reset(socket: SocketId) -> Seen {
         Seen::Failed(socket, Operation::Receive, io::ErrorKind::ConnectionReset)

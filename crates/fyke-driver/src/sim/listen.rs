@@ -138,6 +138,7 @@ mod tests {
     use super::super::testing::{Seen, World, address};
     use super::*;
     use crate::Family;
+    use crate::backend::{Backend, Properties};
     use crate::limits::ACCEPTS_PER_TURN_MAX;
 
     #[test]

@@ -45,11 +45,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::Backend;
 use crate::pool::Pool;
-use crate::{Address, Batch, Open, OpenError, SocketId};
+use crate::{Address, Batch, Completion, Open, OpenError, SocketId, Waker};
+use bell::Bell;
 use network::Network;
 
-pub(crate) use bell::Bell;
 pub use options::SimOptions;
 
 /// The network. Its operations are in the files of the parts that they concern.
@@ -71,87 +72,10 @@ impl Sim {
         }
     }
 
-    pub(crate) fn now(&self) -> Duration {
-        self.network.borrow().schedule.now()
-    }
-
-    pub(crate) fn waker(&self) -> Arc<Bell> {
-        Arc::clone(&self.bell)
-    }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    pub(crate) fn has_work(&self) -> bool {
-        self.bell.is_rung() || self.network.borrow().has_work()
-    }
-
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.network.borrow().schedule.next()
-    }
-
-    pub(crate) fn resolve(&self, host: &str) -> (Duration, Vec<IpAddr>) {
-        let options = &self.network.borrow().options;
-        (options.lookup_delay, options.addresses_of(host))
-    }
-
-    pub(crate) fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
-        self.network.borrow_mut().open(request)
-    }
-
-    pub(crate) fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
-        self.network.borrow_mut().listen(socket, backlog)
-    }
-
-    pub(crate) fn accept_start(&self, listener: SocketId) -> io::Result<()> {
-        self.network.borrow_mut().accept_start(listener)
-    }
-
-    pub(crate) fn accept_stop(&self, listener: SocketId) {
-        self.want_nothing(listener);
-    }
-
-    pub(crate) fn connect(&self, socket: SocketId, target: &Address) {
-        self.network.borrow_mut().connect(socket, target);
-    }
-
-    pub(crate) fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        self.network.borrow_mut().receive_start(socket)
-    }
-
-    pub(crate) fn receive_stop(&self, socket: SocketId) {
-        self.want_nothing(socket);
-    }
-
     fn want_nothing(&self, socket: SocketId) {
         if let Some(slot) = self.network.borrow_mut().sockets.get_mut(socket) {
             slot.wanted = false;
         }
-    }
-
-    pub(crate) fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
-        let sent = self.network.borrow_mut().send(socket, batch, &self.pool);
-        self.pool.drop_buried();
-        sent
-    }
-
-    pub(crate) fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
-        self.network.borrow_mut().send_at_once(socket, bytes)
-    }
-
-    pub(crate) fn shutdown(&self, socket: SocketId) -> bool {
-        let shut_down = self.network.borrow_mut().shutdown(socket, &self.pool);
-        self.pool.drop_buried();
-        shut_down
-    }
-
-    pub(crate) fn close(&self, socket: SocketId) -> bool {
-        self.close_by(socket, false)
-    }
-
-    pub(crate) fn reset(&self, socket: SocketId) -> bool {
-        self.close_by(socket, true)
     }
 
     fn close_by(&self, socket: SocketId, reset: bool) -> bool {
@@ -159,28 +83,98 @@ impl Sim {
         self.pool.drop_buried();
         existed
     }
+}
 
-    pub(crate) fn local_address(&self, socket: SocketId) -> io::Result<Address> {
-        self.network.borrow().local_address(socket)
+/// Descriptors, processes and files of sockets do not exist here: those operations have the answers that
+/// the trait provides.
+impl Backend for Sim {
+    fn name(&self) -> &'static str {
+        "sim"
     }
 
-    pub(crate) fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
-        self.network.borrow().peer_address(socket)
+    fn now(&self) -> Duration {
+        self.network.borrow().schedule.now()
     }
 
-    /// There are no processes on this network.
-    pub(crate) fn peer_credentials(&self, _: SocketId) -> io::Result<crate::PeerCredentials> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn waker(&self) -> Waker {
+        Waker::new(Arc::clone(&self.bell))
     }
 
-    /// A name goes with its server: none is ever stale.
-    pub(crate) fn remove_stale(&self, _: &Address) -> bool {
-        false
+    fn pool(&self) -> &Pool {
+        &self.pool
     }
 
-    /// There are no files, so there is nothing to do.
-    pub(crate) fn set_mode(&self, _: SocketId, _: u32) -> io::Result<()> {
-        Ok(())
+    fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
+        self.network.borrow_mut().open(request)
+    }
+
+    fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
+        self.network.borrow_mut().listen(socket, backlog)
+    }
+
+    fn accept_start(&self, listener: SocketId) -> io::Result<()> {
+        self.network.borrow_mut().accept_start(listener)
+    }
+
+    fn accept_stop(&self, listener: SocketId) {
+        self.want_nothing(listener);
+    }
+
+    fn connect(&self, socket: SocketId, target: &Address) {
+        self.network.borrow_mut().connect(socket, target);
+    }
+
+    fn receive_start(&self, socket: SocketId) -> io::Result<()> {
+        self.network.borrow_mut().receive_start(socket)
+    }
+
+    fn receive_stop(&self, socket: SocketId) {
+        self.want_nothing(socket);
+    }
+
+    fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
+        let sent = self.network.borrow_mut().send(socket, batch, &self.pool);
+        self.pool.drop_buried();
+        sent
+    }
+
+    fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
+        self.network.borrow_mut().send_at_once(socket, bytes)
+    }
+
+    fn shutdown(&self, socket: SocketId) -> bool {
+        let shut_down = self.network.borrow_mut().shutdown(socket, &self.pool);
+        self.pool.drop_buried();
+        shut_down
+    }
+
+    fn close(&self, socket: SocketId) -> bool {
+        self.close_by(socket, false)
+    }
+
+    fn reset(&self, socket: SocketId) -> bool {
+        self.close_by(socket, true)
+    }
+
+    fn has_work(&self) -> bool {
+        self.bell.is_rung() || self.network.borrow().has_work()
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.network.borrow().schedule.next()
+    }
+
+    fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        self.turn(timeout, on)
+    }
+
+    fn resolve(&self, host: &str) -> Option<(Duration, Vec<IpAddr>)> {
+        let options = &self.network.borrow().options;
+        Some((options.lookup_delay, options.addresses_of(host)))
     }
 }
 

@@ -11,8 +11,7 @@ use super::options::SimOptions;
 use super::random::Random;
 use super::schedule::{Event, Schedule};
 use super::socket::{Listener, Role, Socket, Stream};
-use crate::completion::Deferred;
-use crate::driver::dead;
+use crate::completion::{Deferred, dead};
 use crate::pool::Pool;
 use crate::{Address, Completion, Operation, SocketId};
 
@@ -148,6 +147,7 @@ mod tests {
     use super::super::testing::World;
     use super::*;
     use crate::SocketOption;
+    use crate::backend::{Backend, Properties};
 
     #[test]
     fn calls_with_a_dead_id_are_harmless() {

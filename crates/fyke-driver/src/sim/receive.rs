@@ -52,6 +52,7 @@ impl Network {
 mod tests {
     use super::super::options::SimOptions;
     use super::super::testing::{Seen, World, pattern};
+    use crate::backend::Backend;
     use crate::limits::READS_PER_TURN_MAX;
 
     #[test]

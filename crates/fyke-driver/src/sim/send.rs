@@ -7,7 +7,7 @@ use super::network::Network;
 use super::pipe::take_piece;
 use super::schedule::Event;
 use super::socket::Reset;
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::pool::Pool;
 use crate::{Batch, Completion, SocketId};
 
@@ -129,6 +129,7 @@ mod tests {
     use super::super::options::SimOptions;
     use super::super::testing::{Seen, World, pattern};
     use super::*;
+    use crate::backend::Backend;
 
     #[test]
     fn what_is_sent_comes_back_from_an_echo() {

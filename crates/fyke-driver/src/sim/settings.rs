@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Sim;
 use super::network::Network;
-use crate::{KeepAliveProbes, Open, SocketId, SocketOption, Transport};
+use crate::backend::Properties;
+use crate::{Address, KeepAliveProbes, Open, SocketId, SocketOption, Transport};
 
 /// net.core.wmem_max and rmem_max as a kernel sets them by itself (socket(7)).
 const BUFFER_BYTES_MAX: usize = 212_992;
@@ -98,39 +99,49 @@ fn receive_buffer(bytes: usize) -> usize {
     (bytes.min(BUFFER_BYTES_MAX) * 2).max(2304)
 }
 
-impl Sim {
-    pub(crate) fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
+impl Properties for Sim {
+    fn local_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.network.borrow().local_address(socket)
+    }
+
+    fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
+        self.network.borrow().peer_address(socket)
+    }
+
+    fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
         self.network.borrow_mut().set_option(socket, option)
     }
 
-    pub(crate) fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
+    fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
         Ok(self.tcp_settings(socket)?.no_delay)
     }
 
-    pub(crate) fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
+    fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
         let settings = self.tcp_settings(socket)?;
         Ok(settings.keep_alive.then_some(settings.probes))
     }
 
-    pub(crate) fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
+    fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
         Ok(self.tcp_settings(socket)?.user_timeout)
     }
 
-    pub(crate) fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
+    fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
         Ok(self.tcp_settings(socket)?.type_of_service)
     }
 
-    pub(crate) fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
+    fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
         let network = self.network.borrow();
         let settings = &network.socket(socket)?.settings;
         Ok((settings.send_buffer_bytes, settings.receive_buffer_bytes))
     }
 
     /// None: nothing that was sent is lost to a reset, which arrives after it.
-    pub(crate) fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
+    fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
         self.network.borrow().socket(socket).map(|_| 0)
     }
+}
 
+impl Sim {
     fn tcp_settings(&self, socket: SocketId) -> io::Result<Settings> {
         let network = self.network.borrow();
         let slot = network.socket(socket)?;
@@ -162,6 +173,7 @@ impl Network {
 mod tests {
     use super::super::testing::{Seen, World};
     use super::*;
+    use crate::backend::Backend;
 
     const SECOND: Duration = Duration::from_secs(1);
 

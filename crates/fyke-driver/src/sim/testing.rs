@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::{Sim, SimOptions};
+use crate::backend::Backend;
 use crate::{Address, Batch, Chunk, Completion, Open, OpenError, Operation, SocketId, Transport};
 
 /// A completion that can be kept and compared.

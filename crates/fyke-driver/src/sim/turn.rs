@@ -14,7 +14,7 @@ use crate::{Completion, SocketId};
 const TURN_TIME: Duration = Duration::from_micros(1);
 
 impl Sim {
-    pub(crate) fn turn(
+    pub(super) fn turn(
         &self,
         timeout: Option<Duration>,
         on: &mut dyn FnMut(Completion<'_>),
@@ -129,10 +129,13 @@ impl Drop for Working<'_> {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
 
     use super::super::options::SimOptions;
     use super::super::testing::{Seen, World, pattern};
     use super::*;
+    use crate::backend::Backend;
+    use crate::waker::Wake;
 
     /// A server that echoes, a client that talks and is answered, all in one trace.
     fn trace(seed: u64) -> Vec<(Duration, Seen)> {
@@ -191,10 +194,10 @@ mod tests {
     #[test]
     fn the_bell_wakes_a_turn_that_waits_in_another_thread() {
         let world = World::default();
-        let bell = world.sim.waker();
+        let bell = Arc::clone(&world.sim.bell);
         let ringer = std::thread::spawn(move || {
             bell.until_somebody_waits();
-            bell.ring();
+            bell.wake();
         });
         assert_eq!(world.turn(), [Seen::Woken]);
         ringer.join().unwrap();
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn a_bell_rung_before_is_heard_once_and_the_clock_stands() {
         let world = World::default();
-        world.sim.waker().ring();
+        world.sim.waker().wake();
         assert!(world.sim.has_work());
         let second = Some(Duration::from_secs(1));
         let mut seen = Vec::new();
@@ -246,7 +249,7 @@ mod tests {
     #[test]
     fn a_turn_inside_a_turn_is_an_error() {
         let world = World::default();
-        world.sim.waker().ring();
+        world.sim.waker().wake();
         let mut inner = None;
         world.turn_with(&mut |sim, _| inner = Some(sim.turn(None, &mut |_| {}).is_err()));
         assert_eq!(inner, Some(true));

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
 use crate::pool::Pool;
 use crate::reading::ReadsByCall;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
+use crate::backend::Properties;
 use crate::{Address, KeepAliveProbes, PeerCredentials, SocketId, SocketOption};
 
-/// What only takes the descriptor of a socket, the same with every backend that has descriptors.
+/// A backend whose sockets have descriptors.
 pub(crate) trait Descriptors {
     /// Calls `call` with the descriptor; ENOTCONN for a dead id.
     fn with_fd<T>(
@@ -17,7 +18,9 @@ pub(crate) trait Descriptors {
         socket: SocketId,
         call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T>;
+}
 
+impl<D: Descriptors> Properties for D {
     fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
         self.with_fd(socket, |fd| set_option(fd, option).map_err(Into::into))
     }

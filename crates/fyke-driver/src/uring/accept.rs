@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::ring::Completed;
 use super::{Slot, Uring};
 use crate::accepting::{Accepting, AcceptsByCall};
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::reading::AgainOnPanic;
 use crate::{Completion, SocketId};
 
@@ -71,7 +71,7 @@ impl Uring {
     pub(super) fn watch_again(&self, socket: SocketId, slot: &mut Slot, error: Option<Errno>) {
         match error {
             None | Some(Errno::CANCELED) => self.note_change(socket, slot),
-            Some(_) => self.accepting.retry_later(socket, self.now()),
+            Some(_) => self.accepting.retry_later(socket, self.clock.elapsed()),
         }
     }
 
@@ -80,7 +80,7 @@ impl Uring {
         if !self.accepting.has_retries() {
             return;
         }
-        let now = self.now();
+        let now = self.clock.elapsed();
         while let Some(socket) = self.accepting.next_retry(now) {
             let listener = {
                 let mut sockets = self.sockets.borrow_mut();
@@ -102,7 +102,7 @@ impl AcceptsByCall for Uring {
     }
 
     fn now(&self) -> Duration {
-        self.now()
+        self.clock.elapsed()
     }
 
     fn take_in(&self, connection: OwnedFd, unix: bool) -> Option<SocketId> {

@@ -45,23 +45,21 @@ mod turn;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use slotmap::SlotMap;
 
 use crate::accepting::Accepting;
-use crate::completion::Deferred;
-use crate::driver::dead;
+use crate::backend::Backend;
+use crate::completion::{Deferred, dead};
 use crate::pool::Pool;
 use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
 use crate::system::{self, Alarm, BoundFile, Clock, Descriptors};
-use crate::{Batch, Completion, SocketId};
+use crate::{Address, Adopted, Batch, Completion, Open, OpenError, SocketId, Waker};
 use buffers::Buffers;
 use host::Host;
-pub(crate) use host::wake;
 use probe::Abilities;
 use receive::{Held, Starved};
 use ring::Ring;
@@ -204,22 +202,6 @@ impl Uring {
         })
     }
 
-    pub(crate) fn now(&self) -> Duration {
-        self.clock.elapsed()
-    }
-
-    pub(crate) fn waker(&self) -> Arc<OwnedFd> {
-        self.host.waker()
-    }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.accepting.next_deadline()
-    }
-
     /// Takes a socket in.
     ///
     /// # Errors
@@ -257,6 +239,121 @@ impl Uring {
     fn defer(&self, socket: SocketId, completion: Deferred) {
         self.deferred.borrow_mut().push_back((socket, completion));
         self.host.signal_unless(self.turning.get());
+    }
+}
+
+impl Backend for Uring {
+    fn name(&self) -> &'static str {
+        "uring"
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn waker(&self) -> Waker {
+        self.host.waker()
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
+        self.open(request)
+    }
+
+    fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
+        self.listen(socket, backlog)
+    }
+
+    fn accept_start(&self, listener: SocketId) -> io::Result<()> {
+        self.accept_start(listener)
+    }
+
+    fn accept_stop(&self, listener: SocketId) {
+        self.accept_stop(listener);
+    }
+
+    fn connect(&self, socket: SocketId, target: &Address) {
+        self.connect(socket, target);
+    }
+
+    fn receive_start(&self, socket: SocketId) -> io::Result<()> {
+        self.receive_start(socket)
+    }
+
+    fn receive_stop(&self, socket: SocketId) {
+        self.receive_stop(socket);
+    }
+
+    fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
+        self.send(socket, batch)
+    }
+
+    fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
+        system::send_at_once(self, socket, bytes)
+    }
+
+    fn shutdown(&self, socket: SocketId) -> bool {
+        self.shutdown(socket)
+    }
+
+    fn close(&self, socket: SocketId) -> bool {
+        self.close(socket)
+    }
+
+    fn reset(&self, socket: SocketId) -> bool {
+        self.reset(socket)
+    }
+
+    fn has_work(&self) -> bool {
+        self.ring.waiting() > 0
+            || !self.changed.borrow().is_empty()
+            || !self.writable.borrow().is_empty()
+            || !self.backlog.is_empty()
+            || !self.deferred.borrow().is_empty()
+            || !self.starved.borrow().is_empty()
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.accepting.next_deadline()
+    }
+
+    fn turn(
+        &self,
+        timeout: Option<Duration>,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        self.turn(timeout, on)
+    }
+
+    fn remove_stale(&self, address: &Address) -> bool {
+        system::remove_stale(address)
+    }
+
+    fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
+        self.set_mode(socket, mode)
+    }
+
+    fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
+        self.adopt(fd)
+    }
+
+    fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        self.detach(socket)
+    }
+
+    fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
+        self.duplicate(socket)
+    }
+
+    fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
+        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.host.outer(&self.ring)
     }
 }
 

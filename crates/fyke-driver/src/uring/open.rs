@@ -5,8 +5,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::{Slot, Uring};
-use crate::completion::Deferred;
-use crate::driver::dead;
+use crate::completion::{Deferred, dead};
 use crate::system::{self, BoundFile};
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 

@@ -1,10 +1,10 @@
 //! Descriptors that come from outside, and those that go there.
 
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use super::{Slot, Uring};
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::system;
 use crate::{Adopted, SocketId};
 
@@ -84,10 +84,6 @@ impl Uring {
     pub(crate) fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
         let sockets = self.sockets.borrow();
         Ok(system::duplicate(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))?)
-    }
-
-    pub(crate) fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
-        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
     }
 }
 

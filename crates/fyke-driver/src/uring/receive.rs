@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::buffers::Lent;
 use super::ring::Completed;
 use super::{Slot, Uring};
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
 use crate::{Completion, Operation, SocketId};
 

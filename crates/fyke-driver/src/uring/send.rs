@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::ring::Completed;
 use super::{Slot, Uring};
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::pool::Pool;
 use crate::system::{self, Progress};
 use crate::{Batch, Chunk, Completion, Operation, SocketId};

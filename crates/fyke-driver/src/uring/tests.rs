@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::buffers::Shape;
 use super::*;
+use crate::backend::Properties;
 use crate::{Address, Batch, Chunk, Completion, Family, Open, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -349,7 +350,7 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
         driver.turn(Some(Duration::ZERO), on).unwrap();
     }
     assert_eq!(got, 1);
-    wake(&driver.waker());
+    driver.waker().wake();
     assert!(readable(999_999_999));
 }
 

@@ -1,30 +1,17 @@
 //! One turn: what changed goes to the kernel, and what happened comes back.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::Uring;
 use super::ring::Completed;
 use super::token::{self, Kind};
 use crate::accepting::AcceptsByCall;
+use crate::backend::Backend;
 use crate::reading::{AgainOnPanic, ReadsByCall};
 use crate::{Completion, SocketId};
 
 impl Uring {
-    pub(crate) fn has_work(&self) -> bool {
-        self.ring.waiting() > 0
-            || !self.changed.borrow().is_empty()
-            || !self.writable.borrow().is_empty()
-            || !self.backlog.is_empty()
-            || !self.deferred.borrow().is_empty()
-            || !self.starved.borrow().is_empty()
-    }
-
-    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.host.outer(&self.ring)
-    }
-
     pub(crate) fn turn(
         &self,
         timeout: Option<Duration>,
@@ -65,7 +52,7 @@ impl Uring {
     }
 
     fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
-        self.alarm.wait_time(timeout, self.next_deadline(), &self.clock)
+        self.alarm.wait_time(timeout, self.accepting.next_deadline(), &self.clock)
     }
 
     fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {

@@ -5,12 +5,12 @@
 //! answers" 6). So those that are shared, or may be, are taken out of it before they are closed.
 
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use mio::unix::SourceFd;
 
 use super::{Flags, Ready, Slot};
-use crate::driver::dead;
+use crate::completion::dead;
 use crate::system;
 use crate::{Adopted, SocketId};
 
@@ -63,10 +63,6 @@ impl Ready {
         let copy = system::duplicate(system::borrow(&slot.fd))?;
         slot.flags.shared = true;
         Ok(copy)
-    }
-
-    pub(crate) fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
-        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
     }
 
     /// The end of a descriptor, whose socket is out of the table.

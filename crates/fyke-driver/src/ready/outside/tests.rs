@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use super::Ready;
+use crate::backend::{Backend, Properties};
 use crate::reading::Reading;
-use crate::system::Descriptors;
 use crate::{Adopted, Completion, Open, Transport};
 
 /// A second owner of a descriptor, as a program has that counts wrong.
@@ -127,8 +127,10 @@ fn a_shared_descriptor_is_not_watched_any_more_when_it_is_closed() {
     let (socket, _) = driver.adopt(ours.into()).unwrap();
     driver.close(socket);
     drop(theirs);
-    let mut ready =
-        [rustix::event::PollFd::from_borrowed_fd(driver.as_fd(), rustix::event::PollFlags::IN)];
+    let mut ready = [rustix::event::PollFd::from_borrowed_fd(
+        driver.as_fd().unwrap(),
+        rustix::event::PollFlags::IN,
+    )];
     let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     assert_eq!(rustix::event::poll(&mut ready, Some(&timeout)).unwrap(), 0);
     drop(kept);

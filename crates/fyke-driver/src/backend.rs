@@ -1,0 +1,134 @@
+//! What a backend does, each operation once. The contract is in the [crate's documentation](crate), and
+//! each operation is described at [`Driver`](crate::Driver).
+
+use std::io;
+use std::net::IpAddr;
+#[cfg(unix)]
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+#[cfg(unix)]
+use crate::Adopted;
+use crate::pool::Pool;
+use crate::{
+    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials, SocketId,
+    SocketOption, Waker,
+};
+
+/// A backend: sockets, and what happens to them.
+///
+/// No operation but [`turn`](Self::turn) emits trace events: the subscriber is the user's code, and
+/// [`Driver`](crate::Driver) emits them when nothing is borrowed.
+pub(crate) trait Backend: Properties {
+    fn name(&self) -> &'static str;
+
+    /// The only clock.
+    fn now(&self) -> Duration;
+
+    fn waker(&self) -> Waker;
+
+    fn pool(&self) -> &Pool;
+
+    fn open(&self, request: &Open) -> Result<SocketId, OpenError>;
+
+    fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()>;
+
+    fn accept_start(&self, listener: SocketId) -> io::Result<()>;
+
+    fn accept_stop(&self, listener: SocketId);
+
+    fn connect(&self, socket: SocketId, target: &Address);
+
+    fn receive_start(&self, socket: SocketId) -> io::Result<()>;
+
+    fn receive_stop(&self, socket: SocketId);
+
+    fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize>;
+
+    /// Drops nothing that is the user's.
+    fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Returns whether the system has ended our side.
+    fn shutdown(&self, socket: SocketId) -> bool;
+
+    /// Returns whether there was such a socket.
+    fn close(&self, socket: SocketId) -> bool;
+
+    /// Returns whether there was such a socket.
+    fn reset(&self, socket: SocketId) -> bool;
+
+    fn has_work(&self) -> bool;
+
+    fn next_deadline(&self) -> Option<Duration>;
+
+    fn turn(&self, timeout: Option<Duration>, on: &mut dyn FnMut(Completion<'_>))
+    -> io::Result<()>;
+
+    /// What a network with names of its own answers.
+    fn resolve(&self, _host: &str) -> Option<(Duration, Vec<IpAddr>)> {
+        None
+    }
+
+    /// Where the names of Unix sockets are not files, none is ever stale.
+    fn remove_stale(&self, _address: &Address) -> bool {
+        false
+    }
+
+    /// Without files there is nothing to do.
+    fn set_mode(&self, _socket: SocketId, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn adopt(&self, _fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(unix)]
+    fn detach(&self, _socket: SocketId) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(unix)]
+    fn duplicate(&self, _socket: SocketId) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(unix)]
+    fn raw_fd(&self, _socket: SocketId) -> Option<RawFd> {
+        None
+    }
+
+    /// The descriptor for a host's own loop.
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// What can be asked and set of a socket that exists. ENOTCONN for a dead id.
+pub(crate) trait Properties {
+    fn local_address(&self, socket: SocketId) -> io::Result<Address>;
+
+    fn peer_address(&self, socket: SocketId) -> io::Result<Address>;
+
+    fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()>;
+
+    fn no_delay(&self, socket: SocketId) -> io::Result<bool>;
+
+    fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>>;
+
+    fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>>;
+
+    /// Of the buffer to send, and of the one to receive.
+    fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)>;
+
+    fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize>;
+
+    fn type_of_service(&self, socket: SocketId) -> io::Result<u8>;
+
+    /// Unsupported where there are no processes.
+    fn peer_credentials(&self, _socket: SocketId) -> io::Result<PeerCredentials> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

@@ -1,0 +1,33 @@
+//! Ending the wait of a driver, from any thread.
+
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+/// What ends the wait of a backend.
+pub(crate) trait Wake: Send + Sync + UnwindSafe + RefUnwindSafe + 'static {
+    fn wake(&self);
+}
+
+/// Wakes a driver that waits. Cheap to clone, and may be used from any thread. Waking a driver that was
+/// dropped does nothing.
+#[derive(Clone)]
+pub struct Waker(Arc<dyn Wake>);
+
+impl Waker {
+    pub(crate) fn new(wake: Arc<impl Wake>) -> Self {
+        Self(wake)
+    }
+
+    /// Makes the driver's [`turn`](crate::Driver::turn) return with
+    /// [`Completion::Woken`](crate::Completion::Woken).
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waker").finish_non_exhaustive()
+    }
+}
