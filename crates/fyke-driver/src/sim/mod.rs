@@ -28,6 +28,7 @@ mod network;
 mod options;
 mod pipe;
 mod place;
+mod properties;
 mod random;
 mod receive;
 mod schedule;
