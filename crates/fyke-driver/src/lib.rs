@@ -62,8 +62,6 @@
 // cannot be absent, `expect` says why.
 #![warn(clippy::unwrap_used)]
 
-#[cfg(unix)]
-mod accepting;
 mod address;
 mod backend;
 mod batch;
@@ -87,6 +85,8 @@ mod ready;
 pub mod sim;
 #[cfg(unix)]
 mod system;
+#[cfg(unix)]
+mod table;
 mod trace;
 #[cfg(uring)]
 mod uring;

@@ -41,7 +41,7 @@ impl Backlog {
         self.readers.borrow().len()
     }
 
-    pub(super) fn push_reader(&self, socket: SocketId) {
+    pub(crate) fn push_reader(&self, socket: SocketId) {
         self.readers.borrow_mut().push_back(socket);
     }
 

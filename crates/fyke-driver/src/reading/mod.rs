@@ -2,7 +2,6 @@
 //! and io_uring for [some sockets](crate::uring).
 
 mod backlog;
-mod by_call;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +13,6 @@ use crate::SocketId;
 use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
 use crate::system;
 pub(crate) use backlog::Backlog;
-pub(crate) use by_call::{AgainOnPanic, ReadsByCall};
 
 /// What is known about a socket that is read by calls.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +60,7 @@ pub(crate) struct Reader {
 }
 
 /// What a read gave.
-enum Read {
+pub(crate) enum Read {
     Nothing,
     Bytes { count: usize, drained: bool },
     End,
@@ -117,14 +115,14 @@ impl Reading {
     }
 
     /// The budget of a turn is used up.
-    fn note_used_up(&mut self) {
+    pub(crate) fn note_used_up(&mut self) {
         if self.may_read() && self.streak < TURNS_TO_BULK {
             self.streak += 1;
         }
     }
 
     #[inline]
-    fn read(
+    pub(crate) fn read(
         &mut self,
         socket: SocketId,
         fd: BorrowedFd<'_>,
@@ -212,7 +210,7 @@ fn receive_in_bulk(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> (Result<usize, Errn
 }
 
 impl Reader {
-    fn lend(&self) -> Lent<'_> {
+    pub(crate) fn lend(&self) -> Lent<'_> {
         let buffer = self.buffer.take();
         let buffer = buffer.unwrap_or_else(|| vec![0; READ_BUFFER_BYTES].into_boxed_slice());
         Lent { reader: self, buffer }
@@ -232,9 +230,9 @@ impl Reader {
 }
 
 /// The read buffer while it is away from its place; goes back also when the callback panics.
-struct Lent<'a> {
+pub(crate) struct Lent<'a> {
     reader: &'a Reader,
-    buffer: Box<[u8]>,
+    pub(crate) buffer: Box<[u8]>,
 }
 
 impl Drop for Lent<'_> {
@@ -249,10 +247,14 @@ impl Reading {
     pub(crate) fn broken() -> Self {
         Self { streak: BROKEN, ..Self::default() }
     }
+
+    pub(crate) fn turns_used_up(self) -> u8 {
+        self.streak
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
@@ -261,7 +263,7 @@ mod tests {
 
     use super::*;
 
-    pub(super) fn pair() -> (TcpStream, TcpStream) {
+    pub(crate) fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -270,7 +272,7 @@ mod tests {
         (ours, listener.accept().unwrap().0)
     }
 
-    pub(super) fn wait_for(socket: &TcpStream, events: PollFlags) {
+    pub(crate) fn wait_for(socket: &TcpStream, events: PollFlags) {
         let mut fds = [PollFd::new(socket, events)];
         assert_eq!(poll(&mut fds, None), Ok(1));
     }

@@ -9,20 +9,13 @@
 //!   until it is found.
 //! - *Sending.* The call is tried at once. What the kernel refuses stays here as the batch in
 //!   flight and goes on when the socket becomes writable.
-//! - *Budget left over.* A socket that has used its reads of this turn waits in [`Backlog`]; the next
+//! - *Budget left over.* A socket that has used its reads of this turn waits in the backlog; the next
 //!   turn does not sleep.
-//!
-//! The state is behind `RefCell`s that are never borrowed while the callback runs, so that the
-//! callback can call anything.
 
-mod accept;
-mod open;
 mod outside;
-mod stream;
 mod turn;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -30,17 +23,17 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use slotmap::{Key, KeyData, SlotMap};
+use rustix::io::Errno;
+use slotmap::{Key, KeyData};
 
-use crate::accepting::Accepting;
 use crate::backend::Backend;
-use crate::completion::{Deferred, dead};
+use crate::completion::Deferred;
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
-use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
-use crate::system::{self, Alarm, BoundFile, Clock, Descriptors};
+use crate::system;
+use crate::table::{self, Slot, SystemBackend, Table, send};
 use crate::waker::Wake;
-use crate::{Address, Adopted, Batch, Completion, Open, OpenError, SocketId, Waker};
+use crate::{Address, Adopted, Batch, Completion, Open, OpenError, Operation, SocketId, Waker};
 
 /// What is watched of a connection: also whether it gets urgent bytes, at which reads end.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -59,104 +52,39 @@ const ALARM: Token = Token(usize::MAX - 1);
 compile_error!("a mio token must hold a socket id of 64 bits, see docs/PLATFORM.md");
 
 pub(crate) struct Ready {
-    clock: Clock,
     poll: RefCell<Poll>,
     /// The descriptor inside `poll`.
     poll_fd: RawFd,
     waker: Waker,
-    sockets: RefCell<SlotMap<SocketId, Slot>>,
-    /// What the kernel did not take at once of those that send.
-    in_flight: RefCell<BTreeMap<SocketId, Batch>>,
-    /// The files of those that have bound one.
-    files: RefCell<BTreeMap<SocketId, BoundFile>>,
     /// Taken while a turn runs: that is how a turn inside a turn is noticed.
     events: Cell<Option<Events>>,
-    reader: Reader,
-    /// Sockets with work that needs no event: budget left over, receiving restarted.
-    backlog: Backlog,
-    /// Completions that must not be given inside the call that caused them.
-    deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
-    accepting: Accepting,
-    alarm: Alarm,
-    pool: Pool,
+    table: Table<Registered>,
 }
 
-/// One socket. Small, because there may be a million: what only some of them need is in tables of
-/// its own.
-#[derive(Debug)]
-struct Slot {
-    fd: OwnedFd,
-    flags: Flags,
-}
-
-const _: () = assert!(size_of::<Slot>() <= 16, "a slot costs that for every connection");
-
-/// What is known about a socket.
+/// Whether the poller watches a socket.
 #[derive(Clone, Copy, Debug, Default)]
-struct Flags {
-    /// Accepts; otherwise it is a connection, or may become one.
-    listener: bool,
-    registered: bool,
-    /// A batch is in flight.
-    sending: bool,
-    reading: Reading,
-    /// Others may have descriptors of it too: it came from outside, or was duplicated.
-    shared: bool,
-}
+pub(crate) struct Registered(bool);
+
+const _: () =
+    assert!(size_of::<Slot<Registered>>() <= 16, "a slot costs that for every connection");
 
 impl Ready {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(Arc::new(mio::Waker::new(poll.registry(), WAKE)?));
-        let alarm = Alarm::new();
-        if let Some(fd) = alarm.fd() {
+        let table = Table::new();
+        if let Some(fd) = table.alarm.fd() {
             let fd = fd.as_raw_fd();
             let watched = poll.registry().register(&mut SourceFd(&fd), ALARM, Interest::READABLE);
-            alarm.watched.set(watched.is_ok());
+            table.alarm.watched.set(watched.is_ok());
         }
         Ok(Self {
-            clock: Clock::start(),
             poll_fd: poll.as_raw_fd(),
             poll: RefCell::new(poll),
             waker,
-            sockets: RefCell::default(),
-            in_flight: RefCell::default(),
-            files: RefCell::default(),
             events: Cell::new(Some(Events::with_capacity(EVENTS_PER_TURN_MAX))),
-            reader: Reader::default(),
-            backlog: Backlog::default(),
-            deferred: RefCell::default(),
-            accepting: Accepting::new(),
-            alarm,
-            pool: Pool::default(),
+            table,
         })
-    }
-
-    /// Watches a socket: once, for both directions, edge-triggered (mio's way).
-    fn register(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        if slot.flags.registered {
-            return Ok(());
-        }
-        let interest = match slot.flags.listener {
-            false => CONNECTION,
-            true => Interest::READABLE,
-        };
-        let poll = self.poll.borrow();
-        poll.registry().register(&mut SourceFd(&slot.fd.as_raw_fd()), token(socket), interest)?;
-        slot.flags.registered = true;
-        Ok(())
-    }
-
-    /// Puts a socket in line for the next turn.
-    fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
-        if !slot.flags.reading.in_backlog {
-            slot.flags.reading.in_backlog = true;
-            self.backlog.push(socket);
-        }
-    }
-
-    fn defer(&self, socket: SocketId, completion: Deferred) {
-        self.deferred.borrow_mut().push_back((socket, completion));
     }
 }
 
@@ -166,7 +94,7 @@ impl Backend for Ready {
     }
 
     fn now(&self) -> Duration {
-        self.clock.elapsed()
+        self.table.clock.elapsed()
     }
 
     fn waker(&self) -> Waker {
@@ -174,63 +102,80 @@ impl Backend for Ready {
     }
 
     fn pool(&self) -> &Pool {
-        &self.pool
+        &self.table.pool
     }
 
     fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
-        self.open(request)
+        table::open(self, request)
     }
 
     fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
-        self.listen(socket, backlog)
+        self.table.listen(socket, backlog)
     }
 
     fn accept_start(&self, listener: SocketId) -> io::Result<()> {
-        self.accept_start(listener)
+        table::start(self, listener)
     }
 
     fn accept_stop(&self, listener: SocketId) {
-        self.accept_stop(listener);
+        self.table.stop(listener);
     }
 
     fn connect(&self, socket: SocketId, target: &Address) {
-        self.connect(socket, target);
+        let mut sockets = self.table.sockets.borrow_mut();
+        let Some(slot) = sockets.get_mut(socket) else { return };
+        let begun = match system::connect(system::borrow(&slot.fd), target) {
+            // One that is established at once is reported by an event too, after that of the listener.
+            Ok(()) | Err(Errno::INPROGRESS) => self.watch(socket, slot),
+            Err(errno) => Err(errno.into()),
+        };
+        slot.flags.reading.connecting = begun.is_ok();
+        if let Err(error) = begun {
+            self.defer(socket, Deferred::Failed(Operation::Connect, error));
+        }
     }
 
     fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        self.receive_start(socket)
+        table::start(self, socket)
     }
 
     fn receive_stop(&self, socket: SocketId) {
-        self.receive_stop(socket);
+        self.table.stop(socket);
     }
 
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
-        self.send(socket, batch)
+        send::send(self, socket, batch)
     }
 
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
-        system::send_at_once(self, socket, bytes)
+        send::send_at_once(self, socket, bytes)
     }
 
     fn shutdown(&self, socket: SocketId) -> bool {
-        self.shutdown(socket)
+        table::shutdown(self, socket)
     }
 
     fn close(&self, socket: SocketId) -> bool {
-        self.close(socket)
+        let Some(slot) = self.table.remove(socket) else { return false };
+        self.table.drop_batch(socket, &slot);
+        if slot.flags.shared {
+            self.unwatch(&slot);
+        }
+        slot.close();
+        true
     }
 
     fn reset(&self, socket: SocketId) -> bool {
-        self.reset(socket)
+        self.table.reset_on_close(socket);
+        self.close(socket)
     }
 
     fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || !self.deferred.borrow().is_empty()
+        self.table.has_work()
     }
 
     fn next_deadline(&self) -> Option<Duration> {
-        self.accepting.next_deadline()
+        self.table.next_deadline()
     }
 
     fn turn(
@@ -246,7 +191,7 @@ impl Backend for Ready {
     }
 
     fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
-        self.set_mode(socket, mode)
+        self.table.set_mode(socket, mode)
     }
 
     fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
@@ -258,11 +203,11 @@ impl Backend for Ready {
     }
 
     fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
-        self.duplicate(socket)
+        self.table.duplicate(socket)
     }
 
     fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
-        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
+        self.table.raw_fd(socket)
     }
 
     #[allow(unsafe_code, reason = "mio's Poll lends its descriptor only as a number")]
@@ -280,50 +225,36 @@ impl Wake for mio::Waker {
     }
 }
 
-impl ReadsByCall for Ready {
-    fn reader(&self) -> &Reader {
-        &self.reader
+impl SystemBackend for Ready {
+    type Watch = Registered;
+
+    fn table(&self) -> &Table<Registered> {
+        &self.table
     }
 
-    fn with_reading<T>(
-        &self,
-        socket: SocketId,
-        on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
-    ) -> Option<T> {
-        let mut sockets = self.sockets.borrow_mut();
-        let slot = sockets.get_mut(socket)?;
-        Some(on(&mut slot.flags.reading, system::borrow(&slot.fd)))
+    fn insert(&self, fd: OwnedFd, _: bool) -> io::Result<SocketId> {
+        Ok(self.table.sockets.borrow_mut().insert(Slot::new(fd, Registered(false))))
     }
 
-    fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        self.send_more(socket, on);
-    }
-
-    fn backlog(&self) -> &Backlog {
-        &self.backlog
-    }
-
-    fn work_later(&self, socket: SocketId) {
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            self.defer_work(socket, slot);
+    /// Once, for both directions, edge-triggered (mio's way).
+    fn watch(&self, socket: SocketId, slot: &mut Slot<Registered>) -> io::Result<()> {
+        if slot.watch.0 {
+            return Ok(());
         }
-    }
-}
-
-impl Descriptors for Ready {
-    fn with_fd<T>(
-        &self,
-        socket: SocketId,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let sockets = self.sockets.borrow();
-        call(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))
+        let interest = match slot.flags.listener {
+            false => CONNECTION,
+            true => Interest::READABLE,
+        };
+        let poll = self.poll.borrow();
+        poll.registry().register(&mut SourceFd(&slot.fd.as_raw_fd()), token(socket), interest)?;
+        slot.watch.0 = true;
+        Ok(())
     }
 }
 
 impl std::fmt::Debug for Ready {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ready").field("sockets", &self.sockets.borrow().len()).finish()
+        f.debug_struct("Ready").field("sockets", &self.table.len()).finish()
     }
 }
 

@@ -7,63 +7,52 @@ use mio::Events;
 use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
-use crate::accepting::AcceptsByCall;
-use crate::backend::Backend;
-use crate::reading::{AgainOnPanic, ReadsByCall};
+use crate::table::{self, AgainOnPanic, SystemBackend, accept, receive};
 use crate::{Completion, SocketId};
 
 impl Ready {
-    pub(crate) fn turn(
+    pub(super) fn turn(
         &self,
         timeout: Option<Duration>,
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
         let mut turn = Turn::begin(self)?;
-        let timeout = if self.has_work() { Some(Duration::ZERO) } else { self.wait_time(timeout) };
+        let table = &self.table;
+        let timeout = match table.has_work() {
+            true => Some(Duration::ZERO),
+            false => table.wait_time(timeout),
+        };
         match self.poll.borrow_mut().poll(&mut turn.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result?,
         }
         // Only what was waiting before this turn: what is put in line now is for the next one.
-        let deferred = self.deferred.borrow().len();
-        let (steps, readers) = (self.backlog.steps(), self.backlog.readers());
-        self.give_deferred(deferred, on);
+        let deferred = table.deferred();
+        let (steps, readers) = (table.backlog.steps(), table.backlog.readers());
+        table.give_deferred(deferred, on);
         let mut events = 0;
         for event in &turn.events {
             self.take_event(event, on);
             events += 1;
         }
         for _ in 0..steps {
-            let Some(socket) = self.backlog.pop() else { break };
+            let Some(socket) = table.backlog.pop() else { break };
             self.take_backlog(socket, on);
         }
-        self.backlog.read_on(readers, events, |socket| self.take_backlog(socket, on));
-        self.retry_listeners(on);
+        table.backlog.read_on(readers, events, |socket| self.take_backlog(socket, on));
+        accept::retry(self, on);
         Ok(())
-    }
-
-    fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
-        self.alarm.wait_time(timeout, self.accepting.next_deadline(), &self.clock)
-    }
-
-    fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
-        for _ in 0..count {
-            let Some((socket, completion)) = self.deferred.borrow_mut().pop_front() else { return };
-            if self.sockets.borrow().contains_key(socket) {
-                on(completion.into_completion(socket));
-            }
-        }
     }
 
     fn take_event(&self, event: &Event, on: &mut dyn FnMut(Completion<'_>)) {
         match event.token() {
             WAKE => return on(Completion::Woken),
-            ALARM => return self.alarm.has_rung(),
+            ALARM => return self.table.alarm.has_rung(),
             _ => {}
         }
         let socket = id(event.token());
         let (connecting, listener, sending) = {
-            let mut sockets = self.sockets.borrow_mut();
+            let mut sockets = self.table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             let gone = event.is_read_closed() || event.is_error() && !slot.flags.listener;
             slot.flags.reading.readable |= event.is_readable() || gone;
@@ -77,33 +66,33 @@ impl Ready {
             (slot.flags.reading.connecting, slot.flags.listener, sending)
         };
         if listener {
-            self.accept_some(socket, on);
+            accept::accept(self, socket, on);
         } else if connecting {
-            self.finish_connect(socket, on);
+            table::connected(self, socket, on);
         } else {
             let _again = AgainOnPanic { driver: self, socket };
             if sending {
-                self.receive_and_send_by_call(socket, on);
+                receive::receive_and_send(self, socket, on);
             } else {
-                self.receive_some(socket, on);
+                receive::receive(self, socket, on);
             }
         }
     }
 
     fn take_backlog(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let (listener, connecting) = {
-            let mut sockets = self.sockets.borrow_mut();
+            let mut sockets = self.table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             slot.flags.reading.in_backlog = false;
             (slot.flags.listener, slot.flags.reading.connecting)
         };
         let _again = AgainOnPanic { driver: self, socket };
         if listener {
-            self.accept_some(socket, on);
+            accept::accept(self, socket, on);
         } else if connecting {
-            self.finish_connect(socket, on);
+            table::connected(self, socket, on);
         } else {
-            self.receive_and_send_by_call(socket, on);
+            receive::receive_and_send(self, socket, on);
         }
     }
 }
@@ -128,8 +117,8 @@ impl Drop for Turn<'_> {
         // Events that were not handled because the callback panicked are edges that will not come
         // again: remember them as work.
         if std::thread::panicking() {
-            self.driver.alarm.has_rung();
-            let mut sockets = self.driver.sockets.borrow_mut();
+            self.driver.table.alarm.has_rung();
+            let mut sockets = self.driver.table.sockets.borrow_mut();
             for event in &self.events {
                 let socket = id(event.token());
                 if let Some(slot) = sockets.get_mut(socket) {
@@ -138,7 +127,7 @@ impl Drop for Turn<'_> {
                     // no peer.
                     let gone = event.is_read_closed() || !slot.flags.listener;
                     slot.flags.reading.expect(gone, false);
-                    self.driver.defer_work(socket, slot);
+                    self.driver.work_later(socket, slot);
                 }
             }
         }

@@ -6,7 +6,6 @@ mod alarm;
 mod bound_file;
 mod clock;
 mod credentials;
-mod offering;
 mod opening;
 mod options;
 mod service;
@@ -30,10 +29,12 @@ use crate::{Address, Adopted, Family, Transport};
 pub(crate) use alarm::Alarm;
 pub(crate) use bound_file::BoundFile;
 pub(crate) use clock::Clock;
-pub(crate) use offering::{Progress, offer, send_at_once};
+pub(crate) use credentials::peer_credentials;
 pub(crate) use opening::{open, remove_stale};
-pub(crate) use options::Descriptors;
+pub(crate) use options::{buffer_bytes, keep_alive, no_delay, set_option, user_timeout};
+pub(crate) use service::type_of_service;
 pub(crate) use shedding::{Failure, Spare};
+pub(crate) use unacknowledged::unacknowledged_bytes;
 
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]
 const FLAGS: net::SocketFlags = net::SocketFlags::NONBLOCK.union(net::SocketFlags::CLOEXEC);
@@ -132,14 +133,17 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize
     .map(|(_, count)| count)
 }
 
-fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     retry_on_intr(|| {
         fault(Call::Send)?;
         net::send(socket, bytes, SEND)
     })
 }
 
-fn send_gathered(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+pub(crate) fn send_gathered(
+    socket: BorrowedFd<'_>,
+    slices: &[IoSlice<'_>],
+) -> Result<usize, Errno> {
     retry_on_intr(|| {
         fault(Call::Send)?;
         net::sendmsg(socket, slices, &mut net::SendAncillaryBuffer::default(), SEND)
@@ -264,7 +268,7 @@ pub(crate) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize
 
 /// Writes to a pipe. One that is only for reading is broken, as libuv has it. Unlike a socket's, a
 /// pipe's SIGPIPE cannot be told away: a process that is not Rust's must ignore it.
-fn write_pipe(pipe: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+pub(crate) fn write_pipe(pipe: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
     retry_on_intr(|| rustix::io::writev(pipe, slices)).map_err(|errno| match errno {
         Errno::BADF => Errno::PIPE,
         errno => errno,

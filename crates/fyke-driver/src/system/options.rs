@@ -1,74 +1,27 @@
 //! The options of a socket, as system calls.
 
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use crate::backend::Properties;
-use crate::{Address, KeepAliveProbes, PeerCredentials, SocketId, SocketOption};
+use crate::{KeepAliveProbes, SocketOption};
 
-/// A backend whose sockets have descriptors.
-pub(crate) trait Descriptors {
-    /// Calls `call` with the descriptor; ENOTCONN for a dead id.
-    fn with_fd<T>(
-        &self,
-        socket: SocketId,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
-    ) -> io::Result<T>;
+pub(crate) fn no_delay(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    sockopt::tcp_nodelay(fd)
 }
 
-impl<D: Descriptors> Properties for D {
-    fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
-        self.with_fd(socket, |fd| set_option(fd, option).map_err(Into::into))
-    }
-
-    fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
-        self.with_fd(socket, |fd| Ok(sockopt::tcp_nodelay(fd)?))
-    }
-
-    fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
-        self.with_fd(socket, |fd| {
-            let on = sockopt::socket_keepalive(fd)?;
-            Ok(on.then(|| probes(fd)).transpose()?)
-        })
-    }
-
-    fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
-        self.with_fd(socket, |fd| Ok(user_timeout(fd)?))
-    }
-
-    fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
-        self.with_fd(socket, |fd| {
-            let send = sockopt::socket_send_buffer_size(fd)?;
-            Ok((send, sockopt::socket_recv_buffer_size(fd)?))
-        })
-    }
-
-    fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
-        self.with_fd(socket, |fd| Ok(super::unacknowledged::bytes(fd)?))
-    }
-
-    fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
-        self.with_fd(socket, |fd| Ok(super::service::type_of_service(fd)?))
-    }
-
-    fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
-        self.with_fd(socket, super::credentials::peer_credentials)
-    }
-
-    fn local_address(&self, socket: SocketId) -> io::Result<Address> {
-        self.with_fd(socket, super::local_address)
-    }
-
-    fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
-        self.with_fd(socket, super::peer_address)
-    }
+pub(crate) fn keep_alive(fd: BorrowedFd<'_>) -> Result<Option<KeepAliveProbes>, Errno> {
+    sockopt::socket_keepalive(fd)?.then(|| probes(fd)).transpose()
 }
 
-fn set_option(fd: BorrowedFd<'_>, option: SocketOption) -> Result<(), Errno> {
+/// Of the buffer to send, and of the one to receive.
+pub(crate) fn buffer_bytes(fd: BorrowedFd<'_>) -> Result<(usize, usize), Errno> {
+    Ok((sockopt::socket_send_buffer_size(fd)?, sockopt::socket_recv_buffer_size(fd)?))
+}
+
+pub(crate) fn set_option(fd: BorrowedFd<'_>, option: SocketOption) -> Result<(), Errno> {
     match option {
         SocketOption::NoDelay(on) => sockopt::set_tcp_nodelay(fd, on),
         SocketOption::TypeOfService(value) => super::service::set_type_of_service(fd, value),
@@ -129,7 +82,7 @@ fn set_probes(fd: BorrowedFd<'_>, probes: KeepAliveProbes) -> Result<(), Errno> 
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn user_timeout(fd: BorrowedFd<'_>) -> Result<Option<Duration>, Errno> {
+pub(crate) fn user_timeout(fd: BorrowedFd<'_>) -> Result<Option<Duration>, Errno> {
     let milliseconds = sockopt::tcp_user_timeout(fd)?;
     Ok((milliseconds > 0).then(|| Duration::from_millis(milliseconds.into())))
 }
@@ -142,7 +95,7 @@ fn set_user_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<(),
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn user_timeout(_: BorrowedFd<'_>) -> Result<Option<Duration>, Errno> {
+pub(crate) fn user_timeout(_: BorrowedFd<'_>) -> Result<Option<Duration>, Errno> {
     Err(Errno::OPNOTSUPP)
 }
 

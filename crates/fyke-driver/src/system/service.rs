@@ -1,9 +1,9 @@
 //! The type-of-service byte of IPv4, the traffic class of IPv6.
 
 #[cfg(any(target_os = "solaris", target_os = "illumos"))]
-pub(super) use missing::{set_type_of_service, type_of_service};
+pub(crate) use missing::{set_type_of_service, type_of_service};
 #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
-pub(super) use usual::{set_type_of_service, type_of_service};
+pub(crate) use usual::{set_type_of_service, type_of_service};
 
 #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
 mod usual {

@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     /// Descriptors or memory are used up: try again later.
     Exhausted,
     /// It fails for good: the listener was shut down, or a policy forbids accepting.
-    Finished,
+    Dead,
 }
 
 impl Failure {
@@ -37,7 +37,7 @@ impl Failure {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             Errno::NONET => Self::Next,
             Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Self::Exhausted,
-            _ => Self::Finished,
+            _ => Self::Dead,
         }
     }
 }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code, reason = "rustix does not have this call")]
-pub(super) fn bytes(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+pub(crate) fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
     use std::os::fd::AsRawFd;
 
     let mut bytes: libc::c_int = 0;
@@ -19,6 +19,6 @@ pub(super) fn bytes(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn bytes(_: BorrowedFd<'_>) -> Result<usize, Errno> {
+pub(crate) fn unacknowledged_bytes(_: BorrowedFd<'_>) -> Result<usize, Errno> {
     Err(Errno::OPNOTSUPP)
 }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::ring::Completed;
 use super::token::Kind;
 use super::{Slot, Uring};
-use crate::reading::ReadsByCall;
+use crate::table::receive;
 use crate::{Completion, SocketId};
 
 /// What the ring waits for. A hang-up is asked for by name: it makes no edge of its own later.
@@ -37,7 +37,7 @@ impl Uring {
         on: &mut dyn FnMut(Completion<'_>),
     ) {
         let sends = {
-            let mut sockets = self.sockets.borrow_mut();
+            let mut sockets = self.table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             if !completed.has_more() {
                 self.watch_again(socket, slot, completed.error());
@@ -54,11 +54,11 @@ impl Uring {
             }
             // In the order of readiness. A Unix socket's poll says so before its data is read, and
             // there the read fails first.
-            gone && slot.flags.bulk && slot.flags.sending
+            gone && slot.watch.bulk && slot.flags.sending
         };
         match sends {
             true => self.receive_and_send(socket, on),
-            false => self.receive_some(socket, on),
+            false => receive::receive(self, socket, on),
         }
     }
 }
@@ -66,12 +66,13 @@ impl Uring {
 impl Slot {
     /// What to poll one for that is read by calls.
     pub(super) fn events_for_calls(&self) -> u32 {
-        if self.flags.bulk { EVENTS | URGENT as u32 } else { EVENTS }
+        if self.watch.bulk { EVENTS | URGENT as u32 } else { EVENTS }
     }
 
     /// Whether it is to be read by calls as soon as its multishot receive has ended.
     pub(super) fn changes_to_calls(&self) -> bool {
-        let flags = self.flags;
-        flags.bulk && !flags.by_call && flags.reading.wanted && self.started.contains(Kind::Receive)
+        let watch = &self.watch;
+        let wanted = self.flags.reading.wanted;
+        watch.bulk && !watch.by_call && wanted && watch.started.contains(Kind::Receive)
     }
 }

@@ -9,8 +9,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::outside::close_descriptor;
-use super::receive::Held;
+use super::held::Held;
 use super::ring::Completed;
 use super::token::{self, Kind, token};
 use super::{Slot, Uring};
@@ -23,23 +22,10 @@ const DRAIN_ROUNDS: u32 = 100;
 const DRAIN_WAIT: Duration = Duration::from_millis(100);
 
 impl Uring {
-    pub(crate) fn reset(&self, socket: SocketId) -> bool {
-        if let Some(slot) = self.sockets.borrow().get(socket) {
-            // Where it cannot be set the connection ends with FIN, the next best thing.
-            let _ = system::reset_on_close(system::borrow(&slot.fd));
-        }
-        self.close(socket)
-    }
-
     /// Returns whether there was such a socket.
-    pub(crate) fn close(&self, socket: SocketId) -> bool {
-        let Some(mut slot) = self.sockets.borrow_mut().remove(socket) else { return false };
-        self.reader.forget(socket, &mut slot.flags.reading);
-        // The name goes before the descriptor, so that no connect finds a dead socket (IPC-04).
-        if let Some(file) = self.files.borrow_mut().remove(&socket) {
-            file.unlink();
-        }
-        if slot.kernel.is_empty() {
+    pub(super) fn close(&self, socket: SocketId) -> bool {
+        let Some(slot) = self.table.remove(socket) else { return false };
+        if slot.watch.kernel.is_empty() {
             self.dispose(socket, slot);
             return true;
         }
@@ -64,7 +50,7 @@ impl Uring {
     }
 
     fn cancel(&self, socket: SocketId) -> io::Result<()> {
-        let kinds = self.lingering.borrow().get(&socket).map(|slot| slot.kernel);
+        let kinds = self.lingering.borrow().get(&socket).map(|slot| slot.watch.kernel);
         for kind in kinds.into_iter().flat_map(token::Operations::iter) {
             self.ring.cancel(token(socket, kind), token(socket, Kind::Cancel))?;
         }
@@ -74,7 +60,7 @@ impl Uring {
     /// Frees a lingering socket if nothing of it is in flight, and says so.
     fn dispose_ended(&self, socket: SocketId) -> bool {
         let mut lingering = self.lingering.borrow_mut();
-        if lingering.get(&socket).is_some_and(|slot| !slot.kernel.is_empty()) {
+        if lingering.get(&socket).is_some_and(|slot| !slot.watch.kernel.is_empty()) {
             return false;
         }
         let slot = lingering.remove(&socket);
@@ -99,26 +85,21 @@ impl Uring {
     /// Frees a socket that the kernel is done with. Nothing is borrowed here: what it was to send
     /// may run the user's code when it goes.
     fn dispose(&self, socket: SocketId, slot: Slot) {
-        debug_assert!(slot.kernel.is_empty(), "the kernel may still touch it");
+        debug_assert!(slot.watch.kernel.is_empty(), "the kernel may still touch it");
         if self.has_unread(socket, &slot) {
             let _ = system::reset_on_close(system::borrow(&slot.fd));
         }
-        if slot.flags.holding {
+        if slot.watch.holding {
             self.held.borrow_mut().remove(&socket);
         }
-        if slot.flags.sending {
-            let batch = self.in_flight.borrow_mut().remove(&socket);
-            if let Some(batch) = batch {
-                batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));
-            }
-        }
-        close_descriptor(slot);
+        self.table.drop_batch(socket, &slot);
+        slot.close();
     }
 
     /// Whether bytes were received that nobody got. With readiness they would still be with the
     /// kernel, which then resets the connection when it is closed (DST-08).
     pub(super) fn has_unread(&self, socket: SocketId, slot: &Slot) -> bool {
-        if slot.flags.listener || slot.flags.by_call {
+        if slot.flags.listener || slot.watch.by_call {
             return false;
         }
         self.held.borrow().get(&socket).is_some_and(|held| held.iter().any(Held::is_bytes))
@@ -131,7 +112,7 @@ impl Uring {
 
     /// Returns whether a failure was received and not reported yet. The kernel reports it once.
     pub(super) fn has_untold_failure(&self, socket: SocketId, slot: &Slot) -> bool {
-        if slot.flags.listener || slot.flags.by_call {
+        if slot.flags.listener || slot.watch.by_call {
             return false;
         }
         let held = self.held.borrow();
@@ -163,7 +144,7 @@ impl Drop for Uring {
         if !self.drain() {
             // Never seen. Memory that is lost is better than memory that the kernel writes to when
             // it belongs to somebody else.
-            std::mem::forget(self.sockets.take());
+            std::mem::forget(self.table.sockets.take());
             std::mem::forget(self.lingering.take());
             std::mem::forget(std::rc::Rc::clone(&self.buffers));
         }

@@ -8,9 +8,10 @@
 //! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]). What the
 //!   kernel received before it heard of a `receive_stop` is copied and kept (contract rule 7). Unix
 //!   sockets, and those that receive in bulk, are polled by the ring and read by calls ([`by_call`]).
-//! - *Sending* is tried at once with a gathering call, as readiness does it: whether the kernel took
-//!   the bytes decides when callbacks come, and that is to be the same on every driver. When the
-//!   kernel is full the ring tells when it is not ([`send`]).
+//! - *Sending* is done by calls, as with readiness: whether the kernel took the bytes at once decides when
+//!   callbacks come, and that is to be the same on every driver. When the kernel is full the ring tells when
+//!   it is not. It does not send itself: a connection that broke fails its read before its write (DST-10),
+//!   and a send that waits in the ring would be woken first and take the error away.
 //! - *Accepting*: the ring polls each listener, and calls accept ([`accept`]).
 //! - *Closing* waits for the kernel ([`closing`]): an operation in flight holds the socket open, so
 //!   it is cancelled, in an `enter` of its own, and then the descriptor is closed. So FIN and RST
@@ -20,7 +21,7 @@
 //!
 //! # What the kernel may touch
 //!
-//! The pool of buffers, and the descriptors. An operation is in [`Slot::kernel`] from the moment it is
+//! The pool of buffers, and the descriptors. An operation is in [`Watched::kernel`] from the moment it is
 //! queued until its last completion was seen; the descriptor of a slot with one is never closed. When
 //! the driver goes, it cancels everything and waits for the last completion (`Drop`, in
 //! [`closing`]), and then frees the pool.
@@ -29,13 +30,13 @@ mod accept;
 mod buffers;
 mod by_call;
 mod closing;
+mod connect;
+mod held;
 mod host;
-mod open;
 mod outside;
 mod probe;
 mod receive;
 mod ring;
-mod send;
 mod submitting;
 #[cfg(test)]
 mod tests;
@@ -45,38 +46,33 @@ mod turn;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use slotmap::SlotMap;
+use rustix::io::Errno;
 
-use crate::accepting::Accepting;
 use crate::backend::Backend;
-use crate::completion::{Deferred, dead};
+use crate::completion::dead;
 use crate::pool::Pool;
-use crate::reading::{Backlog, Reader, Reading, ReadsByCall};
-use crate::system::{self, Alarm, BoundFile, Clock, Descriptors};
+use crate::system;
+use crate::table::{self, SystemBackend, Table, send};
 use crate::{Address, Adopted, Batch, Completion, Open, OpenError, SocketId, Waker};
 use buffers::Buffers;
+use held::{Held, Starved};
 use host::Host;
-use probe::Abilities;
-use receive::{Held, Starved};
 use ring::Ring;
 use token::Operations;
 
 pub(crate) struct Uring {
-    clock: Clock,
-    abilities: Abilities,
+    /// Whether the length of a multishot receive limits each of its completions (6.17): then the kernel
+    /// reads in the same steps as readiness does, which a peer can notice by its window.
+    capped_receive: bool,
     /// Before everything that the kernel may touch, so that it is dropped first. See also `Drop`.
     ring: Ring,
-    sockets: RefCell<SlotMap<SocketId, Slot>>,
-    /// What is left to send of those that send.
-    in_flight: RefCell<BTreeMap<SocketId, Batch>>,
+    table: Table<Watched>,
     /// What was received while nobody wanted it, oldest first. None is empty.
     held: RefCell<BTreeMap<SocketId, VecDeque<Held>>>,
-    /// The files of those that have bound one.
-    files: RefCell<BTreeMap<SocketId, BoundFile>>,
     /// Sockets that are closed for us, and held by operations in flight.
     lingering: RefCell<BTreeMap<SocketId, Slot>>,
     /// Shared with nobody, but so it can be leaked, see `Drop`.
@@ -90,51 +86,25 @@ pub(crate) struct Uring {
     /// Sockets that are connected, or have room for more of their batch: looked at when all was
     /// received.
     writable: RefCell<VecDeque<SocketId>>,
-    /// Sockets with work that needs no completion: bytes kept, a budget left over.
-    backlog: Backlog,
-    /// Completions that must not be given inside the call that caused them.
-    deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
-    accepting: Accepting,
-    /// Outlives its poll, as what `host` has.
-    alarm: Alarm,
     host: Host,
     turning: Cell<bool>,
     /// Counts turns, for budgets.
     turns: Cell<u64>,
-    /// For sockets that are read by calls.
-    reader: Reader,
-    pool: Pool,
 }
 
-/// One socket. Small, because there may be a million: what only some of them need is in tables of its
-/// own.
-#[derive(Debug)]
-struct Slot {
-    fd: OwnedFd,
+type Slot = table::Slot<Watched>;
+
+/// What the ring does for a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Watched {
     /// What the kernel is not done with.
     kernel: Operations,
     /// What was started and is not handled: in the kernel, or on its way through a turn.
     started: Operations,
     /// Those of `started` that were asked to end.
     cancelled: Operations,
-    flags: Flags,
-    /// The turn in which bytes were received last; the low half of its number is enough.
-    fed_in_turn: u32,
-}
-
-const _: () = assert!(size_of::<Slot>() <= 28, "a slot costs that for every connection");
-
-/// What is known about a socket.
-#[derive(Clone, Copy, Debug, Default)]
-struct Flags {
-    /// Accepts; otherwise it is a connection, or may become one.
-    listener: bool,
-    /// In `in_flight`.
-    sending: bool,
     /// In `held`.
     holding: bool,
-    /// Of those that the ring receives for it knows whether it is wanted, has ended, and is connecting.
-    reading: Reading,
     /// In `starved`.
     starved: bool,
     /// Has received something since its receive was armed.
@@ -143,102 +113,66 @@ struct Flags {
     bulk: bool,
     /// In `changed`.
     changed: bool,
-    /// A Unix socket or pipe, or one that receives in bulk, see [`by_call`].
+    /// A Unix socket or pipe, or one that receives in bulk, see [`by_call`]. What the ring receives for others
+    /// is not in `reading`, which then knows only whether it is wanted, has ended, and is connecting.
     by_call: bool,
-    /// Of the descriptors that came from outside: the standard ones are never closed.
-    adopted: bool,
+    /// The turn in which bytes were received last; the low half of its number is enough. As bytes, so that
+    /// no room is lost to alignment.
+    fed_in_turn: [u8; 4],
 }
 
-impl Slot {
-    fn new(fd: OwnedFd, by_call: bool) -> Self {
-        Self {
-            fd,
-            kernel: Operations::default(),
-            started: Operations::default(),
-            cancelled: Operations::default(),
-            flags: Flags { by_call, ..Flags::default() },
-            fed_in_turn: 0,
-        }
-    }
-}
+const _: () = assert!(size_of::<Slot>() <= 28, "a slot costs that for every connection");
 
 impl Uring {
-    /// # Errors
-    /// When the system refuses io_uring, or has no descriptors or memory left.
-    pub(crate) fn new() -> io::Result<Self> {
-        Self::with_abilities(probe::probed()?)
-    }
-
-    fn with_abilities(abilities: Abilities) -> io::Result<Self> {
-        let ring = Ring::new()?;
-        let buffers = Buffers::new(&ring)?;
-        Self::from_parts(ring, buffers, abilities)
-    }
-
-    fn from_parts(ring: Ring, buffers: Buffers, abilities: Abilities) -> io::Result<Self> {
+    fn from_parts(ring: Ring, buffers: Buffers, capped_receive: bool) -> io::Result<Self> {
         Ok(Self {
-            clock: Clock::start(),
-            abilities,
+            capped_receive,
             host: Host::new()?,
             ring,
-            sockets: RefCell::default(),
-            in_flight: RefCell::default(),
+            table: Table::new(),
             held: RefCell::default(),
-            files: RefCell::default(),
             lingering: RefCell::default(),
             buffers: Rc::new(buffers),
             changed: RefCell::default(),
             starved: RefCell::default(),
             giving: Cell::new(None),
             writable: RefCell::default(),
-            backlog: Backlog::default(),
-            deferred: RefCell::default(),
-            accepting: Accepting::new(),
-            alarm: Alarm::new(),
             turning: Cell::new(false),
             turns: Cell::new(0),
-            reader: Reader::default(),
-            pool: Pool::default(),
         })
     }
 
-    /// Takes a socket in.
+    /// Adds a socket to the table.
     ///
     /// # Errors
     /// When there are too many for their ids to fit into a token.
-    fn insert(&self, slot: Slot) -> io::Result<SocketId> {
-        let mut sockets = self.sockets.borrow_mut();
+    fn add(&self, slot: Slot) -> io::Result<SocketId> {
+        let mut sockets = self.table.sockets.borrow_mut();
         let id = sockets.insert(slot);
         if token::fits(id) {
             return Ok(id);
         }
         let slot = sockets.remove(id);
         drop(sockets);
-        slot.into_iter().for_each(outside::close_descriptor);
-        Err(rustix::io::Errno::NFILE.into())
+        slot.into_iter().for_each(Slot::close);
+        Err(Errno::NFILE.into())
     }
 
     /// Has the next turn look at what a socket wants.
     fn note_change(&self, socket: SocketId, slot: &mut Slot) {
-        if !slot.flags.changed {
-            slot.flags.changed = true;
+        if !slot.watch.changed {
+            slot.watch.changed = true;
             self.changed.borrow_mut().push(socket);
-            self.host.signal_unless(self.turning.get());
+            self.signal();
         }
     }
 
-    /// Puts a socket in line for the next turn.
-    fn defer_work(&self, socket: SocketId, slot: &mut Slot) {
-        if !slot.flags.reading.in_backlog {
-            slot.flags.reading.in_backlog = true;
-            self.backlog.push(socket);
-            self.host.signal_unless(self.turning.get());
+    /// A poll has ended. One that the kernel had no memory for is not asked for again at once.
+    fn watch_again(&self, socket: SocketId, slot: &mut Slot, error: Option<Errno>) {
+        match error {
+            None | Some(Errno::CANCELED) => self.note_change(socket, slot),
+            Some(_) => self.table.retry_later(socket),
         }
-    }
-
-    fn defer(&self, socket: SocketId, completion: Deferred) {
-        self.deferred.borrow_mut().push_back((socket, completion));
-        self.host.signal_unless(self.turning.get());
     }
 }
 
@@ -248,7 +182,7 @@ impl Backend for Uring {
     }
 
     fn now(&self) -> Duration {
-        self.clock.elapsed()
+        self.table.clock.elapsed()
     }
 
     fn waker(&self) -> Waker {
@@ -256,23 +190,23 @@ impl Backend for Uring {
     }
 
     fn pool(&self) -> &Pool {
-        &self.pool
+        &self.table.pool
     }
 
     fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
-        self.open(request)
+        table::open(self, request)
     }
 
     fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
-        self.listen(socket, backlog)
+        self.table.listen(socket, backlog)
     }
 
     fn accept_start(&self, listener: SocketId) -> io::Result<()> {
-        self.accept_start(listener)
+        table::start(self, listener)
     }
 
     fn accept_stop(&self, listener: SocketId) {
-        self.accept_stop(listener);
+        self.table.stop(listener);
     }
 
     fn connect(&self, socket: SocketId, target: &Address) {
@@ -280,23 +214,32 @@ impl Backend for Uring {
     }
 
     fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        self.receive_start(socket)
+        table::start(self, socket)?;
+        let mut sockets = self.table.sockets.borrow_mut();
+        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+        if slot.watch.holding {
+            self.work_later(socket, slot);
+        }
+        Ok(())
     }
 
     fn receive_stop(&self, socket: SocketId) {
-        self.receive_stop(socket);
+        if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
+            slot.flags.reading.wanted = false;
+            self.note_change(socket, slot);
+        }
     }
 
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
-        self.send(socket, batch)
+        send::send(self, socket, batch)
     }
 
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
-        system::send_at_once(self, socket, bytes)
+        send::send_at_once(self, socket, bytes)
     }
 
     fn shutdown(&self, socket: SocketId) -> bool {
-        self.shutdown(socket)
+        table::shutdown(self, socket)
     }
 
     fn close(&self, socket: SocketId) -> bool {
@@ -304,20 +247,20 @@ impl Backend for Uring {
     }
 
     fn reset(&self, socket: SocketId) -> bool {
-        self.reset(socket)
+        self.table.reset_on_close(socket);
+        self.close(socket)
     }
 
     fn has_work(&self) -> bool {
-        self.ring.waiting() > 0
+        self.table.has_work()
+            || self.ring.waiting() > 0
             || !self.changed.borrow().is_empty()
             || !self.writable.borrow().is_empty()
-            || !self.backlog.is_empty()
-            || !self.deferred.borrow().is_empty()
             || !self.starved.borrow().is_empty()
     }
 
     fn next_deadline(&self) -> Option<Duration> {
-        self.accepting.next_deadline()
+        self.table.next_deadline()
     }
 
     fn turn(
@@ -333,7 +276,7 @@ impl Backend for Uring {
     }
 
     fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
-        self.set_mode(socket, mode)
+        self.table.set_mode(socket, mode)
     }
 
     fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
@@ -345,11 +288,11 @@ impl Backend for Uring {
     }
 
     fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
-        self.duplicate(socket)
+        self.table.duplicate(socket)
     }
 
     fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
-        self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
+        self.table.raw_fd(socket)
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -357,51 +300,31 @@ impl Backend for Uring {
     }
 }
 
-impl ReadsByCall for Uring {
-    fn reader(&self) -> &Reader {
-        &self.reader
+impl SystemBackend for Uring {
+    type Watch = Watched;
+
+    fn table(&self) -> &Table<Watched> {
+        &self.table
     }
 
-    fn with_reading<T>(
-        &self,
-        socket: SocketId,
-        on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
-    ) -> Option<T> {
-        let mut sockets = self.sockets.borrow_mut();
-        let slot = sockets.get_mut(socket)?;
-        Some(on(&mut slot.flags.reading, system::borrow(&slot.fd)))
+    fn insert(&self, fd: OwnedFd, unix: bool) -> io::Result<SocketId> {
+        self.add(Slot::new(fd, Watched { by_call: unix, ..Watched::default() }))
     }
 
-    fn send_more(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        self.send_more(socket, on);
+    fn watch(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
+        self.note_change(socket, slot);
+        Ok(())
     }
 
-    fn backlog(&self) -> &Backlog {
-        &self.backlog
-    }
-
-    fn work_later(&self, socket: SocketId) {
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            self.defer_work(socket, slot);
-        }
-    }
-}
-
-impl Descriptors for Uring {
-    fn with_fd<T>(
-        &self,
-        socket: SocketId,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let sockets = self.sockets.borrow();
-        call(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))
+    fn signal(&self) {
+        self.host.signal_unless(self.turning.get());
     }
 }
 
 impl std::fmt::Debug for Uring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Uring")
-            .field("sockets", &self.sockets.borrow().len())
+            .field("sockets", &self.table.len())
             .field("in_flight", &self.ring.in_flight())
             .finish_non_exhaustive()
     }

@@ -3,15 +3,15 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
-use super::{Slot, Uring};
+use super::{Slot, Uring, Watched};
 use crate::completion::dead;
 use crate::system;
 use crate::{Adopted, SocketId};
 
 impl Uring {
-    pub(crate) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
+    pub(super) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
         let (fd, found) = system::take_over(fd)?;
-        if self.sockets.borrow().values().any(|slot| slot.fd.as_raw_fd() == fd.as_raw_fd()) {
+        if self.table.sockets.borrow().values().any(|slot| slot.fd.as_raw_fd() == fd.as_raw_fd()) {
             // It is the descriptor of another socket of ours, and stays that (FD-07).
             let _ = fd.into_raw_fd();
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -25,34 +25,30 @@ impl Uring {
                 return Err(error);
             }
         };
-        let mut slot = Slot::new(fd, by_call);
+        let mut slot = Slot::new(fd, Watched { by_call, ..Watched::default() });
         // A pipe that is only for writing makes no edge when it is read: so that is tried once.
         (slot.flags.reading.pipe, slot.flags.reading.readable) = (pipe, pipe);
-        slot.flags.adopted = true;
+        slot.flags.shared = true;
         slot.flags.listener = found == Adopted::Listener;
-        let socket = self.insert(slot)?;
+        let socket = self.add(slot)?;
         Ok((socket, found))
     }
 
-    pub(crate) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
+    pub(super) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         self.may_be_detached(socket)?;
         // What is in the ring holds the socket, and would take bytes that are not ours any more.
         self.stop(socket)?;
         self.may_be_detached(socket)?;
-        let mut slot = self.sockets.borrow_mut().remove(socket).ok_or_else(dead)?;
-        self.reader.forget(socket, &mut slot.flags.reading);
-        // The name goes along with the descriptor.
-        self.files.borrow_mut().remove(&socket);
+        let slot = self.table.give_away(socket).ok_or_else(dead)?;
         self.held.borrow_mut().remove(&socket);
         Ok(slot.fd)
     }
 
     fn may_be_detached(&self, socket: SocketId) -> io::Result<()> {
-        let sockets = self.sockets.borrow();
+        let sockets = self.table.sockets.borrow();
         let slot = sockets.get(socket).ok_or_else(dead)?;
-        let busy =
-            slot.flags.sending || slot.flags.reading.connecting || slot.flags.reading.is_broken();
-        if busy || self.has_unread(socket, slot) || self.has_untold_failure(socket, slot) {
+        let untold = self.has_unread(socket, slot) || self.has_untold_failure(socket, slot);
+        if slot.is_busy() || untold {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         Ok(())
@@ -62,12 +58,12 @@ impl Uring {
     fn stop(&self, socket: SocketId) -> io::Result<()> {
         loop {
             {
-                let mut sockets = self.sockets.borrow_mut();
+                let mut sockets = self.table.sockets.borrow_mut();
                 let slot = sockets.get_mut(socket).ok_or_else(dead)?;
-                for kind in slot.kernel.iter() {
+                for kind in slot.watch.kernel.iter() {
                     self.submit_cancel(socket, slot, kind)?;
                 }
-                if slot.kernel.is_empty() {
+                if slot.watch.kernel.is_empty() {
                     return Ok(());
                 }
                 self.note_change(socket, slot);
@@ -79,17 +75,5 @@ impl Uring {
                 return Err(io::ErrorKind::ResourceBusy.into());
             }
         }
-    }
-
-    pub(crate) fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
-        let sockets = self.sockets.borrow();
-        Ok(system::duplicate(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))?)
-    }
-}
-
-/// The end of a descriptor that the kernel is done with.
-pub(super) fn close_descriptor(slot: Slot) {
-    if slot.flags.adopted {
-        system::close_from_outside(slot.fd);
     }
 }

@@ -13,28 +13,42 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::Uring;
+use super::buffers::Buffers;
+use super::ring::Ring;
+use crate::backend::Backend;
 use crate::{Batch, Chunk, Completion};
 
 /// Long enough for any machine: a pair of sockets waits for nobody.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the kernel can that not every kernel can.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Abilities {
-    /// The length of a multishot receive limits each of its completions (6.17): then the kernel
-    /// reads in the same steps as readiness does, which a peer can notice by its window.
-    pub(super) capped_receive: bool,
+impl Uring {
+    /// # Errors
+    /// When the system refuses io_uring, or has no descriptors or memory left.
+    pub(crate) fn new() -> io::Result<Self> {
+        Self::with(probed()?)
+    }
+
+    fn with(capped_receive: bool) -> io::Result<Self> {
+        let ring = Ring::new()?;
+        let buffers = Buffers::new(&ring)?;
+        Self::from_parts(ring, buffers, capped_receive)
+    }
 }
 
-/// What can be used here, or why io_uring cannot.
+/// Whether the kernel caps the completions of a receive (see [`Uring::capped_receive`]), or why io_uring
+/// cannot be used.
 ///
 /// A failure for a lack of descriptors or memory is not kept: the next loop asks again.
-pub(super) fn probed() -> io::Result<Abilities> {
-    static PROBED: OnceLock<Result<Abilities, String>> = OnceLock::new();
+pub(super) fn probed() -> io::Result<bool> {
+    static PROBED: OnceLock<Result<bool, String>> = OnceLock::new();
     if let Some(known) = PROBED.get() {
         return known.clone().map_err(io::Error::other);
     }
-    let found = try_all();
+    // The best that works. A lack of descriptors says nothing about what would work.
+    let found = match try_out(true) {
+        Err(error) if !is_lack(&error) => try_out(false),
+        found => found,
+    };
     if let Err(error) = &found {
         // Nothing is locked here: the subscriber may make a loop itself.
         #[cfg(feature = "tracing")]
@@ -48,22 +62,14 @@ pub(super) fn probed() -> io::Result<Abilities> {
     found
 }
 
-/// The best that works. A lack of descriptors says nothing about what would work.
-fn try_all() -> io::Result<Abilities> {
-    match try_out(Abilities { capped_receive: true }) {
-        Err(error) if !is_lack(&error) => try_out(Abilities { capped_receive: false }),
-        found => found,
-    }
-}
-
 /// Whether an error says that the process or the machine lacks something at the moment.
 fn is_lack(error: &io::Error) -> bool {
     let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN];
     Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
-fn try_out(abilities: Abilities) -> io::Result<Abilities> {
-    let driver = Uring::with_abilities(abilities)?;
+fn try_out(capped_receive: bool) -> io::Result<bool> {
+    let driver = Uring::with(capped_receive)?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (near, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     let (near, _) = driver.adopt(near)?;
@@ -78,7 +84,7 @@ fn try_out(abilities: Abilities) -> io::Result<Abilities> {
         other => seen.push(format!("{other:?}")),
     })?;
     if received && seen.is_empty() {
-        return Ok(abilities);
+        return Ok(capped_receive);
     }
     Err(io::Error::other(format!("it does not receive as expected: {seen:?}")))
 }

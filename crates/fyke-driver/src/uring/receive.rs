@@ -1,57 +1,14 @@
 //! Receiving: what the kernel has put into the pool is lent to the callback, or copied and kept.
 
-use std::collections::VecDeque;
-use std::io;
-
 use rustix::io::Errno;
 
 use super::buffers::Lent;
+use super::held::Held;
 use super::ring::Completed;
 use super::{Slot, Uring};
-use crate::completion::dead;
 use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
+use crate::table::{SystemBackend, send};
 use crate::{Completion, Operation, SocketId};
-
-/// What was received while nobody wanted it.
-#[derive(Debug)]
-pub(super) enum Held {
-    Bytes(Box<[u8]>),
-    End,
-    Failed(Errno),
-}
-
-/// Sockets that found the pool dry. Those that got nothing come before those that got something: else
-/// a peer that sends without a pause would empty the pool in each turn before anybody else gets
-/// a buffer (contract rule 6).
-#[derive(Debug, Default)]
-pub(super) struct Starved {
-    hungry: VecDeque<SocketId>,
-    fed: VecDeque<SocketId>,
-}
-
-impl Starved {
-    fn add(&mut self, socket: SocketId, fed: bool) {
-        if fed { &mut self.fed } else { &mut self.hungry }.push_back(socket);
-    }
-
-    pub(super) fn next(&mut self) -> Option<SocketId> {
-        self.hungry.pop_front().or_else(|| self.fed.pop_front())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.hungry.is_empty() && self.fed.is_empty()
-    }
-}
-
-impl Held {
-    pub(super) fn is_bytes(&self) -> bool {
-        matches!(self, Self::Bytes(_))
-    }
-
-    pub(super) fn is_failure(&self) -> bool {
-        matches!(self, Self::Failed(_))
-    }
-}
 
 impl Completed {
     /// Whether a receive has failed, and was not only taken back, interrupted, or without a buffer.
@@ -73,24 +30,6 @@ enum Outcome<'a> {
 }
 
 impl Uring {
-    pub(crate) fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        let mut sockets = self.sockets.borrow_mut();
-        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
-        slot.flags.reading.wanted = true;
-        if slot.flags.holding || slot.flags.reading.readable {
-            self.defer_work(socket, slot);
-        }
-        self.note_change(socket, slot);
-        Ok(())
-    }
-
-    pub(crate) fn receive_stop(&self, socket: SocketId) {
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            slot.flags.reading.wanted = false;
-            self.note_change(socket, slot);
-        }
-    }
-
     pub(super) fn received(
         &self,
         socket: SocketId,
@@ -99,12 +38,12 @@ impl Uring {
     ) {
         let outcome = self.outcome(completed);
         if matches!(outcome, Outcome::Failed(_)) && self.sends_first(socket) {
-            self.send_more(socket, on);
+            send::send_more(self, socket, on);
         }
         {
-            let mut sockets = self.sockets.borrow_mut();
+            let mut sockets = self.table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
-            if slot.flags.by_call {
+            if slot.watch.by_call {
                 drop(sockets);
                 return self.readable(socket, completed, on);
             }
@@ -120,14 +59,14 @@ impl Uring {
                 Outcome::End | Outcome::Failed(_) => slot.flags.reading.ended = true,
                 Outcome::Stopped => return self.note_change(socket, slot),
                 Outcome::Starved => {
-                    slot.flags.starved = true;
-                    return self.starved.borrow_mut().add(socket, slot.flags.fed);
+                    slot.watch.starved = true;
+                    return self.starved.borrow_mut().add(socket, slot.watch.fed);
                 }
             }
             if !completed.has_more() {
                 self.note_change(socket, slot);
             }
-            if !slot.flags.reading.wanted || slot.flags.holding {
+            if !slot.flags.reading.wanted || slot.watch.holding {
                 return match outcome {
                     Outcome::Bytes(lent) => self.hold_bytes(socket, slot, lent.as_slice()),
                     Outcome::End => self.hold(socket, slot, Held::End),
@@ -147,10 +86,9 @@ impl Uring {
     /// Whether sending goes on before a failure is told: what is behind a short read waits for it, as
     /// in libuv and with readiness, see `receive_and_send`.
     fn sends_first(&self, socket: SocketId) -> bool {
-        self.sockets
-            .borrow()
-            .get(socket)
-            .is_some_and(|slot| slot.flags.sending && slot.fed_in_turn == self.turns.get() as u32)
+        self.table.sockets.borrow().get(socket).is_some_and(|slot| {
+            slot.flags.sending && slot.watch.fed_in_turn == low_half(self.turns.get())
+        })
     }
 
     /// Gives what one completion brought, in pieces of the size that a read of readiness has.
@@ -166,7 +104,7 @@ impl Uring {
     }
 
     fn wants(&self, socket: SocketId) -> bool {
-        self.sockets.borrow().get(socket).is_some_and(|slot| slot.flags.reading.wanted)
+        self.table.sockets.borrow().get(socket).is_some_and(|slot| slot.flags.reading.wanted)
     }
 
     fn outcome(&self, completed: Completed) -> Outcome<'_> {
@@ -191,14 +129,14 @@ impl Uring {
 
     fn hold(&self, socket: SocketId, slot: &mut Slot, held: Held) {
         self.held.borrow_mut().entry(socket).or_default().push_back(held);
-        slot.flags.holding = true;
+        slot.watch.holding = true;
         if slot.flags.reading.wanted {
-            self.defer_work(socket, slot);
+            self.work_later(socket, slot);
         }
     }
 
     fn take_held(&self, socket: SocketId, slot: &mut Slot) -> Option<Held> {
-        if !slot.flags.holding {
+        if !slot.watch.holding {
             return None;
         }
         let mut all = self.held.borrow_mut();
@@ -206,7 +144,7 @@ impl Uring {
         let first = held.pop_front();
         if held.is_empty() {
             all.remove(&socket);
-            slot.flags.holding = false;
+            slot.watch.holding = false;
         }
         first
     }
@@ -215,7 +153,7 @@ impl Uring {
     pub(super) fn give_held(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         for _ in 0..READS_PER_TURN_MAX {
             let held = {
-                let mut sockets = self.sockets.borrow_mut();
+                let mut sockets = self.table.sockets.borrow_mut();
                 let Some(slot) = sockets.get_mut(socket) else { return };
                 if !slot.flags.reading.wanted || slot.flags.reading.connecting {
                     return;
@@ -230,8 +168,8 @@ impl Uring {
                 Held::Failed(errno) => on(failed(socket, errno)),
             }
         }
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            self.defer_work(socket, slot);
+        if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
+            self.work_later(socket, slot);
         }
     }
 }
@@ -259,7 +197,7 @@ impl Drop for Rest<'_> {
         if self.bytes.is_empty() {
             return;
         }
-        if let Some(slot) = self.driver.sockets.borrow_mut().get_mut(self.socket) {
+        if let Some(slot) = self.driver.table.sockets.borrow_mut().get_mut(self.socket) {
             self.driver.hold_bytes(self.socket, slot, self.bytes);
         }
     }
@@ -269,10 +207,14 @@ impl Slot {
     /// Notes what came. Says whether it is to be received in another way from now on: after a full piece,
     /// see [`by_call`](super::by_call).
     fn set_fed(&mut self, turn: u64, bytes: usize) -> bool {
-        self.flags.fed = true;
-        self.fed_in_turn = turn as u32;
-        bytes >= READ_BUFFER_BYTES && !std::mem::replace(&mut self.flags.bulk, true)
+        self.watch.fed = true;
+        self.watch.fed_in_turn = low_half(turn);
+        bytes >= READ_BUFFER_BYTES && !std::mem::replace(&mut self.watch.bulk, true)
     }
+}
+
+fn low_half(turn: u64) -> [u8; 4] {
+    (turn as u32).to_ne_bytes()
 }
 
 fn failed(socket: SocketId, errno: Errno) -> Completion<'static> {

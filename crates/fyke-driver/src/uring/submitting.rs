@@ -29,9 +29,9 @@ impl Uring {
         }
         let mut changed = self.changed.take();
         for socket in changed.drain(..) {
-            let mut sockets = self.sockets.borrow_mut();
+            let mut sockets = self.table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { continue };
-            slot.flags.changed = false;
+            slot.watch.changed = false;
             if self.submit(socket, slot).is_err() {
                 // The kernel takes no more for the moment.
                 self.note_change(socket, slot);
@@ -66,32 +66,32 @@ impl Uring {
     }
 
     fn submit_receive(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        let flags = slot.flags;
-        if flags.by_call {
+        let (reading, watch) = (slot.flags.reading, slot.watch);
+        if watch.by_call {
             return self.submit_poll_for_calls(socket, slot);
         }
-        if !flags.reading.wanted || flags.bulk && slot.started.contains(Kind::Receive) {
+        if !reading.wanted || watch.bulk && slot.watch.started.contains(Kind::Receive) {
             return self.submit_cancel(socket, slot, Kind::Receive);
         }
-        if flags.reading.ended || flags.reading.connecting || flags.starved || flags.holding {
+        if reading.ended || reading.connecting || watch.starved || watch.holding {
             return Ok(());
         }
-        if flags.bulk {
+        if watch.bulk {
             // Nothing of it is in the ring any more.
-            slot.flags.by_call = true;
+            slot.watch.by_call = true;
             return self.submit_poll_for_calls(socket, slot);
         }
         let entry = opcode::RecvMulti::new(types::Fd(slot.fd.as_raw_fd()), GROUP);
-        let entry = if self.abilities.capped_receive {
+        let entry = if self.capped_receive {
             entry.len(READ_BUFFER_BYTES as u32).build()
         } else {
             entry.build()
         };
-        if !slot.started.contains(Kind::Receive) {
-            slot.flags.fed = false;
+        if !slot.watch.started.contains(Kind::Receive) {
+            slot.watch.fed = false;
         }
         #[cfg(test)]
-        let entry = match slot.started.contains(Kind::Receive) {
+        let entry = match slot.watch.started.contains(Kind::Receive) {
             true => entry,
             false => faults::instead_of(faults::Call::Receive, token(socket, Kind::Receive), entry),
         };
@@ -131,7 +131,7 @@ impl Uring {
         kind: Kind,
         entry: squeue::Entry,
     ) -> io::Result<()> {
-        if slot.started.contains(kind) {
+        if slot.watch.started.contains(kind) {
             return Ok(());
         }
         let entry = entry.user_data(token(socket, kind));
@@ -139,8 +139,8 @@ impl Uring {
         // not closed: `close`, `detach` and `Drop` wait for the last completion, or leak it. Memory
         // is named by none; receives go to the pool, which outlives the ring.
         unsafe { self.ring.start(&entry)? };
-        slot.started.insert(kind);
-        slot.kernel.insert(kind);
+        slot.watch.started.insert(kind);
+        slot.watch.kernel.insert(kind);
         Ok(())
     }
 
@@ -151,9 +151,9 @@ impl Uring {
         slot: &mut Slot,
         kind: Kind,
     ) -> io::Result<()> {
-        if slot.kernel.contains(kind) && !slot.cancelled.contains(kind) {
+        if slot.watch.kernel.contains(kind) && !slot.watch.cancelled.contains(kind) {
             self.ring.cancel(token(socket, kind), token(socket, Kind::Cancel))?;
-            slot.cancelled.insert(kind);
+            slot.watch.cancelled.insert(kind);
         }
         Ok(())
     }
@@ -161,8 +161,8 @@ impl Uring {
     /// A cancellation found nothing, or something that was just running. If what it was for is
     /// still there it is asked again.
     pub(super) fn cancel_failed(&self, socket: SocketId) {
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            slot.cancelled = token::Operations::default();
+        if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
+            slot.watch.cancelled = token::Operations::default();
             self.note_change(socket, slot);
         }
     }
@@ -173,9 +173,9 @@ impl Uring {
         if !self.host.watched.get() {
             self.host.watched.set(self.watch(self.host.waker_fd(), Kind::Wake));
         }
-        if !self.alarm.watched.get() {
-            let watched = self.alarm.fd().is_some_and(|fd| self.watch(fd, Kind::Alarm));
-            self.alarm.watched.set(watched);
+        if !self.table.alarm.watched.get() {
+            let watched = self.table.alarm.fd().is_some_and(|fd| self.watch(fd, Kind::Alarm));
+            self.table.alarm.watched.set(watched);
         }
     }
 
@@ -195,8 +195,8 @@ impl Uring {
         }
         for _ in 0..self.buffers.shape().receivers() {
             let Some(socket) = self.starved.borrow_mut().next() else { return };
-            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-                slot.flags.starved = false;
+            if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
+                slot.watch.starved = false;
                 self.note_change(socket, slot);
             }
         }

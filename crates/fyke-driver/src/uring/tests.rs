@@ -9,17 +9,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::buffers::Shape;
 use super::*;
 use crate::backend::Properties;
+use crate::reading::Reading;
 use crate::{Address, Batch, Chunk, Completion, Family, Open, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// None where io_uring may not be used, which is said.
 fn driver(shape: Shape) -> Option<Uring> {
-    let abilities = probe::probed().inspect_err(|why| eprintln!("no io_uring: {why}")).ok()?;
+    let capped_receive = probe::probed().inspect_err(|why| eprintln!("no io_uring: {why}")).ok()?;
     let ring = Ring::new().unwrap();
     // The kernel may be too old for incremental buffers.
     let buffers = Buffers::with_shape(&ring, shape).ok()?;
-    Some(Uring::from_parts(ring, buffers, abilities).unwrap())
+    Some(Uring::from_parts(ring, buffers, capped_receive).unwrap())
 }
 
 /// A connection of the driver's, and its other end.
@@ -123,7 +124,8 @@ fn who_floods_and_who_talks_get_each_their_own_bytes() {
         for got in got.values() {
             assert!(*got == much[..got.len()], "{shape:?}");
         }
-        let by_call = driver.sockets.borrow().values().filter(|slot| slot.flags.by_call).count();
+        let by_call =
+            driver.table.sockets.borrow().values().filter(|slot| slot.watch.by_call).count();
         assert!(by_call >= 3, "who floods is read by calls");
     }
 }
@@ -283,7 +285,7 @@ fn a_socket_whose_operation_does_not_end_at_once_lingers_until_it_does() {
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
     driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
-    let slot = driver.sockets.borrow_mut().remove(socket).unwrap();
+    let slot = driver.table.sockets.borrow_mut().remove(socket).unwrap();
     driver.lingering.borrow_mut().insert(socket, slot);
     driver.close(socket); // is dead already
     for _ in 0..3 {
@@ -358,8 +360,8 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
 fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, _peer) = pair(&driver);
-    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::broken();
+    driver.table.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::broken();
     assert_eq!(driver.detach(socket).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
-    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::default();
+    driver.table.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::default();
     assert!(driver.detach(socket).is_ok());
 }

@@ -6,13 +6,12 @@ use std::time::Duration;
 use super::Uring;
 use super::ring::Completed;
 use super::token::{self, Kind};
-use crate::accepting::AcceptsByCall;
 use crate::backend::Backend;
-use crate::reading::{AgainOnPanic, ReadsByCall};
+use crate::table::{self, AgainOnPanic, accept, receive, send};
 use crate::{Completion, SocketId};
 
 impl Uring {
-    pub(crate) fn turn(
+    pub(super) fn turn(
         &self,
         timeout: Option<Duration>,
         on: &mut dyn FnMut(Completion<'_>),
@@ -20,18 +19,18 @@ impl Uring {
         let turn = Turn::begin(self)?;
         // Before the kernel receives: what these callbacks close is closed with its bytes unread, as
         // with readiness, and the peer sees that (DST-08).
-        let deferred = self.deferred.borrow().len();
-        self.give_deferred(deferred, on);
+        let deferred = self.table.deferred();
+        self.table.give_deferred(deferred, on);
         let timeout = if deferred > 0 { Some(Duration::ZERO) } else { timeout };
         self.submit_changes();
         if self.has_work() {
             self.ring.enter(0, None)?;
         } else {
-            self.ring.enter(1, self.wait_time(timeout))?;
+            self.ring.enter(1, self.table.wait_time(timeout))?;
         }
         self.see_ended();
         // Only what is there now: what comes while callbacks run is for the next turn.
-        let (steps, readers) = (self.backlog.steps(), self.backlog.readers());
+        let (steps, readers) = (self.table.backlog.steps(), self.table.backlog.readers());
         let completed = self.ring.waiting();
         for _ in 0..completed {
             let Some(completed) = self.ring.next() else { break };
@@ -43,35 +42,22 @@ impl Uring {
             self.take_writable(socket, on);
         }
         for _ in 0..steps {
-            let Some(socket) = self.backlog.pop() else { break };
+            let Some(socket) = self.table.backlog.pop() else { break };
             self.take_backlog(socket, on);
         }
-        self.backlog.read_on(readers, completed, |socket| self.take_backlog(socket, on));
-        self.retry_later_ones(on);
+        self.table.backlog.read_on(readers, completed, |socket| self.take_backlog(socket, on));
+        accept::retry(self, on);
         turn.finish()
-    }
-
-    fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
-        self.alarm.wait_time(timeout, self.accepting.next_deadline(), &self.clock)
-    }
-
-    fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
-        for _ in 0..count {
-            let Some((socket, completion)) = self.deferred.borrow_mut().pop_front() else { return };
-            if self.sockets.borrow().contains_key(socket) {
-                on(completion.into_completion(socket));
-            }
-        }
     }
 
     /// Notes which operations the kernel is done with.
     pub(super) fn see_ended(&self) {
         self.ring.ended(|token| {
             let Some((socket, kind)) = token::parse(token) else { return };
-            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-                slot.kernel.remove(kind);
+            if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
+                slot.watch.kernel.remove(kind);
             } else if let Some(slot) = self.lingering.borrow_mut().get_mut(&socket) {
-                slot.kernel.remove(kind);
+                slot.watch.kernel.remove(kind);
             }
         });
     }
@@ -81,31 +67,31 @@ impl Uring {
     fn take(&self, completed: Completed, on: &mut dyn FnMut(Completion<'_>)) {
         let Some((socket, kind)) = token::parse(completed.token) else { return };
         if !completed.has_more() {
-            if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-                slot.started.remove(kind);
-                slot.cancelled.remove(kind);
+            if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
+                slot.watch.started.remove(kind);
+                slot.watch.cancelled.remove(kind);
             }
         }
         match kind {
             Kind::Receive => self.received(socket, completed, on),
-            Kind::Send => self.writable(socket, completed),
             Kind::Accept => self.acceptable(socket, completed, on),
-            Kind::Poll => self.polled(socket, completed),
+            Kind::Send | Kind::Poll => self.writable(socket, completed),
             Kind::Wake => {
                 self.host.watched.set(completed.has_more());
                 on(Completion::Woken);
             }
             Kind::Alarm => {
-                self.alarm.watched.set(completed.has_more());
-                self.alarm.has_rung();
+                self.table.alarm.watched.set(completed.has_more());
+                self.table.alarm.has_rung();
             }
             Kind::Cancel => self.cancel_failed(socket),
         }
     }
 
-    /// A completion of the poll that waits for a connect to be decided.
-    fn polled(&self, socket: SocketId, completed: Completed) {
-        if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
+    /// A completion of the poll that waits for room, or for a connect to be decided. It is handled when
+    /// everything was received that came in this turn.
+    fn writable(&self, socket: SocketId, completed: Completed) {
+        if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
             match completed.error() {
                 None => self.writable.borrow_mut().push_back(socket),
                 error => self.watch_again(socket, slot, error),
@@ -116,7 +102,7 @@ impl Uring {
     /// After all completions: a connection is told after the listener that it reached, as with
     /// readiness, although a poll that is queued when it stands already completes first.
     fn take_writable(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        let (connecting, changing) = match self.sockets.borrow().get(socket) {
+        let (connecting, changing) = match self.table.sockets.borrow().get(socket) {
             // Its turn comes, and once per turn is enough (contract rule 6).
             Some(slot) if slot.flags.reading.in_backlog => return,
             Some(slot) => (slot.flags.reading.connecting, slot.changes_to_calls()),
@@ -126,7 +112,7 @@ impl Uring {
             // What is unread comes first, and can be read only when the ring has let go.
             self.writable.borrow_mut().push_back(socket);
         } else if connecting {
-            self.finish_connect(socket, on);
+            table::connected(self, socket, on);
         } else {
             self.receive_and_send(socket, on);
         }
@@ -134,14 +120,14 @@ impl Uring {
 
     fn take_backlog(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let listener = {
-            let mut sockets = self.sockets.borrow_mut();
+            let mut sockets = self.table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { return };
             slot.flags.reading.in_backlog = false;
             slot.flags.listener
         };
         if listener {
             let _again = AgainOnPanic { driver: self, socket };
-            self.accept_some(socket, on);
+            accept::accept(self, socket, on);
         } else {
             self.receive_and_send(socket, on);
         }
@@ -150,16 +136,16 @@ impl Uring {
     /// What is there to be read is given before sending goes on, as in libuv: so a connection that
     /// broke fails its read first (DST-10), unless bytes came before: then its send.
     pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-        let by_call = match self.sockets.borrow().get(socket) {
-            Some(slot) => slot.flags.by_call,
+        let by_call = match self.table.sockets.borrow().get(socket) {
+            Some(slot) => slot.watch.by_call,
             None => return,
         };
         let _again = AgainOnPanic { driver: self, socket };
         if by_call {
-            self.receive_and_send_by_call(socket, on);
+            receive::receive_and_send(self, socket, on);
         } else {
             self.give_held(socket, on);
-            self.send_more(socket, on);
+            send::send_more(self, socket, on);
         }
     }
 }

@@ -51,9 +51,9 @@ fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
     let driver = Ready::new().unwrap();
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let (socket, _) = driver.adopt(ours.into()).unwrap();
-    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::broken();
+    driver.table.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::broken();
     assert_eq!(driver.detach(socket).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
-    driver.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::default();
+    driver.table.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::default();
     assert!(driver.detach(socket).is_ok());
 }
 

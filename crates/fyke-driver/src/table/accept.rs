@@ -1,0 +1,128 @@
+//! Accepting: the same loop, and the same meaning of each error, with every backend.
+//!
+//! A backend learns from the kernel that connections wait at a listener, and then calls [`accept`].
+//! Connections that were not accepted stay in the kernel's queue, so a listener that is handed over takes
+//! them along.
+
+use rustix::io::Errno;
+
+use super::{AgainOnPanic, SystemBackend};
+use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, ACCEPTS_PER_TURN_MAX};
+use crate::system::{self, Failure};
+use crate::trace::step;
+use crate::{Completion, Operation, SocketId};
+
+/// Tries the sockets again whose time has come: listeners, and those that could not be watched.
+pub(crate) fn retry(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
+    let table = driver.table();
+    if table.retries.is_empty() {
+        return;
+    }
+    let now = table.clock.elapsed();
+    while let Some(socket) = table.retries.take(now) {
+        let listener = {
+            let mut sockets = table.sockets.borrow_mut();
+            let Some(slot) = sockets.get_mut(socket) else { continue };
+            // It does not fail: the socket was watched before.
+            let _ = driver.watch(socket, slot);
+            slot.flags.listener
+        };
+        if listener {
+            let _again = AgainOnPanic { driver, socket };
+            accept(driver, socket, on);
+        }
+    }
+}
+
+/// Accepts the connections that wait at a listener, up to its budget.
+pub(crate) fn accept(
+    driver: &impl SystemBackend,
+    listener: SocketId,
+    on: &mut dyn FnMut(Completion<'_>),
+) {
+    let mut any = false;
+    for _ in 0..ACCEPTS_PER_TURN_MAX {
+        let accepted = driver.table().with_reading(listener, |reading, fd| {
+            reading.wanted.then(|| match any && !system::is_acceptable(fd) {
+                true => Err(Errno::AGAIN),
+                false => system::accept(fd),
+            })
+        });
+        let Some(accepted) = accepted.flatten() else { return };
+        match accepted.map_err(|errno| (errno, Failure::of(errno))) {
+            Ok((connection, peer)) => {
+                any = true;
+                step!("accept",);
+                let unix = peer.is_none() && system::is_unix(system::borrow(&connection));
+                // With no id left the connection is closed.
+                if let Ok(socket) = driver.insert(connection, unix) {
+                    on(Completion::Accepted { listener, socket, peer, unix });
+                }
+            }
+            Err((_, Failure::Next)) => {}
+            Err((_, Failure::Drained)) => return drained(driver, listener, on),
+            Err((_, Failure::Exhausted)) => return shed(driver, listener, on),
+            Err((errno, Failure::Dead)) => return fail(driver, listener, errno, on),
+        }
+    }
+    accept_later(driver, listener, any);
+}
+
+/// No connection waits. None will at a Unix listener that was shut down, although its accept only says
+/// EAGAIN; that of TCP says EINVAL.
+fn drained(driver: &impl SystemBackend, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+    let shut_down = driver.table().with_reading(listener, |reading, _| {
+        reading.readable = false;
+        reading.has_hung_up()
+    });
+    if shut_down.unwrap_or(false) {
+        fail(driver, listener, Errno::INVAL, on);
+    }
+}
+
+/// The budget of the turn is used up. A listener at which nothing but failures came for many turns in a
+/// row rests, so that an error that never ends does not use up a processor.
+fn accept_later(driver: &impl SystemBackend, listener: SocketId, any: bool) {
+    let mut sockets = driver.table().sockets.borrow_mut();
+    let Some(slot) = sockets.get_mut(listener) else { return };
+    if slot.flags.reading.note_accepts(any) >= ACCEPT_FAILED_ROUNDS_MAX {
+        driver.table().retry_later(listener);
+    } else {
+        driver.work_later(listener, slot);
+    }
+}
+
+/// Descriptors are used up: refuses the connections that wait, see [`Spare::shed`](system::Spare::shed).
+fn shed(driver: &impl SystemBackend, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+    let table = driver.table();
+    let shed = table.with_reading(listener, |_, fd| table.spare.shed(fd));
+    let Some(shed) = shed else { return };
+    let count = shed.as_ref().map_or(0, |shed| shed.count);
+    if count > 0 {
+        on(Completion::Shed { listener, count });
+    }
+    let Some(errno) = shed.map(|shed| shed.failure) else { return table.retry_later(listener) };
+    match errno.map(|errno| (errno, Failure::of(errno))) {
+        None | Some((_, Failure::Next)) => accept_later(driver, listener, count > 0),
+        Some((_, Failure::Drained)) => drained(driver, listener, on),
+        Some((_, Failure::Exhausted)) => table.retry_later(listener),
+        Some((errno, Failure::Dead)) => fail(driver, listener, errno, on),
+    }
+}
+
+/// The listener accepts nothing any more: it is not tried again, and `Failed` is given once.
+fn fail(
+    driver: &impl SystemBackend,
+    listener: SocketId,
+    errno: Errno,
+    on: &mut dyn FnMut(Completion<'_>),
+) {
+    let listens = driver.table().with_reading(listener, |reading, _| {
+        reading.readable = false;
+        std::mem::take(&mut reading.wanted)
+    });
+    if listens.unwrap_or(false) {
+        let (operation, error) = (Operation::Accept, errno.into());
+        on(Completion::Failed { socket: listener, operation, error });
+    }
+}

@@ -1,0 +1,140 @@
+//! Receiving by calls, when the kernel has reported that there is something.
+
+use super::{SystemBackend, send};
+use crate::limits::READS_PER_TURN_MAX;
+use crate::reading::Read;
+use crate::{Completion, Operation, SocketId};
+
+/// Reads until drained, stopped or out of budget.
+pub(crate) fn receive(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    on: &mut dyn FnMut(Completion<'_>),
+) {
+    receive_until(driver, socket, READS_PER_TURN_MAX, false, on);
+}
+
+/// Reads, and goes on with the batch in flight, in libuv's order: reads until one comes short, then
+/// sends, and only then looks for what is behind that. So a connection that broke fails its read
+/// first (DST-10), unless bytes came before: then its send.
+pub(crate) fn receive_and_send(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    on: &mut dyn FnMut(Completion<'_>),
+) {
+    let left = receive_until(driver, socket, READS_PER_TURN_MAX, true, on);
+    let gone = driver
+        .table()
+        .with_reading(socket, |reading, _| reading.has_hung_up() && reading.in_backlog);
+    if gone.unwrap_or(false) {
+        // Sending would fail, and what is unread would be lost: the next turn reads on first.
+        return;
+    }
+    send::send_more(driver, socket, on);
+    receive_until(driver, socket, left, false, on);
+}
+
+/// Reads until drained, stopped or out of budget, or, if asked for, until the first short read.
+/// Returns what is left of the budget.
+fn receive_until(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    reads_max: usize,
+    short: bool,
+    on: &mut dyn FnMut(Completion<'_>),
+) -> usize {
+    let table = driver.table();
+    let mut lent = table.reader.lend();
+    for left in (0..reads_max).rev() {
+        let read = table.with_reading(socket, |reading, fd| {
+            reading.read(socket, fd, &mut lent.buffer, &table.reader)
+        });
+        match read.unwrap_or(Read::Nothing) {
+            Read::Nothing => return left,
+            Read::Bytes { count, drained } => {
+                on(Completion::Received { socket, bytes: &lent.buffer[..count] });
+                if drained || short && count < lent.buffer.len() {
+                    return left;
+                }
+            }
+            Read::End => {
+                on(Completion::EndOfStream { socket });
+                return left;
+            }
+            Read::Failed(errno) => {
+                let error = errno.into();
+                on(Completion::Failed { socket, operation: Operation::Receive, error });
+                return left;
+            }
+        }
+    }
+    let more = table.with_reading(socket, |reading, _| {
+        // With none from the beginning this turn has been counted.
+        if reads_max > 0 {
+            reading.note_used_up();
+        }
+        reading.may_read() && !std::mem::replace(&mut reading.in_backlog, true)
+    });
+    if more.unwrap_or(false) {
+        table.backlog.push_reader(socket);
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::os::fd::OwnedFd;
+
+    use rustix::event::PollFlags;
+
+    use super::super::{Slot, Table};
+    use super::*;
+    use crate::limits::READ_BUFFER_BYTES;
+    use crate::reading::tests::{pair, wait_for};
+
+    /// A backend that watches nothing.
+    struct Blind(Table<()>);
+
+    impl SystemBackend for Blind {
+        type Watch = ();
+
+        fn table(&self) -> &Table<()> {
+            &self.0
+        }
+
+        fn insert(&self, fd: OwnedFd, _: bool) -> io::Result<SocketId> {
+            Ok(self.0.sockets.borrow_mut().insert(Slot::new(fd, ())))
+        }
+
+        fn watch(&self, _: SocketId, _: &mut Slot<()>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_turn_whose_budget_is_used_up_before_it_sends_counts_once() {
+        let (stream, peer) = pair();
+        let budget = READS_PER_TURN_MAX * READ_BUFFER_BYTES;
+        let writer = std::thread::spawn(move || (&peer).write_all(&vec![7; 4 * budget]));
+        let mut all = vec![0; budget + 1];
+        while stream.peek(&mut all).unwrap_or(0) < all.len() {
+            wait_for(&stream, PollFlags::IN);
+        }
+        let driver = Blind(Table::new());
+        let socket = driver.insert(stream.into(), false).unwrap();
+        driver.0.with_reading(socket, |reading, _| {
+            (reading.wanted, reading.readable) = (true, true);
+        });
+        let mut count = 0;
+        receive_and_send(&driver, socket, &mut |completion| {
+            if let Completion::Received { bytes, .. } = completion {
+                count += bytes.len();
+            }
+        });
+        assert_eq!((count, driver.0.backlog.readers()), (budget, 1));
+        assert_eq!(driver.0.with_reading(socket, |reading, _| reading.turns_used_up()), Some(1));
+        drop(driver);
+        let _ = writer.join();
+    }
+}

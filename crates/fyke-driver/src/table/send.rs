@@ -1,0 +1,154 @@
+//! Sending by calls: at once, and then when the kernel has room.
+
+use std::io::{self, IoSlice};
+
+use rustix::io::Errno;
+
+use super::{Slot, SystemBackend};
+use crate::completion::dead;
+use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
+use crate::pool::Pool;
+use crate::system;
+use crate::{Batch, Chunk, Completion, Operation, SocketId};
+
+/// How far sending got.
+enum Progress {
+    /// The kernel has everything.
+    Done,
+    /// The kernel is full, and reports when it is not.
+    Blocked,
+    /// The budget is used up; the kernel reports nothing.
+    Unfinished,
+}
+
+/// Offers bytes to the kernel by one call. Returns how many the kernel took.
+pub(crate) fn send_at_once(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let sent = driver.table().with_reading(socket, |reading, fd| {
+        reading.note_sending(bytes.len());
+        system::send(fd, bytes)
+    });
+    match sent.ok_or_else(dead)? {
+        Ok(count) => Ok(count),
+        // The kernel is full, or it is a pipe, which takes no such call: the batch will find a way.
+        Err(Errno::AGAIN | Errno::NOTSOCK) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Offers a batch to the kernel. What the kernel does not take at once is the batch in flight.
+pub(crate) fn send(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    mut batch: Batch,
+) -> io::Result<usize> {
+    // Declared first, so dropped last: dropping the user's bytes may run the user's code, and nothing may be
+    // borrowed then.
+    let mut done = Vec::new();
+    let table = driver.table();
+    let mut sockets = table.sockets.borrow_mut();
+    let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+    let before = batch.remaining();
+    let progress = match offer(slot, &mut batch, &table.pool, &mut done) {
+        Ok(progress) => progress,
+        Err(errno) => {
+            batch.dismantle(|chunk| done.extend(table.pool.give_back(chunk)));
+            return Err(errno.into());
+        }
+    };
+    let sent = before - batch.remaining();
+    slot.flags.reading.note_sending(before);
+    if !matches!(progress, Progress::Done) {
+        driver.watch(socket, slot)?;
+        if matches!(progress, Progress::Unfinished) {
+            driver.work_later(socket, slot);
+        }
+        debug_assert!(!slot.flags.sending, "two batches in flight (contract rule 5)");
+        slot.flags.sending = true;
+        batch.release_spare();
+        table.in_flight.borrow_mut().insert(socket, batch);
+    }
+    Ok(sent)
+}
+
+/// Goes on with the batch in flight, if there is one.
+pub(crate) fn send_more(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    on: &mut dyn FnMut(Completion<'_>),
+) {
+    let mut done = Vec::new();
+    let result = {
+        let table = driver.table();
+        let mut sockets = table.sockets.borrow_mut();
+        let Some(slot) = sockets.get_mut(socket) else { return };
+        if !slot.flags.sending {
+            return;
+        }
+        let mut in_flight = table.in_flight.borrow_mut();
+        let Some(batch) = in_flight.get_mut(&socket) else { return };
+        let before = batch.remaining();
+        let progress = offer(slot, batch, &table.pool, &mut done);
+        let sent = before - batch.remaining();
+        match progress {
+            // It does not fail: `send` has watched the socket.
+            Ok(Progress::Blocked) => drop(driver.watch(socket, slot)),
+            Ok(Progress::Unfinished) => driver.work_later(socket, slot),
+            Ok(Progress::Done) | Err(_) => {
+                slot.flags.sending = false;
+                if let Some(batch) = in_flight.remove(&socket) {
+                    batch.dismantle(|chunk| done.extend(table.pool.give_back(chunk)));
+                }
+            }
+        }
+        progress.map(|_| sent)
+    };
+    drop(done);
+    match result {
+        Ok(0) => {}
+        Ok(bytes) => on(Completion::Sent { socket, bytes }),
+        Err(errno) => {
+            on(Completion::Failed { socket, operation: Operation::Send, error: errno.into() });
+        }
+    }
+}
+
+/// Tries the system call until the kernel has everything or is full. Pieces that are done and are
+/// not the pool's go to `done`.
+fn offer<W>(
+    slot: &Slot<W>,
+    batch: &mut Batch,
+    pool: &Pool,
+    done: &mut Vec<Chunk>,
+) -> Result<Progress, Errno> {
+    let (fd, pipe) = (system::borrow(&slot.fd), slot.flags.reading.pipe);
+    // At least once: an empty batch asks how the connection is.
+    for _ in 0..SENDS_PER_CALL_MAX {
+        let result = match batch.single() {
+            Some(bytes) if pipe => system::write_pipe(fd, &[IoSlice::new(bytes)]),
+            Some(bytes) => system::send(fd, bytes),
+            None => {
+                let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
+                let count = batch.gather(&mut slices);
+                match pipe {
+                    true => system::write_pipe(fd, &slices[..count]),
+                    false => system::send_gathered(fd, &slices[..count]),
+                }
+            }
+        };
+        match result {
+            Ok(count) => {
+                batch.advance(count, |chunk| done.extend(pool.give_back(chunk)));
+                if batch.remaining() == 0 {
+                    return Ok(Progress::Done);
+                }
+            }
+            Err(Errno::AGAIN) => return Ok(Progress::Blocked),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(Progress::Unfinished)
+}

@@ -1,0 +1,48 @@
+//! What waits for a socket to want it, and sockets that wait for a buffer.
+
+use std::collections::VecDeque;
+
+use rustix::io::Errno;
+
+use crate::SocketId;
+
+/// What was received while nobody wanted it.
+#[derive(Debug)]
+pub(super) enum Held {
+    Bytes(Box<[u8]>),
+    End,
+    Failed(Errno),
+}
+
+/// Sockets that found the pool dry. Those that got nothing come before those that got something: else
+/// a peer that sends without a pause would empty the pool in each turn before anybody else gets
+/// a buffer (contract rule 6).
+#[derive(Debug, Default)]
+pub(super) struct Starved {
+    hungry: VecDeque<SocketId>,
+    fed: VecDeque<SocketId>,
+}
+
+impl Starved {
+    pub(super) fn add(&mut self, socket: SocketId, fed: bool) {
+        if fed { &mut self.fed } else { &mut self.hungry }.push_back(socket);
+    }
+
+    pub(super) fn next(&mut self) -> Option<SocketId> {
+        self.hungry.pop_front().or_else(|| self.fed.pop_front())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.hungry.is_empty() && self.fed.is_empty()
+    }
+}
+
+impl Held {
+    pub(super) fn is_bytes(&self) -> bool {
+        matches!(self, Self::Bytes(_))
+    }
+
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
