@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::SocketId;
 
-/// What happened to a socket. Given to the callback of [`Driver::turn`](crate::Driver::turn).
+/// What happened to a socket. Passed to the callback of [`Driver::turn`](crate::Driver::turn).
 #[derive(Debug)]
 pub enum Completion<'a> {
     /// `listener` has a new connection, `socket`. It is neither receiving nor sending yet.
@@ -20,8 +20,8 @@ pub enum Completion<'a> {
         /// A Unix socket, at whose other end there is no address.
         unix: bool,
     },
-    /// `count` connections were accepted and closed at once, because no descriptor or memory was
-    /// left for them.
+    /// `count` connections were accepted and closed at once, because descriptors or memory were
+    /// exhausted.
     Shed {
         /// The listener they came to.
         listener: SocketId,
@@ -33,7 +33,7 @@ pub enum Completion<'a> {
         /// The socket.
         socket: SocketId,
     },
-    /// Bytes from the peer; lent until the callback returns. Never empty.
+    /// Bytes from the peer, valid until the callback returns. Never empty.
     Received {
         /// The socket.
         socket: SocketId,
@@ -52,7 +52,7 @@ pub enum Completion<'a> {
         /// How many bytes.
         bytes: usize,
     },
-    /// Our side is ended: the peer gets, or has got, everything and then end-of-stream.
+    /// Our side is ended: the peer receives everything that was sent, and then end-of-stream.
     ShutDown {
         /// The socket.
         socket: SocketId,
@@ -66,7 +66,7 @@ pub enum Completion<'a> {
         /// Why.
         error: io::Error,
     },
-    /// Somebody called [`Waker::wake`](crate::Waker::wake).
+    /// [`Waker::wake`](crate::Waker::wake) was called.
     Woken,
 }
 
@@ -86,7 +86,7 @@ pub enum Operation {
     Shutdown,
 }
 
-/// A completion of which nothing is lent, kept until the next turn gives it.
+/// A completion that lends nothing, and is given in the next turn.
 #[derive(Debug)]
 pub(crate) enum Deferred {
     Connected,

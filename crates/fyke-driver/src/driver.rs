@@ -1,7 +1,7 @@
-//! The face of the backends: one type, and the only place that knows which of them runs.
+//! The type that users see, and the only place that knows which backend runs.
 //!
-//! Steps are reported here, when the call of the backend has returned: the subscriber is the user's code,
-//! which may call anything, so nothing may be borrowed then.
+//! Trace events are emitted here, after the call of the backend has returned: the subscriber is the user's
+//! code, which may call anything, so nothing may be borrowed then.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,20 +23,19 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum DriverKind {
-    /// What suits the machine best; today always [`Ready`](Self::Ready), see `docs/PLATFORM.md`.
+    /// The best one for the machine; today always [`Ready`](Self::Ready), see `docs/PLATFORM.md`.
     #[default]
     Auto,
     /// Readiness through mio: epoll on Linux, kqueue on macOS and the BSDs.
     Ready,
-    /// io_uring, on Linux 6.1 and later. Where the system does not have it or forbids it, as many
-    /// containers do, [`Ready`](Self::Ready) is used, and one log line says why.
+    /// io_uring, on Linux 6.1 and later. If the system does not have it or forbids it, as many
+    /// containers do, [`Ready`](Self::Ready) is used, and one log line tells why.
     Uring,
     /// A network in memory, with a seed and a virtual clock.
     Sim(SimOptions),
 }
 
-/// A driver: sockets, and what happens to them. See the [crate's documentation](crate) for the
-/// contract.
+/// Sockets, and what happens to them. See the [crate's documentation](crate) for the contract.
 #[derive(Debug)]
 pub struct Driver {
     backend: Chosen,
@@ -69,7 +68,7 @@ impl Driver {
     /// Makes a driver.
     ///
     /// # Errors
-    /// When the system has no descriptors or memory left, or the backend does not exist here.
+    /// If the system has no descriptors or memory left, or the backend does not exist on this system.
     pub fn new(kind: &DriverKind) -> io::Result<Self> {
         let backend = match kind {
             DriverKind::Auto | DriverKind::Ready => ready()?,
@@ -89,15 +88,15 @@ impl Driver {
         delegate!(self.now())
     }
 
-    /// Something that makes a waiting [`turn`](Self::turn) return, from any thread.
+    /// A handle that ends the wait of [`turn`](Self::turn) from any thread.
     pub fn waker(&self) -> Waker {
         delegate!(self.waker())
     }
 
-    /// Makes a socket, sets its options, binds it if asked.
+    /// Creates a socket, sets its options, and binds it if `request` has an address.
     ///
     /// # Errors
-    /// What the system says, and whether it was the bind.
+    /// The error of the system call, and whether that was the bind.
     pub fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
         let opened = delegate!(self.open(request));
         if opened.as_ref().map_or_else(|error| error.at_bind, |_| true) {
@@ -112,7 +111,7 @@ impl Driver {
     /// Makes a bound socket a listener.
     ///
     /// # Errors
-    /// What `listen(2)` says.
+    /// Those of listen(2).
     pub fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
         delegate!(self.listen(socket, backlog))?;
         step!("listen", backlog);
@@ -122,17 +121,17 @@ impl Driver {
     /// Begins to accept connections.
     ///
     /// # Errors
-    /// When the listener cannot be watched.
+    /// If the system cannot watch the listener.
     pub fn accept_start(&self, listener: SocketId) -> io::Result<()> {
         delegate!(self.accept_start(listener))
     }
 
-    /// Stops accepting; connections wait in the kernel's queue.
+    /// Stops accepting. New connections wait in the kernel's queue.
     pub fn accept_stop(&self, listener: SocketId) {
         delegate!(self.accept_stop(listener));
     }
 
-    /// Begins to connect. The outcome is always a completion, never inside the call.
+    /// Begins to connect. The outcome is always a completion of a later turn.
     pub fn connect(&self, socket: SocketId, target: &Address) {
         step!("connect", address = %target);
         delegate!(self.connect(socket, target));
@@ -141,52 +140,52 @@ impl Driver {
     /// Begins to receive.
     ///
     /// # Errors
-    /// When the socket cannot be watched.
+    /// If the system cannot watch the socket.
     pub fn receive_start(&self, socket: SocketId) -> io::Result<()> {
         delegate!(self.receive_start(socket))
     }
 
-    /// Stops receiving; bytes wait in the kernel.
+    /// Stops receiving. New bytes wait in the kernel.
     pub fn receive_stop(&self, socket: SocketId) {
         delegate!(self.receive_stop(socket));
     }
 
-    /// Offers a batch to the kernel. Says how many of its bytes the kernel took at once; the rest
+    /// Offers a batch to the kernel. Returns how many of its bytes the kernel took at once; the rest
     /// follows as [`Completion::Sent`].
     ///
     /// # Errors
-    /// What the system says; the batch is gone then.
+    /// The error of the system call. The batch is dropped then.
     pub fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
         delegate!(self.send(socket, batch))
     }
 
     /// Offers bytes to the kernel by one call, if nothing is in flight: the short way for small messages,
     /// for which making a batch costs more than the rest, and for large ones that need not be copied.
-    /// Says how many were taken; those that were not, perhaps all, are still the caller's, and nothing
-    /// follows.
+    /// Returns how many bytes the kernel took. The rest, perhaps all, stays with the caller, and no
+    /// completion follows.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
         delegate!(self.send_at_once(socket, bytes))
     }
 
-    /// Ends our side of the connection: the peer gets end-of-stream after all that was sent.
+    /// Ends our side of the connection: the peer receives end-of-stream after everything that was sent.
     pub fn shutdown(&self, socket: SocketId) {
         if delegate!(self.shutdown(socket)) {
             step!("shutdown", side = "write");
         }
     }
 
-    /// Closes the socket: the id is dead, what was in flight is given up. The file of a Unix
-    /// listener is removed if it is still the one that was bound (IPC-04).
+    /// Closes the socket: the id is dead, and what was in flight is given up. The file of a Unix
+    /// listener is removed if it is still the one that was bound.
     pub fn close(&self, socket: SocketId) {
         if delegate!(self.close(socket)) {
             step!("close",);
         }
     }
 
-    /// Closes the connection by RST: what was sent or received and not yet read is lost.
+    /// Closes the connection by RST: bytes that were sent or received and not yet read are lost.
     pub fn reset(&self, socket: SocketId) {
         if delegate!(self.reset(socket)) {
             step!("close",);
@@ -196,20 +195,20 @@ impl Driver {
     /// The address of our end.
     ///
     /// # Errors
-    /// What the system says; ENOTCONN for a dead id.
+    /// The error of the system call; ENOTCONN for a dead id.
     pub fn local_address(&self, socket: SocketId) -> io::Result<Address> {
         delegate!(self.local_address(socket))
     }
 
-    /// The address of the other end.
+    /// The address of the peer.
     ///
     /// # Errors
-    /// What the system says; ENOTCONN for a dead id or a socket that is not connected.
+    /// The error of the system call; ENOTCONN for a dead id or a socket that is not connected.
     pub fn peer_address(&self, socket: SocketId) -> io::Result<Address> {
         delegate!(self.peer_address(socket))
     }
 
-    /// The address of the other end of an accepted TCP connection whose `Accepted` completion has none.
+    /// The address of the peer of an accepted TCP connection whose `Accepted` completion has none.
     /// `None` on Unix sockets and for a dead id.
     pub fn accepted_peer(&self, socket: SocketId) -> Option<SocketAddr> {
         self.peer_address(socket).ok()?.ip()
@@ -218,41 +217,42 @@ impl Driver {
     /// Sets an option.
     ///
     /// # Errors
-    /// What the system says; ENOTCONN for a dead id.
+    /// The error of the system call; ENOTCONN for a dead id.
     pub fn set_option(&self, socket: SocketId, option: SocketOption) -> io::Result<()> {
         delegate!(self.set_option(socket, option))?;
         step!("setsockopt", option = ?option);
         Ok(())
     }
 
-    /// Whether the system sends small writes at once.
+    /// Whether the system sends small writes at once (TCP_NODELAY).
     ///
     /// # Errors
-    /// What the system says, on a Unix socket too; ENOTCONN for a dead id. So with all options.
+    /// The error of the system call, which fails for Unix sockets; ENOTCONN for a dead id.
     pub fn no_delay(&self, socket: SocketId) -> io::Result<bool> {
         delegate!(self.no_delay(socket))
     }
 
-    /// How the system probes the connection, or none if it does not.
+    /// How the system probes the connection; `None` if it does not.
     ///
     /// # Errors
-    /// As [`no_delay`](Self::no_delay).
+    /// The error of the system call; ENOTCONN for a dead id.
     pub fn keep_alive(&self, socket: SocketId) -> io::Result<Option<KeepAliveProbes>> {
         delegate!(self.keep_alive(socket))
     }
 
-    /// How long what was sent may stay unacknowledged; none is the system's own time.
+    /// How long sent bytes may stay unacknowledged; `None` is the system's own time.
     ///
     /// # Errors
-    /// As [`no_delay`](Self::no_delay); unsupported where the system does not have it.
+    /// The error of the system call; ENOTCONN for a dead id; unsupported where the system has no such
+    /// option.
     pub fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
         delegate!(self.user_timeout(socket))
     }
 
-    /// How many bytes the system's buffers of the socket hold: to send, and received.
+    /// The sizes of the system's buffers of the socket: for bytes to send, and for received bytes.
     ///
     /// # Errors
-    /// As [`no_delay`](Self::no_delay), but Unix sockets have them.
+    /// The error of the system call; ENOTCONN for a dead id.
     pub fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)> {
         delegate!(self.buffer_bytes(socket))
     }
@@ -260,46 +260,46 @@ impl Driver {
     /// How many bytes were sent and not acknowledged by the peer's system.
     ///
     /// # Errors
-    /// What the system says; ENOTCONN for a dead id; unsupported where the system does not tell.
+    /// The error of the system call; ENOTCONN for a dead id; unsupported where the system does not tell.
     pub fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
         delegate!(self.unacknowledged_bytes(socket))
     }
 
-    /// The type of service that the system uses.
+    /// The type-of-service byte of IPv4, the traffic class of IPv6.
     ///
     /// # Errors
-    /// As [`no_delay`](Self::no_delay).
+    /// The error of the system call, which fails for Unix sockets; ENOTCONN for a dead id.
     pub fn type_of_service(&self, socket: SocketId) -> io::Result<u8> {
         delegate!(self.type_of_service(socket))
     }
 
-    /// Who is at the other end of a Unix socket.
+    /// The process at the other end of a Unix socket.
     ///
     /// # Errors
-    /// What the system says; unsupported on TCP, in the simulated network, and where the system
-    /// does not tell.
+    /// The error of the system call; ENOTCONN for a dead id; unsupported on TCP, in the simulated network,
+    /// and where the system does not tell.
     pub fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
         delegate!(self.peer_credentials(socket))
     }
 
-    /// Removes the file of a Unix socket if nobody listens on it: it is a socket, and a connection
-    /// to it is refused. Says whether it did.
+    /// Removes the file of a Unix socket on which no server listens: it is a socket, and a connection
+    /// to it is refused. Returns whether it was removed.
     pub fn remove_stale(&self, address: &Address) -> bool {
         delegate!(self.remove_stale(address))
     }
 
     /// Sets the mode of the file of a Unix socket that was opened with
-    /// [`closed_to_all`](Open::closed_to_all). Nothing to do without a file.
+    /// [`closed_to_all`](Open::closed_to_all). Does nothing for a socket without a file.
     ///
     /// # Errors
-    /// What the system says; ENOENT if the path names another file by now, which is left alone;
+    /// The error of the system call; ENOENT if the path names another file by now, which is left alone;
     /// ENOTCONN for a dead id.
     pub fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
         delegate!(self.set_mode(socket, mode))
     }
 
     /// An empty buffer for [`Chunk::Buffer`](crate::Chunk::Buffer), from the pool to which sent
-    /// ones return.
+    /// buffers return.
     pub fn take_buffer(&self) -> Vec<u8> {
         delegate!(self.pool()).take()
     }
@@ -309,20 +309,21 @@ impl Driver {
         delegate!(self.pool()).keep(buffer);
     }
 
-    /// Whether there is work that does not wait: the next turn must not sleep.
+    /// Whether the next turn has something to do, and does not wait.
     pub fn has_work(&self) -> bool {
         delegate!(self.has_work())
     }
 
-    /// When the driver itself wants to be turned next, on its clock, whatever else happens.
+    /// When the driver needs its next turn at the latest, on its clock.
     pub fn next_deadline(&self) -> Option<Duration> {
         delegate!(self.next_deadline())
     }
 
-    /// Waits for completions, at most `timeout` (none: for ever; it may be less), and gives them to `on`.
+    /// Waits for completions, at most for `timeout` (`None`: without a limit; it may wait less), and calls `on`
+    /// with each.
     ///
     /// # Errors
-    /// When waiting fails, or when called from `on`.
+    /// If waiting fails, or if called from `on`.
     pub fn turn(
         &self,
         timeout: Option<Duration>,
@@ -331,8 +332,8 @@ impl Driver {
         delegate!(self.turn(timeout, on))
     }
 
-    /// What the simulated network answers for a host name, and after which delay; none if names
-    /// are the system's business.
+    /// The addresses of a host name in the simulated network, and how long the lookup takes. `None` if the
+    /// system resolves names.
     pub fn resolve(&self, host: &str) -> Option<(Duration, Vec<std::net::IpAddr>)> {
         delegate!(self.resolve(host))
     }
@@ -361,8 +362,7 @@ impl Driver {
     ///
     /// # Errors
     /// ENOTCONN for a dead id; EBUSY while it connects or sends, or while bytes or an error that the driver has
-    /// received wait to be given; unsupported in the simulated
-    /// network. The socket is as it was then.
+    /// received are not delivered yet; unsupported in the simulated network. The socket is unchanged then.
     pub fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         let fd = delegate!(self.detach(socket))?;
         step!("detach",);
@@ -372,12 +372,12 @@ impl Driver {
     /// Another descriptor for the same socket.
     ///
     /// # Errors
-    /// What the system says; ENOTCONN for a dead id; unsupported in the simulated network.
+    /// The error of the system call; ENOTCONN for a dead id; unsupported in the simulated network.
     pub fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
         delegate!(self.duplicate(socket))
     }
 
-    /// The number of a socket's descriptor; none for a dead id, and in the simulated network.
+    /// The number of a socket's descriptor; `None` for a dead id, and in the simulated network.
     pub fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
         delegate!(self.raw_fd(socket))
     }
@@ -399,12 +399,12 @@ fn ready() -> io::Result<Chosen> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// None when io_uring cannot be used: here at all, or for want of something at the moment.
+/// `None` if io_uring cannot be used: on this system, or because descriptors or memory are exhausted.
 #[cfg(uring)]
 fn uring() -> Option<Chosen> {
     match crate::uring::Uring::new() {
         Ok(backend) => Some(Chosen::Uring(Box::new(backend))),
-        // The probe has said so, if it was the probe.
+        // If the probe has failed, it has logged why.
         Err(error) => {
             #[cfg(feature = "tracing")]
             tracing::debug!(target: "fyke", reason = %error, "no ring: readiness is used");

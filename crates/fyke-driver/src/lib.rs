@@ -1,65 +1,64 @@
 //! Socket drivers for [fyke](https://docs.rs/fyke): the crate that makes all system calls
 //! on sockets, and the only one with unsafe code. It is a separate crate so that this border can be
-//! checked; use `fyke` itself. Host names are not its business: `fyke` looks them up with the
-//! system's `getaddrinfo`, on threads of its own.
+//! checked; use `fyke` itself. It does not resolve host names: `fyke` does, with the system's
+//! `getaddrinfo`, on threads of its own.
 //!
 //! # What a backend owes
 //!
 //! A backend turns *operations* into *completions*. An operation is a call on [`Driver`] that
-//! returns at once; a completion is handed to the callback of [`Driver::turn`], and only there.
-//! io_uring and IOCP work like this by nature; readiness (epoll, kqueue) acts it by trying the
-//! system call when the kernel says that it may succeed.
+//! returns at once; a completion is passed to the callback of [`Driver::turn`], and only there.
+//! io_uring and IOCP work like this by nature; with readiness (epoll, kqueue) the driver makes the
+//! system call when the kernel reports that it may succeed.
 //!
 //! | operation | completions | remarks |
 //! |---|---|---|
-//! | [`open`](Driver::open) | none, the answer is the return value | makes a socket, sets options, binds it |
+//! | [`open`](Driver::open) | none, the answer is the return value | creates a socket, sets options, binds it |
 //! | [`listen`](Driver::listen) | none | |
 //! | [`accept_start`](Driver::accept_start) … [`accept_stop`](Driver::accept_stop) | [`Accepted`](Completion::Accepted), any number; [`Shed`](Completion::Shed); `Failed` at most once | stays on until stopped, closed or failed |
-//! | [`connect`](Driver::connect) | [`Connected`](Completion::Connected) or [`Failed`](Completion::Failed) | never answers inside the call |
+//! | [`connect`](Driver::connect) | [`Connected`](Completion::Connected) or [`Failed`](Completion::Failed) | never completes inside the call |
 //! | [`receive_start`](Driver::receive_start) … [`receive_stop`](Driver::receive_stop) | [`Received`](Completion::Received), any number; then [`EndOfStream`](Completion::EndOfStream) or `Failed` | stays on until stopped |
 //! | [`send`](Driver::send) | [`Sent`](Completion::Sent), until all of the batch is sent, or `Failed` | what the kernel took inside the call is the return value instead |
-//! | [`shutdown`](Driver::shutdown) | [`ShutDown`](Completion::ShutDown) or `Failed` | never answers inside the call; only with nothing in flight |
-//! | `adopt`, `detach`, `duplicate` | none | descriptors that come from outside, and that go there |
+//! | [`shutdown`](Driver::shutdown) | [`ShutDown`](Completion::ShutDown) or `Failed` | never completes inside the call; only with nothing in flight |
+//! | `adopt`, `detach`, `duplicate` | none | descriptors that come from outside, or go there |
 //! | [`close`](Driver::close) | none: from here on the id is dead | |
 //! | [`Waker::wake`] | [`Woken`](Completion::Woken) | from any thread; several wakes may become one |
 //!
-//! And these rules:
+//! The rules:
 //!
 //! 1. **Ids.** Every socket has a [`SocketId`] with a generation. A call with a dead id is
-//!    harmless; no completion is ever given for one, also when the id died inside the callback of
+//!    harmless. No completion is ever given for a dead id, even if the id died inside the callback of
 //!    an earlier completion of the same turn.
 //! 2. **Re-entry.** The callback of `turn` may call every operation, on every socket. It may not
-//!    call `turn` (the answer is an error).
-//! 3. **Lent bytes.** `Received` lends its bytes for the length of the callback. A socket that is
+//!    call `turn`, which then fails.
+//! 3. **Lent bytes.** The bytes of `Received` are valid during the callback only. A socket that is
 //!    idle holds no buffer: readiness has one read buffer for all sockets, a ring has a pool.
 //! 4. **Kernel memory.** Memory that the kernel may touch, and the descriptor that it is used
-//!    with, belong to the driver from the operation until the kernel is done with them: also when
+//!    with, belong to the driver from the operation until the kernel is done with them: also if
 //!    the socket is closed, the driver is dropped, or the callback panics. That is why `send`
 //!    takes its [`Batch`] by value.
 //! 5. **One batch.** At most one batch is in flight per socket.
-//! 6. **Fairness.** One socket gets a bounded number of reads, a listener a bounded number of
-//!    accepts per turn ([`limits`]); what is left over is done in the next turn, which then does
-//!    not wait.
+//! 6. **Fairness.** A socket gets a bounded number of reads, and a listener a bounded number of
+//!    accepts, per turn ([`limits`]). What is left over is done in the next turn, which does not
+//!    wait.
 //! 7. **Nothing lost.** Bytes that were received before `receive_stop` was called are delivered
-//!    after the next `receive_start`, also when the peer has ended or was gone meanwhile.
-//! 8. **Out of descriptors.** `accept` that fails for want of descriptors or memory neither spins
-//!    nor parks the listener: waiting connections are accepted and closed with a spare descriptor
-//!    and counted in [`Completion::Shed`]; where that is not possible either, the listener is
-//!    tried again after [`limits::ACCEPT_RETRY_DELAY`]. An error that will not go away, such as EINVAL of
+//!    after the next `receive_start`, also if the peer has ended or reset the connection meanwhile.
+//! 8. **Out of descriptors.** If `accept` fails because descriptors or memory are exhausted, the loop
+//!    does not spin, and the listener does not stall: waiting connections are accepted and closed with a
+//!    spare descriptor and counted in [`Completion::Shed`]. If that is not possible either, the listener is
+//!    tried again after [`limits::ACCEPT_RETRY_DELAY`]. A permanent error, such as EINVAL of
 //!    a listener that was shut down, ends accepting: `Failed`, once. No error makes a loop spin.
-//! 9. **Panics.** A panic of the callback passes through `turn`; the driver stays usable, and
-//!    completions that were not yet given are given in the next turn or belong to closed sockets.
+//! 9. **Panics.** A panic of the callback passes through `turn`. The driver stays usable, and
+//!    completions that were not given yet are given in the next turn or belong to closed sockets.
 //! 10. **No signals.** Sending to a closed peer is an error (EPIPE), never SIGPIPE. A pipe that was
-//!     adopted is the exception: there the process must ignore the signal, as Rust's do.
-//! 11. **Time.** [`Driver::now`] is the only clock. The simulated network moves it by itself.
+//!     adopted is the exception: there the process must ignore the signal, as Rust programs do.
+//! 11. **Time.** [`Driver::now`] is the only clock. The simulated network advances it.
 //!
 //! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue), [`uring`](DriverKind::Uring)
-//! (io_uring) and [`sim`] (in memory, seeded, virtual clock). What each has to do is the trait in `backend.rs`; which
-//! one runs is decided in `driver.rs`.
+//! (io_uring) and [`sim`] (in memory, seeded, virtual clock). Each implements the trait in `backend.rs`;
+//! which of them runs is decided in `driver.rs`.
 
 #![deny(unsafe_code)]
-// A library that must not take its user's process down has no business unwrapping; where a value
-// cannot be absent, `expect` says why.
+// A library must not panic in its user's process. Where a value cannot be absent, `expect` tells why.
 #![warn(clippy::unwrap_used)]
 
 mod address;
