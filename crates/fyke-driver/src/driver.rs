@@ -84,6 +84,7 @@ impl Driver {
     }
 
     /// The time since the driver was made, on its own clock.
+    #[inline]
     pub fn now(&self) -> Duration {
         delegate!(self.now())
     }
@@ -155,6 +156,7 @@ impl Driver {
     ///
     /// # Errors
     /// The error of the system call. The batch is dropped then.
+    #[inline]
     pub fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
         delegate!(self.send(socket, batch))
     }
@@ -166,6 +168,7 @@ impl Driver {
     ///
     /// # Errors
     /// The error of the system call.
+    #[inline]
     pub fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
         delegate!(self.send_at_once(socket, bytes))
     }
@@ -310,11 +313,13 @@ impl Driver {
     }
 
     /// Whether the next turn has something to do, and does not wait.
+    #[inline]
     pub fn has_work(&self) -> bool {
         delegate!(self.has_work())
     }
 
     /// When the driver needs its next turn at the latest, on its clock.
+    #[inline]
     pub fn next_deadline(&self) -> Option<Duration> {
         delegate!(self.next_deadline())
     }
@@ -324,6 +329,7 @@ impl Driver {
     ///
     /// # Errors
     /// If waiting fails, or if called from `on`.
+    #[inline]
     pub fn turn(
         &self,
         timeout: Option<Duration>,

@@ -16,13 +16,17 @@ impl Ready {
         timeout: Option<Duration>,
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
-        let mut turn = Turn::begin(self)?;
+        let mut turn = Turn { driver: self, events: self.events.take() };
+        let Some(events) = &mut turn.events else {
+            let message = "turn called from inside a turn";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+        };
         let table = &self.table;
         let timeout = match table.has_work() {
             true => Some(Duration::ZERO),
             false => table.wait_time(timeout),
         };
-        match self.poll.borrow_mut().poll(&mut turn.events, timeout) {
+        match self.poll.borrow_mut().poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result?,
         }
@@ -30,16 +34,16 @@ impl Ready {
         let deferred = table.deferred();
         let (steps, readers) = (table.backlog.steps(), table.backlog.readers());
         table.give_deferred(deferred, on);
-        let mut events = 0;
-        for event in &turn.events {
+        let mut count = 0;
+        for event in &*events {
             self.take_event(event, on);
-            events += 1;
+            count += 1;
         }
         for _ in 0..steps {
             let Some(socket) = table.backlog.pop() else { break };
             self.take_backlog(socket, on);
         }
-        table.backlog.read_on(readers, events, |socket| self.take_backlog(socket, on));
+        table.backlog.read_on(readers, count, |socket| self.take_backlog(socket, on));
         accept::retry(self, on);
         Ok(())
     }
@@ -95,43 +99,40 @@ impl Ready {
             receive::receive_and_send(self, socket, on);
         }
     }
+
+    /// The callback has panicked. Events that were not handled are edges that the kernel does not report
+    /// again: their sockets are put in line.
+    #[cold]
+    fn keep_as_work(&self, events: Option<&Events>) {
+        self.table.alarm.has_rung();
+        let mut sockets = self.table.sockets.borrow_mut();
+        for event in events.into_iter().flatten() {
+            let socket = id(event.token());
+            if let Some(slot) = sockets.get_mut(socket) {
+                slot.flags.reading.readable = true;
+                // Perhaps the peer has ended: a short read must not count as drained. A listener has
+                // no peer.
+                let gone = event.is_read_closed() || !slot.flags.listener;
+                slot.flags.reading.expect(gone, false);
+                self.work_later(socket, slot);
+            }
+        }
+    }
 }
 
 /// Holds what a turn has taken, and puts it back also when the callback panics (contract rule 9).
 struct Turn<'a> {
     driver: &'a Ready,
-    events: Events,
-}
-
-impl<'a> Turn<'a> {
-    fn begin(driver: &'a Ready) -> io::Result<Self> {
-        let events = driver.events.take().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::ResourceBusy, "turn called from inside a turn")
-        })?;
-        Ok(Self { driver, events })
-    }
+    /// `None` in a turn inside a turn.
+    events: Option<Events>,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        // Events that were not handled because the callback panicked are edges that will not come
-        // again: remember them as work.
+        let events = self.events.take();
         if std::thread::panicking() {
-            self.driver.table.alarm.has_rung();
-            let mut sockets = self.driver.table.sockets.borrow_mut();
-            for event in &self.events {
-                let socket = id(event.token());
-                if let Some(slot) = sockets.get_mut(socket) {
-                    slot.flags.reading.readable = true;
-                    // Perhaps the peer has ended: a short read must not count as drained. A listener has
-                    // no peer.
-                    let gone = event.is_read_closed() || !slot.flags.listener;
-                    slot.flags.reading.expect(gone, false);
-                    self.driver.work_later(socket, slot);
-                }
-            }
+            self.driver.keep_as_work(events.as_ref());
         }
-        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        self.driver.events.set(Some(events));
+        self.driver.events.set(events);
     }
 }

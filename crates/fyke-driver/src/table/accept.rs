@@ -13,11 +13,16 @@ use crate::trace::step;
 use crate::{Completion, Operation, SocketId};
 
 /// Tries the sockets again whose time has come: listeners, and those that could not be watched.
+#[inline]
 pub(crate) fn retry(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
-    let table = driver.table();
-    if table.retries.is_empty() {
-        return;
+    if !driver.table().retries.is_empty() {
+        retry_due(driver, on);
     }
+}
+
+#[cold]
+fn retry_due(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
+    let table = driver.table();
     let now = table.clock.elapsed();
     while let Some(socket) = table.retries.take(now) {
         let listener = {

@@ -147,15 +147,18 @@ impl<W> Table<W> {
     }
 
     /// Whether the next turn must not wait.
+    #[inline]
     pub(crate) fn has_work(&self) -> bool {
         !self.backlog.is_empty() || !self.deferred.borrow().is_empty()
     }
 
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.retries.next_deadline()
     }
 
     /// How long a turn may wait in the kernel; none if something else ends the wait.
+    #[inline]
     pub(crate) fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
         self.alarm.wait_time(timeout, self.next_deadline(), &self.clock)
     }
@@ -166,11 +169,13 @@ impl<W> Table<W> {
     }
 
     /// How many completions wait.
+    #[inline]
     pub(crate) fn deferred(&self) -> usize {
         self.deferred.borrow().len()
     }
 
     /// Gives the first `count` of the completions that wait.
+    #[inline]
     pub(crate) fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
         for _ in 0..count {
             let Some((socket, completion)) = self.deferred.borrow_mut().pop_front() else { return };
