@@ -1,9 +1,13 @@
-//! What the project checks and generates for itself: `cargo xtask conformance-table --write`
-//! writes `docs/CONFORMANCE.md`, `--check` complains about what is wrong with it.
+//! What the project checks and generates for itself.
+//!
+//! - `cargo xtask conformance-table --write` writes `docs/CONFORMANCE.md`; `--check` reports what is
+//!   wrong with it.
+//! - `cargo xtask layers` reports modules that name one of a higher layer (`docs/layers.txt`).
 
 #![forbid(unsafe_code)]
 
 mod behaviour;
+mod layers;
 mod names;
 mod source;
 mod table;
@@ -30,8 +34,10 @@ fn main() -> ExitCode {
     let complaints = match arguments.as_slice() {
         ["conformance-table", "--write"] => write(root),
         ["conformance-table", "--check"] => check(root),
+        ["layers"] => layers::check(root),
         _ => {
             eprintln!("usage: cargo xtask conformance-table --write | --check");
+            eprintln!("       cargo xtask layers");
             return ExitCode::from(USAGE);
         }
     };

@@ -32,16 +32,13 @@ impl TestsById {
     ) -> Result<Self, String> {
         let mut files = Vec::new();
         for folder in folders {
-            let folder = root.join(folder);
-            sources(&folder, &mut files).map_err(|e| format!("{}: {e}", folder.display()))?;
+            files.extend(rust_files(root, folder)?);
         }
-        files.sort();
+        // By their parts: a folder comes before what is longer than its name.
+        files.sort_by(|a, b| Path::new(a).cmp(Path::new(b)));
         let mut found = Self::default();
         for file in files {
-            let source = std::fs::read_to_string(&file)
-                .map_err(|error| format!("{}: {error}", file.display()))?;
-            let name = file.strip_prefix(root).unwrap_or(&file);
-            found.add(&name.to_string_lossy().replace('\\', "/"), &source, behaviour);
+            found.add(&file, &crate::read(root, &file)?, behaviour);
         }
         Ok(found)
     }
@@ -79,7 +76,18 @@ impl TestsById {
     }
 }
 
-/// All Rust sources below a folder; what was built is left out.
+/// The Rust files below a folder of `root`, by their paths from `root` with `/`. Build output is left
+/// out.
+pub(crate) fn rust_files(root: &Path, folder: &str) -> Result<Vec<String>, String> {
+    let mut files = Vec::new();
+    sources(&root.join(folder), &mut files).map_err(|error| format!("{folder}: {error}"))?;
+    let name = |file: &PathBuf| {
+        let name = file.strip_prefix(root).unwrap_or(file);
+        name.to_string_lossy().replace('\\', "/")
+    };
+    Ok(files.iter().map(name).collect())
+}
+
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
