@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::SocketAddress;
 use crate::{Error, ErrorCode, Family, Result};
 
 /// What a [`BlockList`](crate::BlockList) takes for an address.
@@ -10,7 +9,7 @@ use crate::{Error, ErrorCode, Family, Result};
 /// | you write | meaning |
 /// |---|---|
 /// | an `IpAddr`, `Ipv4Addr`, `Ipv6Addr` | that address |
-/// | a [`SocketAddress`], a `SocketAddr` | its address; the port is ignored |
+/// | a [`SocketAddress`](crate::SocketAddress), a `SocketAddr` | its address; the port is ignored |
 /// | `("::1", Family::V6)` | the text, read as an address of that family |
 /// | `"192.0.2.1"` | the text, read as IPv4: Node's family when none is named |
 ///
@@ -64,12 +63,6 @@ impl ToIpAddr for SocketAddr {
     }
 }
 
-impl ToIpAddr for SocketAddress {
-    fn to_ip_addr(&self) -> Result<IpAddr> {
-        Ok(self.address())
-    }
-}
-
 impl<T: AsRef<str>> ToIpAddr for (T, Family) {
     fn to_ip_addr(&self) -> Result<IpAddr> {
         let (text, family) = self;
@@ -115,6 +108,7 @@ pub(super) fn read_ip(text: &str, family: Family) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SocketAddress;
 
     #[test]
     fn blk_03_a_text_without_a_family_is_ipv4() {

@@ -12,21 +12,13 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fyke_driver::Family;
 pub use hints::LookupHints;
+pub(crate) use pool::Query;
 use pool::{Failure, Outcome, Pool};
 
 use crate::event_loop::{Core, Posted, Tick, Work};
 use crate::timer::TimerId;
 use crate::{Error, Result};
-
-/// What is asked. Equal queries that run at the same time are asked once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Query {
-    pub(crate) host: String,
-    pub(crate) family: Option<Family>,
-    pub(crate) hints: LookupHints,
-}
 
 /// An answer on its way from the pool to the loop.
 pub(crate) struct Answer {

@@ -10,7 +10,7 @@ use std::thread;
 use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, getaddrinfo};
 use fyke_driver::Family;
 
-use super::Query;
+use super::hints::LookupHints;
 
 /// The most threads of one loop; they are started one by one, when a query finds no idle one
 /// (contract C11).
@@ -18,6 +18,14 @@ pub(super) const LOOKUP_THREADS_MAX: usize = 4;
 
 /// The most queries of one loop that wait for a thread. Further ones fail at once.
 pub(super) const LOOKUP_QUEUE_MAX: usize = 4096;
+
+/// What is asked. Equal queries that run at the same time are asked once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Query {
+    pub(crate) host: String,
+    pub(crate) family: Option<Family>,
+    pub(crate) hints: LookupHints,
+}
 
 /// The addresses of a name, or the code of the failure and the system's own error.
 pub(crate) type Outcome = Result<Vec<IpAddr>, Failure>;

@@ -35,6 +35,17 @@ fn plan(endpoint: &Endpoint) -> Plan {
     }
 }
 
+/// # Listening
+impl ListenOptions {
+    /// Makes `server` listen, see [`Server::listen`].
+    ///
+    /// # Errors
+    /// As [`Server::listen`].
+    pub fn listen(self, server: &Server, f: impl FnOnce(&Server) + 'static) -> Result<()> {
+        server.listen_with(self, Some(Box::new(f)))
+    }
+}
+
 impl Server {
     /// Listens on `endpoint`; `f` runs once, when it does.
     ///

@@ -117,6 +117,16 @@ pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
     ServerOptions::new().create_server(f)
 }
 
+/// # Making
+impl ServerOptions {
+    /// Makes the server; `f` runs for every connection.
+    pub fn create_server(self, mut f: impl FnMut(&Socket) + 'static) -> Server {
+        let server = Server::with_options(self);
+        server.on_connection(move |_, socket| f(socket));
+        server
+    }
+}
+
 impl Default for Server {
     fn default() -> Self {
         Self::new()

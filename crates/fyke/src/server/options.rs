@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::Server;
-use crate::socket::{HIGH_WATER_MARK_BYTES, Socket, SocketOptions};
+use crate::socket::{HIGH_WATER_MARK_BYTES, SocketOptions};
 use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
 
 /// Connections that wait to be accepted, when nothing else is asked for: Node's number.
@@ -124,7 +123,7 @@ impl ServerOptions {
         self
     }
 
-    /// How many connections are kept at most, see [`Server::set_max_connections`]. Default: no
+    /// How many connections are kept at most, see [`Server::set_max_connections`](crate::Server::set_max_connections). Default: no
     /// limit.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
@@ -171,13 +170,6 @@ impl ServerOptions {
     pub fn block_list(mut self, list: &BlockList) -> Self {
         self.block_list = Some(list.clone());
         self
-    }
-
-    /// Makes the server; `f` runs for every connection.
-    pub fn create_server(self, mut f: impl FnMut(&Socket) + 'static) -> Server {
-        let server = Server::with_options(self);
-        server.on_connection(move |_, socket| f(socket));
-        server
     }
 }
 
@@ -334,14 +326,6 @@ impl ListenOptions {
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
         self.signal = Some(signal.clone());
         self
-    }
-
-    /// Makes `server` listen, see [`Server::listen`].
-    ///
-    /// # Errors
-    /// As [`Server::listen`].
-    pub fn listen(self, server: &Server, f: impl FnOnce(&Server) + 'static) -> Result<()> {
-        server.listen_with(self, Some(Box::new(f)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use fyke_driver::{Adopted, SocketId, errno_name};
 
-use super::state::Phase;
+use super::phase::Phase;
 use super::{Socket, SocketOptions, State};
 use crate::event_loop::{Core, current};
 use crate::{BoundSocket, Error, ErrorCode, Result};

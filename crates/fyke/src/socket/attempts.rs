@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use fyke_driver::{Address, Family, Open, OpenError, SocketId, Transport};
 
-use super::connecting::local_or_unnamed;
 use super::{Event, Socket};
-use crate::connect::{ConnectOptions, Race, Step};
+use crate::connect::{ConnectOptions, FamilySelection, Race, Step};
 use crate::lookup::Ticket;
 use crate::timer::TimerId;
-use crate::{Error, ErrorCode};
+use crate::{Endpoint, Error, ErrorCode};
 
 /// How soon a Unix server whose queue is full is tried again: the pause doubles up to the longest.
 const FULL_FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -411,8 +410,44 @@ impl Socket {
 }
 
 impl Connecting {
+    pub(super) fn place(&self) -> Place {
+        let endpoint = &self.options.endpoint;
+        let ip = endpoint.ip_address().map(Address::Ip);
+        let address = ip.or_else(|| endpoint.unix_address());
+        address.map_or_else(|| Place::Host(self.host().0), Place::Address)
+    }
+
+    /// The host to resolve, and the port. Without a host it is this machine (CON-21).
+    pub(super) fn host(&self) -> (String, u16) {
+        match &self.options.endpoint {
+            Endpoint::Host(host, port) => (host.clone(), *port),
+            Endpoint::Port(port) => (String::from("localhost"), *port),
+            _ => (String::new(), 0),
+        }
+    }
+
+    /// Whether several addresses may be tried: not when the family is given, or follows from our
+    /// own address (HE-07), or when there is only one socket for it (BND-08).
+    pub(super) fn selects(&self) -> bool {
+        let options = &self.options;
+        let unbound = options.local_address.is_none() && self.bound.is_none();
+        let free = options.family.is_none() && unbound;
+        free && options.selection() != FamilySelection::Off
+    }
+
     /// The descriptors of the attempts that are running.
     pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> + '_ {
         self.running.iter().map(|(id, _)| *id)
     }
+}
+
+/// Where a connect goes, as an error tells it.
+pub(super) enum Place {
+    Address(Address),
+    Host(String),
+}
+
+/// What an attempt is about, as errors tell it.
+fn local_or_unnamed(local: Option<SocketAddr>) -> Address {
+    local.map_or(Address::Unnamed, Address::Ip)
 }

@@ -3,11 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use fyke_driver::Address;
-
 use super::attempts::{Connecting, Targets};
-use super::events::Lookup;
-use super::state::Phase;
+use super::callback::Lookup;
+use super::phase::Phase;
 use super::{Event, Socket, SocketTick};
 use crate::connect::{ConnectOptions, FamilySelection, LookupRequest, Race};
 use crate::event_loop::{Core, current, current_or_none};
@@ -228,42 +226,4 @@ impl Targets {
     ) -> Self {
         Self::Ip(Race::new(addresses, selection, options.attempt_timeout_or_default()))
     }
-}
-
-/// Where a connect goes, as an error tells it.
-pub(super) enum Place {
-    Address(Address),
-    Host(String),
-}
-
-impl Connecting {
-    pub(super) fn place(&self) -> Place {
-        let endpoint = &self.options.endpoint;
-        let ip = endpoint.ip_address().map(Address::Ip);
-        let address = ip.or_else(|| endpoint.unix_address());
-        address.map_or_else(|| Place::Host(self.host().0), Place::Address)
-    }
-
-    /// The host to resolve, and the port. Without a host it is this machine (CON-21).
-    fn host(&self) -> (String, u16) {
-        match &self.options.endpoint {
-            Endpoint::Host(host, port) => (host.clone(), *port),
-            Endpoint::Port(port) => (String::from("localhost"), *port),
-            _ => (String::new(), 0),
-        }
-    }
-
-    /// Whether several addresses may be tried: not when the family is given, or follows from our
-    /// own address (HE-07), or when there is only one socket for it (BND-08).
-    fn selects(&self) -> bool {
-        let options = &self.options;
-        let unbound = options.local_address.is_none() && self.bound.is_none();
-        let free = options.family.is_none() && unbound;
-        free && options.selection() != FamilySelection::Off
-    }
-}
-
-/// What an attempt is about, as errors tell it.
-pub(super) fn local_or_unnamed(local: Option<SocketAddr>) -> Address {
-    local.map_or(Address::Unnamed, Address::Ip)
 }

@@ -4,7 +4,7 @@
 use std::rc::Weak;
 use std::time::Duration;
 
-use super::connecting::Place;
+use super::attempts::Place;
 use super::{Inner, Socket};
 use crate::timer::{TimerCallback, TimerId};
 use crate::{Error, ErrorCode};

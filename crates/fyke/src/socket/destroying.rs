@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::attempts::Connecting;
-use super::state::Phase;
+use super::phase::Phase;
 use super::{Event, Socket, SocketTick};
 use crate::event_loop::{Closing, Owner};
 use crate::server::Gone;

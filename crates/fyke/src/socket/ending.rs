@@ -2,7 +2,7 @@
 
 use fyke_driver::SocketId;
 
-use super::state::Done;
+use super::callback::Done;
 use super::writing::queue_is_full;
 use super::{Event, Socket, SocketTick};
 use crate::payload::Payload;

@@ -1,56 +1,11 @@
 //! Events of a socket: the `on_*` methods, and how they are emitted.
 
-use std::net::IpAddr;
-
 use fyke_driver::Address;
 
 use super::Socket;
-use super::callback::{self, Callback, News};
-use crate::listeners::{EventNumber, ListenerId};
-use crate::{Error, Result};
-
-/// The events, by which listeners are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Lookup,
-    Attempt,
-    AttemptFailed,
-    AttemptTimeout,
-    Connect,
-    Ready,
-    Data,
-    Text,
-    Readable,
-    End,
-    Drain,
-    Prefinish,
-    Finish,
-    Timeout,
-    Pipe,
-    Unpipe,
-    /// Just before `error` and `close`, for pipes: does not count as hearing an error.
-    Gone,
-    Shutdown,
-    Error,
-    Close,
-}
-
-impl EventNumber for Event {
-    fn number(self) -> u32 {
-        self as u32
-    }
-}
-
-/// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
-/// every address.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Lookup {
-    /// The host as it was given.
-    pub host: String,
-    /// One of its addresses, or why there are none.
-    pub address: Result<IpAddr>,
-}
+use super::callback::{self, Callback, Event, Lookup, News};
+use crate::Error;
+use crate::listeners::ListenerId;
 
 /// # Events
 ///

@@ -2,7 +2,6 @@
 //! asked for.
 
 use super::Socket;
-use super::state::{Phase, State};
 use crate::{Error, ErrorCode};
 
 /// A connection that has failed, and whose bytes are still being delivered.
@@ -109,13 +108,6 @@ impl Socket {
             self.fail(error);
         }
         true
-    }
-}
-
-impl State {
-    fn may_deliver_before_error(&self) -> bool {
-        let wanted = self.rare_if_any().is_some_and(|rare| rare.delivers_before_error);
-        wanted && self.phase == Phase::Live
     }
 }
 

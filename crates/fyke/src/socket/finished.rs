@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::state::{Done, Phase};
+use super::callback::Done;
+use super::phase::Phase;
 use super::{Socket, SocketTick};
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};

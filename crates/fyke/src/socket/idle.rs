@@ -3,7 +3,6 @@
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use super::state::State;
 use super::{Event, Inner, Socket};
 use crate::timer::Nanoseconds;
 
@@ -172,7 +171,8 @@ impl Socket {
             if state.destroyed() {
                 return false;
             }
-            let State { idle, write, .. } = &mut *state;
+            let state = &mut *state;
+            let (idle, write) = (&mut state.idle, &mut state.write);
             let over = idle.is_over(now, || write.take_progress());
             (over, idle.must_list(now))
         };

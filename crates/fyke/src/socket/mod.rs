@@ -26,6 +26,7 @@ mod kept;
 mod kernel_options;
 mod options;
 mod peer;
+mod phase;
 mod pipe;
 mod pipeline;
 mod plain_ending;
@@ -52,16 +53,17 @@ use fyke_driver::{Completion, Operation, SocketId};
 
 #[cfg(unix)]
 pub(crate) use adopting::adopt_error;
-pub(crate) use callback::Callback;
-pub(crate) use events::Event;
-pub use events::Lookup;
+use callback::Done;
+pub use callback::Lookup;
+pub(crate) use callback::{Callback, Event};
 pub(crate) use options::HIGH_WATER_MARK_BYTES;
 pub use options::SocketOptions;
 use peer::Peer;
+use phase::Phase;
+pub use phase::ReadyState;
 pub use pipeline::pipeline;
 pub(crate) use shutting_down::after_next_poll;
-pub use state::ReadyState;
-use state::{Done, Phase, State};
+use state::State;
 
 use crate::event_loop::{Core, Owner, current_or_none};
 use crate::listeners::Listeners;

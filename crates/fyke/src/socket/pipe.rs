@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
-use super::state::Phase;
+use super::phase::Phase;
 use super::{Event, Inner, Socket, SocketTick, callback};
 use crate::listeners::ListenerId;
 

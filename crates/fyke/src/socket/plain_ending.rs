@@ -3,7 +3,8 @@
 
 use std::rc::Rc;
 
-use super::state::{Phase, State};
+use super::phase::Phase;
+use super::state::State;
 use super::{Event, Socket};
 use crate::event_loop::Closing;
 use crate::server::Gone;

@@ -1,8 +1,8 @@
 //! Taking bytes instead of being given them: `readable` and `read` (RD-10 … RD-12, RD-14).
 
 use super::options::WRITE_QUEUE_BYTES_MAX;
+use super::phase::Phase;
 use super::read_side::Readable;
-use super::state::Phase;
 use super::{Event, Socket, SocketTick};
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};

@@ -1,7 +1,8 @@
 //! Receiving: what the loop does for [`ReadSide`](super::read_side::ReadSide).
 
+use super::phase::Phase;
 use super::read_side::{Arrival, Flow};
-use super::state::{Phase, Rare};
+use super::state::Rare;
 use super::{Event, Socket, SocketTick};
 use crate::Error;
 use crate::event_loop::Tick;

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::state::Phase;
+use super::phase::Phase;
 use super::{Event, Socket, SocketTick, callback};
 use crate::event_loop::Core;
 use crate::listeners::ListenerId;

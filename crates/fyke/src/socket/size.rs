@@ -4,10 +4,11 @@
 
 use std::mem::size_of;
 
+use super::callback::Done;
 use super::idle::Idle;
 use super::peer::Peer;
 use super::read_side::ReadSide;
-use super::state::{Done, State};
+use super::state::State;
 use super::write_side::WriteSide;
 use super::{Callback, Event, Inner};
 use crate::listeners::Listeners;

@@ -5,6 +5,8 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::{Address, SocketId};
 
+use super::attempts::Connecting;
+use super::callback::Done;
 use super::deadlines::Stall;
 use super::exact::Owed;
 use super::failing::Failing;
@@ -12,52 +14,19 @@ use super::idle::Idle;
 use super::kernel_options::Wishes;
 use super::options::SocketOptions;
 use super::peer::Peer;
+use super::phase::{Phase, ReadyState};
 use super::pipe::Pipes;
 use super::read_buffer::ReadBuffer;
 use super::read_side::ReadSide;
 use super::write_side::{SMALL_BYTES_MAX, WriteSide};
-use super::{Socket, attempts::Connecting};
 use crate::server::{self, Server};
 use crate::text::Decoder;
 use crate::timer::TimerId;
-use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Error, Result};
+use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Error};
 
 /// What a callback that waits counts as, beside the bytes of its write: an entry of the queue, and a
 /// closure that captured a little.
 const CALLBACK_BYTES: usize = 64;
-
-/// Told once how a write or an end went.
-pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
-
-/// Node's `readyState`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ReadyState {
-    /// Connecting.
-    Opening,
-    /// Both directions are open; also a socket that was never connected.
-    Open,
-    /// Our side is ended.
-    ReadOnly,
-    /// The peer has ended its side.
-    WriteOnly,
-    /// Neither direction is open.
-    Closed,
-}
-
-/// Where a socket is in its life. `connecting` is beside it: a socket that fails to connect is for
-/// a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Never connected.
-    Fresh,
-    /// Connecting or connected.
-    Live,
-    /// Destroyed; `close` is still to come.
-    Destroyed,
-    /// `close` was emitted. May connect again (CON-16).
-    Closed,
-}
 
 /// Every socket has this, so every byte counts: what an idle one does not need is in [`Rare`], and
 /// numbers are no wider than their limits. A test in `size.rs` watches it.
@@ -295,6 +264,12 @@ impl State {
 
     pub(super) fn has_failed(&self) -> bool {
         self.rare_if_any().is_some_and(|rare| rare.errored.is_some())
+    }
+
+    /// Whether bytes that were received are delivered before an error.
+    pub(super) fn may_deliver_before_error(&self) -> bool {
+        let wanted = self.rare_if_any().is_some_and(|rare| rare.delivers_before_error);
+        wanted && self.phase == Phase::Live
     }
 
     /// Bytes may still come (PROP-14).

@@ -7,7 +7,8 @@
 
 use fyke_driver::{Batch, Chunk, SocketId};
 
-use super::state::{Done, Phase};
+use super::callback::Done;
+use super::phase::Phase;
 use super::{Event, Socket, SocketTick};
 use crate::event_loop::Core;
 use crate::payload::Payload;

@@ -7,7 +7,7 @@ mod parse;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::to_ip_addr::ip_from_text;
+use super::to_ip_addr::{ToIpAddr, ip_from_text};
 use crate::{Endpoint, Error, ErrorCode, Family, Result};
 
 /// An IP address with its port: Node's `net.SocketAddress`.
@@ -176,6 +176,12 @@ impl fmt::Debug for SocketAddress {
             .field("family", &self.family())
             .field("flow_label", &self.flow_label())
             .finish()
+    }
+}
+
+impl ToIpAddr for SocketAddress {
+    fn to_ip_addr(&self) -> Result<IpAddr> {
+        Ok(self.address())
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use fyke_driver::{Address, SocketId};
 
 use crate::connect::ConnectOptions;
-use crate::socket::state::Phase;
+use crate::socket::phase::Phase;
 use crate::socket::{Event, Lookup, Socket, SocketTick};
 use crate::{Endpoint, Error, ErrorCode, Result};
 

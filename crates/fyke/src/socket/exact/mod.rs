@@ -10,7 +10,8 @@ pub(super) use renewing::Owed;
 use fyke_driver::SocketId;
 
 use super::attempts::Connecting;
-use super::state::{Done, Phase};
+use super::callback::Done;
+use super::phase::Phase;
 use super::write_side::Parked;
 use super::{Event, Socket};
 use crate::event_loop::Core;

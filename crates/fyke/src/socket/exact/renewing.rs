@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use crate::event_loop::Tick;
-use crate::socket::state::{Done, Phase};
+use crate::socket::callback::Done;
+use crate::socket::phase::Phase;
 use crate::socket::{Socket, SocketTick};
 use crate::{Error, ErrorCode, Result};
 
