@@ -96,8 +96,7 @@ impl BoundSocket {
             Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message)
         };
         let adopted = core.driver.adopt(fd);
-        let (id, adopted) =
-            adopted.map_err(|source| crate::socket::adopt_error(source, refused))?;
+        let (id, adopted) = adopted.map_err(|source| adopt_error(source, refused))?;
         let bound = Self::own(core, id);
         let named = match bound.address() {
             Address::Ip(address) => address.port() != 0,
@@ -300,6 +299,16 @@ impl BindOptions {
             true => refused("options of TCP for a Unix socket"),
             false => Ok(address),
         }
+    }
+}
+
+/// The error of a failed adoption: `refused` if the descriptor is of the wrong kind, otherwise what
+/// the system says.
+#[cfg(unix)]
+pub(crate) fn adopt_error(source: std::io::Error, refused: fn() -> Error) -> Error {
+    match fyke_driver::errno_name(&source) {
+        "ENOTSOCK" | "EINVAL" | "EBADF" | "ENOTSUP" => refused(),
+        _ => Error::system("open", source),
     }
 }
 

@@ -19,18 +19,18 @@ mod lookup;
 mod payload;
 mod server;
 mod socket;
+mod socket_options;
 #[cfg(unix)]
 pub mod systemd;
 mod text;
 pub mod timer;
+mod wishes;
 
 pub use abort::{AbortController, AbortSignal};
 pub use address::{BlockList, SocketAddress, ToIpAddr, is_ip, is_ipv4, is_ipv6};
 pub use bound_socket::{BindOptions, BoundSocket, NotAdopted};
 pub use bytes::Bytes;
-pub use connect::{
-    ConnectOptions, FamilySelection, LookupReply, LookupRequest, connect, family_selection,
-};
+pub use connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, family_selection};
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
@@ -45,7 +45,8 @@ pub use payload::Payload;
 pub use server::{
     DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,
 };
-pub use socket::{Lookup, ReadyState, Socket, SocketOptions, pipeline};
+pub use socket::{Lookup, ReadyState, Socket, connect, pipeline};
+pub use socket_options::SocketOptions;
 pub use text::{Decoder, Encoding};
 
 // The documents compile.

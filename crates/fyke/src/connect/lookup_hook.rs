@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use fyke_driver::Family;
 
-use crate::socket::Socket;
 use crate::{Error, LookupHints, Result};
 
 /// What a [`lookup`](crate::ConnectOptions::lookup) hook is asked.
@@ -32,12 +31,11 @@ pub struct LookupRequest {
 /// not hold the loop, and dropping the reply does nothing, so the socket stays connecting. A
 /// [`lookup_timeout`](crate::ConnectOptions::lookup_timeout) ends the waiting on either.
 pub struct LookupReply {
-    /// Keeps the socket alive: nobody else may, while it waits for this.
-    socket: Socket,
-    /// Which of the socket's connects this is for.
-    round: u32,
     host: String,
-    answered: bool,
+    /// Whether dropping this without an answer is one.
+    answers_when_dropped: bool,
+    /// Takes the answer. None when it was given.
+    give: Option<Box<dyn FnOnce(Result<Vec<IpAddr>>)>>,
 }
 
 /// The hook as the options keep it.
@@ -49,13 +47,7 @@ impl LookupHook {
         Self(Rc::new(f))
     }
 
-    pub(crate) fn ask(&self, request: LookupRequest, socket: &Socket, round: u32) {
-        let reply = LookupReply {
-            socket: socket.clone(),
-            round,
-            host: request.host.clone(),
-            answered: false,
-        };
+    pub(crate) fn ask(&self, request: LookupRequest, reply: LookupReply) {
         (self.0)(request, reply);
     }
 }
@@ -67,6 +59,15 @@ impl fmt::Debug for LookupHook {
 }
 
 impl LookupReply {
+    /// `give` takes the answer about `host`.
+    pub(crate) fn new(
+        host: String,
+        answers_when_dropped: bool,
+        give: Box<dyn FnOnce(Result<Vec<IpAddr>>)>,
+    ) -> Self {
+        Self { host, answers_when_dropped, give: Some(give) }
+    }
+
     /// The host's addresses, in the order in which they are to be tried, or the error that the
     /// connect ends with: one that is made by [`Error::new`] gets the form of a resolver's error,
     /// with its code, the syscall `getaddrinfo` and the host. No addresses is `ENOTFOUND` (HE-23).
@@ -75,7 +76,7 @@ impl LookupReply {
     }
 
     fn give(&mut self, result: Result<Vec<IpAddr>>) {
-        self.answered = true;
+        let Some(give) = self.give.take() else { return };
         let result = match result {
             Ok(addresses) if addresses.is_empty() => {
                 Err(Error::lookup("ENOTFOUND", &self.host, None))
@@ -86,13 +87,13 @@ impl LookupReply {
             }
             result => result,
         };
-        self.socket.resolve_later(self.round, result);
+        give(result);
     }
 }
 
 impl Drop for LookupReply {
     fn drop(&mut self) {
-        if !self.answered && !self.socket.node_exact() {
+        if self.answers_when_dropped {
             let error = Error::lookup("EAI_FAIL", &self.host, None);
             self.give(Err(error));
         }

@@ -14,31 +14,8 @@ pub(crate) use lookup_hook::LookupHook;
 pub use lookup_hook::{LookupReply, LookupRequest};
 pub(crate) use race::{Race, Step};
 
-use crate::event_loop::current;
-use crate::socket::{Socket, SocketOptions};
+use crate::socket_options::SocketOptions;
 use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
-
-/// Connects to `endpoint`; `f` runs once, when the connection stands.
-///
-/// The socket is returned at once, connecting; listeners added to it now see every event. A
-/// connection that cannot be made is an `error`, not an `Err`: at the earliest one tick later.
-///
-/// Node: `net.connect`, `net.createConnection`.
-///
-/// # Errors
-/// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for an endpoint
-/// that is none, `ERR_NO_EVENT_LOOP` outside of a loop.
-///
-/// `examples/client.rs`:
-///
-#[doc = concat!("```no_run\n", include_str!("../../examples/client.rs"), "```")]
-pub fn connect<E>(endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<Socket>
-where
-    E: TryInto<Endpoint>,
-    Error: From<E::Error>,
-{
-    ConnectOptions::new(endpoint)?.connect(f)
-}
 
 /// Options of a connection. The last call makes it.
 ///
@@ -69,8 +46,8 @@ pub struct ConnectOptions {
     selection: Option<FamilySelection>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) refuses_itself: bool,
-    timeout: Option<Duration>,
-    socket: SocketOptions,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) socket: SocketOptions,
 }
 
 impl ConnectOptions {
@@ -198,7 +175,8 @@ impl ConnectOptions {
     }
 
     /// An idle timeout from the beginning, so also a limit for connecting: `timeout` is emitted
-    /// and nothing else happens, see [`Socket::set_timeout`]. Default: none.
+    /// and nothing else happens, see
+    /// [`Socket::set_timeout`](crate::Socket::set_timeout). Default: none.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -307,26 +285,6 @@ impl ConnectOptions {
     pub fn refuse_self_connection(mut self, refuse: bool) -> Self {
         self.refuses_itself = refuse;
         self
-    }
-
-    /// Makes a socket with these options and connects it; `f` runs once, when the connection
-    /// stands.
-    ///
-    /// # Errors
-    /// As [`connect`].
-    pub fn connect(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
-        // Before anything is made that nobody could hear of.
-        current()?.check_open()?;
-        let socket = Socket::with_options(&self.socket);
-        if let Some(timeout) = self.timeout {
-            socket.set_timeout(Some(timeout));
-        }
-        // Destroyed already if its signal was aborted before.
-        if !socket.destroyed() {
-            socket.connect_with(self, f)?;
-        }
-        socket.drop_listeners_on_close();
-        Ok(socket)
     }
 
     /// With the process's defaults as they are now: setting them affects later connects only

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::socket::{HIGH_WATER_MARK_BYTES, SocketOptions};
+use crate::socket_options::{HIGH_WATER_MARK_BYTES, SocketOptions};
 use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
 
 /// Connections that wait to be accepted, when nothing else is asked for: Node's number.

@@ -1,13 +1,14 @@
 //! Sockets over descriptors that come from outside (FD-01 … FD-04).
 
-use std::io;
 use std::os::fd::OwnedFd;
 
-use fyke_driver::{Adopted, SocketId, errno_name};
+use fyke_driver::{Adopted, SocketId};
 
 use super::phase::Phase;
-use super::{Socket, SocketOptions, State};
+use super::{Socket, State};
+use crate::bound_socket::adopt_error;
 use crate::event_loop::{Core, current};
+use crate::socket_options::SocketOptions;
 use crate::{BoundSocket, Error, ErrorCode, Result};
 
 /// # Adopting
@@ -102,15 +103,6 @@ impl SocketOptions {
     }
 }
 
-/// The error of a failed adoption: `refused` if the descriptor is of the wrong kind, otherwise what
-/// the system says.
-pub(crate) fn adopt_error(source: io::Error, refused: fn() -> Error) -> Error {
-    match errno_name(&source) {
-        "ENOTSOCK" | "EINVAL" | "EBADF" | "ENOTSUP" => refused(),
-        _ => Error::system("open", source),
-    }
-}
-
 fn refused() -> Error {
     let message = "the descriptor is no connection, no pipe, and no socket that could connect";
     Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message)
@@ -119,6 +111,8 @@ fn refused() -> Error {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use std::io;
+
     use super::*;
 
     /// The kernel has no room for another watch: that says nothing about the descriptor.

@@ -2,8 +2,9 @@
 
 use fyke_driver::{Address, SocketId};
 
-use super::{Socket, SocketOptions, State};
+use super::{Socket, State};
 use crate::connect::ConnectOptions;
+use crate::socket_options::SocketOptions;
 use crate::{BoundSocket, Error, ErrorCode, Result};
 
 /// # Adopting a bound socket

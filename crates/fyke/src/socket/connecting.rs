@@ -7,10 +7,55 @@ use super::attempts::{Connecting, Targets};
 use super::callback::Lookup;
 use super::phase::Phase;
 use super::{Event, Socket, SocketTick};
-use crate::connect::{ConnectOptions, FamilySelection, LookupRequest, Race};
+use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, Race};
 use crate::event_loop::{Core, current, current_or_none};
 use crate::lookup::{self, Query};
 use crate::{Endpoint, Error, ErrorCode, Result};
+
+/// Connects to `endpoint`; `f` runs once, when the connection stands.
+///
+/// The socket is returned at once, connecting; listeners added to it now see every event. A
+/// connection that cannot be made is an `error`, not an `Err`: at the earliest one tick later.
+///
+/// Node: `net.connect`, `net.createConnection`.
+///
+/// # Errors
+/// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for an endpoint
+/// that is none, `ERR_NO_EVENT_LOOP` outside of a loop.
+///
+/// `examples/client.rs`:
+///
+#[doc = concat!("```no_run\n", include_str!("../../examples/client.rs"), "```")]
+pub fn connect<E>(endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<Socket>
+where
+    E: TryInto<Endpoint>,
+    Error: From<E::Error>,
+{
+    ConnectOptions::new(endpoint)?.connect(f)
+}
+
+/// # Connecting
+impl ConnectOptions {
+    /// Makes a socket with these options and connects it; `f` runs once, when the connection
+    /// stands.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub fn connect(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
+        // Before anything is made that nobody could hear of.
+        current()?.check_open()?;
+        let socket = Socket::with_options(&self.socket);
+        if let Some(timeout) = self.timeout {
+            socket.set_timeout(Some(timeout));
+        }
+        // Destroyed already if its signal was aborted before.
+        if !socket.destroyed() {
+            socket.connect_with(self, f)?;
+        }
+        socket.drop_listeners_on_close();
+        Ok(socket)
+    }
+}
 
 /// # Connecting
 impl Socket {
@@ -139,7 +184,11 @@ impl Socket {
             Some(hook) => {
                 let left_to_hook = core.node_exact;
                 self.with_connecting(|connecting| connecting.left_to_hook = left_to_hook);
-                hook.ask(request, self, round);
+                let host = request.host.clone();
+                let socket = self.clone();
+                // Keeps the socket alive: nothing else may, while it waits for this.
+                let give = Box::new(move |result| socket.resolve_later(round, result));
+                hook.ask(request, LookupReply::new(host, !self.node_exact(), give));
             }
             None => {
                 let LookupRequest { host, family, hints, .. } = request;
@@ -152,7 +201,7 @@ impl Socket {
     }
 
     /// A hook has answered: told on the tick, so that no callback runs inside its call (HE-04).
-    pub(crate) fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
+    fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
         if self.tells_inside_calls() {
             self.guarded(|| self.resolved(round, &result));
             self.sync_hold();

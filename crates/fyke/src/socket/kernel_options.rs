@@ -4,104 +4,14 @@
 use std::io;
 use std::time::Duration;
 
-use fyke_driver::{Driver, KeepAliveProbes, Open, SocketId, SocketOption};
+use fyke_driver::{Driver, KeepAliveProbes, SocketId, SocketOption};
 
 use super::Socket;
+use crate::wishes::{KeepAliveWish, Wishes};
 use crate::{Error, ErrorCode, Result};
-
-/// What Linux takes at most for the first probe and between two, in seconds, and as their number:
-/// MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT of include/net/tcp.h.
-const KEEP_ALIVE_SECONDS_MAX: u64 = 32_767;
-const KEEP_ALIVE_COUNT_MAX: u32 = 127;
 
 /// TCP_USER_TIMEOUT is milliseconds in a C `int` (tcp(7)).
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
-
-/// What was asked for last, each none if it never was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
-    pub(super) keep_alive: Option<KeepAliveWish>,
-    pub(super) type_of_service: Option<u8>,
-    pub(super) user_timeout: Option<Duration>,
-    pub(crate) send_buffer_bytes: Option<usize>,
-    pub(crate) receive_buffer_bytes: Option<usize>,
-}
-
-/// In whole seconds, so that what makes no difference to the system is equal (TMO-13).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeepAliveWish {
-    enable: bool,
-    probes: KeepAliveProbes,
-}
-
-impl KeepAliveWish {
-    fn new(enable: bool, probes: KeepAliveProbes) -> Self {
-        let whole = |time: Duration| Duration::from_secs(time.as_secs());
-        let probes = KeepAliveProbes::new(whole(probes.initial_delay))
-            .interval(whole(probes.interval))
-            .count(probes.count);
-        Self { enable, probes }
-    }
-
-    /// For options, which cannot answer with an error.
-    pub(super) fn within_bounds(initial_delay: Duration) -> Self {
-        let most = Duration::from_secs(KEEP_ALIVE_SECONDS_MAX);
-        Self::new(true, KeepAliveProbes::new(initial_delay.min(most)))
-    }
-
-    fn check(&self) -> Result<()> {
-        let KeepAliveProbes { initial_delay, interval, count, .. } = self.probes;
-        let out_of_range = |what: &str, min: u32, max: u64, unit: &str| {
-            let message = format!("{what} of keep-alive is from {min} to {max}{unit}");
-            Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message))
-        };
-        if initial_delay.as_secs() > KEEP_ALIVE_SECONDS_MAX {
-            return out_of_range("the initial delay", 0, KEEP_ALIVE_SECONDS_MAX, " seconds");
-        }
-        if !(1..=KEEP_ALIVE_SECONDS_MAX).contains(&interval.as_secs()) {
-            return out_of_range("the interval", 1, KEEP_ALIVE_SECONDS_MAX, " seconds");
-        }
-        if !(1..=KEEP_ALIVE_COUNT_MAX).contains(&count) {
-            return out_of_range("the count", 1, KEEP_ALIVE_COUNT_MAX.into(), "");
-        }
-        Ok(())
-    }
-
-    fn option(self) -> SocketOption {
-        match self.enable {
-            true => SocketOption::KeepAlive(self.probes),
-            false => SocketOption::KeepAliveOff,
-        }
-    }
-}
-
-impl Wishes {
-    /// Those that must be fulfilled before anything else.
-    pub(crate) fn size_buffers(&self, request: &mut Open) {
-        request.send_buffer_bytes = self.send_buffer_bytes;
-        request.receive_buffer_bytes = self.receive_buffer_bytes;
-    }
-
-    /// Those that an accepted connection has from its listener on some systems.
-    fn inherited(&self, no_delay: bool) -> impl Iterator<Item = SocketOption> + use<> {
-        let keep_alive = self.keep_alive.filter(|wish| wish.enable);
-        let options = [
-            no_delay.then_some(SocketOption::NoDelay(true)),
-            keep_alive.map(KeepAliveWish::option),
-            self.user_timeout.map(|timeout| SocketOption::UserTimeout(Some(timeout))),
-        ];
-        options.into_iter().flatten()
-    }
-
-    /// The same for a socket that exists. What the system does not take stays the system's.
-    pub(crate) fn size_buffers_of(&self, driver: &Driver, id: SocketId) {
-        let send = self.send_buffer_bytes.map(SocketOption::SendBuffer);
-        let receive = self.receive_buffer_bytes.map(SocketOption::ReceiveBuffer);
-        for option in [send, receive].into_iter().flatten() {
-            let _ = driver.set_option(id, option);
-        }
-    }
-}
 
 /// # Options that the system keeps
 ///
@@ -346,21 +256,5 @@ impl Socket {
             // A connection that is gone already says so by itself in a moment.
             let _ = self.set_option(id, option);
         }
-    }
-}
-
-impl Wishes {
-    /// Sets on a listener what all its connections shall have, so that it need not be set on each of
-    /// them. Returns whether they have it: Linux copies these options when it makes the connection's
-    /// socket (`inet_csk_clone_lock` and `tcp_create_openreq_child`, which copy the listener whole).
-    pub(crate) fn set_on_listener(
-        self,
-        no_delay: bool,
-        driver: &Driver,
-        listener: SocketId,
-    ) -> bool {
-        let mut options = self.inherited(no_delay);
-        cfg!(target_os = "linux")
-            && options.all(|option| driver.set_option(listener, option).is_ok())
     }
 }

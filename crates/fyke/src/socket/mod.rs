@@ -51,13 +51,10 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::{Completion, Operation, SocketId};
 
-#[cfg(unix)]
-pub(crate) use adopting::adopt_error;
 use callback::Done;
 pub use callback::Lookup;
 pub(crate) use callback::{Callback, Event};
-pub(crate) use options::HIGH_WATER_MARK_BYTES;
-pub use options::SocketOptions;
+pub use connecting::connect;
 use peer::Peer;
 use phase::Phase;
 pub use phase::ReadyState;
@@ -68,6 +65,7 @@ use state::State;
 use crate::event_loop::{Core, Owner, current_or_none};
 use crate::listeners::Listeners;
 use crate::server::Server;
+use crate::socket_options::SocketOptions;
 use crate::{Error, Result};
 
 /// A TCP or Unix-socket connection: Node's `net.Socket`.

@@ -1,7 +1,8 @@
 //! Reading in pieces of a fixed size, or into buffers of the caller's, straight to one callback:
 //! Node's `onread` (RD-23 … RD-25).
 
-use super::{HIGH_WATER_MARK_BYTES, Socket, SocketTick};
+use super::{Socket, SocketTick};
+use crate::socket_options::HIGH_WATER_MARK_BYTES;
 
 /// Takes a piece, and says whether to go on.
 enum Take {

@@ -1,10 +1,10 @@
 //! Taking bytes instead of being given them: `readable` and `read` (RD-10 … RD-12, RD-14).
 
-use super::options::WRITE_QUEUE_BYTES_MAX;
 use super::phase::Phase;
 use super::read_side::Readable;
 use super::{Event, Socket, SocketTick};
 use crate::listeners::ListenerId;
+use crate::socket_options::WRITE_QUEUE_BYTES_MAX;
 use crate::{Error, ErrorCode, Result};
 
 /// More in one piece is refused, unless the high-water mark is higher: as much as may be queued for a

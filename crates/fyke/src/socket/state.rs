@@ -11,8 +11,6 @@ use super::deadlines::Stall;
 use super::exact::Owed;
 use super::failing::Failing;
 use super::idle::Idle;
-use super::kernel_options::Wishes;
-use super::options::SocketOptions;
 use super::peer::Peer;
 use super::phase::{Phase, ReadyState};
 use super::pipe::Pipes;
@@ -20,8 +18,10 @@ use super::read_buffer::ReadBuffer;
 use super::read_side::ReadSide;
 use super::write_side::{SMALL_BYTES_MAX, WriteSide};
 use crate::server::{self, Server};
+use crate::socket_options::SocketOptions;
 use crate::text::Decoder;
 use crate::timer::TimerId;
+use crate::wishes::Wishes;
 use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Error};
 
 /// What a callback that waits counts as, beside the bytes of its write: an entry of the queue, and a
