@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::{Rc, Weak};
 
-use crate::server::{self, Server};
-use crate::socket::{self, Socket};
 use crate::{Error, ErrorCode};
 
 /// Fewer targets than that are not swept.
@@ -60,26 +58,27 @@ struct Targets {
     sweep_at: usize,
 }
 
+/// What a signal stops.
+pub(crate) trait Abort {
+    /// The signal was aborted. `round` is what the target gave with itself.
+    fn abort(self: Rc<Self>, error: &Error, round: u64);
+}
+
 /// What is to be stopped. Not kept alive by the signal.
-enum Target {
-    Socket(Weak<socket::Inner>),
-    /// With the round of `listen` that the signal was given to: a later one is not its business.
-    Server(Weak<server::Inner>, u64),
+struct Target {
+    object: Weak<dyn Abort>,
+    /// For a server, the round of `listen` that the signal was given to: a later one is not its
+    /// business.
+    round: u64,
 }
 
 impl Target {
     fn key(&self) -> *const () {
-        match self {
-            Self::Socket(socket) => socket.as_ptr().cast(),
-            Self::Server(server, _) => server.as_ptr().cast(),
-        }
+        self.object.as_ptr().cast()
     }
 
     fn is_gone(&self) -> bool {
-        match self {
-            Self::Socket(socket) => socket.strong_count() == 0,
-            Self::Server(server, _) => server.strong_count() == 0,
-        }
+        self.object.strong_count() == 0
     }
 }
 
@@ -137,18 +136,9 @@ impl AbortController {
             state.aborted = Some(error.clone());
             std::mem::take(&mut state.targets)
         };
-        for target in targets.in_order.into_values() {
-            match target {
-                Target::Socket(socket) => {
-                    if let Some(inner) = socket.upgrade() {
-                        Socket::from_inner(inner).destroy_with(error.clone());
-                    }
-                }
-                Target::Server(server, round) => {
-                    if let Some(inner) = server.upgrade() {
-                        Server::from_inner(inner).abort(round);
-                    }
-                }
+        for Target { object, round } in targets.in_order.into_values() {
+            if let Some(object) = object.upgrade() {
+                object.abort(&error, round);
             }
         }
     }
@@ -165,27 +155,14 @@ impl AbortSignal {
         self.0.borrow().aborted.clone()
     }
 
-    /// From here on `socket` is destroyed by the signal.
-    pub(crate) fn watch_socket(&self, socket: &Socket) {
-        self.add(Target::Socket(socket.downgrade()));
+    /// From here on the signal stops `target`; of one that was given before, the last round counts.
+    pub(crate) fn watch(&self, object: Weak<dyn Abort>, round: u64) {
+        self.0.borrow_mut().targets.add(Target { object, round });
     }
 
-    pub(crate) fn watch_server(&self, server: &Server, round: u64) {
-        self.add(Target::Server(Rc::downgrade(server.inner()), round));
-    }
-
-    fn add(&self, target: Target) {
-        self.0.borrow_mut().targets.add(target);
-    }
-
-    /// `server` was closed: a later abort is not its business (PROC-09).
-    pub(crate) fn forget_server(&self, server: &Server) {
-        self.0.borrow_mut().targets.remove(Rc::as_ptr(server.inner()).cast());
-    }
-
-    /// `socket` has closed: a later abort is not its business (PROC-06).
-    pub(crate) fn forget_socket(&self, socket: &Socket) {
-        self.0.borrow_mut().targets.remove(socket.downgrade().as_ptr().cast());
+    /// The object at `target` has closed: a later abort is not its business (PROC-06, PROC-09).
+    pub(crate) fn forget(&self, target: *const ()) {
+        self.0.borrow_mut().targets.remove(target);
     }
 }
 
@@ -198,6 +175,7 @@ impl fmt::Debug for AbortSignal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Socket;
 
     #[test]
     fn proc_06_sockets_are_aborted_in_the_order_in_which_they_were_given_the_signal() {
@@ -212,8 +190,9 @@ mod tests {
                 socket.on_close(move |_, _| seen.borrow_mut().push(index));
             }
             let signal = controller.signal();
-            (0..100).step_by(3).for_each(|index| signal.forget_socket(&sockets[index]));
-            signal.forget_socket(&sockets[0]);
+            let forget = |socket: &Socket| signal.forget(socket.downgrade().as_ptr().cast());
+            (0..100).step_by(3).for_each(|index| forget(&sockets[index]));
+            forget(&sockets[0]);
             controller.abort();
             let expected: Vec<usize> = (0..100).filter(|index| index % 3 != 0).collect();
             crate::timer::set_immediate(move || assert_eq!(*seen.borrow(), expected))?;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use fyke_driver::{Address, Open, SocketId, Transport};
 
-use crate::event_loop::{Core, current};
+use crate::wiring::{Core, current};
 use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 
 /// A socket that is bound, and neither listens nor is connected: Node's `net.BoundSocket`.

@@ -17,6 +17,7 @@ mod inherited;
 mod listeners;
 mod lookup;
 mod payload;
+mod runtime;
 mod server;
 mod socket;
 mod socket_options;
@@ -24,6 +25,7 @@ mod socket_options;
 pub mod systemd;
 mod text;
 pub mod timer;
+mod wiring;
 mod wishes;
 
 pub use abort::{AbortController, AbortSignal};

@@ -16,12 +16,12 @@ pub use hints::LookupHints;
 pub(crate) use pool::Query;
 use pool::{Failure, Outcome, Pool};
 
-use crate::event_loop::{Core, Posted, Tick, Work};
-use crate::timer::TimerId;
+use crate::runtime::{Posted, TimerId};
+use crate::wiring::{Core, Deferred, current_or_none};
 use crate::{Error, Result};
 
 /// An answer on its way from the pool to the loop.
-pub(crate) struct Answer {
+struct Answer {
     query: Query,
     outcome: Outcome,
 }
@@ -29,9 +29,10 @@ pub(crate) struct Answer {
 /// Called with the answer, on the loop's thread. It holds the loop until then (PROC-01).
 type Waiter = Box<dyn FnOnce(&Result<Vec<IpAddr>>)>;
 
-/// The lookups of one loop.
+/// The lookups of one loop. Dropped with it: then nothing waits any more, and the threads end by
+/// themselves.
 #[derive(Default)]
-pub(crate) struct Lookups {
+struct Lookups {
     queries: RefCell<HashMap<Query, Asked>>,
     /// Counts the waiters.
     asked: Cell<u64>,
@@ -69,10 +70,11 @@ impl Ticket {
     pub(crate) fn cancel(self) {
         let Some(core) = self.core.upgrade() else { return };
         let waiter = {
-            let mut queries = core.lookups.queries.borrow_mut();
+            let lookups = core.service::<Lookups>();
+            let mut queries = lookups.queries.borrow_mut();
             let Some(asked) = queries.get_mut(&self.query) else { return };
             let waiter = asked.waiters.remove(&self.number);
-            if asked.waiters.is_empty() && core.withdraw_lookup(&asked.by) {
+            if asked.waiters.is_empty() && lookups.withdraw(&core, &asked.by) {
                 queries.remove(&self.query);
             }
             waiter
@@ -93,27 +95,19 @@ pub(crate) fn resolve(
     then: impl FnOnce(&Result<Vec<IpAddr>>) + 'static,
 ) -> Ticket {
     core.hold();
-    let number = core.lookups.asked.get() + 1;
-    core.lookups.asked.set(number);
+    let lookups = core.service::<Lookups>();
+    let number = lookups.asked.get() + 1;
+    lookups.asked.set(number);
     let waiter: Waiter = Box::new(then);
-    let mut queries = core.lookups.queries.borrow_mut();
+    let mut queries = lookups.queries.borrow_mut();
     if let Some(asked) = queries.get_mut(&query) {
         asked.waiters.insert(number, waiter);
     } else {
-        let by = ask(core, query.clone());
+        let by = lookups.ask(core, query.clone());
         let waiters = BTreeMap::from([(number, waiter)]);
         queries.insert(query.clone(), Asked { waiters, by });
     }
     Ticket { core: Rc::downgrade(core), query, number }
-}
-
-fn ask(core: &Rc<Core>, query: Query) -> By {
-    if let Some((delay, addresses)) = core.driver.resolve(&query.host) {
-        return By::Timer(resolve_simulated(core, query, delay, addresses));
-    }
-    let mut pool = core.lookups.pool.borrow_mut();
-    let pool = pool.get_or_insert_with(|| Pool::new(reporter(core)));
-    By::Pool(pool.ask(query))
 }
 
 /// Reports to the loop from other threads. A thread that is still busy when the loop is gone keeps
@@ -128,8 +122,14 @@ fn reporter(core: &Core) -> impl Fn(Query, Outcome) + Send + Sync + 'static {
 }
 
 fn report(posted: &Posted, query: Query, outcome: Outcome) {
+    let answer = Answer { query, outcome };
+    let call = move || {
+        if let Some(core) = current_or_none() {
+            deliver(&core, answer);
+        }
+    };
     // A loop that is gone waits for nothing.
-    let _ = posted.push(Work::Answer(Answer { query, outcome }));
+    let _ = posted.push(Box::new(call));
 }
 
 /// In the simulated network names are the network's own, and so is the time that they take.
@@ -151,17 +151,16 @@ fn resolve_simulated(
             deliver(&core, answer);
         }
     };
-    let mut timers = core.timers.borrow_mut();
-    let timer = timers.set(core.now().saturating_add(delay), None, Box::new(callback));
-    // Whoever waits for the answer holds the loop.
-    timers.refer(timer, false);
+    let timer = core.set_timer(core.now().saturating_add(delay), None, Box::new(callback));
+    // What waits for the answer holds the loop.
+    core.refer_timer(timer, false);
     timer
 }
 
 /// Gives an answer to everything that waits for it.
-pub(crate) fn deliver(core: &Rc<Core>, answer: Answer) {
+fn deliver(core: &Rc<Core>, answer: Answer) {
     let Answer { query, outcome } = answer;
-    let asked = core.lookups.queries.borrow_mut().remove(&query);
+    let asked = core.service::<Lookups>().queries.borrow_mut().remove(&query);
     let waiters = asked.map(|asked| asked.waiters).unwrap_or_default();
     let result =
         outcome.map_err(|Failure { code, source }| Error::lookup(code, &query.host, source));
@@ -170,31 +169,31 @@ pub(crate) fn deliver(core: &Rc<Core>, answer: Answer) {
         core.release();
         // Each by itself, so that a panic of one does not leave the others without an answer.
         let result = Rc::clone(&result);
-        core.push_tick(Tick::Call(Box::new(move || waiter(&result))));
-    }
-}
-
-impl Core {
-    /// Takes a query back that nothing waits for any more. Returns whether that was possible.
-    fn withdraw_lookup(&self, by: &By) -> bool {
-        match by {
-            By::Pool(number) => {
-                self.lookups.pool.borrow().as_ref().is_none_or(|pool| pool.withdraw(*number))
-            }
-            By::Timer(timer) => {
-                // What the timer captured is not the user's, so it may be dropped here.
-                self.timers.borrow_mut().cancel(*timer);
-                true
-            }
-        }
+        core.push_tick(Deferred::Call(Box::new(move || waiter(&result))));
     }
 }
 
 impl Lookups {
-    /// Nothing waits any more; threads end by themselves.
-    pub(crate) fn abandon(&self) {
-        let queries = self.queries.take();
-        let pool = self.pool.take();
-        drop((queries, pool));
+    fn ask(&self, core: &Rc<Core>, query: Query) -> By {
+        if let Some((delay, addresses)) = core.driver.resolve(&query.host) {
+            return By::Timer(resolve_simulated(core, query, delay, addresses));
+        }
+        let mut pool = self.pool.borrow_mut();
+        let pool = pool.get_or_insert_with(|| Pool::new(reporter(core)));
+        By::Pool(pool.ask(query))
+    }
+
+    /// Takes a query back that nothing waits for any more. Returns whether that was possible.
+    fn withdraw(&self, core: &Core, by: &By) -> bool {
+        match by {
+            By::Pool(number) => {
+                self.pool.borrow().as_ref().is_none_or(|pool| pool.withdraw(*number))
+            }
+            By::Timer(timer) => {
+                // What the timer captured is not the user's, so it may be dropped here.
+                core.cancel_timer(*timer);
+                true
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::pool::{LOOKUP_QUEUE_MAX, LOOKUP_THREADS_MAX};
 use super::*;
-use crate::event_loop::current;
+use crate::wiring::current;
 use crate::{AbortController, ConnectOptions, ErrorCode, EventLoop, Server, Socket, timer};
 
 /// Generous: only a hang is to reach it, not a busy machine.
@@ -58,7 +58,8 @@ fn event_loop() -> (EventLoop, Arc<Resolver>, Receiver<()>) {
             let _alive: &Mutex<Sender<()>> = &alive;
             asked.resolve(query)
         };
-        *core.lookups.pool.borrow_mut() = Some(Pool::with_resolver(resolve, reporter(&core)));
+        let pool = Pool::with_resolver(resolve, reporter(&core));
+        *core.service::<Lookups>().pool.borrow_mut() = Some(pool);
     });
     (event_loop, resolver, ended)
 }

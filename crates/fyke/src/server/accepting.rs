@@ -1,11 +1,12 @@
 //! Accepting: the limit, and the birth of a socket.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use fyke_driver::SocketId;
 
-use super::{DropInfo, Gone, Server};
-use crate::socket::Socket;
+use super::{DropInfo, Inner, Server, State};
+use crate::socket::{Accepts, Gone, Origin, Socket};
 
 impl Server {
     pub(super) fn accepted(&self, id: SocketId, peer: Option<SocketAddr>, unix: bool) {
@@ -35,7 +36,8 @@ impl Server {
                     *state.per_ip.entry(group).or_default() += 1;
                 }
             }
-            let socket = Socket::accepted(&core, id, (peer, unix), self, &state.options.socket);
+            let origin = self.origin(&mut state);
+            let socket = Socket::accepted(&core, id, (peer, unix), origin, &state.options.socket);
             (socket, state.inherits, state.options.pause_on_connect)
         };
         socket.begin(inherits, paused, || self.emit_connection(&socket));
@@ -72,11 +74,21 @@ impl Server {
             "out of descriptors or memory: connections were accepted and closed at once");
     }
 
-    /// A connection was destroyed. Counted at once, so that a place is free (CLS-03, CLS-14).
-    /// `gone`: how it went, if it was part of a shutdown.
-    pub(crate) fn connection_gone(&self, peer: Option<SocketAddr>, gone: Option<Gone>) {
+    /// What the connections share.
+    fn origin(&self, state: &mut State) -> Rc<Origin> {
+        state.origin.upgrade().unwrap_or_else(|| {
+            let origin = Origin::new(self.inner.clone());
+            state.origin = Rc::downgrade(&origin);
+            origin
+        })
+    }
+}
+
+impl Accepts for Inner {
+    /// Counted at once, so that a place is free (CLS-03, CLS-14).
+    fn connection_gone(self: Rc<Self>, peer: Option<SocketAddr>, gone: Option<Gone>) {
         {
-            let mut state = self.inner.state.borrow_mut();
+            let mut state = self.state.borrow_mut();
             state.connections = state.connections.saturating_sub(1);
             if let Some(peer) = peer {
                 let group = state.options.group_of(peer.ip());
@@ -89,9 +101,10 @@ impl Server {
                 }
             }
         }
-        self.close_if_drained();
+        let server = Server { inner: self };
+        server.close_if_drained();
         if let Some(gone) = gone {
-            self.count_gone(gone);
+            server.count_gone(gone);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use fyke_driver::{Adopted, SocketId, errno_name};
 
 use super::options::BACKLOG;
-use super::{Event, Server, ServerTick};
-use crate::event_loop::Core;
+use super::{Event, Server};
+use crate::wiring::Core;
 use crate::{Error, Result};
 
 impl Server {
@@ -38,7 +38,7 @@ impl Server {
                 // As Node: a name that came from outside is not known (FD-05).
                 self.listens(round, id, address.filter(|address| !address.is_unix()));
             }
-            Err(source) => self.tick(ServerTick::Error(Error::system("listen", source))),
+            Err(source) => self.fail_later(Error::system("listen", source)),
         }
         Ok(())
     }

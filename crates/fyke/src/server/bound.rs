@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::options::BACKLOG;
-use super::{Event, Server, ServerTick};
+use super::{Event, Server};
 use crate::{BoundSocket, Error, ErrorCode, NotAdopted, Result};
 
 impl Server {
@@ -44,7 +44,7 @@ impl Server {
             Err(source) => {
                 core.close(id);
                 let error = Error::system("listen", source).at(address, core.node_exact);
-                self.tick(ServerTick::Error(error));
+                self.fail_later(error);
             }
         }
         Ok(())

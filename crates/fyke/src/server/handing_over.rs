@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use super::Server;
-use crate::event_loop::Core;
+use crate::wiring::Core;
 use crate::{Error, Result};
 
 /// # Handing over
@@ -28,7 +28,7 @@ impl Server {
             state.signal.take()
         };
         if let Some(signal) = signal {
-            signal.forget_server(&self);
+            signal.forget(self.place());
         }
         self.sync_hold();
         Ok(fd)

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use fyke_driver::{Address, Open, OpenError, SocketId, Transport};
 
-use super::{Event, ListenOptions, Server, ServerTick, StaleFile};
-use crate::event_loop::{Core, current, current_or_none};
+use super::{Event, ListenOptions, Server, StaleFile};
 use crate::lookup::{self, LookupHints, Query};
+use crate::wiring::{Core, current, current_or_none};
 use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 
 /// How an endpoint is reached.
@@ -96,7 +96,7 @@ impl Server {
                 }
             }
             Plan::OnTick(address) => {
-                self.tick(ServerTick::Bind(round, Box::new((options, address))));
+                self.tick(move |server| server.run_bind(round, &options, &address));
             }
             Plan::Everywhere(port) => self.bind_everywhere(round, &options, port),
             Plan::Resolve(host, port) => {
@@ -123,8 +123,8 @@ impl Server {
     /// Closes that round of listening when the signal is aborted (PROC-09).
     pub(super) fn watch_signal(&self, signal: &AbortSignal, round: u64) {
         match signal.aborted() {
-            true => self.tick(ServerTick::Abort(round)),
-            false => signal.watch_server(self, round),
+            true => self.tick(move |server| server.abort(round)),
+            false => signal.watch(self.downgrade(), round),
         }
         self.inner.state.borrow_mut().signal = Some(signal.clone());
     }
@@ -151,11 +151,16 @@ impl Server {
         round
     }
 
+    /// Emits `error` on the tick.
+    pub(super) fn fail_later(&self, error: Error) {
+        self.tick(move |server| server.emit_error(&error));
+    }
+
     fn is_round(&self, round: u64) -> bool {
         self.inner.state.borrow().round == round
     }
 
-    pub(super) fn run_bind(&self, round: u64, options: &ListenOptions, address: &Address) {
+    fn run_bind(&self, round: u64, options: &ListenOptions, address: &Address) {
         if self.is_round(round) {
             self.bind_and_listen(round, options, address);
         }
@@ -174,7 +179,7 @@ impl Server {
         }
         let addresses = match result {
             Ok(addresses) => addresses,
-            Err(error) => return self.tick(ServerTick::Error(error.clone())),
+            Err(error) => return self.fail_later(error.clone()),
         };
         let usable = addresses.iter().find(|ip| !is_link_local(ip)).or(addresses.first());
         if let Some(ip) = usable {
@@ -257,7 +262,7 @@ impl Server {
         let Some(core) = self.core() else { return };
         let id = match opened {
             Ok(id) => id,
-            Err(error) => return self.tick(ServerTick::Error(error)),
+            Err(error) => return self.fail_later(error),
         };
         let address = match &options.endpoint {
             // As it was given (IPC-02).
@@ -273,7 +278,7 @@ impl Server {
             // Closed by what listens to the log.
             return core.close(id);
         }
-        core.own_listener(id, self);
+        core.own(id, self.actor());
         {
             let mut state = self.inner.state.borrow_mut();
             state.listener = Some(id);
@@ -281,11 +286,11 @@ impl Server {
             state.address = address;
         }
         self.sync_hold();
-        self.tick(ServerTick::Listening(round));
+        self.tick(move |server| server.run_listening(round));
     }
 
     /// The signal of that `listen` was aborted (PROC-09).
-    pub(crate) fn abort(&self, round: u64) {
+    pub(super) fn abort(&self, round: u64) {
         if self.is_round(round) {
             self.close();
         }
@@ -326,7 +331,7 @@ impl Server {
             (state.listener.take(), state.signal.take())
         };
         if let Some(signal) = signal {
-            signal.forget_server(self);
+            signal.forget(self.place());
         }
         if let (Some(core), Some(listener)) = (self.core(), listener) {
             core.close(listener);
@@ -349,7 +354,7 @@ impl Server {
             due
         };
         if due {
-            self.tick(ServerTick::Close);
+            self.tick(Self::run_close);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `Server`: listens, accepts, counts its connections, closes.
 
 mod accepting;
+mod actor;
 #[cfg(unix)]
 mod adopting;
 mod bound;
@@ -15,21 +16,20 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use fyke_driver::{Address, Completion, SocketId};
+use fyke_driver::{Address, SocketId};
 
 pub use events::DropInfo;
 use events::{Callback, Event};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
-pub(crate) use shutdown::Gone;
+use shutdown::Drain;
 pub use shutdown::Shutdown;
-use shutdown::{Drain, Told};
 
-use crate::event_loop::{Core, Owner, Tick, current_or_none};
 use crate::listeners::Listeners;
 use crate::lookup::Ticket;
-use crate::socket::Socket;
+use crate::socket::{Origin, Socket};
+use crate::wiring::{Core, current_or_none};
 use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 
 /// A TCP or Unix-socket server: Node's `net.Server`.
@@ -77,6 +77,8 @@ struct State {
     /// The lookup that the last `listen` waits for.
     lookup: Option<Ticket>,
     connections: usize,
+    /// What they share, while there are any.
+    origin: Weak<Origin>,
     /// How many of them come from which address, or IPv6 network; only while that is limited.
     per_ip: HashMap<IpAddr, usize>,
     shed_connections: u64,
@@ -89,22 +91,6 @@ struct State {
     close_scheduled: bool,
     /// A shutdown that is under way.
     drain: Option<Box<Drain>>,
-}
-
-/// What a server does when the running callback has returned.
-pub(crate) enum ServerTick {
-    /// Emit `listening`, unless closed since that round.
-    Listening(u64),
-    /// Bind a numeric host, unless something else was asked since that round (SRV-04).
-    Bind(u64, Box<(ListenOptions, Address)>),
-    /// The signal was aborted before that round of `listen`.
-    Abort(u64),
-    /// Emit `error`.
-    Error(Error),
-    /// Emit `close`.
-    Close,
-    /// Tell one caller of `shutdown` how it went.
-    ShutDown(Box<(Told, Shutdown)>),
 }
 
 /// Makes a server; `f` runs for every connection. Call [`listen`](Server::listen) next. Node:
@@ -149,6 +135,7 @@ impl Server {
             round: 0,
             lookup: None,
             connections: 0,
+            origin: Weak::new(),
             per_ip: HashMap::new(),
             shed_connections: 0,
             signal: None,
@@ -172,47 +159,22 @@ impl Server {
     }
 
     fn join(&self, core: Rc<Core>) {
-        core.remember(&Owner::Server(self.clone()));
+        core.remember(self.downgrade());
         // Only called when it is empty.
         let _ = self.inner.core.set(core);
     }
 
-    pub(crate) fn from_inner(inner: Rc<Inner>) -> Self {
-        Self { inner }
+    /// Where it lies, by which it is found in lists of others.
+    fn place(&self) -> *const () {
+        Rc::as_ptr(&self.inner).cast()
     }
 
-    pub(crate) fn inner(&self) -> &Rc<Inner> {
-        &self.inner
+    fn downgrade(&self) -> Weak<Inner> {
+        Rc::downgrade(&self.inner)
     }
 
     fn core(&self) -> Option<&Rc<Core>> {
         self.inner.core.get().filter(|core| !core.is_closed())
-    }
-
-    fn tick(&self, tick: ServerTick) {
-        if let Some(core) = self.core() {
-            core.push_tick(Tick::Server(self.clone(), tick));
-        }
-    }
-
-    pub(crate) fn run_tick(&self, tick: ServerTick) {
-        match tick {
-            ServerTick::Listening(round) => self.run_listening(round),
-            ServerTick::Bind(round, to) => self.run_bind(round, &to.0, &to.1),
-            ServerTick::Abort(round) => self.abort(round),
-            ServerTick::Error(error) => self.emit_error(&error),
-            ServerTick::Close => self.run_close(),
-            ServerTick::ShutDown(over) => (over.0)(self, over.1),
-        }
-    }
-
-    pub(crate) fn complete(&self, completion: Completion<'_>) {
-        match completion {
-            Completion::Accepted { socket, peer, unix, .. } => self.accepted(socket, peer, unix),
-            Completion::Shed { count, .. } => self.shed(count),
-            Completion::Failed { error, .. } => self.emit_error(&Error::system("accept", error)),
-            _ => {}
-        }
     }
 
     /// Tells the loop whether it must go on for this server (PROC-01).
@@ -226,21 +188,6 @@ impl Server {
                 false => core.release(),
             }
         }
-    }
-
-    /// The loop is gone: no event, but everything that the callbacks captured is freed.
-    pub(crate) fn abandon(&self) {
-        let drain = {
-            let mut state = self.inner.state.borrow_mut();
-            state.listener = None;
-            state.address = None;
-            state.lookup = None;
-            state.connections = 0;
-            state.per_ip.clear();
-            state.holding = false;
-            state.drain.take()
-        };
-        drop((drain, self.inner.listeners.clear()));
     }
 }
 
@@ -322,6 +269,15 @@ impl Server {
 
     fn not_running() -> Error {
         Error::new(ErrorCode::ERR_SERVER_NOT_RUNNING, "the server does not listen")
+    }
+}
+
+/// # Server
+impl Socket {
+    /// The server that accepted it; none on clients, and when the server is gone.
+    pub fn server(&self) -> Option<Server> {
+        let inner = self.accepted_by()?.as_any().downcast().ok()?;
+        Some(Server { inner })
     }
 }
 

@@ -123,8 +123,8 @@ impl ServerOptions {
         self
     }
 
-    /// How many connections are kept at most, see [`Server::set_max_connections`](crate::Server::set_max_connections). Default: no
-    /// limit.
+    /// Accepts at most `max` connections at a time, see
+    /// [`Server::set_max_connections`](crate::Server::set_max_connections). Default: no limit.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.max_connections = Some(max);

@@ -3,11 +3,11 @@
 use std::rc::Weak;
 use std::time::Duration;
 
-use super::{Server, ServerTick};
+use super::Server;
 use crate::Result;
-use crate::event_loop::Core;
-use crate::socket::{self, Socket, after_next_poll};
-use crate::timer::TimerId;
+use crate::runtime::TimerId;
+use crate::socket::{self, Gone, Socket, after_next_poll};
+use crate::wiring::Core;
 
 /// How a [`Server::shutdown`] went. The three counts add up to the connections that the server had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,16 +26,8 @@ pub struct Shutdown {
     pub remaining: Duration,
 }
 
-/// How one connection of a shutdown went.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Gone {
-    Ended,
-    Failed,
-    Reset,
-}
-
 /// Called once with the outcome.
-pub(super) type Told = Box<dyn FnOnce(&Server, Shutdown)>;
+type Told = Box<dyn FnOnce(&Server, Shutdown)>;
 
 /// A shutdown that is under way. It is over when the last of its connections is gone.
 pub(super) struct Drain {
@@ -105,13 +97,17 @@ impl Server {
     ) -> Result<()> {
         let runs = self.listening() || self.inner.state.borrow().closing;
         let core = self.core().filter(|_| runs).cloned().ok_or_else(Self::not_running)?;
-        let sockets = core.sockets();
-        let ours: Vec<_> = sockets.iter().filter(|socket| socket.begin_draining(self)).collect();
+        let sockets = core.actors().into_iter();
+        let sockets = sockets.filter_map(|actor| actor.as_any().downcast::<socket::Inner>().ok());
+        let ours: Vec<Socket> = sockets
+            .map(Socket::from_inner)
+            .filter(|socket| socket.begin_draining(self.place()))
+            .collect();
         let (earlier, is_over) = {
             let mut state = self.inner.state.borrow_mut();
             let deadline = core.now().saturating_add(deadline);
             let drain = state.drain.get_or_insert_with(|| Box::new(Drain::new(deadline)));
-            drain.sockets.extend(ours.iter().map(|socket| socket.downgrade()));
+            drain.sockets.extend(ours.iter().map(Socket::downgrade));
             drain.left += ours.len();
             drain.told.push(Box::new(f));
             (drain.is_earlier(deadline), drain.left == 0)
@@ -134,13 +130,14 @@ impl Server {
     fn set_deadline(&self, core: &Core, deadline: Duration) {
         let server = self.clone();
         let cut = Box::new(move || server.reset_left());
-        let timer = core.timers.borrow_mut().set(deadline, None, cut);
+        let timer = core.set_timer(deadline, None, cut);
         let mut state = self.inner.state.borrow_mut();
         let drain = state.drain.as_mut();
         let before = drain.and_then(|drain| drain.timer.replace(timer));
         drop(state);
-        let cut = before.and_then(|timer| core.timers.borrow_mut().cancel(timer));
-        drop(cut);
+        if let Some(timer) = before {
+            core.cancel_timer(timer);
+        }
     }
 
     /// The deadline has passed.
@@ -162,7 +159,7 @@ impl Server {
             let sockets = state.drain.iter().flat_map(|drain| &drain.sockets);
             sockets.filter_map(Weak::upgrade).map(Socket::from_inner).collect()
         };
-        for socket in sockets.iter().filter(|socket| socket.is_draining(self)) {
+        for socket in sockets.iter().filter(|socket| socket.is_draining(self.place())) {
             call(socket);
         }
     }
@@ -184,11 +181,13 @@ impl Server {
     fn end_shutdown(&self) {
         let drain = self.inner.state.borrow_mut().drain.take();
         let (Some(core), Some(mut drain)) = (self.core(), drain) else { return };
-        let cut = drain.timer.and_then(|timer| core.timers.borrow_mut().cancel(timer));
-        drop(cut);
+        if let Some(timer) = drain.timer {
+            core.cancel_timer(timer);
+        }
         drain.outcome.remaining = drain.deadline.saturating_sub(core.now());
         for told in drain.told {
-            self.tick(ServerTick::ShutDown(Box::new((told, drain.outcome))));
+            let outcome = drain.outcome;
+            self.tick(move |server| told(server, outcome));
         }
     }
 }

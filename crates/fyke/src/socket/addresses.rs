@@ -2,7 +2,6 @@
 //! until the socket connects again (PROP-08, PROP-09).
 
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 
 use fyke_driver::{Address, PeerCredentials};
 
@@ -118,13 +117,6 @@ impl Socket {
         };
         if let (Some(core), Some(id)) = (self.inner.core.get(), id) {
             self.inner.state.borrow_mut().peer = core.driver.accepted_peer(id).into();
-        }
-    }
-
-    /// The loop ends: the same, if somebody has the socket and can ask.
-    pub(crate) fn capture_peer_if_shared(&self) {
-        if Rc::strong_count(&self.inner) > 1 {
-            self.capture_accepted_peer();
         }
     }
 

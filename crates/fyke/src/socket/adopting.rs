@@ -7,8 +7,8 @@ use fyke_driver::{Adopted, SocketId};
 use super::phase::Phase;
 use super::{Socket, State};
 use crate::bound_socket::adopt_error;
-use crate::event_loop::{Core, current};
 use crate::socket_options::SocketOptions;
+use crate::wiring::{Core, current};
 use crate::{BoundSocket, Error, ErrorCode, Result};
 
 /// # Adopting
@@ -55,7 +55,7 @@ impl Socket {
     /// A connection: open, and reading unless the options say otherwise (FD-02).
     fn with_connection(core: std::rc::Rc<Core>, id: SocketId, state: State, paused: bool) -> Self {
         let socket = Self::from_state(state);
-        core.own(id, &socket);
+        core.own(id, socket.actor());
         socket.join(core);
         socket.apply_wishes(false);
         if paused {

@@ -10,7 +10,7 @@ use fyke_driver::{Address, Family, Open, OpenError, SocketId, Transport};
 use super::{Event, Socket};
 use crate::connect::{ConnectOptions, FamilySelection, Race, Step};
 use crate::lookup::Ticket;
-use crate::timer::TimerId;
+use crate::runtime::TimerId;
 use crate::{Endpoint, Error, ErrorCode};
 
 /// How soon a Unix server whose queue is full is tried again: the pause doubles up to the longest.
@@ -33,6 +33,10 @@ pub(super) struct Connecting {
     running: Vec<(SocketId, Address)>,
     /// The next step of the race, or the next try at a Unix server whose queue is full.
     timer: Option<TimerId>,
+    /// Ends the lookup if it takes too long.
+    pub(super) lookup_timer: Option<TimerId>,
+    /// Ends the connect if it takes too long.
+    pub(super) connect_timer: Option<TimerId>,
     /// How often that queue was full.
     full_count: u32,
 }
@@ -57,6 +61,8 @@ impl Connecting {
             bound,
             running: Vec::new(),
             timer: None,
+            lookup_timer: None,
+            connect_timer: None,
             full_count: 0,
         }
     }
@@ -168,7 +174,7 @@ impl Socket {
             return Some(error.at(local_or_unnamed(local), core.node_exact));
         }
         let opened = opened.inspect(|id| {
-            core.own(*id, self);
+            core.own(*id, self.actor());
             self.with_connecting(|connecting| connecting.running.push((*id, target.clone())));
         });
         self.list_attempt(target);
@@ -229,15 +235,14 @@ impl Socket {
         let Some(Some(deadline)) = deadline else { return };
         let socket = self.clone();
         let callback = Box::new(move || socket.guarded(|| socket.next_attempt()));
-        let timer = core.timers.borrow_mut().set(deadline, None, callback);
+        let timer = core.set_timer(deadline, None, callback);
         self.with_connecting(|connecting| connecting.timer = Some(timer));
     }
 
     fn cancel_attempt_timer(&self) {
         let timer = self.with_connecting(|connecting| connecting.timer.take()).flatten();
         if let (Some(core), Some(timer)) = (self.core(), timer) {
-            let callback = core.timers.borrow_mut().cancel(timer);
-            drop(callback);
+            core.cancel_timer(timer);
         }
     }
 
@@ -262,8 +267,11 @@ impl Socket {
     /// The socket is destroyed, or connected: forgets what is under way, and says which
     /// descriptors are left.
     pub(super) fn forget_attempts(&self) -> Option<Connecting> {
-        self.cancel_attempt_timer();
         let mut connecting = self.inner.state.borrow_mut().rare_if_any_mut()?.connecting.take()?;
+        if let Some(core) = self.core() {
+            let timers = [&connecting.timer, &connecting.lookup_timer, &connecting.connect_timer];
+            timers.into_iter().flatten().for_each(|timer| core.cancel_timer(*timer));
+        }
         if let Some(ticket) = connecting.lookup.take() {
             ticket.cancel();
         }
@@ -321,7 +329,7 @@ impl Socket {
                 core.driver.connect(id, &target);
             }
         });
-        let timer = core.timers.borrow_mut().set(deadline, None, callback);
+        let timer = core.set_timer(deadline, None, callback);
         self.with_connecting(|connecting| connecting.timer = Some(timer));
     }
 
@@ -359,7 +367,6 @@ impl Socket {
             return self.connect_failed(id, io::ErrorKind::ConnectionRefused.into());
         }
         let Some(connecting) = self.forget_attempts() else { return };
-        self.forget_deadlines(false);
         let mut peer = None;
         for (running, target) in connecting.running {
             if running == id {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use super::attempts::{Connecting, Targets};
 use super::callback::Lookup;
 use super::phase::Phase;
-use super::{Event, Socket, SocketTick};
+use super::{Event, Socket};
 use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, Race};
-use crate::event_loop::{Core, current, current_or_none};
 use crate::lookup::{self, Query};
+use crate::wiring::{Core, Tick, current, current_or_none};
 use crate::{Endpoint, Error, ErrorCode, Result};
 
 /// Connects to `endpoint`; `f` runs once, when the connection stands.
@@ -124,15 +124,15 @@ impl Socket {
             },
         };
         let next = match targets {
-            Targets::Unresolved => SocketTick::Lookup,
-            _ => SocketTick::Attempt,
+            Targets::Unresolved => Tick::Lookup,
+            _ => Tick::Attempt,
         };
         let connecting = Connecting::new(options, targets, self.bound_address());
         let before = self.inner.state.borrow_mut().rare().connecting.replace(connecting.into());
         drop(before);
         self.limit_connect(limit);
         // Node tells inside the call what it knows at once (CON-04, HE-04).
-        let at_once = matches!(next, SocketTick::Lookup) || self.is_unix();
+        let at_once = matches!(next, Tick::Lookup) || self.is_unix();
         match at_once && self.tells_inside_calls() {
             true => self.handle_tick(next),
             false => self.tick(next),
@@ -206,7 +206,7 @@ impl Socket {
             self.guarded(|| self.resolved(round, &result));
             self.sync_hold();
         } else {
-            self.tick(SocketTick::Resolved(round, result));
+            self.tick_with(move |socket| socket.resolved(round, &result));
         }
     }
 

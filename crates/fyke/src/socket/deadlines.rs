@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::attempts::Place;
 use super::{Inner, Socket};
-use crate::timer::{TimerCallback, TimerId};
+use crate::runtime::{TimerCallback, TimerId};
 use crate::{Error, ErrorCode};
 
 /// Watches that a write gets on.
@@ -86,7 +86,7 @@ impl Socket {
             }
         };
         let timer = self.set_deadline(timeout, Box::new(check));
-        self.inner.state.borrow_mut().rare().connect_timer = timer;
+        self.with_connecting(|connecting| connecting.connect_timer = timer);
     }
 
     /// Gives the lookup a time limit: after it the answer is that there was none in time.
@@ -100,30 +100,25 @@ impl Socket {
             socket.guarded(|| socket.resolved(round, &Err(error)));
         };
         let timer = self.set_deadline(timeout, Box::new(check));
-        self.inner.state.borrow_mut().rare().lookup_timer = timer;
+        self.with_connecting(|connecting| connecting.lookup_timer = timer);
     }
 
     fn set_deadline(&self, timeout: Duration, callback: TimerCallback) -> Option<TimerId> {
         let core = self.core()?;
-        let mut timers = core.timers.borrow_mut();
-        let timer = timers.set(core.now().saturating_add(timeout), None, callback);
-        timers.refer(timer, false);
+        let timer = core.set_timer(core.now().saturating_add(timeout), None, callback);
+        core.refer_timer(timer, false);
         Some(timer)
     }
 
-    /// The connection stands, or the socket is gone: these deadlines are over.
-    pub(super) fn forget_deadlines(&self, also_writes: bool) {
-        let Some(core) = self.core().cloned() else { return };
-        let timers = {
+    /// The socket is destroyed: its writes are watched no longer.
+    pub(super) fn stop_watching_writes(&self) {
+        let timer = {
             let mut state = self.inner.state.borrow_mut();
-            let Some(rare) = state.rare_if_any_mut() else { return };
-            let (lookup, connect) = (rare.lookup_timer.take(), rare.connect_timer.take());
-            let stall = rare.stall.as_mut().filter(|_| also_writes);
-            [lookup, connect, stall.and_then(|stall| stall.timer.take())]
+            let stall = state.rare_if_any_mut().and_then(|rare| rare.stall.as_mut());
+            stall.and_then(|stall| stall.timer.take())
         };
-        for timer in timers.into_iter().flatten() {
-            let callback = core.timers.borrow_mut().cancel(timer);
-            drop(callback);
+        if let (Some(core), Some(timer)) = (self.core(), timer) {
+            core.cancel_timer(timer);
         }
     }
 }

@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use super::attempts::Connecting;
 use super::phase::Phase;
-use super::{Event, Socket, SocketTick};
-use crate::event_loop::{Closing, Owner};
-use crate::server::Gone;
+use super::{Event, Gone, Socket};
+use crate::wiring::Tick;
 use crate::{Error, ErrorCode, Result};
 
 /// # Destroying
@@ -140,12 +139,12 @@ impl Socket {
         if let (Some(attempts), true) = (&attempts, exact) {
             self.remember_cancelled_attempt(attempts);
         }
-        self.forget_deadlines(true);
+        self.stop_watching_writes();
         if !exact {
             self.tell_before_close();
         }
         if fail_queue && (exact || !was_connecting) {
-            self.tick(SocketTick::FailQueue);
+            self.tick(Tick::FailQueue);
         }
         if let Some(core) = self.core() {
             let attempts = attempts.iter().flat_map(Connecting::ids);
@@ -165,15 +164,17 @@ impl Socket {
                 (_, false) => in_flight.then(|| Error::named(ErrorCode::ECANCELED, "write")),
             };
             if let Some(error) = error {
-                self.tick(SocketTick::Error(error));
+                self.tick_with(move |socket| {
+                    socket.leave_pipes();
+                    socket.emit_error(&error);
+                });
             }
             if refused {
                 self.refuse_reset();
             } else if had_handle {
-                let closing = Closing { socket: self.clone(), cancelled };
-                core.closing.borrow_mut().push_back(closing);
+                core.push_closing(self.actor(), cancelled);
             } else {
-                self.tick(SocketTick::Close);
+                self.tick(Tick::Close);
             }
         }
         let (counted, peer, gone) = {
@@ -182,7 +183,7 @@ impl Socket {
             let gone = state.idle.draining.then_some(gone);
             (state.accepted && !left, state.peer.address(), gone)
         };
-        if let Some(server) = self.server().filter(|_| counted) {
+        if let Some(server) = self.accepted_by().filter(|_| counted) {
             server.connection_gone(peer, gone);
         }
         self.sync_hold();
@@ -247,7 +248,7 @@ impl Socket {
             state.rare_if_any().and_then(|rare| rare.signal.clone())
         };
         if let Some(signal) = signal {
-            signal.forget_socket(self);
+            signal.forget(self.place());
         }
         let exact = self.node_exact();
         let (server, keeps, accepted, closed) = {
@@ -275,7 +276,7 @@ impl Socket {
             drop((read_buffer, self.inner.listeners.clear()));
         } else if let (true, Some(core)) = (accepted, self.core()) {
             // Not open any more, and not made by the user: the loop would not free what they captured.
-            core.remember(&Owner::Socket(self.clone()));
+            core.remember(self.downgrade());
         }
     }
 

@@ -4,8 +4,9 @@ use fyke_driver::SocketId;
 
 use super::callback::Done;
 use super::writing::queue_is_full;
-use super::{Event, Socket, SocketTick};
+use super::{Event, Socket};
 use crate::payload::Payload;
+use crate::wiring::Tick;
 use crate::{Error, ErrorCode, Result};
 
 /// # Ending
@@ -54,8 +55,8 @@ impl Socket {
             let exact = self.node_exact();
             let finished = self.inner.state.borrow().write.finished;
             match failed {
-                Some(error) => self.tick(SocketTick::Reply(callback, Err(error))),
-                None if finished => self.tick(SocketTick::Reply(callback, Ok(()))),
+                Some(error) => self.reply(callback, Err(error)),
+                None if finished => self.reply(callback, Ok(())),
                 None if self.inner.state.borrow().has_too_many_end_callbacks(exact) => {
                     self.refused(queue_is_full(), Some(callback));
                 }
@@ -156,7 +157,7 @@ impl Socket {
         match id {
             Some(id) => self.shut_down(id),
             // Never connected: there is nothing to wait for (END-05).
-            None => self.tick(SocketTick::FinishAlone),
+            None => self.tick(Tick::FinishAlone),
         }
     }
 
@@ -165,7 +166,7 @@ impl Socket {
         if core.node_exact {
             self.shut_down_later(id);
         } else if self.closes_next() {
-            self.tick(SocketTick::ShutDown);
+            self.tick(Tick::ShutDown);
         } else {
             core.driver.shutdown(id);
         }
@@ -176,7 +177,7 @@ impl Socket {
     /// call. Not of a descriptor that came from outside, which others may hold open.
     fn closes_next(&self) -> bool {
         let state = self.inner.state.borrow();
-        state.server.is_some() && state.read.end_emitted && state.read.has_ended()
+        state.origin.is_some() && state.read.end_emitted && state.read.has_ended()
     }
 
     /// The connection stands, and an end waited for it.
@@ -199,7 +200,7 @@ impl Socket {
         drop(state);
         if due {
             self.emit(Event::Prefinish);
-            self.tick_now(SocketTick::Finish);
+            self.tick_now(Tick::Finish);
         }
     }
 

@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use super::Socket;
 use super::callback::Done;
 use super::phase::Phase;
-use super::{Socket, SocketTick};
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 
@@ -74,7 +74,7 @@ impl Socket {
         if self.destroyed() || directions.are_done(self) {
             let result = outcome(self, directions);
             let tell: Done = Box::new(move |socket, result| watch.tell(socket, result));
-            self.tick(SocketTick::Reply(tell, result));
+            self.reply(tell, result);
         }
     }
 

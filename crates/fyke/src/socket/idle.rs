@@ -1,10 +1,9 @@
 //! The idle timeout (TMO-01 … TMO-09): it only notifies, and costs nothing per packet.
 
-use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use super::{Event, Inner, Socket};
-use crate::timer::Nanoseconds;
+use super::{Event, Socket};
+use crate::runtime::Nanoseconds;
 
 /// Node cuts longer ones to this (TMO-07).
 const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
@@ -21,7 +20,7 @@ pub(super) struct Idle {
     timeout: Option<Nanoseconds>,
     /// When there was activity last, on the loop's clock.
     last: Nanoseconds,
-    /// The time of our entry on the loop's list, if we have one.
+    /// The time of our entry on the loop's list, if there is one. The entry ends with the connection.
     listed: Option<Nanoseconds>,
     /// Counts: set since the connection began, and the socket is not destroyed (CON-16).
     armed: bool,
@@ -98,6 +97,7 @@ impl Idle {
 
     pub(super) fn turn_off(&mut self) {
         self.armed = false;
+        self.listed = None;
     }
 }
 
@@ -156,31 +156,32 @@ impl Socket {
 
     fn list_idle(&self) {
         let Some(core) = self.core() else { return };
-        let listed = self.inner.state.borrow_mut().idle.must_list(core.now());
-        if let Some(deadline) = listed {
-            core.idle.borrow_mut().insert(deadline, Rc::downgrade(&self.inner));
+        let (deadline, id) = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(deadline) = state.idle.must_list(core.now()) else { return };
+            (deadline, state.connected())
+        };
+        match id {
+            Some(id) => core.list_idle(deadline, id),
+            None => core.list_idle_unopened(deadline, self.downgrade()),
         }
     }
 
     /// A listed socket has come due: it was idle, or is listed again. Returns whether it was idle.
-    pub(crate) fn check_idle(socket: &Weak<Inner>, now: Duration) -> bool {
-        let Some(socket) = socket.upgrade().map(|inner| Self { inner }) else { return false };
-        let Some(core) = socket.core() else { return false };
-        let (over, listed) = {
-            let mut state = socket.inner.state.borrow_mut();
+    pub(super) fn check_idle(&self) -> bool {
+        let Some(core) = self.core() else { return false };
+        let over = {
+            let mut state = self.inner.state.borrow_mut();
             if state.destroyed() {
                 return false;
             }
             let state = &mut *state;
             let (idle, write) = (&mut state.idle, &mut state.write);
-            let over = idle.is_over(now, || write.take_progress());
-            (over, idle.must_list(now))
+            idle.is_over(core.now(), || write.take_progress())
         };
-        if let Some(deadline) = listed {
-            core.idle.borrow_mut().insert(deadline, Rc::downgrade(&socket.inner));
-        }
+        self.list_idle();
         if over {
-            socket.guarded(|| socket.emit(Event::Timeout));
+            self.guarded(|| self.emit(Event::Timeout));
         }
         over
     }

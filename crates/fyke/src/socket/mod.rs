@@ -5,6 +5,7 @@
 //! Node's streams: what happens "on the tick" is queued with [`Socket::tick`] and runs when the
 //! running callback has returned.
 
+mod actor;
 mod addresses;
 #[cfg(unix)]
 mod adopting;
@@ -25,6 +26,7 @@ mod idle;
 mod kept;
 mod kernel_options;
 mod options;
+mod origin;
 mod peer;
 mod phase;
 mod pipe;
@@ -46,15 +48,15 @@ mod writing;
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
-use fyke_driver::{Completion, Operation, SocketId};
+use fyke_driver::SocketId;
 
-use callback::Done;
 pub use callback::Lookup;
 pub(crate) use callback::{Callback, Event};
 pub use connecting::connect;
+pub(crate) use origin::{Accepts, Gone, Origin};
 use peer::Peer;
 use phase::Phase;
 pub use phase::ReadyState;
@@ -62,11 +64,9 @@ pub use pipeline::pipeline;
 pub(crate) use shutting_down::after_next_poll;
 use state::State;
 
-use crate::event_loop::{Core, Owner, current_or_none};
 use crate::listeners::Listeners;
-use crate::server::Server;
 use crate::socket_options::SocketOptions;
-use crate::{Error, Result};
+use crate::wiring::{Core, current_or_none};
 
 /// A TCP or Unix-socket connection: Node's `net.Socket`.
 ///
@@ -104,56 +104,6 @@ pub(crate) struct Inner {
     listeners: Listeners<Event, Callback>,
 }
 
-/// What a socket does when the running callback has returned.
-pub(crate) enum SocketTick {
-    /// Ask for the addresses of the host.
-    Lookup,
-    /// A lookup hook has answered.
-    Resolved(u32, Result<Vec<IpAddr>>),
-    /// Begin the next attempt to connect.
-    Attempt,
-    /// Connect though there is a connection, or will be.
-    Again(exact::Again),
-    /// `resume` was called.
-    Resume,
-    /// Emit `readable`.
-    Readable,
-    /// Receive: somebody listens for `readable`.
-    Receive,
-    /// Deliver what `read` has taken.
-    Data,
-    /// Everything before end-of-stream was delivered.
-    End,
-    /// The peer has ended, and half-open is not allowed.
-    EndItself,
-    /// Our side is ended, and was never connected.
-    FinishAlone,
-    /// Our side counts as shut down: closing will do it.
-    ShutDown,
-    /// Our side is shut down.
-    Finish,
-    /// The kernel has every write up to this number.
-    Written(u64),
-    /// It took nothing.
-    WriteFailed(Error),
-    /// Destroyed while writes were queued.
-    FailQueue,
-    /// Tell what is owed of connections before this one.
-    Owed,
-    /// Tell one callback.
-    Reply(Done, Result<()>),
-    /// A pipe from that socket came.
-    Piped(Socket),
-    /// A pipe into the socket went.
-    Unpiped,
-    /// Emit `shutdown`.
-    Shutdown,
-    /// Emit `error`.
-    Error(Error),
-    /// Emit `close`, for a socket that never had a connection.
-    Close,
-}
-
 impl Default for Socket {
     fn default() -> Self {
         Self::new()
@@ -184,7 +134,7 @@ impl Socket {
         match signal.reason() {
             // Aborted before: it never connects (PROC-08).
             Some(reason) => _ = self.destroy_with(reason),
-            None => signal.watch_socket(self),
+            None => signal.watch(self.downgrade(), 0),
         }
     }
 
@@ -207,7 +157,7 @@ impl Socket {
 
     /// From here on the socket belongs to this loop.
     fn join(&self, core: Rc<Core>) {
-        core.remember(&Owner::Socket(self.clone()));
+        core.remember(self.downgrade());
         // Only called when it is empty.
         let _ = self.inner.core.set(core);
     }
@@ -217,7 +167,7 @@ impl Socket {
         core: &Rc<Core>,
         id: SocketId,
         (peer, unix): (Option<SocketAddr>, bool),
-        server: &Server,
+        origin: Rc<Origin>,
         options: &SocketOptions,
     ) -> Self {
         let mut state = State::new(options);
@@ -226,10 +176,10 @@ impl Socket {
         state.accepted = true;
         state.unix = unix;
         state.peer = if peer.is_none() && !unix { Peer::Unasked } else { peer.into() };
-        state.server = Some(server.clone());
+        state.origin = Some(origin);
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));
-        core.own(id, &socket);
+        core.own(id, socket.actor());
         socket
     }
 
@@ -280,93 +230,6 @@ impl Socket {
                 true => core.hold(),
                 false => core.release(),
             }
-        }
-    }
-}
-
-impl Socket {
-    /// Something happened to the connection.
-    pub(crate) fn complete(&self, completion: Completion<'_>) {
-        self.guarded(|| self.handle(completion));
-        self.sync_hold();
-    }
-
-    /// The same for bytes.
-    pub(crate) fn receive(&self, bytes: &[u8]) {
-        self.guarded(|| {
-            if !self.received_plainly(bytes) {
-                self.note_turn();
-                self.received(bytes);
-            }
-        });
-        self.sync_hold();
-    }
-
-    fn handle(&self, completion: Completion<'_>) {
-        match completion {
-            Completion::EndOfStream { .. } if self.had_bytes_now() => self.end_later(None),
-            Completion::EndOfStream { .. } => {
-                if !self.ended_plainly() {
-                    self.end_of_stream();
-                }
-            }
-            Completion::Sent { bytes, .. } => self.sent(bytes),
-            Completion::Connected { socket } => self.connected(socket),
-            Completion::ShutDown { .. } => self.was_shut_down(),
-            Completion::Failed { socket, operation, error } => match operation {
-                Operation::Connect => self.connect_failed(socket, error),
-                Operation::Receive if self.had_bytes_now() => {
-                    self.end_later(Some(Error::system("read", error)));
-                }
-                Operation::Receive => self.receive_failed(Error::system("read", error)),
-                Operation::Send => self.write_failed(Error::system("write", error)),
-                Operation::Shutdown => self.shutdown_failed(error),
-                Operation::Accept => {}
-            },
-            Completion::Received { bytes, .. } => self.received(bytes),
-            Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}
-        }
-    }
-
-    pub(crate) fn run_tick(&self, tick: SocketTick) {
-        self.guarded(|| self.handle_tick(tick));
-        self.sync_hold();
-    }
-
-    fn handle_tick(&self, tick: SocketTick) {
-        match tick {
-            SocketTick::Lookup => self.run_lookup(),
-            SocketTick::Resolved(round, result) => self.resolved(round, &result),
-            SocketTick::Attempt => self.next_attempt(),
-            SocketTick::Again(again) => self.attempt_again(&again),
-            SocketTick::Resume => self.run_resume(),
-            SocketTick::Readable => self.run_readable(),
-            SocketTick::Receive => self.receive_on_demand(),
-            SocketTick::Data => self.emit_taken(),
-            SocketTick::End => self.run_end(),
-            SocketTick::EndItself => self.run_end_itself(),
-            SocketTick::FinishAlone => self.run_finish_alone(),
-            SocketTick::ShutDown => self.was_shut_down(),
-            SocketTick::Finish => self.run_finish(),
-            SocketTick::Written(number) => {
-                self.tell_owed();
-                self.written(number);
-            }
-            SocketTick::WriteFailed(error) => self.write_failed(error),
-            SocketTick::FailQueue => {
-                self.tell_owed();
-                self.fail_queue();
-            }
-            SocketTick::Owed => self.tell_owed(),
-            SocketTick::Reply(callback, result) => callback(self, result),
-            SocketTick::Piped(source) => self.emit_piped(Event::Pipe, &source),
-            SocketTick::Unpiped => _ = self.run_unpiped(),
-            SocketTick::Shutdown => self.run_shutdown(),
-            SocketTick::Error(error) => {
-                self.leave_pipes();
-                self.emit_error(&error);
-            }
-            SocketTick::Close => self.finish_close(None),
         }
     }
 }

@@ -1,18 +1,19 @@
 //! Piping one socket into another: backpressure, and the end, carried over (STR-01 … STR-05).
 
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use super::phase::Phase;
-use super::{Event, Inner, Socket, SocketTick, callback};
+use super::{Event, Inner, Socket, callback};
+use crate::few::Few;
 use crate::listeners::ListenerId;
+use crate::wiring::Tick;
 
 /// The pipes that lead out of a socket.
 #[derive(Default)]
 pub(super) struct Pipes {
     pipes: Vec<Pipe>,
-    /// Where pipes into the socket came from that are undone, until it is told.
-    unpiped: VecDeque<Socket>,
+    /// Events `pipe` and `unpipe` of this socket that are deferred, with the other end.
+    deferred: Few<(Event, Socket)>,
 }
 
 struct Pipe {
@@ -58,7 +59,7 @@ impl Socket {
             }
         })];
         if end && self.readable_ended() {
-            destination.tick(SocketTick::EndItself);
+            destination.tick(Tick::EndItself);
         } else if end {
             let to = destination.clone();
             on_source.push(self.on_end(move |_| {
@@ -91,7 +92,8 @@ impl Socket {
         } else {
             self.resume();
         }
-        destination.tick(SocketTick::Piped(self.clone()));
+        destination.defer_piped(Event::Pipe, self);
+        destination.tick(Tick::Piped);
         destination
     }
 
@@ -99,8 +101,8 @@ impl Socket {
     /// what comes. Node: `source.unpipe(destination)`.
     pub fn unpipe(&self, destination: &Socket) -> &Self {
         if self.cut_pipe(destination) {
-            destination.inner.state.borrow_mut().rare().pipes.unpiped.push_back(self.clone());
-            destination.tick(SocketTick::Unpiped);
+            destination.defer_piped(Event::Unpipe, self);
+            destination.tick(Tick::Unpiped);
         }
         self
     }
@@ -130,17 +132,26 @@ impl Socket {
     /// nothing comes after `close` (contract C2).
     pub(super) fn leave_pipes(&self) {
         self.emit(Event::Gone);
-        while self.run_unpiped() {}
+        while self.run_piped(Event::Unpipe) {}
     }
 
-    /// Says whether there was something to tell.
-    pub(super) fn run_unpiped(&self) -> bool {
+    fn defer_piped(&self, event: Event, source: &Socket) {
+        let mut state = self.inner.state.borrow_mut();
+        state.rare().pipes.deferred.push((event, source.clone()));
+    }
+
+    /// Emits the first `pipe` or `unpipe` that is deferred. Returns whether there was one.
+    pub(super) fn run_piped(&self, event: Event) -> bool {
         let source = {
             let mut state = self.inner.state.borrow_mut();
-            state.rare_if_any_mut().and_then(|rare| rare.pipes.unpiped.pop_front())
+            state.rare_if_any_mut().and_then(|rare| {
+                let deferred = &mut rare.pipes.deferred;
+                let first = deferred.iter().position(|(other, _)| *other == event)?;
+                Some(deferred.remove(first).1)
+            })
         };
         if let Some(source) = &source {
-            self.emit_piped(Event::Unpipe, source);
+            self.emit_piped(event, source);
         }
         source.is_some()
     }

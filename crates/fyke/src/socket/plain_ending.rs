@@ -5,9 +5,7 @@ use std::rc::Rc;
 
 use super::phase::Phase;
 use super::state::State;
-use super::{Event, Socket};
-use crate::event_loop::Closing;
-use crate::server::Gone;
+use super::{Event, Gone, Socket};
 
 /// Events between a peer's end and the close phase, and those that make the way there longer.
 const SEEN_AT_THE_END: [Event; 8] = [
@@ -29,10 +27,7 @@ impl Socket {
         let Some(core) = self.core().filter(|core| !core.node_exact) else { return false };
         // The loop's handle, and that of who brings the news.
         let unknown = Rc::strong_count(&self.inner) == 2;
-        if !unknown
-            || self.inner.listeners.has_any(&SEEN_AT_THE_END)
-            || !core.ticks.borrow().is_empty()
-        {
+        if !unknown || self.inner.listeners.has_any(&SEEN_AT_THE_END) || core.has_ticks() {
             return false;
         }
         let (id, server, peer, gone) = {
@@ -40,7 +35,7 @@ impl Socket {
             if !state.has_nothing_left() {
                 return false;
             }
-            let (Some(id), Some(server)) = (state.id.take(), state.server.clone()) else {
+            let (Some(id), Some(server)) = (state.id.take(), state.server()) else {
                 return false;
             };
             state.phase = Phase::Destroyed;
@@ -49,7 +44,7 @@ impl Socket {
             (id, server, state.peer.address(), state.idle.draining.then_some(Gone::Ended))
         };
         core.close(id);
-        core.closing.borrow_mut().push_back(Closing { socket: self.clone(), cancelled: None });
+        core.push_closing(self.actor(), None);
         server.connection_gone(peer, gone);
         true
     }
@@ -60,7 +55,7 @@ impl State {
     fn has_nothing_left(&self) -> bool {
         let usual = self.connected().is_some() && self.rare_if_any().is_none();
         usual
-            && self.server.is_some()
+            && self.origin.is_some()
             && !self.allow_half_open
             && self.read.passes_on()
             && self.write.is_clear()

@@ -4,7 +4,7 @@
 use fyke_driver::{Batch, Chunk, SocketId};
 
 use super::Socket;
-use crate::event_loop::Core;
+use crate::wiring::Core;
 
 impl Socket {
     /// The short way for what is written most: bytes to be copied, on a connection in its usual state.
@@ -26,7 +26,7 @@ impl Socket {
         }
         state.write.push_copy(bytes, || core.driver.take_buffer());
         if !std::mem::replace(&mut state.write.dirty, true) {
-            core.dirty.borrow_mut().push_back(self.clone());
+            core.push_dirty(self.actor());
         }
         Some(true)
     }
@@ -39,7 +39,7 @@ impl Socket {
             return None;
         }
         let count = taken.as_ref().map_or(0, |count| *count);
-        core.taken.count(count);
+        core.budget.count(count);
         {
             let mut state = self.inner.state.borrow_mut();
             state.write.fly(bytes.len());

@@ -1,8 +1,10 @@
 //! What can be asked of a socket at any time, also when it is closed.
 
+use std::rc::Rc;
+
+use super::origin::Accepts;
 use super::{ReadyState, Socket};
 use crate::Error;
-use crate::server::Server;
 
 /// # State
 impl Socket {
@@ -81,7 +83,7 @@ impl Socket {
     }
 
     /// The server that accepted it; none on clients, and when the server is gone.
-    pub fn server(&self) -> Option<Server> {
+    pub(crate) fn accepted_by(&self) -> Option<Rc<dyn Accepts>> {
         self.inner.state.borrow().server()
     }
 }

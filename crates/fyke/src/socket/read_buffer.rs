@@ -1,8 +1,9 @@
 //! Reading in pieces of a fixed size, or into buffers of the caller's, straight to one callback:
 //! Node's `onread` (RD-23 … RD-25).
 
-use super::{Socket, SocketTick};
+use super::Socket;
 use crate::socket_options::HIGH_WATER_MARK_BYTES;
+use crate::wiring::Tick;
 
 /// Takes a piece, and says whether to go on.
 enum Take {
@@ -224,7 +225,7 @@ impl Socket {
         }
         let end = self.inner.state.borrow_mut().read.taken();
         if end {
-            self.tick(SocketTick::End);
+            self.tick(Tick::End);
         }
     }
 }

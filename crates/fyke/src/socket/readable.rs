@@ -2,9 +2,10 @@
 
 use super::phase::Phase;
 use super::read_side::Readable;
-use super::{Event, Socket, SocketTick};
+use super::{Event, Socket};
 use crate::listeners::ListenerId;
 use crate::socket_options::WRITE_QUEUE_BYTES_MAX;
+use crate::wiring::Tick;
 use crate::{Error, ErrorCode, Result};
 
 /// More in one piece is refused, unless the high-water mark is higher: as much as may be queued for a
@@ -49,8 +50,8 @@ impl Socket {
     fn follow(&self, next: Readable) {
         match next {
             Readable::Nothing => {}
-            Readable::Emit => self.tick(SocketTick::Readable),
-            Readable::Receive => self.tick(SocketTick::Receive),
+            Readable::Emit => self.tick(Tick::Readable),
+            Readable::Receive => self.tick(Tick::Receive),
         }
     }
 
@@ -102,10 +103,10 @@ impl Socket {
             let mut state = self.inner.state.borrow_mut();
             state.rare().owed.get_or_insert_default().taken.push_back(bytes.clone());
             drop(state);
-            self.tick(SocketTick::Data);
+            self.tick(Tick::Data);
         }
         if end {
-            self.tick(SocketTick::End);
+            self.tick(Tick::End);
         }
         self.fail_if_delivered(false);
         self.start_receiving();
@@ -151,7 +152,7 @@ impl Socket {
         };
         self.follow(next);
         if self.readable_flowing() == Some(true) {
-            self.tick(SocketTick::Resume);
+            self.tick(Tick::Resume);
         }
         room
     }

@@ -3,9 +3,9 @@
 use super::phase::Phase;
 use super::read_side::{Arrival, Flow};
 use super::state::Rare;
-use super::{Event, Socket, SocketTick};
+use super::{Event, Socket};
 use crate::Error;
-use crate::event_loop::Tick;
+use crate::wiring::Tick;
 
 /// # Reading
 impl Socket {
@@ -40,7 +40,7 @@ impl Socket {
             !state.destroyed() && (state.read.resume() || released)
         };
         if schedule {
-            self.tick(SocketTick::Resume);
+            self.tick(Tick::Resume);
         }
         self
     }
@@ -76,7 +76,7 @@ impl Socket {
             !state.destroyed() && state.read.listened()
         };
         if schedule {
-            self.tick(SocketTick::Resume);
+            self.tick(Tick::Resume);
         }
     }
 
@@ -96,7 +96,7 @@ impl Socket {
         // `read_exact` may have taken the last bytes, without looking further.
         let ended = self.inner.state.borrow_mut().read.taken();
         if ended {
-            self.tick(SocketTick::End);
+            self.tick(Tick::End);
         }
         if self.fail_if_delivered(false) && self.destroyed() {
             return;
@@ -128,7 +128,7 @@ impl Socket {
                 (chunk, state.read.taken())
             };
             if ended {
-                self.tick(SocketTick::End);
+                self.tick(Tick::End);
             }
             self.emit_data(&chunk);
         }
@@ -236,7 +236,7 @@ impl Socket {
             self.run_readable();
         }
         if due {
-            self.tick_now(SocketTick::End);
+            self.tick_now(Tick::End);
         }
     }
 
@@ -257,7 +257,7 @@ impl Socket {
             (state.writable() && !state.allow_half_open, state.write.finished)
         };
         if ends_itself {
-            self.tick_now(SocketTick::EndItself);
+            self.tick_now(Tick::EndItself);
         } else if both_done {
             self.destroy();
         }
@@ -266,22 +266,6 @@ impl Socket {
     pub(super) fn run_end_itself(&self) {
         if self.inner.state.borrow().writable() {
             self.end();
-        }
-    }
-
-    /// The last thing that is done for a completion or a tick of this socket: what would be the next
-    /// tick then is run at once, if no other is before it.
-    pub(super) fn tick_now(&self, tick: SocketTick) {
-        if self.core().is_some_and(|core| core.ticks.borrow().is_empty()) {
-            self.handle_tick(tick);
-        } else {
-            self.tick(tick);
-        }
-    }
-
-    pub(super) fn tick(&self, tick: SocketTick) {
-        if let Some(core) = self.core() {
-            core.push_tick(Tick::Socket(self.clone(), tick));
         }
     }
 }

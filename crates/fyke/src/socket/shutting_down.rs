@@ -4,15 +4,14 @@
 use std::rc::Rc;
 
 use super::phase::Phase;
-use super::{Event, Socket, SocketTick, callback};
-use crate::event_loop::Core;
+use super::{Event, Socket, callback};
 use crate::listeners::ListenerId;
-use crate::server::Server;
+use crate::wiring::{Core, Tick};
 
 /// # Shutting down
 impl Socket {
-    /// Emitted once on each connection that its server has when [`Server::shutdown`] is called, after
-    /// the running callback has returned.
+    /// Emitted once on each connection that its server has when
+    /// [`Server::shutdown`](crate::Server::shutdown) is called, after the running callback has returned.
     ///
     /// The connection stays fully usable until the deadline: finish what is under way, tell the peer
     /// that no more requests are taken, then call [`set_idle`](Self::set_idle) or
@@ -23,8 +22,8 @@ impl Socket {
     }
 
     /// Whether the server of this connection is shutting down. True from the call of
-    /// [`Server::shutdown`] until the socket is destroyed; always false for sockets that no server
-    /// accepted, and for those accepted after the call. fyke's own.
+    /// [`Server::shutdown`](crate::Server::shutdown) until the socket is destroyed; always false for
+    /// sockets that no server accepted, and for those accepted after the call. fyke's own.
     pub fn is_shutting_down(&self) -> bool {
         let state = self.inner.state.borrow();
         state.idle.draining && !state.destroyed()
@@ -66,27 +65,27 @@ impl Socket {
         self.inner.state.borrow().idle.declared
     }
 
-    /// The server shuts down. Returns whether this is one of its connections, and not yet part of
-    /// the shutdown.
-    pub(crate) fn begin_draining(&self, server: &Server) -> bool {
+    /// The server that lies there shuts down. Returns whether this is one of its connections, and not
+    /// yet part of the shutdown.
+    pub(crate) fn begin_draining(&self, server: *const ()) -> bool {
         let begins = {
             let mut state = self.inner.state.borrow_mut();
             // One that has closed may have become a client.
-            let ours = state.server.as_ref() == Some(server) && state.phase == Phase::Live;
+            let ours = state.is_of(server) && state.phase == Phase::Live;
             let begins = ours && !state.idle.draining;
             state.idle.draining |= begins;
             begins
         };
         if begins {
-            self.tick(SocketTick::Shutdown);
+            self.tick(Tick::Shutdown);
         }
         begins
     }
 
-    /// Whether it is still a connection that is part of a shutdown of `server`.
-    pub(crate) fn is_draining(&self, server: &Server) -> bool {
+    /// Whether it is still a connection that is part of a shutdown of the server that lies there.
+    pub(crate) fn is_draining(&self, server: *const ()) -> bool {
         let state = self.inner.state.borrow();
-        state.idle.draining && !state.destroyed() && state.server.as_ref() == Some(server)
+        state.idle.draining && !state.destroyed() && state.is_of(server)
     }
 
     /// The tick of `shutdown`.
@@ -114,8 +113,8 @@ pub(crate) fn after_next_poll(core: &Rc<Core>, call: impl FnOnce() + 'static) {
     let weak = Rc::downgrade(core);
     let poll = move || {
         if let Some(core) = weak.upgrade() {
-            core.immediates.borrow_mut().push_back(Box::new(call));
+            core.push_immediate(Box::new(call));
         }
     };
-    core.pending.borrow_mut().push_back(Box::new(poll));
+    core.push_next_turn(Box::new(poll));
 }

@@ -11,16 +11,15 @@ use super::deadlines::Stall;
 use super::exact::Owed;
 use super::failing::Failing;
 use super::idle::Idle;
+use super::origin::{Accepts, Origin};
 use super::peer::Peer;
 use super::phase::{Phase, ReadyState};
 use super::pipe::Pipes;
 use super::read_buffer::ReadBuffer;
 use super::read_side::ReadSide;
 use super::write_side::{SMALL_BYTES_MAX, WriteSide};
-use crate::server::{self, Server};
 use crate::socket_options::SocketOptions;
 use crate::text::Decoder;
-use crate::timer::TimerId;
 use crate::wishes::Wishes;
 use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Error};
 
@@ -59,7 +58,7 @@ pub(super) struct State {
     pub(super) peer: Peer,
     /// The server that accepted it: kept alive until the socket's `close`, so that the server's own
     /// can come; only known after that.
-    pub(super) server: Option<Server>,
+    pub(super) origin: Option<Rc<Origin>>,
     rare: Option<Box<Rare>>,
 }
 
@@ -70,7 +69,7 @@ pub(super) struct Rare {
     /// Counts connects, so that an answer to an older one is recognised.
     pub(super) round: u32,
     /// The server that had accepted it, after `close`.
-    former_server: Option<Weak<server::Inner>>,
+    former_server: Option<Weak<dyn Accepts>>,
     pub(super) local: Option<Address>,
     /// Our own end, until a connect uses it.
     pub(super) bound: Option<BoundSocket>,
@@ -104,10 +103,6 @@ pub(super) struct Rare {
     pub(super) cancelled_attempt: Option<Box<Address>>,
     /// An accepted socket that has connected again: no connection of its server any more.
     pub(super) has_left_server: bool,
-    /// Ends a lookup that takes too long.
-    pub(super) lookup_timer: Option<TimerId>,
-    /// Ends a connect that takes too long.
-    pub(super) connect_timer: Option<TimerId>,
 }
 
 impl Rare {
@@ -159,7 +154,7 @@ impl State {
             write,
             idle: Idle::default(),
             peer: Peer::None,
-            server: None,
+            origin: None,
             rare: Rare::new(options),
         }
     }
@@ -311,17 +306,24 @@ impl State {
         connecting.is_none_or(Connecting::holds)
     }
 
-    pub(super) fn server(&self) -> Option<Server> {
-        let former = || self.rare_if_any()?.former_server.as_ref()?.upgrade();
-        self.server.clone().or_else(|| former().map(Server::from_inner))
+    pub(super) fn server(&self) -> Option<Rc<dyn Accepts>> {
+        match &self.origin {
+            Some(origin) => Some(origin.server()),
+            None => self.rare_if_any()?.former_server.as_ref()?.upgrade(),
+        }
+    }
+
+    /// Whether the server that lies there has accepted it.
+    pub(super) fn is_of(&self, server: *const ()) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.is(server))
     }
 
     /// After `close` the server is not kept, at most known.
-    pub(super) fn let_go_of_server(&mut self, known: bool) -> Option<Server> {
-        let server = self.server.take()?;
+    pub(super) fn let_go_of_server(&mut self, known: bool) -> Option<Rc<Origin>> {
+        let origin = self.origin.take()?;
         if known {
-            self.rare().former_server = Some(Rc::downgrade(server.inner()));
+            self.rare().former_server = Some(Rc::downgrade(&origin.server()));
         }
-        Some(server)
+        Some(origin)
     }
 }

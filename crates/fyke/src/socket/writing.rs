@@ -9,9 +9,9 @@ use fyke_driver::{Batch, Chunk, SocketId};
 
 use super::callback::Done;
 use super::phase::Phase;
-use super::{Event, Socket, SocketTick};
-use crate::event_loop::Core;
+use super::{Event, Socket};
 use crate::payload::Payload;
+use crate::wiring::{Core, Tick};
 use crate::{Error, ErrorCode, Result};
 
 /// # Writing
@@ -79,7 +79,7 @@ impl Socket {
         let room = state.write.has_room();
         drop(state);
         if first {
-            core.dirty.borrow_mut().push_back(self.clone());
+            core.push_dirty(self.actor());
         }
         room
     }
@@ -127,7 +127,7 @@ impl Socket {
     /// Tells the callback on the tick; the socket is destroyed with the error if it is not yet.
     pub(super) fn refused(&self, error: Error, callback: Option<Done>) {
         if let Some(callback) = callback {
-            self.tick(SocketTick::Reply(callback, Err(error.clone())));
+            self.reply(callback, Err(error.clone()));
         }
         match error.code() {
             ErrorCode::ERR_WRITE_QUEUE_FULL => self.fail(error),
@@ -151,7 +151,7 @@ impl Socket {
             state.write.give_up_queue()
         };
         drop(bytes);
-        self.tick(SocketTick::WriteFailed(error));
+        self.tick_with(move |socket| socket.write_failed(error));
     }
 
     /// The batch of callbacks has ended (phase 7).
@@ -174,26 +174,26 @@ impl Socket {
     /// and waking it is what costs most.
     fn tell_written(&self, number: u64) {
         let Some(core) = self.core() else { return };
-        if core.node_exact || core.taken.may_be_told() {
-            return self.tick(SocketTick::Written(number));
+        if core.node_exact || core.budget.may_be_told() {
+            return self.tick(Tick::Written(number));
         }
         let (socket, id) = (self.clone(), self.inner.state.borrow().id);
         let tell = move || {
             let Some(core) = socket.core() else { return };
             // Destroyed meanwhile: it was told then.
             if socket.inner.state.borrow().id == id {
-                core.taken.tell_no_more();
-                socket.run_tick(SocketTick::Written(number));
+                core.budget.tell_no_more();
+                socket.run_tick(Tick::Written(number));
             }
         };
-        core.pending.borrow_mut().push_back(Box::new(tell));
+        core.push_next_turn(Box::new(tell));
     }
 
     /// The socket is destroyed: news that waits for the next turn comes before `close`.
     pub(super) fn tell_before_close(&self) {
         let number = self.inner.state.borrow().write.done_and_not_told();
         if let Some(number) = number {
-            self.tick(SocketTick::Written(number));
+            self.tick(Tick::Written(number));
         }
     }
 
@@ -212,7 +212,7 @@ impl Socket {
         if let Some(number) = self.offer_queue() {
             self.written(1);
             if number > 1 {
-                self.tick(SocketTick::Written(number));
+                self.tick(Tick::Written(number));
             }
         }
     }
@@ -231,7 +231,7 @@ impl Socket {
             let len = bytes.len();
             taken = core.driver.send_at_once(id, bytes);
             if matches!(taken, Ok(count) if count == len) {
-                core.taken.count(len);
+                core.budget.count(len);
                 core.driver.give_back_buffer(state.write.small_is_sent());
                 return state.write.has_news().then(|| state.write.handed_over());
             }
@@ -253,7 +253,7 @@ impl Socket {
     /// An offer that was refused is told on the tick.
     pub(super) fn or_fail_later(&self, result: Result<Option<u64>>) -> Option<u64> {
         result.unwrap_or_else(|error| {
-            self.tick(SocketTick::WriteFailed(error));
+            self.tick_with(move |socket| socket.write_failed(error));
             None
         })
     }
@@ -264,7 +264,7 @@ impl Socket {
         // Empty writes ask the kernel too: that is how a broken connection shows (WR-24).
         let batch = batch.unwrap_or_else(|| Batch::one(Chunk::Buffer(Vec::new())));
         let count = core.driver.send(id, batch).map_err(|source| self.refused_by_system(source))?;
-        core.taken.count(count);
+        core.budget.count(count);
         let (all, number) = {
             let mut state = self.inner.state.borrow_mut();
             let all = state.write.sent(count);

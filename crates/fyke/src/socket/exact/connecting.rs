@@ -7,12 +7,12 @@ use fyke_driver::{Address, SocketId};
 
 use crate::connect::ConnectOptions;
 use crate::socket::phase::Phase;
-use crate::socket::{Event, Lookup, Socket, SocketTick};
+use crate::socket::{Event, Lookup, Socket};
 use crate::{Endpoint, Error, ErrorCode, Result};
 
 /// A connect on a socket that has a descriptor already.
 #[derive(Clone, Debug)]
-pub(crate) struct Again {
+pub(in crate::socket) struct Again {
     target: Address,
     /// The first one is still under way.
     was_connecting: bool,
@@ -44,7 +44,7 @@ impl Socket {
         let again = Again { target, was_connecting };
         match again.target.is_unix() && self.tells_inside_calls() {
             true => self.attempt_again(&again),
-            false => self.tick(SocketTick::Again(again)),
+            false => self.tick_with(move |socket| socket.attempt_again(&again)),
         }
         Ok(())
     }
@@ -89,7 +89,7 @@ impl Socket {
             true => socket.guarded(|| socket.refuse_again(&again)),
             false => socket.guarded(|| socket.stands_again()),
         };
-        core.pending.borrow_mut().push_back(Box::new(outcome));
+        core.push_next_turn(Box::new(outcome));
     }
 
     fn refuse_again(&self, again: &Again) {
@@ -120,7 +120,7 @@ impl Socket {
                 socket.guarded(|| _ = socket.is_refused_again(id));
             }
         };
-        core.pending.borrow_mut().push_back(Box::new(refuse));
+        core.push_next_turn(Box::new(refuse));
     }
 
     /// Refuses the second connect to a path, if there was one, on the first one's connection.

@@ -4,7 +4,6 @@
 mod connecting;
 mod renewing;
 
-pub(crate) use connecting::Again;
 pub(super) use renewing::Owed;
 
 use fyke_driver::SocketId;
@@ -14,7 +13,7 @@ use super::callback::Done;
 use super::phase::Phase;
 use super::write_side::Parked;
 use super::{Event, Socket};
-use crate::event_loop::Core;
+use crate::wiring::Core;
 use crate::{Decoder, Error, ErrorCode, Result};
 
 impl Socket {
@@ -118,7 +117,7 @@ impl Socket {
                 core.driver.shutdown(id);
             }
         };
-        core.pending.borrow_mut().push_back(Box::new(shut_down));
+        core.push_next_turn(Box::new(shut_down));
     }
 
     /// Gives up what is queued; each callback finds what is behind its write still queued.
@@ -197,10 +196,10 @@ impl Socket {
         // Behind the completion of an end of our own side, which is pending too.
         let once_more = move || {
             if let Some(core) = socket.core() {
-                core.pending.borrow_mut().push_back(Box::new(end));
+                core.push_next_turn(Box::new(end));
             }
         };
-        core.pending.borrow_mut().push_back(Box::new(once_more));
+        core.push_next_turn(Box::new(once_more));
     }
 
     /// A reset while our side is being ended: libuv refuses it, so the end goes out.

@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
-use crate::event_loop::Tick;
+use crate::socket::Socket;
 use crate::socket::callback::Done;
 use crate::socket::phase::Phase;
-use crate::socket::{Socket, SocketTick};
+use crate::wiring::{Deferred, Tick};
 use crate::{Error, ErrorCode, Result};
 
 /// What is still to be told of connections before the last connect.
@@ -26,9 +26,7 @@ pub(in crate::socket) struct Owed {
 impl Socket {
     /// The socket is connected again, and its old `close` is still to come.
     pub(in crate::socket) fn renew_before_close(&self) {
-        let is_closing = self.core().is_some_and(|core| {
-            core.closing.borrow().iter().any(|closing| closing.socket == *self)
-        });
+        let is_closing = self.core().is_some_and(|core| core.is_closing(self.place()));
         let before = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase != Phase::Destroyed {
@@ -60,7 +58,7 @@ impl Socket {
         };
         drop(before);
         // Often one is on the queue already, and comes at its place.
-        self.tick(SocketTick::Owed);
+        self.tick(Tick::Owed);
     }
 
     /// Calls the callbacks of writes on connections before this one.
@@ -88,7 +86,7 @@ impl Socket {
                 self.destroy_with(error);
                 let socket = self.clone();
                 let close = move || socket.guarded(|| socket.emit_close(had_error));
-                core.push_tick(Tick::Call(Box::new(close)));
+                core.push_tick(Deferred::Call(Box::new(close)));
             }
             None => self.emit_close(had_error),
         }

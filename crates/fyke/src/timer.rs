@@ -6,23 +6,13 @@
 //! Elsewhere they answer `Err` with
 //! [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
 
-mod idle;
-mod nanoseconds;
-mod queue;
-
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-pub(crate) use idle::IdleList;
-pub(crate) use nanoseconds::Nanoseconds;
-pub(crate) use queue::{TimerId, TimerQueue};
-
 use crate::Result;
-use crate::event_loop::{Core, Tick, current};
-
-/// A timer's code; absent from its place while it runs.
-pub(crate) type TimerCallback = Box<dyn FnMut()>;
+use crate::runtime::{TimerCallback, TimerId};
+use crate::wiring::{Core, Deferred, current};
 
 /// A timer that was set. Dropping this does not cancel it.
 #[derive(Clone)]
@@ -70,7 +60,7 @@ fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Re
     let core = current()?;
     core.check_open()?;
     let at = core.now().saturating_add(delay);
-    let id = core.timers.borrow_mut().set(at, period, callback);
+    let id = core.set_timer(at, period, callback);
     Ok(Timer { core: Rc::downgrade(&core), id })
 }
 
@@ -84,7 +74,7 @@ fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Re
 pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
     let core = current()?;
     core.check_open()?;
-    core.immediates.borrow_mut().push_back(Box::new(callback));
+    core.push_immediate(Box::new(callback));
     Ok(())
 }
 
@@ -98,7 +88,7 @@ pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
 pub fn next_tick(callback: impl FnOnce() + 'static) -> Result<()> {
     let core = current()?;
     core.check_open()?;
-    core.push_tick(Tick::Call(Box::new(callback)));
+    core.push_tick(Deferred::Call(Box::new(callback)));
     Ok(())
 }
 
@@ -107,15 +97,14 @@ impl Timer {
     ///
     /// Node: `clearTimeout`, `clearInterval`.
     pub fn cancel(&self) {
-        // Dropped outside of the borrow: what the callback captured may call us when it goes.
-        let callback =
-            self.core.upgrade().and_then(|core| core.timers.borrow_mut().cancel(self.id));
-        drop(callback);
+        if let Some(core) = self.core.upgrade() {
+            core.cancel_timer(self.id);
+        }
     }
 
     /// Whether it will still run.
     pub fn is_active(&self) -> bool {
-        self.core.upgrade().is_some_and(|core| core.timers.borrow().contains(self.id))
+        self.core.upgrade().is_some_and(|core| core.has_timer(self.id))
     }
 
     /// The timer keeps the loop alive (the default). Node: `timer.ref()`.
@@ -131,7 +120,7 @@ impl Timer {
 
     fn set_referred(&self, referred: bool) -> &Self {
         if let Some(core) = self.core.upgrade() {
-            core.timers.borrow_mut().refer(self.id, referred);
+            core.refer_timer(self.id, referred);
         }
         self
     }

@@ -10,7 +10,6 @@
 //! there is no moment at which all of it is swept.
 
 use std::collections::BTreeMap;
-use std::rc::Weak;
 use std::time::Duration;
 
 use crate::few::Few;
@@ -22,8 +21,8 @@ const LOOKED_AT: usize = 2 * INSERTS_PER_LOOK;
 
 /// Entries in slots of one millisecond, Node's grain for timers.
 #[derive(Debug)]
-pub(crate) struct IdleList<T> {
-    slots: BTreeMap<u64, Few<Weak<T>>>,
+pub(super) struct IdleList<T> {
+    slots: BTreeMap<u64, Few<T>>,
     /// Where the search for those that are gone has got to: a slot, and a place in it.
     reached: (u64, usize),
     inserts_since_look: usize,
@@ -36,17 +35,18 @@ impl<T> Default for IdleList<T> {
 }
 
 impl<T> IdleList<T> {
-    /// Looks at `entry` at `deadline`, or up to a millisecond later: never before.
-    pub(crate) fn insert(&mut self, deadline: Duration, entry: Weak<T>) {
+    /// Looks at `entry` at `deadline`, or up to a millisecond later: never before. `is_gone` tells of
+    /// other entries whether their sockets are gone.
+    pub(super) fn insert(&mut self, deadline: Duration, entry: T, is_gone: impl Fn(&T) -> bool) {
         self.inserts_since_look += 1;
         if self.inserts_since_look == INSERTS_PER_LOOK {
             self.inserts_since_look = 0;
-            self.look_at_others();
+            self.look_at_others(is_gone);
         }
         self.slots.entry(slot_after(deadline)).or_default().push(entry);
     }
 
-    fn look_at_others(&mut self) {
+    fn look_at_others(&mut self, is_gone: impl Fn(&T) -> bool) {
         let mut looks = 0..LOOKED_AT;
         while !looks.is_empty() {
             let (slot, place) = self.reached;
@@ -56,10 +56,10 @@ impl<T> IdleList<T> {
             };
             let mut place = if found == slot { place } else { 0 };
             while place < entries.len() && looks.next().is_some() {
-                if entries[place].strong_count() > 0 {
-                    place += 1;
-                } else {
+                if is_gone(&entries[place]) {
                     drop(entries.swap_remove(place));
+                } else {
+                    place += 1;
                 }
             }
             let is_last = place >= entries.len();
@@ -70,12 +70,12 @@ impl<T> IdleList<T> {
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
         self.slots.first_key_value().map(|(slot, _)| Duration::from_millis(*slot))
     }
 
     /// Takes one entry that is due.
-    pub(crate) fn take_due(&mut self, now: Duration) -> Option<Weak<T>> {
+    pub(super) fn take_due(&mut self, now: Duration) -> Option<T> {
         let mut first = self.slots.first_entry()?;
         if Duration::from_millis(*first.key()) > now {
             return None;
@@ -87,7 +87,7 @@ impl<T> IdleList<T> {
         entry
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.slots.clear();
     }
 }
@@ -100,47 +100,49 @@ fn slot_after(deadline: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::collections::HashSet;
 
     use super::*;
 
+    fn is_there(_: &char) -> bool {
+        false
+    }
+
     #[test]
     fn an_entry_is_never_looked_at_before_its_deadline() {
-        let (mut list, entry) = (IdleList::default(), Rc::new('a'));
-        list.insert(Duration::from_micros(10_001), Rc::downgrade(&entry));
+        let mut list = IdleList::default();
+        list.insert(Duration::from_micros(10_001), 'a', is_there);
         assert!(list.take_due(Duration::from_micros(10_999)).is_none());
         assert_eq!(list.next_deadline(), Some(Duration::from_millis(11)));
-        let due = list.take_due(Duration::from_millis(11)).unwrap();
-        assert_eq!(due.upgrade().as_deref(), Some(&'a'));
+        assert_eq!(list.take_due(Duration::from_millis(11)), Some('a'));
     }
 
     #[test]
     fn a_deadline_beyond_all_time_does_not_overflow() {
-        let (mut list, entry) = (IdleList::default(), Rc::new('a'));
-        list.insert(Duration::MAX, Rc::downgrade(&entry));
+        let mut list = IdleList::default();
+        list.insert(Duration::MAX, 'a', is_there);
         assert!(list.take_due(Duration::from_secs(1 << 40)).is_none());
-        list.insert(Duration::MAX, Rc::downgrade(&entry));
+        list.insert(Duration::MAX, 'a', is_there);
     }
 
     #[test]
     fn those_that_are_gone_do_not_pile_up_before_their_deadline() {
         for per_slot in [1, 7, 1_000] {
             let mut list = IdleList::default();
-            let staying: Vec<Rc<u32>> = (0..100).map(Rc::new).collect();
-            for (at, entry) in (1_000..).zip(&staying) {
-                list.insert(Duration::from_millis(at), Rc::downgrade(entry));
+            let staying: HashSet<u64> = (0..100).collect();
+            let is_gone = |entry: &u64| !staying.contains(entry);
+            for entry in 0..100 {
+                list.insert(Duration::from_millis(1_000 + entry), entry, is_gone);
             }
             for at in 0..100_000 {
-                list.insert(
-                    Duration::from_millis(2_000 + at / per_slot),
-                    Rc::downgrade(&Rc::new(0)),
-                );
+                let deadline = Duration::from_millis(2_000 + at / per_slot);
+                list.insert(deadline, 1_000 + at, is_gone);
             }
             let listed: usize = list.slots.values().map(|entries| entries.len()).sum();
             assert!(listed < 4 * staying.len(), "{listed} are listed, {per_slot} per slot");
             let mut found = Vec::new();
             while let Some(entry) = list.take_due(Duration::MAX) {
-                found.extend(entry.upgrade().map(|entry| *entry));
+                found.extend(Some(entry).filter(|entry| !is_gone(entry)));
             }
             found.sort_unstable();
             assert!(found.into_iter().eq(0..100), "and none that stays is lost");

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use slotmap::SlotMap;
 
+/// A timer's code; absent from its place while it runs.
+pub(crate) type TimerCallback = Box<dyn FnMut()>;
+
 slotmap::new_key_type! {
     pub(crate) struct TimerId;
 }
@@ -12,7 +15,7 @@ slotmap::new_key_type! {
 /// A set of timers with values. Timers that are due at the same time come in the order in which
 /// they were set.
 #[derive(Debug)]
-pub(crate) struct TimerQueue<T> {
+pub(super) struct TimerQueue<T> {
     timers: SlotMap<TimerId, Entry<T>>,
     order: BTreeMap<Due, TimerId>,
     set_so_far: u64,
@@ -39,7 +42,7 @@ impl<T> Default for TimerQueue<T> {
 
 impl<T> TimerQueue<T> {
     /// Sets a timer; with a period it comes back.
-    pub(crate) fn set(&mut self, at: Duration, period: Option<Duration>, value: T) -> TimerId {
+    pub(super) fn set(&mut self, at: Duration, period: Option<Duration>, value: T) -> TimerId {
         let due = self.next_due(at);
         let entry = Entry { due, period, referred: true, value: Some(value) };
         let id = self.timers.insert(entry);
@@ -54,7 +57,7 @@ impl<T> TimerQueue<T> {
     }
 
     /// Forgets a timer, and gives back its value to be dropped where that is safe.
-    pub(crate) fn cancel(&mut self, id: TimerId) -> Option<T> {
+    pub(super) fn cancel(&mut self, id: TimerId) -> Option<T> {
         let entry = self.timers.remove(id)?;
         self.order.remove(&entry.due);
         self.referred -= usize::from(entry.referred);
@@ -62,33 +65,33 @@ impl<T> TimerQueue<T> {
     }
 
     /// Says whether the timer keeps the loop alive. Unknown timers are ignored.
-    pub(crate) fn refer(&mut self, id: TimerId, referred: bool) {
+    pub(super) fn refer(&mut self, id: TimerId, referred: bool) {
         let Some(entry) = self.timers.get_mut(id) else { return };
         self.referred -= usize::from(entry.referred);
         self.referred += usize::from(referred);
         entry.referred = referred;
     }
 
-    pub(crate) fn contains(&self, id: TimerId) -> bool {
+    pub(super) fn contains(&self, id: TimerId) -> bool {
         self.timers.contains_key(id)
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
         self.order.first_key_value().map(|((at, _), _)| *at)
     }
 
-    pub(crate) fn keeps_alive(&self) -> bool {
+    pub(super) fn keeps_alive(&self) -> bool {
         self.referred > 0
     }
 
     /// Everything set from now on is newer than this mark.
-    pub(crate) fn mark(&self) -> u64 {
+    pub(super) fn mark(&self) -> u64 {
         self.set_so_far
     }
 
     /// The next timer that is due and older than the mark: so a timer that sets itself again with
     /// no delay waits for the next turn. Its value is lent: give it back with [`done`](Self::done).
-    pub(crate) fn take_due(&mut self, now: Duration, mark: u64) -> Option<(TimerId, T)> {
+    pub(super) fn take_due(&mut self, now: Duration, mark: u64) -> Option<(TimerId, T)> {
         let (&due, &id) = self.order.first_key_value()?;
         if due.0 > now || due.1 > mark {
             return None;
@@ -100,7 +103,7 @@ impl<T> TimerQueue<T> {
 
     /// Ends the run of a timer: a periodic one is set again, counted from `now`; a single one, or
     /// one that was cancelled meanwhile, gives its value back to be dropped.
-    pub(crate) fn done(&mut self, id: TimerId, value: T, now: Duration) -> Option<T> {
+    pub(super) fn done(&mut self, id: TimerId, value: T, now: Duration) -> Option<T> {
         let Some(period) = self.timers.get(id).map(|entry| entry.period) else {
             return Some(value);
         };
@@ -117,7 +120,7 @@ impl<T> TimerQueue<T> {
     }
 
     /// Empties the queue and gives back the values, to be dropped where that is safe.
-    pub(crate) fn drain(&mut self) -> Vec<T> {
+    pub(super) fn drain(&mut self) -> Vec<T> {
         self.order.clear();
         self.referred = 0;
         self.timers.drain().filter_map(|(_, entry)| entry.value).collect()

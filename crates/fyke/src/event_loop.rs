@@ -1,26 +1,15 @@
 //! The loop: one thread's sockets, timers and callbacks. `docs/LOOP.md` numbers the phases of a
 //! turn, and the comments here refer to the numbers.
 
-mod core;
-mod current;
-mod handle;
-mod made;
-mod taken;
-mod tick;
-mod turn;
-
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fyke_driver::DriverKind;
 
-pub(crate) use self::core::{Core, Owner};
-pub(crate) use current::{current, current_or_none};
-pub use handle::{KeepAlive, LoopHandle};
-pub(crate) use handle::{Posted, Work};
-pub(crate) use tick::{Closing, Tick};
-
+use crate::runtime::{self, Posted};
+use crate::wiring::{Core, Entered, current};
 use crate::{Error, ErrorCode, Result};
 
 /// Makes a loop on this thread, calls `setup` inside it, and turns it until nothing is left that
@@ -55,7 +44,7 @@ pub fn run(setup: impl FnOnce() -> Result<()>) -> Result<()> {
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
 pub fn handle() -> Result<LoopHandle> {
-    current().map(|core| LoopHandle(Rc::clone(&core).posted.clone()))
+    current().map(|core| LoopHandle(Arc::clone(&core.posted)))
 }
 
 /// A loop that the caller drives: [`run`](Self::run) to the end, or [`turn`](Self::turn) by
@@ -163,10 +152,8 @@ impl EventLoop {
 
     /// Makes this the current loop while `f` runs. What `f` starts goes on in the next turn.
     pub fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
-        if !self.core.turning.get() {
-            self.core.update_now();
-        }
-        let _entered = current::Entered::new(&self.core);
+        self.core.enter();
+        let _entered = Entered::new(&self.core);
         f()
     }
 
@@ -175,7 +162,8 @@ impl EventLoop {
     /// # Errors
     /// As [`turn`](Self::turn). The loop is intact and can be run again.
     pub fn run(&self) -> Result<()> {
-        turn::run(&self.core)
+        let _entered = Entered::new(&self.core);
+        runtime::run(&self.core)
     }
 
     /// One turn: runs what is due, waits for at most `timeout` (none: until something happens),
@@ -187,7 +175,8 @@ impl EventLoop {
     /// [`node_exact`](Builder::node_exact), at once. The loop is intact and can be turned again.
     /// `ERR_EVENT_LOOP_BUSY` when called from a callback of the same loop.
     pub fn turn(&self, timeout: Option<Duration>) -> Result<bool> {
-        turn::turn(&self.core, timeout)
+        let _entered = Entered::new(&self.core);
+        runtime::turn(&self.core, timeout)
     }
 
     /// When the loop wants to be turned next because of a timer, if there is one. For a host that
@@ -203,7 +192,7 @@ impl EventLoop {
 
     /// A handle for other threads.
     pub fn handle(&self) -> LoopHandle {
-        LoopHandle(self.core.posted.clone())
+        LoopHandle(Arc::clone(&self.core.posted))
     }
 
     /// The name of the driver in use: `ready`, `uring` or `sim`.
@@ -222,7 +211,7 @@ impl EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        let _entered = current::Entered::new(&self.core);
+        let _entered = Entered::new(&self.core);
         self.core.shut_down();
     }
 }
@@ -230,5 +219,71 @@ impl Drop for EventLoop {
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.core.fmt(f)
+    }
+}
+
+/// Sends work to a loop from any thread: the only part of fyke that is `Send`. Made by
+/// [`EventLoop::handle`](crate::EventLoop::handle) or [`fyke::handle`](crate::handle).
+///
+/// A handle does not keep the loop alive; a [`KeepAlive`] does.
+///
+/// ```
+/// fyke::run(|| {
+///     let handle = fyke::handle()?;
+///     let alive = handle.keep_alive();
+///     std::thread::spawn(move || {
+///         let sum: u64 = (1..=10).sum();
+///         handle.post(move || assert_eq!(sum, 55)).unwrap();
+///         drop(alive);
+///     });
+///     Ok(())
+/// })?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct LoopHandle(Arc<Posted>);
+
+/// Keeps a loop alive as long as it exists. Made by [`LoopHandle::keep_alive`]; may be dropped on
+/// any thread.
+pub struct KeepAlive(Arc<Posted>);
+
+impl LoopHandle {
+    /// Runs `work` on the loop's thread, in the next turn (phase 3 of `docs/LOOP.md`), and wakes
+    /// the loop. Work posted by one thread runs in order.
+    ///
+    /// # Errors
+    /// `ERR_EVENT_LOOP_CLOSED` when the loop is gone. A loop that ends before the work ran drops
+    /// it: hold a [`KeepAlive`] if it must run.
+    pub fn post(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        self.0.push(Box::new(work))
+    }
+
+    /// Makes the loop's `turn` return early, without work.
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+
+    /// Keeps the loop alive until the result is dropped.
+    pub fn keep_alive(&self) -> KeepAlive {
+        self.0.hold();
+        KeepAlive(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for KeepAlive {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopHandle").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeepAlive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeepAlive").finish_non_exhaustive()
     }
 }

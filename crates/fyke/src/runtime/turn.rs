@@ -1,18 +1,14 @@
 //! One turn of the loop. The phase numbers are those of `docs/LOOP.md`.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::Rc;
+use std::cell::Cell;
 use std::time::Duration;
 
-use fyke_driver::{Completion, Operation};
+use fyke_driver::Completion;
 
-use super::core::Core;
-use super::current::Entered;
-use super::handle::Work;
-use super::tick::Tick;
-use crate::socket::Socket;
-use crate::timer::{TimerCallback, TimerId};
+use super::actor::Actor;
+use super::core::{Closing, Core, Deferred, Phase};
+use super::timers::{TimerCallback, TimerId};
+use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS};
 use crate::{Error, ErrorCode, Result};
 
 /// How many `timeout` events one turn emits: as many as it accepts connections.
@@ -21,39 +17,34 @@ const IDLE_TIMEOUTS_PER_TURN: usize = 64;
 const IDLE_LOOKS_PER_TURN: usize = 16 * IDLE_TIMEOUTS_PER_TURN;
 
 /// Says that the loop is turning, until dropped.
-struct Turning<'a>(&'a Core);
+struct Turning<'a>(&'a Cell<bool>);
 
 impl<'a> Turning<'a> {
-    fn begin(core: &'a Core) -> Result<Self> {
-        if core.turning.replace(true) {
+    fn begin(turning: &'a Cell<bool>) -> Result<Self> {
+        if turning.replace(true) {
             let message = "turn and run cannot be called from a callback of the same loop";
             return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_BUSY, message));
         }
-        Ok(Self(core))
+        Ok(Self(turning))
     }
 }
 
 impl Drop for Turning<'_> {
     fn drop(&mut self) {
-        self.0.turning.set(false);
+        self.0.set(false);
     }
 }
 
-/// Runs one turn that waits at most `timeout`, and says whether the loop is still alive.
-pub(super) fn turn(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
-    let _entered = Entered::new(core);
-    turn_entered(core, timeout)
-}
-
-/// Turns until nothing holds the loop.
-pub(super) fn run(core: &Rc<Core>) -> Result<()> {
-    let _entered = Entered::new(core);
-    while turn_entered(core, None)? {}
+/// Turns until nothing holds the loop, which is the current one.
+pub(crate) fn run<T: 'static>(core: &Core<T>) -> Result<()> {
+    while turn(core, None)? {}
     Ok(())
 }
 
-fn turn_entered(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
-    let _turning = Turning::begin(core)?;
+/// Runs one turn that waits at most `timeout`. Returns whether the loop, which is the current one, is
+/// still alive.
+pub(crate) fn turn<T: 'static>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
+    let _turning = Turning::begin(&core.turning)?;
 
     core.turns.set(core.turns.get() + 1);
     core.update_now(); // 1
@@ -65,18 +56,18 @@ fn turn_entered(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
     if core.posted.is_waiting() {
         ran |= run_posted(core); // 3
     }
-    if !core.pending.borrow().is_empty() {
-        ran |= run_all(core, &core.pending); // 3
+    if core.work.waits_in(NEXT_TURN) {
+        ran |= run_all(core, Phase::NextTurn); // 3
     }
     if ran {
         core.update_now();
         deadline = core.next_deadline();
     }
     turn_driver(core, deadline, timeout)?; // 4
-    if !core.immediates.borrow().is_empty() {
-        run_all(core, &core.immediates); // 5
+    if core.work.waits_in(IMMEDIATES) {
+        run_all(core, Phase::Immediates); // 5
     }
-    if !core.closing.borrow().is_empty() {
+    if core.work.waits_in(CLOSING) {
         run_closing(core); // 6
     }
 
@@ -92,36 +83,35 @@ fn turn_entered(core: &Rc<Core>, timeout: Option<Duration>) -> Result<bool> {
 /// Empties the tick queue and hands queued bytes over, until neither has anything (phase 7). Runs
 /// after every callback that the loop makes. Says whether there was anything.
 #[inline]
-fn settle(core: &Rc<Core>) -> bool {
-    let any = !core.is_settled();
+fn settle<T: 'static>(core: &Core<T>) -> bool {
+    let any = core.work.waits_in(TICKS | DIRTY);
     if any {
         settle_all(core);
     }
-    core.taken.forget();
+    core.budget.forget();
     any
 }
 
-fn settle_all(core: &Rc<Core>) {
+fn settle_all<T: 'static>(core: &Core<T>) {
     loop {
-        loop {
-            let Some(tick) = core.ticks.borrow_mut().pop_front() else { break };
-            match tick {
-                Tick::Socket(socket, tick) => socket.run_tick(tick),
-                Tick::Server(server, tick) => server.run_tick(tick),
-                Tick::Call(callback) => callback(),
+        while core.has_ticks() {
+            match core.pop_tick() {
+                Some(Deferred::Actor(actor, tick)) => actor.tick(tick),
+                Some(Deferred::Call(call)) => call(),
+                None => break,
             }
         }
-        let Some(socket) = core.dirty.borrow_mut().pop_front() else { return };
-        socket.hand_over_dirty();
+        let Some(actor) = core.pop_dirty() else { return };
+        actor.flush();
     }
 }
 
-fn run_timers(core: &Rc<Core>) -> bool {
+fn run_timers<T: 'static>(core: &Core<T>) -> bool {
     let now = core.now();
-    let mark = core.timers.borrow().mark();
+    let mark = core.timer_mark();
     let mut ran = false;
     loop {
-        let Some((id, callback)) = core.timers.borrow_mut().take_due(now, mark) else { break };
+        let Some((id, callback)) = core.take_timer(now, mark) else { break };
         let mut running = RunningTimer { core, id, callback: Some(callback) };
         running.run();
         drop(running);
@@ -131,9 +121,9 @@ fn run_timers(core: &Rc<Core>) -> bool {
     // The rest is due in the next turn still, which does not wait then (contract C6).
     let (mut looks, mut timeouts) = (0, 0);
     while looks < IDLE_LOOKS_PER_TURN && timeouts < IDLE_TIMEOUTS_PER_TURN {
-        let Some(socket) = core.idle.borrow_mut().take_due(now) else { break };
+        let Some(actor) = core.take_idle(now) else { break };
         looks += 1;
-        timeouts += usize::from(Socket::check_idle(&socket, now));
+        timeouts += usize::from(actor.is_some_and(Actor::check_idle));
         settle(core);
         ran = true;
     }
@@ -141,13 +131,13 @@ fn run_timers(core: &Rc<Core>) -> bool {
 }
 
 /// A timer whose callback is out of its place. One that panics is over, also an interval.
-struct RunningTimer<'a> {
-    core: &'a Rc<Core>,
+struct RunningTimer<'a, T: 'static> {
+    core: &'a Core<T>,
     id: TimerId,
     callback: Option<TimerCallback>,
 }
 
-impl RunningTimer<'_> {
+impl<T: 'static> RunningTimer<'_, T> {
     fn run(&mut self) {
         let Some(mut callback) = self.callback.take() else { return };
         callback();
@@ -155,35 +145,28 @@ impl RunningTimer<'_> {
     }
 }
 
-impl Drop for RunningTimer<'_> {
+impl<T: 'static> Drop for RunningTimer<'_, T> {
     fn drop(&mut self) {
-        let finished = {
-            let mut timers = self.core.timers.borrow_mut();
-            match self.callback.take() {
-                Some(callback) => timers.done(self.id, callback, self.core.now()),
-                None => timers.cancel(self.id),
-            }
-        };
-        drop(finished);
+        match self.callback.take() {
+            Some(callback) => self.core.timer_has_run(self.id, callback),
+            None => self.core.cancel_timer(self.id),
+        }
     }
 }
 
 /// One at a time, so that a panic of one loses none of the others.
-fn run_posted(core: &Rc<Core>) -> bool {
+fn run_posted<T: 'static>(core: &Core<T>) -> bool {
     let count = core.posted.len();
     for _ in 0..count {
         let Some(work) = core.posted.pop() else { break };
-        match work {
-            Work::Call(callback) => callback(),
-            Work::Answer(answer) => crate::lookup::deliver(core, answer),
-        }
+        work();
         settle(core);
     }
     count > 0
 }
 
-fn turn_driver(
-    core: &Rc<Core>,
+fn turn_driver<T: 'static>(
+    core: &Core<T>,
     deadline: Option<Duration>,
     timeout: Option<Duration>,
 ) -> Result<()> {
@@ -201,8 +184,8 @@ fn turn_driver(
 }
 
 /// How long the driver may wait, from the time of the core: not at all when there is work or nothing left to wait for.
-fn wait_time(
-    core: &Core,
+fn wait_time<T: 'static>(
+    core: &Core<T>,
     deadline: Option<Duration>,
     timeout: Option<Duration>,
 ) -> Option<Duration> {
@@ -216,28 +199,24 @@ fn wait_time(
 
 /// Gives a completion to the socket or server that it belongs to.
 #[inline]
-fn complete(core: &Rc<Core>, completion: Completion<'_>) {
+fn complete<T: 'static>(core: &Core<T>, completion: Completion<'_>) {
     // The most frequent one takes the shortest way.
     let Completion::Received { socket, bytes } = completion else {
         return complete_other(core, completion);
     };
-    if let Some(socket) = core.socket(socket) {
-        socket.receive(bytes);
+    if let Some(actor) = core.actor(socket) {
+        actor.receive(bytes);
     }
 }
 
 #[inline(never)]
-fn complete_other(core: &Rc<Core>, completion: Completion<'_>) {
+fn complete_other<T: 'static>(core: &Core<T>, completion: Completion<'_>) {
     let id = match &completion {
         Completion::Woken => {
             run_posted(core);
             return;
         }
-        Completion::Accepted { listener, .. }
-        | Completion::Shed { listener, .. }
-        | Completion::Failed { socket: listener, operation: Operation::Accept, .. } => {
-            return core.server(*listener).map_or((), |server| server.complete(completion));
-        }
+        Completion::Accepted { listener, .. } | Completion::Shed { listener, .. } => *listener,
         Completion::Received { socket, .. }
         | Completion::Connected { socket }
         | Completion::EndOfStream { socket }
@@ -245,27 +224,26 @@ fn complete_other(core: &Rc<Core>, completion: Completion<'_>) {
         | Completion::ShutDown { socket }
         | Completion::Failed { socket, .. } => *socket,
     };
-    if let Some(socket) = core.socket(id) {
-        socket.complete(completion);
+    if let Some(actor) = core.actor(id) {
+        actor.complete(completion);
     }
 }
 
 /// Only those of now: an immediate set by an immediate is for the next turn.
-fn run_all(core: &Rc<Core>, queue: &RefCell<VecDeque<Box<dyn FnOnce()>>>) -> bool {
-    let count = queue.borrow().len();
+fn run_all<T: 'static>(core: &Core<T>, phase: Phase) -> bool {
+    let count = core.calls_len(phase);
     for _ in 0..count {
-        let Some(callback) = queue.borrow_mut().pop_front() else { break };
-        callback();
+        let Some(call) = core.pop_call(phase) else { break };
+        call();
         settle(core);
     }
     count > 0
 }
 
-fn run_closing(core: &Rc<Core>) {
-    let count = core.closing.borrow().len();
-    for _ in 0..count {
-        let Some(closing) = core.closing.borrow_mut().pop_front() else { return };
-        closing.socket.finish_close(closing.cancelled);
+fn run_closing<T: 'static>(core: &Core<T>) {
+    for _ in 0..core.closing_len() {
+        let Some(Closing { actor, cancelled }) = core.pop_closing() else { return };
+        actor.close(cancelled);
         settle(core);
     }
 }

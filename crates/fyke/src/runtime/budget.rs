@@ -7,13 +7,13 @@ const TOLD_BYTES_MAX: usize = 65_535;
 
 /// Counts from the beginning of a batch of callbacks to its end.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
+pub(crate) struct Budget {
     bytes: Cell<usize>,
     /// Of those, what writers were told of. They may have written on because of it.
     told_bytes: Cell<usize>,
 }
 
-impl Taken {
+impl Budget {
     /// The kernel took bytes at once.
     pub(crate) fn count(&self, bytes: usize) {
         self.bytes.set(self.bytes.get().saturating_add(bytes));
@@ -47,27 +47,27 @@ mod tests {
 
     #[test]
     fn the_first_is_told_and_others_until_it_was_much() {
-        let taken = Taken::default();
-        taken.count(1 << 20);
-        assert!(taken.may_be_told(), "the first, however much it is");
-        taken.count(1);
-        assert!(!taken.may_be_told());
-        taken.forget();
+        let budget = Budget::default();
+        budget.count(1 << 20);
+        assert!(budget.may_be_told(), "the first, however much it is");
+        budget.count(1);
+        assert!(!budget.may_be_told());
+        budget.forget();
         for _ in 0..3 {
-            taken.count(TOLD_BYTES_MAX / 3);
-            assert!(taken.may_be_told());
+            budget.count(TOLD_BYTES_MAX / 3);
+            assert!(budget.may_be_told());
         }
-        taken.count(1);
-        assert!(taken.may_be_told());
-        taken.count(1);
-        assert!(!taken.may_be_told());
+        budget.count(1);
+        assert!(budget.may_be_told());
+        budget.count(1);
+        assert!(!budget.may_be_told());
     }
 
     #[test]
     fn what_is_told_late_is_all_that_is_told() {
-        let taken = Taken::default();
-        taken.tell_no_more();
-        taken.count(1);
-        assert!(!taken.may_be_told());
+        let budget = Budget::default();
+        budget.tell_no_more();
+        budget.count(1);
+        assert!(!budget.may_be_told());
     }
 }

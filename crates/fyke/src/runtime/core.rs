@@ -1,0 +1,426 @@
+//! What a loop consists of. `EventLoop` is its public face.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fyke_driver::{Driver, DriverKind, SocketId};
+
+use super::actor::Actor;
+use super::actors::Actors;
+use super::budget::Budget;
+use super::idle_list::IdleList;
+use super::made::Made;
+use super::nanoseconds::Nanoseconds;
+use super::posted::Posted;
+use super::timers::{TimerCallback, TimerQueue};
+use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
+use crate::{Error, ErrorCode, Result};
+
+/// Everything of one loop. No cell here is borrowed while a callback runs.
+pub(crate) struct Core<T> {
+    pub(crate) driver: Driver,
+    started: Instant,
+    /// Node's accidents are copied too.
+    pub(crate) node_exact: bool,
+    now: Cell<Duration>,
+    /// The same time, in the form in which sockets note activity.
+    moment: Cell<Nanoseconds>,
+    /// Which of the queues below have something in them.
+    pub(super) work: Work,
+    /// The actors that the driver's sockets belong to. What is in here lives, whatever the user drops.
+    pub(super) actors: RefCell<Actors<Rc<dyn Actor<T>>>>,
+    /// What the user made, to be freed with the loop though it is not open then.
+    made: RefCell<Made<Weak<dyn Actor<T>>>>,
+    ticks: RefCell<VecDeque<Deferred<T>>>,
+    immediates: RefCell<Calls>,
+    /// What comes before the driver waits again: on exact loops what libuv does then, on others what
+    /// must leave time for something else.
+    next_turn: RefCell<Calls>,
+    closing: RefCell<VecDeque<Closing<T>>>,
+    /// What the kernel took at once of what this batch of callbacks wrote.
+    pub(crate) budget: Budget,
+    /// Actors with bytes to hand over at the end of the batch (phase 7).
+    dirty: RefCell<VecDeque<Rc<dyn Actor<T>>>>,
+    pub(super) timers: RefCell<TimerQueue<TimerCallback>>,
+    pub(super) idle: RefCell<IdleList<SocketId>>,
+    /// Idle timeouts of actors that have no socket in the table yet.
+    pub(super) idle_unopened: RefCell<IdleList<Weak<dyn Actor<T>>>>,
+    /// The next time that one of these three is due, as it was found last. None if one has changed.
+    pub(super) deadline: Cell<Option<Option<Duration>>>,
+    /// What a layer above keeps for each loop.
+    service: RefCell<Option<Rc<dyn Any>>>,
+    pub(crate) posted: Arc<Posted>,
+    /// How many sockets, servers and requests keep the loop alive.
+    holds: Cell<usize>,
+    /// An error without a listener that ends `run` (contract C5).
+    unheard: RefCell<Option<Error>>,
+    /// The first error without a listener that `run` returns when it ends by itself (contract C5).
+    unheard_at_end: RefCell<Option<Error>>,
+    /// How many turns there were.
+    pub(crate) turns: Cell<u64>,
+    pub(super) turning: Cell<bool>,
+    closed: Cell<bool>,
+}
+
+/// Callbacks, each called once.
+type Calls = VecDeque<Box<dyn FnOnce()>>;
+
+/// One entry of the tick queue, which is emptied after every callback (Node's `nextTick`).
+pub(crate) enum Deferred<T> {
+    Actor(Rc<dyn Actor<T>>, T),
+    Call(Box<dyn FnOnce()>),
+}
+
+/// An actor whose `close` is due in the close phase (phase 6).
+pub(super) struct Closing<T> {
+    pub(super) actor: Rc<dyn Actor<T>>,
+    /// What the writes that were in flight are told.
+    pub(super) cancelled: Option<Error>,
+}
+
+impl<T: 'static> Core<T> {
+    pub(crate) fn new(kind: &DriverKind, node_exact: bool) -> io::Result<Rc<Self>> {
+        let driver = Driver::new(kind)?;
+        let posted = Arc::new(Posted::new(driver.waker()));
+        Ok(Rc::new(Self {
+            now: Cell::new(driver.now()),
+            moment: Cell::new(driver.now().into()),
+            driver,
+            started: Instant::now(),
+            node_exact,
+            work: Work::default(),
+            actors: RefCell::default(),
+            made: RefCell::default(),
+            ticks: RefCell::default(),
+            immediates: RefCell::default(),
+            next_turn: RefCell::default(),
+            closing: RefCell::default(),
+            budget: Budget::default(),
+            dirty: RefCell::default(),
+            timers: RefCell::default(),
+            idle: RefCell::default(),
+            idle_unopened: RefCell::default(),
+            deadline: Cell::default(),
+            service: RefCell::default(),
+            posted,
+            holds: Cell::new(0),
+            unheard: RefCell::default(),
+            unheard_at_end: RefCell::default(),
+            turns: Cell::new(0),
+            turning: Cell::new(false),
+            closed: Cell::new(false),
+        }))
+    }
+
+    /// The time of this turn, on the driver's clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    /// The same time as [`now`](Self::now).
+    pub(crate) fn moment(&self) -> Nanoseconds {
+        self.moment.get()
+    }
+
+    pub(super) fn update_now(&self) {
+        let now = self.driver.now();
+        self.now.set(now);
+        self.moment.set(now.into());
+    }
+
+    /// Code from outside of a turn begins.
+    pub(crate) fn enter(&self) {
+        if !self.turning.get() {
+            self.update_now();
+        }
+    }
+
+    /// A time on the driver's clock as the system's.
+    pub(crate) fn instant(&self, at: Duration) -> Instant {
+        let start = self.started;
+        start.checked_add(at).unwrap_or_else(|| start + Duration::from_secs(u32::MAX.into()))
+    }
+
+    /// The actor that this socket belongs to.
+    #[inline]
+    pub(super) fn actor(&self, id: SocketId) -> Option<Rc<dyn Actor<T>>> {
+        self.actors.borrow().get(id).cloned()
+    }
+
+    /// All actors that have a socket; those with several are there several times.
+    pub(crate) fn actors(&self) -> Vec<Rc<dyn Actor<T>>> {
+        self.actors.borrow().iter().map(|(_, actor)| Rc::clone(actor)).collect()
+    }
+
+    /// From here on the socket belongs to `actor`, which lives as long as it is in the table.
+    pub(crate) fn own(&self, id: SocketId, actor: Rc<dyn Actor<T>>) {
+        let before = self.actors.borrow_mut().insert(id, actor);
+        drop(before);
+    }
+
+    /// Takes a socket out of the table. The answer is to be dropped where nothing is borrowed.
+    #[must_use]
+    fn disown(&self, id: SocketId) -> Option<Rc<dyn Actor<T>>> {
+        self.actors.borrow_mut().remove(id)
+    }
+
+    /// Remembers what the user made, so that what its callbacks captured is freed with the loop.
+    pub(crate) fn remember(&self, actor: Weak<dyn Actor<T>>) {
+        self.made.borrow_mut().add(actor, |actor| actor.strong_count() == 0);
+    }
+
+    /// Closes a socket and takes it out of the table.
+    pub(crate) fn close(&self, id: SocketId) {
+        let actor = self.disown(id);
+        self.driver.close(id);
+        drop(actor);
+    }
+
+    /// Closes a socket by RST and takes it out of the table.
+    pub(crate) fn reset(&self, id: SocketId) {
+        let actor = self.disown(id);
+        self.driver.reset(id);
+        drop(actor);
+    }
+
+    /// Takes a socket out of the table and gives its descriptor out.
+    #[cfg(unix)]
+    pub(crate) fn detach(&self, id: SocketId) -> io::Result<std::os::fd::OwnedFd> {
+        let fd = self.driver.detach(id)?;
+        let actor = self.disown(id);
+        drop(actor);
+        Ok(fd)
+    }
+
+    /// Runs when the running callback has returned.
+    pub(crate) fn push_tick(&self, tick: Deferred<T>) {
+        if self.closed.get() {
+            // Nothing runs any more. Dropped here, with nothing borrowed.
+            drop(tick);
+        } else {
+            self.ticks.borrow_mut().push_back(tick);
+            self.work.begins(TICKS);
+        }
+    }
+
+    /// Whether something waits for the end of the running callback.
+    pub(crate) fn has_ticks(&self) -> bool {
+        self.work.waits_in(TICKS)
+    }
+
+    pub(super) fn pop_tick(&self) -> Option<Deferred<T>> {
+        let mut queue = self.ticks.borrow_mut();
+        let tick = queue.pop_front();
+        if queue.is_empty() {
+            self.work.is_done(TICKS);
+        }
+        tick
+    }
+
+    /// Has the actor hand its bytes over at the end of the batch of callbacks (phase 7).
+    pub(crate) fn push_dirty(&self, actor: Rc<dyn Actor<T>>) {
+        self.dirty.borrow_mut().push_back(actor);
+        self.work.begins(DIRTY);
+    }
+
+    pub(super) fn pop_dirty(&self) -> Option<Rc<dyn Actor<T>>> {
+        let mut queue = self.dirty.borrow_mut();
+        let actor = queue.pop_front();
+        if queue.is_empty() {
+            self.work.is_done(DIRTY);
+        }
+        actor
+    }
+
+    /// Runs after the network (phase 5); from inside an immediate, in the next turn.
+    pub(crate) fn push_immediate(&self, call: Box<dyn FnOnce()>) {
+        self.immediates.borrow_mut().push_back(call);
+        self.work.begins(IMMEDIATES);
+    }
+
+    /// Runs before the driver waits again (phase 3).
+    pub(crate) fn push_next_turn(&self, call: Box<dyn FnOnce()>) {
+        self.next_turn.borrow_mut().push_back(call);
+        self.work.begins(NEXT_TURN);
+    }
+
+    /// How many callbacks wait for a phase.
+    pub(super) fn calls_len(&self, phase: Phase) -> usize {
+        self.calls(phase).0.borrow().len()
+    }
+
+    pub(super) fn pop_call(&self, phase: Phase) -> Option<Box<dyn FnOnce()>> {
+        let (queue, bit) = self.calls(phase);
+        let mut queue = queue.borrow_mut();
+        let call = queue.pop_front();
+        if queue.is_empty() {
+            self.work.is_done(bit);
+        }
+        call
+    }
+
+    fn calls(&self, phase: Phase) -> (&RefCell<Calls>, u8) {
+        match phase {
+            Phase::NextTurn => (&self.next_turn, NEXT_TURN),
+            Phase::Immediates => (&self.immediates, IMMEDIATES),
+        }
+    }
+
+    /// Has the actor closed in the close phase (phase 6).
+    pub(crate) fn push_closing(&self, actor: Rc<dyn Actor<T>>, cancelled: Option<Error>) {
+        self.closing.borrow_mut().push_back(Closing { actor, cancelled });
+        self.work.begins(CLOSING);
+    }
+
+    /// Whether an actor waits for the close phase. An actor is found by where it lies.
+    pub(crate) fn is_closing(&self, actor: *const ()) -> bool {
+        let closing = self.closing.borrow();
+        closing.iter().any(|closing| Rc::as_ptr(&closing.actor).cast::<()>() == actor)
+    }
+
+    pub(super) fn closing_len(&self) -> usize {
+        self.closing.borrow().len()
+    }
+
+    pub(super) fn pop_closing(&self) -> Option<Closing<T>> {
+        let mut queue = self.closing.borrow_mut();
+        let closing = queue.pop_front();
+        if queue.is_empty() {
+            self.work.is_done(CLOSING);
+        }
+        closing
+    }
+
+    /// What a layer above keeps for this loop, made when it is asked for first. It is dropped with
+    /// the loop.
+    pub(crate) fn service<S: Default + 'static>(&self) -> Rc<S> {
+        let known = self.service.borrow().clone();
+        let known = known.and_then(|service| service.downcast().ok());
+        known.unwrap_or_else(|| {
+            let service = Rc::new(S::default());
+            let before = self.service.borrow_mut().replace(service.clone());
+            debug_assert!(before.is_none(), "a loop keeps one service");
+            service
+        })
+    }
+
+    pub(crate) fn hold(&self) {
+        self.holds.set(self.holds.get() + 1);
+    }
+
+    pub(crate) fn release(&self) {
+        debug_assert!(self.holds.get() > 0, "released more often than held");
+        self.holds.set(self.holds.get().saturating_sub(1));
+    }
+
+    /// Whether anything is left that keeps the loop alive (phase 8).
+    pub(super) fn is_alive(&self) -> bool {
+        self.holds.get() > 0
+            || self.timers.borrow().keeps_alive()
+            || self.has_due_work()
+            // In this order: work is posted before the hold on the loop is given up.
+            || self.posted.keeps_alive()
+            || self.posted.is_waiting()
+    }
+
+    /// Whether there is work for which the loop must not wait.
+    pub(crate) fn has_due_work(&self) -> bool {
+        self.work.is_any()
+    }
+
+    /// Ends `run` with an error that has no listener. The first one counts.
+    pub(crate) fn unheard(&self, error: Error) {
+        self.unheard.borrow_mut().get_or_insert(error);
+        self.work.begins(UNHEARD);
+    }
+
+    /// Has `run` return an error that has no listener when it ends by itself. The first one counts.
+    pub(crate) fn unheard_at_end(&self, error: Error) {
+        self.unheard_at_end.borrow_mut().get_or_insert(error);
+    }
+
+    pub(super) fn take_unheard_at_end(&self) -> Option<Error> {
+        self.unheard_at_end.borrow_mut().take()
+    }
+
+    pub(super) fn take_unheard(&self) -> Option<Error> {
+        if !self.work.waits_in(UNHEARD) {
+            return None;
+        }
+        self.work.is_done(UNHEARD);
+        self.unheard.borrow_mut().take()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.get() {
+            return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "its event loop is gone"));
+        }
+        Ok(())
+    }
+
+    /// The end: everything is closed without an event, and everything that the callbacks captured
+    /// is dropped, so that sockets which captured each other are freed too. Dropping may run the
+    /// user's code, so nothing is borrowed then and nothing new is taken in.
+    pub(crate) fn shut_down(&self) {
+        self.closed.set(true);
+        self.posted.close();
+        let mut ids: Vec<(bool, SocketId)> = {
+            let actors = self.actors.borrow();
+            actors.iter().map(|(id, actor)| (actor.is_closed_last(), id)).collect()
+        };
+        ids.sort_by_key(|(last, _)| *last);
+        for (_, id) in ids {
+            let actor = self.disown(id);
+            if let Some(actor) = &actor {
+                Rc::clone(actor).before_abandon();
+            }
+            self.driver.close(id);
+            if let Some(actor) = actor {
+                actor.abandon();
+            }
+        }
+        for closing in self.closing.take() {
+            closing.actor.abandon();
+        }
+        for actor in self.made.take().into_list() {
+            if let Some(actor) = actor.upgrade() {
+                actor.abandon();
+            }
+        }
+        let service = self.service.take();
+        drop(service);
+        self.forget_deadlines();
+        drop(self.ticks.take());
+        drop(self.immediates.take());
+        drop(self.next_turn.take());
+        drop(self.dirty.take());
+    }
+}
+
+/// When callbacks run that are called once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    /// Phase 3.
+    NextTurn,
+    /// Phase 5.
+    Immediates,
+}
+
+impl<T> fmt::Debug for Core<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("driver", &self.driver.name())
+            .field("holds", &self.holds.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! What a loop does by the clock: timers, and idle timeouts.
+
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use fyke_driver::SocketId;
+
+use super::actor::Actor;
+use super::core::Core;
+use super::timers::{TimerCallback, TimerId};
+
+impl<T: 'static> Core<T> {
+    /// Sets a timer at a time of the driver's clock; with a period it comes back.
+    pub(crate) fn set_timer(
+        &self,
+        at: Duration,
+        period: Option<Duration>,
+        callback: TimerCallback,
+    ) -> TimerId {
+        self.deadline.set(None);
+        self.timers.borrow_mut().set(at, period, callback)
+    }
+
+    /// Forgets a timer. Its callback is dropped with nothing borrowed: that may run the user's code.
+    pub(crate) fn cancel_timer(&self, timer: TimerId) {
+        self.deadline.set(None);
+        let callback = self.timers.borrow_mut().cancel(timer);
+        drop(callback);
+    }
+
+    /// Whether the timer keeps the loop alive.
+    pub(crate) fn refer_timer(&self, timer: TimerId, referred: bool) {
+        self.timers.borrow_mut().refer(timer, referred);
+    }
+
+    /// Whether the timer will still run.
+    pub(crate) fn has_timer(&self, timer: TimerId) -> bool {
+        self.timers.borrow().contains(timer)
+    }
+
+    /// Timers that are set from now on are newer than this mark.
+    pub(super) fn timer_mark(&self) -> u64 {
+        self.timers.borrow().mark()
+    }
+
+    /// Takes the callback of the next timer that is due and older than the mark, see
+    /// [`TimerQueue::take_due`](super::timers::TimerQueue::take_due).
+    pub(super) fn take_timer(&self, now: Duration, mark: u64) -> Option<(TimerId, TimerCallback)> {
+        self.deadline.set(None);
+        self.timers.borrow_mut().take_due(now, mark)
+    }
+
+    /// The callback of a timer has returned. If it is not set again, its callback is dropped.
+    pub(super) fn timer_has_run(&self, timer: TimerId, callback: TimerCallback) {
+        self.deadline.set(None);
+        let finished = self.timers.borrow_mut().done(timer, callback, self.now());
+        drop(finished);
+    }
+
+    /// Has the actor of an open socket asked at `deadline` whether it was idle.
+    pub(crate) fn list_idle(&self, deadline: Duration, id: SocketId) {
+        self.deadline.set(None);
+        let actors = self.actors.borrow();
+        self.idle.borrow_mut().insert(deadline, id, |id| actors.get(*id).is_none());
+    }
+
+    /// Has an actor asked that has no socket in the table.
+    pub(crate) fn list_idle_unopened(&self, deadline: Duration, actor: Weak<dyn Actor<T>>) {
+        self.deadline.set(None);
+        let mut idle = self.idle_unopened.borrow_mut();
+        idle.insert(deadline, actor, |actor| actor.strong_count() == 0);
+    }
+
+    /// Takes the next entry of the lists of idle sockets that is due: an actor, or none if it is gone.
+    pub(super) fn take_idle(&self, now: Duration) -> Option<Option<Rc<dyn Actor<T>>>> {
+        self.deadline.set(None);
+        let unopened = self.idle_unopened.borrow().next_deadline();
+        let open = self.idle.borrow().next_deadline();
+        if unopened.is_some_and(|at| open.is_none_or(|open| at <= open)) {
+            let actor = self.idle_unopened.borrow_mut().take_due(now)?;
+            return Some(actor.upgrade());
+        }
+        let id = self.idle.borrow_mut().take_due(now)?;
+        Some(self.actor(id))
+    }
+
+    /// When the next timer is due, or the next idle timeout.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.deadline.get().unwrap_or_else(|| self.find_deadline())
+    }
+
+    #[inline(never)]
+    fn find_deadline(&self) -> Option<Duration> {
+        let timer = self.timers.borrow().next_deadline();
+        let idle = self.idle.borrow().next_deadline();
+        let unopened = self.idle_unopened.borrow().next_deadline();
+        let deadline = timer.into_iter().chain(idle).chain(unopened).min();
+        self.deadline.set(Some(deadline));
+        deadline
+    }
+
+    /// The end: callbacks are dropped with nothing borrowed.
+    pub(super) fn forget_deadlines(&self) {
+        self.idle.borrow_mut().clear();
+        self.idle_unopened.borrow_mut().clear();
+        let timers = self.timers.borrow_mut().drain();
+        drop(timers);
+        self.deadline.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fyke_driver::DriverKind;
+    use fyke_driver::sim::SimOptions;
+
+    use super::*;
+
+    /// It is remembered between turns.
+    #[test]
+    fn the_next_deadline_follows_every_change() {
+        let second = Duration::from_secs(1);
+        let core: Rc<Core<()>> = Core::new(&DriverKind::Sim(SimOptions::default()), false).unwrap();
+        assert_eq!(core.next_deadline(), None);
+        core.set_timer(2 * second, None, Box::new(|| {}));
+        assert_eq!(core.next_deadline(), Some(2 * second));
+        let first = core.set_timer(second, None, Box::new(|| {}));
+        assert_eq!(core.next_deadline(), Some(second));
+        core.cancel_timer(first);
+        assert_eq!(core.next_deadline(), Some(2 * second));
+        core.list_idle(second, SocketId::default());
+        assert_eq!(core.next_deadline(), Some(second));
+        assert!(core.take_idle(second).is_some_and(|actor| actor.is_none()));
+        assert_eq!(core.next_deadline(), Some(2 * second));
+        let (timer, callback) = core.take_timer(2 * second, core.timer_mark()).unwrap();
+        assert_eq!(core.next_deadline(), None);
+        core.timer_has_run(timer, callback);
+        assert_eq!((core.next_deadline(), core.has_timer(timer)), (None, false));
+    }
+}

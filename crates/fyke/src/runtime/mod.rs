@@ -1,0 +1,24 @@
+//! The loop's inside: turns, deferred work, timers, and who is told about which socket.
+//!
+//! It knows what it calls only as an [`Actor`]. What an actor defers is a value of the type `T`,
+//! which `wiring.rs` chooses.
+
+mod actor;
+mod actors;
+mod budget;
+mod core;
+mod deadlines;
+mod idle_list;
+mod made;
+mod nanoseconds;
+mod posted;
+mod timers;
+mod turn;
+mod work;
+
+pub(crate) use self::core::{Core, Deferred};
+pub(crate) use actor::Actor;
+pub(crate) use nanoseconds::Nanoseconds;
+pub(crate) use posted::Posted;
+pub(crate) use timers::{TimerCallback, TimerId};
+pub(crate) use turn::{run, turn};

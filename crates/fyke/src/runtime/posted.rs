@@ -1,0 +1,101 @@
+//! Work that comes from other threads.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fyke_driver::Waker;
+
+use crate::{Error, ErrorCode, Result};
+
+/// Runs on the loop's thread.
+pub(super) type Work = Box<dyn FnOnce() + Send>;
+
+/// What came from other threads, waiting for the loop.
+pub(crate) struct Posted {
+    queue: Mutex<VecDeque<Work>>,
+    /// Saves the lock in turns in which nothing was posted.
+    any: AtomicBool,
+    holds: AtomicUsize,
+    closed: AtomicBool,
+    waker: Waker,
+}
+
+impl Posted {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self {
+            queue: Mutex::default(),
+            any: AtomicBool::new(false),
+            holds: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            waker,
+        }
+    }
+
+    /// A panic of another thread while it held the lock left nothing half done.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Work>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the loop run `work` in its next turn (phase 3), and wakes it. An error if the loop is gone.
+    pub(crate) fn push(&self, work: Work) -> Result<()> {
+        {
+            let mut queue = self.lock();
+            // Under the lock, so that nothing is added after the loop has emptied it for good.
+            if self.closed.load(Ordering::SeqCst) {
+                return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "the loop is gone"));
+            }
+            queue.push_back(work);
+            self.any.store(true, Ordering::SeqCst);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// How much waits now.
+    pub(super) fn len(&self) -> usize {
+        if self.is_waiting() { self.lock().len() } else { 0 }
+    }
+
+    /// Takes the oldest.
+    pub(super) fn pop(&self) -> Option<Work> {
+        let mut queue = self.lock();
+        let work = queue.pop_front();
+        self.any.store(!queue.is_empty(), Ordering::SeqCst);
+        work
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.any.load(Ordering::SeqCst)
+    }
+
+    /// Makes the loop's turn return early.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Keeps the loop alive until [`release`](Self::release).
+    pub(crate) fn hold(&self) {
+        self.holds.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn release(&self) {
+        self.holds.fetch_sub(1, Ordering::SeqCst);
+        // The loop may be waiting for nothing but this.
+        self.wake();
+    }
+
+    pub(super) fn keeps_alive(&self) -> bool {
+        self.holds.load(Ordering::SeqCst) > 0
+    }
+
+    /// No more work is taken; what was not done is dropped.
+    pub(super) fn close(&self) {
+        let dropped = {
+            let mut queue = self.lock();
+            self.closed.store(true, Ordering::SeqCst);
+            std::mem::take(&mut *queue)
+        };
+        drop(dropped);
+    }
+}
