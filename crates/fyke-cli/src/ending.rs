@@ -1,49 +1,15 @@
-//! Ending a connection so that nothing is lost on the way, and so that a stream that was cut off does
-//! not look whole.
+//! Breaking a connection off: nothing that precedes the reset is lost on the way, and a stream that was
+//! cut off does not look whole.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use fyke::{Socket, timer};
 
-/// How long a peer may take to end its side after ours, and how long it may accept nothing of what
-/// precedes a reset.
+/// How long a peer may accept nothing of what precedes a reset.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often to ask whether the peer's system has everything.
 const ASK_PERIOD: Duration = Duration::from_millis(5);
-
-/// Sends what is queued, ends our side, and throws away what the peer still sends until it ends too.
-///
-/// Closing at once would lose data: a system that closes a connection with unread bytes sends RST
-/// (RFC 9293, 3.6.1 and RFC 2525, 2.17), and that makes the peer's system throw away what it has not
-/// read yet.
-pub(crate) fn end_in_peace(socket: &Socket) {
-    if socket.destroyed() {
-        return;
-    }
-    socket.set_allow_half_open(true);
-    socket.end();
-    if socket.readable_ended() {
-        return;
-    }
-    socket.on_data(|_, _| {});
-    socket.resume();
-    if socket.writable_finished() {
-        destroy_after_patience(socket);
-    } else {
-        reset_when_stalled(socket);
-        socket.on_finish(destroy_after_patience);
-    }
-}
-
-fn destroy_after_patience(socket: &Socket) {
-    let late = socket.clone();
-    // Without a loop there is nothing that could be late.
-    if let Ok(timer) = timer::set_timeout(PATIENCE, move || _ = late.destroy()) {
-        timer.unref();
-        socket.on_close(move |_, _| timer.cancel());
-    }
-}
 
 /// Closes an idle connection: with an end if the peer has everything that was written, else by a reset.
 pub(crate) fn close_idle(socket: &Socket) {

@@ -27,7 +27,9 @@ const CTRL_Z: &str = "\x1a";
 /// A command whose three streams are a terminal.
 struct Terminal {
     keys: File,
-    screen: Receiver<String>,
+    screen: Receiver<Vec<u8>>,
+    bytes: Vec<u8>,
+    /// The bytes as text: all of them, because a character may come in pieces.
     shown: String,
     child: Child,
 }
@@ -71,13 +73,12 @@ impl Terminal {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = from.read(&mut buffer) {
-                let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-                if sender.send(text).is_err() {
+                if sender.send(buffer[..count].to_vec()).is_err() {
                     return;
                 }
             }
         });
-        Self { keys, screen, shown: String::new(), child }
+        Self { keys, screen, bytes: Vec::new(), shown: String::new(), child }
     }
 
     fn press(&mut self, keys: &str) {
@@ -107,13 +108,18 @@ impl Terminal {
     fn see_more(&mut self, what: &str) {
         let more = self.screen.recv_timeout(DEADLINE);
         let more = more.unwrap_or_else(|_| panic!("no {what:?} in {:?}", self.shown));
-        self.shown += &more;
+        self.show(&more);
+    }
+
+    fn show(&mut self, more: &[u8]) {
+        self.bytes.extend_from_slice(more);
+        self.shown = String::from_utf8_lossy(&self.bytes).into_owned();
     }
 
     fn wait(&mut self) -> ExitStatus {
         // What it shows has to be read, or it would wait for that.
         while let Ok(more) = self.screen.recv_timeout(DEADLINE) {
-            self.shown += &more;
+            self.show(&more);
         }
         self.child.wait().expect("it is our child")
     }

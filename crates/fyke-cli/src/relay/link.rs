@@ -9,7 +9,8 @@ use fyke::Socket;
 use fyke::timer::{self, Timer};
 
 use super::shaping::{Break, Next, Shaping};
-use crate::ending::{end_in_peace, reset, reset_when_delivered, reset_when_stalled};
+use crate::delivery::end_when_delivered;
+use crate::ending::{reset, reset_when_delivered, reset_when_stalled};
 
 /// More than this is not held back: the sender has to wait.
 const HELD_BYTES_MAX: usize = 64 * 1024;
@@ -122,8 +123,10 @@ impl Link {
     fn end_by(&self, how: Break) {
         match how {
             Break::Close => {
-                end_in_peace(&self.to);
-                end_in_peace(&self.from);
+                for socket in [&self.to, &self.from] {
+                    reset_when_stalled(socket);
+                    end_when_delivered(socket);
+                }
             }
             Break::Reset => {
                 // After what was passed on.
