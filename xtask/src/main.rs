@@ -9,6 +9,7 @@
 mod behaviour;
 mod layers;
 mod names;
+mod policy;
 mod source;
 mod table;
 mod tests_by_id;
@@ -17,10 +18,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use behaviour::Behaviour;
+use policy::Policy;
 use table::Table;
 use tests_by_id::TestsById;
 
 const BEHAVIOUR: &str = "docs/BEHAVIOUR.md";
+const POLICY: &str = "crates/fyke-machine/src/policy.rs";
 const CONFORMANCE: &str = "docs/CONFORMANCE.md";
 /// Where there are tests.
 const SOURCES: [&str; 2] = ["crates", "conformance/src"];
@@ -52,8 +55,9 @@ fn main() -> ExitCode {
 fn write(root: &Path) -> Result<Vec<String>, String> {
     let behaviour = Behaviour::parse(&read(root, BEHAVIOUR)?)?;
     let tests = TestsById::find(root, &SOURCES, &behaviour)?;
+    let policy = Policy::parse(&read(root, POLICY)?, &behaviour)?;
     let before = std::fs::read_to_string(root.join(CONFORMANCE)).unwrap_or_default();
-    let table = Table::new(&behaviour, &tests, &before)?;
+    let table = Table::new(&behaviour, &tests, &policy, &before)?;
     std::fs::write(root.join(CONFORMANCE), table.print())
         .map_err(|error| format!("{CONFORMANCE}: {error}"))?;
     Ok(table.complaints())
@@ -62,8 +66,9 @@ fn write(root: &Path) -> Result<Vec<String>, String> {
 fn check(root: &Path) -> Result<Vec<String>, String> {
     let behaviour = Behaviour::parse(&read(root, BEHAVIOUR)?)?;
     let tests = TestsById::find(root, &SOURCES, &behaviour)?;
+    let policy = Policy::parse(&read(root, POLICY)?, &behaviour)?;
     let before = read(root, CONFORMANCE)?;
-    let table = Table::new(&behaviour, &tests, &before)?;
+    let table = Table::new(&behaviour, &tests, &policy, &before)?;
     let mut complaints = table.complaints();
     if table.print() != before {
         complaints.push(format!(

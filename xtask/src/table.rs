@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::behaviour::{Behaviour, Decision, Entry, decision, is_id};
+use crate::policy::Policy;
 use crate::tests_by_id::{Test, TestsById};
 
 /// Ends the generated part.
@@ -16,6 +17,7 @@ const DIFFERENTLY: &str = "## Entries decided differently, and why";
 pub(crate) struct Table<'a> {
     behaviour: &'a Behaviour,
     tests: &'a TestsById,
+    policy: &'a Policy,
     /// What the part kept by hand decides, by id.
     decided: BTreeMap<String, (Decision, String)>,
     by_hand: String,
@@ -26,6 +28,7 @@ impl<'a> Table<'a> {
     pub(crate) fn new(
         behaviour: &'a Behaviour,
         tests: &'a TestsById,
+        policy: &'a Policy,
         before: &str,
     ) -> Result<Self, String> {
         let by_hand = match before.split_once(BY_HAND) {
@@ -35,7 +38,7 @@ impl<'a> Table<'a> {
         let decided = decided(&by_hand)?;
         match decided.keys().find(|id| !behaviour.has(id)) {
             Some(id) => Err(format!("there is no {id} to decide differently about")),
-            None => Ok(Self { behaviour, tests, decided, by_hand }),
+            None => Ok(Self { behaviour, tests, policy, decided, by_hand }),
         }
     }
 
@@ -72,7 +75,9 @@ impl<'a> Table<'a> {
              the tests that\ncarry it: their names begin with its id. \
              `cargo xtask conformance-table --write` writes this file down to the part\nkept by hand; \
              `--check` fails when it is not up to date, when an id of the first two kinds has no test, or when a\n\
-             test names an id that does not exist.\n\n",
+             test names an id that does not exist. \
+             A name in `code` at the end of the second column is the choice in\n`crates/fyke-machine/src/policy.rs` that \
+             `Builder::node_exact` turns round.\n\n",
         );
         text.push_str("| | | entries |\n|---|---|--:|\n");
         let same = count(Decision::Same);
@@ -97,6 +102,9 @@ impl<'a> Table<'a> {
         }
         if self.decided.contains_key(&entry.id) {
             text.push_str(" ([here](#entries-decided-differently-and-why))");
+        }
+        for field in self.policy.of(&entry.id) {
+            write!(text, " `{field}`")?;
         }
         let tests: Vec<String> = self.tests.of(&entry.id).iter().map(link).collect();
         let tests = match tests.as_slice() {
@@ -187,6 +195,8 @@ Some words.
 - This: list is no decision
 ";
 
+    static NONE: Policy = Policy::NONE;
+
     fn behaviour() -> Behaviour {
         Behaviour::parse(BEHAVIOUR).unwrap()
     }
@@ -200,14 +210,16 @@ Some words.
     #[test]
     fn a_row_has_the_behaviour_the_decision_and_the_tests() {
         let (behaviour, tests) = (behaviour(), tests());
-        let text = Table::new(&behaviour, &tests, "").unwrap().print();
+        let table = "\npolicy! {\n    /// So (WR-02).\n    late: true | false,\n}\n";
+        let policy = Policy::parse(table, &behaviour).unwrap();
+        let text = Table::new(&behaviour, &tests, &policy, "").unwrap().print();
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| [")).collect();
         assert_eq!(
             rows,
             [
                 "| [WR-01](BEHAVIOUR.md#wr-01-write-says-ab) `write` says: a\\|b | same \
                  | [`a/tests/b.rs::wr_01_x`](../crates/a/tests/b.rs) |",
-                "| [WR-02](BEHAVIOUR.md#wr-02-callbacks) Callbacks | adapted: later | **none** |",
+                "| [WR-02](BEHAVIOUR.md#wr-02-callbacks) Callbacks | adapted: later `late` | **none** |",
                 "| [WR-03](BEHAVIOUR.md#wr-03-types) Types | skip: types | – |",
             ]
         );
@@ -217,10 +229,10 @@ Some words.
     #[test]
     fn an_id_without_a_test_is_complained_about_unless_it_is_skipped() {
         let (behaviour, tests) = (behaviour(), tests());
-        let table = Table::new(&behaviour, &tests, "").unwrap();
+        let table = Table::new(&behaviour, &tests, &NONE, "").unwrap();
         assert_eq!(table.complaints(), ["WR-02 has no test: Callbacks"]);
         let before = format!("old\n{BY_HAND}\n{BY_HAND_TEXT}");
-        let table = Table::new(&behaviour, &tests, &before).unwrap();
+        let table = Table::new(&behaviour, &tests, &NONE, &before).unwrap();
         assert!(table.complaints().is_empty());
     }
 
@@ -228,7 +240,7 @@ Some words.
     fn wrong_names_are_complained_about() {
         let (behaviour, mut tests) = (behaviour(), tests());
         tests.add("c.rs", "#[test] fn wr_09_x() {} #[test] fn wr_02_x() {}", &behaviour);
-        let table = Table::new(&behaviour, &tests, "").unwrap();
+        let table = Table::new(&behaviour, &tests, &NONE, "").unwrap();
         assert_eq!(table.complaints(), ["c.rs: wr_09_x: there is no WR-09"]);
     }
 
@@ -236,13 +248,13 @@ Some words.
     fn what_is_kept_by_hand_stays_and_decides() {
         let (behaviour, tests) = (behaviour(), tests());
         let before = format!("anything\n{BY_HAND}\n\n{BY_HAND_TEXT}");
-        let text = Table::new(&behaviour, &tests, &before).unwrap().print();
+        let text = Table::new(&behaviour, &tests, &NONE, &before).unwrap().print();
         assert!(text.ends_with(BY_HAND_TEXT), "{text}");
         assert!(text.contains(
             "Callbacks | skip: nobody wants it ([here](#entries-decided-differently-and-why)) | – |"
         ));
         assert!(text.contains("| skip | not part of fyke | 2 |"));
-        let again = Table::new(&behaviour, &tests, &text).unwrap().print();
+        let again = Table::new(&behaviour, &tests, &NONE, &text).unwrap().print();
         assert_eq!(again, text, "written twice is the same");
     }
 
@@ -251,7 +263,7 @@ Some words.
         let (behaviour, tests) = (behaviour(), tests());
         let with = |item: &str| {
             let before = format!("{BY_HAND}\n{DIFFERENTLY}\n\n{item}\n");
-            Table::new(&behaviour, &tests, &before).map(|_| ())
+            Table::new(&behaviour, &tests, &NONE, &before).map(|_| ())
         };
         assert_eq!(with("- WR-01, WR-02: adapted: so"), Ok(()));
         assert!(with("- WR-01 adapted so").is_err());

@@ -74,6 +74,12 @@ impl Batch {
         self.remaining
     }
 
+    /// A copy of the bytes that the kernel has not taken yet, for who is no kernel.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let chunks = self.first.iter().chain(&self.rest);
+        chunks.flat_map(Chunk::as_slice).skip(self.offset).copied().collect()
+    }
+
     /// The unsent part of the front piece, when it is the only one.
     pub(crate) fn single(&self) -> Option<&[u8]> {
         match (&self.first, self.rest.len()) {

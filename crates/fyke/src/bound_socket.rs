@@ -8,6 +8,7 @@ use fyke_driver::{Address, Open, SocketId, Transport};
 
 use crate::wiring::{Core, current};
 use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// A socket that is bound, and neither listens nor is connected: Node's `net.BoundSocket`.
 ///
@@ -264,7 +265,8 @@ impl BindOptions {
         request.ipv6_only = (!address.is_unix()).then_some(self.ipv6_only);
         let opened = core.driver.open(&request).map_err(|error| {
             let missing = address.is_unix() && error.source.kind() == std::io::ErrorKind::NotFound;
-            let failed = Error::system("bind", error.source).at(address.clone(), core.node_exact);
+            let failed =
+                Error::system("bind", error.source).at(address.clone(), core.policy.words_as_node);
             // As a server says it (IPC-06).
             if missing { failed.with_code(ErrorCode::EACCES) } else { failed }
         });

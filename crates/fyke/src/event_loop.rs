@@ -11,6 +11,8 @@ use fyke_driver::DriverKind;
 use crate::runtime::{self, Posted};
 use crate::wiring::{Core, Entered, current};
 use crate::{Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
+use fyke_machine::policy;
 
 /// Makes a loop on this thread, calls `setup` inside it, and turns it until nothing is left that
 /// holds it: no listening server, no open socket, no lookup, no timer, unless `unref`'ed. That is
@@ -118,8 +120,8 @@ impl Builder {
     /// `ERR_INVALID_ARG_VALUE` when `FYKE_DRIVER` names no driver.
     pub fn build(self) -> Result<EventLoop> {
         let kind = self.driver.map_or_else(kind_from_environment, Ok)?;
-        let core =
-            Core::new(&kind, self.node_exact).map_err(|source| Error::system("open", source))?;
+        let policy = if self.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
+        let core = Core::new(&kind, policy).map_err(|source| Error::system("open", source))?;
         Ok(EventLoop { core })
     }
 }

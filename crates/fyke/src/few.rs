@@ -70,7 +70,11 @@ impl<T> Few<T> {
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         if let Self::Many(elements) = self {
-            return elements.retain(keep);
+            elements.retain(&keep);
+            if elements.len() > 2 {
+                return;
+            }
+            // Back in place: a socket that has connected is left with as few as others.
         }
         *self = std::mem::take(self).into_iter().filter(keep).collect();
     }

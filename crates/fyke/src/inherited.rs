@@ -3,6 +3,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use crate::{Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// Takes over a descriptor that this process was started with, by its number: for
 /// [`Server::listen_fd`](crate::Server::listen_fd) if it listens, or for

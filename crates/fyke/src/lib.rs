@@ -9,14 +9,12 @@ mod address;
 mod bound_socket;
 mod connect;
 mod endpoint;
-mod error;
 mod event_loop;
 mod few;
 #[cfg(unix)]
 mod inherited;
 mod listeners;
 mod lookup;
-mod payload;
 mod runtime;
 mod server;
 mod socket;
@@ -34,16 +32,15 @@ pub use bound_socket::{BindOptions, BoundSocket, NotAdopted};
 pub use bytes::Bytes;
 pub use connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, family_selection};
 pub use endpoint::Endpoint;
-pub use error::{Error, ErrorCode, Result};
 pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
 pub use fyke_driver::{
     Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, return_unused_memory, sim,
 };
+pub use fyke_machine::{Error, ErrorCode, Payload, Result};
 #[cfg(unix)]
 pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
-pub use payload::Payload;
 pub use server::{
     DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,
 };

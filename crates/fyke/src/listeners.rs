@@ -148,11 +148,9 @@ impl<E: EventNumber, C> Listeners<E, C> {
         self.list.borrow().bits & 1 << event.number() != 0
     }
 
-    /// Whether any of some events has listeners.
-    #[inline]
-    pub(crate) fn has_any(&self, events: &[E]) -> bool {
-        let mask = events.iter().fold(0, |mask, event| mask | 1 << event.number());
-        self.list.borrow().bits & mask != 0
+    /// A bit for each event that has listeners, by its number.
+    pub(crate) fn heard(&self) -> u32 {
+        self.list.borrow().bits & !(EMISSIONS | REMOVED)
     }
 
     /// Whether one event has listeners and another has none.

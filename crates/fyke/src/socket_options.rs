@@ -183,6 +183,13 @@ impl SocketOptions {
     }
 }
 
+impl SocketOptions {
+    /// Whether there is nothing that the sockets of a server share.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.wishes == Wishes::default() && self.write_stall_timeout.is_none()
+    }
+}
+
 /// Every socket keeps such numbers, so they have four bytes.
 fn within_u32(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)

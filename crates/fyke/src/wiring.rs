@@ -21,42 +21,16 @@ const _: () = assert!(size_of::<Deferred>() <= 32);
 /// deferred as a callback, and so is everything of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tick {
+    /// Ask the state machine.
+    Machine(fyke_machine::connection::Tick),
     /// Ask for the addresses of the host.
     Lookup,
     /// Begin the next attempt to connect.
     Attempt,
-    /// `resume` was called.
-    Resume,
-    /// Emit `readable`.
-    Readable,
-    /// Receive: a listener for `readable` was added.
-    Receive,
-    /// Deliver what `read` has taken.
-    Data,
-    /// Everything before end-of-stream was delivered.
-    End,
-    /// The peer has ended, and half-open is not allowed.
-    EndItself,
-    /// Our side is ended, and was never connected.
-    FinishAlone,
-    /// Our side counts as shut down: closing will do it.
-    ShutDown,
-    /// Our side is shut down.
-    Finish,
-    /// The kernel has every write up to this number.
-    Written(u64),
-    /// Destroyed while writes were queued.
-    FailQueue,
-    /// Tell what is owed of connections before this one.
-    Owed,
     /// Emit `pipe`.
     Piped,
     /// Emit `unpipe`.
     Unpiped,
-    /// Emit `shutdown`.
-    Shutdown,
-    /// Emit `close`, for a socket that never had a connection.
-    Close,
 }
 
 thread_local! {

@@ -4,22 +4,9 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::{Error, ErrorCode, Result};
+pub use fyke_machine::planner::FamilySelection;
 
-/// How a host with several addresses is connected to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum FamilySelection {
-    /// RFC 8305: attempts begin 250 ms apart, or at once when one has failed; none is given up for
-    /// another; the first to connect wins, and the others are closed.
-    #[default]
-    Race,
-    /// Node's way: one attempt at a time, each given up after
-    /// [`attempt_timeout`](crate::ConnectOptions::attempt_timeout) but the last. Node:
-    /// `autoSelectFamily: true`.
-    Sequential,
-    /// Only the first address. Node: `autoSelectFamily: false`.
-    Off,
-}
+use crate::{Error, ErrorCode, Result};
 
 static SELECTION: AtomicU8 = AtomicU8::new(0);
 static ATTEMPT_TIMEOUT_MS: AtomicU64 = AtomicU64::new(500);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use fyke_driver::Family;
 
 use crate::{Error, LookupHints, Result};
+use fyke_machine::error::MakeError;
 
 /// What a [`lookup`](crate::ConnectOptions::lookup) hook is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,18 +1,16 @@
 //! Connecting: the options, and which address to try when.
 
-mod candidates;
 pub mod family_selection;
 mod lookup_hook;
-mod race;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub use family_selection::FamilySelection;
 use fyke_driver::Family;
+pub(crate) use fyke_machine::planner::{Race, Step};
 pub(crate) use lookup_hook::LookupHook;
 pub use lookup_hook::{LookupReply, LookupRequest};
-pub(crate) use race::{Race, Step};
 
 use crate::socket_options::SocketOptions;
 use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};

@@ -19,6 +19,7 @@ use pool::{Failure, Outcome, Pool};
 use crate::runtime::{Posted, TimerId};
 use crate::wiring::{Core, Deferred, current_or_none};
 use crate::{Error, Result};
+use fyke_machine::error::MakeError;
 
 /// An answer on its way from the pool to the loop.
 struct Answer {

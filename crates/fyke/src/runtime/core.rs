@@ -1,7 +1,7 @@
 //! What a loop consists of. `EventLoop` is its public face.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fyke_driver::{Driver, DriverKind, SocketId};
+use fyke_machine::{Moment, Policy};
 
 use super::actor::Actor;
 use super::actors::Actors;
 use super::budget::Budget;
 use super::idle_list::IdleList;
 use super::made::Made;
-use super::nanoseconds::Nanoseconds;
 use super::posted::Posted;
 use super::timers::{TimerCallback, TimerQueue};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
@@ -26,11 +26,10 @@ use crate::{Error, ErrorCode, Result};
 pub(crate) struct Core<T> {
     pub(crate) driver: Driver,
     started: Instant,
-    /// Node's accidents are copied too.
-    pub(crate) node_exact: bool,
+    pub(crate) policy: Policy,
     now: Cell<Duration>,
     /// The same time, in the form in which sockets note activity.
-    moment: Cell<Nanoseconds>,
+    moment: Cell<Moment>,
     /// Which of the queues below have something in them.
     pub(super) work: Work,
     /// The actors that the driver's sockets belong to. What is in here lives, whatever the user drops.
@@ -55,6 +54,8 @@ pub(crate) struct Core<T> {
     pub(super) deadline: Cell<Option<Option<Duration>>>,
     /// What a layer above keeps for each loop.
     service: RefCell<Option<Rc<dyn Any>>>,
+    /// What a layer above keeps for reuse.
+    spares: OnceCell<Box<dyn Any>>,
     pub(crate) posted: Arc<Posted>,
     /// How many sockets, servers and requests keep the loop alive.
     holds: Cell<usize>,
@@ -85,7 +86,7 @@ pub(super) struct Closing<T> {
 }
 
 impl<T: 'static> Core<T> {
-    pub(crate) fn new(kind: &DriverKind, node_exact: bool) -> io::Result<Rc<Self>> {
+    pub(crate) fn new(kind: &DriverKind, policy: Policy) -> io::Result<Rc<Self>> {
         let driver = Driver::new(kind)?;
         let posted = Arc::new(Posted::new(driver.waker()));
         Ok(Rc::new(Self {
@@ -93,7 +94,7 @@ impl<T: 'static> Core<T> {
             moment: Cell::new(driver.now().into()),
             driver,
             started: Instant::now(),
-            node_exact,
+            policy,
             work: Work::default(),
             actors: RefCell::default(),
             made: RefCell::default(),
@@ -108,6 +109,7 @@ impl<T: 'static> Core<T> {
             idle_unopened: RefCell::default(),
             deadline: Cell::default(),
             service: RefCell::default(),
+            spares: OnceCell::new(),
             posted,
             holds: Cell::new(0),
             unheard: RefCell::default(),
@@ -124,7 +126,7 @@ impl<T: 'static> Core<T> {
     }
 
     /// The same time as [`now`](Self::now).
-    pub(crate) fn moment(&self) -> Nanoseconds {
+    pub(crate) fn moment(&self) -> Moment {
         self.moment.get()
     }
 
@@ -308,6 +310,13 @@ impl<T: 'static> Core<T> {
             debug_assert!(before.is_none(), "a loop keeps one service");
             service
         })
+    }
+
+    /// What a layer above keeps for reuse, always of the same type.
+    #[inline]
+    pub(crate) fn spares<S: Default + 'static>(&self) -> &S {
+        let spares = self.spares.get_or_init(|| Box::new(S::default()));
+        spares.downcast_ref().expect("a loop keeps spares of one type")
     }
 
     pub(crate) fn hold(&self) {

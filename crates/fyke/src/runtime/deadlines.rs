@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn the_next_deadline_follows_every_change() {
         let second = Duration::from_secs(1);
-        let core: Rc<Core<()>> = Core::new(&DriverKind::Sim(SimOptions::default()), false).unwrap();
+        let core: Rc<Core<()>> =
+            Core::new(&DriverKind::Sim(SimOptions::default()), fyke_machine::policy::DEFAULT)
+                .unwrap();
         assert_eq!(core.next_deadline(), None);
         core.set_timer(2 * second, None, Box::new(|| {}));
         assert_eq!(core.next_deadline(), Some(2 * second));

@@ -10,7 +10,6 @@ mod core;
 mod deadlines;
 mod idle_list;
 mod made;
-mod nanoseconds;
 mod posted;
 mod timers;
 mod turn;
@@ -18,7 +17,6 @@ mod work;
 
 pub(crate) use self::core::{Core, Deferred};
 pub(crate) use actor::Actor;
-pub(crate) use nanoseconds::Nanoseconds;
 pub(crate) use posted::Posted;
 pub(crate) use timers::{TimerCallback, TimerId};
 pub(crate) use turn::{run, turn};

@@ -10,6 +10,7 @@ use super::core::{Closing, Core, Deferred, Phase};
 use super::timers::{TimerCallback, TimerId};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS};
 use crate::{Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// How many `timeout` events one turn emits: as many as it accepts connections.
 const IDLE_TIMEOUTS_PER_TURN: usize = 64;

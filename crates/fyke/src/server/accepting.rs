@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use fyke_driver::SocketId;
 
+use fyke_machine::connection::Gone;
+
 use super::{DropInfo, Inner, Server, State};
-use crate::socket::{Accepts, Gone, Origin, Socket};
+use crate::socket::{Accepts, Origin, Socket};
 
 impl Server {
     pub(super) fn accepted(&self, id: SocketId, peer: Option<SocketAddr>, unix: bool) {
@@ -37,7 +39,7 @@ impl Server {
                 }
             }
             let origin = self.origin(&mut state);
-            let socket = Socket::accepted(&core, id, (peer, unix), origin, &state.options.socket);
+            let socket = Socket::accepted(&core, id, (peer, unix), origin);
             (socket, state.inherits, state.options.pause_on_connect)
         };
         socket.begin(inherits, paused, || self.emit_connection(&socket));
@@ -76,11 +78,11 @@ impl Server {
 
     /// What the connections share.
     fn origin(&self, state: &mut State) -> Rc<Origin> {
-        state.origin.upgrade().unwrap_or_else(|| {
-            let origin = Origin::new(self.inner.clone());
-            state.origin = Rc::downgrade(&origin);
-            origin
-        })
+        let (options, address) = (&state.options.socket, state.address.as_ref());
+        let origin = state
+            .origin
+            .get_or_insert_with(|| Origin::new(self.inner.clone(), options.clone(), address));
+        Rc::clone(origin)
     }
 }
 

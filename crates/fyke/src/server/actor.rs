@@ -4,6 +4,7 @@ use std::any::Any;
 use std::rc::Rc;
 
 use fyke_driver::Completion;
+use fyke_machine::error::MakeError;
 
 use super::{Inner, Server};
 use crate::Error;
@@ -35,7 +36,7 @@ impl Actor<Tick> for Inner {
             state.connections = 0;
             state.per_ip.clear();
             state.holding = false;
-            state.drain.take()
+            (state.drain.take(), state.origin.take())
         };
         drop((drain, self.listeners.clear()));
     }

@@ -9,6 +9,7 @@ use super::options::BACKLOG;
 use super::{Event, Server};
 use crate::wiring::Core;
 use crate::{Error, Result};
+use fyke_machine::error::MakeError;
 
 impl Server {
     /// Listens on an existing descriptor that is bound or listens already: one that was inherited (see

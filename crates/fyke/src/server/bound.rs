@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::options::BACKLOG;
 use super::{Event, Server};
 use crate::{BoundSocket, Error, ErrorCode, NotAdopted, Result};
+use fyke_machine::error::MakeError;
 
 impl Server {
     /// Listens on a socket that is bound already, and keeps its address. Listening at once; the
@@ -43,7 +44,7 @@ impl Server {
             Ok(()) => self.listens(round, id, Some(address)),
             Err(source) => {
                 core.close(id);
-                let error = Error::system("listen", source).at(address, core.node_exact);
+                let error = Error::system("listen", source).at(address, core.policy.words_as_node);
                 self.fail_later(error);
             }
         }

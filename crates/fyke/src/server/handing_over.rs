@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use super::Server;
 use crate::wiring::Core;
 use crate::{Error, Result};
+use fyke_machine::error::MakeError;
 
 /// # Handing over
 impl Server {
@@ -21,10 +22,13 @@ impl Server {
     pub fn into_fd(self) -> Result<OwnedFd> {
         let fd = self.with_listener(Core::detach)?;
         self.next_round();
+        // Declared first, so dropped last, with nothing borrowed.
+        let _origin;
         let signal = {
             let mut state = self.inner.state.borrow_mut();
             state.listener = None;
             state.address = None;
+            _origin = state.origin.take();
             state.signal.take()
         };
         if let Some(signal) = signal {

@@ -9,6 +9,7 @@ use super::{Event, ListenOptions, Server, StaleFile};
 use crate::lookup::{self, LookupHints, Query};
 use crate::wiring::{Core, current, current_or_none};
 use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// How an endpoint is reached.
 enum Plan {
@@ -218,7 +219,8 @@ impl Server {
         request.receive_buffer_bytes = options.receive_buffer_bytes.or(wishes.receive_buffer_bytes);
         let failed = |source: std::io::Error| {
             let missing = address.is_unix() && source.kind() == std::io::ErrorKind::NotFound;
-            let error = Error::system("listen", source).at(address.clone(), core.node_exact);
+            let error =
+                Error::system("listen", source).at(address.clone(), core.policy.words_as_node);
             // libuv says so, and programs look for it (IPC-06).
             if missing { error.with_code(ErrorCode::EACCES) } else { error }
         };
@@ -234,7 +236,7 @@ impl Server {
             if let Err(source) = core.driver.set_mode(id, mode) {
                 core.close(id);
                 let error = Error::system("chmod", source);
-                return Err(error.at(address.clone(), core.node_exact));
+                return Err(error.at(address.clone(), core.policy.words_as_node));
             }
         }
         self.share_options(&core, id);
@@ -324,10 +326,14 @@ impl Server {
             self.once(Event::Close, move |server| f(server, result));
         }
         self.next_round();
+        // Declared first, so dropped last, with nothing borrowed.
+        let _origin;
         let (listener, signal) = {
             let mut state = self.inner.state.borrow_mut();
             state.closing = true;
             state.address = None;
+            // Its connections keep it, and it does not keep itself any more.
+            _origin = state.origin.take();
             (state.listener.take(), state.signal.take())
         };
         if let Some(signal) = signal {
@@ -342,8 +348,7 @@ impl Server {
 
     /// Schedules `close` when it is due: closed, and no connection left (CLS-02).
     pub(super) fn close_if_drained(&self) {
-        // In Node every call of `close` is another event (CLS-05).
-        let repeats = self.core().is_some_and(|core| core.node_exact);
+        let repeats = self.core().is_some_and(|core| core.policy.every_server_close_is_told);
         let due = {
             let mut state = self.inner.state.borrow_mut();
             let due = state.closing

@@ -77,8 +77,8 @@ struct State {
     /// The lookup that the last `listen` waits for.
     lookup: Option<Ticket>,
     connections: usize,
-    /// What they share, while there are any.
-    origin: Weak<Origin>,
+    /// What they share, from the first one until the server listens no more.
+    origin: Option<Rc<Origin>>,
     /// How many of them come from which address, or IPv6 network; only while that is limited.
     per_ip: HashMap<IpAddr, usize>,
     shed_connections: u64,
@@ -135,7 +135,7 @@ impl Server {
             round: 0,
             lookup: None,
             connections: 0,
-            origin: Weak::new(),
+            origin: None,
             per_ip: HashMap::new(),
             shed_connections: 0,
             signal: None,
@@ -201,10 +201,9 @@ impl Server {
     /// Where it listens: with the port that the system chose, if 0 was asked for. None when it
     /// does not listen.
     pub fn address(&self) -> Option<Address> {
-        let exact = self.inner.core.get().is_some_and(|core| core.node_exact);
+        let keeps = self.inner.core.get().is_some_and(|core| core.policy.keeps_server_path);
         let state = self.inner.state.borrow();
-        // Node remembers a path for good (IPC-02).
-        let path = state.last_path.clone().filter(|_| exact);
+        let path = state.last_path.clone().filter(|_| keeps);
         state.address.clone().or(path)
     }
 

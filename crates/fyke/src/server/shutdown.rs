@@ -3,10 +3,12 @@
 use std::rc::Weak;
 use std::time::Duration;
 
+use fyke_machine::connection::Gone;
+
 use super::Server;
 use crate::Result;
 use crate::runtime::TimerId;
-use crate::socket::{self, Gone, Socket, after_next_poll};
+use crate::socket::{self, Socket, after_next_poll};
 use crate::wiring::Core;
 
 /// How a [`Server::shutdown`] went. The three counts add up to the connections that the server had.

@@ -4,9 +4,11 @@ use std::any::Any;
 use std::rc::Rc;
 
 use fyke_driver::{Completion, Operation};
+use fyke_machine::connection::{self, Event};
+use fyke_machine::error::MakeError;
 
-use super::callback::Done;
-use super::{Event, Inner, Socket};
+use super::state::Done;
+use super::{Inner, Socket};
 use crate::abort::Abort;
 use crate::runtime::Actor;
 use crate::wiring::{Deferred, Tick};
@@ -71,87 +73,55 @@ impl Socket {
     /// Something happened to the connection.
     pub(super) fn complete(&self, completion: Completion<'_>) {
         self.guarded(|| self.handle(completion));
-        self.sync_hold();
-    }
-
-    /// Bytes were received.
-    fn receive(&self, bytes: &[u8]) {
-        self.guarded(|| {
-            if !self.received_plainly(bytes) {
-                self.note_turn();
-                self.received(bytes);
-            }
-        });
-        self.sync_hold();
+        self.sync();
     }
 
     fn handle(&self, completion: Completion<'_>) {
         match completion {
-            Completion::EndOfStream { .. } if self.had_bytes_now() => self.end_later(None),
             Completion::EndOfStream { .. } => {
                 if !self.ended_plainly() {
-                    self.end_of_stream();
+                    self.ask(|machine, cx, fx| machine.received_all(None, cx, fx));
                 }
             }
-            Completion::Sent { bytes, .. } => self.sent(bytes),
-            Completion::Connected { socket } => self.connected(socket),
-            Completion::ShutDown { .. } => self.was_shut_down(),
+            Completion::Sent { bytes, .. } => {
+                self.ask(|machine, cx, fx| machine.sent(bytes, cx, fx));
+            }
+            Completion::Connected { socket } => self.connected_by(socket),
+            Completion::ShutDown { .. } => self.ask(|machine, _, fx| machine.was_shut_down(fx)),
             Completion::Failed { socket, operation, error } => match operation {
                 Operation::Connect => self.connect_failed(socket, error),
-                Operation::Receive if self.had_bytes_now() => {
-                    self.end_later(Some(Error::system("read", error)));
+                Operation::Receive => {
+                    let error = Some(Error::system("read", error));
+                    self.ask(|machine, cx, fx| machine.received_all(error, cx, fx));
                 }
-                Operation::Receive => self.receive_failed(Error::system("read", error)),
-                Operation::Send => self.write_failed(Error::system("write", error)),
+                Operation::Send => {
+                    let error = Error::system("write", error);
+                    self.ask(|machine, _, fx| machine.write_failed(error, fx));
+                }
                 Operation::Shutdown => self.shutdown_failed(error),
                 Operation::Accept => {}
             },
-            Completion::Received { bytes, .. } => self.received(bytes),
+            Completion::Received { bytes, .. } => self.receive(bytes),
             Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}
         }
     }
 
     pub(super) fn run_tick(&self, tick: Tick) {
-        self.guarded(|| self.handle_tick(tick));
-        self.sync_hold();
+        match tick {
+            // Of a socket that never had a descriptor: it has a guard of its own.
+            Tick::Machine(connection::Tick::Close) => self.finish_close(None),
+            tick => self.guarded(|| self.handle_tick(tick)),
+        }
+        self.sync();
     }
 
     pub(super) fn handle_tick(&self, tick: Tick) {
         match tick {
+            Tick::Machine(tick) => self.ask(|machine, cx, fx| machine.tick(tick, cx, fx)),
             Tick::Lookup => self.run_lookup(),
             Tick::Attempt => self.next_attempt(),
-            Tick::Resume => self.run_resume(),
-            Tick::Readable => self.run_readable(),
-            Tick::Receive => self.receive_on_demand(),
-            Tick::Data => self.emit_taken(),
-            Tick::End => self.run_end(),
-            Tick::EndItself => self.run_end_itself(),
-            Tick::FinishAlone => self.run_finish_alone(),
-            Tick::ShutDown => self.was_shut_down(),
-            Tick::Finish => self.run_finish(),
-            Tick::Written(number) => {
-                self.tell_owed();
-                self.written(number);
-            }
-            Tick::FailQueue => {
-                self.tell_owed();
-                self.fail_queue();
-            }
-            Tick::Owed => self.tell_owed(),
             Tick::Piped => _ = self.run_piped(Event::Pipe),
             Tick::Unpiped => _ = self.run_piped(Event::Unpipe),
-            Tick::Shutdown => self.run_shutdown(),
-            Tick::Close => self.finish_close(None),
-        }
-    }
-
-    /// The last thing that is done for a completion or a tick of this socket: what would be the next
-    /// tick then is run at once, if no other is before it.
-    pub(super) fn tick_now(&self, tick: Tick) {
-        if self.core().is_some_and(|core| !core.has_ticks()) {
-            self.handle_tick(tick);
-        } else {
-            self.tick(tick);
         }
     }
 
@@ -167,13 +137,13 @@ impl Socket {
         let socket = self.clone();
         let call = move || {
             socket.guarded(|| call(&socket));
-            socket.sync_hold();
+            socket.sync();
         };
         core.push_tick(Deferred::Call(Box::new(call)));
     }
 
     /// Tells one callback on the tick.
     pub(super) fn reply(&self, callback: Done, result: Result<()>) {
-        self.tick_with(move |socket| callback(socket, result));
+        self.step(|machine, _, fx| machine.reply(callback, result, fx));
     }
 }

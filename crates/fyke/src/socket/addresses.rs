@@ -8,22 +8,24 @@ use fyke_driver::{Address, PeerCredentials};
 use super::Socket;
 use super::peer::Peer;
 use crate::{Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// # Addresses
 impl Socket {
     /// The other end's address; none on a Unix socket, and before the connection stands. Node:
     /// `remoteAddress`, `remotePort`, `remoteFamily`.
     pub fn remote_address(&self) -> Option<SocketAddr> {
-        if self.node_exact() {
+        let asks = self.policy().asks_for_addresses;
+        if asks {
             self.ask_peer();
         } else {
             self.capture_accepted_peer();
         }
         let state = self.inner.state.borrow();
-        state.peer.address().filter(|_| state.peer_was_asked() || !self.node_exact())
+        state.peer.address().filter(|_| state.peer_was_asked() || !asks)
     }
 
-    /// Node asks the system when it is asked itself, and remembers the answer.
+    /// Asks the system when the user asks, and remembers the answer.
     fn ask_peer(&self) {
         let id = {
             let state = self.inner.state.borrow();
@@ -40,7 +42,7 @@ impl Socket {
     /// Our end's address; none on a Unix socket, and before the connection stands. Node:
     /// `localAddress`, `localPort`, `localFamily`, `address()`.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        if self.node_exact() && self.destroyed() {
+        if self.policy().asks_for_addresses && self.destroyed() {
             return None;
         }
         let (id, kept) = {
@@ -51,7 +53,8 @@ impl Socket {
             // An attempt that is bound has its address before the connection stands.
             let attempt = || state.rare_if_any()?.connecting.as_ref()?.ids().next();
             // On an exact loop a connection that stands may be connecting again (CON-18).
-            (state.id.or_else(attempt), kept.and_then(Address::ip))
+            let kept = kept.and_then(Address::ip).or_else(|| state.shared_local());
+            (state.id.or_else(attempt), kept)
         };
         // An attempt that is not bound has port 0: no address yet.
         let asked = || self.core()?.driver.local_address(id?).ok()?.ip();
@@ -126,7 +129,7 @@ impl Socket {
         let known = {
             let state = self.inner.state.borrow();
             // An attempt that failed was never our end of a connection.
-            let none = state.unix || state.connecting;
+            let none = state.unix || state.connecting() || state.shared_local().is_some();
             let known = |rare: &super::state::Rare| rare.local.is_some() || rare.bound.is_some();
             none || state.rare_if_any().is_some_and(known)
         };

@@ -4,12 +4,12 @@ use std::os::fd::OwnedFd;
 
 use fyke_driver::{Adopted, SocketId};
 
-use super::phase::Phase;
 use super::{Socket, State};
 use crate::bound_socket::adopt_error;
 use crate::socket_options::SocketOptions;
 use crate::wiring::{Core, current};
 use crate::{BoundSocket, Error, ErrorCode, Result};
+use fyke_machine::connection::Phase;
 
 /// # Adopting
 impl Socket {
@@ -63,7 +63,7 @@ impl Socket {
         } else {
             socket.start_receiving();
         }
-        socket.sync_hold();
+        socket.sync();
         socket
     }
 }
@@ -90,7 +90,7 @@ impl SocketOptions {
         self.wishes.size_buffers_of(&core.driver, id);
         let mut state = State::new(&self);
         state.id = Some(id);
-        state.phase = Phase::Live;
+        state.phase = Phase::Open;
         state.unix = peer.is_unix();
         state.peer = peer.ip().into();
         let socket = Socket::with_connection(core, id, state, self.pause_on_create);

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use fyke_driver::{Address, Family, Open, OpenError, SocketId, Transport};
 
-use super::{Event, Socket};
+use fyke_machine::connection::{Connection, Event, Phase};
+use fyke_machine::error::MakeError;
+
+use super::Socket;
 use crate::connect::{ConnectOptions, FamilySelection, Race, Step};
 use crate::lookup::Ticket;
 use crate::runtime::TimerId;
@@ -23,8 +26,6 @@ pub(super) struct Connecting {
     pub(super) targets: Targets,
     /// The lookup that it waits for, if the system was asked.
     pub(super) lookup: Option<Ticket>,
-    /// A hook was asked on an exact loop: until it answers, the loop is not held for it.
-    pub(super) left_to_hook: bool,
     /// Another connect to a path that came meanwhile, on an exact loop.
     pub(super) again: Option<Address>,
     /// Where the socket was bound before the connect (BND-08).
@@ -56,7 +57,6 @@ impl Connecting {
             options,
             targets,
             lookup: None,
-            left_to_hook: false,
             again: None,
             bound,
             running: Vec::new(),
@@ -65,11 +65,6 @@ impl Connecting {
             connect_timer: None,
             full_count: 0,
         }
-    }
-
-    /// Whether the loop must go on for this connect.
-    pub(super) fn holds(&self) -> bool {
-        !(self.left_to_hook && matches!(self.targets, Targets::Unresolved))
     }
 
     /// Our end, as the error of an attempt at `target` tells it.
@@ -171,7 +166,7 @@ impl Socket {
         if let Err(OpenError { at_bind: true, source }) = opened {
             // No attempt was made: there is only the error, about our own end (CON-13).
             let error = Error::system("bind", source);
-            return Some(error.at(local_or_unnamed(local), core.node_exact));
+            return Some(error.at(local_or_unnamed(local), core.policy.words_as_node));
         }
         let opened = opened.inspect(|id| {
             core.own(*id, self.actor());
@@ -204,7 +199,7 @@ impl Socket {
     /// One address: the attempt is announced, and nothing is tried (BLK-21). Several: it is not
     /// announced, only its failure, and the next follows (HE-27).
     fn attempt_blocked(&self, target: &Address) -> Option<Error> {
-        let message = match target.ip().filter(|_| self.node_exact()) {
+        let message = match target.ip().filter(|_| self.policy().words_as_node) {
             Some(address) => format!("IP({}) is blocked by net.BlockList", address.ip()),
             None => format!("{target} is on the block list"),
         };
@@ -253,7 +248,7 @@ impl Socket {
         self.emit_attempt(Event::AttemptTimeout, &target);
         let Some(now) = self.core().map(|core| core.now()) else { return };
         let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
-        let error = error.at(target, self.node_exact());
+        let error = error.at(target, self.policy().words_as_node);
         self.with_connecting(|connecting| connecting.failed(address, error, now));
     }
 
@@ -285,9 +280,9 @@ impl Socket {
             attempt.map(|(_, target)| target.clone())
         });
         let Some(Some(target)) = target else { return };
-        // Node reports it; for everybody else it means "later" (connect(2)).
+        // It means "later" (connect(2)).
         let full = target.is_unix() && source.kind() == io::ErrorKind::WouldBlock;
-        if full && !self.node_exact() {
+        if full && self.policy().retries_full_queue {
             return self.try_again_later(id, target);
         }
         let several = self.with_connecting(|connecting| connecting.several());
@@ -296,14 +291,14 @@ impl Socket {
         } else {
             // For a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
             let mut state = self.inner.state.borrow_mut();
-            state.connecting = false;
+            state.phase = Phase::Failing;
             state.id = Some(id);
         }
         let error = self.tell_failure(&target, Error::system("connect", source));
         if self.destroyed() {
             return;
         }
-        self.inner.state.borrow_mut().connecting = true;
+        self.inner.state.borrow_mut().phase = Phase::Connecting;
         match target.ip().zip(self.core().map(|core| core.now())) {
             Some((address, now)) => {
                 self.with_connecting(|connecting| connecting.failed(address, error, now));
@@ -347,7 +342,7 @@ impl Socket {
         let local = target.ip().and_then(|address| {
             self.with_connecting(|connecting| connecting.known_local(address)).flatten()
         });
-        let error = error.at(target.clone(), self.node_exact()).with_local(local);
+        let error = error.at(target.clone(), self.policy().words_as_node).with_local(local);
         if !self.is_untold(target, &error) {
             self.emit_attempt_failed(target, &error);
         }
@@ -355,7 +350,7 @@ impl Socket {
     }
 
     /// An attempt has won: the others are closed silently, and the connection stands (CON-05).
-    pub(super) fn connected(&self, id: SocketId) {
+    pub(super) fn connected_by(&self, id: SocketId) {
         if self.is_refused_again(id) {
             return;
         }
@@ -375,44 +370,13 @@ impl Socket {
                 core.close(running);
             }
         }
-        let written_before = {
+        {
             let mut state = self.inner.state.borrow_mut();
-            state.connecting = false;
             state.id = Some(id);
             state.peer = peer.into();
-            state.write.has_queued()
-        };
-        self.capture_peer();
-        self.stand(written_before);
-    }
-
-    /// Tells that the connection stands, and begins to use it.
-    pub(super) fn stand(&self, written_before: bool) {
-        self.touch();
-        self.apply_wishes(false);
-        self.emit(Event::Connect);
-        if self.inner.state.borrow().reset_on_connect {
-            self.tear_down(None, true);
         }
-        if self.destroyed() {
-            return self.ready_though_destroyed();
-        }
-        match written_before {
-            // A listener has connected again, on an exact loop: what was written waits for that.
-            _ if self.is_connecting() => {}
-            _ if self.node_exact() => self.send_parked(),
-            true => self.hand_over_first(),
-            false => self.hand_over(),
-        }
-        if self.destroyed() {
-            return self.ready_though_destroyed();
-        }
-        self.end_after_connect();
-        self.emit(Event::Ready);
-        self.finish_if_done();
-        if self.inner.state.borrow().read.receives_on_connect() {
-            self.start_receiving();
-        }
+        self.ask(Connection::establish);
+        self.inner.state.borrow_mut().tidy();
     }
 }
 

@@ -26,6 +26,7 @@ impl Socket {
         let mut state = State::new(options);
         state.keeps_listeners = true;
         state.unix = bound.is_unix();
+        state.bound = true;
         state.rare().bound = Some(bound);
         let socket = Self::from_state(state);
         socket.join(core);
@@ -82,18 +83,19 @@ impl Socket {
                 // The system would tell, but not any more after `close` (BND-10).
                 rare.local = Some(bound.address().clone());
             }
+            state.machine.bound = false;
             bound
         };
         bound.take()
     }
 
-    /// The socket is destroyed: frees the address. Says whether there was one.
-    pub(super) fn drop_bound(&self) -> bool {
+    /// The socket is destroyed: frees the address.
+    pub(super) fn drop_bound(&self) {
         let bound = {
             let mut state = self.inner.state.borrow_mut();
             state.rare_if_any_mut().and_then(|rare| rare.bound.take())
         };
-        bound.is_some()
+        drop(bound);
     }
 }
 

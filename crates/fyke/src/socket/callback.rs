@@ -1,48 +1,20 @@
-//! The events, and a listener's code: one form for all events, so that a listener takes as little room
+//! A listener's code: one form for all events, so that a listener takes as little room
 //! as it can.
 
 use std::net::IpAddr;
 
 use fyke_driver::Address;
+use fyke_machine::connection::Event;
 
 use super::Socket;
 use crate::listeners::EventNumber;
 use crate::{Error, Result};
-
-/// The events, by which listeners are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Lookup,
-    Attempt,
-    AttemptFailed,
-    AttemptTimeout,
-    Connect,
-    Ready,
-    Data,
-    Text,
-    Readable,
-    End,
-    Drain,
-    Prefinish,
-    Finish,
-    Timeout,
-    Pipe,
-    Unpipe,
-    /// Just before `error` and `close`, for pipes: does not count as hearing an error.
-    Gone,
-    Shutdown,
-    Error,
-    Close,
-}
 
 impl EventNumber for Event {
     fn number(self) -> u32 {
         self as u32
     }
 }
-
-/// Told once how a write or an end went.
-pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
 
 /// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
 /// every address.

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use fyke_machine::connection::{Event, Phase};
+
+use super::Socket;
 use super::attempts::{Connecting, Targets};
 use super::callback::Lookup;
-use super::phase::Phase;
-use super::{Event, Socket};
 use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, Race};
 use crate::lookup::{self, Query};
 use crate::wiring::{Core, Tick, current, current_or_none};
@@ -95,21 +96,9 @@ impl Socket {
         self.check_bound(&options)?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
-        self.renew_before_close();
-        {
-            // Declared first, so dropped last, with nothing borrowed.
-            let _before;
-            let mut state = self.inner.state.borrow_mut();
-            if state.phase == Phase::Closed {
-                _before = state.renew(core.node_exact);
-            }
-            state.phase = Phase::Live;
-            let rare = state.rare();
-            rare.round = rare.round.wrapping_add(1);
-            state.connecting = true;
-            state.unix = options.endpoint.is_unix();
-        }
-        self.touch();
+        let is_closing = core.is_closing(self.place());
+        let unix = options.endpoint.is_unix();
+        self.step(|machine, cx, fx| machine.begin_connect(unix, is_closing, cx, fx));
         self.forget_once(Event::Connect);
         self.once(Event::Connect, f);
         let options = options.settled();
@@ -137,7 +126,7 @@ impl Socket {
             true => self.handle_tick(next),
             false => self.tick(next),
         }
-        self.sync_hold();
+        self.sync();
         Ok(())
     }
 
@@ -145,9 +134,9 @@ impl Socket {
         let state = self.inner.state.borrow();
         let (code, message) = match state.phase {
             Phase::Fresh | Phase::Closed => return Ok(()),
-            Phase::Live if state.connecting => (ErrorCode::EALREADY, "already connecting"),
-            Phase::Live => (ErrorCode::EISCONN, "already connected"),
-            Phase::Destroyed if self.node_exact() => return Ok(()),
+            Phase::Connecting | Phase::Reopening => (ErrorCode::EALREADY, "already connecting"),
+            Phase::Failing | Phase::Open => (ErrorCode::EISCONN, "already connected"),
+            Phase::Destroyed if self.policy().connects_before_close => return Ok(()),
             Phase::Destroyed => {
                 (ErrorCode::ERR_SOCKET_CLOSED, "connect again when close was emitted")
             }
@@ -175,20 +164,20 @@ impl Socket {
             (connecting.options.lookup.clone(), LookupRequest { host, family, hints, all })
         });
         let (Some((hook, request)), Some(core)) = (asked, self.core()) else { return };
-        if core.node_exact && !request.all {
+        if core.policy.tells_late_lookup && !request.all {
             self.remember_lookup(&request.host);
         }
         let round = self.inner.state.borrow().round();
         self.limit_lookup(round, &request.host);
         match hook {
             Some(hook) => {
-                let left_to_hook = core.node_exact;
-                self.with_connecting(|connecting| connecting.left_to_hook = left_to_hook);
+                let watches = core.policy.watches_lookup_hooks;
+                self.inner.state.borrow_mut().waits_for_hook = !watches;
                 let host = request.host.clone();
                 let socket = self.clone();
                 // Keeps the socket alive: nothing else may, while it waits for this.
                 let give = Box::new(move |result| socket.resolve_later(round, result));
-                hook.ask(request, LookupReply::new(host, !self.node_exact(), give));
+                hook.ask(request, LookupReply::new(host, watches, give));
             }
             None => {
                 let LookupRequest { host, family, hints, .. } = request;
@@ -204,7 +193,7 @@ impl Socket {
     fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
         if self.tells_inside_calls() {
             self.guarded(|| self.resolved(round, &result));
-            self.sync_hold();
+            self.sync();
         } else {
             self.tick_with(move |socket| socket.resolved(round, &result));
         }
@@ -222,7 +211,7 @@ impl Socket {
             waits.then(|| (connecting.host(), connecting.selects()))
         });
         let Some(Some(((host, port), all))) = known else { return self.tell_late_lookup(result) };
-        self.touch();
+        self.step(|machine, cx, _| machine.hook_answered(cx));
         let event = |address| Lookup { host: host.clone(), address };
         let addresses = match result {
             Ok(addresses) => addresses,
@@ -259,7 +248,7 @@ impl Socket {
     }
 
     pub(super) fn is_connecting(&self) -> bool {
-        self.inner.state.borrow().connecting
+        self.inner.state.borrow().connecting()
     }
 
     pub(super) fn with_connecting<T>(&self, f: impl FnOnce(&mut Connecting) -> T) -> Option<T> {

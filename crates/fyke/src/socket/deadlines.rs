@@ -8,6 +8,7 @@ use super::attempts::Place;
 use super::{Inner, Socket};
 use crate::runtime::{TimerCallback, TimerId};
 use crate::{Error, ErrorCode};
+use fyke_machine::error::MakeError;
 
 /// Watches that a write gets on.
 #[derive(Debug)]
@@ -29,12 +30,12 @@ impl Socket {
     /// Begins to watch that the batch in flight gets on, if that was asked for.
     pub(super) fn watch_write(&self) {
         let timeout = {
-            let state = self.inner.state.borrow();
-            let stall = state.rare_if_any().and_then(|rare| rare.stall.as_ref());
-            let Some(stall) = stall.filter(|stall| stall.timer.is_none()) else { return };
+            let mut state = self.inner.state.borrow_mut();
             if state.write.unsent_bytes() == 0 {
                 return;
             }
+            let stall = state.stall();
+            let Some(stall) = stall.filter(|stall| stall.timer.is_none()) else { return };
             stall.timeout
         };
         let weak = self.downgrade();
@@ -63,7 +64,8 @@ impl Socket {
         };
         if stalled {
             let message = "the peer took nothing of what was written";
-            socket.fail(Error::new(ErrorCode::ERR_WRITE_STALLED, message));
+            let error = Error::new(ErrorCode::ERR_WRITE_STALLED, message);
+            socket.step(|machine, cx, fx| machine.fail(error, cx, fx));
         } else {
             socket.watch_write();
         }
@@ -79,7 +81,9 @@ impl Socket {
                 let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
                 let place = socket.with_connecting(|connecting| connecting.place());
                 socket.destroy_with(match place {
-                    Some(Place::Address(address)) => error.at(address, socket.node_exact()),
+                    Some(Place::Address(address)) => {
+                        error.at(address, socket.policy().words_as_node)
+                    }
                     Some(Place::Host(host)) => error.with_host(host),
                     None => error,
                 });

@@ -1,13 +1,12 @@
 //! Ending our side: everything written goes out, then the peer is told (END-01 … END-17).
 
-use fyke_driver::SocketId;
+use fyke_machine::error::MakeError;
+use fyke_machine::writing::NoSpares;
 
-use super::callback::Done;
-use super::writing::queue_is_full;
-use super::{Event, Socket};
-use crate::payload::Payload;
-use crate::wiring::Tick;
-use crate::{Error, ErrorCode, Result};
+use super::Socket;
+use super::spares::LoopSpares;
+use super::state::Done;
+use crate::{Error, Payload, Result};
 
 /// # Ending
 impl Socket {
@@ -45,208 +44,20 @@ impl Socket {
     }
 
     fn end_payload(&self, payload: Option<Payload<'_>>, callback: Option<Done>) {
-        let refused = match payload {
-            Some(payload) => self.last_write(payload),
-            None => None,
-        };
-        self.uncork_to_end();
-        let failed = refused.or_else(|| self.begin_end());
-        if let Some(callback) = callback {
-            let exact = self.node_exact();
-            let finished = self.inner.state.borrow().write.finished;
-            match failed {
-                Some(error) => self.reply(callback, Err(error)),
-                None if finished => self.reply(callback, Ok(())),
-                None if self.inner.state.borrow().has_too_many_end_callbacks(exact) => {
-                    self.refused(queue_is_full(), Some(callback));
-                }
-                None => self.inner.state.borrow_mut().write.push_end_callback(callback),
-            }
-        }
-        self.sync_hold();
-    }
-
-    /// The write in `end(data)`. Says why it was refused.
-    fn last_write(&self, payload: Payload<'_>) -> Option<Error> {
-        let code = {
-            let state = self.inner.state.borrow();
-            match (state.write.ending, state.destroyed()) {
-                // Not EPIPE, whoever ended first: that is for `write` alone (END-03).
-                (true, _) => Some(ErrorCode::ERR_STREAM_WRITE_AFTER_END),
-                (_, true) => Some(ErrorCode::ERR_STREAM_DESTROYED),
-                _ => None,
-            }
-        };
-        let error = code.map(|code| Error::new(code, "the socket takes no more writes"));
-        // What else there is: the queue is too long.
-        let error = error.or_else(|| self.refuse_write());
-        match &error {
-            Some(error) => self.refused(error.clone(), None),
-            None => _ = self.write_payload(payload, None),
-        }
-        error
-    }
-
-    fn uncork_to_end(&self) {
-        let exact = self.node_exact();
-        let leaves = {
-            let mut state = self.inner.state.borrow_mut();
-            let corked = state.write.corked() > 0;
-            state.write.uncork_all();
-            if state.connecting && exact {
-                state.write.park();
-            }
-            corked && state.connected().is_some() && state.write.can_hand_over()
-        };
-        if leaves {
-            // As in `uncork` (TMO-02).
-            self.touch();
-        }
-        if exact {
-            // An error that shows now keeps the end from being one (WR-17).
-            self.hand_over();
-        }
-    }
-
-    /// Says why there is nothing to end.
-    fn begin_end(&self) -> Option<Error> {
-        let over = |code| Some(Error::new(code, "the socket has ended already"));
-        {
-            let exact = self.node_exact();
-            let mut state = self.inner.state.borrow_mut();
-            if state.write.finished {
-                return over(ErrorCode::ERR_STREAM_ALREADY_FINISHED);
-            }
-            let first = !state.has_failed() && !state.write.ending;
-            // Counts for later writes also when destroyed (WR-16).
-            state.write.ending |= first;
-            if state.destroyed() {
-                // Always told, where Node forgets a callback (DST-18).
-                return if first && exact { None } else { over(ErrorCode::ERR_STREAM_DESTROYED) };
-            }
-            if state.has_failed() {
-                return state.errored();
-            }
-        }
-        self.hand_over();
-        self.finish_if_done();
-        None
-    }
-
-    /// Ends the connection's writing side when `end` was called and everything is sent.
-    pub(super) fn finish_if_done(&self) {
-        if self.never_finishes() {
-            return;
-        }
-        let exact = self.node_exact();
-        let id = {
-            let mut state = self.inner.state.borrow_mut();
-            // News of the last writes may be due in the next turn (`tell_written`), and comes first.
-            let told = exact || !state.write.owes_callbacks();
-            let can = state.write.can_finish() && !state.destroyed() && !state.has_failed();
-            if !can || !told || state.write.shutting_down {
-                return;
-            }
-            state.write.shutting_down = true;
-            if state.connecting {
-                // Goes on when the connection stands (END-04).
-                return;
-            }
-            state.id
-        };
-        match id {
-            Some(id) => self.shut_down(id),
-            // Never connected: there is nothing to wait for (END-05).
-            None => self.tick(Tick::FinishAlone),
-        }
-    }
-
-    fn shut_down(&self, id: SocketId) {
-        let Some(core) = self.core() else { return };
-        if core.node_exact {
-            self.shut_down_later(id);
-        } else if self.closes_next() {
-            self.tick(Tick::ShutDown);
-        } else {
-            core.driver.shutdown(id);
-        }
-    }
-
-    /// Whether nothing is left but `finish`, after which the socket is closed (END-13). Closing ends
-    /// the connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system
-    /// call. Not of a descriptor that came from outside, which others may hold open.
-    fn closes_next(&self) -> bool {
-        let state = self.inner.state.borrow();
-        state.origin.is_some() && state.read.end_emitted && state.read.has_ended()
-    }
-
-    /// The connection stands, and an end waited for it.
-    pub(super) fn end_after_connect(&self) {
-        if self.never_finishes() {
-            return;
-        }
-        let id = {
-            let state = self.inner.state.borrow();
-            state.connected().filter(|_| state.write.shutting_down)
-        };
-        if let Some(id) = id {
-            self.shut_down(id);
-        }
-    }
-
-    pub(super) fn was_shut_down(&self) {
-        let state = self.inner.state.borrow();
-        let due = state.write.can_finish() && !state.destroyed() && !state.has_failed();
-        drop(state);
-        if due {
-            self.emit(Event::Prefinish);
-            self.tick_now(Tick::Finish);
-        }
+        // Dropped at the end, with nothing borrowed.
+        let mut payload = payload;
+        self.step(|machine, cx, fx| match self.core() {
+            Some(core) => machine.end(&mut payload, callback, &mut LoopSpares(core), cx, fx),
+            None => machine.end(&mut payload, callback, &mut NoSpares, cx, fx),
+        });
     }
 
     /// "Not connected" counts as done: the peer is gone (END-16).
     pub(super) fn shutdown_failed(&self, source: std::io::Error) {
-        if source.kind() == std::io::ErrorKind::NotConnected {
-            return self.was_shut_down();
-        }
-        let error = Error::system("shutdown", source);
-        let callbacks = self.inner.state.borrow_mut().write.take_end_callbacks();
-        for callback in callbacks {
-            callback(self, Err(error.clone()));
-        }
-        self.fail(error);
-    }
-
-    /// The tick of `finish` of a socket that was never connected.
-    pub(super) fn run_finish_alone(&self) {
-        if !self.destroyed() {
-            self.emit(Event::Prefinish);
-        }
-        self.run_finish();
-    }
-
-    /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if
-    /// the peer has ended too (END-13).
-    pub(super) fn run_finish(&self) {
-        {
-            let mut state = self.inner.state.borrow_mut();
-            if state.destroyed() {
-                return;
-            }
-            state.write.finished = true;
-        }
-        let callbacks = self.inner.state.borrow_mut().write.take_end_callbacks();
-        for callback in callbacks {
-            callback(self, Ok(()));
-        }
-        self.emit(Event::Finish);
-        let destroy = {
-            let state = self.inner.state.borrow();
-            state.read.end_emitted || state.destroy_on_finish
-        };
-        if destroy {
-            self.destroy_finished();
-        }
+        self.ask(|machine, _, fx| match source.kind() {
+            std::io::ErrorKind::NotConnected => machine.was_shut_down(fx),
+            _ => machine.shutdown_failed(Error::system("shutdown", source), fx),
+        });
     }
 }
 

@@ -2,8 +2,10 @@
 
 use fyke_driver::Address;
 
+use fyke_machine::connection::Event;
+
 use super::Socket;
-use super::callback::{self, Callback, Event, Lookup, News};
+use super::callback::{self, Callback, Lookup, News};
 use crate::Error;
 use crate::listeners::ListenerId;
 
@@ -143,10 +145,9 @@ impl Socket {
         self.inner.listeners.add(event, true, callback::plain(callback))
     }
 
-    /// Drops the callback of the last call that was to run once, if it has not run. Exact loops keep
-    /// all of them, as Node does.
+    /// Drops the callback of the last call that was to run once, if it has not run.
     pub(super) fn forget_once(&self, event: Event) {
-        if !self.node_exact() {
+        if !self.policy().keeps_old_once_listeners {
             drop(self.inner.listeners.remove_once(event));
         }
     }
@@ -159,9 +160,9 @@ impl Socket {
         self.inner.listeners.emit(event, |callback| callback(self, news));
     }
 
-    /// Nothing is delivered after `destroy`, not even to the second listener (RD-21); but in Node.
+    /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
     fn tell_while_alive(&self, event: Event, news: News<'_>) {
-        let goes_on = || !self.destroyed() || self.node_exact();
+        let goes_on = || !self.destroyed() || self.policy().delivers_after_destroy;
         self.inner.listeners.emit_while(event, |callback| callback(self, news), goes_on);
     }
 
@@ -184,12 +185,12 @@ impl Socket {
         self.tell(Event::Error, News::Error(error));
     }
 
-    /// The peer ends only this connection (contract C5). On an exact loop the error of an outgoing one
-    /// ends `run` at once, as Node's process would end.
+    /// The peer ends only this connection (contract C5). The error of an outgoing one is what `run`
+    /// returns.
     fn unheard(&self, error: &Error) {
         let accepted = self.inner.state.borrow().accepted;
         if let Some(core) = self.core().filter(|_| !accepted) {
-            if core.node_exact {
+            if core.policy.unheard_error_ends_run {
                 return core.unheard(error.clone());
             }
             core.unheard_at_end(error.clone());

@@ -2,15 +2,6 @@
 //! asked for.
 
 use super::Socket;
-use crate::{Error, ErrorCode};
-
-/// A connection that has failed, and whose bytes are still being delivered.
-#[derive(Debug)]
-pub(super) struct Failing {
-    error: Error,
-    /// The kernel may have more.
-    pub(super) receives: bool,
-}
 
 /// # Errors
 impl Socket {
@@ -23,91 +14,12 @@ impl Socket {
     /// For relays, which pause one connection while the other is slow. Does nothing on a
     /// [`node_exact`](crate::Builder::node_exact) loop. No counterpart in Node.
     pub fn set_deliver_before_error(&self, deliver: bool) {
-        let mut state = self.inner.state.borrow_mut();
-        if deliver || state.rare_if_any().is_some() {
-            state.rare().delivers_before_error = deliver;
-        }
+        self.inner.state.borrow_mut().set_deliver_before_error(deliver);
     }
 
     /// Returns whether received bytes are delivered before an error. Default false.
     pub fn delivers_before_error(&self) -> bool {
-        let state = self.inner.state.borrow();
-        state.rare_if_any().is_some_and(|rare| rare.delivers_before_error)
-    }
-
-    /// The connection fails. It is closed by RST, unless our side had ended before: the end that a
-    /// plain close sends would make a stream look whole that is not. Node sends the end.
-    pub(super) fn fail(&self, error: Error) {
-        match error.code() {
-            // There is no connection any more.
-            ErrorCode::ECONNRESET | ErrorCode::EPIPE => self.tear_down(Some(error), false),
-            _ => self.fail_with_reset(error),
-        }
-    }
-
-    /// The same for an error that is not this connection's own.
-    pub(super) fn fail_with_reset(&self, error: Error) {
-        let open = {
-            let state = self.inner.state.borrow();
-            state.connected().is_some() && !state.unix && !state.write.finished
-        };
-        self.tear_down(Some(error), open && !self.node_exact());
-    }
-
-    /// Receiving has failed.
-    pub(super) fn receive_failed(&self, error: Error) {
-        let waits = {
-            let state = self.inner.state.borrow();
-            state.may_deliver_before_error() && !self.node_exact() && state.read.kept_bytes() > 0
-        };
-        if waits {
-            self.inner.state.borrow_mut().read.receiving = false;
-            self.fail_when_delivered(error, false);
-        } else {
-            self.fail(error);
-        }
-    }
-
-    /// Sending has failed, and the callbacks know. Returns whether the socket still has something to
-    /// deliver; if not, it is to be destroyed.
-    pub(super) fn delivers_first(&self, error: &Error) -> bool {
-        let waits = {
-            let state = self.inner.state.borrow();
-            let gone = matches!(error.code(), ErrorCode::ECONNRESET | ErrorCode::EPIPE);
-            let may = state.may_deliver_before_error() && !self.node_exact();
-            may && gone && !state.read.has_ended()
-        };
-        if waits {
-            self.fail_when_delivered(error.clone(), true);
-            self.receive_on_demand();
-        }
-        waits
-    }
-
-    fn fail_when_delivered(&self, error: Error, receives: bool) {
-        let mut state = self.inner.state.borrow_mut();
-        let rare = state.rare();
-        let first = rare.failing.take().map_or(error, |failing| failing.error);
-        rare.failing = Some(Failing { error: first, receives });
-    }
-
-    /// The peer's end has come, or bytes were delivered: if the connection has failed, and that was
-    /// all, the socket fails now. Returns whether the connection has failed.
-    pub(super) fn fail_if_delivered(&self, ended: bool) -> bool {
-        let error = {
-            let mut state = self.inner.state.borrow_mut();
-            let delivered = state.read.kept_bytes() == 0;
-            let Some(rare) = state.rare_if_any_mut() else { return false };
-            let Some(failing) = rare.failing.as_mut() else { return false };
-            failing.receives &= !ended;
-            let over = delivered && !failing.receives;
-            over.then(|| failing.error.clone())
-        };
-        if let Some(error) = error {
-            self.inner.state.borrow_mut().rare().failing = None;
-            self.fail(error);
-        }
-        true
+        self.inner.state.borrow().delivers_before_error()
     }
 }
 

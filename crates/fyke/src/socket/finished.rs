@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::Socket;
-use super::callback::Done;
-use super::phase::Phase;
+use super::state::Done;
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
+use fyke_machine::connection::Phase;
 
 /// The directions that somebody waits for.
 #[derive(Clone, Copy)]

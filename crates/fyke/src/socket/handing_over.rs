@@ -3,8 +3,11 @@
 
 use std::os::fd::OwnedFd;
 
+use fyke_machine::connection::Connection;
+
 use super::Socket;
 use crate::{Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// # Handing over
 impl Socket {
@@ -43,7 +46,7 @@ impl Socket {
     /// taken, half a character of [`on_text`](Self::on_text), an end that the peer was promised
     /// or has sent. `ENOTSUP` in the simulated network.
     pub fn into_fd(self) -> Result<OwnedFd> {
-        self.hand_over();
+        self.flush(Connection::flushed);
         let id = self.inner.state.borrow().connected();
         let (Some(core), Some(id)) = (self.core(), id) else {
             return Err(Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected"));
@@ -62,7 +65,7 @@ impl Socket {
     fn stays_because(&self) -> Option<&'static str> {
         let state = self.inner.state.borrow();
         let decoder = state.rare_if_any().and_then(|rare| rare.decoder.as_ref());
-        if state.write.len() > 0 || state.write.has_queued() {
+        if state.write.queued_bytes() > 0 || state.write.has_queued() {
             Some("bytes are queued that were not sent yet")
         } else if state.read.kept_bytes() > 0 {
             Some("bytes were received that nobody has taken yet")

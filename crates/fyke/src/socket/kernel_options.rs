@@ -9,6 +9,7 @@ use fyke_driver::{Driver, KeepAliveProbes, SocketId, SocketOption};
 use super::Socket;
 use crate::wishes::{KeepAliveWish, Wishes};
 use crate::{Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// TCP_USER_TIMEOUT is milliseconds in a C `int` (tcp(7)).
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
@@ -86,7 +87,7 @@ impl Socket {
             return Ok(());
         }
         self.set_on_tcp(wish.option())?;
-        self.inner.state.borrow_mut().rare().wishes.keep_alive = Some(wish);
+        self.inner.state.borrow_mut().wishes_mut().keep_alive = Some(wish);
         Ok(())
     }
 
@@ -116,7 +117,7 @@ impl Socket {
             return Ok(());
         }
         self.set_on_tcp(SocketOption::UserTimeout(timeout))?;
-        self.inner.state.borrow_mut().rare().wishes.user_timeout = timeout;
+        self.inner.state.borrow_mut().wishes_mut().user_timeout = timeout;
         Ok(())
     }
 
@@ -135,7 +136,7 @@ impl Socket {
             return Ok(());
         }
         self.set_on_tcp(SocketOption::TypeOfService(value))?;
-        self.inner.state.borrow_mut().rare().wishes.type_of_service = Some(value);
+        self.inner.state.borrow_mut().wishes_mut().type_of_service = Some(value);
         Ok(())
     }
 
@@ -157,7 +158,7 @@ impl Socket {
             return Ok(());
         }
         self.set_on_any(SocketOption::SendBuffer(bytes))?;
-        self.inner.state.borrow_mut().rare().wishes.send_buffer_bytes = Some(bytes);
+        self.inner.state.borrow_mut().wishes_mut().send_buffer_bytes = Some(bytes);
         Ok(())
     }
 
@@ -173,7 +174,7 @@ impl Socket {
             return Ok(());
         }
         self.set_on_any(SocketOption::ReceiveBuffer(bytes))?;
-        self.inner.state.borrow_mut().rare().wishes.receive_buffer_bytes = Some(bytes);
+        self.inner.state.borrow_mut().wishes_mut().receive_buffer_bytes = Some(bytes);
         Ok(())
     }
 
@@ -193,8 +194,7 @@ impl Socket {
 
 impl Socket {
     pub(super) fn wishes(&self) -> Wishes {
-        let state = self.inner.state.borrow();
-        state.rare_if_any().map(|rare| rare.wishes).unwrap_or_default()
+        self.inner.state.borrow().wishes()
     }
 
     fn connected_tcp(&self) -> Option<SocketId> {
@@ -243,7 +243,7 @@ impl Socket {
     pub(super) fn apply_wishes(&self, inherits: bool) {
         let (has_wishes, no_delay) = {
             let state = self.inner.state.borrow();
-            (state.rare_if_any().is_some(), state.no_delay)
+            (state.wishes() != Wishes::default(), state.no_delay)
         };
         if !has_wishes && (inherits || !no_delay) {
             return;

@@ -1,9 +1,8 @@
 //! `Socket`: one connection, or something on its way to be one.
 //!
-//! The two halves are state machines without a loop, [`read_side`] and [`write_side`], and so is
-//! the idle timeout; the other files carry out what they ask for. The order of events follows
-//! Node's streams: what happens "on the tick" is queued with [`Socket::tick`] and runs when the
-//! running callback has returned.
+//! What may happen to it, and in which order, is decided by a state machine,
+//! [`fyke_machine::connection::Connection`]. `machine.rs` asks it and does what it answers, `wire.rs` asks
+//! the driver about bytes, and the other files are what users call.
 
 mod actor;
 mod addresses;
@@ -23,27 +22,24 @@ mod finished;
 #[cfg(unix)]
 mod handing_over;
 mod idle;
-mod kept;
 mod kernel_options;
+mod machine;
 mod options;
 mod origin;
 mod peer;
-mod phase;
 mod pipe;
 mod pipeline;
-mod plain_ending;
-mod plain_writing;
 mod properties;
 mod read_buffer;
-mod read_side;
 mod readable;
 mod reading;
 mod shutting_down;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod size;
+mod spares;
 mod state;
 mod text;
-mod write_side;
+mod wire;
 mod writing;
 
 use std::cell::{OnceCell, RefCell};
@@ -53,13 +49,15 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
+pub(crate) use callback::Callback;
 pub use callback::Lookup;
-pub(crate) use callback::{Callback, Event};
 pub use connecting::connect;
-pub(crate) use origin::{Accepts, Gone, Origin};
+pub(crate) use fyke_machine::connection::Event;
+use fyke_machine::connection::Phase;
+pub use fyke_machine::connection::ReadyState;
+use fyke_machine::policy::{self, Policy};
+pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
-use phase::Phase;
-pub use phase::ReadyState;
 pub use pipeline::pipeline;
 pub(crate) use shutting_down::after_next_poll;
 use state::State;
@@ -168,15 +166,14 @@ impl Socket {
         id: SocketId,
         (peer, unix): (Option<SocketAddr>, bool),
         origin: Rc<Origin>,
-        options: &SocketOptions,
     ) -> Self {
-        let mut state = State::new(options);
+        let mut state = State::accepted(origin);
         state.id = Some(id);
-        state.phase = Phase::Live;
+        state.phase = Phase::Open;
         state.accepted = true;
+        state.served = true;
         state.unix = unix;
         state.peer = if peer.is_none() && !unix { Peer::Unasked } else { peer.into() };
-        state.origin = Some(origin);
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));
         core.own(id, socket.actor());
@@ -194,11 +191,16 @@ impl Socket {
         if !paused {
             self.start_receiving();
         }
-        self.sync_hold();
+        self.sync();
     }
 
     pub(crate) fn drop_listeners_on_close(&self) {
         self.inner.state.borrow_mut().keeps_listeners = false;
+    }
+
+    /// The manners of its loop.
+    pub(crate) fn policy(&self) -> &Policy {
+        self.inner.core.get().map_or(&policy::DEFAULT, |core| &core.policy)
     }
 
     fn core(&self) -> Option<&Rc<Core>> {
@@ -218,19 +220,6 @@ impl Socket {
         let result = run();
         std::mem::forget(guard);
         result
-    }
-
-    /// Tells the loop whether it must go on for this socket.
-    fn sync_hold(&self) {
-        let Some(core) = self.core() else { return };
-        let mut state = self.inner.state.borrow_mut();
-        let holds = state.holds();
-        if std::mem::replace(&mut state.holding, holds) != holds {
-            match holds {
-                true => core.hold(),
-                false => core.release(),
-            }
-        }
     }
 }
 

@@ -15,13 +15,13 @@ impl SocketOptions {
 impl Socket {
     /// Whether the socket stays writable after the peer has ended.
     pub fn allow_half_open(&self) -> bool {
-        self.inner.state.borrow().allow_half_open
+        self.inner.state.borrow().half_open
     }
 
     /// Decides whether the socket stays writable after the peer has ended. Counts until the
     /// `end` listeners have run (END-20).
     pub fn set_allow_half_open(&self, allow: bool) {
-        self.inner.state.borrow_mut().allow_half_open = allow;
+        self.inner.state.borrow_mut().half_open = allow;
     }
 
     /// The loop stays alive while this socket reads (the default). Node: `socket.ref()`.
@@ -37,7 +37,7 @@ impl Socket {
 
     fn set_referred(&self, referred: bool) -> &Self {
         self.inner.state.borrow_mut().referred = referred;
-        self.sync_hold();
+        self.sync();
         self
     }
 }

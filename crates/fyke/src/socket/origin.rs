@@ -1,9 +1,13 @@
 //! The server of an accepted socket, as the socket knows it.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+
+use fyke_driver::Address;
+use fyke_machine::connection::Gone;
 
 use crate::runtime::Actor;
+use crate::socket_options::SocketOptions;
 use crate::wiring::Tick;
 
 /// A server.
@@ -12,31 +16,41 @@ pub(crate) trait Accepts: Actor<Tick> {
     fn connection_gone(self: Rc<Self>, peer: Option<SocketAddr>, gone: Option<Gone>);
 }
 
-/// How one connection of a shutdown went.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Gone {
-    Ended,
-    Failed,
-    Reset,
-}
-
-/// What the connections of one server share: one small pointer in each of them, where a pointer to a
-/// trait object is twice as large.
+/// Keeps a server until the `close` of each of its sockets, so that the server's own can come.
 pub(crate) struct Origin {
     server: Rc<dyn Accepts>,
+    pub(super) shared: Rc<Shared>,
+}
+
+/// What the sockets of one server have in common. They keep it also after the server is gone.
+pub(super) struct Shared {
+    server: Weak<dyn Accepts>,
+    pub(super) options: SocketOptions,
+    /// Our end of each connection, if the listener has one address only, so that the system need not be
+    /// asked for it.
+    pub(super) local: Option<SocketAddr>,
 }
 
 impl Origin {
-    pub(crate) fn new(server: Rc<dyn Accepts>) -> Rc<Self> {
-        Rc::new(Self { server })
-    }
-
-    pub(super) fn server(&self) -> Rc<dyn Accepts> {
-        Rc::clone(&self.server)
+    pub(crate) fn new(
+        server: Rc<dyn Accepts>,
+        options: SocketOptions,
+        listener: Option<&Address>,
+    ) -> Rc<Self> {
+        let local = listener.and_then(Address::ip);
+        let local = local.filter(|address| !address.ip().is_unspecified());
+        let shared = Shared { server: Rc::downgrade(&server), options, local };
+        Rc::new(Self { server, shared: Rc::new(shared) })
     }
 
     /// Whether the server is the one that lies there.
     pub(super) fn is(&self, server: *const ()) -> bool {
         Rc::as_ptr(&self.server).cast::<()>() == server
+    }
+}
+
+impl Shared {
+    pub(super) fn server(&self) -> Option<Rc<dyn Accepts>> {
+        self.server.upgrade()
     }
 }

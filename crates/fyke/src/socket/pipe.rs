@@ -2,7 +2,8 @@
 
 use std::rc::{Rc, Weak};
 
-use super::phase::Phase;
+use fyke_machine::connection::{self, Phase};
+
 use super::{Event, Inner, Socket, callback};
 use crate::few::Few;
 use crate::listeners::ListenerId;
@@ -14,6 +15,12 @@ pub(super) struct Pipes {
     pipes: Vec<Pipe>,
     /// Events `pipe` and `unpipe` of this socket that are deferred, with the other end.
     deferred: Few<(Event, Socket)>,
+}
+
+impl Pipes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pipes.is_empty() && self.deferred.is_empty()
+    }
 }
 
 struct Pipe {
@@ -59,7 +66,7 @@ impl Socket {
             }
         })];
         if end && self.readable_ended() {
-            destination.tick(Tick::EndItself);
+            destination.tick(Tick::Machine(connection::Tick::EndItself));
         } else if end {
             let to = destination.clone();
             on_source.push(self.on_end(move |_| {

@@ -119,10 +119,12 @@ impl Pipeline {
             }
         }
         if !self.source.readable_ended() {
-            self.source.fail_with_reset(error.clone());
+            let failed = error.clone();
+            self.source.step(|machine, cx, fx| machine.fail_with_reset(failed, cx, fx));
         }
         if !self.destination.writable_finished() {
-            self.destination.fail_with_reset(error.clone());
+            let failed = error.clone();
+            self.destination.step(|machine, cx, fx| machine.fail_with_reset(failed, cx, fx));
         }
     }
 }

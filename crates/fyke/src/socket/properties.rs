@@ -10,13 +10,13 @@ use crate::Error;
 impl Socket {
     /// Whether it is connecting: from `connect` to its outcome.
     pub fn connecting(&self) -> bool {
-        self.inner.state.borrow().connecting
+        self.inner.state.borrow().connecting()
     }
 
     /// Whether there is no connection (yet, or any more). Node: `pending`.
     pub fn pending(&self) -> bool {
         let state = self.inner.state.borrow();
-        state.connecting || state.id.is_none()
+        state.connecting() || state.id.is_none()
     }
 
     /// Whether it was destroyed: true from the call on, before `close` is emitted.
@@ -79,11 +79,11 @@ impl Socket {
 
     /// The error that it was destroyed with. Node: `errored`.
     pub fn errored(&self) -> Option<Error> {
-        self.inner.state.borrow().errored()
+        self.inner.state.borrow().errored().cloned()
     }
 
     /// The server that accepted it; none on clients, and when the server is gone.
     pub(crate) fn accepted_by(&self) -> Option<Rc<dyn Accepts>> {
-        self.inner.state.borrow().server()
+        self.inner.state.borrow().accepted_by()
     }
 }

@@ -3,7 +3,6 @@
 
 use super::Socket;
 use crate::socket_options::HIGH_WATER_MARK_BYTES;
-use crate::wiring::Tick;
 
 /// Takes a piece, and says whether to go on.
 enum Take {
@@ -59,8 +58,6 @@ impl Buffers {
 pub(super) struct ReadBuffer {
     /// Absent while it runs.
     take: Option<Take>,
-    /// It has said to stop: until `resume`.
-    held: bool,
 }
 
 /// # Reading in pieces
@@ -130,32 +127,20 @@ impl Socket {
     }
 
     fn set_take(&self, take: Take) {
-        let buffer = ReadBuffer { take: Some(take), held: false };
-        let before = self.inner.state.borrow_mut().rare().read_buffer.replace(buffer);
+        let before = {
+            let mut state = self.inner.state.borrow_mut();
+            state.machine.sink = true;
+            state.machine.sink_held = false;
+            state.rare().read_buffer.replace(ReadBuffer { take: Some(take) })
+        };
         // Dropped here, with nothing borrowed.
         drop(before);
     }
 
     pub(super) fn take_read_buffer(&self) -> Option<ReadBuffer> {
-        self.inner.state.borrow_mut().rare_if_any_mut()?.read_buffer.take()
-    }
-
-    pub(super) fn has_read_buffer(&self) -> bool {
-        let state = self.inner.state.borrow();
-        state.rare_if_any().is_some_and(|rare| rare.read_buffer.is_some())
-    }
-
-    pub(super) fn is_read_buffer_held(&self) -> bool {
-        let state = self.inner.state.borrow();
-        let buffer = state.rare_if_any().and_then(|rare| rare.read_buffer.as_ref());
-        buffer.is_some_and(|buffer| buffer.held)
-    }
-
-    /// `resume` was called: says whether it ends a hold.
-    pub(super) fn release_read_buffer(&self) -> bool {
         let mut state = self.inner.state.borrow_mut();
-        let buffer = state.rare_if_any_mut().and_then(|rare| rare.read_buffer.as_mut());
-        buffer.is_some_and(|buffer| std::mem::take(&mut buffer.held))
+        state.machine.sink = false;
+        state.rare_if_any_mut()?.read_buffer.take()
     }
 
     /// Gives bytes to the callback, piece by piece. What comes after it has said to stop is kept.
@@ -186,7 +171,7 @@ impl Socket {
         }
         let more = go_on && !self.is_paused();
         if !more {
-            self.stop_receiving();
+            self.ask(|machine, _, fx| machine.stop_receiving(fx));
         }
         more
     }
@@ -203,7 +188,7 @@ impl Socket {
         match buffer {
             Some(buffer) if buffer.take.is_none() => {
                 buffer.take = Some(take);
-                buffer.held = held;
+                state.machine.sink_held = held;
                 None
             }
             _ => Some(take),
@@ -222,10 +207,6 @@ impl Socket {
             if !self.feed_piece(take, &piece) {
                 break;
             }
-        }
-        let end = self.inner.state.borrow_mut().read.taken();
-        if end {
-            self.tick(Tick::End);
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Taking bytes instead of being given them: `readable` and `read` (RD-10 … RD-12, RD-14).
 
-use super::phase::Phase;
-use super::read_side::Readable;
-use super::{Event, Socket};
+use fyke_machine::connection::Connection;
+
+use super::Socket;
 use crate::listeners::ListenerId;
 use crate::socket_options::WRITE_QUEUE_BYTES_MAX;
-use crate::wiring::Tick;
 use crate::{Error, ErrorCode, Result};
 
 /// More in one piece is refused, unless the high-water mark is higher: as much as may be queued for a
@@ -39,20 +38,8 @@ impl Socket {
     /// ```
     pub fn on_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         let id = self.add_readable(f);
-        let next = {
-            let mut state = self.inner.state.borrow_mut();
-            if state.destroyed() { Readable::Nothing } else { state.read.listen_readable() }
-        };
-        self.follow(next);
+        self.step(|machine, _, fx| machine.readable_listened(fx));
         id
-    }
-
-    fn follow(&self, next: Readable) {
-        match next {
-            Readable::Nothing => {}
-            Readable::Emit => self.tick(Tick::Readable),
-            Readable::Receive => self.tick(Tick::Receive),
-        }
     }
 
     /// Takes the first of the received chunks that are queued, or `None` if there are none. Chunk
@@ -73,7 +60,7 @@ impl Socket {
     /// made with [`node_exact`](crate::Builder::node_exact) the limit is Node's, 1 GiB. Nothing is
     /// taken then, and the mark stays.
     pub fn read_exact(&self, count: usize) -> Result<Option<Vec<u8>>> {
-        let max = match self.node_exact() {
+        let max = match self.policy().reads_up_to_1_gib {
             true => EXACT_READ_BYTES_MAX,
             false => READ_BYTES_MAX.max(self.high_water_mark()),
         };
@@ -85,47 +72,7 @@ impl Socket {
     }
 
     fn take(&self, count: Option<usize>) -> Option<Vec<u8>> {
-        let (taken, end) = {
-            let mut state = self.inner.state.borrow_mut();
-            if state.destroyed() {
-                // Node gives out what had come until then.
-                return state.read.read(count).0.filter(|_| self.node_exact());
-            }
-            if state.connecting {
-                state.read.want_on_connect();
-            }
-            let (taken, end) = state.read.read(count);
-            state.idle.declared &= taken.is_none();
-            (taken, end)
-        };
-        if let Some(bytes) = taken.as_ref().filter(|_| self.has_data_listener()) {
-            // Not inside this call (contract C1).
-            let mut state = self.inner.state.borrow_mut();
-            state.rare().owed.get_or_insert_default().taken.push_back(bytes.clone());
-            drop(state);
-            self.tick(Tick::Data);
-        }
-        if end {
-            self.tick(Tick::End);
-        }
-        self.fail_if_delivered(false);
-        self.start_receiving();
-        self.sync_hold();
-        taken
-    }
-
-    /// Gives what `read` took to the listeners for data, before anything that is behind it.
-    pub(super) fn emit_taken(&self) {
-        while let Some(bytes) = self.next_taken() {
-            // Nothing is delivered after `destroy` (RD-21); in Node it was, inside `read`.
-            if !self.destroyed() || self.node_exact() {
-                self.emit_data(&bytes);
-            }
-        }
-    }
-
-    fn next_taken(&self) -> Option<Vec<u8>> {
-        self.inner.state.borrow_mut().rare_if_any_mut()?.owed.as_mut()?.taken.pop_front()
+        self.step(|machine, cx, fx| machine.take(count, cx, fx))
     }
 
     /// Puts bytes back, to be the next that are read or delivered. Returns whether there is room
@@ -136,54 +83,11 @@ impl Socket {
     pub fn unshift(&self, bytes: impl AsRef<[u8]>) -> bool {
         // The caller's code, so with nothing borrowed.
         let bytes = bytes.as_ref();
-        let (room, next) = {
-            let mut state = self.inner.state.borrow_mut();
-            if state.destroyed() {
-                return false;
-            }
-            if state.read.end_emitted {
-                drop(state);
-                let code = ErrorCode::ERR_STREAM_UNSHIFT_AFTER_END_EVENT;
-                self.destroy_with(Error::new(code, "nothing can be put back after end"));
-                return false;
-            }
-            let room = state.read.unshift(bytes);
-            (room, state.read.kept_more())
-        };
-        self.follow(next);
-        if self.readable_flowing() == Some(true) {
-            self.tick(Tick::Resume);
-        }
-        room
+        self.step(|machine, cx, fx| machine.unshift(bytes, cx, fx))
     }
 
-    pub(super) fn kept_more(&self) {
-        let next = self.inner.state.borrow_mut().read.kept_more();
-        self.follow(next);
-    }
-
-    /// The tick of `readable`.
-    pub(super) fn run_readable(&self) {
-        let due = {
-            let state = self.inner.state.borrow();
-            state.phase == Phase::Live && !state.has_failed() && state.read.is_readable()
-        };
-        if due {
-            self.emit(Event::Readable);
-        }
-        self.inner.state.borrow_mut().read.readable_done();
-    }
-
-    /// A listener was removed: if it was the last for `readable`, data flows as it did without.
+    /// A listener was removed.
     pub(super) fn listener_removed(&self) {
-        let listened = self.inner.state.borrow().read.is_readable_listening();
-        if !listened || self.inner.listeners.has(Event::Readable) {
-            return;
-        }
-        let has_data_listener = self.has_data_listener();
-        let flows = self.inner.state.borrow_mut().read.unlisten_readable(has_data_listener);
-        if flows {
-            self.resume();
-        }
+        self.step(Connection::listener_removed);
     }
 }

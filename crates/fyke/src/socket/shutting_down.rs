@@ -3,10 +3,11 @@
 
 use std::rc::Rc;
 
-use super::phase::Phase;
-use super::{Event, Socket, callback};
+use fyke_machine::connection::{Connection, Event};
+
+use super::{Socket, callback};
 use crate::listeners::ListenerId;
-use crate::wiring::{Core, Tick};
+use crate::wiring::Core;
 
 /// # Shutting down
 impl Socket {
@@ -25,8 +26,7 @@ impl Socket {
     /// [`Server::shutdown`](crate::Server::shutdown) until the socket is destroyed; always false for
     /// sockets that no server accepted, and for those accepted after the call. fyke's own.
     pub fn is_shutting_down(&self) -> bool {
-        let state = self.inner.state.borrow();
-        state.idle.draining && !state.destroyed()
+        self.inner.state.borrow().is_draining()
     }
 
     /// Declares whether the connection is idle: nothing is under way for the peer, so it may be ended
@@ -46,12 +46,7 @@ impl Socket {
     ///
     #[doc = concat!("```no_run\n", include_str!("../../examples/graceful.rs"), "```")]
     pub fn set_idle(&self, idle: bool) -> &Self {
-        let ends = {
-            let mut state = self.inner.state.borrow_mut();
-            let idle = idle && !state.destroyed();
-            let was_idle = std::mem::replace(&mut state.idle.declared, idle);
-            state.idle.draining && idle && !was_idle
-        };
+        let ends = self.step(|machine, _, _| machine.set_idle(idle));
         if let (true, Some(core)) = (ends, self.core()) {
             let socket = self.clone();
             after_next_poll(core, move || socket.end_if_idle());
@@ -68,43 +63,20 @@ impl Socket {
     /// The server that lies there shuts down. Returns whether this is one of its connections, and not
     /// yet part of the shutdown.
     pub(crate) fn begin_draining(&self, server: *const ()) -> bool {
-        let begins = {
-            let mut state = self.inner.state.borrow_mut();
-            // One that has closed may have become a client.
-            let ours = state.is_of(server) && state.phase == Phase::Live;
-            let begins = ours && !state.idle.draining;
-            state.idle.draining |= begins;
-            begins
-        };
-        if begins {
-            self.tick(Tick::Shutdown);
-        }
-        begins
+        // One that has closed may have become a client.
+        let ours = self.inner.state.borrow().is_of(server);
+        ours && self.step(|machine, _, fx| machine.begin_draining(fx))
     }
 
     /// Whether it is still a connection that is part of a shutdown of the server that lies there.
     pub(crate) fn is_draining(&self, server: *const ()) -> bool {
         let state = self.inner.state.borrow();
-        state.idle.draining && !state.destroyed() && state.is_of(server)
-    }
-
-    /// The tick of `shutdown`.
-    pub(super) fn run_shutdown(&self) {
-        if self.is_shutting_down() {
-            self.emit_shutdown();
-        }
+        state.is_draining() && state.is_of(server)
     }
 
     /// Ends the socket if nothing is under way.
     pub(crate) fn end_if_idle(&self) {
-        let idle = {
-            let state = self.inner.state.borrow();
-            let unread = state.read.kept_bytes() > 0;
-            state.idle.draining && state.idle.declared && !unread && state.writable()
-        };
-        if idle {
-            self.end();
-        }
+        self.step(Connection::end_if_idle);
     }
 }
 

@@ -4,23 +4,22 @@
 
 use std::mem::size_of;
 
-use super::callback::Done;
-use super::idle::Idle;
 use super::peer::Peer;
-use super::read_side::ReadSide;
-use super::state::State;
-use super::write_side::WriteSide;
+use super::state::{Done, State};
 use super::{Callback, Event, Inner};
 use crate::listeners::Listeners;
+use fyke_machine::idle::Idle;
+use fyke_machine::reading::ReadSide;
+use fyke_machine::writing::WriteSide;
 
 #[test]
 fn a_socket_keeps_within_its_budget() {
     assert!(size_of::<ReadSide>() <= 32);
-    assert!(size_of::<WriteSide<Done>>() <= 96);
+    assert!(size_of::<WriteSide<Done>>() <= 40);
     assert!(size_of::<Idle>() <= 32);
     assert!(size_of::<Peer>() <= 24);
-    assert!(size_of::<State>() <= 224);
+    assert!(size_of::<State>() <= 208);
     // Two listeners are in place: for data, and for the idle timeout.
     assert!(size_of::<Listeners<Event, Callback>>() <= 64);
-    assert!(size_of::<Inner>() <= 304);
+    assert!(size_of::<Inner>() <= 288);
 }

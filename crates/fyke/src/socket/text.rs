@@ -29,10 +29,6 @@ impl Socket {
         state.rare_if_any()?.decoder.as_ref().map(|(encoding, _)| *encoding)
     }
 
-    pub(super) fn has_data_listener(&self) -> bool {
-        self.inner.listeners.has(Event::Data) || self.inner.listeners.has(Event::Text)
-    }
-
     /// Gives bytes to the listeners, as they are and as text.
     pub(super) fn emit_data(&self, bytes: &[u8]) {
         // Not to those who only begin to listen for text because of these bytes.

@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 
 use fyke_driver::{Address, SocketId};
+use fyke_machine::connection::{Connection, Event, Phase};
 
 use crate::connect::ConnectOptions;
-use crate::socket::phase::Phase;
-use crate::socket::{Event, Lookup, Socket};
+use crate::socket::{Lookup, Socket};
 use crate::{Endpoint, Error, ErrorCode, Result};
+use fyke_machine::error::MakeError;
 
 /// A connect on a socket that has a descriptor already.
 #[derive(Clone, Debug)]
@@ -26,21 +27,17 @@ impl Socket {
         options: &ConnectOptions,
         f: impl FnOnce(&Socket) + 'static,
     ) -> std::result::Result<(), impl FnOnce(&Socket) + 'static> {
-        let is_live = self.inner.state.borrow().phase == Phase::Live;
+        let is_live = self.inner.state.borrow().is_live();
         let target = match &options.endpoint {
             Endpoint::Ip(address) => Some(Address::Ip(*address)),
             endpoint => endpoint.unix_address(),
         };
-        let Some(target) = target.filter(|_| is_live && self.node_exact()) else { return Err(f) };
+        let Some(target) = target.filter(|_| is_live && self.policy().tries_to_connect_again)
+        else {
+            return Err(f);
+        };
         self.once(Event::Connect, f);
-        self.touch();
-        {
-            let mut state = self.inner.state.borrow_mut();
-            if state.write.shutting_down && !state.write.finished && !state.connecting {
-                state.rare().end_is_lost = true;
-            }
-        }
-        let was_connecting = std::mem::replace(&mut self.inner.state.borrow_mut().connecting, true);
+        let was_connecting = self.step(|machine, cx, _| machine.begin_connect_again(cx));
         let again = Again { target, was_connecting };
         match again.target.is_unix() && self.tells_inside_calls() {
             true => self.attempt_again(&again),
@@ -54,7 +51,8 @@ impl Socket {
     pub(in crate::socket) fn tells_inside_calls(&self) -> bool {
         const NEWS: [Event; 4] =
             [Event::Lookup, Event::Attempt, Event::AttemptFailed, Event::AttemptTimeout];
-        self.node_exact() && !NEWS.iter().any(|event| self.inner.listeners.is_running(*event))
+        self.policy().tells_inside_connect
+            && !NEWS.iter().any(|event| self.inner.listeners.is_running(*event))
     }
 
     /// The system takes a second connect on a connection that stands, and none after it
@@ -67,11 +65,7 @@ impl Socket {
         if !self.is_connecting() {
             return;
         }
-        let taken = {
-            let mut state = self.inner.state.borrow_mut();
-            let asked = state.accepted || state.write.finished;
-            std::mem::replace(&mut state.rare().connected_again, true) || asked
-        };
+        let taken = self.inner.state.borrow_mut().attempt_again();
         if again.was_connecting {
             let path = self.inner.state.borrow().unix && again.target.is_unix();
             return match path {
@@ -99,11 +93,11 @@ impl Socket {
     }
 
     fn refuse_connected(&self, target: &Address) {
-        self.inner.state.borrow_mut().connecting = false;
+        self.inner.state.borrow_mut().phase = Phase::Open;
         let error = Error::named(ErrorCode::EISCONN, "connect").at(target.clone(), true);
         self.emit_attempt_failed(target, &error);
         self.destroy_with(error);
-        self.sync_hold();
+        self.sync();
     }
 
     /// The system connects to a path within the call. So it finds the second connect on a
@@ -140,13 +134,8 @@ impl Socket {
         if !self.is_connecting() {
             return;
         }
-        {
-            let mut state = self.inner.state.borrow_mut();
-            state.connecting = false;
-            state.rare().peer_was_asked = false;
-        }
-        self.stand(false);
-        self.sync_hold();
+        self.inner.state.borrow_mut().rare().peer_was_asked = false;
+        self.step(Connection::establish);
     }
 
     /// What the system refuses inside the call is in Node no attempt that failed, unless there are
@@ -160,7 +149,7 @@ impl Socket {
             ErrorCode::EACCES => !target.is_unix(),
             _ => false,
         };
-        self.node_exact() && at_once && several == Some(false)
+        !self.policy().tells_immediate_failure && at_once && several == Some(false)
     }
 
     /// Of one address, Node tells the lookup also when the socket is destroyed by then (HE-26).

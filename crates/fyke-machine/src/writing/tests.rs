@@ -7,7 +7,7 @@ fn side() -> WriteSide<u32> {
 }
 
 fn write(side: &mut WriteSide<u32>, bytes: &[u8], callback: u32) -> bool {
-    drop(side.push(bytes.into(), Some(callback), Vec::new));
+    drop(side.push(bytes.into(), Some(callback), &mut NoSpares));
     side.has_room()
 }
 
@@ -29,7 +29,7 @@ fn wr_03_there_is_room_below_the_mark_and_none_at_it() {
 fn wr_03_with_a_mark_of_zero_there_is_room_only_when_empty() {
     let mut side = WriteSide::<u32>::new(0);
     assert!(side.has_room());
-    drop(side.push(b"a".into(), None, Vec::new));
+    drop(side.push(b"a".into(), None, &mut NoSpares));
     assert!(side.is_full() && !side.has_room());
 }
 
@@ -39,7 +39,7 @@ fn wr_05_drain_is_due_once_when_everything_is_gone() {
     write(&mut side, &[0; 20], 1);
     side.hand_over();
     assert!(!side.sent(19) && !side.take_drain());
-    assert_eq!((side.len(), side.unsent_bytes()), (20, 1));
+    assert_eq!((side.queued_bytes(), side.unsent_bytes()), (20, 1));
     assert!(side.sent(1) && side.take_drain() && !side.take_drain());
 }
 
@@ -130,9 +130,9 @@ fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
 fn large_owned_writes_keep_their_place_between_copied_ones() {
     let mut side = WriteSide::<u32>::new(10);
     let big = vec![7; 5000];
-    drop(side.push(b"a".into(), None, Vec::new));
-    drop(side.push(big.into(), None, Vec::new));
-    drop(side.push(b"z".into(), None, Vec::new));
+    drop(side.push(b"a".into(), None, &mut NoSpares));
+    drop(side.push(big.into(), None, &mut NoSpares));
+    drop(side.push(b"z".into(), None, &mut NoSpares));
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5002));
 }
 

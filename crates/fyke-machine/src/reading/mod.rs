@@ -9,11 +9,13 @@
 //! While `Flowing`, bytes go straight to the listeners. Otherwise they are kept, and when
 //! `high_water_mark_bytes` are, receiving stops until they are taken (RD-01, RD-03, RD-06).
 
-use super::kept::Kept;
+mod stored;
+
+use stored::Kept;
 
 /// Whether data is delivered (RD-04). Node: `readableFlowing` null, true, false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub enum Flow {
     /// Nobody has asked yet.
     Undecided,
     /// Delivered as it comes.
@@ -24,7 +26,7 @@ pub(super) enum Flow {
 
 /// What to do with bytes that came.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub enum Arrival {
     /// Give them to the listeners now.
     Deliver,
     /// Flowing, but nobody listens: they are lost, as in Node (RD-13).
@@ -36,8 +38,9 @@ pub(super) enum Arrival {
     },
 }
 
+/// See the module.
 #[derive(Debug)]
-pub(super) struct ReadSide {
+pub struct ReadSide {
     flow: Flow,
     /// A turn of `resume` is on the tick queue.
     resume_scheduled: bool,
@@ -45,12 +48,12 @@ pub(super) struct ReadSide {
     /// the socket was paused again meanwhile.
     wanted_on_connect: bool,
     /// The driver receives for us.
-    pub(super) receiving: bool,
+    pub receiving: bool,
     /// End-of-stream has come from the peer.
     ended: bool,
     end_scheduled: bool,
     /// `end` was given to the listeners.
-    pub(super) end_emitted: bool,
+    pub end_emitted: bool,
     /// Made without this half: counts as ended, without the event (FD-04).
     disabled: bool,
     /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
@@ -63,13 +66,15 @@ pub(super) struct ReadSide {
     /// `readable` is on the tick queue, or was emitted and nobody has read since.
     readable_emitted: bool,
     high_water_mark_bytes: u32,
-    pub(super) bytes_read: u64,
+    /// Bytes received on this connection.
+    pub bytes_read: u64,
     /// Data was given out.
-    pub(super) did_read: bool,
+    pub did_read: bool,
 }
 
 impl ReadSide {
-    pub(super) fn new(high_water_mark_bytes: u32) -> Self {
+    /// Nobody listens yet.
+    pub fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             flow: Flow::Undecided,
             resume_scheduled: false,
@@ -89,12 +94,12 @@ impl ReadSide {
         }
     }
 
-    /// The same socket before its next connection: the flow stays, the rest is new (CON-16). A listener
-    /// for `readable` asks for bytes of the next one too, which in Node it does not.
-    pub(super) fn renewed(&self, exact: bool) -> Self {
+    /// The same socket before its next connection: the flow stays, the rest is new (CON-16). With
+    /// `rearms`, a listener for `readable` asks for bytes of the next one too.
+    pub fn renewed(&self, rearms: bool) -> Self {
         let listening = self.readable_listening;
         Self {
-            wanted_on_connect: listening && !exact,
+            wanted_on_connect: listening && rearms,
             disabled: self.disabled,
             end_emitted: self.disabled,
             flow: self.flow,
@@ -105,21 +110,33 @@ impl ReadSide {
     }
 
     /// A socket that never reads (FD-04).
-    pub(super) fn disable(&mut self) {
+    pub fn disable(&mut self) {
         self.disabled = true;
         self.end_emitted = true;
     }
 
     /// Whether the peer has ended, as far as we know.
-    pub(super) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    pub(super) fn flow(&self) -> Flow {
+    /// Whether data is delivered.
+    pub fn flow(&self) -> Flow {
         self.flow
     }
 
-    pub(super) fn kept_bytes(&self) -> usize {
+    /// Whether delivery was stopped.
+    pub fn is_paused(&self) -> bool {
+        self.flow == Flow::Paused
+    }
+
+    /// Whether data is delivered.
+    pub fn is_flowing(&self) -> bool {
+        self.flow == Flow::Flowing
+    }
+
+    /// Bytes that were received and not given out.
+    pub fn kept_bytes(&self) -> usize {
         self.kept.as_ref().map_or(0, |kept| kept.len())
     }
 
@@ -128,11 +145,12 @@ impl ReadSide {
     }
 
     /// Whether what comes is given on at once.
-    pub(super) fn passes_on(&self) -> bool {
+    pub fn passes_on(&self) -> bool {
         self.flow == Flow::Flowing && self.kept.is_none()
     }
 
-    pub(super) fn received(&mut self, bytes: &[u8], has_listener: bool) -> Arrival {
+    /// Bytes have come.
+    pub fn received(&mut self, bytes: &[u8], has_listener: bool) -> Arrival {
         self.bytes_read += bytes.len() as u64;
         if self.passes_on() {
             self.did_read = true;
@@ -144,25 +162,25 @@ impl ReadSide {
     }
 
     /// Bytes are given out, or were.
-    pub(super) fn count(&mut self, bytes: usize) {
+    pub fn count(&mut self, bytes: usize) {
         self.bytes_read += bytes as u64;
         self.did_read = true;
     }
 
     /// Keeps bytes that were not given out, and do not count yet.
-    pub(super) fn keep(&mut self, bytes: &[u8]) {
+    pub fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.kept.get_or_insert_default().push(bytes);
         }
     }
 
     /// All that is kept, in one piece.
-    pub(super) fn copy_kept(&self) -> Vec<u8> {
+    pub fn copy_kept(&self) -> Vec<u8> {
         self.kept.as_ref().map_or_else(Vec::new, |kept| kept.copy())
     }
 
     /// Takes the next of what is kept, at most `max` bytes.
-    pub(super) fn take_kept(&mut self, max: usize) -> Option<Vec<u8>> {
+    pub fn take_kept(&mut self, max: usize) -> Option<Vec<u8>> {
         let taken = self.kept.as_mut()?.take(max);
         self.drop_if_empty();
         Some(taken)
@@ -170,7 +188,7 @@ impl ReadSide {
 
     /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
     /// (RD-18), and only once.
-    pub(super) fn end_of_stream(&mut self) -> bool {
+    pub fn end_of_stream(&mut self) -> bool {
         self.ended = true;
         self.receiving = false;
         self.schedule_end()
@@ -183,7 +201,7 @@ impl ReadSide {
     }
 
     /// Says whether `end` may be given now, and counts it as given.
-    pub(super) fn take_end(&mut self) -> bool {
+    pub fn take_end(&mut self) -> bool {
         // Scheduled, and then bytes were put back: it is due again when they are taken.
         self.end_scheduled = false;
         let due = self.ended && self.kept.is_none() && !self.end_emitted;
@@ -192,7 +210,7 @@ impl ReadSide {
     }
 
     /// Says whether a turn of `resume` is to be scheduled.
-    pub(super) fn resume(&mut self) -> bool {
+    pub fn resume(&mut self) -> bool {
         if self.flow == Flow::Flowing {
             return false;
         }
@@ -202,21 +220,22 @@ impl ReadSide {
     }
 
     /// A listener for data came: the flow starts unless it was stopped on purpose (RD-04).
-    pub(super) fn listened(&mut self) -> bool {
+    pub fn listened(&mut self) -> bool {
         self.flow == Flow::Undecided && self.resume()
     }
 
-    pub(super) fn pause(&mut self) {
+    /// Stops the delivery.
+    pub fn pause(&mut self) {
         self.flow = Flow::Paused;
     }
 
     /// The scheduled turn of `resume` runs now.
-    pub(super) fn begin_resume(&mut self) {
+    pub fn begin_resume(&mut self) {
         self.resume_scheduled = false;
     }
 
     /// The next kept bytes, while flowing.
-    pub(super) fn next_kept(&mut self) -> Option<Vec<u8>> {
+    pub fn next_kept(&mut self) -> Option<Vec<u8>> {
         if self.flow != Flow::Flowing {
             return None;
         }
@@ -227,20 +246,20 @@ impl ReadSide {
     }
 
     /// Bytes were taken: says whether `end` is to be scheduled.
-    pub(super) fn taken(&mut self) -> bool {
+    pub fn taken(&mut self) -> bool {
         self.schedule_end()
     }
 
     /// Whether the driver should receive: there is room, and more may come. What `on_data` finds
     /// paused from the beginning is not read at all (RD-08, RD-09); what is paused later goes on
     /// until the mark (RD-06).
-    pub(super) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         let bytes = self.kept_bytes();
         !self.ended && !self.disabled && (bytes == 0 || bytes < self.high_water_mark_bytes())
     }
 
     /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.forget_bytes();
         }
@@ -254,13 +273,13 @@ impl ReadSide {
     }
 
     /// Somebody asked for data before the connection stood.
-    pub(super) fn want_on_connect(&mut self) {
+    pub fn want_on_connect(&mut self) {
         self.wanted_on_connect = true;
     }
 
     /// Whether to receive as soon as the connection stands: unless it was paused before, and
     /// nobody had asked for data until then (RD-08).
-    pub(super) fn receives_on_connect(&self) -> bool {
+    pub fn receives_on_connect(&self) -> bool {
         !self.disabled && (self.wanted_on_connect || self.flow != Flow::Paused)
     }
 }
@@ -268,7 +287,7 @@ impl ReadSide {
 /// Readable mode: `readable` says that there is something, and `read` takes it (RD-10 … RD-12).
 impl ReadSide {
     /// A listener for `readable` came.
-    pub(super) fn listen_readable(&mut self) -> Readable {
+    pub fn listen_readable(&mut self) -> Readable {
         if self.end_emitted || self.readable_listening {
             return Readable::Nothing;
         }
@@ -284,13 +303,14 @@ impl ReadSide {
     }
 
     /// The last listener for `readable` went. Says whether data flows again.
-    pub(super) fn unlisten_readable(&mut self, has_data_listener: bool) -> bool {
+    pub fn unlisten_readable(&mut self, has_data_listener: bool) -> bool {
         self.readable_listening = false;
         self.flow = Flow::Undecided;
         has_data_listener
     }
 
-    pub(super) fn is_readable_listening(&self) -> bool {
+    /// Whether somebody listens for `readable`.
+    pub fn is_readable_listening(&self) -> bool {
         self.readable_listening
     }
 
@@ -303,17 +323,17 @@ impl ReadSide {
     }
 
     /// Bytes were kept, or put back: says whether to emit `readable`.
-    pub(super) fn kept_more(&mut self) -> Readable {
+    pub fn kept_more(&mut self) -> Readable {
         if self.need_readable { self.schedule_readable() } else { Readable::Nothing }
     }
 
     /// Whether there is anything to emit `readable` for, now that it is due.
-    pub(super) fn is_readable(&self) -> bool {
+    pub fn is_readable(&self) -> bool {
         self.kept_bytes() > 0 || self.ended
     }
 
     /// `readable` was emitted.
-    pub(super) fn readable_done(&mut self) {
+    pub fn readable_done(&mut self) {
         self.readable_emitted = false;
         let flowing = self.flow == Flow::Flowing;
         let room = self.kept_bytes() <= self.high_water_mark_bytes();
@@ -322,7 +342,7 @@ impl ReadSide {
 
     /// Takes exactly `count` bytes, or after end-of-stream the shorter rest; without a count the
     /// first chunk. Says also whether `end` is due.
-    pub(super) fn read(&mut self, count: Option<usize>) -> (Option<Vec<u8>>, bool) {
+    pub fn read(&mut self, count: Option<usize>) -> (Option<Vec<u8>>, bool) {
         if let Some(count) = count.filter(|count| *count > self.high_water_mark_bytes()) {
             // Otherwise it could never come together (RD-10).
             let mark = u32::try_from(count.next_power_of_two());
@@ -354,7 +374,7 @@ impl ReadSide {
     }
 
     /// Puts bytes back, to be the next (RD-14). Says whether there is room for more.
-    pub(super) fn unshift(&mut self, bytes: &[u8]) -> bool {
+    pub fn unshift(&mut self, bytes: &[u8]) -> bool {
         if !bytes.is_empty() {
             self.kept.get_or_insert_default().push_front(bytes);
         }
@@ -364,7 +384,8 @@ impl ReadSide {
 
 /// What a change means for `readable`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Readable {
+pub enum Readable {
+    /// Nothing is to be done.
     Nothing,
     /// Emit it on the tick.
     Emit,

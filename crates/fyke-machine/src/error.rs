@@ -22,20 +22,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// The text is one line for people, and not a contract: it may change in any release. The code and
 /// the fields are. Text gives an IPv6 address with a port in brackets (`connect ECONNREFUSED
-/// [::1]:80`); on loops made with [`node_exact`](crate::Builder::node_exact) it is Node's text,
+/// [::1]:80`); on loops made with `node_exact` it is Node's text,
 /// which has no brackets (`connect ECONNREFUSED ::1:80`).
 ///
 /// ```
-/// use fyke::ErrorCode;
+/// # extern crate fyke_machine as fyke;
+/// use fyke::{Error, ErrorCode};
 ///
-/// let result = fyke::run(|| {
-///     // Nobody listens on port 1 here, and nobody handles the error: so `run` ends with it.
-///     fyke::connect(("127.0.0.1", 1), |_| {})?;
-///     Ok(())
-/// });
-/// let error = result.unwrap_err();
-/// assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
-/// assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");
+/// fn is_worth_another_try(error: &Error) -> bool {
+///     matches!(error.code(), ErrorCode::ECONNREFUSED | ErrorCode::ETIMEDOUT)
+/// }
+/// # assert!(is_worth_another_try(&Error::new(ErrorCode::ETIMEDOUT, "late")));
 /// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
@@ -50,12 +47,13 @@ struct Inner {
     attempts: Vec<Error>,
     source: Option<io::Error>,
     /// Addresses are written as Node writes them: without brackets.
-    node_exact: bool,
+    worded_as_node: bool,
 }
 
 /// What went wrong, as one word: the system's name (`ECONNREFUSED`) or Node's (`ERR_…`).
 ///
 /// ```
+/// # extern crate fyke_machine as fyke;
 /// use fyke::ErrorCode;
 ///
 /// assert_eq!(ErrorCode::ECONNRESET.as_str(), "ECONNRESET");
@@ -81,7 +79,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// An [`AbortSignal`](crate::AbortSignal) was aborted.
+    /// An `AbortSignal` was aborted.
     ABORT_ERR => ConnectionAborted,
     /// The operation was cancelled because its socket was destroyed.
     ECANCELED => ConnectionAborted,
@@ -137,7 +135,7 @@ codes! {
     ERR_INVALID_HANDLE_TYPE => Unsupported,
     /// A lookup gave something that is no IP address.
     ERR_INVALID_IP_ADDRESS => InvalidData,
-    /// The address is in the [`BlockList`](crate::BlockList).
+    /// The address is in the `BlockList`.
     ERR_IP_BLOCKED => PermissionDenied,
     /// A port that is not a number from 0 to 65535.
     ERR_SOCKET_BAD_PORT => InvalidInput,
@@ -159,7 +157,7 @@ codes! {
     ERR_STREAM_UNSHIFT_AFTER_END_EVENT => UnexpectedEof,
     /// A write after `end`.
     ERR_STREAM_WRITE_AFTER_END => BrokenPipe,
-    /// A name that is none of an [`Encoding`](crate::Encoding).
+    /// A name that is none of an `Encoding`.
     ERR_UNKNOWN_ENCODING => InvalidInput,
     /// The descriptor cannot be given out: bytes are queued, or were received and not taken.
     ERR_WORKER_HANDLE_NOT_TRANSFERABLE => ResourceBusy,
@@ -229,6 +227,7 @@ impl Error {
     /// gives.
     ///
     /// ```
+    /// # extern crate fyke_machine as fyke;
     /// use fyke::{Error, ErrorCode};
     ///
     /// let error = Error::new(ErrorCode::from_static("E_MINE"), "not today");
@@ -255,7 +254,7 @@ impl Error {
     }
 
     /// The host name that could not be resolved, or, when a
-    /// [`connect_timeout`](crate::ConnectOptions::connect_timeout) was over, connected to.
+    /// `connect_timeout` was over, connected to.
     pub fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
     }
@@ -265,23 +264,57 @@ impl Error {
         &self.0.attempts
     }
 
-    /// An error of your own, for [`destroy_with`](crate::Socket::destroy_with).
+    /// An error of your own, for `destroy_with`.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(Arc::new(Inner { message: Some(message.into()), ..Inner::of(code) }))
     }
+}
 
-    pub(crate) fn system(syscall: &'static str, source: io::Error) -> Self {
+/// Makes and completes errors. Apart from [`Error`]'s own methods, so that they are not part of `fyke`'s
+/// interface.
+pub trait MakeError: Sized {
+    /// A failure of a system call.
+    fn system(syscall: &'static str, source: io::Error) -> Self;
+
+    /// A failure of the system that was found out without a call, and so has no source.
+    fn named(code: ErrorCode, syscall: &'static str) -> Self;
+
+    /// A failure of a lookup.
+    fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self;
+
+    /// All attempts failed: the code is the first one's (HE-15).
+    fn aggregate(attempts: Vec<Error>) -> Self;
+
+    /// Adds the address, and whether the text is to be Node's. Only for an error just made, which is
+    /// not shared.
+    #[must_use]
+    fn at(self, address: Address, worded_as_node: bool) -> Self;
+
+    /// Adds the host name. Only for an error just made.
+    #[must_use]
+    fn with_host(self, host: String) -> Self;
+
+    /// Adds our own end. Only for an error just made.
+    #[must_use]
+    fn with_local(self, local: Option<SocketAddr>) -> Self;
+
+    /// Turns one code into another, where Node does (IPC-06).
+    #[must_use]
+    fn with_code(self, code: ErrorCode) -> Self;
+}
+
+impl MakeError for Error {
+    fn system(syscall: &'static str, source: io::Error) -> Self {
         let code = ErrorCode(errno_name(&source));
         let inner = Inner { syscall: Some(syscall), source: Some(source), ..Inner::of(code) };
         Self(Arc::new(inner))
     }
 
-    /// A failure of the system that fyke found out by itself, and so without a source.
-    pub(crate) fn named(code: ErrorCode, syscall: &'static str) -> Self {
+    fn named(code: ErrorCode, syscall: &'static str) -> Self {
         Self(Arc::new(Inner { syscall: Some(syscall), ..Inner::of(code) }))
     }
 
-    pub(crate) fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self {
+    fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self {
         Self(Arc::new(Inner {
             syscall: Some("getaddrinfo"),
             host: Some(host.to_owned()),
@@ -290,40 +323,34 @@ impl Error {
         }))
     }
 
-    /// All attempts failed: the code is the first one's (HE-15).
-    pub(crate) fn aggregate(attempts: Vec<Error>) -> Self {
+    fn aggregate(attempts: Vec<Error>) -> Self {
         let code = attempts.first().map_or(ErrorCode::ENOTFOUND, Error::code);
         Self(Arc::new(Inner { attempts, ..Inner::of(code) }))
     }
 
-    /// Adds the address, and whether its text is to be Node's. Only for an error just made, which
-    /// is not shared.
-    pub(crate) fn at(mut self, address: Address, node_exact: bool) -> Self {
+    fn at(mut self, address: Address, worded_as_node: bool) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.address = Some(address);
-            inner.node_exact = node_exact;
+            inner.worded_as_node = worded_as_node;
         }
         self
     }
 
-    /// Adds the host name. Only for an error just made.
-    pub(crate) fn with_host(mut self, host: String) -> Self {
+    fn with_host(mut self, host: String) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.host = Some(host);
         }
         self
     }
 
-    /// Adds our own end. Only for an error just made.
-    pub(crate) fn with_local(mut self, local: Option<SocketAddr>) -> Self {
+    fn with_local(mut self, local: Option<SocketAddr>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.local = local;
         }
         self
     }
 
-    /// Turns one code into another, where Node does (IPC-06).
-    pub(crate) fn with_code(mut self, code: ErrorCode) -> Self {
+    fn with_code(mut self, code: ErrorCode) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.code = code;
         }
@@ -342,14 +369,14 @@ impl Inner {
             message: None,
             attempts: Vec::new(),
             source: None,
-            node_exact: false,
+            worded_as_node: false,
         }
     }
 
     fn write_address(&self, f: &mut fmt::Formatter<'_>, address: SocketAddr) -> fmt::Result {
         match address.port() {
             0 => write!(f, "{}", address.ip()),
-            port if self.node_exact => write!(f, "{}:{port}", address.ip()),
+            port if self.worded_as_node => write!(f, "{}:{port}", address.ip()),
             _ => write!(f, "{address}"),
         }
     }
@@ -436,6 +463,7 @@ impl Error {
 /// [`get_ref`](io::Error::get_ref).
 ///
 /// ```
+/// # extern crate fyke_machine as fyke;
 /// use std::io;
 /// use fyke::{Error, ErrorCode};
 ///
@@ -448,7 +476,7 @@ impl From<Error> for io::Error {
     }
 }
 
-/// For generic code: an [`Endpoint`](crate::Endpoint) that needs no parsing cannot fail to be one.
+/// For generic code: an `Endpoint` that needs no parsing cannot fail to be one.
 impl From<std::convert::Infallible> for Error {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fyke_driver::Chunk;
 
-/// Bytes for [`Socket::write`](crate::Socket::write). Made by `From`.
+/// Bytes for `Socket::write`. Made by `From`.
 ///
 /// Borrowed bytes (`&[u8]`, `&str`, arrays) are copied if they cannot be sent at once. Owned bytes
 /// (`Vec<u8>`, `String`, `Bytes`) of 4096 or more are moved into the queue; shorter ones, and those
@@ -27,7 +27,8 @@ enum Kind<'a> {
 const MOVE_BYTES_MIN: usize = 4096;
 
 impl Payload<'_> {
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    #[doc(hidden)]
+    pub fn as_slice(&self) -> &[u8] {
         match &self.kind {
             Kind::Borrowed(bytes) => bytes,
             Kind::Owned(bytes) => bytes,
@@ -35,15 +36,17 @@ impl Payload<'_> {
         }
     }
 
+    #[doc(hidden)]
     /// By how much it is longer in bytes than in UTF-16, in which Node counts text (WR-04).
-    pub(crate) fn excess_over_utf16(&self) -> usize {
+    pub fn excess_over_utf16(&self) -> usize {
         let text = self.is_text.then(|| std::str::from_utf8(self.as_slice()).ok()).flatten();
         text.map_or(0, |text| text.len() - text.encode_utf16().count())
     }
 
+    #[doc(hidden)]
     /// Whether the bytes are owned, and worth a piece of their own: not those in a much larger buffer,
     /// which would be held until they are sent.
-    pub(crate) fn is_moved(&self) -> bool {
+    pub fn is_moved(&self) -> bool {
         let (len, held) = match &self.kind {
             Kind::Borrowed(_) => return false,
             Kind::Owned(bytes) => (bytes.len(), bytes.capacity()),
@@ -53,8 +56,9 @@ impl Payload<'_> {
     }
 
     /// The bytes, if they are to be copied.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn to_copy(&self) -> Option<&[u8]> {
+    pub fn to_copy(&self) -> Option<&[u8]> {
         match &self.kind {
             Kind::Borrowed(bytes) => Some(bytes),
             _ => Some(self.as_slice()).filter(|_| !self.is_moved()),
@@ -62,7 +66,8 @@ impl Payload<'_> {
     }
 
     /// The bytes as a piece of their own.
-    pub(crate) fn into_chunk(self) -> Chunk {
+    #[doc(hidden)]
+    pub fn into_chunk(self) -> Chunk {
         match self.kind {
             Kind::Borrowed(bytes) => Chunk::Buffer(bytes.to_vec()),
             Kind::Owned(bytes) => Chunk::Shared(bytes.into()),

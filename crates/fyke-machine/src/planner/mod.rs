@@ -6,20 +6,37 @@
 //! given up for another; the first to connect wins. `Sequential` is Node's way: one attempt at a
 //! time, each with a time limit but the last.
 
+mod candidates;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::FamilySelection;
-use super::candidates::interleave;
+use candidates::interleave;
+
 use crate::Error;
+use crate::error::MakeError;
+
+/// How a host with several addresses is connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FamilySelection {
+    /// RFC 8305: attempts begin 250 ms apart, or at once when one has failed; none is given up for
+    /// another; the first to connect wins, and the others are closed.
+    #[default]
+    Race,
+    /// Node's way: one attempt at a time, each given up after `ConnectOptions::attempt_timeout` but the
+    /// last. Node: `autoSelectFamily: true`.
+    Sequential,
+    /// Only the first address. Node: `autoSelectFamily: false`.
+    Off,
+}
 
 /// RFC 8305, section 8: the recommended Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// One connect to one or several addresses.
 #[derive(Debug)]
-pub(crate) struct Race {
+pub struct Race {
     waiting: VecDeque<SocketAddr>,
     /// Attempts that have begun, and their errors when they have failed: in order of start.
     begun: Vec<(SocketAddr, Option<Error>)>,
@@ -34,7 +51,7 @@ pub(crate) struct Race {
 
 /// What to do next.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// Begin an attempt, and ask again.
     Begin(SocketAddr),
     /// Give up an attempt that takes too long, and ask again (`Sequential` only).
@@ -47,7 +64,7 @@ pub(crate) enum Step {
 
 impl Race {
     /// A race of these addresses. `attempt_timeout` counts for `Sequential`.
-    pub(crate) fn new(
+    pub fn new(
         addresses: impl IntoIterator<Item = SocketAddr>,
         selection: FamilySelection,
         attempt_timeout: Duration,
@@ -68,18 +85,18 @@ impl Race {
     }
 
     /// Whether there were several addresses from the beginning.
-    pub(crate) fn several(&self) -> bool {
+    pub fn several(&self) -> bool {
         self.several
     }
 
     /// When [`step`](Self::step) wants to be called again without anything happening.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
+    pub fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
     /// What to do now. Called until it says wait or fail: at the beginning, after an outcome, and
     /// at the deadline.
-    pub(crate) fn step(&mut self, now: Duration) -> Step {
+    pub fn step(&mut self, now: Duration) -> Step {
         let due = self.deadline.is_some_and(|deadline| deadline <= now);
         if due && self.selection == FamilySelection::Sequential {
             self.deadline = None;
@@ -111,7 +128,7 @@ impl Race {
     }
 
     /// An attempt has failed, or was given up. The next begins at once.
-    pub(crate) fn failed(&mut self, address: SocketAddr, error: Error, now: Duration) {
+    pub fn failed(&mut self, address: SocketAddr, error: Error, now: Duration) {
         let running =
             self.begun.iter_mut().find(|(begun, failed)| *begun == address && failed.is_none());
         let Some((_, slot)) = running else { return };

@@ -1,0 +1,87 @@
+//! What most connections do not have.
+
+use std::collections::VecDeque;
+
+use super::effect::Value;
+use crate::{Error, Result};
+
+#[derive(Debug)]
+pub(crate) struct Cold<C> {
+    pub(crate) errored: Option<Error>,
+    /// The connection has failed, and its bytes are still being delivered.
+    pub(crate) failing: Option<Failing>,
+    pub(crate) delivers_before_error: bool,
+    /// What is told on the ticks that wait for it, in order.
+    pub(crate) values: VecDeque<Value<C>>,
+    /// Receiving has failed, behind bytes of the same turn (policy `defers_end_behind_bytes`).
+    pub(crate) late_error: Option<Error>,
+    /// What `read` has taken, to be given to the listeners for data on the tick.
+    pub(crate) taken: VecDeque<Vec<u8>>,
+    /// What is still to be told of connections before this one (policy `connects_before_close`).
+    pub(crate) owed: Option<Box<Owed<C>>>,
+    /// The turn in which bytes were received last (policy `defers_end_behind_bytes`).
+    pub(crate) received_in_turn: u64,
+    /// Connected before the old `close`, or while it was ending: it never finishes by itself (policy
+    /// `connects_before_close`, `tries_to_connect_again`).
+    pub(crate) end_is_lost: bool,
+    /// `connect` was called again on the connection that stands (policy `tries_to_connect_again`).
+    pub(crate) connected_again: bool,
+}
+
+impl<C> Default for Cold<C> {
+    fn default() -> Self {
+        Self {
+            errored: None,
+            failing: None,
+            delivers_before_error: false,
+            values: VecDeque::new(),
+            late_error: None,
+            taken: VecDeque::new(),
+            owed: None,
+            received_in_turn: 0,
+            end_is_lost: false,
+            connected_again: false,
+        }
+    }
+}
+
+impl<C> Cold<C> {
+    pub(crate) fn is_empty(&self) -> bool {
+        let told = self.errored.is_none() && self.failing.is_none() && self.taken.is_empty();
+        let flags = self.delivers_before_error || self.end_is_lost || self.connected_again;
+        let waits = !self.values.is_empty() || self.late_error.is_some();
+        told && !flags && !waits && self.owed.is_none() && self.received_in_turn == 0
+    }
+}
+
+/// A connection that has failed, and whose bytes are still being delivered.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    pub(crate) error: Error,
+    /// The kernel may have more.
+    pub(crate) receives: bool,
+}
+
+/// What is still to be told of connections before the last connect.
+#[derive(Debug)]
+pub struct Owed<C> {
+    /// Each one's `close`, with whether it ended by an error.
+    pub(crate) closes: VecDeque<bool>,
+    /// Callbacks of writes, on the next tick.
+    pub(crate) callbacks: VecDeque<(C, Result<()>)>,
+    /// Callbacks of writes that were in flight or behind one: with the next `close`.
+    pub(crate) cancelled: VecDeque<C>,
+}
+
+impl<C> Owed<C> {
+    pub(crate) fn into_callbacks(self) -> Vec<C> {
+        let callbacks = self.callbacks.into_iter().map(|(callback, _)| callback);
+        callbacks.chain(self.cancelled).collect()
+    }
+}
+
+impl<C> Default for Owed<C> {
+    fn default() -> Self {
+        Self { closes: VecDeque::new(), callbacks: VecDeque::new(), cancelled: VecDeque::new() }
+    }
+}

@@ -1,0 +1,178 @@
+//! The idle timeout (TMO-01 … TMO-09): it only notifies, and costs nothing per packet.
+
+use std::time::Duration;
+
+use crate::Moment;
+
+/// Node cuts longer ones to this (TMO-07).
+const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
+
+/// What is further ahead than this is listed roughly, and once more when it is near: so thousands of
+/// sockets share an entry of the list, where each would have its own millisecond.
+const FAR: Duration = Duration::from_secs(1);
+const ROUGHLY: Duration = Duration::from_millis(250);
+
+/// What a socket remembers for its idle timeout, and what the application says of being idle.
+#[derive(Debug)]
+pub struct Idle {
+    /// As last set: zero when it was turned off.
+    timeout: Option<Moment>,
+    /// When there was activity last, on the loop's clock.
+    last: Moment,
+    /// The time of our entry on the loop's list, if we have one.
+    listed: Option<Moment>,
+    /// Counts: set since the connection began, and the socket is not destroyed (CON-16).
+    armed: bool,
+    /// The period is over and `timeout` was emitted: only activity begins another.
+    fired: bool,
+    /// Declared idle by the application, and nothing was received since.
+    pub declared: bool,
+    /// Its server shuts down: it is ended when it is declared idle.
+    pub draining: bool,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self {
+            timeout: None,
+            last: Moment::ZERO,
+            listed: None,
+            armed: false,
+            fired: false,
+            declared: false,
+            draining: false,
+        }
+    }
+}
+
+impl Idle {
+    fn active_timeout(&self) -> Option<Moment> {
+        self.timeout.filter(|timeout| self.armed && !timeout.is_zero())
+    }
+
+    /// There was activity. Says whether to look at the list: an entry that is on it comes early
+    /// enough, for activity moves the deadline only away.
+    pub fn note_activity(&mut self, now: Moment) -> bool {
+        if !self.armed {
+            return false;
+        }
+        self.last = now;
+        self.fired = false;
+        self.listed.is_none()
+    }
+
+    /// Says when to be looked at, if that must be listed.
+    pub fn must_list(&mut self, now: Duration) -> Option<Duration> {
+        let deadline = self.last.saturating_add(self.active_timeout()?);
+        if self.fired || self.listed.is_some_and(|listed| listed <= deadline) {
+            return None;
+        }
+        let far = deadline > Moment::from(now).saturating_add(FAR.into());
+        let look = if far { deadline.rounded_down(ROUGHLY.into()) } else { deadline };
+        self.listed = Some(look);
+        Some(look.into())
+    }
+
+    /// The entry on the list has come due. Says whether the socket has been idle.
+    pub fn is_over(&mut self, now: Duration, write_progressed: impl FnOnce() -> bool) -> bool {
+        let now = now.into();
+        // An older entry than the one we count on: a shorter timeout was set since.
+        if self.listed.is_none_or(|listed| listed > now) {
+            return false;
+        }
+        self.listed = None;
+        let Some(timeout) = self.active_timeout() else { return false };
+        if self.fired || self.last.saturating_add(timeout) > now {
+            return false;
+        }
+        if write_progressed() {
+            // A write that progresses postpones it (TMO-09).
+            self.last = now;
+            return false;
+        }
+        self.fired = true;
+        true
+    }
+
+    /// The socket is destroyed.
+    pub fn turn_off(&mut self) {
+        self.armed = false;
+    }
+
+    /// Sets it; nothing turns it off.
+    pub fn set(&mut self, timeout: Option<Duration>) {
+        let timeout = Moment::from(timeout.unwrap_or_default().min(TIMEOUT_MAX));
+        self.timeout = Some(timeout);
+        // A socket without a timeout has nothing to note for one.
+        self.armed = !timeout.is_zero();
+    }
+
+    /// As it was last set: zero when it was turned off, none if it never was.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    const START: Duration = Duration::ZERO;
+
+    fn idle(timeout: Duration) -> Idle {
+        Idle { timeout: Some(timeout.into()), armed: true, ..Idle::default() }
+    }
+
+    #[test]
+    fn activity_postpones_without_another_entry() {
+        let mut idle = idle(SECOND);
+        assert_eq!(idle.must_list(START), Some(SECOND));
+        idle.last = (SECOND / 2).into();
+        assert_eq!(idle.must_list(SECOND / 2), None, "one entry is enough");
+        assert!(!idle.is_over(SECOND, || false));
+        assert_eq!(idle.must_list(SECOND), Some(SECOND * 3 / 2));
+        assert!(idle.is_over(SECOND * 3 / 2, || false));
+    }
+
+    #[test]
+    fn tmo_01_it_comes_once_per_idle_period() {
+        let mut idle = idle(SECOND);
+        idle.must_list(START);
+        assert!(idle.is_over(SECOND, || false));
+        assert_eq!(idle.must_list(SECOND), None);
+    }
+
+    #[test]
+    fn a_shorter_timeout_is_listed_beside_the_longer_one_which_is_then_ignored() {
+        let mut idle = idle(10 * SECOND);
+        idle.must_list(START);
+        idle.timeout = Some(SECOND.into());
+        assert_eq!(idle.must_list(START), Some(SECOND));
+        assert!(idle.is_over(SECOND, || false));
+        assert!(!idle.is_over(10 * SECOND, || false));
+    }
+
+    #[test]
+    fn tmo_09_a_write_that_progresses_postpones_and_one_that_stalls_does_not() {
+        let mut idle = idle(SECOND);
+        idle.must_list(START);
+        assert!(!idle.is_over(SECOND, || true));
+        idle.must_list(SECOND);
+        assert!(!idle.is_over(2 * SECOND, || true));
+        idle.must_list(2 * SECOND);
+        assert!(idle.is_over(3 * SECOND, || false));
+    }
+
+    #[test]
+    fn what_is_far_ahead_is_looked_at_a_little_early_and_then_to_the_nanosecond() {
+        let mut idle = idle(10 * SECOND);
+        idle.last = Duration::from_nanos(300_000_001).into();
+        let (early, deadline) = (Duration::from_millis(10_250), Duration::new(10, 300_000_001));
+        assert_eq!(idle.must_list(START), Some(early));
+        assert!(!idle.is_over(early, || false));
+        assert_eq!(idle.must_list(early), Some(deadline));
+        assert!(idle.is_over(deadline, || false));
+    }
+}

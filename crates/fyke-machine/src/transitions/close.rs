@@ -1,0 +1,132 @@
+//! The close phase: what is left of the callbacks, and `close`, the last event.
+
+use crate::connection::{Connection, Context, Effect, Effects, Phase, Then};
+use crate::{Error, ErrorCode, Result};
+
+use crate::writing::Parked;
+
+impl<C> Connection<C> {
+    /// The short way of the close phase: nobody is to be told anything but `close`. Says whether it was so;
+    /// if not, nothing has changed.
+    pub fn closes_plainly(&mut self) -> bool {
+        let plain =
+            self.phase == Phase::Destroyed && !self.write.has_queue() && self.cold.is_none();
+        if plain {
+            self.phase = Phase::Closed;
+        }
+        plain
+    }
+
+    /// The close phase has come. `cancelled` is what the writes that were in flight are told.
+    pub fn close(&mut self, cancelled: Option<Error>, fx: &mut Effects<C>) {
+        if self.close_before_this(cancelled.clone(), fx) {
+            return;
+        }
+        fx.push(Effect::TellCancelledAttempt);
+        fx.then(Then::CallBackDone);
+        fx.then(Then::CloseTold(cancelled));
+    }
+
+    pub(crate) fn close_told(
+        &mut self,
+        cancelled: Option<Error>,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        if self.closes_before_a_renewed_one(fx) {
+            return;
+        }
+        self.write.give_up_flight();
+        match cancelled {
+            Some(cancelled) => {
+                let number = self.write.handed_over();
+                fx.then(Then::CallBack(number, Err(cancelled.clone())));
+                fx.then(Then::CloseFlightTold(cancelled));
+            }
+            None => {
+                if cx.policy.shares_turns {
+                    // Not yet, if news of earlier writes was to come in the next turn.
+                    fx.then(Then::FailQueue);
+                }
+                fx.then(Then::CloseQueueTold);
+            }
+        }
+    }
+
+    pub(crate) fn close_flight_told(
+        &mut self,
+        cancelled: Error,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        if self.closes_before_a_renewed_one(fx) {
+            return;
+        }
+        let error = self.errored().cloned().unwrap_or(cancelled);
+        self.fail_queue_with(error, cx, fx);
+        fx.then(Then::CloseQueueTold);
+    }
+
+    pub(crate) fn close_queue_told(&mut self, fx: &mut Effects<C>) {
+        if self.closes_before_a_renewed_one(fx) {
+            return;
+        }
+        self.phase = Phase::Closed;
+        let parked = self.write.take_parked();
+        fx.push(Effect::Close { had_error: self.had_error });
+        if let Some(parked) = parked {
+            fx.then(Then::CloseHeard(Box::new(parked)));
+        }
+    }
+
+    /// A callback that is told before `close` may connect the socket again (policy
+    /// `connects_before_close`): then the `close` is that of the connection before, and the new one stays.
+    /// Returns whether that is so.
+    fn closes_before_a_renewed_one(&mut self, fx: &mut Effects<C>) -> bool {
+        self.phase != Phase::Destroyed && self.close_before_this(None, fx)
+    }
+
+    /// `close` was emitted, and the connection never stood (policy `parks_first_write`). A listener may have
+    /// connected the socket again.
+    pub(crate) fn fail_parked_after_close(&mut self, parked: Parked<C>, fx: &mut Effects<C>) {
+        if self.phase == Phase::Closed {
+            fx.drop_chunks(self.write.give_up_parked());
+        }
+        self.tell_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION, fx);
+    }
+
+    /// The connection ended before it stood.
+    pub(crate) fn fail_parked_now(&mut self, code: ErrorCode, fx: &mut Effects<C>) {
+        let Some(parked) = self.write.take_parked() else { return };
+        fx.drop_chunks(self.write.give_up_queue());
+        self.tell_parked(parked, code, fx);
+    }
+
+    /// What was parked is told the code, the rest what the socket was destroyed with (WR-13).
+    fn tell_parked(&mut self, parked: Parked<C>, code: ErrorCode, fx: &mut Effects<C>) {
+        let error = Error::new(code, "the connection never stood");
+        if self.destroyed() {
+            self.set_errored(&error);
+        }
+        let rest: Result<()> = Err(self.errored().cloned().unwrap_or_else(|| error.clone()));
+        for callback in parked.first {
+            fx.call(callback, Err(error.clone()));
+        }
+        for (behind, callback) in parked.queued {
+            fx.then(Then::SetBehind(behind, self.round));
+            fx.call(callback, rest.clone());
+        }
+        fx.then(Then::SetBehind(0, self.round));
+        for callback in parked.ends {
+            fx.call(callback, rest.clone());
+        }
+    }
+
+    /// While the callback of a write that is given up runs, so many bytes behind it count as queued.
+    pub(crate) fn set_behind(&mut self, bytes: usize, round: u32) {
+        // Not of the next connection.
+        if self.round == round && self.destroyed() {
+            self.write.set_behind(bytes);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Giving out what was received: to the listeners, or to who asks.
+
+use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
+use crate::writing::NoSpares;
+use crate::{Error, ErrorCode};
+
+impl<C> Connection<C> {
+    /// Stops the delivery of data.
+    pub fn pause(&mut self, fx: &mut Effects<C>) {
+        if self.destroyed() {
+            return;
+        }
+        self.read.pause();
+        if self.read.receiving && self.sink {
+            // Nothing is kept for a sink, so receiving stops at once (RD-24).
+            self.stop_receiving(fx);
+        }
+    }
+
+    /// Delivers data again, from the next tick on.
+    pub fn resume(&mut self, fx: &mut Effects<C>) {
+        let released = std::mem::take(&mut self.sink_held);
+        if !self.destroyed() && (self.read.resume() || released) {
+            fx.defer(When::Tick, Tick::Resume);
+        }
+    }
+
+    /// Somebody listens for data. Says whether [`Tick::Resume`] is to be deferred: that is all that may
+    /// follow.
+    #[must_use]
+    pub fn data_listened(&mut self) -> bool {
+        !self.destroyed() && self.read.listened()
+    }
+
+    /// Somebody listens for `readable`.
+    pub fn readable_listened(&mut self, fx: &mut Effects<C>) {
+        if !self.destroyed() {
+            let next = self.read.listen_readable();
+            self.follow(next, fx);
+        }
+    }
+
+    /// A listener was removed: if it was the last for `readable`, data flows as it did without.
+    pub fn listener_removed(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        let last = self.read.is_readable_listening() && !cx.heard.has(Event::Readable);
+        if last && self.read.unlisten_readable(cx.heard.has_data()) {
+            self.resume(fx);
+        }
+    }
+
+    /// The tick of `resume`: delivers what is kept, and receives again.
+    pub(crate) fn run_resume(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        self.read.begin_resume();
+        if self.sink {
+            if !self.read.is_paused() {
+                fx.push(Effect::FeedStored);
+            }
+            fx.then(Then::SinkFed);
+        } else if self.read.kept_bytes() == 0 && self.cold.is_none() {
+            // Nothing is stored, which is how most connections begin.
+            if self.read.taken() {
+                fx.defer(When::Tick, Tick::End);
+            }
+            self.receive_more(cx, fx);
+        } else {
+            fx.then(Then::Deliver);
+        }
+    }
+
+    pub(crate) fn sink_fed(&mut self, fx: &mut Effects<C>) {
+        if !self.read.is_paused() && !self.sink_held {
+            self.receive_on_demand(fx);
+        }
+    }
+
+    /// Everything that was kept for the sink is fed, or it has said to stop.
+    pub fn stored_fed(&mut self, fx: &mut Effects<C>) {
+        if self.read.taken() {
+            fx.defer(When::Tick, Tick::End);
+        }
+    }
+
+    pub(crate) fn deliver_next(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        let Some(chunk) = self.read.next_kept() else { return self.delivered(cx, fx) };
+        self.idle.declared &= !cx.heard.has_data();
+        if self.read.taken() {
+            fx.defer(When::Tick, Tick::End);
+        }
+        fx.push(Effect::Data(chunk));
+        fx.then(Then::Deliver);
+    }
+
+    fn delivered(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        // `read_exact` may have taken the last bytes, without looking further.
+        if self.read.taken() {
+            fx.defer(When::Tick, Tick::End);
+        }
+        self.fail_if_delivered(false, cx, fx);
+        fx.then(Then::Delivered);
+    }
+
+    pub(crate) fn receive_more(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        if self.destroyed() {
+            return;
+        }
+        self.receive_on_demand(fx);
+        // What waited was thrown away, and it was all that kept an idle socket from being ended.
+        self.end_if_idle(cx, fx);
+    }
+
+    /// Gives what `read` took to the listeners for data, before anything that is behind it.
+    pub(crate) fn emit_taken(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        let Some(cold) = &mut self.cold else { return };
+        let Some(bytes) = cold.taken.pop_front() else { return };
+        // Nothing is delivered after `destroy` (RD-21).
+        if !self.destroyed() || cx.policy.delivers_after_destroy {
+            fx.push(Effect::Data(bytes));
+        }
+        fx.then(Then::EmitTaken);
+    }
+
+    /// The tick of `end` (END-06): one tick later the socket ends itself, unless it may stay half open.
+    pub(crate) fn tell_end(&mut self, fx: &mut Effects<C>) {
+        if self.is_live() && !self.has_failed() && self.read.take_end() {
+            fx.push(Effect::FinishText);
+            fx.emit(Event::End);
+            fx.then(Then::EndHeard);
+        }
+    }
+
+    pub(crate) fn end_heard(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        // Half-open is read here, and not before the listeners (END-20).
+        if self.writable() && !self.half_open {
+            fx.defer(When::Now, Tick::EndItself);
+        } else if self.write.finished {
+            self.destroy(None, false, cx, fx);
+        }
+    }
+
+    /// Takes bytes that were received: exactly so many, or the first chunk.
+    pub fn take(
+        &mut self,
+        count: Option<usize>,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) -> Option<Vec<u8>> {
+        if self.destroyed() {
+            let keeps = cx.policy.keeps_stored_after_destroy;
+            return self.read.read(count).0.filter(|_| keeps);
+        }
+        if self.connecting() {
+            self.read.want_on_connect();
+        }
+        let (taken, end) = self.read.read(count);
+        self.idle.declared &= taken.is_none();
+        if let Some(bytes) = taken.as_ref().filter(|_| cx.heard.has_data()) {
+            // Not inside this call (contract C1).
+            self.cold().taken.push_back(bytes.clone());
+            fx.defer(When::Tick, Tick::Data);
+        }
+        if end {
+            fx.defer(When::Tick, Tick::End);
+        }
+        self.fail_if_delivered(false, cx, fx);
+        fx.then(Then::StartReceiving);
+        taken
+    }
+
+    /// Puts bytes back, to be the next. Returns whether there is room for more.
+    pub fn unshift(&mut self, bytes: &[u8], cx: &Context<'_>, fx: &mut Effects<C>) -> bool {
+        if self.destroyed() {
+            return false;
+        }
+        if self.read.end_emitted {
+            let code = ErrorCode::ERR_STREAM_UNSHIFT_AFTER_END_EVENT;
+            let error = Error::new(code, "nothing can be put back after end");
+            self.destroy(Some(error), false, cx, fx);
+            return false;
+        }
+        let room = self.read.unshift(bytes);
+        let next = self.read.kept_more();
+        self.follow(next, fx);
+        if self.read.is_flowing() {
+            fx.defer(When::Tick, Tick::Resume);
+        }
+        room
+    }
+
+    /// Declares whether nothing is under way for the peer. Says whether the connection is to be ended then,
+    /// after what has arrived by now.
+    pub fn set_idle(&mut self, idle: bool) -> bool {
+        let idle = idle && !self.destroyed();
+        let was_idle = std::mem::replace(&mut self.idle.declared, idle);
+        self.idle.draining && idle && !was_idle
+    }
+
+    /// Ends the connection if its server shuts down and nothing is under way.
+    pub fn end_if_idle(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        let unread = self.read.kept_bytes() > 0;
+        if self.idle.draining && self.idle.declared && !unread && self.writable() {
+            self.end(&mut None, None, &mut NoSpares, cx, fx);
+        }
+    }
+
+    /// The server of this connection shuts down. Returns whether it is not yet part of the shutdown.
+    pub fn begin_draining(&mut self, fx: &mut Effects<C>) -> bool {
+        let begins = self.is_live() && !self.idle.draining;
+        if begins {
+            self.idle.draining = true;
+            fx.defer(When::Tick, Tick::Shutdown);
+        }
+        begins
+    }
+
+    /// Whether its server shuts down.
+    pub fn is_draining(&self) -> bool {
+        self.idle.draining && !self.destroyed()
+    }
+
+    pub(crate) fn tell_shutdown(&mut self, fx: &mut Effects<C>) {
+        if self.is_draining() {
+            fx.emit(Event::Shutdown);
+        }
+    }
+}

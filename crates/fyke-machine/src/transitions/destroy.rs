@@ -1,0 +1,136 @@
+//! The end of a connection, whatever its state (DST-01 … DST-19).
+
+use crate::connection::{
+    Connection, Context, Effect, Effects, Gone, Phase, Then, Tick, Value, When,
+};
+use crate::error::MakeError;
+use crate::{Error, ErrorCode, Result};
+
+impl<C> Connection<C> {
+    /// Closes the connection now, by RST if `reset`. What was written and fits into the kernel's buffer is
+    /// sent, the rest is given up, and nothing is delivered any more; `close` follows.
+    pub fn destroy(
+        &mut self,
+        error: Option<Error>,
+        reset: bool,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        if self.destroyed() {
+            return;
+        }
+        fx.push(Effect::CaptureAddresses);
+        let ends = self.is_connected() && self.write.shutting_down && !self.write.finished;
+        // A reset while our side is being ended: libuv refuses it, so the end goes out.
+        let refused = reset && cx.policy.refuses_reset_while_ending && ends;
+        if refused {
+            fx.push(Effect::Shutdown);
+        }
+        if cx.policy.destroy_flushes {
+            // What fits into the kernel's buffer still goes out (WR-20).
+            fx.push(Effect::Flush);
+        }
+        fx.then(Then::Dismantle { error, reset, refused });
+    }
+
+    pub(crate) fn dismantle(
+        &mut self,
+        error: Option<Error>,
+        (reset, refused): (bool, bool),
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        if self.destroyed() {
+            return;
+        }
+        let policy = cx.policy;
+        let was_connecting = self.connecting();
+        let had_handle = self.is_live();
+        self.phase = Phase::Destroyed;
+        self.waits_for_hook = false;
+        self.had_error = error.is_some() && (had_handle || policy.close_tells_every_error);
+        if let Some(error) = &error {
+            self.set_errored(error);
+        }
+        self.idle.turn_off();
+        if !policy.keeps_stored_after_destroy {
+            self.read.clear();
+        }
+        let fails_queue = self.write.has_queued() || self.write.has_end_callbacks();
+        let in_flight = self.write.in_flight_bytes() > 0;
+        let had_handle = std::mem::take(&mut self.bound) || had_handle;
+        let tells_unsent = was_connecting && policy.tells_unsent_before_close;
+        fx.push(Effect::Release { reset: reset && !refused });
+        if let Some(number) = self.write.done_and_not_told().filter(|_| policy.shares_turns) {
+            // News that waits for the next turn comes before `close`.
+            fx.defer(When::Tick, Tick::Written(number));
+        }
+        if fails_queue && !tells_unsent {
+            fx.defer(When::Tick, Tick::FailQueue);
+        }
+        let cancelled = match (&error, tells_unsent) {
+            (Some(error), true) => Some(error.clone()),
+            (None, true) => Some(Error::new(
+                ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION,
+                "closed before the connection stood",
+            )),
+            (_, false) => in_flight.then(|| Error::named(ErrorCode::ECANCELED, "write")),
+        };
+        let gone = match &error {
+            Some(_) => Gone::Failed,
+            None if reset => Gone::Reset,
+            None => Gone::Ended,
+        };
+        if let Some(error) = error {
+            self.tell_later(Value::Error(error), fx);
+        }
+        if refused {
+            fx.push(Effect::RefuseReset);
+        } else if had_handle {
+            fx.push(Effect::CloseLater { cancelled });
+        } else {
+            fx.defer(When::Tick, Tick::Close);
+        }
+        if self.accepted && !self.left_server {
+            fx.push(Effect::Leave(self.idle.draining.then_some(gone)));
+        }
+    }
+
+    /// Closes the connection by RST: the peer gets ECONNRESET, and what was not yet sent or read is lost.
+    /// While connecting, this waits for the connection.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which knows no RST; nothing happens then.
+    pub fn reset(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Result<()> {
+        match self.phase {
+            Phase::Connecting | Phase::Failing | Phase::Open | Phase::Reopening if self.unix => {
+                let message = "a Unix socket cannot be reset";
+                return Err(Error::new(ErrorCode::ERR_INVALID_HANDLE_TYPE, message));
+            }
+            Phase::Connecting | Phase::Reopening => self.reset_on_connect = true,
+            Phase::Failing | Phase::Open => self.destroy(None, true, cx, fx),
+            Phase::Fresh => {
+                let error = Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected");
+                self.destroy(Some(error), false, cx, fx);
+            }
+            Phase::Destroyed | Phase::Closed => {}
+        }
+        Ok(())
+    }
+
+    /// The loop is gone: no event, and everything of the user's is to be dropped.
+    pub fn abandon(&mut self, fx: &mut Effects<C>) {
+        self.phase = Phase::Closed;
+        self.waits_for_hook = false;
+        self.read.clear();
+        self.write.give_up_flight();
+        fx.drop_chunks(self.write.give_up_queue());
+        let mut callbacks = self.write.take_end_callbacks();
+        callbacks.extend(std::iter::from_fn(|| self.write.next_callback(u64::MAX)));
+        fx.drop_callbacks(callbacks);
+        let owed = self.cold.as_mut().and_then(|cold| cold.owed.take());
+        if let Some(owed) = owed {
+            fx.drop_callbacks(owed.into_callbacks());
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Ending our side: everything written goes out, then the peer is told (END-01 … END-17).
+
+use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
+use crate::transitions::write::queue_is_full;
+use crate::writing::{NoSpares, Spares};
+use crate::{Error, ErrorCode, Payload};
+
+impl<C> Connection<C> {
+    /// Ends our side, after a last write if there is one. The payload that is left is to be dropped by the
+    /// caller.
+    pub fn end(
+        &mut self,
+        payload: &mut Option<Payload<'_>>,
+        callback: Option<C>,
+        spares: &mut impl Spares<C>,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        let refused = match payload {
+            Some(_) => self.last_write(payload, spares, cx, fx),
+            None => None,
+        };
+        fx.then(Then::EndUncork(callback, refused));
+    }
+
+    pub(crate) fn end_uncork(
+        &mut self,
+        callback: Option<C>,
+        refused: Option<Error>,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        let corked = self.write.corked() > 0;
+        self.write.uncork_all();
+        self.park_first_write(cx.policy);
+        if corked && self.is_connected() && self.write.can_hand_over() {
+            // As in `uncork` (TMO-02).
+            self.touch(cx);
+        }
+        if cx.policy.offers_writes_at_once {
+            // An error that shows now keeps the end from being one (WR-17).
+            fx.push(Effect::Flush);
+        }
+        fx.then(Then::EndBegin(callback, refused));
+    }
+
+    pub(crate) fn end_begin(
+        &mut self,
+        callback: Option<C>,
+        refused: Option<Error>,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        let failed = refused.or_else(|| self.begin_end(cx, fx));
+        if callback.is_some() {
+            fx.then(Then::EndCallback(callback, failed));
+        }
+    }
+
+    /// Says why there is nothing to end.
+    fn begin_end(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Option<Error> {
+        let over = |code| Some(Error::new(code, "the socket has ended already"));
+        if self.write.finished {
+            return over(ErrorCode::ERR_STREAM_ALREADY_FINISHED);
+        }
+        let first = !self.has_failed() && !self.write.ending;
+        // Counts for later writes also when destroyed (WR-16).
+        self.write.ending |= first;
+        if self.destroyed() {
+            // The callback waits for an answer that never comes, or is told (DST-18).
+            let forgotten = first && !cx.policy.answers_end_after_destroy;
+            return if forgotten { None } else { over(ErrorCode::ERR_STREAM_DESTROYED) };
+        }
+        if self.has_failed() {
+            return self.errored().cloned();
+        }
+        fx.push(Effect::Flush);
+        fx.then(Then::FinishIfDone);
+        None
+    }
+
+    pub(crate) fn end_callback(
+        &mut self,
+        callback: Option<C>,
+        failed: Option<Error>,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        let Some(callback) = callback else { return };
+        match failed {
+            Some(error) => self.reply(callback, Err(error), fx),
+            None if self.write.finished => self.reply(callback, Ok(()), fx),
+            None if self.has_too_many_end_callbacks(cx.policy) => {
+                self.refused(queue_is_full(), Some(callback), cx, fx);
+            }
+            None => self.write.push_end_callback(callback),
+        }
+    }
+
+    /// Ends our side when everything that was written is sent, and destroys the connection then, without
+    /// waiting for the peer.
+    pub fn destroy_soon(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        if self.writable() {
+            self.end(&mut None, None, &mut NoSpares, cx, fx);
+        }
+        fx.then(Then::DestroySoon);
+    }
+
+    pub(crate) fn destroy_soon_ended(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        self.destroy_on_finish = true;
+        if self.write.finished {
+            self.destroy(None, false, cx, fx);
+        }
+    }
+
+    /// A connect before the old `close` lets Node's stream believe that it is closed, and one that comes
+    /// while the connection is being ended takes the place of that: it never finishes by itself.
+    fn never_finishes(&self) -> bool {
+        self.cold.as_ref().is_some_and(|cold| cold.end_is_lost)
+    }
+
+    /// Ends the connection's sending side when `end` was called and everything is sent.
+    pub(crate) fn finish_if_done(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        // News of the last writes may be due in the next turn (`When::Fair`), and comes first.
+        let told = !cx.policy.shares_turns || !self.write.owes_callbacks();
+        let can = self.write.can_finish() && !self.destroyed() && !self.has_failed();
+        if !can || !told || self.write.shutting_down || self.never_finishes() {
+            return;
+        }
+        self.write.shutting_down = true;
+        if self.connecting() {
+            // Goes on when the connection stands (END-04).
+        } else if self.is_live() {
+            self.shut_down(cx, fx);
+        } else {
+            // Never connected: there is nothing to wait for (END-05).
+            fx.defer(When::Tick, Tick::FinishAlone);
+        }
+    }
+
+    fn shut_down(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        if cx.policy.defers_shutdown {
+            fx.defer(When::NextTurn, Tick::ShutdownDue(self.round));
+        } else if cx.policy.closes_without_shutdown && self.closes_next() {
+            fx.defer(When::Tick, Tick::ShutDown);
+        } else {
+            fx.push(Effect::Shutdown);
+        }
+    }
+
+    /// The next turn (policy `defers_shutdown`). A connect on the connection that stands takes the place
+    /// of its end, which is lost.
+    pub(crate) fn shutdown_due(&mut self, round: u32, fx: &mut Effects<C>) {
+        if self.round == round && self.is_live() && !self.never_finishes() {
+            fx.push(Effect::Shutdown);
+        }
+    }
+
+    /// Whether nothing is left but `finish`, after which the connection is closed (END-13). Closing ends
+    /// the connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system call.
+    /// Not of a descriptor that came from outside, which others may hold open.
+    fn closes_next(&self) -> bool {
+        self.served && self.read.end_emitted && self.read.has_ended()
+    }
+
+    /// The connection stands, and an end waited for it.
+    pub(crate) fn end_after_connect(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        if self.is_connected() && self.write.shutting_down && !self.never_finishes() {
+            self.shut_down(cx, fx);
+        }
+    }
+
+    /// The system has everything, and the peer is told.
+    pub fn was_shut_down(&mut self, fx: &mut Effects<C>) {
+        if self.write.can_finish() && !self.destroyed() && !self.has_failed() {
+            fx.emit(Event::Prefinish);
+            fx.then(Then::PrefinishHeard);
+        }
+    }
+
+    /// Our side could not be ended.
+    pub fn shutdown_failed(&mut self, error: Error, fx: &mut Effects<C>) {
+        self.call_ends(&Err(error.clone()), fx);
+        fx.then(Then::Fail(error));
+    }
+
+    /// The tick of `finish` of a socket that was never connected.
+    pub(crate) fn finish_alone(&mut self, fx: &mut Effects<C>) {
+        if !self.destroyed() {
+            fx.emit(Event::Prefinish);
+            fx.then(Then::Finish);
+        }
+    }
+
+    /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if the
+    /// peer has ended too (END-13).
+    pub(crate) fn finish(&mut self, fx: &mut Effects<C>) {
+        if self.destroyed() {
+            return;
+        }
+        self.write.finished = true;
+        self.call_ends(&Ok(()), fx);
+        fx.emit(Event::Finish);
+        fx.then(Then::FinishHeard);
+    }
+
+    pub(crate) fn finish_heard(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+        if self.read.end_emitted || self.destroy_on_finish {
+            self.destroy(None, false, cx, fx);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What happens to a connection: one file for each kind of event, and the only places where effects are
+//! pushed.
+
+mod close;
+mod deliver;
+mod destroy;
+mod end;
+mod establish;
+mod expire;
+mod fail;
+mod flush;
+mod owed;
+mod receive;
+mod write;
+
+pub use flush::Flushed;
+pub use receive::Received;
+pub use write::{PlainWrite, Written};
+
+use crate::connection::{Connection, Context, Effect, Effects, Then, Tick, Value, When};
+use crate::reading::Readable;
+use crate::writing::NoSpares;
+
+impl<C> Connection<C> {
+    /// What was deferred is due.
+    pub fn tick(&mut self, tick: Tick, cx: &Context<'_>, fx: &mut Effects<C>) {
+        match tick {
+            Tick::Resume => self.run_resume(cx, fx),
+            Tick::Readable => self.run_readable(fx),
+            Tick::Receive => self.receive_on_demand(fx),
+            Tick::Data => fx.then(Then::EmitTaken),
+            Tick::End => {
+                fx.then(Then::EmitTaken);
+                fx.then(Then::TellEnd);
+            }
+            Tick::EndItself => {
+                if self.writable() {
+                    self.end(&mut None, None, &mut NoSpares, cx, fx);
+                }
+            }
+            Tick::FinishAlone => self.finish_alone(fx),
+            Tick::ShutDown => self.was_shut_down(fx),
+            Tick::ShutdownDue(round) => self.shutdown_due(round, fx),
+            Tick::Finish => self.finish(fx),
+            Tick::Written(number) => {
+                fx.then(Then::TellOwed);
+                fx.then(Then::Written(number));
+            }
+            Tick::WrittenLate(number, round) => {
+                // Destroyed meanwhile: it was told then.
+                if self.round == round && self.is_live() {
+                    fx.then(Then::TellOwed);
+                    fx.then(Then::Written(number));
+                }
+            }
+            Tick::Value => self.tell_value(fx),
+            Tick::FailQueue => {
+                fx.then(Then::TellOwed);
+                fx.then(Then::FailQueue);
+            }
+            Tick::Owed => fx.then(Then::TellOwed),
+            Tick::Shutdown => self.tell_shutdown(fx),
+            Tick::EndOfStream(round) => self.late_end_of_stream(round, cx, fx),
+            Tick::Close => self.close(None, fx),
+            Tick::CloseBefore(had_error) => {
+                fx.push(Effect::CloseBefore { had_error });
+            }
+        }
+    }
+
+    /// Goes on after something that may have changed everything.
+    pub fn then(&mut self, then: Then<C>, cx: &Context<'_>, fx: &mut Effects<C>) {
+        match then {
+            Then::Written(number) => self.written(number, fx),
+            Then::WrittenTold => self.written_told(cx, fx),
+            Then::CallBack(number, result) => self.call_back(number, result, fx),
+            Then::CallNext { count, number, result } => self.call_next(count, number, result, fx),
+            Then::CallBackDone => self.call_back_done(fx),
+            Then::CallEnds(result) => self.call_ends(&result, fx),
+            Then::FailFlight(error) => self.fail_flight(error, fx),
+            Then::FailQueue => self.fail_queue(cx, fx),
+            Then::FailQueueWith(error) => self.fail_queue_with(error, cx, fx),
+            Then::FailOneByOne(accepted, error) => self.fail_next(accepted, error, fx),
+            Then::FailAfterWrites(error) => self.fail_after_writes(error, cx, fx),
+            Then::EndUncork(callback, refused) => self.end_uncork(callback, refused, cx, fx),
+            Then::EndBegin(callback, refused) => self.end_begin(callback, refused, cx, fx),
+            Then::EndCallback(callback, failed) => self.end_callback(callback, failed, cx, fx),
+            Then::FinishIfDone => self.finish_if_done(cx, fx),
+            Then::PrefinishHeard => fx.defer(When::Now, Tick::Finish),
+            Then::Finish => self.finish(fx),
+            Then::FinishHeard => self.finish_heard(cx, fx),
+            Then::DestroySoon => self.destroy_soon_ended(cx, fx),
+            Then::Cork => self.write.cork(!cx.policy.cork_holds_earlier_writes),
+            Then::EmitTaken => self.emit_taken(cx, fx),
+            Then::Deliver => {
+                fx.then(Then::EmitTaken);
+                fx.then(Then::DeliverNext);
+            }
+            Then::DeliverNext => self.deliver_next(cx, fx),
+            Then::Delivered => self.receive_more(cx, fx),
+            Then::SinkFed => self.sink_fed(fx),
+            Then::StartReceiving => self.start_receiving(fx),
+            Then::ReadableHeard => self.read.readable_done(),
+            Then::TellEnd => self.tell_end(fx),
+            Then::EndHeard => self.end_heard(cx, fx),
+            Then::Dismantle { error, reset, refused } => {
+                self.dismantle(error, (reset, refused), cx, fx);
+            }
+            Then::Fail(error) => self.fail(error, cx, fx),
+            Then::CloseTold(cancelled) => self.close_told(cancelled, cx, fx),
+            Then::CloseFlightTold(cancelled) => self.close_flight_told(cancelled, cx, fx),
+            Then::CloseQueueTold => self.close_queue_told(fx),
+            Then::CloseHeard(parked) => self.fail_parked_after_close(*parked, fx),
+            Then::SetBehind(bytes, round) => self.set_behind(bytes, round),
+            Then::ConnectHeard { written_before } => self.connect_heard(written_before, cx, fx),
+            Then::Begin { written_before } => self.begin(written_before, cx.policy, fx),
+            Then::ReadyDue => self.ready_due(cx, fx),
+            Then::ReadyHeard => self.ready_heard(cx, fx),
+            Then::TellOwed => self.tell_owed(fx),
+            Then::TellCancelled { had_error, error, any } => {
+                self.tell_cancelled(had_error, error, any, cx, fx);
+            }
+        }
+    }
+
+    fn tell_value(&mut self, fx: &mut Effects<C>) {
+        let value = self.cold.as_mut().and_then(|cold| cold.values.pop_front());
+        match value {
+            Some(Value::Reply(call)) => fx.push(Effect::Call(call)),
+            Some(Value::WriteFailed(error)) => self.write_failed(error, fx),
+            Some(Value::Error(error)) => fx.push(Effect::Error(error)),
+            None => {}
+        }
+    }
+
+    pub(crate) fn follow(&mut self, next: Readable, fx: &mut Effects<C>) {
+        match next {
+            Readable::Nothing => {}
+            Readable::Emit => fx.defer(When::Tick, Tick::Readable),
+            Readable::Receive => fx.defer(When::Tick, Tick::Receive),
+        }
+    }
+}

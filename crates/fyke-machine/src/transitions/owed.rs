@@ -1,0 +1,115 @@
+//! `connect` between `destroy` and `close` (policy `connects_before_close`): the socket becomes a new one,
+//! and what the old one owes is still told (CON-17).
+
+use crate::connection::{Connection, Context, Effect, Effects, Phase, Spent, Then, Tick, When};
+use crate::error::MakeError;
+use crate::{Error, ErrorCode, Policy};
+
+impl<C> Connection<C> {
+    /// The socket is connected again, and its old `close` is still to come. `is_closing`: in the close
+    /// phase, and not on the tick.
+    pub(crate) fn renew_before_close(
+        &mut self,
+        is_closing: bool,
+        policy: &Policy,
+        fx: &mut Effects<C>,
+    ) {
+        let had_error = self.had_error;
+        let in_flight = self.write.in_flight_bytes() > 0 && is_closing;
+        let done = self.write.done_and_not_told().unwrap_or(0);
+        let mut owed = self.cold().owed.take().unwrap_or_default();
+        self.cold().taken.clear();
+        owed.closes.push_back(had_error);
+        while let Some(callback) = self.write.next_callback(done) {
+            owed.callbacks.push_back((callback, Ok(())));
+        }
+        while let Some(callback) = self.write.next_callback(u64::MAX) {
+            if in_flight {
+                owed.cancelled.push_back(callback);
+            } else {
+                let code = ErrorCode::ERR_STREAM_DESTROYED;
+                let error = Error::new(code, "the socket was destroyed");
+                owed.callbacks.push_back((callback, Err(error)));
+            }
+        }
+        fx.drop_chunks(self.write.give_up_queue());
+        self.renew(policy, fx);
+        self.cold().owed = Some(owed);
+        self.cold().end_is_lost = true;
+        // Often one is on the queue already, and comes at its place.
+        fx.defer(When::Tick, Tick::Owed);
+    }
+
+    /// Makes a closed socket ready for another connection (CON-16): wishes and listeners stay.
+    pub(crate) fn renew(&mut self, policy: &Policy, fx: &mut Effects<C>) {
+        self.had_error = false;
+        self.reset_on_connect = false;
+        self.destroy_on_finish = false;
+        self.idle.declared = false;
+        self.idle.draining = false;
+        self.read = self.read.renewed(policy.rearms_readable);
+        let renewed = self.write.renewed(policy);
+        // What is left of the last one.
+        let before = std::mem::replace(&mut self.write, renewed);
+        fx.push(Effect::Drop(Spent::Side(Box::new(before))));
+        self.left_server |= self.accepted && policy.leaves_server_when_reconnected;
+        if let Some(cold) = &mut self.cold {
+            cold.errored = None;
+            cold.failing = None;
+            cold.taken.clear();
+            cold.connected_again = false;
+            cold.end_is_lost = false;
+        }
+        fx.push(Effect::Renew);
+    }
+
+    /// Calls the callbacks of writes on connections before this one.
+    pub(crate) fn tell_owed(&mut self, fx: &mut Effects<C>) {
+        let owed = self.cold.as_mut().and_then(|cold| cold.owed.as_mut());
+        if let Some((callback, result)) = owed.and_then(|owed| owed.callbacks.pop_front()) {
+            fx.call(callback, result);
+            fx.then(Then::TellOwed);
+        }
+    }
+
+    /// Emits the `close` of a connection before this one, if one is owed. Returns whether it was. What was
+    /// in flight on it ends the new connection too, as in Node.
+    pub(crate) fn close_before_this(
+        &mut self,
+        cancelled: Option<Error>,
+        fx: &mut Effects<C>,
+    ) -> bool {
+        let owed = self.cold.as_mut().and_then(|cold| cold.owed.as_mut());
+        let Some(had_error) = owed.and_then(|owed| owed.closes.pop_front()) else { return false };
+        fx.push(Effect::LetGoOfServer);
+        fx.then(Then::TellOwed);
+        let error = cancelled.unwrap_or_else(|| Error::named(ErrorCode::ECANCELED, "write"));
+        fx.then(Then::TellCancelled { had_error, error, any: false });
+        true
+    }
+
+    pub(crate) fn tell_cancelled(
+        &mut self,
+        had_error: bool,
+        error: Error,
+        any: bool,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
+        let owed = self.cold.as_mut().and_then(|cold| cold.owed.as_mut());
+        if let Some(callback) = owed.and_then(|owed| owed.cancelled.pop_front()) {
+            fx.call(callback, Err(error.clone()));
+            fx.then(Then::TellCancelled { had_error, error, any: true });
+        } else if any {
+            self.destroy(Some(error), false, cx, fx);
+            fx.defer(When::Tick, Tick::CloseBefore(had_error));
+        } else {
+            fx.push(Effect::CloseBefore { had_error });
+        }
+    }
+
+    /// Whether the socket is destroyed, and its `close` still to come.
+    pub fn is_closing(&self) -> bool {
+        self.phase == Phase::Destroyed
+    }
+}

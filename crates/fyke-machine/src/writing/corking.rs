@@ -1,0 +1,65 @@
+//! Holding writes back, and where the queue is cut for that.
+
+use fyke_driver::Chunk;
+
+use super::{Front, Queue, WriteSide};
+
+/// Small writes are joined to chunks of at most this length.
+const JOINED_BYTES_MAX: usize = 65_536;
+
+impl<C> WriteSide<C> {
+    /// Holds back what is written from here on; what is queued already only if it is not `free`.
+    pub fn cork(&mut self, free: bool) {
+        let number = self.accepted_writes;
+        let queue = self.queue();
+        if free && queue.corked == 0 && queue.queued_bytes > 0 {
+            queue.free = Some(queue.front(number));
+            // Empty ones go with them.
+            queue.empty_write = false;
+        }
+        queue.corked += 1;
+    }
+
+    /// Undoes one `cork`.
+    pub fn uncork(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.corked = queue.corked.saturating_sub(1);
+        }
+    }
+
+    /// `end` uncorks completely (WR-22).
+    pub fn uncork_all(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.corked = 0;
+        }
+    }
+}
+
+impl<C> Queue<C> {
+    /// All that is queued by now, up to the write of this number.
+    pub(super) fn front(&mut self, number: u64) -> Front {
+        self.close_tail();
+        let (chunks, excess) = (self.chunks.len(), self.excess.queued);
+        Front { chunks, bytes: self.queued_bytes, excess, number }
+    }
+
+    /// Puts the small writes that were copied together behind the other chunks.
+    pub(super) fn close_tail(&mut self) {
+        if self.tail.is_empty() {
+            return;
+        }
+        let tail = std::mem::take(&mut self.tail);
+        // The chunks of these are counted already.
+        let free = self.free.as_ref().filter(|_| self.corked > 0);
+        let counted =
+            free.into_iter().chain(self.parked.as_deref()).map(|front| front.chunks).max();
+        let joins = self.chunks.len() > counted.unwrap_or(0);
+        match self.chunks.back_mut() {
+            // A chunk for each of many small pieces would take more room than what is in them.
+            Some(Chunk::Buffer(last)) if joins && last.len() + tail.len() <= JOINED_BYTES_MAX => {
+                last.extend_from_slice(&tail);
+            }
+            _ => self.chunks.push_back(Chunk::Buffer(tail)),
+        }
+    }
+}

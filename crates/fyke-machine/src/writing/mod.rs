@@ -1,0 +1,454 @@
+//! The sending half of a socket as a state machine: no descriptor, no clock, and callbacks only
+//! as values (`C`) that it keeps in order.
+//!
+//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted,
+//! ours. *In flight*: handed over to the driver as one batch; there is at most one. *Done*: the kernel has all of it; its callback is due.
+//! Node's stream works the same way with one chunk, or all corked ones, in the place of a batch.
+//!
+//! Writes are counted from the beginning of the connection: a callback is due when the number of
+//! its write is reached.
+
+use std::collections::VecDeque;
+
+use fyke_driver::{Batch, Chunk};
+
+use crate::payload::Payload;
+use crate::policy::Policy;
+
+/// See the module.
+#[derive(Debug)]
+pub struct WriteSide<C> {
+    /// Absent when there is nothing to send and nobody to tell.
+    queue: Option<Box<Queue<C>>>,
+    accepted_bytes: u64,
+    /// How many writes were accepted: the number of the last one.
+    accepted_writes: u64,
+    high_water_mark_bytes: u32,
+    /// The kernel took some of the batch in flight, or it is new, since that was last asked.
+    progressed: bool,
+    /// On the loop's list of sockets to hand over.
+    pub dirty: bool,
+    /// `end` was called: no more writes.
+    pub ending: bool,
+    /// Our side is being ended: shut down, or waiting for the connection to be.
+    pub shutting_down: bool,
+    /// `finish` was emitted.
+    pub finished: bool,
+    /// Made without this half: counts as finished, without the event (FD-04).
+    disabled: bool,
+}
+
+impl<C> WriteSide<C> {
+    /// Nothing was written yet.
+    pub fn new(high_water_mark_bytes: u32) -> Self {
+        Self {
+            queue: None,
+            accepted_bytes: 0,
+            accepted_writes: 0,
+            high_water_mark_bytes,
+            progressed: false,
+            dirty: false,
+            ending: false,
+            shutting_down: false,
+            finished: false,
+            disabled: false,
+        }
+    }
+
+    fn queue(&mut self) -> &mut Queue<C> {
+        self.queue_of(&mut NoSpares)
+    }
+
+    fn queue_of(&mut self, spares: &mut impl Spares<C>) -> &mut Queue<C> {
+        let number = self.accepted_writes;
+        self.queue.get_or_insert_with(|| {
+            let mut queue = spares.queue();
+            // All that was written before is done.
+            (queue.handed_over, queue.done) = (number, number);
+            queue
+        })
+    }
+
+    /// Whether anything waits, is on its way, or holds writes back.
+    #[inline]
+    pub fn has_queue(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Takes the queue, if there is nothing in it.
+    #[inline]
+    pub fn reclaim(&mut self) -> Option<Box<Queue<C>>> {
+        if self.queue.as_ref()?.is_empty() { self.queue.take() } else { None }
+    }
+
+    /// The same socket before its next connection (CON-16).
+    pub fn renewed(&mut self, policy: &Policy) -> Self {
+        let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
+        if policy.connects_before_close {
+            // News of an old write may still be on its way: it is not about a new one.
+            renewed.accepted_writes = self.accepted_writes;
+        }
+        if policy.cork_survives_reconnect && self.corked() > 0 {
+            renewed.queue().corked = self.corked();
+        }
+        // One that nobody told anything (DST-18) is told with those of the next connection.
+        for callback in self.take_end_callbacks() {
+            renewed.push_end_callback(callback);
+        }
+        if self.disabled {
+            renewed.disable();
+        }
+        renewed
+    }
+
+    /// A socket that is never written to (FD-04).
+    pub fn disable(&mut self) {
+        self.disabled = true;
+        self.ending = true;
+        self.finished = true;
+    }
+
+    /// Bytes that were accepted and whose batch is not done. A batch counts as a whole until its
+    /// last byte is with the kernel, as a chunk does in Node.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue
+            .as_ref()
+            .map_or(0, |queue| queue.queued_bytes + queue.in_flight_bytes - queue.excess.sum())
+    }
+
+    /// Bytes of the batch in flight.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.in_flight_bytes)
+    }
+
+    /// Those of them that the kernel does not have yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.unsent_bytes)
+    }
+
+    /// Whether a batch is in flight, and the kernel took some of it since this was last asked. The
+    /// first time also when it took nothing, as in Node (TMO-09).
+    pub fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progressed) && self.unsent_bytes() > 0
+    }
+
+    /// What the kernel has taken on this connection. Grows with all that is sent, whichever batch
+    /// it belongs to.
+    pub fn sent_bytes(&self) -> u64 {
+        let queue = self.queue.as_ref();
+        let waiting = queue.map_or(0, |queue| queue.queued_bytes + queue.unsent_bytes);
+        self.accepted_bytes.saturating_sub(waiting as u64)
+    }
+
+    /// Bytes accepted on this connection, less what never reached the kernel.
+    pub fn accepted_bytes(&self) -> u64 {
+        self.accepted_bytes
+    }
+
+    /// From here on there is no room.
+    pub fn high_water_mark_bytes(&self) -> usize {
+        self.high_water_mark_bytes as usize
+    }
+
+    /// Whether `drain` is owed.
+    pub fn need_drain(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.need_drain)
+    }
+
+    /// How many times `cork` was called without `uncork`.
+    pub fn corked(&self) -> u32 {
+        self.queue.as_ref().map_or(0, |queue| queue.corked)
+    }
+
+    /// Whether so many bytes more leave room for others behind them.
+    pub fn has_room_behind(&self, bytes: usize) -> bool {
+        self.queued_bytes() + bytes < self.high_water_mark_bytes()
+    }
+
+    /// Puts a write at the end of the queue: a copy.
+    pub fn push_copy(&mut self, bytes: &[u8], spares: &mut impl Spares<C>) {
+        let queue = self.queue_of(spares);
+        // It leaves soon if nothing is before it and nothing holds it back. Otherwise it may wait, and a
+        // buffer that is larger than it must not wait with it.
+        let soon = queue.chunks.is_empty() && queue.in_flight_bytes == 0 && queue.corked == 0;
+        if queue.tail.capacity() == 0 && soon {
+            queue.tail = spares.buffer();
+        }
+        queue.tail.extend_from_slice(bytes);
+        queue.queued_bytes += bytes.len();
+        queue.empty_write |= bytes.is_empty();
+        self.accepted_bytes += bytes.len() as u64;
+        self.accepted_writes += 1;
+    }
+
+    /// Whether a write may go to the kernel as it is, because nothing is before it.
+    pub fn is_clear(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.is_empty())
+    }
+
+    /// A write that never was in the queue: the kernel has taken so many of its bytes, and the others are
+    /// in flight from here on. Says whether that was all of it.
+    pub fn fly(&mut self, bytes: usize, taken: usize) -> bool {
+        debug_assert!(self.is_clear(), "it would overtake another");
+        self.accepted_bytes += bytes as u64;
+        self.accepted_writes += 1;
+        self.progressed = true;
+        if taken < bytes {
+            let number = self.accepted_writes;
+            let queue = self.queue();
+            queue.handed_over = number;
+            queue.in_flight_bytes = bytes;
+            queue.unsent_bytes = bytes - taken;
+        }
+        taken >= bytes
+    }
+
+    /// Puts any write at the end of the queue: what is worth it is moved. Returns a payload that was
+    /// copied, to be dropped where nothing is borrowed: it may run the user's code when it goes.
+    #[must_use]
+    pub fn push<'a>(
+        &mut self,
+        payload: Payload<'a>,
+        callback: Option<C>,
+        spares: &mut impl Spares<C>,
+    ) -> Option<Payload<'a>> {
+        let copied = if let Some(bytes) = payload.to_copy() {
+            self.push_copy(bytes, spares);
+            Some(payload)
+        } else {
+            let bytes = payload.as_slice().len();
+            let queue = self.queue_of(spares);
+            queue.close_tail();
+            queue.queued_bytes += bytes;
+            queue.chunks.push_back(payload.into_chunk());
+            self.accepted_bytes += bytes as u64;
+            self.accepted_writes += 1;
+            None
+        };
+        if let Some(callback) = callback {
+            let (number, end) = (self.accepted_writes, self.accepted_bytes);
+            self.queue().callbacks.push_back(Waiting { number, end, callback });
+        }
+        copied
+    }
+
+    /// What `write` returns (WR-01): whether there is room for more. If not, `drain` is owed.
+    pub fn has_room(&mut self) -> bool {
+        let room = self.queued_bytes() < self.high_water_mark_bytes() || self.queued_bytes() == 0;
+        if !room {
+            self.queue().need_drain = true;
+        }
+        room
+    }
+
+    /// Whether the queue has reached the mark, so that a hand-over cannot wait for the end of the
+    /// batch: the answer of `write` depends on it (contract C9).
+    pub fn is_full(&self) -> bool {
+        self.queued_bytes() >= self.high_water_mark_bytes().max(1)
+    }
+
+    /// Whether something waits that may be handed over now.
+    pub fn can_hand_over(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| {
+            let free = queue.corked == 0 || queue.free.is_some();
+            queue.has_queued() && free && queue.in_flight_bytes == 0 && queue.parked.is_none()
+        })
+    }
+
+    /// Takes the queue as one batch, or what of it is not corked: it is in flight from here on.
+    /// None if only empty writes were waiting, which are done at once.
+    pub fn hand_over(&mut self) -> Option<Batch> {
+        self.progressed = true;
+        let number = self.accepted_writes;
+        let queue = self.queue();
+        let free = queue.free.take();
+        if let (Some(free), true) = (free, queue.corked > 0) {
+            return Some(queue.hand_over_front(&free));
+        }
+        queue.empty_write = false;
+        queue.excess.hand_over(usize::MAX);
+        queue.handed_over = number;
+        queue.in_flight_bytes = std::mem::take(&mut queue.queued_bytes);
+        queue.unsent_bytes = queue.in_flight_bytes;
+        if queue.in_flight_bytes == 0 {
+            return None;
+        }
+        let tail = std::mem::take(&mut queue.tail);
+        match queue.chunks.len() {
+            0 => Some(Batch::one(Chunk::Buffer(tail))),
+            // The list stays, for the next.
+            1 if tail.is_empty() => queue.chunks.pop_front().map(Batch::one),
+            _ => {
+                let mut chunks = std::mem::take(&mut queue.chunks);
+                if !tail.is_empty() {
+                    chunks.push_back(Chunk::Buffer(tail));
+                }
+                Some(Batch::many(chunks))
+            }
+        }
+    }
+
+    /// The queue, if it is nothing but a few bytes that nobody is told about one by one, and they may
+    /// be handed over: those need no batch.
+    #[inline]
+    pub fn small(&self) -> Option<&[u8]> {
+        let queue = self.queue.as_ref()?;
+        let small = (1..=SMALL_BYTES_MAX).contains(&queue.tail.len());
+        (small && queue.is_plain()).then_some(&queue.tail)
+    }
+
+    /// The kernel has taken all of [`small`](Self::small). The buffer stays with the queue.
+    pub fn small_is_sent(&mut self) {
+        self.progressed = true;
+        let number = self.accepted_writes;
+        let queue = self.queue();
+        queue.empty_write = false;
+        queue.handed_over = number;
+        queue.queued_bytes = 0;
+        queue.tail.clear();
+    }
+
+    /// The kernel took bytes of the batch in flight. Says whether that was all of it.
+    pub fn sent(&mut self, bytes: usize) -> bool {
+        self.progressed = true;
+        let Some(queue) = &mut self.queue else { return true };
+        queue.unsent_bytes -= bytes.min(queue.unsent_bytes);
+        let all = queue.unsent_bytes == 0;
+        if all {
+            queue.in_flight_bytes = 0;
+            queue.excess.forget_flight();
+            queue.done = queue.handed_over;
+        }
+        all
+    }
+
+    /// The number of a write up to which the kernel has all, if a callback of one of those is still to
+    /// be called.
+    pub fn done_and_not_told(&self) -> Option<u64> {
+        let queue = self.queue.as_ref()?;
+        let due = queue.callbacks.front().is_some_and(|waiting| waiting.number <= queue.done);
+        due.then_some(queue.done)
+    }
+
+    /// Whether any callback of a write is still to be called.
+    pub fn owes_callbacks(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.callbacks.is_empty())
+    }
+
+    /// The number of the last write that was handed over.
+    pub fn handed_over(&self) -> u64 {
+        self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.handed_over)
+    }
+
+    /// Whether `drain` is due: it is owed, everything is gone and more may be written (WR-05).
+    pub fn take_drain(&mut self) -> bool {
+        let due = self.need_drain() && self.queued_bytes() == 0 && !self.ending;
+        if due {
+            self.queue().need_drain = false;
+        }
+        due
+    }
+
+    /// Whether anything must be told when the bytes up to here are done.
+    pub fn has_news(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.need_drain || !queue.callbacks.is_empty())
+    }
+
+    /// How many callbacks of writes up to this number wait.
+    pub fn callbacks_up_to(&self, number: u64) -> usize {
+        self.queue.as_ref().map_or(0, |queue| {
+            queue.callbacks.iter().take_while(|waiting| waiting.number <= number).count()
+        })
+    }
+
+    /// The next callback of a write up to this number.
+    pub fn next_callback(&mut self, number: u64) -> Option<C> {
+        let callbacks = &mut self.queue.as_mut()?.callbacks;
+        let due = callbacks.front().is_some_and(|waiting| waiting.number <= number);
+        let callback = if due { callbacks.pop_front() } else { None };
+        callback.map(|waiting| waiting.callback)
+    }
+
+    /// Keeps a callback of `end`.
+    pub fn push_end_callback(&mut self, callback: C) {
+        self.queue().end_callbacks.push(callback);
+    }
+
+    /// Whether any callback of `end` waits.
+    pub fn has_end_callbacks(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.end_callbacks.is_empty())
+    }
+
+    /// Takes the callbacks of `end`.
+    pub fn take_end_callbacks(&mut self) -> Vec<C> {
+        let queue = self.queue.as_mut();
+        queue.map(|queue| std::mem::take(&mut queue.end_callbacks)).unwrap_or_default()
+    }
+
+    /// Whether our side of the connection can be ended now: `end` was called and nothing is left.
+    pub fn can_finish(&self) -> bool {
+        let empty = self.queue.as_ref().is_some_and(|queue| queue.empty_write);
+        self.ending && !self.finished && self.queued_bytes() == 0 && !empty
+    }
+
+    /// Whether bytes are on their way, or will be without anybody's doing: not if they are corked.
+    pub fn is_sending(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| {
+            let free = queue.corked == 0 || queue.free.is_some();
+            queue.in_flight_bytes > 0 || (queue.queued_bytes > 0 && free)
+        })
+    }
+
+    /// Whether writes wait that were never handed over.
+    pub fn has_queued(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.has_queued())
+    }
+
+    /// Whether nothing is queued, and there is nobody who might wait.
+    pub fn nothing_waits(&self) -> bool {
+        !self.has_queued() && !self.owes_callbacks() && !self.has_end_callbacks()
+    }
+
+    /// Gives up what was never handed over; it does not count as written (PROP-05). Returns the
+    /// bytes, to be dropped where nothing is borrowed: they may run the user's code when they go.
+    #[must_use]
+    pub fn give_up_queue(&mut self) -> VecDeque<Chunk> {
+        let Some(queue) = &mut self.queue else { return VecDeque::new() };
+        self.accepted_bytes -= queue.queued_bytes as u64;
+        queue.queued_bytes = 0;
+        queue.empty_write = false;
+        queue.tail = Vec::new();
+        queue.free = None;
+        queue.parked = None;
+        queue.excess.queued = 0;
+        std::mem::take(&mut queue.chunks)
+    }
+
+    /// The kernel refused the batch as a whole: it does not count as written (PROP-05).
+    pub fn refused(&mut self) {
+        self.accepted_bytes -= self.in_flight_bytes() as u64;
+        self.give_up_flight();
+    }
+
+    /// Gives up the batch in flight.
+    pub fn give_up_flight(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.in_flight_bytes = 0;
+            queue.unsent_bytes = 0;
+            queue.excess.forget_flight();
+        }
+    }
+}
+
+mod corking;
+mod excess;
+mod failing;
+mod parking;
+mod queue;
+
+pub use parking::Parked;
+use queue::{Front, Waiting};
+pub use queue::{NoSpares, Queue, SMALL_BYTES_MAX, Spares};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! What may follow from what, on the bare machine: each test is a short life of two joined connections.
+
+mod bench;
+
+use bench::{Machine, Piece, Side, pair, run, settings};
+use fyke_machine::connection::{Connection, Event, Heard, Phase};
+use fyke_machine::{Error, ErrorCode, policy};
+
+fn default_pair() -> (Side, Side) {
+    pair(policy::DEFAULT)
+}
+
+fn log(side: &Side) -> Vec<&str> {
+    side.log.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn wr_06_callbacks_come_in_order_when_the_kernel_has_the_bytes() {
+    let (mut a, mut b) = default_pair();
+    a.write(b"one", Some(1));
+    a.write(b"two", Some(2));
+    assert!(a.log.is_empty(), "never inside the call");
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Call 1 ok", "Call 2 ok"]);
+    assert_eq!(b.received, b"onetwo");
+}
+
+#[test]
+fn wr_05_drain_comes_once_and_before_the_callbacks() {
+    let (mut a, mut b) = default_pair();
+    a.window = 4;
+    assert!(!a.write(&[7; 20], Some(1)));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Drain", "Call 1 ok"]);
+    assert_eq!(b.received.len(), 20);
+}
+
+#[test]
+fn end_13_both_sides_end_by_themselves_and_close_comes_last() {
+    let (mut a, mut b) = default_pair();
+    a.write(b"all", None);
+    a.end(Some(1));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Prefinish", "Call 1 ok", "Finish", "End", "Close false"]);
+    assert_eq!(log(&b), ["Data 3", "End", "Prefinish", "Finish", "Close false"]);
+}
+
+#[test]
+fn end_20_a_half_open_side_stays_until_it_ends_itself() {
+    let (mut a, mut b) = default_pair();
+    b.machine.half_open = true;
+    a.end(None);
+    run(&mut a, &mut b);
+    assert_eq!(b.machine.phase, Phase::Open);
+    assert!(b.write(b"late", None));
+    b.end(None);
+    run(&mut a, &mut b);
+    assert_eq!(a.received, b"late");
+    assert_eq!((a.machine.phase, b.machine.phase), (Phase::Closed, Phase::Closed));
+}
+
+#[test]
+fn wr_20_destroy_sends_what_fits_and_tells_the_rest_why_not() {
+    let (mut a, mut b) = default_pair();
+    a.window = 4;
+    a.write(&[1; 10], Some(1));
+    a.settle();
+    a.write(&[2; 5], Some(2));
+    a.destroy(None);
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Call 1 ECANCELED", "Call 2 ECANCELED", "Close false"]);
+    assert_eq!(b.received, [1; 4]);
+}
+
+#[test]
+fn dst_06_an_error_is_told_once_before_close() {
+    let (mut a, mut b) = default_pair();
+    a.destroy(Some(Error::new(ErrorCode::ETIMEDOUT, "first")));
+    a.destroy(Some(Error::new(ErrorCode::EPIPE, "second")));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Error ETIMEDOUT", "Close true"]);
+    assert_eq!(a.machine.errored().unwrap().code(), ErrorCode::ETIMEDOUT);
+}
+
+#[test]
+fn dst_10_a_reset_is_an_error_and_what_was_stored_is_lost() {
+    let (mut a, mut b) = default_pair();
+    a.step(|machine, _, fx| machine.pause(fx));
+    b.write(b"stored", None);
+    b.settle();
+    a.turn(&mut b);
+    b.step(Machine::reset).unwrap();
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Error ECONNRESET", "Close true"]);
+    assert!(a.received.is_empty());
+}
+
+#[test]
+fn stored_bytes_are_delivered_before_the_error_if_that_is_asked_for() {
+    let (mut a, mut b) = default_pair();
+    a.machine.set_deliver_before_error(true);
+    a.step(|machine, _, fx| machine.pause(fx));
+    b.write(b"stored", None);
+    b.settle();
+    a.turn(&mut b);
+    b.step(Machine::reset).unwrap();
+    run(&mut a, &mut b);
+    assert!(a.log.is_empty());
+    a.step(|machine, _, fx| machine.resume(fx));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Data 6", "Error ECONNRESET", "Close true"]);
+}
+
+#[test]
+fn wr_15_a_write_after_the_end_is_refused_and_the_callback_told() {
+    let (mut a, mut b) = default_pair();
+    a.end(None);
+    assert!(!a.write(b"late", Some(1)));
+    run(&mut a, &mut b);
+    let code = "ERR_STREAM_WRITE_AFTER_END";
+    assert_eq!(log(&a), [&format!("Call 1 {code}"), &format!("Error {code}"), "Close true"]);
+}
+
+#[test]
+fn wr_16_a_write_after_destroy_tells_only_the_callback() {
+    let (mut a, mut b) = default_pair();
+    a.destroy(None);
+    assert!(!a.write(b"late", Some(1)));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Call 1 ERR_STREAM_DESTROYED", "Close false"]);
+}
+
+#[test]
+fn wr_14_a_write_without_a_connection_fails_on_the_tick() {
+    let (mut a, mut b) = default_pair();
+    a.machine = Connection::new(&settings());
+    assert!(!a.write(b"nowhere", Some(1)));
+    assert!(a.log.is_empty());
+    run(&mut a, &mut b);
+    let code = "ERR_SOCKET_CLOSED";
+    assert_eq!(log(&a), [&format!("Call 1 {code}"), &format!("Error {code}"), "Close true"]);
+}
+
+#[test]
+fn wr_21_cork_holds_back_what_comes_after_it() {
+    let (mut a, mut b) = default_pair();
+    a.write(b"before", None);
+    a.step(|machine, _, fx| machine.cork(fx));
+    a.write(b"after", None);
+    run(&mut a, &mut b);
+    assert_eq!(b.received, b"before");
+    a.step(Machine::uncork);
+    run(&mut a, &mut b);
+    assert_eq!(b.received, b"beforeafter");
+}
+
+#[test]
+fn rd_06_a_paused_side_stores_up_to_the_mark_and_then_stops() {
+    let (mut a, mut b) = default_pair();
+    b.step(|machine, _, fx| machine.pause(fx));
+    for _ in 0..10 {
+        a.write(&[3; 8], None);
+        run(&mut a, &mut b);
+    }
+    assert_eq!(b.machine.read.kept_bytes(), 16);
+    assert!(!b.machine.read.receiving);
+    b.step(|machine, _, fx| machine.resume(fx));
+    run(&mut a, &mut b);
+    assert_eq!(b.received.len(), 80);
+}
+
+#[test]
+fn rd_12_readable_is_told_and_read_takes_exactly_so_many() {
+    let (mut a, mut b) = default_pair();
+    b.heard = Heard(1 << Event::Readable as u32);
+    b.step(|machine, _, fx| machine.readable_listened(fx));
+    a.write(b"abcdef", None);
+    run(&mut a, &mut b);
+    assert_eq!(log(&b), ["Readable"]);
+    let taken = b.step(|machine, cx, fx| machine.take(Some(4), cx, fx));
+    assert_eq!(taken.as_deref(), Some(&b"abcd"[..]));
+    let taken = b.step(|machine, cx, fx| machine.take(Some(4), cx, fx));
+    assert_eq!(taken, None);
+    a.end(None);
+    run(&mut a, &mut b);
+    let taken = b.step(|machine, cx, fx| machine.take(Some(4), cx, fx));
+    assert_eq!(taken.as_deref(), Some(&b"ef"[..]), "the rest, after the end");
+}
+
+#[test]
+fn rd_14_what_is_put_back_comes_first() {
+    let (mut a, mut b) = default_pair();
+    b.step(|machine, _, fx| machine.pause(fx));
+    a.write(b"world", None);
+    run(&mut a, &mut b);
+    assert!(b.step(|machine, cx, fx| machine.unshift(b"hello ", cx, fx)));
+    b.step(|machine, _, fx| machine.resume(fx));
+    run(&mut a, &mut b);
+    assert_eq!(b.received, b"hello world");
+}
+
+#[test]
+fn dst_18_the_callback_of_an_end_after_destroy_is_told_except_with_nodes_manners() {
+    for (policy, wanted) in [
+        (policy::DEFAULT, &["Call 1 ERR_STREAM_DESTROYED", "Close false"][..]),
+        (policy::NODE_EXACT, &["Close false"][..]),
+    ] {
+        let (mut a, mut b) = pair(policy);
+        a.destroy(None);
+        a.end(Some(1));
+        run(&mut a, &mut b);
+        assert_eq!(log(&a), wanted);
+    }
+}
+
+#[test]
+fn wr_08_with_nodes_manners_a_write_is_offered_inside_the_call() {
+    for (policy, offered) in [(policy::DEFAULT, 0), (policy::NODE_EXACT, 1)] {
+        let (mut a, _) = pair(policy);
+        a.write(b"x", None);
+        assert_eq!(a.wire.len(), offered);
+    }
+}
+
+#[test]
+fn end_01_with_nodes_manners_the_end_goes_out_in_the_next_turn() {
+    let (mut a, mut b) = pair(policy::NODE_EXACT);
+    a.end(None);
+    a.settle();
+    assert!(a.wire.is_empty());
+    a.turn(&mut b);
+    assert_eq!(a.wire, [Piece::End]);
+}
+
+#[test]
+fn a_connection_with_nothing_to_send_holds_no_queue() {
+    let (mut a, mut b) = default_pair();
+    a.write(b"x", Some(1));
+    assert!(a.machine.write.has_queue());
+    run(&mut a, &mut b);
+    assert!(!a.machine.write.has_queue());
+}
+
+#[test]
+fn a_long_chain_of_callbacks_needs_no_stack() {
+    let (mut a, mut b) = default_pair();
+    for number in 0..100_000 {
+        a.write(b"", Some(number));
+    }
+    run(&mut a, &mut b);
+    assert_eq!(a.log.len(), 100_000);
+}

@@ -1,0 +1,287 @@
+//! The socket's side of its state machine: it is asked what to do with nothing borrowed by the user's code,
+//! and what it answers is done here, with nothing of it borrowed. The only place where listeners and
+//! callbacks run for what the machine decides.
+
+use fyke_machine::connection::{
+    Connection, Context, Effect, Effects, Event, Gone, Heard, Tick, When,
+};
+use fyke_machine::error::MakeError;
+use fyke_machine::{Moment, policy};
+
+use super::Socket;
+use super::spares;
+use crate::socket::state::Done;
+use crate::wiring::{Core, Tick as LoopTick};
+use crate::{Error, ErrorCode};
+
+impl Socket {
+    /// One transition, what follows from it, and what the loop must know of it.
+    pub(super) fn step<R>(
+        &self,
+        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+    ) -> R {
+        let result = self.ask(transition);
+        self.sync();
+        result
+    }
+
+    /// One transition, and what follows from it.
+    pub(super) fn ask<R>(
+        &self,
+        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+    ) -> R {
+        let mut effects = Effects::default();
+        let result = self.ask_into(&mut effects, transition);
+        if !effects.is_empty() {
+            self.perform(effects);
+        }
+        result
+    }
+
+    fn ask_into<R>(
+        &self,
+        effects: &mut Effects<Done>,
+        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+    ) -> R {
+        let core = self.core();
+        let context = Context {
+            now: core.map_or(Moment::ZERO, |core| core.moment()),
+            turn: core.map_or(0, |core| core.turns.get()),
+            policy: self.inner.core.get().map_or(&policy::DEFAULT, |core| &core.policy),
+            heard: Heard(self.inner.listeners.heard()),
+        };
+        transition(&mut self.inner.state.borrow_mut().machine, &context, effects)
+    }
+
+    /// Does what the machine wants, in order. What follows from an effect comes before the next one.
+    pub(super) fn perform(&self, mut effects: Effects<Done>) {
+        while let Some(effect) = effects.take_next() {
+            match effect {
+                // The last one needs no list of its own, so that a long chain needs no stack.
+                Effect::Then(then) if effects.is_empty() => {
+                    self.ask_into(&mut effects, |machine, cx, fx| machine.then(then, cx, fx));
+                }
+                Effect::Then(then) => self.ask(|machine, cx, fx| machine.then(then, cx, fx)),
+                effect => self.execute(effect),
+            }
+        }
+    }
+
+    fn execute(&self, effect: Effect<Done>) {
+        match effect {
+            Effect::Emit(Event::Shutdown) => self.emit_shutdown(),
+            Effect::Emit(event) => self.emit(event),
+            Effect::Data(bytes) => self.emit_data(&bytes),
+            Effect::FeedStored => {
+                self.feed_kept();
+                self.ask(|machine, _, fx| machine.stored_fed(fx));
+            }
+            Effect::FinishText => self.finish_text(),
+            Effect::Error(error) => {
+                self.leave_pipes();
+                self.emit_error(&error);
+            }
+            Effect::Close { had_error } => {
+                self.leave_pipes();
+                // Not those that a listener makes when it connects the socket again.
+                self.drop_pipes();
+                self.emit_close(had_error);
+            }
+            Effect::CloseBefore { had_error } => self.emit_close(had_error),
+            Effect::Call(call) => (call.callback)(self, call.result),
+            Effect::Defer(when, tick) => self.defer(when, tick),
+            Effect::Then(then) => self.ask(|machine, cx, fx| machine.then(then, cx, fx)),
+            Effect::CloseLater { cancelled } => {
+                if let Some(core) = self.core() {
+                    core.push_closing(self.actor(), cancelled);
+                }
+            }
+            Effect::FlushLater => {
+                if let Some(core) = self.core() {
+                    core.push_dirty(self.actor());
+                }
+            }
+            Effect::Flush => self.flush(Connection::flushed),
+            Effect::FlushFirst => self.flush(Connection::flushed_first),
+            Effect::FlushParked => self.flush_parked(),
+            Effect::Shutdown => {
+                if let (Some(core), Some(id)) = (self.core(), self.id()) {
+                    core.driver.shutdown(id);
+                }
+            }
+            Effect::Receive => self.receive_start(),
+            Effect::StopReceiving => {
+                if let (Some(core), Some(id)) = (self.core(), self.id()) {
+                    core.driver.receive_stop(id);
+                }
+            }
+            Effect::CaptureAddresses => self.capture_addresses(),
+            Effect::Release { reset } => self.release(reset),
+            Effect::RefuseReset => {
+                self.emit_error(&Error::named(ErrorCode::EINVAL, "reset"));
+            }
+            Effect::Leave(gone) => self.leave(gone),
+            Effect::LetGoOfServer => {
+                let server = self.inner.state.borrow_mut().let_go_of_server();
+                drop(server);
+            }
+            Effect::TellCancelledAttempt => self.tell_cancelled_attempt(),
+            Effect::Established => {
+                self.capture_peer();
+                self.apply_wishes(false);
+            }
+            Effect::Renew => self.inner.state.borrow_mut().renew(),
+            Effect::Drop(spent) => drop(spent),
+        }
+    }
+
+    fn defer(&self, when: When, tick: Tick) {
+        let Some(core) = self.core() else { return };
+        match (when, tick) {
+            (When::Now, tick) if !core.has_ticks() => {
+                self.ask(|machine, cx, fx| machine.tick(tick, cx, fx));
+            }
+            (When::Fair, Tick::Written(number)) if self.waits_for_its_turn() => {
+                let round = self.inner.state.borrow().round();
+                self.defer(When::NextTurn, Tick::WrittenLate(number, round));
+            }
+            (When::Tick | When::Now | When::Fair, tick) => self.tick(LoopTick::Machine(tick)),
+            (When::NextTurn, tick) => {
+                let socket = self.clone();
+                core.push_next_turn(Box::new(move || socket.run_late(tick)));
+            }
+            (When::TurnAfter, tick) => {
+                let socket = self.clone();
+                let defer = move || socket.defer(When::NextTurn, tick);
+                core.push_next_turn(Box::new(defer));
+            }
+        }
+    }
+
+    /// Whether news of writes must leave time for others, see [`When::Fair`].
+    fn waits_for_its_turn(&self) -> bool {
+        self.core().is_some_and(|core| core.policy.shares_turns && !core.budget.may_be_told())
+    }
+
+    fn run_late(&self, tick: Tick) {
+        if let (Tick::WrittenLate(_, round), Some(core)) = (tick, self.core()) {
+            let state = self.inner.state.borrow();
+            if state.round() == round && state.is_live() {
+                core.budget.tell_no_more();
+            }
+        }
+        self.run_tick(LoopTick::Machine(tick));
+    }
+
+    /// Tells the loop whether it must go on for this socket, and when to look at its idle timeout.
+    #[inline]
+    pub(super) fn sync(&self) {
+        let Some(core) = self.core() else { return };
+        let mut state = self.inner.state.borrow_mut();
+        let holds = state.machine.holds();
+        if std::mem::replace(&mut state.holding, holds) != holds {
+            match holds {
+                true => core.hold(),
+                false => core.release(),
+            }
+        }
+        let wants_care = state.machine.wants_care();
+        drop(state);
+        if wants_care {
+            self.care(core);
+        }
+    }
+
+    fn care(&self, core: &Core) {
+        let mut state = self.inner.state.borrow_mut();
+        state.machine.tidy();
+        let deadline = state.machine.take_idle_deadline(core.now());
+        let (queue, connected) = (state.write.reclaim(), state.connected());
+        drop(state);
+        if let Some(queue) = queue {
+            spares::give_back(core, queue);
+        }
+        if let Some(deadline) = deadline {
+            match connected {
+                Some(id) => core.list_idle(deadline, id),
+                None => core.list_idle_unopened(deadline, self.downgrade()),
+            }
+        }
+    }
+
+    /// The close phase (phase 6), or the tick of a socket that never had a descriptor.
+    pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
+        // Of a connection before this one: this one goes on.
+        let closes_this = !self.inner.state.borrow().owes_close();
+        // Also when a callback panics: nothing of the socket is left behind.
+        let _closed = closes_this.then(|| Closed(self));
+        if cancelled.is_none() && self.closed_plainly() {
+            return;
+        }
+        self.ask(|machine, _, fx| machine.close(cancelled, fx));
+    }
+
+    /// The short way, see [`Connection::closes_plainly`].
+    fn closed_plainly(&self) -> bool {
+        const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
+        let heard = Heard(self.inner.listeners.heard());
+        let told = heard.has_any(&HEARD) || self.policy().tells_cancelled_attempt;
+        !told && self.inner.state.borrow_mut().machine.closes_plainly()
+    }
+
+    /// The short way of an end, see [`Connection::ended_plainly`].
+    pub(super) fn ended_plainly(&self) -> bool {
+        let Some(core) = self.core().filter(|core| !core.has_ticks()) else {
+            return false;
+        };
+        let heard = Heard(self.inner.listeners.heard());
+        let (ended, draining) = {
+            let mut state = self.inner.state.borrow_mut();
+            (state.machine.ended_plainly(&core.policy, heard), state.idle.draining)
+        };
+        if ended {
+            self.capture_addresses();
+            self.release(false);
+            core.push_closing(self.actor(), None);
+            self.leave(draining.then_some(Gone::Ended));
+        }
+        ended
+    }
+
+    /// A connection of a server's is gone.
+    fn leave(&self, gone: Option<Gone>) {
+        let (server, peer) = {
+            let state = self.inner.state.borrow();
+            (state.accepted_by(), state.peer.address())
+        };
+        if let Some(server) = server {
+            server.connection_gone(peer, gone);
+        }
+    }
+
+    /// The loop is gone: no event, but everything that the callbacks captured is freed.
+    pub(crate) fn abandon(&self) {
+        let mut effects = Effects::default();
+        let before = {
+            let mut state = self.inner.state.borrow_mut();
+            state.machine.abandon(&mut effects);
+            state.id = None;
+            state.holding = false;
+            let server = state.let_go_of_server();
+            let rare = state.rare_if_any_mut().map(|rare| {
+                (std::mem::take(&mut rare.pipes), rare.connecting.take(), rare.bound.take())
+            });
+            (server, rare)
+        };
+        let listeners = self.inner.listeners.clear();
+        drop((effects, before, listeners, self.take_read_buffer()));
+    }
+}
+
+struct Closed<'a>(&'a Socket);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
