@@ -219,12 +219,12 @@ fn rows() -> Vec<Row> {
             serve(socket);
             socket.set_timeout(None);
         }),
-        done("pipe", [1490, 1510], message, |socket| {
+        done("pipe", [1330, 1350], message, |socket| {
             socket.set_timeout(Some(MINUTE));
             socket.on_timeout(|socket| _ = socket.destroy());
             socket.pipe(socket);
         }),
-        row("outgoing", [1095, 1115], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),
+        row("outgoing", [420, 430], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),
     ]
 }
 
