@@ -78,7 +78,9 @@ impl Server {
 
     /// What the connections share.
     fn origin(&self, state: &mut State) -> Rc<Origin> {
-        let (options, address) = (&state.options.socket, state.address.as_ref());
+        // A listener from outside may accept for other addresses than its own (IP_TRANSPARENT, ip(7)).
+        let address = state.address.as_ref().filter(|_| state.inherits);
+        let options = &state.options.socket;
         let origin = state
             .origin
             .get_or_insert_with(|| Origin::new(self.inner.clone(), options.clone(), address));
