@@ -36,6 +36,27 @@ fn wr_05_drain_comes_once_and_before_the_callbacks() {
 }
 
 #[test]
+fn wr_06_what_was_queued_meanwhile_leaves_when_the_flight_is_done() {
+    let (mut a, mut b) = default_pair();
+    a.window = 4;
+    a.write(&[7; 20], None);
+    a.settle();
+    a.write(b"x", None);
+    run(&mut a, &mut b);
+    assert_eq!(b.received.len(), 21);
+}
+
+#[test]
+fn wr_19_callbacks_of_a_queue_that_is_given_up_come_before_the_error() {
+    let (mut a, mut b) = default_pair();
+    a.step(|machine, _, fx| machine.cork(fx));
+    a.write(b"held back", Some(1));
+    a.destroy(Some(Error::new(ErrorCode::ETIMEDOUT, "on purpose")));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Call 1 ETIMEDOUT", "Error ETIMEDOUT", "Close true"]);
+}
+
+#[test]
 fn end_13_both_sides_end_by_themselves_and_close_comes_last() {
     let (mut a, mut b) = default_pair();
     a.write(b"all", None);
