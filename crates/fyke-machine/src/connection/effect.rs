@@ -194,7 +194,6 @@ pub enum Then<C> {
     CallEnds(Result<()>),
     FailFlight(Error),
     FailQueue,
-    FailQueueWith(Error),
     FailOneByOne(u64, Error),
     FailAfterWrites(Error),
     EndUncork(Option<C>, Option<Error>),

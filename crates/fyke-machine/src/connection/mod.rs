@@ -263,6 +263,18 @@ impl<C> Connection<C> {
         fx.defer(When::Tick, Tick::Value);
     }
 
+    /// There is no loop whose ticks could bring what waits for them. The callbacks are to be dropped with
+    /// nothing borrowed.
+    #[must_use]
+    pub fn take_waiting(&mut self) -> Vec<C> {
+        let values = self.cold.as_mut().map(|cold| std::mem::take(&mut cold.values));
+        let callbacks = values.into_iter().flatten().filter_map(|value| match value {
+            Value::Reply(call) => Some(call.callback),
+            Value::WriteFailed(_) | Value::Error(_) => None,
+        });
+        callbacks.collect()
+    }
+
     pub(crate) fn touch(&mut self, cx: &Context<'_>) {
         self.unlisted |= self.idle.note_activity(cx.now);
     }

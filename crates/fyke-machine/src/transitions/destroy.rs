@@ -128,6 +128,7 @@ impl<C> Connection<C> {
         let mut callbacks = self.write.take_end_callbacks();
         callbacks.extend(std::iter::from_fn(|| self.write.next_callback(u64::MAX)));
         fx.drop_callbacks(callbacks);
+        fx.drop_callbacks(self.take_waiting());
         let owed = self.cold.as_mut().and_then(|cold| cold.owed.take());
         if let Some(owed) = owed {
             fx.drop_callbacks(owed.into_callbacks());

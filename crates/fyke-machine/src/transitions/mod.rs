@@ -79,7 +79,6 @@ impl<C> Connection<C> {
             Then::CallEnds(result) => self.call_ends(&result, fx),
             Then::FailFlight(error) => self.fail_flight(error, fx),
             Then::FailQueue => self.fail_queue(cx, fx),
-            Then::FailQueueWith(error) => self.fail_queue_with(error, cx, fx),
             Then::FailOneByOne(accepted, error) => self.fail_next(accepted, error, fx),
             Then::FailAfterWrites(error) => self.fail_after_writes(error, cx, fx),
             Then::EndUncork(callback, refused) => self.end_uncork(callback, refused, cx, fx),

@@ -107,9 +107,4 @@ impl<C> Connection<C> {
             fx.push(Effect::CloseBefore { had_error });
         }
     }
-
-    /// Whether the socket is destroyed, and its `close` still to come.
-    pub fn is_closing(&self) -> bool {
-        self.phase == Phase::Destroyed
-    }
 }

@@ -61,7 +61,6 @@ impl Socket {
                 Effect::Then(then) if effects.is_empty() => {
                     self.ask_into(&mut effects, |machine, cx, fx| machine.then(then, cx, fx));
                 }
-                Effect::Then(then) => self.ask(|machine, cx, fx| machine.then(then, cx, fx)),
                 effect => self.execute(effect),
             }
         }
@@ -136,7 +135,10 @@ impl Socket {
     }
 
     fn defer(&self, when: When, tick: Tick) {
-        let Some(core) = self.core() else { return };
+        let Some(core) = self.core() else {
+            let forgotten = self.inner.state.borrow_mut().machine.take_waiting();
+            return drop(forgotten);
+        };
         match (when, tick) {
             (When::Now, tick) if !core.has_ticks() => {
                 self.ask(|machine, cx, fx| machine.tick(tick, cx, fx));
