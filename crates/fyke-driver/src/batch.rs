@@ -74,7 +74,7 @@ impl Batch {
         self.remaining
     }
 
-    /// A copy of the bytes that the kernel has not taken yet, for who is no kernel.
+    /// Copies the bytes that the kernel has not taken yet.
     pub fn to_vec(&self) -> Vec<u8> {
         let chunks = self.first.iter().chain(&self.rest);
         chunks.flat_map(Chunk::as_slice).skip(self.offset).copied().collect()

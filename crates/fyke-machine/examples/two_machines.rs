@@ -1,5 +1,5 @@
 //! Two connections without a loop, a socket or a thread: each machine says what is to be done, and a shell of
-//! a hundred lines does it. A program with an event loop of its own needs one like it.
+//! a hundred lines does it. A program that has its own event loop needs such a shell.
 //!
 //! `cargo run -p fyke-machine --example two_machines`
 

@@ -123,7 +123,7 @@ fn every_error_of_accept_means_the_same_on_both_backends() {
     assert_eq!(differing, BTreeSet::new());
 }
 
-/// An accept that finds nobody costs more than one that finds somebody (`system::is_acceptable`).
+/// An accept without a waiting connection costs more than a successful one (`system::is_acceptable`).
 #[test]
 fn accept_is_not_called_when_no_connection_waits() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {

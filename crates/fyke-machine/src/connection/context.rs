@@ -47,19 +47,19 @@ pub enum Event {
 pub struct Heard(pub u32);
 
 impl Heard {
-    /// Whether somebody listens to an event.
+    /// Whether the event has a listener.
     pub fn has(self, event: Event) -> bool {
         self.0 & (1 << event as u32) != 0
     }
 
-    /// Whether somebody listens to one of these events.
+    /// Whether any of these events has a listener.
     #[inline]
     pub fn has_any(self, events: &[Event]) -> bool {
         let mask = events.iter().fold(0, |mask, event| mask | 1 << *event as u32);
         self.0 & mask != 0
     }
 
-    /// Whether somebody takes what is received.
+    /// Whether received data has a listener, as bytes or as text.
     pub fn has_data(self) -> bool {
         self.has(Event::Data) || self.has(Event::Text)
     }

@@ -50,9 +50,9 @@ pub enum Effect<C> {
     FlushLater,
     /// Hand the queue over now, and tell the machine how much was taken.
     Flush,
-    /// The same for the first writes of a connection.
+    /// Hand over the first writes of a connection.
     FlushFirst,
-    /// The same for what was parked.
+    /// Hand over the parked write.
     FlushParked,
     /// End our side.
     Shutdown,
@@ -67,13 +67,13 @@ pub enum Effect<C> {
         /// By RST.
         reset: bool,
     },
-    /// Emit `error` inside the call: a reset was refused (DST-15).
+    /// Emit `error` inside the call: a reset was refused.
     RefuseReset,
     /// A connection of a server is gone. `Some`: it was part of a shutdown.
     Leave(Option<Gone>),
     /// Its server is not kept any longer.
     LetGoOfServer,
-    /// An attempt that `destroy` has cancelled is told as failed, if there was one (HE-24).
+    /// An attempt that `destroy` has cancelled is told as failed, if there was one.
     TellCancelledAttempt,
     /// The connection stands: apply what was wished for it.
     Established,

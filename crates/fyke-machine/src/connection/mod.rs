@@ -86,7 +86,7 @@ pub struct Connection<C> {
     pub waits_for_hook: bool,
     /// Destroyed with an error.
     pub(crate) had_error: bool,
-    /// A reset waits for the connection (DST-12).
+    /// A reset waits for the connection.
     pub(crate) reset_on_connect: bool,
     /// `destroy_soon` waits for `finish`.
     pub(crate) destroy_on_finish: bool,
@@ -166,7 +166,7 @@ impl<C> Connection<C> {
         matches!(self.phase, Phase::Destroyed | Phase::Closed)
     }
 
-    /// Why it was destroyed, or is about to be: the first error (DST-06).
+    /// Why it was destroyed, or is about to be: the first error.
     pub fn errored(&self) -> Option<&Error> {
         self.cold.as_ref()?.errored.as_ref()
     }
@@ -185,12 +185,12 @@ impl<C> Connection<C> {
         self.round
     }
 
-    /// Bytes may still come (PROP-14).
+    /// Bytes may still come.
     pub fn readable(&self) -> bool {
         !self.read.end_emitted && !self.destroyed()
     }
 
-    /// Bytes may still be written (PROP-14).
+    /// Bytes may still be written.
     pub fn writable(&self) -> bool {
         !self.write.ending && !self.destroyed() && !self.has_failed()
     }
@@ -230,7 +230,7 @@ impl<C> Connection<C> {
         large || bytes >= self.write.high_water_mark_bytes().max(1)
     }
 
-    /// Whether the loop must go on for this connection (PROC-01): something is being done, or it reads
+    /// Whether the loop must go on for this connection: something is being done, or it reads
     /// and is not `unref`'ed.
     #[inline]
     pub fn holds(&self) -> bool {

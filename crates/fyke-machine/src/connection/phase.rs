@@ -22,10 +22,10 @@ pub enum Phase {
     Failing,
     /// Connected.
     Open,
-    /// Connected, and connecting again (CON-18).
+    /// Connected, and connecting again.
     Reopening,
     /// Destroyed; `close` is still to come.
     Destroyed,
-    /// `close` was emitted. May connect again (CON-16).
+    /// `close` was emitted. May connect again.
     Closed,
 }

@@ -1,7 +1,7 @@
 //! `connect` between `destroy` and `close` (policy `connects_before_close`): the socket becomes a new one,
 //! and what the old one owes is still told (CON-17).
 
-use crate::connection::{Connection, Context, Effect, Effects, Phase, Spent, Then, Tick, When};
+use crate::connection::{Connection, Context, Effect, Effects, Spent, Then, Tick, When};
 use crate::error::MakeError;
 use crate::{Error, ErrorCode, Policy};
 
