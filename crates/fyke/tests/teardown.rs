@@ -468,14 +468,14 @@ mod afterwards {
 fn callbacks_that_no_loop_can_call_are_dropped_at_once() {
     let marker = Rc::new(());
     let end = |marker: Rc<()>| {
-        let socket = fyke::Socket::new();
+        let socket = Socket::new();
         let same = socket.clone();
         socket.destroy();
         socket.end_then(move |_, _| drop((marker, same)));
     };
     end(marker.clone());
     assert_eq!(Rc::strong_count(&marker), 1, "there was no loop");
-    let event_loop = fyke::EventLoop::builder().build().unwrap();
+    let event_loop = EventLoop::builder().build().unwrap();
     event_loop.enter(|| end(marker.clone()));
     drop(event_loop);
     assert_eq!(Rc::strong_count(&marker), 1, "the loop is gone");
