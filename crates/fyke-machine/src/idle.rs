@@ -61,6 +61,20 @@ impl Idle {
         self.listed.is_none()
     }
 
+    /// Whether activity changes nothing but the time of it: there is no timeout that counts, or an entry on
+    /// the list, which comes early enough.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.armed || self.listed.is_some()
+    }
+
+    /// There was activity, and the timeout is [settled](Self::is_settled).
+    #[inline]
+    pub(crate) fn note_plain_activity(&mut self, now: Moment) {
+        debug_assert!(self.is_settled() && !(self.armed && self.fired));
+        self.last = now;
+    }
+
     /// Says when to be looked at, if that must be listed.
     pub fn must_list(&mut self, now: Duration) -> Option<Duration> {
         let deadline = self.last.saturating_add(self.active_timeout()?);

@@ -14,6 +14,9 @@
 //!    that before the rest of the list;
 //! 4. keeps what is [deferred](connection::Effect::Defer) in queues, and asks again when their time has come.
 //!
+//! A [`Machine`] is a connection whose frequent steps need no effects: bytes received for a listener, small
+//! writes, and what becomes of them. It takes such a *plain lane* by itself where that makes no difference.
+//!
 //! The phases of a connection, and what leads from one to another, are a table at
 //! [`Phase`](connection::Phase). Where fyke does otherwise than Node, [`Policy`] has a field.
 //!
@@ -26,6 +29,7 @@
 pub mod connection;
 pub mod error;
 pub mod idle;
+mod machine;
 mod moment;
 mod payload;
 pub mod planner;
@@ -35,6 +39,7 @@ pub mod transitions;
 pub mod writing;
 
 pub use error::{Error, ErrorCode, Result};
+pub use machine::{Change, Lane, Lanes, Machine, PlainWrite};
 pub use moment::Moment;
 pub use payload::Payload;
 pub use policy::Policy;

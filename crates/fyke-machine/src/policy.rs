@@ -129,15 +129,3 @@ policy! {
     /// Messages are worded as Node's, IPv6 addresses without brackets (BEHAVIOUR 0.2).
     words_as_node: false | true,
 }
-
-impl Policy {
-    /// Whether small writes may be gathered without looking at each.
-    pub const fn allows_plain_writes(&self) -> bool {
-        !self.offers_writes_at_once && !self.counts_utf16
-    }
-
-    /// Whether an end that nobody sees may be told in one step.
-    pub const fn allows_plain_end(&self) -> bool {
-        self.closes_without_shutdown && !self.defers_end_behind_bytes
-    }
-}

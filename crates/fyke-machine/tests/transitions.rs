@@ -3,7 +3,7 @@
 mod bench;
 
 use bench::{Machine, Piece, Side, pair, run, settings};
-use fyke_machine::connection::{Connection, Event, Heard, Phase};
+use fyke_machine::connection::{Event, Heard, Phase};
 use fyke_machine::{Error, ErrorCode, policy};
 
 fn default_pair() -> (Side, Side) {
@@ -69,7 +69,7 @@ fn end_13_both_sides_end_by_themselves_and_close_comes_last() {
 #[test]
 fn end_20_a_half_open_side_stays_until_it_ends_itself() {
     let (mut a, mut b) = default_pair();
-    b.machine.half_open = true;
+    b.machine.change().half_open = true;
     a.end(None);
     run(&mut a, &mut b);
     assert_eq!(b.machine.phase, Phase::Open);
@@ -119,7 +119,7 @@ fn dst_10_a_reset_is_an_error_and_what_was_stored_is_lost() {
 #[test]
 fn stored_bytes_are_delivered_before_the_error_if_that_is_asked_for() {
     let (mut a, mut b) = default_pair();
-    a.machine.set_deliver_before_error(true);
+    a.machine.change().set_deliver_before_error(true);
     a.step(|machine, _, fx| machine.pause(fx));
     b.write(b"stored", None);
     b.settle();
@@ -154,7 +154,7 @@ fn wr_16_a_write_after_destroy_tells_only_the_callback() {
 #[test]
 fn wr_14_a_write_without_a_connection_fails_on_the_tick() {
     let (mut a, mut b) = default_pair();
-    a.machine = Connection::new(&settings());
+    a.machine = fyke_machine::Machine::new(&settings());
     assert!(!a.write(b"nowhere", Some(1)));
     assert!(a.log.is_empty());
     run(&mut a, &mut b);

@@ -17,7 +17,7 @@ pub use phase::Phase;
 
 use crate::idle::Idle;
 use crate::reading::ReadSide;
-use crate::writing::{SMALL_BYTES_MAX, WriteSide};
+use crate::writing::{SMALL_BYTES_MAX, Side, WriteSide};
 use crate::{Error, Policy};
 
 /// What a callback that waits counts as, beside the bytes of its write: an entry of the queue, and a
@@ -192,7 +192,7 @@ impl<C> Connection<C> {
 
     /// Bytes may still be written.
     pub fn writable(&self) -> bool {
-        !self.write.ending && !self.destroyed() && !self.has_failed()
+        !self.write.is_ended() && !self.destroyed() && !self.has_failed()
     }
 
     /// Node's `readyState`.
@@ -218,6 +218,13 @@ impl<C> Connection<C> {
         policy.counts_callbacks && self.exceeds_queue(bytes)
     }
 
+    /// Whether a small write of so many bytes leaves room for others behind it, in the plain lane.
+    #[inline]
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        let queued = self.write.tail().map_or(0, <[u8]>::len);
+        queued + bytes < self.write.high_water_mark_bytes() && !self.exceeds_queue(queued)
+    }
+
     fn exceeds_queue(&self, bytes: usize) -> bool {
         let max = self.write_queue_bytes_max;
         bytes > max as usize && max != u32::MAX
@@ -241,7 +248,7 @@ impl<C> Connection<C> {
             return true;
         }
         let has_connection = self.phase != Phase::Connecting;
-        let ending = self.write.shutting_down && !self.write.finished;
+        let ending = self.write.side == Side::ShuttingDown;
         let sends = has_connection && (self.write.is_sending() || ending);
         (self.connecting() && !self.waits_for_hook) || sends
     }

@@ -6,17 +6,6 @@ use crate::{Error, ErrorCode, Result};
 use crate::writing::Parked;
 
 impl<C> Connection<C> {
-    /// The short way of the close phase: nobody is to be told anything but `close`. Says whether it was so;
-    /// if not, nothing has changed.
-    pub fn closes_plainly(&mut self) -> bool {
-        let plain =
-            self.phase == Phase::Destroyed && !self.write.has_queue() && self.cold.is_none();
-        if plain {
-            self.phase = Phase::Closed;
-        }
-        plain
-    }
-
     /// The close phase has come. `cancelled` is what the writes that were in flight are told.
     pub fn close(&mut self, cancelled: Option<Error>, fx: &mut Effects<C>) {
         if self.close_before_this(cancelled.clone(), fx) {

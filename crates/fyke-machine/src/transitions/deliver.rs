@@ -132,7 +132,7 @@ impl<C> Connection<C> {
         // Half-open is read here, and not before the listeners (END-20).
         if self.writable() && !self.half_open {
             fx.defer(When::Now, Tick::EndItself);
-        } else if self.write.finished {
+        } else if self.write.is_finished() {
             self.destroy(None, false, cx, fx);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
 use crate::transitions::write::queue_is_full;
-use crate::writing::{NoSpares, Spares};
+use crate::writing::{NoSpares, Side, Spares};
 use crate::{Error, ErrorCode, Payload};
 
 impl<C> Connection<C> {
@@ -60,12 +60,14 @@ impl<C> Connection<C> {
     /// Says why there is nothing to end.
     fn begin_end(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Option<Error> {
         let over = |code| Some(Error::new(code, "the socket has ended already"));
-        if self.write.finished {
+        if self.write.is_finished() {
             return over(ErrorCode::ERR_STREAM_ALREADY_FINISHED);
         }
-        let first = !self.has_failed() && !self.write.ending;
-        // Counts for later writes also when destroyed (WR-16).
-        self.write.ending |= first;
+        let first = !self.has_failed() && self.write.side == Side::Open;
+        if first {
+            // Counts for later writes also when destroyed (WR-16).
+            self.write.side = Side::Ended;
+        }
         if self.destroyed() {
             // The callback waits for an answer that never comes, or is told (DST-18).
             let forgotten = first && !cx.policy.answers_end_after_destroy;
@@ -89,7 +91,7 @@ impl<C> Connection<C> {
         let Some(callback) = callback else { return };
         match failed {
             Some(error) => self.reply(callback, Err(error), fx),
-            None if self.write.finished => self.reply(callback, Ok(()), fx),
+            None if self.write.is_finished() => self.reply(callback, Ok(()), fx),
             None if self.has_too_many_end_callbacks(cx.policy) => {
                 self.refused(queue_is_full(), Some(callback), cx, fx);
             }
@@ -108,7 +110,7 @@ impl<C> Connection<C> {
 
     pub(crate) fn destroy_soon_ended(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.destroy_on_finish = true;
-        if self.write.finished {
+        if self.write.is_finished() {
             self.destroy(None, false, cx, fx);
         }
     }
@@ -124,10 +126,10 @@ impl<C> Connection<C> {
         // News of the last writes may be due in the next turn (`When::Fair`), and comes first.
         let told = !cx.policy.shares_turns || !self.write.owes_callbacks();
         let can = self.write.can_finish() && !self.destroyed() && !self.has_failed();
-        if !can || !told || self.write.shutting_down || self.never_finishes() {
+        if !can || !told || self.write.side != Side::Ended || self.never_finishes() {
             return;
         }
-        self.write.shutting_down = true;
+        self.write.side = Side::ShuttingDown;
         if self.connecting() {
             // Goes on when the connection stands (END-04).
         } else if self.is_live() {
@@ -165,7 +167,9 @@ impl<C> Connection<C> {
 
     /// The connection stands, and an end waited for it.
     pub(crate) fn end_after_connect(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        if self.is_connected() && self.write.shutting_down && !self.never_finishes() {
+        // Also `finish` may have come before it.
+        let ends = matches!(self.write.side, Side::ShuttingDown | Side::Finished);
+        if self.is_connected() && ends && !self.never_finishes() {
             self.shut_down(cx, fx);
         }
     }
@@ -198,7 +202,7 @@ impl<C> Connection<C> {
         if self.destroyed() {
             return;
         }
-        self.write.finished = true;
+        self.write.side = Side::Finished;
         self.call_ends(&Ok(()), fx);
         fx.emit(Event::Finish);
         fx.then(Then::FinishHeard);

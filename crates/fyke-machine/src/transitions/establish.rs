@@ -2,6 +2,7 @@
 //! [`planner`](crate::planner).
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Phase, Then};
+use crate::writing::Side;
 use crate::{ErrorCode, Policy};
 
 impl<C> Connection<C> {
@@ -34,7 +35,7 @@ impl<C> Connection<C> {
     /// the first one is still under way.
     pub fn begin_connect_again(&mut self, cx: &Context<'_>) -> bool {
         self.touch(cx);
-        let ends = self.write.shutting_down && !self.write.finished;
+        let ends = self.write.side == Side::ShuttingDown;
         if ends && !self.connecting() {
             self.cold().end_is_lost = true;
         }
@@ -49,7 +50,7 @@ impl<C> Connection<C> {
     /// already, or will not any more (connect(2), EISCONN; Linux keeps SS_CONNECTING until it was asked
     /// once, or shut down).
     pub fn attempt_again(&mut self) -> bool {
-        let asked = self.accepted || self.write.finished;
+        let asked = self.accepted || self.write.is_finished();
         std::mem::replace(&mut self.cold().connected_again, true) || asked
     }
 

@@ -16,7 +16,7 @@ impl<C> Connection<C> {
 
     /// The same for an error that is not this connection's own.
     pub fn fail_with_reset(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
-        let open = self.is_connected() && !self.unix && !self.write.finished;
+        let open = self.is_connected() && !self.unix && !self.write.is_finished();
         self.destroy(Some(error), open && cx.policy.resets_failed_connections, cx, fx);
     }
 

@@ -15,7 +15,7 @@ mod write;
 
 pub use flush::Flushed;
 pub use receive::Received;
-pub use write::{PlainWrite, Written};
+pub use write::Written;
 
 use crate::connection::{Connection, Context, Effect, Effects, Then, Tick, Value, When};
 use crate::reading::Readable;

@@ -1,10 +1,9 @@
 //! What comes from the peer: bytes, its end, a failure.
 
-use crate::connection::{
-    Connection, Context, Effect, Effects, Event, Heard, Phase, Then, Tick, When,
-};
+use crate::Error;
+use crate::connection::{Connection, Context, Effect, Effects, Event, Phase, Then, Tick, When};
 use crate::reading::Arrival;
-use crate::{Error, Moment, Policy};
+use crate::writing::Side;
 
 /// What to do with bytes that have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,22 +17,6 @@ pub enum Received {
 }
 
 impl<C> Connection<C> {
-    /// The short way for what comes most: bytes for those who listen, on a connection in its usual state.
-    /// Says whether it was that; if not, nothing has changed.
-    #[inline]
-    pub fn receive_plain(&mut self, bytes: usize, now: Moment, policy: &Policy) -> bool {
-        let usual = self.is_live() && self.cold.is_none() && !self.sink;
-        if !usual || policy.defers_end_behind_bytes || !self.read.passes_on() {
-            return false;
-        }
-        if self.idle.note_activity(now) {
-            return false;
-        }
-        self.read.count(bytes);
-        self.idle.declared = false;
-        true
-    }
-
     /// Bytes have come. They are lent: the answer says what to do with them, after the effects.
     pub fn receive(&mut self, bytes: &[u8], cx: &Context<'_>, fx: &mut Effects<C>) -> Received {
         if cx.policy.defers_end_behind_bytes {
@@ -128,36 +111,21 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The short way of the end that most accepted connections come to: the peer has ended, everything
-    /// was given and sent, and nobody listens to the steps in between. Goes to the close phase at once
-    /// (END-06, END-13): the connection is to be released, and its server to be told; then comes the
-    /// close phase. Says whether it was so; if not, nothing has changed. Only when no tick waits.
-    pub fn ended_plainly(&mut self, policy: &Policy, heard: Heard) -> bool {
-        const SEEN: [Event; 8] = [
-            Event::Text,
-            Event::Readable,
-            Event::End,
-            Event::Prefinish,
-            Event::Finish,
-            Event::Unpipe,
-            Event::Gone,
-            Event::Close,
-        ];
-        let usual = self.phase == Phase::Open && self.served && self.cold.is_none() && !self.sink;
-        let nothing_left = self.read.passes_on() && !self.write.has_queue();
-        // Told to end, and not yet shut down: that comes in a turn of its own.
-        let ends = !self.half_open && self.write.ending == self.write.finished;
-        let unseen = !heard.has_any(&SEEN) && policy.allows_plain_end();
-        let plain = usual && nothing_left && ends && unseen && !self.left_server;
-        if plain {
-            // As if each step had been taken.
-            self.read.end_of_stream();
-            self.read.take_end();
-            (self.write.ending, self.write.shutting_down, self.write.finished) = (true, true, true);
-            self.phase = Phase::Destroyed;
-            self.idle.turn_off();
-        }
-        plain
+    /// Whether nothing is left to do when the peer has ended but to close, see
+    /// [`Machine::end_plain`](crate::Machine::end_plain).
+    pub(crate) fn ends_alone(&self) -> bool {
+        // `end` was called, and our side is not yet shut down: that comes in a turn of its own.
+        let ends = !self.half_open && !matches!(self.write.side, Side::Ended | Side::ShuttingDown);
+        ends && self.served && !self.left_server && !self.write.has_queue()
+    }
+
+    /// As if each step of the end had been taken.
+    pub(crate) fn end_in_one_step(&mut self) {
+        self.read.end_of_stream();
+        self.read.take_end();
+        self.write.side = Side::Finished;
+        self.phase = Phase::Destroyed;
+        self.idle.turn_off();
     }
 
     fn end_of_stream(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {

@@ -28,14 +28,23 @@ pub struct WriteSide<C> {
     progressed: bool,
     /// On the loop's list of sockets to hand over.
     pub dirty: bool,
+    /// How far our side has come.
+    pub side: Side,
+}
+
+/// How far our side of a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Takes writes.
+    Open,
     /// `end` was called: no more writes.
-    pub ending: bool,
-    /// Our side is being ended: shut down, or waiting for the connection to be.
-    pub shutting_down: bool,
+    Ended,
+    /// Everything is sent; our side is being shut down, or waits for the connection to be.
+    ShuttingDown,
     /// `finish` was emitted.
-    pub finished: bool,
+    Finished,
     /// Made without this half: counts as finished, without the event (FD-04).
-    disabled: bool,
+    Off,
 }
 
 impl<C> WriteSide<C> {
@@ -48,10 +57,7 @@ impl<C> WriteSide<C> {
             high_water_mark_bytes,
             progressed: false,
             dirty: false,
-            ending: false,
-            shutting_down: false,
-            finished: false,
-            disabled: false,
+            side: Side::Open,
         }
     }
 
@@ -95,7 +101,7 @@ impl<C> WriteSide<C> {
         for callback in self.take_end_callbacks() {
             renewed.push_end_callback(callback);
         }
-        if self.disabled {
+        if self.side == Side::Off {
             renewed.disable();
         }
         renewed
@@ -103,9 +109,17 @@ impl<C> WriteSide<C> {
 
     /// A socket that is never written to (FD-04).
     pub fn disable(&mut self) {
-        self.disabled = true;
-        self.ending = true;
-        self.finished = true;
+        self.side = Side::Off;
+    }
+
+    /// Whether `end` was called, or there is no such half.
+    pub fn is_ended(&self) -> bool {
+        self.side != Side::Open
+    }
+
+    /// Whether `finish` was emitted, or there is no such half.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.side, Side::Finished | Side::Off)
     }
 
     /// Bytes that were accepted and whose batch is not done. A batch counts as a whole until its
@@ -158,11 +172,6 @@ impl<C> WriteSide<C> {
     /// How many times `cork` was called without `uncork`.
     pub fn corked(&self) -> u32 {
         self.queue.as_ref().map_or(0, |queue| queue.corked)
-    }
-
-    /// Whether so many bytes more leave room for others behind them.
-    pub fn has_room_behind(&self, bytes: usize) -> bool {
-        self.queued_bytes() + bytes < self.high_water_mark_bytes()
     }
 
     /// Puts a write at the end of the queue: a copy.
@@ -288,24 +297,29 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// The queue, if it is nothing but a few bytes that nobody is told about one by one, and they may
-    /// be handed over: those need no batch.
+    /// Whether nothing is queued but small writes that were copied together, and nobody waits for them.
     #[inline]
-    pub fn small(&self) -> Option<&[u8]> {
-        let queue = self.queue.as_ref()?;
-        let small = (1..=SMALL_BYTES_MAX).contains(&queue.tail.len());
-        (small && queue.is_plain()).then_some(&queue.tail)
+    pub fn is_plain(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.is_plain())
     }
 
-    /// The kernel has taken all of [`small`](Self::small). The buffer stays with the queue.
-    pub fn small_is_sent(&mut self) {
+    /// The small writes at the end of the queue, copied together.
+    #[inline]
+    pub(crate) fn tail(&self) -> Option<&[u8]> {
+        self.queue.as_ref().map(|queue| queue.tail.as_slice())
+    }
+
+    /// The kernel has taken all of [`tail`](Self::tail), which was all that was queued. Takes the queue,
+    /// which is empty now; the buffer stays with it.
+    #[inline]
+    pub(crate) fn tail_is_sent(&mut self) -> Option<Box<Queue<C>>> {
         self.progressed = true;
-        let number = self.accepted_writes;
-        let queue = self.queue();
+        let mut queue = self.queue.take()?;
         queue.empty_write = false;
-        queue.handed_over = number;
         queue.queued_bytes = 0;
         queue.tail.clear();
+        debug_assert!(queue.is_empty());
+        Some(queue)
     }
 
     /// The kernel took bytes of the batch in flight. Says whether that was all of it.
@@ -342,7 +356,7 @@ impl<C> WriteSide<C> {
 
     /// Whether `drain` is due: it is owed, everything is gone and more may be written (WR-05).
     pub fn take_drain(&mut self) -> bool {
-        let due = self.need_drain() && self.queued_bytes() == 0 && !self.ending;
+        let due = self.need_drain() && self.queued_bytes() == 0 && !self.is_ended();
         if due {
             self.queue().need_drain = false;
         }
@@ -388,7 +402,7 @@ impl<C> WriteSide<C> {
     /// Whether our side of the connection can be ended now: `end` was called and nothing is left.
     pub fn can_finish(&self) -> bool {
         let empty = self.queue.as_ref().is_some_and(|queue| queue.empty_write);
-        self.ending && !self.finished && self.queued_bytes() == 0 && !empty
+        self.is_ended() && !self.is_finished() && self.queued_bytes() == 0 && !empty
     }
 
     /// Whether bytes are on their way, or will be without anybody's doing: not if they are corked.

@@ -120,10 +120,11 @@ impl<C> Queue<C> {
         bytes == 0 && told && self.corked == 0 && !self.need_drain && !self.empty_write
     }
 
-    /// Nothing but small writes, and nobody to be told about one by one.
+    /// Nothing but small writes, which nothing holds back and nobody waits for.
     pub(super) fn is_plain(&self) -> bool {
-        let free = self.in_flight_bytes == 0 && self.corked == 0;
-        free && self.chunks.is_empty() && self.callbacks.is_empty() && self.end_callbacks.is_empty()
+        let free = self.in_flight_bytes == 0 && self.corked == 0 && self.parked.is_none();
+        let told = self.callbacks.is_empty() && self.end_callbacks.is_empty() && !self.need_drain;
+        free && told && self.chunks.is_empty()
     }
 }
 

@@ -47,7 +47,7 @@ fn wr_05_drain_is_due_once_when_everything_is_gone() {
 fn wr_05_drain_is_not_due_after_end() {
     let mut side = side();
     write(&mut side, &[0; 20], 1);
-    side.ending = true;
+    side.side = Side::Ended;
     side.hand_over();
     side.sent(20);
     assert!(!side.take_drain());

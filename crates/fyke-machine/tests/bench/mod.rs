@@ -8,9 +8,9 @@ use fyke_machine::connection::{
     Connection, Context, Effect, Effects, Event, Heard, Phase, Settings, Tick, When,
 };
 use fyke_machine::error::MakeError;
-use fyke_machine::transitions::{Flushed, PlainWrite, Received, Written};
+use fyke_machine::transitions::{Flushed, Received, Written};
 use fyke_machine::writing::NoSpares;
-use fyke_machine::{Error, Moment, Payload, Policy};
+use fyke_machine::{Error, Moment, Payload, PlainWrite, Policy};
 
 /// A write callback, by its number.
 pub(crate) type Callback = u32;
@@ -26,12 +26,10 @@ pub(crate) enum Piece {
 
 /// One end of a connection.
 pub(crate) struct Side {
-    pub machine: Machine,
+    pub machine: fyke_machine::Machine<Callback>,
     pub log: Vec<String>,
     pub policy: Policy,
     pub heard: Heard,
-    /// Uses the short ways of reading and writing where the machine allows it.
-    pub plain: bool,
     pub received: Vec<u8>,
     /// The kernel takes so many bytes, before the other side has taken them.
     pub window: usize,
@@ -71,11 +69,10 @@ impl Side {
     /// A connection that is open, with a listener for data.
     pub(crate) fn new(policy: Policy) -> Self {
         let mut side = Self {
-            machine: Connection::new(&settings()),
+            machine: fyke_machine::Machine::new(&settings()),
             log: Vec::new(),
             policy,
             heard: Heard(1 << Event::Data as u32),
-            plain: false,
             received: Vec::new(),
             window: usize::MAX,
             turn: 1,
@@ -90,8 +87,8 @@ impl Side {
             connected: true,
             peer_is_gone: false,
         };
-        side.machine.phase = Phase::Open;
-        assert!(side.machine.data_listened());
+        side.machine.change().phase = Phase::Open;
+        assert!(side.machine.change().data_listened());
         side.ticks.push_back(Tick::Resume);
         side.settle();
         side.log.clear();
@@ -113,8 +110,9 @@ impl Side {
                 effect => self.execute(effect),
             }
         }
-        drop(self.machine.write.reclaim());
-        self.machine.tidy();
+        let mut machine = self.machine.change();
+        drop(machine.write.reclaim());
+        machine.tidy();
         result
     }
 
@@ -125,7 +123,7 @@ impl Side {
     ) -> R {
         let (policy, heard, turn) = (self.policy, self.heard, self.turn);
         let context = Context { now: Moment::ZERO, turn, policy: &policy, heard };
-        transition(&mut self.machine, &context, effects)
+        transition(&mut self.machine.change(), &context, effects)
     }
 
     fn execute(&mut self, effect: Effect<Callback>) {
@@ -159,7 +157,7 @@ impl Side {
                 self.step(|machine, _, fx| machine.flushed_first(flushed, fx));
             }
             Effect::FlushParked => {
-                let batch = self.machine.write.hand_over_parked();
+                let batch = self.machine.change().write.hand_over_parked();
                 let flushed = self.offer(batch);
                 self.step(|machine, _, fx| machine.flushed_parked(flushed, fx));
             }
@@ -196,42 +194,51 @@ impl Side {
     }
 
     fn flush(&mut self) -> Flushed {
+        if let Some(bytes) = self.machine.outgoing().filter(|_| !self.peer_is_gone) {
+            let bytes = bytes.to_vec();
+            if bytes.len() <= self.room() {
+                self.take(&bytes);
+                drop(self.machine.outgoing_sent());
+                return Flushed::Clear;
+            }
+        }
         if !self.machine.is_connected() || self.machine.has_failed() {
             return Flushed::Quiet;
         }
         if !self.machine.write.can_hand_over() {
             return Flushed::Quiet;
         }
-        let batch = self.machine.write.hand_over();
+        let batch = self.machine.change().write.hand_over();
         self.offer(batch)
     }
 
     fn offer(&mut self, batch: Option<Batch>) -> Flushed {
         if self.peer_is_gone {
             let broken = io::ErrorKind::BrokenPipe.into();
-            let error = self.machine.refused_by_system(broken, &self.policy);
+            let error = self.machine.change().refused_by_system(broken, &self.policy);
             return Flushed::Refused(error);
         }
         let bytes = batch.map(|batch| batch.to_vec()).unwrap_or_default();
         let taken = self.take(&bytes);
         self.in_flight = bytes[taken..].to_vec();
-        let all = self.machine.write.sent(taken);
+        let all = self.machine.change().write.sent(taken);
         let told = all && self.machine.write.has_news();
         let number = self.machine.write.handed_over();
         if told { Flushed::Told(number) } else { Flushed::Quiet }
     }
 
+    /// For how many bytes the kernel has room.
+    fn room(&self) -> usize {
+        let len = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) => bytes.len(),
+            Piece::End | Piece::Reset => 0,
+        };
+        self.window.saturating_sub(self.wire.iter().map(len).sum())
+    }
+
     /// The kernel takes what there is room for.
     fn take(&mut self, bytes: &[u8]) -> usize {
-        let used: usize = self
-            .wire
-            .iter()
-            .map(|piece| match piece {
-                Piece::Bytes(bytes) => bytes.len(),
-                Piece::End | Piece::Reset => 0,
-            })
-            .sum();
-        let taken = bytes.len().min(self.window.saturating_sub(used));
+        let taken = bytes.len().min(self.room());
         if taken > 0 {
             self.wire.push_back(Piece::Bytes(bytes[..taken].to_vec()));
         }
@@ -240,10 +247,8 @@ impl Side {
 
     /// Writes, and says whether there is room for more.
     pub(crate) fn write(&mut self, bytes: &[u8], callback: Option<Callback>) -> bool {
-        if self.plain && callback.is_none() {
-            let policy = self.policy;
-            let spares = &mut NoSpares;
-            match self.machine.write_plain(bytes, false, Moment::ZERO, &policy, spares) {
+        if callback.is_none() {
+            match self.machine.write_plain(bytes, false, Moment::ZERO, &mut NoSpares) {
                 PlainWrite::Queued(first) => {
                     self.flush_later |= first;
                     return true;
@@ -264,7 +269,7 @@ impl Side {
             .step(|machine, cx, fx| machine.write(&mut payload, callback, &mut NoSpares, cx, fx));
         match written {
             Written::Room(room) => room,
-            Written::AfterFlush => self.machine.has_room(),
+            Written::AfterFlush => self.machine.change().has_room(),
         }
     }
 
@@ -285,7 +290,7 @@ impl Side {
             if !std::mem::take(&mut self.flush_later) {
                 return;
             }
-            self.machine.write.dirty = false;
+            self.machine.left_dirty_list();
             let flushed = self.flush();
             self.step(|machine, _, fx| machine.flushed(flushed, fx));
         }
@@ -305,7 +310,9 @@ impl Side {
         self.send_more();
         let mut closing = std::mem::take(&mut self.closing);
         while let Some(cancelled) = closing.pop_front() {
-            self.step(|machine, _, fx| machine.close(cancelled, fx));
+            if cancelled.is_some() || !self.served_unheard() || !self.machine.close_plain() {
+                self.step(|machine, _, fx| machine.close(cancelled, fx));
+            }
             self.settle();
         }
     }
@@ -315,7 +322,7 @@ impl Side {
             let Some(piece) = peer.wire.pop_front() else { break };
             match piece {
                 Piece::Bytes(bytes) => self.receive_bytes(&bytes),
-                Piece::End => self.step(|machine, cx, fx| machine.received_all(None, cx, fx)),
+                Piece::End => self.receive_end(),
                 Piece::Reset => {
                     self.peer_is_gone = true;
                     let error = Error::system("read", io::ErrorKind::ConnectionReset.into());
@@ -328,15 +335,30 @@ impl Side {
     }
 
     fn receive_bytes(&mut self, bytes: &[u8]) {
-        let policy = self.policy;
-        let plain = self.plain && self.heard.has(Event::Data);
-        if plain && self.machine.receive_plain(bytes.len(), Moment::ZERO, &policy) {
+        let heard = self.heard.has(Event::Data);
+        if heard && self.machine.receive_plain(bytes.len(), Moment::ZERO) {
             return self.data(bytes);
         }
         let what = self.step(|machine, cx, fx| machine.receive(bytes, cx, fx));
         if what == Received::Deliver {
             self.data(bytes);
         }
+    }
+
+    /// A connection of a server whose steps at the end have no listeners.
+    fn served_unheard(&self) -> bool {
+        self.machine.served && self.heard == Heard(1 << Event::Data as u32)
+    }
+
+    fn receive_end(&mut self) {
+        if self.served_unheard()
+            && self.ticks.is_empty()
+            && self.machine.end_plain(&self.policy, self.heard)
+        {
+            self.release(false);
+            return self.closing.push_back(None);
+        }
+        self.step(|machine, cx, fx| machine.received_all(None, cx, fx));
     }
 
     fn send_more(&mut self) {
@@ -379,6 +401,7 @@ pub(crate) fn run(a: &mut Side, b: &mut Side) {
     }
 }
 
+/// Two ends that are joined and take the general way.
 pub(crate) fn pair(policy: Policy) -> (Side, Side) {
     (Side::new(policy), Side::new(policy))
 }

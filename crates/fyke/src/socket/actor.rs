@@ -79,7 +79,7 @@ impl Socket {
     fn handle(&self, completion: Completion<'_>) {
         match completion {
             Completion::EndOfStream { .. } => {
-                if !self.ended_plainly() {
+                if !self.end_plain() {
                     self.ask(|machine, cx, fx| machine.received_all(None, cx, fx));
                 }
             }

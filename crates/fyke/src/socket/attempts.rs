@@ -291,14 +291,14 @@ impl Socket {
         } else {
             // For a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
             let mut state = self.inner.state.borrow_mut();
-            state.phase = Phase::Failing;
+            state.change().phase = Phase::Failing;
             state.id = Some(id);
         }
         let error = self.tell_failure(&target, Error::system("connect", source));
         if self.destroyed() {
             return;
         }
-        self.inner.state.borrow_mut().phase = Phase::Connecting;
+        self.inner.state.borrow_mut().change().phase = Phase::Connecting;
         match target.ip().zip(self.core().map(|core| core.now())) {
             Some((address, now)) => {
                 self.with_connecting(|connecting| connecting.failed(address, error, now));

@@ -172,7 +172,7 @@ impl Socket {
         match hook {
             Some(hook) => {
                 let watches = core.policy.watches_lookup_hooks;
-                self.inner.state.borrow_mut().waits_for_hook = !watches;
+                self.inner.state.borrow_mut().change().waits_for_hook = !watches;
                 let host = request.host.clone();
                 let socket = self.clone();
                 // Keeps the socket alive: nothing else may, while it waits for this.

@@ -86,7 +86,7 @@ impl Socket {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Destroyed {
                 // A callback panicked before `close`.
-                state.phase = Phase::Closed;
+                state.change().phase = Phase::Closed;
             }
             let keeps = state.keeps_listeners || !drops || state.phase != Phase::Closed;
             let closed = state.phase == Phase::Closed;

@@ -71,7 +71,7 @@ impl Socket {
             Some("bytes were received that nobody has taken yet")
         } else if decoder.is_some_and(|(_, decoder)| decoder.holds_bytes()) {
             Some("half a character was received")
-        } else if state.write.ending || state.read.has_ended() {
+        } else if state.write.is_ended() || state.read.has_ended() {
             Some("the connection is ended, or about to be")
         } else {
             None

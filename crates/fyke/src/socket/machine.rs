@@ -50,7 +50,7 @@ impl Socket {
             policy: self.inner.core.get().map_or(&policy::DEFAULT, |core| &core.policy),
             heard: Heard(self.inner.listeners.heard()),
         };
-        transition(&mut self.inner.state.borrow_mut().machine, &context, effects)
+        transition(&mut self.inner.state.borrow_mut().change(), &context, effects)
     }
 
     /// Does what the machine wants, in order. What follows from an effect comes before the next one.
@@ -136,7 +136,7 @@ impl Socket {
 
     fn defer(&self, when: When, tick: Tick) {
         let Some(core) = self.core() else {
-            let forgotten = self.inner.state.borrow_mut().machine.take_waiting();
+            let forgotten = self.inner.state.borrow_mut().change().take_waiting();
             return drop(forgotten);
         };
         match (when, tick) {
@@ -196,9 +196,12 @@ impl Socket {
 
     fn care(&self, core: &Core) {
         let mut state = self.inner.state.borrow_mut();
-        state.machine.tidy();
-        let deadline = state.machine.take_idle_deadline(core.now());
-        let (queue, connected) = (state.write.reclaim(), state.connected());
+        let (queue, deadline) = {
+            let mut machine = state.change();
+            machine.tidy();
+            (machine.write.reclaim(), machine.take_idle_deadline(core.now()))
+        };
+        let connected = state.connected();
         drop(state);
         if let Some(queue) = queue {
             spares::give_back(core, queue);
@@ -217,29 +220,29 @@ impl Socket {
         let closes_this = !self.inner.state.borrow().owes_close();
         // Also when a callback panics: nothing of the socket is left behind.
         let _closed = closes_this.then(|| Closed(self));
-        if cancelled.is_none() && self.closed_plainly() {
+        if cancelled.is_none() && self.close_plain() {
             return;
         }
         self.ask(|machine, _, fx| machine.close(cancelled, fx));
     }
 
-    /// The short way, see [`Connection::closes_plainly`].
-    fn closed_plainly(&self) -> bool {
+    /// See [`Machine::close_plain`](fyke_machine::Machine::close_plain).
+    fn close_plain(&self) -> bool {
         const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
         let heard = Heard(self.inner.listeners.heard());
         let told = heard.has_any(&HEARD) || self.policy().tells_cancelled_attempt;
-        !told && self.inner.state.borrow_mut().machine.closes_plainly()
+        !told && self.inner.state.borrow_mut().machine.close_plain()
     }
 
-    /// The short way of an end, see [`Connection::ended_plainly`].
-    pub(super) fn ended_plainly(&self) -> bool {
+    /// See [`Machine::end_plain`](fyke_machine::Machine::end_plain).
+    pub(super) fn end_plain(&self) -> bool {
         let Some(core) = self.core().filter(|core| !core.has_ticks()) else {
             return false;
         };
         let heard = Heard(self.inner.listeners.heard());
         let (ended, draining) = {
             let mut state = self.inner.state.borrow_mut();
-            (state.machine.ended_plainly(&core.policy, heard), state.idle.draining)
+            (state.machine.end_plain(&core.policy, heard), state.idle.draining)
         };
         if ended {
             self.capture_addresses();
@@ -266,7 +269,7 @@ impl Socket {
         let mut effects = Effects::default();
         let before = {
             let mut state = self.inner.state.borrow_mut();
-            state.machine.abandon(&mut effects);
+            state.change().abandon(&mut effects);
             state.id = None;
             state.holding = false;
             let server = state.let_go_of_server();

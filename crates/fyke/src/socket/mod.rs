@@ -156,6 +156,7 @@ impl Socket {
     /// From here on the socket belongs to this loop.
     fn join(&self, core: Rc<Core>) {
         core.remember(self.downgrade());
+        self.inner.state.borrow_mut().machine.allow(core.lanes);
         // Only called when it is empty.
         let _ = self.inner.core.set(core);
     }
@@ -169,10 +170,14 @@ impl Socket {
     ) -> Self {
         let mut state = State::accepted(origin);
         state.id = Some(id);
-        state.phase = Phase::Open;
-        state.accepted = true;
-        state.served = true;
-        state.unix = unix;
+        {
+            let mut connection = state.change();
+            connection.phase = Phase::Open;
+            connection.accepted = true;
+            connection.served = true;
+            connection.unix = unix;
+        }
+        state.machine.allow(core.lanes);
         state.peer = if peer.is_none() && !unix { Peer::Unasked } else { peer.into() };
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));
@@ -185,7 +190,7 @@ impl Socket {
     pub(crate) fn begin(&self, inherits: bool, paused: bool, listeners: impl FnOnce()) {
         self.apply_wishes(inherits);
         if paused {
-            self.inner.state.borrow_mut().read.pause();
+            self.inner.state.borrow_mut().change().read.pause();
         }
         self.guarded(listeners);
         if !paused {

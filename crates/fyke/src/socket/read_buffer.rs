@@ -129,8 +129,8 @@ impl Socket {
     fn set_take(&self, take: Take) {
         let before = {
             let mut state = self.inner.state.borrow_mut();
-            state.machine.sink = true;
-            state.machine.sink_held = false;
+            state.change().sink = true;
+            state.change().sink_held = false;
             state.rare().read_buffer.replace(ReadBuffer { take: Some(take) })
         };
         // Dropped here, with nothing borrowed.
@@ -139,7 +139,7 @@ impl Socket {
 
     pub(super) fn take_read_buffer(&self) -> Option<ReadBuffer> {
         let mut state = self.inner.state.borrow_mut();
-        state.machine.sink = false;
+        state.change().sink = false;
         state.rare_if_any_mut()?.read_buffer.take()
     }
 
@@ -153,7 +153,7 @@ impl Socket {
             if !self.feed_piece(take, piece) {
                 let mut state = self.inner.state.borrow_mut();
                 if !state.destroyed() {
-                    state.read.keep(rest);
+                    state.change().read.keep(rest);
                 }
                 return;
             }
@@ -162,7 +162,7 @@ impl Socket {
 
     /// Gives the callback one piece. Returns whether it takes more; if not, receiving stops.
     fn feed_piece(&self, mut take: Take, piece: &[u8]) -> bool {
-        self.inner.state.borrow_mut().read.count(piece.len());
+        self.inner.state.borrow_mut().change().read.count(piece.len());
         let go_on = take.call(self, piece);
         let unused = self.give_back_take(take, !go_on);
         drop(unused);
@@ -188,7 +188,7 @@ impl Socket {
         match buffer {
             Some(buffer) if buffer.take.is_none() => {
                 buffer.take = Some(take);
-                state.machine.sink_held = held;
+                state.change().sink_held = held;
                 None
             }
             _ => Some(take),
@@ -198,7 +198,7 @@ impl Socket {
     /// The tick of `resume`: first what was kept.
     pub(super) fn feed_kept(&self) {
         while let Some(take) = self.borrow_take() {
-            let piece = self.inner.state.borrow_mut().read.take_kept(take.bytes());
+            let piece = self.inner.state.borrow_mut().change().read.take_kept(take.bytes());
             let Some(piece) = piece else {
                 let unused = self.give_back_take(take, false);
                 drop(unused);

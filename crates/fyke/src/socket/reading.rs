@@ -52,7 +52,7 @@ impl Socket {
     }
 
     pub(super) fn data_listened(&self) {
-        let resumes = self.inner.state.borrow_mut().machine.data_listened();
+        let resumes = self.inner.state.borrow_mut().change().data_listened();
         if resumes {
             self.tick(Tick::Machine(connection::Tick::Resume));
         }
@@ -60,9 +60,9 @@ impl Socket {
 
     /// The driver brings bytes.
     pub(crate) fn receive(&self, bytes: &[u8]) {
-        // The short way changes nothing that the loop must know of.
+        // In the plain lane nothing changes that the loop must know of.
         let plain = self.guarded(|| {
-            let plain = self.received_plainly(bytes);
+            let plain = self.receive_plain(bytes);
             if !plain {
                 self.received(bytes);
             }
@@ -73,15 +73,15 @@ impl Socket {
         }
     }
 
-    /// The short way for what comes most: bytes for those who listen, on a connection in its usual
-    /// state. Says whether it was that; if not, nothing was given to anybody.
-    fn received_plainly(&self, bytes: &[u8]) -> bool {
+    /// In the plain lane: gives the listeners for data what was received. Returns whether it is so; if not,
+    /// nothing has changed.
+    fn receive_plain(&self, bytes: &[u8]) -> bool {
         let Some(core) = self.core() else { return false };
         if !self.inner.listeners.has_without(Event::Data, Event::Text) {
             return false;
         }
-        let (now, policy) = (core.moment(), &core.policy);
-        let plain = self.inner.state.borrow_mut().machine.receive_plain(bytes.len(), now, policy);
+        let now = core.moment();
+        let plain = self.inner.state.borrow_mut().machine.receive_plain(bytes.len(), now);
         if plain {
             self.emit_bytes(bytes);
         }
@@ -97,7 +97,7 @@ impl Socket {
     }
 
     pub(super) fn start_receiving(&self) {
-        let begins = self.inner.state.borrow_mut().machine.begins_to_receive();
+        let begins = self.inner.state.borrow_mut().change().begins_to_receive();
         if begins {
             self.receive_start();
         }

@@ -15,11 +15,11 @@ use fyke_machine::writing::WriteSide;
 #[test]
 fn a_socket_keeps_within_its_budget() {
     assert!(size_of::<ReadSide>() <= 32);
-    assert!(size_of::<WriteSide<Done>>() <= 40);
+    assert!(size_of::<WriteSide<Done>>() <= 32);
     assert!(size_of::<Idle>() <= 32);
     assert!(size_of::<Peer>() <= 24);
-    assert!(size_of::<State>() <= 208);
+    assert!(size_of::<State>() <= 200);
     // Two listeners are in place: for data, and for the idle timeout.
     assert!(size_of::<Listeners<Event, Callback>>() <= 64);
-    assert!(size_of::<Inner>() <= 288);
+    assert!(size_of::<Inner>() <= 280);
 }

@@ -1,11 +1,12 @@
 //! What a socket knows about itself.
 
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::rc::Rc;
 
 use fyke_driver::{Address, SocketId};
 use fyke_machine::connection::{Connection, Settings};
+use fyke_machine::{Change, Machine};
 
 use super::Socket;
 use super::attempts::Connecting;
@@ -26,7 +27,7 @@ pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
 /// counts: what an idle one does not need is in [`Rare`], and numbers are no wider than their limits. A
 /// test in `size.rs` watches it.
 pub(super) struct State {
-    pub(super) machine: Connection<Done>,
+    pub(super) machine: Machine<Done>,
     /// The driver's name of the connection, or of the attempt that is running.
     pub(super) id: Option<SocketId>,
     pub(super) no_delay: bool,
@@ -47,12 +48,6 @@ impl Deref for State {
 
     fn deref(&self) -> &Self::Target {
         &self.machine
-    }
-}
-
-impl DerefMut for State {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.machine
     }
 }
 
@@ -128,7 +123,7 @@ impl State {
     }
 
     fn with(options: &SocketOptions, rare: Option<Box<Rare>>) -> Self {
-        let machine = Connection::new(&Settings {
+        let machine = Machine::new(&Settings {
             half_open: options.allow_half_open,
             high_water_mark_bytes: options.high_water_mark_bytes,
             write_queue_bytes_max: options.write_queue_bytes_max,
@@ -155,6 +150,12 @@ impl State {
         state.shared = Some(Rc::clone(&origin.shared));
         state.origin = Some(origin);
         state
+    }
+
+    /// The connection, to change it.
+    #[inline]
+    pub(super) fn change(&mut self) -> Change<'_, Done> {
+        self.machine.change()
     }
 
     /// Our end of the connection that was accepted, if it is known without asking.
@@ -240,7 +241,7 @@ impl State {
 
     /// After `close` the server is not kept, only known.
     pub(super) fn let_go_of_server(&mut self) -> Option<Rc<Origin>> {
-        self.machine.served = false;
+        self.change().served = false;
         self.origin.take()
     }
 }

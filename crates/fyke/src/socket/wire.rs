@@ -35,31 +35,28 @@ impl Socket {
     fn offer_queue(&self, was_listed: bool) -> Flushed {
         let Some(core) = self.core() else { return Flushed::Quiet };
         let mut state = self.inner.state.borrow_mut();
-        state.write.dirty &= !was_listed;
-        let Some(id) = state.id.filter(|_| state.is_connected() && !state.has_failed()) else {
-            return Flushed::Quiet;
-        };
+        if was_listed {
+            state.machine.left_dirty_list();
+        }
+        let Some(id) = state.id else { return Flushed::Quiet };
         let mut taken = Ok(0);
-        if let Some(bytes) = state.write.small() {
+        if let Some(bytes) = state.machine.outgoing() {
             let len = bytes.len();
             taken = core.driver.send_at_once(id, bytes);
             if matches!(taken, Ok(count) if count == len) {
                 core.budget.count(len);
-                state.write.small_is_sent();
-                if let Some(queue) = state.write.reclaim() {
+                if let Some(queue) = state.machine.outgoing_sent() {
                     spares::give_back(core, queue);
-                    return Flushed::Clear;
                 }
-                let told = state.write.has_news().then(|| state.write.handed_over());
-                return told.map_or(Flushed::Quiet, Flushed::Told);
+                return Flushed::Clear;
             }
-        } else if !state.write.can_hand_over() {
+        } else if !state.is_connected() || state.has_failed() || !state.write.can_hand_over() {
             return Flushed::Quiet;
         }
-        let mut batch = state.write.hand_over();
+        let mut batch = state.change().write.hand_over();
         if let (Ok(count @ 1..), Some(batch)) = (&taken, &mut batch) {
             batch.skip(*count);
-            state.write.sent(*count);
+            state.change().write.sent(*count);
         }
         drop(state);
         match taken {
@@ -73,7 +70,7 @@ impl Socket {
         let offer = {
             let mut state = self.inner.state.borrow_mut();
             let id = state.id;
-            id.map(|id| (id, state.write.hand_over_parked()))
+            id.map(|id| (id, state.change().write.hand_over_parked()))
         };
         if let Some((id, batch)) = offer {
             let flushed = self.offer(id, batch);
@@ -93,7 +90,7 @@ impl Socket {
         core.budget.count(count);
         let (all, number) = {
             let mut state = self.inner.state.borrow_mut();
-            let all = state.write.sent(count);
+            let all = state.change().write.sent(count);
             (all, state.write.has_news().then(|| state.write.handed_over()))
         };
         if !all {
@@ -105,7 +102,7 @@ impl Socket {
     fn refused_by_system(&self, source: std::io::Error) -> Flushed {
         let policy = *self.policy();
         let mut state = self.inner.state.borrow_mut();
-        Flushed::Refused(state.machine.refused_by_system(source, &policy))
+        Flushed::Refused(state.change().refused_by_system(source, &policy))
     }
 
     /// Many bytes that nothing is before: the kernel takes them from where they are, and only what it
@@ -119,7 +116,7 @@ impl Socket {
         core.budget.count(count);
         {
             let mut state = self.inner.state.borrow_mut();
-            if state.write.fly(bytes.len(), count) {
+            if state.change().write.fly(bytes.len(), count) {
                 return Some(true);
             }
         }

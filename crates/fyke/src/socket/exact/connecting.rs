@@ -65,7 +65,7 @@ impl Socket {
         if !self.is_connecting() {
             return;
         }
-        let taken = self.inner.state.borrow_mut().attempt_again();
+        let taken = self.inner.state.borrow_mut().change().attempt_again();
         if again.was_connecting {
             let path = self.inner.state.borrow().unix && again.target.is_unix();
             return match path {
@@ -93,7 +93,7 @@ impl Socket {
     }
 
     fn refuse_connected(&self, target: &Address) {
-        self.inner.state.borrow_mut().phase = Phase::Open;
+        self.inner.state.borrow_mut().change().phase = Phase::Open;
         let error = Error::named(ErrorCode::EISCONN, "connect").at(target.clone(), true);
         self.emit_attempt_failed(target, &error);
         self.destroy_with(error);
