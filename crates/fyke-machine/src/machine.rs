@@ -8,6 +8,7 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::connection::{Connection, Event, Heard, Phase, Settings};
+use crate::reading::Sink;
 use crate::writing::{Queue, SMALL_BYTES_MAX, Side, Spares};
 use crate::{Moment, Policy};
 
@@ -102,7 +103,7 @@ impl<C> Machine<C> {
         if *phase != Phase::Open || !idle.is_settled() {
             return Lanes::GENERAL;
         }
-        let reads = read.passes_on() && !sink && cold.is_none();
+        let reads = read.passes_on() && *sink == Sink::Absent && cold.is_none();
         let writes = write.side == Side::Open && write.is_plain() && !self.connection.has_failed();
         Lanes {
             read: if reads { self.allowed.read } else { Lane::General },

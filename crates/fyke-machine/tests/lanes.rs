@@ -94,7 +94,7 @@ fn after_an_end(plain: bool) -> (String, Vec<String>) {
     assert_eq!(machine.phase, Phase::Closed);
     let asked = (
         (machine.ready_state(), machine.readable(), machine.writable(), machine.is_draining()),
-        (machine.read.bytes_read, machine.read.did_read, machine.read.end_emitted),
+        (machine.read.bytes_read, machine.read.did_read, machine.read.has_emitted_end()),
         (machine.write.accepted_bytes(), machine.write.is_ended(), machine.write.is_finished()),
         (machine.read.has_ended(), machine.write.need_drain(), machine.write.queued_bytes()),
         (machine.errored().is_some(), machine.has_failed(), machine.holds()),

@@ -16,7 +16,7 @@ pub use effect::{Call, Effect, Effects, Gone, Spent, Then, Tick, When};
 pub use phase::Phase;
 
 use crate::idle::Idle;
-use crate::reading::ReadSide;
+use crate::reading::{ReadSide, Sink};
 use crate::writing::{SMALL_BYTES_MAX, Side, WriteSide};
 use crate::{Error, Policy};
 
@@ -78,10 +78,8 @@ pub struct Connection<C> {
     pub(crate) left_server: bool,
     /// Has an end of its own before it connects.
     pub bound: bool,
-    /// Everything that is received goes to one consumer, and nothing to the listeners for data.
-    pub sink: bool,
-    /// That one has said to stop.
-    pub sink_held: bool,
+    /// The one consumer of everything that is received, if there is one.
+    pub sink: Sink,
     /// Waits for the answer of a lookup hook, which does not hold the loop.
     pub waits_for_hook: bool,
     /// Destroyed with an error.
@@ -124,8 +122,7 @@ impl<C> Connection<C> {
             served: false,
             left_server: false,
             bound: false,
-            sink: false,
-            sink_held: false,
+            sink: Sink::Absent,
             waits_for_hook: false,
             had_error: false,
             reset_on_connect: false,
@@ -187,7 +184,7 @@ impl<C> Connection<C> {
 
     /// Bytes may still come.
     pub fn readable(&self) -> bool {
-        !self.read.end_emitted && !self.destroyed()
+        !self.read.has_emitted_end() && !self.destroyed()
     }
 
     /// Bytes may still be written.
@@ -244,7 +241,7 @@ impl<C> Connection<C> {
         if !self.is_live() {
             return false;
         }
-        if self.referred && self.read.receiving {
+        if self.referred && self.read.is_receiving() {
             return true;
         }
         let has_connection = self.phase != Phase::Connecting;

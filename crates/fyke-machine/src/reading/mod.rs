@@ -24,6 +24,40 @@ pub enum Flow {
     Paused,
 }
 
+/// Where bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Made without this half: counts as ended, without the event (FD-04).
+    Off,
+    /// The driver does not receive for us.
+    Stopped,
+    /// The driver receives for us.
+    Receiving,
+    /// End-of-stream was received.
+    Ended,
+}
+
+/// How far the event `end` has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndEvent {
+    NotDue,
+    /// On the tick queue.
+    Deferred,
+    /// Given to the listeners.
+    Emitted,
+}
+
+/// The one consumer of everything that is received, in the place of the listeners for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// There is none.
+    Absent,
+    /// It takes what is received.
+    Taking,
+    /// It has said to stop, until `resume`.
+    Stopped,
+}
+
 /// What to do with bytes that came.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -47,15 +81,8 @@ pub struct ReadSide {
     /// A turn of `resume` ran before the connection stood: like Node's it asks for bytes, also if
     /// the socket was paused again meanwhile.
     wanted_on_connect: bool,
-    /// The driver receives for us.
-    pub receiving: bool,
-    /// End-of-stream has come from the peer.
-    ended: bool,
-    end_scheduled: bool,
-    /// `end` was given to the listeners.
-    pub end_emitted: bool,
-    /// Made without this half: counts as ended, without the event (FD-04).
-    disabled: bool,
+    source: Source,
+    end: EndEvent,
     /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
     /// holds no buffer (contract C7).
     kept: Option<Box<Kept>>,
@@ -79,11 +106,8 @@ impl ReadSide {
             flow: Flow::Undecided,
             resume_scheduled: false,
             wanted_on_connect: false,
-            receiving: false,
-            ended: false,
-            end_scheduled: false,
-            end_emitted: false,
-            disabled: false,
+            source: Source::Stopped,
+            end: EndEvent::NotDue,
             kept: None,
             readable_listening: false,
             need_readable: false,
@@ -98,26 +122,55 @@ impl ReadSide {
     /// `rearms`, a listener for `readable` asks for bytes of the next one too.
     pub fn renewed(&self, rearms: bool) -> Self {
         let listening = self.readable_listening;
-        Self {
+        let mut renewed = Self {
             wanted_on_connect: listening && rearms,
-            disabled: self.disabled,
-            end_emitted: self.disabled,
             flow: self.flow,
             readable_listening: listening,
             need_readable: listening,
             ..Self::new(self.high_water_mark_bytes)
+        };
+        if self.source == Source::Off {
+            renewed.disable();
         }
+        renewed
     }
 
     /// A socket that never reads (FD-04).
     pub fn disable(&mut self) {
-        self.disabled = true;
-        self.end_emitted = true;
+        self.source = Source::Off;
+        self.end = EndEvent::Emitted;
     }
 
     /// Whether the peer has ended, as far as we know.
     pub fn has_ended(&self) -> bool {
-        self.ended
+        self.source == Source::Ended
+    }
+
+    /// Whether `end` was given to the listeners, or there is no such half.
+    pub fn has_emitted_end(&self) -> bool {
+        self.end == EndEvent::Emitted
+    }
+
+    /// Whether the driver receives for us.
+    #[inline]
+    pub fn is_receiving(&self) -> bool {
+        self.source == Source::Receiving
+    }
+
+    /// Whether the driver is to receive from here on: if there is room, and it does not yet.
+    pub(crate) fn begin_receiving(&mut self) -> bool {
+        let begins = self.source == Source::Stopped && self.has_room();
+        if begins {
+            self.source = Source::Receiving;
+        }
+        begins
+    }
+
+    /// The driver receives no more.
+    pub(crate) fn stop_receiving(&mut self) {
+        if self.source == Source::Receiving {
+            self.source = Source::Stopped;
+        }
     }
 
     /// Whether data is delivered.
@@ -189,23 +242,28 @@ impl ReadSide {
     /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
     /// (RD-18), and only once.
     pub fn end_of_stream(&mut self) -> bool {
-        self.ended = true;
-        self.receiving = false;
+        if self.source != Source::Off {
+            self.source = Source::Ended;
+        }
         self.schedule_end()
     }
 
     fn schedule_end(&mut self) -> bool {
-        let due = self.ended && self.kept.is_none() && !self.end_scheduled && !self.end_emitted;
-        self.end_scheduled |= due;
+        let due = self.has_ended() && self.kept.is_none() && self.end == EndEvent::NotDue;
+        if due {
+            self.end = EndEvent::Deferred;
+        }
         due
     }
 
     /// Says whether `end` may be given now, and counts it as given.
     pub fn take_end(&mut self) -> bool {
-        // Scheduled, and then bytes were put back: it is due again when they are taken.
-        self.end_scheduled = false;
-        let due = self.ended && self.kept.is_none() && !self.end_emitted;
-        self.end_emitted |= due;
+        if self.has_emitted_end() {
+            return false;
+        }
+        let due = self.has_ended() && self.kept.is_none();
+        // Deferred, and then bytes were put back: it is due again when they are taken.
+        self.end = if due { EndEvent::Emitted } else { EndEvent::NotDue };
         due
     }
 
@@ -255,7 +313,8 @@ impl ReadSide {
     /// until the mark (RD-06).
     pub fn has_room(&self) -> bool {
         let bytes = self.kept_bytes();
-        !self.ended && !self.disabled && (bytes == 0 || bytes < self.high_water_mark_bytes())
+        let ends = matches!(self.source, Source::Ended | Source::Off);
+        !ends && (bytes == 0 || bytes < self.high_water_mark_bytes())
     }
 
     /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
@@ -263,7 +322,7 @@ impl ReadSide {
         if let Some(kept) = &mut self.kept {
             kept.forget_bytes();
         }
-        self.receiving = false;
+        self.stop_receiving();
     }
 
     fn drop_if_empty(&mut self) {
@@ -280,7 +339,7 @@ impl ReadSide {
     /// Whether to receive as soon as the connection stands: unless it was paused before, and
     /// nobody had asked for data until then (RD-08).
     pub fn receives_on_connect(&self) -> bool {
-        !self.disabled && (self.wanted_on_connect || self.flow != Flow::Paused)
+        self.source != Source::Off && (self.wanted_on_connect || self.flow != Flow::Paused)
     }
 }
 
@@ -288,14 +347,14 @@ impl ReadSide {
 impl ReadSide {
     /// A listener for `readable` came.
     pub fn listen_readable(&mut self) -> Readable {
-        if self.end_emitted || self.readable_listening {
+        if self.has_emitted_end() || self.readable_listening {
             return Readable::Nothing;
         }
         self.readable_listening = true;
         self.need_readable = true;
         self.readable_emitted = false;
         self.flow = Flow::Paused;
-        match (self.kept_bytes() > 0, self.receiving) {
+        match (self.kept_bytes() > 0, self.is_receiving()) {
             (true, _) => self.schedule_readable(),
             (false, false) => Readable::Receive,
             (false, true) => Readable::Nothing,
@@ -329,7 +388,7 @@ impl ReadSide {
 
     /// Whether there is anything to emit `readable` for, now that it is due.
     pub fn is_readable(&self) -> bool {
-        self.kept_bytes() > 0 || self.ended
+        self.kept_bytes() > 0 || self.has_ended()
     }
 
     /// `readable` was emitted.
@@ -337,7 +396,7 @@ impl ReadSide {
         self.readable_emitted = false;
         let flowing = self.flow == Flow::Flowing;
         let room = self.kept_bytes() <= self.high_water_mark_bytes();
-        self.need_readable = !flowing && !self.ended && room;
+        self.need_readable = !flowing && !self.has_ended() && room;
     }
 
     /// Takes exactly `count` bytes, or after end-of-stream the shorter rest; without a count the
@@ -352,10 +411,11 @@ impl ReadSide {
             self.readable_emitted = false;
         }
         let bytes = self.kept_bytes();
-        if bytes == 0 && self.ended {
+        if bytes == 0 && self.has_ended() {
             return (None, self.schedule_end());
         }
-        let enough = count.is_none_or(|count| count <= bytes || self.ended) && count != Some(0);
+        let enough =
+            count.is_none_or(|count| count <= bytes || self.has_ended()) && count != Some(0);
         let taken = match (&mut self.kept, count) {
             (Some(kept), Some(count)) if enough => Some(kept.take(count)),
             (Some(kept), None) => kept.pop(),
@@ -366,10 +426,10 @@ impl ReadSide {
         self.did_read |= taken.is_some();
         self.need_readable = match taken {
             None => left <= self.high_water_mark_bytes(),
-            Some(_) => self.need_readable || (left == 0 && !self.ended),
+            Some(_) => self.need_readable || (left == 0 && !self.has_ended()),
         };
         let exact = count.is_some_and(|count| taken.as_ref().is_some_and(|t| t.len() == count));
-        let end = left == 0 && self.ended && !exact && self.schedule_end();
+        let end = left == 0 && self.has_ended() && !exact && self.schedule_end();
         (taken, end)
     }
 

@@ -1,6 +1,7 @@
 //! Giving out what was received: to the listeners, or to who asks.
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
+use crate::reading::Sink;
 use crate::writing::NoSpares;
 use crate::{Error, ErrorCode};
 
@@ -11,7 +12,7 @@ impl<C> Connection<C> {
             return;
         }
         self.read.pause();
-        if self.read.receiving && self.sink {
+        if self.read.is_receiving() && self.sink != Sink::Absent {
             // Nothing is kept for a sink, so receiving stops at once (RD-24).
             self.stop_receiving(fx);
         }
@@ -19,7 +20,10 @@ impl<C> Connection<C> {
 
     /// Delivers data again, from the next tick on.
     pub fn resume(&mut self, fx: &mut Effects<C>) {
-        let released = std::mem::take(&mut self.sink_held);
+        let released = self.sink == Sink::Stopped;
+        if released {
+            self.sink = Sink::Taking;
+        }
         if !self.destroyed() && (self.read.resume() || released) {
             fx.defer(When::Tick, Tick::Resume);
         }
@@ -51,7 +55,7 @@ impl<C> Connection<C> {
     /// The tick of `resume`: delivers what is kept, and receives again.
     pub(crate) fn run_resume(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.read.begin_resume();
-        if self.sink {
+        if self.sink != Sink::Absent {
             if !self.read.is_paused() {
                 fx.push(Effect::FeedStored);
             }
@@ -68,7 +72,7 @@ impl<C> Connection<C> {
     }
 
     pub(crate) fn sink_fed(&mut self, fx: &mut Effects<C>) {
-        if !self.read.is_paused() && !self.sink_held {
+        if !self.read.is_paused() && self.sink != Sink::Stopped {
             self.receive_on_demand(fx);
         }
     }
@@ -171,7 +175,7 @@ impl<C> Connection<C> {
         if self.destroyed() {
             return false;
         }
-        if self.read.end_emitted {
+        if self.read.has_emitted_end() {
             let code = ErrorCode::ERR_STREAM_UNSHIFT_AFTER_END_EVENT;
             let error = Error::new(code, "nothing can be put back after end");
             self.destroy(Some(error), false, cx, fx);

@@ -162,7 +162,7 @@ impl<C> Connection<C> {
     /// the connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system call.
     /// Not of a descriptor that came from outside, which others may hold open.
     fn closes_next(&self) -> bool {
-        self.served && self.read.end_emitted && self.read.has_ended()
+        self.served && self.read.has_emitted_end() && self.read.has_ended()
     }
 
     /// The connection stands, and an end waited for it.
@@ -209,7 +209,7 @@ impl<C> Connection<C> {
     }
 
     pub(crate) fn finish_heard(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        if self.read.end_emitted || self.destroy_on_finish {
+        if self.read.has_emitted_end() || self.destroy_on_finish {
             self.destroy(None, false, cx, fx);
         }
     }

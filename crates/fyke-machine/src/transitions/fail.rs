@@ -23,7 +23,7 @@ impl<C> Connection<C> {
     /// Receiving has failed.
     pub(crate) fn receive_failed(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
         if self.may_deliver_before_error(cx.policy) && self.read.kept_bytes() > 0 {
-            self.read.receiving = false;
+            self.read.stop_receiving();
             self.fail_when_delivered(error, false);
         } else {
             self.fail(error, cx, fx);

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::connection::{Connection, Context, Effect, Effects, Event, Phase, Then, Tick, When};
-use crate::reading::Arrival;
+use crate::reading::{Arrival, Sink};
 use crate::writing::Side;
 
 /// What to do with bytes that have come.
@@ -23,7 +23,7 @@ impl<C> Connection<C> {
             self.cold().received_in_turn = cx.turn;
         }
         self.touch(cx);
-        if self.sink {
+        if self.sink != Sink::Absent {
             self.idle.declared = false;
             return Received::Feed;
         }
@@ -60,11 +60,9 @@ impl<C> Connection<C> {
     /// The same, as an answer: whether the driver is to receive from here on.
     pub fn begins_to_receive(&mut self) -> bool {
         // Nothing is kept for a sink (RD-24).
-        let held = self.sink && self.read.is_paused();
+        let held = self.sink != Sink::Absent && self.read.is_paused();
         let may = !held && self.is_connected() && !self.has_received_all();
-        let begins = may && !self.read.receiving && self.read.has_room();
-        self.read.receiving |= begins;
-        begins
+        may && self.read.begin_receiving()
     }
 
     /// Somebody asks for bytes: now, or as soon as the connection stands.
@@ -77,7 +75,7 @@ impl<C> Connection<C> {
 
     /// Receives no more, until asked again.
     pub fn stop_receiving(&mut self, fx: &mut Effects<C>) {
-        self.read.receiving = false;
+        self.read.stop_receiving();
         fx.push(Effect::StopReceiving);
     }
 

@@ -62,7 +62,7 @@ impl<C> Connection<C> {
     /// Why a write cannot even be queued (WR-15, WR-16, END-10).
     fn refuse_write(&self, policy: &Policy) -> Option<Error> {
         if self.write.is_ended() {
-            let ended = self.read.end_emitted && self.read.has_ended();
+            let ended = self.read.has_emitted_end() && self.read.has_ended();
             let by_peer = ended && !self.half_open;
             return Some(match by_peer {
                 true => Error::new(ErrorCode::EPIPE, "the other side has ended the connection"),

@@ -318,7 +318,7 @@ impl Side {
     }
 
     fn receive(&mut self, peer: &mut Side) {
-        while self.connected && self.machine.read.receiving {
+        while self.connected && self.machine.read.is_receiving() {
             let Some(piece) = peer.wire.pop_front() else { break };
             match piece {
                 Piece::Bytes(bytes) => self.receive_bytes(&bytes),

@@ -47,13 +47,13 @@ impl Socket {
 
     /// Whether `end` was emitted. Node: `readableEnded`.
     pub fn readable_ended(&self) -> bool {
-        self.inner.state.borrow().read.end_emitted
+        self.inner.state.borrow().read.has_emitted_end()
     }
 
     /// Whether it was destroyed, or failed, before `end` was emitted. Node: `readableAborted`.
     pub fn readable_aborted(&self) -> bool {
         let state = self.inner.state.borrow();
-        !state.read.end_emitted && (state.destroyed() || state.has_failed())
+        !state.read.has_emitted_end() && (state.destroyed() || state.has_failed())
     }
 
     /// Whether data was ever delivered. Node: `readableDidRead`.

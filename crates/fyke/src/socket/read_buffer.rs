@@ -1,6 +1,8 @@
 //! Reading in pieces of a fixed size, or into buffers of the caller's, straight to one callback:
 //! Node's `onread` (RD-23 … RD-25).
 
+use fyke_machine::reading::Sink;
+
 use super::Socket;
 use crate::socket_options::HIGH_WATER_MARK_BYTES;
 
@@ -129,8 +131,7 @@ impl Socket {
     fn set_take(&self, take: Take) {
         let before = {
             let mut state = self.inner.state.borrow_mut();
-            state.change().sink = true;
-            state.change().sink_held = false;
+            state.change().sink = Sink::Taking;
             state.rare().read_buffer.replace(ReadBuffer { take: Some(take) })
         };
         // Dropped here, with nothing borrowed.
@@ -139,7 +140,7 @@ impl Socket {
 
     pub(super) fn take_read_buffer(&self) -> Option<ReadBuffer> {
         let mut state = self.inner.state.borrow_mut();
-        state.change().sink = false;
+        state.change().sink = Sink::Absent;
         state.rare_if_any_mut()?.read_buffer.take()
     }
 
@@ -188,7 +189,7 @@ impl Socket {
         match buffer {
             Some(buffer) if buffer.take.is_none() => {
                 buffer.take = Some(take);
-                state.change().sink_held = held;
+                state.change().sink = if held { Sink::Stopped } else { Sink::Taking };
                 None
             }
             _ => Some(take),
