@@ -1,43 +1,10 @@
 //! Events of a server: the `on_*` methods, and how they are emitted.
 
-use std::net::SocketAddr;
-
 use super::Server;
+use super::callback::{Callback, DropInfo, Event};
 use crate::Error;
-use crate::listeners::{EventNumber, ListenerId};
+use crate::listeners::ListenerId;
 use crate::socket::Socket;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Listening,
-    Connection,
-    Error,
-    Close,
-    Drop,
-}
-
-impl EventNumber for Event {
-    fn number(self) -> u32 {
-        self as u32
-    }
-}
-
-pub(crate) enum Callback {
-    Plain(Box<dyn FnMut(&Server)>),
-    Connection(Box<dyn FnMut(&Server, &Socket)>),
-    Error(Box<dyn FnMut(&Server, &Error)>),
-    Drop(Box<dyn FnMut(&Server, Option<&DropInfo>)>),
-}
-
-/// Who was refused, see [`Server::on_drop`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DropInfo {
-    /// The address that the client connected to.
-    pub local_address: Option<SocketAddr>,
-    /// The client.
-    pub remote_address: SocketAddr,
-}
 
 /// # Events
 ///
@@ -85,7 +52,7 @@ impl Server {
         drop(self.inner.listeners.remove(id));
     }
 
-    fn add(&self, event: Event, callback: Callback) -> ListenerId {
+    fn add(&self, event: Event, callback: Callback<Self>) -> ListenerId {
         self.inner.listeners.add(event, false, callback)
     }
 

@@ -5,6 +5,8 @@ mod actor;
 #[cfg(unix)]
 mod adopting;
 mod bound;
+mod callback;
+mod drain;
 mod events;
 #[cfg(unix)]
 mod handing_over;
@@ -20,11 +22,11 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::{Address, SocketId};
 
-pub use events::DropInfo;
-use events::{Callback, Event};
+pub use callback::DropInfo;
+use callback::{Callback, Event};
+use drain::Drain;
+pub use drain::Shutdown;
 pub use options::{ListenOptions, ServerOptions, StaleFile};
-use shutdown::Drain;
-pub use shutdown::Shutdown;
 
 use crate::listeners::Listeners;
 use crate::lookup::Ticket;
@@ -61,7 +63,7 @@ pub struct Server {
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Event, Callback>,
+    listeners: Listeners<Event, Callback<Server>>,
 }
 
 struct State {
@@ -90,7 +92,7 @@ struct State {
     closing: bool,
     close_scheduled: bool,
     /// A shutdown that is under way.
-    drain: Option<Box<Drain>>,
+    drain: Option<Box<Drain<Server>>>,
 }
 
 /// Makes a server; `f` runs for every connection. Call [`listen`](Server::listen) next. Node:

@@ -6,45 +6,10 @@ use std::time::Duration;
 use fyke_machine::connection::Gone;
 
 use super::Server;
+use super::drain::{Drain, Shutdown};
 use crate::Result;
-use crate::runtime::TimerId;
 use crate::socket::{self, Socket, after_next_poll};
 use crate::wiring::Core;
-
-/// How a [`Server::shutdown`] went. The three counts add up to the connections that the server had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Shutdown {
-    /// Connections that closed without an error: ended by either side, destroyed by the
-    /// application, or handed over by [`Socket::into_fd`].
-    pub ended: usize,
-    /// Connections that closed with an error, such as `ECONNRESET` because the peer reset them.
-    pub failed: usize,
-    /// Connections that were open at the deadline and were reset (Unix sockets: closed), and those
-    /// that the application reset before.
-    pub reset: usize,
-    /// The time that was left until the deadline when the last connection closed. Zero if the
-    /// deadline passed.
-    pub remaining: Duration,
-}
-
-/// Called once with the outcome.
-type Told = Box<dyn FnOnce(&Server, Shutdown)>;
-
-/// A shutdown that is under way. It is over when the last of its connections is gone.
-pub(super) struct Drain {
-    /// The connections that there were when it began: the server may listen again before they are
-    /// gone, and what it accepts then is left alone.
-    sockets: Vec<Weak<socket::Inner>>,
-    /// How many of them are open.
-    left: usize,
-    outcome: Shutdown,
-    deadline: Duration,
-    timer: Option<TimerId>,
-    /// The deadline has passed, and what is left is being reset.
-    is_over: bool,
-    told: Vec<Told>,
-}
 
 impl Server {
     /// Stops accepting, and gives every connection until the deadline to end. `f` is called once
@@ -111,7 +76,7 @@ impl Server {
             let drain = state.drain.get_or_insert_with(|| Box::new(Drain::new(deadline)));
             drain.sockets.extend(ours.iter().map(Socket::downgrade));
             drain.left += ours.len();
-            drain.told.push(Box::new(f));
+            drain.callbacks.push(Box::new(f));
             (drain.is_earlier(deadline), drain.left == 0)
         };
         if self.listening() {
@@ -187,42 +152,9 @@ impl Server {
             core.cancel_timer(timer);
         }
         drain.outcome.remaining = drain.deadline.saturating_sub(core.now());
-        for told in drain.told {
+        for callback in drain.callbacks {
             let outcome = drain.outcome;
-            self.tick(move |server| told(server, outcome));
-        }
-    }
-}
-
-impl Drain {
-    fn new(deadline: Duration) -> Self {
-        Self {
-            sockets: Vec::new(),
-            left: 0,
-            outcome: Shutdown::default(),
-            deadline,
-            timer: None,
-            is_over: false,
-            told: Vec::new(),
-        }
-    }
-
-    /// Takes a deadline if it is the first one or earlier than the one before, and returns it then.
-    fn is_earlier(&mut self, deadline: Duration) -> Option<Duration> {
-        if self.timer.is_some() && deadline >= self.deadline {
-            return None;
-        }
-        self.deadline = deadline.min(self.deadline);
-        Some(self.deadline)
-    }
-
-    fn count(&mut self, gone: Gone) {
-        self.left = self.left.saturating_sub(1);
-        match gone {
-            _ if self.is_over => self.outcome.reset += 1,
-            Gone::Ended => self.outcome.ended += 1,
-            Gone::Failed => self.outcome.failed += 1,
-            Gone::Reset => self.outcome.reset += 1,
+            self.tick(move |server| callback(server, outcome));
         }
     }
 }

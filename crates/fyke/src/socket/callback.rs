@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use fyke_driver::Address;
 use fyke_machine::connection::Event;
 
-use super::Socket;
 use crate::listeners::EventNumber;
 use crate::{Error, Result};
 
@@ -16,7 +15,7 @@ impl EventNumber for Event {
     }
 }
 
-/// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
+/// An answer to the question for a host's addresses: what [`Socket::on_lookup`](crate::Socket::on_lookup) is told, once for
 /// every address.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -27,9 +26,9 @@ pub struct Lookup {
     pub address: Result<IpAddr>,
 }
 
-/// What a listener is told beside the socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum News<'a> {
+/// What a listener of a socket `S` is given beside the socket.
+#[derive(Debug)]
+pub(crate) enum News<'a, S> {
     Nothing,
     Data(&'a [u8]),
     Text(&'a str),
@@ -40,19 +39,28 @@ pub(crate) enum News<'a> {
     Attempt(&'a Address),
     AttemptFailed(&'a Address, &'a Error),
     /// The other end of the pipe.
-    Pipe(&'a Socket),
+    Pipe(&'a S),
 }
 
-pub(crate) type Callback = Box<dyn FnMut(&Socket, News<'_>)>;
+// Whatever `S` is: there are only references to it.
+impl<S> Clone for News<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
 
-pub(super) fn plain(mut f: impl FnMut(&Socket) + 'static) -> Callback {
+impl<S> Copy for News<'_, S> {}
+
+pub(crate) type Callback<S> = Box<dyn FnMut(&S, News<'_, S>)>;
+
+pub(super) fn plain<S>(mut f: impl FnMut(&S) + 'static) -> Callback<S> {
     Box::new(move |socket, _| f(socket))
 }
 
 /// Makes the callback of events that bring something.
 macro_rules! callback_of {
     ($name:ident, $($argument:ident: $type:ty),+ => $news:pat) => {
-        pub(super) fn $name(mut f: impl FnMut(&Socket, $($type),+) + 'static) -> Callback {
+        pub(super) fn $name<S>(mut f: impl FnMut(&S, $($type),+) + 'static) -> Callback<S> {
             Box::new(move |socket, news| {
                 if let $news = news {
                     f(socket, $($argument),+);
@@ -69,4 +77,11 @@ callback_of!(close, had_error: bool => News::Close(had_error));
 callback_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
 callback_of!(attempt, address: &Address => News::Attempt(address));
 callback_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
-callback_of!(pipe, other: &Socket => News::Pipe(other));
+
+pub(super) fn pipe<S>(mut f: impl FnMut(&S, &S) + 'static) -> Callback<S> {
+    Box::new(move |socket, news| {
+        if let News::Pipe(other) = news {
+            f(socket, other);
+        }
+    })
+}

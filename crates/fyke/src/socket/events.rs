@@ -4,8 +4,8 @@ use fyke_driver::Address;
 
 use fyke_machine::connection::Event;
 
-use super::Socket;
-use super::callback::{self, Callback, Lookup, News};
+use super::callback::{self, Lookup, News};
+use super::{Callback, Socket};
 use crate::Error;
 use crate::listeners::ListenerId;
 
@@ -156,12 +156,12 @@ impl Socket {
         self.tell(event, News::Nothing);
     }
 
-    fn tell(&self, event: Event, news: News<'_>) {
+    fn tell(&self, event: Event, news: News<'_, Socket>) {
         self.inner.listeners.emit(event, |callback| callback(self, news));
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
-    fn tell_while_alive(&self, event: Event, news: News<'_>) {
+    fn tell_while_alive(&self, event: Event, news: News<'_, Socket>) {
         let goes_on = || !self.destroyed() || self.policy().delivers_after_destroy;
         self.inner.listeners.emit_while(event, |callback| callback(self, news), goes_on);
     }

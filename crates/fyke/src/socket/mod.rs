@@ -49,7 +49,6 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
-pub(crate) use callback::Callback;
 pub use callback::Lookup;
 pub use connecting::connect;
 pub(crate) use fyke_machine::connection::Event;
@@ -95,6 +94,9 @@ use crate::wiring::{Core, current_or_none};
 pub struct Socket {
     inner: Rc<Inner>,
 }
+
+/// A listener's code.
+pub(crate) type Callback = callback::Callback<Socket>;
 
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,

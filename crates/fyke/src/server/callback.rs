@@ -1,0 +1,40 @@
+//! The events of a server, and what its listeners are given.
+
+use std::net::SocketAddr;
+
+use crate::Error;
+use crate::listeners::EventNumber;
+use crate::socket::Socket;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Listening,
+    Connection,
+    Error,
+    Close,
+    Drop,
+}
+
+impl EventNumber for Event {
+    fn number(self) -> u32 {
+        self as u32
+    }
+}
+
+/// A listener's code, of a server `S`.
+pub(crate) enum Callback<S> {
+    Plain(Box<dyn FnMut(&S)>),
+    Connection(Box<dyn FnMut(&S, &Socket)>),
+    Error(Box<dyn FnMut(&S, &Error)>),
+    Drop(Box<dyn FnMut(&S, Option<&DropInfo>)>),
+}
+
+/// A connection that was refused by a limit, see [`Server::on_drop`](crate::Server::on_drop).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DropInfo {
+    /// The address that the client connected to.
+    pub local_address: Option<SocketAddr>,
+    /// The client.
+    pub remote_address: SocketAddr,
+}
