@@ -1,7 +1,7 @@
 //! The close phase: what is left of the callbacks, and `close`, the last event.
 
 use crate::connection::{Connection, Context, Effect, Effects, Phase, Then};
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, ErrorCode, Policy, Result};
 
 use crate::writing::Parked;
 
@@ -56,11 +56,14 @@ impl<C> Connection<C> {
         fx.then(Then::CloseQueueTold);
     }
 
-    pub(crate) fn close_queue_told(&mut self, fx: &mut Effects<C>) {
+    pub(crate) fn close_queue_told(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         if self.closes_before_a_renewed_one(fx) {
             return;
         }
         self.phase = Phase::Closed;
+        if !policy.cork_survives_reconnect {
+            self.write.forget_holds();
+        }
         let parked = self.write.take_parked();
         fx.push(Effect::Close { had_error: self.had_error });
         if let Some(parked) = parked {

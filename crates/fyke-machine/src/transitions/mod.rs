@@ -108,7 +108,7 @@ impl<C> Connection<C> {
             Then::Fail(error) => self.fail(error, cx, fx),
             Then::CloseTold(cancelled) => self.close_told(cancelled, cx, fx),
             Then::CloseFlightTold(cancelled) => self.close_flight_told(cancelled, cx, fx),
-            Then::CloseQueueTold => self.close_queue_told(fx),
+            Then::CloseQueueTold => self.close_queue_told(cx.policy, fx),
             Then::CloseHeard(parked) => self.fail_parked_after_close(*parked, fx),
             Then::SetBehind(bytes, round) => self.set_behind(bytes, round),
             Then::ConnectHeard { written_before } => self.connect_heard(written_before, cx, fx),

@@ -33,6 +33,14 @@ impl<C> WriteSide<C> {
             queue.corked = 0;
         }
     }
+
+    /// The connection is closed: no `uncork` and no `drain` is waited for.
+    pub(crate) fn forget_holds(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.corked = 0;
+            queue.need_drain = false;
+        }
+    }
 }
 
 impl<C> Queue<C> {

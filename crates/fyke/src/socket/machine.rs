@@ -223,7 +223,7 @@ impl Socket {
         if cancelled.is_none() && self.close_plain() {
             return;
         }
-        self.ask(|machine, _, fx| machine.close(cancelled, fx));
+        self.step(|machine, _, fx| machine.close(cancelled, fx));
     }
 
     /// See [`Machine::close_plain`](fyke_machine::Machine::close_plain).
