@@ -195,7 +195,7 @@ fn live(policy: Policy, script: &[(bool, Op)], plain: bool) -> [Vec<String>; 2] 
         }
         for (side, asked) in [(&a, &of_a), (&b, &of_b)] {
             assert!(side.machine.write.queued_bytes() <= asked.offered);
-            assert!(side.machine.read.kept_bytes() <= side.machine.read.bytes_read as usize);
+            assert!(side.machine.read.stored_bytes() <= side.machine.read.bytes_read as usize);
         }
     }
     finish(&mut a, &mut b);

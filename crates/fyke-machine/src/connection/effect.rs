@@ -17,7 +17,7 @@ pub enum Effect<C> {
     /// Give bytes to the listeners for data.
     Data(Vec<u8>),
     /// Give the sink what is stored, as much as it takes, and tell the machine.
-    FeedStored,
+    SinkStored,
     /// Text ends here: what never became a character is told.
     FinishText,
     /// The connection fails: what pipes into it leaves, and then `error`.
@@ -209,7 +209,7 @@ pub enum Then<C> {
     Deliver,
     DeliverNext,
     Delivered,
-    SinkFed,
+    SinkResumed,
     StartReceiving,
     ReadableHeard,
     TellEnd,

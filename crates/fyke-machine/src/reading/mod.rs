@@ -6,12 +6,12 @@
 //!      └──────────── pause ────────────────────────▲  (resume)
 //! ```
 //!
-//! While `Flowing`, bytes go straight to the listeners. Otherwise they are kept, and when
+//! While `Flowing`, bytes go straight to the listeners. Otherwise they are stored, and when
 //! `high_water_mark_bytes` are, receiving stops until they are taken (RD-01, RD-03, RD-06).
 
 mod stored;
 
-use stored::Kept;
+use stored::Stored;
 
 /// Whether data is delivered (RD-04). Node: `readableFlowing` null, true, false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Flow {
     Undecided,
     /// Delivered as it comes.
     Flowing,
-    /// Kept until `resume`.
+    /// Stored until `resume`.
     Paused,
 }
 
@@ -65,8 +65,8 @@ pub enum Arrival {
     Deliver,
     /// Flowing, but nobody listens: they are lost, as in Node (RD-13).
     Discard,
-    /// They are kept.
-    Kept {
+    /// They are stored.
+    Stored {
         /// The mark is reached: stop receiving.
         stop: bool,
     },
@@ -77,7 +77,7 @@ pub enum Arrival {
 pub struct ReadSide {
     flow: Flow,
     /// A turn of `resume` is on the tick queue.
-    resume_scheduled: bool,
+    resume_deferred: bool,
     /// A turn of `resume` ran before the connection stood: like Node's it asks for bytes, also if
     /// the socket was paused again meanwhile.
     wanted_on_connect: bool,
@@ -85,7 +85,7 @@ pub struct ReadSide {
     end: EndEvent,
     /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
     /// holds no buffer (contract C7).
-    kept: Option<Box<Kept>>,
+    stored: Option<Box<Stored>>,
     /// Somebody listens for `readable`, and takes the bytes by `read` (RD-12).
     readable_listening: bool,
     /// `readable` is to be emitted when bytes come.
@@ -104,11 +104,11 @@ impl ReadSide {
     pub fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             flow: Flow::Undecided,
-            resume_scheduled: false,
+            resume_deferred: false,
             wanted_on_connect: false,
             source: Source::Stopped,
             end: EndEvent::NotDue,
-            kept: None,
+            stored: None,
             readable_listening: false,
             need_readable: false,
             readable_emitted: false,
@@ -189,8 +189,8 @@ impl ReadSide {
     }
 
     /// Bytes that were received and not given out.
-    pub fn kept_bytes(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.len())
+    pub fn stored_bytes(&self) -> usize {
+        self.stored.as_ref().map_or(0, |stored| stored.len())
     }
 
     fn high_water_mark_bytes(&self) -> usize {
@@ -199,7 +199,7 @@ impl ReadSide {
 
     /// Whether what comes is given on at once.
     pub fn passes_on(&self) -> bool {
-        self.flow == Flow::Flowing && self.kept.is_none()
+        self.flow == Flow::Flowing && self.stored.is_none()
     }
 
     /// Bytes have come.
@@ -209,9 +209,9 @@ impl ReadSide {
             self.did_read = true;
             return if has_listener { Arrival::Deliver } else { Arrival::Discard };
         }
-        let kept = self.kept.get_or_insert_default();
-        kept.push(bytes);
-        Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes() }
+        let stored = self.stored.get_or_insert_default();
+        stored.push(bytes);
+        Arrival::Stored { stop: stored.len() >= self.high_water_mark_bytes() }
     }
 
     /// Bytes are given out, or were.
@@ -220,36 +220,36 @@ impl ReadSide {
         self.did_read = true;
     }
 
-    /// Keeps bytes that were not given out, and do not count yet.
-    pub fn keep(&mut self, bytes: &[u8]) {
+    /// Stores bytes that were not given out, and do not count yet.
+    pub fn store(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.kept.get_or_insert_default().push(bytes);
+            self.stored.get_or_insert_default().push(bytes);
         }
     }
 
-    /// All that is kept, in one piece.
-    pub fn copy_kept(&self) -> Vec<u8> {
-        self.kept.as_ref().map_or_else(Vec::new, |kept| kept.copy())
+    /// All that is stored, in one piece.
+    pub fn copy_stored(&self) -> Vec<u8> {
+        self.stored.as_ref().map_or_else(Vec::new, |stored| stored.copy())
     }
 
-    /// Takes the next of what is kept, at most `max` bytes.
-    pub fn take_kept(&mut self, max: usize) -> Option<Vec<u8>> {
-        let taken = self.kept.as_mut()?.take(max);
+    /// Takes the next of what is stored, at most `max` bytes.
+    pub fn take_stored(&mut self, max: usize) -> Option<Vec<u8>> {
+        let taken = self.stored.as_mut()?.take(max);
         self.drop_if_empty();
         Some(taken)
     }
 
-    /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
+    /// The peer has ended. Says whether `end` is to be deferred: not while bytes are stored
     /// (RD-18), and only once.
     pub fn end_of_stream(&mut self) -> bool {
         if self.source != Source::Off {
             self.source = Source::Ended;
         }
-        self.schedule_end()
+        self.defer_end()
     }
 
-    fn schedule_end(&mut self) -> bool {
-        let due = self.has_ended() && self.kept.is_none() && self.end == EndEvent::NotDue;
+    fn defer_end(&mut self) -> bool {
+        let due = self.has_ended() && self.stored.is_none() && self.end == EndEvent::NotDue;
         if due {
             self.end = EndEvent::Deferred;
         }
@@ -261,20 +261,20 @@ impl ReadSide {
         if self.has_emitted_end() {
             return false;
         }
-        let due = self.has_ended() && self.kept.is_none();
+        let due = self.has_ended() && self.stored.is_none();
         // Deferred, and then bytes were put back: it is due again when they are taken.
         self.end = if due { EndEvent::Emitted } else { EndEvent::NotDue };
         due
     }
 
-    /// Says whether a turn of `resume` is to be scheduled.
+    /// Says whether a turn of `resume` is to be deferred.
     pub fn resume(&mut self) -> bool {
         if self.flow == Flow::Flowing {
             return false;
         }
         // Who listens for `readable` is in control (RD-12).
         self.flow = if self.readable_listening { Flow::Paused } else { Flow::Flowing };
-        !std::mem::replace(&mut self.resume_scheduled, true)
+        !std::mem::replace(&mut self.resume_deferred, true)
     }
 
     /// A listener for data came: the flow starts unless it was stopped on purpose (RD-04).
@@ -287,47 +287,47 @@ impl ReadSide {
         self.flow = Flow::Paused;
     }
 
-    /// The scheduled turn of `resume` runs now.
+    /// The deferred turn of `resume` runs now.
     pub fn begin_resume(&mut self) {
-        self.resume_scheduled = false;
+        self.resume_deferred = false;
     }
 
-    /// The next kept bytes, while flowing.
-    pub fn next_kept(&mut self) -> Option<Vec<u8>> {
+    /// The next stored bytes, while flowing.
+    pub fn next_stored(&mut self) -> Option<Vec<u8>> {
         if self.flow != Flow::Flowing {
             return None;
         }
-        let chunk = self.kept.as_mut()?.pop()?;
+        let chunk = self.stored.as_mut()?.pop()?;
         self.did_read = true;
         self.drop_if_empty();
         Some(chunk)
     }
 
-    /// Bytes were taken: says whether `end` is to be scheduled.
+    /// Bytes were taken: says whether `end` is to be deferred.
     pub fn taken(&mut self) -> bool {
-        self.schedule_end()
+        self.defer_end()
     }
 
     /// Whether the driver should receive: there is room, and more may come. What `on_data` finds
     /// paused from the beginning is not read at all (RD-08, RD-09); what is paused later goes on
     /// until the mark (RD-06).
     pub fn has_room(&self) -> bool {
-        let bytes = self.kept_bytes();
+        let bytes = self.stored_bytes();
         let ends = matches!(self.source, Source::Ended | Source::Off);
         !ends && (bytes == 0 || bytes < self.high_water_mark_bytes())
     }
 
-    /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
+    /// Drops what is stored: the socket is destroyed. How much it was stays known (RD-20).
     pub fn clear(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.forget_bytes();
+        if let Some(stored) = &mut self.stored {
+            stored.forget_bytes();
         }
         self.stop_receiving();
     }
 
     fn drop_if_empty(&mut self) {
-        if self.kept_bytes() == 0 {
-            self.kept = None;
+        if self.stored_bytes() == 0 {
+            self.stored = None;
         }
     }
 
@@ -354,8 +354,8 @@ impl ReadSide {
         self.need_readable = true;
         self.readable_emitted = false;
         self.flow = Flow::Paused;
-        match (self.kept_bytes() > 0, self.is_receiving()) {
-            (true, _) => self.schedule_readable(),
+        match (self.stored_bytes() > 0, self.is_receiving()) {
+            (true, _) => self.defer_readable(),
             (false, false) => Readable::Receive,
             (false, true) => Readable::Nothing,
         }
@@ -373,7 +373,7 @@ impl ReadSide {
         self.readable_listening
     }
 
-    fn schedule_readable(&mut self) -> Readable {
+    fn defer_readable(&mut self) -> Readable {
         self.need_readable = false;
         match std::mem::replace(&mut self.readable_emitted, true) {
             true => Readable::Nothing,
@@ -381,21 +381,21 @@ impl ReadSide {
         }
     }
 
-    /// Bytes were kept, or put back: says whether to emit `readable`.
-    pub fn kept_more(&mut self) -> Readable {
-        if self.need_readable { self.schedule_readable() } else { Readable::Nothing }
+    /// Bytes were stored, or put back: says whether to emit `readable`.
+    pub fn stored_more(&mut self) -> Readable {
+        if self.need_readable { self.defer_readable() } else { Readable::Nothing }
     }
 
     /// Whether there is anything to emit `readable` for, now that it is due.
     pub fn is_readable(&self) -> bool {
-        self.kept_bytes() > 0 || self.has_ended()
+        self.stored_bytes() > 0 || self.has_ended()
     }
 
     /// `readable` was emitted.
     pub fn readable_done(&mut self) {
         self.readable_emitted = false;
         let flowing = self.flow == Flow::Flowing;
-        let room = self.kept_bytes() <= self.high_water_mark_bytes();
+        let room = self.stored_bytes() <= self.high_water_mark_bytes();
         self.need_readable = !flowing && !self.has_ended() && room;
     }
 
@@ -410,35 +410,35 @@ impl ReadSide {
         if count != Some(0) {
             self.readable_emitted = false;
         }
-        let bytes = self.kept_bytes();
+        let bytes = self.stored_bytes();
         if bytes == 0 && self.has_ended() {
-            return (None, self.schedule_end());
+            return (None, self.defer_end());
         }
         let enough =
             count.is_none_or(|count| count <= bytes || self.has_ended()) && count != Some(0);
-        let taken = match (&mut self.kept, count) {
-            (Some(kept), Some(count)) if enough => Some(kept.take(count)),
-            (Some(kept), None) => kept.pop(),
+        let taken = match (&mut self.stored, count) {
+            (Some(stored), Some(count)) if enough => Some(stored.take(count)),
+            (Some(stored), None) => stored.pop(),
             _ => None,
         };
         self.drop_if_empty();
-        let left = self.kept_bytes();
+        let left = self.stored_bytes();
         self.did_read |= taken.is_some();
         self.need_readable = match taken {
             None => left <= self.high_water_mark_bytes(),
             Some(_) => self.need_readable || (left == 0 && !self.has_ended()),
         };
         let exact = count.is_some_and(|count| taken.as_ref().is_some_and(|t| t.len() == count));
-        let end = left == 0 && self.has_ended() && !exact && self.schedule_end();
+        let end = left == 0 && self.has_ended() && !exact && self.defer_end();
         (taken, end)
     }
 
     /// Puts bytes back, to be the next (RD-14). Says whether there is room for more.
     pub fn unshift(&mut self, bytes: &[u8]) -> bool {
         if !bytes.is_empty() {
-            self.kept.get_or_insert_default().push_front(bytes);
+            self.stored.get_or_insert_default().push_front(bytes);
         }
-        self.kept_bytes() < self.high_water_mark_bytes()
+        self.stored_bytes() < self.high_water_mark_bytes()
     }
 }
 

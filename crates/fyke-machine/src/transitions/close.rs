@@ -28,7 +28,7 @@ impl<C> Connection<C> {
         self.write.give_up_flight();
         match cancelled {
             Some(cancelled) => {
-                let number = self.write.handed_over();
+                let number = self.write.in_flight_number();
                 fx.then(Then::CallBack(number, Err(cancelled.clone())));
                 fx.then(Then::CloseFlightTold(cancelled));
             }

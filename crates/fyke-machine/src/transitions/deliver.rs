@@ -57,10 +57,10 @@ impl<C> Connection<C> {
         self.read.begin_resume();
         if self.sink != Sink::Absent {
             if !self.read.is_paused() {
-                fx.push(Effect::FeedStored);
+                fx.push(Effect::SinkStored);
             }
-            fx.then(Then::SinkFed);
-        } else if self.read.kept_bytes() == 0 && self.cold.is_none() {
+            fx.then(Then::SinkResumed);
+        } else if self.read.stored_bytes() == 0 && self.cold.is_none() {
             // Nothing is stored, which is how most connections begin.
             if self.read.taken() {
                 fx.defer(When::Tick, Tick::End);
@@ -71,21 +71,21 @@ impl<C> Connection<C> {
         }
     }
 
-    pub(crate) fn sink_fed(&mut self, fx: &mut Effects<C>) {
+    pub(crate) fn sink_resumed(&mut self, fx: &mut Effects<C>) {
         if !self.read.is_paused() && self.sink != Sink::Stopped {
             self.receive_on_demand(fx);
         }
     }
 
     /// Everything that was kept for the sink is fed, or it has said to stop.
-    pub fn stored_fed(&mut self, fx: &mut Effects<C>) {
+    pub fn sink_took_stored(&mut self, fx: &mut Effects<C>) {
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
         }
     }
 
     pub(crate) fn deliver_next(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        let Some(chunk) = self.read.next_kept() else { return self.delivered(cx, fx) };
+        let Some(chunk) = self.read.next_stored() else { return self.delivered(cx, fx) };
         self.idle.declared &= !cx.heard.has_data();
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
@@ -182,7 +182,7 @@ impl<C> Connection<C> {
             return false;
         }
         let room = self.read.unshift(bytes);
-        let next = self.read.kept_more();
+        let next = self.read.stored_more();
         self.follow(next, fx);
         if self.read.is_flowing() {
             fx.defer(When::Tick, Tick::Resume);
@@ -200,7 +200,7 @@ impl<C> Connection<C> {
 
     /// Ends the connection if its server shuts down and nothing is under way.
     pub fn end_if_idle(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        let unread = self.read.kept_bytes() > 0;
+        let unread = self.read.stored_bytes() > 0;
         if self.idle.draining && self.idle.declared && !unread && self.writable() {
             self.end(&mut None, None, &mut NoSpares, cx, fx);
         }

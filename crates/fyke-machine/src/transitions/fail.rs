@@ -22,7 +22,7 @@ impl<C> Connection<C> {
 
     /// Receiving has failed.
     pub(crate) fn receive_failed(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
-        if self.may_deliver_before_error(cx.policy) && self.read.kept_bytes() > 0 {
+        if self.may_deliver_before_error(cx.policy) && self.read.stored_bytes() > 0 {
             self.read.stop_receiving();
             self.fail_when_delivered(error, false);
         } else {
@@ -65,7 +65,7 @@ impl<C> Connection<C> {
         cx: &Context<'_>,
         fx: &mut Effects<C>,
     ) -> bool {
-        let delivered = self.read.kept_bytes() == 0;
+        let delivered = self.read.stored_bytes() == 0;
         let Some(cold) = &mut self.cold else { return false };
         let Some(failing) = &mut cold.failing else { return false };
         failing.receives &= !ended;
@@ -93,7 +93,7 @@ impl<C> Connection<C> {
     pub(crate) fn fail_flight(&mut self, error: Error, fx: &mut Effects<C>) {
         self.set_errored(&error);
         self.write.give_up_flight();
-        fx.then(Then::CallBack(self.write.handed_over(), Err(error.clone())));
+        fx.then(Then::CallBack(self.write.in_flight_number(), Err(error.clone())));
         fx.then(Then::FailQueue);
         fx.then(Then::FailAfterWrites(error));
     }
@@ -103,9 +103,9 @@ impl<C> Connection<C> {
     /// are told after that one's.
     pub(crate) fn fail_queue(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         // Of those that the kernel has, the callbacks come first.
-        let handed_over = self.write.callbacks_up_to(self.write.handed_over()) > 0;
+        let in_flight_number = self.write.callbacks_up_to(self.write.in_flight_number()) > 0;
         let flying = self.write.in_flight_bytes() > 0 || self.write.is_parked();
-        if flying || handed_over || self.write.nothing_waits() {
+        if flying || in_flight_number || self.write.nothing_waits() {
             return;
         }
         let destroyed = || Error::new(ErrorCode::ERR_STREAM_DESTROYED, "the socket was destroyed");

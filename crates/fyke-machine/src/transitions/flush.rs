@@ -76,7 +76,7 @@ impl<C> Connection<C> {
         if !self.write.sent(bytes) {
             return;
         }
-        let number = self.write.handed_over();
+        let number = self.write.in_flight_number();
         self.touch(cx);
         // What was queued meanwhile goes before the news about what is done (WR-06).
         fx.push(Effect::Flush);

@@ -89,7 +89,7 @@ impl<C> Connection<C> {
             Then::Finish => self.finish(fx),
             Then::FinishHeard => self.finish_heard(cx, fx),
             Then::DestroySoon => self.destroy_soon_ended(cx, fx),
-            Then::Cork => self.write.cork(!cx.policy.cork_holds_earlier_writes),
+            Then::Cork => self.write.cork(cx.policy.cork_holds_earlier_writes),
             Then::EmitTaken => self.emit_taken(cx, fx),
             Then::Deliver => {
                 fx.then(Then::EmitTaken);
@@ -97,7 +97,7 @@ impl<C> Connection<C> {
             }
             Then::DeliverNext => self.deliver_next(cx, fx),
             Then::Delivered => self.receive_more(cx, fx),
-            Then::SinkFed => self.sink_fed(fx),
+            Then::SinkResumed => self.sink_resumed(fx),
             Then::StartReceiving => self.start_receiving(fx),
             Then::ReadableHeard => self.read.readable_done(),
             Then::TellEnd => self.tell_end(fx),

@@ -11,7 +11,7 @@ pub enum Received {
     /// Give them to the listeners.
     Deliver,
     /// Give them to the sink.
-    Feed,
+    Sink,
     /// Nothing: they are kept, or thrown away.
     Done,
 }
@@ -25,7 +25,7 @@ impl<C> Connection<C> {
         self.touch(cx);
         if self.sink != Sink::Absent {
             self.idle.declared = false;
-            return Received::Feed;
+            return Received::Sink;
         }
         if !self.is_live() {
             return Received::Done;
@@ -39,8 +39,8 @@ impl<C> Connection<C> {
                 Received::Deliver
             }
             Arrival::Discard => Received::Done,
-            Arrival::Kept { stop } => {
-                let next = self.read.kept_more();
+            Arrival::Stored { stop } => {
+                let next = self.read.stored_more();
                 self.follow(next, fx);
                 if stop {
                     self.stop_receiving(fx);

@@ -70,7 +70,7 @@ impl<C> WriteSide<C> {
         self.queue.get_or_insert_with(|| {
             let mut queue = spares.queue();
             // All that was written before is done.
-            (queue.handed_over, queue.done) = (number, number);
+            (queue.in_flight_number, queue.done) = (number, number);
             queue
         })
     }
@@ -197,7 +197,7 @@ impl<C> WriteSide<C> {
 
     /// A write that never was in the queue: the kernel has taken so many of its bytes, and the others are
     /// in flight from here on. Says whether that was all of it.
-    pub fn fly(&mut self, bytes: usize, taken: usize) -> bool {
+    pub fn sent_directly(&mut self, bytes: usize, taken: usize) -> bool {
         debug_assert!(self.is_clear(), "it would overtake another");
         self.accepted_bytes += bytes as u64;
         self.accepted_writes += 1;
@@ -205,7 +205,7 @@ impl<C> WriteSide<C> {
         if taken < bytes {
             let number = self.accepted_writes;
             let queue = self.queue();
-            queue.handed_over = number;
+            queue.in_flight_number = number;
             queue.in_flight_bytes = bytes;
             queue.unsent_bytes = bytes - taken;
         }
@@ -236,7 +236,7 @@ impl<C> WriteSide<C> {
         };
         if let Some(callback) = callback {
             let (number, end) = (self.accepted_writes, self.accepted_bytes);
-            self.queue().callbacks.push_back(Waiting { number, end, callback });
+            self.queue().callbacks.push_back(WriteCallback { number, end, callback });
         }
         copied
     }
@@ -259,8 +259,8 @@ impl<C> WriteSide<C> {
     /// Whether something waits that may be handed over now.
     pub fn can_hand_over(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| {
-            let free = queue.corked == 0 || queue.free.is_some();
-            queue.has_queued() && free && queue.in_flight_bytes == 0 && queue.parked.is_none()
+            let may_leave = queue.corked == 0 || queue.before_cork.is_some();
+            queue.has_queued() && may_leave && queue.in_flight_bytes == 0 && queue.parked.is_none()
         })
     }
 
@@ -270,13 +270,13 @@ impl<C> WriteSide<C> {
         self.progressed = true;
         let number = self.accepted_writes;
         let queue = self.queue();
-        let free = queue.free.take();
-        if let (Some(free), true) = (free, queue.corked > 0) {
-            return Some(queue.hand_over_front(&free));
+        let before_cork = queue.before_cork.take();
+        if let (Some(prefix), true) = (before_cork, queue.corked > 0) {
+            return Some(queue.hand_over_prefix(&prefix));
         }
         queue.empty_write = false;
         queue.excess.hand_over(usize::MAX);
-        queue.handed_over = number;
+        queue.in_flight_number = number;
         queue.in_flight_bytes = std::mem::take(&mut queue.queued_bytes);
         queue.unsent_bytes = queue.in_flight_bytes;
         if queue.in_flight_bytes == 0 {
@@ -331,7 +331,7 @@ impl<C> WriteSide<C> {
         if all {
             queue.in_flight_bytes = 0;
             queue.excess.forget_flight();
-            queue.done = queue.handed_over;
+            queue.done = queue.in_flight_number;
         }
         all
     }
@@ -350,8 +350,8 @@ impl<C> WriteSide<C> {
     }
 
     /// The number of the last write that was handed over.
-    pub fn handed_over(&self) -> u64 {
-        self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.handed_over)
+    pub fn in_flight_number(&self) -> u64 {
+        self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.in_flight_number)
     }
 
     /// Whether `drain` is due: it is owed, everything is gone and more may be written (WR-05).
@@ -408,8 +408,8 @@ impl<C> WriteSide<C> {
     /// Whether bytes are on their way, or will be without anybody's doing: not if they are corked.
     pub fn is_sending(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| {
-            let free = queue.corked == 0 || queue.free.is_some();
-            queue.in_flight_bytes > 0 || (queue.queued_bytes > 0 && free)
+            let may_leave = queue.corked == 0 || queue.before_cork.is_some();
+            queue.in_flight_bytes > 0 || (queue.queued_bytes > 0 && may_leave)
         })
     }
 
@@ -432,7 +432,7 @@ impl<C> WriteSide<C> {
         queue.queued_bytes = 0;
         queue.empty_write = false;
         queue.tail = Vec::new();
-        queue.free = None;
+        queue.before_cork = None;
         queue.parked = None;
         queue.excess.queued = 0;
         std::mem::take(&mut queue.chunks)
@@ -461,8 +461,8 @@ mod parking;
 mod queue;
 
 pub use parking::Parked;
-use queue::{Front, Waiting};
 pub use queue::{NoSpares, Queue, SMALL_BYTES_MAX, Spares};
+use queue::{Prefix, WriteCallback};
 
 #[cfg(test)]
 mod tests;

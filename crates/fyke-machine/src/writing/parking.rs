@@ -25,7 +25,7 @@ impl<C> WriteSide<C> {
         let number = self.accepted_writes;
         let Some(queue) = &mut self.queue else { return };
         if queue.corked == 0 && queue.has_queued() && queue.parked.is_none() {
-            queue.parked = Some(Box::new(queue.front(number)));
+            queue.parked = Some(Box::new(queue.prefix(number)));
         }
     }
 
@@ -40,7 +40,7 @@ impl<C> WriteSide<C> {
         let parked = queue.parked.take()?;
         queue.empty_write &= self.accepted_writes > parked.number;
         self.progressed = true;
-        let batch = queue.hand_over_front(&parked);
+        let batch = queue.hand_over_prefix(&parked);
         (parked.bytes > 0).then_some(batch)
     }
 

@@ -167,7 +167,7 @@ impl Side {
                 }
             }
             Effect::Receive | Effect::StopReceiving => {}
-            Effect::FeedStored => unreachable!("there is no sink"),
+            Effect::SinkStored => unreachable!("there is no sink"),
             Effect::Release { reset } => self.release(reset),
             Effect::RefuseReset => self.log.push("Error EINVAL".into()),
             Effect::Leave(_) | Effect::LetGoOfServer | Effect::TellCancelledAttempt => {}
@@ -223,7 +223,7 @@ impl Side {
         self.in_flight = bytes[taken..].to_vec();
         let all = self.machine.change().write.sent(taken);
         let told = all && self.machine.write.has_news();
-        let number = self.machine.write.handed_over();
+        let number = self.machine.write.in_flight_number();
         if told { Flushed::Told(number) } else { Flushed::Quiet }
     }
 

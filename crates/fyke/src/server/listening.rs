@@ -352,10 +352,10 @@ impl Server {
         let due = {
             let mut state = self.inner.state.borrow_mut();
             let due = state.closing
-                && (!state.close_scheduled || repeats)
+                && (!state.close_deferred || repeats)
                 && state.listener.is_none()
                 && state.connections == 0;
-            state.close_scheduled |= due;
+            state.close_deferred |= due;
             due
         };
         if due {
@@ -366,7 +366,7 @@ impl Server {
     pub(super) fn run_close(&self) {
         {
             let mut state = self.inner.state.borrow_mut();
-            state.close_scheduled = false;
+            state.close_deferred = false;
             state.closing = false;
         }
         self.emit(Event::Close);

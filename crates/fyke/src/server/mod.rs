@@ -5,11 +5,11 @@ mod actor;
 #[cfg(unix)]
 mod adopting;
 mod bound;
-mod callback;
 mod drain;
 mod events;
 #[cfg(unix)]
 mod handing_over;
+mod listener;
 mod listening;
 mod options;
 mod shutdown;
@@ -22,10 +22,10 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::{Address, SocketId};
 
-pub use callback::DropInfo;
-use callback::{Callback, Event};
 use drain::Drain;
 pub use drain::Shutdown;
+pub use listener::DropInfo;
+use listener::{Event, Listener};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
 
 use crate::listeners::Listeners;
@@ -63,7 +63,7 @@ pub struct Server {
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Event, Callback<Server>>,
+    listeners: Listeners<Event, Listener<Server>>,
 }
 
 struct State {
@@ -90,7 +90,7 @@ struct State {
     holding: bool,
     /// `close` was called, and its event is to come.
     closing: bool,
-    close_scheduled: bool,
+    close_deferred: bool,
     /// A shutdown that is under way.
     drain: Option<Box<Drain<Server>>>,
 }
@@ -144,7 +144,7 @@ impl Server {
             referred: true,
             holding: false,
             closing: false,
-            close_scheduled: false,
+            close_deferred: false,
             drain: None,
         };
         let server = Self {

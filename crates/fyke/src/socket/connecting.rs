@@ -7,7 +7,7 @@ use fyke_machine::connection::{Event, Phase};
 
 use super::Socket;
 use super::attempts::{Connecting, Targets};
-use super::callback::Lookup;
+use super::listener::Lookup;
 use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, Race};
 use crate::lookup::{self, Query};
 use crate::wiring::{Core, Tick, current, current_or_none};

@@ -101,7 +101,7 @@ impl Socket {
             self.forget_once(Event::Connect);
         }
         if !keeps {
-            let read_buffer = self.take_read_buffer();
+            let read_buffer = self.take_sink();
             drop((read_buffer, self.inner.listeners.clear()));
         } else if let (true, Some(core)) = (accepted, self.core()) {
             // Not open any more, and not made by the user: the loop would not free what they captured.

@@ -10,7 +10,7 @@ use fyke_machine::{Moment, policy};
 
 use super::Socket;
 use super::spares;
-use crate::socket::state::Done;
+use crate::socket::state::Callback;
 use crate::wiring::{Core, Tick as LoopTick};
 use crate::{Error, ErrorCode};
 
@@ -18,7 +18,7 @@ impl Socket {
     /// One transition, what follows from it, and what the loop must know of it.
     pub(super) fn step<R>(
         &self,
-        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+        transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
         let result = self.ask(transition);
         self.sync();
@@ -28,7 +28,7 @@ impl Socket {
     /// One transition, and what follows from it.
     pub(super) fn ask<R>(
         &self,
-        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+        transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
         let mut effects = Effects::default();
         let result = self.ask_into(&mut effects, transition);
@@ -40,8 +40,8 @@ impl Socket {
 
     fn ask_into<R>(
         &self,
-        effects: &mut Effects<Done>,
-        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+        effects: &mut Effects<Callback>,
+        transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
         let core = self.core();
         let context = Context {
@@ -54,7 +54,7 @@ impl Socket {
     }
 
     /// Does what the machine wants, in order. What follows from an effect comes before the next one.
-    pub(super) fn perform(&self, mut effects: Effects<Done>) {
+    pub(super) fn perform(&self, mut effects: Effects<Callback>) {
         while let Some(effect) = effects.take_next() {
             match effect {
                 // The last one needs no list of its own, so that a long chain needs no stack.
@@ -66,14 +66,14 @@ impl Socket {
         }
     }
 
-    fn execute(&self, effect: Effect<Done>) {
+    fn execute(&self, effect: Effect<Callback>) {
         match effect {
             Effect::Emit(Event::Shutdown) => self.emit_shutdown(),
             Effect::Emit(event) => self.emit(event),
             Effect::Data(bytes) => self.emit_data(&bytes),
-            Effect::FeedStored => {
-                self.feed_kept();
-                self.ask(|machine, _, fx| machine.stored_fed(fx));
+            Effect::SinkStored => {
+                self.give_sink_stored();
+                self.ask(|machine, _, fx| machine.sink_took_stored(fx));
             }
             Effect::FinishText => self.finish_text(),
             Effect::Error(error) => {
@@ -279,7 +279,7 @@ impl Socket {
             (server, rare)
         };
         let listeners = self.inner.listeners.clear();
-        drop((effects, before, listeners, self.take_read_buffer()));
+        drop((effects, before, listeners, self.take_sink()));
     }
 }
 

@@ -10,7 +10,6 @@ mod addresses;
 mod adopting;
 mod attempts;
 mod bound;
-mod callback;
 mod connecting;
 mod deadlines;
 mod destroying;
@@ -23,6 +22,7 @@ mod finished;
 mod handing_over;
 mod idle;
 mod kernel_options;
+mod listener;
 mod machine;
 mod options;
 mod origin;
@@ -49,12 +49,12 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
-pub use callback::Lookup;
 pub use connecting::connect;
 pub(crate) use fyke_machine::connection::Event;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
+pub use listener::Lookup;
 pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
 pub use pipeline::pipeline;
@@ -96,12 +96,12 @@ pub struct Socket {
 }
 
 /// A listener's code.
-pub(crate) type Callback = callback::Callback<Socket>;
+pub(crate) type Listener = listener::Listener<Socket>;
 
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Event, Callback>,
+    listeners: Listeners<Event, Listener>,
 }
 
 impl Default for Socket {

@@ -4,7 +4,7 @@ use std::rc::{Rc, Weak};
 
 use fyke_machine::connection::{self, Phase};
 
-use super::{Event, Inner, Socket, callback};
+use super::{Event, Inner, Socket, listener};
 use crate::few::Few;
 use crate::listeners::ListenerId;
 use crate::wiring::Tick;
@@ -88,7 +88,7 @@ impl Socket {
                     }
                 }),
                 destination.on_finish(move |to| unpipe(&finished, to)),
-                destination.add(Event::Gone, callback::plain(gone)),
+                destination.add(Event::Gone, listener::plain(gone)),
             ]
         };
         let to = destination.clone();
@@ -125,14 +125,14 @@ impl Socket {
     /// Something is piped into this socket from now on: the second argument. Comes on the tick after
     /// the call of [`pipe`](Self::pipe). Node: `pipe`.
     pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
-        self.add(Event::Pipe, callback::pipe(f))
+        self.add(Event::Pipe, listener::pipe(f))
     }
 
     /// A pipe from the second argument into this socket was undone: by [`unpipe`](Self::unpipe), or
     /// because this socket has finished, failed or closed. On the tick after the call, or just
     /// before `error` and `close`. Node: `unpipe`.
     pub fn on_unpipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
-        self.add(Event::Unpipe, callback::pipe(f))
+        self.add(Event::Unpipe, listener::pipe(f))
     }
 
     /// The pipes into this socket are undone: it fails, or closes (STR-03). Told before that, because

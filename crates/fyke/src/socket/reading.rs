@@ -42,8 +42,8 @@ impl Socket {
 
     /// Bytes that were received and not delivered yet. Node: `readableLength`.
     pub fn read_queue_len(&self) -> usize {
-        let units = if self.policy().counts_utf16 { self.kept_units() } else { None };
-        units.unwrap_or_else(|| self.inner.state.borrow().read.kept_bytes())
+        let units = if self.policy().counts_utf16 { self.stored_units() } else { None };
+        units.unwrap_or_else(|| self.inner.state.borrow().read.stored_bytes())
     }
 
     /// Bytes received on this connection, including those not delivered yet. Kept after `close`.
@@ -91,7 +91,7 @@ impl Socket {
     fn received(&self, bytes: &[u8]) {
         match self.ask(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
             Received::Deliver => self.emit_data(bytes),
-            Received::Feed => self.feed(bytes),
+            Received::Sink => self.give_sink(bytes),
             Received::Done => {}
         }
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use fyke_machine::writing::{Queue, Spares};
 
-use super::state::Done;
+use super::state::Callback;
 use crate::wiring::Core;
 
 /// How many queues are kept.
@@ -14,24 +14,24 @@ const QUEUES_MAX: usize = 64;
 #[derive(Default)]
 struct Queues {
     #[expect(clippy::vec_box, reason = "they change hands as boxes")]
-    empty: RefCell<Vec<Box<Queue<Done>>>>,
+    empty: RefCell<Vec<Box<Queue<Callback>>>>,
 }
 
 /// Lends what a loop has.
 pub(super) struct LoopSpares<'a>(pub(super) &'a Core);
 
-impl Spares<Done> for LoopSpares<'_> {
+impl Spares<Callback> for LoopSpares<'_> {
     fn buffer(&mut self) -> Vec<u8> {
         self.0.driver.take_buffer()
     }
 
-    fn queue(&mut self) -> Box<Queue<Done>> {
+    fn queue(&mut self) -> Box<Queue<Callback>> {
         self.0.spares::<Queues>().empty.borrow_mut().pop().unwrap_or_default()
     }
 }
 
 /// Keeps an empty queue, or frees it.
-pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Done>>) {
+pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Callback>>) {
     if let Some(buffer) = queue.take_large_buffer() {
         core.driver.give_back_buffer(buffer);
     }

@@ -21,13 +21,13 @@ use crate::wishes::Wishes;
 use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Result};
 
 /// Told once how a write or an end went.
-pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
+pub(super) type Callback = Box<dyn FnOnce(&Socket, Result<()>)>;
 
 /// What the shell of a socket knows beside its state machine. Every socket has this, so every byte
 /// counts: what an idle one does not need is in [`Rare`], and numbers are no wider than their limits. A
 /// test in `size.rs` watches it.
 pub(super) struct State {
-    pub(super) machine: Machine<Done>,
+    pub(super) machine: Machine<Callback>,
     /// The driver's name of the connection, or of the attempt that is running.
     pub(super) id: Option<SocketId>,
     pub(super) no_delay: bool,
@@ -44,7 +44,7 @@ pub(super) struct State {
 }
 
 impl Deref for State {
-    type Target = Connection<Done>;
+    type Target = Connection<Callback>;
 
     fn deref(&self) -> &Self::Target {
         &self.machine
@@ -154,7 +154,7 @@ impl State {
 
     /// The connection, to change it.
     #[inline]
-    pub(super) fn change(&mut self) -> Change<'_, Done> {
+    pub(super) fn change(&mut self) -> Change<'_, Callback> {
         self.machine.change()
     }
 

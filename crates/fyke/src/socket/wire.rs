@@ -7,7 +7,7 @@ use fyke_machine::transitions::Flushed;
 
 use super::{Socket, spares};
 use crate::Error;
-use crate::socket::state::Done;
+use crate::socket::state::Callback;
 use crate::wiring::Core;
 
 impl Socket {
@@ -25,7 +25,10 @@ impl Socket {
     }
 
     /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
-    pub(super) fn flush(&self, tell: fn(&mut Connection<Done>, Flushed, &mut Effects<Done>)) {
+    pub(super) fn flush(
+        &self,
+        tell: fn(&mut Connection<Callback>, Flushed, &mut Effects<Callback>),
+    ) {
         let flushed = self.offer_queue(false);
         if !matches!(flushed, Flushed::Quiet | Flushed::Clear) {
             self.ask(|machine, _, fx| tell(machine, flushed, fx));
@@ -91,7 +94,7 @@ impl Socket {
         let (all, number) = {
             let mut state = self.inner.state.borrow_mut();
             let all = state.change().write.sent(count);
-            (all, state.write.has_news().then(|| state.write.handed_over()))
+            (all, state.write.has_news().then(|| state.write.in_flight_number()))
         };
         if !all {
             self.watch_write();
@@ -116,7 +119,7 @@ impl Socket {
         core.budget.count(count);
         {
             let mut state = self.inner.state.borrow_mut();
-            if state.change().write.fly(bytes.len(), count) {
+            if state.change().write.sent_directly(bytes.len(), count) {
                 return Some(true);
             }
         }

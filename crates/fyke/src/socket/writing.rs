@@ -11,7 +11,7 @@ use fyke_machine::transitions::Written;
 
 use super::Socket;
 use super::spares::LoopSpares;
-use super::state::Done;
+use super::state::Callback;
 use crate::{Payload, Result};
 
 /// # Writing
@@ -51,7 +51,7 @@ impl Socket {
         self.write_payload(data.into(), Some(Box::new(callback)))
     }
 
-    pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Done>) -> bool {
+    pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Callback>) -> bool {
         let Some(core) = self.core() else { return false };
         // Dropped at the end, with nothing borrowed.
         let mut payload = Some(payload);

@@ -10,11 +10,11 @@ use crate::{Decoder, Error, ErrorCode};
 
 impl Socket {
     /// Node counts what is kept by the UTF-16 units of its text, once there is an encoding (RD-16).
-    pub(super) fn kept_units(&self) -> Option<usize> {
+    pub(super) fn stored_units(&self) -> Option<usize> {
         let state = self.inner.state.borrow();
         let (encoding, _) = state.rare_if_any()?.decoder.as_ref()?;
         let mut text = String::new();
-        Decoder::new(*encoding).decode(&state.read.copy_kept(), &mut text);
+        Decoder::new(*encoding).decode(&state.read.copy_stored(), &mut text);
         Some(text.encode_utf16().count())
     }
 

@@ -51,16 +51,16 @@ impl<S> Clone for News<'_, S> {
 
 impl<S> Copy for News<'_, S> {}
 
-pub(crate) type Callback<S> = Box<dyn FnMut(&S, News<'_, S>)>;
+pub(crate) type Listener<S> = Box<dyn FnMut(&S, News<'_, S>)>;
 
-pub(super) fn plain<S>(mut f: impl FnMut(&S) + 'static) -> Callback<S> {
+pub(super) fn plain<S>(mut f: impl FnMut(&S) + 'static) -> Listener<S> {
     Box::new(move |socket, _| f(socket))
 }
 
 /// Makes the callback of events that bring something.
-macro_rules! callback_of {
+macro_rules! listener_of {
     ($name:ident, $($argument:ident: $type:ty),+ => $news:pat) => {
-        pub(super) fn $name<S>(mut f: impl FnMut(&S, $($type),+) + 'static) -> Callback<S> {
+        pub(super) fn $name<S>(mut f: impl FnMut(&S, $($type),+) + 'static) -> Listener<S> {
             Box::new(move |socket, news| {
                 if let $news = news {
                     f(socket, $($argument),+);
@@ -70,15 +70,15 @@ macro_rules! callback_of {
     };
 }
 
-callback_of!(data, bytes: &[u8] => News::Data(bytes));
-callback_of!(text, text: &str => News::Text(text));
-callback_of!(error, error: &Error => News::Error(error));
-callback_of!(close, had_error: bool => News::Close(had_error));
-callback_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
-callback_of!(attempt, address: &Address => News::Attempt(address));
-callback_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
+listener_of!(data, bytes: &[u8] => News::Data(bytes));
+listener_of!(text, text: &str => News::Text(text));
+listener_of!(error, error: &Error => News::Error(error));
+listener_of!(close, had_error: bool => News::Close(had_error));
+listener_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
+listener_of!(attempt, address: &Address => News::Attempt(address));
+listener_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
 
-pub(super) fn pipe<S>(mut f: impl FnMut(&S, &S) + 'static) -> Callback<S> {
+pub(super) fn pipe<S>(mut f: impl FnMut(&S, &S) + 'static) -> Listener<S> {
     Box::new(move |socket, news| {
         if let News::Pipe(other) = news {
             f(socket, other);

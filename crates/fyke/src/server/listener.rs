@@ -22,7 +22,7 @@ impl EventNumber for Event {
 }
 
 /// A listener's code, of a server `S`.
-pub(crate) enum Callback<S> {
+pub(crate) enum Listener<S> {
     Plain(Box<dyn FnMut(&S)>),
     Connection(Box<dyn FnMut(&S, &Socket)>),
     Error(Box<dyn FnMut(&S, &Error)>),
