@@ -248,7 +248,8 @@ impl Error {
         self.address().and_then(Address::port).filter(|port| *port != 0)
     }
 
-    /// Our own end, for a connect that was bound to a known address and port (CON-12).
+    /// Our own end, for a connect that was bound to a known address and port.
+    // CON-12.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.0.local
     }
@@ -282,7 +283,8 @@ pub trait MakeError: Sized {
     /// A failure of a lookup.
     fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self;
 
-    /// All attempts failed: the code is the first one's (HE-15).
+    /// All attempts failed: the code is the first one's.
+    // HE-15.
     fn aggregate(attempts: Vec<Error>) -> Self;
 
     /// Adds the address, and whether the text is to be Node's. Only for an error just made, which is
@@ -298,7 +300,8 @@ pub trait MakeError: Sized {
     #[must_use]
     fn with_local(self, local: Option<SocketAddr>) -> Self;
 
-    /// Turns one code into another, where Node does (IPC-06).
+    /// Turns one code into another, where Node does.
+    // IPC-06.
     #[must_use]
     fn with_code(self, code: ErrorCode) -> Self;
 }

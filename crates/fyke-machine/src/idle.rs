@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::Moment;
 
-/// Node cuts longer ones to this (TMO-07).
+/// Node cuts longer ones to this.
+// TMO-07.
 const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
 
 /// What is further ahead than this is listed roughly, and once more when it is near: so thousands of
@@ -21,7 +22,8 @@ pub struct Idle {
     last: Moment,
     /// The time of our entry on the loop's list, if we have one.
     listed: Option<Moment>,
-    /// Counts: set since the connection began, and the socket is not destroyed (CON-16).
+    /// Counts: set since the connection began, and the socket is not destroyed.
+    // CON-16.
     armed: bool,
     /// The period is over and `timeout` was emitted: only activity begins another.
     fired: bool,

@@ -178,9 +178,10 @@ impl<C> Machine<C> {
     }
 
     /// The peer has ended, which nobody hears: everything was delivered and sent, and no event in between has
-    /// a listener, as at most accepted connections. Goes to the close phase at once (END-06, END-13): the
-    /// connection is to be released, and its server to be told; then comes the close phase. Returns whether
-    /// it is so; if not, nothing has changed. Only to be called when nothing waits for the tick.
+    /// a listener, as at most accepted connections. Goes to the close phase at once: the connection is to be
+    /// released, and its server to be told; then comes the close phase. Returns whether it is so; if not,
+    /// nothing has changed. Only to be called when nothing waits for the tick.
+    // END-06, END-13.
     pub fn end_plain(&mut self, policy: &Policy, heard: Heard) -> bool {
         const SEEN: [Event; 8] = [
             Event::Text,

@@ -37,7 +37,8 @@ impl Payload<'_> {
     }
 
     #[doc(hidden)]
-    /// By how much it is longer in bytes than in UTF-16, in which Node counts text (WR-04).
+    /// By how much it is longer in bytes than in UTF-16, in which Node counts text.
+    // WR-04.
     pub fn excess_over_utf16(&self) -> usize {
         let text = self.is_text.then(|| std::str::from_utf8(self.as_slice()).ok()).flatten();
         text.map_or(0, |text| text.len() - text.encode_utf16().count())

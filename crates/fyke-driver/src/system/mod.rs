@@ -212,7 +212,8 @@ fn address(address: SocketAddrAny) -> Address {
     })
 }
 
-/// A path that is too long or has a NUL byte is EINVAL, never cut (IPC-10, IPC-11).
+/// A path that is too long or has a NUL byte is EINVAL, never cut.
+// IPC-10, IPC-11.
 fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
     match address {
         Address::Path(path) if path.as_os_str().as_bytes().contains(&0) => Err(Errno::INVAL),

@@ -14,9 +14,10 @@ pub(crate) fn receive(
     receive_until(driver, socket, READS_PER_TURN_MAX, false, on);
 }
 
-/// Reads, and goes on with the batch in flight, in libuv's order: reads until one comes short, then
-/// sends, and only then looks for what is behind that. So a connection that broke fails its read
-/// first (DST-10), unless bytes came before: then its send.
+/// Reads, and goes on with the batch in flight, in libuv's order: reads until one comes short, then sends,
+/// and only then looks for what is behind that. So a connection that broke fails its read first, unless bytes
+/// came before: then its send.
+// DST-10.
 pub(crate) fn receive_and_send(
     driver: &impl SystemBackend,
     socket: SocketId,

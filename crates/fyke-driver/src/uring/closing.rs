@@ -96,8 +96,9 @@ impl Uring {
         slot.close();
     }
 
-    /// Whether bytes were received that nobody got. With readiness they would still be with the
-    /// kernel, which then resets the connection when it is closed (DST-08).
+    /// Whether bytes were received that nobody got. With readiness they would still be with the kernel, which
+    /// then resets the connection when it is closed.
+    // DST-08.
     pub(super) fn has_unread(&self, socket: SocketId, slot: &Slot) -> bool {
         if slot.flags.listener || slot.watch.by_call {
             return false;

@@ -13,7 +13,8 @@ mod stored;
 
 use stored::Stored;
 
-/// Whether data is delivered (RD-04). Node: `readableFlowing` null, true, false.
+/// Whether data is delivered. Node: `readableFlowing` null, true, false.
+// RD-04.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Nobody has asked yet.
@@ -27,7 +28,8 @@ pub enum Flow {
 /// Where bytes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// Made without this half: counts as ended, without the event (FD-04).
+    /// Made without this half: counts as ended, without the event.
+    // FD-04.
     Off,
     /// The driver does not receive for us.
     Stopped,
@@ -63,7 +65,8 @@ pub enum Sink {
 pub enum Arrival {
     /// Give them to the listeners now.
     Deliver,
-    /// Flowing, but nobody listens: they are lost, as in Node (RD-13).
+    /// Flowing, but nobody listens: they are lost, as in Node.
+    // RD-13.
     Discard,
     /// They are stored.
     Stored {
@@ -86,7 +89,8 @@ pub struct ReadSide {
     /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
     /// holds no buffer (contract C7).
     stored: Option<Box<Stored>>,
-    /// Somebody listens for `readable`, and takes the bytes by `read` (RD-12).
+    /// Somebody listens for `readable`, and takes the bytes by `read`.
+    // RD-12.
     readable_listening: bool,
     /// `readable` is to be emitted when bytes come.
     need_readable: bool,
@@ -118,8 +122,9 @@ impl ReadSide {
         }
     }
 
-    /// The same socket before its next connection: the flow stays, the rest is new (CON-16). With
-    /// `rearms`, a listener for `readable` asks for bytes of the next one too.
+    /// The same socket before its next connection: the flow stays, the rest is new. With `rearms`, a listener
+    /// for `readable` asks for bytes of the next one too.
+    // CON-16.
     pub fn renewed(&self, rearms: bool) -> Self {
         let listening = self.readable_listening;
         let mut renewed = Self {
@@ -135,7 +140,8 @@ impl ReadSide {
         renewed
     }
 
-    /// A socket that never reads (FD-04).
+    /// A socket that never reads.
+    // FD-04.
     pub fn disable(&mut self) {
         self.source = Source::Off;
         self.end = EndEvent::Emitted;
@@ -239,8 +245,8 @@ impl ReadSide {
         Some(taken)
     }
 
-    /// The peer has ended. Says whether `end` is to be deferred: not while bytes are stored
-    /// (RD-18), and only once.
+    /// The peer has ended. Says whether `end` is to be deferred: not while bytes are stored, and only once.
+    // RD-18.
     pub fn end_of_stream(&mut self) -> bool {
         if self.source != Source::Off {
             self.source = Source::Ended;
@@ -277,7 +283,8 @@ impl ReadSide {
         !std::mem::replace(&mut self.resume_deferred, true)
     }
 
-    /// A listener for data came: the flow starts unless it was stopped on purpose (RD-04).
+    /// A listener for data came: the flow starts unless it was stopped on purpose.
+    // RD-04.
     pub fn listened(&mut self) -> bool {
         self.flow == Flow::Undecided && self.resume()
     }
@@ -308,16 +315,17 @@ impl ReadSide {
         self.defer_end()
     }
 
-    /// Whether the driver should receive: there is room, and more may come. What `on_data` finds
-    /// paused from the beginning is not read at all (RD-08, RD-09); what is paused later goes on
-    /// until the mark (RD-06).
+    /// Whether the driver should receive: there is room, and more may come. What `on_data` finds paused from
+    /// the beginning is not read at all; what is paused later goes on until the mark.
+    // RD-08, RD-09, RD-06.
     pub fn has_room(&self) -> bool {
         let bytes = self.stored_bytes();
         let ends = matches!(self.source, Source::Ended | Source::Off);
         !ends && (bytes == 0 || bytes < self.high_water_mark_bytes())
     }
 
-    /// Drops what is stored: the socket is destroyed. How much it was stays known (RD-20).
+    /// Drops what is stored: the socket is destroyed. How much it was stays known.
+    // RD-20.
     pub fn clear(&mut self) {
         if let Some(stored) = &mut self.stored {
             stored.forget_bytes();
@@ -336,14 +344,16 @@ impl ReadSide {
         self.wanted_on_connect = true;
     }
 
-    /// Whether to receive as soon as the connection stands: unless it was paused before, and
-    /// nobody had asked for data until then (RD-08).
+    /// Whether to receive as soon as the connection stands: unless it was paused before, and nobody had asked
+    /// for data until then.
+    // RD-08.
     pub fn receives_on_connect(&self) -> bool {
         self.source != Source::Off && (self.wanted_on_connect || self.flow != Flow::Paused)
     }
 }
 
-/// Readable mode: `readable` says that there is something, and `read` takes it (RD-10 … RD-12).
+/// Readable mode: `readable` says that there is something, and `read` takes it.
+// RD-10 … RD-12.
 impl ReadSide {
     /// A listener for `readable` came.
     pub fn listen_readable(&mut self) -> Readable {
@@ -433,7 +443,8 @@ impl ReadSide {
         (taken, end)
     }
 
-    /// Puts bytes back, to be the next (RD-14). Says whether there is room for more.
+    /// Puts bytes back, to be the next. Says whether there is room for more.
+    // RD-14.
     pub fn unshift(&mut self, bytes: &[u8]) -> bool {
         if !bytes.is_empty() {
             self.stored.get_or_insert_default().push_front(bytes);

@@ -99,7 +99,8 @@ impl Stored {
         self.chunks.push_back(Chunk::new(bytes));
     }
 
-    /// Puts bytes back, to be the next (RD-14).
+    /// Puts bytes back, to be the next.
+    // RD-14.
     pub(super) fn push_front(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len();
         if self.chunks.len() >= CHUNKS_MIN {

@@ -94,7 +94,8 @@ impl<C> Connection<C> {
         self.tell_parked(parked, code, fx);
     }
 
-    /// What was parked is told the code, the rest what the socket was destroyed with (WR-13).
+    /// What was parked is told the code, the rest what the socket was destroyed with.
+    // WR-13.
     fn tell_parked(&mut self, parked: Parked<C>, code: ErrorCode, fx: &mut Effects<C>) {
         let error = Error::new(code, "the connection never stood");
         if self.destroyed() {

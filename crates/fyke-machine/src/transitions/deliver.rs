@@ -123,7 +123,8 @@ impl<C> Connection<C> {
         fx.then(Then::EmitTaken);
     }
 
-    /// The tick of `end` (END-06): one tick later the socket ends itself, unless it may stay half open.
+    /// The tick of `end`: one tick later the socket ends itself, unless it may stay half open.
+    // END-06.
     pub(crate) fn tell_end(&mut self, fx: &mut Effects<C>) {
         if self.is_live() && !self.has_failed() && self.read.take_end() {
             fx.push(Effect::FinishText);

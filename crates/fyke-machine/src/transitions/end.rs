@@ -158,9 +158,10 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Whether nothing is left but `finish`, after which the connection is closed (END-13). Closing ends
-    /// the connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system call.
-    /// Not of a descriptor that came from outside, which others may hold open.
+    /// Whether nothing is left but `finish`, after which the connection is closed. Closing ends the
+    /// connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system call. Not of
+    /// a descriptor that came from outside, which others may hold open.
+    // END-13.
     fn closes_next(&self) -> bool {
         self.served && self.read.has_emitted_end() && self.read.has_ended()
     }
@@ -196,8 +197,9 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if the
-    /// peer has ended too (END-13).
+    /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if the peer
+    /// has ended too.
+    // END-13.
     pub(crate) fn finish(&mut self, fx: &mut Effects<C>) {
         if self.destroyed() {
             return;

@@ -108,7 +108,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// `ready` follows `connect` whatever a listener did (CON-05).
+    /// `ready` follows `connect` whatever a listener did.
+    // CON-05.
     fn ready_though_destroyed(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         if policy.ready_after_destroy {
             self.send_parked(fx);

@@ -83,8 +83,9 @@ impl<C> Connection<C> {
         failing.is_some_and(|failing| !failing.receives)
     }
 
-    /// A send failed: first the callbacks of what was sent before, then of what was in flight, then of
-    /// what was queued, then the end of the connection (WR-17).
+    /// A send failed: first the callbacks of what was sent before, then of what was in flight, then of what
+    /// was queued, then the end of the connection.
+    // WR-17.
     pub fn write_failed(&mut self, error: Error, fx: &mut Effects<C>) {
         fx.then(Then::CallBackDone);
         fx.then(Then::FailFlight(error));
@@ -99,8 +100,9 @@ impl<C> Connection<C> {
     }
 
     /// Gives up what was queued and not handed over, and tells its callbacks and those of `end`: the
-    /// connection's error, or that it was destroyed (WR-19). Not while a batch is in flight; then they
-    /// are told after that one's.
+    /// connection's error, or that it was destroyed. Not while a batch is in flight; then they are told after
+    /// that one's.
+    // WR-19.
     pub(crate) fn fail_queue(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         // Of those that the kernel has, the callbacks come first.
         let in_flight_number = self.write.callbacks_up_to(self.write.in_flight_number()) > 0;

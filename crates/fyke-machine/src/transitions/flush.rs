@@ -33,9 +33,10 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The connection stands, and what was written before it has gone out. In Node the first of these
-    /// writes leaves alone, inside `connect`, so its callback comes before `ready` (WR-10); here it leaves
-    /// with the others, and only its callback goes ahead.
+    /// The connection stands, and what was written before it has gone out. In Node the first of these writes
+    /// leaves alone, inside `connect`, so its callback comes before `ready`; here it leaves with the others,
+    /// and only its callback goes ahead.
+    // WR-10.
     pub fn flushed_first(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
         match flushed {
             Flushed::Told(number) => {
@@ -83,7 +84,8 @@ impl<C> Connection<C> {
         fx.then(Then::Written(number));
     }
 
-    /// Every write up to this number is with the kernel: `drain` first, then the callbacks (WR-06).
+    /// Every write up to this number is with the kernel: `drain` first, then the callbacks.
+    // WR-06.
     pub(crate) fn written(&mut self, number: u64, fx: &mut Effects<C>) {
         if !self.destroyed() && self.write.take_drain() {
             fx.emit(Event::Drain);

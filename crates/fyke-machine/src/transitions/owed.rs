@@ -40,7 +40,8 @@ impl<C> Connection<C> {
         fx.defer(When::Tick, Tick::Owed);
     }
 
-    /// Makes a closed socket ready for another connection (CON-16): wishes and listeners stay.
+    /// Makes a closed socket ready for another connection: wishes and listeners stay.
+    // CON-16.
     pub(crate) fn renew(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         self.had_error = false;
         self.reset_on_connect = false;

@@ -59,7 +59,8 @@ impl<C> Connection<C> {
         self.write.has_room() && !self.has_failed()
     }
 
-    /// Why a write cannot even be queued (WR-15, WR-16, END-10).
+    /// Why a write cannot even be queued.
+    // WR-15, WR-16, END-10.
     fn refuse_write(&self, policy: &Policy) -> Option<Error> {
         if self.write.is_ended() {
             let ended = self.read.has_emitted_end() && self.read.has_ended();
@@ -117,7 +118,8 @@ impl<C> Connection<C> {
         error
     }
 
-    /// A write on a socket that was never connected (WR-14): fails as a whole on the tick.
+    /// A write on a socket that was never connected: fails as a whole on the tick.
+    // WR-14.
     fn write_without_connection(&mut self, fx: &mut Effects<C>) {
         if self.has_failed() {
             return;

@@ -27,7 +27,8 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// `end` uncorks completely (WR-22).
+    /// `end` uncorks completely.
+    // WR-22.
     pub fn uncork_all(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.corked = 0;

@@ -43,7 +43,8 @@ pub enum Side {
     ShuttingDown,
     /// `finish` was emitted.
     Finished,
-    /// Made without this half: counts as finished, without the event (FD-04).
+    /// Made without this half: counts as finished, without the event.
+    // FD-04.
     Off,
 }
 
@@ -87,7 +88,8 @@ impl<C> WriteSide<C> {
         if self.queue.as_ref()?.is_empty() { self.queue.take() } else { None }
     }
 
-    /// The same socket before its next connection (CON-16).
+    /// The same socket before its next connection.
+    // CON-16.
     pub fn renewed(&mut self, policy: &Policy) -> Self {
         let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
         if policy.connects_before_close {
@@ -107,7 +109,8 @@ impl<C> WriteSide<C> {
         renewed
     }
 
-    /// A socket that is never written to (FD-04).
+    /// A socket that is never written to.
+    // FD-04.
     pub fn disable(&mut self) {
         self.side = Side::Off;
     }
@@ -140,8 +143,9 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().map_or(0, |queue| queue.unsent_bytes)
     }
 
-    /// Whether a batch is in flight, and the kernel took some of it since this was last asked. The
-    /// first time also when it took nothing, as in Node (TMO-09).
+    /// Whether a batch is in flight, and the kernel took some of it since this was last asked. The first time
+    /// also when it took nothing, as in Node.
+    // TMO-09.
     pub fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progressed) && self.unsent_bytes() > 0
     }
@@ -241,7 +245,8 @@ impl<C> WriteSide<C> {
         copied
     }
 
-    /// What `write` returns (WR-01): whether there is room for more. If not, `drain` is owed.
+    /// What `write` returns: whether there is room for more. If not, `drain` is owed.
+    // WR-01.
     pub fn has_room(&mut self) -> bool {
         let room = self.queued_bytes() < self.high_water_mark_bytes() || self.queued_bytes() == 0;
         if !room {
@@ -354,7 +359,8 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.in_flight_number)
     }
 
-    /// Whether `drain` is due: it is owed, everything is gone and more may be written (WR-05).
+    /// Whether `drain` is due: it is owed, everything is gone and more may be written.
+    // WR-05.
     pub fn take_drain(&mut self) -> bool {
         let due = self.need_drain() && self.queued_bytes() == 0 && !self.is_ended();
         if due {
@@ -423,8 +429,9 @@ impl<C> WriteSide<C> {
         !self.has_queued() && !self.owes_callbacks() && !self.has_end_callbacks()
     }
 
-    /// Gives up what was never handed over; it does not count as written (PROP-05). Returns the
-    /// bytes, to be dropped where nothing is borrowed: they may run the user's code when they go.
+    /// Gives up what was never handed over; it does not count as written. Returns the bytes, to be dropped
+    /// where nothing is borrowed: they may run the user's code when they go.
+    // PROP-05.
     #[must_use]
     pub fn give_up_queue(&mut self) -> VecDeque<Chunk> {
         let Some(queue) = &mut self.queue else { return VecDeque::new() };
@@ -438,7 +445,8 @@ impl<C> WriteSide<C> {
         std::mem::take(&mut queue.chunks)
     }
 
-    /// The kernel refused the batch as a whole: it does not count as written (PROP-05).
+    /// The kernel refused the batch as a whole: it does not count as written.
+    // PROP-05.
     pub fn refused(&mut self) {
         self.accepted_bytes -= self.in_flight_bytes() as u64;
         self.give_up_flight();

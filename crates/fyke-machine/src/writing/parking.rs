@@ -57,8 +57,8 @@ impl<C> WriteSide<C> {
         Some(Parked { first, queued, ends: self.take_end_callbacks() })
     }
 
-    /// Gives the queue up. Node keeps what is parked apart from it: it goes on counting as written
-    /// (PROP-05).
+    /// Gives the queue up. Node keeps what is parked apart from it: it goes on counting as written.
+    // PROP-05.
     #[must_use]
     pub fn give_up_parked(&mut self) -> VecDeque<Chunk> {
         let parked = self.queue.as_mut().and_then(|queue| queue.parked.take());

@@ -144,7 +144,8 @@ impl<C> Queue<C> {
     }
 }
 
-/// By how much the queue is longer in bytes than in what Node counts (WR-04).
+/// By how much the queue is longer in bytes than in what Node counts.
+// WR-04.
 #[derive(Debug, Default)]
 pub(super) struct Excess {
     pub(super) queued: usize,
