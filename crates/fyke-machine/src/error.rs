@@ -95,7 +95,7 @@ codes! {
     EBADF => InvalidInput,
     /// The name servers do not answer; later they may.
     EAI_AGAIN => TimedOut,
-    /// Nobody listens there.
+    /// Nothing listens there.
     ECONNREFUSED => ConnectionRefused,
     /// The peer reset the connection.
     ECONNRESET => ConnectionReset,
@@ -141,7 +141,7 @@ codes! {
     ERR_SOCKET_BAD_PORT => InvalidInput,
     /// There is no connection.
     ERR_SOCKET_CLOSED => NotConnected,
-    /// The socket was closed before the connection stood.
+    /// The socket was closed before the connection was established.
     ERR_SOCKET_CLOSED_BEFORE_CONNECTION => ConnectionAborted,
     /// The server listens already.
     ERR_SERVER_ALREADY_LISTEN => ResourceBusy,
@@ -431,7 +431,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The same line: `main` that returns an error prints it with `Debug`.
+/// The same line as `Display`: a `main` that returns an error prints it with `Debug`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

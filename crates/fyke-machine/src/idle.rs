@@ -52,7 +52,7 @@ impl Idle {
         self.timeout.filter(|timeout| self.armed && !timeout.is_zero())
     }
 
-    /// There was activity. Says whether to look at the list: an entry that is on it comes early
+    /// There was activity. Returns whether to look at the list: an entry that is on it comes early
     /// enough, for activity moves the deadline only away.
     pub fn note_activity(&mut self, now: Moment) -> bool {
         if !self.armed {
@@ -89,7 +89,7 @@ impl Idle {
         Some(look.into())
     }
 
-    /// The entry on the list has come due. Says whether the socket has been idle.
+    /// The entry on the list has come due. Returns whether the socket has been idle.
     pub fn is_over(&mut self, now: Duration, write_progressed: impl FnOnce() -> bool) -> bool {
         let now = now.into();
         // An older entry than the one we count on: a shorter timeout was set since.

@@ -2,7 +2,7 @@
 //!
 //! # How it is used
 //!
-//! A program with an event loop of its own holds a [`Connection`](connection::Connection) for each stream, and
+//! A program with its own event loop holds a [`Connection`](connection::Connection) for each stream, and
 //! a shell around it that
 //!
 //! 1. calls a transition for whatever happens: [`write`](connection::Connection::write),

@@ -95,8 +95,8 @@ impl<C> Machine<C> {
     ///
     /// - both: connected, and the idle timeout needs no care;
     /// - read: data flows to listeners, nothing is stored, nothing rare is under way;
-    /// - write: `end` was not called, nothing has failed, and nothing is queued but small writes that nobody
-    ///   waits for.
+    /// - write: `end` was not called, nothing has failed, and nothing is queued but small writes
+    ///   without a callback.
     #[inline]
     fn lanes_by_definition(&self) -> Lanes {
         let Connection { phase, read, write, idle, cold, sink, .. } = &self.connection;
@@ -177,10 +177,10 @@ impl<C> Machine<C> {
         self.connection.write.dirty = false;
     }
 
-    /// The peer has ended, which nobody hears: everything was delivered and sent, and no event in between has
-    /// a listener, as at most accepted connections. Goes to the close phase at once: the connection is to be
-    /// released, and its server to be told; then comes the close phase. Returns whether it is so; if not,
-    /// nothing has changed. Only to be called when nothing waits for the tick.
+    /// The peer has ended, and no listener hears it: everything was delivered and sent, and no event in
+    /// between has a listener, as at most accepted connections. Goes to the close phase at once: the
+    /// connection is to be released, and its server to be told; then comes the close phase. Returns whether
+    /// it is so; if not, nothing has changed. Only to be called when nothing waits for the tick.
     // END-06, END-13.
     pub fn end_plain(&mut self, policy: &Policy, heard: Heard) -> bool {
         const SEEN: [Event; 8] = [
@@ -202,8 +202,8 @@ impl<C> Machine<C> {
         plain
     }
 
-    /// The close phase, when nobody hears anything but `close`. Returns whether it is so; if not, nothing has
-    /// changed.
+    /// The close phase of a connection that has no callbacks left. Returns whether it is so; if not, nothing
+    /// has changed.
     pub fn close_plain(&mut self) -> bool {
         let connection = &mut self.connection;
         let plain = self.allowed.read == Lane::Plain

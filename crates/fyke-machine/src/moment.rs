@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A time since the loop began, or a duration, of up to 584 years; a longer one is cut to that. Eight bytes, also as an `Option`, where
-/// a `Duration` takes sixteen.
+/// A time since the loop began, or a duration, of up to 584 years; a longer one is cut to that. Eight bytes,
+/// also as an `Option`, where a `Duration` takes sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
-    /// Never zero, so that `Option` needs no room of its own.
+    /// Never zero, so that `Option` takes no more room.
     and_one: NonZeroU64,
 }
 

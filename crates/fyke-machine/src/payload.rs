@@ -45,7 +45,7 @@ impl Payload<'_> {
     }
 
     #[doc(hidden)]
-    /// Whether the bytes are owned, and worth a piece of their own: not those in a much larger buffer,
+    /// Whether the bytes are owned, and worth a chunk of their own: not those in a much larger buffer,
     /// which would be held until they are sent.
     pub fn is_moved(&self) -> bool {
         let (len, held) = match &self.kind {
@@ -66,7 +66,7 @@ impl Payload<'_> {
         }
     }
 
-    /// The bytes as a piece of their own.
+    /// The bytes as a chunk of their own.
     #[doc(hidden)]
     pub fn into_chunk(self) -> Chunk {
         match self.kind {

@@ -50,7 +50,7 @@ impl Sim {
     }
 
     /// Moves the clock to the next event or the end of the timeout. Where there is neither, only
-    /// the bell can end the wait; says whether it did.
+    /// the bell can end the wait; returns whether it did.
     fn wait(&self, timeout: Option<Duration>) -> bool {
         let schedule = &mut self.network.borrow_mut().schedule;
         let end = timeout.map(|timeout| schedule.now().saturating_add(timeout.max(TURN_TIME)));

@@ -49,7 +49,7 @@ impl Alarm {
         (!self.rings_within(timeout, clock)).then(|| timeout.min(WAIT_MAX))
     }
 
-    /// Sees to it that it rings in at most `timeout`, and says whether it will.
+    /// Sees to it that it rings in at most `timeout`, and returns whether it will.
     #[inline]
     fn rings_within(&self, timeout: Duration, clock: &Clock) -> bool {
         // Whoever says how long to wait has just looked at the clock; that saves looking again.
@@ -72,7 +72,7 @@ impl Alarm {
         is_set
     }
 
-    /// The poller has reported it, or may have and nobody saw it.
+    /// The poller has reported it, or may have without its being seen.
     pub(crate) fn has_rung(&self) {
         self.rings_at.set(None);
     }
@@ -174,7 +174,7 @@ mod tests {
     fn what_has_rung_is_set_again() {
         let (clock, alarm) = watched();
         for _ in 0..2 {
-            // Nobody looks at the clock: what it said last is long ago, and not what counts.
+            // The clock is not read here: what it gave last is long ago, and not what counts.
             assert!(alarm.rings_within(Duration::from_millis(1), &clock));
             let mut fds = [PollFd::from_borrowed_fd(alarm.fd().unwrap(), PollFlags::IN)];
             assert_eq!(poll(&mut fds, None), Ok(1));

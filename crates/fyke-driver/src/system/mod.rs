@@ -360,7 +360,7 @@ fn is_socket(path: &std::path::Path) -> bool {
 }
 
 fn unlink(path: &std::path::Path) {
-    // Nothing can be done about a failure, and nobody is left to tell.
+    // Nothing can be done about a failure, and no caller is left to report it to.
     let _ = std::fs::remove_file(path);
 }
 

@@ -76,7 +76,7 @@ pub struct Connection<C> {
     pub served: bool,
     /// Accepted, and connected again since: no connection of its server any more.
     pub(crate) left_server: bool,
-    /// Has an end of its own before it connects.
+    /// Bound to a local address before it connects.
     pub bound: bool,
     /// The one consumer of everything that is received, if there is one.
     pub sink: Sink,
@@ -215,7 +215,7 @@ impl<C> Connection<C> {
         policy.counts_callbacks && self.exceeds_queue(bytes)
     }
 
-    /// Whether a small write of so many bytes leaves room for others behind it, in the plain lane.
+    /// Whether a small write of `bytes` bytes leaves room for more, in the plain lane.
     #[inline]
     pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
         let queued = self.write.tail().map_or(0, <[u8]>::len);
@@ -227,7 +227,7 @@ impl<C> Connection<C> {
         bytes > max as usize && max != u32::MAX
     }
 
-    /// Whether so many bytes may leave alone, and a short write after them too, without waiting for the
+    /// Whether `bytes` bytes may be sent alone, and a short write after them too, without waiting for the
     /// peer to acknowledge (Nagle, RFC 9293, 3.7.4); or at the mark, where all leave at once.
     pub(crate) fn may_leave_alone(&self, bytes: usize, no_delay: bool) -> bool {
         let large = bytes > SMALL_BYTES_MAX && (no_delay || self.unix);
@@ -261,7 +261,7 @@ impl<C> Connection<C> {
         if !std::mem::take(&mut self.unlisted) { None } else { self.idle.must_list(now) }
     }
 
-    /// Has `value` told on the tick.
+    /// Reports `value` on the tick.
     pub(crate) fn tell_later(&mut self, value: Value<C>, fx: &mut Effects<C>) {
         self.cold().values.push_back(value);
         fx.defer(When::Tick, Tick::Value);
@@ -295,7 +295,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Whether the `close` of a connection before this one is still to be told.
+    /// Whether the `close` of a connection before this one is still to be emitted.
     pub fn owes_close(&self) -> bool {
         let owed = self.cold.as_ref().and_then(|cold| cold.owed.as_ref());
         owed.is_some_and(|owed| !owed.closes.is_empty())

@@ -17,7 +17,7 @@ use stored::Stored;
 // RD-04.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Nobody has asked yet.
+    /// Before the first listener, `pause` or `resume`.
     Undecided,
     /// Delivered as it comes.
     Flowing,
@@ -65,7 +65,7 @@ pub enum Sink {
 pub enum Arrival {
     /// Give them to the listeners now.
     Deliver,
-    /// Flowing, but nobody listens: they are lost, as in Node.
+    /// Discard them: data flows and has no listener, as in Node.
     // RD-13.
     Discard,
     /// They are stored.
@@ -81,20 +81,20 @@ pub struct ReadSide {
     flow: Flow,
     /// A turn of `resume` is on the tick queue.
     resume_deferred: bool,
-    /// A turn of `resume` ran before the connection stood: like Node's it asks for bytes, also if
+    /// A turn of `resume` ran before the connection was established: as in Node it asks for bytes, also if
     /// the socket was paused again meanwhile.
     wanted_on_connect: bool,
     source: Source,
     end: EndEvent,
-    /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
+    /// Bytes received and not delivered. Absent when there are none: a socket that is idle
     /// holds no buffer (contract C7).
     stored: Option<Box<Stored>>,
-    /// Somebody listens for `readable`, and takes the bytes by `read`.
+    /// `readable` has a listener, which takes the bytes by `read`.
     // RD-12.
     readable_listening: bool,
     /// `readable` is to be emitted when bytes come.
     need_readable: bool,
-    /// `readable` is on the tick queue, or was emitted and nobody has read since.
+    /// `readable` is on the tick queue, or was emitted and `read` was not called since.
     readable_emitted: bool,
     high_water_mark_bytes: u32,
     /// Bytes received on this connection.
@@ -104,7 +104,7 @@ pub struct ReadSide {
 }
 
 impl ReadSide {
-    /// Nobody listens yet.
+    /// Without listeners.
     pub fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             flow: Flow::Undecided,
@@ -122,8 +122,8 @@ impl ReadSide {
         }
     }
 
-    /// The same socket before its next connection: the flow stays, the rest is new. With `rearms`, a listener
-    /// for `readable` asks for bytes of the next one too.
+    /// The receiving side before the next connection of the socket: the flow stays, the rest is new. With
+    /// `rearms`, a listener for `readable` asks for bytes of the next one too.
     // CON-16.
     pub fn renewed(&self, rearms: bool) -> Self {
         let listening = self.readable_listening;
@@ -245,7 +245,8 @@ impl ReadSide {
         Some(taken)
     }
 
-    /// The peer has ended. Says whether `end` is to be deferred: not while bytes are stored, and only once.
+    /// The peer has ended. Returns whether `end` is to be deferred: not while bytes are stored, and only
+    /// once.
     // RD-18.
     pub fn end_of_stream(&mut self) -> bool {
         if self.source != Source::Off {
@@ -262,7 +263,7 @@ impl ReadSide {
         due
     }
 
-    /// Says whether `end` may be given now, and counts it as given.
+    /// Returns whether `end` may be emitted now, and counts it as emitted.
     pub fn take_end(&mut self) -> bool {
         if self.has_emitted_end() {
             return false;
@@ -273,12 +274,12 @@ impl ReadSide {
         due
     }
 
-    /// Says whether a turn of `resume` is to be deferred.
+    /// Starts the flow. Returns whether a turn of `resume` is to be deferred.
     pub fn resume(&mut self) -> bool {
         if self.flow == Flow::Flowing {
             return false;
         }
-        // Who listens for `readable` is in control (RD-12).
+        // A listener for `readable` is in control (RD-12).
         self.flow = if self.readable_listening { Flow::Paused } else { Flow::Flowing };
         !std::mem::replace(&mut self.resume_deferred, true)
     }
@@ -310,7 +311,7 @@ impl ReadSide {
         Some(chunk)
     }
 
-    /// Bytes were taken: says whether `end` is to be deferred.
+    /// Bytes were taken. Returns whether `end` is to be deferred.
     pub fn taken(&mut self) -> bool {
         self.defer_end()
     }
@@ -339,13 +340,13 @@ impl ReadSide {
         }
     }
 
-    /// Somebody asked for data before the connection stood.
+    /// Data was asked for before the connection was established.
     pub fn want_on_connect(&mut self) {
         self.wanted_on_connect = true;
     }
 
-    /// Whether to receive as soon as the connection stands: unless it was paused before, and nobody had asked
-    /// for data until then.
+    /// Whether to receive as soon as the connection is established: unless it was paused before and nothing
+    /// had asked for data until then.
     // RD-08.
     pub fn receives_on_connect(&self) -> bool {
         self.source != Source::Off && (self.wanted_on_connect || self.flow != Flow::Paused)
@@ -371,14 +372,14 @@ impl ReadSide {
         }
     }
 
-    /// The last listener for `readable` went. Says whether data flows again.
+    /// The last listener for `readable` was removed. Returns whether data flows again.
     pub fn unlisten_readable(&mut self, has_data_listener: bool) -> bool {
         self.readable_listening = false;
         self.flow = Flow::Undecided;
         has_data_listener
     }
 
-    /// Whether somebody listens for `readable`.
+    /// Whether `readable` has a listener.
     pub fn is_readable_listening(&self) -> bool {
         self.readable_listening
     }
@@ -391,7 +392,7 @@ impl ReadSide {
         }
     }
 
-    /// Bytes were stored, or put back: says whether to emit `readable`.
+    /// Bytes were stored, or put back. Returns whether to emit `readable`.
     pub fn stored_more(&mut self) -> Readable {
         if self.need_readable { self.defer_readable() } else { Readable::Nothing }
     }
@@ -443,7 +444,7 @@ impl ReadSide {
         (taken, end)
     }
 
-    /// Puts bytes back, to be the next. Says whether there is room for more.
+    /// Puts bytes back, to be the next. Returns whether there is room for more.
     // RD-14.
     pub fn unshift(&mut self, bytes: &[u8]) -> bool {
         if !bytes.is_empty() {

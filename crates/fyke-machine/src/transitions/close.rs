@@ -78,8 +78,8 @@ impl<C> Connection<C> {
         self.phase != Phase::Destroyed && self.close_before_this(None, fx)
     }
 
-    /// `close` was emitted, and the connection never stood (policy `parks_first_write`). A listener may have
-    /// connected the socket again.
+    /// `close` was emitted, and the connection was never established (policy `parks_first_write`). A listener
+    /// may have connected the socket again.
     pub(crate) fn fail_parked_after_close(&mut self, parked: Parked<C>, fx: &mut Effects<C>) {
         if self.phase == Phase::Closed {
             fx.drop_chunks(self.write.give_up_parked());
@@ -87,14 +87,14 @@ impl<C> Connection<C> {
         self.tell_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION, fx);
     }
 
-    /// The connection ended before it stood.
+    /// The connection ended before it was established.
     pub(crate) fn fail_parked_now(&mut self, code: ErrorCode, fx: &mut Effects<C>) {
         let Some(parked) = self.write.take_parked() else { return };
         fx.drop_chunks(self.write.give_up_queue());
         self.tell_parked(parked, code, fx);
     }
 
-    /// What was parked is told the code, the rest what the socket was destroyed with.
+    /// The callbacks of what was parked get the code, the others what the socket was destroyed with.
     // WR-13.
     fn tell_parked(&mut self, parked: Parked<C>, code: ErrorCode, fx: &mut Effects<C>) {
         let error = Error::new(code, "the connection never stood");
@@ -115,7 +115,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// While the callback of a write that is given up runs, so many bytes behind it count as queued.
+    /// While the callback of a write that is given up runs, the bytes behind it count as queued.
     pub(crate) fn set_behind(&mut self, bytes: usize, round: u32) {
         // Not of the next connection.
         if self.round == round && self.destroyed() {

@@ -1,4 +1,4 @@
-//! Giving out what was received: to the listeners, or to who asks.
+//! Delivering what was received: to the listeners, or to the caller of `read`.
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
 use crate::reading::Sink;
@@ -13,7 +13,7 @@ impl<C> Connection<C> {
         }
         self.read.pause();
         if self.read.is_receiving() && self.sink != Sink::Absent {
-            // Nothing is kept for a sink, so receiving stops at once (RD-24).
+            // Nothing is stored for a sink, so receiving stops at once (RD-24).
             self.stop_receiving(fx);
         }
     }
@@ -29,14 +29,14 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Somebody listens for data. Says whether [`Tick::Resume`] is to be deferred: that is all that may
+    /// Data has a listener now. Returns whether [`Tick::Resume`] is to be deferred: that is all that may
     /// follow.
     #[must_use]
     pub fn data_listened(&mut self) -> bool {
         !self.destroyed() && self.read.listened()
     }
 
-    /// Somebody listens for `readable`.
+    /// `readable` has a listener now.
     pub fn readable_listened(&mut self, fx: &mut Effects<C>) {
         if !self.destroyed() {
             let next = self.read.listen_readable();
@@ -52,7 +52,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The tick of `resume`: delivers what is kept, and receives again.
+    /// The tick of `resume`: delivers what is stored, and receives again.
     pub(crate) fn run_resume(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.read.begin_resume();
         if self.sink != Sink::Absent {
@@ -77,7 +77,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Everything that was kept for the sink is fed, or it has said to stop.
+    /// The sink has taken everything that was stored, or has said to stop.
     pub fn sink_took_stored(&mut self, fx: &mut Effects<C>) {
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
@@ -142,7 +142,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Takes bytes that were received: exactly so many, or the first chunk.
+    /// Takes bytes that were received: exactly `count` of them, or the first chunk.
     pub fn take(
         &mut self,
         count: Option<usize>,
@@ -191,8 +191,8 @@ impl<C> Connection<C> {
         room
     }
 
-    /// Declares whether nothing is under way for the peer. Says whether the connection is to be ended then,
-    /// after what has arrived by now.
+    /// Declares whether nothing is under way for the peer. Returns whether the connection is to be ended
+    /// then, after what has arrived by now.
     pub fn set_idle(&mut self, idle: bool) -> bool {
         let idle = idle && !self.destroyed();
         let was_idle = std::mem::replace(&mut self.idle.declared, idle);

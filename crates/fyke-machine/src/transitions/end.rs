@@ -1,4 +1,4 @@
-//! Ending our side: everything written goes out, then the peer is told (END-01 … END-17).
+//! Ending our side: everything written is sent, then end-of-stream (END-01 … END-17).
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
 use crate::transitions::write::queue_is_full;
@@ -57,7 +57,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Says why there is nothing to end.
+    /// Returns why there is nothing to end.
     fn begin_end(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Option<Error> {
         let over = |code| Some(Error::new(code, "the socket has ended already"));
         if self.write.is_finished() {
@@ -131,7 +131,7 @@ impl<C> Connection<C> {
         }
         self.write.side = Side::ShuttingDown;
         if self.connecting() {
-            // Goes on when the connection stands (END-04).
+            // Goes on when the connection is established (END-04).
         } else if self.is_live() {
             self.shut_down(cx, fx);
         } else {
@@ -150,7 +150,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The next turn (policy `defers_shutdown`). A connect on the connection that stands takes the place
+    /// The next turn (policy `defers_shutdown`). A connect on the open connection takes the place
     /// of its end, which is lost.
     pub(crate) fn shutdown_due(&mut self, round: u32, fx: &mut Effects<C>) {
         if self.round == round && self.is_live() && !self.never_finishes() {
@@ -166,7 +166,7 @@ impl<C> Connection<C> {
         self.served && self.read.has_emitted_end() && self.read.has_ended()
     }
 
-    /// The connection stands, and an end waited for it.
+    /// The connection is established, and an end waited for it.
     pub(crate) fn end_after_connect(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         // Also `finish` may have come before it.
         let ends = matches!(self.write.side, Side::ShuttingDown | Side::Finished);
@@ -175,7 +175,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The system has everything, and the peer is told.
+    /// Our side is shut down: the system has everything, end-of-stream included.
     pub fn was_shut_down(&mut self, fx: &mut Effects<C>) {
         if self.write.can_finish() && !self.destroyed() && !self.has_failed() {
             fx.emit(Event::Prefinish);

@@ -54,7 +54,7 @@ impl<C> Connection<C> {
         std::mem::replace(&mut self.cold().connected_again, true) || asked
     }
 
-    /// The connection stands: tells so, and begins to use it.
+    /// The connection is established: emits that, and begins to use it.
     pub fn establish(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let written_before = self.phase == Phase::Connecting && self.write.has_queued();
         self.phase = Phase::Open;

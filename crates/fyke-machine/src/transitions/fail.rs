@@ -14,7 +14,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The same for an error that is not this connection's own.
+    /// The connection fails by an error that is not its own, and is closed by RST like any other.
     pub fn fail_with_reset(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
         let open = self.is_connected() && !self.unix && !self.write.is_finished();
         self.destroy(Some(error), open && cx.policy.resets_failed_connections, cx, fx);

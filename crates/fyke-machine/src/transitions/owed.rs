@@ -1,5 +1,5 @@
 //! `connect` between `destroy` and `close` (policy `connects_before_close`): the socket becomes a new one,
-//! and what the old one owes is still told (CON-17).
+//! and the events that the old one owes are still emitted (CON-17).
 
 use crate::connection::{Connection, Context, Effect, Effects, Spent, Then, Tick, When};
 use crate::error::MakeError;

@@ -12,7 +12,7 @@ pub enum Received {
     Deliver,
     /// Give them to the sink.
     Sink,
-    /// Nothing: they are kept, or thrown away.
+    /// Nothing: they are stored, or discarded.
     Done,
 }
 
@@ -31,7 +31,7 @@ impl<C> Connection<C> {
             return Received::Done;
         }
         let arrival = self.read.received(bytes, cx.heard.has_data());
-        // Of what is thrown away nobody knows.
+        // The application does not learn of bytes that are discarded.
         self.idle.declared &= matches!(arrival, Arrival::Discard);
         match arrival {
             Arrival::Deliver => {
@@ -50,22 +50,23 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Receives if the connection stands and there is room.
+    /// Receives if the connection is established and there is room.
     pub fn start_receiving(&mut self, fx: &mut Effects<C>) {
         if self.begins_to_receive() {
             fx.push(Effect::Receive);
         }
     }
 
-    /// The same, as an answer: whether the driver is to receive from here on.
+    /// Returns whether the driver is to receive from here on, as [`start_receiving`](Self::start_receiving)
+    /// decides it.
     pub fn begins_to_receive(&mut self) -> bool {
-        // Nothing is kept for a sink (RD-24).
+        // Nothing is stored for a sink (RD-24).
         let held = self.sink != Sink::Absent && self.read.is_paused();
         let may = !held && self.is_connected() && !self.has_received_all();
         may && self.read.begin_receiving()
     }
 
-    /// Somebody asks for bytes: now, or as soon as the connection stands.
+    /// Bytes are asked for: receives now, or as soon as the connection is established.
     pub fn receive_on_demand(&mut self, fx: &mut Effects<C>) {
         if self.connecting() {
             self.read.want_on_connect();
@@ -79,7 +80,7 @@ impl<C> Connection<C> {
         fx.push(Effect::StopReceiving);
     }
 
-    /// Whether bytes came in this turn: what follows them, Node's next poll tells.
+    /// Whether bytes were received in this turn: Node reports what follows them after its next poll.
     fn had_bytes_now(&self, cx: &Context<'_>) -> bool {
         let defers = cx.policy.defers_end_behind_bytes;
         defers && self.cold.as_ref().is_some_and(|cold| cold.received_in_turn == cx.turn)

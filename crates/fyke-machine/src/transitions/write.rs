@@ -47,7 +47,7 @@ impl<C> Connection<C> {
             fx.push(Effect::Flush);
             return Written::AfterFlush;
         }
-        // Handed over when the batch of callbacks ends, or when the connection stands.
+        // Handed over when the batch of callbacks ends, or when the connection is established.
         if connected && !std::mem::replace(&mut self.write.dirty, true) {
             fx.push(Effect::FlushLater);
         }
@@ -94,7 +94,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The write in `end(data)`. Says why it was refused.
+    /// The write in `end(data)`. Returns why it was refused.
     pub(crate) fn last_write(
         &mut self,
         payload: &mut Option<Payload<'_>>,
@@ -134,7 +134,7 @@ impl<C> Connection<C> {
         self.tell_later(Value::WriteFailed(error), fx);
     }
 
-    /// Before the connection stands, the first write waits by itself.
+    /// Before the connection is established, the first write waits by itself.
     pub(crate) fn park_first_write(&mut self, policy: &Policy) {
         if policy.parks_first_write && matches!(self.phase, Phase::Connecting | Phase::Reopening) {
             self.write.park();

@@ -1,9 +1,10 @@
 //! The sending half of a socket as a state machine: no descriptor, no clock, and callbacks only
 //! as values (`C`) that it keeps in order.
 //!
-//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted,
-//! ours. *In flight*: handed over to the driver as one batch; there is at most one. *Done*: the kernel has all of it; its callback is due.
-//! Node's stream works the same way with one chunk, or all corked ones, in the place of a batch.
+//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted, ours. *In
+//! flight*: given to the driver as one batch; there is at most one. *Done*: the kernel has all of it;
+//! its callback is due. Node's stream works the same way with one chunk, or all corked ones, in the place of
+//! a batch.
 //!
 //! Writes are counted from the beginning of the connection: a callback is due when the number of
 //! its write is reached.
@@ -18,7 +19,7 @@ use crate::policy::Policy;
 /// See the module.
 #[derive(Debug)]
 pub struct WriteSide<C> {
-    /// Absent when there is nothing to send and nobody to tell.
+    /// Absent when nothing is queued or in flight and no callback is due.
     queue: Option<Box<Queue<C>>>,
     accepted_bytes: u64,
     /// How many writes were accepted: the number of the last one.
@@ -88,7 +89,7 @@ impl<C> WriteSide<C> {
         if self.queue.as_ref()?.is_empty() { self.queue.take() } else { None }
     }
 
-    /// The same socket before its next connection.
+    /// The sending side before the next connection of the socket.
     // CON-16.
     pub fn renewed(&mut self, policy: &Policy) -> Self {
         let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
@@ -99,7 +100,7 @@ impl<C> WriteSide<C> {
         if policy.cork_survives_reconnect && self.corked() > 0 {
             renewed.queue().corked = self.corked();
         }
-        // One that nobody told anything (DST-18) is told with those of the next connection.
+        // A callback that was never called (DST-18) is called with those of the next connection.
         for callback in self.take_end_callbacks() {
             renewed.push_end_callback(callback);
         }
@@ -199,8 +200,8 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_none_or(|queue| queue.is_empty())
     }
 
-    /// A write that never was in the queue: the kernel has taken so many of its bytes, and the others are
-    /// in flight from here on. Says whether that was all of it.
+    /// A write that never was in the queue: the kernel has taken `taken` of its bytes, and the others are
+    /// in flight from here on. Returns whether that was all of it.
     pub fn sent_directly(&mut self, bytes: usize, taken: usize) -> bool {
         debug_assert!(self.is_clear(), "it would overtake another");
         self.accepted_bytes += bytes as u64;
@@ -302,7 +303,7 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// Whether nothing is queued but small writes that were copied together, and nobody waits for them.
+    /// Whether nothing is queued but small writes that were copied together, and no callback waits for them.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| queue.is_plain())
@@ -327,7 +328,7 @@ impl<C> WriteSide<C> {
         Some(queue)
     }
 
-    /// The kernel took bytes of the batch in flight. Says whether that was all of it.
+    /// The kernel took bytes of the batch in flight. Returns whether that was all of it.
     pub fn sent(&mut self, bytes: usize) -> bool {
         self.progressed = true;
         let Some(queue) = &mut self.queue else { return true };
@@ -354,7 +355,7 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_some_and(|queue| !queue.callbacks.is_empty())
     }
 
-    /// The number of the last write that was handed over.
+    /// The number of the last write that was put in flight.
     pub fn in_flight_number(&self) -> u64 {
         self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.in_flight_number)
     }
@@ -369,7 +370,7 @@ impl<C> WriteSide<C> {
         due
     }
 
-    /// Whether anything must be told when the bytes up to here are done.
+    /// Whether a callback or `drain` is due when the bytes up to here are done.
     pub fn has_news(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.need_drain || !queue.callbacks.is_empty())
     }
@@ -419,17 +420,17 @@ impl<C> WriteSide<C> {
         })
     }
 
-    /// Whether writes wait that were never handed over.
+    /// Whether writes are queued.
     pub fn has_queued(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.has_queued())
     }
 
-    /// Whether nothing is queued, and there is nobody who might wait.
+    /// Whether nothing is queued and no callback waits.
     pub fn nothing_waits(&self) -> bool {
         !self.has_queued() && !self.owes_callbacks() && !self.has_end_callbacks()
     }
 
-    /// Gives up what was never handed over; it does not count as written. Returns the bytes, to be dropped
+    /// Gives up what is queued; it does not count as written. Returns the bytes, to be dropped
     /// where nothing is borrowed: they may run the user's code when they go.
     // PROP-05.
     #[must_use]

@@ -1,4 +1,4 @@
-//! Writes before the connection stands, as Node has them: the first one is parked in front of the
+//! Writes before the connection is established, as Node has them: the first one is parked in front of the
 //! stream's queue, and what comes after it waits in the queue (WR-10 … WR-13). By default fyke has
 //! one queue for all.
 
@@ -8,7 +8,7 @@ use fyke_driver::{Batch, Chunk};
 
 use super::WriteSide;
 
-/// Whom to tell that the connection will never stand.
+/// The callbacks to call when the connection will never be established.
 #[derive(Debug)]
 pub struct Parked<C> {
     /// The callbacks of what was parked.
@@ -34,7 +34,7 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_some_and(|queue| queue.parked.is_some())
     }
 
-    /// The connection stands: what is parked is in flight from here on. None for an empty write.
+    /// The connection is established: what is parked is in flight from here on. `None` for an empty write.
     pub fn hand_over_parked(&mut self) -> Option<Batch> {
         let queue = self.queue.as_mut()?;
         let parked = queue.parked.take()?;

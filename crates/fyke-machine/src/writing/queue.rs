@@ -11,7 +11,7 @@ pub const SMALL_BYTES_MAX: usize = 4096;
 /// A queue that is not used keeps a buffer of at most this size.
 const KEPT_BYTES_MAX: usize = 2 * SMALL_BYTES_MAX;
 
-/// What waits to be sent, and who waits for it. One that is empty goes back to a pool, so that a socket
+/// What waits to be sent, and its callbacks. One that is empty goes back to a pool, so that a socket
 /// with nothing to send has none.
 #[derive(Debug)]
 pub struct Queue<C> {
@@ -23,7 +23,7 @@ pub struct Queue<C> {
     pub(super) in_flight_bytes: usize,
     /// Of those, the ones that the kernel does not have yet.
     pub(super) unsent_bytes: usize,
-    /// The number of the last write that was handed over.
+    /// The number of the last write that was put in flight.
     pub(super) in_flight_number: u64,
     /// The number of the last write that the kernel has all of.
     pub(super) done: u64,
@@ -120,7 +120,7 @@ impl<C> Queue<C> {
         bytes == 0 && unheard && self.corked == 0 && !self.need_drain && !self.empty_write
     }
 
-    /// Nothing but small writes, which nothing holds back and nobody waits for.
+    /// Nothing but small writes, not corked and without a callback.
     pub(super) fn is_plain(&self) -> bool {
         let may_leave = self.in_flight_bytes == 0 && self.corked == 0 && self.parked.is_none();
         let unheard =
