@@ -10,19 +10,46 @@ use crate::few::Few;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u32);
 
-/// The events of an object, numbered from 0, at most 23 of them.
-pub(crate) trait EventNumber: Copy + PartialEq {
-    fn number(self) -> u32;
+/// What a listener hears: an event, or several. Events are numbered from 0, and there are at most 23.
+pub(crate) trait EventSet: Copy + PartialEq {
+    /// A bit for each event, by its number.
+    fn bits(self) -> u32;
+
+    /// Whether it contains an event.
+    #[inline]
+    fn contains(self, event: Self) -> bool {
+        self == event
+    }
 }
 
-/// The listeners of one object. `E` names the events, `C` holds the callbacks.
+/// What runs when a listener hears an event.
+pub(crate) trait Handler: Sized {
+    /// One that does nothing.
+    fn placeholder() -> Self;
+
+    /// Takes out what runs.
+    #[inline]
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::placeholder())
+    }
+
+    /// Puts back what has run. Returns what is left over, to be dropped where nothing is borrowed.
+    #[inline]
+    fn put_back(&mut self, running: Self) -> Option<Self> {
+        // A placeholder owns nothing.
+        std::mem::forget(std::mem::replace(self, running));
+        None
+    }
+}
+
+/// The listeners of one object. `E` names the events, `H` is what runs.
 ///
-/// A callback is out of its place while it runs, so nothing is borrowed then. Emissions may nest: on
+/// What runs is out of its place meanwhile, so nothing is borrowed then. Emissions may nest: on
 /// exact loops `connect` emits inside the call. Places stay what they are until the outermost has ended,
-/// and a callback that runs is not run again by an emission inside it: whoever emits inside a call asks
+/// and a listener that runs is not run again by an emission inside it: whoever emits inside a call asks
 /// [`is_running`](Self::is_running) first.
-pub(crate) struct Listeners<E, C> {
-    entries: RefCell<Few<Entry<E, C>>>,
+pub(crate) struct Listeners<E, H> {
+    entries: RefCell<Few<Entry<E, H>>>,
     last_id: Cell<u32>,
     /// A bit for each event that has a listener, one for [`REMOVED`], and how many emissions use the list:
     /// whether there is a listener is asked several times for every message.
@@ -36,58 +63,72 @@ const EMISSIONS: u32 = 0xff << 24;
 /// Listeners were removed meanwhile, and are still in the list.
 const REMOVED: u32 = 1 << 23;
 
-pub(crate) struct Entry<E, C> {
+pub(crate) struct Entry<E, H> {
     /// 0 when it was removed while the list was in use.
     id: u32,
-    event: E,
+    hears: E,
     once: bool,
-    callback: Option<C>,
+    running: bool,
+    handler: H,
 }
 
-impl<E, C> Default for Listeners<E, C> {
+impl<E, H> Default for Listeners<E, H> {
     fn default() -> Self {
         Self { entries: RefCell::default(), last_id: Cell::new(0), bits: Cell::new(0) }
     }
 }
 
-impl<E: EventNumber, C> Listeners<E, C> {
-    pub(crate) fn add(&self, event: E, once: bool, callback: C) -> ListenerId {
+impl<E: EventSet, H: Handler> Listeners<E, H> {
+    pub(crate) fn add(&self, hears: E, once: bool, handler: H) -> ListenerId {
         let id = self.last_id.get().wrapping_add(1).max(1);
         self.last_id.set(id);
-        self.entries.borrow_mut().push(Entry { id, event, once, callback: Some(callback) });
-        self.bits.set(self.bits.get() | 1 << event.number());
+        let entry = Entry { id, hears, once, running: false, handler };
+        self.entries.borrow_mut().push(entry);
+        self.bits.set(self.bits.get() | hears.bits());
         ListenerId(id)
     }
 
-    /// Removes a listener and returns its callback, to be dropped where nothing is borrowed.
-    pub(crate) fn remove(&self, id: ListenerId) -> Option<C> {
+    /// Removes a listener and returns what would have run, to be dropped where nothing is borrowed.
+    pub(crate) fn remove(&self, id: ListenerId) -> Option<H> {
         let mut entries = self.entries.borrow_mut();
         let index = entries.iter().position(|entry| entry.id == id.0)?;
-        let callback = if self.is_emitting() {
+        let handler = if self.is_emitting() {
             self.bits.set(self.bits.get() | REMOVED);
             entries[index].id = 0;
-            entries[index].callback.take()
+            std::mem::replace(&mut entries[index].handler, H::placeholder())
         } else {
-            entries.remove(index).callback
+            entries.remove(index).handler
         };
         self.recount(&entries);
-        callback
+        Some(handler)
     }
 
-    /// Removes the first listener of an event that was to run once, and returns its callback, to be
-    /// dropped where nothing is borrowed.
-    pub(crate) fn remove_once(&self, event: E) -> Option<C> {
+    /// Removes the first listener of an event that was to run once, and returns what would have run, to
+    /// be dropped where nothing is borrowed.
+    pub(crate) fn remove_once(&self, event: E) -> Option<H> {
         let id = {
             let entries = self.entries.borrow();
             let mut entries = entries.iter();
-            entries.find(|entry| entry.event == event && entry.once && entry.id != 0)?.id
+            entries.find(|entry| entry.hears == event && entry.once && entry.id != 0)?.id
         };
         self.remove(ListenerId(id))
     }
 
+    /// Finds the first listener for which `find` has an answer. `find` runs while the list is borrowed.
+    pub(crate) fn find<R>(
+        &self,
+        mut find: impl FnMut(&mut H) -> Option<R>,
+    ) -> Option<(ListenerId, R)> {
+        let mut entries = self.entries.borrow_mut();
+        entries.iter_mut().filter(|entry| entry.id != 0).find_map(|entry| {
+            let id = ListenerId(entry.id);
+            find(&mut entry.handler).map(|found| (id, found))
+        })
+    }
+
     #[inline]
     pub(crate) fn has(&self, event: E) -> bool {
-        self.bits.get() & 1 << event.number() != 0
+        self.bits.get() & event.bits() != 0
     }
 
     /// A bit for each event that has listeners, by its number.
@@ -99,13 +140,12 @@ impl<E: EventNumber, C> Listeners<E, C> {
     /// Whether one event has listeners and another has none.
     #[inline]
     pub(crate) fn has_without(&self, event: E, other: E) -> bool {
-        let mask = 1 << event.number() | 1 << other.number();
-        self.bits.get() & mask == 1 << event.number()
+        self.bits.get() & (event.bits() | other.bits()) == event.bits()
     }
 
     /// Whether a listener of an event runs: it could not hear the event again.
     pub(crate) fn is_running(&self, event: E) -> bool {
-        let runs = |entry: &Entry<E, C>| entry.event == event && entry.callback.is_none();
+        let runs = |entry: &Entry<E, H>| entry.running && entry.hears.contains(event);
         self.is_emitting() && self.entries.borrow().iter().any(runs)
     }
 
@@ -114,7 +154,7 @@ impl<E: EventNumber, C> Listeners<E, C> {
     }
 
     /// Runs the listeners of an event, those that are there now.
-    pub(crate) fn emit(&self, event: E, call: impl FnMut(&mut C)) {
+    pub(crate) fn emit(&self, event: E, call: impl FnMut(&mut H)) {
         self.emit_while(event, call, || true);
     }
 
@@ -124,12 +164,12 @@ impl<E: EventNumber, C> Listeners<E, C> {
     pub(crate) fn emit_while(
         &self,
         event: E,
-        mut call: impl FnMut(&mut C),
+        mut call: impl FnMut(&mut H),
         go_on: impl Fn() -> bool,
     ) {
         let Some(mut emission) = self.begin(event) else { return };
         loop {
-            emission.callback.iter_mut().for_each(&mut call);
+            call(&mut emission.running);
             if !emission.more || !go_on() || !emission.take_next(event) {
                 break;
             }
@@ -139,68 +179,69 @@ impl<E: EventNumber, C> Listeners<E, C> {
         std::mem::forget(emission);
     }
 
-    /// Takes the first callback of an event, if there is one: the list is in use from here on.
+    /// Begins with the first listener of an event, if there is one: the list is in use from here on.
     #[inline(always)]
-    fn begin(&self, event: E) -> Option<Emission<'_, E, C>> {
+    fn begin(&self, event: E) -> Option<Emission<'_, E, H>> {
         if !self.has(event) {
             return None;
         }
         let mut entries = self.entries.borrow_mut();
         let count = entries.len();
-        let (index, id, callback) = self.take_callback(&mut entries, 0..count, event)?;
-        let more = entries[index + 1..].iter().any(|entry| entry.event == event);
+        let (index, id, running) = self.take_next(&mut entries, 0..count, event)?;
+        let more = entries[index + 1..].iter().any(|entry| entry.hears.contains(event));
         let bits = self.bits.get().checked_add(EMITTING);
         self.bits.set(bits.expect("that many events do not run inside one another"));
-        Some(Emission { listeners: self, index, count, more, id, callback: Some(callback) })
+        Some(Emission { listeners: self, index, count, more, id, running })
     }
 
-    /// Takes the callback of the first listener of an event in a range, if there is one.
+    /// Takes out what the first listener of an event in a range runs, if there is one.
     #[inline(always)]
-    fn take_callback(
+    fn take_next(
         &self,
-        entries: &mut [Entry<E, C>],
+        entries: &mut [Entry<E, H>],
         range: Range<usize>,
         event: E,
-    ) -> Option<(usize, u32, C)> {
+    ) -> Option<(usize, u32, H)> {
         // All may have been dropped meanwhile.
         let some = entries.get_mut(..range.end)?;
         for (index, entry) in some.iter_mut().enumerate().skip(range.start) {
-            if entry.event != event || entry.id == 0 {
+            // One that runs already, further out, is not run again.
+            if !entry.hears.contains(event) || entry.id == 0 || entry.running {
                 continue;
             }
-            // One without a callback runs already, further out.
-            let Some(callback) = entry.callback.take() else { continue };
-            let id = entry.id;
+            let (id, running) = (entry.id, entry.handler.take());
+            entry.running = true;
             if entry.once {
                 entry.id = 0;
                 self.bits.set(self.bits.get() | REMOVED);
                 self.recount(entries);
             }
-            return Some((index, id, callback));
+            return Some((index, id, running));
         }
         None
     }
 
     /// Finds out again which events have listeners.
     #[cold]
-    fn recount(&self, entries: &[Entry<E, C>]) {
+    fn recount(&self, entries: &[Entry<E, H>]) {
         let mut bits = self.bits.get() & (EMISSIONS | REMOVED);
         for entry in entries.iter().filter(|entry| entry.id != 0) {
-            bits |= 1 << entry.event.number();
+            bits |= entry.hears.bits();
         }
         self.bits.set(bits);
     }
 
-    /// Forgets the listeners that were removed while the list was in use.
+    /// Forgets the listeners that were removed while the list was in use. Nothing of the user's is left of
+    /// them.
     #[cold]
-    fn compact(&self, entries: &mut Few<Entry<E, C>>) {
+    fn compact(&self, entries: &mut Few<Entry<E, H>>) {
         entries.retain(|entry| entry.id != 0);
         self.bits.set(self.bits.get() & !REMOVED);
     }
 
     /// Takes all listeners, to be dropped where nothing is borrowed.
     #[must_use]
-    pub(crate) fn clear(&self) -> Few<Entry<E, C>> {
+    pub(crate) fn clear(&self) -> Few<Entry<E, H>> {
         let mut entries = self.entries.borrow_mut();
         if !self.is_emitting() {
             self.bits.set(0);
@@ -211,72 +252,72 @@ impl<E: EventNumber, C> Listeners<E, C> {
         entries
             .map(|entry| {
                 entry.id = 0;
-                Entry { callback: entry.callback.take(), ..*entry }
+                let handler = std::mem::replace(&mut entry.handler, H::placeholder());
+                Entry { handler, ..*entry }
             })
             .collect()
     }
 }
 
-/// Listeners of an event that run, one after the other. The callback that runs goes back to its place
-/// also when it panics, and what was removed meanwhile goes.
-struct Emission<'a, E: EventNumber, C> {
-    listeners: &'a Listeners<E, C>,
-    /// Where the callback comes from.
+/// Listeners of an event that run, one after the other. What runs goes back to its place also when it
+/// panics, and what was removed meanwhile goes.
+struct Emission<'a, E: EventSet, H: Handler> {
+    listeners: &'a Listeners<E, H>,
+    /// Where what runs comes from.
     index: usize,
     /// How many listeners there were: others are for the next time.
     count: usize,
     /// Whether any of them is for the event, beside the first one.
     more: bool,
     id: u32,
-    callback: Option<C>,
+    running: H,
 }
 
-impl<E: EventNumber, C> Emission<'_, E, C> {
+impl<E: EventSet, H: Handler> Emission<'_, E, H> {
     /// Whether there is another one. It has taken the place of the last one then.
     fn take_next(&mut self, event: E) -> bool {
         let mut entries = self.listeners.entries.borrow_mut();
         let before = self.put_back(&mut entries);
-        let next = self.listeners.take_callback(&mut entries, self.index + 1..self.count, event);
+        let rest = self.index + 1..self.count;
+        // Nothing is out of its place now.
+        self.index = usize::MAX;
+        let next = self.listeners.take_next(&mut entries, rest, event);
         drop(entries);
+        let any = next.is_some();
+        if let Some((index, id, running)) = next {
+            (self.index, self.id, self.running) = (index, id, running);
+        }
         drop(before);
-        let Some((index, id, callback)) = next else { return false };
-        (self.index, self.id, self.callback) = (index, id, Some(callback));
-        true
+        any
     }
 
-    /// Puts the callback back, or returns it, to be dropped where nothing is borrowed, if its listener was
+    /// Puts back what has run, or returns it, to be dropped where nothing is borrowed, if its listener was
     /// removed meanwhile.
     #[inline(always)]
-    fn put_back(&mut self, entries: &mut [Entry<E, C>]) -> Option<C> {
-        let callback = self.callback.take()?;
-        match entries.get_mut(self.index) {
-            Some(entry) if entry.id == self.id => {
-                entry.callback = Some(callback);
-                None
-            }
-            _ => Some(callback),
-        }
+    fn put_back(&mut self, entries: &mut [Entry<E, H>]) -> Option<H> {
+        let running = std::mem::replace(&mut self.running, H::placeholder());
+        let Some(entry) = entries.get_mut(self.index) else { return Some(running) };
+        entry.running = false;
+        if entry.id == self.id { entry.handler.put_back(running) } else { Some(running) }
     }
-}
 
-impl<E: EventNumber, C> Emission<'_, E, C> {
     #[inline(always)]
     fn finish(&mut self) {
         let listeners = self.listeners;
         let mut entries = listeners.entries.borrow_mut();
-        let removed = self.put_back(&mut entries);
+        let left = self.put_back(&mut entries);
         let bits = listeners.bits.get() - EMITTING;
         listeners.bits.set(bits);
         if bits & (REMOVED | EMISSIONS) == REMOVED {
             listeners.compact(&mut entries);
         }
         drop(entries);
-        drop(removed);
+        drop(left);
     }
 }
 
-/// When a callback has panicked.
-impl<E: EventNumber, C> Drop for Emission<'_, E, C> {
+/// When what ran has panicked.
+impl<E: EventSet, H: Handler> Drop for Emission<'_, E, H> {
     fn drop(&mut self) {
         self.finish();
     }
@@ -288,9 +329,15 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    impl EventNumber for u8 {
-        fn number(self) -> u32 {
-            self.into()
+    impl EventSet for u8 {
+        fn bits(self) -> u32 {
+            1 << self
+        }
+    }
+
+    impl Handler for Box<dyn FnMut()> {
+        fn placeholder() -> Self {
+            Box::new(|| {})
         }
     }
 

@@ -5,7 +5,7 @@ use fyke_driver::Address;
 use fyke_machine::connection::Event;
 
 use super::Socket;
-use super::callback::{self, Callback, Lookup, News};
+use super::callback::{self, Callback, Hears, Lookup, News};
 use crate::Error;
 use crate::listeners::ListenerId;
 
@@ -136,19 +136,19 @@ impl Socket {
     }
 
     pub(super) fn add(&self, event: Event, callback: Callback) -> ListenerId {
-        self.inner.listeners.add(event, false, callback)
+        self.inner.listeners.add(Hears::One(event), false, callback)
     }
 
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
-        self.inner.listeners.add(event, true, callback::plain(callback))
+        self.inner.listeners.add(Hears::One(event), true, callback::plain(callback))
     }
 
     /// Drops the callback of the last call that was to run once, if it has not run.
     pub(super) fn forget_once(&self, event: Event) {
         if !self.policy().keeps_old_once_listeners {
-            drop(self.inner.listeners.remove_once(event));
+            drop(self.inner.listeners.remove_once(Hears::One(event)));
         }
     }
 
@@ -157,14 +157,24 @@ impl Socket {
     }
 
     fn tell(&self, event: Event, news: News<'_>) {
-        self.inner.listeners.emit(event, |callback| callback(self, news));
+        let run = |running: &mut Callback| self.run(running, event, news);
+        self.inner.listeners.emit(Hears::One(event), run);
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
     #[inline]
     fn tell_while_alive(&self, event: Event, news: News<'_>) {
         let goes_on = || !self.destroyed() || self.policy().delivers_after_destroy;
-        self.inner.listeners.emit_while(event, |callback| callback(self, news), goes_on);
+        let run = |running: &mut Callback| self.run(running, event, news);
+        self.inner.listeners.emit_while(Hears::One(event), run, goes_on);
+    }
+
+    #[inline]
+    fn run(&self, running: &mut Callback, event: Event, news: News<'_>) {
+        match running {
+            Callback::User(callback) => callback(self, news),
+            Callback::Pipe(end) => self.run_pipe(end, event, news),
+        }
     }
 
     #[inline(always)]
@@ -181,7 +191,7 @@ impl Socket {
     }
 
     pub(super) fn emit_error(&self, error: &Error) {
-        if !self.inner.listeners.has(Event::Error) {
+        if !self.inner.listeners.has(Hears::One(Event::Error)) {
             return self.unheard(error);
         }
         self.tell(Event::Error, News::Error(error));

@@ -271,7 +271,7 @@ impl Socket {
             state.holding = false;
             let server = state.let_go_of_server();
             let rare = state.rare_if_any_mut().map(|rare| {
-                (std::mem::take(&mut rare.pipes), rare.connecting.take(), rare.bound.take())
+                (std::mem::take(&mut rare.piped), rare.connecting.take(), rare.bound.take())
             });
             (server, rare)
         };

@@ -49,8 +49,8 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
-pub(crate) use callback::Callback;
 pub use callback::Lookup;
+pub(crate) use callback::{Callback, Hears};
 pub use connecting::connect;
 pub(crate) use fyke_machine::connection::Event;
 use fyke_machine::connection::Phase;
@@ -99,7 +99,7 @@ pub struct Socket {
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Event, Callback>,
+    listeners: Listeners<Hears, Callback>,
 }
 
 impl Default for Socket {

@@ -5,6 +5,7 @@ use fyke_machine::reading::Flow;
 use fyke_machine::transitions::Received;
 
 use super::Socket;
+use super::callback::Hears;
 use super::state::Receiving;
 use crate::wiring::Tick;
 
@@ -81,7 +82,7 @@ impl Socket {
     #[inline(always)]
     fn received_plainly(&self, bytes: &[u8]) -> bool {
         let Some(core) = self.inner.core.get() else { return false };
-        if !self.inner.listeners.has_without(Event::Data, Event::Text) {
+        if !self.inner.listeners.has_without(Hears::One(Event::Data), Hears::One(Event::Text)) {
             return false;
         }
         let (now, policy) = (core.moment(), &core.policy);

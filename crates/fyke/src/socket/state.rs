@@ -12,7 +12,7 @@ use super::attempts::Connecting;
 use super::deadlines::Stall;
 use super::origin::{Accepts, Origin, Shared};
 use super::peer::Peer;
-use super::pipe::Pipes;
+use super::pipe;
 use super::read_buffer::ReadBuffer;
 use crate::socket_options::SocketOptions;
 use crate::text::Decoder;
@@ -80,7 +80,8 @@ pub(super) struct Rare {
     wishes: Option<Wishes>,
     pub(super) read_buffer: Option<ReadBuffer>,
     pub(super) block_list: Option<BlockList>,
-    pub(super) pipes: Pipes,
+    /// Events `pipe` and `unpipe` that are deferred.
+    pub(super) piped: pipe::Deferred,
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
     pub(super) stall: Option<Stall>,
@@ -117,7 +118,7 @@ impl Rare {
             wishes,
             read_buffer,
             block_list,
-            pipes,
+            piped,
             decoder,
             signal,
             stall,
@@ -127,7 +128,7 @@ impl Rare {
         } = self;
         let ends = local.is_none() && bound.is_none() && attempted.is_none();
         let asked = wishes.is_none() && block_list.is_none() && signal.is_none();
-        let reads = read_buffer.is_none() && pipes.is_empty() && decoder.is_none();
+        let reads = read_buffer.is_none() && piped.is_empty() && decoder.is_none();
         let connects = connecting.is_none() && lookup_host.is_none() && cancelled_attempt.is_none();
         ends && asked && reads && connects && stall.is_none() && !peer_was_asked
     }

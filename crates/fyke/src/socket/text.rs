@@ -1,6 +1,6 @@
 //! Text instead of bytes: the decoder of a socket, and when it speaks (RD-15 … RD-17).
 
-use super::{Event, Socket};
+use super::{Event, Hears, Socket};
 use crate::Encoding;
 use crate::text::Decoder;
 
@@ -32,7 +32,7 @@ impl Socket {
     /// Gives bytes to the listeners, as they are and as text.
     pub(super) fn emit_data(&self, bytes: &[u8]) {
         // Not to those who only begin to listen for text because of these bytes.
-        let as_text = self.inner.listeners.has(Event::Text);
+        let as_text = self.inner.listeners.has(Hears::One(Event::Text));
         self.emit_bytes(bytes);
         if as_text && !self.destroyed() {
             self.decode(|decoder, text| decoder.decode(bytes, text));
@@ -41,7 +41,7 @@ impl Socket {
 
     /// The last of the text, just before `end`.
     pub(super) fn finish_text(&self) {
-        if self.inner.listeners.has(Event::Text) {
+        if self.inner.listeners.has(Hears::One(Event::Text)) {
             self.decode(Decoder::finish);
         }
     }

@@ -7,7 +7,7 @@ use fyke_driver::{Address, SocketId};
 use fyke_machine::connection::{Connection, Event, Phase};
 
 use crate::connect::ConnectOptions;
-use crate::socket::{Lookup, Socket};
+use crate::socket::{Hears, Lookup, Socket};
 use crate::{Endpoint, Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
@@ -52,7 +52,7 @@ impl Socket {
         const NEWS: [Event; 4] =
             [Event::Lookup, Event::Attempt, Event::AttemptFailed, Event::AttemptTimeout];
         self.policy().tells_inside_connect
-            && !NEWS.iter().any(|event| self.inner.listeners.is_running(*event))
+            && !NEWS.iter().any(|event| self.inner.listeners.is_running(Hears::One(*event)))
     }
 
     /// The system takes a second connect on a connection that stands, and none after it
