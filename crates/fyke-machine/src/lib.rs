@@ -12,7 +12,9 @@
 //!    listeners and callbacks may call the machine again;
 //! 3. for [`Effect::Then`](connection::Effect::Then) asks the machine to go on, and does what follows from
 //!    that before the rest of the list;
-//! 4. keeps what is [deferred](connection::Effect::Defer) in queues, and asks again when their time has come.
+//! 4. keeps what is [deferred](connection::Effect::Defer) in queues, and asks again when their time has come;
+//! 5. looks after each transition at what the machine wants: whether it [holds](connection::Connection::holds)
+//!    the loop, and when to [wake](connection::Connection::wake) it.
 //!
 //! The phases of a connection, and what leads from one to another, are a table at
 //! [`Phase`](connection::Phase). Where fyke does otherwise than Node, [`Policy`] has a field.

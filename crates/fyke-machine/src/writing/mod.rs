@@ -316,6 +316,7 @@ impl<C> WriteSide<C> {
         let all = queue.unsent_bytes == 0;
         if all {
             queue.in_flight_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
             queue.done = queue.handed_over;
         }
@@ -435,6 +436,7 @@ impl<C> WriteSide<C> {
         if let Some(queue) = &mut self.queue {
             queue.in_flight_bytes = 0;
             queue.unsent_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
         }
     }
@@ -445,6 +447,7 @@ mod excess;
 mod failing;
 mod parking;
 mod queue;
+mod stall;
 
 pub use parking::Parked;
 use queue::{Front, Waiting};

@@ -18,7 +18,7 @@ use super::budget::Budget;
 use super::idle_list::IdleList;
 use super::made::Made;
 use super::posted::Posted;
-use super::timers::{TimerCallback, TimerQueue};
+use super::timers::{Timed, TimerQueue};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
 
@@ -46,7 +46,7 @@ pub(crate) struct Core<T> {
     pub(crate) budget: Budget,
     /// Actors with bytes to hand over at the end of the batch (phase 7).
     dirty: RefCell<VecDeque<Rc<dyn Actor<T>>>>,
-    pub(super) timers: RefCell<TimerQueue<TimerCallback>>,
+    pub(super) timers: RefCell<TimerQueue<Timed<T>>>,
     pub(super) idle: RefCell<IdleList<SocketId>>,
     /// Idle timeouts of actors that have no socket in the table yet.
     pub(super) idle_unopened: RefCell<IdleList<Weak<dyn Actor<T>>>>,

@@ -7,7 +7,7 @@ use fyke_driver::Completion;
 
 use super::actor::Actor;
 use super::core::{Closing, Core, Deferred, Phase};
-use super::timers::{TimerCallback, TimerId};
+use super::timers::{Timed, TimerId};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS};
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
@@ -112,8 +112,8 @@ fn run_timers<T: 'static>(core: &Core<T>) -> bool {
     let mark = core.timer_mark();
     let mut ran = false;
     loop {
-        let Some((id, callback)) = core.take_timer(now, mark) else { break };
-        let mut running = RunningTimer { core, id, callback: Some(callback) };
+        let Some((id, timed)) = core.take_timer(now, mark) else { break };
+        let mut running = RunningTimer { core, id, timed: Some(timed) };
         running.run();
         drop(running);
         settle(core);
@@ -131,25 +131,25 @@ fn run_timers<T: 'static>(core: &Core<T>) -> bool {
     ran
 }
 
-/// A timer whose callback is out of its place. One that panics is over, also an interval.
+/// A timer that is out of its place. One that panics is over, also an interval.
 struct RunningTimer<'a, T: 'static> {
     core: &'a Core<T>,
     id: TimerId,
-    callback: Option<TimerCallback>,
+    timed: Option<Timed<T>>,
 }
 
 impl<T: 'static> RunningTimer<'_, T> {
     fn run(&mut self) {
-        let Some(mut callback) = self.callback.take() else { return };
-        callback();
-        self.callback = Some(callback);
+        let Some(mut timed) = self.timed.take() else { return };
+        timed.run();
+        self.timed = Some(timed);
     }
 }
 
 impl<T: 'static> Drop for RunningTimer<'_, T> {
     fn drop(&mut self) {
-        match self.callback.take() {
-            Some(callback) => self.core.timer_has_run(self.id, callback),
+        match self.timed.take() {
+            Some(timed) => self.core.timer_has_run(self.id, timed),
             None => self.core.cancel_timer(self.id),
         }
     }

@@ -32,6 +32,10 @@ impl Actor<Tick> for Inner {
         Socket::from_inner(self).hand_over_dirty();
     }
 
+    fn wake(self: Rc<Self>) {
+        Socket::from_inner(self).wake();
+    }
+
     fn check_idle(self: Rc<Self>) -> bool {
         Socket::from_inner(self).check_idle()
     }

@@ -59,7 +59,6 @@ impl Socket {
         if let Some(attempts) = &attempts {
             self.remember_cancelled_attempt(attempts);
         }
-        self.stop_watching_writes();
         let Some(core) = self.core() else { return };
         let attempts = attempts.iter().flat_map(Connecting::ids);
         // The only attempt of a connect that failed is both.

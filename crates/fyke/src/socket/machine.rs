@@ -200,6 +200,7 @@ impl Socket {
         let deadline = state.machine.take_idle_deadline(core.now());
         let (queue, connected) = (state.write.reclaim(), state.connected());
         drop(state);
+        self.sync_wake(core);
         if let Some(queue) = queue {
             spares::give_back(core, queue);
         }
