@@ -5,7 +5,8 @@
 //! A program with an event loop of its own holds a [`Connection`](connection::Connection) for each stream, and
 //! a shell around it that
 //!
-//! 1. calls a transition for whatever happens: [`write`](connection::Connection::write),
+//! 1. calls a transition for whatever happens: [`connect`](connection::Connection::connect),
+//!    [`connected`](connection::Connection::connected), [`write`](connection::Connection::write),
 //!    [`end`](connection::Connection::end), [`receive`](connection::Connection::receive),
 //!    [`sent`](connection::Connection::sent) …;
 //! 2. does the [`Effect`](connection::Effect)s that it pushed, in order, with nothing of the machine borrowed:

@@ -172,8 +172,17 @@ impl Side {
             Effect::FeedStored => unreachable!("there is no sink"),
             Effect::Release { reset } => self.release(reset),
             Effect::RefuseReset => self.log.push("Error EINVAL".into()),
-            Effect::Leave(_) | Effect::LetGoOfServer | Effect::TellCancelledAttempt => {}
-            Effect::Established => {}
+            Effect::Leave(_) | Effect::LetGoOfServer => {}
+            Effect::Resolve { .. }
+            | Effect::Lookup(_)
+            | Effect::HasSeveralAddresses
+            | Effect::Attempt(_)
+            | Effect::Open(_)
+            | Effect::Dial(_)
+            | Effect::HangUp(_)
+            | Effect::Take(_)
+            | Effect::Probe(_)
+            | Effect::Established => unreachable!("nothing is connected to"),
         }
     }
 

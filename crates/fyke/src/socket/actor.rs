@@ -122,8 +122,6 @@ impl Socket {
     pub(super) fn handle_tick(&self, tick: Tick) {
         match tick {
             Tick::Machine(tick) => self.ask(|machine, cx, fx| machine.tick(tick, cx, fx)),
-            Tick::Lookup => self.run_lookup(),
-            Tick::Attempt => self.next_attempt(),
             Tick::Piped => _ = self.run_piped(Event::Pipe),
             Tick::Unpiped => _ = self.run_piped(Event::Unpipe),
         }
@@ -133,17 +131,6 @@ impl Socket {
         if let Some(core) = self.core() {
             core.push_tick(Deferred::Actor(self.actor(), tick));
         }
-    }
-
-    /// Defers what needs more than a number.
-    pub(super) fn tick_with(&self, call: impl FnOnce(&Self) + 'static) {
-        let Some(core) = self.core() else { return };
-        let socket = self.clone();
-        let call = move || {
-            socket.guarded(|| call(&socket));
-            socket.sync();
-        };
-        core.push_tick(Deferred::Call(Box::new(call)));
     }
 
     /// Tells one callback on the tick.

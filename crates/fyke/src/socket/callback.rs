@@ -1,30 +1,17 @@
 //! A listener's code: one form for all events, so that a listener takes as little room
 //! as it can.
 
-use std::net::IpAddr;
-
 use fyke_driver::Address;
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, Lookup};
 
 use super::Socket;
+use crate::Error;
 use crate::listeners::EventNumber;
-use crate::{Error, Result};
 
 impl EventNumber for Event {
     fn number(self) -> u32 {
         self as u32
     }
-}
-
-/// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
-/// every address.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Lookup {
-    /// The host as it was given.
-    pub host: String,
-    /// One of its addresses, or why there are none.
-    pub address: Result<IpAddr>,
 }
 
 /// What a listener is told beside the socket.

@@ -124,11 +124,19 @@ impl Socket {
                 let server = self.inner.state.borrow_mut().let_go_of_server();
                 drop(server);
             }
-            Effect::TellCancelledAttempt => self.tell_cancelled_attempt(),
-            Effect::Established => {
-                self.capture_peer();
-                self.apply_wishes(false);
+            Effect::Resolve { host, all } => self.resolve(&host, all),
+            Effect::Lookup(lookup) => self.emit_lookup(&lookup),
+            Effect::HasSeveralAddresses => {
+                // A list that may stay empty (HE-14).
+                self.inner.state.borrow_mut().rare().attempted = Some(Vec::new());
             }
+            Effect::Attempt(event) => self.tell_attempt(&event),
+            Effect::Open(attempt) => self.open_attempt(attempt),
+            Effect::Dial(attempt) => self.dial(attempt),
+            Effect::HangUp(attempt) => self.hang_up(attempt),
+            Effect::Take(attempt) => self.take_over(attempt),
+            Effect::Probe(attempt) => self.probe(attempt),
+            Effect::Established => self.use_connection(),
             Effect::Renew => self.inner.state.borrow_mut().renew(),
             Effect::Drop(spent) => drop(spent),
         }
@@ -228,8 +236,7 @@ impl Socket {
     fn closed_plainly(&self) -> bool {
         const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
         let heard = Heard(self.inner.listeners.heard());
-        let told = heard.has_any(&HEARD) || self.policy().tells_cancelled_attempt;
-        !told && self.inner.state.borrow_mut().machine.closes_plainly()
+        !heard.has_any(&HEARD) && self.inner.state.borrow_mut().machine.closes_plainly()
     }
 
     /// The short way of an end, see [`Connection::ended_plainly`].

@@ -79,10 +79,6 @@ pub(super) struct Rare {
     pub(super) wake: Option<(Moment, TimerId)>,
     /// `remote_address` was called while the connection stood (exact loops only).
     pub(super) peer_was_asked: bool,
-    /// The host that is looked up, of which one address is wanted (exact loops only).
-    pub(super) lookup_host: Option<String>,
-    /// An attempt that was under way when the socket was destroyed (exact loops only).
-    pub(super) cancelled_attempt: Option<Box<Address>>,
 }
 
 impl Rare {
@@ -116,15 +112,12 @@ impl Rare {
             write_stall_timeout,
             wake,
             peer_was_asked,
-            lookup_host,
-            cancelled_attempt,
         } = self;
         let ends = local.is_none() && bound.is_none() && attempted.is_none();
         let asked = wishes.is_none() && block_list.is_none() && signal.is_none();
         let reads = read_buffer.is_none() && pipes.is_empty() && decoder.is_none();
-        let connects = connecting.is_none() && lookup_host.is_none() && cancelled_attempt.is_none();
         let watches = write_stall_timeout.is_some() || wake.is_some();
-        ends && asked && reads && connects && !watches && !peer_was_asked
+        ends && asked && reads && connecting.is_none() && !watches && !peer_was_asked
     }
 }
 
