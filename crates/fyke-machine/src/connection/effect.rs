@@ -149,8 +149,6 @@ pub enum When {
     Fair,
     /// In the next turn, before the loop waits again.
     NextTurn,
-    /// In the turn after that.
-    TurnAfter,
 }
 
 /// What to ask then. What it needs beside a number waits in the machine.
@@ -194,6 +192,8 @@ pub enum Tick {
     Owed,
     /// Emit `shutdown`.
     Shutdown,
+    /// The peer has ended right behind bytes, or receiving has failed: to be told in the next turn but one.
+    EndBehindBytes(u32),
     /// The peer has ended, in an earlier turn than this one; or receiving has failed.
     EndOfStream(u32),
     /// `close`, of a socket that never had a connection.

@@ -65,6 +65,7 @@ impl<C> Connection<C> {
             }
             Tick::Owed => fx.then(Then::TellOwed),
             Tick::Shutdown => self.tell_shutdown(fx),
+            Tick::EndBehindBytes(round) => fx.defer(When::NextTurn, Tick::EndOfStream(round)),
             Tick::EndOfStream(round) => self.late_end_of_stream(round, cx, fx),
             Tick::Close => self.close(None, fx),
             Tick::CloseBefore(had_error) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fyke_driver::Completion;
 
 use super::actor::Actor;
-use super::core::{Closing, Core, Deferred, Phase};
+use super::core::{Closing, Core, Phase};
 use super::timers::{Timed, TimerId};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS};
 use crate::{Error, ErrorCode, Result};
@@ -96,11 +96,8 @@ fn settle<T: 'static>(core: &Core<T>) -> bool {
 fn settle_all<T: 'static>(core: &Core<T>) {
     loop {
         while core.has_ticks() {
-            match core.pop_tick() {
-                Some(Deferred::Actor(actor, tick)) => actor.tick(tick),
-                Some(Deferred::Call(call)) => call(),
-                None => break,
-            }
+            let Some(deferred) = core.pop_tick() else { break };
+            deferred.run();
         }
         let Some(actor) = core.pop_dirty() else { return };
         actor.flush();
@@ -232,10 +229,10 @@ fn complete_other<T: 'static>(core: &Core<T>, completion: Completion<'_>) {
 
 /// Only those of now: an immediate set by an immediate is for the next turn.
 fn run_all<T: 'static>(core: &Core<T>, phase: Phase) -> bool {
-    let count = core.calls_len(phase);
+    let count = core.deferred_len(phase);
     for _ in 0..count {
-        let Some(call) = core.pop_call(phase) else { break };
-        call();
+        let Some(deferred) = core.pop_deferred(phase) else { break };
+        deferred.run();
         settle(core);
     }
     count > 0

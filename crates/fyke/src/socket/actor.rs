@@ -114,6 +114,10 @@ impl Socket {
         match tick {
             // Of a socket that never had a descriptor: it has a guard of its own.
             Tick::Machine(connection::Tick::Close) => self.finish_close(None),
+            Tick::Machine(connection::Tick::WrittenLate(_, round)) => {
+                self.begin_late_news(round);
+                self.guarded(|| self.handle_tick(tick));
+            }
             tick => self.guarded(|| self.handle_tick(tick)),
         }
         self.sync();

@@ -11,7 +11,7 @@ use fyke_machine::{Moment, policy};
 use super::Socket;
 use super::spares;
 use crate::socket::state::Done;
-use crate::wiring::{Core, Tick as LoopTick};
+use crate::wiring::{Core, Deferred, Tick as LoopTick};
 use crate::{Error, ErrorCode};
 
 impl Socket {
@@ -157,13 +157,7 @@ impl Socket {
             }
             (When::Tick | When::Now | When::Fair, tick) => self.tick(LoopTick::Machine(tick)),
             (When::NextTurn, tick) => {
-                let socket = self.clone();
-                core.push_next_turn(Box::new(move || socket.run_late(tick)));
-            }
-            (When::TurnAfter, tick) => {
-                let socket = self.clone();
-                let defer = move || socket.defer(When::NextTurn, tick);
-                core.push_next_turn(Box::new(defer));
+                core.push_next_turn(Deferred::Actor(self.actor(), LoopTick::Machine(tick)));
             }
         }
     }
@@ -173,14 +167,15 @@ impl Socket {
         self.core().is_some_and(|core| core.policy.shares_turns && !core.budget.may_be_told())
     }
 
-    fn run_late(&self, tick: Tick) {
-        if let (Tick::WrittenLate(_, round), Some(core)) = (tick, self.core()) {
+    /// News of writes is told in the turn after theirs: what is written because of it has had its turn.
+    pub(super) fn begin_late_news(&self, round: u32) {
+        let is_due = {
             let state = self.inner.state.borrow();
-            if state.round() == round && state.is_live() {
-                core.budget.tell_no_more();
-            }
+            state.round() == round && state.is_live()
+        };
+        if let Some(core) = self.core().filter(|_| is_due) {
+            core.budget.tell_no_more();
         }
-        self.run_tick(LoopTick::Machine(tick));
     }
 
     /// Tells the loop whether it must go on for this socket, and when to look at its idle timeout.
