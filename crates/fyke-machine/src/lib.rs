@@ -18,7 +18,8 @@
 //!    the loop, and when to [wake](connection::Connection::wake) it.
 //!
 //! The phases of a connection, and what leads from one to another, are a table at
-//! [`Phase`](connection::Phase). Where fyke does otherwise than Node, [`Policy`] has a field.
+//! [`Phase`](connection::Phase). What a server takes, and when its `close` is due, is an
+//! [`Acceptor`](acceptor::Acceptor). Where fyke does otherwise than Node, [`Policy`] has a field.
 //!
 //! Two machines that are joined, with a shell of a hundred lines:
 //!
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
 
+pub mod acceptor;
 pub mod connection;
 pub mod error;
 pub mod idle;
