@@ -2,6 +2,7 @@
 //! pushed.
 
 mod again;
+mod attempt;
 mod close;
 mod connect;
 mod deliver;
@@ -13,6 +14,7 @@ mod fail;
 mod flush;
 mod owed;
 mod receive;
+mod resolve;
 mod write;
 
 pub use flush::Flushed;
