@@ -237,3 +237,25 @@ impl Acceptor {
         *self = Self { shed: self.shed, round: self.round, ..Self::new(self.limits) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_of_an_address_goes_with_its_last_connection() {
+        let mut limits = Limits::default();
+        limits.max_per_group = Some(2);
+        let mut acceptor = Acceptor::new(limits);
+        for last in 1..=100 {
+            let peer = Some(SocketAddr::from(([192, 0, 2, last], 1)));
+            for _ in 0..2 {
+                assert_eq!(acceptor.admit(peer, || false), Admission::Taken);
+            }
+            acceptor.gone(peer);
+            assert_eq!(acceptor.per_group.len(), 1);
+            acceptor.gone(peer);
+            assert!(acceptor.per_group.is_empty());
+        }
+    }
+}

@@ -85,7 +85,7 @@ impl<C> Connection<C> {
 
     /// One address after the other is told, and then they are tried.
     pub(crate) fn tell_next_address(&mut self, round: u32, cx: &Context<'_>, fx: &mut Effects<C>) {
-        if !self.connecting() || self.round != round {
+        if self.round != round {
             return;
         }
         let Some(connecting) = self.connect_under_way() else { return };

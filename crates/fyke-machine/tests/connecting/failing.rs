@@ -197,3 +197,14 @@ fn blk_21_he_27_a_blocked_address_is_announced_if_it_is_the_only_one_and_fails_i
         ["failed 10.0.0.1 ERR_IP_BLOCKED Connecting", "attempt 10.0.0.2", "dial 10.0.0.2"]
     );
 }
+
+#[test]
+fn a_failure_that_is_told_twice_counts_once() {
+    let mut shell = trying(FamilySelection::Race, &[A, B]);
+    shell.refuse(A);
+    shell.take();
+    shell.refuse(A);
+    assert!(shell.take().is_empty());
+    shell.refuse(B);
+    assert_eq!(shell.machine.errored().unwrap().attempts().len(), 2);
+}

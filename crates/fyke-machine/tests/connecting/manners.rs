@@ -190,3 +190,16 @@ fn con_18_with_nodes_manners_a_failure_of_the_first_connect_to_a_path_is_told_by
     let wanted = ["failed /a ECONNREFUSED Failing", "error ECONNREFUSED", "close true"];
     assert_eq!(shell.take(), wanted);
 }
+
+/// The tick of the first connect comes too, and finds the second.
+#[test]
+fn con_17_with_nodes_manners_a_connect_before_close_is_tried_once() {
+    let mut shell = Shell::new(policy::NODE_EXACT);
+    shell.connect(to_host());
+    shell.destroy();
+    shell.connect(to_host());
+    while let Some(tick) = shell.ticks.pop_front() {
+        shell.step(|machine, cx, fx| machine.tick(tick, cx, fx));
+    }
+    assert_eq!(shell.take(), ["resolve a.test true"]);
+}

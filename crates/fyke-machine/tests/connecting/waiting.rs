@@ -55,6 +55,7 @@ fn the_connect_timeout_ends_whatever_is_waited_for() {
         (to_host(), resolving, Moment::from(3000 * MS)),
         (to_host(), trying, (250 * MS).into()),
         (to_ip(), resolving, (3000 * MS).into()),
+        (Request { lookup_timeout: Some(5000 * MS), ..to_host() }, resolving, (3000 * MS).into()),
         (
             to(Target::Unix(unix("/a"))),
             |shell| shell.fail("/a", io::ErrorKind::WouldBlock),
@@ -121,6 +122,7 @@ fn ipc_10_a_unix_server_whose_queue_is_full_is_tried_again_after_longer_and_long
         assert!(shell.take().is_empty());
         shell.wait(pause * MS);
         assert_eq!(shell.take(), ["dial /a"]);
+        assert_eq!(shell.machine.wake(), None);
     }
     shell.succeed("/a");
     assert_eq!(shell.take(), ["connect", "ready"]);
