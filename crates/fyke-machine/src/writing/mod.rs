@@ -321,6 +321,7 @@ impl<C> WriteSide<C> {
         let all = queue.unsent_bytes == 0;
         if all {
             queue.in_flight_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
             queue.done = queue.handed_over;
         }
@@ -440,6 +441,7 @@ impl<C> WriteSide<C> {
         if let Some(queue) = &mut self.queue {
             queue.in_flight_bytes = 0;
             queue.unsent_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
         }
     }
@@ -450,6 +452,7 @@ mod excess;
 mod failing;
 mod parking;
 mod queue;
+mod stall;
 
 pub use parking::Parked;
 use queue::{Front, Waiting};

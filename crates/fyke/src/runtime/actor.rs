@@ -29,6 +29,9 @@ pub(crate) trait Actor<T> {
     /// The batch of callbacks has ended (phase 7).
     fn flush(self: Rc<Self>) {}
 
+    /// The time that the actor has asked for with [`Core::set_wake`](super::Core::set_wake) has come.
+    fn wake(self: Rc<Self>) {}
+
     /// A time on the list of idle sockets has come. Returns whether the socket was idle.
     fn check_idle(self: Rc<Self>) -> bool {
         false

@@ -18,7 +18,7 @@ use super::budget::Budget;
 use super::idle_list::IdleList;
 use super::made::Made;
 use super::posted::Posted;
-use super::timers::{TimerCallback, TimerQueue};
+use super::timers::{Timed, TimerQueue};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
 
@@ -35,16 +35,16 @@ pub(crate) struct Core<T: Wired> {
     /// What the user made, to be freed with the loop though it is not open then.
     made: RefCell<Made<Weak<dyn Actor<T>>>>,
     ticks: RefCell<VecDeque<Deferred<T>>>,
-    immediates: RefCell<Calls>,
+    immediates: RefCell<VecDeque<Deferred<T>>>,
     /// What comes before the driver waits again: on exact loops what libuv does then, on others what
     /// must leave time for something else.
-    next_turn: RefCell<Calls>,
+    next_turn: RefCell<VecDeque<Deferred<T>>>,
     closing: RefCell<VecDeque<Closing<T>>>,
     /// What the kernel took at once of what this batch of callbacks wrote.
     pub(crate) budget: Budget,
     /// Actors with bytes to hand over at the end of the batch (phase 7).
     dirty: RefCell<VecDeque<Rc<dyn Actor<T>>>>,
-    pub(super) timers: RefCell<TimerQueue<TimerCallback>>,
+    pub(super) timers: RefCell<TimerQueue<Timed<T>>>,
     pub(super) idle: RefCell<IdleList<SocketId>>,
     /// Idle timeouts of actors that have no socket in the table yet.
     pub(super) idle_unopened: RefCell<IdleList<Weak<dyn Actor<T>>>>,
@@ -67,13 +67,21 @@ pub(crate) struct Core<T: Wired> {
     closed: Cell<bool>,
 }
 
-/// Callbacks, each called once.
-type Calls = VecDeque<Box<dyn FnOnce()>>;
-
-/// One entry of the tick queue, which is emptied after every callback (Node's `nextTick`).
+/// One entry of a queue: of the ticks, which are run after every callback (Node's `nextTick`), or of what a
+/// later phase does.
 pub(crate) enum Deferred<T> {
     Actor(Rc<dyn Actor<T>>, T),
     Call(Box<dyn FnOnce()>),
+}
+
+impl<T> Deferred<T> {
+    #[inline]
+    pub(super) fn run(self) {
+        match self {
+            Self::Actor(actor, tick) => actor.tick(tick),
+            Self::Call(call) => call(),
+        }
+    }
 }
 
 /// An actor whose `close` is due in the close phase (phase 6).
@@ -249,32 +257,32 @@ impl<T: Wired> Core<T> {
 
     /// Runs after the network (phase 5); from inside an immediate, in the next turn.
     pub(crate) fn push_immediate(&self, call: Box<dyn FnOnce()>) {
-        self.immediates.borrow_mut().push_back(call);
+        self.immediates.borrow_mut().push_back(Deferred::Call(call));
         self.work.begins(IMMEDIATES);
     }
 
     /// Runs before the driver waits again (phase 3).
-    pub(crate) fn push_next_turn(&self, call: Box<dyn FnOnce()>) {
-        self.next_turn.borrow_mut().push_back(call);
+    pub(crate) fn push_next_turn(&self, deferred: Deferred<T>) {
+        self.next_turn.borrow_mut().push_back(deferred);
         self.work.begins(NEXT_TURN);
     }
 
-    /// How many callbacks wait for a phase.
-    pub(super) fn calls_len(&self, phase: Phase) -> usize {
-        self.calls(phase).0.borrow().len()
+    /// How much waits for a phase.
+    pub(super) fn deferred_len(&self, phase: Phase) -> usize {
+        self.deferred(phase).0.borrow().len()
     }
 
-    pub(super) fn pop_call(&self, phase: Phase) -> Option<Box<dyn FnOnce()>> {
-        let (queue, bit) = self.calls(phase);
+    pub(super) fn pop_deferred(&self, phase: Phase) -> Option<Deferred<T>> {
+        let (queue, bit) = self.deferred(phase);
         let mut queue = queue.borrow_mut();
-        let call = queue.pop_front();
+        let deferred = queue.pop_front();
         if queue.is_empty() {
             self.work.is_done(bit);
         }
-        call
+        deferred
     }
 
-    fn calls(&self, phase: Phase) -> (&RefCell<Calls>, u8) {
+    fn deferred(&self, phase: Phase) -> (&RefCell<VecDeque<Deferred<T>>>, u8) {
         match phase {
             Phase::NextTurn => (&self.next_turn, NEXT_TURN),
             Phase::Immediates => (&self.immediates, IMMEDIATES),
@@ -416,7 +424,7 @@ impl<T: Wired> Core<T> {
     }
 }
 
-/// When callbacks run that are called once.
+/// When what was deferred is run, if not on the tick.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
     /// Phase 3.

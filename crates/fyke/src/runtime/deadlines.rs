@@ -7,7 +7,7 @@ use fyke_driver::{Moment, SocketId};
 
 use super::actor::{Actor, Wired};
 use super::core::Core;
-use super::timers::{TimerCallback, TimerId};
+use super::timers::{Timed, TimerCallback, TimerId};
 
 impl<T: Wired> Core<T> {
     /// Sets a timer at a time of the driver's clock; with a period it comes back.
@@ -18,7 +18,16 @@ impl<T: Wired> Core<T> {
         callback: TimerCallback,
     ) -> TimerId {
         self.deadline.set(None);
-        self.timers.borrow_mut().set(at, period, callback)
+        self.timers.borrow_mut().set(at, period, Timed::Call(callback))
+    }
+
+    /// Has the actor woken at a time of the driver's clock. Keeps neither the actor nor the loop alive.
+    pub(crate) fn set_wake(&self, at: Duration, actor: Weak<dyn Actor<T>>) -> TimerId {
+        self.deadline.set(None);
+        let mut timers = self.timers.borrow_mut();
+        let timer = timers.set(at, None, Timed::Wake(actor));
+        timers.refer(timer, false);
+        timer
     }
 
     /// Forgets a timer. Its callback is dropped with nothing borrowed: that may run the user's code.
@@ -43,17 +52,17 @@ impl<T: Wired> Core<T> {
         self.timers.borrow().mark()
     }
 
-    /// Takes the callback of the next timer that is due and older than the mark, see
+    /// Takes what the next timer does that is due and older than the mark, see
     /// [`TimerQueue::take_due`](super::timers::TimerQueue::take_due).
-    pub(super) fn take_timer(&self, now: Duration, mark: u64) -> Option<(TimerId, TimerCallback)> {
+    pub(super) fn take_timer(&self, now: Duration, mark: u64) -> Option<(TimerId, Timed<T>)> {
         self.deadline.set(None);
         self.timers.borrow_mut().take_due(now, mark)
     }
 
-    /// The callback of a timer has returned. If it is not set again, its callback is dropped.
-    pub(super) fn timer_has_run(&self, timer: TimerId, callback: TimerCallback) {
+    /// A timer has run. If it is not set again, its callback is dropped.
+    pub(super) fn timer_has_run(&self, timer: TimerId, timed: Timed<T>) {
         self.deadline.set(None);
-        let finished = self.timers.borrow_mut().done(timer, callback, self.now());
+        let finished = self.timers.borrow_mut().done(timer, timed, self.now());
         drop(finished);
     }
 
@@ -142,9 +151,9 @@ mod tests {
         assert_eq!(core.next_deadline(), Some(second.into()));
         assert!(core.take_idle(second).is_some_and(|actor| actor.is_none()));
         assert_eq!(core.next_deadline(), Some((2 * second).into()));
-        let (timer, callback) = core.take_timer(2 * second, core.timer_mark()).unwrap();
+        let (timer, timed) = core.take_timer(2 * second, core.timer_mark()).unwrap();
         assert_eq!(core.next_deadline(), None);
-        core.timer_has_run(timer, callback);
+        core.timer_has_run(timer, timed);
         assert_eq!((core.next_deadline(), core.has_timer(timer)), (None, false));
     }
 }

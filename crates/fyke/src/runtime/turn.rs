@@ -6,8 +6,8 @@ use std::time::Duration;
 use fyke_driver::{Completion, Moment};
 
 use super::actor::{Actor, Wired};
-use super::core::{Closing, Core, Deferred, Phase};
-use super::timers::{TimerCallback, TimerId};
+use super::core::{Closing, Core, Phase};
+use super::timers::{Timed, TimerId};
 use super::work::{DIRTY, NEXT_TURN, TICKS};
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
@@ -93,11 +93,8 @@ fn settle<T: Wired>(core: &Core<T>) -> bool {
 fn settle_all<T: Wired>(core: &Core<T>) {
     loop {
         while core.has_ticks() {
-            match core.pop_tick() {
-                Some(Deferred::Actor(actor, tick)) => actor.tick(tick),
-                Some(Deferred::Call(call)) => call(),
-                None => break,
-            }
+            let Some(deferred) = core.pop_tick() else { break };
+            deferred.run();
         }
         let Some(actor) = core.pop_dirty() else { return };
         actor.flush();
@@ -109,8 +106,8 @@ fn run_timers<T: Wired>(core: &Core<T>) -> bool {
     let mark = core.timer_mark();
     let mut ran = false;
     loop {
-        let Some((id, callback)) = core.take_timer(now, mark) else { break };
-        let mut running = RunningTimer { core, id, callback: Some(callback) };
+        let Some((id, timed)) = core.take_timer(now, mark) else { break };
+        let mut running = RunningTimer { core, id, timed: Some(timed) };
         running.run();
         drop(running);
         settle(core);
@@ -128,25 +125,25 @@ fn run_timers<T: Wired>(core: &Core<T>) -> bool {
     ran
 }
 
-/// A timer whose callback is out of its place. One that panics is over, also an interval.
+/// A timer that is out of its place. One that panics is over, also an interval.
 struct RunningTimer<'a, T: Wired> {
     core: &'a Core<T>,
     id: TimerId,
-    callback: Option<TimerCallback>,
+    timed: Option<Timed<T>>,
 }
 
 impl<T: Wired> RunningTimer<'_, T> {
     fn run(&mut self) {
-        let Some(mut callback) = self.callback.take() else { return };
-        callback();
-        self.callback = Some(callback);
+        let Some(mut timed) = self.timed.take() else { return };
+        timed.run();
+        self.timed = Some(timed);
     }
 }
 
 impl<T: Wired> Drop for RunningTimer<'_, T> {
     fn drop(&mut self) {
-        match self.callback.take() {
-            Some(callback) => self.core.timer_has_run(self.id, callback),
+        match self.timed.take() {
+            Some(timed) => self.core.timer_has_run(self.id, timed),
             None => self.core.cancel_timer(self.id),
         }
     }
@@ -231,10 +228,10 @@ fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
 
 /// Only those of now: an immediate set by an immediate is for the next turn.
 fn run_all<T: Wired>(core: &Core<T>, phase: Phase) -> bool {
-    let count = core.calls_len(phase);
+    let count = core.deferred_len(phase);
     for _ in 0..count {
-        let Some(call) = core.pop_call(phase) else { break };
-        call();
+        let Some(deferred) = core.pop_deferred(phase) else { break };
+        deferred.run();
         settle(core);
     }
     count > 0

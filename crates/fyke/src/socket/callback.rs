@@ -2,15 +2,14 @@
 //! room as it can.
 
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 
 use fyke_driver::Address;
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, Lookup};
 
 use super::{Inner, Socket};
+use crate::Error;
 use crate::listeners::{EventSet, Handler};
-use crate::{Error, Result};
 
 /// What one listener hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +73,6 @@ impl Handler for Callback {
         std::mem::forget(std::mem::replace(self, running));
         None
     }
-}
-
-/// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
-/// every address.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Lookup {
-    /// The host as it was given.
-    pub host: String,
-    /// One of its addresses, or why there are none.
-    pub address: Result<IpAddr>,
 }
 
 /// What a listener is told beside the socket.

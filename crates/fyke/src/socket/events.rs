@@ -2,10 +2,10 @@
 
 use fyke_driver::Address;
 
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, Lookup};
 
 use super::Socket;
-use super::callback::{self, Callback, Hears, Lookup, News};
+use super::callback::{self, Callback, Hears, News};
 use crate::Error;
 use crate::listeners::ListenerId;
 
@@ -147,8 +147,16 @@ impl Socket {
 
     /// Drops the callback of the last call that was to run once, if it has not run.
     pub(super) fn forget_once(&self, event: Event) {
-        if !self.policy().keeps_old_once_listeners {
-            drop(self.inner.listeners.remove_once(Hears::One(event)));
+        drop(self.take_once(event));
+    }
+
+    /// Takes the callback that [`forget_once`](Self::forget_once) drops, to be dropped where nothing is
+    /// borrowed.
+    #[must_use]
+    pub(super) fn take_once(&self, event: Event) -> Option<Callback> {
+        match self.policy().keeps_old_once_listeners {
+            true => None,
+            false => self.inner.listeners.remove_once(Hears::One(event)),
         }
     }
 

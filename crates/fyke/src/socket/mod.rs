@@ -16,7 +16,6 @@ mod deadlines;
 mod destroying;
 mod ending;
 mod events;
-mod exact;
 mod failing;
 mod finished;
 #[cfg(unix)]
@@ -49,10 +48,10 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
-pub use callback::Lookup;
 pub(crate) use callback::{Callback, Hears};
 pub use connecting::connect;
 pub(crate) use fyke_machine::connection::Event;
+pub use fyke_machine::connection::Lookup;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};

@@ -44,7 +44,7 @@ impl Socket {
 
     /// Bytes that were received and not delivered yet. Node: `readableLength`.
     pub fn read_queue_len(&self) -> usize {
-        let units = if self.policy().counts_utf16 { self.kept_units() } else { None };
+        let units = if self.policy().counts_utf16 { self.stored_units() } else { None };
         units.unwrap_or_else(|| self.inner.state.borrow().read.kept_bytes())
     }
 

@@ -46,6 +46,16 @@ impl Socket {
         }
     }
 
+    /// How long the text is that was received and not delivered, in units of UTF-16: Node counts so once
+    /// there is an encoding (RD-16).
+    pub(super) fn stored_units(&self) -> Option<usize> {
+        let state = self.inner.state.borrow();
+        let (encoding, _) = state.rare_if_any()?.decoder.as_ref()?;
+        let mut text = String::new();
+        Decoder::new(*encoding).decode(&state.read.copy_kept(), &mut text);
+        Some(text.encode_utf16().count())
+    }
+
     fn decode(&self, decode: impl FnOnce(&mut Decoder, &mut String)) {
         let mut text = String::new();
         {

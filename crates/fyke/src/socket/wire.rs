@@ -154,11 +154,11 @@ impl Socket {
         let (all, number) = {
             let mut state = self.inner.state.borrow_mut();
             let all = state.write.sent(count);
+            if let Some(timeout) = state.write_stall_timeout().filter(|_| !all) {
+                state.write.watch(timeout.into(), core.moment());
+            }
             (all, state.write.has_news().then(|| state.write.handed_over()))
         };
-        if !all {
-            self.watch_write();
-        }
         number.filter(|_| all).map_or(Flushed::Quiet, Flushed::Told)
     }
 
