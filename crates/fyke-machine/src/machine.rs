@@ -143,9 +143,12 @@ impl<C> Machine<C> {
             return PlainWrite::No;
         }
         let connection = &mut self.connection;
-        let large =
-            connection.may_leave_alone(bytes.len(), no_delay) && connection.write.is_clear();
-        if !large && !connection.has_room_for(bytes.len()) {
+        let room = connection.has_room_for(bytes.len());
+        let small = room && bytes.len() <= SMALL_BYTES_MAX;
+        let large = !small
+            && connection.may_leave_alone(bytes.len(), no_delay)
+            && connection.write.is_clear();
+        if !large && !room {
             return PlainWrite::No;
         }
         connection.idle.note_plain_activity(now);

@@ -180,13 +180,16 @@ impl<C> WriteSide<C> {
     }
 
     /// Puts a write at the end of the queue: a copy.
+    #[inline(always)]
     pub fn push_copy(&mut self, bytes: &[u8], spares: &mut impl Spares<C>) {
         let queue = self.queue_of(spares);
         // It leaves soon if nothing is before it and nothing holds it back. Otherwise it may wait, and a
         // buffer that is larger than it must not wait with it.
-        let soon = queue.chunks.is_empty() && queue.in_flight_bytes == 0 && queue.corked == 0;
-        if queue.tail.capacity() == 0 && soon {
-            queue.tail = spares.buffer();
+        if queue.tail.capacity() == 0 {
+            let soon = queue.chunks.is_empty() && queue.in_flight_bytes == 0 && queue.corked == 0;
+            if soon {
+                queue.tail = spares.buffer();
+            }
         }
         queue.tail.extend_from_slice(bytes);
         queue.queued_bytes += bytes.len();
@@ -336,6 +339,7 @@ impl<C> WriteSide<C> {
         let all = queue.unsent_bytes == 0;
         if all {
             queue.in_flight_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
             queue.done = queue.in_flight_number;
         }
@@ -458,6 +462,7 @@ impl<C> WriteSide<C> {
         if let Some(queue) = &mut self.queue {
             queue.in_flight_bytes = 0;
             queue.unsent_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
         }
     }
@@ -468,6 +473,7 @@ mod excess;
 mod failing;
 mod parking;
 mod queue;
+mod stall;
 
 pub use parking::Parked;
 pub use queue::{NoSpares, Queue, SMALL_BYTES_MAX, Spares};

@@ -36,7 +36,6 @@ pub(crate) struct Side {
     turn: u64,
     ticks: VecDeque<Tick>,
     next_turn: VecDeque<Tick>,
-    after_next: VecDeque<Tick>,
     closing: VecDeque<Option<Error>>,
     flush_later: bool,
     /// Of the batch in flight, what the kernel has not taken.
@@ -78,7 +77,6 @@ impl Side {
             turn: 1,
             ticks: VecDeque::new(),
             next_turn: VecDeque::new(),
-            after_next: VecDeque::new(),
             closing: VecDeque::new(),
             flush_later: false,
             in_flight: Vec::new(),
@@ -144,7 +142,6 @@ impl Side {
             }
             Effect::Defer(When::Tick | When::Now | When::Fair, tick) => self.ticks.push_back(tick),
             Effect::Defer(When::NextTurn, tick) => self.next_turn.push_back(tick),
-            Effect::Defer(When::TurnAfter, tick) => self.after_next.push_back(tick),
             Effect::CloseLater { cancelled } => self.closing.push_back(cancelled),
             Effect::Then(then) => self.step(|machine, cx, fx| machine.then(then, cx, fx)),
             Effect::FlushLater => self.flush_later = true,
@@ -170,8 +167,17 @@ impl Side {
             Effect::SinkStored => unreachable!("there is no sink"),
             Effect::Release { reset } => self.release(reset),
             Effect::RefuseReset => self.log.push("Error EINVAL".into()),
-            Effect::Leave(_) | Effect::LetGoOfServer | Effect::TellCancelledAttempt => {}
-            Effect::Established => {}
+            Effect::Leave(_) | Effect::LetGoOfServer => {}
+            Effect::Resolve { .. }
+            | Effect::Lookup(_)
+            | Effect::HasSeveralAddresses
+            | Effect::Attempt(_)
+            | Effect::Open(_)
+            | Effect::Dial(_)
+            | Effect::HangUp(_)
+            | Effect::Take(_)
+            | Effect::Probe(_)
+            | Effect::Established => unreachable!("nothing is connected to"),
         }
     }
 
@@ -301,7 +307,6 @@ impl Side {
         self.settle();
         self.turn += 1;
         let mut deferred = std::mem::take(&mut self.next_turn);
-        self.next_turn = std::mem::take(&mut self.after_next);
         while let Some(tick) = deferred.pop_front() {
             self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
             self.settle();
@@ -381,7 +386,7 @@ impl Side {
 
     /// Whether nothing happens any more by itself.
     pub(crate) fn is_quiet(&self) -> bool {
-        let deferred = self.next_turn.len() + self.after_next.len() + self.closing.len();
+        let deferred = self.next_turn.len() + self.closing.len();
         self.ticks.is_empty() && deferred == 0 && self.shut_down != ShutDown::Asked
     }
 }

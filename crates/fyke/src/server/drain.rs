@@ -1,9 +1,7 @@
-//! The state of a shutdown, and how it went.
+//! What the shell keeps of a shutdown, and how it went.
 
 use std::rc::Weak;
 use std::time::Duration;
-
-use fyke_machine::connection::Gone;
 
 use crate::runtime::TimerId;
 use crate::socket;
@@ -28,50 +26,18 @@ pub struct Shutdown {
 /// Called once with the outcome.
 type Callback<S> = Box<dyn FnOnce(&S, Shutdown)>;
 
-/// A shutdown of a server `S` that is under way. It is over when the last of its connections is gone.
+/// What the shell keeps of a shutdown of a server `S` that is under way.
 pub(super) struct Drain<S> {
     /// The connections that there were when it began: the server may listen again before they are
     /// gone, and what it accepts then is left alone.
     pub(super) sockets: Vec<Weak<socket::Inner>>,
-    /// How many of them are open.
-    pub(super) left: usize,
-    pub(super) outcome: Shutdown,
-    pub(super) deadline: Duration,
-    pub(super) timer: Option<TimerId>,
-    /// The deadline has passed, and what is left is being reset.
-    pub(super) is_over: bool,
+    /// The timer that wakes the server at the deadline, and when.
+    pub(super) wake: Option<(Duration, TimerId)>,
     pub(super) callbacks: Vec<Callback<S>>,
 }
 
-impl<S> Drain<S> {
-    pub(super) fn new(deadline: Duration) -> Self {
-        Self {
-            sockets: Vec::new(),
-            left: 0,
-            outcome: Shutdown::default(),
-            deadline,
-            timer: None,
-            is_over: false,
-            callbacks: Vec::new(),
-        }
-    }
-
-    /// Takes a deadline if it is the first one or earlier than the one before, and returns it then.
-    pub(super) fn is_earlier(&mut self, deadline: Duration) -> Option<Duration> {
-        if self.timer.is_some() && deadline >= self.deadline {
-            return None;
-        }
-        self.deadline = deadline.min(self.deadline);
-        Some(self.deadline)
-    }
-
-    pub(super) fn count(&mut self, gone: Gone) {
-        self.left = self.left.saturating_sub(1);
-        match gone {
-            _ if self.is_over => self.outcome.reset += 1,
-            Gone::Ended => self.outcome.ended += 1,
-            Gone::Failed => self.outcome.failed += 1,
-            Gone::Reset => self.outcome.reset += 1,
-        }
+impl<S> Default for Drain<S> {
+    fn default() -> Self {
+        Self { sockets: Vec::new(), wake: None, callbacks: Vec::new() }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::Error;
-use crate::listeners::EventNumber;
+use crate::listeners::{EventSet, Handler};
 use crate::socket::Socket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub(crate) enum Event {
     Drop,
 }
 
-impl EventNumber for Event {
-    fn number(self) -> u32 {
-        self as u32
+impl EventSet for Event {
+    fn bits(self) -> u32 {
+        1 << self as u32
     }
 }
 
@@ -27,6 +27,12 @@ pub(crate) enum Listener<S> {
     Connection(Box<dyn FnMut(&S, &Socket)>),
     Error(Box<dyn FnMut(&S, &Error)>),
     Drop(Box<dyn FnMut(&S, Option<&DropInfo>)>),
+}
+
+impl<S> Handler for Listener<S> {
+    fn placeholder() -> Self {
+        Self::Plain(Box::new(|_| {}))
+    }
 }
 
 /// A connection that was refused by a limit, see [`Server::on_drop`](crate::Server::on_drop).

@@ -2,9 +2,9 @@
 
 use fyke_driver::Address;
 
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, Lookup};
 
-use super::listener::{self, Lookup, News};
+use super::listener::{self, Hears, News};
 use super::{Listener, Socket};
 use crate::Error;
 use crate::listeners::ListenerId;
@@ -135,20 +135,28 @@ impl Socket {
         self.add(Event::Readable, listener::plain(f))
     }
 
-    pub(super) fn add(&self, event: Event, listener: Listener) -> ListenerId {
-        self.inner.listeners.add(event, false, listener)
+    pub(super) fn add(&self, event: Event, callback: Listener) -> ListenerId {
+        self.inner.listeners.add(Hears::One(event), false, callback)
     }
 
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
-        self.inner.listeners.add(event, true, listener::plain(callback))
+        self.inner.listeners.add(Hears::One(event), true, listener::plain(callback))
     }
 
     /// Drops the callback of the last call that was to run once, if it has not run.
     pub(super) fn forget_once(&self, event: Event) {
-        if !self.policy().keeps_old_once_listeners {
-            drop(self.inner.listeners.remove_once(event));
+        drop(self.take_once(event));
+    }
+
+    /// Takes the callback that [`forget_once`](Self::forget_once) drops, to be dropped where nothing is
+    /// borrowed.
+    #[must_use]
+    pub(super) fn take_once(&self, event: Event) -> Option<Listener> {
+        match self.policy().keeps_old_once_listeners {
+            true => None,
+            false => self.inner.listeners.remove_once(Hears::One(event)),
         }
     }
 
@@ -157,15 +165,27 @@ impl Socket {
     }
 
     fn tell(&self, event: Event, news: News<'_, Socket>) {
-        self.inner.listeners.emit(event, |listener| listener(self, news));
+        let run = |running: &mut Listener| self.run(running, event, news);
+        self.inner.listeners.emit(Hears::One(event), run);
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
+    #[inline]
     fn tell_while_alive(&self, event: Event, news: News<'_, Socket>) {
         let goes_on = || !self.destroyed() || self.policy().delivers_after_destroy;
-        self.inner.listeners.emit_while(event, |listener| listener(self, news), goes_on);
+        let run = |running: &mut Listener| self.run(running, event, news);
+        self.inner.listeners.emit_while(Hears::One(event), run, goes_on);
     }
 
+    #[inline]
+    fn run(&self, running: &mut Listener, event: Event, news: News<'_, Socket>) {
+        match running {
+            Listener::User(callback) => callback(self, news),
+            Listener::Pipe(end) => self.run_pipe(end, event, news),
+        }
+    }
+
+    #[inline(always)]
     pub(super) fn emit_bytes(&self, bytes: &[u8]) {
         self.tell_while_alive(Event::Data, News::Data(bytes));
     }
@@ -179,7 +199,7 @@ impl Socket {
     }
 
     pub(super) fn emit_error(&self, error: &Error) {
-        if !self.inner.listeners.has(Event::Error) {
+        if !self.inner.listeners.has(Hears::One(Event::Error)) {
             return self.unheard(error);
         }
         self.tell(Event::Error, News::Error(error));

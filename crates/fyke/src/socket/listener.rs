@@ -1,32 +1,80 @@
-//! A listener's code: one form for all events, so that a listener takes as little room
-//! as it can.
+//! What listeners of a socket hear and run: one form for all events, so that a listener takes as little
+//! room as it can. `S` is the socket, `W` a weak reference to one.
 
-use std::net::IpAddr;
+use std::cell::Cell;
+use std::rc::Rc;
 
 use fyke_driver::Address;
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, Lookup};
 
-use crate::listeners::EventNumber;
-use crate::{Error, Result};
+use crate::Error;
+use crate::listeners::{EventSet, Handler};
 
-impl EventNumber for Event {
-    fn number(self) -> u32 {
-        self as u32
+/// What one listener hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hears {
+    One(Event),
+    /// What the source of a pipe must hear of itself.
+    PipeSource,
+    /// What the destination of a pipe must hear of itself.
+    PipeDestination,
+    /// Both, of a socket that is piped into itself.
+    PipeItself,
+}
+
+const SOURCE: u32 = 1 << Event::Data as u32 | 1 << Event::End as u32;
+const DESTINATION: u32 =
+    1 << Event::Drain as u32 | 1 << Event::Finish as u32 | 1 << Event::Gone as u32;
+
+impl EventSet for Hears {
+    #[inline]
+    fn bits(self) -> u32 {
+        match self {
+            Self::One(event) => 1 << event as u32,
+            Self::PipeSource => SOURCE,
+            Self::PipeDestination => DESTINATION,
+            Self::PipeItself => SOURCE | DESTINATION,
+        }
+    }
+
+    #[inline]
+    fn contains(self, event: Self) -> bool {
+        self == event || !matches!(self, Self::One(_)) && self.bits() & event.bits() != 0
     }
 }
 
-/// An answer to the question for a host's addresses: what [`Socket::on_lookup`](crate::Socket::on_lookup) is told, once for
-/// every address.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Lookup {
-    /// The host as it was given.
-    pub host: String,
-    /// One of its addresses, or why there are none.
-    pub address: Result<IpAddr>,
+/// What a listener of a socket runs.
+pub(crate) enum Listener<S, W> {
+    User(UserListener<S>),
+    Pipe(Rc<PipeEnd<S, W>>),
 }
 
-/// What a listener of a socket `S` is given beside the socket.
+impl<S, W> Handler for Listener<S, W> {
+    fn placeholder() -> Self {
+        Self::User(Box::new(|_, _| {}))
+    }
+
+    /// A pipe stays in its place, so that it can be found meanwhile.
+    #[inline]
+    fn take(&mut self) -> Self {
+        match self {
+            Self::User(_) => std::mem::replace(self, Self::placeholder()),
+            Self::Pipe(end) => Self::Pipe(Rc::clone(end)),
+        }
+    }
+
+    #[inline]
+    fn put_back(&mut self, running: Self) -> Option<Self> {
+        if matches!(self, Self::Pipe(_)) {
+            return Some(running);
+        }
+        // A placeholder owns nothing.
+        std::mem::forget(std::mem::replace(self, running));
+        None
+    }
+}
+
+/// What a listener is told beside the socket.
 #[derive(Debug)]
 pub(crate) enum News<'a, S> {
     Nothing,
@@ -51,21 +99,23 @@ impl<S> Clone for News<'_, S> {
 
 impl<S> Copy for News<'_, S> {}
 
-pub(crate) type Listener<S> = Box<dyn FnMut(&S, News<'_, S>)>;
+pub(crate) type UserListener<S> = Box<dyn FnMut(&S, News<'_, S>)>;
 
-pub(super) fn plain<S>(mut f: impl FnMut(&S) + 'static) -> Listener<S> {
-    Box::new(move |socket, _| f(socket))
+pub(super) fn plain<S, W>(mut f: impl FnMut(&S) + 'static) -> Listener<S, W> {
+    Listener::User(Box::new(move |socket, _| f(socket)))
 }
 
 /// Makes the callback of events that bring something.
 macro_rules! listener_of {
     ($name:ident, $($argument:ident: $type:ty),+ => $news:pat) => {
-        pub(super) fn $name<S>(mut f: impl FnMut(&S, $($type),+) + 'static) -> Listener<S> {
-            Box::new(move |socket, news| {
+        pub(super) fn $name<S, W>(
+            mut f: impl FnMut(&S, $($type),+) + 'static,
+        ) -> Listener<S, W> {
+            Listener::User(Box::new(move |socket, news| {
                 if let $news = news {
                     f(socket, $($argument),+);
                 }
-            })
+            }))
         }
     };
 }
@@ -78,10 +128,56 @@ listener_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
 listener_of!(attempt, address: &Address => News::Attempt(address));
 listener_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
 
-pub(super) fn pipe<S>(mut f: impl FnMut(&S, &S) + 'static) -> Listener<S> {
-    Box::new(move |socket, news| {
+pub(super) fn pipe<S, W>(mut f: impl FnMut(&S, &S) + 'static) -> Listener<S, W> {
+    Listener::User(Box::new(move |socket, news| {
         if let News::Pipe(other) = news {
             f(socket, other);
         }
-    })
+    }))
+}
+
+/// One end of a pipe: what the listener of a socket must know of the other one.
+pub(crate) enum PipeEnd<S, W> {
+    /// This socket is piped into another one.
+    To(S, Cell<Flow>),
+    /// Another socket is piped into this one.
+    From(W),
+    /// This socket is piped into itself.
+    Itself(Cell<Flow>),
+}
+
+/// What the source of a pipe knows of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow {
+    /// The destination is ended with the source.
+    pub(super) ends: bool,
+    /// The destination has no room: the source waits for its `drain`.
+    pub(super) blocked: bool,
+}
+
+impl<S: Clone + PartialEq, W> PipeEnd<S, W> {
+    /// Where a pipe leads that comes out of `source`.
+    pub(super) fn destination(&self, source: &S) -> Option<S> {
+        match self {
+            Self::To(to, _) => Some(to.clone()),
+            Self::Itself(_) => Some(source.clone()),
+            Self::From(_) => None,
+        }
+    }
+
+    /// Whether the pipe leads from `source`, to which this listener belongs, to `destination`.
+    pub(super) fn leads_to(&self, source: &S, destination: &S) -> bool {
+        match self {
+            Self::To(to, _) => to == destination,
+            Self::Itself(_) => source == destination,
+            Self::From(_) => false,
+        }
+    }
+
+    pub(super) fn flow(&self) -> Option<&Cell<Flow>> {
+        match self {
+            Self::To(_, flow) | Self::Itself(flow) => Some(flow),
+            Self::From(_) => None,
+        }
+    }
 }

@@ -15,7 +15,6 @@ mod deadlines;
 mod destroying;
 mod ending;
 mod events;
-mod exact;
 mod failing;
 mod finished;
 #[cfg(unix)]
@@ -51,10 +50,11 @@ use fyke_driver::SocketId;
 
 pub use connecting::connect;
 pub(crate) use fyke_machine::connection::Event;
+pub use fyke_machine::connection::Lookup;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
-pub use listener::Lookup;
+use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
 pub use pipeline::pipeline;
@@ -95,13 +95,13 @@ pub struct Socket {
     inner: Rc<Inner>,
 }
 
-/// A listener's code.
-pub(crate) type Listener = listener::Listener<Socket>;
+/// What a listener of a socket runs.
+pub(crate) type Listener = listener::Listener<Socket, Weak<Inner>>;
 
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Event, Listener>,
+    listeners: Listeners<Hears, Listener>,
 }
 
 impl Default for Socket {
@@ -216,10 +216,12 @@ impl Socket {
 
     /// Runs callbacks of the user's. One that panics leaves the socket's events incomplete, so the
     /// socket is destroyed; everything else goes on.
+    #[inline(always)]
     fn guarded<T>(&self, run: impl FnOnce() -> T) -> T {
         struct DestroyOnPanic<'a>(&'a Socket);
         impl Drop for DestroyOnPanic<'_> {
             fn drop(&mut self) {
+                self.0.stop_receiving_by_panic();
                 self.0.destroy();
             }
         }

@@ -5,6 +5,8 @@ use fyke_machine::reading::Flow;
 use fyke_machine::transitions::Received;
 
 use super::Socket;
+use super::listener::Hears;
+use super::state::Receiving;
 use crate::wiring::Tick;
 
 /// # Reading
@@ -59,6 +61,7 @@ impl Socket {
     }
 
     /// The driver brings bytes.
+    #[inline(always)]
     pub(crate) fn receive(&self, bytes: &[u8]) {
         // In the plain lane nothing changes that the loop must know of.
         let plain = self.guarded(|| {
@@ -68,26 +71,33 @@ impl Socket {
             }
             plain
         });
-        if !plain {
-            self.sync();
+        match plain {
+            true => self.flush_after_receiving(),
+            false => self.sync(),
         }
     }
 
     /// In the plain lane: gives the listeners for data what was received. Returns whether it is so; if not,
     /// nothing has changed.
+    #[inline(always)]
     fn receive_plain(&self, bytes: &[u8]) -> bool {
-        let Some(core) = self.core() else { return false };
-        if !self.inner.listeners.has_without(Event::Data, Event::Text) {
+        let Some(core) = self.inner.core.get() else { return false };
+        if !self.inner.listeners.has_without(Hears::One(Event::Data), Hears::One(Event::Text)) {
             return false;
         }
         let now = core.moment();
-        let plain = self.inner.state.borrow_mut().machine.receive_plain(bytes.len(), now);
-        if plain {
-            self.emit_bytes(bytes);
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if !state.machine.receive_plain(bytes.len(), now) {
+                return false;
+            }
+            state.receiving = Receiving::Yes;
         }
-        plain
+        self.emit_bytes(bytes);
+        true
     }
 
+    #[inline(never)]
     fn received(&self, bytes: &[u8]) {
         match self.ask(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
             Received::Deliver => self.emit_data(bytes),

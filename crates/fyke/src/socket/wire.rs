@@ -1,5 +1,8 @@
 //! What a socket asks of the driver about bytes.
 
+use std::cell::RefMut;
+use std::io;
+
 use fyke_driver::{Batch, Chunk, SocketId};
 use fyke_machine::connection::{Connection, Effects};
 use fyke_machine::error::MakeError;
@@ -7,7 +10,7 @@ use fyke_machine::transitions::Flushed;
 
 use super::{Socket, spares};
 use crate::Error;
-use crate::socket::state::Callback;
+use crate::socket::state::{Callback, Receiving, State};
 use crate::wiring::Core;
 
 impl Socket {
@@ -16,12 +19,59 @@ impl Socket {
         self.inner.state.borrow().id
     }
 
+    /// Has the queue handed over at the end of the batch of callbacks (phase 7).
+    #[inline(always)]
+    pub(super) fn flush_later(&self, core: &Core, state: &mut State) {
+        if state.receiving == Receiving::Yes && !core.has_batch_work() {
+            state.receiving = Receiving::ThenFlush;
+        } else {
+            core.push_dirty(self.actor());
+        }
+    }
+
+    /// The listeners have run for bytes that were received. What they wrote to this socket before anything
+    /// else was written or deferred comes first.
+    #[inline]
+    pub(super) fn flush_after_receiving(&self) {
+        let mut state = self.inner.state.borrow_mut();
+        if std::mem::replace(&mut state.receiving, Receiving::No) != Receiving::ThenFlush {
+            return;
+        }
+        let Some(core) = self.core() else { return };
+        if core.has_batch_work() {
+            return core.push_dirty_first(self.actor());
+        }
+        state.machine.left_dirty_list();
+        let flushed = self.offer_queue(core, state);
+        if !matches!(flushed, Flushed::Clear) {
+            self.was_flushed(flushed);
+        }
+    }
+
+    /// A listener has panicked.
+    pub(super) fn stop_receiving_by_panic(&self) {
+        let mut state = self.inner.state.borrow_mut();
+        let receiving = std::mem::replace(&mut state.receiving, Receiving::No);
+        drop(state);
+        if let (Receiving::ThenFlush, Some(core)) = (receiving, self.core()) {
+            core.push_dirty_first(self.actor());
+        }
+    }
+
     /// The batch of callbacks has ended (phase 7).
     pub(crate) fn hand_over_dirty(&self) {
-        let flushed = self.offer_queue(true);
+        let Some(core) = self.core() else { return };
+        let mut state = self.inner.state.borrow_mut();
+        state.machine.left_dirty_list();
+        let flushed = self.offer_queue(core, state);
         if !matches!(flushed, Flushed::Clear) {
-            self.step(|machine, _, fx| machine.flushed(flushed, fx));
+            self.was_flushed(flushed);
         }
+    }
+
+    #[cold]
+    fn was_flushed(&self, flushed: Flushed) {
+        self.step(|machine, _, fx| machine.flushed(flushed, fx));
     }
 
     /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
@@ -29,31 +79,40 @@ impl Socket {
         &self,
         tell: fn(&mut Connection<Callback>, Flushed, &mut Effects<Callback>),
     ) {
-        let flushed = self.offer_queue(false);
+        let Some(core) = self.core() else { return };
+        let flushed = self.offer_queue(core, self.inner.state.borrow_mut());
         if !matches!(flushed, Flushed::Quiet | Flushed::Clear) {
             self.ask(|machine, _, fx| tell(machine, flushed, fx));
         }
     }
 
-    fn offer_queue(&self, was_listed: bool) -> Flushed {
-        let Some(core) = self.core() else { return Flushed::Quiet };
-        let mut state = self.inner.state.borrow_mut();
-        if was_listed {
-            state.machine.left_dirty_list();
-        }
+    #[inline(always)]
+    fn offer_queue(&self, core: &Core, mut state: RefMut<'_, State>) -> Flushed {
         let Some(id) = state.id else { return Flushed::Quiet };
-        let mut taken = Ok(0);
-        if let Some(bytes) = state.machine.outgoing() {
-            let len = bytes.len();
-            taken = core.driver.send_at_once(id, bytes);
-            if matches!(taken, Ok(count) if count == len) {
-                core.budget.count(len);
-                if let Some(queue) = state.machine.outgoing_sent() {
-                    spares::give_back(core, queue);
-                }
-                return Flushed::Clear;
-            }
-        } else if !state.is_connected() || state.has_failed() || !state.write.can_hand_over() {
+        let Some(bytes) = state.machine.outgoing() else {
+            return self.offer_batch(state, id, Ok(0));
+        };
+        let len = bytes.len();
+        let taken = core.driver.send_at_once(id, bytes);
+        if !matches!(taken, Ok(count) if count == len) {
+            return self.offer_batch(state, id, taken);
+        }
+        core.budget.count(len);
+        if let Some(queue) = state.machine.outgoing_sent() {
+            spares::give_back(core, queue);
+        }
+        Flushed::Clear
+    }
+
+    /// Offers the queue as a batch, of which the kernel may have taken some bytes already.
+    #[inline(never)]
+    fn offer_batch(
+        &self,
+        mut state: RefMut<'_, State>,
+        id: SocketId,
+        taken: io::Result<usize>,
+    ) -> Flushed {
+        if !state.is_connected() || state.has_failed() || !state.write.can_hand_over() {
             return Flushed::Quiet;
         }
         let mut batch = state.change().write.hand_over();
@@ -94,15 +153,15 @@ impl Socket {
         let (all, number) = {
             let mut state = self.inner.state.borrow_mut();
             let all = state.change().write.sent(count);
+            if let Some(timeout) = state.write_stall_timeout().filter(|_| !all) {
+                state.change().write.watch(timeout.into(), core.moment());
+            }
             (all, state.write.has_news().then(|| state.write.in_flight_number()))
         };
-        if !all {
-            self.watch_write();
-        }
         number.filter(|_| all).map_or(Flushed::Quiet, Flushed::Told)
     }
 
-    fn refused_by_system(&self, source: std::io::Error) -> Flushed {
+    fn refused_by_system(&self, source: io::Error) -> Flushed {
         let policy = *self.policy();
         let mut state = self.inner.state.borrow_mut();
         Flushed::Refused(state.change().refused_by_system(source, &policy))
