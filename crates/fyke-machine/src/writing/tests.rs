@@ -116,6 +116,23 @@ fn wr_21_what_was_written_before_cork_is_not_held_back() {
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5));
 }
 
+/// What was parked was counted twice, as parked and as not held back by `cork`.
+#[test]
+fn wr_21_a_cork_behind_a_parked_write_holds_back_only_what_comes_after_it() {
+    let mut side = side();
+    write(&mut side, b"first", 1);
+    side.park();
+    write(&mut side, b"next", 2);
+    side.cork(true);
+    write(&mut side, b"held back", 3);
+    assert_eq!(side.hand_over_parked().map(|batch| batch.remaining()), Some(5));
+    assert!(side.sent(5));
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(4));
+    assert!(side.sent(4) && !side.can_hand_over());
+    side.uncork();
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(9));
+}
+
 #[test]
 fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
     let mut side = side();
