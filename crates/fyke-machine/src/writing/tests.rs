@@ -163,6 +163,19 @@ fn prop_05_what_was_never_handed_over_is_not_counted() {
     assert_eq!(side.accepted_bytes(), 4);
 }
 
+/// Was subtracted once more: a callback that is told so may connect the socket again.
+#[test]
+fn prop_05_a_queue_that_is_given_up_write_by_write_is_subtracted_once() {
+    let mut side = side();
+    write(&mut side, b"one", 1);
+    write(&mut side, b"seven 7", 2);
+    drop(side.give_up_queue());
+    assert_eq!(side.next_failing(10), Some(1));
+    assert_eq!(side.queued_bytes(), 7);
+    drop(side.give_up_queue());
+    assert_eq!((side.accepted_bytes(), side.queued_bytes()), (0, 0));
+}
+
 #[test]
 fn what_was_sent_grows_though_the_next_batch_has_as_much_left() {
     let mut side = side();

@@ -22,6 +22,9 @@ use player::Player;
 const CONNECTS_MAX: usize = 4;
 /// So many turns, and everything has come to rest.
 const TURNS_MAX: usize = 100_000;
+/// So many single bytes are written while a script waits.
+const TRICKLE_MAX: usize = 4000;
+const TRICKLE_PER_TURN: usize = 8;
 /// So often time passes while nothing else happens.
 const WAITS_MAX: usize = 64;
 
@@ -73,7 +76,7 @@ struct Game<'a> {
     clients: Vec<Side<Player>>,
     /// Those that were accepted, of each pair. Steps are for the last.
     servers: Vec<Vec<Side<Player>>>,
-    /// Writes of single bytes, one in each turn.
+    /// Writes of single bytes, some in each turn.
     trickles: Vec<(Place, usize)>,
     now: Duration,
     memory_before: usize,
@@ -191,7 +194,9 @@ impl<'a> Game<'a> {
             When::Immediate => self.turn(),
             When::Later => {
                 self.pass(Duration::from_millis(1));
-                (0..3).for_each(|_| self.turn());
+                let trickles =
+                    self.trickles.iter().map(|(_, left)| *left).max().unwrap_or_default();
+                (0..3 + trickles.min(TRICKLE_MAX) / TRICKLE_PER_TURN).for_each(|_| self.turn());
             }
         }
     }
@@ -215,9 +220,13 @@ impl<'a> Game<'a> {
         }
         let mut trickles = std::mem::take(&mut self.trickles);
         trickles.retain_mut(|(place, left)| {
-            self.perform(*place, Operation::Write(1));
+            // Each behind a cut of the queue.
+            for _ in 0..(*left).min(TRICKLE_PER_TURN) {
+                let calls = [Operation::Cork, Operation::Write(1), Operation::Uncork];
+                calls.iter().for_each(|call| self.perform(*place, *call));
+            }
             self.check_memory();
-            *left -= 1;
+            *left = left.saturating_sub(TRICKLE_PER_TURN);
             *left > 0
         });
         self.trickles.append(&mut trickles);
