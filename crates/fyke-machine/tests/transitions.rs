@@ -2,7 +2,7 @@
 
 mod bench;
 
-use bench::{End, Log, Machine, Side, pair, run, settings};
+use bench::{End, Log, Machine, News, Side, User, pair, run, settings};
 use fyke_machine::connection::{Event, Heard, Phase};
 use fyke_machine::{Error, ErrorCode, Policy, policy};
 
@@ -38,6 +38,17 @@ fn wr_05_drain_comes_once_and_before_the_callbacks() {
     run(&mut a, &mut b);
     assert_eq!(log(&a), ["Drain", "Call 1 ok"]);
     assert_eq!(b.user.received.len(), 20);
+}
+
+#[test]
+fn wr_05_drain_does_not_come_when_destroy_was_called_in_time() {
+    let (mut a, mut b) = default_pair();
+    a.step(|machine, _, fx| machine.cork(fx));
+    assert!(!a.write(&[7; 20], None));
+    a.step(Machine::uncork);
+    a.destroy(None);
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Close false"]);
 }
 
 #[test]
@@ -205,6 +216,47 @@ fn wr_12_a_parked_write_of_a_connection_that_ends_at_once_is_told_before_close()
         let mut wanted = vec!["Connect", "Call 1 ERR_SOCKET_CLOSED", "Ready", "Close false"];
         wanted.retain(|line| ready || *line != "Ready");
         assert_eq!(log(&a), wanted);
+    }
+}
+
+/// Connects again when its first callback is called, and writes: behind the old cork, or by itself.
+struct Again {
+    uncorks: bool,
+    lines: Vec<String>,
+}
+
+impl User for Again {
+    fn told(side: &mut Side<Self>, news: News<'_>) {
+        let News::Called(callback, result) = news else { return };
+        let code = result.map_or_else(|error| error.code().as_str(), |()| "ok");
+        side.user.lines.push(format!("{callback} {code}"));
+        if callback == 1 {
+            side.connect();
+            if side.user.uncorks {
+                side.step(Machine::uncork);
+            }
+            side.write(b"of the next connection", Some(3));
+        }
+    }
+}
+
+/// Was told before what is left of the old queue, also when it waits by itself; and then its bytes were
+/// counted as gone.
+#[test]
+fn wr_19_a_write_on_the_next_connection_is_given_up_with_the_old_queue_only_if_it_is_in_it() {
+    for (uncorks, told) in [(true, "3 ok"), (false, "3 ERR_STREAM_DESTROYED")] {
+        let again = Again { uncorks, lines: Vec::new() };
+        let mut a = Side::new(&settings(), policy::NODE_EXACT, again);
+        let [ours, _theirs] = End::pair();
+        a.open(ours);
+        a.step(|machine, _, fx| machine.cork(fx));
+        a.write(b"one", Some(1));
+        a.write(b"two", Some(2));
+        a.destroy(None);
+        a.settle();
+        let [ours, _theirs] = End::pair();
+        a.establish(ours);
+        assert_eq!(a.user.lines, ["1 ERR_STREAM_DESTROYED", "2 ERR_STREAM_DESTROYED", told]);
     }
 }
 

@@ -37,6 +37,16 @@ pub(crate) enum News<'a> {
 pub(crate) trait User: Sized {
     /// Something happened. Nothing is borrowed: anything may be called on the side.
     fn told(side: &mut Side<Self>, news: News<'_>);
+
+    /// A tick of the user's own has come.
+    fn ticked(_side: &mut Side<Self>, _number: usize) {}
+}
+
+/// What waits for its tick.
+#[derive(Clone, Copy, Debug)]
+enum Deferred {
+    Machine(Tick),
+    User(usize),
 }
 
 /// Writes down what it is told.
@@ -86,7 +96,7 @@ pub(crate) struct Side<U> {
     pub inputs: u64,
     pub now: Duration,
     turn: u64,
-    ticks: VecDeque<Tick>,
+    ticks: VecDeque<Deferred>,
     next_turn: VecDeque<Tick>,
     after_next: VecDeque<Tick>,
     closing: VecDeque<Option<Error>>,
@@ -163,11 +173,16 @@ impl<U: User> Side<U> {
         (self.machine.accepted, self.machine.served) = (true, true);
     }
 
+    /// On the tick, the user is told this number.
+    pub(crate) fn next_tick(&mut self, number: usize) {
+        self.ticks.push_back(Deferred::User(number));
+    }
+
     /// Somebody listens for data.
     pub(crate) fn listen_for_data(&mut self) {
         self.inputs += 1;
         if self.machine.data_listened() {
-            self.ticks.push_back(Tick::Resume);
+            self.ticks.push_back(Deferred::Machine(Tick::Resume));
         }
     }
 
@@ -272,7 +287,9 @@ impl<U: User> Side<U> {
                 let round = self.machine.round();
                 self.next_turn.push_back(Tick::WrittenLate(number, round));
             }
-            (When::Tick | When::Now | When::Fair, tick) => self.ticks.push_back(tick),
+            (When::Tick | When::Now | When::Fair, tick) => {
+                self.ticks.push_back(Deferred::Machine(tick));
+            }
             (When::NextTurn, tick) => self.next_turn.push_back(tick),
             (When::TurnAfter, tick) => self.after_next.push_back(tick),
         }
@@ -324,7 +341,8 @@ impl<U: User> Side<U> {
 
     pub(crate) fn connect(&mut self) {
         let is_closing = self.closes_now || !self.closing.is_empty();
-        self.step(|machine, cx, fx| machine.begin_connect(false, is_closing, cx, fx));
+        let unix = self.machine.unix;
+        self.step(|machine, cx, fx| machine.begin_connect(unix, is_closing, cx, fx));
         self.connects = true;
     }
 
@@ -403,10 +421,11 @@ impl<U: User> Side<U> {
 
     /// What it holds beside its machine.
     pub(crate) fn own_bytes(&self) -> usize {
-        let ticks = self.ticks.capacity() + self.next_turn.capacity() + self.after_next.capacity();
+        let deferred = self.next_turn.capacity() + self.after_next.capacity();
+        let ticks = self.ticks.capacity() * size_of::<Deferred>() + deferred * size_of::<Tick>();
         let closing = self.closing.capacity() * size_of::<Option<Error>>();
         let wires = self.wire.iter().chain(&self.past).map(End::own_bytes).sum::<usize>();
-        ticks * size_of::<Tick>() + closing + self.in_flight.0.capacity() + wires
+        ticks + closing + self.in_flight.0.capacity() + wires
     }
 }
 

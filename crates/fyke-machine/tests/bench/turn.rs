@@ -10,7 +10,7 @@ use fyke_machine::error::MakeError;
 use fyke_machine::transitions::Flushed;
 
 use super::wire::Piece;
-use super::{End, News, ShutDown, Side, User};
+use super::{Deferred, End, News, ShutDown, Side, User};
 
 /// Turns until nothing happens any more.
 const TURNS_MAX: usize = 64;
@@ -28,8 +28,10 @@ impl<U: User> Side<U> {
     }
 
     pub(super) fn offer(&mut self, batch: Option<Batch>) -> Flushed {
-        let Some(wire) = self.wire.as_ref().filter(|wire| !wire.peer_is_gone()) else {
-            let broken = io::ErrorKind::BrokenPipe.into();
+        let failure = |wire: &End| wire.send_failure();
+        let failure = self.wire.as_ref().map_or(Some(io::ErrorKind::BrokenPipe), failure);
+        let (Some(wire), None) = (&self.wire, failure) else {
+            let broken = failure.unwrap_or(io::ErrorKind::BrokenPipe).into();
             let error = self.machine.refused_by_system(broken, &self.policy);
             return Flushed::Refused(error);
         };
@@ -53,7 +55,12 @@ impl<U: User> Side<U> {
     pub(crate) fn settle(&mut self) {
         loop {
             while let Some(tick) = self.ticks.pop_front() {
-                self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
+                match tick {
+                    Deferred::Machine(tick) => {
+                        self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
+                    }
+                    Deferred::User(number) => U::ticked(self, number),
+                }
             }
             if !std::mem::take(&mut self.flush_later) {
                 return;
@@ -75,6 +82,7 @@ impl<U: User> Side<U> {
             self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
             self.settle();
         }
+        self.tell_shut_down();
         self.receive();
         self.send_more();
         self.closes_now = true;
@@ -159,14 +167,18 @@ impl<U: User> Side<U> {
                 self.settle();
             }
         }
-        if self.in_flight.0.is_empty() && self.shut_down == ShutDown::Asked {
-            self.shut_down = ShutDown::Told;
-            if let Some(wire) = &self.wire {
-                wire.shut_down();
-            }
-            self.step(|machine, _, fx| machine.was_shut_down(fx));
-            self.settle();
+    }
+
+    fn tell_shut_down(&mut self) {
+        if !self.in_flight.0.is_empty() || self.shut_down != ShutDown::Asked {
+            return;
         }
+        self.shut_down = ShutDown::Told;
+        if let Some(wire) = &self.wire {
+            wire.shut_down();
+        }
+        self.step(|machine, _, fx| machine.was_shut_down(fx));
+        self.settle();
     }
 
     /// Whether nothing happens any more by itself.

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::io;
 use std::rc::Rc;
 
 /// What arrives over the wire.
@@ -27,6 +28,8 @@ struct Way {
     /// What comes behind the bytes.
     last: Option<Last>,
     ended: bool,
+    /// By RST.
+    was_reset: bool,
     /// Whoever sends on it has let go of the connection.
     closed: bool,
 }
@@ -36,13 +39,22 @@ struct Way {
 pub(crate) struct End {
     ways: Rc<RefCell<[Way; 2]>>,
     end: usize,
+    /// A Unix socket knows at once that its peer is gone.
+    pub unix: bool,
+    /// An RST overtakes bytes that nobody has taken.
+    pub reset_loses_unread: bool,
 }
 
 impl End {
     /// Both ends of a new wire.
     pub(crate) fn pair() -> [Self; 2] {
         let ways = Rc::new(RefCell::new([Way::default(), Way::default()]));
-        [Self { ways: Rc::clone(&ways), end: 0 }, Self { ways, end: 1 }]
+        [0, 1].map(|end| Self {
+            ways: Rc::clone(&ways),
+            end,
+            unix: false,
+            reset_loses_unread: false,
+        })
     }
 
     /// The kernel takes what there is room for. Returns how much that is.
@@ -66,7 +78,7 @@ impl End {
         let way = &mut ways[self.end];
         way.closed = true;
         match reset || unread {
-            true => way.reset(),
+            true => way.reset(self.reset_loses_unread),
             false => way.end(),
         }
     }
@@ -90,14 +102,18 @@ impl End {
         let arrived = &mut ways[1 - self.end];
         if !arrived.bytes.is_empty() {
             arrived.bytes.clear();
-            ways[self.end].reset();
+            ways[self.end].reset(self.reset_loses_unread);
         }
     }
 
-    /// Whether the other side has let go, and everything of it has arrived.
-    pub(crate) fn peer_is_gone(&self) -> bool {
+    /// Why nothing can be sent.
+    pub(crate) fn send_failure(&self) -> Option<io::ErrorKind> {
         let way = &self.ways.borrow()[1 - self.end];
-        way.closed && way.bytes.is_empty() && way.last.is_none()
+        let knows = way.was_reset || self.unix && way.closed;
+        // Behind a FIN, in CLOSE_WAIT, an RST is EPIPE too.
+        let unheard = !self.unix && way.last == Some(Last::Reset);
+        let kind = if unheard { io::ErrorKind::ConnectionReset } else { io::ErrorKind::BrokenPipe };
+        knows.then_some(kind)
     }
 
     /// How many bytes we have sent that the other side has not taken, and whether our end is behind them.
@@ -119,10 +135,14 @@ impl Way {
         }
     }
 
-    /// What was not taken is lost.
-    fn reset(&mut self) {
-        self.bytes.clear();
-        self.ended = true;
-        self.last = Some(Last::Reset);
+    /// Who has received the end before does not hear of it.
+    fn reset(&mut self, loses_unread: bool) {
+        if loses_unread {
+            self.bytes.clear();
+        }
+        self.was_reset = true;
+        if !std::mem::replace(&mut self.ended, true) {
+            self.last = Some(Last::Reset);
+        }
     }
 }

@@ -69,7 +69,10 @@ impl Observer {
         life.model.borrow_mut().odd = !self.stage.policy.rearms_readable && waits;
         if before.model.borrow().closes == 0 {
             before.model.borrow_mut().odd = true;
-            life.model.borrow_mut().odd = true;
+            // Node's stream gives up what is queued on this connection with what was on the one before.
+            let mut model = life.model.borrow_mut();
+            (model.odd, model.began_early) = (true, true);
+            life.peer().model.borrow_mut().odd = true;
             self.closing.borrow_mut().push_back(before);
         }
     }
