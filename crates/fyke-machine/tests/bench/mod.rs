@@ -255,7 +255,11 @@ impl<U: User> Side<U> {
                 self.step(|machine, _, fx| machine.flushed_parked(flushed, fx));
             }
             Effect::Shutdown => {
-                if self.shut_down == ShutDown::No && self.wire.is_some() {
+                if let (Some(wire), ShutDown::No) = (&self.wire, self.shut_down) {
+                    // At once, unless something is in flight; that it is done is told later.
+                    if self.in_flight.0.is_empty() {
+                        wire.shut_down();
+                    }
                     self.shut_down = ShutDown::Asked;
                 }
             }
