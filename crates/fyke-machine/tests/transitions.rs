@@ -110,6 +110,36 @@ fn wr_20_destroy_sends_what_fits_and_tells_the_rest_why_not() {
 }
 
 #[test]
+fn wr_19_what_the_kernel_has_is_told_so_though_what_is_in_flight_is_cancelled() {
+    let (mut a, mut b) = default_pair();
+    (a.tells_late, a.window_bytes) = (true, 8);
+    a.write(&[1; 5], Some(1));
+    a.settle();
+    a.write(&[2; 20], Some(2));
+    a.settle();
+    assert!(a.user.lines.is_empty(), "the news waits for the next turn");
+    a.destroy(None);
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Call 1 ok", "Call 2 ECANCELED", "Close false"]);
+}
+
+#[test]
+fn wr_21_a_cork_after_the_end_holds_it_up_only_until_uncork() {
+    let (mut a, mut b) = default_pair();
+    a.window_bytes = 4;
+    a.write(&[1; 20], None);
+    a.settle();
+    a.write(b"", Some(1));
+    a.end(None);
+    a.step(|machine, _, fx| machine.cork(fx));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), [""; 0]);
+    a.step(Machine::uncork);
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Call 1 ok", "Prefinish", "Finish", "End", "Close false"]);
+}
+
+#[test]
 fn dst_06_an_error_is_told_once_before_close() {
     let (mut a, mut b) = default_pair();
     a.destroy(Some(Error::new(ErrorCode::ETIMEDOUT, "first")));

@@ -133,6 +133,21 @@ fn wr_21_a_cork_behind_a_parked_write_holds_back_only_what_comes_after_it() {
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(9));
 }
 
+/// Was never told: it counted as one of those that `cork` does not hold back, of which none was left.
+#[test]
+fn wr_24_an_empty_write_between_a_parked_one_and_cork_is_told() {
+    let mut side = side();
+    write(&mut side, b"first", 1);
+    side.park();
+    write(&mut side, b"", 2);
+    side.cork(true);
+    assert_eq!(side.hand_over_parked().map(|batch| batch.remaining()), Some(5));
+    assert!(side.sent(5));
+    side.uncork();
+    assert!(side.can_hand_over() && side.hand_over().is_none());
+    assert_eq!(due(&mut side), [1, 2]);
+}
+
 #[test]
 fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
     let mut side = side();

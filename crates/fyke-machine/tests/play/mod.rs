@@ -260,6 +260,7 @@ impl<'a> Game<'a> {
         self.each(player::end);
         self.run();
         for side in self.sides() {
+            assert_eq!(side.machine.write.in_flight_bytes(), 0, "what was cancelled is forgotten");
             // In Node the callback of an end after `destroy` waits for ever (DST-18).
             let waits = !side.machine.write.nothing_waits();
             assert!(!waits || !self.setting.policy.answers_end_after_destroy, "something is held");
