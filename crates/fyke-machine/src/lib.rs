@@ -26,7 +26,6 @@
 pub mod connection;
 pub mod error;
 pub mod idle;
-mod moment;
 mod payload;
 pub mod planner;
 pub mod policy;
@@ -35,6 +34,6 @@ pub mod transitions;
 pub mod writing;
 
 pub use error::{Error, ErrorCode, Result};
-pub use moment::Moment;
+pub use fyke_driver::Moment;
 pub use payload::Payload;
 pub use policy::Policy;

@@ -1,7 +1,7 @@
 //! Listeners of an object: in order of registration, removable at any time, also by themselves
 //! while they run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use crate::few::Few;
@@ -22,15 +22,11 @@ pub(crate) trait EventNumber: Copy + PartialEq {
 /// and a callback that runs is not run again by an emission inside it: whoever emits inside a call asks
 /// [`is_running`](Self::is_running) first.
 pub(crate) struct Listeners<E, C> {
-    list: RefCell<List<E, C>>,
-}
-
-struct List<E, C> {
-    entries: Few<Entry<E, C>>,
-    last_id: u32,
+    entries: RefCell<Few<Entry<E, C>>>,
+    last_id: Cell<u32>,
     /// A bit for each event that has a listener, one for [`REMOVED`], and how many emissions use the list:
     /// whether there is a listener is asked several times for every message.
-    bits: u32,
+    bits: Cell<u32>,
 }
 
 /// One emission that uses the list.
@@ -50,86 +46,31 @@ pub(crate) struct Entry<E, C> {
 
 impl<E, C> Default for Listeners<E, C> {
     fn default() -> Self {
-        Self { list: RefCell::new(List { entries: Few::None, last_id: 0, bits: 0 }) }
-    }
-}
-
-impl<E: EventNumber, C> List<E, C> {
-    fn is_emitting(&self) -> bool {
-        self.bits & EMISSIONS != 0
-    }
-
-    /// Takes the callback of the first listener in a range, if there is one.
-    #[inline]
-    fn take_next(&mut self, range: Range<usize>, event: E) -> Option<(usize, u32, C)> {
-        // All may have been dropped meanwhile.
-        let entries = self.entries.get_mut(..range.end)?;
-        let mut index = range.start;
-        let (entry, callback) = loop {
-            let entry = entries.get_mut(index)?;
-            if entry.event == event && entry.id != 0 {
-                // One without a callback runs already, further out.
-                if let Some(callback) = entry.callback.take() {
-                    break (entry, callback);
-                }
-            }
-            index += 1;
-        };
-        let id = entry.id;
-        if entry.once {
-            entry.id = 0;
-            self.bits |= REMOVED;
-            self.recount();
-        }
-        Some((index, id, callback))
-    }
-
-    /// Puts a callback back, or returns it, to be dropped where nothing is borrowed, if it was removed
-    /// meanwhile.
-    #[inline]
-    fn put_back(&mut self, index: usize, id: u32, callback: Option<C>) -> Option<C> {
-        let callback = callback?;
-        match self.entries.get_mut(index) {
-            Some(entry) if entry.id == id => {
-                entry.callback = Some(callback);
-                None
-            }
-            _ => Some(callback),
-        }
-    }
-
-    /// Finds out again which events have listeners.
-    #[cold]
-    fn recount(&mut self) {
-        self.bits &= EMISSIONS | REMOVED;
-        for entry in self.entries.iter().filter(|entry| entry.id != 0) {
-            self.bits |= 1 << entry.event.number();
-        }
+        Self { entries: RefCell::default(), last_id: Cell::new(0), bits: Cell::new(0) }
     }
 }
 
 impl<E: EventNumber, C> Listeners<E, C> {
     pub(crate) fn add(&self, event: E, once: bool, callback: C) -> ListenerId {
-        let mut list = self.list.borrow_mut();
-        list.last_id = list.last_id.wrapping_add(1).max(1);
-        let id = list.last_id;
-        list.entries.push(Entry { id, event, once, callback: Some(callback) });
-        list.bits |= 1 << event.number();
+        let id = self.last_id.get().wrapping_add(1).max(1);
+        self.last_id.set(id);
+        self.entries.borrow_mut().push(Entry { id, event, once, callback: Some(callback) });
+        self.bits.set(self.bits.get() | 1 << event.number());
         ListenerId(id)
     }
 
     /// Removes a listener and returns its callback, to be dropped where nothing is borrowed.
     pub(crate) fn remove(&self, id: ListenerId) -> Option<C> {
-        let mut list = self.list.borrow_mut();
-        let index = list.entries.iter().position(|entry| entry.id == id.0)?;
-        let callback = if list.is_emitting() {
-            list.bits |= REMOVED;
-            list.entries[index].id = 0;
-            list.entries[index].callback.take()
+        let mut entries = self.entries.borrow_mut();
+        let index = entries.iter().position(|entry| entry.id == id.0)?;
+        let callback = if self.is_emitting() {
+            self.bits.set(self.bits.get() | REMOVED);
+            entries[index].id = 0;
+            entries[index].callback.take()
         } else {
-            list.entries.remove(index).callback
+            entries.remove(index).callback
         };
-        list.recount();
+        self.recount(&entries);
         callback
     }
 
@@ -137,33 +78,39 @@ impl<E: EventNumber, C> Listeners<E, C> {
     /// dropped where nothing is borrowed.
     pub(crate) fn remove_once(&self, event: E) -> Option<C> {
         let id = {
-            let list = self.list.borrow();
-            let mut entries = list.entries.iter();
+            let entries = self.entries.borrow();
+            let mut entries = entries.iter();
             entries.find(|entry| entry.event == event && entry.once && entry.id != 0)?.id
         };
         self.remove(ListenerId(id))
     }
 
+    #[inline]
     pub(crate) fn has(&self, event: E) -> bool {
-        self.list.borrow().bits & 1 << event.number() != 0
+        self.bits.get() & 1 << event.number() != 0
     }
 
     /// A bit for each event that has listeners, by its number.
+    #[inline]
     pub(crate) fn heard(&self) -> u32 {
-        self.list.borrow().bits & !(EMISSIONS | REMOVED)
+        self.bits.get() & !(EMISSIONS | REMOVED)
     }
 
     /// Whether one event has listeners and another has none.
+    #[inline]
     pub(crate) fn has_without(&self, event: E, other: E) -> bool {
         let mask = 1 << event.number() | 1 << other.number();
-        self.list.borrow().bits & mask == 1 << event.number()
+        self.bits.get() & mask == 1 << event.number()
     }
 
     /// Whether a listener of an event runs: it could not hear the event again.
     pub(crate) fn is_running(&self, event: E) -> bool {
-        let list = self.list.borrow();
         let runs = |entry: &Entry<E, C>| entry.event == event && entry.callback.is_none();
-        list.is_emitting() && list.entries.iter().any(runs)
+        self.is_emitting() && self.entries.borrow().iter().any(runs)
+    }
+
+    fn is_emitting(&self) -> bool {
+        self.bits.get() & EMISSIONS != 0
     }
 
     /// Runs the listeners of an event, those that are there now.
@@ -171,7 +118,9 @@ impl<E: EventNumber, C> Listeners<E, C> {
         self.emit_while(event, call, || true);
     }
 
-    /// The same, as long as `go_on` says so when there are more.
+    /// Runs the listeners of an event, those that are there now. Before each one but the first, `go_on`
+    /// decides whether it still runs.
+    #[inline]
     pub(crate) fn emit_while(
         &self,
         event: E,
@@ -181,35 +130,84 @@ impl<E: EventNumber, C> Listeners<E, C> {
         let Some(mut emission) = self.begin(event) else { return };
         loop {
             emission.callback.iter_mut().for_each(&mut call);
-            if emission.is_last() || !go_on() || !emission.take_next(event) {
-                return;
+            if !emission.more || !go_on() || !emission.take_next(event) {
+                break;
             }
         }
+        emission.finish();
+        // What is left for it is only what a panic needs.
+        std::mem::forget(emission);
     }
 
     /// Takes the first callback of an event, if there is one: the list is in use from here on.
+    #[inline(always)]
     fn begin(&self, event: E) -> Option<Emission<'_, E, C>> {
-        let mut list = self.list.borrow_mut();
-        if list.bits & 1 << event.number() == 0 {
+        if !self.has(event) {
             return None;
         }
-        let count = list.entries.len();
-        let (index, id, callback) = list.take_next(0..count, event)?;
-        let bits = list.bits.checked_add(EMITTING);
-        list.bits = bits.expect("that many events do not run inside one another");
-        Some(Emission { listeners: self, index, count, id, callback: Some(callback) })
+        let mut entries = self.entries.borrow_mut();
+        let count = entries.len();
+        let (index, id, callback) = self.take_callback(&mut entries, 0..count, event)?;
+        let more = entries[index + 1..].iter().any(|entry| entry.event == event);
+        let bits = self.bits.get().checked_add(EMITTING);
+        self.bits.set(bits.expect("that many events do not run inside one another"));
+        Some(Emission { listeners: self, index, count, more, id, callback: Some(callback) })
+    }
+
+    /// Takes the callback of the first listener of an event in a range, if there is one.
+    #[inline(always)]
+    fn take_callback(
+        &self,
+        entries: &mut [Entry<E, C>],
+        range: Range<usize>,
+        event: E,
+    ) -> Option<(usize, u32, C)> {
+        // All may have been dropped meanwhile.
+        let some = entries.get_mut(..range.end)?;
+        for (index, entry) in some.iter_mut().enumerate().skip(range.start) {
+            if entry.event != event || entry.id == 0 {
+                continue;
+            }
+            // One without a callback runs already, further out.
+            let Some(callback) = entry.callback.take() else { continue };
+            let id = entry.id;
+            if entry.once {
+                entry.id = 0;
+                self.bits.set(self.bits.get() | REMOVED);
+                self.recount(entries);
+            }
+            return Some((index, id, callback));
+        }
+        None
+    }
+
+    /// Finds out again which events have listeners.
+    #[cold]
+    fn recount(&self, entries: &[Entry<E, C>]) {
+        let mut bits = self.bits.get() & (EMISSIONS | REMOVED);
+        for entry in entries.iter().filter(|entry| entry.id != 0) {
+            bits |= 1 << entry.event.number();
+        }
+        self.bits.set(bits);
+    }
+
+    /// Forgets the listeners that were removed while the list was in use.
+    #[cold]
+    fn compact(&self, entries: &mut Few<Entry<E, C>>) {
+        entries.retain(|entry| entry.id != 0);
+        self.bits.set(self.bits.get() & !REMOVED);
     }
 
     /// Takes all listeners, to be dropped where nothing is borrowed.
     #[must_use]
     pub(crate) fn clear(&self) -> Few<Entry<E, C>> {
-        let mut list = self.list.borrow_mut();
-        if !list.is_emitting() {
-            list.bits = 0;
-            return std::mem::take(&mut list.entries);
+        let mut entries = self.entries.borrow_mut();
+        if !self.is_emitting() {
+            self.bits.set(0);
+            return std::mem::take(&mut entries);
         }
-        list.bits = list.bits & EMISSIONS | REMOVED;
-        let entries = list.entries.iter_mut();
+        self.bits.set(self.bits.get() & EMISSIONS | REMOVED);
+        let entries = entries.iter_mut();
         entries
             .map(|entry| {
                 entry.id = 0;
@@ -227,40 +225,60 @@ struct Emission<'a, E: EventNumber, C> {
     index: usize,
     /// How many listeners there were: others are for the next time.
     count: usize,
+    /// Whether any of them is for the event, beside the first one.
+    more: bool,
     id: u32,
     callback: Option<C>,
 }
 
 impl<E: EventNumber, C> Emission<'_, E, C> {
-    fn is_last(&self) -> bool {
-        self.index + 1 >= self.count
-    }
-
     /// Whether there is another one. It has taken the place of the last one then.
     fn take_next(&mut self, event: E) -> bool {
-        let rest = self.index + 1..self.count;
-        let mut list = self.listeners.list.borrow_mut();
-        let before = list.put_back(self.index, self.id, self.callback.take());
-        let next = list.take_next(rest, event);
-        drop(list);
+        let mut entries = self.listeners.entries.borrow_mut();
+        let before = self.put_back(&mut entries);
+        let next = self.listeners.take_callback(&mut entries, self.index + 1..self.count, event);
+        drop(entries);
         drop(before);
         let Some((index, id, callback)) = next else { return false };
         (self.index, self.id, self.callback) = (index, id, Some(callback));
         true
     }
+
+    /// Puts the callback back, or returns it, to be dropped where nothing is borrowed, if its listener was
+    /// removed meanwhile.
+    #[inline(always)]
+    fn put_back(&mut self, entries: &mut [Entry<E, C>]) -> Option<C> {
+        let callback = self.callback.take()?;
+        match entries.get_mut(self.index) {
+            Some(entry) if entry.id == self.id => {
+                entry.callback = Some(callback);
+                None
+            }
+            _ => Some(callback),
+        }
+    }
 }
 
+impl<E: EventNumber, C> Emission<'_, E, C> {
+    #[inline(always)]
+    fn finish(&mut self) {
+        let listeners = self.listeners;
+        let mut entries = listeners.entries.borrow_mut();
+        let removed = self.put_back(&mut entries);
+        let bits = listeners.bits.get() - EMITTING;
+        listeners.bits.set(bits);
+        if bits & (REMOVED | EMISSIONS) == REMOVED {
+            listeners.compact(&mut entries);
+        }
+        drop(entries);
+        drop(removed);
+    }
+}
+
+/// When a callback has panicked.
 impl<E: EventNumber, C> Drop for Emission<'_, E, C> {
     fn drop(&mut self) {
-        let mut list = self.listeners.list.borrow_mut();
-        let removed = list.put_back(self.index, self.id, self.callback.take());
-        list.bits -= EMITTING;
-        if list.bits & (REMOVED | EMISSIONS) == REMOVED {
-            list.entries.retain(|entry| entry.id != 0);
-            list.bits &= !REMOVED;
-        }
-        drop(list);
-        drop(removed);
+        self.finish();
     }
 }
 
@@ -316,6 +334,21 @@ mod tests {
         assert_eq!(added.get(), 0, "what is added while an event runs does not see it");
         emit(&listeners, 1);
         assert_eq!(added.get(), 1);
+    }
+
+    /// Once those were not counted that had been added meanwhile.
+    #[test]
+    fn an_event_is_heard_whose_listener_was_added_before_another_one_ran_once() {
+        let listeners: Rc<Calls> = Rc::default();
+        let (again, count) = (Rc::clone(&listeners), Rc::default());
+        let added = counter(&count);
+        let mut added = Some(added);
+        listeners.add(1, false, Box::new(move || _ = again.add(2, false, added.take().unwrap())));
+        listeners.add(1, true, Box::new(|| {}));
+        emit(&listeners, 1);
+        assert!(listeners.has(2));
+        emit(&listeners, 2);
+        assert_eq!(count.get(), 1);
     }
 
     /// Once the inner one closed up the list, and the outer one left listeners out.

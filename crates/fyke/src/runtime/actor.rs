@@ -7,6 +7,12 @@ use fyke_driver::Completion;
 
 use crate::Error;
 
+/// What actors defer, and what a layer above keeps in each loop.
+pub(crate) trait Wired: Copy + 'static {
+    /// Kept for reuse.
+    type Spares: Default;
+}
+
 /// A socket or a server. Every call may run the user's code.
 ///
 /// `T` is a small value that the actor defers, and gets back on its tick.

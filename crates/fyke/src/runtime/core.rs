@@ -1,7 +1,7 @@
 //! What a loop consists of. `EventLoop` is its public face.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fyke_driver::{Driver, DriverKind, SocketId};
 use fyke_machine::{Moment, Policy};
 
-use super::actor::Actor;
+use super::actor::{Actor, Wired};
 use super::actors::Actors;
 use super::budget::Budget;
 use super::idle_list::IdleList;
@@ -23,13 +23,11 @@ use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
 
 /// Everything of one loop. No cell here is borrowed while a callback runs.
-pub(crate) struct Core<T> {
+pub(crate) struct Core<T: Wired> {
     pub(crate) driver: Driver,
     started: Instant,
     pub(crate) policy: Policy,
-    now: Cell<Duration>,
-    /// The same time, in the form in which sockets note activity.
-    moment: Cell<Moment>,
+    now: Cell<Moment>,
     /// Which of the queues below have something in them.
     pub(super) work: Work,
     /// The actors that the driver's sockets belong to. What is in here lives, whatever the user drops.
@@ -51,11 +49,11 @@ pub(crate) struct Core<T> {
     /// Idle timeouts of actors that have no socket in the table yet.
     pub(super) idle_unopened: RefCell<IdleList<Weak<dyn Actor<T>>>>,
     /// The next time that one of these three is due, as it was found last. None if one has changed.
-    pub(super) deadline: Cell<Option<Option<Duration>>>,
+    pub(super) deadline: Cell<Option<Option<Moment>>>,
     /// What a layer above keeps for each loop.
     service: RefCell<Option<Rc<dyn Any>>>,
     /// What a layer above keeps for reuse.
-    spares: OnceCell<Box<dyn Any>>,
+    pub(crate) spares: T::Spares,
     pub(crate) posted: Arc<Posted>,
     /// How many sockets, servers and requests keep the loop alive.
     holds: Cell<usize>,
@@ -85,13 +83,12 @@ pub(super) struct Closing<T> {
     pub(super) cancelled: Option<Error>,
 }
 
-impl<T: 'static> Core<T> {
+impl<T: Wired> Core<T> {
     pub(crate) fn new(kind: &DriverKind, policy: Policy) -> io::Result<Rc<Self>> {
         let driver = Driver::new(kind)?;
         let posted = Arc::new(Posted::new(driver.waker()));
         Ok(Rc::new(Self {
             now: Cell::new(driver.now()),
-            moment: Cell::new(driver.now().into()),
             driver,
             started: Instant::now(),
             policy,
@@ -109,7 +106,7 @@ impl<T: 'static> Core<T> {
             idle_unopened: RefCell::default(),
             deadline: Cell::default(),
             service: RefCell::default(),
-            spares: OnceCell::new(),
+            spares: T::Spares::default(),
             posted,
             holds: Cell::new(0),
             unheard: RefCell::default(),
@@ -122,18 +119,16 @@ impl<T: 'static> Core<T> {
 
     /// The time of this turn, on the driver's clock.
     pub(crate) fn now(&self) -> Duration {
+        self.now.get().into()
+    }
+
+    /// The same time as [`now`](Self::now), in the form in which it is noted and compared.
+    pub(crate) fn moment(&self) -> Moment {
         self.now.get()
     }
 
-    /// The same time as [`now`](Self::now).
-    pub(crate) fn moment(&self) -> Moment {
-        self.moment.get()
-    }
-
     pub(super) fn update_now(&self) {
-        let now = self.driver.now();
-        self.now.set(now);
-        self.moment.set(now.into());
+        self.now.set(self.driver.now());
     }
 
     /// Code from outside of a turn begins.
@@ -231,6 +226,18 @@ impl<T: 'static> Core<T> {
         self.work.begins(DIRTY);
     }
 
+    /// As [`push_dirty`](Self::push_dirty), before all others.
+    pub(crate) fn push_dirty_first(&self, actor: Rc<dyn Actor<T>>) {
+        self.dirty.borrow_mut().push_front(actor);
+        self.work.begins(DIRTY);
+    }
+
+    /// Whether ticks or actors with bytes to hand over wait for the end of the batch of callbacks.
+    #[inline]
+    pub(crate) fn has_batch_work(&self) -> bool {
+        self.work.waits_in(TICKS | DIRTY)
+    }
+
     pub(super) fn pop_dirty(&self) -> Option<Rc<dyn Actor<T>>> {
         let mut queue = self.dirty.borrow_mut();
         let actor = queue.pop_front();
@@ -310,13 +317,6 @@ impl<T: 'static> Core<T> {
             debug_assert!(before.is_none(), "a loop keeps one service");
             service
         })
-    }
-
-    /// What a layer above keeps for reuse, always of the same type.
-    #[inline]
-    pub(crate) fn spares<S: Default + 'static>(&self) -> &S {
-        let spares = self.spares.get_or_init(|| Box::new(S::default()));
-        spares.downcast_ref().expect("a loop keeps spares of one type")
     }
 
     pub(crate) fn hold(&self) {
@@ -425,7 +425,7 @@ pub(super) enum Phase {
     Immediates,
 }
 
-impl<T> fmt::Debug for Core<T> {
+impl<T: Wired> fmt::Debug for Core<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
             .field("driver", &self.driver.name())

@@ -3,13 +3,13 @@
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use fyke_driver::SocketId;
+use fyke_driver::{Moment, SocketId};
 
-use super::actor::Actor;
+use super::actor::{Actor, Wired};
 use super::core::Core;
 use super::timers::{TimerCallback, TimerId};
 
-impl<T: 'static> Core<T> {
+impl<T: Wired> Core<T> {
     /// Sets a timer at a time of the driver's clock; with a period it comes back.
     pub(crate) fn set_timer(
         &self,
@@ -86,16 +86,16 @@ impl<T: 'static> Core<T> {
 
     /// When the next timer is due, or the next idle timeout.
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.deadline.get().unwrap_or_else(|| self.find_deadline())
     }
 
     #[inline(never)]
-    fn find_deadline(&self) -> Option<Duration> {
+    fn find_deadline(&self) -> Option<Moment> {
         let timer = self.timers.borrow().next_deadline();
         let idle = self.idle.borrow().next_deadline();
         let unopened = self.idle_unopened.borrow().next_deadline();
-        let deadline = timer.into_iter().chain(idle).chain(unopened).min();
+        let deadline = timer.into_iter().chain(idle).chain(unopened).min().map(Moment::from);
         self.deadline.set(Some(deadline));
         deadline
     }
@@ -117,24 +117,31 @@ mod tests {
 
     use super::*;
 
+    #[derive(Clone, Copy)]
+    struct Nothing;
+
+    impl Wired for Nothing {
+        type Spares = ();
+    }
+
     /// It is remembered between turns.
     #[test]
     fn the_next_deadline_follows_every_change() {
         let second = Duration::from_secs(1);
-        let core: Rc<Core<()>> =
+        let core: Rc<Core<Nothing>> =
             Core::new(&DriverKind::Sim(SimOptions::default()), fyke_machine::policy::DEFAULT)
                 .unwrap();
         assert_eq!(core.next_deadline(), None);
         core.set_timer(2 * second, None, Box::new(|| {}));
-        assert_eq!(core.next_deadline(), Some(2 * second));
+        assert_eq!(core.next_deadline(), Some((2 * second).into()));
         let first = core.set_timer(second, None, Box::new(|| {}));
-        assert_eq!(core.next_deadline(), Some(second));
+        assert_eq!(core.next_deadline(), Some(second.into()));
         core.cancel_timer(first);
-        assert_eq!(core.next_deadline(), Some(2 * second));
+        assert_eq!(core.next_deadline(), Some((2 * second).into()));
         core.list_idle(second, SocketId::default());
-        assert_eq!(core.next_deadline(), Some(second));
+        assert_eq!(core.next_deadline(), Some(second.into()));
         assert!(core.take_idle(second).is_some_and(|actor| actor.is_none()));
-        assert_eq!(core.next_deadline(), Some(2 * second));
+        assert_eq!(core.next_deadline(), Some((2 * second).into()));
         let (timer, callback) = core.take_timer(2 * second, core.timer_mark()).unwrap();
         assert_eq!(core.next_deadline(), None);
         core.timer_has_run(timer, callback);

@@ -16,7 +16,7 @@ mod turn;
 mod work;
 
 pub(crate) use self::core::{Core, Deferred};
-pub(crate) use actor::Actor;
+pub(crate) use actor::{Actor, Wired};
 pub(crate) use posted::Posted;
 pub(crate) use timers::{TimerCallback, TimerId};
 pub(crate) use turn::{run, turn};

@@ -101,8 +101,11 @@ impl Socket {
                 Operation::Shutdown => self.shutdown_failed(error),
                 Operation::Accept => {}
             },
-            Completion::Received { bytes, .. } => self.receive(bytes),
-            Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}
+            // Received bytes have a call of their own.
+            Completion::Received { .. }
+            | Completion::Accepted { .. }
+            | Completion::Shed { .. }
+            | Completion::Woken => {}
         }
     }
 

@@ -161,11 +161,13 @@ impl Socket {
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
+    #[inline]
     fn tell_while_alive(&self, event: Event, news: News<'_>) {
         let goes_on = || !self.destroyed() || self.policy().delivers_after_destroy;
         self.inner.listeners.emit_while(event, |callback| callback(self, news), goes_on);
     }
 
+    #[inline(always)]
     pub(super) fn emit_bytes(&self, bytes: &[u8]) {
         self.tell_while_alive(Event::Data, News::Data(bytes));
     }

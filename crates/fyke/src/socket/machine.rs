@@ -97,7 +97,7 @@ impl Socket {
             }
             Effect::FlushLater => {
                 if let Some(core) = self.core() {
-                    core.push_dirty(self.actor());
+                    self.flush_later(core, &mut self.inner.state.borrow_mut());
                 }
             }
             Effect::Flush => self.flush(Connection::flushed),

@@ -209,10 +209,12 @@ impl Socket {
 
     /// Runs callbacks of the user's. One that panics leaves the socket's events incomplete, so the
     /// socket is destroyed; everything else goes on.
+    #[inline(always)]
     fn guarded<T>(&self, run: impl FnOnce() -> T) -> T {
         struct DestroyOnPanic<'a>(&'a Socket);
         impl Drop for DestroyOnPanic<'_> {
             fn drop(&mut self) {
+                self.0.stop_receiving_by_panic();
                 self.0.destroy();
             }
         }

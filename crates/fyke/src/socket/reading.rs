@@ -5,6 +5,7 @@ use fyke_machine::reading::Flow;
 use fyke_machine::transitions::Received;
 
 use super::Socket;
+use super::state::Receiving;
 use crate::wiring::Tick;
 
 /// # Reading
@@ -59,6 +60,7 @@ impl Socket {
     }
 
     /// The driver brings bytes.
+    #[inline(always)]
     pub(crate) fn receive(&self, bytes: &[u8]) {
         // The short way changes nothing that the loop must know of.
         let plain = self.guarded(|| {
@@ -68,26 +70,33 @@ impl Socket {
             }
             plain
         });
-        if !plain {
-            self.sync();
+        match plain {
+            true => self.flush_after_receiving(),
+            false => self.sync(),
         }
     }
 
     /// The short way for what comes most: bytes for those who listen, on a connection in its usual
     /// state. Says whether it was that; if not, nothing was given to anybody.
+    #[inline(always)]
     fn received_plainly(&self, bytes: &[u8]) -> bool {
-        let Some(core) = self.core() else { return false };
+        let Some(core) = self.inner.core.get() else { return false };
         if !self.inner.listeners.has_without(Event::Data, Event::Text) {
             return false;
         }
         let (now, policy) = (core.moment(), &core.policy);
-        let plain = self.inner.state.borrow_mut().machine.receive_plain(bytes.len(), now, policy);
-        if plain {
-            self.emit_bytes(bytes);
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if !state.machine.receive_plain(bytes.len(), now, policy) {
+                return false;
+            }
+            state.receiving = Receiving::Yes;
         }
-        plain
+        self.emit_bytes(bytes);
+        true
     }
 
+    #[inline(never)]
     fn received(&self, bytes: &[u8]) {
         match self.ask(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
             Received::Deliver => self.emit_data(bytes),

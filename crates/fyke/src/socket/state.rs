@@ -32,6 +32,7 @@ pub(super) struct State {
     pub(super) no_delay: bool,
     /// Counted among what keeps the loop alive.
     pub(super) holding: bool,
+    pub(super) receiving: Receiving,
     /// Made by `Socket::new`: its listeners stay after `close`.
     pub(super) keeps_listeners: bool,
     pub(super) peer: Peer,
@@ -40,6 +41,16 @@ pub(super) struct State {
     /// What the sockets of that server have in common.
     shared: Option<Rc<Shared>>,
     rare: Option<Box<Rare>>,
+}
+
+/// Whether listeners run for bytes that were received, and what follows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiving {
+    No,
+    Yes,
+    /// The queue is handed over right after them: nothing else waited for the end of the batch of
+    /// callbacks when it was written to, so it needs no place in the line.
+    ThenFlush,
 }
 
 impl Deref for State {
@@ -140,6 +151,7 @@ impl State {
             id: None,
             no_delay: options.no_delay,
             holding: false,
+            receiving: Receiving::No,
             keeps_listeners: false,
             peer: Peer::None,
             origin: None,
