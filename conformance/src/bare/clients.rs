@@ -27,7 +27,7 @@ impl Bare {
             writable: true,
         };
         let mut side = Side::new(&settings, self.policy, Watch::new(self, name));
-        side.machine.unix = self.unix;
+        side.change().unix = self.unix;
         side.window_bytes = WINDOW_BYTES;
         side.piece_bytes_max = PIECE_BYTES_MAX;
         side.now = self.now.get();

@@ -164,7 +164,7 @@ impl Bare {
             "resume" => side.step(|machine, _, fx| machine.resume(fx)),
             "cork" => side.step(|machine, _, fx| machine.cork(fx)),
             "uncork" => side.step(Machine::uncork),
-            "ref" | "unref" => side.machine.referred = operation.name == "ref",
+            "ref" | "unref" => side.change().referred = operation.name == "ref",
             "connect" => return self.connect_again(operation, actor, side),
             "setTimeout" => self.set_timeout(operation, side),
             "read" => {

@@ -109,7 +109,7 @@ impl Bare {
             let mut side = side.borrow_mut();
             let paused = spec.options.flag("pauseOnConnect");
             if paused {
-                side.machine.read.pause();
+                side.change().read.pause();
             }
             self.attach(&accepted, &mut side);
             self.server_event_with("connection", &mut Some(&mut side));

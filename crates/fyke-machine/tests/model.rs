@@ -68,7 +68,7 @@ fn told_of_an_unheard_end(script: &Script, plain: bool) -> [Vec<String>; 2] {
             Operation::Resume => side.step(|machine, _, fx| machine.resume(fx)),
             Operation::Cork => side.step(|machine, _, fx| machine.cork(fx)),
             Operation::Uncork => side.step(Machine::uncork),
-            Operation::AllowHalfOpen(allow) => side.machine.half_open = allow,
+            Operation::AllowHalfOpen(allow) => side.change().half_open = allow,
             Operation::Destroy => side.destroy(None),
             _ => {}
         }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test that joins machines uses its part")]
 
+mod connecting;
+mod short;
 mod turn;
 mod wire;
 
@@ -12,7 +14,7 @@ use fyke_machine::connection::{
     Connection, Context, Effect, Effects, Event, Heard, Phase, Settings, Tick, When,
 };
 use fyke_machine::reading::Flow;
-use fyke_machine::transitions::{PlainWrite, Received, Written};
+use fyke_machine::transitions::{Received, Written};
 use fyke_machine::writing::NoSpares;
 use fyke_machine::{Error, Moment, Payload, Policy, Result};
 
@@ -163,14 +165,20 @@ impl<U: User> Side<U> {
 
     /// It is open from here on.
     pub(crate) fn open(&mut self, wire: End) {
-        self.machine.phase = Phase::Open;
+        self.change().phase = Phase::Open;
         self.wire = Some(wire);
     }
 
     /// It is a connection that a server has accepted.
     pub(crate) fn accept(&mut self, wire: End) {
         self.open(wire);
-        (self.machine.accepted, self.machine.served) = (true, true);
+        let machine = self.change();
+        (machine.accepted, machine.served) = (true, true);
+    }
+
+    /// The machine, to change it otherwise than by a transition.
+    pub(crate) fn change(&mut self) -> &mut Machine {
+        &mut self.machine
     }
 
     /// On the tick, the user is told this number.
@@ -181,7 +189,7 @@ impl<U: User> Side<U> {
     /// Somebody listens for data.
     pub(crate) fn listen_for_data(&mut self) {
         self.inputs += 1;
-        if self.machine.data_listened() {
+        if self.change().data_listened() {
             self.ticks.push_back(Deferred::Machine(Tick::Resume));
         }
     }
@@ -210,11 +218,13 @@ impl<U: User> Side<U> {
                 effect => self.execute(effect),
             }
         }
-        drop(self.machine.write.reclaim());
-        self.machine.tidy();
-        if let Some(deadline) = self.machine.take_idle_deadline(self.now) {
-            self.listed = Some(deadline);
-        }
+        let now = self.now;
+        let machine = self.change();
+        let spent = machine.write.reclaim();
+        machine.tidy();
+        let deadline = machine.take_idle_deadline(now);
+        self.listed = deadline.or(self.listed);
+        drop(spent);
         result
     }
 
@@ -225,7 +235,7 @@ impl<U: User> Side<U> {
     ) -> R {
         let (policy, heard, turn) = (self.policy, self.heard, self.turn);
         let context = Context { now: self.now.into(), turn, policy: &policy, heard };
-        transition(&mut self.machine, &context, effects)
+        transition(self.change(), &context, effects)
     }
 
     fn execute(&mut self, effect: Effect<Callback>) {
@@ -250,7 +260,7 @@ impl<U: User> Side<U> {
                 self.step(|machine, _, fx| machine.flushed_first(flushed, fx));
             }
             Effect::FlushParked => {
-                let batch = self.machine.write.hand_over_parked();
+                let batch = self.change().write.hand_over_parked();
                 let flushed = self.offer(batch);
                 self.step(|machine, _, fx| machine.flushed_parked(flushed, fx));
             }
@@ -273,7 +283,7 @@ impl<U: User> Side<U> {
                 let code = fyke_machine::ErrorCode::EINVAL;
                 self.tell(News::Error(Error::new(code, "a reset was refused")));
             }
-            Effect::LetGoOfServer => self.machine.served = false,
+            Effect::LetGoOfServer => self.change().served = false,
             Effect::Leave(_) | Effect::TellCancelledAttempt | Effect::Established => {}
         }
     }
@@ -301,16 +311,8 @@ impl<U: User> Side<U> {
 
     /// Writes, and says whether there is room for more.
     pub(crate) fn write(&mut self, bytes: &[u8], callback: Option<Callback>) -> bool {
-        if self.plain && callback.is_none() {
-            let (policy, now) = (self.policy, self.now.into());
-            match self.machine.write_plain(bytes, false, now, &policy, &mut NoSpares) {
-                PlainWrite::Queued(first) => {
-                    self.inputs += 1;
-                    self.flush_later |= first;
-                    return true;
-                }
-                PlainWrite::No | PlainWrite::Uncopied => {}
-            }
+        if callback.is_none() && self.write_plain(bytes) {
+            return true;
         }
         self.write_payload(bytes.into(), callback)
     }
@@ -325,7 +327,7 @@ impl<U: User> Side<U> {
             .step(|machine, cx, fx| machine.write(&mut payload, callback, &mut NoSpares, cx, fx));
         match written {
             Written::Room(room) => room,
-            Written::AfterFlush => self.machine.has_room(),
+            Written::AfterFlush => self.change().has_room(),
         }
     }
 
@@ -343,22 +345,6 @@ impl<U: User> Side<U> {
         self.step(|machine, cx, fx| machine.destroy(error, false, cx, fx));
     }
 
-    pub(crate) fn connect(&mut self) {
-        let is_closing = self.closes_now || !self.closing.is_empty();
-        let unix = self.machine.unix;
-        self.step(|machine, cx, fx| machine.begin_connect(unix, is_closing, cx, fx));
-        self.connects = true;
-    }
-
-    /// The attempt to connect has won.
-    pub(crate) fn establish(&mut self, wire: End) {
-        self.connects = false;
-        self.wire = Some(wire);
-        self.shut_down = ShutDown::No;
-        self.step(Machine::establish);
-        self.settle();
-    }
-
     fn release(&mut self, reset: bool) {
         self.connects = false;
         self.in_flight = (Vec::new(), 0);
@@ -374,10 +360,7 @@ impl<U: User> Side<U> {
     }
 
     fn receive_bytes(&mut self, bytes: &[u8]) {
-        let plain = self.plain && self.heard.has(Event::Data);
-        let policy = self.policy;
-        if plain && self.machine.receive_plain(bytes.len(), self.now.into(), &policy) {
-            self.inputs += 1;
+        if self.receive_plain(bytes.len()) {
             return self.tell(News::Data(bytes));
         }
         match self.step(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
@@ -395,7 +378,7 @@ impl<U: User> Side<U> {
             rest = more;
             if !self.feed_piece(piece) {
                 if !self.machine.destroyed() {
-                    self.machine.read.keep(rest);
+                    self.change().read.keep(rest);
                 }
                 return;
             }
@@ -403,15 +386,20 @@ impl<U: User> Side<U> {
     }
 
     fn feed_stored(&mut self) {
-        while let Some(piece) = self.machine.read.take_kept(self.sink_bytes) {
+        while let Some(piece) = self.take_stored() {
             if !self.feed_piece(&piece) {
                 return;
             }
         }
     }
 
+    fn take_stored(&mut self) -> Option<Vec<u8>> {
+        let bytes_max = self.sink_bytes;
+        self.change().read.take_kept(bytes_max)
+    }
+
     fn feed_piece(&mut self, piece: &[u8]) -> bool {
-        self.machine.read.count(piece.len());
+        self.change().read.count(piece.len());
         self.tell(News::Data(piece));
         if self.machine.destroyed() {
             return false;

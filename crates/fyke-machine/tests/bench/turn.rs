@@ -23,7 +23,7 @@ impl<U: User> Side<U> {
         if !self.machine.write.can_hand_over() {
             return Flushed::Quiet;
         }
-        let batch = self.machine.write.hand_over();
+        let batch = self.change().write.hand_over();
         self.offer(batch)
     }
 
@@ -32,14 +32,15 @@ impl<U: User> Side<U> {
         let failure = self.wire.as_ref().map_or(Some(io::ErrorKind::BrokenPipe), failure);
         let (Some(wire), None) = (&self.wire, failure) else {
             let broken = failure.unwrap_or(io::ErrorKind::BrokenPipe).into();
-            let error = self.machine.refused_by_system(broken, &self.policy);
+            let policy = self.policy;
+            let error = self.change().refused_by_system(broken, &policy);
             return Flushed::Refused(error);
         };
         let bytes = batch.map(|batch| batch.to_vec()).unwrap_or_default();
         let taken = wire.send(&bytes, self.window_bytes);
         self.in_flight = (bytes, taken);
         self.forget_sent();
-        let all = self.machine.write.sent(taken);
+        let all = self.change().write.sent(taken);
         let told = all && self.machine.write.has_news();
         let number = self.machine.write.handed_over();
         if told { Flushed::Told(number) } else { Flushed::Quiet }
@@ -65,7 +66,7 @@ impl<U: User> Side<U> {
             if !std::mem::take(&mut self.flush_later) {
                 return;
             }
-            self.machine.write.dirty = false;
+            self.change().write.dirty = false;
             let flushed = self.flush();
             self.step(|machine, _, fx| machine.flushed(flushed, fx));
         }
@@ -96,16 +97,11 @@ impl<U: User> Side<U> {
     }
 
     fn close(&mut self, cancelled: Option<Error>) {
-        const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
-        let told = self.heard.has_any(&HEARD) || self.policy.tells_cancelled_attempt;
-        let plain = self.plain && !told && cancelled.is_none() && !self.machine.owes_close();
-        if plain && self.machine.closes_plainly() {
-            self.inputs += 1;
-        } else {
+        if !self.close_plain(cancelled.as_ref()) {
             self.step(|machine, _, fx| machine.close(cancelled, fx));
         }
         if self.machine.phase == Phase::Closed {
-            self.machine.served = false;
+            self.change().served = false;
         }
     }
 
@@ -145,10 +141,7 @@ impl<U: User> Side<U> {
     }
 
     fn end_of_stream(&mut self) {
-        let plain = self.plain && self.ticks.is_empty();
-        let (policy, heard) = (self.policy, self.heard);
-        if plain && self.machine.ended_plainly(&policy, heard) {
-            self.inputs += 1;
+        if self.end_plain() {
             self.release(false);
             return self.closing.push_back(None);
         }

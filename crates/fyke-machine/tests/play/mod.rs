@@ -167,7 +167,7 @@ impl<'a> Game<'a> {
         server.user.ending = self.clients[pair].user.ending;
         player::attach(&mut server, options.reading[1], true);
         if options.pause_on_connect {
-            server.machine.read.pause();
+            server.change().read.pause();
         }
         {
             let stage = Rc::clone(&self.stage);

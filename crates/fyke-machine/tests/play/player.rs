@@ -155,7 +155,7 @@ pub(super) fn attach(side: &mut Side<Player>, reading: Reading, connected: bool)
         }
         Reading::Buffer(bytes) => {
             side.heard = Heard(!ways);
-            side.machine.sink = true;
+            side.change().sink = true;
             side.sink_bytes = bytes;
         }
     }
@@ -204,9 +204,9 @@ pub(super) fn perform(side: &mut Side<Player>, operation: Operation) {
             bytes.map(|bytes| side.step(|machine, cx, fx| machine.unshift(&bytes, cx, fx)));
         }
         Operation::ReadExact(count) => read_exact(side, count, &before),
-        Operation::AllowHalfOpen(allow) => side.machine.half_open = allow,
-        Operation::Unref => side.machine.referred = false,
-        Operation::Refer => side.machine.referred = true,
+        Operation::AllowHalfOpen(allow) => side.change().half_open = allow,
+        Operation::Unref => side.change().referred = false,
+        Operation::Refer => side.change().referred = true,
         _ => {
             let _call = stage.call();
             call(side, operation);
