@@ -127,7 +127,7 @@ fn wr_19_what_the_kernel_has_is_told_so_though_what_is_in_flight_is_cancelled() 
 fn wr_21_a_cork_after_the_end_holds_it_up_only_until_uncork() {
     let (mut a, mut b) = default_pair();
     a.window_bytes = 4;
-    a.write(&[1; 20], None);
+    a.write(&[1; 10], None);
     a.settle();
     a.write(b"", None);
     a.end(None);
