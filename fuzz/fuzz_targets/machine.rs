@@ -38,6 +38,7 @@ fuzz_target!(|input: &[u8]| {
         window_bytes: [128 * 1024, 4096, 300][choices.window % 3],
         piece_bytes_max: [64 * 1024, 3000, 100, 1][choices.piece % 4],
         tells_late: choices.flag(5),
+        reset_loses_unread: choices.flag(1),
         memory: Some(bytes_in_use),
     };
     let narrow = setting.window_bytes.min(setting.piece_bytes_max);

@@ -40,6 +40,7 @@ fn main() {
                 window_bytes: 128 * 1024,
                 piece_bytes_max: 64 * 1024,
                 tells_late: false,
+                reset_loses_unread: false,
                 memory: None,
             };
             let ways = if plain { "with short ways" } else { "without short ways" };

@@ -41,6 +41,7 @@ fn c7_memory_is_bounded_by_what_is_queued_and_stored() {
             window_bytes: network.0,
             piece_bytes_max: network.1,
             tells_late: true,
+            reset_loses_unread: false,
             memory: Some(bytes_in_use),
         };
         play(&script, &setting);

@@ -19,14 +19,17 @@ use random::{any_script, config, gentle_script};
 fn network() -> impl Strategy<Value = Setting> {
     let window = select(&[500, 4096, 128 * 1024][..]);
     let piece = select(&[1, 100, 3000, 64 * 1024][..]);
-    (window, piece, any::<bool>()).prop_map(|(window_bytes, piece_bytes_max, tells_late)| Setting {
-        policy: policy::DEFAULT,
-        plain: true,
-        window_bytes,
-        piece_bytes_max,
-        tells_late,
-        memory: None,
-    })
+    (window, piece, any::<[bool; 2]>()).prop_map(
+        |(window_bytes, piece_bytes_max, [tells_late, reset_loses_unread])| Setting {
+            policy: policy::DEFAULT,
+            plain: true,
+            window_bytes,
+            piece_bytes_max,
+            tells_late,
+            reset_loses_unread,
+            memory: None,
+        },
+    )
 }
 
 /// The script, with writes that the network can carry in short time.

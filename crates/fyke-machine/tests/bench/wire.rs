@@ -137,12 +137,13 @@ impl Way {
 
     /// Who has received the end before does not hear of it.
     fn reset(&mut self, loses_unread: bool) {
+        self.was_reset = true;
+        let unread = !self.bytes.is_empty() || self.last.is_some();
+        if !std::mem::replace(&mut self.ended, true) || loses_unread && unread {
+            self.last = Some(Last::Reset);
+        }
         if loses_unread {
             self.bytes.clear();
-        }
-        self.was_reset = true;
-        if !std::mem::replace(&mut self.ended, true) {
-            self.last = Some(Last::Reset);
         }
     }
 }

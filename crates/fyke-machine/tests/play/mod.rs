@@ -38,6 +38,8 @@ pub(crate) struct Setting {
     pub(crate) piece_bytes_max: usize,
     /// News of writes waits for the next turn.
     pub(crate) tells_late: bool,
+    /// An RST overtakes bytes that nobody has taken.
+    pub(crate) reset_loses_unread: bool,
     /// How much memory is in use: asked after every step.
     pub(crate) memory: Option<fn() -> usize>,
 }
@@ -151,7 +153,10 @@ impl<'a> Game<'a> {
         let client = &mut self.clients[pair];
         let life = client.user.observer.life();
         let number = life.number;
-        let [ours, theirs] = End::pair();
+        let [ours, theirs] = End::pair().map(|mut end| {
+            end.reset_loses_unread = self.setting.reset_loses_unread;
+            end
+        });
         client.establish(ours);
         let [_, life] = self.stage.find(pair, number);
         let player = self.player(Observer::new(&self.stage, &life), life.place);
