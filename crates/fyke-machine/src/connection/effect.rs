@@ -239,7 +239,7 @@ pub enum Then<C> {
     CallEnds(Result<()>),
     FailFlight(Error),
     FailQueue,
-    FailOneByOne(u64, Error),
+    FailOneByOne { accepted: u64, round: u32, error: Error },
     FailAfterWrites(Error),
     EndUncork(Option<C>, Option<Error>),
     EndBegin(Option<C>, Option<Error>),
