@@ -1,6 +1,5 @@
 //! What a closed connection keeps.
 
-#[allow(dead_code, reason = "the bench has more than this file needs")]
 mod bench;
 
 use bench::{pair, run};
@@ -20,7 +19,7 @@ fn closed_connection_gives_its_queue_back_though_it_is_corked_or_owes_a_drain() 
     assert!(!corked.machine.write.has_queue());
 
     let (mut full, mut b) = pair(policy::DEFAULT);
-    full.window = 0;
+    full.window_bytes = 0;
     assert!(!full.write(&[7; 100], None));
     full.destroy(None);
     assert!(full.machine.write.has_queue());

@@ -187,10 +187,16 @@ impl<W> Table<W> {
     #[inline]
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         self.has_work().then(|| Waiting {
-            deferred: self.deferred.borrow().len(),
+            deferred: self.deferred(),
             steps: self.backlog.steps(),
             readers: self.backlog.readers(),
         })
+    }
+
+    /// How many completions wait.
+    #[inline]
+    pub(crate) fn deferred(&self) -> usize {
+        self.deferred.borrow().len()
     }
 
     /// Gives the first `count` of the completions that wait.

@@ -18,7 +18,7 @@ impl Uring {
         let turn = Turn::begin(self)?;
         // Before the kernel receives: what these callbacks close is closed with its bytes unread, as
         // with readiness, and the peer sees that (DST-08).
-        let deferred = self.table.waiting().map_or(0, |waiting| waiting.deferred);
+        let deferred = self.table.deferred();
         self.table.give_deferred(deferred, on);
         let until = if deferred > 0 { Some(Moment::ZERO) } else { until };
         self.submit_changes();

@@ -239,7 +239,7 @@ pub enum Then<C> {
     CallEnds(Result<()>),
     FailFlight(Error),
     FailQueue,
-    FailOneByOne(u64, Error),
+    FailOneByOne { accepted: u64, round: u32, error: Error },
     FailAfterWrites(Error),
     EndUncork(Option<C>, Option<Error>),
     EndBegin(Option<C>, Option<Error>),
@@ -299,17 +299,26 @@ impl<C> Default for Effects<C> {
 
 impl<C> Effects<C> {
     /// Adds one to the end.
+    #[inline]
     pub fn push(&mut self, effect: Effect<C>) {
         if self.is_empty() {
             (self.taken, self.pushed) = (0, 0);
         }
-        match self.first.get_mut(usize::from(self.pushed)).filter(|_| self.rest.is_none()) {
-            Some(place) => {
-                *place = Some(effect);
+        match self.first.get_mut(usize::from(self.pushed)) {
+            Some(place) if self.rest.is_none() => {
+                let before = place.replace(effect);
+                debug_assert!(before.is_none(), "it was taken");
+                // Looking at what it would have to drop costs more than all the rest.
+                std::mem::forget(before);
                 self.pushed += 1;
             }
-            None => self.rest.get_or_insert_default().push_back(effect),
+            _ => self.push_rest(effect),
         }
+    }
+
+    #[cold]
+    fn push_rest(&mut self, effect: Effect<C>) {
+        self.rest.get_or_insert_default().push_back(effect);
     }
 
     /// Takes the first.
@@ -319,9 +328,18 @@ impl<C> Effects<C> {
             self.taken += 1;
             return self.first[usize::from(self.taken - 1)].take();
         }
-        self.take_rest()
+        if self.rest.is_none() { None } else { self.take_rest() }
     }
 
+    /// Ends a list of which everything was taken: there is nothing to drop.
+    #[inline]
+    pub fn finish(self) {
+        if self.is_empty() {
+            std::mem::forget(self);
+        }
+    }
+
+    #[inline(never)]
     fn take_rest(&mut self) -> Option<Effect<C>> {
         let rest = self.rest.as_mut()?;
         let next = rest.pop_front();

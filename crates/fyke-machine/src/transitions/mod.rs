@@ -97,7 +97,9 @@ impl<C> Connection<C> {
             Then::CallEnds(result) => self.call_ends(&result, fx),
             Then::FailFlight(error) => self.fail_flight(error, fx),
             Then::FailQueue => self.fail_queue(cx, fx),
-            Then::FailOneByOne(accepted, error) => self.fail_next(accepted, error, fx),
+            Then::FailOneByOne { accepted, round, error } => {
+                self.fail_next(accepted, round, error, fx);
+            }
             Then::FailAfterWrites(error) => self.fail_after_writes(error, cx, fx),
             Then::EndUncork(callback, refused) => self.end_uncork(callback, refused, cx, fx),
             Then::EndBegin(callback, refused) => self.end_begin(callback, refused, cx, fx),

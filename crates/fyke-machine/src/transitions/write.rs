@@ -42,8 +42,10 @@ impl<C> Connection<C> {
             return Written::Room(false);
         }
         let connected = self.is_connected();
-        if cx.policy.offers_writes_at_once || (connected && self.write.is_full()) {
+        if !connected {
             self.park_first_write(cx.policy);
+        }
+        if cx.policy.offers_writes_at_once || (connected && self.write.is_full()) {
             fx.push(Effect::Flush);
             return Written::AfterFlush;
         }

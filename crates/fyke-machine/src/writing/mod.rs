@@ -164,6 +164,11 @@ impl<C> WriteSide<C> {
         self.accepted_bytes
     }
 
+    /// The number of the last write that was accepted.
+    pub fn accepted_writes(&self) -> u64 {
+        self.accepted_writes
+    }
+
     /// From here on there is no room.
     pub fn high_water_mark_bytes(&self) -> usize {
         self.high_water_mark_bytes as usize
@@ -440,7 +445,10 @@ impl<C> WriteSide<C> {
     #[must_use]
     pub fn give_up_queue(&mut self) -> VecDeque<Chunk> {
         let Some(queue) = &mut self.queue else { return VecDeque::new() };
-        self.accepted_bytes -= queue.queued_bytes as u64;
+        // While a queue is given up write by write, what still counts as queued was subtracted already.
+        if !(queue.chunks.is_empty() && queue.tail.is_empty()) {
+            self.accepted_bytes -= queue.queued_bytes as u64;
+        }
         queue.queued_bytes = 0;
         queue.empty_write = false;
         queue.tail = Vec::new();

@@ -41,6 +41,15 @@ impl<C> WriteSide<C> {
         queue.empty_write &= self.accepted_writes > parked.number;
         self.progressed = true;
         let batch = queue.hand_over_prefix(&parked);
+        if let Some(mut before_cork) = queue.before_cork.take() {
+            // What is not held back begins behind it now.
+            before_cork.chunks = before_cork.chunks.saturating_sub(parked.chunks);
+            before_cork.bytes = before_cork.bytes.saturating_sub(parked.bytes);
+            before_cork.excess = before_cork.excess.saturating_sub(parked.excess);
+            // Empty writes alone wait for `uncork`.
+            queue.empty_write |= before_cork.bytes == 0 && before_cork.number > parked.number;
+            queue.before_cork = Some(before_cork).filter(|prefix| prefix.bytes > 0);
+        }
         (parked.bytes > 0).then_some(batch)
     }
 

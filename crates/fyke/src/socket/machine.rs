@@ -33,8 +33,9 @@ impl Socket {
         let mut effects = Effects::default();
         let result = self.ask_into(&mut effects, transition);
         if !effects.is_empty() {
-            self.perform(effects);
+            self.perform(&mut effects);
         }
+        effects.finish();
         result
     }
 
@@ -54,12 +55,12 @@ impl Socket {
     }
 
     /// Does what the machine wants, in order. What follows from an effect comes before the next one.
-    pub(super) fn perform(&self, mut effects: Effects<Callback>) {
+    pub(super) fn perform(&self, effects: &mut Effects<Callback>) {
         while let Some(effect) = effects.take_next() {
             match effect {
                 // The last one needs no list of its own, so that a long chain needs no stack.
                 Effect::Then(then) if effects.is_empty() => {
-                    self.ask_into(&mut effects, |machine, cx, fx| machine.then(then, cx, fx));
+                    self.ask_into(effects, |machine, cx, fx| machine.then(then, cx, fx));
                 }
                 effect => self.execute(effect),
             }
