@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fyke_machine::connection::{
-    Attempt, Connection, Context, Effect, Effects, Event, Heard, Phase, Settings, Tick, When,
+    Attempt, AttemptEvent, Connection, Context, Effect, Effects, Event, Heard, Phase, Settings,
+    Tick, When,
 };
 use fyke_machine::reading::Flow;
 use fyke_machine::transitions::{Received, Written};
@@ -33,6 +34,7 @@ pub(crate) enum News<'a> {
     Error(Error),
     Close { had_error: bool },
     CloseBefore { had_error: bool },
+    Attempt(AttemptEvent),
 }
 
 /// The user's code.
@@ -71,6 +73,7 @@ impl User for Log {
             News::Error(error) => format!("Error {}", error.code()),
             News::Close { had_error } => format!("Close {had_error}"),
             News::CloseBefore { had_error } => format!("CloseBefore {had_error}"),
+            News::Attempt(_) => return,
         };
         side.user.lines.push(line);
     }
