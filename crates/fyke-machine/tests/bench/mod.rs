@@ -312,10 +312,8 @@ impl<U: User> Side<U> {
 
     /// Writes, and says whether there is room for more.
     pub(crate) fn write(&mut self, bytes: &[u8], callback: Option<Callback>) -> bool {
-        if callback.is_none() && self.write_plain(bytes) {
-            return true;
-        }
-        self.write_payload(bytes.into(), callback)
+        let plain = if callback.is_none() { self.write_plain(bytes) } else { None };
+        plain.unwrap_or_else(|| self.write_payload(bytes.into(), callback))
     }
 
     pub(crate) fn write_payload(
