@@ -1,10 +1,8 @@
 //! The turns of a loop, for all sides, and the server's part in them.
 
+use std::io::ErrorKind::{ConnectionRefused, NotFound};
 use std::rc::Rc;
 use std::time::Duration;
-
-use fyke_machine::error::MakeError;
-use fyke_machine::{Error, ErrorCode};
 
 use super::bench::{End, Side};
 use super::sides::Watch;
@@ -90,8 +88,8 @@ impl Bare {
                 continue;
             }
             if !self.listens.get() {
-                let code = if self.unix { ErrorCode::ENOENT } else { ErrorCode::ECONNREFUSED };
-                client.borrow_mut().destroy(Some(Error::named(code, "connect")));
+                let kind = if self.unix { NotFound } else { ConnectionRefused };
+                client.borrow_mut().refuse(kind.into());
                 continue;
             }
             let [ours, theirs] = End::pair().map(|mut end| {
