@@ -9,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::connection::{Connection, Event, Heard, Phase, Settings};
 use crate::reading::Sink;
+use crate::transitions::Flushed;
 use crate::writing::{Queue, SMALL_BYTES_MAX, Side, Spares};
 use crate::{Moment, Policy};
 
@@ -95,8 +96,7 @@ impl<C> Machine<C> {
     ///
     /// - both: connected, and the idle timeout needs no care;
     /// - read: data flows to listeners, nothing is stored, nothing rare is under way;
-    /// - write: `end` was not called, nothing has failed, and nothing is queued but small writes
-    ///   without a callback.
+    /// - write: `end` was not called, nothing has failed, and nothing is queued but small writes.
     #[inline]
     fn lanes_by_definition(&self) -> Lanes {
         let Connection { phase, read, write, idle, cold, sink, .. } = &self.connection;
@@ -130,11 +130,12 @@ impl<C> Machine<C> {
         plain
     }
 
-    /// Accepts bytes that are to be copied, in the plain lane.
-    #[inline]
+    /// Accepts bytes that are to be copied, in the plain lane. The callback is taken if they are queued.
+    #[inline(always)]
     pub fn write_plain(
         &mut self,
         bytes: &[u8],
+        callback: &mut Option<C>,
         no_delay: bool,
         now: Moment,
         spares: &mut impl Spares<C>,
@@ -146,6 +147,7 @@ impl<C> Machine<C> {
         let room = connection.has_room_for(bytes.len());
         let small = room && bytes.len() <= SMALL_BYTES_MAX;
         let large = !small
+            && callback.is_none()
             && connection.may_leave_alone(bytes.len(), no_delay)
             && connection.write.is_clear();
         if !large && !room {
@@ -156,6 +158,9 @@ impl<C> Machine<C> {
             return PlainWrite::Uncopied;
         }
         connection.write.push_copy(bytes, spares);
+        if let Some(callback) = callback.take() {
+            connection.write.push_callback(callback);
+        }
         PlainWrite::Queued(!std::mem::replace(&mut connection.write.dirty, true))
     }
 
@@ -167,11 +172,31 @@ impl<C> Machine<C> {
         (1..=SMALL_BYTES_MAX).contains(&tail.len()).then_some(tail)
     }
 
-    /// The kernel has taken all of [`outgoing`](Self::outgoing). Returns the queue, which is empty.
+    /// The kernel has taken all of [`outgoing`](Self::outgoing). Returns the queue if it is empty now, for
+    /// reuse, and what else became of it.
     #[inline]
-    pub fn outgoing_sent(&mut self) -> Option<Box<Queue<C>>> {
+    pub fn outgoing_sent(&mut self) -> (Option<Box<Queue<C>>>, Flushed) {
         debug_assert!(self.outgoing().is_some());
-        self.connection.write.tail_is_sent()
+        let write = &mut self.connection.write;
+        match write.tail_is_sent() {
+            None => (None, Flushed::Told(write.in_flight_number())),
+            queue => (queue, Flushed::Clear),
+        }
+    }
+
+    /// The kernel has every write up to this number. Takes the callback that is due, in the plain lane and if
+    /// it is the only one; if there is none, nothing has changed.
+    #[inline]
+    pub fn written_plain(&mut self, number: u64) -> Option<C> {
+        let write = &self.connection.write;
+        let plain = self.lanes().write == Lane::Plain && write.callbacks_up_to(number) == 1;
+        if plain { self.connection.write.next_callback(number) } else { None }
+    }
+
+    /// Whether more follows when that callback has returned: [`Then::WrittenTold`](crate::connection::Then::WrittenTold).
+    #[inline]
+    pub fn written_goes_on(&self) -> bool {
+        self.connection.write.side != Side::Open || self.connection.destroyed()
     }
 
     /// The socket has left the loop's list of those whose queue is to be handed over.

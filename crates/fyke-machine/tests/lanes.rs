@@ -19,8 +19,13 @@ fn plain_pair() -> (Side<Log>, Side<Log>) {
 fn is_plain(side: &mut Side<Log>) -> (bool, bool) {
     let reads = side.machine.receive_plain(1, Moment::ZERO);
     // As many bytes as there is room for are not a reason against the lane.
-    let writes =
-        side.machine.write_plain(b"x", false, Moment::ZERO, &mut fyke_machine::writing::NoSpares);
+    let writes = side.machine.write_plain(
+        b"x",
+        &mut None,
+        false,
+        Moment::ZERO,
+        &mut fyke_machine::writing::NoSpares,
+    );
     let writes = writes != fyke_machine::PlainWrite::No;
     if writes {
         drop(side.machine.outgoing_sent());
@@ -43,7 +48,7 @@ fn each_direction_leaves_its_plain_lane_and_comes_back_by_itself() {
     a.step(Machine::uncork);
     assert_eq!(is_plain(&mut a), (true, true));
     a.write(b"told", Some(1));
-    assert_eq!(is_plain(&mut a), (true, false));
+    assert_eq!(is_plain(&mut a), (true, true), "a callback waits");
     run(&mut a, &mut b);
     assert_eq!(is_plain(&mut a), (true, true));
     a.window_bytes = 0;

@@ -224,7 +224,9 @@ impl<C> Connection<C> {
     #[inline]
     pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
         let queued = self.write.tail().map_or(0, <[u8]>::len);
-        queued + bytes < self.write.high_water_mark_bytes() && !self.exceeds_queue(queued)
+        let callbacks = self.write.callbacks() * CALLBACK_BYTES;
+        queued + bytes < self.write.high_water_mark_bytes()
+            && !self.exceeds_queue(queued + callbacks)
     }
 
     fn exceeds_queue(&self, bytes: usize) -> bool {

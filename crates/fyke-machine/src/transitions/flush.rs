@@ -19,17 +19,29 @@ pub enum Flushed {
     Refused(Error),
 }
 
+impl Flushed {
+    /// What to ask the machine, and when, if nothing else follows.
+    ///
+    /// On the tick; or in the next turn, if enough callbacks were called in this batch: else a socket that
+    /// writes on whenever the kernel took everything would leave no time for others (contract C6). They
+    /// take turns then, which also costs less: a receiver that is fed alone sleeps between any two chunks,
+    /// and waking it is what costs most.
+    #[inline]
+    pub fn as_tick(&self) -> Option<(When, Tick)> {
+        match self {
+            Self::Told(number) => Some((When::Fair, Tick::Written(*number))),
+            Self::Clear | Self::Quiet | Self::Refused(_) => None,
+        }
+    }
+}
+
 impl<C> Connection<C> {
     /// The queue was handed over.
     pub fn flushed(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
-        match flushed {
-            Flushed::Clear | Flushed::Quiet => {}
-            // On the tick; or in the next turn, if much was told in this batch of callbacks: else who
-            // writes on whenever the kernel took everything would leave no time for others (contract
-            // C6). They take turns then, which also costs less: a receiver that is fed alone sleeps
-            // between any two chunks, and waking it is what costs most.
-            Flushed::Told(number) => fx.defer(When::Fair, Tick::Written(number)),
-            Flushed::Refused(error) => self.tell_later(Value::WriteFailed(error), fx),
+        if let Some((when, tick)) = flushed.as_tick() {
+            fx.defer(when, tick);
+        } else if let Flushed::Refused(error) = flushed {
+            self.tell_later(Value::WriteFailed(error), fx);
         }
     }
 
@@ -89,8 +101,10 @@ impl<C> Connection<C> {
     pub(crate) fn written(&mut self, number: u64, fx: &mut Effects<C>) {
         if !self.destroyed() && self.write.take_drain() {
             fx.emit(Event::Drain);
+            fx.then(Then::CallBack(number, Ok(())));
+        } else {
+            self.call_back(number, Ok(()), fx);
         }
-        fx.then(Then::CallBack(number, Ok(())));
         fx.then(Then::WrittenTold);
     }
 

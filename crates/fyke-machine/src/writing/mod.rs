@@ -248,10 +248,15 @@ impl<C> WriteSide<C> {
             None
         };
         if let Some(callback) = callback {
-            let (number, end) = (self.accepted_writes, self.accepted_bytes);
-            self.queue().callbacks.push_back(WriteCallback { number, end, callback });
+            self.push_callback(callback);
         }
         copied
+    }
+
+    /// Adds the callback of the last write.
+    pub(crate) fn push_callback(&mut self, callback: C) {
+        let (number, end) = (self.accepted_writes, self.accepted_bytes);
+        self.queue().callbacks.push_back(WriteCallback { number, end, callback });
     }
 
     /// What `write` returns: whether there is room for more. If not, `drain` is owed.
@@ -323,17 +328,22 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().map(|queue| queue.tail.as_slice())
     }
 
-    /// The kernel has taken all of [`tail`](Self::tail), which was all that was queued. Takes the queue,
-    /// which is empty now; the buffer stays with it.
+    /// The kernel has taken all of [`tail`](Self::tail), which was all that was queued. Takes the queue, unless
+    /// callbacks are due; the buffer stays with it.
     #[inline]
     pub(crate) fn tail_is_sent(&mut self) -> Option<Box<Queue<C>>> {
         self.progressed = true;
-        let mut queue = self.queue.take()?;
+        let queue = self.queue.as_mut()?;
         queue.empty_write = false;
         queue.queued_bytes = 0;
         queue.tail.clear();
-        debug_assert!(queue.is_empty());
-        Some(queue)
+        (queue.in_flight_number, queue.done) = (self.accepted_writes, self.accepted_writes);
+        if queue.callbacks.is_empty() {
+            debug_assert!(queue.is_empty());
+            self.queue.take()
+        } else {
+            None
+        }
     }
 
     /// The kernel took bytes of the batch in flight. Returns whether that was all of it.

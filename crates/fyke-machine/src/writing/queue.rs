@@ -134,11 +134,10 @@ impl<C> Queue<C> {
         bytes == 0 && unheard && self.corked == 0 && !self.need_drain && !self.empty_write
     }
 
-    /// Nothing but small writes, not corked and without a callback.
+    /// Nothing but small writes, not corked, and callbacks of writes.
     pub(super) fn is_plain(&self) -> bool {
         let may_leave = self.in_flight_bytes == 0 && self.corked == 0 && self.parked.is_none();
-        let unheard =
-            self.callbacks.is_empty() && self.end_callbacks.is_empty() && !self.need_drain;
+        let unheard = self.end_callbacks.is_empty() && !self.need_drain;
         may_leave && unheard && self.chunks.is_empty()
     }
 }

@@ -313,7 +313,8 @@ impl<U: User> Side<U> {
 
     /// Writes, and says whether there is room for more.
     pub(crate) fn write(&mut self, bytes: &[u8], callback: Option<Callback>) -> bool {
-        let plain = if callback.is_none() { self.write_plain(bytes) } else { None };
+        let mut callback = callback;
+        let plain = self.write_plain(bytes, &mut callback);
         plain.unwrap_or_else(|| self.write_payload(bytes.into(), callback))
     }
 

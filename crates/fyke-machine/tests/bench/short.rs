@@ -7,7 +7,7 @@ use fyke_machine::transitions::Flushed;
 use fyke_machine::writing::NoSpares;
 use fyke_machine::{Error, Lanes, PlainWrite};
 
-use super::{Side, User};
+use super::{Callback, Side, User};
 
 impl<U: User> Side<U> {
     fn allow(&mut self) {
@@ -16,9 +16,13 @@ impl<U: User> Side<U> {
     }
 
     /// Returns whether there is room for more, if it was taken.
-    pub(super) fn write_plain(&mut self, bytes: &[u8]) -> Option<bool> {
+    pub(super) fn write_plain(
+        &mut self,
+        bytes: &[u8],
+        callback: &mut Option<Callback>,
+    ) -> Option<bool> {
         self.allow();
-        match self.machine.write_plain(bytes, false, self.now.into(), &mut NoSpares) {
+        match self.machine.write_plain(bytes, callback, false, self.now.into(), &mut NoSpares) {
             PlainWrite::No => None,
             PlainWrite::Uncopied => self.write_uncopied(bytes),
             PlainWrite::Queued(first) => {
@@ -55,8 +59,9 @@ impl<U: User> Side<U> {
         }
         wire.send(bytes, self.window_bytes);
         self.inputs += 1;
-        drop(self.machine.outgoing_sent());
-        Some(Flushed::Clear)
+        let (queue, flushed) = self.machine.outgoing_sent();
+        drop(queue);
+        Some(flushed)
     }
 
     pub(super) fn receive_plain(&mut self, bytes: usize) -> bool {

@@ -128,6 +128,7 @@ impl Socket {
 
     pub(super) fn handle_tick(&self, tick: Tick) {
         match tick {
+            Tick::Machine(connection::Tick::Written(number)) if self.written_plain(number) => {}
             Tick::Machine(tick) => self.ask(|machine, cx, fx| machine.tick(tick, cx, fx)),
             Tick::Piped => _ = self.run_piped(Event::Pipe),
             Tick::Unpiped => _ = self.run_piped(Event::Unpipe),

@@ -3,7 +3,7 @@
 //! callbacks run for what the machine decides.
 
 use fyke_machine::connection::{
-    Connection, Context, Effect, Effects, Event, Gone, Heard, Tick, When,
+    Connection, Context, Effect, Effects, Event, Gone, Heard, Then, Tick, When,
 };
 use fyke_machine::error::MakeError;
 use fyke_machine::{Moment, policy};
@@ -143,7 +143,20 @@ impl Socket {
         }
     }
 
-    fn defer(&self, when: When, tick: Tick) {
+    /// The kernel has every write up to this number: calls the callback that is due, in the plain lane.
+    /// Returns whether it is so; if not, nothing has changed.
+    pub(super) fn written_plain(&self, number: u64) -> bool {
+        let callback = self.inner.state.borrow_mut().machine.written_plain(number);
+        let Some(callback) = callback else { return false };
+        callback(self, Ok(()));
+        let goes_on = self.inner.state.borrow().machine.written_goes_on();
+        if goes_on {
+            self.ask(|machine, cx, fx| machine.then(Then::WrittenTold, cx, fx));
+        }
+        true
+    }
+
+    pub(super) fn defer(&self, when: When, tick: Tick) {
         let Some(core) = self.core() else {
             let forgotten = self.inner.state.borrow_mut().change().take_waiting();
             return drop(forgotten);

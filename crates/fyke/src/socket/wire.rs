@@ -69,9 +69,12 @@ impl Socket {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn was_flushed(&self, flushed: Flushed) {
-        self.step(|machine, _, fx| machine.flushed(flushed, fx));
+        match flushed.as_tick() {
+            Some((when, tick)) => self.defer(when, tick),
+            None => self.step(|machine, _, fx| machine.flushed(flushed, fx)),
+        }
     }
 
     /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
@@ -98,10 +101,11 @@ impl Socket {
             return self.offer_batch(state, id, taken);
         }
         core.budget.count(len);
-        if let Some(queue) = state.machine.outgoing_sent() {
+        let (queue, flushed) = state.machine.outgoing_sent();
+        if let Some(queue) = queue {
             spares::give_back(core, queue);
         }
-        Flushed::Clear
+        flushed
     }
 
     /// Offers the queue as a batch, of which the kernel may have taken some bytes already.
