@@ -18,7 +18,7 @@ pub enum Address {
     Unnamed,
 }
 
-/// Who is at the other end of a Unix socket, as the system vouches for it: at the time when the
+/// The process at the other end of a Unix socket, as the system vouches for it: at the time when the
 /// connection was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

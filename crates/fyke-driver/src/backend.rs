@@ -63,7 +63,7 @@ pub(crate) trait Backend: Properties {
 
     fn turn(&self, until: Option<Moment>, on: &mut dyn FnMut(Completion<'_>)) -> io::Result<()>;
 
-    /// What a network with names of its own answers.
+    /// The answer of a network that has its own names.
     fn resolve(&self, _host: &str) -> Option<(Duration, Vec<IpAddr>)> {
         None
     }

@@ -1,4 +1,4 @@
-//! Bytes on their way to the kernel, and who owns them.
+//! Bytes on their way to the kernel, and their owners.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

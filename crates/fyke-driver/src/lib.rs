@@ -1,7 +1,7 @@
 //! Socket drivers for [fyke](https://docs.rs/fyke): the crate that makes all system calls
 //! on sockets, and the only one with unsafe code. It is a separate crate so that this border can be
 //! checked; use `fyke` itself. It does not resolve host names: `fyke` does, with the system's
-//! `getaddrinfo`, on threads of its own.
+//! `getaddrinfo`, on its own threads.
 //!
 //! # What a backend owes
 //!

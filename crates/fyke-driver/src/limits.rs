@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Size of the read buffer that all sockets of a readiness loop share, and so the largest
-/// [`Received`](crate::Completion::Received). Node reads 64 KiB at once too (BEHAVIOUR RD-02).
+/// [`Received`](crate::Completion::Received). Node reads 64 KiB at once too.
+// RD-02.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Most bytes of one receiving call on a socket that is received in bulk; two of them fill the read

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// reduced to that. It takes eight bytes, also as an `Option`, where a `Duration` takes sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
-    /// Never zero, so that `Option` needs no room of its own.
+    /// Never zero, so that `Option` takes no more room.
     and_one: NonZeroU64,
 }
 

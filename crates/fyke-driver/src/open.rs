@@ -34,9 +34,11 @@ pub struct Open {
     /// [`Driver::set_mode`](crate::Driver::set_mode) is called, which needs this. On systems other
     /// than Linux the mask decides until then.
     pub closed_to_all: bool,
-    /// SO_REUSEADDR: a server restarts while old connections are still in TIME_WAIT (SRV-18).
+    /// SO_REUSEADDR: a server restarts while old connections are still in TIME_WAIT.
+    // SRV-18.
     pub reuse_address: bool,
-    /// SO_REUSEPORT: several sockets share the port when all of them ask (SRV-19).
+    /// SO_REUSEPORT: several sockets share the port when all of them ask.
+    // SRV-19.
     pub reuse_port: bool,
     /// IPV6_V6ONLY; none leaves the system's setting.
     pub ipv6_only: Option<bool>,

@@ -12,9 +12,10 @@ pub enum SocketOption {
     TypeOfService(u8),
     /// SO_KEEPALIVE off; the times stay.
     KeepAliveOff,
-    /// SO_KEEPALIVE on; with an initial delay of a second or more also TCP_KEEPIDLE, TCP_KEEPINTVL
-    /// and TCP_KEEPCNT, in whole seconds. With less the times stay as they are (TMO-15). All of
-    /// it or, when a value is refused, nothing.
+    /// SO_KEEPALIVE on; with an initial delay of a second or more also TCP_KEEPIDLE, TCP_KEEPINTVL and
+    /// TCP_KEEPCNT, in whole seconds. With less the times stay as they are. All of it or, when a value is
+    /// refused, nothing.
+    // TMO-15.
     KeepAlive(KeepAliveProbes),
     /// TCP_USER_TIMEOUT, in whole milliseconds; none is the system's own time. Linux only.
     UserTimeout(Option<Duration>),
@@ -51,7 +52,8 @@ pub struct KeepAliveProbes {
 }
 
 impl KeepAliveProbes {
-    /// Probes after that much idle time, a second apart, ten times: what libuv sets (TMO-15).
+    /// Probes after that much idle time, a second apart, ten times: what libuv sets.
+    // TMO-15.
     pub const fn new(initial_delay: Duration) -> Self {
         Self { initial_delay, interval: Duration::from_secs(1), count: 10 }
     }

@@ -12,8 +12,9 @@ pub fn scope_id(zone: &str) -> Option<u32> {
     entries(&list).find(|entry| entry.interface == zone).map(|entry| entry.index)
 }
 
-/// Gives a link-local address without a zone that of the first interface which has one, as libuv
-/// does (CON-20). Any other address stays as it is.
+/// Gives a link-local address without a zone that of the first interface which has one, as libuv does. Any
+/// other address stays as it is.
+// CON-20.
 #[cfg(unix)]
 pub(crate) fn with_zone(address: SocketAddr) -> SocketAddr {
     let SocketAddr::V6(mut v6) = address else { return address };

@@ -99,7 +99,7 @@ impl Side {
             self.sent.push_back(Some(batch.to_vec()));
             self.machine.write.sent(usize::MAX);
         }
-        let number = self.machine.write.handed_over();
+        let number = self.machine.write.in_flight_number();
         self.step(|machine, _, fx| machine.flushed(Flushed::Told(number), fx));
     }
 

@@ -95,7 +95,7 @@ codes! {
     EBADF => InvalidInput,
     /// The name servers do not answer; later they may.
     EAI_AGAIN => TimedOut,
-    /// Nobody listens there.
+    /// Nothing listens there.
     ECONNREFUSED => ConnectionRefused,
     /// The peer reset the connection.
     ECONNRESET => ConnectionReset,
@@ -141,7 +141,7 @@ codes! {
     ERR_SOCKET_BAD_PORT => InvalidInput,
     /// There is no connection.
     ERR_SOCKET_CLOSED => NotConnected,
-    /// The socket was closed before the connection stood.
+    /// The socket was closed before the connection was established.
     ERR_SOCKET_CLOSED_BEFORE_CONNECTION => ConnectionAborted,
     /// The server listens already.
     ERR_SERVER_ALREADY_LISTEN => ResourceBusy,
@@ -248,7 +248,8 @@ impl Error {
         self.address().and_then(Address::port).filter(|port| *port != 0)
     }
 
-    /// Our own end, for a connect that was bound to a known address and port (CON-12).
+    /// Our own end, for a connect that was bound to a known address and port.
+    // CON-12.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.0.local
     }
@@ -282,7 +283,8 @@ pub trait MakeError: Sized {
     /// A failure of a lookup.
     fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self;
 
-    /// All attempts failed: the code is the first one's (HE-15).
+    /// All attempts failed: the code is the first one's.
+    // HE-15.
     fn aggregate(attempts: Vec<Error>) -> Self;
 
     /// Adds the address, and whether the text is to be Node's. Only for an error just made, which is
@@ -298,7 +300,8 @@ pub trait MakeError: Sized {
     #[must_use]
     fn with_local(self, local: Option<SocketAddr>) -> Self;
 
-    /// Turns one code into another, where Node does (IPC-06).
+    /// Turns one code into another, where Node does.
+    // IPC-06.
     #[must_use]
     fn with_code(self, code: ErrorCode) -> Self;
 }
@@ -428,7 +431,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The same line: `main` that returns an error prints it with `Debug`.
+/// The same line as `Display`: a `main` that returns an error prints it with `Debug`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

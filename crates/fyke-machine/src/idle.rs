@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::Moment;
 
-/// Node cuts longer ones to this (TMO-07).
+/// Node cuts longer ones to this.
+// TMO-07.
 const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
 
 /// What is further ahead than this is listed roughly, and once more when it is near: so thousands of
@@ -21,7 +22,8 @@ pub struct Idle {
     last: Moment,
     /// The time of our entry on the loop's list, if we have one.
     listed: Option<Moment>,
-    /// Counts: set since the connection began, and the socket is not destroyed (CON-16).
+    /// Counts: set since the connection began, and the socket is not destroyed.
+    // CON-16.
     armed: bool,
     /// The period is over and `timeout` was emitted: only activity begins another.
     fired: bool,
@@ -50,7 +52,7 @@ impl Idle {
         self.timeout.filter(|timeout| self.armed && !timeout.is_zero())
     }
 
-    /// There was activity. Says whether to look at the list: an entry that is on it comes early
+    /// There was activity. Returns whether to look at the list: an entry that is on it comes early
     /// enough, for activity moves the deadline only away.
     pub fn note_activity(&mut self, now: Moment) -> bool {
         if !self.armed {
@@ -59,6 +61,20 @@ impl Idle {
         self.last = now;
         self.fired = false;
         self.listed.is_none()
+    }
+
+    /// Whether activity changes nothing but the time of it: there is no timeout that counts, or an entry on
+    /// the list, which comes early enough.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.armed || self.listed.is_some()
+    }
+
+    /// There was activity, and the timeout is [settled](Self::is_settled).
+    #[inline]
+    pub(crate) fn note_plain_activity(&mut self, now: Moment) {
+        debug_assert!(self.is_settled() && !(self.armed && self.fired));
+        self.last = now;
     }
 
     /// Says when to be looked at, if that must be listed.
@@ -73,7 +89,7 @@ impl Idle {
         Some(look.into())
     }
 
-    /// The entry on the list has come due. Says whether the socket has been idle.
+    /// The entry on the list has come due. Returns whether the socket has been idle.
     pub fn is_over(&mut self, now: Duration, write_progressed: impl FnOnce() -> bool) -> bool {
         let now = now.into();
         // An older entry than the one we count on: a shorter timeout was set since.

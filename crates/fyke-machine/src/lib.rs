@@ -2,7 +2,7 @@
 //!
 //! # How it is used
 //!
-//! A program with an event loop of its own holds a [`Connection`](connection::Connection) for each stream, and
+//! A program with its own event loop holds a [`Connection`](connection::Connection) for each stream, and
 //! a shell around it that
 //!
 //! 1. calls a transition for whatever happens: [`connect`](connection::Connection::connect),
@@ -16,6 +16,9 @@
 //! 4. keeps what is [deferred](connection::Effect::Defer) in queues, and asks again when their time has come;
 //! 5. looks after each transition at what the machine wants: whether it [holds](connection::Connection::holds)
 //!    the loop, and when to [wake](connection::Connection::wake) it.
+//!
+//! A [`Machine`] is a connection whose frequent steps need no effects: bytes received for a listener, small
+//! writes, and what becomes of them. It takes such a *plain lane* by itself where that makes no difference.
 //!
 //! The phases of a connection, and what leads from one to another, are a table at
 //! [`Phase`](connection::Phase). What a server takes, and when its `close` is due, is an
@@ -31,6 +34,7 @@ pub mod acceptor;
 pub mod connection;
 pub mod error;
 pub mod idle;
+mod machine;
 mod payload;
 pub mod planner;
 pub mod policy;
@@ -40,5 +44,6 @@ pub mod writing;
 
 pub use error::{Error, ErrorCode, Result};
 pub use fyke_driver::Moment;
+pub use machine::{Change, Lane, Lanes, Machine, PlainWrite};
 pub use payload::Payload;
 pub use policy::Policy;

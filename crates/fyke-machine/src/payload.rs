@@ -37,14 +37,15 @@ impl Payload<'_> {
     }
 
     #[doc(hidden)]
-    /// By how much it is longer in bytes than in UTF-16, in which Node counts text (WR-04).
+    /// By how much it is longer in bytes than in UTF-16, in which Node counts text.
+    // WR-04.
     pub fn excess_over_utf16(&self) -> usize {
         let text = self.is_text.then(|| std::str::from_utf8(self.as_slice()).ok()).flatten();
         text.map_or(0, |text| text.len() - text.encode_utf16().count())
     }
 
     #[doc(hidden)]
-    /// Whether the bytes are owned, and worth a piece of their own: not those in a much larger buffer,
+    /// Whether the bytes are owned, and worth a chunk of their own: not those in a much larger buffer,
     /// which would be held until they are sent.
     pub fn is_moved(&self) -> bool {
         let (len, held) = match &self.kind {
@@ -65,7 +66,7 @@ impl Payload<'_> {
         }
     }
 
-    /// The bytes as a piece of their own.
+    /// The bytes as a chunk of their own.
     #[doc(hidden)]
     pub fn into_chunk(self) -> Chunk {
         match self.kind {

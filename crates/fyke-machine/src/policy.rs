@@ -1,6 +1,6 @@
-//! The manners of a loop: each place where fyke does otherwise than Node by default, as a named choice. The ids are
-//! those of `docs/BEHAVIOUR.md`. A loop has the manners of [`DEFAULT`], or with `Builder::node_exact` those
-//! of [`NODE_EXACT`]; nothing else in fyke asks which of the two it is.
+//! The manners of a loop: each place where fyke does otherwise than Node by default, as a named choice. The
+//! ids are those of `docs/BEHAVIOUR.md`. A loop has the manners of [`DEFAULT`], or with `Builder::node_exact`
+//! those of [`NODE_EXACT`]; nothing else in fyke asks which of the two it is.
 
 /// Declares the choices as one table: what each means when it is true, and its value in both manners.
 macro_rules! policy {
@@ -128,16 +128,4 @@ policy! {
     asks_for_addresses: false | true,
     /// Messages are worded as Node's, IPv6 addresses without brackets (BEHAVIOUR 0.2).
     words_as_node: false | true,
-}
-
-impl Policy {
-    /// Whether small writes may be gathered without looking at each.
-    pub const fn allows_plain_writes(&self) -> bool {
-        !self.offers_writes_at_once && !self.counts_utf16
-    }
-
-    /// Whether an end that nobody sees may be told in one step.
-    pub const fn allows_plain_end(&self) -> bool {
-        self.closes_without_shutdown && !self.defers_end_behind_bytes
-    }
 }

@@ -311,8 +311,8 @@ fn rd_06_a_paused_side_stores_up_to_the_mark_and_then_stops() {
         a.write(&[3; 8], None);
         run(&mut a, &mut b);
     }
-    assert_eq!(b.machine.read.kept_bytes(), 16);
-    assert!(!b.machine.read.receiving);
+    assert_eq!(b.machine.read.stored_bytes(), 16);
+    assert!(!b.machine.read.is_receiving());
     b.step(|machine, _, fx| machine.resume(fx));
     run(&mut a, &mut b);
     assert_eq!(b.user.received.len(), 80);

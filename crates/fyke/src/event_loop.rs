@@ -12,7 +12,7 @@ use crate::runtime::{self, Posted};
 use crate::wiring::{Core, Entered, current};
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
-use fyke_machine::policy;
+use fyke_machine::{Lanes, policy};
 
 /// Makes a loop on this thread, calls `setup` inside it, and turns it until nothing is left that
 /// holds it: no listening server, no open socket, no lookup, no timer, unless `unref`'ed. That is
@@ -77,6 +77,7 @@ pub struct EventLoop {
 pub struct Builder {
     driver: Option<DriverKind>,
     node_exact: bool,
+    general_lanes: bool,
 }
 
 impl Builder {
@@ -113,6 +114,14 @@ impl Builder {
         self
     }
 
+    /// Makes every socket take the general way for everything, so that tests can compare.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn general_lanes(mut self, general: bool) -> Self {
+        self.general_lanes = general;
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -121,7 +130,12 @@ impl Builder {
     pub fn build(self) -> Result<EventLoop> {
         let kind = self.driver.map_or_else(kind_from_environment, Ok)?;
         let policy = if self.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
-        let core = Core::new(&kind, policy).map_err(|source| Error::system("open", source))?;
+        let lanes = match self.general_lanes {
+            true => Lanes::GENERAL,
+            false => Lanes::allowed_by(&policy),
+        };
+        let core =
+            Core::new(&kind, policy, lanes).map_err(|source| Error::system("open", source))?;
         Ok(EventLoop { core })
     }
 }

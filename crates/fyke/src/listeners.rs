@@ -2,7 +2,6 @@
 //! while they run.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 
 use crate::few::Few;
 
@@ -70,6 +69,14 @@ pub(crate) struct Entry<E, H> {
     once: bool,
     running: bool,
     handler: H,
+}
+
+impl<E: EventSet, H> Entry<E, H> {
+    /// Whether it hears an event. One that runs already, further out, is not run again.
+    #[inline]
+    fn may_run(&self, event: E) -> bool {
+        self.hears.contains(event) && self.id != 0 && !self.running
+    }
 }
 
 impl<E, H> Default for Listeners<E, H> {
@@ -186,39 +193,29 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
             return None;
         }
         let mut entries = self.entries.borrow_mut();
+        let entries: &mut [Entry<E, H>] = &mut entries;
         let count = entries.len();
-        let (index, id, running) = self.take_next(&mut entries, 0..count, event)?;
-        let more = entries[index + 1..].iter().any(|entry| entry.hears.contains(event));
+        let index = entries.iter().position(|entry| entry.may_run(event))?;
+        let (id, running) = self.take_out(entries, index);
+        let more = index + 1 < count
+            && entries[index + 1..].iter().any(|entry| entry.hears.contains(event));
         let bits = self.bits.get().checked_add(EMITTING);
         self.bits.set(bits.expect("that many events do not run inside one another"));
         Some(Emission { listeners: self, index, count, more, id, running })
     }
 
-    /// Takes out what the first listener of an event in a range runs, if there is one.
+    /// Takes out what a listener runs.
     #[inline(always)]
-    fn take_next(
-        &self,
-        entries: &mut [Entry<E, H>],
-        range: Range<usize>,
-        event: E,
-    ) -> Option<(usize, u32, H)> {
-        // All may have been dropped meanwhile.
-        let some = entries.get_mut(..range.end)?;
-        for (index, entry) in some.iter_mut().enumerate().skip(range.start) {
-            // One that runs already, further out, is not run again.
-            if !entry.hears.contains(event) || entry.id == 0 || entry.running {
-                continue;
-            }
-            let (id, running) = (entry.id, entry.handler.take());
-            entry.running = true;
-            if entry.once {
-                entry.id = 0;
-                self.bits.set(self.bits.get() | REMOVED);
-                self.recount(entries);
-            }
-            return Some((index, id, running));
+    fn take_out(&self, entries: &mut [Entry<E, H>], index: usize) -> (u32, H) {
+        let entry = &mut entries[index];
+        let (id, running) = (entry.id, entry.handler.take());
+        entry.running = true;
+        if entry.once {
+            entry.id = 0;
+            self.bits.set(self.bits.get() | REMOVED);
+            self.recount(entries);
         }
-        None
+        (id, running)
     }
 
     /// Finds out again which events have listeners.
@@ -278,17 +275,17 @@ impl<E: EventSet, H: Handler> Emission<'_, E, H> {
     fn take_next(&mut self, event: E) -> bool {
         let mut entries = self.listeners.entries.borrow_mut();
         let before = self.put_back(&mut entries);
-        let rest = self.index + 1..self.count;
+        let mut rest = self.index + 1..self.count;
+        let next = rest.find(|index| entries[*index].may_run(event));
         // Nothing is out of its place now.
         self.index = usize::MAX;
-        let next = self.listeners.take_next(&mut entries, rest, event);
-        drop(entries);
-        let any = next.is_some();
-        if let Some((index, id, running)) = next {
+        if let Some(index) = next {
+            let (id, running) = self.listeners.take_out(&mut entries, index);
             (self.index, self.id, self.running) = (index, id, running);
         }
+        drop(entries);
         drop(before);
-        any
+        next.is_some()
     }
 
     /// Puts back what has run, or returns it, to be dropped where nothing is borrowed, if its listener was

@@ -264,6 +264,44 @@ fn stopping_after_each_piece_is_not_doing_it_again_and_again(net: &Net) {
     assert!(asked_for <= 100 * MARK_BYTES, "{asked_for} bytes to take {}", taken.get());
 }
 
+/// What a closed socket keeps, of many that were accepted and closed by us, and whose handles stay.
+fn bytes_per_closed(net: &Net, corked: bool) -> usize {
+    const SOCKETS: usize = 500;
+    let event_loop = net.event_loop();
+    let closed: Rc<RefCell<Vec<Socket>>> = Default::default();
+    let server = event_loop.enter(|| {
+        let closed = Rc::clone(&closed);
+        let server = fyke::create_server(move |socket| {
+            if corked {
+                socket.cork();
+                socket.write("held back");
+            }
+            socket.destroy();
+            closed.borrow_mut().push(socket.clone());
+        });
+        server.listen(net.tcp(), |_| {}).unwrap();
+        server
+    });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let address = server.address().unwrap().ip().unwrap();
+    let before = bytes_in_use();
+    for count in 1..=SOCKETS {
+        drop(TcpStream::connect(address).unwrap());
+        let is_closed = |socket: &Socket| socket.closed();
+        drive(&event_loop, || {
+            closed.borrow().len() == count && closed.borrow().last().is_some_and(is_closed)
+        })
+        .unwrap();
+    }
+    (bytes_in_use() - before) / SOCKETS
+}
+
+/// A corked one kept its queue until its last handle was dropped.
+fn a_closed_socket_keeps_no_queue(net: &Net) {
+    let (plain, corked) = (bytes_per_closed(net, false), bytes_per_closed(net, true));
+    assert!(corked <= plain + 50, "{corked} bytes corked, {plain} otherwise");
+}
+
 #[test]
 fn c7_a_queue_holds_at_most_twice_what_is_in_it_whatever_the_pieces() {
     for net in Net::of_the_system() {
@@ -274,5 +312,6 @@ fn c7_a_queue_holds_at_most_twice_what_is_in_it_whatever_the_pieces() {
         a_buffer_that_is_used_again_is_held_for_what_is_in_it(&net);
         taking_in_pieces_is_not_doing_it_again_and_again(&net);
         stopping_after_each_piece_is_not_doing_it_again_and_again(&net);
+        a_closed_socket_keeps_no_queue(&net);
     }
 }

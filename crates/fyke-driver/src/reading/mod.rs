@@ -17,7 +17,7 @@ pub(crate) use backlog::Backlog;
 /// What is known about a socket that is read by calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
-    /// Somebody wants to receive (of a listener: to accept).
+    /// Receiving (of a listener: accepting) is wanted.
     pub(crate) wanted: bool,
     /// A read may find something: there was an edge, and it is not drained yet.
     pub(crate) readable: bool,
@@ -102,7 +102,7 @@ impl Reading {
         self.streak == BROKEN
     }
 
-    /// So many bytes are offered to the kernel. If they are many it is a conversation, and in one a
+    /// `bytes` bytes are offered to the kernel. If they are many it is a conversation, and in one a
     /// call more costs more than it wins.
     pub(crate) fn note_sending(&mut self, bytes: usize) {
         if bytes >= READ_CALL_BYTES && self.streak != BROKEN {
@@ -223,7 +223,7 @@ impl Reader {
         self.failures.borrow_mut().remove(&socket)
     }
 
-    /// The socket is closed, or somebody else's from now on.
+    /// The socket is closed, or has another owner from now on.
     pub(crate) fn forget(&self, socket: SocketId, reading: &mut Reading) {
         if reading.streak == BROKEN {
             self.take_failure(socket, reading);

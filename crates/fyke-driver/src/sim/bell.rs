@@ -15,7 +15,7 @@ pub(super) struct Bell {
 #[derive(Debug, Default)]
 struct Flags {
     rung: bool,
-    /// Somebody sleeps until it rings.
+    /// A thread sleeps until it rings.
     waited_for: bool,
 }
 
@@ -33,7 +33,7 @@ impl Bell {
         self.flags().rung
     }
 
-    /// Clears the flag and says whether it was set.
+    /// Clears the flag and returns whether it was set.
     pub(super) fn take(&self) -> bool {
         std::mem::take(&mut self.flags().rung)
     }

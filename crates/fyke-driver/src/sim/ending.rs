@@ -58,7 +58,7 @@ impl Network {
         if stream.reset != Reset::No {
             return;
         }
-        // Who closes without having received everything says so by RST (RFC 2525, 2.17).
+        // A socket that is closed before it has received everything sends RST (RFC 2525, 2.17).
         if by_reset || peer.outbound.unreceived > 0 {
             self.send_reset(stream.peer);
         } else if !stream.outbound.ended {

@@ -96,7 +96,7 @@ impl Network {
         Some(Completion::Accepted { listener, socket, peer, unix: peer.is_none() })
     }
 
-    /// Gives the room in a listener's queue to those who wait for it.
+    /// Gives the room in a listener's queue to the connects that wait for it.
     fn admit(&mut self, listener: SocketId) {
         while let Some(Listener { room, queue, crowd }) = self.listener_mut(listener) {
             if queue.len() >= *room {
@@ -109,7 +109,7 @@ impl Network {
         }
     }
 
-    /// What becomes of those who were not accepted in time.
+    /// What becomes of connections that were not accepted in time.
     pub(super) fn listener_closed(&mut self, listener: Listener) {
         for socket in listener.queue {
             let Some(slot) = self.sockets.remove(socket) else {

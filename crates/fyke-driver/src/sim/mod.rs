@@ -7,7 +7,7 @@
 //!
 //! *Time.* The clock moves only inside a turn that would otherwise wait: to the next event of the
 //! network, or to the end of the timeout. So an hour passes at once, and work takes no
-//! time. A turn that may not wait takes a microsecond, so that who only polls gets on too.
+//! time. A turn that may not wait takes a microsecond, so that a program that only polls makes progress.
 //!
 //! *Chance.* All of it is drawn from one seed, and nothing depends on the order of a hash table,
 //! on addresses in memory or on the real clock: the same calls give the same completions. Only

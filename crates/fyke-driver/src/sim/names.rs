@@ -1,4 +1,4 @@
-//! Who is bound where: ports and the names of Unix sockets.
+//! Which socket is bound where: ports and the names of Unix sockets.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use crate::SocketId;
 /// The first port that is given to sockets that ask for none (RFC 6335, section 6).
 const EPHEMERAL_PORT_FIRST: u16 = 49152;
 
-/// With whom a socket shares its port.
+/// Which sockets share a port.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sharing {
     pub(super) reuse_address: bool,
@@ -38,7 +38,7 @@ impl Binding {
         self.covers(other.ip) || other.covers(self.ip)
     }
 
-    /// Whether both may be bound. Linux: SO_REUSEADDR suffices as long as nobody listens.
+    /// Whether both may be bound. Linux: SO_REUSEADDR suffices while none listens.
     fn shares_with(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.sharing, other.sharing);
         (ours.reuse_port && theirs.reuse_port)

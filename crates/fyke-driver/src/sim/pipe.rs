@@ -99,7 +99,7 @@ pub(super) struct Outbound {
 }
 
 /// Takes the next piece off a batch: at most `room` bytes, cut by chance if there is some.
-/// Also says whether it was cut.
+/// Also returns whether it was cut.
 pub(super) fn take_piece(
     batch: &mut Batch,
     room: usize,

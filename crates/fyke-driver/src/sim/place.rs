@@ -10,7 +10,8 @@ use crate::{Address, Family, Transport};
 /// name.
 const NAME_BYTES: usize = 108;
 
-/// A path that is too long or has a NUL byte is EINVAL (IPC-10, IPC-11).
+/// A path that is too long or has a NUL byte is EINVAL.
+// IPC-10, IPC-11.
 fn is_usable(path: &Path) -> bool {
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.len() <= NAME_BYTES && !bytes.contains(&0)

@@ -12,7 +12,7 @@ impl Network {
         match self.stream_mut(to) {
             Some(stream) if stream.reset == Reset::No => stream.inbound.push(bytes),
             Some(_) => {}
-            // Nobody is there to receive them: the sender is told so.
+            // The receiver is gone: the sender gets an error.
             None => self.send_reset(from),
         }
         self.line_up(to);

@@ -17,7 +17,7 @@ pub(super) struct Socket {
     pub(super) sharing: Sharing,
     pub(super) settings: Settings,
     pub(super) bound: Option<Place>,
-    /// Somebody wants to receive or accept.
+    /// Receiving or accepting is wanted.
     pub(super) wanted: bool,
     /// It is in line for work, see [`Network::line_up`](super::network::Network::line_up).
     pub(super) in_line: bool,
@@ -42,7 +42,7 @@ pub(super) enum Role {
 pub(super) struct Listener {
     /// How many connections may wait to be accepted.
     pub(super) room: usize,
-    /// Our ends of the connections that wait, whose ids nobody knows yet.
+    /// Our ends of the connections that wait, whose ids are not known yet.
     pub(super) queue: VecDeque<SocketId>,
     /// Clients that found the queue full. Some of them may be gone.
     pub(super) crowd: VecDeque<SocketId>,
@@ -148,7 +148,7 @@ impl Stream {
         } else if self.reset == Reset::No {
             None
         } else if self.inbound.has_ended() {
-            // Linux: who sends after the peer's end and is reset for it is told of a broken pipe.
+            // Linux: a socket that sends after the peer's end and is reset for it gets EPIPE.
             Some(io::ErrorKind::BrokenPipe)
         } else {
             Some(io::ErrorKind::ConnectionReset)

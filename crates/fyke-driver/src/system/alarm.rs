@@ -60,7 +60,7 @@ impl Alarm {
         if is_set { None } else { Some(wait) }
     }
 
-    /// The poller has reported it, or may have and nobody saw it.
+    /// The poller has reported it, or may have without its being seen.
     pub(crate) fn has_rung(&self) {
         self.rings_at.set(None);
     }

@@ -30,7 +30,8 @@ impl BoundFile {
         }
     }
 
-    /// Removes the file; if something else is there by now it is not ours (IPC-04).
+    /// Removes the file; if something else is there by now it is not ours.
+    // IPC-04.
     pub(crate) fn unlink(&self) {
         if super::file_identity(&self.path) == Some(self.identity) {
             super::unlink(&self.path);

@@ -1,11 +1,11 @@
-//! Who is at the other end of a Unix socket.
+//! The process at the other end of a Unix socket.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::PeerCredentials;
 
-/// SO_PEERCRED (unix(7)). TCP sockets answer it too, with nobody: so they are refused here.
+/// SO_PEERCRED (unix(7)). TCP sockets answer it too, without a process: so they are refused here.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code, reason = "rustix's type has no place for pid 0")]
 pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {

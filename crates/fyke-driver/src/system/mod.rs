@@ -212,7 +212,8 @@ fn address(address: SocketAddrAny) -> Address {
     })
 }
 
-/// A path that is too long or has a NUL byte is EINVAL, never cut (IPC-10, IPC-11).
+/// A path that is too long or has a NUL byte is EINVAL, never cut.
+// IPC-10, IPC-11.
 fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
     match address {
         Address::Path(path) if path.as_os_str().as_bytes().contains(&0) => Err(Errno::INVAL),
@@ -359,7 +360,7 @@ fn is_socket(path: &std::path::Path) -> bool {
 }
 
 fn unlink(path: &std::path::Path) {
-    // Nothing can be done about a failure, and nobody is left to tell.
+    // Nothing can be done about a failure, and no caller is left to report it to.
     let _ = std::fs::remove_file(path);
 }
 

@@ -93,7 +93,8 @@ impl<W> Table<W> {
     }
 
     /// Takes a socket out of the table, to close it. Its file is removed first, so that no connect finds a
-    /// dead socket (IPC-04).
+    /// dead socket.
+    // IPC-04.
     pub(crate) fn remove(&self, socket: SocketId) -> Option<Slot<W>> {
         let mut slot = self.sockets.borrow_mut().remove(socket)?;
         self.reader.forget(socket, &mut slot.flags.reading);

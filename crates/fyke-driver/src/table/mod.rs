@@ -47,7 +47,7 @@ pub(crate) struct Table<W> {
     pub(crate) pool: Pool,
 }
 
-/// One socket. Small, because there may be a million: what only some of them need is in tables of its own.
+/// One socket. Small, because there may be a million: what only some of them need is in separate tables.
 #[derive(Debug)]
 pub(crate) struct Slot<W> {
     pub(crate) fd: OwnedFd,

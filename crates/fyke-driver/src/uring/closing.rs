@@ -96,8 +96,9 @@ impl Uring {
         slot.close();
     }
 
-    /// Whether bytes were received that nobody got. With readiness they would still be with the
-    /// kernel, which then resets the connection when it is closed (DST-08).
+    /// Whether bytes were received and not given to the caller. With readiness they would still be with the kernel, which
+    /// then resets the connection when it is closed.
+    // DST-08.
     pub(super) fn has_unread(&self, socket: SocketId, slot: &Slot) -> bool {
         if slot.flags.listener || slot.watch.by_call {
             return false;
@@ -121,7 +122,7 @@ impl Uring {
                 && self.ring.has_waiting(token(socket, Kind::Receive), Completed::is_failure)
     }
 
-    /// Ends everything, and says whether the kernel is done with all memory.
+    /// Ends everything, and returns whether the kernel is done with all memory.
     fn drain(&self) -> bool {
         for _ in 0..DRAIN_ROUNDS {
             while self.ring.next().is_some() {}
@@ -143,7 +144,7 @@ impl Drop for Uring {
         self.see_ended();
         if !self.drain() {
             // Never seen. Memory that is lost is better than memory that the kernel writes to when
-            // it belongs to somebody else.
+            // it has another owner.
             std::mem::forget(self.table.sockets.take());
             std::mem::forget(self.lingering.take());
             std::mem::forget(std::rc::Rc::clone(&self.buffers));

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::SocketId;
 
-/// What was received while nobody wanted it.
+/// What the kernel received after `receive_stop`.
 #[derive(Debug)]
 pub(super) enum Held {
     Bytes(Box<[u8]>),

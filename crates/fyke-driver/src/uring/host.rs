@@ -16,7 +16,7 @@ pub(super) struct Host {
     waker: Arc<Counter>,
     /// Whether the ring watches the waker.
     pub(super) watched: Cell<bool>,
-    /// Registered with the ring from the first time that somebody asks for it: the kernel then
+    /// Registered with the ring from the first time that it is asked for: the kernel then
     /// signals it for everything that happens, which costs a little.
     ///
     /// The ring's own descriptor does not serve: with DEFER_TASKRUN nothing becomes a completion

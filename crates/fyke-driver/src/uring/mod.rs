@@ -14,7 +14,7 @@
 //!   and a send that waits in the ring would be woken first and take the error away.
 //! - *Accepting*: the ring polls each listener, and calls accept ([`accept`]).
 //! - *Closing* waits for the kernel ([`closing`]): an operation in flight holds the socket open, so
-//!   it is cancelled, in an `enter` of its own, and then the descriptor is closed. So FIN and RST
+//!   it is cancelled, in a separate `enter`, and then the descriptor is closed. So FIN and RST
 //!   leave inside the call, and a port is free when it returns.
 //! - *Calls that never wait* (open, bind, listen, the beginning of a connect, shutdown) are calls:
 //!   the ring would only add a detour, or a thread.
@@ -70,11 +70,11 @@ pub(crate) struct Uring {
     /// Before everything that the kernel may touch, so that it is dropped first. See also `Drop`.
     ring: Ring,
     table: Table<Watched>,
-    /// What was received while nobody wanted it, oldest first. None is empty.
+    /// What the kernel received after `receive_stop`, oldest first. No entry is empty.
     held: RefCell<BTreeMap<SocketId, VecDeque<Held>>>,
     /// Sockets that are closed for us, and held by operations in flight.
     lingering: RefCell<BTreeMap<SocketId, Slot>>,
-    /// Shared with nobody, but so it can be leaked, see `Drop`.
+    /// Not shared; an `Rc` so that it can be leaked, see `Drop`.
     buffers: Rc<Buffers>,
     /// Sockets of which something changed since the last turn began.
     changed: RefCell<Vec<SocketId>>,

@@ -18,7 +18,7 @@ use super::ring::Ring;
 use crate::backend::Backend;
 use crate::{Batch, Chunk, Completion, Moment};
 
-/// Long enough for any machine: a pair of sockets waits for nobody.
+/// Long enough for any machine: a pair of sockets answers at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Uring {

@@ -204,7 +204,7 @@ impl Drop for Rest<'_> {
 }
 
 impl Slot {
-    /// Notes what came. Says whether it is to be received in another way from now on: after a full piece,
+    /// Notes what was received. Returns whether it is to be received in another way from now on: after a full piece,
     /// see [`by_call`](super::by_call).
     fn set_fed(&mut self, turn: u64, bytes: usize) -> bool {
         self.watch.fed = true;

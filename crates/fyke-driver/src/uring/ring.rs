@@ -156,7 +156,7 @@ impl Ring {
         if pushed.is_ok() {
             return Ok(());
         }
-        // Full. What the kernel refuses for want of room for completions it takes when some were
+        // Full. What the kernel refuses because completions have no room it takes when some were
         // taken out.
         self.enter(0, None)?;
         // SAFETY: as above.

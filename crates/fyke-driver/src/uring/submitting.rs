@@ -55,7 +55,7 @@ impl Uring {
         self.submit_receive(socket, slot)
     }
 
-    /// From the first time on that it is wanted: what the poll says while nobody wants it is remembered.
+    /// From the first time on that it is wanted: what the poll reports while it is not wanted is remembered.
     fn submit_listener(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         if !slot.flags.reading.wanted {
             return Ok(());
@@ -98,7 +98,7 @@ impl Uring {
         self.start(socket, slot, Kind::Receive, entry)
     }
 
-    /// From the first time on that it is wanted: what the poll says while nobody wants it is remembered.
+    /// From the first time on that it is wanted: what the poll reports while it is not wanted is remembered.
     fn submit_poll_for_calls(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         if !slot.flags.reading.wanted || slot.flags.reading.ended {
             return Ok(());

@@ -80,7 +80,7 @@ impl Operations {
         self.0 |= 1 << kind as u8;
     }
 
-    /// Says whether it was there.
+    /// Returns whether it was there.
     pub(super) fn remove(&mut self, kind: Kind) -> bool {
         let there = self.contains(kind);
         self.0 &= !(1 << kind as u8);

@@ -132,8 +132,9 @@ impl Uring {
         }
     }
 
-    /// What is there to be read is given before sending goes on, as in libuv: so a connection that
-    /// broke fails its read first (DST-10), unless bytes came before: then its send.
+    /// What is there to be read is given before sending goes on, as in libuv: so a connection that broke
+    /// fails its read first, unless bytes came before: then its send.
+    // DST-10.
     pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let by_call = match self.table.sockets.borrow().get(socket) {
             Some(slot) => slot.watch.by_call,

@@ -14,20 +14,20 @@ pub(crate) struct Cold<C> {
     /// The connection has failed, and its bytes are still being delivered.
     pub(crate) failing: Option<Failing>,
     pub(crate) delivers_before_error: bool,
-    /// What is told on the ticks that wait for it, in order.
+    /// What the deferred ticks report, in order.
     pub(crate) values: VecDeque<Value<C>>,
     /// Receiving has failed, behind bytes of the same turn (policy `defers_end_behind_bytes`).
     pub(crate) late_error: Option<Error>,
     /// What `read` has taken, to be given to the listeners for data on the tick.
     pub(crate) taken: VecDeque<Vec<u8>>,
-    /// What is still to be told of connections before this one (policy `connects_before_close`).
+    /// What is still to be reported of connections before this one (policy `connects_before_close`).
     pub(crate) owed: Option<Box<Owed<C>>>,
     /// The turn in which bytes were received last (policy `defers_end_behind_bytes`).
     pub(crate) received_in_turn: u64,
     /// Connected before the old `close`, or while it was ending: it never finishes by itself (policy
     /// `connects_before_close`, `tries_to_connect_again`).
     pub(crate) end_is_lost: bool,
-    /// `connect` was called again on the connection that stands (policy `tries_to_connect_again`).
+    /// `connect` was called again on the open connection (policy `tries_to_connect_again`).
     pub(crate) connected_again: bool,
     /// The connect that is under way.
     pub(crate) connecting: Option<Box<Connecting>>,
@@ -85,7 +85,7 @@ pub(crate) struct Failing {
     pub(crate) receives: bool,
 }
 
-/// What is still to be told of connections before the last connect.
+/// What is still to be reported of connections before the last connect.
 #[derive(Debug)]
 pub struct Owed<C> {
     /// Each one's `close`, with whether it ended by an error.

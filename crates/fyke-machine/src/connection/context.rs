@@ -1,4 +1,4 @@
-//! What a transition is told about the world.
+//! What a transition knows about its surroundings.
 
 use crate::{Moment, Policy};
 

@@ -18,9 +18,9 @@ pub enum Effect<C> {
     Emit(Event),
     /// Give bytes to the listeners for data.
     Data(Vec<u8>),
-    /// Give the sink what is stored, as much as it takes, and tell the machine.
-    FeedStored,
-    /// Text ends here: what never became a character is told.
+    /// Give the sink what is stored, as much as it takes, and report it to the machine.
+    SinkStored,
+    /// Text ends here: emit what never became a character.
     FinishText,
     /// The connection fails: what pipes into it leaves, and then `error`.
     Error(Error),
@@ -41,7 +41,7 @@ pub enum Effect<C> {
     Defer(When, Tick),
     /// In the close phase of this turn, let the machine [close](super::Connection::close).
     CloseLater {
-        /// What the writes that were in flight are told then.
+        /// The result for the callbacks of writes that were in flight.
         cancelled: Option<Error>,
     },
     /// Ask the machine now: what came before may have changed everything. What follows from it comes
@@ -50,7 +50,7 @@ pub enum Effect<C> {
 
     /// Hand the queue over when the running batch of callbacks ends.
     FlushLater,
-    /// Hand the queue over now, and tell the machine how much was taken.
+    /// Hand the queue over now, and report to the machine how much was taken.
     Flush,
     /// Hand over the first writes of a connection.
     FlushFirst,
@@ -108,12 +108,12 @@ pub enum Effect<C> {
     Drop(Spent<C>),
 }
 
-/// A callback, and what it is told.
+/// A callback and its result.
 #[derive(Debug)]
 pub struct Call<C> {
     /// The callback.
     pub callback: C,
-    /// What it is told.
+    /// The result that it gets.
     pub result: Result<()>,
 }
 
@@ -142,10 +142,10 @@ pub enum Gone {
 pub enum When {
     /// When the running callback has returned.
     Tick,
-    /// The same; or at once, if nothing else waits for that and this is the last thing that is done for
-    /// what the loop brought.
+    /// When the running callback has returned; or at once, if nothing else is deferred and this is the last
+    /// thing done for what the loop brought.
     Now,
-    /// On the tick; or in the next turn, if this batch of callbacks was told enough.
+    /// On the tick; or in the next turn, if this batch of callbacks has had its share.
     Fair,
     /// In the next turn, before the loop waits again.
     NextTurn,
@@ -164,7 +164,7 @@ pub enum Tick {
     Resume,
     /// Emit `readable`.
     Readable,
-    /// Receive: somebody listens for `readable`.
+    /// Receive: `readable` has a listener.
     Receive,
     /// Deliver what `read` has taken.
     Data,
@@ -182,7 +182,7 @@ pub enum Tick {
     Finish,
     /// The kernel has every write up to this number.
     Written(u64),
-    /// The same, if it is still the connection of this connect.
+    /// The kernel has every write up to this number, if it is still the connection of this connect.
     WrittenLate(u64, u32),
     /// The next of the values that wait.
     Value,
@@ -254,7 +254,7 @@ pub enum Then<C> {
     Deliver,
     DeliverNext,
     Delivered,
-    SinkFed,
+    SinkResumed,
     StartReceiving,
     ReadableHeard,
     TellEnd,
@@ -283,7 +283,7 @@ pub struct Effects<C> {
     first: [Option<Effect<C>>; IN_PLACE],
     taken: u8,
     pushed: u8,
-    /// Those for which there was no place, in a box: hardly ever are there so many.
+    /// Those beyond the ones in place. Boxed, because there are hardly ever that many.
     #[expect(
         clippy::box_collection,
         reason = "made for every transition: null is less than empty"

@@ -21,8 +21,8 @@ pub use effect::{Call, Effect, Effects, Gone, Spent, Then, Tick, When};
 pub use phase::Phase;
 
 use crate::idle::Idle;
-use crate::reading::ReadSide;
-use crate::writing::{SMALL_BYTES_MAX, WriteSide};
+use crate::reading::{ReadSide, Sink};
+use crate::writing::{SMALL_BYTES_MAX, Side, WriteSide};
 use crate::{Error, Policy};
 
 /// What a callback that waits counts as, beside the bytes of its write: an entry of the queue, and a
@@ -81,12 +81,10 @@ pub struct Connection<C> {
     pub served: bool,
     /// Accepted, and connected again since: no connection of its server any more.
     pub(crate) left_server: bool,
-    /// Has an end of its own before it connects.
+    /// Bound to a local address before it connects.
     pub bound: bool,
-    /// Everything that is received goes to one consumer, and nothing to the listeners for data.
-    pub sink: bool,
-    /// That one has said to stop.
-    pub sink_held: bool,
+    /// The one consumer of everything that is received, if there is one.
+    pub sink: Sink,
     /// Waits for the answer of a lookup hook, which does not hold the loop.
     pub(crate) waits_for_hook: bool,
     /// Destroyed with an error.
@@ -129,8 +127,7 @@ impl<C> Connection<C> {
             served: false,
             left_server: false,
             bound: false,
-            sink: false,
-            sink_held: false,
+            sink: Sink::Absent,
             waits_for_hook: false,
             had_error: false,
             reset_on_connect: false,
@@ -192,12 +189,12 @@ impl<C> Connection<C> {
 
     /// Bytes may still come.
     pub fn readable(&self) -> bool {
-        !self.read.end_emitted && !self.destroyed()
+        !self.read.has_emitted_end() && !self.destroyed()
     }
 
     /// Bytes may still be written.
     pub fn writable(&self) -> bool {
-        !self.write.ending && !self.destroyed() && !self.has_failed()
+        !self.write.is_ended() && !self.destroyed() && !self.has_failed()
     }
 
     /// Node's `readyState`.
@@ -223,12 +220,19 @@ impl<C> Connection<C> {
         policy.counts_callbacks && self.exceeds_queue(bytes)
     }
 
+    /// Whether a small write of `bytes` bytes leaves room for more, in the plain lane.
+    #[inline]
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        let queued = self.write.tail().map_or(0, <[u8]>::len);
+        queued + bytes < self.write.high_water_mark_bytes() && !self.exceeds_queue(queued)
+    }
+
     fn exceeds_queue(&self, bytes: usize) -> bool {
         let max = self.write_queue_bytes_max;
         bytes > max as usize && max != u32::MAX
     }
 
-    /// Whether so many bytes may leave alone, and a short write after them too, without waiting for the
+    /// Whether `bytes` bytes may be sent alone, and a short write after them too, without waiting for the
     /// peer to acknowledge (Nagle, RFC 9293, 3.7.4); or at the mark, where all leave at once.
     pub(crate) fn may_leave_alone(&self, bytes: usize, no_delay: bool) -> bool {
         let large = bytes > SMALL_BYTES_MAX && (no_delay || self.unix);
@@ -242,11 +246,11 @@ impl<C> Connection<C> {
         if !self.is_live() {
             return false;
         }
-        if self.referred && self.read.receiving {
+        if self.referred && self.read.is_receiving() {
             return true;
         }
         let has_connection = self.phase != Phase::Connecting;
-        let ending = self.write.shutting_down && !self.write.finished;
+        let ending = self.write.side == Side::ShuttingDown;
         let sends = has_connection && (self.write.is_sending() || ending);
         (self.connecting() && !self.waits_for_hook) || sends
     }
@@ -262,7 +266,7 @@ impl<C> Connection<C> {
         if !std::mem::take(&mut self.unlisted) { None } else { self.idle.must_list(now) }
     }
 
-    /// Has `value` told on the tick.
+    /// Reports `value` on the tick.
     pub(crate) fn tell_later(&mut self, value: Value<C>, fx: &mut Effects<C>) {
         self.cold().values.push_back(value);
         fx.defer(When::Tick, Tick::Value);
@@ -296,7 +300,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Whether the `close` of a connection before this one is still to be told.
+    /// Whether the `close` of a connection before this one is still to be emitted.
     pub fn owes_close(&self) -> bool {
         let owed = self.cold.as_ref().and_then(|cold| cold.owed.as_ref());
         owed.is_some_and(|owed| !owed.closes.is_empty())

@@ -45,7 +45,8 @@ pub struct Race {
     attempt_timeout: Duration,
     /// When the next step is due without anything happening.
     deadline: Option<Duration>,
-    /// More than one from the beginning: errors are collected, attempts are listed (HE-11, HE-14).
+    /// More than one from the beginning: errors are collected, attempts are listed.
+    // HE-11, HE-14.
     several: bool,
 }
 
@@ -142,7 +143,8 @@ impl Race {
         }
     }
 
-    /// The one error, or one that lists all in order of start (HE-15).
+    /// The one error, or one that lists all in order of start.
+    // HE-15.
     fn error(&mut self) -> Error {
         let mut errors: Vec<Error> = self.begun.drain(..).filter_map(|(_, error)| error).collect();
         match errors.len() {

@@ -6,22 +6,58 @@
 //!      └──────────── pause ────────────────────────▲  (resume)
 //! ```
 //!
-//! While `Flowing`, bytes go straight to the listeners. Otherwise they are kept, and when
+//! While `Flowing`, bytes go straight to the listeners. Otherwise they are stored, and when
 //! `high_water_mark_bytes` are, receiving stops until they are taken (RD-01, RD-03, RD-06).
 
 mod stored;
 
-use stored::Kept;
+use stored::Stored;
 
-/// Whether data is delivered (RD-04). Node: `readableFlowing` null, true, false.
+/// Whether data is delivered. Node: `readableFlowing` null, true, false.
+// RD-04.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Nobody has asked yet.
+    /// Before the first listener, `pause` or `resume`.
     Undecided,
     /// Delivered as it comes.
     Flowing,
-    /// Kept until `resume`.
+    /// Stored until `resume`.
     Paused,
+}
+
+/// Where bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Made without this half: counts as ended, without the event.
+    // FD-04.
+    Off,
+    /// The driver does not receive for us.
+    Stopped,
+    /// The driver receives for us.
+    Receiving,
+    /// End-of-stream was received.
+    Ended,
+}
+
+/// How far the event `end` has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndEvent {
+    NotDue,
+    /// On the tick queue.
+    Deferred,
+    /// Given to the listeners.
+    Emitted,
+}
+
+/// The one consumer of everything that is received, in the place of the listeners for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// There is none.
+    Absent,
+    /// It takes what is received.
+    Taking,
+    /// It has said to stop, until `resume`.
+    Stopped,
 }
 
 /// What to do with bytes that came.
@@ -29,10 +65,11 @@ pub enum Flow {
 pub enum Arrival {
     /// Give them to the listeners now.
     Deliver,
-    /// Flowing, but nobody listens: they are lost, as in Node (RD-13).
+    /// Discard them: data flows and has no listener, as in Node.
+    // RD-13.
     Discard,
-    /// They are kept.
-    Kept {
+    /// They are stored.
+    Stored {
         /// The mark is reached: stop receiving.
         stop: bool,
     },
@@ -43,27 +80,21 @@ pub enum Arrival {
 pub struct ReadSide {
     flow: Flow,
     /// A turn of `resume` is on the tick queue.
-    resume_scheduled: bool,
-    /// A turn of `resume` ran before the connection stood: like Node's it asks for bytes, also if
+    resume_deferred: bool,
+    /// A turn of `resume` ran before the connection was established: as in Node it asks for bytes, also if
     /// the socket was paused again meanwhile.
     wanted_on_connect: bool,
-    /// The driver receives for us.
-    pub receiving: bool,
-    /// End-of-stream has come from the peer.
-    ended: bool,
-    end_scheduled: bool,
-    /// `end` was given to the listeners.
-    pub end_emitted: bool,
-    /// Made without this half: counts as ended, without the event (FD-04).
-    disabled: bool,
-    /// Bytes that came while nobody took them. Absent when there are none: a socket that is idle
+    source: Source,
+    end: EndEvent,
+    /// Bytes received and not delivered. Absent when there are none: a socket that is idle
     /// holds no buffer (contract C7).
-    kept: Option<Box<Kept>>,
-    /// Somebody listens for `readable`, and takes the bytes by `read` (RD-12).
+    stored: Option<Box<Stored>>,
+    /// `readable` has a listener, which takes the bytes by `read`.
+    // RD-12.
     readable_listening: bool,
     /// `readable` is to be emitted when bytes come.
     need_readable: bool,
-    /// `readable` is on the tick queue, or was emitted and nobody has read since.
+    /// `readable` is on the tick queue, or was emitted and `read` was not called since.
     readable_emitted: bool,
     high_water_mark_bytes: u32,
     /// Bytes received on this connection.
@@ -73,18 +104,15 @@ pub struct ReadSide {
 }
 
 impl ReadSide {
-    /// Nobody listens yet.
+    /// Without listeners.
     pub fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             flow: Flow::Undecided,
-            resume_scheduled: false,
+            resume_deferred: false,
             wanted_on_connect: false,
-            receiving: false,
-            ended: false,
-            end_scheduled: false,
-            end_emitted: false,
-            disabled: false,
-            kept: None,
+            source: Source::Stopped,
+            end: EndEvent::NotDue,
+            stored: None,
             readable_listening: false,
             need_readable: false,
             readable_emitted: false,
@@ -94,30 +122,61 @@ impl ReadSide {
         }
     }
 
-    /// The same socket before its next connection: the flow stays, the rest is new (CON-16). With
+    /// The receiving side before the next connection of the socket: the flow stays, the rest is new. With
     /// `rearms`, a listener for `readable` asks for bytes of the next one too.
+    // CON-16.
     pub fn renewed(&self, rearms: bool) -> Self {
         let listening = self.readable_listening;
-        Self {
+        let mut renewed = Self {
             wanted_on_connect: listening && rearms,
-            disabled: self.disabled,
-            end_emitted: self.disabled,
             flow: self.flow,
             readable_listening: listening,
             need_readable: listening,
             ..Self::new(self.high_water_mark_bytes)
+        };
+        if self.source == Source::Off {
+            renewed.disable();
         }
+        renewed
     }
 
-    /// A socket that never reads (FD-04).
+    /// A socket that never reads.
+    // FD-04.
     pub fn disable(&mut self) {
-        self.disabled = true;
-        self.end_emitted = true;
+        self.source = Source::Off;
+        self.end = EndEvent::Emitted;
     }
 
     /// Whether the peer has ended, as far as we know.
     pub fn has_ended(&self) -> bool {
-        self.ended
+        self.source == Source::Ended
+    }
+
+    /// Whether `end` was given to the listeners, or there is no such half.
+    pub fn has_emitted_end(&self) -> bool {
+        self.end == EndEvent::Emitted
+    }
+
+    /// Whether the driver receives for us.
+    #[inline]
+    pub fn is_receiving(&self) -> bool {
+        self.source == Source::Receiving
+    }
+
+    /// Whether the driver is to receive from here on: if there is room, and it does not yet.
+    pub(crate) fn begin_receiving(&mut self) -> bool {
+        let begins = self.source == Source::Stopped && self.has_room();
+        if begins {
+            self.source = Source::Receiving;
+        }
+        begins
+    }
+
+    /// The driver receives no more.
+    pub(crate) fn stop_receiving(&mut self) {
+        if self.source == Source::Receiving {
+            self.source = Source::Stopped;
+        }
     }
 
     /// Whether data is delivered.
@@ -136,8 +195,8 @@ impl ReadSide {
     }
 
     /// Bytes that were received and not given out.
-    pub fn kept_bytes(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.len())
+    pub fn stored_bytes(&self) -> usize {
+        self.stored.as_ref().map_or(0, |stored| stored.len())
     }
 
     fn high_water_mark_bytes(&self) -> usize {
@@ -146,7 +205,7 @@ impl ReadSide {
 
     /// Whether what comes is given on at once.
     pub fn passes_on(&self) -> bool {
-        self.flow == Flow::Flowing && self.kept.is_none()
+        self.flow == Flow::Flowing && self.stored.is_none()
     }
 
     /// Bytes have come.
@@ -156,9 +215,9 @@ impl ReadSide {
             self.did_read = true;
             return if has_listener { Arrival::Deliver } else { Arrival::Discard };
         }
-        let kept = self.kept.get_or_insert_default();
-        kept.push(bytes);
-        Arrival::Kept { stop: kept.len() >= self.high_water_mark_bytes() }
+        let stored = self.stored.get_or_insert_default();
+        stored.push(bytes);
+        Arrival::Stored { stop: stored.len() >= self.high_water_mark_bytes() }
     }
 
     /// Bytes are given out, or were.
@@ -167,59 +226,66 @@ impl ReadSide {
         self.did_read = true;
     }
 
-    /// Keeps bytes that were not given out, and do not count yet.
-    pub fn keep(&mut self, bytes: &[u8]) {
+    /// Stores bytes that were not given out, and do not count yet.
+    pub fn store(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.kept.get_or_insert_default().push(bytes);
+            self.stored.get_or_insert_default().push(bytes);
         }
     }
 
-    /// All that is kept, in one piece.
-    pub fn copy_kept(&self) -> Vec<u8> {
-        self.kept.as_ref().map_or_else(Vec::new, |kept| kept.copy())
+    /// All that is stored, in one piece.
+    pub fn copy_stored(&self) -> Vec<u8> {
+        self.stored.as_ref().map_or_else(Vec::new, |stored| stored.copy())
     }
 
-    /// Takes the next of what is kept, at most `max` bytes.
-    pub fn take_kept(&mut self, max: usize) -> Option<Vec<u8>> {
-        let taken = self.kept.as_mut()?.take(max);
+    /// Takes the next of what is stored, at most `max` bytes.
+    pub fn take_stored(&mut self, max: usize) -> Option<Vec<u8>> {
+        let taken = self.stored.as_mut()?.take(max);
         self.drop_if_empty();
         Some(taken)
     }
 
-    /// The peer has ended. Says whether `end` is to be scheduled: not while bytes are kept
-    /// (RD-18), and only once.
+    /// The peer has ended. Returns whether `end` is to be deferred: not while bytes are stored, and only
+    /// once.
+    // RD-18.
     pub fn end_of_stream(&mut self) -> bool {
-        self.ended = true;
-        self.receiving = false;
-        self.schedule_end()
+        if self.source != Source::Off {
+            self.source = Source::Ended;
+        }
+        self.defer_end()
     }
 
-    fn schedule_end(&mut self) -> bool {
-        let due = self.ended && self.kept.is_none() && !self.end_scheduled && !self.end_emitted;
-        self.end_scheduled |= due;
+    fn defer_end(&mut self) -> bool {
+        let due = self.has_ended() && self.stored.is_none() && self.end == EndEvent::NotDue;
+        if due {
+            self.end = EndEvent::Deferred;
+        }
         due
     }
 
-    /// Says whether `end` may be given now, and counts it as given.
+    /// Returns whether `end` may be emitted now, and counts it as emitted.
     pub fn take_end(&mut self) -> bool {
-        // Scheduled, and then bytes were put back: it is due again when they are taken.
-        self.end_scheduled = false;
-        let due = self.ended && self.kept.is_none() && !self.end_emitted;
-        self.end_emitted |= due;
+        if self.has_emitted_end() {
+            return false;
+        }
+        let due = self.has_ended() && self.stored.is_none();
+        // Deferred, and then bytes were put back: it is due again when they are taken.
+        self.end = if due { EndEvent::Emitted } else { EndEvent::NotDue };
         due
     }
 
-    /// Says whether a turn of `resume` is to be scheduled.
+    /// Starts the flow. Returns whether a turn of `resume` is to be deferred.
     pub fn resume(&mut self) -> bool {
         if self.flow == Flow::Flowing {
             return false;
         }
-        // Who listens for `readable` is in control (RD-12).
+        // A listener for `readable` is in control (RD-12).
         self.flow = if self.readable_listening { Flow::Paused } else { Flow::Flowing };
-        !std::mem::replace(&mut self.resume_scheduled, true)
+        !std::mem::replace(&mut self.resume_deferred, true)
     }
 
-    /// A listener for data came: the flow starts unless it was stopped on purpose (RD-04).
+    /// A listener for data came: the flow starts unless it was stopped on purpose.
+    // RD-04.
     pub fn listened(&mut self) -> bool {
         self.flow == Flow::Undecided && self.resume()
     }
@@ -229,92 +295,96 @@ impl ReadSide {
         self.flow = Flow::Paused;
     }
 
-    /// The scheduled turn of `resume` runs now.
+    /// The deferred turn of `resume` runs now.
     pub fn begin_resume(&mut self) {
-        self.resume_scheduled = false;
+        self.resume_deferred = false;
     }
 
-    /// The next kept bytes, while flowing.
-    pub fn next_kept(&mut self) -> Option<Vec<u8>> {
+    /// The next stored bytes, while flowing.
+    pub fn next_stored(&mut self) -> Option<Vec<u8>> {
         if self.flow != Flow::Flowing {
             return None;
         }
-        let chunk = self.kept.as_mut()?.pop()?;
+        let chunk = self.stored.as_mut()?.pop()?;
         self.did_read = true;
         self.drop_if_empty();
         Some(chunk)
     }
 
-    /// Bytes were taken: says whether `end` is to be scheduled.
+    /// Bytes were taken. Returns whether `end` is to be deferred.
     pub fn taken(&mut self) -> bool {
-        self.schedule_end()
+        self.defer_end()
     }
 
-    /// Whether the driver should receive: there is room, and more may come. What `on_data` finds
-    /// paused from the beginning is not read at all (RD-08, RD-09); what is paused later goes on
-    /// until the mark (RD-06).
+    /// Whether the driver should receive: there is room, and more may come. What `on_data` finds paused from
+    /// the beginning is not read at all; what is paused later goes on until the mark.
+    // RD-08, RD-09, RD-06.
     pub fn has_room(&self) -> bool {
-        let bytes = self.kept_bytes();
-        !self.ended && !self.disabled && (bytes == 0 || bytes < self.high_water_mark_bytes())
+        let bytes = self.stored_bytes();
+        let ends = matches!(self.source, Source::Ended | Source::Off);
+        !ends && (bytes == 0 || bytes < self.high_water_mark_bytes())
     }
 
-    /// Drops what is kept: the socket is destroyed. How much it was stays known (RD-20).
+    /// Drops what is stored: the socket is destroyed. How much it was stays known.
+    // RD-20.
     pub fn clear(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.forget_bytes();
+        if let Some(stored) = &mut self.stored {
+            stored.forget_bytes();
         }
-        self.receiving = false;
+        self.stop_receiving();
     }
 
     fn drop_if_empty(&mut self) {
-        if self.kept_bytes() == 0 {
-            self.kept = None;
+        if self.stored_bytes() == 0 {
+            self.stored = None;
         }
     }
 
-    /// Somebody asked for data before the connection stood.
+    /// Data was asked for before the connection was established.
     pub fn want_on_connect(&mut self) {
         self.wanted_on_connect = true;
     }
 
-    /// Whether to receive as soon as the connection stands: unless it was paused before, and
-    /// nobody had asked for data until then (RD-08).
+    /// Whether to receive as soon as the connection is established: unless it was paused before and nothing
+    /// had asked for data until then.
+    // RD-08.
     pub fn receives_on_connect(&self) -> bool {
-        !self.disabled && (self.wanted_on_connect || self.flow != Flow::Paused)
+        self.source != Source::Off && (self.wanted_on_connect || self.flow != Flow::Paused)
     }
 }
 
-/// Readable mode: `readable` says that there is something, and `read` takes it (RD-10 … RD-12).
+/// Readable mode: `readable` says that there is something, and `read` takes it.
+// RD-10 … RD-12.
 impl ReadSide {
     /// A listener for `readable` came.
     pub fn listen_readable(&mut self) -> Readable {
-        if self.end_emitted || self.readable_listening {
+        if self.has_emitted_end() || self.readable_listening {
             return Readable::Nothing;
         }
         self.readable_listening = true;
         self.need_readable = true;
         self.readable_emitted = false;
         self.flow = Flow::Paused;
-        match (self.kept_bytes() > 0, self.receiving) {
-            (true, _) => self.schedule_readable(),
+        match (self.stored_bytes() > 0, self.is_receiving()) {
+            (true, _) => self.defer_readable(),
             (false, false) => Readable::Receive,
             (false, true) => Readable::Nothing,
         }
     }
 
-    /// The last listener for `readable` went. Says whether data flows again.
+    /// The last listener for `readable` was removed. Returns whether data flows again.
     pub fn unlisten_readable(&mut self, has_data_listener: bool) -> bool {
         self.readable_listening = false;
         self.flow = Flow::Undecided;
         has_data_listener
     }
 
-    /// Whether somebody listens for `readable`.
+    /// Whether `readable` has a listener.
     pub fn is_readable_listening(&self) -> bool {
         self.readable_listening
     }
 
-    fn schedule_readable(&mut self) -> Readable {
+    fn defer_readable(&mut self) -> Readable {
         self.need_readable = false;
         match std::mem::replace(&mut self.readable_emitted, true) {
             true => Readable::Nothing,
@@ -322,22 +392,22 @@ impl ReadSide {
         }
     }
 
-    /// Bytes were kept, or put back: says whether to emit `readable`.
-    pub fn kept_more(&mut self) -> Readable {
-        if self.need_readable { self.schedule_readable() } else { Readable::Nothing }
+    /// Bytes were stored, or put back. Returns whether to emit `readable`.
+    pub fn stored_more(&mut self) -> Readable {
+        if self.need_readable { self.defer_readable() } else { Readable::Nothing }
     }
 
     /// Whether there is anything to emit `readable` for, now that it is due.
     pub fn is_readable(&self) -> bool {
-        self.kept_bytes() > 0 || self.ended
+        self.stored_bytes() > 0 || self.has_ended()
     }
 
     /// `readable` was emitted.
     pub fn readable_done(&mut self) {
         self.readable_emitted = false;
         let flowing = self.flow == Flow::Flowing;
-        let room = self.kept_bytes() <= self.high_water_mark_bytes();
-        self.need_readable = !flowing && !self.ended && room;
+        let room = self.stored_bytes() <= self.high_water_mark_bytes();
+        self.need_readable = !flowing && !self.has_ended() && room;
     }
 
     /// Takes exactly `count` bytes, or after end-of-stream the shorter rest; without a count the
@@ -351,34 +421,36 @@ impl ReadSide {
         if count != Some(0) {
             self.readable_emitted = false;
         }
-        let bytes = self.kept_bytes();
-        if bytes == 0 && self.ended {
-            return (None, self.schedule_end());
+        let bytes = self.stored_bytes();
+        if bytes == 0 && self.has_ended() {
+            return (None, self.defer_end());
         }
-        let enough = count.is_none_or(|count| count <= bytes || self.ended) && count != Some(0);
-        let taken = match (&mut self.kept, count) {
-            (Some(kept), Some(count)) if enough => Some(kept.take(count)),
-            (Some(kept), None) => kept.pop(),
+        let enough =
+            count.is_none_or(|count| count <= bytes || self.has_ended()) && count != Some(0);
+        let taken = match (&mut self.stored, count) {
+            (Some(stored), Some(count)) if enough => Some(stored.take(count)),
+            (Some(stored), None) => stored.pop(),
             _ => None,
         };
         self.drop_if_empty();
-        let left = self.kept_bytes();
+        let left = self.stored_bytes();
         self.did_read |= taken.is_some();
         self.need_readable = match taken {
             None => left <= self.high_water_mark_bytes(),
-            Some(_) => self.need_readable || (left == 0 && !self.ended),
+            Some(_) => self.need_readable || (left == 0 && !self.has_ended()),
         };
         let exact = count.is_some_and(|count| taken.as_ref().is_some_and(|t| t.len() == count));
-        let end = left == 0 && self.ended && !exact && self.schedule_end();
+        let end = left == 0 && self.has_ended() && !exact && self.defer_end();
         (taken, end)
     }
 
-    /// Puts bytes back, to be the next (RD-14). Says whether there is room for more.
+    /// Puts bytes back, to be the next. Returns whether there is room for more.
+    // RD-14.
     pub fn unshift(&mut self, bytes: &[u8]) -> bool {
         if !bytes.is_empty() {
-            self.kept.get_or_insert_default().push_front(bytes);
+            self.stored.get_or_insert_default().push_front(bytes);
         }
-        self.kept_bytes() < self.high_water_mark_bytes()
+        self.stored_bytes() < self.high_water_mark_bytes()
     }
 }
 

@@ -18,7 +18,7 @@ const CONSUMED_BYTES_MIN: usize = 4096;
 /// and consumed bytes are given back when they are half of their chunk. The chunk that is being
 /// consumed may hold [`CONSUMED_BYTES_MIN`] more.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct Stored {
     chunks: VecDeque<Chunk>,
     bytes: usize,
 }
@@ -76,7 +76,7 @@ impl Chunk {
     }
 }
 
-impl Kept {
+impl Stored {
     pub(super) fn len(&self) -> usize {
         self.bytes
     }
@@ -99,7 +99,8 @@ impl Kept {
         self.chunks.push_back(Chunk::new(bytes));
     }
 
-    /// Puts bytes back, to be the next (RD-14).
+    /// Puts bytes back, to be the next.
+    // RD-14.
     pub(super) fn push_front(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len();
         if self.chunks.len() >= CHUNKS_MIN {
@@ -152,49 +153,53 @@ mod tests {
 
     #[test]
     fn bytes_are_taken_in_order_whatever_the_chunks() {
-        let mut kept = Kept::default();
-        kept.push(b"abc");
-        kept.push(b"defg");
-        assert_eq!(kept.take(2), b"ab");
-        assert_eq!(kept.take(3), b"cde");
-        kept.push_front(b"!");
-        assert_eq!(kept.copy(), b"!fg");
-        assert_eq!((kept.take(9), kept.len()), (b"!fg".to_vec(), 0));
+        let mut stored = Stored::default();
+        stored.push(b"abc");
+        stored.push(b"defg");
+        assert_eq!(stored.take(2), b"ab");
+        assert_eq!(stored.take(3), b"cde");
+        stored.push_front(b"!");
+        assert_eq!(stored.copy(), b"!fg");
+        assert_eq!((stored.take(9), stored.len()), (b"!fg".to_vec(), 0));
     }
 
     #[test]
     fn few_chunks_keep_their_boundaries_and_many_small_ones_are_joined() {
-        let mut kept = Kept::default();
-        (0..CHUNKS_MIN + 10).for_each(|_| kept.push(b"ab"));
-        kept.push(&[b'c'; JOINED_BYTES_MAX]);
-        (0..CHUNKS_MIN - 1).for_each(|_| assert_eq!(kept.pop().unwrap(), b"ab"));
-        assert_eq!(kept.pop().unwrap(), b"ab".repeat(11));
-        assert_eq!(kept.pop().unwrap().len(), JOINED_BYTES_MAX);
-        assert_eq!((kept.pop(), kept.len()), (None, 0));
+        let mut stored = Stored::default();
+        (0..CHUNKS_MIN + 10).for_each(|_| stored.push(b"ab"));
+        stored.push(&[b'c'; JOINED_BYTES_MAX]);
+        (0..CHUNKS_MIN - 1).for_each(|_| assert_eq!(stored.pop().unwrap(), b"ab"));
+        assert_eq!(stored.pop().unwrap(), b"ab".repeat(11));
+        assert_eq!(stored.pop().unwrap().len(), JOINED_BYTES_MAX);
+        assert_eq!((stored.pop(), stored.len()), (None, 0));
     }
 
     #[test]
     fn many_small_pieces_that_are_put_back_come_in_their_order() {
-        let mut kept = Kept::default();
+        let mut stored = Stored::default();
         for byte in (0..=u8::MAX).rev().cycle().take(4 * 256) {
-            kept.push_front(&[byte]);
+            stored.push_front(&[byte]);
         }
-        assert!(kept.chunks.len() <= CHUNKS_MIN);
+        assert!(stored.chunks.len() <= CHUNKS_MIN);
         let expected: Vec<u8> = (0..=u8::MAX).cycle().take(4 * 256).collect();
-        assert_eq!((kept.copy(), kept.len()), (expected.clone(), expected.len()));
-        assert_eq!((kept.take(usize::MAX), kept.len()), (expected, 0));
+        assert_eq!((stored.copy(), stored.len()), (expected.clone(), expected.len()));
+        assert_eq!((stored.take(usize::MAX), stored.len()), (expected, 0));
     }
 
     #[test]
     fn what_is_consumed_is_given_back_and_what_is_left_is_right() {
         let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(100_000).collect();
-        let mut kept = Kept::default();
-        kept.push(&bytes);
+        let mut stored = Stored::default();
+        stored.push(&bytes);
         for taken in 1..bytes.len() {
-            assert_eq!(kept.take(1), bytes[taken - 1..taken]);
-            let held = kept.chunks[0].buffer.capacity();
-            assert!(held <= 2 * kept.len() + CONSUMED_BYTES_MIN + 1, "{held} for {}", kept.len());
+            assert_eq!(stored.take(1), bytes[taken - 1..taken]);
+            let held = stored.chunks[0].buffer.capacity();
+            assert!(
+                held <= 2 * stored.len() + CONSUMED_BYTES_MIN + 1,
+                "{held} for {}",
+                stored.len()
+            );
         }
-        assert_eq!((kept.pop(), kept.len()), (Some(bytes[bytes.len() - 1..].to_vec()), 0));
+        assert_eq!((stored.pop(), stored.len()), (Some(bytes[bytes.len() - 1..].to_vec()), 0));
     }
 }

@@ -19,7 +19,7 @@ fn rd_04_the_first_listener_starts_the_flow_but_not_after_pause() {
 }
 
 #[test]
-fn rd_05_resume_is_scheduled_once() {
+fn rd_05_resume_is_deferred_once() {
     let mut side = ReadSide::new(10);
     assert!(side.resume());
     side.pause();
@@ -31,17 +31,17 @@ fn rd_13_flow_without_a_listener_discards_and_counts() {
     let mut side = flowing();
     assert_eq!(side.received(b"abc", false), Arrival::Discard);
     assert_eq!(side.received(b"abc", true), Arrival::Deliver);
-    assert_eq!((side.bytes_read, side.kept_bytes()), (6, 0));
+    assert_eq!((side.bytes_read, side.stored_bytes()), (6, 0));
 }
 
 #[test]
 fn rd_03_the_mark_is_looked_at_after_each_chunk() {
     let mut side = ReadSide::new(10);
-    assert_eq!(side.received(&[0; 9], true), Arrival::Kept { stop: false });
+    assert_eq!(side.received(&[0; 9], true), Arrival::Stored { stop: false });
     assert!(side.has_room());
-    assert_eq!(side.received(&[0; 90], true), Arrival::Kept { stop: true });
+    assert_eq!(side.received(&[0; 90], true), Arrival::Stored { stop: true });
     assert!(!side.has_room());
-    assert_eq!(side.kept_bytes(), 99);
+    assert_eq!(side.stored_bytes(), 99);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn rd_18_end_waits_until_everything_is_taken_and_comes_once() {
     assert!(!side.take_end());
     side.resume();
     side.begin_resume();
-    assert_eq!(side.next_kept().as_deref(), Some(&b"abc"[..]));
+    assert_eq!(side.next_stored().as_deref(), Some(&b"abc"[..]));
     assert!(side.taken());
     assert!(!side.taken());
     assert!(side.take_end());
@@ -65,13 +65,13 @@ fn bytes_that_came_while_paused_come_in_order_after_resume() {
     side.pause();
     side.received(b"one", true);
     side.received(b"two", true);
-    assert_eq!(side.next_kept(), None);
+    assert_eq!(side.next_stored(), None);
     side.resume();
     side.begin_resume();
-    assert_eq!(side.next_kept().as_deref(), Some(&b"one"[..]));
-    // Still behind what is kept.
-    assert_eq!(side.received(b"three", true), Arrival::Kept { stop: false });
-    assert_eq!(side.next_kept().as_deref(), Some(&b"two"[..]));
-    assert_eq!(side.next_kept().as_deref(), Some(&b"three"[..]));
-    assert_eq!(side.next_kept(), None);
+    assert_eq!(side.next_stored().as_deref(), Some(&b"one"[..]));
+    // Still behind what is stored.
+    assert_eq!(side.received(b"three", true), Arrival::Stored { stop: false });
+    assert_eq!(side.next_stored().as_deref(), Some(&b"two"[..]));
+    assert_eq!(side.next_stored().as_deref(), Some(&b"three"[..]));
+    assert_eq!(side.next_stored(), None);
 }

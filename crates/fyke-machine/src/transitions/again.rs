@@ -7,6 +7,7 @@ use crate::connection::{
     When,
 };
 use crate::error::MakeError;
+use crate::writing::Side;
 use crate::{Error, ErrorCode};
 
 impl<C> Connection<C> {
@@ -21,7 +22,7 @@ impl<C> Connection<C> {
     ) {
         self.touch(cx);
         let was_connecting = self.connecting();
-        let ends = self.write.shutting_down && !self.write.finished;
+        let ends = self.write.side == Side::ShuttingDown;
         if ends && !was_connecting {
             self.cold().end_is_lost = true;
         }
@@ -50,7 +51,7 @@ impl<C> Connection<C> {
         if !self.connecting() {
             return;
         }
-        let asked = self.accepted || self.write.finished;
+        let asked = self.accepted || self.write.is_finished();
         let refused = std::mem::replace(&mut self.cold().connected_again, true) || asked;
         let to_path = again.target.is_unix();
         if again.was_connecting {

@@ -1,22 +1,11 @@
 //! The close phase: what is left of the callbacks, and `close`, the last event.
 
 use crate::connection::{Connection, Context, Effect, Effects, Phase, Then};
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, ErrorCode, Policy, Result};
 
 use crate::writing::Parked;
 
 impl<C> Connection<C> {
-    /// The short way of the close phase: nobody is to be told anything but `close`. Says whether it was so;
-    /// if not, nothing has changed.
-    pub fn closes_plainly(&mut self) -> bool {
-        let plain =
-            self.phase == Phase::Destroyed && !self.write.has_queue() && self.cold.is_none();
-        if plain {
-            self.phase = Phase::Closed;
-        }
-        plain
-    }
-
     /// The close phase has come. `cancelled` is what the writes that were in flight are told.
     pub fn close(&mut self, cancelled: Option<Error>, fx: &mut Effects<C>) {
         if self.close_before_this(cancelled.clone(), fx) {
@@ -39,7 +28,7 @@ impl<C> Connection<C> {
         self.write.give_up_flight();
         match cancelled {
             Some(cancelled) => {
-                let number = self.write.handed_over();
+                let number = self.write.in_flight_number();
                 fx.then(Then::CallBack(number, Err(cancelled.clone())));
                 fx.then(Then::CloseFlightTold(cancelled));
             }
@@ -67,11 +56,14 @@ impl<C> Connection<C> {
         fx.then(Then::CloseQueueTold);
     }
 
-    pub(crate) fn close_queue_told(&mut self, fx: &mut Effects<C>) {
+    pub(crate) fn close_queue_told(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         if self.closes_before_a_renewed_one(fx) {
             return;
         }
         self.phase = Phase::Closed;
+        if !policy.cork_survives_reconnect {
+            self.write.forget_holds();
+        }
         let parked = self.write.take_parked();
         fx.push(Effect::Close { had_error: self.had_error });
         if let Some(parked) = parked {
@@ -86,8 +78,8 @@ impl<C> Connection<C> {
         self.phase != Phase::Destroyed && self.close_before_this(None, fx)
     }
 
-    /// `close` was emitted, and the connection never stood (policy `parks_first_write`). A listener may have
-    /// connected the socket again.
+    /// `close` was emitted, and the connection was never established (policy `parks_first_write`). A listener
+    /// may have connected the socket again.
     pub(crate) fn fail_parked_after_close(&mut self, parked: Parked<C>, fx: &mut Effects<C>) {
         if self.phase == Phase::Closed {
             fx.drop_chunks(self.write.give_up_parked());
@@ -95,14 +87,15 @@ impl<C> Connection<C> {
         self.tell_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION, fx);
     }
 
-    /// The connection ended before it stood.
+    /// The connection ended before it was established.
     pub(crate) fn fail_parked_now(&mut self, code: ErrorCode, fx: &mut Effects<C>) {
         let Some(parked) = self.write.take_parked() else { return };
         fx.drop_chunks(self.write.give_up_queue());
         self.tell_parked(parked, code, fx);
     }
 
-    /// What was parked is told the code, the rest what the socket was destroyed with (WR-13).
+    /// The callbacks of what was parked get the code, the others what the socket was destroyed with.
+    // WR-13.
     fn tell_parked(&mut self, parked: Parked<C>, code: ErrorCode, fx: &mut Effects<C>) {
         let error = Error::new(code, "the connection never stood");
         if self.destroyed() {
@@ -122,7 +115,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// While the callback of a write that is given up runs, so many bytes behind it count as queued.
+    /// While the callback of a write that is given up runs, the bytes behind it count as queued.
     pub(crate) fn set_behind(&mut self, bytes: usize, round: u32) {
         // Not of the next connection.
         if self.round == round && self.destroyed() {

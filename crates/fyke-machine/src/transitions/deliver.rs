@@ -1,6 +1,7 @@
-//! Giving out what was received: to the listeners, or to who asks.
+//! Delivering what was received: to the listeners, or to the caller of `read`.
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
+use crate::reading::Sink;
 use crate::writing::NoSpares;
 use crate::{Error, ErrorCode};
 
@@ -11,28 +12,31 @@ impl<C> Connection<C> {
             return;
         }
         self.read.pause();
-        if self.read.receiving && self.sink {
-            // Nothing is kept for a sink, so receiving stops at once (RD-24).
+        if self.read.is_receiving() && self.sink != Sink::Absent {
+            // Nothing is stored for a sink, so receiving stops at once (RD-24).
             self.stop_receiving(fx);
         }
     }
 
     /// Delivers data again, from the next tick on.
     pub fn resume(&mut self, fx: &mut Effects<C>) {
-        let released = std::mem::take(&mut self.sink_held);
+        let released = self.sink == Sink::Stopped;
+        if released {
+            self.sink = Sink::Taking;
+        }
         if !self.destroyed() && (self.read.resume() || released) {
             fx.defer(When::Tick, Tick::Resume);
         }
     }
 
-    /// Somebody listens for data. Says whether [`Tick::Resume`] is to be deferred: that is all that may
+    /// Data has a listener now. Returns whether [`Tick::Resume`] is to be deferred: that is all that may
     /// follow.
     #[must_use]
     pub fn data_listened(&mut self) -> bool {
         !self.destroyed() && self.read.listened()
     }
 
-    /// Somebody listens for `readable`.
+    /// `readable` has a listener now.
     pub fn readable_listened(&mut self, fx: &mut Effects<C>) {
         if !self.destroyed() {
             let next = self.read.listen_readable();
@@ -48,15 +52,15 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The tick of `resume`: delivers what is kept, and receives again.
+    /// The tick of `resume`: delivers what is stored, and receives again.
     pub(crate) fn run_resume(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.read.begin_resume();
-        if self.sink {
+        if self.sink != Sink::Absent {
             if !self.read.is_paused() {
-                fx.push(Effect::FeedStored);
+                fx.push(Effect::SinkStored);
             }
-            fx.then(Then::SinkFed);
-        } else if self.read.kept_bytes() == 0 && self.cold.is_none() {
+            fx.then(Then::SinkResumed);
+        } else if self.read.stored_bytes() == 0 && self.cold.is_none() {
             // Nothing is stored, which is how most connections begin.
             if self.read.taken() {
                 fx.defer(When::Tick, Tick::End);
@@ -67,21 +71,21 @@ impl<C> Connection<C> {
         }
     }
 
-    pub(crate) fn sink_fed(&mut self, fx: &mut Effects<C>) {
-        if !self.read.is_paused() && !self.sink_held {
+    pub(crate) fn sink_resumed(&mut self, fx: &mut Effects<C>) {
+        if !self.read.is_paused() && self.sink != Sink::Stopped {
             self.receive_on_demand(fx);
         }
     }
 
-    /// Everything that was kept for the sink is fed, or it has said to stop.
-    pub fn stored_fed(&mut self, fx: &mut Effects<C>) {
+    /// The sink has taken everything that was stored, or has said to stop.
+    pub fn sink_took_stored(&mut self, fx: &mut Effects<C>) {
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
         }
     }
 
     pub(crate) fn deliver_next(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        let Some(chunk) = self.read.next_kept() else { return self.delivered(cx, fx) };
+        let Some(chunk) = self.read.next_stored() else { return self.delivered(cx, fx) };
         self.idle.declared &= !cx.heard.has_data();
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
@@ -119,7 +123,8 @@ impl<C> Connection<C> {
         fx.then(Then::EmitTaken);
     }
 
-    /// The tick of `end` (END-06): one tick later the socket ends itself, unless it may stay half open.
+    /// The tick of `end`: one tick later the socket ends itself, unless it may stay half open.
+    // END-06.
     pub(crate) fn tell_end(&mut self, fx: &mut Effects<C>) {
         if self.is_live() && !self.has_failed() && self.read.take_end() {
             fx.push(Effect::FinishText);
@@ -132,12 +137,12 @@ impl<C> Connection<C> {
         // Half-open is read here, and not before the listeners (END-20).
         if self.writable() && !self.half_open {
             fx.defer(When::Now, Tick::EndItself);
-        } else if self.write.finished {
+        } else if self.write.is_finished() {
             self.destroy(None, false, cx, fx);
         }
     }
 
-    /// Takes bytes that were received: exactly so many, or the first chunk.
+    /// Takes bytes that were received: exactly `count` of them, or the first chunk.
     pub fn take(
         &mut self,
         count: Option<usize>,
@@ -171,14 +176,14 @@ impl<C> Connection<C> {
         if self.destroyed() {
             return false;
         }
-        if self.read.end_emitted {
+        if self.read.has_emitted_end() {
             let code = ErrorCode::ERR_STREAM_UNSHIFT_AFTER_END_EVENT;
             let error = Error::new(code, "nothing can be put back after end");
             self.destroy(Some(error), false, cx, fx);
             return false;
         }
         let room = self.read.unshift(bytes);
-        let next = self.read.kept_more();
+        let next = self.read.stored_more();
         self.follow(next, fx);
         if self.read.is_flowing() {
             fx.defer(When::Tick, Tick::Resume);
@@ -186,8 +191,8 @@ impl<C> Connection<C> {
         room
     }
 
-    /// Declares whether nothing is under way for the peer. Says whether the connection is to be ended then,
-    /// after what has arrived by now.
+    /// Declares whether nothing is under way for the peer. Returns whether the connection is to be ended
+    /// then, after what has arrived by now.
     pub fn set_idle(&mut self, idle: bool) -> bool {
         let idle = idle && !self.destroyed();
         let was_idle = std::mem::replace(&mut self.idle.declared, idle);
@@ -196,7 +201,7 @@ impl<C> Connection<C> {
 
     /// Ends the connection if its server shuts down and nothing is under way.
     pub fn end_if_idle(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        let unread = self.read.kept_bytes() > 0;
+        let unread = self.read.stored_bytes() > 0;
         if self.idle.draining && self.idle.declared && !unread && self.writable() {
             self.end(&mut None, None, &mut NoSpares, cx, fx);
         }

@@ -4,6 +4,7 @@ use crate::connection::{
     Connection, Context, Effect, Effects, Gone, Phase, Then, Tick, Value, When,
 };
 use crate::error::MakeError;
+use crate::writing::Side;
 use crate::{Error, ErrorCode, Result};
 
 impl<C> Connection<C> {
@@ -20,7 +21,7 @@ impl<C> Connection<C> {
             return;
         }
         fx.push(Effect::CaptureAddresses);
-        let ends = self.is_connected() && self.write.shutting_down && !self.write.finished;
+        let ends = self.is_connected() && self.write.side == Side::ShuttingDown;
         // A reset while our side is being ended: libuv refuses it, so the end goes out.
         let refused = reset && cx.policy.refuses_reset_while_ending && ends;
         if refused {

@@ -1,8 +1,8 @@
-//! Ending our side: everything written goes out, then the peer is told (END-01 … END-17).
+//! Ending our side: everything written is sent, then end-of-stream (END-01 … END-17).
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
 use crate::transitions::write::queue_is_full;
-use crate::writing::{NoSpares, Spares};
+use crate::writing::{NoSpares, Side, Spares};
 use crate::{Error, ErrorCode, Payload};
 
 impl<C> Connection<C> {
@@ -57,15 +57,17 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Says why there is nothing to end.
+    /// Returns why there is nothing to end.
     fn begin_end(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Option<Error> {
         let over = |code| Some(Error::new(code, "the socket has ended already"));
-        if self.write.finished {
+        if self.write.is_finished() {
             return over(ErrorCode::ERR_STREAM_ALREADY_FINISHED);
         }
-        let first = !self.has_failed() && !self.write.ending;
-        // Counts for later writes also when destroyed (WR-16).
-        self.write.ending |= first;
+        let first = !self.has_failed() && self.write.side == Side::Open;
+        if first {
+            // Counts for later writes also when destroyed (WR-16).
+            self.write.side = Side::Ended;
+        }
         if self.destroyed() {
             // The callback waits for an answer that never comes, or is told (DST-18).
             let forgotten = first && !cx.policy.answers_end_after_destroy;
@@ -89,7 +91,7 @@ impl<C> Connection<C> {
         let Some(callback) = callback else { return };
         match failed {
             Some(error) => self.reply(callback, Err(error), fx),
-            None if self.write.finished => self.reply(callback, Ok(()), fx),
+            None if self.write.is_finished() => self.reply(callback, Ok(()), fx),
             None if self.has_too_many_end_callbacks(cx.policy) => {
                 self.refused(queue_is_full(), Some(callback), cx, fx);
             }
@@ -108,7 +110,7 @@ impl<C> Connection<C> {
 
     pub(crate) fn destroy_soon_ended(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.destroy_on_finish = true;
-        if self.write.finished {
+        if self.write.is_finished() {
             self.destroy(None, false, cx, fx);
         }
     }
@@ -124,12 +126,12 @@ impl<C> Connection<C> {
         // News of the last writes may be due in the next turn (`When::Fair`), and comes first.
         let told = !cx.policy.shares_turns || !self.write.owes_callbacks();
         let can = self.write.can_finish() && !self.destroyed() && !self.has_failed();
-        if !can || !told || self.write.shutting_down || self.never_finishes() {
+        if !can || !told || self.write.side != Side::Ended || self.never_finishes() {
             return;
         }
-        self.write.shutting_down = true;
+        self.write.side = Side::ShuttingDown;
         if self.connecting() {
-            // Goes on when the connection stands (END-04).
+            // Goes on when the connection is established (END-04).
         } else if self.is_live() {
             self.shut_down(cx, fx);
         } else {
@@ -148,7 +150,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The next turn (policy `defers_shutdown`). A connect on the connection that stands takes the place
+    /// The next turn (policy `defers_shutdown`). A connect on the open connection takes the place
     /// of its end, which is lost.
     pub(crate) fn shutdown_due(&mut self, round: u32, fx: &mut Effects<C>) {
         if self.round == round && self.is_live() && !self.never_finishes() {
@@ -156,21 +158,24 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Whether nothing is left but `finish`, after which the connection is closed (END-13). Closing ends
-    /// the connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system call.
-    /// Not of a descriptor that came from outside, which others may hold open.
+    /// Whether nothing is left but `finish`, after which the connection is closed. Closing ends the
+    /// connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system call. Not of
+    /// a descriptor that came from outside, which others may hold open.
+    // END-13.
     fn closes_next(&self) -> bool {
-        self.served && self.read.end_emitted && self.read.has_ended()
+        self.served && self.read.has_emitted_end() && self.read.has_ended()
     }
 
-    /// The connection stands, and an end waited for it.
+    /// The connection is established, and an end waited for it.
     pub(crate) fn end_after_connect(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        if self.is_connected() && self.write.shutting_down && !self.never_finishes() {
+        // Also `finish` may have come before it.
+        let ends = matches!(self.write.side, Side::ShuttingDown | Side::Finished);
+        if self.is_connected() && ends && !self.never_finishes() {
             self.shut_down(cx, fx);
         }
     }
 
-    /// The system has everything, and the peer is told.
+    /// Our side is shut down: the system has everything, end-of-stream included.
     pub fn was_shut_down(&mut self, fx: &mut Effects<C>) {
         if self.write.can_finish() && !self.destroyed() && !self.has_failed() {
             fx.emit(Event::Prefinish);
@@ -192,20 +197,21 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if the
-    /// peer has ended too (END-13).
+    /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if the peer
+    /// has ended too.
+    // END-13.
     pub(crate) fn finish(&mut self, fx: &mut Effects<C>) {
         if self.destroyed() {
             return;
         }
-        self.write.finished = true;
+        self.write.side = Side::Finished;
         self.call_ends(&Ok(()), fx);
         fx.emit(Event::Finish);
         fx.then(Then::FinishHeard);
     }
 
     pub(crate) fn finish_heard(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        if self.read.end_emitted || self.destroy_on_finish {
+        if self.read.has_emitted_end() || self.destroy_on_finish {
             self.destroy(None, false, cx, fx);
         }
     }

@@ -59,7 +59,8 @@ impl<C> Connection<C> {
     }
 
     /// A listener of `connect` has destroyed the connection: what was parked never leaves, and `ready` may
-    /// follow all the same (CON-05).
+    /// follow all the same.
+    // CON-05.
     fn ready_though_destroyed(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         self.send_parked(fx);
         if policy.ready_after_destroy {

@@ -35,7 +35,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// A listed socket has come due: says whether it was idle. If not, it is to be listed again.
+    /// A listed socket has come due. Returns whether it was idle. If not, it is to be listed again.
     pub fn look_at_idle(&mut self, now: Duration) -> bool {
         if self.destroyed() {
             return false;

@@ -14,16 +14,16 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The same for an error that is not this connection's own.
+    /// The connection fails by an error that is not its own, and is closed by RST like any other.
     pub fn fail_with_reset(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
-        let open = self.is_connected() && !self.unix && !self.write.finished;
+        let open = self.is_connected() && !self.unix && !self.write.is_finished();
         self.destroy(Some(error), open && cx.policy.resets_failed_connections, cx, fx);
     }
 
     /// Receiving has failed.
     pub(crate) fn receive_failed(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
-        if self.may_deliver_before_error(cx.policy) && self.read.kept_bytes() > 0 {
-            self.read.receiving = false;
+        if self.may_deliver_before_error(cx.policy) && self.read.stored_bytes() > 0 {
+            self.read.stop_receiving();
             self.fail_when_delivered(error, false);
         } else {
             self.fail(error, cx, fx);
@@ -65,7 +65,7 @@ impl<C> Connection<C> {
         cx: &Context<'_>,
         fx: &mut Effects<C>,
     ) -> bool {
-        let delivered = self.read.kept_bytes() == 0;
+        let delivered = self.read.stored_bytes() == 0;
         let Some(cold) = &mut self.cold else { return false };
         let Some(failing) = &mut cold.failing else { return false };
         failing.receives &= !ended;
@@ -83,8 +83,9 @@ impl<C> Connection<C> {
         failing.is_some_and(|failing| !failing.receives)
     }
 
-    /// A send failed: first the callbacks of what was sent before, then of what was in flight, then of
-    /// what was queued, then the end of the connection (WR-17).
+    /// A send failed: first the callbacks of what was sent before, then of what was in flight, then of what
+    /// was queued, then the end of the connection.
+    // WR-17.
     pub fn write_failed(&mut self, error: Error, fx: &mut Effects<C>) {
         fx.then(Then::CallBackDone);
         fx.then(Then::FailFlight(error));
@@ -93,19 +94,20 @@ impl<C> Connection<C> {
     pub(crate) fn fail_flight(&mut self, error: Error, fx: &mut Effects<C>) {
         self.set_errored(&error);
         self.write.give_up_flight();
-        fx.then(Then::CallBack(self.write.handed_over(), Err(error.clone())));
+        fx.then(Then::CallBack(self.write.in_flight_number(), Err(error.clone())));
         fx.then(Then::FailQueue);
         fx.then(Then::FailAfterWrites(error));
     }
 
     /// Gives up what was queued and not handed over, and tells its callbacks and those of `end`: the
-    /// connection's error, or that it was destroyed (WR-19). Not while a batch is in flight; then they
-    /// are told after that one's.
+    /// connection's error, or that it was destroyed. Not while a batch is in flight; then they are told after
+    /// that one's.
+    // WR-19.
     pub(crate) fn fail_queue(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         // Of those that the kernel has, the callbacks come first.
-        let handed_over = self.write.callbacks_up_to(self.write.handed_over()) > 0;
+        let in_flight_number = self.write.callbacks_up_to(self.write.in_flight_number()) > 0;
         let flying = self.write.in_flight_bytes() > 0 || self.write.is_parked();
-        if flying || handed_over || self.write.nothing_waits() {
+        if flying || in_flight_number || self.write.nothing_waits() {
             return;
         }
         let destroyed = || Error::new(ErrorCode::ERR_STREAM_DESTROYED, "the socket was destroyed");

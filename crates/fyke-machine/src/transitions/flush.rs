@@ -1,4 +1,4 @@
-//! What became of the bytes that were handed over: the callbacks of writes, and `drain`.
+//! What became of the bytes that the driver was given: the callbacks of writes, and `drain`.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use crate::{Error, Policy, Result};
 /// What the wire made of the queue.
 #[derive(Debug)]
 pub enum Flushed {
-    /// The kernel has all there was, and nobody waits for it: nothing is left of the queue.
+    /// The kernel has everything, and no callback or `drain` is due: nothing is left of the queue.
     Clear,
     /// Nothing was to be handed over, or the kernel has some of it.
     Quiet,
-    /// The kernel has every write up to this number, and somebody waits for that.
+    /// The kernel has every write up to this number, and a callback or `drain` is due.
     Told(u64),
     /// The kernel refused.
     Refused(Error),
@@ -33,9 +33,10 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The connection stands, and what was written before it has gone out. In Node the first of these
-    /// writes leaves alone, inside `connect`, so its callback comes before `ready` (WR-10); here it leaves
-    /// with the others, and only its callback goes ahead.
+    /// The connection is established, and what was written before it was sent. In Node the first of these
+    /// writes leaves alone, inside `connect`, so its callback comes before `ready`; here it leaves with the
+    /// others, and only its callback goes ahead.
+    // WR-10.
     pub fn flushed_first(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
         match flushed {
             Flushed::Told(number) => {
@@ -76,14 +77,15 @@ impl<C> Connection<C> {
         if !self.write.sent(bytes) {
             return;
         }
-        let number = self.write.handed_over();
+        let number = self.write.in_flight_number();
         self.touch(cx);
         // What was queued meanwhile goes before the news about what is done (WR-06).
         fx.push(Effect::Flush);
         fx.then(Then::Written(number));
     }
 
-    /// Every write up to this number is with the kernel: `drain` first, then the callbacks (WR-06).
+    /// Every write up to this number is with the kernel: `drain` first, then the callbacks.
+    // WR-06.
     pub(crate) fn written(&mut self, number: u64, fx: &mut Effects<C>) {
         if !self.destroyed() && self.write.take_drain() {
             fx.emit(Event::Drain);

@@ -19,7 +19,7 @@ mod write;
 
 pub use flush::Flushed;
 pub use receive::Received;
-pub use write::{PlainWrite, Written};
+pub use write::Written;
 
 use crate::connection::{Connection, Context, Effect, Effects, Then, Tick, Value, When};
 use crate::reading::Readable;
@@ -109,7 +109,7 @@ impl<C> Connection<C> {
             Then::Finish => self.finish(fx),
             Then::FinishHeard => self.finish_heard(cx, fx),
             Then::DestroySoon => self.destroy_soon_ended(cx, fx),
-            Then::Cork => self.write.cork(!cx.policy.cork_holds_earlier_writes),
+            Then::Cork => self.write.cork(cx.policy.cork_holds_earlier_writes),
             Then::EmitTaken => self.emit_taken(cx, fx),
             Then::Deliver => {
                 fx.then(Then::EmitTaken);
@@ -117,7 +117,7 @@ impl<C> Connection<C> {
             }
             Then::DeliverNext => self.deliver_next(cx, fx),
             Then::Delivered => self.receive_more(cx, fx),
-            Then::SinkFed => self.sink_fed(fx),
+            Then::SinkResumed => self.sink_resumed(fx),
             Then::StartReceiving => self.start_receiving(fx),
             Then::ReadableHeard => self.read.readable_done(),
             Then::TellEnd => self.tell_end(fx),
@@ -128,7 +128,7 @@ impl<C> Connection<C> {
             Then::Fail(error) => self.fail(error, cx, fx),
             Then::CloseTold(cancelled) => self.close_told(cancelled, cx, fx),
             Then::CloseFlightTold(cancelled) => self.close_flight_told(cancelled, cx, fx),
-            Then::CloseQueueTold => self.close_queue_told(fx),
+            Then::CloseQueueTold => self.close_queue_told(cx.policy, fx),
             Then::CloseHeard(parked) => self.fail_parked_after_close(*parked, fx),
             Then::SetBehind(bytes, round) => self.set_behind(bytes, round),
             Then::ConnectHeard { written_before } => self.connect_heard(written_before, cx, fx),

@@ -1,5 +1,5 @@
 //! `connect` between `destroy` and `close` (policy `connects_before_close`): the socket becomes a new one,
-//! and what the old one owes is still told (CON-17).
+//! and the events that the old one owes are still emitted (CON-17).
 
 use crate::connection::{Connection, Context, Effect, Effects, Spent, Then, Tick, When};
 use crate::error::MakeError;
@@ -40,7 +40,8 @@ impl<C> Connection<C> {
         fx.defer(When::Tick, Tick::Owed);
     }
 
-    /// Makes a closed socket ready for another connection (CON-16): wishes and listeners stay.
+    /// Makes a closed socket ready for another connection: wishes and listeners stay.
+    // CON-16.
     pub(crate) fn renew(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         self.had_error = false;
         self.reset_on_connect = false;

@@ -1,10 +1,9 @@
 //! What comes from the peer: bytes, its end, a failure.
 
-use crate::connection::{
-    Connection, Context, Effect, Effects, Event, Heard, Phase, Then, Tick, When,
-};
-use crate::reading::Arrival;
-use crate::{Error, Moment, Policy};
+use crate::Error;
+use crate::connection::{Connection, Context, Effect, Effects, Event, Phase, Then, Tick, When};
+use crate::reading::{Arrival, Sink};
+use crate::writing::Side;
 
 /// What to do with bytes that have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,43 +11,27 @@ pub enum Received {
     /// Give them to the listeners.
     Deliver,
     /// Give them to the sink.
-    Feed,
-    /// Nothing: they are kept, or thrown away.
+    Sink,
+    /// Nothing: they are stored, or discarded.
     Done,
 }
 
 impl<C> Connection<C> {
-    /// The short way for what comes most: bytes for those who listen, on a connection in its usual state.
-    /// Says whether it was that; if not, nothing has changed.
-    #[inline]
-    pub fn receive_plain(&mut self, bytes: usize, now: Moment, policy: &Policy) -> bool {
-        let usual = self.is_live() && self.cold.is_none() && !self.sink;
-        if !usual || policy.defers_end_behind_bytes || !self.read.passes_on() {
-            return false;
-        }
-        if self.idle.note_activity(now) {
-            return false;
-        }
-        self.read.count(bytes);
-        self.idle.declared = false;
-        true
-    }
-
     /// Bytes have come. They are lent: the answer says what to do with them, after the effects.
     pub fn receive(&mut self, bytes: &[u8], cx: &Context<'_>, fx: &mut Effects<C>) -> Received {
         if cx.policy.defers_end_behind_bytes {
             self.cold().received_in_turn = cx.turn;
         }
         self.touch(cx);
-        if self.sink {
+        if self.sink != Sink::Absent {
             self.idle.declared = false;
-            return Received::Feed;
+            return Received::Sink;
         }
         if !self.is_live() {
             return Received::Done;
         }
         let arrival = self.read.received(bytes, cx.heard.has_data());
-        // Of what is thrown away nobody knows.
+        // The application does not learn of bytes that are discarded.
         self.idle.declared &= matches!(arrival, Arrival::Discard);
         match arrival {
             Arrival::Deliver => {
@@ -56,8 +39,8 @@ impl<C> Connection<C> {
                 Received::Deliver
             }
             Arrival::Discard => Received::Done,
-            Arrival::Kept { stop } => {
-                let next = self.read.kept_more();
+            Arrival::Stored { stop } => {
+                let next = self.read.stored_more();
                 self.follow(next, fx);
                 if stop {
                     self.stop_receiving(fx);
@@ -67,24 +50,23 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Receives if the connection stands and there is room.
+    /// Receives if the connection is established and there is room.
     pub fn start_receiving(&mut self, fx: &mut Effects<C>) {
         if self.begins_to_receive() {
             fx.push(Effect::Receive);
         }
     }
 
-    /// The same, as an answer: whether the driver is to receive from here on.
+    /// Returns whether the driver is to receive from here on, as [`start_receiving`](Self::start_receiving)
+    /// decides it.
     pub fn begins_to_receive(&mut self) -> bool {
-        // Nothing is kept for a sink (RD-24).
-        let held = self.sink && self.read.is_paused();
+        // Nothing is stored for a sink (RD-24).
+        let held = self.sink != Sink::Absent && self.read.is_paused();
         let may = !held && self.is_connected() && !self.has_received_all();
-        let begins = may && !self.read.receiving && self.read.has_room();
-        self.read.receiving |= begins;
-        begins
+        may && self.read.begin_receiving()
     }
 
-    /// Somebody asks for bytes: now, or as soon as the connection stands.
+    /// Bytes are asked for: receives now, or as soon as the connection is established.
     pub fn receive_on_demand(&mut self, fx: &mut Effects<C>) {
         if self.connecting() {
             self.read.want_on_connect();
@@ -94,11 +76,11 @@ impl<C> Connection<C> {
 
     /// Receives no more, until asked again.
     pub fn stop_receiving(&mut self, fx: &mut Effects<C>) {
-        self.read.receiving = false;
+        self.read.stop_receiving();
         fx.push(Effect::StopReceiving);
     }
 
-    /// Whether bytes came in this turn: what follows them, Node's next poll tells.
+    /// Whether bytes were received in this turn: Node reports what follows them after its next poll.
     fn had_bytes_now(&self, cx: &Context<'_>) -> bool {
         let defers = cx.policy.defers_end_behind_bytes;
         defers && self.cold.as_ref().is_some_and(|cold| cold.received_in_turn == cx.turn)
@@ -128,36 +110,21 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The short way of the end that most accepted connections come to: the peer has ended, everything
-    /// was given and sent, and nobody listens to the steps in between. Goes to the close phase at once
-    /// (END-06, END-13): the connection is to be released, and its server to be told; then comes the
-    /// close phase. Says whether it was so; if not, nothing has changed. Only when no tick waits.
-    pub fn ended_plainly(&mut self, policy: &Policy, heard: Heard) -> bool {
-        const SEEN: [Event; 8] = [
-            Event::Text,
-            Event::Readable,
-            Event::End,
-            Event::Prefinish,
-            Event::Finish,
-            Event::Unpipe,
-            Event::Gone,
-            Event::Close,
-        ];
-        let usual = self.phase == Phase::Open && self.served && self.cold.is_none() && !self.sink;
-        let nothing_left = self.read.passes_on() && !self.write.has_queue();
-        // Told to end, and not yet shut down: that comes in a turn of its own.
-        let ends = !self.half_open && self.write.ending == self.write.finished;
-        let unseen = !heard.has_any(&SEEN) && policy.allows_plain_end();
-        let plain = usual && nothing_left && ends && unseen && !self.left_server;
-        if plain {
-            // As if each step had been taken.
-            self.read.end_of_stream();
-            self.read.take_end();
-            (self.write.ending, self.write.shutting_down, self.write.finished) = (true, true, true);
-            self.phase = Phase::Destroyed;
-            self.idle.turn_off();
-        }
-        plain
+    /// Whether nothing is left to do when the peer has ended but to close, see
+    /// [`Machine::end_plain`](crate::Machine::end_plain).
+    pub(crate) fn ends_alone(&self) -> bool {
+        // `end` was called, and our side is not yet shut down: that comes in a turn of its own.
+        let ends = !self.half_open && !matches!(self.write.side, Side::Ended | Side::ShuttingDown);
+        ends && self.served && !self.left_server && !self.write.has_queue()
+    }
+
+    /// As if each step of the end had been taken.
+    pub(crate) fn end_in_one_step(&mut self) {
+        self.read.end_of_stream();
+        self.read.take_end();
+        self.write.side = Side::Finished;
+        self.phase = Phase::Destroyed;
+        self.idle.turn_off();
     }
 
     fn end_of_stream(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {

@@ -2,8 +2,8 @@
 
 use crate::connection::{Call, Connection, Context, Effect, Effects, Phase, Then, Value};
 use crate::error::MakeError;
-use crate::writing::{SMALL_BYTES_MAX, Spares};
-use crate::{Error, ErrorCode, Moment, Payload, Policy};
+use crate::writing::Spares;
+use crate::{Error, ErrorCode, Payload, Policy};
 
 /// What `write` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,18 +12,6 @@ pub enum Written {
     Room(bool),
     /// To be asked when the queue was handed over, which is one of the effects.
     AfterFlush,
-}
-
-/// How a write of the most frequent kind goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlainWrite {
-    /// It is not of that kind, and nothing has changed.
-    No,
-    /// It is queued, and there is room for more. Whether the queue is to be handed over at the end of the
-    /// batch, because it was empty.
-    Queued(bool),
-    /// Many bytes that nothing is before: the kernel may take them from where they are.
-    Uncopied,
 }
 
 impl<C> Connection<C> {
@@ -61,38 +49,11 @@ impl<C> Connection<C> {
             fx.push(Effect::Flush);
             return Written::AfterFlush;
         }
-        // Handed over when the batch of callbacks ends, or when the connection stands.
+        // Handed over when the batch of callbacks ends, or when the connection is established.
         if connected && !std::mem::replace(&mut self.write.dirty, true) {
             fx.push(Effect::FlushLater);
         }
         Written::Room(self.write.has_room())
-    }
-
-    /// The short way for what is written most: bytes to be copied, on a connection in its usual state.
-    #[inline]
-    pub fn write_plain(
-        &mut self,
-        bytes: &[u8],
-        no_delay: bool,
-        now: Moment,
-        policy: &Policy,
-        spares: &mut impl Spares<C>,
-    ) -> PlainWrite {
-        if !self.is_connected() || !self.writable() || !policy.allows_plain_writes() {
-            return PlainWrite::No;
-        }
-        let small = bytes.len() <= SMALL_BYTES_MAX && self.write.has_room_behind(bytes.len());
-        let large = !small && self.may_leave_alone(bytes.len(), no_delay) && self.write.is_clear();
-        let full = !small && !large && !self.write.has_room_behind(bytes.len());
-        let too_long = self.write.has_queue() && self.is_queue_too_long(policy);
-        if full || too_long || self.idle.note_activity(now) {
-            return PlainWrite::No;
-        }
-        if large {
-            return PlainWrite::Uncopied;
-        }
-        self.write.push_copy(bytes, spares);
-        PlainWrite::Queued(!std::mem::replace(&mut self.write.dirty, true))
     }
 
     /// What `write` answers when the kernel was offered the bytes.
@@ -100,10 +61,11 @@ impl<C> Connection<C> {
         self.write.has_room() && !self.has_failed()
     }
 
-    /// Why a write cannot even be queued (WR-15, WR-16, END-10).
+    /// Why a write cannot even be queued.
+    // WR-15, WR-16, END-10.
     fn refuse_write(&self, policy: &Policy) -> Option<Error> {
-        if self.write.ending {
-            let ended = self.read.end_emitted && self.read.has_ended();
+        if self.write.is_ended() {
+            let ended = self.read.has_emitted_end() && self.read.has_ended();
             let by_peer = ended && !self.half_open;
             return Some(match by_peer {
                 true => Error::new(ErrorCode::EPIPE, "the other side has ended the connection"),
@@ -134,7 +96,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The write in `end(data)`. Says why it was refused.
+    /// The write in `end(data)`. Returns why it was refused.
     pub(crate) fn last_write(
         &mut self,
         payload: &mut Option<Payload<'_>>,
@@ -142,7 +104,7 @@ impl<C> Connection<C> {
         cx: &Context<'_>,
         fx: &mut Effects<C>,
     ) -> Option<Error> {
-        let code = match (self.write.ending, self.destroyed()) {
+        let code = match (self.write.is_ended(), self.destroyed()) {
             // Not EPIPE, whoever ended first: that is for `write` alone (END-03).
             (true, _) => Some(ErrorCode::ERR_STREAM_WRITE_AFTER_END),
             (_, true) => Some(ErrorCode::ERR_STREAM_DESTROYED),
@@ -158,7 +120,8 @@ impl<C> Connection<C> {
         error
     }
 
-    /// A write on a socket that was never connected (WR-14): fails as a whole on the tick.
+    /// A write on a socket that was never connected: fails as a whole on the tick.
+    // WR-14.
     fn write_without_connection(&mut self, fx: &mut Effects<C>) {
         if self.has_failed() {
             return;
@@ -173,7 +136,7 @@ impl<C> Connection<C> {
         self.tell_later(Value::WriteFailed(error), fx);
     }
 
-    /// Before the connection stands, the first write waits by itself.
+    /// Before the connection is established, the first write waits by itself.
     pub(crate) fn park_first_write(&mut self, policy: &Policy) {
         if policy.parks_first_write && matches!(self.phase, Phase::Connecting | Phase::Reopening) {
             self.write.park();

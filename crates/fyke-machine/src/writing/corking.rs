@@ -2,18 +2,18 @@
 
 use fyke_driver::Chunk;
 
-use super::{Front, Queue, WriteSide};
+use super::{Prefix, Queue, WriteSide};
 
 /// Small writes are joined to chunks of at most this length.
 const JOINED_BYTES_MAX: usize = 65_536;
 
 impl<C> WriteSide<C> {
-    /// Holds back what is written from here on; what is queued already only if it is not `free`.
-    pub fn cork(&mut self, free: bool) {
+    /// Holds back what is written from here on; what is queued already only if `all`.
+    pub fn cork(&mut self, all: bool) {
         let number = self.accepted_writes;
         let queue = self.queue();
-        if free && queue.corked == 0 && queue.queued_bytes > 0 {
-            queue.free = Some(queue.front(number));
+        if !all && queue.corked == 0 && queue.queued_bytes > 0 {
+            queue.before_cork = Some(queue.prefix(number));
             // Empty ones go with them.
             queue.empty_write = false;
         }
@@ -27,20 +27,29 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// `end` uncorks completely (WR-22).
+    /// `end` uncorks completely.
+    // WR-22.
     pub fn uncork_all(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.corked = 0;
+        }
+    }
+
+    /// The connection is closed: no `uncork` and no `drain` is waited for.
+    pub(crate) fn forget_holds(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.corked = 0;
+            queue.need_drain = false;
         }
     }
 }
 
 impl<C> Queue<C> {
     /// All that is queued by now, up to the write of this number.
-    pub(super) fn front(&mut self, number: u64) -> Front {
+    pub(super) fn prefix(&mut self, number: u64) -> Prefix {
         self.close_tail();
         let (chunks, excess) = (self.chunks.len(), self.excess.queued);
-        Front { chunks, bytes: self.queued_bytes, excess, number }
+        Prefix { chunks, bytes: self.queued_bytes, excess, number }
     }
 
     /// Puts the small writes that were copied together behind the other chunks.
@@ -50,9 +59,9 @@ impl<C> Queue<C> {
         }
         let tail = std::mem::take(&mut self.tail);
         // The chunks of these are counted already.
-        let free = self.free.as_ref().filter(|_| self.corked > 0);
+        let before_cork = self.before_cork.as_ref().filter(|_| self.corked > 0);
         let counted =
-            free.into_iter().chain(self.parked.as_deref()).map(|front| front.chunks).max();
+            before_cork.into_iter().chain(self.parked.as_deref()).map(|prefix| prefix.chunks).max();
         let joins = self.chunks.len() > counted.unwrap_or(0);
         match self.chunks.back_mut() {
             // A chunk for each of many small pieces would take more room than what is in them.

@@ -13,7 +13,7 @@ impl<C> WriteSide<C> {
         self.next_callback(u64::MAX)
     }
 
-    /// So many bytes count as queued while a callback of a queue that was given up runs.
+    /// `bytes` bytes count as queued while a callback of a queue that was given up runs.
     pub fn set_behind(&mut self, bytes: usize) {
         if bytes > 0 || self.queue.is_some() {
             self.queue().queued_bytes = bytes;

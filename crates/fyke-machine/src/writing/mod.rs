@@ -1,9 +1,10 @@
 //! The sending half of a socket as a state machine: no descriptor, no clock, and callbacks only
 //! as values (`C`) that it keeps in order.
 //!
-//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted,
-//! ours. *In flight*: handed over to the driver as one batch; there is at most one. *Done*: the kernel has all of it; its callback is due.
-//! Node's stream works the same way with one chunk, or all corked ones, in the place of a batch.
+//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted, ours. *In
+//! flight*: given to the driver as one batch; there is at most one. *Done*: the kernel has all of it;
+//! its callback is due. Node's stream works the same way with one chunk, or all corked ones, in the place of
+//! a batch.
 //!
 //! Writes are counted from the beginning of the connection: a callback is due when the number of
 //! its write is reached.
@@ -18,7 +19,7 @@ use crate::policy::Policy;
 /// See the module.
 #[derive(Debug)]
 pub struct WriteSide<C> {
-    /// Absent when there is nothing to send and nobody to tell.
+    /// Absent when nothing is queued or in flight and no callback is due.
     queue: Option<Box<Queue<C>>>,
     accepted_bytes: u64,
     /// How many writes were accepted: the number of the last one.
@@ -28,14 +29,24 @@ pub struct WriteSide<C> {
     progressed: bool,
     /// On the loop's list of sockets to hand over.
     pub dirty: bool,
+    /// How far our side has come.
+    pub side: Side,
+}
+
+/// How far our side of a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Takes writes.
+    Open,
     /// `end` was called: no more writes.
-    pub ending: bool,
-    /// Our side is being ended: shut down, or waiting for the connection to be.
-    pub shutting_down: bool,
+    Ended,
+    /// Everything is sent; our side is being shut down, or waits for the connection to be.
+    ShuttingDown,
     /// `finish` was emitted.
-    pub finished: bool,
-    /// Made without this half: counts as finished, without the event (FD-04).
-    disabled: bool,
+    Finished,
+    /// Made without this half: counts as finished, without the event.
+    // FD-04.
+    Off,
 }
 
 impl<C> WriteSide<C> {
@@ -48,10 +59,7 @@ impl<C> WriteSide<C> {
             high_water_mark_bytes,
             progressed: false,
             dirty: false,
-            ending: false,
-            shutting_down: false,
-            finished: false,
-            disabled: false,
+            side: Side::Open,
         }
     }
 
@@ -64,7 +72,7 @@ impl<C> WriteSide<C> {
         self.queue.get_or_insert_with(|| {
             let mut queue = spares.queue();
             // All that was written before is done.
-            (queue.handed_over, queue.done) = (number, number);
+            (queue.in_flight_number, queue.done) = (number, number);
             queue
         })
     }
@@ -81,7 +89,8 @@ impl<C> WriteSide<C> {
         if self.queue.as_ref()?.is_empty() { self.queue.take() } else { None }
     }
 
-    /// The same socket before its next connection (CON-16).
+    /// The sending side before the next connection of the socket.
+    // CON-16.
     pub fn renewed(&mut self, policy: &Policy) -> Self {
         let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
         if policy.connects_before_close {
@@ -91,21 +100,30 @@ impl<C> WriteSide<C> {
         if policy.cork_survives_reconnect && self.corked() > 0 {
             renewed.queue().corked = self.corked();
         }
-        // One that nobody told anything (DST-18) is told with those of the next connection.
+        // A callback that was never called (DST-18) is called with those of the next connection.
         for callback in self.take_end_callbacks() {
             renewed.push_end_callback(callback);
         }
-        if self.disabled {
+        if self.side == Side::Off {
             renewed.disable();
         }
         renewed
     }
 
-    /// A socket that is never written to (FD-04).
+    /// A socket that is never written to.
+    // FD-04.
     pub fn disable(&mut self) {
-        self.disabled = true;
-        self.ending = true;
-        self.finished = true;
+        self.side = Side::Off;
+    }
+
+    /// Whether `end` was called, or there is no such half.
+    pub fn is_ended(&self) -> bool {
+        self.side != Side::Open
+    }
+
+    /// Whether `finish` was emitted, or there is no such half.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.side, Side::Finished | Side::Off)
     }
 
     /// Bytes that were accepted and whose batch is not done. A batch counts as a whole until its
@@ -126,8 +144,9 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().map_or(0, |queue| queue.unsent_bytes)
     }
 
-    /// Whether a batch is in flight, and the kernel took some of it since this was last asked. The
-    /// first time also when it took nothing, as in Node (TMO-09).
+    /// Whether a batch is in flight, and the kernel took some of it since this was last asked. The first time
+    /// also when it took nothing, as in Node.
+    // TMO-09.
     pub fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progressed) && self.unsent_bytes() > 0
     }
@@ -165,11 +184,6 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().map_or(0, |queue| queue.corked)
     }
 
-    /// Whether so many bytes more leave room for others behind them.
-    pub fn has_room_behind(&self, bytes: usize) -> bool {
-        self.queued_bytes() + bytes < self.high_water_mark_bytes()
-    }
-
     /// Puts a write at the end of the queue: a copy.
     #[inline(always)]
     pub fn push_copy(&mut self, bytes: &[u8], spares: &mut impl Spares<C>) {
@@ -194,9 +208,9 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_none_or(|queue| queue.is_empty())
     }
 
-    /// A write that never was in the queue: the kernel has taken so many of its bytes, and the others are
-    /// in flight from here on. Says whether that was all of it.
-    pub fn fly(&mut self, bytes: usize, taken: usize) -> bool {
+    /// A write that never was in the queue: the kernel has taken `taken` of its bytes, and the others are
+    /// in flight from here on. Returns whether that was all of it.
+    pub fn sent_directly(&mut self, bytes: usize, taken: usize) -> bool {
         debug_assert!(self.is_clear(), "it would overtake another");
         self.accepted_bytes += bytes as u64;
         self.accepted_writes += 1;
@@ -204,7 +218,7 @@ impl<C> WriteSide<C> {
         if taken < bytes {
             let number = self.accepted_writes;
             let queue = self.queue();
-            queue.handed_over = number;
+            queue.in_flight_number = number;
             queue.in_flight_bytes = bytes;
             queue.unsent_bytes = bytes - taken;
         }
@@ -235,12 +249,13 @@ impl<C> WriteSide<C> {
         };
         if let Some(callback) = callback {
             let (number, end) = (self.accepted_writes, self.accepted_bytes);
-            self.queue().callbacks.push_back(Waiting { number, end, callback });
+            self.queue().callbacks.push_back(WriteCallback { number, end, callback });
         }
         copied
     }
 
-    /// What `write` returns (WR-01): whether there is room for more. If not, `drain` is owed.
+    /// What `write` returns: whether there is room for more. If not, `drain` is owed.
+    // WR-01.
     pub fn has_room(&mut self) -> bool {
         let room = self.queued_bytes() < self.high_water_mark_bytes() || self.queued_bytes() == 0;
         if !room {
@@ -258,8 +273,8 @@ impl<C> WriteSide<C> {
     /// Whether something waits that may be handed over now.
     pub fn can_hand_over(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| {
-            let free = queue.corked == 0 || queue.free.is_some();
-            queue.has_queued() && free && queue.in_flight_bytes == 0 && queue.parked.is_none()
+            let may_leave = queue.corked == 0 || queue.before_cork.is_some();
+            queue.has_queued() && may_leave && queue.in_flight_bytes == 0 && queue.parked.is_none()
         })
     }
 
@@ -269,13 +284,13 @@ impl<C> WriteSide<C> {
         self.progressed = true;
         let number = self.accepted_writes;
         let queue = self.queue();
-        let free = queue.free.take();
-        if let (Some(free), true) = (free, queue.corked > 0) {
-            return Some(queue.hand_over_front(&free));
+        let before_cork = queue.before_cork.take();
+        if let (Some(prefix), true) = (before_cork, queue.corked > 0) {
+            return Some(queue.hand_over_prefix(&prefix));
         }
         queue.empty_write = false;
         queue.excess.hand_over(usize::MAX);
-        queue.handed_over = number;
+        queue.in_flight_number = number;
         queue.in_flight_bytes = std::mem::take(&mut queue.queued_bytes);
         queue.unsent_bytes = queue.in_flight_bytes;
         if queue.in_flight_bytes == 0 {
@@ -296,29 +311,32 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// The queue, if it is nothing but a few bytes that nobody is told about one by one, and they may
-    /// be handed over: those need no batch.
+    /// Whether nothing is queued but small writes that were copied together, and no callback waits for them.
     #[inline]
-    pub fn small(&self) -> Option<&[u8]> {
-        let queue = self.queue.as_ref()?;
-        let small = (1..=SMALL_BYTES_MAX).contains(&queue.tail.len());
-        (small && queue.is_plain()).then_some(&queue.tail)
+    pub fn is_plain(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.is_plain())
     }
 
-    /// The kernel has taken all of [`small`](Self::small). The buffer stays with the queue, which is returned
-    /// if nothing is owed any more.
+    /// The small writes at the end of the queue, copied together.
     #[inline]
-    pub fn small_is_sent(&mut self) -> Option<Box<Queue<C>>> {
+    pub(crate) fn tail(&self) -> Option<&[u8]> {
+        self.queue.as_ref().map(|queue| queue.tail.as_slice())
+    }
+
+    /// The kernel has taken all of [`tail`](Self::tail), which was all that was queued. Takes the queue,
+    /// which is empty now; the buffer stays with it.
+    #[inline]
+    pub(crate) fn tail_is_sent(&mut self) -> Option<Box<Queue<C>>> {
         self.progressed = true;
-        let queue = self.queue.as_mut()?;
+        let mut queue = self.queue.take()?;
         queue.empty_write = false;
-        queue.handed_over = self.accepted_writes;
         queue.queued_bytes = 0;
         queue.tail.clear();
-        if queue.need_drain { None } else { self.queue.take() }
+        debug_assert!(queue.is_empty());
+        Some(queue)
     }
 
-    /// The kernel took bytes of the batch in flight. Says whether that was all of it.
+    /// The kernel took bytes of the batch in flight. Returns whether that was all of it.
     pub fn sent(&mut self, bytes: usize) -> bool {
         self.progressed = true;
         let Some(queue) = &mut self.queue else { return true };
@@ -328,7 +346,7 @@ impl<C> WriteSide<C> {
             queue.in_flight_bytes = 0;
             queue.stall = None;
             queue.excess.forget_flight();
-            queue.done = queue.handed_over;
+            queue.done = queue.in_flight_number;
         }
         all
     }
@@ -346,21 +364,22 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_some_and(|queue| !queue.callbacks.is_empty())
     }
 
-    /// The number of the last write that was handed over.
-    pub fn handed_over(&self) -> u64 {
-        self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.handed_over)
+    /// The number of the last write that was put in flight.
+    pub fn in_flight_number(&self) -> u64 {
+        self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.in_flight_number)
     }
 
-    /// Whether `drain` is due: it is owed, everything is gone and more may be written (WR-05).
+    /// Whether `drain` is due: it is owed, everything is gone and more may be written.
+    // WR-05.
     pub fn take_drain(&mut self) -> bool {
-        let due = self.need_drain() && self.queued_bytes() == 0 && !self.ending;
+        let due = self.need_drain() && self.queued_bytes() == 0 && !self.is_ended();
         if due {
             self.queue().need_drain = false;
         }
         due
     }
 
-    /// Whether anything must be told when the bytes up to here are done.
+    /// Whether a callback or `drain` is due when the bytes up to here are done.
     pub fn has_news(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.need_drain || !queue.callbacks.is_empty())
     }
@@ -399,29 +418,30 @@ impl<C> WriteSide<C> {
     /// Whether our side of the connection can be ended now: `end` was called and nothing is left.
     pub fn can_finish(&self) -> bool {
         let empty = self.queue.as_ref().is_some_and(|queue| queue.empty_write);
-        self.ending && !self.finished && self.queued_bytes() == 0 && !empty
+        self.is_ended() && !self.is_finished() && self.queued_bytes() == 0 && !empty
     }
 
     /// Whether bytes are on their way, or will be without anybody's doing: not if they are corked.
     pub fn is_sending(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| {
-            let free = queue.corked == 0 || queue.free.is_some();
-            queue.in_flight_bytes > 0 || (queue.queued_bytes > 0 && free)
+            let may_leave = queue.corked == 0 || queue.before_cork.is_some();
+            queue.in_flight_bytes > 0 || (queue.queued_bytes > 0 && may_leave)
         })
     }
 
-    /// Whether writes wait that were never handed over.
+    /// Whether writes are queued.
     pub fn has_queued(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.has_queued())
     }
 
-    /// Whether nothing is queued, and there is nobody who might wait.
+    /// Whether nothing is queued and no callback waits.
     pub fn nothing_waits(&self) -> bool {
         !self.has_queued() && !self.owes_callbacks() && !self.has_end_callbacks()
     }
 
-    /// Gives up what was never handed over; it does not count as written (PROP-05). Returns the
-    /// bytes, to be dropped where nothing is borrowed: they may run the user's code when they go.
+    /// Gives up what is queued; it does not count as written. Returns the bytes, to be dropped
+    /// where nothing is borrowed: they may run the user's code when they go.
+    // PROP-05.
     #[must_use]
     pub fn give_up_queue(&mut self) -> VecDeque<Chunk> {
         let Some(queue) = &mut self.queue else { return VecDeque::new() };
@@ -432,13 +452,14 @@ impl<C> WriteSide<C> {
         queue.queued_bytes = 0;
         queue.empty_write = false;
         queue.tail = Vec::new();
-        queue.free = None;
+        queue.before_cork = None;
         queue.parked = None;
         queue.excess.queued = 0;
         std::mem::take(&mut queue.chunks)
     }
 
-    /// The kernel refused the batch as a whole: it does not count as written (PROP-05).
+    /// The kernel refused the batch as a whole: it does not count as written.
+    // PROP-05.
     pub fn refused(&mut self) {
         self.accepted_bytes -= self.in_flight_bytes() as u64;
         self.give_up_flight();
@@ -463,8 +484,8 @@ mod queue;
 mod stall;
 
 pub use parking::Parked;
-use queue::{Front, Waiting};
 pub use queue::{NoSpares, Queue, SMALL_BYTES_MAX, Spares};
+use queue::{Prefix, WriteCallback};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Writes before the connection stands, as Node has them: the first one is parked in front of the
+//! Writes before the connection is established, as Node has them: the first one is parked in front of the
 //! stream's queue, and what comes after it waits in the queue (WR-10 … WR-13). By default fyke has
 //! one queue for all.
 
@@ -8,7 +8,7 @@ use fyke_driver::{Batch, Chunk};
 
 use super::WriteSide;
 
-/// Whom to tell that the connection will never stand.
+/// The callbacks to call when the connection will never be established.
 #[derive(Debug)]
 pub struct Parked<C> {
     /// The callbacks of what was parked.
@@ -25,7 +25,7 @@ impl<C> WriteSide<C> {
         let number = self.accepted_writes;
         let Some(queue) = &mut self.queue else { return };
         if queue.corked == 0 && queue.has_queued() && queue.parked.is_none() {
-            queue.parked = Some(Box::new(queue.front(number)));
+            queue.parked = Some(Box::new(queue.prefix(number)));
         }
     }
 
@@ -34,21 +34,21 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_some_and(|queue| queue.parked.is_some())
     }
 
-    /// The connection stands: what is parked is in flight from here on. None for an empty write.
+    /// The connection is established: what is parked is in flight from here on. `None` for an empty write.
     pub fn hand_over_parked(&mut self) -> Option<Batch> {
         let queue = self.queue.as_mut()?;
         let parked = queue.parked.take()?;
         queue.empty_write &= self.accepted_writes > parked.number;
         self.progressed = true;
-        let batch = queue.hand_over_front(&parked);
-        if let Some(mut free) = queue.free.take() {
+        let batch = queue.hand_over_prefix(&parked);
+        if let Some(mut before_cork) = queue.before_cork.take() {
             // What is not held back begins behind it now.
-            free.chunks = free.chunks.saturating_sub(parked.chunks);
-            free.bytes = free.bytes.saturating_sub(parked.bytes);
-            free.excess = free.excess.saturating_sub(parked.excess);
+            before_cork.chunks = before_cork.chunks.saturating_sub(parked.chunks);
+            before_cork.bytes = before_cork.bytes.saturating_sub(parked.bytes);
+            before_cork.excess = before_cork.excess.saturating_sub(parked.excess);
             // Empty writes alone wait for `uncork`.
-            queue.empty_write |= free.bytes == 0 && free.number > parked.number;
-            queue.free = Some(free).filter(|free| free.bytes > 0);
+            queue.empty_write |= before_cork.bytes == 0 && before_cork.number > parked.number;
+            queue.before_cork = Some(before_cork).filter(|prefix| prefix.bytes > 0);
         }
         (parked.bytes > 0).then_some(batch)
     }
@@ -66,8 +66,8 @@ impl<C> WriteSide<C> {
         Some(Parked { first, queued, ends: self.take_end_callbacks() })
     }
 
-    /// Gives the queue up. Node keeps what is parked apart from it: it goes on counting as written
-    /// (PROP-05).
+    /// Gives the queue up. Node keeps what is parked apart from it: it goes on counting as written.
+    // PROP-05.
     #[must_use]
     pub fn give_up_parked(&mut self) -> VecDeque<Chunk> {
         let parked = self.queue.as_mut().and_then(|queue| queue.parked.take());

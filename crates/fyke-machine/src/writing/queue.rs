@@ -13,7 +13,7 @@ pub const SMALL_BYTES_MAX: usize = 4096;
 /// A queue that is not used keeps a buffer of at most this size.
 const KEPT_BYTES_MAX: usize = 2 * SMALL_BYTES_MAX;
 
-/// What waits to be sent, and who waits for it. One that is empty goes back to a pool, so that a socket
+/// What waits to be sent, and its callbacks. One that is empty goes back to a pool, so that a socket
 /// with nothing to send has none.
 #[derive(Debug)]
 pub struct Queue<C> {
@@ -25,8 +25,8 @@ pub struct Queue<C> {
     pub(super) in_flight_bytes: usize,
     /// Of those, the ones that the kernel does not have yet.
     pub(super) unsent_bytes: usize,
-    /// The number of the last write that was handed over.
-    pub(super) handed_over: u64,
+    /// The number of the last write that was put in flight.
+    pub(super) in_flight_number: u64,
     /// The number of the last write that the kernel has all of.
     pub(super) done: u64,
     pub(super) corked: u32,
@@ -35,14 +35,14 @@ pub struct Queue<C> {
     /// An empty write waits for its turn to call back.
     pub(super) empty_write: bool,
     /// Callbacks of writes, each with the number of its write.
-    pub(super) callbacks: VecDeque<Waiting<C>>,
+    pub(super) callbacks: VecDeque<WriteCallback<C>>,
     /// Callbacks of `end`.
     pub(super) end_callbacks: Vec<C>,
     /// What was queued when `cork` was called: it is not held back.
-    pub(super) free: Option<Front>,
+    pub(super) before_cork: Option<Prefix>,
     /// The first write of a socket that connects: the others wait behind it (policy
     /// `parks_first_write`).
-    pub(super) parked: Option<Box<Front>>,
+    pub(super) parked: Option<Box<Prefix>>,
     pub(super) excess: Excess,
     /// Watches that the batch in flight gets on, if that was asked for.
     pub(super) stall: Option<Stall>,
@@ -73,7 +73,7 @@ impl<C> Spares<C> for NoSpares {
 
 /// The callback of a write.
 #[derive(Debug)]
-pub(super) struct Waiting<C> {
+pub(super) struct WriteCallback<C> {
     pub(super) number: u64,
     /// How many bytes were accepted with it and before it.
     pub(super) end: u64,
@@ -91,7 +91,7 @@ pub(super) struct Stall {
 
 /// The front of the queue.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct Prefix {
     pub(super) chunks: usize,
     pub(super) bytes: usize,
     pub(super) excess: usize,
@@ -107,14 +107,14 @@ impl<C> Default for Queue<C> {
             queued_bytes: 0,
             in_flight_bytes: 0,
             unsent_bytes: 0,
-            handed_over: 0,
+            in_flight_number: 0,
             done: 0,
             corked: 0,
             need_drain: false,
             empty_write: false,
             callbacks: VecDeque::new(),
             end_callbacks: Vec::new(),
-            free: None,
+            before_cork: None,
             parked: None,
             excess: Excess::default(),
             stall: None,
@@ -130,14 +130,16 @@ impl<C> Queue<C> {
 
     pub(super) fn is_empty(&self) -> bool {
         let bytes = self.queued_bytes + self.in_flight_bytes;
-        let told = self.callbacks.is_empty() && self.end_callbacks.is_empty();
-        bytes == 0 && told && self.corked == 0 && !self.need_drain && !self.empty_write
+        let unheard = self.callbacks.is_empty() && self.end_callbacks.is_empty();
+        bytes == 0 && unheard && self.corked == 0 && !self.need_drain && !self.empty_write
     }
 
-    /// Nothing but small writes, and nobody to be told about one by one.
+    /// Nothing but small writes, not corked and without a callback.
     pub(super) fn is_plain(&self) -> bool {
-        let free = self.in_flight_bytes == 0 && self.corked == 0;
-        free && self.chunks.is_empty() && self.callbacks.is_empty() && self.end_callbacks.is_empty()
+        let may_leave = self.in_flight_bytes == 0 && self.corked == 0 && self.parked.is_none();
+        let unheard =
+            self.callbacks.is_empty() && self.end_callbacks.is_empty() && !self.need_drain;
+        may_leave && unheard && self.chunks.is_empty()
     }
 }
 
@@ -146,17 +148,18 @@ impl<C> Queue<C> {
         self.queued_bytes > 0 || self.empty_write
     }
 
-    pub(super) fn hand_over_front(&mut self, front: &Front) -> Batch {
-        self.handed_over = front.number;
-        self.excess.hand_over(front.excess);
-        self.queued_bytes -= front.bytes;
-        self.in_flight_bytes = front.bytes;
-        self.unsent_bytes = front.bytes;
-        Batch::many(self.chunks.drain(..front.chunks).collect())
+    pub(super) fn hand_over_prefix(&mut self, prefix: &Prefix) -> Batch {
+        self.in_flight_number = prefix.number;
+        self.excess.hand_over(prefix.excess);
+        self.queued_bytes -= prefix.bytes;
+        self.in_flight_bytes = prefix.bytes;
+        self.unsent_bytes = prefix.bytes;
+        Batch::many(self.chunks.drain(..prefix.chunks).collect())
     }
 }
 
-/// By how much the queue is longer in bytes than in what Node counts (WR-04).
+/// By how much the queue is longer in bytes than in what Node counts.
+// WR-04.
 #[derive(Debug, Default)]
 pub(super) struct Excess {
     pub(super) queued: usize,

@@ -12,7 +12,7 @@ fn write(side: &mut WriteSide<u32>, bytes: &[u8], callback: u32) -> bool {
 }
 
 fn due(side: &mut WriteSide<u32>) -> Vec<u32> {
-    let number = side.handed_over();
+    let number = side.in_flight_number();
     std::iter::from_fn(|| side.next_callback(number)).collect()
 }
 
@@ -47,7 +47,7 @@ fn wr_05_drain_is_due_once_when_everything_is_gone() {
 fn wr_05_drain_is_not_due_after_end() {
     let mut side = side();
     write(&mut side, &[0; 20], 1);
-    side.ending = true;
+    side.side = Side::Ended;
     side.hand_over();
     side.sent(20);
     assert!(!side.take_drain());
@@ -90,8 +90,8 @@ fn wr_24_an_empty_write_waits_for_the_batch_before_it() {
 #[test]
 fn wr_21_corked_writes_wait_and_leave_together() {
     let mut side = side();
-    side.cork(true);
-    side.cork(true);
+    side.cork(false);
+    side.cork(false);
     write(&mut side, b"a", 1);
     side.uncork();
     assert!(!side.can_hand_over());
@@ -106,7 +106,7 @@ fn wr_21_what_was_written_before_cork_is_not_held_back() {
     let mut side = side();
     write(&mut side, b"be", 1);
     write(&mut side, b"fore", 2);
-    side.cork(true);
+    side.cork(false);
     write(&mut side, b"after", 3);
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(6));
     assert!(side.sent(6));
@@ -123,7 +123,7 @@ fn wr_21_a_cork_behind_a_parked_write_holds_back_only_what_comes_after_it() {
     write(&mut side, b"first", 1);
     side.park();
     write(&mut side, b"next", 2);
-    side.cork(true);
+    side.cork(false);
     write(&mut side, b"held back", 3);
     assert_eq!(side.hand_over_parked().map(|batch| batch.remaining()), Some(5));
     assert!(side.sent(5));
@@ -140,7 +140,7 @@ fn wr_24_an_empty_write_between_a_parked_one_and_cork_is_told() {
     write(&mut side, b"first", 1);
     side.park();
     write(&mut side, b"", 2);
-    side.cork(true);
+    side.cork(false);
     assert_eq!(side.hand_over_parked().map(|batch| batch.remaining()), Some(5));
     assert!(side.sent(5));
     side.uncork();
@@ -152,7 +152,7 @@ fn wr_24_an_empty_write_between_a_parked_one_and_cork_is_told() {
 fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
     let mut side = side();
     write(&mut side, b"a", 1);
-    side.cork(true);
+    side.cork(false);
     write(&mut side, b"b", 2);
     side.uncork();
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(2));

@@ -17,7 +17,7 @@ use fyke_machine::connection::{
 use fyke_machine::reading::Flow;
 use fyke_machine::transitions::{Received, Written};
 use fyke_machine::writing::NoSpares;
-use fyke_machine::{Error, Moment, Payload, Policy, Result};
+use fyke_machine::{Change, Error, Moment, Payload, Policy, Result};
 
 pub(crate) use wire::End;
 
@@ -81,7 +81,7 @@ impl User for Log {
 
 /// One end of a connection, with the loop and the driver that belong to it.
 pub(crate) struct Side<U> {
-    pub machine: Machine,
+    pub machine: fyke_machine::Machine<Callback>,
     pub user: U,
     pub policy: Policy,
     pub heard: Heard,
@@ -138,7 +138,7 @@ impl<U: User> Side<U> {
     /// One that is not connected.
     pub(crate) fn new(settings: &Settings, policy: Policy, user: U) -> Self {
         Self {
-            machine: Connection::new(settings),
+            machine: fyke_machine::Machine::new(settings),
             user,
             policy,
             heard: Heard(1 << Event::Data as u32),
@@ -173,13 +173,13 @@ impl<U: User> Side<U> {
     /// It is a connection that a server has accepted.
     pub(crate) fn accept(&mut self, wire: End) {
         self.open(wire);
-        let machine = self.change();
+        let mut machine = self.change();
         (machine.accepted, machine.served) = (true, true);
     }
 
     /// The machine, to change it otherwise than by a transition.
-    pub(crate) fn change(&mut self) -> &mut Machine {
-        &mut self.machine
+    pub(crate) fn change(&mut self) -> Change<'_, Callback> {
+        self.machine.change()
     }
 
     /// On the tick, the user is told this number.
@@ -220,10 +220,11 @@ impl<U: User> Side<U> {
             }
         }
         let now = self.now;
-        let machine = self.change();
+        let mut machine = self.change();
         let spent = machine.write.reclaim();
         machine.tidy();
         let deadline = machine.take_idle_deadline(now);
+        drop(machine);
         self.listed = deadline.or(self.listed);
         drop(spent);
         result
@@ -236,7 +237,7 @@ impl<U: User> Side<U> {
     ) -> R {
         let (policy, heard, turn) = (self.policy, self.heard, self.turn);
         let context = Context { now: self.now.into(), turn, policy: &policy, heard };
-        transition(self.change(), &context, effects)
+        transition(&mut self.change(), &context, effects)
     }
 
     fn execute(&mut self, effect: Effect<Callback>) {
@@ -275,9 +276,9 @@ impl<U: User> Side<U> {
                 }
             }
             Effect::Receive | Effect::StopReceiving => {}
-            Effect::FeedStored => {
+            Effect::SinkStored => {
                 self.feed_stored();
-                self.step(|machine, _, fx| machine.stored_fed(fx));
+                self.step(|machine, _, fx| machine.sink_took_stored(fx));
             }
             Effect::Release { reset } => self.release(reset),
             Effect::RefuseReset => {
@@ -364,7 +365,7 @@ impl<U: User> Side<U> {
         }
         match self.step(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
             Received::Deliver => self.tell(News::Data(bytes)),
-            Received::Feed => self.feed(bytes),
+            Received::Sink => self.feed(bytes),
             Received::Done => {}
         }
     }
@@ -377,7 +378,7 @@ impl<U: User> Side<U> {
             rest = more;
             if !self.feed_piece(piece) {
                 if !self.machine.destroyed() {
-                    self.change().read.keep(rest);
+                    self.change().read.store(rest);
                 }
                 return;
             }
@@ -394,7 +395,7 @@ impl<U: User> Side<U> {
 
     fn take_stored(&mut self) -> Option<Vec<u8>> {
         let bytes_max = self.sink_bytes;
-        self.change().read.take_kept(bytes_max)
+        self.change().read.take_stored(bytes_max)
     }
 
     fn feed_piece(&mut self, piece: &[u8]) -> bool {

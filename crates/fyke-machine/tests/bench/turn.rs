@@ -20,8 +20,8 @@ impl<U: User> Side<U> {
         if !self.machine.is_connected() || self.machine.has_failed() {
             return Flushed::Quiet;
         }
-        if let Some(flushed) = self.flush_plain() {
-            return flushed;
+        if self.flush_plain() {
+            return Flushed::Clear;
         }
         if !self.machine.write.can_hand_over() {
             return Flushed::Quiet;
@@ -45,7 +45,7 @@ impl<U: User> Side<U> {
         self.forget_sent();
         let all = self.change().write.sent(taken);
         let told = all && self.machine.write.has_news();
-        let number = self.machine.write.handed_over();
+        let number = self.machine.write.in_flight_number();
         if told { Flushed::Told(number) } else { Flushed::Quiet }
     }
 
@@ -127,7 +127,7 @@ impl<U: User> Side<U> {
 
     fn receive(&mut self) {
         self.past.iter().for_each(End::refuse);
-        while self.machine.read.receiving {
+        while self.machine.read.is_receiving() {
             let Some(wire) = &self.wire else { break };
             let Some(piece) = wire.receive(self.piece_bytes_max) else { break };
             match piece {

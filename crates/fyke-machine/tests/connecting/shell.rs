@@ -120,7 +120,7 @@ impl Shell {
                 let batch = self.machine.write.hand_over().unwrap();
                 self.log.push(format!("sent {}", batch.to_vec().len()));
                 self.machine.write.sent(batch.to_vec().len());
-                let told = Flushed::Told(self.machine.write.handed_over());
+                let told = Flushed::Told(self.machine.write.in_flight_number());
                 self.step(|machine, _, fx| machine.flushed_first(told, fx));
             }
             _ => {}

@@ -157,7 +157,7 @@ pub(super) fn attach(side: &mut Side<Player>, reading: Reading, connected: bool)
         }
         Reading::Buffer(bytes) => {
             side.heard = Heard(!ways);
-            side.change().sink = true;
+            side.change().sink = fyke_machine::reading::Sink::Taking;
             side.sink_bytes = bytes;
         }
     }
@@ -320,14 +320,14 @@ pub(super) fn facts(side: &Side<Player>) -> Facts {
         errored: machine.has_failed(),
         readable: machine.readable(),
         writable: machine.writable(),
-        readable_ended: machine.read.end_emitted,
-        writable_ended: machine.write.ending,
-        writable_finished: machine.write.finished,
+        readable_ended: machine.read.has_emitted_end(),
+        writable_ended: machine.write.is_ended(),
+        writable_finished: machine.write.is_finished(),
         needs_drain: machine.write.need_drain() && machine.writable(),
         high_water_mark: machine.write.high_water_mark_bytes(),
         write_queue_len: machine.write.queued_bytes(),
         bytes_written: machine.write.accepted_bytes(),
-        read_queue_len: machine.read.kept_bytes(),
+        read_queue_len: machine.read.stored_bytes(),
         bytes_read: machine.read.bytes_read,
     }
 }
@@ -336,7 +336,7 @@ pub(super) fn facts(side: &Side<Player>) -> Facts {
 /// may take.
 pub(super) fn queued_bytes(side: &Side<Player>) -> usize {
     let callbacks = side.machine.write.callbacks() + side.machine.write.end_callbacks();
-    let bytes = side.machine.write.queued_bytes() + side.machine.read.kept_bytes();
+    let bytes = side.machine.write.queued_bytes() + side.machine.read.stored_bytes();
     let in_hand = side.user.observer.life().model.borrow().in_hand as usize;
     bytes + in_hand + callbacks * CALLBACK_BYTES
 }

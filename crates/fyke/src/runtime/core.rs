@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fyke_driver::{Driver, DriverKind, SocketId};
-use fyke_machine::{Moment, Policy};
+use fyke_machine::{Lanes, Moment, Policy};
 
 use super::actor::{Actor, Wired};
 use super::actors::Actors;
@@ -27,6 +27,8 @@ pub(crate) struct Core<T: Wired> {
     pub(crate) driver: Driver,
     started: Instant,
     pub(crate) policy: Policy,
+    /// The lanes that its sockets can use.
+    pub(crate) lanes: Lanes,
     now: Cell<Moment>,
     /// Which of the queues below have something in them.
     pub(super) work: Work,
@@ -92,7 +94,7 @@ pub(super) struct Closing<T> {
 }
 
 impl<T: Wired> Core<T> {
-    pub(crate) fn new(kind: &DriverKind, policy: Policy) -> io::Result<Rc<Self>> {
+    pub(crate) fn new(kind: &DriverKind, policy: Policy, lanes: Lanes) -> io::Result<Rc<Self>> {
         let driver = Driver::new(kind)?;
         let posted = Arc::new(Posted::new(driver.waker()));
         Ok(Rc::new(Self {
@@ -100,6 +102,7 @@ impl<T: Wired> Core<T> {
             driver,
             started: Instant::now(),
             policy,
+            lanes,
             work: Work::default(),
             actors: RefCell::default(),
             made: RefCell::default(),

@@ -123,6 +123,7 @@ impl<T: Wired> Core<T> {
 mod tests {
     use fyke_driver::DriverKind;
     use fyke_driver::sim::SimOptions;
+    use fyke_machine::{Lanes, policy};
 
     use super::*;
 
@@ -137,9 +138,8 @@ mod tests {
     #[test]
     fn the_next_deadline_follows_every_change() {
         let second = Duration::from_secs(1);
-        let core: Rc<Core<Nothing>> =
-            Core::new(&DriverKind::Sim(SimOptions::default()), fyke_machine::policy::DEFAULT)
-                .unwrap();
+        let kind = DriverKind::Sim(SimOptions::default());
+        let core: Rc<Core<Nothing>> = Core::new(&kind, policy::DEFAULT, Lanes::GENERAL).unwrap();
         assert_eq!(core.next_deadline(), None);
         core.set_timer(2 * second, None, Box::new(|| {}));
         assert_eq!(core.next_deadline(), Some((2 * second).into()));

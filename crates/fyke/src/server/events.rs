@@ -1,49 +1,10 @@
 //! Events of a server: the `on_*` methods, and how they are emitted.
 
-use std::net::SocketAddr;
-
 use super::Server;
+use super::listener::{DropInfo, Event, Listener};
 use crate::Error;
-use crate::listeners::{EventSet, Handler, ListenerId};
+use crate::listeners::ListenerId;
 use crate::socket::Socket;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Listening,
-    Connection,
-    Error,
-    Close,
-    Drop,
-}
-
-impl EventSet for Event {
-    fn bits(self) -> u32 {
-        1 << self as u32
-    }
-}
-
-pub(crate) enum Callback {
-    Plain(Box<dyn FnMut(&Server)>),
-    Connection(Box<dyn FnMut(&Server, &Socket)>),
-    Error(Box<dyn FnMut(&Server, &Error)>),
-    Drop(Box<dyn FnMut(&Server, Option<&DropInfo>)>),
-}
-
-impl Handler for Callback {
-    fn placeholder() -> Self {
-        Self::Plain(Box::new(|_| {}))
-    }
-}
-
-/// Who was refused, see [`Server::on_drop`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DropInfo {
-    /// The address that the client connected to.
-    pub local_address: Option<SocketAddr>,
-    /// The client.
-    pub remote_address: SocketAddr,
-}
 
 /// # Events
 ///
@@ -52,13 +13,13 @@ pub struct DropInfo {
 impl Server {
     /// It listens now. Node: `listening`.
     pub fn on_listening(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
-        self.add(Event::Listening, Callback::Plain(Box::new(f)))
+        self.add(Event::Listening, Listener::Plain(Box::new(f)))
     }
 
     /// A client connected. The socket is open, and reads as soon as the listeners have run. Node:
     /// `connection`.
     pub fn on_connection(&self, f: impl FnMut(&Server, &Socket) + 'static) -> ListenerId {
-        self.add(Event::Connection, Callback::Connection(Box::new(f)))
+        self.add(Event::Connection, Listener::Connection(Box::new(f)))
     }
 
     /// Called when listening fails: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `ENOTFOUND` and so on. The
@@ -71,19 +32,19 @@ impl Server {
     ///
     /// Without a listener for it, the error ends [`run`](crate::run). Node: `error`.
     pub fn on_error(&self, f: impl FnMut(&Server, &Error) + 'static) -> ListenerId {
-        self.add(Event::Error, Callback::Error(Box::new(f)))
+        self.add(Event::Error, Listener::Error(Box::new(f)))
     }
 
     /// It was closed, and the last of its connections is gone. Node: `close`.
     pub fn on_close(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
-        self.add(Event::Close, Callback::Plain(Box::new(f)))
+        self.add(Event::Close, Listener::Plain(Box::new(f)))
     }
 
     /// A client was refused because there were
     /// [`max_connections`](Server::set_max_connections) already: it sees a connection that ends
     /// at once. On a Unix socket there is nothing to tell about it. Node: `drop`.
     pub fn on_drop(&self, f: impl FnMut(&Server, Option<&DropInfo>) + 'static) -> ListenerId {
-        self.add(Event::Drop, Callback::Drop(Box::new(f)))
+        self.add(Event::Drop, Listener::Drop(Box::new(f)))
     }
 
     /// Removes a listener. Unknown ones are ignored.
@@ -91,27 +52,27 @@ impl Server {
         drop(self.inner.listeners.remove(id));
     }
 
-    fn add(&self, event: Event, callback: Callback) -> ListenerId {
-        self.inner.listeners.add(event, false, callback)
+    fn add(&self, event: Event, listener: Listener<Self>) -> ListenerId {
+        self.inner.listeners.add(event, false, listener)
     }
 
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Server) + 'static) {
         let mut f = Some(f);
         let callback = move |server: &Server| f.take().map_or((), |f| f(server));
-        self.inner.listeners.add(event, true, Callback::Plain(Box::new(callback)));
+        self.inner.listeners.add(event, true, Listener::Plain(Box::new(callback)));
     }
 
     pub(super) fn emit(&self, event: Event) {
-        self.inner.listeners.emit(event, |callback| {
-            if let Callback::Plain(f) = callback {
+        self.inner.listeners.emit(event, |listener| {
+            if let Listener::Plain(f) = listener {
                 f(self);
             }
         });
     }
 
     pub(super) fn emit_connection(&self, socket: &Socket) {
-        self.inner.listeners.emit(Event::Connection, |callback| {
-            if let Callback::Connection(f) = callback {
+        self.inner.listeners.emit(Event::Connection, |listener| {
+            if let Listener::Connection(f) = listener {
                 f(self, socket);
             }
         });
@@ -125,16 +86,16 @@ impl Server {
             }
             return;
         }
-        self.inner.listeners.emit(Event::Error, |callback| {
-            if let Callback::Error(f) = callback {
+        self.inner.listeners.emit(Event::Error, |listener| {
+            if let Listener::Error(f) = listener {
                 f(self, error);
             }
         });
     }
 
     pub(super) fn emit_drop(&self, info: Option<&DropInfo>) {
-        self.inner.listeners.emit(Event::Drop, |callback| {
-            if let Callback::Drop(f) = callback {
+        self.inner.listeners.emit(Event::Drop, |listener| {
+            if let Listener::Drop(f) = listener {
                 f(self, info);
             }
         });

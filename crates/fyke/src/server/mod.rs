@@ -5,9 +5,11 @@ mod actor;
 #[cfg(unix)]
 mod adopting;
 mod bound;
+mod drain;
 mod events;
 #[cfg(unix)]
 mod handing_over;
+mod listener;
 mod listening;
 mod options;
 mod shutdown;
@@ -20,11 +22,11 @@ use std::rc::{Rc, Weak};
 use fyke_driver::{Address, SocketId};
 use fyke_machine::acceptor::Acceptor;
 
-pub use events::DropInfo;
-use events::{Callback, Event};
+use drain::Drain;
+pub use drain::Shutdown;
+pub use listener::DropInfo;
+use listener::{Event, Listener};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
-use shutdown::Drain;
-pub use shutdown::Shutdown;
 
 use crate::listeners::Listeners;
 use crate::lookup::Ticket;
@@ -61,7 +63,7 @@ pub struct Server {
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Event, Callback>,
+    listeners: Listeners<Event, Listener<Server>>,
 }
 
 /// What may happen to a server is decided by its [`Acceptor`].
@@ -83,7 +85,7 @@ struct State {
     referred: bool,
     holding: bool,
     /// A shutdown that is under way.
-    drain: Option<Box<Drain>>,
+    drain: Option<Box<Drain<Server>>>,
 }
 
 /// Makes a server; `f` runs for every connection. Call [`listen`](Server::listen) next. Node:

@@ -7,41 +7,10 @@ use fyke_machine::acceptor::{Outcome, Tally};
 use fyke_machine::connection::Gone;
 
 use super::Server;
+use super::drain::Shutdown;
 use crate::Result;
-use crate::runtime::TimerId;
 use crate::socket::{self, Socket, after_next_poll};
 use crate::wiring::Core;
-
-/// How a [`Server::shutdown`] went. The three counts add up to the connections that the server had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Shutdown {
-    /// Connections that closed without an error: ended by either side, destroyed by the
-    /// application, or handed over by [`Socket::into_fd`].
-    pub ended: usize,
-    /// Connections that closed with an error, such as `ECONNRESET` because the peer reset them.
-    pub failed: usize,
-    /// Connections that were open at the deadline and were reset (Unix sockets: closed), and those
-    /// that the application reset before.
-    pub reset: usize,
-    /// The time that was left until the deadline when the last connection closed. Zero if the
-    /// deadline passed.
-    pub remaining: Duration,
-}
-
-/// Called once with the outcome.
-type Told = Box<dyn FnOnce(&Server, Shutdown)>;
-
-/// What the shell keeps of a shutdown that is under way.
-#[derive(Default)]
-pub(super) struct Drain {
-    /// The connections that there were when it began: the server may listen again before they are
-    /// gone, and what it accepts then is left alone.
-    sockets: Vec<Weak<socket::Inner>>,
-    /// The timer that wakes the server at the deadline, and when.
-    wake: Option<(Duration, TimerId)>,
-    told: Vec<Told>,
-}
 
 impl Server {
     /// Stops accepting, and gives every connection until the deadline to end. `f` is called once
@@ -106,7 +75,7 @@ impl Server {
             let mut state = self.inner.state.borrow_mut();
             let drain = state.drain.get_or_insert_default();
             drain.sockets.extend(ours.iter().map(Socket::downgrade));
-            drain.told.push(Box::new(f));
+            drain.callbacks.push(Box::new(f));
             state.acceptor.shut_down(ours.len(), core.now().saturating_add(deadline))
         };
         if self.listening() {
@@ -197,9 +166,9 @@ impl Server {
             core.cancel_timer(timer);
         }
         let Tally { ended, failed, reset } = tally;
-        for told in drain.told {
+        for callback in drain.callbacks {
             let outcome = Shutdown { ended, failed, reset, remaining };
-            self.tick(move |server| told(server, outcome));
+            self.tick(move |server| callback(server, outcome));
         }
     }
 }

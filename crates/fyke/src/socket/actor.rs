@@ -7,7 +7,7 @@ use fyke_driver::{Completion, Operation};
 use fyke_machine::connection::{self, Event};
 use fyke_machine::error::MakeError;
 
-use super::state::Done;
+use super::state::Callback;
 use super::{Inner, Socket};
 use crate::abort::Abort;
 use crate::runtime::Actor;
@@ -83,7 +83,7 @@ impl Socket {
     fn handle(&self, completion: Completion<'_>) {
         match completion {
             Completion::EndOfStream { .. } => {
-                if !self.ended_plainly() {
+                if !self.end_plain() {
                     self.ask(|machine, cx, fx| machine.received_all(None, cx, fx));
                 }
             }
@@ -141,7 +141,7 @@ impl Socket {
     }
 
     /// Tells one callback on the tick.
-    pub(super) fn reply(&self, callback: Done, result: Result<()>) {
+    pub(super) fn reply(&self, callback: Callback, result: Result<()>) {
         self.step(|machine, _, fx| machine.reply(callback, result, fx));
     }
 }

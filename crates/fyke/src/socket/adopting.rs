@@ -90,8 +90,8 @@ impl SocketOptions {
         self.wishes.size_buffers_of(&core.driver, id);
         let mut state = State::new(&self);
         state.id = Some(id);
-        state.phase = Phase::Open;
-        state.unix = peer.is_unix();
+        state.change().phase = Phase::Open;
+        state.change().unix = peer.is_unix();
         state.peer = peer.ip().into();
         let socket = Socket::with_connection(core, id, state, self.pause_on_create);
         if !writable {

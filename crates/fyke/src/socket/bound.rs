@@ -25,8 +25,8 @@ impl Socket {
         let core = bound.core().clone();
         let mut state = State::new(options);
         state.keeps_listeners = true;
-        state.unix = bound.is_unix();
-        state.bound = true;
+        state.change().unix = bound.is_unix();
+        state.change().bound = true;
         state.rare().bound = Some(bound);
         let socket = Self::from_state(state);
         socket.join(core);
@@ -83,7 +83,7 @@ impl Socket {
                 // The system would tell, but not any more after `close` (BND-10).
                 rare.local = Some(bound.address().clone());
             }
-            state.machine.bound = false;
+            state.change().bound = false;
             bound
         };
         bound.take()

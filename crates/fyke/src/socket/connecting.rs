@@ -9,7 +9,7 @@ use fyke_machine::connection::{Event, Local, Request};
 
 use super::Socket;
 use super::attempts::Connecting;
-use super::callback::Hears;
+use super::listener::Hears;
 use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest};
 use crate::lookup::{self, Query};
 use crate::wiring::{Core, current, current_or_none};

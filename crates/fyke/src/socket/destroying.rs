@@ -86,7 +86,7 @@ impl Socket {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Destroyed {
                 // A callback panicked before `close`.
-                state.phase = Phase::Closed;
+                state.change().phase = Phase::Closed;
             }
             let keeps = state.keeps_listeners || !drops || state.phase != Phase::Closed;
             let closed = state.phase == Phase::Closed;
@@ -101,7 +101,7 @@ impl Socket {
             self.forget_once(Event::Connect);
         }
         if !keeps {
-            let read_buffer = self.take_read_buffer();
+            let read_buffer = self.take_sink();
             drop((read_buffer, self.inner.listeners.clear()));
         } else if let (true, Some(core)) = (accepted, self.core()) {
             // Not open any more, and not made by the user: the loop would not free what they captured.

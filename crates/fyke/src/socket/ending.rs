@@ -5,7 +5,7 @@ use fyke_machine::writing::NoSpares;
 
 use super::Socket;
 use super::spares::LoopSpares;
-use super::state::Done;
+use super::state::Callback;
 use crate::{Error, Payload, Result};
 
 /// # Ending
@@ -43,7 +43,7 @@ impl Socket {
         self
     }
 
-    fn end_payload(&self, payload: Option<Payload<'_>>, callback: Option<Done>) {
+    fn end_payload(&self, payload: Option<Payload<'_>>, callback: Option<Callback>) {
         // Dropped at the end, with nothing borrowed.
         let mut payload = payload;
         self.step(|machine, cx, fx| match self.core() {

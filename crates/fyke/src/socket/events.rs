@@ -4,8 +4,8 @@ use fyke_driver::Address;
 
 use fyke_machine::connection::{Event, Lookup};
 
-use super::Socket;
-use super::callback::{self, Callback, Hears, News};
+use super::listener::{self, Hears, News};
+use super::{Listener, Socket};
 use crate::Error;
 use crate::listeners::ListenerId;
 
@@ -21,12 +21,12 @@ use crate::listeners::ListenerId;
 impl Socket {
     /// A host name was resolved, or not; once per address, before any attempt. Node: `lookup`.
     pub fn on_lookup(&self, f: impl FnMut(&Socket, &Lookup) + 'static) -> ListenerId {
-        self.add(Event::Lookup, callback::lookup(f))
+        self.add(Event::Lookup, listener::lookup(f))
     }
 
     /// An attempt to connect begins. Node: `connectionAttempt`.
     pub fn on_connection_attempt(&self, f: impl FnMut(&Socket, &Address) + 'static) -> ListenerId {
-        self.add(Event::Attempt, callback::attempt(f))
+        self.add(Event::Attempt, listener::attempt(f))
     }
 
     /// An attempt failed; when there is another address it is tried next, otherwise `error`
@@ -35,7 +35,7 @@ impl Socket {
         &self,
         f: impl FnMut(&Socket, &Address, &Error) + 'static,
     ) -> ListenerId {
-        self.add(Event::AttemptFailed, callback::attempt_failed(f))
+        self.add(Event::AttemptFailed, listener::attempt_failed(f))
     }
 
     /// An attempt took longer than
@@ -45,17 +45,17 @@ impl Socket {
         &self,
         f: impl FnMut(&Socket, &Address) + 'static,
     ) -> ListenerId {
-        self.add(Event::AttemptTimeout, callback::attempt(f))
+        self.add(Event::AttemptTimeout, listener::attempt(f))
     }
 
     /// The connection stands. Not emitted for accepted sockets. Node: `connect`.
     pub fn on_connect(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Connect, callback::plain(f))
+        self.add(Event::Connect, listener::plain(f))
     }
 
     /// Right after `connect`, unless its listeners destroyed the socket. Node: `ready`.
     pub fn on_ready(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Ready, callback::plain(f))
+        self.add(Event::Ready, listener::plain(f))
     }
 
     /// Bytes came: 1 to 65,536 of them, cut wherever the network cut them. Borrowed for the call.
@@ -63,7 +63,7 @@ impl Socket {
     /// The first listener starts the flow, unless the socket was paused; bytes that came before
     /// are delivered first. Node: `data`.
     pub fn on_data(&self, f: impl FnMut(&Socket, &[u8]) + 'static) -> ListenerId {
-        let id = self.add(Event::Data, callback::data(f));
+        let id = self.add(Event::Data, listener::data(f));
         self.data_listened();
         id
     }
@@ -73,7 +73,7 @@ impl Socket {
     /// `end`. A chunk without a complete character makes no event. The encoding is UTF-8, unless
     /// [`set_encoding`](Self::set_encoding) says otherwise. Node: `data`, after `setEncoding`.
     pub fn on_text(&self, f: impl FnMut(&Socket, &str) + 'static) -> ListenerId {
-        let id = self.add(Event::Text, callback::text(f));
+        let id = self.add(Event::Text, listener::text(f));
         self.data_listened();
         id
     }
@@ -81,28 +81,28 @@ impl Socket {
     /// The peer has ended, and everything it sent was delivered. Unless half-open is allowed, the
     /// socket ends itself one tick later, so that writes in this listener still go out. Node: `end`.
     pub fn on_end(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::End, callback::plain(f))
+        self.add(Event::End, listener::plain(f))
     }
 
     /// A `write` had returned false, and the queue is empty now. Node: `drain`.
     pub fn on_drain(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Drain, callback::plain(f))
+        self.add(Event::Drain, listener::plain(f))
     }
 
     /// The kernel has everything, and the peer is told; the callbacks of `end` and `finish` follow on
     /// the tick. Node: `prefinish`.
     pub fn on_prefinish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Prefinish, callback::plain(f))
+        self.add(Event::Prefinish, listener::plain(f))
     }
 
     /// Our side is ended: the kernel has everything, and the peer is told. Node: `finish`.
     pub fn on_finish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Finish, callback::plain(f))
+        self.add(Event::Finish, listener::plain(f))
     }
 
     /// The idle timeout of [`set_timeout`](Self::set_timeout) is over. Node: `timeout`.
     pub fn on_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Timeout, callback::plain(f))
+        self.add(Event::Timeout, listener::plain(f))
     }
 
     /// Called when the connection fails; `close` follows.
@@ -114,14 +114,14 @@ impl Socket {
     /// with [`node_exact`](crate::Builder::node_exact) it ends `run` at once. Node: `error`, which ends the
     /// process if nothing listens to it.
     pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
-        self.add(Event::Error, callback::error(f))
+        self.add(Event::Error, listener::error(f))
     }
 
     /// The last event of a connection. The flag says whether it ended by an error. Afterwards all
     /// listeners are dropped, unless a listener connects again or the socket was made by
     /// [`Socket::new`]. Node: `close`.
     pub fn on_close(&self, f: impl FnMut(&Socket, bool) + 'static) -> ListenerId {
-        self.add(Event::Close, callback::close(f))
+        self.add(Event::Close, listener::close(f))
     }
 
     /// Removes a listener. Unknown ones are ignored. Node: `removeListener`.
@@ -132,17 +132,17 @@ impl Socket {
     }
 
     pub(super) fn add_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Readable, callback::plain(f))
+        self.add(Event::Readable, listener::plain(f))
     }
 
-    pub(super) fn add(&self, event: Event, callback: Callback) -> ListenerId {
+    pub(super) fn add(&self, event: Event, callback: Listener) -> ListenerId {
         self.inner.listeners.add(Hears::One(event), false, callback)
     }
 
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
-        self.inner.listeners.add(Hears::One(event), true, callback::plain(callback))
+        self.inner.listeners.add(Hears::One(event), true, listener::plain(callback))
     }
 
     /// Drops the callback of the last call that was to run once, if it has not run.
@@ -153,7 +153,7 @@ impl Socket {
     /// Takes the callback that [`forget_once`](Self::forget_once) drops, to be dropped where nothing is
     /// borrowed.
     #[must_use]
-    pub(super) fn take_once(&self, event: Event) -> Option<Callback> {
+    pub(super) fn take_once(&self, event: Event) -> Option<Listener> {
         match self.policy().keeps_old_once_listeners {
             true => None,
             false => self.inner.listeners.remove_once(Hears::One(event)),
@@ -164,24 +164,24 @@ impl Socket {
         self.tell(event, News::Nothing);
     }
 
-    fn tell(&self, event: Event, news: News<'_>) {
-        let run = |running: &mut Callback| self.run(running, event, news);
+    fn tell(&self, event: Event, news: News<'_, Socket>) {
+        let run = |running: &mut Listener| self.run(running, event, news);
         self.inner.listeners.emit(Hears::One(event), run);
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
     #[inline]
-    fn tell_while_alive(&self, event: Event, news: News<'_>) {
+    fn tell_while_alive(&self, event: Event, news: News<'_, Socket>) {
         let goes_on = || !self.destroyed() || self.policy().delivers_after_destroy;
-        let run = |running: &mut Callback| self.run(running, event, news);
+        let run = |running: &mut Listener| self.run(running, event, news);
         self.inner.listeners.emit_while(Hears::One(event), run, goes_on);
     }
 
     #[inline]
-    fn run(&self, running: &mut Callback, event: Event, news: News<'_>) {
+    fn run(&self, running: &mut Listener, event: Event, news: News<'_, Socket>) {
         match running {
-            Callback::User(callback) => callback(self, news),
-            Callback::Pipe(end) => self.run_pipe(end, event, news),
+            Listener::User(callback) => callback(self, news),
+            Listener::Pipe(end) => self.run_pipe(end, event, news),
         }
     }
 

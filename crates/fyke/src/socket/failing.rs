@@ -14,7 +14,7 @@ impl Socket {
     /// For relays, which pause one connection while the other is slow. Does nothing on a
     /// [`node_exact`](crate::Builder::node_exact) loop. No counterpart in Node.
     pub fn set_deliver_before_error(&self, deliver: bool) {
-        self.inner.state.borrow_mut().set_deliver_before_error(deliver);
+        self.inner.state.borrow_mut().change().set_deliver_before_error(deliver);
     }
 
     /// Returns whether received bytes are delivered before an error. Default false.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::Socket;
-use super::state::Done;
+use super::state::Callback;
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::connection::Phase;
@@ -33,7 +33,7 @@ impl Directions {
 /// Somebody who waits, and the listeners that it takes.
 struct Watch {
     directions: Directions,
-    callback: Cell<Option<Done>>,
+    callback: Cell<Option<Callback>>,
     listeners: RefCell<Vec<ListenerId>>,
 }
 
@@ -64,7 +64,7 @@ impl Socket {
         self
     }
 
-    pub(super) fn when_done(&self, directions: Directions, callback: Done) {
+    pub(super) fn when_done(&self, directions: Directions, callback: Callback) {
         let callback = Cell::new(Some(callback));
         let watch = Rc::new(Watch { directions, callback, listeners: RefCell::default() });
         // Also on one that is destroyed: its `error` and `close` may still be to come.
@@ -73,7 +73,7 @@ impl Socket {
         }
         if self.destroyed() || directions.are_done(self) {
             let result = outcome(self, directions);
-            let tell: Done = Box::new(move |socket, result| watch.tell(socket, result));
+            let tell: Callback = Box::new(move |socket, result| watch.tell(socket, result));
             self.reply(tell, result);
         }
     }

@@ -68,11 +68,11 @@ impl Socket {
         let decoder = state.rare_if_any().and_then(|rare| rare.decoder.as_ref());
         if state.write.queued_bytes() > 0 || state.write.has_queued() {
             Some("bytes are queued that were not sent yet")
-        } else if state.read.kept_bytes() > 0 {
+        } else if state.read.stored_bytes() > 0 {
             Some("bytes were received that nobody has taken yet")
         } else if decoder.is_some_and(|(_, decoder)| decoder.holds_bytes()) {
             Some("half a character was received")
-        } else if state.write.ending || state.read.has_ended() {
+        } else if state.write.is_ended() || state.read.has_ended() {
             Some("the connection is ended, or about to be")
         } else {
             None

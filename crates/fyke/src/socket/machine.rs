@@ -10,7 +10,7 @@ use fyke_machine::{Moment, policy};
 
 use super::Socket;
 use super::spares;
-use crate::socket::state::Done;
+use crate::socket::state::Callback;
 use crate::wiring::{Core, Deferred, Tick as LoopTick};
 use crate::{Error, ErrorCode};
 
@@ -18,7 +18,7 @@ impl Socket {
     /// One transition, what follows from it, and what the loop must know of it.
     pub(super) fn step<R>(
         &self,
-        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+        transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
         let result = self.ask(transition);
         self.sync();
@@ -28,7 +28,7 @@ impl Socket {
     /// One transition, and what follows from it.
     pub(super) fn ask<R>(
         &self,
-        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+        transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
         let mut effects = Effects::default();
         let result = self.ask_into(&mut effects, transition);
@@ -41,8 +41,8 @@ impl Socket {
 
     fn ask_into<R>(
         &self,
-        effects: &mut Effects<Done>,
-        transition: impl FnOnce(&mut Connection<Done>, &Context<'_>, &mut Effects<Done>) -> R,
+        effects: &mut Effects<Callback>,
+        transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
         let core = self.core();
         let context = Context {
@@ -51,11 +51,11 @@ impl Socket {
             policy: self.inner.core.get().map_or(&policy::DEFAULT, |core| &core.policy),
             heard: Heard(self.inner.listeners.heard()),
         };
-        transition(&mut self.inner.state.borrow_mut().machine, &context, effects)
+        transition(&mut self.inner.state.borrow_mut().change(), &context, effects)
     }
 
     /// Does what the machine wants, in order. What follows from an effect comes before the next one.
-    pub(super) fn perform(&self, effects: &mut Effects<Done>) {
+    pub(super) fn perform(&self, effects: &mut Effects<Callback>) {
         while let Some(effect) = effects.take_next() {
             match effect {
                 // The last one needs no list of its own, so that a long chain needs no stack.
@@ -67,14 +67,14 @@ impl Socket {
         }
     }
 
-    fn execute(&self, effect: Effect<Done>) {
+    fn execute(&self, effect: Effect<Callback>) {
         match effect {
             Effect::Emit(Event::Shutdown) => self.emit_shutdown(),
             Effect::Emit(event) => self.emit(event),
             Effect::Data(bytes) => self.emit_data(&bytes),
-            Effect::FeedStored => {
-                self.feed_kept();
-                self.ask(|machine, _, fx| machine.stored_fed(fx));
+            Effect::SinkStored => {
+                self.give_sink_stored();
+                self.ask(|machine, _, fx| machine.sink_took_stored(fx));
             }
             Effect::FinishText => self.finish_text(),
             Effect::Error(error) => {
@@ -145,7 +145,7 @@ impl Socket {
 
     fn defer(&self, when: When, tick: Tick) {
         let Some(core) = self.core() else {
-            let forgotten = self.inner.state.borrow_mut().machine.take_waiting();
+            let forgotten = self.inner.state.borrow_mut().change().take_waiting();
             return drop(forgotten);
         };
         match (when, tick) {
@@ -200,9 +200,12 @@ impl Socket {
 
     fn care(&self, core: &Core) {
         let mut state = self.inner.state.borrow_mut();
-        state.machine.tidy();
-        let deadline = state.machine.take_idle_deadline(core.now());
-        let (queue, connected) = (state.write.reclaim(), state.connected());
+        let (queue, deadline) = {
+            let mut machine = state.change();
+            machine.tidy();
+            (machine.write.reclaim(), machine.take_idle_deadline(core.now()))
+        };
+        let connected = state.connected();
         drop(state);
         self.sync_wake(core);
         if let Some(queue) = queue {
@@ -222,28 +225,28 @@ impl Socket {
         let closes_this = !self.inner.state.borrow().owes_close();
         // Also when a callback panics: nothing of the socket is left behind.
         let _closed = closes_this.then(|| Closed(self));
-        if cancelled.is_none() && self.closed_plainly() {
+        if cancelled.is_none() && self.close_plain() {
             return;
         }
-        self.ask(|machine, _, fx| machine.close(cancelled, fx));
+        self.step(|machine, _, fx| machine.close(cancelled, fx));
     }
 
-    /// The short way, see [`Connection::closes_plainly`].
-    fn closed_plainly(&self) -> bool {
+    /// See [`Machine::close_plain`](fyke_machine::Machine::close_plain).
+    fn close_plain(&self) -> bool {
         const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
         let heard = Heard(self.inner.listeners.heard());
-        !heard.has_any(&HEARD) && self.inner.state.borrow_mut().machine.closes_plainly()
+        !heard.has_any(&HEARD) && self.inner.state.borrow_mut().machine.close_plain()
     }
 
-    /// The short way of an end, see [`Connection::ended_plainly`].
-    pub(super) fn ended_plainly(&self) -> bool {
+    /// See [`Machine::end_plain`](fyke_machine::Machine::end_plain).
+    pub(super) fn end_plain(&self) -> bool {
         let Some(core) = self.core().filter(|core| !core.has_ticks()) else {
             return false;
         };
         let heard = Heard(self.inner.listeners.heard());
         let (ended, draining) = {
             let mut state = self.inner.state.borrow_mut();
-            (state.machine.ended_plainly(&core.policy, heard), state.idle.draining)
+            (state.machine.end_plain(&core.policy, heard), state.idle.draining)
         };
         if ended {
             self.capture_addresses();
@@ -270,7 +273,7 @@ impl Socket {
         let mut effects = Effects::default();
         let before = {
             let mut state = self.inner.state.borrow_mut();
-            state.machine.abandon(&mut effects);
+            state.change().abandon(&mut effects);
             state.id = None;
             state.holding = false;
             let server = state.let_go_of_server();
@@ -280,7 +283,7 @@ impl Socket {
             (server, rare)
         };
         let listeners = self.inner.listeners.clear();
-        drop((effects, before, listeners, self.take_read_buffer()));
+        drop((effects, before, listeners, self.take_sink()));
     }
 }
 

@@ -10,7 +10,6 @@ mod addresses;
 mod adopting;
 mod attempts;
 mod bound;
-mod callback;
 mod connecting;
 mod deadlines;
 mod destroying;
@@ -22,6 +21,7 @@ mod finished;
 mod handing_over;
 mod idle;
 mod kernel_options;
+mod listener;
 mod machine;
 mod options;
 mod origin;
@@ -48,13 +48,13 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
-pub(crate) use callback::{Callback, Hears};
 pub use connecting::connect;
 pub(crate) use fyke_machine::connection::Event;
 pub use fyke_machine::connection::Lookup;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
+use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
 pub use pipeline::pipeline;
@@ -95,10 +95,13 @@ pub struct Socket {
     inner: Rc<Inner>,
 }
 
+/// What a listener of a socket runs.
+pub(crate) type Listener = listener::Listener<Socket, Weak<Inner>>;
+
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Hears, Callback>,
+    listeners: Listeners<Hears, Listener>,
 }
 
 impl Default for Socket {
@@ -155,6 +158,7 @@ impl Socket {
     /// From here on the socket belongs to this loop.
     fn join(&self, core: Rc<Core>) {
         core.remember(self.downgrade());
+        self.inner.state.borrow_mut().machine.allow(core.lanes);
         // Only called when it is empty.
         let _ = self.inner.core.set(core);
     }
@@ -168,10 +172,14 @@ impl Socket {
     ) -> Self {
         let mut state = State::accepted(origin);
         state.id = Some(id);
-        state.phase = Phase::Open;
-        state.accepted = true;
-        state.served = true;
-        state.unix = unix;
+        {
+            let mut connection = state.change();
+            connection.phase = Phase::Open;
+            connection.accepted = true;
+            connection.served = true;
+            connection.unix = unix;
+        }
+        state.machine.allow(core.lanes);
         state.peer = if peer.is_none() && !unix { Peer::Unasked } else { peer.into() };
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));
@@ -184,7 +192,7 @@ impl Socket {
     pub(crate) fn begin(&self, inherits: bool, paused: bool, listeners: impl FnOnce()) {
         self.apply_wishes(inherits);
         if paused {
-            self.inner.state.borrow_mut().read.pause();
+            self.inner.state.borrow_mut().change().read.pause();
         }
         self.guarded(listeners);
         if !paused {

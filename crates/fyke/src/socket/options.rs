@@ -21,7 +21,7 @@ impl Socket {
     /// Decides whether the socket stays writable after the peer has ended. Counts until the
     /// `end` listeners have run (END-20).
     pub fn set_allow_half_open(&self, allow: bool) {
-        self.inner.state.borrow_mut().half_open = allow;
+        self.inner.state.borrow_mut().change().half_open = allow;
     }
 
     /// The loop stays alive while this socket reads (the default). Node: `socket.ref()`.
@@ -36,7 +36,7 @@ impl Socket {
     }
 
     fn set_referred(&self, referred: bool) -> &Self {
-        self.inner.state.borrow_mut().referred = referred;
+        self.inner.state.borrow_mut().change().referred = referred;
         self.sync();
         self
     }

@@ -1,12 +1,12 @@
 //! Piping one socket into another: backpressure, and the end, carried over (STR-01 … STR-05).
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use fyke_machine::connection::{self, Phase};
 
-use super::callback::{self, Callback, Flow, News, PipeEnd};
-use super::{Event, Hears, Socket};
+use super::listener::{self, Flow, News, PipeEnd};
+use super::{Event, Hears, Inner, Listener, Socket};
 use crate::few::Few;
 use crate::listeners::ListenerId;
 use crate::wiring::Tick;
@@ -45,7 +45,7 @@ impl Socket {
         let ended = end && self.readable_ended();
         let flow = Flow { ends: end && !ended, blocked: false };
         let add = |socket: &Self, hears, end| {
-            socket.inner.listeners.add(hears, false, Callback::Pipe(Rc::new(end)));
+            socket.inner.listeners.add(hears, false, Listener::Pipe(Rc::new(end)));
         };
         if self == destination {
             add(self, Hears::PipeItself, PipeEnd::Itself(Cell::new(flow)));
@@ -88,14 +88,14 @@ impl Socket {
     /// Something is piped into this socket from now on: the second argument. Comes on the tick after
     /// the call of [`pipe`](Self::pipe). Node: `pipe`.
     pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
-        self.add(Event::Pipe, callback::pipe(f))
+        self.add(Event::Pipe, listener::pipe(f))
     }
 
     /// A pipe from the second argument into this socket was undone: by [`unpipe`](Self::unpipe), or
     /// because this socket has finished, failed or closed. On the tick after the call, or just
     /// before `error` and `close`. Node: `unpipe`.
     pub fn on_unpipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
-        self.add(Event::Unpipe, callback::pipe(f))
+        self.add(Event::Unpipe, listener::pipe(f))
     }
 
     /// The pipes into this socket are undone: it fails, or closes (STR-03). Told before that, because
@@ -110,7 +110,12 @@ impl Socket {
     }
 
     /// What a pipe does when one of its ends hears an event of itself.
-    pub(super) fn run_pipe(&self, end: &PipeEnd, event: Event, news: News<'_>) {
+    pub(super) fn run_pipe(
+        &self,
+        end: &PipeEnd<Socket, Weak<Inner>>,
+        event: Event,
+        news: News<'_, Socket>,
+    ) {
         match (event, news) {
             (Event::Data, News::Data(bytes)) => {
                 let Some(to) = end.destination(self) else { return };
@@ -162,12 +167,12 @@ impl Socket {
         };
         let source_end = self.inner.listeners.remove(listener);
         let destination_end = (self != destination).then(|| {
-            let is_from_here = |callback: &mut Callback| match callback {
-                Callback::Pipe(end) => match &**end {
+            let is_from_here = |callback: &mut Listener| match callback {
+                Listener::Pipe(end) => match &**end {
                     PipeEnd::From(source) if source.as_ptr() == Rc::as_ptr(&self.inner) => Some(()),
                     _ => None,
                 },
-                Callback::User(_) => None,
+                Listener::User(_) => None,
             };
             let listeners = &destination.inner.listeners;
             listeners.find(is_from_here).and_then(|(listener, ())| listeners.remove(listener))
@@ -190,7 +195,7 @@ impl Socket {
         mut with: impl FnMut(&Cell<Flow>) -> R,
     ) -> Option<(ListenerId, R)> {
         self.inner.listeners.find(|callback| match callback {
-            Callback::Pipe(end) if end.leads_to(self, destination) => end.flow().map(&mut with),
+            Listener::Pipe(end) if end.leads_to(self, destination) => end.flow().map(&mut with),
             _ => None,
         })
     }
@@ -205,8 +210,8 @@ impl Socket {
 
     fn first_destination(&self) -> Option<Socket> {
         let found = self.inner.listeners.find(|callback| match callback {
-            Callback::Pipe(end) => end.destination(self),
-            Callback::User(_) => None,
+            Listener::Pipe(end) => end.destination(self),
+            Listener::User(_) => None,
         });
         found.map(|(_, destination)| destination)
     }
@@ -240,8 +245,8 @@ impl Socket {
 
     fn resume_if_unblocked(&self) {
         let blocked = self.inner.listeners.find(|callback| match callback {
-            Callback::Pipe(end) => end.flow().filter(|flow| flow.get().blocked).map(|_| ()),
-            Callback::User(_) => None,
+            Listener::Pipe(end) => end.flow().filter(|flow| flow.get().blocked).map(|_| ()),
+            Listener::User(_) => None,
         });
         if blocked.is_none() {
             self.resume();

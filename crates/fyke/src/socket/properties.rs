@@ -47,13 +47,13 @@ impl Socket {
 
     /// Whether `end` was emitted. Node: `readableEnded`.
     pub fn readable_ended(&self) -> bool {
-        self.inner.state.borrow().read.end_emitted
+        self.inner.state.borrow().read.has_emitted_end()
     }
 
     /// Whether it was destroyed, or failed, before `end` was emitted. Node: `readableAborted`.
     pub fn readable_aborted(&self) -> bool {
         let state = self.inner.state.borrow();
-        !state.read.end_emitted && (state.destroyed() || state.has_failed())
+        !state.read.has_emitted_end() && (state.destroyed() || state.has_failed())
     }
 
     /// Whether data was ever delivered. Node: `readableDidRead`.
@@ -63,18 +63,18 @@ impl Socket {
 
     /// Whether `end` was called. Node: `writableEnded`.
     pub fn writable_ended(&self) -> bool {
-        self.inner.state.borrow().write.ending
+        self.inner.state.borrow().write.is_ended()
     }
 
     /// Whether our side is ended: true from just before `finish`. Node: `writableFinished`.
     pub fn writable_finished(&self) -> bool {
-        self.inner.state.borrow().write.finished
+        self.inner.state.borrow().write.is_finished()
     }
 
     /// Whether it was destroyed, or failed, before `finish`. Node: `writableAborted`.
     pub fn writable_aborted(&self) -> bool {
         let state = self.inner.state.borrow();
-        !state.write.finished && (state.destroyed() || state.has_failed())
+        !state.write.is_finished() && (state.destroyed() || state.has_failed())
     }
 
     /// The error that it was destroyed with. Node: `errored`.

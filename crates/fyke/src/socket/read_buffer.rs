@@ -1,11 +1,13 @@
-//! Reading in pieces of a fixed size, or into buffers of the caller's, straight to one callback:
+//! The sink: reading in pieces of a fixed size, or into buffers of the caller's, straight to one consumer:
 //! Node's `onread` (RD-23 … RD-25).
+
+use fyke_machine::reading::Sink;
 
 use super::Socket;
 use crate::socket_options::HIGH_WATER_MARK_BYTES;
 
-/// Takes a piece, and says whether to go on.
-enum Take {
+/// The user's part of the sink: is given a piece, and returns whether to go on.
+enum Consumer {
     Pieces(usize, Box<dyn FnMut(&Socket, &[u8]) -> bool>),
     Buffers(Buffers),
 }
@@ -17,7 +19,7 @@ struct Buffers {
     take: Box<dyn FnMut(&Socket, Vec<u8>) -> bool>,
 }
 
-impl Take {
+impl Consumer {
     /// The size of the next piece, at most.
     fn bytes(&self) -> usize {
         match self {
@@ -57,7 +59,7 @@ impl Buffers {
 /// What `read_buffer` was called with.
 pub(super) struct ReadBuffer {
     /// Absent while it runs.
-    take: Option<Take>,
+    consumer: Option<Consumer>,
 }
 
 /// # Reading in pieces
@@ -88,7 +90,7 @@ impl Socket {
         bytes: usize,
         f: impl FnMut(&Socket, &[u8]) -> bool + 'static,
     ) -> &Self {
-        self.set_take(Take::Pieces(bytes.max(1), Box::new(f)));
+        self.set_sink(Consumer::Pieces(bytes.max(1), Box::new(f)));
         self
     }
 
@@ -122,49 +124,48 @@ impl Socket {
     ) -> &Self {
         let mut buffers = Buffers { buffer: Vec::new(), next: Box::new(next), take: Box::new(f) };
         buffers.renew(HIGH_WATER_MARK_BYTES as usize);
-        self.set_take(Take::Buffers(buffers));
+        self.set_sink(Consumer::Buffers(buffers));
         self
     }
 
-    fn set_take(&self, take: Take) {
+    fn set_sink(&self, consumer: Consumer) {
         let before = {
             let mut state = self.inner.state.borrow_mut();
-            state.machine.sink = true;
-            state.machine.sink_held = false;
-            state.rare().read_buffer.replace(ReadBuffer { take: Some(take) })
+            state.change().sink = Sink::Taking;
+            state.rare().read_buffer.replace(ReadBuffer { consumer: Some(consumer) })
         };
         // Dropped here, with nothing borrowed.
         drop(before);
     }
 
-    pub(super) fn take_read_buffer(&self) -> Option<ReadBuffer> {
+    pub(super) fn take_sink(&self) -> Option<ReadBuffer> {
         let mut state = self.inner.state.borrow_mut();
-        state.machine.sink = false;
+        state.change().sink = Sink::Absent;
         state.rare_if_any_mut()?.read_buffer.take()
     }
 
-    /// Gives bytes to the callback, piece by piece. What comes after it has said to stop is kept.
-    pub(super) fn feed(&self, bytes: &[u8]) {
+    /// Gives bytes to the sink, piece by piece. What follows after it has said to stop is stored.
+    pub(super) fn give_sink(&self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(take) = self.borrow_take() else { return };
-            let (piece, more) = rest.split_at(take.bytes().min(rest.len()));
+            let Some(consumer) = self.borrow_sink() else { return };
+            let (piece, more) = rest.split_at(consumer.bytes().min(rest.len()));
             rest = more;
-            if !self.feed_piece(take, piece) {
+            if !self.give_sink_piece(consumer, piece) {
                 let mut state = self.inner.state.borrow_mut();
                 if !state.destroyed() {
-                    state.read.keep(rest);
+                    state.change().read.store(rest);
                 }
                 return;
             }
         }
     }
 
-    /// Gives the callback one piece. Returns whether it takes more; if not, receiving stops.
-    fn feed_piece(&self, mut take: Take, piece: &[u8]) -> bool {
-        self.inner.state.borrow_mut().read.count(piece.len());
-        let go_on = take.call(self, piece);
-        let unused = self.give_back_take(take, !go_on);
+    /// Gives the sink one piece. Returns whether it takes more; if not, receiving stops.
+    fn give_sink_piece(&self, mut consumer: Consumer, piece: &[u8]) -> bool {
+        self.inner.state.borrow_mut().change().read.count(piece.len());
+        let go_on = consumer.call(self, piece);
+        let unused = self.give_back_sink(consumer, !go_on);
         drop(unused);
         if self.destroyed() {
             return false;
@@ -176,35 +177,35 @@ impl Socket {
         more
     }
 
-    fn borrow_take(&self) -> Option<Take> {
+    fn borrow_sink(&self) -> Option<Consumer> {
         let mut state = self.inner.state.borrow_mut();
-        state.rare_if_any_mut()?.read_buffer.as_mut()?.take.take()
+        state.rare_if_any_mut()?.read_buffer.as_mut()?.consumer.take()
     }
 
-    /// Puts the callback back, or returns it if another one was set meanwhile.
-    fn give_back_take(&self, take: Take, held: bool) -> Option<Take> {
+    /// Puts the consumer back, or returns it if another one was set meanwhile.
+    fn give_back_sink(&self, consumer: Consumer, stopped: bool) -> Option<Consumer> {
         let mut state = self.inner.state.borrow_mut();
         let buffer = state.rare_if_any_mut().and_then(|rare| rare.read_buffer.as_mut());
         match buffer {
-            Some(buffer) if buffer.take.is_none() => {
-                buffer.take = Some(take);
-                state.machine.sink_held = held;
+            Some(buffer) if buffer.consumer.is_none() => {
+                buffer.consumer = Some(consumer);
+                state.change().sink = if stopped { Sink::Stopped } else { Sink::Taking };
                 None
             }
-            _ => Some(take),
+            _ => Some(consumer),
         }
     }
 
-    /// The tick of `resume`: first what was kept.
-    pub(super) fn feed_kept(&self) {
-        while let Some(take) = self.borrow_take() {
-            let piece = self.inner.state.borrow_mut().read.take_kept(take.bytes());
+    /// Gives the sink what is stored, on the tick of `resume`.
+    pub(super) fn give_sink_stored(&self) {
+        while let Some(consumer) = self.borrow_sink() {
+            let piece = self.inner.state.borrow_mut().change().read.take_stored(consumer.bytes());
             let Some(piece) = piece else {
-                let unused = self.give_back_take(take, false);
+                let unused = self.give_back_sink(consumer, false);
                 drop(unused);
                 break;
             };
-            if !self.feed_piece(take, &piece) {
+            if !self.give_sink_piece(consumer, &piece) {
                 break;
             }
         }

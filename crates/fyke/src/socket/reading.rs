@@ -5,7 +5,7 @@ use fyke_machine::reading::Flow;
 use fyke_machine::transitions::Received;
 
 use super::Socket;
-use super::callback::Hears;
+use super::listener::Hears;
 use super::state::Receiving;
 use crate::wiring::Tick;
 
@@ -45,7 +45,7 @@ impl Socket {
     /// Bytes that were received and not delivered yet. Node: `readableLength`.
     pub fn read_queue_len(&self) -> usize {
         let units = if self.policy().counts_utf16 { self.stored_units() } else { None };
-        units.unwrap_or_else(|| self.inner.state.borrow().read.kept_bytes())
+        units.unwrap_or_else(|| self.inner.state.borrow().read.stored_bytes())
     }
 
     /// Bytes received on this connection, including those not delivered yet. Kept after `close`.
@@ -54,7 +54,7 @@ impl Socket {
     }
 
     pub(super) fn data_listened(&self) {
-        let resumes = self.inner.state.borrow_mut().machine.data_listened();
+        let resumes = self.inner.state.borrow_mut().change().data_listened();
         if resumes {
             self.tick(Tick::Machine(connection::Tick::Resume));
         }
@@ -63,9 +63,9 @@ impl Socket {
     /// The driver brings bytes.
     #[inline(always)]
     pub(crate) fn receive(&self, bytes: &[u8]) {
-        // The short way changes nothing that the loop must know of.
+        // In the plain lane nothing changes that the loop must know of.
         let plain = self.guarded(|| {
-            let plain = self.received_plainly(bytes);
+            let plain = self.receive_plain(bytes);
             if !plain {
                 self.received(bytes);
             }
@@ -77,18 +77,18 @@ impl Socket {
         }
     }
 
-    /// The short way for what comes most: bytes for those who listen, on a connection in its usual
-    /// state. Says whether it was that; if not, nothing was given to anybody.
+    /// In the plain lane: gives the listeners for data what was received. Returns whether it is so; if not,
+    /// nothing has changed.
     #[inline(always)]
-    fn received_plainly(&self, bytes: &[u8]) -> bool {
+    fn receive_plain(&self, bytes: &[u8]) -> bool {
         let Some(core) = self.inner.core.get() else { return false };
         if !self.inner.listeners.has_without(Hears::One(Event::Data), Hears::One(Event::Text)) {
             return false;
         }
-        let (now, policy) = (core.moment(), &core.policy);
+        let now = core.moment();
         {
             let mut state = self.inner.state.borrow_mut();
-            if !state.machine.receive_plain(bytes.len(), now, policy) {
+            if !state.machine.receive_plain(bytes.len(), now) {
                 return false;
             }
             state.receiving = Receiving::Yes;
@@ -101,13 +101,13 @@ impl Socket {
     fn received(&self, bytes: &[u8]) {
         match self.ask(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
             Received::Deliver => self.emit_data(bytes),
-            Received::Feed => self.feed(bytes),
+            Received::Sink => self.give_sink(bytes),
             Received::Done => {}
         }
     }
 
     pub(super) fn start_receiving(&self) {
-        let begins = self.inner.state.borrow_mut().machine.begins_to_receive();
+        let begins = self.inner.state.borrow_mut().change().begins_to_receive();
         if begins {
             self.receive_start();
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use fyke_machine::connection::{Connection, Event};
 
-use super::{Socket, callback};
+use super::{Socket, listener};
 use crate::listeners::ListenerId;
 use crate::wiring::{Core, Deferred};
 
@@ -19,7 +19,7 @@ impl Socket {
     /// [`end`](Self::end). What follows is `close`; a connection that is still open at the deadline is
     /// reset. fyke's own: Node's `net` has no such event.
     pub fn on_shutdown(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Shutdown, callback::plain(f))
+        self.add(Event::Shutdown, listener::plain(f))
     }
 
     /// Whether the server of this connection is shutting down. True from the call of

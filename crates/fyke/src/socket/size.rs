@@ -5,8 +5,8 @@
 use std::mem::size_of;
 
 use super::peer::Peer;
-use super::state::{Done, State};
-use super::{Callback, Hears, Inner};
+use super::state::{Callback, State};
+use super::{Hears, Inner, Listener};
 use crate::listeners::Listeners;
 use fyke_machine::idle::Idle;
 use fyke_machine::reading::ReadSide;
@@ -15,11 +15,11 @@ use fyke_machine::writing::WriteSide;
 #[test]
 fn a_socket_keeps_within_its_budget() {
     assert!(size_of::<ReadSide>() <= 32);
-    assert!(size_of::<WriteSide<Done>>() <= 40);
+    assert!(size_of::<WriteSide<Callback>>() <= 40);
     assert!(size_of::<Idle>() <= 32);
     assert!(size_of::<Peer>() <= 24);
     assert!(size_of::<State>() <= 208);
     // Two listeners are in place: for data, and for the idle timeout.
-    assert!(size_of::<Listeners<Hears, Callback>>() <= 64);
+    assert!(size_of::<Listeners<Hears, Listener>>() <= 64);
     assert!(size_of::<Inner>() <= 288);
 }

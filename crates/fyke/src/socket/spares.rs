@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use fyke_machine::writing::{Queue, Spares};
 
-use super::state::Done;
+use super::state::Callback;
 use crate::runtime::Wired;
 use crate::wiring::{Core, Tick};
 
@@ -15,9 +15,9 @@ const QUEUES_MAX: usize = 64;
 #[derive(Default)]
 pub(crate) struct Queues {
     /// The one that was given back last: a socket that echoes takes and gives one for each message.
-    last: Cell<Option<Box<Queue<Done>>>>,
+    last: Cell<Option<Box<Queue<Callback>>>>,
     #[expect(clippy::vec_box, reason = "they change hands as boxes")]
-    empty: RefCell<Vec<Box<Queue<Done>>>>,
+    empty: RefCell<Vec<Box<Queue<Callback>>>>,
 }
 
 impl Wired for Tick {
@@ -27,14 +27,14 @@ impl Wired for Tick {
 /// Lends what a loop has.
 pub(super) struct LoopSpares<'a>(pub(super) &'a Core);
 
-impl Spares<Done> for LoopSpares<'_> {
+impl Spares<Callback> for LoopSpares<'_> {
     #[inline]
     fn buffer(&mut self) -> Vec<u8> {
         self.0.driver.take_buffer()
     }
 
     #[inline]
-    fn queue(&mut self) -> Box<Queue<Done>> {
+    fn queue(&mut self) -> Box<Queue<Callback>> {
         let queues = &self.0.spares;
         queues.last.take().unwrap_or_else(|| queues.pop())
     }
@@ -42,7 +42,7 @@ impl Spares<Done> for LoopSpares<'_> {
 
 /// Keeps an empty queue, or frees it.
 #[inline]
-pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Done>>) {
+pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Callback>>) {
     if let Some(buffer) = queue.take_large_buffer() {
         core.driver.give_back_buffer(buffer);
     }
@@ -54,12 +54,12 @@ pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Done>>) {
 
 impl Queues {
     #[cold]
-    fn pop(&self) -> Box<Queue<Done>> {
+    fn pop(&self) -> Box<Queue<Callback>> {
         self.empty.borrow_mut().pop().unwrap_or_default()
     }
 
     #[cold]
-    fn push(&self, queue: Box<Queue<Done>>) {
+    fn push(&self, queue: Box<Queue<Callback>>) {
         let mut empty = self.empty.borrow_mut();
         if empty.len() < QUEUES_MAX {
             empty.push(queue);

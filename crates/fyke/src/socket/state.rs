@@ -1,13 +1,14 @@
 //! What a socket knows about itself.
 
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
 use fyke_driver::{Address, SocketId};
 use fyke_machine::Moment;
 use fyke_machine::connection::{Connection, Settings};
+use fyke_machine::{Change, Machine};
 
 use super::Socket;
 use super::attempts::Connecting;
@@ -22,13 +23,13 @@ use crate::wishes::Wishes;
 use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Result};
 
 /// Told once how a write or an end went.
-pub(super) type Done = Box<dyn FnOnce(&Socket, Result<()>)>;
+pub(super) type Callback = Box<dyn FnOnce(&Socket, Result<()>)>;
 
 /// What the shell of a socket knows beside its state machine. Every socket has this, so every byte
 /// counts: what an idle one does not need is in [`Rare`], and numbers are no wider than their limits. A
 /// test in `size.rs` watches it.
 pub(super) struct State {
-    pub(super) machine: Connection<Done>,
+    pub(super) machine: Machine<Callback>,
     /// The driver's name of the connection, or of the attempt that is running.
     pub(super) id: Option<SocketId>,
     pub(super) no_delay: bool,
@@ -56,16 +57,10 @@ pub(super) enum Receiving {
 }
 
 impl Deref for State {
-    type Target = Connection<Done>;
+    type Target = Connection<Callback>;
 
     fn deref(&self) -> &Self::Target {
         &self.machine
-    }
-}
-
-impl DerefMut for State {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.machine
     }
 }
 
@@ -139,7 +134,7 @@ impl State {
     }
 
     fn with(options: &SocketOptions, rare: Option<Box<Rare>>) -> Self {
-        let machine = Connection::new(&Settings {
+        let machine = Machine::new(&Settings {
             half_open: options.allow_half_open,
             high_water_mark_bytes: options.high_water_mark_bytes,
             write_queue_bytes_max: options.write_queue_bytes_max,
@@ -167,6 +162,12 @@ impl State {
         state.shared = Some(Rc::clone(&origin.shared));
         state.origin = Some(origin);
         state
+    }
+
+    /// The connection, to change it.
+    #[inline]
+    pub(super) fn change(&mut self) -> Change<'_, Callback> {
+        self.machine.change()
     }
 
     /// Our end of the connection that was accepted, if it is known without asking.
@@ -247,7 +248,7 @@ impl State {
 
     /// After `close` the server is not kept, only known.
     pub(super) fn let_go_of_server(&mut self) -> Option<Rc<Origin>> {
-        self.machine.served = false;
+        self.change().served = false;
         self.origin.take()
     }
 }

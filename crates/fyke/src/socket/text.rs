@@ -52,7 +52,7 @@ impl Socket {
         let state = self.inner.state.borrow();
         let (encoding, _) = state.rare_if_any()?.decoder.as_ref()?;
         let mut text = String::new();
-        Decoder::new(*encoding).decode(&state.read.copy_kept(), &mut text);
+        Decoder::new(*encoding).decode(&state.read.copy_stored(), &mut text);
         Some(text.encode_utf16().count())
     }
 

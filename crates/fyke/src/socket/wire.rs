@@ -10,7 +10,7 @@ use fyke_machine::transitions::Flushed;
 
 use super::{Socket, spares};
 use crate::Error;
-use crate::socket::state::{Done, Receiving, State};
+use crate::socket::state::{Callback, Receiving, State};
 use crate::wiring::Core;
 
 impl Socket {
@@ -41,7 +41,7 @@ impl Socket {
         if core.has_batch_work() {
             return core.push_dirty_first(self.actor());
         }
-        state.write.dirty = false;
+        state.machine.left_dirty_list();
         let flushed = self.offer_queue(core, state);
         if !matches!(flushed, Flushed::Clear) {
             self.was_flushed(flushed);
@@ -62,7 +62,7 @@ impl Socket {
     pub(crate) fn hand_over_dirty(&self) {
         let Some(core) = self.core() else { return };
         let mut state = self.inner.state.borrow_mut();
-        state.write.dirty = false;
+        state.machine.left_dirty_list();
         let flushed = self.offer_queue(core, state);
         if !matches!(flushed, Flushed::Clear) {
             self.was_flushed(flushed);
@@ -75,7 +75,10 @@ impl Socket {
     }
 
     /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
-    pub(super) fn flush(&self, tell: fn(&mut Connection<Done>, Flushed, &mut Effects<Done>)) {
+    pub(super) fn flush(
+        &self,
+        tell: fn(&mut Connection<Callback>, Flushed, &mut Effects<Callback>),
+    ) {
         let Some(core) = self.core() else { return };
         let flushed = self.offer_queue(core, self.inner.state.borrow_mut());
         if !matches!(flushed, Flushed::Quiet | Flushed::Clear) {
@@ -85,10 +88,8 @@ impl Socket {
 
     #[inline(always)]
     fn offer_queue(&self, core: &Core, mut state: RefMut<'_, State>) -> Flushed {
-        let Some(id) = state.id.filter(|_| state.is_connected() && !state.has_failed()) else {
-            return Flushed::Quiet;
-        };
-        let Some(bytes) = state.write.small() else {
+        let Some(id) = state.id else { return Flushed::Quiet };
+        let Some(bytes) = state.machine.outgoing() else {
             return self.offer_batch(state, id, Ok(0));
         };
         let len = bytes.len();
@@ -97,12 +98,10 @@ impl Socket {
             return self.offer_batch(state, id, taken);
         }
         core.budget.count(len);
-        if let Some(queue) = state.write.small_is_sent() {
+        if let Some(queue) = state.machine.outgoing_sent() {
             spares::give_back(core, queue);
-            return Flushed::Clear;
         }
-        let told = state.write.has_news().then(|| state.write.handed_over());
-        told.map_or(Flushed::Quiet, Flushed::Told)
+        Flushed::Clear
     }
 
     /// Offers the queue as a batch, of which the kernel may have taken some bytes already.
@@ -113,13 +112,13 @@ impl Socket {
         id: SocketId,
         taken: io::Result<usize>,
     ) -> Flushed {
-        if !state.write.can_hand_over() {
+        if !state.is_connected() || state.has_failed() || !state.write.can_hand_over() {
             return Flushed::Quiet;
         }
-        let mut batch = state.write.hand_over();
+        let mut batch = state.change().write.hand_over();
         if let (Ok(count @ 1..), Some(batch)) = (&taken, &mut batch) {
             batch.skip(*count);
-            state.write.sent(*count);
+            state.change().write.sent(*count);
         }
         drop(state);
         match taken {
@@ -133,7 +132,7 @@ impl Socket {
         let offer = {
             let mut state = self.inner.state.borrow_mut();
             let id = state.id;
-            id.map(|id| (id, state.write.hand_over_parked()))
+            id.map(|id| (id, state.change().write.hand_over_parked()))
         };
         if let Some((id, batch)) = offer {
             let flushed = self.offer(id, batch);
@@ -153,11 +152,11 @@ impl Socket {
         core.budget.count(count);
         let (all, number) = {
             let mut state = self.inner.state.borrow_mut();
-            let all = state.write.sent(count);
+            let all = state.change().write.sent(count);
             if let Some(timeout) = state.write_stall_timeout().filter(|_| !all) {
-                state.write.watch(timeout.into(), core.moment());
+                state.change().write.watch(timeout.into(), core.moment());
             }
-            (all, state.write.has_news().then(|| state.write.handed_over()))
+            (all, state.write.has_news().then(|| state.write.in_flight_number()))
         };
         number.filter(|_| all).map_or(Flushed::Quiet, Flushed::Told)
     }
@@ -165,7 +164,7 @@ impl Socket {
     fn refused_by_system(&self, source: io::Error) -> Flushed {
         let policy = *self.policy();
         let mut state = self.inner.state.borrow_mut();
-        Flushed::Refused(state.machine.refused_by_system(source, &policy))
+        Flushed::Refused(state.change().refused_by_system(source, &policy))
     }
 
     /// Many bytes that nothing is before: the kernel takes them from where they are, and only what it
@@ -179,7 +178,7 @@ impl Socket {
         core.budget.count(count);
         {
             let mut state = self.inner.state.borrow_mut();
-            if state.write.fly(bytes.len(), count) {
+            if state.change().write.sent_directly(bytes.len(), count) {
                 return Some(true);
             }
         }

@@ -5,12 +5,13 @@
 //! means), or when the socket is ended, destroyed or reset (contract C9). One that is large, and that
 //! nothing is before, is offered at once: then it need not be copied.
 
+use fyke_machine::PlainWrite;
 use fyke_machine::connection::Connection;
-use fyke_machine::transitions::{PlainWrite, Written};
+use fyke_machine::transitions::Written;
 
 use super::Socket;
 use super::spares::LoopSpares;
-use super::state::Done;
+use super::state::Callback;
 use crate::{Payload, Result};
 
 /// # Writing
@@ -33,7 +34,7 @@ impl Socket {
     pub fn write<'a>(&self, data: impl Into<Payload<'a>>) -> bool {
         let payload = data.into();
         match payload.to_copy() {
-            Some(bytes) => self.write_plainly(bytes),
+            Some(bytes) => self.write_plain(bytes),
             None => None,
         }
         .unwrap_or_else(|| self.write_payload(payload, None))
@@ -50,7 +51,7 @@ impl Socket {
         self.write_payload(data.into(), Some(Box::new(callback)))
     }
 
-    pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Done>) -> bool {
+    pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Callback>) -> bool {
         let Some(core) = self.core() else { return false };
         // Dropped at the end, with nothing borrowed.
         let mut payload = Some(payload);
@@ -63,13 +64,13 @@ impl Socket {
         }
     }
 
-    /// The short way for what is written most: bytes to be copied, on a connection in its usual state.
-    /// Says whether there is room for more; none if it was not that, and nothing has changed then.
-    fn write_plainly(&self, bytes: &[u8]) -> Option<bool> {
+    /// In the plain lane: accepts bytes that are to be copied. Returns whether there is room for more; `None` if
+    /// they are not for the plain lane, and then nothing has changed.
+    fn write_plain(&self, bytes: &[u8]) -> Option<bool> {
         let core = self.core()?;
         let mut state = self.inner.state.borrow_mut();
         let (id, no_delay, now) = (state.id?, state.no_delay, core.moment());
-        match state.machine.write_plain(bytes, no_delay, now, &core.policy, &mut LoopSpares(core)) {
+        match state.machine.write_plain(bytes, no_delay, now, &mut LoopSpares(core)) {
             PlainWrite::No => return None,
             PlainWrite::Uncopied => {
                 drop(state);

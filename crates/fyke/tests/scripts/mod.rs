@@ -31,8 +31,24 @@ pub(crate) fn network() -> impl Strategy<Value = SimOptions> {
     )
 }
 
-/// Plays a script on a simulated network.
+/// Plays a script on a simulated network, twice: the second time all sockets take the general way. The events
+/// must be the same, unless the network cuts at random what it is given, which differs between the ways.
 pub(crate) fn on_network(
+    script: &Script,
+    network: &SimOptions,
+    unix: bool,
+    memory: Option<(fn() -> usize, usize)>,
+) -> Vec<Event> {
+    let events = on_network_by(false, script, network, unix, memory);
+    let general = on_network_by(true, script, network, unix, memory);
+    if !network.cut {
+        assert_eq!(events, general, "the lanes change the events");
+    }
+    events
+}
+
+fn on_network_by(
+    general_lanes: bool,
     script: &Script,
     network: &SimOptions,
     unix: bool,
@@ -49,8 +65,8 @@ pub(crate) fn on_network(
         }
         false => ("127.0.0.1", 0).into(),
     };
-    let event_loop = EventLoop::builder().driver(kind).node_exact(script.node_exact);
-    let event_loop = event_loop.build().unwrap();
+    let builder = EventLoop::builder().driver(kind).general_lanes(general_lanes);
+    let event_loop = builder.node_exact(script.node_exact).build().unwrap();
     play(&script, Setting { event_loop, endpoint: &endpoint, quiet: Some(QUIET), memory })
 }
 

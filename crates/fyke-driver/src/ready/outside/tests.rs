@@ -117,7 +117,7 @@ fn a_name_that_fills_its_field_is_read_wherever_it_comes_from() {
     driver.close(server);
 }
 
-/// A driver that waits for what nobody can ask about any more would wake up for nothing.
+/// A driver that waits for an event of a socket that is gone would wake up for nothing.
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn a_shared_descriptor_is_not_watched_any_more_when_it_is_closed() {

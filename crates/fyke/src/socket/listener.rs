@@ -1,13 +1,12 @@
 //! What listeners of a socket hear and run: one form for all events, so that a listener takes as little
-//! room as it can.
+//! room as it can. `S` is the socket, `W` a weak reference to one.
 
 use std::cell::Cell;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use fyke_driver::Address;
 use fyke_machine::connection::{Event, Lookup};
 
-use super::{Inner, Socket};
 use crate::Error;
 use crate::listeners::{EventSet, Handler};
 
@@ -45,12 +44,12 @@ impl EventSet for Hears {
 }
 
 /// What a listener of a socket runs.
-pub(crate) enum Callback {
-    User(UserCallback),
-    Pipe(Rc<PipeEnd>),
+pub(crate) enum Listener<S, W> {
+    User(UserListener<S>),
+    Pipe(Rc<PipeEnd<S, W>>),
 }
 
-impl Handler for Callback {
+impl<S, W> Handler for Listener<S, W> {
     fn placeholder() -> Self {
         Self::User(Box::new(|_, _| {}))
     }
@@ -76,8 +75,8 @@ impl Handler for Callback {
 }
 
 /// What a listener is told beside the socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum News<'a> {
+#[derive(Debug)]
+pub(crate) enum News<'a, S> {
     Nothing,
     Data(&'a [u8]),
     Text(&'a str),
@@ -88,20 +87,31 @@ pub(crate) enum News<'a> {
     Attempt(&'a Address),
     AttemptFailed(&'a Address, &'a Error),
     /// The other end of the pipe.
-    Pipe(&'a Socket),
+    Pipe(&'a S),
 }
 
-pub(crate) type UserCallback = Box<dyn FnMut(&Socket, News<'_>)>;
+// Whatever `S` is: there are only references to it.
+impl<S> Clone for News<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
 
-pub(super) fn plain(mut f: impl FnMut(&Socket) + 'static) -> Callback {
-    Callback::User(Box::new(move |socket, _| f(socket)))
+impl<S> Copy for News<'_, S> {}
+
+pub(crate) type UserListener<S> = Box<dyn FnMut(&S, News<'_, S>)>;
+
+pub(super) fn plain<S, W>(mut f: impl FnMut(&S) + 'static) -> Listener<S, W> {
+    Listener::User(Box::new(move |socket, _| f(socket)))
 }
 
 /// Makes the callback of events that bring something.
-macro_rules! callback_of {
+macro_rules! listener_of {
     ($name:ident, $($argument:ident: $type:ty),+ => $news:pat) => {
-        pub(super) fn $name(mut f: impl FnMut(&Socket, $($type),+) + 'static) -> Callback {
-            Callback::User(Box::new(move |socket, news| {
+        pub(super) fn $name<S, W>(
+            mut f: impl FnMut(&S, $($type),+) + 'static,
+        ) -> Listener<S, W> {
+            Listener::User(Box::new(move |socket, news| {
                 if let $news = news {
                     f(socket, $($argument),+);
                 }
@@ -110,21 +120,28 @@ macro_rules! callback_of {
     };
 }
 
-callback_of!(data, bytes: &[u8] => News::Data(bytes));
-callback_of!(text, text: &str => News::Text(text));
-callback_of!(error, error: &Error => News::Error(error));
-callback_of!(close, had_error: bool => News::Close(had_error));
-callback_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
-callback_of!(attempt, address: &Address => News::Attempt(address));
-callback_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
-callback_of!(pipe, other: &Socket => News::Pipe(other));
+listener_of!(data, bytes: &[u8] => News::Data(bytes));
+listener_of!(text, text: &str => News::Text(text));
+listener_of!(error, error: &Error => News::Error(error));
+listener_of!(close, had_error: bool => News::Close(had_error));
+listener_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
+listener_of!(attempt, address: &Address => News::Attempt(address));
+listener_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
+
+pub(super) fn pipe<S, W>(mut f: impl FnMut(&S, &S) + 'static) -> Listener<S, W> {
+    Listener::User(Box::new(move |socket, news| {
+        if let News::Pipe(other) = news {
+            f(socket, other);
+        }
+    }))
+}
 
 /// One end of a pipe: what the listener of a socket must know of the other one.
-pub(crate) enum PipeEnd {
+pub(crate) enum PipeEnd<S, W> {
     /// This socket is piped into another one.
-    To(Socket, Cell<Flow>),
+    To(S, Cell<Flow>),
     /// Another socket is piped into this one.
-    From(Weak<Inner>),
+    From(W),
     /// This socket is piped into itself.
     Itself(Cell<Flow>),
 }
@@ -138,9 +155,9 @@ pub(crate) struct Flow {
     pub(super) blocked: bool,
 }
 
-impl PipeEnd {
+impl<S: Clone + PartialEq, W> PipeEnd<S, W> {
     /// Where a pipe leads that comes out of `source`.
-    pub(super) fn destination(&self, source: &Socket) -> Option<Socket> {
+    pub(super) fn destination(&self, source: &S) -> Option<S> {
         match self {
             Self::To(to, _) => Some(to.clone()),
             Self::Itself(_) => Some(source.clone()),
@@ -149,7 +166,7 @@ impl PipeEnd {
     }
 
     /// Whether the pipe leads from `source`, to which this listener belongs, to `destination`.
-    pub(super) fn leads_to(&self, source: &Socket, destination: &Socket) -> bool {
+    pub(super) fn leads_to(&self, source: &S, destination: &S) -> bool {
         match self {
             Self::To(to, _) => to == destination,
             Self::Itself(_) => source == destination,

@@ -1,0 +1,46 @@
+//! The events of a server, and what its listeners are given.
+
+use std::net::SocketAddr;
+
+use crate::Error;
+use crate::listeners::{EventSet, Handler};
+use crate::socket::Socket;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Listening,
+    Connection,
+    Error,
+    Close,
+    Drop,
+}
+
+impl EventSet for Event {
+    fn bits(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// A listener's code, of a server `S`.
+pub(crate) enum Listener<S> {
+    Plain(Box<dyn FnMut(&S)>),
+    Connection(Box<dyn FnMut(&S, &Socket)>),
+    Error(Box<dyn FnMut(&S, &Error)>),
+    Drop(Box<dyn FnMut(&S, Option<&DropInfo>)>),
+}
+
+impl<S> Handler for Listener<S> {
+    fn placeholder() -> Self {
+        Self::Plain(Box::new(|_| {}))
+    }
+}
+
+/// A connection that was refused by a limit, see [`Server::on_drop`](crate::Server::on_drop).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DropInfo {
+    /// The address that the client connected to.
+    pub local_address: Option<SocketAddr>,
+    /// The client.
+    pub remote_address: SocketAddr,
+}
