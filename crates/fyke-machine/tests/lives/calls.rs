@@ -32,7 +32,6 @@ impl Observer {
 
     /// A call was made.
     pub(crate) fn called(&self, operation: Operation, facts: &Facts) {
-        self.log(What::Queues(facts.write_queue_len, facts.read_queue_len));
         self.life().model.borrow_mut().abrupt |= operation.is_abrupt();
         if matches!(operation, Operation::Destroy | Operation::DestroyWith) {
             assert!(facts.destroyed, "{:?}", self.report(facts));
