@@ -33,6 +33,8 @@ pub(crate) enum What {
     /// The code of an error.
     Error(&'static str),
     HadError(bool),
+    /// This many bytes are in the queues: to be sent, and received.
+    Queues(usize, usize),
     /// The write that ends here in the stream of this connection was told this.
     Write(usize, u64, Option<&'static str>),
     End(Option<&'static str>),
@@ -103,13 +105,15 @@ impl Stage {
         self.events.borrow_mut().push(event);
     }
 
-    /// Without the data, which is too much to read.
+    /// Without data and numbers, which are too much to read.
     pub(crate) fn latest_events(&self) -> Vec<Event> {
         let events = self.events.borrow();
-        let is_data =
-            |event: &&Event| !matches!(event.what, What::Bytes(_) | What::Happened(Moment::Data));
+        let is_told = |event: &&Event| {
+            let much = What::Happened(Moment::Data);
+            event.what != much && !matches!(event.what, What::Bytes(_) | What::Queues(..))
+        };
         let mut latest: Vec<Event> =
-            events.iter().rev().filter(is_data).take(60).copied().collect();
+            events.iter().rev().filter(is_told).take(60).copied().collect();
         latest.reverse();
         latest
     }

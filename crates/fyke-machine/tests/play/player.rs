@@ -214,7 +214,9 @@ pub(super) fn perform(side: &mut Side<Player>, operation: Operation) {
             call(side, operation);
         }
     }
-    side.user.observer.called(operation, &facts(side));
+    let after = facts(side);
+    side.user.observer.called(operation, &after);
+    side.user.observer.log(What::Queues(after.write_queue_len, after.read_queue_len));
 }
 
 /// The calls that need nothing beside themselves.
