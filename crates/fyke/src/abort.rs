@@ -19,6 +19,7 @@ const SWEEP_MIN: usize = 8;
 /// ```
 /// use fyke::{AbortController, ConnectOptions, ErrorCode};
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let controller = AbortController::new();
 ///     let options = ConnectOptions::new(("127.0.0.1", 1))?.signal(&controller.signal());
@@ -27,8 +28,8 @@ const SWEEP_MIN: usize = 8;
 ///     controller.abort();
 ///     assert!(client.destroyed());
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct AbortController {
@@ -195,8 +196,7 @@ mod tests {
             forget(&sockets[0]);
             controller.abort();
             let expected: Vec<usize> = (0..100).filter(|index| index % 3 != 0).collect();
-            crate::timer::set_immediate(move || assert_eq!(*seen.borrow(), expected))?;
-            Ok(())
+            crate::timer::set_immediate(move || assert_eq!(*seen.borrow(), expected))
         })
         .unwrap();
     }

@@ -33,6 +33,7 @@ use fyke_machine::error::MakeError;
 /// ```
 /// use fyke::{BoundSocket, Socket};
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let bound = BoundSocket::bind(("127.0.0.1", 0))?;
 ///     let endpoint: fyke::Endpoint = bound.address().clone().try_into()?;
@@ -47,8 +48,8 @@ use fyke_machine::error::MakeError;
 ///     let client = Socket::from_bound(BoundSocket::bind(("127.0.0.1", 0))?);
 ///     println!("will come from {:?}", client.local_address());
 ///     client.connect(endpoint, |client| { client.resume(); })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 pub struct BoundSocket {
     core: Rc<Core>,
@@ -207,12 +208,13 @@ impl fmt::Debug for BoundSocket {
 /// Options of a [`BoundSocket`]. The last call binds it.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let bound = fyke::BindOptions::new(0_u16)?.ipv6_only(true).bind()?;
 ///     assert!(bound.address().to_string().starts_with("[::]:"));
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct BindOptions {

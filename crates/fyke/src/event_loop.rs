@@ -14,16 +14,22 @@ use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 use fyke_machine::policy;
 
-/// Makes a loop on this thread, calls `setup` inside it, and turns it until nothing is left that
-/// holds it: no listening server, no open socket, no lookup, no timer, unless `unref`'ed. That is
-/// Node's rule.
+/// Makes an event loop on this thread, calls `setup` inside it, and runs it until nothing keeps it alive:
+/// no listening server, open socket, lookup or timer, unless it was `unref`'ed. That is Node's rule.
+///
+/// `setup` may fail with any error type that fyke's [`Error`] converts into, so `?` works inside it on
+/// whatever that type takes: [`fyke::Error`](Error) itself and [`io::Error`](std::io::Error) take
+/// errors of fyke and of the standard library, `anyhow::Error` and `Box<dyn std::error::Error>` take
+/// nearly all.
 ///
 /// # Errors
-/// What `setup` returns. An error of a server that no `on_error` listens to, at once; the first such error
-/// of an outgoing connection, when the loop has ended (see [`Socket::on_error`](crate::Socket::on_error)).
-/// `EMFILE`, `ENOMEM` and the like if the loop cannot be made.
+/// What `setup` returns; the loop does not run then. An error of a server that has no `on_error`
+/// listener, at once; the first such error of an outgoing connection, when the loop has ended (see
+/// [`Socket::on_error`](crate::Socket::on_error)). `EMFILE`, `ENOMEM` and the like if the loop cannot be
+/// made.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| {
 ///         socket.end_with("hello\n");
@@ -32,13 +38,29 @@ use fyke_machine::policy;
 ///         println!("listening on {:?}", server.address());
 ///         server.close(); // nothing holds the loop any more
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
-pub fn run(setup: impl FnOnce() -> Result<()>) -> Result<()> {
+///
+/// With errors of several kinds, what `main` returns says which error type is meant:
+///
+/// ```
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     fyke::run(|| {
+///         let port: u16 = std::env::var("PORT").as_deref().unwrap_or("0").parse()?;
+///         let server = fyke::create_server(|socket| {
+///             socket.end_with("hello\n");
+///         });
+///         server.listen(("127.0.0.1", port), |server| { server.close(); })?;
+///         Ok(())
+///     })
+/// }
+/// ```
+pub fn run<E: From<Error>>(setup: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
     let event_loop = EventLoop::new()?;
     event_loop.enter(setup)?;
-    event_loop.run()
+    event_loop.run()?;
+    Ok(())
 }
 
 /// A handle to the loop of the current thread, for other threads.
@@ -230,6 +252,7 @@ impl fmt::Debug for EventLoop {
 /// A handle does not keep the loop alive; a [`KeepAlive`] does.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let handle = fyke::handle()?;
 ///     let alive = handle.keep_alive();
@@ -239,8 +262,8 @@ impl fmt::Debug for EventLoop {
 ///         drop(alive);
 ///     });
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct LoopHandle(Arc<Posted>);

@@ -14,11 +14,12 @@ use fyke_machine::error::MakeError;
 /// [`systemd`](crate::systemd). The counterpart of a bare number in Node: `server.listen({ fd: 3 })`.
 ///
 /// ```no_run
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| { socket.end_with("hello"); });
 ///     server.listen_fd(fyke::inherited_fd(3)?, |_| {})
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 ///
 /// # Errors

@@ -32,12 +32,13 @@ pub struct Timer {
 /// use std::time::Duration;
 /// use fyke::timer;
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let never = timer::set_timeout(Duration::from_secs(60), || unreachable!())?;
 ///     timer::set_timeout(Duration::from_millis(1), move || never.cancel())?;
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result<Timer> {
     let mut callback = Some(callback);

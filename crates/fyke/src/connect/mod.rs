@@ -21,6 +21,7 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 /// use std::time::Duration;
 /// use fyke::ConnectOptions;
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let client = ConnectOptions::new(("example.org", 80))?
 ///         .no_delay(true)
@@ -28,8 +29,8 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 ///         .connect(|client| { client.write("hello"); })?;
 ///     client.on_timeout(|client| { client.destroy(); });
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
@@ -136,6 +137,7 @@ impl ConnectOptions {
     /// ```
     /// use fyke::ConnectOptions;
     ///
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let options = ConnectOptions::new(("my.test", 1))?.lookup(|request, reply| {
     ///         assert_eq!(request.host, "my.test");
@@ -144,8 +146,8 @@ impl ConnectOptions {
     ///     let client = options.connect(|_| {})?;
     ///     client.on_error(|_, error| assert_eq!(error.port(), Some(1)));
     ///     Ok(())
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     #[must_use]
     pub fn lookup(mut self, f: impl Fn(LookupRequest, LookupReply) + 'static) -> Self {

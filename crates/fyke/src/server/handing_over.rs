@@ -45,6 +45,7 @@ impl Server {
     /// another process.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|_| {});
     ///     server.listen(("127.0.0.1", 0), |server| {
@@ -55,8 +56,8 @@ impl Server {
     ///         server.close();
     ///         other.close();
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     ///
     /// # Errors

@@ -40,6 +40,7 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 /// Not `Send`: it belongs to its loop's thread.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| {
 ///         println!("{:?} is here", socket.remote_address());
@@ -50,8 +51,8 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 ///         println!("listening on {}", server.address().unwrap());
 ///         server.close();
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Server {

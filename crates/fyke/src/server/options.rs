@@ -176,13 +176,14 @@ impl ServerOptions {
 /// Options of listening. The last call listens.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|_| {});
 ///     fyke::ListenOptions::new(("::1", 0))?
 ///         .backlog(64)
 ///         .listen(&server, |server| { server.close(); })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct ListenOptions {

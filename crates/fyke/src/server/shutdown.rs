@@ -72,6 +72,7 @@ impl Server {
     /// ```
     /// use std::time::Duration;
     ///
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.on_shutdown(|socket| { socket.end_with("bye\n"); });
@@ -85,8 +86,8 @@ impl Server {
     ///     server.listen(0, |server| {
     ///         fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     ///
     /// # Errors

@@ -47,6 +47,7 @@ impl Socket {
     /// tick. Node: `stream.finished(socket, callback)`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
@@ -56,8 +57,8 @@ impl Socket {
     ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
     ///         client.end_with("hello").resume();
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     pub fn finished(&self, callback: impl FnOnce(&Socket, Result<()>) + 'static) -> &Self {
         self.when_done(Directions::Both, Box::new(callback));

@@ -24,19 +24,20 @@ impl Socket {
     /// ```
     /// use std::os::unix::net::UnixStream;
     ///
+    /// # fn main() -> fyke::Result<()> {
     /// let (ours, theirs) = UnixStream::pair().unwrap();
     /// fyke::run(move || {
     ///     let here = fyke::SocketOptions::new().pause_on_create(true).build_from_fd(ours.into())?;
     ///     let fd = here.into_fd()?;
-    ///     std::thread::spawn(|| fyke::run(|| {
+    ///     std::thread::spawn(|| fyke::run(|| -> fyke::Result<()> {
     ///         fyke::Socket::from_fd(fd)?.end_with("from another thread");
     ///         Ok(())
     ///     }));
     ///     let peer = fyke::Socket::from_fd(theirs.into())?;
     ///     peer.on_text(|_, text| assert_eq!(text, "from another thread"));
     ///     Ok(())
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     ///
     /// # Errors

@@ -76,6 +76,7 @@ use crate::wiring::{Core, current_or_none};
 /// and answers like one.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| { socket.pipe(socket); });
 ///     server.listen(("127.0.0.1", 0), |server| {
@@ -88,8 +89,8 @@ use crate::wiring::{Core, current_or_none};
 ///             server.close();
 ///         });
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Socket {

@@ -24,6 +24,7 @@ use crate::{Error, ErrorCode, Result};
 /// Node: `stream.pipeline(source, destination, callback)`, which closes the connections without RST.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|client| {
 ///         client.server().unwrap().close();
@@ -33,8 +34,8 @@ use crate::{Error, ErrorCode, Result};
 ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
 ///         client.end_with("hello").resume();
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 pub fn pipeline(
     source: &Socket,

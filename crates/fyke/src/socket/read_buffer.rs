@@ -68,6 +68,7 @@ impl Socket {
     /// [`resume`](Self::resume); nothing is lost. Call it before connecting. Node: `onread`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
@@ -80,8 +81,8 @@ impl Socket {
     ///             true
     ///         });
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     pub fn read_buffer(
         &self,
@@ -99,6 +100,7 @@ impl Socket {
     /// as `buffer`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
@@ -112,8 +114,8 @@ impl Socket {
     ///             true
     ///         });
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     pub fn read_buffers(
         &self,

@@ -20,6 +20,7 @@ impl Socket {
     /// `readable`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
@@ -33,8 +34,8 @@ impl Socket {
     ///             }
     ///         });
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     pub fn on_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         let id = self.add_readable(f);
