@@ -177,7 +177,7 @@ impl Socket {
                 let socket = self.clone();
                 // Keeps the socket alive: nothing else may, while it waits for this.
                 let give = Box::new(move |result| socket.resolve_later(round, result));
-                hook.ask(request, LookupReply::new(host, watches, give));
+                hook.ask(request, LookupReply::new(core, host, watches, give));
             }
             None => {
                 let LookupRequest { host, family, hints, .. } = request;
