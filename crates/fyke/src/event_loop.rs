@@ -246,8 +246,9 @@ impl fmt::Debug for EventLoop {
     }
 }
 
-/// Sends work to a loop from any thread: the only part of fyke that is `Send`. Made by
-/// [`EventLoop::handle`](crate::EventLoop::handle) or [`fyke::handle`](crate::handle).
+/// Sends work to a loop from any thread. Made by [`EventLoop::handle`](crate::EventLoop::handle) or
+/// [`fyke::handle`](crate::handle). For work on one socket or server, see
+/// [`SocketRef`](crate::SocketRef) and [`ServerRef`](crate::ServerRef).
 ///
 /// A handle does not keep the loop alive; a [`KeepAlive`] does.
 ///

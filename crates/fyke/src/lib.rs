@@ -42,9 +42,9 @@ pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
 pub use server::{
-    DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,
+    DropInfo, ListenOptions, Server, ServerOptions, ServerRef, Shutdown, StaleFile, create_server,
 };
-pub use socket::{Lookup, ReadyState, Socket, connect, pipeline};
+pub use socket::{Lookup, ReadyState, Socket, SocketRef, connect, pipeline};
 pub use socket_options::SocketOptions;
 pub use text::{Decoder, Encoding};
 

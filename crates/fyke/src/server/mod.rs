@@ -10,6 +10,7 @@ mod events;
 mod handing_over;
 mod listening;
 mod options;
+mod remote;
 mod shutdown;
 
 use std::cell::{OnceCell, RefCell};
@@ -23,6 +24,7 @@ use fyke_driver::{Address, SocketId};
 pub use events::DropInfo;
 use events::{Callback, Event};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
+pub use remote::ServerRef;
 use shutdown::Drain;
 pub use shutdown::Shutdown;
 

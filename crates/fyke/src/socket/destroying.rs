@@ -101,6 +101,7 @@ impl Socket {
             self.forget_once(Event::Connect);
         }
         if !keeps {
+            self.forget_remote();
             let read_buffer = self.take_read_buffer();
             drop((read_buffer, self.inner.listeners.clear()));
         } else if let (true, Some(core)) = (accepted, self.core()) {

@@ -33,6 +33,7 @@ mod properties;
 mod read_buffer;
 mod readable;
 mod reading;
+mod remote;
 mod shutting_down;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod size;
@@ -59,6 +60,7 @@ use fyke_machine::policy::{self, Policy};
 pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
 pub use pipeline::pipeline;
+pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
 use state::State;
 
