@@ -1,17 +1,33 @@
 //! Listeners of an object: in order of registration, removable at any time, also by themselves
 //! while they run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::few::Few;
 
-/// Names a listener, for `off`.
+/// Names a listener, for [`Socket::off`](crate::Socket::off) and [`Server::off`](crate::Server::off). All
+/// listeners of a thread have different ids, so the id of one object's listener removes none of another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(u32);
+pub struct ListenerId(u32, OfThisThread);
 
-/// The events of an object, numbered from 0, at most 23 of them.
-pub(crate) trait EventNumber: Copy + PartialEq {
+type OfThisThread = PhantomData<*const ()>;
+
+impl ListenerId {
+    fn next() -> Self {
+        thread_local! {
+            static LAST: Cell<u32> = const { Cell::new(0) };
+        }
+        let next = LAST.get().wrapping_add(1).max(1);
+        LAST.set(next);
+        Self(next, PhantomData)
+    }
+}
+
+/// The events of an object, numbered from 0, at most 22 of them.
+pub(crate) trait EventNumber: Copy + Debug + PartialEq {
     fn number(self) -> u32;
 }
 
@@ -27,11 +43,15 @@ pub(crate) struct Listeners<E, C> {
 
 struct List<E, C> {
     entries: Few<Entry<E, C>>,
-    last_id: u32,
-    /// A bit for each event that has a listener, one for [`REMOVED`], and how many emissions use the list:
-    /// whether there is a listener is asked several times for every message.
+    /// With more listeners of one event than this, there probably is a mistake.
+    expected_max: u32,
+    /// A bit for each event that has a listener, [`WARNED`], [`REMOVED`], and how many emissions use the
+    /// list: whether there is a listener is asked several times for every message.
     bits: u32,
 }
+
+/// Node's number.
+const EXPECTED_MAX: u32 = 10;
 
 /// One emission that uses the list.
 const EMITTING: u32 = 1 << 24;
@@ -39,18 +59,32 @@ const EMITTING: u32 = 1 << 24;
 const EMISSIONS: u32 = 0xff << 24;
 /// Listeners were removed meanwhile, and are still in the list.
 const REMOVED: u32 = 1 << 23;
+/// That there are more listeners than expected was logged.
+const WARNED: u32 = 1 << 22;
 
 pub(crate) struct Entry<E, C> {
     /// 0 when it was removed while the list was in use.
     id: u32,
     event: E,
-    once: bool,
+    lasts: Lasts,
     callback: Option<C>,
+}
+
+/// For how long a listener is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// Until it is removed.
+    Always,
+    /// For one event.
+    Once,
+    /// For one event, or until the next call of the method that took it.
+    OnceOrReplaced,
 }
 
 impl<E, C> Default for Listeners<E, C> {
     fn default() -> Self {
-        Self { list: RefCell::new(List { entries: Few::None, last_id: 0, bits: 0 }) }
+        let list = List { entries: Few::None, expected_max: EXPECTED_MAX, bits: 0 };
+        Self { list: RefCell::new(list) }
     }
 }
 
@@ -76,7 +110,7 @@ impl<E: EventNumber, C> List<E, C> {
             index += 1;
         };
         let id = entry.id;
-        if entry.once {
+        if entry.lasts != Lasts::Always {
             entry.id = 0;
             self.bits |= REMOVED;
             self.recount();
@@ -101,21 +135,53 @@ impl<E: EventNumber, C> List<E, C> {
     /// Finds out again which events have listeners.
     #[cold]
     fn recount(&mut self) {
-        self.bits &= EMISSIONS | REMOVED;
+        self.bits &= EMISSIONS | REMOVED | WARNED;
         for entry in self.entries.iter().filter(|entry| entry.id != 0) {
             self.bits |= 1 << entry.event.number();
         }
     }
+
+    /// How many listeners an event has, if that is more than expected and was not logged yet.
+    #[cold]
+    fn unexpected(&mut self, event: E) -> Option<usize> {
+        let of_event = |entry: &&Entry<E, C>| entry.event == event && entry.id != 0;
+        let count = self.entries.iter().filter(of_event).count();
+        let unexpected = count > self.expected_max as usize && self.bits & WARNED == 0;
+        unexpected.then(|| {
+            self.bits |= WARNED;
+            count
+        })
+    }
 }
 
+#[cfg(feature = "tracing")]
+fn log_unexpected(event: impl Debug, count: usize) {
+    tracing::warn!(target: "fyke", ?event, count,
+        "many listeners of one event: is one added again and again, without off? set_max_listeners changes the limit");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_unexpected(_: impl Debug, _: usize) {}
+
 impl<E: EventNumber, C> Listeners<E, C> {
-    pub(crate) fn add(&self, event: E, once: bool, callback: C) -> ListenerId {
+    pub(crate) fn add(&self, event: E, lasts: Lasts, callback: C) -> ListenerId {
+        let id = ListenerId::next();
         let mut list = self.list.borrow_mut();
-        list.last_id = list.last_id.wrapping_add(1).max(1);
-        let id = list.last_id;
-        list.entries.push(Entry { id, event, once, callback: Some(callback) });
+        list.entries.push(Entry { id: id.0, event, lasts, callback: Some(callback) });
         list.bits |= 1 << event.number();
-        ListenerId(id)
+        if list.entries.len() > list.expected_max as usize {
+            let unexpected = list.unexpected(event);
+            drop(list);
+            // The log is the user's code, so with nothing borrowed.
+            unexpected.into_iter().for_each(|count| log_unexpected(event, count));
+        }
+        id
+    }
+
+    /// Sets how many listeners an event may have before that is logged.
+    /// Zero: any number.
+    pub(crate) fn expect(&self, max: u32) {
+        self.list.borrow_mut().expected_max = if max == 0 { u32::MAX } else { max };
     }
 
     /// Removes a listener and returns its callback, to be dropped where nothing is borrowed.
@@ -133,15 +199,18 @@ impl<E: EventNumber, C> Listeners<E, C> {
         callback
     }
 
-    /// Removes the first listener of an event that was to run once, and returns its callback, to be
-    /// dropped where nothing is borrowed.
-    pub(crate) fn remove_once(&self, event: E) -> Option<C> {
+    /// Removes the first listener of an event that was to last until the next one, and returns its
+    /// callback, to be dropped where nothing is borrowed.
+    pub(crate) fn remove_replaced(&self, event: E) -> Option<C> {
         let id = {
             let list = self.list.borrow();
             let mut entries = list.entries.iter();
-            entries.find(|entry| entry.event == event && entry.once && entry.id != 0)?.id
+            let is_replaced = |entry: &&Entry<E, C>| {
+                entry.event == event && entry.lasts == Lasts::OnceOrReplaced && entry.id != 0
+            };
+            entries.find(is_replaced)?.id
         };
-        self.remove(ListenerId(id))
+        self.remove(ListenerId(id, PhantomData))
     }
 
     pub(crate) fn has(&self, event: E) -> bool {
@@ -150,7 +219,7 @@ impl<E: EventNumber, C> Listeners<E, C> {
 
     /// A bit for each event that has listeners, by its number.
     pub(crate) fn heard(&self) -> u32 {
-        self.list.borrow().bits & !(EMISSIONS | REMOVED)
+        self.list.borrow().bits & !(EMISSIONS | REMOVED | WARNED)
     }
 
     /// Whether one event has listeners and another has none.
@@ -205,10 +274,10 @@ impl<E: EventNumber, C> Listeners<E, C> {
     pub(crate) fn clear(&self) -> Few<Entry<E, C>> {
         let mut list = self.list.borrow_mut();
         if !list.is_emitting() {
-            list.bits = 0;
+            list.bits &= WARNED;
             return std::mem::take(&mut list.entries);
         }
-        list.bits = list.bits & EMISSIONS | REMOVED;
+        list.bits = list.bits & (EMISSIONS | WARNED) | REMOVED;
         let entries = list.entries.iter_mut();
         entries
             .map(|entry| {
@@ -291,8 +360,8 @@ mod tests {
     fn only_listeners_of_the_event_run_and_a_one_shot_runs_once() {
         let (often, once) = (Rc::default(), Rc::default());
         let listeners = Calls::default();
-        listeners.add(1, false, counter(&often));
-        listeners.add(1, true, counter(&once));
+        listeners.add(1, Lasts::Always, counter(&often));
+        listeners.add(1, Lasts::Once, counter(&once));
         emit(&listeners, 1);
         emit(&listeners, 2);
         emit(&listeners, 1);
@@ -308,10 +377,10 @@ mod tests {
             let (listeners, added, id) = (Rc::clone(&listeners), Rc::clone(&added), Rc::clone(&id));
             move || {
                 drop(listeners.remove(id.get().unwrap()));
-                listeners.add(1, false, counter(&added));
+                listeners.add(1, Lasts::Always, counter(&added));
             }
         };
-        id.set(Some(listeners.add(1, false, Box::new(callback))));
+        id.set(Some(listeners.add(1, Lasts::Always, Box::new(callback))));
         emit(&listeners, 1);
         assert_eq!(added.get(), 0, "what is added while an event runs does not see it");
         emit(&listeners, 1);
@@ -327,23 +396,23 @@ mod tests {
             let calls = Rc::clone(&calls);
             move || calls.borrow_mut().push(name)
         };
-        let removed = listeners.add(1, false, Box::new(log("removed")));
-        listeners.add(2, true, Box::new(log("inner, once")));
-        listeners.add(2, false, Box::new(log("inner")));
+        let removed = listeners.add(1, Lasts::Always, Box::new(log("removed")));
+        listeners.add(2, Lasts::Once, Box::new(log("inner, once")));
+        listeners.add(2, Lasts::Always, Box::new(log("inner")));
         let (again, first) = (Rc::clone(&listeners), log("first, once"));
-        listeners.add(1, true, {
+        listeners.add(1, Lasts::Once, {
             let late = log("late");
             Box::new(move || {
                 first();
                 assert!(again.is_running(1) && !again.is_running(2));
                 drop(again.remove(removed));
                 emit(&again, 2);
-                again.add(1, true, Box::new(late.clone()));
+                again.add(1, Lasts::Once, Box::new(late.clone()));
                 emit(&again, 1);
             })
         });
-        listeners.add(1, false, Box::new(log("second")));
-        listeners.add(1, false, Box::new(log("third")));
+        listeners.add(1, Lasts::Always, Box::new(log("second")));
+        listeners.add(1, Lasts::Always, Box::new(log("third")));
         emit(&listeners, 1);
         let inner = ["inner, once", "inner", "second", "third", "late"];
         let wanted = [&["removed", "first, once"], &inner[..], &["second", "third"]].concat();
@@ -358,12 +427,40 @@ mod tests {
         let listeners = Calls::default();
         let (before, after) = (Rc::default(), Rc::default());
         let panics = Cell::new(true);
-        listeners.add(1, false, counter(&before));
-        listeners.add(1, false, Box::new(move || assert!(!panics.replace(false), "on purpose")));
-        listeners.add(1, false, counter(&after));
+        listeners.add(1, Lasts::Always, counter(&before));
+        listeners.add(
+            1,
+            Lasts::Always,
+            Box::new(move || assert!(!panics.replace(false), "on purpose")),
+        );
+        listeners.add(1, Lasts::Always, counter(&after));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| emit(&listeners, 1)));
         assert!(result.is_err());
         emit(&listeners, 1);
         assert_eq!((before.get(), after.get()), (2, 1));
+    }
+
+    #[test]
+    fn a_listener_that_is_to_be_replaced_is_removed_and_others_that_run_once_are_not() {
+        let listeners = Calls::default();
+        let counts: [Rc<Cell<u32>>; 2] = std::array::from_fn(|_| Rc::default());
+        listeners.add(1, Lasts::Once, counter(&counts[0]));
+        listeners.add(1, Lasts::OnceOrReplaced, counter(&counts[1]));
+        assert!(listeners.remove_replaced(1).is_some());
+        assert!(listeners.remove_replaced(1).is_none());
+        emit(&listeners, 1);
+        assert_eq!(counts.map(|count| count.get()), [1, 0]);
+    }
+
+    #[test]
+    fn an_id_names_no_listener_of_another_object() {
+        let (first, second) = (Calls::default(), Calls::default());
+        let count = Rc::default();
+        let of_first = first.add(1, Lasts::Always, counter(&Rc::default()));
+        let of_second = second.add(1, Lasts::Always, counter(&count));
+        assert_ne!(of_first, of_second);
+        assert!(second.remove(of_first).is_none());
+        emit(&second, 1);
+        assert_eq!(count.get(), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Server;
 use crate::Error;
-use crate::listeners::{EventNumber, ListenerId};
+use crate::listeners::{EventNumber, Lasts, ListenerId};
 use crate::socket::Socket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,9 @@ pub struct DropInfo {
 
 /// # Events
 ///
-/// Each method adds a listener; there may be several, they run in order of registration. Each
-/// gets the server first. The result names the listener for [`off`](Self::off).
+/// Each `on_…` method adds a listener; there may be several, they run in order of registration. Each
+/// gets the server first. The result names the listener for [`off`](Self::off). Each has a sibling
+/// `once_…` whose listener runs for the next event only.
 impl Server {
     /// It listens now. Node: `listening`.
     pub fn on_listening(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
@@ -80,19 +81,93 @@ impl Server {
         self.add(Event::Drop, Callback::Drop(Box::new(f)))
     }
 
-    /// Removes a listener. Unknown ones are ignored.
+    /// Runs `f` when the server listens, see [`on_listening`](Self::on_listening). It is removed before it
+    /// runs, as are those of the other `once_…` methods. Node: `once('listening')`.
+    pub fn once_listening(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
+        self.once(Event::Listening, f)
+    }
+
+    /// Runs `f` for the next connection only, see [`on_connection`](Self::on_connection). Node:
+    /// `once('connection')`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::Server::new();
+    ///     server.once_connection(|server, socket| {
+    ///         server.close();
+    ///         socket.end_with("you are the only one");
+    ///     });
+    ///     server.listen(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "you are the only one"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn once_connection(&self, f: impl FnOnce(&Server, &Socket) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |server: &Server, socket: &Socket| {
+            if let Some(f) = f.take() {
+                f(server, socket);
+            }
+        };
+        self.add_once(Event::Connection, Callback::Connection(Box::new(once)))
+    }
+
+    /// Runs `f` for the next error, see [`on_error`](Self::on_error). Node: `once('error')`.
+    pub fn once_error(&self, f: impl FnOnce(&Server, &Error) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |server: &Server, error: &Error| {
+            if let Some(f) = f.take() {
+                f(server, error);
+            }
+        };
+        self.add_once(Event::Error, Callback::Error(Box::new(once)))
+    }
+
+    /// Runs `f` when the server is closed, see [`on_close`](Self::on_close). Node: `once('close')`.
+    pub fn once_close(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
+        self.once(Event::Close, f)
+    }
+
+    /// Runs `f` for the next refused connection, see [`on_drop`](Self::on_drop). Node: `once('drop')`.
+    pub fn once_drop(&self, f: impl FnOnce(&Server, Option<&DropInfo>) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |server: &Server, info: Option<&DropInfo>| {
+            if let Some(f) = f.take() {
+                f(server, info);
+            }
+        };
+        self.add_once(Event::Drop, Callback::Drop(Box::new(once)))
+    }
+
+    /// Sets how many listeners of one event this server may have before a warning is logged (`tracing`,
+    /// level WARN). Default 10; 0 means no limit. A server logs the warning once, and takes the listeners
+    /// all the same. Node: `setMaxListeners`.
+    pub fn set_max_listeners(&self, count: u32) -> &Self {
+        self.inner.listeners.expect(count);
+        self
+    }
+
+    /// Removes a listener. Does nothing if this server has none with that id: if it was removed, has run
+    /// once, or belongs to another object. Node: `off`, `removeListener`.
     pub fn off(&self, id: ListenerId) {
         drop(self.inner.listeners.remove(id));
     }
 
     fn add(&self, event: Event, callback: Callback) -> ListenerId {
-        self.inner.listeners.add(event, false, callback)
+        self.inner.listeners.add(event, Lasts::Always, callback)
     }
 
-    pub(super) fn once(&self, event: Event, f: impl FnOnce(&Server) + 'static) {
+    fn add_once(&self, event: Event, callback: Callback) -> ListenerId {
+        self.inner.listeners.add(event, Lasts::Once, callback)
+    }
+
+    pub(super) fn once(&self, event: Event, f: impl FnOnce(&Server) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |server: &Server| f.take().map_or((), |f| f(server));
-        self.inner.listeners.add(event, true, Callback::Plain(Box::new(callback)));
+        self.add_once(event, Callback::Plain(Box::new(callback)))
     }
 
     pub(super) fn emit(&self, event: Event) {

@@ -7,13 +7,14 @@ use fyke_machine::connection::Event;
 use super::Socket;
 use super::callback::{self, Callback, Lookup, News};
 use crate::Error;
-use crate::listeners::ListenerId;
+use crate::listeners::{Lasts, ListenerId};
 
 /// # Events
 ///
-/// Each method adds a listener; there may be several, they run in order of registration. Each
+/// Each `on_…` method adds a listener; there may be several, they run in order of registration. Each
 /// gets the socket first, so it need not capture a clone. The result names the listener for
-/// [`off`](Self::off).
+/// [`off`](Self::off). Each has a sibling `once_…` whose listener runs for the next event only, see
+/// [below](#one-event).
 ///
 /// The order for one connection: `lookup`, `connection_attempt`…, `connect`, `ready`, then `data`,
 /// `drain`, `timeout` and so on, `end` and `finish` at most once each, `error` at most once, and
@@ -124,31 +125,29 @@ impl Socket {
         self.add(Event::Close, callback::close(f))
     }
 
-    /// Removes a listener. Unknown ones are ignored. Node: `removeListener`.
+    /// Removes a listener. Does nothing if this socket has none with that id: if it was removed, has run
+    /// once, or belongs to another object. Node: `off`, `removeListener`.
     pub fn off(&self, id: ListenerId) {
         // Dropped here, with nothing borrowed: what it captured may call us when it goes.
         drop(self.inner.listeners.remove(id));
         self.listener_removed();
     }
 
-    pub(super) fn add_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        self.add(Event::Readable, callback::plain(f))
-    }
-
     pub(super) fn add(&self, event: Event, callback: Callback) -> ListenerId {
-        self.inner.listeners.add(event, false, callback)
+        self.inner.listeners.add(event, Lasts::Always, callback)
     }
 
+    /// For the callback of a call, which [`forget_once`](Self::forget_once) drops.
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
-        self.inner.listeners.add(event, true, callback::plain(callback))
+        self.inner.listeners.add(event, Lasts::OnceOrReplaced, callback::plain(callback))
     }
 
-    /// Drops the callback of the last call that was to run once, if it has not run.
+    /// Drops the callback of the last call, if it has not run.
     pub(super) fn forget_once(&self, event: Event) {
         if !self.policy().keeps_old_once_listeners {
-            drop(self.inner.listeners.remove_once(event));
+            drop(self.inner.listeners.remove_replaced(event));
         }
     }
 

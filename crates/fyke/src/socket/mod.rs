@@ -24,6 +24,7 @@ mod handing_over;
 mod idle;
 mod kernel_options;
 mod machine;
+mod once;
 mod options;
 mod origin;
 mod peer;

@@ -2,7 +2,7 @@
 
 use fyke_machine::connection::Connection;
 
-use super::Socket;
+use super::{Event, Socket, callback};
 use crate::listeners::ListenerId;
 use crate::socket_options::WRITE_QUEUE_BYTES_MAX;
 use crate::{Error, ErrorCode, Result};
@@ -38,9 +38,13 @@ impl Socket {
     /// # }
     /// ```
     pub fn on_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        let id = self.add_readable(f);
-        self.step(|machine, _, fx| machine.readable_listened(fx));
+        let id = self.add(Event::Readable, callback::plain(f));
+        self.readable_listened();
         id
+    }
+
+    pub(super) fn readable_listened(&self) {
+        self.step(|machine, _, fx| machine.readable_listened(fx));
     }
 
     /// Takes the first of the received chunks that are queued, or `None` if there are none. Chunk
