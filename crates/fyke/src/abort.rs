@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 
 use crate::{Error, ErrorCode};
@@ -31,7 +32,7 @@ const SWEEP_MIN: usize = 8;
 /// })
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AbortController {
     signal: AbortSignal,
 }
@@ -164,6 +165,21 @@ impl AbortSignal {
     /// The object at `target` has closed: a later abort is not its business (PROC-06, PROC-09).
     pub(crate) fn forget(&self, target: *const ()) {
         self.0.borrow_mut().targets.remove(target);
+    }
+}
+
+/// Two handles are equal when they are of one signal.
+impl PartialEq for AbortSignal {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for AbortSignal {}
+
+impl Hash for AbortSignal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).hash(state);
     }
 }
 

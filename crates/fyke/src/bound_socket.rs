@@ -317,6 +317,7 @@ pub(crate) fn adopt_error(source: std::io::Error, refused: fn() -> Error) -> Err
 }
 
 /// A [`BoundSocket`] that was not adopted, and why. As an [`Error`], by `?`, it closes the socket.
+#[non_exhaustive]
 pub struct NotAdopted {
     /// Why.
     pub error: Error,

@@ -2,6 +2,7 @@
 //! turn, and the comments here refer to the numbers.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -299,6 +300,21 @@ impl LoopHandle {
 impl Drop for KeepAlive {
     fn drop(&mut self) {
         self.0.release();
+    }
+}
+
+/// Two handles are equal when they are of one loop.
+impl PartialEq for LoopHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for LoopHandle {}
+
+impl Hash for LoopHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
     }
 }
 

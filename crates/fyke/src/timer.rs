@@ -7,6 +7,7 @@
 //! [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,24 @@ use crate::Result;
 use crate::runtime::{TimerCallback, TimerId};
 use crate::wiring::{Core, Deferred, current};
 
-/// A timer that was set. Dropping this does not cancel it.
+/// A timer that was set. Dropping this does not cancel it. Clones are handles of one timer: they are equal
+/// and have the same hash, so a timer can be a key of a map.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::time::Duration;
+/// use fyke::timer;
+///
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let timer = timer::set_timeout(Duration::from_secs(60), || unreachable!())?;
+///     let names = HashMap::from([(timer.clone(), "lunch")]);
+///     assert_eq!(names.get(&timer), Some(&"lunch"));
+///     timer.cancel();
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Timer {
     core: Weak<Core>,
@@ -124,6 +142,22 @@ impl Timer {
             core.refer_timer(self.id, referred);
         }
         self
+    }
+}
+
+/// Two handles are equal when they are of one timer.
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.core.ptr_eq(&other.core)
+    }
+}
+
+impl Eq for Timer {}
+
+impl Hash for Timer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+        self.core.as_ptr().hash(state);
     }
 }
 

@@ -27,9 +27,9 @@ pub fn default() -> FamilySelection {
 /// Sets what later connects of the process use. Node: `net.setDefaultAutoSelectFamily()`.
 pub fn set_default(selection: FamilySelection) {
     let number = match selection {
-        FamilySelection::Race => 0,
         FamilySelection::Sequential => 1,
         FamilySelection::Off => 2,
+        _ => 0,
     };
     SELECTION.store(number, Ordering::Relaxed);
 }

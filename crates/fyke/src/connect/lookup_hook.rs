@@ -12,7 +12,7 @@ use crate::{Error, LookupHints, Result};
 use fyke_machine::error::MakeError;
 
 /// What a [`lookup`](crate::ConnectOptions::lookup) hook is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LookupRequest {
     /// The host as it was given.

@@ -30,7 +30,7 @@ pub(crate) enum Callback {
 }
 
 /// Who was refused, see [`Server::on_drop`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DropInfo {
     /// The address that the client connected to.

@@ -292,6 +292,13 @@ impl PartialEq for Server {
 
 impl Eq for Server {}
 
+/// By identity, so that servers can be keys of a map.
+impl std::hash::Hash for Server {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.inner).hash(state);
+    }
+}
+
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")

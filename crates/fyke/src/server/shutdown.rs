@@ -12,7 +12,7 @@ use crate::socket::{self, Socket, after_next_poll};
 use crate::wiring::Core;
 
 /// How a [`Server::shutdown`] went. The three counts add up to the connections that the server had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Shutdown {
     /// Connections that closed without an error: ended by either side, destroyed by the
