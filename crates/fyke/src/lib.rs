@@ -1,4 +1,15 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Features
+//!
+//! | feature | default | what it adds | dependencies |
+//! |---|---|---|---|
+//! | `tracing` | yes | log events by `tracing`, at WARN (target `fyke`) an error of a connection that has no listener, connections refused because descriptors ran out, and listeners that are added again and again; at TRACE (target `fyke::step`) each step that opens, connects or closes something | `tracing` |
+//! | `serde` | no | `Serialize` and `Deserialize` for [`BlockList`] and [`SocketAddress`]; `BlockList::to_json` and `add_json` | `serde`, `serde_json` |
+//!
+//! Without `tracing` an error that has no listener leaves no trace, except where [`run`] returns it. Features
+//! only add: one crate's choice changes nothing for another.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A library that must not take its user's process down has no business unwrapping; where a value
 // cannot be absent, `expect` says why.

@@ -38,7 +38,7 @@ impl From<Error> for io::Error {
 }
 
 /// For `?` on the standard library's errors. The code is the system's name of the error (`ENOENT`), and
-/// `UNKNOWN` if it has none; the error itself is the [`source`](StdError::source), and no call is named.
+/// `UNKNOWN` if it has none; the error itself is the [`source`](std::error::Error::source), and no call is named.
 /// An error of fyke's that was turned into an `io::Error` is that again.
 ///
 /// ```
