@@ -53,7 +53,7 @@ fn listen() -> Result<()> {
 fn connect(number: usize, answered: &Rc<Cell<usize>>) -> Result<fyke::Socket> {
     let answered = Rc::clone(answered);
     let from = Ipv4Addr::new(127, 0, 1, (number / CONNECTIONS_PER_ADDRESS) as u8);
-    let socket = ConnectOptions::new(("127.0.0.1", PORT))?
+    let socket = ConnectOptions::new(("127.0.0.1", PORT))
         .local_address(IpAddr::from(from))
         .local_port(FIRST_CLIENT_PORT + (number % CONNECTIONS_PER_ADDRESS) as u16)
         .connect(|_| {})?;

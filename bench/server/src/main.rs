@@ -97,8 +97,8 @@ fn main() -> Result<()> {
             lateness::report_each_second()?;
         }
         let options = match env::var("UNIX_PATH") {
-            Ok(path) => ListenOptions::new(format!("unix:{path}"))?,
-            Err(_) => ListenOptions::new(("127.0.0.1", port()))?,
+            Ok(path) => ListenOptions::new(format!("unix:{path}")),
+            Err(_) => ListenOptions::new(("127.0.0.1", port())),
         };
         options.backlog(BACKLOG).listen(&server, |server| {
             println!("listening on {}", server.endpoint().expect("it listens"));

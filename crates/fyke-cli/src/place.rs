@@ -70,7 +70,7 @@ impl Place {
     ) -> Result<(), Failure> {
         match self {
             Self::Endpoint(endpoint) => {
-                let mut options = ListenOptions::new(endpoint)?;
+                let mut options = ListenOptions::new(endpoint);
                 if !limits.keep_stale {
                     options = options.stale_file(StaleFile::IfStale);
                 }
@@ -95,7 +95,7 @@ impl Place {
         match self {
             // A connection to itself does not mean that a server listens there.
             Self::Endpoint(endpoint) => {
-                let options = options(ConnectOptions::new(endpoint)?.no_delay(true));
+                let options = options(ConnectOptions::new(endpoint).no_delay(true));
                 Ok(options.refuse_self_connection(true).connect(f)?)
             }
             Self::Descriptor(_, fd) => {

@@ -80,7 +80,7 @@ impl BoundSocket {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        BindOptions::new(endpoint)?.bind()
+        BindOptions::new(endpoint).bind()
     }
 
     /// Takes a descriptor over that is bound, and neither listens nor is connected: the other half
@@ -210,7 +210,7 @@ impl fmt::Debug for BoundSocket {
 /// ```
 /// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
-///     let bound = fyke::BindOptions::new(0_u16)?.ipv6_only(true).bind()?;
+///     let bound = fyke::BindOptions::new(0_u16).ipv6_only(true).bind()?;
 ///     assert!(bound.address().to_string().starts_with("[::]:"));
 ///     Ok(())
 /// })
@@ -218,22 +218,21 @@ impl fmt::Debug for BoundSocket {
 /// ```
 #[derive(Clone, Debug)]
 pub struct BindOptions {
-    endpoint: Endpoint,
+    endpoint: Result<Endpoint>,
     ipv6_only: bool,
     reuse_port: bool,
 }
 
 impl BindOptions {
-    /// Options with the defaults.
-    ///
-    /// # Errors
-    /// For text that is no endpoint.
-    pub fn new<E>(endpoint: E) -> Result<Self>
+    /// Options with the defaults. Never fails: an endpoint that cannot be parsed is the error of
+    /// [`bind`](Self::bind).
+    pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        Ok(Self { endpoint: endpoint.try_into()?, ipv6_only: false, reuse_port: false })
+        let endpoint = endpoint.try_into().map_err(Error::from);
+        Self { endpoint, ipv6_only: false, reuse_port: false }
     }
 
     /// On an IPv6 wildcard, takes no IPv4 connections; a port alone is then one of `::`. Without
@@ -287,7 +286,7 @@ impl BindOptions {
             false => Ipv4Addr::UNSPECIFIED.into(),
         };
         let refused = |message: &str| Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
-        let address = match &self.endpoint {
+        let address = match self.endpoint.as_ref().map_err(Clone::clone)? {
             Endpoint::Port(port) => Address::Ip((any, *port).into()),
             Endpoint::Ip(address) => Address::Ip(*address),
             Endpoint::Host(..) => return refused("only an IP address can be bound, not a name"),

@@ -116,8 +116,8 @@ on_every_driver! {
                 Err(text) => fyke::connect(text, |_| panic!("refused")).map(drop),
             });
             refuses_all(|argument| match argument {
-                Ok(endpoint) => ConnectOptions::new(endpoint).map(drop),
-                Err(text) => ConnectOptions::new(text.to_owned()).map(drop),
+                Ok(endpoint) => ConnectOptions::new(endpoint).connect(|_| panic!("refused")).map(drop),
+                Err(text) => ConnectOptions::new(text.to_owned()).connect(|_| panic!("refused")).map(drop),
             });
         });
     }
@@ -127,7 +127,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for endpoint in [("", 1).into(), Endpoint::Host(String::new(), 1), Endpoint::Port(1)] {
-                let options = ConnectOptions::new(endpoint).unwrap();
+                let options = ConnectOptions::new(endpoint);
                 let log = log.clone();
                 let options = options.lookup(move |request, _| log.add(request.host));
                 options.connect(|_| {}).unwrap().on_error(|_, _| {});
@@ -143,7 +143,7 @@ on_every_driver! {
             for text in ["203.0.113.9", "2001:db8::9"] {
                 let address: IpAddr = text.parse().unwrap();
                 let target: IpAddr = if address.is_ipv4() { [127, 0, 0, 1].into() } else { "::1".parse().unwrap() };
-                let options = ConnectOptions::new((target, 1)).unwrap().local_address(address);
+                let options = ConnectOptions::new((target, 1)).local_address(address);
                 let client = options.local_port(u16::MAX).connect(|_| {}).unwrap();
                 let log = log.clone();
                 client.on_error(move |_, error| {
@@ -163,11 +163,12 @@ on_every_driver! {
                 Ok(endpoint) => server.listen(endpoint, |_| panic!("refused")),
                 Err(text) => server.listen(text, |_| panic!("refused")),
             });
-            refuses_all(|argument| match argument {
-                Ok(endpoint) => ListenOptions::new(endpoint).map(drop),
-                Err(text) => ListenOptions::new(text).map(drop),
-            });
             let server = Server::new();
+            let refused = |_: &Server| panic!("refused");
+            refuses_all(|argument| match argument {
+                Ok(endpoint) => ListenOptions::new(endpoint).listen(&server, refused),
+                Err(text) => ListenOptions::new(text).listen(&server, refused),
+            });
             server.on_error(|_, error| panic!("{error}"));
             refuse(&server);
             assert!(!server.listening() && server.address().is_none());
@@ -191,10 +192,10 @@ on_every_driver! {
                 let server = server.write_queue_bytes_max(usize::MAX).max_connections(usize::MAX);
                 let server = server.max_connections_per_ip(usize::MAX).no_delay(true);
                 let server = server.create_server(|socket| _ = socket.end_with("answer"));
-                let listen = ListenOptions::new(net.tcp()).unwrap().backlog(u32::MAX);
+                let listen = ListenOptions::new(net.tcp()).backlog(u32::MAX);
                 listen.listen(&server, move |server| {
                     let endpoint = server.endpoint().unwrap();
-                    let options = ConnectOptions::new(&endpoint).unwrap().high_water_mark(bytes);
+                    let options = ConnectOptions::new(&endpoint).high_water_mark(bytes);
                     let options = options.keep_alive(time).timeout(time).no_delay(true);
                     let options = options.write_queue_bytes_max(usize::MAX).lookup_timeout(time);
                     let options = match time.is_zero() {
@@ -225,16 +226,24 @@ fn arg_07_he_20_an_attempt_timeout_out_of_range_is_an_err_and_changes_nothing() 
     let millisecond = Duration::from_millis(1);
     let longest = Duration::from_millis(2_147_483_647);
     let before = family_selection::attempt_timeout();
-    let options = || ConnectOptions::new(("some.test", 1)).unwrap();
+    let connect = |timeout| {
+        let options = ConnectOptions::new(("some.test", 1)).attempt_timeout(timeout);
+        // The first value that is not valid is the error, and a valid one does not hide it.
+        options.attempt_timeout(millisecond).connect(|_| {}).map(|client| {
+            client.destroy();
+        })
+    };
     for timeout in [Duration::ZERO, millisecond / 2, longest + millisecond, Duration::MAX] {
-        let code = options().attempt_timeout(timeout).unwrap_err().code();
-        assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
+        Net::sim().run(|| {
+            let code = connect(timeout).unwrap_err().code();
+            assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
+        });
         let code = family_selection::set_attempt_timeout(timeout).unwrap_err().code();
         assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
         assert_eq!(family_selection::attempt_timeout(), before);
     }
     for timeout in [millisecond, longest] {
-        options().attempt_timeout(timeout).unwrap();
+        Net::sim().run(|| connect(timeout).unwrap());
     }
 }
 

@@ -40,7 +40,7 @@ on_every_driver! {
             // Without a host: everywhere, and no name is asked for.
             let everywhere = ip(&BoundSocket::bind(0).unwrap());
             assert_eq!(everywhere.ip(), Ipv4Addr::UNSPECIFIED);
-            let only = ip(&BindOptions::new(0).unwrap().ipv6_only(true).bind().unwrap());
+            let only = ip(&BindOptions::new(0).ipv6_only(true).bind().unwrap());
             assert!(only.is_ipv6() && only.ip().is_unspecified());
         });
         let error = BoundSocket::bind(("127.0.0.1", 0)).unwrap_err();
@@ -60,13 +60,13 @@ on_every_driver! {
             assert_eq!(code("localhost:0"), ErrorCode::ERR_INVALID_ARG_VALUE);
             assert_eq!(code("nonsense"), ErrorCode::ERR_INVALID_ARG_VALUE);
             assert_eq!(code("127.0.0.1:65536"), ErrorCode::ERR_SOCKET_BAD_PORT);
-            let path = || BindOptions::new(net.path()).unwrap();
+            let path = || BindOptions::new(net.path());
             for options in [path().ipv6_only(true), path().reuse_port(true)] {
                 let error = options.bind().unwrap_err();
                 assert_eq!(error.code(), ErrorCode::ERR_INVALID_ARG_VALUE);
             }
             assert_ne!(ip(&BoundSocket::bind("0").unwrap()).port(), 0);
-            let plain = BindOptions::new(("127.0.0.1", 0)).unwrap().ipv6_only(true).bind().unwrap();
+            let plain = BindOptions::new(("127.0.0.1", 0)).ipv6_only(true).bind().unwrap();
             assert!(ip(&plain).is_ipv4());
         });
     }

@@ -81,7 +81,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let client = Socket::from_bound(bind());
-            let options = || ConnectOptions::new(("one.test", 1)).unwrap();
+            let options = || ConnectOptions::new(("one.test", 1));
             for wrong in [options().local_address([127, 0, 0, 1].into()), options().local_port(1)] {
                 let error = client.connect_with(wrong, |_| {}).unwrap_err();
                 assert_eq!(error.code(), ErrorCode::ERR_INVALID_ARG_VALUE);

@@ -293,7 +293,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for (host, family) in [("127.0.0.1", Family::V6), ("::1", Family::V4)] {
-                let options = ConnectOptions::new((host, 1)).unwrap().family(family);
+                let options = ConnectOptions::new((host, 1)).family(family);
                 let log = log.clone();
                 options.connect(|_| {}).unwrap().on_error(move |_, error| log.add(error));
             }
@@ -309,16 +309,16 @@ on_every_driver! {
         net.run(|| {
             let list = BlockList::new();
             list.add_address("127.0.0.1").unwrap();
-            let options = || ConnectOptions::new(("127.0.0.1", 1)).unwrap();
-            let lookup = ConnectOptions::new(("a.test", 1)).unwrap().lookup(|_, reply| {
+            let options = || ConnectOptions::new(("127.0.0.1", 1));
+            let lookup = ConnectOptions::new(("a.test", 1)).lookup(|_, reply| {
                 reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "at once")));
             });
             let cases = [
                 options(), options().local_address(ip("203.0.113.9")),
                 options().block_list(&list), lookup,
-                ConnectOptions::new(net.path()).unwrap(),
-                ConnectOptions::new(Endpoint::Path("x".repeat(500).into())).unwrap(),
-                ConnectOptions::new(Endpoint::Path("a\0b".into())).unwrap(),
+                ConnectOptions::new(net.path()),
+                ConnectOptions::new(Endpoint::Path("x".repeat(500).into())),
+                ConnectOptions::new(Endpoint::Path("a\0b".into())),
             ];
             for options in cases {
                 let client = options.connect(|_| panic!("it cannot connect")).unwrap();

@@ -226,7 +226,7 @@ on_every_driver! {
                 }
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let options = ConnectOptions::new(endpoint).unwrap();
+                let options = ConnectOptions::new(endpoint);
                 let client = options.local_address("127.0.0.3".parse().unwrap()).connect(|_| {});
                 client.unwrap().on_connect(move |client| {
                     seen.add(client.local_address().unwrap().ip());

@@ -51,7 +51,7 @@ on_every_system! {
                         assert_eq!(client.address(), ours);
                     };
                     match options {
-                        true => client.connect_with(ConnectOptions::new(target).unwrap(), f).unwrap(),
+                        true => client.connect_with(ConnectOptions::new(target), f).unwrap(),
                         false => client.connect(target, f).unwrap(),
                     }
                     client.on_end(move |_| {

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
 
-use fyke::{Address, BindOptions, ConnectOptions, Endpoint, Error, ListenOptions};
+use fyke::{Address, BindOptions, ConnectOptions, Endpoint, Error, ListenOptions, Server, Socket};
 
 /// As the methods take it that take an endpoint.
 fn endpoint<E>(value: E) -> Endpoint
@@ -67,12 +67,27 @@ fn paths_are_taken_by_value_and_by_reference() {
     assert!(taken.iter().all(|taken| *taken == Endpoint::Path(path.clone())));
 }
 
+/// They were an error of `new`, so that no chain of options could be written without `?` in it.
 #[test]
-fn options_take_what_an_endpoint_is_made_of() {
+fn options_take_what_an_endpoint_is_made_of_and_a_wrong_one_is_the_error_of_the_verb() {
     let address: SocketAddr = ([127, 0, 0, 1], 0).into();
-    assert!(ConnectOptions::new(&address).is_ok());
-    assert!(ListenOptions::new(&String::from("127.0.0.1:0")).is_ok());
-    assert!(BindOptions::new(PathBuf::from("/run/x.sock")).is_ok());
-    let refused = ConnectOptions::new(&String::from("no endpoint")).unwrap_err();
-    assert_eq!(refused.code().as_str(), "ERR_INVALID_ARG_VALUE");
+    fyke::run(|| {
+        ConnectOptions::new(&address).no_delay(true).connect(|_| {})?.destroy();
+        let server = Server::new();
+        ListenOptions::new(&String::from("127.0.0.1:0")).backlog(1).listen(&server, |_| {})?;
+        server.close();
+        BindOptions::new(&address).reuse_port(true).bind()?.close();
+        let code = |refused: Error| refused.code().as_str().to_owned();
+        let options = ConnectOptions::new(&String::from("no endpoint")).no_delay(true);
+        let refused = options.clone().connect(|_| panic!("refused"));
+        assert_eq!(code(refused.unwrap_err()), "ERR_INVALID_ARG_VALUE");
+        let refused = Socket::new().connect_with(options, |_| panic!("refused"));
+        assert_eq!(code(refused.unwrap_err()), "ERR_INVALID_ARG_VALUE");
+        let refused = ListenOptions::new("host:99999").listen(&server, |_| panic!("refused"));
+        assert_eq!(code(refused.unwrap_err()), "ERR_SOCKET_BAD_PORT");
+        let refused = BindOptions::new("host:99999").ipv6_only(true).bind();
+        assert_eq!(code(refused.unwrap_err()), "ERR_SOCKET_BAD_PORT");
+        Ok::<(), Error>(())
+    })
+    .unwrap();
 }

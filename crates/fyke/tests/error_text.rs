@@ -35,7 +35,7 @@ fn connect(log: &Log, options: ConnectOptions) {
 }
 
 fn options(host: impl ToString, port: u16) -> ConnectOptions {
-    ConnectOptions::new((host.to_string().as_str(), port)).unwrap()
+    ConnectOptions::new((host.to_string().as_str(), port))
 }
 
 /// A port of `::1` that the loop listens on, until the server is closed.

@@ -19,7 +19,7 @@ fn ip(text: &str) -> IpAddr {
 /// Options for a host that a hook says to have these addresses.
 fn several(port: u16, addresses: &[&str], selection: FamilySelection) -> ConnectOptions {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
-    let options = ConnectOptions::new(("several.test", port)).unwrap().family_selection(selection);
+    let options = ConnectOptions::new(("several.test", port)).family_selection(selection);
     options.lookup(move |_, reply| reply.answer(Ok(addresses.clone())))
 }
 
@@ -247,7 +247,7 @@ on_every_driver! {
                     watch(&log, &client);
                     client.on_close(move |_, _| {
                         // One that comes after the first, had there been one.
-                        let options = ConnectOptions::new(&endpoint).unwrap();
+                        let options = ConnectOptions::new(&endpoint);
                         let witness = options.local_address(ip("127.0.0.9")).connect(|_| {});
                         witness.unwrap().resume();
                     });

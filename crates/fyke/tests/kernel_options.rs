@@ -46,7 +46,7 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(|socket| { socket.resume(); });
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let options = ConnectOptions::new(&endpoint).unwrap().no_delay(true);
+                let options = ConnectOptions::new(&endpoint).no_delay(true);
                 let client = options.connect(|client| { client.end(); }).unwrap();
                 client.resume();
                 let rounds = Cell::new(0);
@@ -160,7 +160,7 @@ on_every_driver! {
             let server = Server::new();
             server.on_connection(|server, socket| { server.close(); socket.end(); });
             net.listen(&server, net.tcp(), |endpoint| {
-                let options = ConnectOptions::new(endpoint).unwrap().type_of_service(0x20);
+                let options = ConnectOptions::new(endpoint).type_of_service(0x20);
                 let connected = |client: &Socket| assert_eq!(client.type_of_service(), 0x20);
                 options.connect(connected).unwrap().resume();
             });
@@ -224,7 +224,7 @@ on_every_driver! {
             socket.end();
         });
         net.run(|| {
-            let options = ListenOptions::new(net.tcp()).unwrap().send_buffer_size_bytes(30_000);
+            let options = ListenOptions::new(net.tcp()).send_buffer_size_bytes(30_000);
             options.receive_buffer_size_bytes(20_000).listen(&server, |server| {
                 fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
             }).unwrap();

@@ -68,7 +68,7 @@ on_every_driver! {
         net.run(|| {
             let answers = Rc::new(RefCell::new(Vec::new()));
             let kept = Rc::clone(&answers);
-            let options = ConnectOptions::new(("silent.example", 80)).unwrap();
+            let options = ConnectOptions::new(("silent.example", 80));
             let options = options.connect_timeout(20 * MS);
             let options = options.lookup(move |_, answer| kept.borrow_mut().push(answer));
             let client = options.connect(|_| panic!("no address")).unwrap();
@@ -141,7 +141,7 @@ on_every_driver! {
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let controller = AbortController::new();
-                let options = ConnectOptions::new(endpoint).unwrap().signal(&controller.signal());
+                let options = ConnectOptions::new(endpoint).signal(&controller.signal());
                 let client = options.connect(|_| {}).unwrap();
                 log.watch("", &client);
                 client.on_ready(move |client| {
@@ -160,7 +160,7 @@ on_every_driver! {
         net.run(|| {
             let controller = AbortController::new();
             controller.abort();
-            let options = ConnectOptions::new(("127.0.0.1", 9)).unwrap().signal(&controller.signal());
+            let options = ConnectOptions::new(("127.0.0.1", 9)).signal(&controller.signal());
             let client = options.connect(|_| panic!("aborted before")).unwrap();
             client.on_connection_attempt(|_, _| panic!("aborted before"));
             assert!(client.destroyed());
@@ -184,7 +184,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let controller = AbortController::new();
-            let options = ListenOptions::new(net.tcp()).unwrap().signal(&controller.signal());
+            let options = ListenOptions::new(net.tcp()).signal(&controller.signal());
             let server = fyke::create_server({
                 let log = log.clone();
                 move |socket| {
@@ -213,7 +213,7 @@ on_every_driver! {
             controller.abort();
             let server = Server::new();
             server.on_close(move |_| log.add("close"));
-            let options = ListenOptions::new(0).unwrap().signal(&controller.signal());
+            let options = ListenOptions::new(0).signal(&controller.signal());
             options.listen(&server, |_| panic!("closed before")).unwrap();
             assert!(server.listening());
         });
@@ -268,7 +268,7 @@ fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
     let log = Log::new();
     let seen = log.clone();
     net.run(|| {
-        let options = ConnectOptions::new((silent, 80)).unwrap().connect_timeout(3000 * MS);
+        let options = ConnectOptions::new((silent, 80)).connect_timeout(3000 * MS);
         let client = options.connect(|_| panic!("nobody answers")).unwrap();
         log.watch("", &client);
         let told = log.clone();

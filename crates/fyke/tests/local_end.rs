@@ -38,7 +38,7 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let mut options = ConnectOptions::new(target).unwrap();
+                let mut options = ConnectOptions::new(target);
                 if bound {
                     options = options.local_address(ip("0.0.0.0"));
                 }
@@ -67,7 +67,7 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("nobody connects"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(used) = endpoint else { panic!("not an address") };
-                let options = ConnectOptions::new(("255.255.255.255", 9)).unwrap();
+                let options = ConnectOptions::new(("255.255.255.255", 9));
                 let options = options.local_address(ip("127.0.0.9")).local_port(used.port());
                 let client = options.connect(|_| panic!("it cannot connect")).unwrap();
                 client.on_error(move |_, error| {
@@ -97,7 +97,7 @@ on_every_driver! {
                 ];
                 let left = Rc::new(Cell::new(cases.len()));
                 for (address, port, code) in cases {
-                    let options = ConnectOptions::new(used).unwrap().local_address(address);
+                    let options = ConnectOptions::new(used).local_address(address);
                     let client = options.local_port(port).connect(|_| panic!("not bound")).unwrap();
                     watch(&log, &client);
                     client.on_error(move |_, error| {
@@ -139,7 +139,7 @@ on_every_driver! {
                 let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
                 // The server's own port, at another address: surely free.
                 let local = (ip("127.0.0.9"), address.port()).into();
-                let options = ConnectOptions::new(address).unwrap();
+                let options = ConnectOptions::new(address);
                 let options = options.local_address(ip("127.0.0.9")).local_port(address.port());
                 let client = options.connect(move |client| {
                     assert_eq!(client.local_address(), Some(local));
@@ -161,7 +161,7 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("nobody connects"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let port = match endpoint { Endpoint::Ip(address) => address.port(), _ => panic!() };
-                let options = || ConnectOptions::new(("127.0.0.8", port)).unwrap();
+                let options = || ConnectOptions::new(("127.0.0.8", port));
                 let both = options().local_address(ip("127.0.0.9")).local_port(port);
                 let address_only = options().local_address(ip("127.0.0.9"));
                 for options in [both, address_only] {

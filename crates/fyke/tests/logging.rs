@@ -232,7 +232,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
                     });
                     client.write("hello");
                 };
-                client.connect_with(ConnectOptions::new(endpoint.clone()).unwrap(), then).unwrap();
+                client.connect_with(ConnectOptions::new(endpoint.clone()), then).unwrap();
             }
         });
     });

@@ -52,7 +52,7 @@ on_every_driver! {
                 Endpoint::Host("::1".to_owned(), 1),
             ];
             for literal in literals {
-                let options = ConnectOptions::new(literal).unwrap().lookup_timeout(Duration::ZERO);
+                let options = ConnectOptions::new(literal).lookup_timeout(Duration::ZERO);
                 let options = options.lookup(|_, _| panic!("nothing to look up"));
                 let client = options.connect(|_| panic!("nobody listens")).unwrap();
                 client.on_lookup(|_, _| panic!("nothing was looked up"));
@@ -75,7 +75,7 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let options = ConnectOptions::new(("Some.Test", 1)).unwrap().lookup(|_, reply| {
+                let options = ConnectOptions::new(("Some.Test", 1)).lookup(|_, reply| {
                     reply.answer(Ok(["127.0.0.1", "127.0.0.1", "::1"].map(ip).to_vec()));
                 });
                 let client = options.family_selection(selection).connect(|_| {}).unwrap();
@@ -94,7 +94,7 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let options = ConnectOptions::new(("Some.Test", 1)).unwrap().lookup(|_, reply| {
+                let options = ConnectOptions::new(("Some.Test", 1)).lookup(|_, reply| {
                     reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "later")));
                 });
                 let client = options.family_selection(selection).connect(|_| {}).unwrap();
@@ -117,7 +117,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let options = || ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = || ConnectOptions::new(("some.test", 1));
             let cases = [
                 options(),
                 options().family(Family::V6),
@@ -157,7 +157,7 @@ on_every_driver! {
         net.run(|| {
             let mapped = LookupHints::V4MAPPED | LookupHints::ALL;
             for (family, hints) in [(Family::V4, LookupHints::NONE), (Family::V6, mapped)] {
-                let options = ConnectOptions::new(("localhost", 1)).unwrap();
+                let options = ConnectOptions::new(("localhost", 1));
                 let client = options.family(family).hints(hints).connect(|_| {}).unwrap();
                 client.on_error(|_, _| {});
                 let log = log.clone();
@@ -178,7 +178,7 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let options = ConnectOptions::new(("some.test", 1)).unwrap();
+                let options = ConnectOptions::new(("some.test", 1));
                 let options = options.lookup(|_, reply| reply.answer(Ok(Vec::new())));
                 let client = options.family_selection(selection).connect(|_| {}).unwrap();
                 watch(&log, &client);
@@ -198,7 +198,7 @@ on_every_driver! {
         let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
         let replies = Rc::clone(&kept);
         event_loop.enter(|| {
-            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
             watch(&log, &options.connect(|_| panic!("no address")).unwrap());
         });
@@ -217,7 +217,7 @@ on_every_driver! {
         net.run(|| {
             let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
             let replies = Rc::clone(&kept);
-            let options = ConnectOptions::new(("slow.test", 1)).unwrap().lookup_timeout(20 * MS);
+            let options = ConnectOptions::new(("slow.test", 1)).lookup_timeout(20 * MS);
             let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
             let client = Socket::new();
             client.connect_with(options.clone(), |_| panic!("no address")).unwrap();
@@ -244,7 +244,7 @@ on_every_driver! {
             let server = fyke::create_server(|socket| _ = socket.end());
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
-                let options = ConnectOptions::new(("some.test", address.port())).unwrap();
+                let options = ConnectOptions::new(("some.test", address.port()));
                 let options = options.lookup_timeout(30 * MS).lookup(|_, reply| {
                     reply.answer(Ok(vec![ip("127.0.0.1")]));
                 });
@@ -281,7 +281,7 @@ fn a_lookup_that_is_given_up_holds_the_loop_no_longer() {
     let seen = log.clone();
     hour_net().run(|| {
         must_end_before_half_an_hour();
-        let options = || ConnectOptions::new(("slow.test", 1)).unwrap();
+        let options = || ConnectOptions::new(("slow.test", 1));
         let second = Duration::from_secs(1);
         for options in [options().lookup_timeout(second), options().connect_timeout(2 * second)] {
             let client = options.connect(|_| panic!("no address")).unwrap();
@@ -334,7 +334,7 @@ fn who_waits_for_the_same_name_without_a_limit_still_gets_the_answer() {
     let log = Log::new();
     let seen = log.clone();
     hour_net().run(|| {
-        let options = || ConnectOptions::new(("slow.test", 1)).unwrap();
+        let options = || ConnectOptions::new(("slow.test", 1));
         let limited = options().lookup_timeout(MS).connect(|_| {}).unwrap();
         limited.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ETIMEDOUT));
         let patient = options().connect(|_| {}).unwrap();
@@ -361,7 +361,7 @@ fn con_22_a_name_without_an_address_of_the_family_is_enotfound_unless_mapped() {
         let listening = server.clone();
         let then = move |_: &Server| {
             let port = listening.address().unwrap().port().unwrap();
-            let options = ConnectOptions::new(("old.test", port)).unwrap().family(Family::V6);
+            let options = ConnectOptions::new(("old.test", port)).family(Family::V6);
             let client = options.clone().connect(|_| panic!("it has none")).unwrap();
             watch(&log, &client);
             client.on_close(move |_, _| {

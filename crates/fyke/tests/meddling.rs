@@ -271,7 +271,7 @@ const PLACES: [(&str, Place); 44] = [
         _ = world.fresh.connect(&world.endpoint, |_| {});
     }),
     ("lookup", |world, meddler| {
-        let options = ConnectOptions::new(("a.test", 1)).unwrap();
+        let options = ConnectOptions::new(("a.test", 1));
         let hook = move |_, reply| {
             _ = &meddler;
             drop(reply);

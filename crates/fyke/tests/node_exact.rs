@@ -131,7 +131,7 @@ on_every_driver! {
             let hook = |_: LookupRequest, reply: LookupReply| {
                 reply.answer(Err(Error::new(ErrorCode::ENOTFOUND, "no such name")));
             };
-            let options = ConnectOptions::new(("scripted.test", 80)).unwrap().lookup(hook);
+            let options = ConnectOptions::new(("scripted.test", 80)).lookup(hook);
             client.connect_with(options, |_| {}).unwrap();
             log.add("connect returned");
         });
@@ -145,7 +145,7 @@ on_every_driver! {
             let replies = Rc::clone(&kept);
             let event_loop = net.node_exact().event_loop();
             let client = event_loop.enter(|| {
-                let options = ConnectOptions::new(("scripted.test", 80)).unwrap();
+                let options = ConnectOptions::new(("scripted.test", 80));
                 let options = options.lookup(move |_, reply| match forgets {
                     true => drop(reply),
                     false => replies.borrow_mut().push(reply),
@@ -174,7 +174,7 @@ on_every_driver! {
             let server = fyke::create_server(|socket| _ = socket.end());
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
-                let options = ConnectOptions::new(("scripted.test", address.port())).unwrap();
+                let options = ConnectOptions::new(("scripted.test", address.port()));
                 let options = options.lookup(move |_, reply| {
                     let address = address.ip();
                     // Nothing but the timer holds the loop meanwhile.

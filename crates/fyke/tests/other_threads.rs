@@ -36,7 +36,7 @@ on_every_driver! {
             let told = log.clone();
             let setup = move || {
                 let alive = RefCell::new(Some(alive));
-                let options = ConnectOptions::new(("some.test", 1)).unwrap().lookup(move |request, reply| {
+                let options = ConnectOptions::new(("some.test", 1)).lookup(move |request, reply| {
                     let alive = alive.take();
                     std::thread::spawn(move || {
                         assert_eq!(request.host, "some.test");
@@ -58,7 +58,7 @@ on_every_driver! {
         let log = Log::new();
         let told = log.clone();
         net.run(|| {
-            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(|_, reply| _ = std::thread::spawn(move || drop(reply)));
             watch(&told, &options.connect(|_| {}).unwrap());
         });
@@ -68,7 +68,7 @@ on_every_driver! {
         let kept: Rc<RefCell<Option<LookupReply>>> = Rc::default();
         let keep = Rc::clone(&kept);
         let client = event_loop.enter(|| {
-            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(move |_, reply| _ = keep.replace(Some(reply)));
             options.connect(|_| {}).unwrap()
         });

@@ -112,7 +112,7 @@ on_every_driver! {
                 net.run(|| {
                     let controller = AbortController::new();
                     let addresses: [IpAddr; 3] = [1, 2, 3].map(|last| [127, 0, 0, last].into());
-                    let client = ConnectOptions::new(("three.test", 1)).unwrap()
+                    let client = ConnectOptions::new(("three.test", 1))
                         .family_selection(selection)
                         .signal(&controller.signal())
                         .lookup(move |_, reply| reply.answer(Ok(addresses.to_vec())))
@@ -145,7 +145,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let share = |endpoint: fyke::Endpoint, server: &Server| {
-                let options = ListenOptions::new(endpoint).unwrap().reuse_port(true);
+                let options = ListenOptions::new(endpoint).reuse_port(true);
                 options.listen(server, |_| {}).unwrap();
             };
             let servers: [Server; 5] = std::array::from_fn(|_| Server::new());

@@ -272,12 +272,12 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let options = || ListenOptions::new(("127.0.0.1", 0)).unwrap().reuse_port(true);
+            let options = || ListenOptions::new(("127.0.0.1", 0)).reuse_port(true);
             let first = Server::new();
             options().listen(&first.clone(), move |_| {
                 let endpoint = first.endpoint().unwrap();
                 let second = Server::new();
-                let same = ListenOptions::new(&endpoint).unwrap().reuse_port(true);
+                let same = ListenOptions::new(&endpoint).reuse_port(true);
                 let log = log.clone();
                 same.listen(&second.clone(), move |_| {
                     log.add("shared");
@@ -365,7 +365,7 @@ mod files {
         {
             let path = net.path();
             net.run(|| {
-                let options = ListenOptions::new(path.as_path()).unwrap();
+                let options = ListenOptions::new(path.as_path());
                 let options = options.readable_all(readable).writable_all(writable);
                 options.listen(&Server::new(), |server| _ = server.close()).unwrap();
                 assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, mode);
@@ -373,12 +373,12 @@ mod files {
         }
         let path = net.path();
         net.run(|| {
-            let options = ListenOptions::new(path.as_path()).unwrap();
+            let options = ListenOptions::new(path.as_path());
             let options = options.readable_all(true).mode(0o640);
             options.listen(&Server::new(), |server| _ = server.close()).unwrap();
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o640);
         });
-        let name = ListenOptions::new("abstract:modes").unwrap().readable_all(true);
+        let name = ListenOptions::new("abstract:modes").readable_all(true);
         net.run(|| {
             let code = name.listen(&Server::new(), |_| {}).unwrap_err().code();
             assert_eq!(code, ErrorCode::ERR_INVALID_ARG_VALUE);
@@ -392,7 +392,7 @@ mod files {
             drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
             assert_eq!(code_of_listening(net, path.clone()), ErrorCode::EADDRINUSE);
             net.run(|| {
-                let options = ListenOptions::new(path.as_path()).unwrap();
+                let options = ListenOptions::new(path.as_path());
                 let options = options.stale_file(StaleFile::IfStale);
                 let first = Server::new();
                 options.clone().listen(&first, |_| {}).unwrap();
@@ -405,7 +405,7 @@ mod files {
                 options.listen(&second, |_| panic!("the first listens there")).unwrap();
             });
             std::fs::write(&path, "no socket").unwrap();
-            let file = ListenOptions::new(path.as_path()).unwrap().stale_file(StaleFile::IfStale);
+            let file = ListenOptions::new(path.as_path()).stale_file(StaleFile::IfStale);
             let listened = net.try_run(|| file.listen(&Server::new(), |_| {}));
             assert_eq!(listened.unwrap_err().code(), ErrorCode::EADDRINUSE);
             assert!(path.exists());

@@ -84,7 +84,7 @@ on_every_driver! {
             let six = fyke::create_server(|_| panic!("nobody speaks IPv6"));
             four.listen(("0.0.0.0", 0), move |four| {
                 let (four, port) = (four.clone(), port(four));
-                let options = ListenOptions::new(("::", port)).unwrap().ipv6_only(true);
+                let options = ListenOptions::new(("::", port)).ipv6_only(true);
                 options.listen(&six.clone(), move |_| {
                     let client = fyke::connect(("0.0.0.0", port), |_| {}).unwrap();
                     client.resume().on_close(move |_, _| {
@@ -108,7 +108,7 @@ on_every_driver! {
                 socket.end();
                 socket.server().unwrap().close();
             });
-            let options = ListenOptions::new(("127.0.0.1", 0)).unwrap().ipv6_only(true);
+            let options = ListenOptions::new(("127.0.0.1", 0)).ipv6_only(true);
             options.listen(&server, |server| {
                 fyke::connect(("127.0.0.1", port(server)), |_| {}).unwrap().resume();
             }).unwrap();

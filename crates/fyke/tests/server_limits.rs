@@ -49,7 +49,7 @@ on_every_driver! {
             server.on_drop(move |_, info| dropped.add(format!("drop {}", info.unwrap().remote_address.ip())));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let connect = move |from: &str| {
-                    let options = fyke::ConnectOptions::new(&endpoint).unwrap();
+                    let options = fyke::ConnectOptions::new(&endpoint);
                     let client = options.local_address(from.parse().unwrap()).connect(|_| {}).unwrap();
                     client.resume();
                     client

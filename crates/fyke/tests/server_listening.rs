@@ -153,7 +153,7 @@ on_every_driver! {
                 let controller = AbortController::new();
                 let server = Server::new();
                 watch(&log, &server);
-                let options = ListenOptions::new(("localhost", 0)).unwrap();
+                let options = ListenOptions::new(("localhost", 0));
                 let options = options.signal(&controller.signal());
                 if when == 0 {
                     controller.abort();
@@ -183,7 +183,7 @@ on_every_driver! {
                 let controller = AbortController::new();
                 let server = Server::new();
                 watch(&log, &server);
-                let options = ListenOptions::new(0).unwrap().signal(&controller.signal());
+                let options = ListenOptions::new(0).signal(&controller.signal());
                 options.listen(&server, |server| _ = server.close()).unwrap();
                 let mut first = true;
                 server.on_close(move |server| {
@@ -222,7 +222,7 @@ on_every_driver! {
             let controller = AbortController::new();
             let server = Server::new();
             watch(&log, &server);
-            let options = ListenOptions::new(("localhost", 0)).unwrap();
+            let options = ListenOptions::new(("localhost", 0));
             options.signal(&controller.signal()).listen(&server, |_| {}).unwrap();
             server.listen(("127.0.0.1", 0), |_| {}).unwrap();
             controller.abort();

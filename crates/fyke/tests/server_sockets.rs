@@ -180,12 +180,12 @@ on_every_driver! {
                     let second = second.endpoint().unwrap();
                     // Linux lets a port in TIME_WAIT be bound only if both asked for it: so the
                     // first is bound too.
-                    let options = ConnectOptions::new(first).unwrap();
+                    let options = ConnectOptions::new(first);
                     let options = options.local_address("127.0.0.1".parse().unwrap());
                     let client = options.connect(|client| _ = client.end()).unwrap();
                     client.resume().on_close(move |client, _| {
                         let local = client.local_address().unwrap();
-                        let options = ConnectOptions::new(&second).unwrap();
+                        let options = ConnectOptions::new(&second);
                         let options = options.local_address(local.ip()).local_port(local.port());
                         let again = options.connect(move |again| {
                             assert_eq!(again.local_address(), Some(local));
@@ -216,7 +216,7 @@ mod backlog {
     on_every_driver! {
         fn srv_17_the_backlog_is_511_or_what_was_asked_for(net) {
             for endpoint in [0.into(), ("127.0.0.1", 0).into(), ("localhost", 0).into(), net.path().into()] {
-                let options = || ListenOptions::new(Endpoint::clone(&endpoint)).unwrap();
+                let options = || ListenOptions::new(Endpoint::clone(&endpoint));
                 assert_eq!(backlog(net, options()), "511", "{endpoint}");
                 assert_eq!(backlog(net, options().backlog(0)), "511", "{endpoint}");
                 assert_eq!(backlog(net, options().backlog(7)), "7", "{endpoint}");

@@ -264,7 +264,7 @@ fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
                 move |client: &Socket| {
                     fresh.add("fresh");
                     held.cancel();
-                    let options = ConnectOptions::new(("silent.test", 80)).unwrap();
+                    let options = ConnectOptions::new(("silent.test", 80));
                     let options = options.lookup(move |_, reply| *keep.borrow_mut() = Some(reply));
                     client.connect_with(options, |_| panic!("it never answers")).unwrap();
                 },
@@ -333,7 +333,7 @@ impl Net {
         server
             .listen(("127.0.0.1", 0), |server| {
                 let port = server.address().unwrap().port().unwrap();
-                let named = ConnectOptions::new(("server.test", port)).unwrap();
+                let named = ConnectOptions::new(("server.test", port));
                 let client = options(named.lookup(hook)).connect(|_| {}).unwrap();
                 client.resume();
                 on_client(&client);

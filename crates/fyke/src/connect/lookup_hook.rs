@@ -39,7 +39,7 @@ pub struct LookupRequest {
 ///
 /// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
-///     let options = ConnectOptions::new(("my.test", 1))?.lookup(|request, reply| {
+///     let options = ConnectOptions::new(("my.test", 1)).lookup(|request, reply| {
 ///         std::thread::spawn(move || {
 ///             assert_eq!(request.host, "my.test");
 ///             reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));

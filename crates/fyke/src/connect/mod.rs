@@ -23,7 +23,7 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 ///
 /// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
-///     let client = ConnectOptions::new(("example.org", 80))?
+///     let client = ConnectOptions::new(("example.org", 80))
 ///         .no_delay(true)
 ///         .timeout(Duration::from_secs(10))
 ///         .connect(|client| { client.write("hello"); })?;
@@ -35,6 +35,8 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     pub(crate) endpoint: Endpoint,
+    /// The first value that is not valid.
+    wrong: Option<Error>,
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) local_port: u16,
     pub(crate) family: Option<Family>,
@@ -52,17 +54,18 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// Options with the defaults.
     ///
-    /// # Errors
-    /// `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for text that is no endpoint; the latter
-    /// also for a host name with a NUL byte, and for an empty path or abstract name.
-    pub fn new<E>(endpoint: E) -> Result<Self>
+    /// Never fails: an endpoint that cannot be parsed is the error of the verb that uses the options, as is the
+    /// value of any other option that is not valid. `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for
+    /// text; the latter also for a host name with a NUL byte, and for an empty path or abstract name.
+    pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let endpoint = endpoint.try_into()?.checked()?;
-        Ok(Self {
+        let (endpoint, wrong) = Endpoint::checked_from(endpoint);
+        Self {
             endpoint,
+            wrong,
             local_address: None,
             local_port: 0,
             family: None,
@@ -75,7 +78,7 @@ impl ConnectOptions {
             refuses_itself: false,
             timeout: None,
             socket: SocketOptions::new(),
-        })
+        }
     }
 
     /// The address of our end. Default: what the system chooses.
@@ -121,13 +124,15 @@ impl ConnectOptions {
 
     /// How long [`FamilySelection::Sequential`] tries one address before it is given up for the
     /// next; the last has no limit. Default: the process's, at first 500 ms; less than 10 ms is
-    /// raised to that. Node: `autoSelectFamilyAttemptTimeout`.
-    ///
-    /// # Errors
-    /// `ERR_OUT_OF_RANGE` for zero, and for more than 2,147,483,647 ms.
-    pub fn attempt_timeout(mut self, timeout: Duration) -> Result<Self> {
-        self.attempt_timeout = Some(family_selection::checked(timeout)?);
-        Ok(self)
+    /// raised to that. Zero and more than 2,147,483,647 ms are not valid: the connect fails with
+    /// `ERR_OUT_OF_RANGE`. Node: `autoSelectFamilyAttemptTimeout`.
+    #[must_use]
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        match family_selection::checked(timeout) {
+            Ok(timeout) => self.attempt_timeout = Some(timeout),
+            Err(error) => self.wrong = self.wrong.or(Some(error)),
+        }
+        self
     }
 
     /// Asks `f` for the addresses of a host name, instead of the system. It runs once, on the tick
@@ -139,7 +144,7 @@ impl ConnectOptions {
     ///
     /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
-    ///     let options = ConnectOptions::new(("my.test", 1))?.lookup(|request, reply| {
+    ///     let options = ConnectOptions::new(("my.test", 1)).lookup(|request, reply| {
     ///         assert_eq!(request.host, "my.test");
     ///         reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
     ///     });
@@ -285,6 +290,11 @@ impl ConnectOptions {
     pub fn refuse_self_connection(mut self, refuse: bool) -> Self {
         self.refuses_itself = refuse;
         self
+    }
+
+    /// An error if a value is not valid.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.wrong.clone().map_or(Ok(()), Err)
     }
 
     /// With the process's defaults as they are now: setting them affects later connects only

@@ -87,6 +87,18 @@ impl Endpoint {
         }
     }
 
+    /// Converts and checks what a user gives. If that fails, the answer is an error, and any endpoint.
+    pub(crate) fn checked_from<E>(endpoint: E) -> (Self, Option<Error>)
+    where
+        E: TryInto<Self>,
+        Error: From<E::Error>,
+    {
+        match endpoint.try_into().map_err(Error::from).and_then(Self::checked) {
+            Ok(endpoint) => (endpoint, None),
+            Err(error) => (Self::Port(0), Some(error)),
+        }
+    }
+
     /// The endpoint as it counts: a host without a name is none, one that is an address is that.
     /// Refuses what no system can take (ARG-04, ARG-08): an empty path would be bound to a name of
     /// the system's choice (unix(7), "Autobind").

@@ -81,7 +81,7 @@ fn occupy(event_loop: &EventLoop, resolver: &Resolver) -> Vec<Socket> {
 }
 
 fn connect(host: &str) -> Socket {
-    connect_with(ConnectOptions::new((host, 1)).unwrap())
+    connect_with(ConnectOptions::new((host, 1)))
 }
 
 fn connect_with(options: ConnectOptions) -> Socket {
@@ -136,7 +136,7 @@ fn lookup_of_a_destroyed_socket_leaves_the_queue() {
 #[test]
 fn lookup_that_exceeds_its_timeout_leaves_the_queue() {
     leaves_the_queue(|host| {
-        let options = ConnectOptions::new((host, 1)).unwrap();
+        let options = ConnectOptions::new((host, 1));
         is_closed(&connect_with(options.lookup_timeout(Duration::from_millis(1))))
     });
 }
@@ -144,7 +144,7 @@ fn lookup_that_exceeds_its_timeout_leaves_the_queue() {
 #[test]
 fn lookup_of_a_connect_that_exceeds_its_timeout_leaves_the_queue() {
     leaves_the_queue(|host| {
-        let options = ConnectOptions::new((host, 1)).unwrap();
+        let options = ConnectOptions::new((host, 1));
         is_closed(&connect_with(options.connect_timeout(Duration::from_millis(1))))
     });
 }
@@ -153,7 +153,7 @@ fn lookup_of_a_connect_that_exceeds_its_timeout_leaves_the_queue() {
 fn lookup_of_an_aborted_connect_leaves_the_queue() {
     leaves_the_queue(|host| {
         let controller = AbortController::new();
-        let options = ConnectOptions::new((host, 1)).unwrap().signal(&controller.signal());
+        let options = ConnectOptions::new((host, 1)).signal(&controller.signal());
         let socket = connect_with(options);
         timer::set_immediate(move || controller.abort()).unwrap();
         is_closed(&socket)
@@ -191,7 +191,7 @@ fn retrying_a_name_that_is_not_answered_keeps_one_thread_busy() {
     first.destroy();
     let attempts = Rc::new(Cell::new(0));
     event_loop.enter(|| {
-        let options = ConnectOptions::new(("dead.test", 1)).unwrap();
+        let options = ConnectOptions::new(("dead.test", 1));
         let options = options.lookup_timeout(Duration::from_millis(1));
         let client = connect_with(options.clone());
         let count = Rc::clone(&attempts);

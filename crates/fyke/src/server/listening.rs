@@ -65,7 +65,7 @@ impl Server {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        ListenOptions::new(endpoint)?.listen(self, f)
+        ListenOptions::new(endpoint).listen(self, f)
     }
 
     pub(super) fn listen_with(
@@ -73,6 +73,7 @@ impl Server {
         options: ListenOptions,
         f: Option<Box<dyn FnOnce(&Server)>>,
     ) -> Result<()> {
+        options.check()?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
         self.check_not_listening()?;

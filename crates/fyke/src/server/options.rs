@@ -179,7 +179,7 @@ impl ServerOptions {
 /// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|_| {});
-///     fyke::ListenOptions::new(("::1", 0))?
+///     fyke::ListenOptions::new(("::1", 0))
 ///         .backlog(64)
 ///         .listen(&server, |server| { server.close(); })
 /// })
@@ -188,6 +188,8 @@ impl ServerOptions {
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     pub(super) endpoint: Endpoint,
+    /// The first value that is not valid.
+    wrong: Option<Error>,
     pub(super) backlog: u32,
     pub(super) ipv6_only: bool,
     pub(super) reuse_port: bool,
@@ -215,17 +217,18 @@ pub enum StaleFile {
 impl ListenOptions {
     /// Options with the defaults.
     ///
-    /// # Errors
-    /// `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for text that is no endpoint; the latter
-    /// also for a host name with a NUL byte, and for an empty path or abstract name.
-    pub fn new<E>(endpoint: E) -> Result<Self>
+    /// Never fails: an endpoint that cannot be parsed is the error of the verb that uses the options, as is the
+    /// value of any other option that is not valid. `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for
+    /// text; the latter also for a host name with a NUL byte, and for an empty path or abstract name.
+    pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let endpoint = endpoint.try_into()?.checked()?;
-        Ok(Self {
+        let (endpoint, wrong) = Endpoint::checked_from(endpoint);
+        Self {
             endpoint,
+            wrong,
             backlog: BACKLOG,
             ipv6_only: false,
             reuse_port: false,
@@ -236,7 +239,12 @@ impl ListenOptions {
             signal: None,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
-        })
+        }
+    }
+
+    /// An error if a value is not valid.
+    pub(super) fn check(&self) -> Result<()> {
+        self.wrong.clone().map_or(Ok(()), Err)
     }
 
     /// How many connections may wait to be accepted; the system cuts it to its own limit (Linux:

@@ -32,7 +32,7 @@ where
     E: TryInto<Endpoint>,
     Error: From<E::Error>,
 {
-    ConnectOptions::new(endpoint)?.connect(f)
+    ConnectOptions::new(endpoint).connect(f)
 }
 
 /// # Connecting
@@ -44,6 +44,7 @@ impl ConnectOptions {
     /// As [`connect`].
     pub fn connect(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
         // Before anything is made that nobody could hear of.
+        self.check()?;
         current()?.check_open()?;
         let socket = Socket::with_options(&self.socket);
         if let Some(timeout) = self.timeout {
@@ -75,7 +76,7 @@ impl Socket {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.connect_with(ConnectOptions::new(endpoint)?, f)
+        self.connect_with(ConnectOptions::new(endpoint), f)
     }
 
     /// The same with options of the connect; those of the socket itself (half-open, marks, and so
@@ -88,6 +89,7 @@ impl Socket {
         options: ConnectOptions,
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<()> {
+        options.check()?;
         let f = match self.connect_again(&options, f) {
             Ok(()) => return Ok(()),
             Err(f) => f,
