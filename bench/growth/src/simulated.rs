@@ -47,7 +47,7 @@ fn listen() -> Result<()> {
             socket.write(data);
         });
     });
-    server.listen(("127.0.0.1", PORT), |_| {})
+    server.listen(("127.0.0.1", PORT))
 }
 
 fn connect(number: usize, answered: &Rc<Cell<usize>>) -> Result<fyke::Socket> {
@@ -56,7 +56,7 @@ fn connect(number: usize, answered: &Rc<Cell<usize>>) -> Result<fyke::Socket> {
     let socket = ConnectOptions::new(("127.0.0.1", PORT))
         .local_address(IpAddr::from(from))
         .local_port(FIRST_CLIENT_PORT + (number % CONNECTIONS_PER_ADDRESS) as u16)
-        .connect(|_| {})?;
+        .connect()?;
     socket.on_data(move |_, _| answered.set(answered.get() + 1));
     socket.write("hello");
     Ok(socket)

@@ -100,7 +100,7 @@ fn main() -> Result<()> {
             Ok(path) => ListenOptions::new(format!("unix:{path}")),
             Err(_) => ListenOptions::new(("127.0.0.1", port())),
         };
-        options.backlog(BACKLOG).listen(&server, |server| {
+        options.backlog(BACKLOG).listen_then(&server, |server| {
             println!("listening on {}", server.endpoint().expect("it listens"));
         })
     })?;

@@ -177,7 +177,7 @@ impl Play {
             }
             "connect" => {
                 let done = done("connect-cb");
-                socket.connect_with(self.target_options(&operation.inner)?, move |_| {
+                socket.connect_with_then(self.target_options(&operation.inner)?, move |_| {
                     if let Some(done) = done {
                         done(Ok(()));
                     }
@@ -238,7 +238,7 @@ impl Play {
         let label = fields.text("label").map(str::to_owned);
         let (play, owner) = (Rc::clone(self), Rc::clone(actor));
         match operation.name {
-            "listen" => self.listen_options(&operation.inner)?.listen(server, move |_| {
+            "listen" => self.listen_options(&operation.inner)?.listen_then(server, move |_| {
                 if let Some(label) = label {
                     play.event(&owner, "listen-cb", entry(json!({ "label": label })));
                 }

@@ -21,7 +21,7 @@ impl Play {
         self.note_open(&actor);
         if let Some(options) = &spec.listen {
             let options = self.listen_options(options);
-            match options.and_then(|options| options.listen(&server, |_| {})) {
+            match options.and_then(|options| options.listen(&server)) {
                 Ok(()) => self.learn_address(&actor, &server),
                 Err(error) => self.note_throw(&actor, "listen", &error),
             }

@@ -32,7 +32,7 @@ impl Play {
     fn make_by_connecting(self: &Rc<Self>, actor: &Rc<Actor>, spec: &ClientSpec) {
         let Some(target) = &spec.target else { return };
         let options = self.connect_options(&spec.options, target);
-        match options.and_then(|options| options.connect(|_| {})) {
+        match options.and_then(fyke::ConnectOptions::connect) {
             Err(error) => self.note_throw(actor, "create", &error),
             Ok(socket) => {
                 self.attach_pieces(actor, &socket, &spec.options);

@@ -51,9 +51,9 @@ fn converse(endpoint: Endpoint, output: &Output) -> Result<(), Failure> {
     fyke::run(|| {
         let server = serve(&Side { name: "server", output: output.clone() });
         let client = call(&Side { name: "client", output: output.clone() }, &server);
-        server.listen(endpoint, move |server| {
+        server.listen_then(endpoint, move |server| {
             let Some(endpoint) = server.endpoint() else { return };
-            if let Err(error) = client.connect(endpoint, |_| {}) {
+            if let Err(error) = client.connect(endpoint) {
                 // An error that nobody listens to ends `run`.
                 client.destroy_with(error);
             }

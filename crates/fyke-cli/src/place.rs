@@ -77,9 +77,9 @@ impl Place {
                 if let Some(mode) = limits.mode {
                     options = options.mode(mode);
                 }
-                options.listen(server, f)?;
+                options.listen_then(server, f)?;
             }
-            Self::Descriptor(_, fd) => server.listen_fd(copy(fd)?, f)?,
+            Self::Descriptor(_, fd) => server.listen_fd_then(copy(fd)?, f)?,
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Place {
             // A connection to itself does not mean that a server listens there.
             Self::Endpoint(endpoint) => {
                 let options = options(ConnectOptions::new(endpoint).no_delay(true));
-                Ok(options.refuse_self_connection(true).connect(f)?)
+                Ok(options.refuse_self_connection(true).connect_then(f)?)
             }
             Self::Descriptor(_, fd) => {
                 let socket = Socket::from_fd(copy(fd)?)?;

@@ -25,7 +25,7 @@ fn main() -> fyke::Result<()> {
         });
     });
     fyke::run(|| {
-        server.listen(("127.0.0.1", port), |server| {
+        server.listen_then(("127.0.0.1", port), |server| {
             println!("listening on {}", server.address().expect("it listens"));
         })
     })

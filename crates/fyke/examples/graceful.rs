@@ -21,14 +21,14 @@ fn main() -> fyke::Result<()> {
             if data.starts_with(b"stop") {
                 let server = socket.server().expect("accepted");
                 let print = |_: &fyke::Server, outcome: Shutdown| println!("{outcome:?}");
-                server.shutdown(Duration::from_secs(10), print).expect("it listens");
+                server.shutdown_then(Duration::from_secs(10), print).expect("it listens");
             }
         });
     });
     let print = |server: &fyke::Server| {
         println!("listening on {}", server.address().expect("it listens"));
     };
-    fyke::run(|| server.listen(("127.0.0.1", port), print))
+    fyke::run(|| server.listen_then(("127.0.0.1", port), print))
 }
 
 fn answer(socket: &Socket, unanswered: &Cell<usize>) {

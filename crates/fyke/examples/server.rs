@@ -8,7 +8,7 @@ fn main() -> fyke::Result<()> {
             socket.on_end(|_| println!("client disconnected"));
             socket.write("hello client");
         });
-        server.listen(("127.0.0.1", port), |server| {
+        server.listen_then(("127.0.0.1", port), |server| {
             println!("listening on {}", server.address().expect("it listens"));
         })
     })

@@ -24,7 +24,7 @@ const SWEEP_MIN: usize = 8;
 /// fyke::run(|| {
 ///     let controller = AbortController::new();
 ///     let options = ConnectOptions::new(("127.0.0.1", 1)).signal(&controller.signal());
-///     let client = options.connect(|_| unreachable!("aborted before"))?;
+///     let client = options.connect_then(|_| unreachable!("aborted before"))?;
 ///     client.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ABORT_ERR));
 ///     controller.abort();
 ///     assert!(client.destroyed());

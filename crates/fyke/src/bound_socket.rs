@@ -43,11 +43,11 @@ use fyke_machine::error::MakeError;
 ///         socket.end();
 ///         socket.server().unwrap().close();
 ///     });
-///     server.listen_bound(bound, |_| {})?;
+///     server.listen_bound(bound)?;
 ///
 ///     let client = Socket::from_bound(BoundSocket::bind(("127.0.0.1", 0))?);
 ///     println!("will come from {:?}", client.local_address());
-///     client.connect(endpoint, |client| { client.resume(); })
+///     client.connect_then(endpoint, |client| { client.resume(); })
 /// })
 /// # }
 /// ```

@@ -35,7 +35,7 @@ use fyke_machine::policy;
 ///     let server = fyke::create_server(|socket| {
 ///         socket.end_with("hello\n");
 ///     });
-///     server.listen(("127.0.0.1", 0), |server| {
+///     server.listen_then(("127.0.0.1", 0), |server| {
 ///         println!("listening on {:?}", server.address());
 ///         server.close(); // nothing holds the loop any more
 ///     })
@@ -52,7 +52,7 @@ use fyke_machine::policy;
 ///         let server = fyke::create_server(|socket| {
 ///             socket.end_with("hello\n");
 ///         });
-///         server.listen(("127.0.0.1", port), |server| { server.close(); })?;
+///         server.listen_then(("127.0.0.1", port), |server| { server.close(); })?;
 ///         Ok(())
 ///     })
 /// }

@@ -17,7 +17,7 @@ use fyke_machine::error::MakeError;
 /// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| { socket.end_with("hello"); });
-///     server.listen_fd(fyke::inherited_fd(3)?, |_| {})
+///     server.listen_fd(fyke::inherited_fd(3)?)
 /// })
 /// # }
 /// ```

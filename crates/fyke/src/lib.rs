@@ -55,7 +55,7 @@ pub use lookup::LookupHints;
 pub use server::{
     DropInfo, ListenOptions, Server, ServerOptions, ServerRef, Shutdown, StaleFile, create_server,
 };
-pub use socket::{Lookup, ReadyState, Socket, SocketRef, connect, pipeline};
+pub use socket::{Lookup, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
 pub use socket_options::SocketOptions;
 pub use text::{Decoder, Encoding};
 

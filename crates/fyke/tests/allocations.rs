@@ -85,7 +85,7 @@ fn of_accepted(
     let count = Rc::clone(&received);
     let server = event_loop.enter(|| {
         let server = options.create_server(move |socket| serve(socket, &count));
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
     drive(&event_loop, || server.listening()).unwrap();
@@ -111,7 +111,7 @@ fn of_outgoing(net: &Net) -> [usize; 2] {
     let mut peers = Vec::with_capacity(CONNECTIONS);
     let before = allocations();
     for _ in 0..CONNECTIONS {
-        let socket = event_loop.enter(|| fyke::connect(address, |_| {})).unwrap();
+        let socket = event_loop.enter(|| fyke::connect(address)).unwrap();
         echo(&socket, &received);
         drive(&event_loop, || !socket.connecting()).unwrap();
         peers.push(listener.accept().unwrap().0);

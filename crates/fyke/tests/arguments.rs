@@ -77,21 +77,21 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let refuse = |socket: &Socket| refuses_all(|argument| match argument {
-                Ok(endpoint) => socket.connect(endpoint, |_| panic!("refused")),
-                Err(text) => socket.connect(text, |_| panic!("refused")),
+                Ok(endpoint) => socket.connect_then(endpoint, |_| panic!("refused")),
+                Err(text) => socket.connect_then(text, |_| panic!("refused")),
             });
             let server = fyke::create_server(|socket| _ = socket.end());
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = Socket::new();
                 let released = Rc::new(());
                 let captured = Rc::clone(&released);
-                client.connect("nonsense", move |_| drop(captured)).unwrap_err();
+                client.connect_then("nonsense", move |_| drop(captured)).unwrap_err();
                 assert_eq!(Rc::strong_count(&released), 1, "the callback is not kept");
                 refuse(&client);
                 assert!(!client.connecting() && client.pending() && !client.destroyed());
                 assert_eq!(client.ready_state(), ReadyState::Open);
                 log.watch("", &client);
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
                 refuse(&client);
                 assert!(client.connecting());
                 client.on_ready(move |client| {
@@ -112,12 +112,12 @@ on_every_driver! {
         // The loop ends at once: nothing was begun.
         net.run(|| {
             refuses_all(|argument| match argument {
-                Ok(endpoint) => fyke::connect(endpoint, |_| panic!("refused")).map(drop),
-                Err(text) => fyke::connect(text, |_| panic!("refused")).map(drop),
+                Ok(endpoint) => fyke::connect_then(endpoint, |_| panic!("refused")).map(drop),
+                Err(text) => fyke::connect_then(text, |_| panic!("refused")).map(drop),
             });
             refuses_all(|argument| match argument {
-                Ok(endpoint) => ConnectOptions::new(endpoint).connect(|_| panic!("refused")).map(drop),
-                Err(text) => ConnectOptions::new(text.to_owned()).connect(|_| panic!("refused")).map(drop),
+                Ok(endpoint) => ConnectOptions::new(endpoint).connect_then(|_| panic!("refused")).map(drop),
+                Err(text) => ConnectOptions::new(text.to_owned()).connect_then(|_| panic!("refused")).map(drop),
             });
         });
     }
@@ -130,7 +130,7 @@ on_every_driver! {
                 let options = ConnectOptions::new(endpoint);
                 let log = log.clone();
                 let options = options.lookup(move |request, _| log.add(request.host));
-                options.connect(|_| {}).unwrap().on_error(|_, _| {});
+                options.connect().unwrap().on_error(|_, _| {});
             }
         });
         assert_eq!(seen.take(), ["localhost"; 3]);
@@ -144,7 +144,7 @@ on_every_driver! {
                 let address: IpAddr = text.parse().unwrap();
                 let target: IpAddr = if address.is_ipv4() { [127, 0, 0, 1].into() } else { "::1".parse().unwrap() };
                 let options = ConnectOptions::new((target, 1)).local_address(address);
-                let client = options.local_port(u16::MAX).connect(|_| {}).unwrap();
+                let client = options.local_port(u16::MAX).connect().unwrap();
                 let log = log.clone();
                 client.on_error(move |_, error| {
                     log.add(error.syscall().unwrap());
@@ -160,20 +160,20 @@ on_every_driver! {
         let seen = Rc::clone(&called);
         net.run(|| {
             let refuse = |server: &Server| refuses_all(|argument| match argument {
-                Ok(endpoint) => server.listen(endpoint, |_| panic!("refused")),
-                Err(text) => server.listen(text, |_| panic!("refused")),
+                Ok(endpoint) => server.listen_then(endpoint, |_| panic!("refused")),
+                Err(text) => server.listen_then(text, |_| panic!("refused")),
             });
             let server = Server::new();
             let refused = |_: &Server| panic!("refused");
             refuses_all(|argument| match argument {
-                Ok(endpoint) => ListenOptions::new(endpoint).listen(&server, refused),
-                Err(text) => ListenOptions::new(text).listen(&server, refused),
+                Ok(endpoint) => ListenOptions::new(endpoint).listen_then(&server, refused),
+                Err(text) => ListenOptions::new(text).listen_then(&server, refused),
             });
             server.on_error(|_, error| panic!("{error}"));
             refuse(&server);
             assert!(!server.listening() && server.address().is_none());
             // SRV-08: a callback that was kept would run now.
-            server.listen(net.tcp(), move |server| {
+            server.listen_then(net.tcp(), move |server| {
                 called.set(called.get() + 1);
                 refuse(server);
                 assert!(server.listening());
@@ -193,7 +193,7 @@ on_every_driver! {
                 let server = server.max_connections_per_ip(usize::MAX).no_delay(true);
                 let server = server.create_server(|socket| _ = socket.end_with("answer"));
                 let listen = ListenOptions::new(net.tcp()).backlog(u32::MAX);
-                listen.listen(&server, move |server| {
+                listen.listen_then(&server, move |server| {
                     let endpoint = server.endpoint().unwrap();
                     let options = ConnectOptions::new(&endpoint).high_water_mark(bytes);
                     let options = options.keep_alive(time).timeout(time).no_delay(true);
@@ -203,7 +203,7 @@ on_every_driver! {
                         true => options,
                         false => options.connect_timeout(time).write_stall_timeout(time),
                     };
-                    let client = options.connect(|_| {}).unwrap();
+                    let client = options.connect().unwrap();
                     log.watch("", &client);
                     let told = log.clone();
                     client.on_data(move |_, data| told.add(String::from_utf8_lossy(data)));
@@ -229,7 +229,7 @@ fn arg_07_he_20_an_attempt_timeout_out_of_range_is_an_err_and_changes_nothing() 
     let connect = |timeout| {
         let options = ConnectOptions::new(("some.test", 1)).attempt_timeout(timeout);
         // The first value that is not valid is the error, and a valid one does not hide it.
-        options.attempt_timeout(millisecond).connect(|_| {}).map(|client| {
+        options.attempt_timeout(millisecond).connect().map(|client| {
             client.destroy();
         })
     };
@@ -254,7 +254,7 @@ fn an_error_of_yours_has_its_message_and_one_of_the_system_has_none() {
     let log = Log::new();
     let seen = log.clone();
     Net::sim().run(|| {
-        let client = fyke::connect(("127.0.0.1", 1), |_| {}).unwrap();
+        let client = fyke::connect(("127.0.0.1", 1)).unwrap();
         client.on_error(move |_, error| log.add(format!("{:?}", error.message())));
     });
     assert_eq!(seen.take(), ["None"]);

@@ -21,7 +21,7 @@ fn with_room_for_ten(net: &Net, then: impl FnOnce(&Socket) + 'static) {
         let client = options.build();
         client.on_close(move |_, _| _ = server.close());
         let connected = move |client: &Socket| then(client.resume().cork());
-        client.connect(endpoint, connected).unwrap();
+        client.connect_then(endpoint, connected).unwrap();
     });
 }
 
@@ -49,7 +49,7 @@ fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
                 log.add(format!("connected {number}"));
                 client.resume();
             };
-            client.connect(place.clone(), connected).unwrap();
+            client.connect_then(place.clone(), connected).unwrap();
         });
         let client = Socket::new();
         client.on_error(|_, _| {});
@@ -68,7 +68,7 @@ fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
                         let kept =
                             captured.borrow().iter().filter(|own| own.strong_count() > 0).count();
                         assert_eq!(kept, if exact { 3 } else { 0 });
-                        server.listen(path, move |_| connect(&client)).unwrap();
+                        server.listen_then(path, move |_| connect(&client)).unwrap();
                     };
                     timer::set_immediate(again).unwrap();
                 }
@@ -191,7 +191,7 @@ on_every_driver! {
             server.on_connection(move |_, socket| held.borrow_mut().push(socket.clone()));
             net.listen(&server, net.tcp(), |endpoint| {
                 for _ in 0..CLIENTS {
-                    fyke::connect(&endpoint, |_| {}).unwrap().on_error(|_, _| {});
+                    fyke::connect(&endpoint).unwrap().on_error(|_, _| {});
                 }
             });
             accepted

@@ -44,7 +44,7 @@ fn call_everything(socket: &Socket, alone: &Alone) {
     socket.refer().unref().refer();
     // On a closed socket this would begin another life.
     if !socket.destroyed() {
-        socket.connect(1, |_| {}).unwrap_err();
+        socket.connect(1).unwrap_err();
     }
     socket.end_then(in_callback(alone));
     socket.destroy_soon();
@@ -96,7 +96,7 @@ on_every_driver! {
                 net.listen(&server, net.tcp(), move |endpoint| {
                     let client = Socket::new();
                     listen_everywhere(&client, &client_alone, all);
-                    client.connect(endpoint, |_| {}).unwrap();
+                    client.connect(endpoint).unwrap();
                 });
             });
         }
@@ -183,7 +183,7 @@ on_every_driver! {
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |client| {
+                fyke::connect_then(endpoint, |client| {
                     client.resume();
                     let client = client.clone();
                     timer::set_timeout(Duration::from_millis(20), move || { client.write("later"); }).unwrap();
@@ -206,7 +206,7 @@ on_every_driver! {
             });
             let (held, connected) = (Rc::clone(&token), Rc::clone(&pair));
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 connected.borrow_mut().push(client.clone());
                 client.on_ready(move |client| {
                     let client = client.clone();
@@ -259,7 +259,7 @@ fn c11_no_thread_is_started_but_for_names() {
         let event_loop = net.event_loop();
         event_loop.enter(|| {
             for _ in 0..100 {
-                let client = fyke::connect(("localhost", 1), |_| {}).unwrap();
+                let client = fyke::connect(("localhost", 1)).unwrap();
                 client.on_error(|_, _| {});
             }
         });

@@ -18,7 +18,7 @@ on_every_driver! {
                 socket.server().unwrap().close();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.cork();
                 client.write("one");
                 client.write("twø");
@@ -134,11 +134,11 @@ on_every_driver! {
                         return;
                     }
                     assert_eq!(client.bytes_written(), 6, "kept until the next connect (PROP-05)");
-                    client.connect(&again, |_| {}).unwrap();
+                    client.connect(&again).unwrap();
                     assert_eq!((client.bytes_written(), client.remote_address()), (0, None));
                     client.end_with("second");
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
                 client.end_with("first!");
             });
         });

@@ -25,7 +25,7 @@ on_every_system! {
             });
             server.on_error(|_, error| panic!("accepting must not fail: {error}"));
             server.on_drop(|_, _| panic!("nobody was over the limit of connections"));
-            server.listen(net.tcp(), |_| {}).unwrap();
+            server.listen(net.tcp()).unwrap();
             server
         });
         drive(&event_loop, || server.listening()).unwrap();
@@ -59,7 +59,7 @@ on_every_system! {
         let answered = Rc::new(Cell::new(false));
         let seen = Rc::clone(&answered);
         event_loop.enter(|| {
-            let client = fyke::connect(endpoint, |client| {
+            let client = fyke::connect_then(endpoint, |client| {
                 client.end_with("again");
             })
             .unwrap();

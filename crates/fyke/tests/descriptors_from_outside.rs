@@ -51,8 +51,8 @@ on_every_system! {
                         assert_eq!(client.address(), ours);
                     };
                     match options {
-                        true => client.connect_with(ConnectOptions::new(target), f).unwrap(),
-                        false => client.connect(target, f).unwrap(),
+                        true => client.connect_with_then(ConnectOptions::new(target), f).unwrap(),
+                        false => client.connect_then(target, f).unwrap(),
                     }
                     client.on_end(move |_| {
                         log.add(String::from_utf8_lossy(&bytes.borrow()));
@@ -77,7 +77,7 @@ on_every_system! {
                 let number = fd.as_raw_fd();
                 let client = Socket::from_fd(fd).unwrap();
                 client
-                    .connect(target, move |client| {
+                    .connect_then(target, move |client| {
                         let fd = client.clone().into_fd().unwrap();
                         assert_eq!(fd.as_raw_fd(), number);
                     })
@@ -321,8 +321,8 @@ on_every_system! {
                     socket.server().unwrap().close();
                 });
                 server
-                    .listen_fd(fd, move |_| {
-                        fyke::connect(endpoint, |_| {}).unwrap().resume();
+                    .listen_fd_then(fd, move |_| {
+                        fyke::connect(endpoint).unwrap().resume();
                     })
                     .unwrap();
                 assert!(server.listening());
@@ -365,7 +365,7 @@ on_every_system! {
             let seen = log.clone();
             net.run(|| {
                 let server = Server::new();
-                server.listen_fd(fd, |_| panic!("it cannot listen")).unwrap();
+                server.listen_fd_then(fd, |_| panic!("it cannot listen")).unwrap();
                 server.on_error(move |_, error| {
                     assert!(error.syscall() == Some("listen") && error.address().is_none());
                     log.add(error.code());
@@ -450,7 +450,7 @@ on_every_system! {
 
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let server = Server::new();
-            server.listen_fd(inheritable(listener.into()), |_| {}).unwrap();
+            server.listen_fd(inheritable(listener.into())).unwrap();
             assert!(is_kept(server.duplicate_fd().unwrap()));
             assert!(is_kept(server.into_fd().unwrap()));
 

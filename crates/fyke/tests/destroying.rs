@@ -79,7 +79,7 @@ on_every_driver! {
                     socket.resume();
                 });
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                    let client = fyke::connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                    let client = fyke::connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                     log.watch("", &client);
                     client.on_connection_attempt_failed(|_, _, _| panic!("it did not fail"));
                     client.on_connection_attempt(move |client, _| {
@@ -277,7 +277,7 @@ on_every_driver! {
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 for _ in 0..2 {
-                    let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let client = fyke::connect(&endpoint).unwrap();
                     client.resume();
                     let log = log.clone();
                     client.on_error(move |_, error| log.add(format!("client {}", error.code())));

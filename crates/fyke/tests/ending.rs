@@ -206,7 +206,7 @@ on_every_driver! {
             net.listen(&server, net.tcp(), {
                 let server = server.clone();
                 move |endpoint| {
-                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let client = fyke::connect(endpoint).unwrap();
                     log.watch("", &client);
                     client.on_connection_attempt(|_, _| panic!("destroyed before"));
                     client.destroy();

@@ -72,18 +72,18 @@ fn paths_are_taken_by_value_and_by_reference() {
 fn options_take_what_an_endpoint_is_made_of_and_a_wrong_one_is_the_error_of_the_verb() {
     let address: SocketAddr = ([127, 0, 0, 1], 0).into();
     fyke::run(|| {
-        ConnectOptions::new(&address).no_delay(true).connect(|_| {})?.destroy();
+        ConnectOptions::new(&address).no_delay(true).connect()?.destroy();
         let server = Server::new();
-        ListenOptions::new(&String::from("127.0.0.1:0")).backlog(1).listen(&server, |_| {})?;
+        ListenOptions::new(&String::from("127.0.0.1:0")).backlog(1).listen(&server)?;
         server.close();
         BindOptions::new(&address).reuse_port(true).bind()?.close();
         let code = |refused: Error| refused.code().as_str().to_owned();
         let options = ConnectOptions::new(&String::from("no endpoint")).no_delay(true);
-        let refused = options.clone().connect(|_| panic!("refused"));
+        let refused = options.clone().connect_then(|_| panic!("refused"));
         assert_eq!(code(refused.unwrap_err()), "ERR_INVALID_ARG_VALUE");
-        let refused = Socket::new().connect_with(options, |_| panic!("refused"));
+        let refused = Socket::new().connect_with_then(options, |_| panic!("refused"));
         assert_eq!(code(refused.unwrap_err()), "ERR_INVALID_ARG_VALUE");
-        let refused = ListenOptions::new("host:99999").listen(&server, |_| panic!("refused"));
+        let refused = ListenOptions::new("host:99999").listen_then(&server, |_| panic!("refused"));
         assert_eq!(code(refused.unwrap_err()), "ERR_SOCKET_BAD_PORT");
         let refused = BindOptions::new("host:99999").ipv6_only(true).bind();
         assert_eq!(code(refused.unwrap_err()), "ERR_SOCKET_BAD_PORT");

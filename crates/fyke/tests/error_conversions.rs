@@ -23,7 +23,7 @@ fn run_takes_fykes_error_and_question_marks_on_those_of_the_standard_library() {
 #[test]
 fn run_takes_an_error_of_the_standard_library() {
     let result: io::Result<()> = fyke::run(|| {
-        fyke::connect(BAD_ENDPOINT, |_| {})?;
+        fyke::connect(BAD_ENDPOINT)?;
         Err(io::ErrorKind::UnexpectedEof.into())
     });
     let error = result.unwrap_err();
@@ -38,7 +38,7 @@ fn run_takes_an_anyhow_error() {
     fn fail(endpoint: &str) -> anyhow::Result<()> {
         fyke::run(|| {
             let _: u16 = "7".parse()?;
-            fyke::connect(endpoint, |_| {}).context("first of all")?;
+            fyke::connect(endpoint).context("first of all")?;
             anyhow::bail!("not reached")
         })
     }
@@ -54,7 +54,7 @@ fn run_takes_a_boxed_error() {
     fn fail(number: &str) -> Result<(), Box<dyn StdError>> {
         fyke::run(|| {
             let _: u16 = number.parse()?;
-            fyke::connect(BAD_ENDPOINT, |_| {})?;
+            fyke::connect(BAD_ENDPOINT)?;
             Ok(())
         })
     }
@@ -72,9 +72,9 @@ fn run_takes_a_boxed_error() {
 fn an_error_that_ends_the_loop_is_converted() {
     let result: Result<(), Box<dyn StdError>> = fyke::run(|| {
         let first = fyke::create_server(|_| {});
-        first.listen(("127.0.0.1", 0), |first| {
+        first.listen_then(("127.0.0.1", 0), |first| {
             let second = fyke::create_server(|_| {});
-            second.listen(first.endpoint().unwrap(), |_| {}).unwrap();
+            second.listen(first.endpoint().unwrap()).unwrap();
             first.unref();
         })?;
         Ok(())

@@ -62,7 +62,7 @@ on_every_driver! {
             socket.set_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));
             timer::set_timeout(3600 * 1000 * MS, || panic!("unref'ed")).unwrap().unref();
             let server = Server::new();
-            server.listen(0, |_| {}).unwrap();
+            server.listen(0).unwrap();
             server.unref();
         });
     }
@@ -73,7 +73,7 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(|socket| { socket.unref(); socket.server().unwrap().unref(); });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, move |_| connected.set(true)).unwrap();
+                let client = fyke::connect_then(endpoint, move |_| connected.set(true)).unwrap();
                 client.pause();
             });
         });
@@ -114,7 +114,7 @@ on_every_driver! {
         let closed = Rc::new(Cell::new(false));
         let seen = closed.clone();
         event_loop.enter(|| {
-            let client = fyke::connect(("127.0.0.1", 1), |_| {}).unwrap();
+            let client = fyke::connect(("127.0.0.1", 1)).unwrap();
             client.on_close(move |_, had_error| closed.set(had_error));
         });
         let error = drive(&event_loop, || false).unwrap_err();
@@ -211,14 +211,14 @@ fn c12_outside_of_a_loop_everything_has_a_name() {
     assert_eq!(code(timer::set_timeout(MS, || {}).err()), none);
     assert_eq!(code(timer::next_tick(|| {}).err()), none);
     assert_eq!(code(fyke::handle().err()), none);
-    assert_eq!(code(fyke::connect(1, |_| {}).err()), none);
-    assert_eq!(code(Server::new().listen(0, |_| {}).err()), none);
+    assert_eq!(code(fyke::connect(1).err()), none);
+    assert_eq!(code(Server::new().listen(0).err()), none);
     let socket = Socket::new();
     assert!(!socket.write("x"));
     socket.pause().resume().end().destroy();
-    assert_eq!(code(fyke::connect("no endpoint", |_| {}).err()), ErrorCode::ERR_INVALID_ARG_VALUE);
-    assert_eq!(code(fyke::connect("host:70000", |_| {}).err()), ErrorCode::ERR_SOCKET_BAD_PORT);
-    assert_eq!(code(fyke::connect(("a\0b", 1), |_| {}).err()), ErrorCode::ERR_INVALID_ARG_VALUE);
+    assert_eq!(code(fyke::connect("no endpoint").err()), ErrorCode::ERR_INVALID_ARG_VALUE);
+    assert_eq!(code(fyke::connect("host:70000").err()), ErrorCode::ERR_SOCKET_BAD_PORT);
+    assert_eq!(code(fyke::connect(("a\0b", 1)).err()), ErrorCode::ERR_INVALID_ARG_VALUE);
 }
 
 on_every_system! {
@@ -230,9 +230,9 @@ on_every_system! {
         });
         net.run(|| {
             server
-                .listen(0, move |server| {
+                .listen_then(0, move |server| {
                     client.resume();
-                    client.connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                    client.connect(server.endpoint().unwrap()).unwrap();
                 })
                 .unwrap();
         });
@@ -252,8 +252,8 @@ fn a_host_drives_the_loop_by_its_descriptor_and_its_deadline() {
                 socket.server().unwrap().close();
             });
             server
-                .listen(0, move |server| {
-                    let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                .listen_then(0, move |server| {
+                    let client = fyke::connect(server.endpoint().unwrap()).unwrap();
                     client.resume();
                     client.on_close(move |_, _| at_close.set(at_close.get() + 1));
                 })

@@ -166,7 +166,7 @@ on_every_driver! {
                 socket.destroy_soon();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                connects.pause().connect(endpoint, |_| {}).unwrap();
+                connects.pause().connect(endpoint).unwrap();
             });
             client
         });
@@ -229,7 +229,7 @@ on_every_driver! {
                 net.listen(&server, net.tcp(), move |endpoint| {
                     let client = SocketOptions::new().high_water_mark(10).build();
                     log.watch("", &client);
-                    client.connect(endpoint, |_| {}).unwrap();
+                    client.connect(endpoint).unwrap();
                     let full = client.clone();
                     when(move || full.read_queue_len() >= 10, move || {
                         let server = other.take().unwrap();

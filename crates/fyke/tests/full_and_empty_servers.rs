@@ -43,7 +43,7 @@ fn code(error: &Error) -> String {
 
 /// The events of a connect, with its errors.
 fn told(options: ConnectOptions, log: &Log) -> Socket {
-    let client = options.connect(|client| _ = client.destroy()).unwrap();
+    let client = options.connect_then(|client| _ = client.destroy()).unwrap();
     let failed = log.clone();
     client.on_connection_attempt_failed(move |_, _, error| failed.add(code(error)));
     log.watch("", &client);

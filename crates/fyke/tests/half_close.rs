@@ -57,7 +57,7 @@ fn ping_pong(net: &Net, endpoint: Endpoint, rounds: usize) {
             });
         });
         net.listen(&server, endpoint, move |endpoint| {
-            let client = fyke::connect(endpoint, |client| _ = client.write("PING")).unwrap();
+            let client = fyke::connect_then(endpoint, |client| _ = client.write("PING")).unwrap();
             let left = Cell::new(4 * rounds);
             client.on_data(move |client, data| match count(client, data, &left) {
                 true if left.get() == 0 => _ = client.end(),
@@ -434,10 +434,10 @@ on_every_driver! {
                     count.set(count.get() + 1);
                     match count.get() {
                         51 => _ = server.close(),
-                        _ => client.connect(&again, |_| {}).unwrap(),
+                        _ => client.connect(&again).unwrap(),
                     }
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         assert_eq!(rounds.get(), 51);

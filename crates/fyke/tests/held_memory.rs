@@ -55,7 +55,7 @@ impl Pair {
                     let accepted = Rc::clone(&accepted);
                     move |socket| accepted.set(Some(socket.clone()))
                 });
-            server.listen(net.tcp(), |_| {}).unwrap();
+            server.listen(net.tcp()).unwrap();
             server
         });
         event_loop.turn(Some(Duration::ZERO)).unwrap();
@@ -186,7 +186,7 @@ fn a_buffer_that_is_used_again_is_held_for_what_is_in_it(net: &Net) {
             let sockets = Rc::clone(&sockets);
             move |socket| sockets.borrow_mut().push(socket.clone())
         });
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
     let turn = || _ = event_loop.turn(Some(Duration::ZERO)).unwrap();

@@ -19,7 +19,7 @@ const URGENT_BETWEEN: [(&[u8; 1], SendFlags); 3] =
 
 /// Connects once more, and expects to be served: the proof that the server goes on.
 fn expect_echo(endpoint: &Endpoint, then: impl FnOnce() + 'static) {
-    let client = fyke::connect(endpoint, |client| {
+    let client = fyke::connect_then(endpoint, |client| {
         client.end_with("still there?");
     })
     .unwrap();
@@ -57,7 +57,7 @@ fn withstands(net: &Net, hostile: impl FnOnce(Endpoint, Box<dyn FnOnce()>) + 'st
 on_every_driver! {
     fn a_client_that_resets_in_the_middle(net) {
         withstands(net, |endpoint, then| {
-            let client = fyke::connect(endpoint, |client| {
+            let client = fyke::connect_then(endpoint, |client| {
                 client.write(vec![1; 4 << 20]);
             }).unwrap();
             client.on_data(|client, _| client.reset_and_destroy().unwrap());
@@ -68,7 +68,7 @@ on_every_driver! {
 
     fn a_client_that_writes_much_and_never_reads(net) {
         withstands(net, |endpoint, then| {
-            let client = fyke::connect(endpoint, |_| {}).unwrap();
+            let client = fyke::connect(endpoint).unwrap();
             client.on_error(|_, _| {});
             // Paused before the connection: it never reads.
             client.pause();
@@ -93,7 +93,7 @@ on_every_driver! {
                 socket.set_timeout_then(Duration::from_millis(30), |socket| { socket.destroy(); });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 log.watch("", &client);
                 client.resume();
             });
@@ -105,7 +105,7 @@ on_every_driver! {
         let ticks = Rc::new(Cell::new(0));
         let seen = Rc::clone(&ticks);
         withstands(net, move |endpoint, then| {
-            let flood = fyke::connect(&endpoint, |_| {}).unwrap();
+            let flood = fyke::connect(&endpoint).unwrap();
             flood.resume();
             fn pour(flood: &Socket) {
                 while !flood.destroyed() && flood.write([0; 60_000].as_slice()) {}
@@ -133,7 +133,7 @@ on_every_driver! {
 
     fn a_writer_that_ignores_backpressure_fails_nobody_else(net) {
         withstands(net, |endpoint, then| {
-            let client = fyke::connect(&endpoint, |client| {
+            let client = fyke::connect_then(&endpoint, |client| {
                 for _ in 0..1000 {
                     client.write(vec![7; 10_000]);
                 }
@@ -174,7 +174,7 @@ on_every_system! {
                 // Stays open, and says no more.
                 timer::set_timeout(DEADLINE * 2, move || drop(peer)).unwrap().unref();
             };
-            server.listen(net.tcp(), listening).unwrap();
+            server.listen_then(net.tcp(), listening).unwrap();
         });
         assert_eq!(seen.take(), ["AB"]);
     }
@@ -222,7 +222,7 @@ on_every_system! {
                     let _ = peer.read(&mut [0]);
                 })));
             };
-            server.listen(net.tcp(), listening).unwrap();
+            server.listen_then(net.tcp(), listening).unwrap();
         });
         thread.take().unwrap().join().unwrap();
         assert_eq!(seen.take(), ["A", "B"]);

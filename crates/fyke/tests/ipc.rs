@@ -34,7 +34,7 @@ on_every_driver! {
             net.listen(&server, net.path().into(), move |path| {
                 let client = Socket::new();
                 log.watch("", &client);
-                client.connect(path, |_| panic!("closed before")).unwrap();
+                client.connect_then(path, |_| panic!("closed before")).unwrap();
                 stop.close();
             });
         });
@@ -51,11 +51,11 @@ on_every_driver! {
             let server = Server::new();
             assert_eq!(server.address(), None);
             let given = path.clone();
-            server.listen(path.as_path(), move |server| {
+            server.listen_then(path.as_path(), move |server| {
                 assert_eq!(server.address(), Some(Address::Path(given.clone())));
                 assert_eq!(server.address().unwrap().to_string(), given.to_str().unwrap());
                 let taken = Server::new();
-                taken.listen(given.as_path(), |_| panic!("in use")).unwrap();
+                taken.listen_then(given.as_path(), |_| panic!("in use")).unwrap();
                 assert_eq!(taken.address(), None);
                 let server = server.clone();
                 taken.on_error(move |taken, error| {
@@ -115,7 +115,7 @@ on_every_driver! {
                     move |_| {
                         assert_eq!(server.address(), Some(Address::Path(path.clone())));
                         assert!(!real || path.exists(), "not under a shorter name");
-                        let client = fyke::connect(path.as_path(), |_| {}).unwrap();
+                        let client = fyke::connect(path.as_path()).unwrap();
                         let bytes = collect(&client);
                         client.on_close(move |_, had_error| {
                             assert!(!had_error);
@@ -143,7 +143,7 @@ on_every_driver! {
                 told.add(format!("error {}", error.code()));
             });
             server.on_close(|_| panic!("it never listened"));
-            server.listen(path.as_path(), |_| panic!("too long")).unwrap();
+            server.listen_then(path.as_path(), |_| panic!("too long")).unwrap();
             assert!(!server.listening());
             log.add("returned");
         });
@@ -182,7 +182,7 @@ on_every_driver! {
                     assert!(client.destroyed() && !client.connecting());
                 });
                 client.on_close(move |_, _| _ = server.close());
-                client.connect(path.as_path(), |_| panic!("too long")).unwrap();
+                client.connect_then(path.as_path(), |_| panic!("too long")).unwrap();
                 log.add("returned");
             });
         });
@@ -208,15 +208,15 @@ on_every_driver! {
             // An empty path is neither a name that the system finds, nor TCP.
             let empty = || Endpoint::Path(PathBuf::new());
             let code = ErrorCode::ERR_INVALID_ARG_VALUE;
-            let refused = ConnectOptions::new(empty()).connect(|_| panic!("refused"));
+            let refused = ConnectOptions::new(empty()).connect_then(|_| panic!("refused"));
             assert_eq!(refused.unwrap_err().code(), code);
             let server = Server::new();
-            let refused = ListenOptions::new(empty()).listen(&server, |_| panic!("refused"));
+            let refused = ListenOptions::new(empty()).listen_then(&server, |_| panic!("refused"));
             assert_eq!(refused.unwrap_err().code(), code);
-            assert_eq!(server.listen(empty(), |_| panic!("refused")).unwrap_err().code(), code);
+            assert_eq!(server.listen_then(empty(), |_| panic!("refused")).unwrap_err().code(), code);
             assert!(!server.listening());
             let socket = Socket::new();
-            assert_eq!(socket.connect(empty(), |_| panic!("refused")).unwrap_err().code(), code);
+            assert_eq!(socket.connect_then(empty(), |_| panic!("refused")).unwrap_err().code(), code);
             assert!(!socket.connecting());
         });
     }
@@ -271,7 +271,7 @@ on_every_driver! {
                 socket.on_close(move |_, had_error| served.add(format!("socket close {had_error}")));
             });
             net.listen(&server, net.path().into(), move |endpoint| {
-                let client = fyke::connect(endpoint, |client| { client.write("PING"); }).unwrap();
+                let client = fyke::connect_then(endpoint, |client| { client.write("PING"); }).unwrap();
                 client.on_data(move |client, data| {
                     log.add(String::from_utf8_lossy(data));
                     client.destroy();
@@ -352,7 +352,7 @@ mod handing_over {
             });
             net.listen(&server, endpoint, move |endpoint| {
                 // Written before the child is there: nothing of it is lost.
-                let client = fyke::connect(endpoint, |client| {
+                let client = fyke::connect_then(endpoint, |client| {
                     client.end_with("question");
                 })
                 .unwrap();
@@ -409,7 +409,7 @@ mod handing_over {
                         socket.end_with("from the parent");
                     });
                     let asked = |endpoint: Endpoint, log: &Log| {
-                        let client = fyke::connect(endpoint, |_| {}).unwrap();
+                        let client = fyke::connect(endpoint).unwrap();
                         let bytes = collect(&client);
                         let log = log.clone();
                         client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
@@ -419,7 +419,7 @@ mod handing_over {
                     net.listen(&server, endpoint, move |endpoint| {
                         // One that goes at once, and is not missed.
                         let other = Server::new();
-                        other.listen_fd(keeper.duplicate_fd().unwrap(), |_| {}).unwrap();
+                        other.listen_fd(keeper.duplicate_fd().unwrap()).unwrap();
                         assert!(other.listening() && keeper.listening());
                         other.close();
                         let client = asked(endpoint.clone(), &log);
@@ -456,7 +456,7 @@ mod handing_over {
                 socket.end_with("from the child");
                 socket.server().unwrap().close();
             });
-            server.listen_fd(standard_input(), move |_| log.add("listening")).unwrap();
+            server.listen_fd_then(standard_input(), move |_| log.add("listening")).unwrap();
             assert!(server.listening());
         });
         assert_eq!(seen.take(), ["listening", "served"]);

@@ -23,7 +23,7 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("destroyed before"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = SocketOptions::new().write_queue_bytes_max(100).build();
-                client.connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 log.watch("", &client);
                 // While connecting everything is queued.
                 client.write(vec![0; 100]);
@@ -46,7 +46,7 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("destroyed before"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = SocketOptions::new().write_queue_bytes_max(100).build();
-                client.connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 client.on_error(|_, _| {});
                 client.write(vec![0; 101]);
                 let told = log.clone();
@@ -71,7 +71,7 @@ on_every_driver! {
             let options = ConnectOptions::new(("silent.example", 80));
             let options = options.connect_timeout(20 * MS);
             let options = options.lookup(move |_, answer| kept.borrow_mut().push(answer));
-            let client = options.connect(|_| panic!("no address")).unwrap();
+            let client = options.connect_then(|_| panic!("no address")).unwrap();
             client.on_error(move |_, error| {
                 log.add(error);
                 assert_eq!((error.host(), error.port()), (Some("silent.example"), None));
@@ -98,7 +98,7 @@ on_every_driver! {
                 },
             );
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_error(|_, _| {});
                 client.pause();
                 // Unread it would not notice that the server is gone.
@@ -120,7 +120,7 @@ on_every_driver! {
                 },
             );
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_data(|client, _| {
                     client.pause();
                     let client = client.clone();
@@ -142,7 +142,7 @@ on_every_driver! {
             net.listen(&server, net.tcp(), move |endpoint| {
                 let controller = AbortController::new();
                 let options = ConnectOptions::new(endpoint).signal(&controller.signal());
-                let client = options.connect(|_| {}).unwrap();
+                let client = options.connect().unwrap();
                 log.watch("", &client);
                 client.on_ready(move |client| {
                     controller.abort_with("enough");
@@ -161,7 +161,7 @@ on_every_driver! {
             let controller = AbortController::new();
             controller.abort();
             let options = ConnectOptions::new(("127.0.0.1", 9)).signal(&controller.signal());
-            let client = options.connect(|_| panic!("aborted before")).unwrap();
+            let client = options.connect_then(|_| panic!("aborted before")).unwrap();
             client.on_connection_attempt(|_, _| panic!("aborted before"));
             assert!(client.destroyed());
             log.watch("", &client);
@@ -197,8 +197,8 @@ on_every_driver! {
             });
             let closed = log.clone();
             server.on_close(move |_| closed.add("closed"));
-            options.listen(&server, |server| {
-                let client = fyke::connect(server.endpoint().unwrap(), |client| _ = client.end());
+            options.listen_then(&server, |server| {
+                let client = fyke::connect_then(server.endpoint().unwrap(), |client| _ = client.end());
                 client.unwrap().resume();
             }).unwrap();
         });
@@ -214,7 +214,7 @@ on_every_driver! {
             let server = Server::new();
             server.on_close(move |_| log.add("close"));
             let options = ListenOptions::new(0).signal(&controller.signal());
-            options.listen(&server, |_| panic!("closed before")).unwrap();
+            options.listen_then(&server, |_| panic!("closed before")).unwrap();
             assert!(server.listening());
         });
         assert_eq!(seen.take(), ["close"]);
@@ -245,7 +245,7 @@ fn batches_of_one_size_that_get_on_do_not_end_by_the_write_stall_timeout() {
                 socket.write(vec![0; 1 << 20]);
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_error(|_, _| {});
                 client.on_data(|client, _| {
                     client.pause();
@@ -269,7 +269,7 @@ fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
     let seen = log.clone();
     net.run(|| {
         let options = ConnectOptions::new((silent, 80)).connect_timeout(3000 * MS);
-        let client = options.connect(|_| panic!("nobody answers")).unwrap();
+        let client = options.connect_then(|_| panic!("nobody answers")).unwrap();
         log.watch("", &client);
         let told = log.clone();
         client.on_error(move |_, error| {
@@ -292,7 +292,7 @@ fn a_write_queue_limit_from_4_gib_less_one_on_is_none_and_a_smaller_one_counts()
         Net::new(DriverKind::Sim(options)).run(|| {
             let client = SocketOptions::new().write_queue_bytes_max(limit).build();
             client.on_error(|_, _| {});
-            client.connect((silent, 80), |_| panic!("nobody answers")).unwrap();
+            client.connect_then((silent, 80), |_| panic!("nobody answers")).unwrap();
             // One piece of memory, many times.
             let piece = fyke::Bytes::from(vec![0; 64 << 20]);
             (0..64).for_each(|_| _ = client.write(piece.clone()));

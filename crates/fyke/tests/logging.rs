@@ -74,14 +74,14 @@ fn converse(net: &Net, target: fyke::Endpoint) {
         server.on_error(|_, _| {});
         let end = server.clone();
         client.on_close(move |_, _| _ = end.close());
-        let started = server.listen(target, move |server| {
+        let started = server.listen_then(target, move |server| {
             let connected = |client: &Socket| {
                 tune(client);
                 client.on_data(|client, _| _ = client.end());
                 client.write("hello");
             };
             if let Some(endpoint) = server.endpoint() {
-                client.connect(endpoint, connected).unwrap();
+                client.connect_then(endpoint, connected).unwrap();
             }
         });
         started.unwrap();
@@ -153,11 +153,11 @@ fn make_things() {
         fyke::timer::set_immediate(|| {})?;
         let server = fyke::create_server(|_| {});
         server
-            .listen_bound(BoundSocket::bind(("127.0.0.1", 0))?, |_| {})
+            .listen_bound(BoundSocket::bind(("127.0.0.1", 0))?)
             .map_err(|refused| refused.error)?;
         let client = Socket::new();
         client.on_error(|_, _| {});
-        client.connect(server.endpoint().unwrap(), |_| {})?;
+        client.connect(server.endpoint().unwrap())?;
         client.write("x");
         client.destroy();
         server.close();
@@ -200,7 +200,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
         });
         net.listen(&log_server, net.path().into(), |endpoint| {
             let log = Socket::new();
-            log.connect(endpoint, |log| LOG.set(Some(log.clone()))).unwrap();
+            log.connect_then(endpoint, |log| LOG.set(Some(log.clone()))).unwrap();
         });
     });
     drive(&event_loop, || LOG.with_borrow(Option::is_some)).unwrap();
@@ -232,7 +232,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
                     });
                     client.write("hello");
                 };
-                client.connect_with(ConnectOptions::new(endpoint.clone()), then).unwrap();
+                client.connect_with_then(ConnectOptions::new(endpoint.clone()), then).unwrap();
             }
         });
     });
@@ -240,7 +240,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
     event_loop.enter(|| {
         let refused = Socket::new();
         refused.on_error(|_, _| {});
-        refused.connect(net.path(), |_| {}).unwrap();
+        refused.connect(net.path()).unwrap();
         for server in SERVERS.take() {
             server.close();
         }
@@ -262,9 +262,9 @@ fn hand_over(net: &Net) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = options().create_server(|_| {});
     SERVERS.with_borrow_mut(|servers| servers.push(server.clone()));
-    server.listen_fd(listener.into(), |_| {}).unwrap();
+    server.listen_fd(listener.into()).unwrap();
     let other = options().create_server(|_| {});
-    other.listen_fd(server.duplicate_fd().unwrap(), |_| {}).unwrap();
+    other.listen_fd(server.duplicate_fd().unwrap()).unwrap();
     drop(server.into_fd().unwrap());
     other.close();
     let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();

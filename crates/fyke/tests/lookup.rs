@@ -54,7 +54,7 @@ on_every_driver! {
             for literal in literals {
                 let options = ConnectOptions::new(literal).lookup_timeout(Duration::ZERO);
                 let options = options.lookup(|_, _| panic!("nothing to look up"));
-                let client = options.connect(|_| panic!("nobody listens")).unwrap();
+                let client = options.connect_then(|_| panic!("nobody listens")).unwrap();
                 client.on_lookup(|_, _| panic!("nothing was looked up"));
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error));
@@ -78,7 +78,7 @@ on_every_driver! {
                 let options = ConnectOptions::new(("Some.Test", 1)).lookup(|_, reply| {
                     reply.answer(Ok(["127.0.0.1", "127.0.0.1", "::1"].map(ip).to_vec()));
                 });
-                let client = options.family_selection(selection).connect(|_| {}).unwrap();
+                let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
             });
             let told: Vec<String> = addresses.iter().map(|a| format!("lookup Some.Test {a}")).collect();
@@ -97,7 +97,7 @@ on_every_driver! {
                 let options = ConnectOptions::new(("Some.Test", 1)).lookup(|_, reply| {
                     reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "later")));
                 });
-                let client = options.family_selection(selection).connect(|_| {}).unwrap();
+                let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
                 let told = Rc::new(RefCell::new(None));
                 let first = Rc::clone(&told);
@@ -134,7 +134,7 @@ on_every_driver! {
                 let case = case.lookup(move |request, _| {
                     log.add(format!("{:?} {:?} {}", request.family, request.hints, request.all));
                 });
-                case.connect(|_| {}).unwrap().on_error(|_, _| {});
+                case.connect().unwrap().on_error(|_, _| {});
             }
         });
         let wanted = [
@@ -158,7 +158,7 @@ on_every_driver! {
             let mapped = LookupHints::V4MAPPED | LookupHints::ALL;
             for (family, hints) in [(Family::V4, LookupHints::NONE), (Family::V6, mapped)] {
                 let options = ConnectOptions::new(("localhost", 1));
-                let client = options.family(family).hints(hints).connect(|_| {}).unwrap();
+                let client = options.family(family).hints(hints).connect().unwrap();
                 client.on_error(|_, _| {});
                 let log = log.clone();
                 client.on_lookup(move |_, event| {
@@ -180,7 +180,7 @@ on_every_driver! {
             net.run(|| {
                 let options = ConnectOptions::new(("some.test", 1));
                 let options = options.lookup(|_, reply| reply.answer(Ok(Vec::new())));
-                let client = options.family_selection(selection).connect(|_| {}).unwrap();
+                let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
                 client.on_error(|client, error| {
                     assert_is_of_a_lookup(error, ErrorCode::ENOTFOUND, "some.test");
@@ -200,7 +200,7 @@ on_every_driver! {
         event_loop.enter(|| {
             let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
-            watch(&log, &options.connect(|_| panic!("no address")).unwrap());
+            watch(&log, &options.connect_then(|_| panic!("no address")).unwrap());
         });
         for _ in 0..10 {
             assert!(event_loop.turn(Some(Duration::ZERO)).unwrap(), "it is held");
@@ -220,7 +220,7 @@ on_every_driver! {
             let options = ConnectOptions::new(("slow.test", 1)).lookup_timeout(20 * MS);
             let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
             let client = Socket::new();
-            client.connect_with(options.clone(), |_| panic!("no address")).unwrap();
+            client.connect_with_then(options.clone(), |_| panic!("no address")).unwrap();
             watch(&log, &client);
             client.on_error(|client, error| {
                 assert_is_of_a_lookup(error, ErrorCode::ETIMEDOUT, "slow.test");
@@ -230,7 +230,7 @@ on_every_driver! {
             client.on_close(move |client, _| {
                 let Some(options) = again.take() else { return };
                 kept.take().remove(0).answer(Ok(vec![ip("127.0.0.5")]));
-                client.connect_with(options, |_| panic!("no address")).unwrap();
+                client.connect_with_then(options, |_| panic!("no address")).unwrap();
             });
         });
         let round = ["lookup slow.test ETIMEDOUT", "error ETIMEDOUT", "close true"];
@@ -248,7 +248,7 @@ on_every_driver! {
                 let options = options.lookup_timeout(30 * MS).lookup(|_, reply| {
                     reply.answer(Ok(vec![ip("127.0.0.1")]));
                 });
-                let client = options.connect(|_| {}).unwrap();
+                let client = options.connect().unwrap();
                 log.watch("", &client);
                 client.pause();
                 // Later than the timeout.
@@ -284,7 +284,7 @@ fn a_lookup_that_is_given_up_holds_the_loop_no_longer() {
         let options = || ConnectOptions::new(("slow.test", 1));
         let second = Duration::from_secs(1);
         for options in [options().lookup_timeout(second), options().connect_timeout(2 * second)] {
-            let client = options.connect(|_| panic!("no address")).unwrap();
+            let client = options.connect_then(|_| panic!("no address")).unwrap();
             watch(&log, &client);
         }
     });
@@ -304,7 +304,7 @@ fn he_26_destroyed_during_the_lookup_a_socket_closes_and_the_loop_may_end() {
     let seen = log.clone();
     hour_net().run(|| {
         must_end_before_half_an_hour();
-        let client = fyke::connect(("slow.test", 1), |_| panic!("destroyed before")).unwrap();
+        let client = fyke::connect_then(("slow.test", 1), |_| panic!("destroyed before")).unwrap();
         watch(&log, &client);
         timer::set_immediate(move || _ = client.destroy()).unwrap();
     });
@@ -319,12 +319,12 @@ fn lookup_of_a_server_that_is_closed_or_listens_elsewhere_holds_the_loop_no_long
     hour_net().run(|| {
         must_end_before_half_an_hour();
         let closed = Server::new();
-        closed.listen(("slow.test", 0), |_| panic!("closed before")).unwrap();
+        closed.listen_then(("slow.test", 0), |_| panic!("closed before")).unwrap();
         let closes = log.clone();
         closed.close_then(move |_, result| closes.add(support::word(&result)));
         let server = Server::new();
-        server.listen(("slow.test", 0), move |_| log.add("listening")).unwrap();
-        server.listen(("127.0.0.1", 0), |server| _ = server.close()).unwrap();
+        server.listen_then(("slow.test", 0), move |_| log.add("listening")).unwrap();
+        server.listen_then(("127.0.0.1", 0), |server| _ = server.close()).unwrap();
     });
     assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "listening"]);
 }
@@ -335,13 +335,13 @@ fn who_waits_for_the_same_name_without_a_limit_still_gets_the_answer() {
     let seen = log.clone();
     hour_net().run(|| {
         let options = || ConnectOptions::new(("slow.test", 1));
-        let limited = options().lookup_timeout(MS).connect(|_| {}).unwrap();
+        let limited = options().lookup_timeout(MS).connect().unwrap();
         limited.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ETIMEDOUT));
-        let patient = options().connect(|_| {}).unwrap();
+        let patient = options().connect().unwrap();
         watch(&log, &patient);
         // And who asks after one was given up.
         limited.on_close(move |_, _| {
-            options().connect(|_| {}).unwrap().on_error(|_, error| {
+            options().connect().unwrap().on_error(|_, error| {
                 assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");
             });
         });
@@ -362,11 +362,11 @@ fn con_22_a_name_without_an_address_of_the_family_is_enotfound_unless_mapped() {
         let then = move |_: &Server| {
             let port = listening.address().unwrap().port().unwrap();
             let options = ConnectOptions::new(("old.test", port)).family(Family::V6);
-            let client = options.clone().connect(|_| panic!("it has none")).unwrap();
+            let client = options.clone().connect_then(|_| panic!("it has none")).unwrap();
             watch(&log, &client);
             client.on_close(move |_, _| {
                 let options = options.clone().hints(LookupHints::V4MAPPED);
-                let client = options.connect(|client| {
+                let client = options.connect_then(|client| {
                     assert_eq!(client.remote_address().unwrap().ip(), ip("::ffff:127.0.0.1"));
                 });
                 let client = client.unwrap();
@@ -376,7 +376,7 @@ fn con_22_a_name_without_an_address_of_the_family_is_enotfound_unless_mapped() {
                 client.on_close(move |_, _| _ = listening.close());
             });
         };
-        server.listen(0, then).unwrap();
+        server.listen_then(0, then).unwrap();
     });
     let wanted = [
         "lookup old.test ENOTFOUND",

@@ -81,14 +81,14 @@ const ACTS: [(&str, Act); 20] = [
     ("connect", |world| {
         for socket in [&world.fresh, &world.socket, &Socket::new()] {
             socket.on_error(|_, _| {});
-            _ = socket.connect(&world.endpoint, |socket| _ = socket.end());
+            _ = socket.connect_then(&world.endpoint, |socket| _ = socket.end());
         }
     }),
     ("close", |world| {
         world.server.close_then(|_, _| {}).unref();
-        _ = Server::new().listen(&world.endpoint, |server| _ = server.close());
+        _ = Server::new().listen_then(&world.endpoint, |server| _ = server.close());
     }),
-    ("shutdown", |world| _ = world.server.shutdown(Duration::ZERO, |_, _| {})),
+    ("shutdown", |world| _ = world.server.shutdown(Duration::ZERO)),
     ("abort", |world| world.controller.abort()),
 ];
 
@@ -183,7 +183,7 @@ const PLACES: [(&str, Place); 44] = [
         world.fresh.write(bytes(meddler, 9000));
     }),
     ("bytes before the connection", |world, meddler| {
-        _ = world.fresh.connect(&world.endpoint, |_| {});
+        _ = world.fresh.connect(&world.endpoint);
         world.fresh.write(bytes(meddler, 9000));
     }),
     ("write_then", |world, meddler| {
@@ -259,16 +259,16 @@ const PLACES: [(&str, Place); 44] = [
         fyke::pipeline(&world.socket, &world.peer, move |_| drop(meddler));
     }),
     ("connect", |world, meddler| {
-        _ = world.fresh.connect(&world.endpoint, move |_| drop(meddler));
+        _ = world.fresh.connect_then(&world.endpoint, move |_| drop(meddler));
     }),
     ("connect that is refused", |world, meddler| {
-        _ = world.socket.connect(&world.endpoint, move |_| drop(meddler));
+        _ = world.socket.connect_then(&world.endpoint, move |_| drop(meddler));
     }),
     ("connect again after a cancelled write", |world, meddler| {
-        world.fresh.connect(&world.endpoint, |_| {}).unwrap();
+        world.fresh.connect(&world.endpoint).unwrap();
         world.fresh.cork().write_then("x", move |_, _| drop(meddler));
         world.fresh.destroy();
-        _ = world.fresh.connect(&world.endpoint, |_| {});
+        _ = world.fresh.connect(&world.endpoint);
     }),
     ("lookup", |world, meddler| {
         let options = ConnectOptions::new(("a.test", 1));
@@ -276,7 +276,7 @@ const PLACES: [(&str, Place); 44] = [
             _ = &meddler;
             drop(reply);
         };
-        _ = world.fresh.connect_with(options.lookup(hook), |_| {});
+        _ = world.fresh.connect_with(options.lookup(hook));
     }),
     ("timer", |_, meddler| {
         let timer = timer::set_timeout(Duration::from_millis(1), move || drop(meddler));
@@ -307,7 +307,7 @@ const PLACES: [(&str, Place); 44] = [
         world.server.close_then(move |_, _| drop(meddler));
     }),
     ("shutdown", |world, meddler| {
-        _ = world.server.shutdown(Duration::from_millis(1), move |_, _| drop(meddler));
+        _ = world.server.shutdown_then(Duration::from_millis(1), move |_, _| drop(meddler));
     }),
 ];
 
@@ -336,7 +336,7 @@ fn world(net: &Net, event_loop: &EventLoop) -> Rc<World> {
         let peer = Socket::new();
         peer.on_error(|_, _| {});
         let client = peer.clone();
-        net.listen(&server, net.tcp(), move |endpoint| client.connect(endpoint, |_| {}).unwrap());
+        net.listen(&server, net.tcp(), move |endpoint| client.connect(endpoint).unwrap());
         (server, peer)
     });
     drive(event_loop, || accepted.borrow().is_some() && !peer.pending()).unwrap();

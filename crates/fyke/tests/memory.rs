@@ -92,7 +92,7 @@ fn bytes_per_accepted(
     let event_loop = net.event_loop();
     let server = event_loop.enter(|| {
         let server = options.create_server(serve);
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
     drive(&event_loop, || server.listening()).unwrap();
@@ -112,7 +112,7 @@ fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let connect = || {
-        let socket = event_loop.enter(|| fyke::connect(address, |_| {})).unwrap();
+        let socket = event_loop.enter(|| fyke::connect(address)).unwrap();
         serve(&socket);
         drive(&event_loop, || !socket.connecting()).unwrap();
         let mut peer = listener.accept().unwrap().0;

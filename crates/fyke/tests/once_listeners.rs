@@ -61,11 +61,11 @@ on_every_driver! {
                 let times = Cell::new(0);
                 client.on_close(move |client, _| {
                     match times.replace(times.get() + 1) {
-                        0 => client.connect(again.clone(), |_| {}).unwrap(),
+                        0 => client.connect(again.clone()).unwrap(),
                         _ => _ = target.close(),
                     }
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         let connected = ["attempt", "connect", "ready", "data"];
@@ -87,9 +87,9 @@ on_every_driver! {
                 let (once, first) = (log.clone(), log.clone());
                 client.once_connect(move |_| once.add("once"));
                 client.once_error(|_, _| {});
-                client.connect(("127.0.0.1", 1), move |_| first.add("first")).unwrap();
+                client.connect_then(("127.0.0.1", 1), move |_| first.add("first")).unwrap();
                 client.once_close(move |client, _| {
-                    client.connect(endpoint, move |client| {
+                    client.connect_then(endpoint, move |client| {
                         log.add("second");
                         client.resume().end();
                     }).unwrap();
@@ -160,9 +160,9 @@ on_every_driver! {
             server.once_close(move |_| closed.add("close"));
             net.listen(&server, net.tcp(), |endpoint| {
                 let next = endpoint.clone();
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.resume().on_close(move |_, _| {
-                    fyke::connect(next.clone(), |_| {}).unwrap().resume();
+                    fyke::connect(next.clone()).unwrap().resume();
                 });
             });
         });
@@ -170,7 +170,7 @@ on_every_driver! {
     }
 
     fn error_has_no_listener_any_more_when_the_one_for_one_error_has_run(net) {
-        let connect = |client: &Socket| client.connect(("127.0.0.1", 1), |_| {}).unwrap();
+        let connect = |client: &Socket| client.connect(("127.0.0.1", 1)).unwrap();
         let result = net.try_run(|| {
             let client = Socket::new();
             client.once_error(|_, _| {});

@@ -44,7 +44,7 @@ on_every_driver! {
                         drop(alive);
                     });
                 });
-                let client = options.connect(|_| panic!("nobody listens")).unwrap();
+                let client = options.connect_then(|_| panic!("nobody listens")).unwrap();
                 watch(&told, &client);
             };
             event_loop.enter(setup);
@@ -60,7 +60,7 @@ on_every_driver! {
         net.run(|| {
             let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(|_, reply| _ = std::thread::spawn(move || drop(reply)));
-            watch(&told, &options.connect(|_| {}).unwrap());
+            watch(&told, &options.connect().unwrap());
         });
         assert_eq!(log.take(), ["lookup some.test EAI_FAIL", "error EAI_FAIL", "close true"]);
 
@@ -70,7 +70,7 @@ on_every_driver! {
         let client = event_loop.enter(|| {
             let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(move |_, reply| _ = keep.replace(Some(reply)));
-            options.connect(|_| {}).unwrap()
+            options.connect().unwrap()
         });
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         drop(event_loop);
@@ -158,7 +158,7 @@ on_every_driver! {
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |client| { client.destroy(); }).unwrap();
+                fyke::connect_then(endpoint, |client| { client.destroy(); }).unwrap();
             });
         });
         let mut entries = seen.take();

@@ -217,7 +217,7 @@ on_every_driver! {
                     takes_all(client);
                 });
                 net.listen(&server, net.tcp(), move |endpoint| {
-                    socket.connect(endpoint, |_| {}).unwrap();
+                    socket.connect(endpoint).unwrap();
                 });
             }
         });

@@ -24,7 +24,7 @@ fn he_19_the_defaults_of_the_process_affect_later_connects_only() {
                     Some(selection) => options.family_selection(selection),
                     None => options,
                 };
-                options.connect(|_| {}).unwrap().on_error(|_, _| {});
+                options.connect().unwrap().on_error(|_, _| {});
             };
             connect(None);
             family_selection::set_default(FamilySelection::Off);
@@ -47,7 +47,7 @@ fn he_19_the_defaults_of_the_process_affect_later_connects_only() {
             let options = ConnectOptions::new(("some.test", 1));
             let options = options.family_selection(FamilySelection::Sequential);
             let options = options.lookup(move |_, reply| reply.answer(Ok(silent.to_vec())));
-            let client = options.connect(|_| {}).unwrap();
+            let client = options.connect().unwrap();
             let told = log.clone();
             client.on_connection_attempt_timeout(move |client, _| {
                 told.add(milliseconds);

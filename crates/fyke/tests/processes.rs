@@ -23,7 +23,7 @@ on_every_driver! {
             let server = Server::new();
             // Remembered before there is anything to hold.
             assert_eq!(server.refer().unref().unref(), &server);
-            server.listen(net.path(), |_| {}).unwrap();
+            server.listen(net.path()).unwrap();
             server
         });
         drive(&event_loop, || false).unwrap();
@@ -44,14 +44,14 @@ on_every_driver! {
                     accepted.add("accepted");
                     socket.resume();
                 });
-                server.listen(endpoint, |_| {}).unwrap();
+                server.listen(endpoint).unwrap();
                 server.unref();
                 let client = Socket::new();
                 client.unref();
                 (server, client)
             });
             drive(&event_loop, || server.listening() && !goes_on(&event_loop)).unwrap();
-            event_loop.enter(|| client.connect(server.endpoint().unwrap(), |_| {}).unwrap());
+            event_loop.enter(|| client.connect(server.endpoint().unwrap()).unwrap());
             // Nothing but the accepted socket holds the loop then.
             drive(&event_loop, || !accepted.entries().is_empty() && !client.connecting()).unwrap();
             assert!(goes_on(&event_loop));
@@ -66,7 +66,7 @@ on_every_driver! {
             let event_loop = net.event_loop();
             let server = event_loop.enter(|| {
                 let server = Server::new();
-                server.listen(endpoint, |_| {}).unwrap();
+                server.listen(endpoint).unwrap();
                 server.unref();
                 server.on_connection(|_, socket| {
                     socket.unref();
@@ -84,7 +84,7 @@ on_every_driver! {
                     // Some before there is a handle, the last while it is connecting.
                     let (last, first) = (calls.chars().last().unwrap(), &calls[1..]);
                     first.chars().for_each(|name| assert_eq!(call(name), &client));
-                    client.connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                    client.connect(server.endpoint().unwrap()).unwrap();
                     assert_eq!(call(last), &client);
                     server.refer();
                     client
@@ -116,7 +116,7 @@ on_every_driver! {
                         .family_selection(selection)
                         .signal(&controller.signal())
                         .lookup(move |_, reply| reply.answer(Ok(addresses.to_vec())))
-                        .connect(|_| panic!("nobody listens"))
+                        .connect_then(|_| panic!("nobody listens"))
                         .unwrap();
                     let (attempts, failures) = (log.clone(), log.clone());
                     let early = controller.clone();
@@ -146,12 +146,12 @@ on_every_driver! {
         net.run(|| {
             let share = |endpoint: fyke::Endpoint, server: &Server| {
                 let options = ListenOptions::new(endpoint).reuse_port(true);
-                options.listen(server, |_| {}).unwrap();
+                options.listen(server).unwrap();
             };
             let servers: [Server; 5] = std::array::from_fn(|_| Server::new());
             let [first, second, refused, sharing, shared] = servers.clone();
-            first.listen(net.tcp(), |_| {}).unwrap();
-            second.listen(net.tcp(), |_| {}).unwrap();
+            first.listen(net.tcp()).unwrap();
+            second.listen(net.tcp()).unwrap();
             share(net.tcp(), &sharing);
             fyke::timer::set_immediate(move || {
                 assert_ne!(first.address(), second.address());
@@ -173,8 +173,8 @@ on_every_driver! {
     fn proc_19_every_call_answers_at_once_and_none_with_a_future(net) {
         net.run(|| {
             let server = Server::new();
-            let listening: Result<()> = server.listen(net.path(), |server| {
-                let client: Socket = fyke::connect(server.endpoint().unwrap(), |client| {
+            let listening: Result<()> = server.listen_then(net.path(), |server| {
+                let client: Socket = fyke::connect_then(server.endpoint().unwrap(), |client| {
                     let room: bool = client.write("x");
                     assert!(room);
                     let ended: &Socket = client.end_then(|_, _: Result<()>| {});
@@ -207,7 +207,7 @@ on_every_driver! {
                 client.on_data(move |_, data| log.add(String::from_utf8_lossy(data)));
             });
             let server = Server::new();
-            server.listen(net.tcp(), |server| {
+            server.listen_then(net.tcp(), |server| {
                 let code = server.clone().into_fd().unwrap_err().code();
                 assert_eq!((code, server.listening()), (ErrorCode::ENOTSUP, true));
                 assert_eq!(server.duplicate_fd().unwrap_err().code(), ErrorCode::ENOTSUP);
@@ -255,7 +255,7 @@ mod between_threads {
                     server.close();
                 });
                 net.listen(&server, net.tcp(), move |endpoint| {
-                    let client = fyke::connect(endpoint, |client| {
+                    let client = fyke::connect_then(endpoint, |client| {
                         client.end_with("there and back");
                     })
                     .unwrap();
@@ -278,7 +278,7 @@ mod between_threads {
                         socket.end_with("from there");
                         socket.server().unwrap().close();
                     });
-                    server.listen_fd(fd, move |_| log.add("listening")).unwrap();
+                    server.listen_fd_then(fd, move |_| log.add("listening")).unwrap();
                     assert!(server.listening());
                 });
                 assert_eq!(seen.take(), ["listening"]);
@@ -296,7 +296,7 @@ mod between_threads {
                     let closed = log.clone();
                     server.close_then(move |_, result| closed.add(result.unwrap_err().code()));
                     // Waits until somebody accepts.
-                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let client = fyke::connect(endpoint).unwrap();
                     let bytes = collect(&client);
                     client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
                     moved.send(fd).unwrap();
@@ -310,15 +310,15 @@ mod between_threads {
             let path = net.path();
             net.run(|| {
                 let server = Server::new();
-                server.listen(path.as_path(), |_| {}).unwrap();
+                server.listen(path.as_path()).unwrap();
                 let fd = server.into_fd().unwrap();
                 assert!(path.exists());
                 let other = fyke::create_server(|socket| {
                     socket.end();
                     socket.server().unwrap().close();
                 });
-                other.listen_fd(fd, |_| {}).unwrap();
-                fyke::connect(path.as_path(), |_| {}).unwrap().resume();
+                other.listen_fd(fd).unwrap();
+                fyke::connect(path.as_path()).unwrap().resume();
             });
             assert!(path.exists());
         }

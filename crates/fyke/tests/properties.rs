@@ -60,7 +60,7 @@ on_every_driver! {
                     client.on_finish(add("finish"));
                     let closed = add("close");
                     client.on_close(move |client, _| closed(client));
-                    client.connect(endpoint, |_| {}).unwrap();
+                    client.connect(endpoint).unwrap();
                     add("called")(&client);
                     let written = add("written");
                     client.write_then("x", move |client, _| {
@@ -91,7 +91,7 @@ on_every_driver! {
             server.on_connection(|_, socket| _ = socket.resume());
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let ended = Socket::new();
-                ended.connect(&endpoint, |_| {}).unwrap();
+                ended.connect(&endpoint).unwrap();
                 ended.resume().end();
                 assert_eq!(state(&ended), "pending connecting Opening");
                 let connected = log.clone();
@@ -99,7 +99,7 @@ on_every_driver! {
                 ended.on_close(move |_, _| _ = server.close());
 
                 let destroyed = Socket::new();
-                destroyed.connect(endpoint, |_| panic!("destroyed")).unwrap();
+                destroyed.connect_then(endpoint, |_| panic!("destroyed")).unwrap();
                 destroyed.destroy();
                 assert_eq!(state(&destroyed), "pending destroyed Closed");
             });
@@ -140,7 +140,7 @@ on_every_driver! {
                 });
                 net.listen(&server, (host, 0).into(), |endpoint| {
                     let port: u16 = endpoint.to_string().rsplit_once(':').unwrap().1.parse().unwrap();
-                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let client = fyke::connect(endpoint).unwrap();
                     let none = (None, None);
                     assert_eq!((client.local_address(), client.remote_address()), none);
                     client.resume().on_connect(move |client| {
@@ -164,7 +164,7 @@ on_every_driver! {
             client.on_close(|client, _| {
                 assert_eq!((client.local_address(), client.remote_address()), (None, None));
             });
-            client.connect(("127.0.0.1", 1), |_| panic!("nobody listens there")).unwrap();
+            client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens there")).unwrap();
             net.pair(
                 net.path().into(),
                 |socket| {
@@ -189,7 +189,7 @@ on_every_driver! {
             });
             let (v4, v6) = (serve(), serve());
             net.listen(&v6, ("::1", 0).into(), move |second| {
-                v4.listen(("127.0.0.1", 0), move |v4| {
+                v4.listen_then(("127.0.0.1", 0), move |v4| {
                     let first = v4.endpoint().unwrap();
                     let client = Socket::new();
                     client.resume();
@@ -216,10 +216,10 @@ on_every_driver! {
                         assert!(!had_error);
                         assert_eq!(both(client), kept.get(), "until the next connect");
                         let Some(next) = next.take() else { return };
-                        client.connect(next, |_| {}).unwrap();
+                        client.connect(next).unwrap();
                         assert_eq!((both(client), client.address()), ((None, None), None));
                     });
-                    client.connect(first, |_| {}).unwrap();
+                    client.connect(first).unwrap();
                 }).unwrap();
             });
         });
@@ -252,9 +252,9 @@ on_every_driver! {
                 assert_eq!(socket.remote_address().unwrap().ip(), mapped);
                 socket.end();
             });
-            server.listen(0, |server| {
+            server.listen_then(0, |server| {
                 let port = server.address().unwrap().port().unwrap();
-                let client = fyke::connect(("0.0.0.0", port), |client| {
+                let client = fyke::connect_then(("0.0.0.0", port), |client| {
                     let loopback = "127.0.0.1".parse::<std::net::IpAddr>().unwrap();
                     assert_eq!(client.local_address().unwrap().ip(), loopback);
                     assert_eq!(client.remote_address(), Some((loopback, client.remote_address().unwrap().port()).into()));
@@ -335,7 +335,7 @@ on_every_driver! {
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |client| {
+                let client = fyke::connect_then(endpoint, |client| {
                     assert!(client.server().is_none());
                     client.end();
                 });

@@ -326,10 +326,10 @@ on_every_driver! {
                     rounds += 1;
                     match rounds {
                         3 => _ = stop.close(),
-                        _ => client.connect(&again, |_| {}).unwrap(),
+                        _ => client.connect(&again).unwrap(),
                     }
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         assert_eq!(seen.take(), ["end"; 3]);

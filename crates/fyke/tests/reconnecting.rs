@@ -56,10 +56,10 @@ on_every_driver! {
                             server.close();
                             return;
                         }
-                        client.connect(&again, |_| {}).unwrap();
+                        client.connect(&again).unwrap();
                         assert_begins_anew(client);
                     });
-                    client.connect(endpoint, move |_| called.set(called.get() + 1)).unwrap();
+                    client.connect_then(endpoint, move |_| called.set(called.get() + 1)).unwrap();
                     assert_begins_anew(&client);
                 });
             });
@@ -85,7 +85,7 @@ on_every_driver! {
                 rounds += 1;
                 let client = client.clone();
                 let again = move || {
-                    client.connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+                    client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
                     assert_begins_anew(&client);
                 };
                 match rounds {
@@ -95,7 +95,7 @@ on_every_driver! {
                     _ => timer::set_immediate(again).unwrap(),
                 }
             });
-            client.connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+            client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
         });
         assert_eq!(seen.take(), ["attempt", "error ECONNREFUSED", "close true"].repeat(21));
     }
@@ -118,7 +118,7 @@ on_every_driver! {
                     assert_eq!(client.timeout(), Some(20 * MS));
                     match rounds {
                         1 => {
-                            client.connect(&again, |_| {}).unwrap();
+                            client.connect(&again).unwrap();
                             let (client, log) = (client.clone(), log.clone());
                             // Five times as long, and nothing fires until it is set again.
                             timer::set_timeout(100 * MS, move || {
@@ -129,7 +129,7 @@ on_every_driver! {
                         _ => _ = server.close(),
                     }
                 });
-                client.connect(endpoint, |client| client.set_timeout(Some(20 * MS))).unwrap();
+                client.connect_then(endpoint, |client| client.set_timeout(Some(20 * MS))).unwrap();
             });
         });
         let wanted = [
@@ -161,17 +161,17 @@ on_every_driver! {
                             server.close();
                             return;
                         }
-                        client.connect(&again, |_| {}).unwrap();
+                        client.connect(&again).unwrap();
                         // From it, and into it.
                         if from_client {
                             client.pipe(client);
                         } else {
                             let source = Socket::new();
-                            source.connect(&again, |_| {}).unwrap();
+                            source.connect(&again).unwrap();
                             source.pipe(client);
                         }
                     });
-                    client.connect(endpoint, |client| _ = client.end()).unwrap();
+                    client.connect_then(endpoint, |client| _ = client.end()).unwrap();
                 });
             });
             assert_eq!(seen.take(), ["echo"]);

@@ -33,7 +33,7 @@ fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
         for index in 0..CLIENTS_AT_ONCE {
             let gone = Rc::clone(&gone);
             event_loop.enter(|| {
-                let client = fyke::connect(endpoint, move |client| match index % 5 {
+                let client = fyke::connect_then(endpoint, move |client| match index % 5 {
                     // Resets in the middle of a write.
                     0 => {
                         client.write(vec![1; 100_000]);
@@ -82,7 +82,7 @@ fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
             socket.on_error(|_, _| {});
             socket.pipe(socket);
         });
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
     drive(&event_loop, || server.listening()).unwrap();

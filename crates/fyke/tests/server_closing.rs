@@ -21,7 +21,7 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             add_close(&log, &server);
-            server.listen(0, move |server| {
+            server.listen_then(0, move |server| {
                 let [before, after, later] = [log.clone(), log.clone(), log.clone()];
                 timer::next_tick(move || before.add("before")).unwrap();
                 server.close();
@@ -54,7 +54,7 @@ on_every_driver! {
             });
             add_close(&log, &server);
             net.listen(&server, net.tcp(), |endpoint| for _ in 0..2 {
-                let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                let client = fyke::connect(&endpoint).unwrap();
                 client.resume().on_error(|_, _| {});
             });
         });
@@ -68,7 +68,7 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("closed before"));
             add_close(&log, &server);
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 server.close();
                 assert!(!server.listening());
                 assert_eq!((client.remote_address(), client.local_address()), (None, None));
@@ -97,7 +97,7 @@ on_every_driver! {
                 });
                 add_close(&log, &server);
                 net.listen(&server, endpoint, |endpoint| {
-                    let client = fyke::connect(endpoint, |client| { client.write("served"); }).unwrap();
+                    let client = fyke::connect_then(endpoint, |client| { client.write("served"); }).unwrap();
                     client.on_data(move |client, data| {
                         log.add(String::from_utf8_lossy(data));
                         client.end();
@@ -118,11 +118,11 @@ on_every_driver! {
             });
             server.on_drop(|server, _| assert_eq!(server.connections(), 1, "not who is dropped"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let first = fyke::connect(&endpoint, |_| {}).unwrap();
+                let first = fyke::connect(&endpoint).unwrap();
                 first.resume();
                 let server = server.clone();
                 first.on_ready(move |first| {
-                    let second = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let second = fyke::connect(&endpoint).unwrap();
                     let (first, server) = (first.clone(), server.clone());
                     second.resume().on_close(move |_, _| {
                         server.close();
@@ -147,7 +147,7 @@ on_every_driver! {
                 checked.set(true);
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume().on_error(|_, _| {});
+                fyke::connect(endpoint).unwrap().resume().on_error(|_, _| {});
             });
         });
         assert!(seen.get());
@@ -220,9 +220,9 @@ on_every_driver! {
                 socket.end();
             });
             add_close(&log, &server);
-            server.listen(0, |server| {
+            server.listen_then(0, |server| {
                 let port = server.address().unwrap().port().unwrap();
-                fyke::connect(("127.0.0.1", port), |_| {}).unwrap().resume();
+                fyke::connect(("127.0.0.1", port)).unwrap().resume();
             }).unwrap();
             drop(server);
         });
@@ -240,7 +240,7 @@ fn connect_in_turn(
     if clients.borrow().len() == count {
         return then(clients.take());
     }
-    let client = fyke::connect(endpoint, |_| {}).unwrap();
+    let client = fyke::connect(endpoint).unwrap();
     clients.borrow_mut().push(client.clone());
     let endpoint = endpoint.clone();
     let mut next = Some(move || connect_in_turn(&endpoint, count, clients, then));
@@ -267,7 +267,7 @@ on_every_system! {
             let server = fyke::create_server(|_| panic!("it was not accepted"));
             add_close(&log, &server);
             server
-                .listen(("127.0.0.1", 0), move |server| {
+                .listen_then(("127.0.0.1", 0), move |server| {
                     let address = server.address().unwrap().ip().unwrap();
                     *own.borrow_mut() = Some(std::net::TcpStream::connect(address).unwrap());
                     server.close();
@@ -287,7 +287,7 @@ on_every_system! {
         for close in [true, false] {
             let event_loop = net.event_loop();
             let server = Server::new();
-            event_loop.enter(|| server.listen(0, |_| {})).unwrap();
+            event_loop.enter(|| server.listen(0)).unwrap();
             let address = server.address().unwrap().ip().unwrap();
             assert!(std::net::TcpListener::bind(address).is_err(), "in use");
             if close {

@@ -26,7 +26,7 @@ fn look_accepted(
             socket.resume();
         });
         net.listen(&server, endpoint, |endpoint| {
-            fyke::connect(endpoint, |client| _ = client.end_with("data")).unwrap().resume();
+            fyke::connect_then(endpoint, |client| _ = client.end_with("data")).unwrap().resume();
         });
     });
     assert!(seen.get());
@@ -68,7 +68,7 @@ on_every_driver! {
                 let made = clients.clone();
                 net.listen(&server, net.tcp(), move |endpoint| {
                     for _ in 0..3 {
-                        made.borrow_mut().push(fyke::connect(&endpoint, |_| {}).unwrap());
+                        made.borrow_mut().push(fyke::connect(&endpoint).unwrap());
                     }
                 });
             });
@@ -159,11 +159,11 @@ on_every_driver! {
                 socket.resume().on_close(move |_, _| {
                     let address = server.address().unwrap().ip().unwrap();
                     server.close();
-                    Server::new().listen(address, |again| _ = again.close()).unwrap();
+                    Server::new().listen_then(address, |again| _ = again.close()).unwrap();
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
     }
@@ -176,18 +176,18 @@ on_every_driver! {
             }));
             let endpoint = net.tcp();
             net.listen(&first, endpoint.clone(), move |first| {
-                second.listen(endpoint, move |second| {
+                second.listen_then(endpoint, move |second| {
                     let second = second.endpoint().unwrap();
                     // Linux lets a port in TIME_WAIT be bound only if both asked for it: so the
                     // first is bound too.
                     let options = ConnectOptions::new(first);
                     let options = options.local_address("127.0.0.1".parse().unwrap());
-                    let client = options.connect(|client| _ = client.end()).unwrap();
+                    let client = options.connect_then(|client| _ = client.end()).unwrap();
                     client.resume().on_close(move |client, _| {
                         let local = client.local_address().unwrap();
                         let options = ConnectOptions::new(&second);
                         let options = options.local_address(local.ip()).local_port(local.port());
-                        let again = options.connect(move |again| {
+                        let again = options.connect_then(move |again| {
                             assert_eq!(again.local_address(), Some(local));
                             again.end();
                         });
@@ -208,7 +208,8 @@ mod backlog {
     use super::*;
 
     fn backlog(net: &Net, options: ListenOptions) -> String {
-        let listen = || net.run(|| options.listen(&Server::new(), |it| _ = it.close()).unwrap());
+        let listen =
+            || net.run(|| options.listen_then(&Server::new(), |it| _ = it.close()).unwrap());
         let calls = steps::named("listen", listen);
         calls.concat().replace("backlog=", "")
     }

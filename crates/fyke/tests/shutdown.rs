@@ -21,7 +21,7 @@ fn told(log: &Log) -> impl FnOnce(&Server, Shutdown) + 'static {
 
 /// Connects to the server that listens there, and tells what comes: text, the end, errors.
 fn client(log: &Log, name: &'static str, endpoint: &fyke::Endpoint) -> Socket {
-    let client = fyke::connect(endpoint, |_| {}).unwrap();
+    let client = fyke::connect(endpoint).unwrap();
     let [text, ended, failed] = [(); 3].map(|()| log.clone());
     client.on_text(move |_, came| text.add(format!("{name} got {came}")));
     client.on_end(move |_| ended.add(format!("{name} end")));
@@ -48,7 +48,7 @@ on_every_driver! {
                         };
                         timer::set_timeout(Duration::from_millis(100), answer).unwrap();
                         let server = socket.server().unwrap();
-                        server.shutdown(DEADLINE, told(&shut)).unwrap();
+                        server.shutdown_then(DEADLINE, told(&shut)).unwrap();
                         assert!(!server.listening());
                     });
                 });
@@ -84,7 +84,7 @@ on_every_driver! {
                     let undeclared = undeclared.clone();
                     busy.on_close(move |_, _| _ = undeclared.end());
                 });
-                socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 // Connected one after the other, so that it is known which is which.
@@ -111,10 +111,10 @@ on_every_driver! {
             let server = fyke::create_server(move |socket| {
                 socket.resume().write(vec![1; 8 << 20]);
                 socket.set_idle(true);
-                socket.server().unwrap().shutdown(DEADLINE, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_data(move |_, data| bytes.set(bytes.get() + data.len()));
             });
         });
@@ -146,7 +146,7 @@ on_every_driver! {
                         late.set_idle(true);
                     };
                     timer::set_timeout(Duration::from_millis(20), answer).unwrap();
-                    socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
                 });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
@@ -182,7 +182,7 @@ on_every_driver! {
                         return;
                     }
                     socket.set_idle(true);
-                    socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
                     let socket = socket.clone();
                     support::settled(move || {
                         assert!(socket.writable(), "it was ended over a question");
@@ -216,20 +216,20 @@ on_every_driver! {
                         socket.end_with("bye");
                         // Again, from the event: it joins.
                         let server = socket.server().unwrap();
-                        server.shutdown(DEADLINE, told(&heard)).unwrap();
+                        server.shutdown_then(DEADLINE, told(&heard)).unwrap();
                     });
                     let heard = log.clone();
                     let closed = log.clone();
                     socket.on_close(move |socket, _| {
                         closed.add(format!("close {}", socket.is_shutting_down()));
                     });
-                    socket.server().unwrap().shutdown(DEADLINE, told(&heard)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&heard)).unwrap();
                     log.add("called");
                 });
                 let closed = seen.clone();
                 server.on_close(move |_| closed.add("server close"));
                 net.listen(&server, endpoint, move |endpoint| {
-                    fyke::connect(endpoint, |_| {}).unwrap().resume();
+                    fyke::connect(endpoint).unwrap().resume();
                 });
             });
             let outcome = "1 ended, 0 failed, 0 reset, in time";
@@ -262,23 +262,23 @@ on_every_driver! {
                         accepted[1].set_idle(true);
                         accepted[2].end();
                         let server = socket.server().unwrap();
-                        server.shutdown(DEADLINE, told(&shut)).unwrap();
+                        server.shutdown_then(DEADLINE, told(&shut)).unwrap();
                         // When the one has ended, the others get a moment more.
                         socket.on_close(move |_, _| {
-                            server.shutdown(Duration::from_millis(1), |_, _| {}).unwrap();
+                            server.shutdown(Duration::from_millis(1)).unwrap();
                         });
                     }
                 });
                 net.listen(&server, endpoint, move |endpoint| {
-                    let quiet = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let quiet = fyke::connect(&endpoint).unwrap();
                     let failed = log.clone();
                     quiet.resume().on_error(move |_, error| failed.add(error.code()));
                     let next = endpoint.clone();
                     quiet.on_connect(move |_| {
-                        let deaf = fyke::connect(&next, |_| {}).unwrap();
+                        let deaf = fyke::connect(&next).unwrap();
                         deaf.pause().on_error(|_, _| {});
                         let next = next.clone();
-                        deaf.on_connect(move |_| _ = fyke::connect(&next, |_| {}).unwrap().resume());
+                        deaf.on_connect(move |_| _ = fyke::connect(&next).unwrap().resume());
                     });
                 });
             });
@@ -298,11 +298,11 @@ on_every_driver! {
                 let heard = log.clone();
                 socket.on_shutdown(move |_| heard.add("shutdown"));
                 let server = socket.set_idle(true).server().unwrap();
-                server.shutdown(Duration::ZERO, told(&log)).unwrap();
+                server.shutdown_then(Duration::ZERO, told(&log)).unwrap();
                 assert!(!socket.destroyed(), "not inside the call");
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_error(|_, _| {});
             });
         });
@@ -316,10 +316,10 @@ on_every_driver! {
             let server = fyke::create_server(move |socket| {
                 let late = socket.resume().clone();
                 timer::set_timeout(Duration::from_millis(20), move || _ = late.end()).unwrap();
-                socket.server().unwrap().shutdown(Duration::MAX, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(Duration::MAX, told(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
@@ -336,10 +336,10 @@ on_every_driver! {
                     assert!(!socket.is_shutting_down() && !socket.set_idle(true).is_idle());
                 });
                 socket.on_shutdown(|_| unreachable!("it is destroyed"));
-                socket.server().unwrap().shutdown(DEADLINE, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
@@ -358,12 +358,12 @@ on_every_driver! {
                     let failure = fyke::Error::new(ErrorCode::ETIMEDOUT, "on purpose");
                     accepted[0].on_shutdown(move |socket| _ = socket.destroy_with(failure.clone()));
                     accepted[1].on_shutdown(|socket| socket.reset_and_destroy().unwrap());
-                    socket.server().unwrap().shutdown(DEADLINE, told(&log)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
                 }
             });
             net.listen(&server, net.tcp(), |endpoint| {
                 for _ in 0..2 {
-                    fyke::connect(&endpoint, |_| {}).unwrap().resume().on_error(|_, _| {});
+                    fyke::connect(&endpoint).unwrap().resume().on_error(|_, _| {});
                 }
             });
         });
@@ -386,12 +386,12 @@ on_every_driver! {
                     socket.end();
                 });
                 if number == 1 {
-                    socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
                 }
             });
             net.listen(&server, net.tcp(), |endpoint| {
                 for _ in 0..2 {
-                    fyke::connect(&endpoint, |_| {}).unwrap().resume();
+                    fyke::connect(&endpoint).unwrap().resume();
                 }
             });
         });

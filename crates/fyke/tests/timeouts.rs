@@ -196,7 +196,7 @@ on_every_driver! {
                     if again.bytes_written() == 0 {
                         again.set_timeout_then(10 * MS, |_| panic!("not registered"));
                         let connected = |again: &Socket| { again.set_timeout(Some(10 * MS)); };
-                        again.connect(&endpoint, connected).unwrap();
+                        again.connect_then(&endpoint, connected).unwrap();
                     } else {
                         server.close();
                     }
@@ -266,7 +266,7 @@ fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
                     held.cancel();
                     let options = ConnectOptions::new(("silent.test", 80));
                     let options = options.lookup(move |_, reply| *keep.borrow_mut() = Some(reply));
-                    client.connect_with(options, |_| panic!("it never answers")).unwrap();
+                    client.connect_with_then(options, |_| panic!("it never answers")).unwrap();
                 },
                 move |client: &Socket| {
                     assert!(client.connecting());
@@ -331,10 +331,10 @@ impl Net {
             socket.server().unwrap().close();
         });
         server
-            .listen(("127.0.0.1", 0), |server| {
+            .listen_then(("127.0.0.1", 0), |server| {
                 let port = server.address().unwrap().port().unwrap();
                 let named = ConnectOptions::new(("server.test", port));
-                let client = options(named.lookup(hook)).connect(|_| {}).unwrap();
+                let client = options(named.lookup(hook)).connect().unwrap();
                 client.resume();
                 on_client(&client);
             })

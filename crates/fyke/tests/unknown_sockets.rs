@@ -62,7 +62,7 @@ fn conversation(
             let client = Socket::new();
             client_log.watch("", &client);
             client.on_data(move |_, bytes| sink.borrow_mut().extend_from_slice(bytes));
-            client.connect(endpoint, |client| _ = client.end_with("hello")).unwrap();
+            client.connect_then(endpoint, |client| _ = client.end_with("hello")).unwrap();
         });
     });
     let count = received.borrow().len();

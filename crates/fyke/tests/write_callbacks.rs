@@ -53,7 +53,7 @@ on_every_driver! {
             });
             net.listen(&server, net.tcp(), |endpoint| {
                 let client = SocketOptions::new().high_water_mark(10).build();
-                client.connect(endpoint, |client| _ = client.end()).unwrap();
+                client.connect_then(endpoint, |client| _ = client.end()).unwrap();
                 assert!(client.write("éééé"));
                 assert_eq!((client.write_queue_len(), client.bytes_written()), (8, 8));
                 assert!(!client.write("é"));

@@ -137,7 +137,7 @@ on_every_driver! {
             let server = fyke::create_server(|socket| { socket.resume(); socket.server().unwrap().close(); });
             net.listen(&server, net.tcp(), |endpoint| {
                 let client = SocketOptions::new().high_water_mark(10).build();
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
                 assert!(client.write([0; 5].as_slice()));
                 assert!(client.write([0; 4].as_slice()));
                 assert!(!client.write([0; 1].as_slice()));
@@ -329,7 +329,7 @@ on_every_driver! {
         let seen = log.clone();
         let path = net.path();
         net.run(|| {
-            let client = fyke::connect(path.as_path(), |_| {}).unwrap();
+            let client = fyke::connect(path.as_path()).unwrap();
             log.watch("", &client);
             let told = log.clone();
             client.write_then("x", move |_, result| told.add(code(result)));
@@ -343,7 +343,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let client = fyke::connect(("127.0.0.1", 9), |_| {}).unwrap();
+            let client = fyke::connect(("127.0.0.1", 9)).unwrap();
             log.watch("", &client);
             let told = log.clone();
             client.write_then("x", move |_, result| told.add(code(result)));

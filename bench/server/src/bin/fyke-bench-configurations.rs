@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         }),
         "outgoing" => {
             let port = env::var("PORT").ok().and_then(|port| port.parse::<u16>().ok());
-            let socket = fyke::connect(("127.0.0.1", port.unwrap_or(0)), |_| {})?;
+            let socket = fyke::connect(("127.0.0.1", port.unwrap_or(0)))?;
             socket.set_no_delay(true)?;
             echo(&socket);
             Ok(())
@@ -55,7 +55,7 @@ fn serve(options: ServerOptions, each: impl Fn(&Socket) + 'static) -> Result<()>
     server.on_connection(|server, _| {
         server.close();
     });
-    server.listen(("127.0.0.1", 0), |server| {
+    server.listen_then(("127.0.0.1", 0), |server| {
         if let Some(Endpoint::Ip(address)) = server.endpoint() {
             println!("{}", address.port());
         }

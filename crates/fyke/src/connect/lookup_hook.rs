@@ -45,7 +45,7 @@ pub struct LookupRequest {
 ///             reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
 ///         });
 ///     });
-///     let client = options.connect(|_| {})?;
+///     let client = options.connect()?;
 ///     client.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ECONNREFUSED));
 ///     Ok(())
 /// })

@@ -26,7 +26,7 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 ///     let client = ConnectOptions::new(("example.org", 80))
 ///         .no_delay(true)
 ///         .timeout(Duration::from_secs(10))
-///         .connect(|client| { client.write("hello"); })?;
+///         .connect_then(|client| { client.write("hello"); })?;
 ///     client.on_timeout(|client| { client.destroy(); });
 ///     Ok(())
 /// })
@@ -148,7 +148,7 @@ impl ConnectOptions {
     ///         assert_eq!(request.host, "my.test");
     ///         reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
     ///     });
-    ///     let client = options.connect(|_| {})?;
+    ///     let client = options.connect()?;
     ///     client.on_error(|_, error| assert_eq!(error.port(), Some(1)));
     ///     Ok(())
     /// })

@@ -85,7 +85,7 @@ fn connect(host: &str) -> Socket {
 }
 
 fn connect_with(options: ConnectOptions) -> Socket {
-    let socket = options.connect(|_| panic!("nobody listens")).unwrap();
+    let socket = options.connect_then(|_| panic!("nobody listens")).unwrap();
     socket.on_error(|_, _| {});
     socket
 }
@@ -164,7 +164,7 @@ fn lookup_of_an_aborted_connect_leaves_the_queue() {
 fn lookup_of_a_server_that_is_closed_leaves_the_queue() {
     leaves_the_queue(|host| {
         let server = Server::new();
-        server.listen((host, 0), |_| panic!("closed before")).unwrap();
+        server.listen_then((host, 0), |_| panic!("closed before")).unwrap();
         let closed = Rc::new(Cell::new(false));
         let told = Rc::clone(&closed);
         server.close_then(move |_, _| told.set(true));
@@ -176,8 +176,8 @@ fn lookup_of_a_server_that_is_closed_leaves_the_queue() {
 fn lookup_of_a_listen_that_is_superseded_leaves_the_queue() {
     leaves_the_queue(|host| {
         let server = Server::new();
-        server.listen((host, 0), |_| {}).unwrap();
-        server.listen(("127.0.0.1", 0), |_| {}).unwrap();
+        server.listen((host, 0)).unwrap();
+        server.listen(("127.0.0.1", 0)).unwrap();
         Box::new(move || server.listening())
     });
 }
@@ -198,7 +198,7 @@ fn retrying_a_name_that_is_not_answered_keeps_one_thread_busy() {
         client.on_close(move |client, _| {
             count.set(count.get() + 1);
             if count.get() < 2 * LOOKUP_THREADS_MAX {
-                client.connect_with(options.clone(), |_| {}).unwrap();
+                client.connect_with(options.clone()).unwrap();
             }
         });
     });

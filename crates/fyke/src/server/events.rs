@@ -98,8 +98,8 @@ impl Server {
     ///         server.close();
     ///         socket.end_with("you are the only one");
     ///     });
-    ///     server.listen(("127.0.0.1", 0), |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.on_text(|_, text| assert_eq!(text, "you are the only one"));
     ///     })
     /// })

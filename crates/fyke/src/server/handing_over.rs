@@ -48,10 +48,10 @@ impl Server {
     /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|_| {});
-    ///     server.listen(("127.0.0.1", 0), |server| {
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
     ///         // Or in another process, which gets the descriptor as its standard input.
     ///         let other = fyke::create_server(|_| {});
-    ///         other.listen_fd(server.duplicate_fd().unwrap(), |_| {}).unwrap();
+    ///         other.listen_fd(server.duplicate_fd().unwrap()).unwrap();
     ///         assert_eq!(server.address(), other.address());
     ///         server.close();
     ///         other.close();

@@ -49,7 +49,7 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 ///         socket.end_with("bye\n");
 ///     });
 ///     server.on_close(|_| println!("closed"));
-///     server.listen(("127.0.0.1", 0), |server| {
+///     server.listen_then(("127.0.0.1", 0), |server| {
 ///         println!("listening on {}", server.address().unwrap());
 ///         server.close();
 ///     })

@@ -181,7 +181,7 @@ impl ServerOptions {
 ///     let server = fyke::create_server(|_| {});
 ///     fyke::ListenOptions::new(("::1", 0))
 ///         .backlog(64)
-///         .listen(&server, |server| { server.close(); })
+///         .listen_then(&server, |server| { server.close(); })
 /// })
 /// # }
 /// ```

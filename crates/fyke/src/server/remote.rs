@@ -20,7 +20,7 @@ use crate::{Error, ErrorCode, Result};
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| { socket.end_with("bye"); });
 ///     let reference = server.to_ref();
-///     server.listen(("127.0.0.1", 0), move |_| {
+///     server.listen_then(("127.0.0.1", 0), move |_| {
 ///         // For example when a signal has come, or when a user asks for it.
 ///         std::thread::spawn(move || reference.post(|server| { server.close(); }));
 ///     })

@@ -47,8 +47,8 @@ pub(super) struct Drain {
 }
 
 impl Server {
-    /// Stops accepting, and gives every connection until the deadline to end. `f` is called once
-    /// with the outcome, after `close`, when the last of the connections is gone.
+    /// Stops accepting, and gives every connection until the deadline to end. `close` is emitted when the
+    /// last of them is gone; [`shutdown_then`](Self::shutdown_then) also tells how it went.
     ///
     /// - The listener is closed inside the call, as by [`close`](Self::close).
     /// - Each connection gets the event [`on_shutdown`](Socket::on_shutdown), and
@@ -63,8 +63,7 @@ impl Server {
     ///   clock never comes.
     ///
     /// The shutdown keeps the loop alive until it is over. A call while one is under way joins it:
-    /// the earlier of the deadlines counts, and both callbacks get the same outcome. So a second
-    /// signal can shorten the time. [`close`](Self::close) meanwhile changes nothing. After a
+    /// the earlier of the deadlines counts. So a second signal can shorten the time. [`close`](Self::close) meanwhile changes nothing. After a
     /// `close`, while connections are left, a shutdown begins for those. Connections that the server
     /// accepts when it listens again meanwhile are left alone. fyke's own; Node's `http` server has
     /// something like it, its `net` server does not.
@@ -81,19 +80,28 @@ impl Server {
     ///         let done = |_: &fyke::Server, outcome: fyke::Shutdown| {
     ///             assert_eq!((outcome.ended, outcome.reset), (1, 0));
     ///         };
-    ///         server.shutdown(Duration::from_secs(10), done).unwrap();
+    ///         server.shutdown_then(Duration::from_secs(10), done).unwrap();
     ///     });
-    ///     server.listen(0, |server| {
-    ///         fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+    ///     server.listen_then(0, |server| {
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().resume();
     ///     })
     /// })
     /// # }
     /// ```
     ///
     /// # Errors
-    /// `ERR_SERVER_NOT_RUNNING` if the server neither listens nor waits for its `close` event; `f` is
-    /// dropped.
-    pub fn shutdown(
+    /// `ERR_SERVER_NOT_RUNNING` if the server neither listens nor waits for its `close` event.
+    pub fn shutdown(&self, deadline: Duration) -> Result<()> {
+        self.shutdown_then(deadline, |_, _| {})
+    }
+
+    /// Shuts the server down as [`shutdown`](Self::shutdown) does, and calls `f` once with the outcome,
+    /// after `close`, when the last of the connections is gone. If several calls join one shutdown, each of
+    /// their callbacks gets the same outcome.
+    ///
+    /// # Errors
+    /// Those of [`shutdown`](Self::shutdown); `f` is dropped then.
+    pub fn shutdown_then(
         &self,
         deadline: Duration,
         f: impl FnOnce(&Server, Shutdown) + 'static,

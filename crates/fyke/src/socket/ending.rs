@@ -95,7 +95,7 @@ mod tests {
             });
             let [told, finished, failed, closed] = [(); 4].map(|()| add(&log));
             let target = server.clone();
-            server.listen(("127.0.0.1", 0), move |_| {
+            server.listen_then(("127.0.0.1", 0), move |_| {
                 let client = Socket::new();
                 client.on_finish(move |_| finished("finish".to_owned()));
                 client.on_error(move |client, error| {
@@ -108,7 +108,7 @@ mod tests {
                     client.end_then(move |_, result| told(format!("end {}", result.is_ok())));
                     ends_with(client, error);
                 };
-                client.connect(target.endpoint().unwrap(), connected).unwrap();
+                client.connect_then(target.endpoint().unwrap(), connected).unwrap();
             })
         };
         event_loop.enter(setup).unwrap();

@@ -52,7 +52,7 @@ mod tests {
                 socket.write("go");
             });
             let target = server.clone();
-            server.listen(("127.0.0.1", 0), move |_| {
+            server.listen_then(("127.0.0.1", 0), move |_| {
                 let client = Socket::new();
                 client.on_error(|_, error| assert_eq!(error.code().as_str(), "ENOBUFS"));
                 client.on_data(move |client, _| {
@@ -61,7 +61,7 @@ mod tests {
                         io::Error::from_raw_os_error(rustix::io::Errno::NOBUFS.raw_os_error());
                     client.complete(Completion::Failed { socket: id, operation, error });
                 });
-                client.connect(target.endpoint().unwrap(), |_| {}).unwrap();
+                client.connect(target.endpoint().unwrap()).unwrap();
             })
         };
         event_loop.enter(setup).unwrap();

@@ -53,8 +53,8 @@ impl Socket {
     ///         socket.server().unwrap().close();
     ///         socket.pipe(socket).finished(|_, result| assert!(result.is_ok()));
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.end_with("hello").resume();
     ///     })
     /// })

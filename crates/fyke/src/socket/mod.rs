@@ -11,6 +11,7 @@ mod adopting;
 mod attempts;
 mod bound;
 mod callback;
+mod connect;
 mod connecting;
 mod deadlines;
 mod destroying;
@@ -53,7 +54,8 @@ use fyke_driver::SocketId;
 
 pub(crate) use callback::Callback;
 pub use callback::Lookup;
-pub use connecting::connect;
+pub use connect::connect;
+pub use connecting::connect_then;
 pub(crate) use fyke_machine::connection::Event;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
@@ -82,9 +84,9 @@ use crate::wiring::{Core, current_or_none};
 /// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| { socket.pipe(socket); });
-///     server.listen(("127.0.0.1", 0), |server| {
+///     server.listen_then(("127.0.0.1", 0), |server| {
 ///         let server = server.clone();
-///         let client = fyke::connect(server.endpoint().unwrap(), |client| {
+///         let client = fyke::connect_then(server.endpoint().unwrap(), |client| {
 ///             client.end_with("hello");
 ///         });
 ///         client.unwrap().on_data(move |_, data| {

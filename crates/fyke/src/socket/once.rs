@@ -30,8 +30,8 @@ macro_rules! once {
         ///             socket.pipe(socket);
         ///         });
         ///     });
-        ///     server.listen(("127.0.0.1", 0), |server| {
-        ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+        ///     server.listen_then(("127.0.0.1", 0), |server| {
+        ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
         ///         client.end_with("hello").resume();
         ///     })
         /// })

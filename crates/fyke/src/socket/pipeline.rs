@@ -30,8 +30,8 @@ use crate::{Error, ErrorCode, Result};
 ///         client.server().unwrap().close();
 ///         fyke::pipeline(client, client, |result| assert!(result.is_ok()));
 ///     });
-///     server.listen(0, |server| {
-///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+///     server.listen_then(0, |server| {
+///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
 ///         client.end_with("hello").resume();
 ///     })
 /// })

@@ -74,8 +74,8 @@ impl Socket {
     ///         socket.server().unwrap().close();
     ///         socket.end_with("hello world");
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.read_buffer(8, |_, piece| {
     ///             assert!(piece.len() <= 8);
     ///             true
@@ -106,8 +106,8 @@ impl Socket {
     ///         socket.server().unwrap().close();
     ///         socket.end_with("hello world");
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         let mut pieces = Vec::new();
     ///         client.read_buffers(|| vec![0; 2], move |_, piece| {
     ///             pieces.push(piece);

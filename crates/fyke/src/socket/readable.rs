@@ -26,8 +26,8 @@ impl Socket {
     ///         socket.server().unwrap().close();
     ///         socket.end_with("four more");
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.on_readable(|client| {
     ///             while let Some(word) = client.read_exact(4).unwrap() {
     ///                 println!("{}", String::from_utf8_lossy(&word));

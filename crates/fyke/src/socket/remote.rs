@@ -38,8 +38,8 @@ use crate::{Error, ErrorCode, Result};
 ///             questions.send((socket.to_ref(), data.to_vec())).unwrap();
 ///         });
 ///     });
-///     server.listen(("127.0.0.1", 0), |server| {
-///         let client = fyke::connect(server.endpoint().unwrap(), |client| { client.write("hello"); });
+///     server.listen_then(("127.0.0.1", 0), |server| {
+///         let client = fyke::connect_then(server.endpoint().unwrap(), |client| { client.write("hello"); });
 ///         client.unwrap().on_text(|_, text| assert_eq!(text, "HELLO"));
 ///     })
 /// })

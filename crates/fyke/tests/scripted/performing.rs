@@ -105,7 +105,7 @@ impl Witness {
         let told = Rc::clone(&life);
         let result = {
             let _call = self.stage.connect_call();
-            socket.connect(endpoint, move |_| {
+            socket.connect_then(endpoint, move |_| {
                 told.model.borrow_mut().connects_to_tell -= 1;
                 this.callback(Moment::Connected, || {});
             })

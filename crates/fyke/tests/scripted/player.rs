@@ -128,7 +128,7 @@ fn begin(play: &Rc<Play>, endpoint: &dyn Fn() -> Endpoint) {
                     starting.start();
                 }
             };
-            server.listen(endpoint(), listening).unwrap();
+            server.listen_then(endpoint(), listening).unwrap();
         }
     }
 }
