@@ -107,7 +107,7 @@ impl Play {
         let actors = self.actors.borrow().clone();
         for object in actors.iter().filter_map(|actor| actor.object.get()) {
             match object {
-                Object::Server(server) if server.listening() => {
+                Object::Server(server) if server.is_listening() => {
                     server.close();
                 }
                 Object::Server(_) => {}

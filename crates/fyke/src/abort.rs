@@ -27,7 +27,7 @@ const SWEEP_MIN: usize = 8;
 ///     let client = options.connect_then(|_| unreachable!("aborted before"))?;
 ///     client.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ABORT_ERR));
 ///     controller.abort();
-///     assert!(client.destroyed());
+///     assert!(client.is_destroyed());
 ///     Ok(())
 /// })
 /// # }
@@ -148,7 +148,7 @@ impl AbortController {
 
 impl AbortSignal {
     /// Whether it was aborted.
-    pub fn aborted(&self) -> bool {
+    pub fn is_aborted(&self) -> bool {
         self.0.borrow().aborted.is_some()
     }
 
@@ -185,7 +185,7 @@ impl Hash for AbortSignal {
 
 impl fmt::Debug for AbortSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbortSignal").field("aborted", &self.aborted()).finish()
+        f.debug_struct("AbortSignal").field("aborted", &self.is_aborted()).finish()
     }
 }
 

@@ -88,7 +88,7 @@ fn of_accepted(
         server.listen(net.tcp()).unwrap();
         server
     });
-    drive(&event_loop, || server.listening()).unwrap();
+    drive(&event_loop, || server.is_listening()).unwrap();
     let address = server.address().unwrap().ip().unwrap();
     let mut clients = Vec::with_capacity(CONNECTIONS);
     let before = allocations();
@@ -113,7 +113,7 @@ fn of_outgoing(net: &Net) -> [usize; 2] {
     for _ in 0..CONNECTIONS {
         let socket = event_loop.enter(|| fyke::connect(address)).unwrap();
         echo(&socket, &received);
-        drive(&event_loop, || !socket.connecting()).unwrap();
+        drive(&event_loop, || !socket.is_connecting()).unwrap();
         peers.push(listener.accept().unwrap().0);
     }
     let connecting = allocations() - before;

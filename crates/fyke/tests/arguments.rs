@@ -88,15 +88,15 @@ on_every_driver! {
                 client.connect_then("nonsense", move |_| drop(captured)).unwrap_err();
                 assert_eq!(Rc::strong_count(&released), 1, "the callback is not kept");
                 refuse(&client);
-                assert!(!client.connecting() && client.pending() && !client.destroyed());
+                assert!(!client.is_connecting() && client.is_pending() && !client.is_destroyed());
                 assert_eq!(client.ready_state(), ReadyState::Open);
                 log.watch("", &client);
                 client.connect(endpoint).unwrap();
                 refuse(&client);
-                assert!(client.connecting());
+                assert!(client.is_connecting());
                 client.on_ready(move |client| {
                     refuse(client);
-                    assert!(!client.connecting() && !client.pending());
+                    assert!(!client.is_connecting() && !client.is_pending());
                     client.resume();
                 });
                 client.on_close(move |client, _| {
@@ -171,12 +171,12 @@ on_every_driver! {
             });
             server.on_error(|_, error| panic!("{error}"));
             refuse(&server);
-            assert!(!server.listening() && server.address().is_none());
+            assert!(!server.is_listening() && server.address().is_none());
             // SRV-08: a callback that was kept would run now.
             server.listen_then(net.tcp(), move |server| {
                 called.set(called.get() + 1);
                 refuse(server);
-                assert!(server.listening());
+                assert!(server.is_listening());
                 server.close();
             }).unwrap();
         });

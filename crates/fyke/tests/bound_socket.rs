@@ -102,11 +102,11 @@ on_every_driver! {
             let tries = log.clone();
             // Armed by the listen that fails, called by the one that works (SRV-08).
             loser.listen_bound_then(second, move |_| tries.add("first callback")).unwrap();
-            assert!(winner.listening() && !loser.listening());
+            assert!(winner.is_listening() && !loser.is_listening());
             loser.on_error(move |loser, error| {
                 assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRINUSE, Some("listen")));
                 assert_eq!(error.address(), Some(&address));
-                assert!(!loser.listening());
+                assert!(!loser.is_listening());
                 let winner = winner.clone();
                 let log = log.clone();
                 log.add("error");
@@ -137,7 +137,7 @@ on_every_driver! {
                 });
                 let called = log.clone();
                 server.listen_bound_then(bound.backlog(6), move |_| called.add("listening")).unwrap();
-                assert!(server.listening());
+                assert!(server.is_listening());
                 assert_eq!(server.address(), Some(address));
                 log.add("returned");
                 fyke::connect_then(target, |client| { client.resume(); }).unwrap();
@@ -179,7 +179,7 @@ on_every_driver! {
                     log.add("listening");
                     controller.abort();
                 }).unwrap();
-                assert!(server.listening());
+                assert!(server.is_listening());
             });
             let expected: &[&str] = if before { &["close"] } else { &["listening", "close"] };
             assert_eq!(seen.take(), expected);
@@ -236,7 +236,7 @@ on_every_driver! {
         let refused = ours.enter(|| {
             let server = Server::new();
             let refused = server.listen_bound_then(bound, |_| panic!("refused")).unwrap_err();
-            assert!(!server.listening());
+            assert!(!server.is_listening());
             refused
         });
         assert_eq!(refused.error.code(), ErrorCode::ERR_INVALID_ARG_VALUE);

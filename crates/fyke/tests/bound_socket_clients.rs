@@ -30,7 +30,7 @@ on_every_driver! {
             let bound = bind();
             let address = ip(&bound);
             let socket = Socket::from_bound(bound);
-            assert!(!socket.connecting() && socket.pending() && !socket.destroyed());
+            assert!(!socket.is_connecting() && socket.is_pending() && !socket.is_destroyed());
             assert_eq!(socket.ready_state(), ReadyState::Open);
             assert_eq!(socket.local_address(), Some(address));
             assert_eq!(socket.address(), Some(Address::Ip(address)));
@@ -63,9 +63,9 @@ on_every_driver! {
                     // Not the wildcard any more.
                     let concrete = SocketAddr::from(([127, 0, 0, 1], port));
                     assert_eq!(client.local_address(), Some(concrete));
-                    assert!(!client.pending());
+                    assert!(!client.is_pending());
                 }).unwrap();
-                assert!(client.connecting());
+                assert!(client.is_connecting());
                 log.add("returned");
                 client.on_close(move |client, _| {
                     assert_eq!(client.local_address().map(|local| local.port()), Some(port));
@@ -86,7 +86,7 @@ on_every_driver! {
                 let error = client.connect_with(wrong).unwrap_err();
                 assert_eq!(error.code(), ErrorCode::ERR_INVALID_ARG_VALUE);
             }
-            assert!(!client.connecting() && client.local_address().is_some(), "as it was");
+            assert!(!client.is_connecting() && client.local_address().is_some(), "as it was");
 
             let lookup = options().lookup(|request, reply| {
                 assert!(!request.all);
@@ -173,7 +173,7 @@ on_every_driver! {
             let client = Socket::from_bound(bound);
             client.connect_then(("127.0.0.1", 1), |_| panic!("another family")).unwrap();
             client.on_error(move |client, error| {
-                assert!(client.destroyed());
+                assert!(client.is_destroyed());
                 let text = format!("connect EINVAL 127.0.0.1:1 - Local ({local})");
                 assert_eq!(error.to_string(), text);
                 assert_eq!(error.local_address(), Some(local));
@@ -261,7 +261,7 @@ on_every_driver! {
             let error = tcp.connect(net.path()).unwrap_err();
             assert_eq!(error.code(), ErrorCode::ERR_INVALID_ARG_TYPE);
             for socket in [unix, tcp] {
-                assert!(!socket.connecting() && socket.address().is_some(), "as it was");
+                assert!(!socket.is_connecting() && socket.address().is_some(), "as it was");
             }
         });
     }

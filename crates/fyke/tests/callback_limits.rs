@@ -95,7 +95,7 @@ on_every_driver! {
             let log = log.clone();
             let past = move |_: &Socket, result| log.add(format!("12 {}", word(&result)));
             assert!(!client.write_then("", past));
-            assert!(client.destroyed());
+            assert!(client.is_destroyed());
         }));
         let entries = seen.take();
         assert_eq!(entries.len(), 13);
@@ -146,7 +146,7 @@ on_every_driver! {
             for number in 1..=12 {
                 let log = log.clone();
                 client.end_then(move |_, result| log.add(format!("{number} {}", word(&result))));
-                assert_eq!(client.destroyed(), number == 12, "{number}");
+                assert_eq!(client.is_destroyed(), number == 12, "{number}");
             }
         }));
         let entries = seen.take();

@@ -76,10 +76,10 @@ on_every_driver! {
                         if is_own {
                             client.connect_then(&form, then).unwrap();
                         }
-                        assert!(client.connecting() && client.pending());
+                        assert!(client.is_connecting() && client.is_pending());
                         assert_eq!(client.ready_state(), ReadyState::Opening);
                         client.on_connect(|client| {
-                            assert!(!client.connecting() && !client.pending());
+                            assert!(!client.is_connecting() && !client.is_pending());
                             assert_eq!(client.ready_state(), ReadyState::Open);
                         });
                         client.resume();
@@ -140,7 +140,7 @@ on_every_driver! {
                 // In the same turn is in time.
                 client.on_lookup(|_, _| panic!("there is nothing to look up"));
                 client.on_connection_attempt(move |client, to| {
-                    assert!(to.ip() == Some(wanted) && client.connecting());
+                    assert!(to.ip() == Some(wanted) && client.is_connecting());
                 });
                 watch(&log, &client);
                 client.resume();
@@ -247,14 +247,14 @@ on_every_driver! {
         net.run(|| net.pair(net.tcp(), |socket| _ = socket.end(), move |client| {
             for _ in 0..2 {
                 let log = log.clone();
-                client.on_connect(move |client| log.add(format!("connect {}", client.connecting())));
+                client.on_connect(move |client| log.add(format!("connect {}", client.is_connecting())));
             }
             client.on_close(move |_, _| {
                 let refused = fyke::connect(("127.0.0.1", 1)).unwrap();
                 for _ in 0..2 {
                     let log = log.clone();
                     refused.on_error(move |client, error| {
-                        log.add(format!("{} {}", error.code(), client.connecting()));
+                        log.add(format!("{} {}", error.code(), client.is_connecting()));
                     });
                 }
             });
@@ -322,7 +322,7 @@ on_every_driver! {
             ];
             for options in cases {
                 let client = options.connect_then(|_| panic!("it cannot connect")).unwrap();
-                assert!(client.connecting() && !client.destroyed());
+                assert!(client.is_connecting() && !client.is_destroyed());
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error.code()));
             }

@@ -43,7 +43,7 @@ fn call_everything(socket: &Socket, alone: &Alone) {
     socket.off(id);
     socket.refer().unref().refer();
     // On a closed socket this would begin another life.
-    if !socket.destroyed() {
+    if !socket.is_destroyed() {
         socket.connect(1).unwrap_err();
     }
     socket.end_then(in_callback(alone));

@@ -83,7 +83,7 @@ on_every_driver! {
                     let port = server.address().unwrap().port().unwrap();
                     fyke::connect((host, port)).unwrap();
                 }).unwrap();
-                assert!(server.listening(), "a port alone is bound inside the call (SRV-03)");
+                assert!(server.is_listening(), "a port alone is bound inside the call (SRV-03)");
             });
             let mapped = if host == "::1" { "::1" } else { "::ffff:127.0.0.1" };
             assert_eq!(log.take(), [mapped, mapped]);
@@ -124,7 +124,7 @@ on_every_driver! {
             seen.watch("", &client);
             client.on_error(move |socket, error| {
                 assert_eq!((error.syscall(), error.host()), (Some("getaddrinfo"), Some(&*host)));
-                assert!(!socket.connecting() && error.port().is_none());
+                assert!(!socket.is_connecting() && error.port().is_none());
             });
         });
         assert_eq!(log.take(), ["error ENOTFOUND", "close true"]);
@@ -145,7 +145,7 @@ on_every_driver! {
                 client.on_connection_attempt(move |_, _| attempt.add("attempt"));
                 let failed = seen.clone();
                 client.on_connection_attempt_failed(move |socket, _, _| {
-                    failed.add(format!("failed {} {}", socket.connecting(), socket.destroyed()));
+                    failed.add(format!("failed {} {}", socket.is_connecting(), socket.is_destroyed()));
                 });
                 seen.watch("", &client);
                 client.on_error(move |_, error| assert_eq!(error.to_string(), text));

@@ -28,7 +28,7 @@ on_every_system! {
             server.listen(net.tcp()).unwrap();
             server
         });
-        drive(&event_loop, || server.listening()).unwrap();
+        drive(&event_loop, || server.is_listening()).unwrap();
         let endpoint = server.endpoint().unwrap();
 
         // Clients that have their descriptor, and whose connection is not accepted yet.
@@ -38,7 +38,7 @@ on_every_system! {
         };
         drive(&event_loop, || server.connections() as u64 + server.shed_connections() == 40).unwrap();
         assert!(server.shed_connections() >= 25, "shed: {}", server.shed_connections());
-        assert!(server.listening());
+        assert!(server.is_listening());
 
         // No spin: with nobody waiting the loop sleeps. Counted in turns, not in time.
         let turns = Cell::new(0);

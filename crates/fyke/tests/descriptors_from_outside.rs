@@ -40,7 +40,7 @@ on_every_system! {
                 let ours = bound.then(|| Address::Path(path.clone()));
                 net.listen(&server, net.path().into(), move |target| {
                     let client = Socket::from_fd(fd).unwrap();
-                    assert!(client.pending() && !client.connecting());
+                    assert!(client.is_pending() && !client.is_connecting());
                     assert_eq!(client.address(), ours);
                     let bytes = collect(&client);
                     let connected = log.clone();
@@ -94,7 +94,7 @@ on_every_system! {
         let (from, to) = std::io::pipe().unwrap();
         net.run(|| {
             let reader = Socket::from_fd(from.into()).unwrap();
-            assert!(!reader.connecting() && !reader.pending());
+            assert!(!reader.is_connecting() && !reader.is_pending());
             assert_eq!((reader.ready_state(), reader.address()), (ReadyState::Open, None));
             let bytes = collect(&reader);
             log.watch("", &reader);
@@ -115,7 +115,7 @@ on_every_system! {
         let (_from, to) = std::io::pipe().unwrap();
         net.run(|| {
             let reader = Socket::from_fd(from.into()).unwrap();
-            assert!(reader.readable() && reader.writable());
+            assert!(reader.is_readable() && reader.is_writable());
             reader.on_error(|_, error| assert_eq!(error.syscall(), Some("write")));
             log.watch("", &reader);
             let told = log.clone();
@@ -124,7 +124,7 @@ on_every_system! {
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
         net.run(|| {
             let writer = Socket::from_fd(to.into()).unwrap();
-            assert!(writer.readable() && writer.writable());
+            assert!(writer.is_readable() && writer.is_writable());
             writer.on_error(|_, error| assert_eq!(error.syscall(), Some("read")));
             log.watch("", &writer);
         });
@@ -138,7 +138,7 @@ on_every_system! {
         net.run(|| {
             let socket = SocketOptions::new().readable(false).build_from_fd(ours.into()).unwrap();
             assert_eq!(socket.ready_state(), ReadyState::WriteOnly);
-            assert!(!socket.readable() && socket.readable_ended());
+            assert!(!socket.is_readable() && socket.is_readable_ended());
             socket.on_data(|_, _| panic!("it never reads"));
             log.watch("", &socket);
             socket.end_with("only this");
@@ -170,7 +170,7 @@ on_every_system! {
         let read_only = |stream: UnixStream| {
             let socket = SocketOptions::new().writable(false).build_from_fd(stream.into()).unwrap();
             assert_eq!(socket.ready_state(), ReadyState::ReadOnly);
-            assert!(!socket.writable() && socket.writable_ended() && socket.writable_finished());
+            assert!(!socket.is_writable() && socket.is_writable_ended() && socket.is_writable_finished());
             socket
         };
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -206,13 +206,13 @@ on_every_system! {
                 net.run(|| {
                     let options = SocketOptions::new().readable(reads).writable(!reads);
                     let socket = options.allow_half_open(half_open).build_from_fd(ours.into()).unwrap();
-                    assert_eq!((socket.readable_ended(), socket.writable_finished()), (!reads, reads));
+                    assert_eq!((socket.is_readable_ended(), socket.is_writable_finished()), (!reads, reads));
                     log.watch("", &socket);
                     socket.resume();
                     // The disabled direction alone is not the end of both.
                     settled(move || {
                         assert_eq!(log.entries().len(), 0);
-                        assert!(!socket.destroyed());
+                        assert!(!socket.is_destroyed());
                         match reads {
                             // The other half of the peer stays open.
                             true => {
@@ -263,7 +263,7 @@ on_every_system! {
         net.run(|| {
             let (a, b) =
                 (Socket::from_fd(ours.into()).unwrap(), Socket::from_fd(theirs.into()).unwrap());
-            assert!(!a.connecting() && !a.pending());
+            assert!(!a.is_connecting() && !a.is_pending());
             assert_eq!(a.ready_state(), ReadyState::Open);
             log.watch("", &b);
             let bytes = collect(&b);
@@ -325,7 +325,7 @@ on_every_system! {
                         fyke::connect(endpoint).unwrap().resume();
                     })
                     .unwrap();
-                assert!(server.listening());
+                assert!(server.is_listening());
                 // A name that came from outside is not known.
                 assert_eq!(server.address(), known);
             }
@@ -390,7 +390,7 @@ fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
         net.run(|| {
             let socket = Socket::from_fd(ours.into()).unwrap();
             socket.set_allow_half_open(true);
-            assert_eq!(socket.writable(), side == Shutdown::Read);
+            assert_eq!(socket.is_writable(), side == Shutdown::Read);
             let peer = Socket::from_fd(theirs.into()).unwrap();
             log.watch("", &socket);
             let bytes = collect(&peer);
@@ -427,7 +427,7 @@ on_every_system! {
             socket.on_error(|_, error| assert_eq!(error.to_string(), "write EPIPE"));
             beneath.shutdown(std::net::Shutdown::Write).unwrap();
             socket.write_then("x", move |_, result| log.add(result.unwrap_err().code()));
-            assert!(!socket.destroyed(), "told on the tick");
+            assert!(!socket.is_destroyed(), "told on the tick");
         });
         drop(theirs);
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);

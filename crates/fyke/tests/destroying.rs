@@ -46,8 +46,8 @@ on_every_driver! {
                             None => socket.destroy(),
                         };
                         assert!(*socket.destroy() == *socket, "again, and nothing happens");
-                        assert!(socket.destroyed() && socket.closed() && socket.pending());
-                        assert!(!socket.connecting() && !socket.readable() && !socket.writable());
+                        assert!(socket.is_destroyed() && socket.is_closed() && socket.is_pending());
+                        assert!(!socket.is_connecting() && !socket.is_readable() && !socket.is_writable());
                         assert_eq!(socket.ready_state(), ReadyState::Closed);
                         let code = error.as_ref().map(Error::code);
                         assert_eq!(socket.errored().map(|error| error.code()), code);

@@ -20,7 +20,7 @@ on_every_driver! {
                     log.watch("", client);
                     let log = log.clone();
                     client.on_end(move |client| {
-                        log.add(format!("{:?} {}", client.ready_state(), client.destroyed()));
+                        log.add(format!("{:?} {}", client.ready_state(), client.is_destroyed()));
                     });
                     client.on_data(|_, _| {});
                 },
@@ -96,7 +96,7 @@ on_every_driver! {
                     let (socket, data) = (listen.clone(), data.clone());
                     let wait = std::time::Duration::from_millis(20);
                     fyke::timer::set_timeout(wait, move || {
-                        assert!(!socket.destroyed());
+                        assert!(!socket.is_destroyed());
                         socket.on_data(move |_, bytes| data.add(String::from_utf8_lossy(bytes)));
                     }).unwrap();
                 });
@@ -116,7 +116,7 @@ on_every_driver! {
                 let client = client.clone();
                 fyke::timer::next_tick(move || {
                     client.end_with("early");
-                    assert!(!client.writable());
+                    assert!(!client.is_writable());
                     assert_eq!(client.ready_state(), ReadyState::Opening);
                 }).unwrap();
             },
@@ -132,7 +132,7 @@ on_every_driver! {
             log.watch("", &socket);
             let told = log.clone();
             socket.end_then(move |_, result| told.add(format!("{result:?}")));
-            assert!(!socket.destroyed());
+            assert!(!socket.is_destroyed());
         });
         assert_eq!(seen.take(), ["Ok(())", "finish"]);
     }
@@ -177,7 +177,7 @@ on_every_driver! {
                     let [tick, immediate] = [log.clone(), log.clone()];
                     fyke::timer::set_immediate(move || immediate.add("immediate")).unwrap();
                     client.destroy_with(fyke::Error::new(ErrorCode::EPIPE, "mine"));
-                    assert!(client.destroyed() && !client.readable() && !client.writable());
+                    assert!(client.is_destroyed() && !client.is_readable() && !client.is_writable());
                     client.destroy_with(fyke::Error::new(ErrorCode::EINVAL, "too late"));
                     fyke::timer::next_tick(move || tick.add("tick")).unwrap();
                 });
@@ -243,7 +243,7 @@ on_every_driver! {
                 let client = client.clone();
                 fyke::timer::next_tick(move || {
                     client.reset_and_destroy().unwrap();
-                    assert!(client.connecting() && !client.destroyed());
+                    assert!(client.is_connecting() && !client.is_destroyed());
                 }).unwrap();
             },
         ));

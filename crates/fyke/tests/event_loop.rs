@@ -165,7 +165,7 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     log.watch("", client);
                     client.set_timeout_then(20 * MS, |client| {
-                        assert!(!client.destroyed());
+                        assert!(!client.is_destroyed());
                         client.end();
                     });
                 });

@@ -186,14 +186,14 @@ on_every_driver! {
                     let options = several(port(endpoint), &["::1", "127.0.0.1"], selection);
                     let client = options.connect().unwrap();
                     client.end_with("last words");
-                    client.on_connection_attempt(|client, _| assert!(!client.writable()));
+                    client.on_connection_attempt(|client, _| assert!(!client.is_writable()));
                     client.end_then(move |client, result| {
-                        assert!(client.writable_ended());
+                        assert!(client.is_writable_ended());
                         log.add(format!("ended {}", result.is_ok()));
                     });
                     client.resume();
                     client.on_close(move |client, had_error| {
-                        assert!(!had_error && client.writable_finished());
+                        assert!(!had_error && client.is_writable_finished());
                         server.close();
                     });
                 });

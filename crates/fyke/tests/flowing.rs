@@ -132,7 +132,7 @@ on_every_driver! {
                     });
                     let client = client.clone();
                     fyke::timer::next_tick(move || {
-                        assert!(client.connecting());
+                        assert!(client.is_connecting());
                         for call in calls.chars() {
                             match call {
                                 'p' => client.pause(),
@@ -173,7 +173,7 @@ on_every_driver! {
         // It does not keep the loop going (PROC-02).
         drive(&event_loop, || false).unwrap();
         assert_eq!((client.bytes_read(), client.read_queue_len()), (0, 0));
-        assert!(!client.destroyed() && !client.readable_ended());
+        assert!(!client.is_destroyed() && !client.is_readable_ended());
         assert_eq!(log.take(), ["connect", "ready"]);
         event_loop.enter(|| _ = client.resume());
         drive(&event_loop, || false).unwrap();
@@ -236,8 +236,8 @@ on_every_driver! {
                         server.write_then(pattern(20).as_slice(), move |server, _| close(server));
                         // Its bytes wait in the kernel; the end or the reset is behind them.
                         let gone = server.clone();
-                        when(move || gone.destroyed(), move || settled(move || {
-                            assert!(!client.destroyed() && !client.readable_ended());
+                        when(move || gone.is_destroyed(), move || settled(move || {
+                            assert!(!client.is_destroyed() && !client.is_readable_ended());
                             assert_eq!(client.bytes_read(), 10);
                             let bytes = collect(&client);
                             client.on_close(move |_, _| log.add(bytes.borrow().len()));

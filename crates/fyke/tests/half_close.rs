@@ -47,12 +47,12 @@ fn ping_pong(net: &Net, endpoint: Endpoint, rounds: usize) {
                 }
             });
             socket.on_end(|socket| {
-                assert!(socket.writable());
+                assert!(socket.is_writable());
                 socket.end();
             });
             let log = at_server.clone();
             socket.on_close(move |socket, had_error| {
-                assert!(!had_error && !socket.readable() && !socket.writable());
+                assert!(!had_error && !socket.is_readable() && !socket.is_writable());
                 log.add("close");
             });
         });
@@ -65,7 +65,7 @@ fn ping_pong(net: &Net, endpoint: Endpoint, rounds: usize) {
                 false => {}
             });
             client.on_close(move |client, had_error| {
-                assert!(!had_error && !client.readable() && !client.writable());
+                assert!(!had_error && !client.is_readable() && !client.is_writable());
                 assert_eq!(client.bytes_written(), client.bytes_read());
                 log.add(client.bytes_read());
             });
@@ -97,14 +97,14 @@ on_every_driver! {
                     move |client| {
                         client.write_then("one", tell(&log, "write"));
                         assert!(*client.end_with_then("last", tell(&log, "end")) == *client);
-                        assert!(!client.writable() && client.writable_ended());
-                        assert!(client.readable() && !client.writable_finished());
+                        assert!(!client.is_writable() && client.is_writable_ended());
+                        assert!(client.is_readable() && !client.is_writable_finished());
                         assert_eq!(client.ready_state(), ReadyState::ReadOnly);
                     }
                 });
                 let data = log.clone();
                 client.on_data(move |_, bytes| data.add(bytes.len()));
-                client.on_finish(|client| assert!(client.writable_finished() && !client.destroyed()));
+                client.on_finish(|client| assert!(client.is_writable_finished() && !client.is_destroyed()));
             },
         ));
         let mut entries = seen.take();
@@ -193,7 +193,7 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     log.watch("", client);
                     client.end().end_with("x");
-                    assert!(client.destroyed());
+                    assert!(client.is_destroyed());
                 });
             },
         ));
@@ -207,8 +207,8 @@ on_every_driver! {
             let socket = Socket::new();
             watch(&log, &socket);
             socket.end_then(tell(&log, "end"));
-            assert_eq!((socket.ready_state(), socket.pending()), (ReadyState::ReadOnly, true));
-            assert!(log.entries().is_empty() && !socket.writable());
+            assert_eq!((socket.ready_state(), socket.is_pending()), (ReadyState::ReadOnly, true));
+            assert!(log.entries().is_empty() && !socket.is_writable());
         });
         assert_eq!(seen.take(), ["prefinish", "end ok", "finish"]);
     }
@@ -225,13 +225,13 @@ on_every_driver! {
                     client.end_then(tell(&log, "callback"));
                     client.on_finish(|client| {
                         assert_eq!(client.ready_state(), ReadyState::ReadOnly);
-                        assert!(!client.destroyed());
+                        assert!(!client.is_destroyed());
                     });
                     client.on_end(|client| {
                         assert_eq!(client.ready_state(), ReadyState::Closed);
-                        assert!(!client.destroyed());
+                        assert!(!client.is_destroyed());
                         let client = client.clone();
-                        timer::next_tick(move || assert!(client.destroyed())).unwrap();
+                        timer::next_tick(move || assert!(client.is_destroyed())).unwrap();
                     });
                 });
             },
@@ -320,7 +320,7 @@ on_every_driver! {
                             first.end();
                             settled(move || {
                                 assert_eq!(log.entries().len(), 1);
-                                assert!(!client.destroyed());
+                                assert!(!client.is_destroyed());
                                 second.end();
                             });
                         });
@@ -464,7 +464,7 @@ on_every_driver! {
                         socket.set_allow_half_open(true);
                         let socket = socket.clone();
                         settled(move || {
-                            assert!(socket.writable(), "it did not end itself");
+                            assert!(socket.is_writable(), "it did not end itself");
                             socket.end_with("late");
                         });
                     });

@@ -108,7 +108,7 @@ on_every_driver! {
             let flood = fyke::connect(&endpoint).unwrap();
             flood.resume();
             fn pour(flood: &Socket) {
-                while !flood.destroyed() && flood.write([0; 60_000].as_slice()) {}
+                while !flood.is_destroyed() && flood.write([0; 60_000].as_slice()) {}
             }
             flood.on_connect(pour);
             flood.on_drain(pour);

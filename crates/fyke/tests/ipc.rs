@@ -139,12 +139,12 @@ on_every_driver! {
             let told = log.clone();
             server.on_error(move |server, error| {
                 assert_eq!((error.syscall(), error.address()), (Some("listen"), Some(&address)));
-                assert!(!server.listening() && server.address().is_none());
+                assert!(!server.is_listening() && server.address().is_none());
                 told.add(format!("error {}", error.code()));
             });
             server.on_close(|_| panic!("it never listened"));
             server.listen_then(path.as_path(), |_| panic!("too long")).unwrap();
-            assert!(!server.listening());
+            assert!(!server.is_listening());
             log.add("returned");
         });
         assert_eq!(seen.take(), ["returned", "error EINVAL"]);
@@ -179,7 +179,7 @@ on_every_driver! {
                 client.on_error(move |client, error| {
                     assert_eq!((error.syscall(), error.address()), (Some("connect"), Some(&to)));
                     assert_eq!(error.to_string(), format!("connect EINVAL {to}"), "no local end");
-                    assert!(client.destroyed() && !client.connecting());
+                    assert!(client.is_destroyed() && !client.is_connecting());
                 });
                 client.on_close(move |_, _| _ = server.close());
                 client.connect_then(path.as_path(), |_| panic!("too long")).unwrap();
@@ -214,10 +214,10 @@ on_every_driver! {
             let refused = ListenOptions::new(empty()).listen_then(&server, |_| panic!("refused"));
             assert_eq!(refused.unwrap_err().code(), code);
             assert_eq!(server.listen_then(empty(), |_| panic!("refused")).unwrap_err().code(), code);
-            assert!(!server.listening());
+            assert!(!server.is_listening());
             let socket = Socket::new();
             assert_eq!(socket.connect_then(empty(), |_| panic!("refused")).unwrap_err().code(), code);
-            assert!(!socket.connecting());
+            assert!(!socket.is_connecting());
         });
     }
 
@@ -346,7 +346,7 @@ mod handing_over {
                 socket.on_timeout(|_| panic!("its timer goes with the handle"));
                 let fd = socket.clone().into_fd().unwrap();
                 // The handle is lost at once, and the count with it; `close` is to come.
-                assert!(socket.pending() && socket.destroyed());
+                assert!(socket.is_pending() && socket.is_destroyed());
                 assert_eq!(server.connections(), 0);
                 children.send(spawn(SOCKETS_CHILD, fd)).unwrap();
             });
@@ -385,7 +385,7 @@ mod handing_over {
         let seen = log.clone();
         Net::ready().run(|| {
             let socket = Socket::from_fd(standard_input()).unwrap();
-            assert!(!socket.pending() && !socket.allow_half_open() && socket.server().is_none());
+            assert!(!socket.is_pending() && !socket.allow_half_open() && socket.server().is_none());
             let bytes = collect(&socket);
             log.watch("", &socket);
             socket.on_end(move |socket| {
@@ -420,7 +420,7 @@ mod handing_over {
                         // One that goes at once, and is not missed.
                         let other = Server::new();
                         other.listen_fd(keeper.duplicate_fd().unwrap()).unwrap();
-                        assert!(other.listening() && keeper.listening());
+                        assert!(other.is_listening() && keeper.is_listening());
                         other.close();
                         let client = asked(endpoint.clone(), &log);
                         client.on_close(move |_, _| {
@@ -457,7 +457,7 @@ mod handing_over {
                 socket.server().unwrap().close();
             });
             server.listen_fd_then(standard_input(), move |_| log.add("listening")).unwrap();
-            assert!(server.listening());
+            assert!(server.is_listening());
         });
         assert_eq!(seen.take(), ["listening", "served"]);
     }

@@ -71,7 +71,7 @@ on_every_driver! {
             let client = client.clone();
             // After `connect` was called, before there is an answer.
             timer::next_tick(move || {
-                assert!(client.connecting());
+                assert!(client.is_connecting());
                 client.set_no_delay(true).unwrap();
                 client.set_keep_alive_probes(probes(6, 3, 4)).unwrap();
                 client.set_type_of_service(0x10).unwrap();

@@ -28,10 +28,10 @@ on_every_driver! {
                 // While connecting everything is queued.
                 client.write(vec![0; 100]);
                 client.write(b"x");
-                assert!(!client.destroyed(), "at the limit a write is taken, which goes past it");
+                assert!(!client.is_destroyed(), "at the limit a write is taken, which goes past it");
                 let told = log.clone();
                 assert!(!client.write_then("y", move |_, r| told.add(r.unwrap_err().code())));
-                assert!(client.destroyed());
+                assert!(client.is_destroyed());
                 client.on_close(move |_, _| _ = server.close());
             });
         });
@@ -55,7 +55,7 @@ on_every_driver! {
                     assert_eq!(client.errored().unwrap().to_string(), error.to_string());
                     told.add(error.code());
                 });
-                assert!(client.destroyed());
+                assert!(client.is_destroyed());
                 client.on_close(move |_, _| _ = server.close());
             });
         });
@@ -146,7 +146,7 @@ on_every_driver! {
                 log.watch("", &client);
                 client.on_ready(move |client| {
                     controller.abort_with("enough");
-                    assert!(client.destroyed());
+                    assert!(client.is_destroyed());
                     assert_eq!(client.errored().unwrap().to_string(), "ABORT_ERR: enough");
                 });
             });
@@ -163,7 +163,7 @@ on_every_driver! {
             let options = ConnectOptions::new(("127.0.0.1", 9)).signal(&controller.signal());
             let client = options.connect_then(|_| panic!("aborted before")).unwrap();
             client.on_connection_attempt(|_, _| panic!("aborted before"));
-            assert!(client.destroyed());
+            assert!(client.is_destroyed());
             log.watch("", &client);
         });
         assert_eq!(seen.take(), ["error ABORT_ERR", "close true"]);
@@ -189,7 +189,7 @@ on_every_driver! {
                 let log = log.clone();
                 move |socket| {
                     controller.abort();
-                    assert!(!socket.server().unwrap().listening() && !socket.destroyed());
+                    assert!(!socket.server().unwrap().is_listening() && !socket.is_destroyed());
                     let log = log.clone();
                     socket.on_end(move |_| log.add("served"));
                     socket.resume();
@@ -215,7 +215,7 @@ on_every_driver! {
             server.on_close(move |_| log.add("close"));
             let options = ListenOptions::new(0).signal(&controller.signal());
             options.listen_then(&server, |_| panic!("closed before")).unwrap();
-            assert!(server.listening());
+            assert!(server.is_listening());
         });
         assert_eq!(seen.take(), ["close"]);
     }
@@ -276,7 +276,7 @@ fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
             told.add(error);
             assert_eq!((error.syscall(), error.port()), (Some("connect"), Some(80)));
         });
-        timer::set_timeout(2900 * MS, move || assert!(client.connecting())).unwrap();
+        timer::set_timeout(2900 * MS, move || assert!(client.is_connecting())).unwrap();
     });
     let told = "connect ETIMEDOUT 10.0.0.1:80";
     assert_eq!(seen.take(), ["error ETIMEDOUT", told, "close true"]);
@@ -298,7 +298,7 @@ fn a_write_queue_limit_from_4_gib_less_one_on_is_none_and_a_smaller_one_counts()
             (0..64).for_each(|_| _ = client.write(piece.clone()));
             assert_eq!(client.write_queue_len(), 4 << 30);
             client.write("x");
-            assert_eq!(client.destroyed(), !fits);
+            assert_eq!(client.is_destroyed(), !fits);
             client.destroy();
         });
     }

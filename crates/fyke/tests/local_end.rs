@@ -49,7 +49,7 @@ on_every_driver! {
                     assert_eq!(shape(error), (Some("connect"), Some(&address), Some(9), false));
                     assert!(!error.to_string().contains("Local"), "the port was not known: {error}");
                     assert_eq!(client.local_address(), None);
-                    assert!(client.destroyed());
+                    assert!(client.is_destroyed());
                 });
             });
             let entries = seen.take();

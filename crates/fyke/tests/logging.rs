@@ -131,7 +131,7 @@ impl Visit for Line {
 fn look_around() {
     for socket in SOCKETS.with_borrow(Clone::clone) {
         let addresses = (socket.remote_address(), socket.local_address(), socket.address());
-        let state = (socket.ready_state(), socket.pending(), socket.destroyed());
+        let state = (socket.ready_state(), socket.is_pending(), socket.is_destroyed());
         let options = (socket.no_delay(), socket.keep_alive(), socket.type_of_service());
         let sizes = (socket.send_buffer_size_bytes(), socket.write_queue_len());
         drop(format!("{socket:?} {addresses:?} {state:?} {options:?} {sizes:?}"));

@@ -184,7 +184,7 @@ on_every_driver! {
                 watch(&log, &client);
                 client.on_error(|client, error| {
                     assert_is_of_a_lookup(error, ErrorCode::ENOTFOUND, "some.test");
-                    assert!(!client.connecting());
+                    assert!(!client.is_connecting());
                 });
             });
             assert_eq!(seen.take(), ["lookup some.test ENOTFOUND", "error ENOTFOUND", "close true"]);
@@ -224,7 +224,7 @@ on_every_driver! {
             watch(&log, &client);
             client.on_error(|client, error| {
                 assert_is_of_a_lookup(error, ErrorCode::ETIMEDOUT, "slow.test");
-                assert!(client.destroyed() && !client.connecting());
+                assert!(client.is_destroyed() && !client.is_connecting());
             });
             let mut again = Some(options);
             client.on_close(move |client, _| {
@@ -253,7 +253,7 @@ on_every_driver! {
                 client.pause();
                 // Later than the timeout.
                 timer::set_timeout(60 * MS, move || {
-                    assert!(!client.destroyed());
+                    assert!(!client.is_destroyed());
                     client.resume();
                     server.close();
                 }).unwrap();

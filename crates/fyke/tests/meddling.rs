@@ -339,7 +339,7 @@ fn world(net: &Net, event_loop: &EventLoop) -> Rc<World> {
         net.listen(&server, net.tcp(), move |endpoint| client.connect(endpoint).unwrap());
         (server, peer)
     });
-    drive(event_loop, || accepted.borrow().is_some() && !peer.pending()).unwrap();
+    drive(event_loop, || accepted.borrow().is_some() && !peer.is_pending()).unwrap();
     let socket = accepted.take().unwrap();
     event_loop.enter(|| {
         let fresh = Socket::new();

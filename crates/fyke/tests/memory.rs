@@ -95,7 +95,7 @@ fn bytes_per_accepted(
         server.listen(net.tcp()).unwrap();
         server
     });
-    drive(&event_loop, || server.listening()).unwrap();
+    drive(&event_loop, || server.is_listening()).unwrap();
     let address = server.address().unwrap().ip().unwrap();
     let count = connections(max);
     let mut clients = Vec::with_capacity(count + 1);
@@ -114,7 +114,7 @@ fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
     let connect = || {
         let socket = event_loop.enter(|| fyke::connect(address)).unwrap();
         serve(&socket);
-        drive(&event_loop, || !socket.connecting()).unwrap();
+        drive(&event_loop, || !socket.is_connecting()).unwrap();
         let mut peer = listener.accept().unwrap().0;
         exchange(&event_loop, &mut peer, MESSAGE.len());
         peer

@@ -157,7 +157,7 @@ on_every_driver! {
                 client
             });
             support::drive(&event_loop, || false).unwrap();
-            assert!(client.connecting() && log.take().is_empty());
+            assert!(client.is_connecting() && log.take().is_empty());
             // The loop can be used again, and so can the answer.
             if let Some(reply) = kept.borrow_mut().pop() {
                 event_loop.enter(|| reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "late"))));
@@ -287,7 +287,7 @@ on_every_driver! {
                     log.watch("", &client);
                     let failed = log.clone();
                     client.on_connection_attempt_failed(move |client, _, error| {
-                        assert!(!client.connecting());
+                        assert!(!client.is_connecting());
                         failed.add(format!("failed {}", error.code()));
                     });
                     client.on_close(move |_, _| _ = stop.close());

@@ -115,7 +115,7 @@ on_every_driver! {
             assert_eq!(other.post(|| {}).unwrap_err().code(), ErrorCode::ERR_EVENT_LOOP_CLOSED);
             reference.post(|socket| { socket.destroy(); }).unwrap();
             socket.on_close(move |_, _| log.add("close"));
-            assert!(!kept.destroyed());
+            assert!(!kept.is_destroyed());
             timer::set_immediate(move || drop(kept)).unwrap();
         });
         assert_eq!(seen.take(), ["before", "close"]);
@@ -233,7 +233,7 @@ on_every_driver! {
         socket.to_ref().post(|_| panic!("on purpose")).unwrap();
         let turn = || event_loop.turn(Some(Duration::ZERO));
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(turn));
-        assert!(panicked.is_err() && socket.destroyed());
+        assert!(panicked.is_err() && socket.is_destroyed());
     }
 }
 

@@ -161,8 +161,8 @@ on_every_driver! {
                 source.on_end(|source| {
                     let source = source.clone();
                     let closing = source.clone();
-                    when(move || source.readable_ended(), move || {
-                        assert!(!closing.destroyed());
+                    when(move || source.is_readable_ended(), move || {
+                        assert!(!closing.is_destroyed());
                         closing.end();
                     });
                 });

@@ -27,7 +27,7 @@ on_every_driver! {
             server
         });
         drive(&event_loop, || false).unwrap();
-        assert!(server.listening() && !goes_on(&event_loop));
+        assert!(server.is_listening() && !goes_on(&event_loop));
         event_loop.enter(|| { server.refer().refer(); });
         assert!(goes_on(&event_loop));
         event_loop.enter(|| { server.unref().refer().unref(); });
@@ -50,14 +50,14 @@ on_every_driver! {
                 client.unref();
                 (server, client)
             });
-            drive(&event_loop, || server.listening() && !goes_on(&event_loop)).unwrap();
+            drive(&event_loop, || server.is_listening() && !goes_on(&event_loop)).unwrap();
             event_loop.enter(|| client.connect(server.endpoint().unwrap()).unwrap());
             // Nothing but the accepted socket holds the loop then.
-            drive(&event_loop, || !accepted.entries().is_empty() && !client.connecting()).unwrap();
+            drive(&event_loop, || !accepted.entries().is_empty() && !client.is_connecting()).unwrap();
             assert!(goes_on(&event_loop));
             event_loop.enter(|| { client.destroy(); });
             drive(&event_loop, || false).unwrap();
-            assert!(server.listening() && server.connections() == 0);
+            assert!(server.is_listening() && server.connections() == 0);
         }
     }
 
@@ -73,7 +73,7 @@ on_every_driver! {
                 });
                 server
             });
-            drive(&event_loop, || server.listening()).unwrap();
+            drive(&event_loop, || server.is_listening()).unwrap();
             for (calls, holds) in [("u", false), ("ur", true), ("uru", false), ("ruur", true)] {
                 let client = event_loop.enter(|| {
                     let client = Socket::new();
@@ -89,7 +89,7 @@ on_every_driver! {
                     server.refer();
                     client
                 });
-                let connected = || !client.connecting() && server.connections() == 1;
+                let connected = || !client.is_connecting() && server.connections() == 1;
                 drive(&event_loop, connected).unwrap();
                 event_loop.enter(|| { server.unref(); });
                 assert_eq!(goes_on(&event_loop), holds, "{calls}");
@@ -124,7 +124,7 @@ on_every_driver! {
                         attempts.add(address);
                         if !abort_on_failure {
                             early.abort_with("enough");
-                            assert!(client.destroyed());
+                            assert!(client.is_destroyed());
                         }
                     });
                     client.on_connection_attempt_failed(move |_, _, error| {
@@ -179,15 +179,15 @@ on_every_driver! {
                     assert!(room);
                     let ended: &Socket = client.end_then(|_, _: Result<()>| {});
                     let destroyed: &Socket = ended.destroy();
-                    assert!(destroyed.destroyed());
+                    assert!(destroyed.is_destroyed());
                 }).unwrap();
-                assert!(client.connecting());
+                assert!(client.is_connecting());
             });
             listening.unwrap();
             server.on_connection(|server, socket| {
                 socket.destroy();
                 let closing: &Server = server.close_then(|_, result: Result<()>| result.unwrap());
-                assert!(!closing.listening());
+                assert!(!closing.is_listening());
             });
         });
     }
@@ -209,7 +209,7 @@ on_every_driver! {
             let server = Server::new();
             server.listen_then(net.tcp(), |server| {
                 let code = server.clone().into_fd().unwrap_err().code();
-                assert_eq!((code, server.listening()), (ErrorCode::ENOTSUP, true));
+                assert_eq!((code, server.is_listening()), (ErrorCode::ENOTSUP, true));
                 assert_eq!(server.duplicate_fd().unwrap_err().code(), ErrorCode::ENOTSUP);
                 server.close();
             }).unwrap();
@@ -250,7 +250,7 @@ mod between_threads {
                     source.watch("source ", socket);
                     let server = socket.server().unwrap();
                     moved.send(socket.clone().into_fd().unwrap()).unwrap();
-                    assert!(socket.destroyed() && socket.remote_address().is_some());
+                    assert!(socket.is_destroyed() && socket.remote_address().is_some());
                     assert_eq!(server.connections(), 0);
                     server.close();
                 });
@@ -279,7 +279,7 @@ mod between_threads {
                         socket.server().unwrap().close();
                     });
                     server.listen_fd_then(fd, move |_| log.add("listening")).unwrap();
-                    assert!(server.listening());
+                    assert!(server.is_listening());
                 });
                 assert_eq!(seen.take(), ["listening"]);
             });
@@ -290,7 +290,7 @@ mod between_threads {
                 server.on_connection(|_, _| panic!("not any more"));
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let fd = server.clone().into_fd().unwrap();
-                    assert_eq!((server.listening(), server.address()), (false, None));
+                    assert_eq!((server.is_listening(), server.address()), (false, None));
                     let code = server.clone().into_fd().unwrap_err().code();
                     assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
                     let closed = log.clone();
@@ -343,7 +343,7 @@ mod between_threads {
                 // More than the kernel takes while the peer reads nothing.
                 ours.write_then(vec![7; 10 << 20], |_, result| result.unwrap());
                 stays(&ours, REFUSED);
-                assert!(!ours.destroyed());
+                assert!(!ours.is_destroyed());
                 let received = std::rc::Rc::new(std::cell::Cell::new(0));
                 let count = std::rc::Rc::clone(&received);
                 peer.on_data(move |_, data| count.set(count.get() + data.len()));
@@ -356,7 +356,7 @@ mod between_threads {
                     let told = log.clone();
                     ours.write_then("last", move |_, result| told.add(result.is_ok()));
                     drop(ours.clone().into_fd().unwrap());
-                    assert!(ours.destroyed());
+                    assert!(ours.is_destroyed());
                 });
                 peer.on_end(move |_| assert_eq!(received.get(), (10 << 20) + "held backlast".len()));
             });

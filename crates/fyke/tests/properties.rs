@@ -11,12 +11,12 @@ use support::Log;
 
 /// Pending, connecting, destroyed, state.
 fn state(socket: &Socket) -> String {
-    let (pending, connecting) = (socket.pending(), socket.connecting());
+    let (pending, connecting) = (socket.is_pending(), socket.is_connecting());
     let word = |holds: bool, word: &'static str| if holds { word } else { "" };
     let [pending, connecting, destroyed] = [
         word(pending, "pending "),
         word(connecting, "connecting "),
-        word(socket.destroyed(), "destroyed "),
+        word(socket.is_destroyed(), "destroyed "),
     ];
     format!("{pending}{connecting}{destroyed}{:?}", socket.ready_state())
 }
@@ -26,15 +26,15 @@ on_every_driver! {
         net.run(|| {
             let fresh = Socket::new();
             assert_eq!(state(&fresh), "pending Open");
-            assert!(fresh.readable() && fresh.writable() && !fresh.allow_half_open());
+            assert!(fresh.is_readable() && fresh.is_writable() && !fresh.allow_half_open());
             assert_eq!((fresh.bytes_read(), fresh.bytes_written()), (0, 0));
             assert_eq!((fresh.write_queue_len(), fresh.read_queue_len()), (0, 0));
             assert_eq!((fresh.timeout(), fresh.high_water_mark()), (None, 65_536));
             assert_eq!((fresh.local_address(), fresh.remote_address()), (None, None));
             assert!(fresh.server().is_none() && fresh.errored().is_none());
-            assert!(!fresh.closed() && !fresh.readable_did_read());
-            assert!(!fresh.readable_ended() && !fresh.readable_aborted());
-            assert!(!fresh.writable_ended() && !fresh.writable_finished() && !fresh.writable_aborted());
+            assert!(!fresh.is_closed() && !fresh.has_delivered());
+            assert!(!fresh.is_readable_ended() && !fresh.is_readable_aborted());
+            assert!(!fresh.is_writable_ended() && !fresh.is_writable_finished() && !fresh.is_writable_aborted());
         });
     }
 
@@ -270,19 +270,19 @@ on_every_driver! {
             |socket| { socket.end_with("x"); },
             |client| {
                 client.set_allow_half_open(true);
-                client.on_data(|client, _| assert!(!client.readable_ended() && client.readable()));
+                client.on_data(|client, _| assert!(!client.is_readable_ended() && client.is_readable()));
                 client.on_end(|client| {
-                    assert!(client.readable_did_read() && client.readable_ended());
-                    assert!(!client.readable() && client.writable());
-                    assert!(!client.writable_ended());
+                    assert!(client.has_delivered() && client.is_readable_ended());
+                    assert!(!client.is_readable() && client.is_writable());
+                    assert!(!client.is_writable_ended());
                     client.end();
-                    assert!(client.writable_ended() && !client.writable());
-                    assert!(!client.writable_finished());
+                    assert!(client.is_writable_ended() && !client.is_writable());
+                    assert!(!client.is_writable_finished());
                 });
-                client.on_finish(|client| assert!(client.writable_finished()));
+                client.on_finish(|client| assert!(client.is_writable_finished()));
                 client.on_close(|client, _| {
-                    assert!(client.destroyed() && client.closed() && client.errored().is_none());
-                    assert!(!client.readable_aborted() && !client.writable_aborted());
+                    assert!(client.is_destroyed() && client.is_closed() && client.errored().is_none());
+                    assert!(!client.is_readable_aborted() && !client.is_writable_aborted());
                 });
             },
         ));
@@ -293,11 +293,11 @@ on_every_driver! {
         let seen = closed.clone();
         net.run(|| {
             let flags = |socket: &Socket| {
-                assert!(socket.destroyed() && socket.closed());
-                assert!(!socket.readable() && !socket.writable());
-                assert!(socket.readable_aborted() && socket.writable_aborted());
-                assert!(!socket.readable_ended() && !socket.writable_ended());
-                assert!(!socket.readable_did_read() && !socket.writable_finished());
+                assert!(socket.is_destroyed() && socket.is_closed());
+                assert!(!socket.is_readable() && !socket.is_writable());
+                assert!(socket.is_readable_aborted() && socket.is_writable_aborted());
+                assert!(!socket.is_readable_ended() && !socket.is_writable_ended());
+                assert!(!socket.has_delivered() && !socket.is_writable_finished());
             };
             let plain = Socket::new();
             plain.destroy();

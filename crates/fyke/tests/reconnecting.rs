@@ -13,11 +13,17 @@ const MS: Duration = Duration::from_millis(1);
 
 /// What a socket must say of itself when a new connect has begun.
 fn assert_begins_anew(client: &Socket) {
-    assert!(client.connecting() && client.pending());
-    assert!(!client.destroyed() && !client.closed() && client.errored().is_none());
-    assert!(client.readable() && client.writable());
-    assert!(!client.readable_ended() && !client.readable_aborted() && !client.readable_did_read());
-    assert!(!client.writable_ended() && !client.writable_finished() && !client.writable_aborted());
+    assert!(client.is_connecting() && client.is_pending());
+    assert!(!client.is_destroyed() && !client.is_closed() && client.errored().is_none());
+    assert!(client.is_readable() && client.is_writable());
+    assert!(
+        !client.is_readable_ended() && !client.is_readable_aborted() && !client.has_delivered()
+    );
+    assert!(
+        !client.is_writable_ended()
+            && !client.is_writable_finished()
+            && !client.is_writable_aborted()
+    );
     assert_eq!((client.bytes_read(), client.bytes_written()), (0, 0));
     assert_eq!((client.remote_address(), client.local_address()), (None, None));
 }
@@ -50,7 +56,7 @@ on_every_driver! {
                         assert_eq!(text.take(), "h\u{c3}\u{a9}", "the encoding is kept");
                         assert!(client.no_delay(), "wishes are kept");
                         assert_eq!((client.bytes_read(), client.bytes_written()), (3, 13));
-                        assert!(client.destroyed());
+                        assert!(client.is_destroyed());
                         round += 1;
                         if round == rounds {
                             server.close();

@@ -19,7 +19,7 @@ fn released(net: &Net, event_loop: &EventLoop) -> Endpoint {
         server.listen(net.tcp()).unwrap();
         server
     });
-    drive(event_loop, || server.listening()).unwrap();
+    drive(event_loop, || server.is_listening()).unwrap();
     let endpoint = server.endpoint().unwrap();
     server.close();
     endpoint

@@ -85,7 +85,7 @@ fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
         server.listen(net.tcp()).unwrap();
         server
     });
-    drive(&event_loop, || server.listening()).unwrap();
+    drive(&event_loop, || server.is_listening()).unwrap();
     let endpoint = server.endpoint().unwrap();
     let settle = |server: &Server| {
         drive(&event_loop, || server.connections() == 0).unwrap();

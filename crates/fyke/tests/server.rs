@@ -26,14 +26,14 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             watch(&log, &server);
-            assert!(!server.listening() && server.address().is_none());
+            assert!(!server.is_listening() && server.address().is_none());
             server.listen_then(net.tcp(), |server| {
-                assert!(server.listening());
+                assert!(server.is_listening());
                 assert_ne!(server.address().unwrap().port(), Some(0));
                 server.close();
-                assert!(!server.listening() && server.address().is_none());
+                assert!(!server.is_listening() && server.address().is_none());
             }).unwrap();
-            assert!(!server.listening(), "a host is bound on the tick");
+            assert!(!server.is_listening(), "a host is bound on the tick");
         });
         assert_eq!(seen.take(), ["listening", "close"]);
     }
@@ -51,7 +51,7 @@ on_every_driver! {
                     assert_eq!(error.syscall(), Some("listen"));
                     assert_eq!(error.port(), first.address().unwrap().port());
                     assert!(error.to_string().starts_with("listen EADDRINUSE: "));
-                    assert!(!second.listening());
+                    assert!(!second.is_listening());
                     first.close();
                     let called = log.clone();
                     second.listen_then(&free, move |second| {
@@ -94,7 +94,7 @@ on_every_driver! {
             net.listen(&server.clone(), net.tcp(), move |_| {
                 let code = server.listen(0).unwrap_err().code();
                 assert_eq!(code, ErrorCode::ERR_SERVER_ALREADY_LISTEN);
-                assert!(server.listening());
+                assert!(server.is_listening());
                 server.close();
             });
         });
@@ -321,7 +321,7 @@ mod files {
                         server.close();
                     })
                     .unwrap();
-                assert!(server.listening(), "a path is bound inside the call");
+                assert!(server.is_listening(), "a path is bound inside the call");
                 assert_eq!(server.address(), Some(Address::Path(path.clone())));
                 assert!(path.metadata().unwrap().file_type().is_socket());
             });
@@ -396,7 +396,7 @@ mod files {
                 let options = options.stale_file(StaleFile::IfStale);
                 let first = Server::new();
                 options.clone().listen(&first).unwrap();
-                assert!(first.listening());
+                assert!(first.is_listening());
                 let second = Server::new();
                 second.on_error(move |_, error| {
                     assert_eq!(error.code(), ErrorCode::EADDRINUSE);

@@ -42,7 +42,7 @@ on_every_system! {
                 let seen = log.clone();
                 server.on_error(move |server, error| {
                     seen.add(format!("error {} {:?}", error.code(), error.syscall()));
-                    assert!(server.listening(), "until it is closed");
+                    assert!(server.is_listening(), "until it is closed");
                 });
                 let seen = log.clone();
                 server.on_close(move |_| seen.add("close"));

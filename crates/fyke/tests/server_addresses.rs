@@ -65,7 +65,7 @@ on_every_driver! {
                 assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRINUSE, Some("listen")));
                 let asked = SocketAddr::from((Ipv6Addr::UNSPECIFIED, taken));
                 assert_eq!(error.address().unwrap().ip(), Some(asked));
-                assert!(!second.listening());
+                assert!(!second.is_listening());
                 first.close();
             });
             second.listen_then(taken, |_| panic!("in use")).unwrap();
@@ -127,7 +127,7 @@ on_every_driver! {
                     assert_eq!(error.port(), (wanted > 0).then_some(wanted));
                     let end = if wanted > 0 { " 1.1.1.1:1" } else { " 1.1.1.1" };
                     assert!(error.to_string().ends_with(end), "{error}");
-                    assert!(!server.listening());
+                    assert!(!server.is_listening());
                 });
                 server.on_close(|_| panic!("a failed server emits no close (SRV-12)"));
                 server.listen_then(("1.1.1.1", wanted), |_| panic!("not ours")).unwrap();

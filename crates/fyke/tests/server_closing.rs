@@ -70,7 +70,7 @@ on_every_driver! {
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = fyke::connect(endpoint).unwrap();
                 server.close();
-                assert!(!server.listening());
+                assert!(!server.is_listening());
                 assert_eq!((client.remote_address(), client.local_address()), (None, None));
                 client.resume().on_error(move |_, error| {
                     let codes = [ErrorCode::ECONNREFUSED, ErrorCode::ECONNRESET];
@@ -168,8 +168,8 @@ on_every_driver! {
                 connect_in_turn(&endpoint, 20, Rc::default(), Rc::new(move |clients: Vec<Socket>| {
                     let got = |client: &&Socket| client.bytes_read() == 4;
                     assert_eq!(clients.iter().filter(got).count(), 10);
-                    assert!(clients[10..].iter().all(|late| late.bytes_read() == 0 && late.destroyed()));
-                    assert!(clients[..10].iter().all(|early| !early.destroyed()));
+                    assert!(clients[10..].iter().all(|late| late.bytes_read() == 0 && late.is_destroyed()));
+                    assert!(clients[..10].iter().all(|early| !early.is_destroyed()));
                     server.close();
                     clients.iter().for_each(|client| _ = client.end());
                 }));
@@ -215,7 +215,7 @@ on_every_driver! {
                 // The only way back to it.
                 let server = socket.server().unwrap();
                 server.close_then(|server, result| {
-                    assert!(result.is_ok() && !server.listening());
+                    assert!(result.is_ok() && !server.is_listening());
                 });
                 socket.end();
             });
@@ -296,7 +296,7 @@ on_every_system! {
             }
             drop(event_loop);
             std::net::TcpListener::bind(address).unwrap();
-            assert!(!server.listening());
+            assert!(!server.is_listening());
         }
     }
 }

@@ -66,7 +66,7 @@ on_every_driver! {
                         let third = connect("127.0.0.1");
                         let (server, other, log) = (server.clone(), other.clone(), log.clone());
                         timer::set_timeout(Duration::from_millis(30), move || {
-                            log.add(third.destroyed());
+                            log.add(third.is_destroyed());
                             third.end();
                             other.end();
                             server.close();

@@ -24,7 +24,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for server in [Server::new(), ServerOptions::new().create_server(|_| {})] {
-                assert!(!server.listening() && server.address().is_none());
+                assert!(!server.is_listening() && server.address().is_none());
                 assert_eq!(server.connections(), 0);
             }
             let handler = log.clone();
@@ -50,7 +50,7 @@ on_every_driver! {
             let server = Server::new();
             let called = log.clone();
             server.listen_then(0, move |_| called.add("callback")).unwrap();
-            assert!(server.listening() && port(&server) > 0);
+            assert!(server.is_listening() && port(&server) > 0);
             // Usable at once.
             let client = fyke::connect(("127.0.0.1", port(&server))).unwrap();
             client.resume();
@@ -75,7 +75,7 @@ on_every_driver! {
                 called.add("listening");
                 server.close();
             }).unwrap();
-            timer::next_tick(move || log.add(server.listening())).unwrap();
+            timer::next_tick(move || log.add(server.is_listening())).unwrap();
         });
         assert_eq!(seen.take(), ["true", "listening"]);
     }
@@ -164,9 +164,9 @@ on_every_driver! {
                     1 => controller.abort(),
                     _ => timer::next_tick(move || controller.abort()).unwrap(),
                 }
-                assert!(!server.listening(), "the address is not known yet");
+                assert!(!server.is_listening(), "the address is not known yet");
                 settled(move || {
-                    assert!(!server.listening() && server.address().is_none());
+                    assert!(!server.is_listening() && server.address().is_none());
                     log.add("settled");
                 });
             });
@@ -201,7 +201,7 @@ on_every_driver! {
                             }
                             let server = server.clone();
                             settled(move || {
-                                assert!(server.listening(), "not closed by the older signal");
+                                assert!(server.is_listening(), "not closed by the older signal");
                                 server.close();
                             });
                         }
@@ -227,7 +227,7 @@ on_every_driver! {
             server.listen(("127.0.0.1", 0)).unwrap();
             controller.abort();
             settled(move || {
-                assert!(server.listening());
+                assert!(server.is_listening());
                 server.close();
             });
         });

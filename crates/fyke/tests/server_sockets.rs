@@ -37,9 +37,9 @@ on_every_driver! {
         for endpoint in net.endpoints() {
             let unix = endpoint.is_unix();
             look_accepted(net, endpoint, ServerOptions::new(), move |socket| {
-                assert!(!socket.pending() && !socket.connecting() && !socket.destroyed());
+                assert!(!socket.is_pending() && !socket.is_connecting() && !socket.is_destroyed());
                 assert_eq!(socket.ready_state(), ReadyState::Open);
-                assert!(socket.readable() && socket.writable() && !socket.is_paused());
+                assert!(socket.is_readable() && socket.is_writable() && !socket.is_paused());
                 assert_eq!(socket.server().unwrap().connections(), 1);
                 assert_eq!(socket.remote_address().is_none(), unix);
                 assert_eq!(socket.local_address().is_none(), unix);
@@ -72,7 +72,7 @@ on_every_driver! {
                     }
                 });
             });
-            let all = || kept.borrow().len() == 3 && clients.borrow().iter().all(|c| !c.connecting());
+            let all = || kept.borrow().len() == 3 && clients.borrow().iter().all(|c| !c.is_connecting());
             support::drive(&event_loop, all).unwrap();
             let port = |client: &Socket| client.local_address().map(|local| local.port());
             let mut ports: Vec<_> = clients.borrow().iter().map(port).collect();
@@ -82,10 +82,10 @@ on_every_driver! {
                     false => _ = client.destroy(),
                 }
             });
-            let closed = || kept.borrow().iter().filter(|socket| socket.destroyed()).count() == 2;
+            let closed = || kept.borrow().iter().filter(|socket| socket.is_destroyed()).count() == 2;
             support::drive(&event_loop, closed).unwrap();
-            let gone = kept.borrow().iter().rfind(|socket| socket.destroyed()).cloned().unwrap();
-            let open = kept.borrow().iter().find(|socket| !socket.destroyed()).cloned().unwrap();
+            let gone = kept.borrow().iter().rfind(|socket| socket.is_destroyed()).cloned().unwrap();
+            let open = kept.borrow().iter().find(|socket| !socket.is_destroyed()).cloned().unwrap();
             after_close.set(gone.remote_address());
             drop(event_loop);
             after_the_loop.set(open.remote_address());

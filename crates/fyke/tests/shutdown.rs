@@ -49,7 +49,7 @@ on_every_driver! {
                         timer::set_timeout(Duration::from_millis(100), answer).unwrap();
                         let server = socket.server().unwrap();
                         server.shutdown_then(DEADLINE, told(&shut)).unwrap();
-                        assert!(!server.listening());
+                        assert!(!server.is_listening());
                     });
                 });
                 net.listen(&server, endpoint, move |endpoint| {
@@ -79,7 +79,7 @@ on_every_driver! {
                 accepted[1].set_idle(true).set_idle(false);
                 let [busy, undeclared] = [accepted[1].clone(), accepted[2].clone()];
                 accepted[0].on_close(move |_, _| {
-                    assert!(busy.writable() && undeclared.writable());
+                    assert!(busy.is_writable() && undeclared.is_writable());
                     busy.set_idle(true);
                     let undeclared = undeclared.clone();
                     busy.on_close(move |_, _| _ = undeclared.end());
@@ -185,7 +185,7 @@ on_every_driver! {
                     socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
                     let socket = socket.clone();
                     support::settled(move || {
-                        assert!(socket.writable(), "it was ended over a question");
+                        assert!(socket.is_writable(), "it was ended over a question");
                         assert_eq!(socket.read().unwrap(), b"question");
                         assert!(!socket.is_idle(), "taking them makes it busy");
                         socket.write("answer");
@@ -299,7 +299,7 @@ on_every_driver! {
                 socket.on_shutdown(move |_| heard.add("shutdown"));
                 let server = socket.set_idle(true).server().unwrap();
                 server.shutdown_then(Duration::ZERO, told(&log)).unwrap();
-                assert!(!socket.destroyed(), "not inside the call");
+                assert!(!socket.is_destroyed(), "not inside the call");
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let client = fyke::connect(endpoint).unwrap();

@@ -116,7 +116,7 @@ on_every_driver! {
                 let cut = log.clone();
                 socket.on_close(move |_, _| {
                     let client: Socket = late.take().unwrap();
-                    cut.add(format!("reset, the other destroyed: {}", client.destroyed()));
+                    cut.add(format!("reset, the other destroyed: {}", client.is_destroyed()));
                     client.end();
                     server.close();
                 });
@@ -156,7 +156,7 @@ on_every_driver! {
                                 server.shutdown_then(Duration::ZERO, told(&shut)).unwrap();
                                 let socket = socket.clone();
                                 support::settled(move || {
-                                    assert!(!socket.destroyed() && !socket.is_shutting_down());
+                                    assert!(!socket.is_destroyed() && !socket.is_shutting_down());
                                     socket.end();
                                     other.close();
                                 });

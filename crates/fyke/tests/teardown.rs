@@ -287,7 +287,7 @@ on_every_driver! {
         drive(&event_loop, || !kept.borrow().is_empty()).unwrap();
         drop(event_loop);
         let socket = kept.borrow()[0].clone();
-        assert!(socket.destroyed() && !socket.write("x") && !server.listening());
+        assert!(socket.is_destroyed() && !socket.write("x") && !server.is_listening());
         socket.end().destroy().pause().resume();
         server.close();
         let code = server.listen(0).unwrap_err().code();

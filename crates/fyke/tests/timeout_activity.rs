@@ -63,7 +63,7 @@ on_every_driver! {
                             to_end.borrow().as_ref().unwrap().end();
                         },
                         |client: &Socket| {
-                            assert!(client.readable_ended());
+                            assert!(client.is_readable_ended());
                             leave(client);
                         },
                     ]);

@@ -33,7 +33,7 @@ on_every_driver! {
                     let counted = at_each_timeout(client, steps![
                         move |client: &Socket| {
                             assert!(!real || since.elapsed() >= 20 * MS);
-                            assert!(!client.destroyed() && client.writable() && client.readable());
+                            assert!(!client.is_destroyed() && client.is_writable() && client.is_readable());
                             let client = client.clone();
                             // Five periods without a word, and not a second event.
                             timer::set_timeout(100 * MS, move || {
@@ -136,7 +136,7 @@ on_every_driver! {
                 panic!("no timeout: {held:?}");
             }).unwrap();
             fresh.set_timeout_then(10 * MS, move |fresh| {
-                assert!(!fresh.destroyed() && fresh.pending());
+                assert!(!fresh.is_destroyed() && fresh.is_pending());
                 log.add("timeout");
                 timer.cancel();
             });
@@ -159,7 +159,7 @@ on_every_driver! {
                 let [resolving, idle] = [log.clone(), log.clone()];
                 at_each_timeout(client, steps![
                     move |client: &Socket| {
-                        assert!(client.connecting());
+                        assert!(client.is_connecting());
                         resolving.add("resolving");
                         let localhost: IpAddr = "127.0.0.1".parse().unwrap();
                         asked.take().unwrap().answer(Ok(vec![localhost]));
@@ -269,12 +269,12 @@ fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
                     client.connect_with_then(options, |_| panic!("it never answers")).unwrap();
                 },
                 move |client: &Socket| {
-                    assert!(client.connecting());
+                    assert!(client.is_connecting());
                     resolving.add("resolving");
                     asked.take().unwrap().answer(Ok(vec![silent]));
                 },
                 move |client: &Socket| {
-                    assert!(client.connecting());
+                    assert!(client.is_connecting());
                     connecting.add("connecting");
                     client.destroy();
                 },
@@ -303,7 +303,7 @@ fn tmo_02_tmo_04_it_comes_while_connecting_and_the_connection_is_activity() {
                     client,
                     steps![
                         move |client: &Socket| {
-                            assert!(client.connecting());
+                            assert!(client.is_connecting());
                             connecting.add("connecting");
                         },
                         move |client: &Socket| {

@@ -179,6 +179,6 @@ on_every_driver! {
         ));
         let kept = kept.take().unwrap();
         assert!(kept.remote_address().is_some() && kept.local_address().is_some());
-        assert!(kept.destroyed() && kept.writable_finished() && kept.readable_ended());
+        assert!(kept.is_destroyed() && kept.is_writable_finished() && kept.is_readable_ended());
     }
 }

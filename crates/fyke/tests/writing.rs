@@ -218,7 +218,7 @@ on_every_driver! {
                     client.end();
                     let told = log.clone();
                     assert!(!client.write_then("x", move |_, result| told.add(code(result))));
-                    assert!(client.destroyed());
+                    assert!(client.is_destroyed());
                     let told = log.clone();
                     assert!(!client.write_then("x", move |_, result| told.add(code(result))));
                 });

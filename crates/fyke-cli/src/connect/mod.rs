@@ -135,7 +135,7 @@ impl Talk {
         let Some(peer) = self.peer.borrow().clone() else { return Ok(()) };
         match piece {
             // The peer has gone while the thread was reading.
-            _ if !peer.writable() => {}
+            _ if !peer.is_writable() => {}
             Piece::Bytes(bytes) => {
                 // Otherwise `drain` asks.
                 if peer.write(bytes.clone()) {
@@ -158,7 +158,7 @@ impl Talk {
             peer.set_timeout(Some(linger));
         }
         match self.options.on_eof {
-            _ if peer.readable_ended() => _ = peer.destroy_soon(),
+            _ if peer.is_readable_ended() => _ = peer.destroy_soon(),
             OnEof::End => _ = peer.end(),
             OnEof::Keep => {}
             OnEof::Exit => leave(peer),

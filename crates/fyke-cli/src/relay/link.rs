@@ -76,7 +76,7 @@ impl Link {
     }
 
     fn pass(self: &Rc<Self>) {
-        while !self.scheduled.get() && !self.to.destroyed() && !self.to.needs_drain() {
+        while !self.scheduled.get() && !self.to.is_destroyed() && !self.to.needs_drain() {
             let now = Instant::now();
             let next = self.shaping.borrow_mut().next(now);
             match next {

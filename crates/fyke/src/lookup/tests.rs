@@ -178,7 +178,7 @@ fn lookup_of_a_listen_that_is_superseded_leaves_the_queue() {
         let server = Server::new();
         server.listen((host, 0)).unwrap();
         server.listen(("127.0.0.1", 0)).unwrap();
-        Box::new(move || server.listening())
+        Box::new(move || server.is_listening())
     });
 }
 
@@ -239,12 +239,12 @@ fn lookup_past_the_limit_of_the_queue_fails_at_once_with_eai_again() {
     let error = failed.borrow_mut().remove(0);
     assert_eq!((error.code(), error.host()), (ErrorCode::EAI_AGAIN, Some("past.limit")));
     assert!(std::error::Error::source(&error).is_some(), "it tells why");
-    assert!(waiting.iter().all(Socket::connecting));
+    assert!(waiting.iter().all(Socket::is_connecting));
     // There is room again when one is given up.
     waiting[1].destroy();
     let fits = ask(String::from("fast.fits"));
     resolver.open();
-    drive(&event_loop, || waiting.iter().chain([&fits]).all(Socket::destroyed));
+    drive(&event_loop, || waiting.iter().chain([&fits]).all(Socket::is_destroyed));
     assert!(failed.borrow().is_empty());
     let asked: HashSet<String> = resolver.asked().into_iter().collect();
     assert!(asked.contains("fast.fits"));
@@ -258,7 +258,7 @@ fn threads_of_a_dropped_loop_end_and_take_nothing_from_the_queue() {
     let waiting = event_loop.enter(|| connect("waiting.test"));
     event_loop.turn(Some(Duration::ZERO)).unwrap();
     drop(event_loop);
-    assert!(waiting.destroyed());
+    assert!(waiting.is_destroyed());
     resolver.open();
     assert_eq!(ended.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
     assert_eq!(resolver.asked().len(), LOOKUP_THREADS_MAX);

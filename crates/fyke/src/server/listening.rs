@@ -150,7 +150,7 @@ impl Server {
     }
 
     pub(super) fn check_not_listening(&self) -> Result<()> {
-        if !self.listening() {
+        if !self.is_listening() {
             return Ok(());
         }
         let message = "the server listens already; close it first";
@@ -159,7 +159,7 @@ impl Server {
 
     /// Closes that round of listening when the signal is aborted (PROC-09).
     pub(super) fn watch_signal(&self, signal: &AbortSignal, round: u64) {
-        match signal.aborted() {
+        match signal.is_aborted() {
             true => self.tick(move |server| server.abort(round)),
             false => signal.watch(self.downgrade(), round),
         }
@@ -336,7 +336,7 @@ impl Server {
 
     /// Not if it was closed meanwhile (CLS-06); once per successful listen (SRV-15).
     pub(super) fn run_listening(&self, round: u64) {
-        if self.is_round(round) && self.listening() {
+        if self.is_round(round) && self.is_listening() {
             self.emit(Event::Listening);
         }
     }
@@ -356,7 +356,7 @@ impl Server {
     }
 
     fn close_inner(&self, f: Option<Box<dyn FnOnce(&Server, Result<()>)>>) {
-        let listened = self.listening();
+        let listened = self.is_listening();
         if let Some(f) = f {
             let result = if listened { Ok(()) } else { Err(Self::not_running()) };
             self.once(Event::Close, move |server| f(server, result));

@@ -197,7 +197,7 @@ impl Server {
 /// # State
 impl Server {
     /// Whether it listens.
-    pub fn listening(&self) -> bool {
+    pub fn is_listening(&self) -> bool {
         self.inner.state.borrow().listener.is_some()
     }
 

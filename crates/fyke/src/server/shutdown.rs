@@ -106,7 +106,7 @@ impl Server {
         deadline: Duration,
         f: impl FnOnce(&Server, Shutdown) + 'static,
     ) -> Result<()> {
-        let runs = self.listening() || self.inner.state.borrow().closing;
+        let runs = self.is_listening() || self.inner.state.borrow().closing;
         let core = self.core().filter(|_| runs).cloned().ok_or_else(Self::not_running)?;
         let sockets = core.actors().into_iter();
         let sockets = sockets.filter_map(|actor| actor.as_any().downcast::<socket::Inner>().ok());
@@ -123,7 +123,7 @@ impl Server {
             drain.told.push(Box::new(f));
             (drain.is_earlier(deadline), drain.left == 0)
         };
-        if self.listening() {
+        if self.is_listening() {
             self.close();
         }
         if is_over {
@@ -158,7 +158,7 @@ impl Server {
         }
         self.each_draining(|socket| {
             // A Unix socket knows no reset, and one that connects again puts it off.
-            if socket.reset_and_destroy().is_err() || !socket.destroyed() {
+            if socket.reset_and_destroy().is_err() || !socket.is_destroyed() {
                 socket.destroy();
             }
         });

@@ -42,7 +42,7 @@ impl Socket {
     /// Our end's address; none on a Unix socket, and before the connection stands. Node:
     /// `localAddress`, `localPort`, `localFamily`, `address()`.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        if self.policy().asks_for_addresses && self.destroyed() {
+        if self.policy().asks_for_addresses && self.is_destroyed() {
             return None;
         }
         let (id, kept) = {

@@ -295,7 +295,7 @@ impl Socket {
             state.id = Some(id);
         }
         let error = self.tell_failure(&target, Error::system("connect", source));
-        if self.destroyed() {
+        if self.is_destroyed() {
             return;
         }
         self.inner.state.borrow_mut().phase = Phase::Connecting;

@@ -49,7 +49,7 @@ impl ConnectOptions {
             socket.set_timeout(Some(timeout));
         }
         // Destroyed already if its signal was aborted before.
-        if !socket.destroyed() {
+        if !socket.is_destroyed() {
             socket.connect_with_then(self, f)?;
         }
         socket.drop_listeners_on_close();
@@ -244,10 +244,6 @@ impl Socket {
 
     fn is_unix(&self) -> bool {
         self.inner.state.borrow().unix
-    }
-
-    pub(super) fn is_connecting(&self) -> bool {
-        self.inner.state.borrow().connecting()
     }
 
     pub(super) fn with_connecting<T>(&self, f: impl FnOnce(&mut Connecting) -> T) -> Option<T> {

@@ -77,7 +77,7 @@ impl Socket {
         let weak = self.downgrade();
         let check = move || {
             let Some(socket) = weak.upgrade().map(Self::from_inner) else { return };
-            if socket.connecting() {
+            if socket.is_connecting() {
                 let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
                 let place = socket.with_connecting(|connecting| connecting.place());
                 socket.destroy_with(match place {

@@ -99,7 +99,7 @@ mod tests {
                 let client = Socket::new();
                 client.on_finish(move |_| finished("finish".to_owned()));
                 client.on_error(move |client, error| {
-                    assert!(client.destroyed() && !client.writable_finished());
+                    assert!(client.is_destroyed() && !client.is_writable_finished());
                     failed(format!("{} {}", error.syscall().unwrap(), error.code()));
                 });
                 client.on_close(move |_, had_error| closed(format!("close {had_error}")));

@@ -161,7 +161,7 @@ impl Socket {
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
     fn tell_while_alive(&self, event: Event, news: News<'_>) {
-        let goes_on = || !self.destroyed() || self.policy().delivers_after_destroy;
+        let goes_on = || !self.is_destroyed() || self.policy().delivers_after_destroy;
         self.inner.listeners.emit_while(event, |callback| callback(self, news), goes_on);
     }
 

@@ -21,7 +21,7 @@ pub(super) enum Directions {
 
 impl Directions {
     pub(super) fn are_done(self, socket: &Socket) -> bool {
-        let (read, written) = (socket.readable_ended(), socket.writable_finished());
+        let (read, written) = (socket.is_readable_ended(), socket.is_writable_finished());
         match self {
             Self::Both => read && written,
             Self::Reading => read,
@@ -72,7 +72,7 @@ impl Socket {
         if !self.has_closed() {
             watch.listen(self);
         }
-        if self.destroyed() || directions.are_done(self) {
+        if self.is_destroyed() || directions.are_done(self) {
             let result = outcome(self, directions);
             let tell: Done = Box::new(move |socket, result| watch.tell(socket, result));
             self.reply(tell, result);

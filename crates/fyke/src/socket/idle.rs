@@ -27,7 +27,7 @@ impl Socket {
     /// [`node_exact`](crate::Builder::node_exact), each call adds one more, and all run. On a closed
     /// socket it does nothing. Node: `socket.setTimeout(timeout, callback)`.
     pub fn set_timeout_then(&self, timeout: Duration, callback: impl FnOnce(&Socket) + 'static) {
-        if !self.destroyed() {
+        if !self.is_destroyed() {
             self.set_timeout(Some(timeout));
             self.forget_once(Event::Timeout);
             self.once(Event::Timeout, callback);

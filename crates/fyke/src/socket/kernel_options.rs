@@ -28,7 +28,7 @@ impl Socket {
     /// # Errors
     /// What the system says. Nothing has changed then.
     pub fn set_no_delay(&self, no_delay: bool) -> Result<()> {
-        if self.inner.state.borrow().no_delay == no_delay || self.destroyed() {
+        if self.inner.state.borrow().no_delay == no_delay || self.is_destroyed() {
             return Ok(());
         }
         self.set_on_tcp(SocketOption::NoDelay(no_delay))?;
@@ -83,7 +83,7 @@ impl Socket {
         let before = self.wishes().keep_alive;
         let off = |wish: Option<KeepAliveWish>| wish.is_none_or(|wish| !wish.enable);
         let unchanged = before == Some(wish) || (off(before) && off(Some(wish)));
-        if unchanged || self.destroyed() {
+        if unchanged || self.is_destroyed() {
             return Ok(());
         }
         self.set_on_tcp(wish.option())?;
@@ -113,7 +113,7 @@ impl Socket {
             let message = "a user timeout is at most 2147483647 ms";
             return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
         }
-        if self.wishes().user_timeout == timeout || self.destroyed() {
+        if self.wishes().user_timeout == timeout || self.is_destroyed() {
             return Ok(());
         }
         self.set_on_tcp(SocketOption::UserTimeout(timeout))?;
@@ -154,7 +154,7 @@ impl Socket {
     /// # Errors
     /// What the system says.
     pub fn set_send_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
-        if self.destroyed() {
+        if self.is_destroyed() {
             return Ok(());
         }
         self.set_on_any(SocketOption::SendBuffer(bytes))?;
@@ -170,7 +170,7 @@ impl Socket {
     /// # Errors
     /// What the system says.
     pub fn set_receive_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
-        if self.destroyed() {
+        if self.is_destroyed() {
             return Ok(());
         }
         self.set_on_any(SocketOption::ReceiveBuffer(bytes))?;

@@ -65,7 +65,7 @@ impl Socket {
                 source.wait_for(&to);
             }
         })];
-        if end && self.readable_ended() {
+        if end && self.is_readable_ended() {
             destination.tick(Tick::Machine(connection::Tick::EndItself));
         } else if end {
             let to = destination.clone();

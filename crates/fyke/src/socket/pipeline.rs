@@ -85,7 +85,7 @@ impl Pipeline {
             *self.at_destination.borrow_mut() = vec![
                 self.destination.on_error(move |_, error| write_failed.fail(error)),
                 self.destination.on_close(move |_, _| {
-                    if !closed.source.readable_ended() {
+                    if !closed.source.is_readable_ended() {
                         closed.fail(&premature_close());
                     }
                 }),
@@ -119,11 +119,11 @@ impl Pipeline {
                 *first = Some(error.clone());
             }
         }
-        if !self.source.readable_ended() {
+        if !self.source.is_readable_ended() {
             let failed = error.clone();
             self.source.step(|machine, cx, fx| machine.fail_with_reset(failed, cx, fx));
         }
-        if !self.destination.writable_finished() {
+        if !self.destination.is_writable_finished() {
             let failed = error.clone();
             self.destination.step(|machine, cx, fx| machine.fail_with_reset(failed, cx, fx));
         }

@@ -168,7 +168,7 @@ impl Socket {
         let go_on = take.call(self, piece);
         let unused = self.give_back_take(take, !go_on);
         drop(unused);
-        if self.destroyed() {
+        if self.is_destroyed() {
             return false;
         }
         let more = go_on && !self.is_paused();

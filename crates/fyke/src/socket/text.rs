@@ -34,7 +34,7 @@ impl Socket {
         // Not to those who only begin to listen for text because of these bytes.
         let as_text = self.inner.listeners.has(Event::Text);
         self.emit_bytes(bytes);
-        if as_text && !self.destroyed() {
+        if as_text && !self.is_destroyed() {
             self.decode(|decoder, text| decoder.decode(bytes, text));
         }
     }

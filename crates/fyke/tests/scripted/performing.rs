@@ -71,7 +71,7 @@ impl Witness {
         }
         self.life().model.borrow_mut().abrupt |= operation.is_abrupt();
         if matches!(operation, Operation::Destroy | Operation::DestroyWith) {
-            assert!(socket.destroyed(), "{self:?}");
+            assert!(socket.is_destroyed(), "{self:?}");
         }
         self.check();
     }
@@ -88,7 +88,7 @@ impl Witness {
         let life = self.life();
         let fresh = life.model.borrow().connect_calls == 0;
         let closed = life.model.borrow().closes == 1;
-        let renews = !fresh && (closed || self.stage.exact && socket.destroyed());
+        let renews = !fresh && (closed || self.stage.exact && socket.is_destroyed());
         let taken = fresh || renews || self.stage.exact;
         if renews {
             self.begin_life(&next());
@@ -119,7 +119,7 @@ impl Witness {
     fn offer(&self, socket: &Socket, len: usize) -> Vec<u8> {
         let life = self.life();
         let bytes = life.next_bytes(len);
-        if socket.destroyed() || socket.writable_ended() {
+        if socket.is_destroyed() || socket.is_writable_ended() {
             // Such a write destroys what is not destroyed yet.
             life.model.borrow_mut().abrupt = true;
         } else {
@@ -130,7 +130,7 @@ impl Witness {
 
     fn write(self: &Rc<Self>, socket: &Socket, len: usize, told: bool) {
         let life = self.life();
-        let queued = !socket.destroyed() && !socket.writable_ended();
+        let queued = !socket.is_destroyed() && !socket.is_writable_ended();
         let bytes = self.offer(socket, len);
         let end = life.accepted();
         let room = if told {
@@ -152,7 +152,7 @@ impl Witness {
                 _ => socket.write(&bytes[..]),
             }
         };
-        if socket.writable() {
+        if socket.is_writable() {
             let len = socket.write_queue_len();
             let below = len < socket.high_water_mark() || len == 0;
             assert_eq!(room, below, "write says whether there is room (WR-01): {self:?}");
@@ -171,10 +171,10 @@ impl Witness {
         let end = life.model.borrow().delivered as usize;
         let begin = end.saturating_sub(len);
         let bytes = life.peer().stream.borrow()[begin..end].to_vec();
-        if socket.readable_ended() {
+        if socket.is_readable_ended() {
             // Destroys the socket (RD-14).
             life.model.borrow_mut().abrupt = true;
-        } else if !socket.destroyed() {
+        } else if !socket.is_destroyed() {
             life.model.borrow_mut().delivered = begin as u64;
         }
         let _call = self.stage.call();
@@ -186,7 +186,7 @@ impl Witness {
         if matches!(self.reading.get(), Reading::Buffer(_)) {
             return;
         }
-        let was_destroyed = socket.destroyed();
+        let was_destroyed = socket.is_destroyed();
         let taken = {
             let _call = self.stage.call();
             socket.read_exact(count).unwrap()
@@ -228,7 +228,7 @@ impl Witness {
     fn end_callback(self: &Rc<Self>, socket: &Socket) -> impl FnOnce(&Socket, Result<()>) + use<> {
         let (this, life) = (Rc::clone(self), self.life());
         // One that is called when the socket is destroyed is never told (DST-18).
-        let owed = !(self.stage.exact && socket.destroyed());
+        let owed = !(self.stage.exact && socket.is_destroyed());
         life.model.borrow_mut().ends_to_tell += usize::from(owed);
         move |_, result| {
             this.callback(Moment::Ended, || {

@@ -199,7 +199,7 @@ impl Play {
         let next = life.number + usize::from(life.model.borrow().connect_calls > 0);
         // The one of now, if it turns out that the socket is not made new.
         let renews = life.model.borrow().closes == 1
-            || self.stage.exact && witness.socket().is_some_and(|socket| socket.destroyed());
+            || self.stage.exact && witness.socket().is_some_and(|socket| socket.is_destroyed());
         let number = if renews { next } else { life.number };
         let Some(server) = self.listeners[pair].get(number) else { return };
         let Some(endpoint) = server.endpoint() else { return };
@@ -231,7 +231,7 @@ impl Play {
         };
         let (Some(socket), Some(other)) = (source.socket(), destination.socket()) else { return };
         // What listens to a closed socket that was accepted stays with it.
-        if !is_straight || !is_new || socket.closed() {
+        if !is_straight || !is_new || socket.is_closed() {
             return;
         }
         self.pipes.borrow_mut().push((from, to));

@@ -28,7 +28,7 @@ impl Witness {
         let answer = matches!(moment, Moment::Written | Moment::Ended);
         assert!(answer || model.closes == 0, "{moment:?} after close: {self:?}");
         let exact = self.stage.exact;
-        let alive = !socket.destroyed();
+        let alive = !socket.is_destroyed();
         let connected = model.connects >= 1 && (model.connects == 1 || model.odd);
         let rule = match moment {
             Moment::Connection | Moment::Written | Moment::Ended => true,
@@ -36,7 +36,7 @@ impl Witness {
             Moment::Connect => {
                 model.connects += 1;
                 let first = model.connects == 1 && model.readies == 0;
-                alive && (first || model.odd) && !socket.connecting()
+                alive && (first || model.odd) && !socket.is_connecting()
             }
             Moment::Connected => connected || exact,
             Moment::Ready => {
@@ -53,13 +53,13 @@ impl Witness {
             }
             Moment::Drain => {
                 let owed = std::mem::take(&mut model.owes_drain);
-                alive && owed && socket.write_queue_len() == 0 && !socket.writable_ended()
+                alive && owed && socket.write_queue_len() == 0 && !socket.is_writable_ended()
             }
             Moment::Finish => {
                 model.finishes += 1;
                 // Comes with the callbacks of `end`, also when one of them has destroyed the socket.
                 let whole = model.waiting.is_empty() && !model.given_up || model.odd;
-                model.finishes == 1 && socket.writable_finished() && whole
+                model.finishes == 1 && socket.is_writable_finished() && whole
             }
             Moment::Timeout => alive,
             Moment::Error => {
@@ -111,25 +111,25 @@ impl Witness {
             Reading::Buffer(_) => 0,
             _ => socket.read_queue_len() as u64,
         };
-        let rule = if socket.destroyed() || socket.errored().is_some() {
+        let rule = if socket.is_destroyed() || socket.errored().is_some() {
             socket.bytes_written() <= accepted
                 && socket.bytes_read() >= model.delivered
-                && !socket.writable()
+                && !socket.is_writable()
                 // A failed write ends only the other direction, until its callbacks are through.
-                && !(socket.destroyed() && socket.readable())
+                && !(socket.is_destroyed() && socket.is_readable())
         } else {
             socket.bytes_written() == accepted
                 && queued <= accepted - model.acknowledged
                 && socket.bytes_read() == model.delivered + model.in_hand + kept
         };
-        let drain = !socket.writable() || socket.needs_drain() == model.owes_drain;
+        let drain = !socket.is_writable() || socket.needs_drain() == model.owes_drain;
         drop(model);
         assert!(rule && drain, "{self:?}");
     }
 
     /// The sockets were left alone, uncorked and flowing: nothing is left to do.
     pub(super) fn check_quiet(&self) {
-        let Some(socket) = self.socket().filter(|socket| !socket.destroyed()) else { return };
+        let Some(socket) = self.socket().filter(|socket| !socket.is_destroyed()) else { return };
         let life = self.life();
         let model = life.model.borrow();
         if model.odd {
@@ -144,7 +144,7 @@ impl Witness {
             && socket.write_queue_len() == 0
             && model.waiting.is_empty()
             && model.refused == 0
-            && (!model.owes_drain || socket.writable_ended())
+            && (!model.owes_drain || socket.is_writable_ended())
             && (model.ends_to_tell == 0)
             && socket.read_queue_len() <= rest;
         drop(model);

@@ -53,7 +53,7 @@ impl Witness {
         {
             let life = self.life();
             let mut model = life.model.borrow_mut();
-            model.connects = u32::from(!socket.pending());
+            model.connects = u32::from(!socket.is_pending());
             model.attached = true;
         }
         let on = |moment: Moment| {
@@ -133,7 +133,7 @@ impl Witness {
                     };
                     while let Some(bytes) = next() {
                         this.callback(Moment::Data, || this.received(&bytes));
-                        if socket.destroyed() {
+                        if socket.is_destroyed() {
                             // An exact loop would give out what there is.
                             break;
                         }
@@ -205,7 +205,7 @@ impl fmt::Debug for Witness {
         let getters = socket.as_ref().map(|socket| {
             (
                 socket.ready_state(),
-                socket.destroyed(),
+                socket.is_destroyed(),
                 socket.write_queue_len(),
                 socket.bytes_written(),
                 socket.read_queue_len(),
