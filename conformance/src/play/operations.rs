@@ -154,8 +154,8 @@ impl Play {
             "resume" => drop(socket.resume()),
             "cork" => drop(socket.cork()),
             "uncork" => drop(socket.uncork()),
-            "ref" => drop(socket.refer()),
-            "unref" => drop(socket.unref()),
+            "ref" => drop(socket.ref_loop()),
+            "unref" => drop(socket.unref_loop()),
             "setEncoding" => {
                 let encoding = fields.text("encoding").unwrap_or_default().parse()?;
                 self.set_encoding(actor, socket, encoding);
@@ -257,8 +257,8 @@ impl Play {
                 timer::next_tick(move || play.event(&owner, "getConnections-cb", fields))?;
             }
             "setMaxConnections" => server.set_max_connections(fields.count("n")),
-            "ref" => drop(server.refer()),
-            "unref" => drop(server.unref()),
+            "ref" => drop(server.ref_loop()),
+            "unref" => drop(server.unref_loop()),
             _ => return self.run_on_any(operation, actor),
         }
         Ok(None)

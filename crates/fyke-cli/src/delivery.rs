@@ -75,7 +75,7 @@ impl Delivery {
         let same = Rc::clone(self);
         // Without a loop there is nothing to wait for.
         if let Ok(timer) = timer::set_interval(LOOK_PERIOD, move || same.look()) {
-            timer.unref();
+            timer.unref_loop();
             self.socket.on_close(move |_, _| timer.cancel());
         }
     }

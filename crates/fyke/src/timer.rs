@@ -127,13 +127,13 @@ impl Timer {
     }
 
     /// The timer keeps the loop alive (the default). Node: `timer.ref()`.
-    pub fn refer(&self) -> &Self {
+    pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
     /// The timer does not keep the loop alive: when only such are left, the loop ends and they do
     /// not run.
-    pub fn unref(&self) -> &Self {
+    pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }
 

@@ -41,7 +41,7 @@ fn call_everything(socket: &Socket, alone: &Alone) {
         socket.on_data(move |_, _| alone.run(|| {}))
     };
     socket.off(id);
-    socket.refer().unref().refer();
+    socket.ref_loop().unref_loop().ref_loop();
     // On a closed socket this would begin another life.
     if !socket.is_destroyed() {
         socket.connect(1).unwrap_err();

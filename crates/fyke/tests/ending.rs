@@ -311,7 +311,7 @@ on_every_driver! {
                         let remote = client.remote_address();
                         assert!(remote.is_some(), "kept after close (PROP-09)");
                         assert!(client.local_address().is_some());
-                        client.pause().resume().cork().uncork().refer().unref().end().destroy();
+                        client.pause().resume().cork().uncork().ref_loop().unref_loop().end().destroy();
                         client.set_timeout(Some(std::time::Duration::from_millis(1)));
                         client.set_no_delay(true).unwrap();
                         client.set_keep_alive(true, std::time::Duration::from_secs(9)).unwrap();

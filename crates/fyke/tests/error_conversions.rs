@@ -75,7 +75,7 @@ fn an_error_that_ends_the_loop_is_converted() {
         first.listen_then(("127.0.0.1", 0), |first| {
             let second = fyke::create_server(|_| {});
             second.listen(first.endpoint().unwrap()).unwrap();
-            first.unref();
+            first.unref_loop();
         })?;
         Ok(())
     });

@@ -60,10 +60,10 @@ on_every_driver! {
         net.run(|| {
             let socket = Socket::new();
             socket.set_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));
-            timer::set_timeout(3600 * 1000 * MS, || panic!("unref'ed")).unwrap().unref();
+            timer::set_timeout(3600 * 1000 * MS, || panic!("unref'ed")).unwrap().unref_loop();
             let server = Server::new();
             server.listen(0).unwrap();
-            server.unref();
+            server.unref_loop();
         });
     }
 
@@ -71,7 +71,7 @@ on_every_driver! {
         let connected = Rc::new(Cell::new(false));
         let seen = connected.clone();
         net.run(|| {
-            let server = fyke::create_server(|socket| { socket.unref(); socket.server().unwrap().unref(); });
+            let server = fyke::create_server(|socket| { socket.unref_loop(); socket.server().unwrap().unref_loop(); });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let client = fyke::connect_then(endpoint, move |_| connected.set(true)).unwrap();
                 client.pause();
@@ -85,9 +85,9 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| net.pair(
             net.tcp(),
-            |socket| { socket.unref(); socket.resume(); },
+            |socket| { socket.unref_loop(); socket.resume(); },
             move |client| {
-                client.unref();
+                client.unref_loop();
                 client.on_connect(move |client| {
                     let log = log.clone();
                     client.write_then(vec![0; 20 << 20], move |_, result| log.add(result.is_ok()));

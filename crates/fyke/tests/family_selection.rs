@@ -210,14 +210,14 @@ on_every_driver! {
             let seen = Rc::clone(&connected);
             // The loop must end by itself, though both ends are open.
             net.run(|| {
-                let server = fyke::create_server(|socket| _ = socket.unref());
+                let server = fyke::create_server(|socket| _ = socket.unref_loop());
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let client = several(port(endpoint), &["::1", "127.0.0.1"], selection)
                         .connect_then(move |_| connected.set(true))
                         .unwrap();
-                    client.unref();
+                    client.unref_loop();
                     client.on_close(|_, _| panic!("nobody has ended it"));
-                    server.unref();
+                    server.unref_loop();
                 });
             });
             assert!(seen.get(), "an attempt that is under way holds the loop (PROC-05)");

@@ -172,7 +172,7 @@ on_every_system! {
                     rustix::net::send(&peer, byte, flags).unwrap();
                 }
                 // Stays open, and says no more.
-                timer::set_timeout(DEADLINE * 2, move || drop(peer)).unwrap().unref();
+                timer::set_timeout(DEADLINE * 2, move || drop(peer)).unwrap().unref_loop();
             };
             server.listen_then(net.tcp(), listening).unwrap();
         });

@@ -136,12 +136,12 @@ fn look_around() {
         let sizes = (socket.send_buffer_size_bytes(), socket.write_queue_len());
         drop(format!("{socket:?} {addresses:?} {state:?} {options:?} {sizes:?}"));
         socket.cork().uncork();
-        socket.unref().refer();
+        socket.unref_loop().ref_loop();
         socket.off(socket.on_data(|_, _| {}));
     }
     for server in SERVERS.with_borrow(Clone::clone) {
         drop(format!("{server:?} {:?} {:?}", server.endpoint(), server.max_connections()));
-        server.unref().refer();
+        server.unref_loop().ref_loop();
         server.off(server.on_close(|_| {}));
     }
 }

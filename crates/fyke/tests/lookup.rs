@@ -272,7 +272,7 @@ fn hour_net() -> Net {
 /// Fails if the loop goes on for half an hour, without making it do so.
 fn must_end_before_half_an_hour() {
     let late = timer::set_timeout(Duration::from_secs(1800), || panic!("the loop is held"));
-    late.unwrap().unref();
+    late.unwrap().unref_loop();
 }
 
 #[test]

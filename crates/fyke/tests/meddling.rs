@@ -62,7 +62,7 @@ const ACTS: [(&str, Act); 20] = [
     ("options", |world| {
         world.socket.set_no_delay(true).ok();
         world.socket.set_encoding(fyke::Encoding::Utf8);
-        world.socket.set_idle(true).unref().refer();
+        world.socket.set_idle(true).unref_loop().ref_loop();
         _ = format!("{:?} {:?}", world.socket, world.server);
     }),
     ("timeout", |world| {
@@ -85,7 +85,7 @@ const ACTS: [(&str, Act); 20] = [
         }
     }),
     ("close", |world| {
-        world.server.close_then(|_, _| {}).unref();
+        world.server.close_then(|_, _| {}).unref_loop();
         _ = Server::new().listen_then(&world.endpoint, |server| _ = server.close());
     }),
     ("shutdown", |world| _ = world.server.shutdown(Duration::ZERO)),
@@ -288,7 +288,7 @@ const PLACES: [(&str, Place); 44] = [
     }),
     ("unreferred interval", |_, meddler| {
         let timer = timer::set_interval(Duration::from_secs(9), move || _ = &meddler);
-        timer.unwrap().unref();
+        timer.unwrap().unref_loop();
     }),
     ("immediate", |_, meddler| timer::set_immediate(move || drop(meddler)).unwrap()),
     ("tick", |_, meddler| timer::next_tick(move || drop(meddler)).unwrap()),
@@ -346,7 +346,7 @@ fn world(net: &Net, event_loop: &EventLoop) -> Rc<World> {
         fresh.on_error(|_, _| {});
         let controller = AbortController::new();
         let alarm = timer::set_timeout(Duration::from_secs(9), || {}).unwrap();
-        alarm.unref();
+        alarm.unref_loop();
         peer.end_with("some bytes");
         Rc::new(World {
             endpoint: server.endpoint().unwrap(),

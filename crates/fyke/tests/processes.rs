@@ -22,15 +22,15 @@ on_every_driver! {
         let server = event_loop.enter(|| {
             let server = Server::new();
             // Remembered before there is anything to hold.
-            assert_eq!(server.refer().unref().unref(), &server);
+            assert_eq!(server.ref_loop().unref_loop().unref_loop(), &server);
             server.listen(net.path()).unwrap();
             server
         });
         drive(&event_loop, || false).unwrap();
         assert!(server.is_listening() && !goes_on(&event_loop));
-        event_loop.enter(|| { server.refer().refer(); });
+        event_loop.enter(|| { server.ref_loop().ref_loop(); });
         assert!(goes_on(&event_loop));
-        event_loop.enter(|| { server.unref().refer().unref(); });
+        event_loop.enter(|| { server.unref_loop().ref_loop().unref_loop(); });
         assert!(!goes_on(&event_loop));
     }
 
@@ -45,9 +45,9 @@ on_every_driver! {
                     socket.resume();
                 });
                 server.listen(endpoint).unwrap();
-                server.unref();
+                server.unref_loop();
                 let client = Socket::new();
-                client.unref();
+                client.unref_loop();
                 (server, client)
             });
             drive(&event_loop, || server.is_listening() && !goes_on(&event_loop)).unwrap();
@@ -67,9 +67,9 @@ on_every_driver! {
             let server = event_loop.enter(|| {
                 let server = Server::new();
                 server.listen(endpoint).unwrap();
-                server.unref();
+                server.unref_loop();
                 server.on_connection(|_, socket| {
-                    socket.unref();
+                    socket.unref_loop();
                 });
                 server
             });
@@ -78,28 +78,28 @@ on_every_driver! {
                 let client = event_loop.enter(|| {
                     let client = Socket::new();
                     let call = |call| match call {
-                        'u' => client.unref(),
-                        _ => client.refer(),
+                        'u' => client.unref_loop(),
+                        _ => client.ref_loop(),
                     };
                     // Some before there is a handle, the last while it is connecting.
                     let (last, first) = (calls.chars().last().unwrap(), &calls[1..]);
                     first.chars().for_each(|name| assert_eq!(call(name), &client));
                     client.connect(server.endpoint().unwrap()).unwrap();
                     assert_eq!(call(last), &client);
-                    server.refer();
+                    server.ref_loop();
                     client
                 });
                 let connected = || !client.is_connecting() && server.connections() == 1;
                 drive(&event_loop, connected).unwrap();
-                event_loop.enter(|| { server.unref(); });
+                event_loop.enter(|| { server.unref_loop(); });
                 assert_eq!(goes_on(&event_loop), holds, "{calls}");
                 // And at once while it is connected.
-                event_loop.enter(|| { if holds { client.unref() } else { client.refer() }; });
+                event_loop.enter(|| { if holds { client.unref_loop() } else { client.ref_loop() }; });
                 assert_eq!(goes_on(&event_loop), !holds, "{calls}");
-                event_loop.enter(|| { client.refer().destroy(); });
-                event_loop.enter(|| { server.refer(); });
+                event_loop.enter(|| { client.ref_loop().destroy(); });
+                event_loop.enter(|| { server.ref_loop(); });
                 drive(&event_loop, || server.connections() == 0).unwrap();
-                event_loop.enter(|| { server.unref(); });
+                event_loop.enter(|| { server.unref_loop(); });
             }
         }
     }

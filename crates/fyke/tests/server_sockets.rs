@@ -64,7 +64,7 @@ on_every_driver! {
                     socket.resume().on_close(move |socket, _| told.set(socket.remote_address()));
                     sockets.borrow_mut().push(socket.clone());
                 });
-                server.unref();
+                server.unref_loop();
                 let made = clients.clone();
                 net.listen(&server, net.tcp(), move |endpoint| {
                     for _ in 0..3 {

@@ -253,13 +253,13 @@ impl Server {
         self.inner.state.borrow().options.block_list.clone()
     }
 
-    /// The loop stays alive while this server listens (the default). Node: `server.ref()`.
-    pub fn refer(&self) -> &Self {
+    /// Keeps the loop alive while this server listens (the default). Node: `server.ref()`.
+    pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
-    /// The loop does not stay alive for this server's sake. Node: `server.unref()`.
-    pub fn unref(&self) -> &Self {
+    /// Lets the loop end though this server listens. Node: `server.unref()`.
+    pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }
 

@@ -55,8 +55,8 @@ impl Witness {
                         socket.set_timeout(timeout.filter(|timeout| !timeout.is_zero()));
                     }
                     Operation::AllowHalfOpen(allow) => socket.set_allow_half_open(allow),
-                    Operation::Unref => _ = socket.unref(),
-                    Operation::Refer => _ = socket.refer(),
+                    Operation::Unref => _ = socket.unref_loop(),
+                    Operation::Refer => _ = socket.ref_loop(),
                     Operation::Destroy => _ = socket.destroy(),
                     Operation::DestroySoon => _ = socket.destroy_soon(),
                     Operation::DestroyWith => {
