@@ -40,7 +40,7 @@ pub(crate) fn measure(connections: usize) -> Result<f64> {
 
 fn listen() -> Result<()> {
     let server = ServerOptions::new().create_server(|socket| {
-        socket.set_timeout_then(IDLE_TIMEOUT, |socket| {
+        socket.set_idle_timeout_then(IDLE_TIMEOUT, |socket| {
             socket.destroy();
         });
         socket.on_data(|socket, data| {

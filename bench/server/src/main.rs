@@ -87,8 +87,8 @@ fn main() -> Result<()> {
     exit_unless_asked_for(&event_loop);
     event_loop.enter(|| {
         let server = ServerOptions::new().no_delay(true).create_server(move |socket| {
-            socket.set_timeout(Some(IDLE_TIMEOUT));
-            socket.on_timeout(|socket| {
+            socket.set_idle_timeout(Some(IDLE_TIMEOUT));
+            socket.on_idle_timeout(|socket| {
                 socket.destroy();
             });
             serve(socket);

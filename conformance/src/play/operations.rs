@@ -164,9 +164,11 @@ impl Play {
                 let timeout = self.time(fields.number("ms").unwrap_or(0.0));
                 match done("timeout-cb") {
                     Some(done) if !timeout.is_zero() => {
-                        socket.set_timeout_then(timeout, move |_| done(Ok(())));
+                        socket.set_idle_timeout_then(timeout, move |_| done(Ok(())));
                     }
-                    _ => socket.set_timeout(Some(timeout).filter(|timeout| !timeout.is_zero())),
+                    _ => {
+                        socket.set_idle_timeout(Some(timeout).filter(|timeout| !timeout.is_zero()));
+                    }
                 }
             }
             // Without an argument it means yes.
@@ -188,7 +190,7 @@ impl Play {
             "read" => {
                 let chunk = match fields.count("n") {
                     None => socket.read(),
-                    Some(count) => socket.read_exact(count)?,
+                    Some(count) => socket.read_n(count)?,
                 };
                 let shown = chunk.map(|chunk| match actor.decode(socket, &chunk) {
                     None => describe(Kind::Bytes, &chunk).into(),

@@ -74,7 +74,7 @@ impl Play {
             made = made.signal(&signal);
         }
         if let Some(ms) = options.number("timeout") {
-            made = made.timeout(self.time(ms));
+            made = made.idle_timeout(self.time(ms));
         }
         Ok(made)
     }

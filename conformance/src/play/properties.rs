@@ -57,7 +57,7 @@ impl Play {
             // Node: none without a handle, which is there from `connect` to `destroy`.
             "bufferSize" => json!(socket.buffer_size()),
             "allowHalfOpen" => json!(socket.allow_half_open()),
-            "timeout" => json!(socket.timeout().map(|timeout| self.shown_ms(timeout))),
+            "timeout" => json!(socket.idle_timeout().map(|timeout| self.shown_ms(timeout))),
             "bytesRead" => json!(socket.bytes_read()),
             "bytesWritten" => json!(socket.bytes_written()),
             "localAddress" => json!(local().map(|address| address.ip().to_string())),

@@ -70,7 +70,7 @@ impl Play {
         let events = record("end");
         socket.on_end(move |_| events(Entry::new()));
         let events = record("timeout");
-        socket.on_timeout(move |_| events(Entry::new()));
+        socket.on_idle_timeout(move |_| events(Entry::new()));
         let events = record("drain");
         socket.on_drain(move |_| events(Entry::new()));
         let events = record("finish");

@@ -17,8 +17,8 @@ fn main() -> fyke::Result<()> {
             listen_if_all_follow(&others.borrow());
         });
         socket.on_drain(move |_| listen_if_all_follow(&drained.borrow()));
-        socket.set_timeout(Some(Duration::from_secs(2)));
-        socket.on_timeout(|member| _ = member.needs_drain().then(|| member.destroy()));
+        socket.set_idle_timeout(Some(Duration::from_secs(2)));
+        socket.on_idle_timeout(|member| _ = member.needs_drain().then(|| member.destroy()));
         socket.on_close(move |socket, _| {
             left.borrow_mut().retain(|member| member != socket);
             listen_if_all_follow(&left.borrow());

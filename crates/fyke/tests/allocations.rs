@@ -122,7 +122,7 @@ fn of_outgoing(net: &Net) -> [usize; 2] {
 
 /// As servers do: an idle timeout and a data listener. What that captures is one allocation.
 fn echo(socket: &Socket, received: &Received) {
-    socket.set_timeout(Some(Duration::from_secs(600)));
+    socket.set_idle_timeout(Some(Duration::from_secs(600)));
     let count = Rc::clone(received);
     socket.on_data(move |socket, data| {
         let (first, second) = data.split_at(data.len() / 2);
@@ -193,10 +193,10 @@ fn rows() -> Vec<Row> {
         }),
         done("timeout set and unset", 2, 0, |socket, received| {
             echo(socket, received);
-            socket.set_timeout(None);
+            socket.set_idle_timeout(None);
         }),
         done("pipe", 14, 0, |socket, received| {
-            socket.set_timeout(Some(MINUTE));
+            socket.set_idle_timeout(Some(MINUTE));
             socket.pipe(socket);
             let count = Rc::clone(received);
             socket.on_data(move |_, data| count.set(count.get() + data.len()));

@@ -196,7 +196,7 @@ on_every_driver! {
                 listen.listen_then(&server, move |server| {
                     let endpoint = server.endpoint().unwrap();
                     let options = ConnectOptions::new(&endpoint).high_water_mark(bytes);
-                    let options = options.keep_alive(time).timeout(time).no_delay(true);
+                    let options = options.keep_alive(time).idle_timeout(time).no_delay(true);
                     let options = options.write_queue_bytes_max(usize::MAX).lookup_timeout(time);
                     let options = match time.is_zero() {
                         // None at all would end it at once.

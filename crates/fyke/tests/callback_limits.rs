@@ -200,7 +200,7 @@ on_every_driver! {
         event_loop.enter(|| {
             for socket in accepted.borrow().iter() {
                 let told = told.clone();
-                socket.set_timeout_then(Duration::from_millis(5), move |_| told.set(told.get() + 1));
+                socket.set_idle_timeout_then(Duration::from_millis(5), move |_| told.set(told.get() + 1));
             }
         });
         let mut turns = 0;

@@ -35,7 +35,7 @@ fn call_everything(socket: &Socket, alone: &Alone) {
     socket.uncork();
     socket.set_no_delay(true).unwrap();
     socket.set_keep_alive(true, Duration::from_secs(1)).unwrap();
-    socket.set_timeout(Some(Duration::from_secs(1)));
+    socket.set_idle_timeout(Some(Duration::from_secs(1)));
     let id = {
         let alone = alone.clone();
         socket.on_data(move |_, _| alone.run(|| {}))

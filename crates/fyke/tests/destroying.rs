@@ -34,13 +34,13 @@ on_every_driver! {
                 net.tcp(),
                 move |socket| {
                     socket.resume();
-                    socket.on_timeout(|_| panic!("the timer is off"));
+                    socket.on_idle_timeout(|_| panic!("the timer is off"));
                     socket.on_error(|_, _| {});
                     let told = log.clone();
                     socket.on_data(move |socket, _| {
                         let server = socket.server().unwrap();
                         assert_eq!(server.connections(), 1);
-                        socket.set_timeout(Some(Duration::from_millis(1)));
+                        socket.set_idle_timeout(Some(Duration::from_millis(1)));
                         match &error {
                             Some(error) => socket.destroy_with(error.clone()),
                             None => socket.destroy(),

@@ -312,7 +312,7 @@ on_every_driver! {
                         assert!(remote.is_some(), "kept after close (PROP-09)");
                         assert!(client.local_address().is_some());
                         client.pause().resume().cork().uncork().ref_loop().unref_loop().end().destroy();
-                        client.set_timeout(Some(std::time::Duration::from_millis(1)));
+                        client.set_idle_timeout(Some(std::time::Duration::from_millis(1)));
                         client.set_no_delay(true).unwrap();
                         client.set_keep_alive(true, std::time::Duration::from_secs(9)).unwrap();
                         client.reset_and_destroy().unwrap();

@@ -59,7 +59,7 @@ on_every_driver! {
     fn proc_01_tmo_05_a_fresh_socket_an_idle_timeout_and_what_is_unrefed_hold_nothing(net) {
         net.run(|| {
             let socket = Socket::new();
-            socket.set_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));
+            socket.set_idle_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));
             timer::set_timeout(3600 * 1000 * MS, || panic!("unref'ed")).unwrap().unref_loop();
             let server = Server::new();
             server.listen(0).unwrap();
@@ -164,7 +164,7 @@ on_every_driver! {
                 client.resume();
                 client.on_ready(move |client| {
                     log.watch("", client);
-                    client.set_timeout_then(20 * MS, |client| {
+                    client.set_idle_timeout_then(20 * MS, |client| {
                         assert!(!client.is_destroyed());
                         client.end();
                     });
@@ -196,8 +196,8 @@ on_every_driver! {
             },
             move |client| {
                 client.on_data(move |_, _| count.set(count.get() + 1));
-                client.set_timeout(Some(10_000 * MS));
-                client.on_timeout(|_| panic!("there was activity"));
+                client.set_idle_timeout(Some(10_000 * MS));
+                client.on_idle_timeout(|_| panic!("there was activity"));
             },
         ));
         assert_eq!(seen.get(), 5);

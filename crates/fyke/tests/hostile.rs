@@ -90,7 +90,7 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(|socket| {
                 socket.server().unwrap().close();
-                socket.set_timeout_then(Duration::from_millis(30), |socket| { socket.destroy(); });
+                socket.set_idle_timeout_then(Duration::from_millis(30), |socket| { socket.destroy(); });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let client = fyke::connect(endpoint).unwrap();

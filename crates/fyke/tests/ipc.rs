@@ -342,8 +342,8 @@ mod handing_over {
                 let server = socket.server().unwrap();
                 server.close();
                 assert_eq!(server.connections(), 1);
-                socket.set_timeout(Some(std::time::Duration::from_millis(1)));
-                socket.on_timeout(|_| panic!("its timer goes with the handle"));
+                socket.set_idle_timeout(Some(std::time::Duration::from_millis(1)));
+                socket.on_idle_timeout(|_| panic!("its timer goes with the handle"));
                 let fd = socket.clone().into_fd().unwrap();
                 // The handle is lost at once, and the count with it; `close` is to come.
                 assert!(socket.is_pending() && socket.is_destroyed());

@@ -66,8 +66,8 @@ const ACTS: [(&str, Act); 20] = [
         _ = format!("{:?} {:?}", world.socket, world.server);
     }),
     ("timeout", |world| {
-        world.socket.set_timeout(Some(Duration::from_millis(1)));
-        world.socket.set_timeout_then(Duration::from_secs(1), |_| {});
+        world.socket.set_idle_timeout(Some(Duration::from_millis(1)));
+        world.socket.set_idle_timeout_then(Duration::from_secs(1), |_| {});
         world.alarm.cancel();
     }),
     ("timers", |world| {
@@ -247,7 +247,7 @@ const PLACES: [(&str, Place); 44] = [
         world.socket.read_buffers(next, |_, _| true);
     }),
     ("set_timeout_then", |world, meddler| {
-        world.socket.set_timeout_then(Duration::from_secs(9), move |_| drop(meddler));
+        world.socket.set_idle_timeout_then(Duration::from_secs(9), move |_| drop(meddler));
     }),
     ("what is put back", |world, meddler| {
         world.socket.pause().unshift(Meddling(meddler));

@@ -129,8 +129,8 @@ fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
 
 /// As servers do: an idle timeout and a data listener.
 fn serve(socket: &Socket) {
-    socket.set_timeout(Some(Duration::from_secs(600)));
-    socket.on_timeout(|socket| _ = socket.destroy());
+    socket.set_idle_timeout(Some(Duration::from_secs(600)));
+    socket.on_idle_timeout(|socket| _ = socket.destroy());
     socket.on_data(|socket, data| _ = socket.write(data));
 }
 
@@ -217,11 +217,11 @@ fn rows() -> Vec<Row> {
         }),
         done("timeout set and unset", PLAIN, message, |socket| {
             serve(socket);
-            socket.set_timeout(None);
+            socket.set_idle_timeout(None);
         }),
         done("pipe", [1330, 1350], message, |socket| {
-            socket.set_timeout(Some(MINUTE));
-            socket.on_timeout(|socket| _ = socket.destroy());
+            socket.set_idle_timeout(Some(MINUTE));
+            socket.on_idle_timeout(|socket| _ = socket.destroy());
             socket.pipe(socket);
         }),
         row("outgoing", [420, 430], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),

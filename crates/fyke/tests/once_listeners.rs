@@ -24,7 +24,7 @@ fn listen_once(log: &Log, socket: &Socket) {
     socket.once_drain(plain("drain"));
     socket.once_prefinish(plain("prefinish"));
     socket.once_finish(plain("finish"));
-    socket.once_timeout(plain("timeout"));
+    socket.once_idle_timeout(plain("timeout"));
     let (attempt, data, error) = (add("attempt"), add("data"), add("error"));
     socket.once_connection_attempt(move |_, _| attempt());
     socket.once_data(move |_, _| data());

@@ -29,7 +29,7 @@ on_every_driver! {
             assert!(fresh.is_readable() && fresh.is_writable() && !fresh.allow_half_open());
             assert_eq!((fresh.bytes_read(), fresh.bytes_written()), (0, 0));
             assert_eq!((fresh.write_queue_len(), fresh.read_queue_len()), (0, 0));
-            assert_eq!((fresh.timeout(), fresh.high_water_mark()), (None, 65_536));
+            assert_eq!((fresh.idle_timeout(), fresh.high_water_mark()), (None, 65_536));
             assert_eq!((fresh.local_address(), fresh.remote_address()), (None, None));
             assert!(fresh.server().is_none() && fresh.errored().is_none());
             assert!(!fresh.is_closed() && !fresh.has_delivered());

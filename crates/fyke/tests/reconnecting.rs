@@ -118,10 +118,10 @@ on_every_driver! {
                 let client = Socket::new();
                 log.watch("", &client);
                 let (again, mut rounds) = (endpoint.clone(), 0);
-                client.on_timeout(|client| _ = client.destroy());
+                client.on_idle_timeout(|client| _ = client.destroy());
                 client.on_close(move |client, _| {
                     rounds += 1;
-                    assert_eq!(client.timeout(), Some(20 * MS));
+                    assert_eq!(client.idle_timeout(), Some(20 * MS));
                     match rounds {
                         1 => {
                             client.connect(&again).unwrap();
@@ -129,13 +129,13 @@ on_every_driver! {
                             // Five times as long, and nothing fires until it is set again.
                             timer::set_timeout(100 * MS, move || {
                                 log.add("set again");
-                                client.set_timeout(Some(20 * MS));
+                                client.set_idle_timeout(Some(20 * MS));
                             }).unwrap();
                         }
                         _ => _ = server.close(),
                     }
                 });
-                client.connect_then(endpoint, |client| client.set_timeout(Some(20 * MS))).unwrap();
+                client.connect_then(endpoint, |client| client.set_idle_timeout(Some(20 * MS))).unwrap();
             });
         });
         let wanted = [

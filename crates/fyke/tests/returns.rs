@@ -78,7 +78,7 @@ fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
     let event_loop = net.event_loop();
     let server = event_loop.enter(|| {
         let server = fyke::create_server(move |socket| {
-            socket.set_timeout(idle_timeout);
+            socket.set_idle_timeout(idle_timeout);
             socket.on_error(|_, _| {});
             socket.pipe(socket);
         });

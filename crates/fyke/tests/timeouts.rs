@@ -24,11 +24,11 @@ on_every_driver! {
             net.tcp(),
             |socket| { socket.resume(); },
             move |client| {
-                assert_eq!(client.timeout(), None);
+                assert_eq!(client.idle_timeout(), None);
                 // Before the turn in which it is set: a turn has one time, that of its beginning.
                 let since = Instant::now();
                 client.resume().on_connect(move |client| {
-                    client.set_timeout(Some(20 * MS));
+                    client.set_idle_timeout(Some(20 * MS));
                     let own = count.clone();
                     let counted = at_each_timeout(client, steps![
                         move |client: &Socket| {
@@ -44,7 +44,7 @@ on_every_driver! {
                         |client: &Socket| leave(client),
                     ]);
                     let count = count.clone();
-                    client.on_timeout(move |_| count.set(counted.get()));
+                    client.on_idle_timeout(move |_| count.set(counted.get()));
                 });
             },
         ));
@@ -61,7 +61,7 @@ on_every_driver! {
             move |client| _ = client.resume().on_connect(move |client| {
                 for name in ["first", "second"] {
                     let log = log.clone();
-                    client.set_timeout_then(10 * MS, move |_| log.add(name));
+                    client.set_idle_timeout_then(10 * MS, move |_| log.add(name));
                 }
                 let log = log.clone();
                 at_each_timeout(client, steps![
@@ -85,9 +85,9 @@ on_every_driver! {
             move |client| _ = client.resume().on_connect(move |client| {
                 for name in ["first", "second"] {
                     let log = log.clone();
-                    client.set_timeout_then(10 * MS, move |_| log.add(name));
+                    client.set_idle_timeout_then(10 * MS, move |_| log.add(name));
                 }
-                client.on_timeout(leave);
+                client.on_idle_timeout(leave);
             }),
         ));
         assert_eq!(seen.take(), ["first", "second"]);
@@ -101,9 +101,9 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| _ = client.resume().on_connect(move |client| {
                 let kept = log.clone();
-                client.set_timeout_then(10 * MS, move |_| kept.add("kept"));
-                let removed = client.on_timeout(|_| panic!("removed"));
-                client.set_timeout(None);
+                client.set_idle_timeout_then(10 * MS, move |_| kept.add("kept"));
+                let removed = client.on_idle_timeout(|_| panic!("removed"));
+                client.set_idle_timeout(None);
                 client.off(removed);
                 let (client, log) = (client.clone(), log.clone());
                 let rounds = Cell::new(0);
@@ -116,8 +116,8 @@ on_every_driver! {
                     client.write("x");
                     if rounds.get() == 5 {
                         held.take().unwrap().cancel();
-                        client.set_timeout(Some(10 * MS));
-                        client.on_timeout(|client| { client.end(); });
+                        client.set_idle_timeout(Some(10 * MS));
+                        client.on_idle_timeout(|client| { client.end(); });
                     }
                 }).ok();
             }),
@@ -135,7 +135,7 @@ on_every_driver! {
             let timer = timer::set_timeout(Duration::from_secs(50), move || {
                 panic!("no timeout: {held:?}");
             }).unwrap();
-            fresh.set_timeout_then(10 * MS, move |fresh| {
+            fresh.set_idle_timeout_then(10 * MS, move |fresh| {
                 assert!(!fresh.is_destroyed() && fresh.is_pending());
                 log.add("timeout");
                 timer.cancel();
@@ -151,9 +151,9 @@ on_every_driver! {
         let keep = asked.clone();
         net.run(|| net.pair_named(
             move |_, reply| *keep.borrow_mut() = Some(reply),
-            |options| options.timeout(100 * MS),
+            |options| options.idle_timeout(100 * MS),
             move |client| {
-                assert_eq!(client.timeout(), Some(100 * MS), "the option is set_timeout before");
+                assert_eq!(client.idle_timeout(), Some(100 * MS), "the option is set_timeout before");
                 let connected = log.clone();
                 client.on_connect(move |_| connected.add("connected"));
                 let [resolving, idle] = [log.clone(), log.clone()];
@@ -181,11 +181,11 @@ on_every_driver! {
             let server = fyke::create_server(|socket| { socket.resume(); });
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = Socket::new();
-                client.set_timeout_then(10 * MS, |_| panic!("cancelled"));
+                client.set_idle_timeout_then(10 * MS, |_| panic!("cancelled"));
                 client.destroy();
-                client.set_timeout(Some(20 * MS));
-                client.set_timeout_then(20 * MS, |_| panic!("not registered"));
-                assert_eq!(client.timeout(), Some(10 * MS), "unchanged");
+                client.set_idle_timeout(Some(20 * MS));
+                client.set_idle_timeout_then(20 * MS, |_| panic!("not registered"));
+                assert_eq!(client.idle_timeout(), Some(10 * MS), "unchanged");
                 timer::set_timeout(50 * MS, || {}).unwrap();
 
                 // A socket that connects again has the listeners it had: those of after its
@@ -194,17 +194,17 @@ on_every_driver! {
                 again.resume();
                 again.on_close(move |again, _| {
                     if again.bytes_written() == 0 {
-                        again.set_timeout_then(10 * MS, |_| panic!("not registered"));
-                        let connected = |again: &Socket| { again.set_timeout(Some(10 * MS)); };
+                        again.set_idle_timeout_then(10 * MS, |_| panic!("not registered"));
+                        let connected = |again: &Socket| { again.set_idle_timeout(Some(10 * MS)); };
                         again.connect_then(&endpoint, connected).unwrap();
                     } else {
                         server.close();
                     }
                 });
                 let log = log.clone();
-                again.on_timeout(move |again| {
+                again.on_idle_timeout(move |again| {
                     log.add("timeout");
-                    again.set_timeout(None);
+                    again.set_idle_timeout(None);
                     again.end_with("x");
                 });
                 again.destroy();
@@ -216,11 +216,11 @@ on_every_driver! {
     fn tmo_08_the_timeout_is_the_last_value_given(net) {
         net.run(|| {
             let socket = SocketOptions::new().build();
-            assert_eq!(socket.timeout(), None);
-            socket.set_timeout(Some(1500 * MS));
-            assert_eq!(socket.timeout(), Some(1500 * MS));
-            socket.set_timeout(None);
-            assert_eq!(socket.timeout(), Some(Duration::ZERO), "turned off, not absent");
+            assert_eq!(socket.idle_timeout(), None);
+            socket.set_idle_timeout(Some(1500 * MS));
+            assert_eq!(socket.idle_timeout(), Some(1500 * MS));
+            socket.set_idle_timeout(None);
+            assert_eq!(socket.idle_timeout(), Some(Duration::ZERO), "turned off, not absent");
         });
     }
 
@@ -233,8 +233,8 @@ on_every_driver! {
                 (Duration::MAX, 0x7fff_ffff * MS),
                 (MS / 3, MS / 3),
             ] {
-                socket.set_timeout(Some(asked));
-                assert_eq!(socket.timeout(), Some(kept));
+                socket.set_idle_timeout(Some(asked));
+                assert_eq!(socket.idle_timeout(), Some(kept));
             }
         });
     }
@@ -250,7 +250,7 @@ fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
     let seen = log.clone();
     net.run(|| {
         let client = Socket::new();
-        client.set_timeout(Some(10 * MS));
+        client.set_idle_timeout(Some(10 * MS));
         let own = client.clone();
         let held =
             timer::set_timeout(Duration::from_secs(50), move || panic!("no timeout: {own:?}"));
@@ -298,7 +298,7 @@ fn tmo_02_tmo_04_it_comes_while_connecting_and_the_connection_is_activity() {
             move |client| {
                 let [connected, connecting] = [log.clone(), log.clone()];
                 client.resume().on_connect(move |_| connected.add("connected"));
-                client.set_timeout(Some(10 * MS));
+                client.set_idle_timeout(Some(10 * MS));
                 at_each_timeout(
                     client,
                     steps![

@@ -79,7 +79,7 @@ on_every_driver! {
             |socket| _ = socket.write(vec![7; STUCK_BYTES]),
             |socket| _ = socket.end(),
             |socket| _ = socket.cork(),
-            |socket| socket.set_timeout(Some(Duration::from_secs(60))),
+            |socket| socket.set_idle_timeout(Some(Duration::from_secs(60))),
         ];
         for serve in servers {
             for endpoint in net.endpoints() {
@@ -129,7 +129,7 @@ on_every_driver! {
                     // Gone before the end comes, and so is the only handle.
                     fyke::timer::next_tick(move || drop(socket)).unwrap();
                 });
-                socket.set_timeout_then(Duration::from_millis(50), |socket| {
+                socket.set_idle_timeout_then(Duration::from_millis(50), |socket| {
                     socket.end_with("later");
                 });
             },
@@ -155,8 +155,8 @@ on_every_driver! {
                     }
                 });
                 // As often as it comes: on a busy machine also before anything was received.
-                socket.set_timeout(Some(Duration::from_millis(50)));
-                socket.on_timeout(|socket| _ = socket.resume());
+                socket.set_idle_timeout(Some(Duration::from_millis(50)));
+                socket.on_idle_timeout(|socket| _ = socket.resume());
             },
             |client| {
                 client.on_connect(|client| _ = client.write("hello"));

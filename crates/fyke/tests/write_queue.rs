@@ -113,7 +113,7 @@ on_every_driver! {
             {
                 let log = log.clone();
                 move |socket| {
-                    socket.set_timeout_then(Duration::from_millis(9999), move |_| log.add("timeout"));
+                    socket.set_idle_timeout_then(Duration::from_millis(9999), move |_| log.add("timeout"));
                     for _ in 0..10 {
                         let count = count.clone();
                         socket.write_then(pattern(200_000), move |_, result| {

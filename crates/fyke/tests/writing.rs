@@ -110,7 +110,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| net.pair(
             net.tcp(),
-            |socket| { socket.pause(); socket.on_data(|_, _| {}); socket.set_timeout_then(std::time::Duration::from_millis(50), |socket| { socket.resume(); }); },
+            |socket| { socket.pause(); socket.on_data(|_, _| {}); socket.set_idle_timeout_then(std::time::Duration::from_millis(50), |socket| { socket.resume(); }); },
             move |client| client.on_ready({
                 let log = log.clone();
                 move |client| {

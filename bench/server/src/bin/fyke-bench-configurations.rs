@@ -28,8 +28,8 @@ fn main() -> Result<()> {
         "timeout set and unset" => serve(options, |socket| {
             echo(socket);
             // Soon over, so that nothing of it is left but what it may cost for ever.
-            socket.set_timeout(Some(Duration::from_millis(1)));
-            socket.set_timeout(None);
+            socket.set_idle_timeout(Some(Duration::from_millis(1)));
+            socket.set_idle_timeout(None);
         }),
         "pipe" => serve(options, |socket| {
             end_when_idle(socket);
@@ -64,8 +64,8 @@ fn serve(options: ServerOptions, each: impl Fn(&Socket) + 'static) -> Result<()>
 
 /// As real servers have it.
 fn end_when_idle(socket: &Socket) {
-    socket.set_timeout(Some(MINUTE));
-    socket.on_timeout(|socket| {
+    socket.set_idle_timeout(Some(MINUTE));
+    socket.on_idle_timeout(|socket| {
         socket.destroy();
     });
 }

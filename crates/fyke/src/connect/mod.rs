@@ -25,9 +25,9 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 /// fyke::run(|| {
 ///     let client = ConnectOptions::new(("example.org", 80))
 ///         .no_delay(true)
-///         .timeout(Duration::from_secs(10))
+///         .idle_timeout(Duration::from_secs(10))
 ///         .connect_then(|client| { client.write("hello"); })?;
-///     client.on_timeout(|client| { client.destroy(); });
+///     client.on_idle_timeout(|client| { client.destroy(); });
 ///     Ok(())
 /// })
 /// # }
@@ -181,9 +181,9 @@ impl ConnectOptions {
 
     /// An idle timeout from the beginning, so also a limit for connecting: `timeout` is emitted
     /// and nothing else happens, see
-    /// [`Socket::set_timeout`](crate::Socket::set_timeout). Default: none.
+    /// [`Socket::set_idle_timeout`](crate::Socket::set_idle_timeout). Default: none.
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
@@ -268,7 +268,7 @@ impl ConnectOptions {
     /// Destroys the socket with `ETIMEDOUT` if the connection is not established within `timeout`,
     /// whatever it is waiting for: the lookup, one attempt or several, or a place in the queue of a Unix
     /// server. The error has the endpoint: its address and port, or the host name. Default: no limit.
-    /// fyke's own; [`timeout`](Self::timeout) only notifies.
+    /// fyke's own; [`idle_timeout`](Self::idle_timeout) only notifies.
     ///
     /// A Unix server whose queue is full makes the system answer `EAGAIN` (Linux). fyke then tries
     /// again, after 1 ms at first and then at most every 100 ms, until there is room or this time is

@@ -46,7 +46,7 @@ impl ConnectOptions {
         current()?.check_open()?;
         let socket = Socket::with_options(&self.socket);
         if let Some(timeout) = self.timeout {
-            socket.set_timeout(Some(timeout));
+            socket.set_idle_timeout(Some(timeout));
         }
         // Destroyed already if its signal was aborted before.
         if !socket.is_destroyed() {

@@ -101,8 +101,9 @@ impl Socket {
         self.add(Event::Finish, callback::plain(f))
     }
 
-    /// The idle timeout of [`set_timeout`](Self::set_timeout) is over. Node: `timeout`.
-    pub fn on_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
+    /// Called when nothing was received or written for as long as
+    /// [`set_idle_timeout`](Self::set_idle_timeout) says. Nothing is closed. Node: `timeout`.
+    pub fn on_idle_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Timeout, callback::plain(f))
     }
 

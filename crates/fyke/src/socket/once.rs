@@ -89,8 +89,8 @@ once! {
     /// Runs `f` when this side is ended, see [`on_finish`](Self::on_finish).
     once_finish: Finish, plain();
 
-    /// Runs `f` at the next idle timeout, see [`on_timeout`](Self::on_timeout).
-    once_timeout: Timeout, plain();
+    /// Runs `f` at the next idle timeout, see [`on_idle_timeout`](Self::on_idle_timeout).
+    once_idle_timeout: Timeout, plain();
 
     /// Runs `f` when the connection fails, see [`on_error`](Self::on_error). A later error of this socket,
     /// if it connects again, has no listener then.

@@ -52,7 +52,7 @@ impl Witness {
                     Operation::UnpipeAll => _ = socket.unpipe_all(),
                     Operation::Timeout(ms) => {
                         let timeout = Some(Duration::from_millis(ms));
-                        socket.set_timeout(timeout.filter(|timeout| !timeout.is_zero()));
+                        socket.set_idle_timeout(timeout.filter(|timeout| !timeout.is_zero()));
                     }
                     Operation::AllowHalfOpen(allow) => socket.set_allow_half_open(allow),
                     Operation::Unref => _ = socket.unref_loop(),

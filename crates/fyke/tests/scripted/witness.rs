@@ -68,7 +68,7 @@ impl Witness {
         socket.on_end(on(Moment::End));
         socket.on_drain(on(Moment::Drain));
         socket.on_finish(on(Moment::Finish));
-        socket.on_timeout(on(Moment::Timeout));
+        socket.on_idle_timeout(on(Moment::Timeout));
         let attempt = on(Moment::Attempt);
         socket.on_connection_attempt(move |socket, _| attempt(socket));
         let this = Rc::clone(self);
@@ -98,7 +98,7 @@ impl Witness {
         socket.on_end(on(Moment::End));
         socket.on_drain(on(Moment::Drain));
         socket.on_finish(on(Moment::Finish));
-        socket.on_timeout(on(Moment::Timeout));
+        socket.on_idle_timeout(on(Moment::Timeout));
         let [attempt, error, close] = [Moment::Attempt, Moment::Error, Moment::Close].map(on);
         socket.on_connection_attempt(move |socket, _| attempt(socket));
         socket.on_error(move |socket, _| error(socket));

@@ -230,7 +230,7 @@ impl Log {
         socket.on_end(add("end"));
         socket.on_drain(add("drain"));
         socket.on_finish(add("finish"));
-        socket.on_timeout(add("timeout"));
+        socket.on_idle_timeout(add("timeout"));
         let log = self.clone();
         socket.on_error(move |_, error| log.add(format!("{prefix}error {}", error.code())));
         let log = self.clone();
