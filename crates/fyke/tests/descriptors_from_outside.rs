@@ -78,7 +78,7 @@ on_every_system! {
                 let client = Socket::from_fd(fd).unwrap();
                 client
                     .connect_then(target, move |client| {
-                        let fd = client.clone().into_fd().unwrap();
+                        let fd = client.take_fd().unwrap();
                         assert_eq!(fd.as_raw_fd(), number);
                     })
                     .unwrap();
@@ -446,13 +446,13 @@ on_every_system! {
             let (ours, _theirs) = UnixStream::pair().unwrap();
             let options = SocketOptions::new().pause_on_create(true);
             let socket = options.build_from_fd(inheritable(ours.into())).unwrap();
-            assert!(is_kept(socket.into_fd().unwrap()));
+            assert!(is_kept(socket.take_fd().unwrap()));
 
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let server = Server::new();
             server.listen_fd(inheritable(listener.into())).unwrap();
             assert!(is_kept(server.duplicate_fd().unwrap()));
-            assert!(is_kept(server.into_fd().unwrap()));
+            assert!(is_kept(server.take_fd().unwrap()));
 
             let bound = fyke::BoundSocket::bind(("127.0.0.1", 0)).unwrap().into_fd().unwrap();
             let bound = fyke::BoundSocket::from_fd(inheritable(bound)).unwrap();

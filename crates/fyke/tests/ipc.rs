@@ -344,7 +344,7 @@ mod handing_over {
                 assert_eq!(server.connections(), 1);
                 socket.set_idle_timeout(Some(std::time::Duration::from_millis(1)));
                 socket.on_idle_timeout(|_| panic!("its timer goes with the handle"));
-                let fd = socket.clone().into_fd().unwrap();
+                let fd = socket.take_fd().unwrap();
                 // The handle is lost at once, and the count with it; `close` is to come.
                 assert!(socket.is_pending() && socket.is_destroyed());
                 assert_eq!(server.connections(), 0);
@@ -426,7 +426,7 @@ mod handing_over {
                         client.on_close(move |_, _| {
                             // Closing would take the name of a Unix socket along.
                             let fd = match endpoint.is_unix() {
-                                true => keeper.clone().into_fd().unwrap(),
+                                true => keeper.take_fd().unwrap(),
                                 false => keeper.duplicate_fd().unwrap(),
                             };
                             keeper.close();

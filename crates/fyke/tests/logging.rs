@@ -265,12 +265,12 @@ fn hand_over(net: &Net) {
     server.listen_fd(listener.into()).unwrap();
     let other = options().create_server(|_| {});
     other.listen_fd(server.duplicate_fd().unwrap()).unwrap();
-    drop(server.into_fd().unwrap());
+    drop(server.take_fd().unwrap());
     other.close();
     let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let socket = SocketOptions::new().pause_on_create(true).build_from_fd(ours.into()).unwrap();
     watch(&socket);
-    drop(socket.into_fd().unwrap());
+    drop(socket.take_fd().unwrap());
     let bound = BoundSocket::bind(("127.0.0.1", 0)).unwrap();
     drop(bound.into_fd().unwrap());
     SERVERS.take();

@@ -200,7 +200,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             net.pair(net.tcp(), move |socket| {
-                let error = socket.clone().into_fd().unwrap_err();
+                let error = socket.take_fd().unwrap_err();
                 assert_eq!(error.code(), ErrorCode::ENOTSUP);
                 socket.end_with("as before");
             }, move |client| {
@@ -208,7 +208,7 @@ on_every_driver! {
             });
             let server = Server::new();
             server.listen_then(net.tcp(), |server| {
-                let code = server.clone().into_fd().unwrap_err().code();
+                let code = server.take_fd().unwrap_err().code();
                 assert_eq!((code, server.is_listening()), (ErrorCode::ENOTSUP, true));
                 assert_eq!(server.duplicate_fd().unwrap_err().code(), ErrorCode::ENOTSUP);
                 server.close();
@@ -249,7 +249,7 @@ mod between_threads {
                 let server = ServerOptions::new().pause_on_connect(true).create_server(move |socket| {
                     source.watch("source ", socket);
                     let server = socket.server().unwrap();
-                    moved.send(socket.clone().into_fd().unwrap()).unwrap();
+                    moved.send(socket.take_fd().unwrap()).unwrap();
                     assert!(socket.is_destroyed() && socket.remote_address().is_some());
                     assert_eq!(server.connections(), 0);
                     server.close();
@@ -289,9 +289,9 @@ mod between_threads {
                 let server = Server::new();
                 server.on_connection(|_, _| panic!("not any more"));
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                    let fd = server.clone().into_fd().unwrap();
+                    let fd = server.take_fd().unwrap();
                     assert_eq!((server.is_listening(), server.address()), (false, None));
-                    let code = server.clone().into_fd().unwrap_err().code();
+                    let code = server.take_fd().unwrap_err().code();
                     assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
                     let closed = log.clone();
                     server.close_then(move |_, result| closed.add(result.unwrap_err().code()));
@@ -311,7 +311,7 @@ mod between_threads {
             net.run(|| {
                 let server = Server::new();
                 server.listen(path.as_path()).unwrap();
-                let fd = server.into_fd().unwrap();
+                let fd = server.take_fd().unwrap();
                 assert!(path.exists());
                 let other = fyke::create_server(|socket| {
                     socket.end();
@@ -331,7 +331,7 @@ mod between_threads {
     }
 
     fn stays(socket: &Socket, code: ErrorCode) {
-        assert_eq!(socket.clone().into_fd().unwrap_err().code(), code);
+        assert_eq!(socket.take_fd().unwrap_err().code(), code);
     }
 
     on_every_system! {
@@ -355,7 +355,7 @@ mod between_threads {
                     // Sent, every byte of it: now it may go, and a write callback is told all the same.
                     let told = log.clone();
                     ours.write_then("last", move |_, result| told.add(result.is_ok()));
-                    drop(ours.clone().into_fd().unwrap());
+                    drop(ours.take_fd().unwrap());
                     assert!(ours.is_destroyed());
                 });
                 peer.on_end(move |_| assert_eq!(received.get(), (10 << 20) + "held backlast".len()));
@@ -373,7 +373,7 @@ mod between_threads {
                     ours.unshift("back");
                     stays(ours, REFUSED);
                     ours.read().unwrap();
-                    drop(ours.clone().into_fd().unwrap());
+                    drop(ours.take_fd().unwrap());
                 });
                 peer.on_end(|peer| {
                     peer.destroy();
@@ -421,7 +421,7 @@ mod between_threads {
                 let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
                 let options = SocketOptions::new().pause_on_create(true);
                 let ours = options.build_from_fd(ours.into()).unwrap();
-                drop(ours.clone().into_fd().unwrap());
+                drop(ours.take_fd().unwrap());
                 stays(&ours, closed);
                 drop(theirs);
             });

@@ -137,7 +137,7 @@ on_every_system! {
                         there.set(there.get() + 1);
                         echo_one(socket);
                     });
-                    other.listen_fd(server.clone().into_fd().unwrap()).unwrap();
+                    other.listen_fd(server.take_fd().unwrap()).unwrap();
                     assert!(successor.replace(Some(other)).is_none(), "nothing came afterwards");
                 });
                 let served = Rc::clone(&served);
@@ -170,7 +170,7 @@ on_every_system! {
                         client.destroy();
                     }).unwrap();
                 }
-                *fd.borrow_mut() = Some(server.into_fd().unwrap());
+                *fd.borrow_mut() = Some(server.take_fd().unwrap());
             });
         });
         drive(&event_loop, || fd.borrow().is_some()).unwrap();

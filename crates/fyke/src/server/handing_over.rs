@@ -19,7 +19,7 @@ impl Server {
     /// # Errors
     /// The server goes on as it was. `ERR_SERVER_NOT_RUNNING` if it does not listen; `ENOTSUP` in
     /// the simulated network.
-    pub fn into_fd(self) -> Result<OwnedFd> {
+    pub fn take_fd(&self) -> Result<OwnedFd> {
         let fd = self.with_listener(Core::detach)?;
         self.next_round();
         // Declared first, so dropped last, with nothing borrowed.
@@ -41,7 +41,7 @@ impl Server {
     /// Another descriptor for the same listener, for [`listen_fd`](Self::listen_fd) somewhere
     /// else: then both listen, and the system gives each connection to one of them; closing one
     /// does not stop the other. Closing this server removes the file of a Unix socket all the
-    /// same; to leave it to the other, use [`into_fd`](Self::into_fd). Node: sending a server to
+    /// same; to leave it to the other, use [`take_fd`](Self::take_fd). Node: sending a server to
     /// another process.
     ///
     /// ```

@@ -16,7 +16,7 @@ use crate::wiring::Core;
 #[non_exhaustive]
 pub struct Shutdown {
     /// Connections that closed without an error: ended by either side, destroyed by the
-    /// application, or handed over by [`Socket::into_fd`].
+    /// application, or handed over by [`Socket::take_fd`].
     pub ended: usize,
     /// Connections that closed with an error, such as `ECONNRESET` because the peer reset them.
     pub failed: usize,

@@ -28,7 +28,7 @@ impl Socket {
     /// let (ours, theirs) = UnixStream::pair().unwrap();
     /// fyke::run(move || {
     ///     let here = fyke::SocketOptions::new().pause_on_create(true).build_from_fd(ours.into())?;
-    ///     let fd = here.into_fd()?;
+    ///     let fd = here.take_fd()?;
     ///     std::thread::spawn(|| fyke::run(|| -> fyke::Result<()> {
     ///         fyke::Socket::from_fd(fd)?.end_with("from another thread");
     ///         Ok(())
@@ -41,12 +41,12 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// The socket goes on as it was; keep a clone of the handle if you want to hear of it.
+    /// The socket goes on as it was.
     /// `ERR_SOCKET_CLOSED` without a connection. `ERR_WORKER_HANDLE_NOT_TRANSFERABLE` if something
     /// would be lost: bytes that the kernel did not take yet, or that were received and not
     /// taken, half a character of [`on_text`](Self::on_text), an end that the peer was promised
     /// or has sent. `ENOTSUP` in the simulated network.
-    pub fn into_fd(self) -> Result<OwnedFd> {
+    pub fn take_fd(&self) -> Result<OwnedFd> {
         self.flush(Connection::flushed);
         let id = self.inner.state.borrow().connected();
         let (Some(core), Some(id)) = (self.core(), id) else {
