@@ -124,7 +124,7 @@ impl Builder {
     /// after `close` and one of them never (WR-12, WR-13, DST-18); `connect` while connecting or
     /// connected is tried; a second `close` of a server is a second event; the
     /// callbacks of connects that failed run with the next that succeeds, and each call of
-    /// `set_timeout_then` adds one more; `read_exact` takes up to 1 GiB, and
+    /// `set_idle_timeout_then` adds one more; `read_n` takes up to 1 GiB, and
     /// callbacks do not count toward `write_queue_bytes_max`; error texts give IPv6 addresses without
     /// brackets, as in `connect ECONNREFUSED ::1:80`; an error of an outgoing connection without
     /// `on_error` ends `run` at once.

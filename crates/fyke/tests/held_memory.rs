@@ -142,7 +142,7 @@ fn what_is_taken_in_pieces_is_given_back(net: &Net) {
     pair.receive_in_pieces(MARK_BYTES - 1000, 500);
     pair.event_loop.enter(|| {
         while pair.socket.read_queue_len() > 100 {
-            pair.socket.read_exact(50).unwrap().unwrap();
+            pair.socket.read_n(50).unwrap().unwrap();
         }
     });
     let held = bytes_in_use() - before;
@@ -228,14 +228,14 @@ fn taking_in_pieces_is_not_doing_it_again_and_again(net: &Net) {
         let mut pair = Pair::new(net);
         pair.receive_in_pieces(MARK_BYTES - 1000, 1000);
         // One chunk for the rest of it: put back, it is the only one.
-        let all = pair.event_loop.enter(|| pair.socket.read_exact(MARK_BYTES - 2000)).unwrap();
+        let all = pair.event_loop.enter(|| pair.socket.read_n(MARK_BYTES - 2000)).unwrap();
         let all = all.unwrap();
         pair.event_loop.enter(|| pair.socket.unshift(&all));
         let before = bytes_asked_for();
         let mut taken = 0;
         pair.event_loop.enter(|| {
             while taken + piece <= all.len() {
-                taken += pair.socket.read_exact(piece).unwrap().unwrap().len();
+                taken += pair.socket.read_n(piece).unwrap().unwrap().len();
             }
         });
         let asked_for = bytes_asked_for() - before;

@@ -309,6 +309,6 @@ fn a_high_water_mark_is_at_most_4_gib_less_one_and_is_not_changed_by_a_read_of_m
     let socket = SocketOptions::new().high_water_mark(usize::MAX).build();
     assert_eq!(socket.high_water_mark(), u32::MAX as usize);
     let socket = SocketOptions::new().high_water_mark(100).build();
-    assert_eq!(socket.read_exact(1000).unwrap(), None);
+    assert_eq!(socket.read_n(1000).unwrap(), None);
     assert_eq!(socket.high_water_mark(), 100);
 }

@@ -108,7 +108,7 @@ on_every_driver! {
                 let got = support::collect(client);
                 let head = Rc::clone(&got);
                 client.once_readable(move |client| {
-                    let byte = client.read_exact(1).unwrap();
+                    let byte = client.read_n(1).unwrap();
                     assert_eq!(byte.as_deref(), Some(&b"l"[..]));
                     head.borrow_mut().push(b'|');
                 });

@@ -121,7 +121,7 @@ on_every_driver! {
                     }
                     client.set_idle_timeout(Some(10 * MS));
                     at_each_timeout(client, steps![|client: &Socket| {
-                        assert_eq!(client.read_exact(2).unwrap().as_deref(), Some(b"ke".as_slice()));
+                        assert_eq!(client.read_n(2).unwrap().as_deref(), Some(b"ke".as_slice()));
                         assert_eq!(client.read().as_deref(), Some(b"pt".as_slice()));
                         client.pause().resume();
                         let client = client.clone();

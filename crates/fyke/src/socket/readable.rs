@@ -29,7 +29,7 @@ impl Socket {
     ///     server.listen_then(0, |server| {
     ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.on_readable(|client| {
-    ///             while let Some(word) = client.read_exact(4).unwrap() {
+    ///             while let Some(word) = client.read_n(4).unwrap() {
     ///                 println!("{}", String::from_utf8_lossy(&word));
     ///             }
     ///         });
@@ -54,8 +54,7 @@ impl Socket {
         self.take(None)
     }
 
-    /// Takes exactly `count` bytes, or `None` if fewer are queued; after the peer has ended, the
-    /// shorter rest. A `count` above the high-water mark raises the mark to the next power of two, so
+    /// Takes `count` bytes, or `None` if fewer are queued; after the peer has ended, the shorter rest. A `count` above the high-water mark raises the mark to the next power of two, so
     /// that many bytes can wait: do not pass a length that the peer chose without a limit of your own.
     /// The time taken depends on `count` only, not on how much is queued. Node: `socket.read(count)`.
     ///
@@ -64,7 +63,7 @@ impl Socket {
     /// [`high_water_mark`](crate::SocketOptions::high_water_mark) allows as much as it says. On a loop
     /// made with [`node_exact`](crate::Builder::node_exact) the limit is Node's, 1 GiB. Nothing is
     /// taken then, and the mark stays.
-    pub fn read_exact(&self, count: usize) -> Result<Option<Vec<u8>>> {
+    pub fn read_n(&self, count: usize) -> Result<Option<Vec<u8>>> {
         let max = match self.policy().reads_up_to_1_gib {
             true => EXACT_READ_BYTES_MAX,
             false => READ_BYTES_MAX.max(self.high_water_mark()),

@@ -189,7 +189,7 @@ impl Witness {
         let was_destroyed = socket.is_destroyed();
         let taken = {
             let _call = self.stage.call();
-            socket.read_exact(count).unwrap()
+            socket.read_n(count).unwrap()
         };
         let Some(bytes) = taken else { return };
         // After the end of the other side the rest may be shorter.

@@ -128,7 +128,7 @@ impl Witness {
                 let this = Rc::clone(self);
                 socket.on_readable(move |socket| {
                     let next = || match reading {
-                        Reading::Exact(count) => socket.read_exact(count).unwrap(),
+                        Reading::Exact(count) => socket.read_n(count).unwrap(),
                         _ => socket.read(),
                     };
                     while let Some(bytes) = next() {
