@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use fyke::{Address, DropInfo, Server};
+use fyke::{Address, RefusedConnection, Server};
 use serde_json::json;
 
 use super::Play;
@@ -72,7 +72,7 @@ impl Play {
         server.on_close(move |_| play.event(&owner, "close", Entry::new()));
     }
 
-    fn drop_info(&self, info: &DropInfo) -> Entry {
+    fn drop_info(&self, info: &RefusedConnection) -> Entry {
         let (local, remote) = (info.local_address, info.remote_address);
         entry(json!({
             "localAddress": local.map(|address| address.ip().to_string()),

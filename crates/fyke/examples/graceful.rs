@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-use fyke::{Shutdown, Socket, timer};
+use fyke::{ShutdownOutcome, Socket, timer};
 
 fn main() -> fyke::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8888);
@@ -20,7 +20,7 @@ fn main() -> fyke::Result<()> {
             }
             if data.starts_with(b"stop") {
                 let server = socket.server().expect("accepted");
-                let print = |_: &fyke::Server, outcome: Shutdown| println!("{outcome:?}");
+                let print = |_: &fyke::Server, outcome: ShutdownOutcome| println!("{outcome:?}");
                 server.shutdown_then(Duration::from_secs(10), print).expect("it listens");
             }
         });

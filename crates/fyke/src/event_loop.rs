@@ -97,12 +97,12 @@ pub struct EventLoop {
 
 /// Settings of an [`EventLoop`].
 #[derive(Clone, Debug, Default)]
-pub struct Builder {
+pub struct EventLoopBuilder {
     driver: Option<DriverKind>,
     node_exact: bool,
 }
 
-impl Builder {
+impl EventLoopBuilder {
     /// Which driver to use. Without it the environment variable `FYKE_DRIVER` decides (`auto`,
     /// `ready` or `uring`), and else [`DriverKind::Auto`].
     #[must_use]
@@ -165,14 +165,14 @@ impl EventLoop {
     /// A loop with the default settings.
     ///
     /// # Errors
-    /// As [`Builder::build`].
+    /// As [`EventLoopBuilder::build`].
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
 
     /// A loop with settings.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> EventLoopBuilder {
+        EventLoopBuilder::default()
     }
 
     /// Makes this the current loop while `f` runs. What `f` starts goes on in the next turn.
@@ -197,7 +197,7 @@ impl EventLoop {
     /// # Errors
     /// An error of a server that no `on_error` listens to. The first such error of an outgoing connection, in
     /// the turn after which nothing holds the loop; on a loop made with
-    /// [`node_exact`](Builder::node_exact), at once. The loop is intact and can be turned again.
+    /// [`node_exact`](EventLoopBuilder::node_exact), at once. The loop is intact and can be turned again.
     /// `ERR_EVENT_LOOP_BUSY` when called from a callback of the same loop.
     pub fn turn(&self, timeout: Option<Duration>) -> Result<bool> {
         let _entered = Entered::new(&self.core);

@@ -43,7 +43,7 @@ pub use bound_socket::{BindOptions, BoundSocket, NotAdopted};
 pub use bytes::Bytes;
 pub use connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, family_selection};
 pub use endpoint::Endpoint;
-pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
+pub use event_loop::{EventLoop, EventLoopBuilder, KeepAlive, LoopHandle, handle, run};
 pub use fyke_driver::{
     Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, return_unused_memory, sim,
 };
@@ -53,9 +53,10 @@ pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
 pub use server::{
-    DropInfo, ListenOptions, Server, ServerOptions, ServerRef, Shutdown, StaleFile, create_server,
+    ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome, StaleFile,
+    create_server,
 };
-pub use socket::{Lookup, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
+pub use socket::{LookupEvent, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
 pub use socket_options::SocketOptions;
 pub use text::{Decoder, Encoding};
 

@@ -124,7 +124,7 @@ impl SocketOptions {
     /// the socket is destroyed with that error, and the connection reset. This bounds what a peer that
     /// does not read can cost a program that ignores what `write` returns. Each callback of a write
     /// that waits counts as 64 bytes, so empty writes have a limit too; callbacks of `end` have the
-    /// same limit of their own. On a loop made with [`node_exact`](crate::Builder::node_exact)
+    /// same limit of their own. On a loop made with [`node_exact`](crate::EventLoopBuilder::node_exact)
     /// callbacks count nothing. Default 64 MiB; 4 GiB - 1 or more means no limit. No counterpart in
     /// Node.
     #[must_use]

@@ -1,4 +1,4 @@
-//! Loops that copy Node's accidents too (`Builder::node_exact`). That they do so everywhere is
+//! Loops that copy Node's accidents too (`EventLoopBuilder::node_exact`). That they do so everywhere is
 //! shown by the conformance run; here is one test for each accident.
 
 mod support;

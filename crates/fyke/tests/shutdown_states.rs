@@ -6,14 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{ErrorCode, Server, Shutdown, Socket, timer};
+use fyke::{ErrorCode, Server, ShutdownOutcome, Socket, timer};
 use support::{DEADLINE, Log, drive};
 
 /// What a shutdown is told with: its counts, and whether time was left.
-fn told(log: &Log) -> impl FnOnce(&Server, Shutdown) + 'static {
+fn told(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
     let log = log.clone();
     move |_, outcome| {
-        let Shutdown { ended, failed, reset, remaining, .. } = outcome;
+        let ShutdownOutcome { ended, failed, reset, remaining, .. } = outcome;
         let rest = if remaining.is_zero() { "late" } else { "in time" };
         log.add(format!("{ended} ended, {failed} failed, {reset} reset, {rest}"));
     }

@@ -30,7 +30,7 @@ pub struct LookupRequest {
 ///
 /// The connect waits for the answer and holds the loop until then; if the reply is dropped without
 /// an answer, the connect fails with `EAI_FAIL`. On loops made with
-/// [`node_exact`](crate::Builder::node_exact) it is as in Node: a connect that waits for a hook does
+/// [`node_exact`](crate::EventLoopBuilder::node_exact) it is as in Node: a connect that waits for a hook does
 /// not hold the loop, and dropping the reply does nothing, so the socket stays connecting. A
 /// [`lookup_timeout`](crate::ConnectOptions::lookup_timeout) ends the waiting on either.
 ///

@@ -272,7 +272,7 @@ impl ConnectOptions {
     ///
     /// A Unix server whose queue is full makes the system answer `EAGAIN` (Linux). fyke then tries
     /// again, after 1 ms at first and then at most every 100 ms, until there is room or this time is
-    /// over. Node, and a loop with [`node_exact`](crate::Builder::node_exact), reports `EAGAIN`.
+    /// over. Node, and a loop with [`node_exact`](crate::EventLoopBuilder::node_exact), reports `EAGAIN`.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);

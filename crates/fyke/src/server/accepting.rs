@@ -7,7 +7,7 @@ use fyke_driver::SocketId;
 
 use fyke_machine::connection::Gone;
 
-use super::{DropInfo, Inner, Server, State};
+use super::{Inner, RefusedConnection, Server, State};
 use crate::socket::{Accepts, Origin, Socket};
 
 impl Server {
@@ -18,7 +18,7 @@ impl Server {
             known => known,
         };
         if self.is_full(peer) {
-            let info = peer.map(|remote_address| DropInfo {
+            let info = peer.map(|remote_address| RefusedConnection {
                 local_address: core.driver.local_address(id).ok().and_then(|found| found.ip()),
                 remote_address,
             });

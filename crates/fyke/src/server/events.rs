@@ -26,13 +26,13 @@ pub(crate) enum Callback {
     Plain(Box<dyn FnMut(&Server)>),
     Connection(Box<dyn FnMut(&Server, &Socket)>),
     Error(Box<dyn FnMut(&Server, &Error)>),
-    Drop(Box<dyn FnMut(&Server, Option<&DropInfo>)>),
+    Drop(Box<dyn FnMut(&Server, Option<&RefusedConnection>)>),
 }
 
-/// Who was refused, see [`Server::on_drop`].
+/// A connection that was refused by a limit, see [`Server::on_drop`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct DropInfo {
+pub struct RefusedConnection {
     /// The address that the client connected to.
     pub local_address: Option<SocketAddr>,
     /// The client.
@@ -77,7 +77,10 @@ impl Server {
     /// A client was refused because there were
     /// [`max_connections`](Server::set_max_connections) already: it sees a connection that ends
     /// at once. On a Unix socket there is nothing to tell about it. Node: `drop`.
-    pub fn on_drop(&self, f: impl FnMut(&Server, Option<&DropInfo>) + 'static) -> ListenerId {
+    pub fn on_drop(
+        &self,
+        f: impl FnMut(&Server, Option<&RefusedConnection>) + 'static,
+    ) -> ListenerId {
         self.add(Event::Drop, Callback::Drop(Box::new(f)))
     }
 
@@ -132,9 +135,12 @@ impl Server {
     }
 
     /// Runs `f` for the next refused connection, see [`on_drop`](Self::on_drop). Node: `once('drop')`.
-    pub fn once_drop(&self, f: impl FnOnce(&Server, Option<&DropInfo>) + 'static) -> ListenerId {
+    pub fn once_drop(
+        &self,
+        f: impl FnOnce(&Server, Option<&RefusedConnection>) + 'static,
+    ) -> ListenerId {
         let mut f = Some(f);
-        let once = move |server: &Server, info: Option<&DropInfo>| {
+        let once = move |server: &Server, info: Option<&RefusedConnection>| {
             if let Some(f) = f.take() {
                 f(server, info);
             }
@@ -201,7 +207,7 @@ impl Server {
         });
     }
 
-    pub(super) fn emit_drop(&self, info: Option<&DropInfo>) {
+    pub(super) fn emit_drop(&self, info: Option<&RefusedConnection>) {
         self.inner.listeners.emit(Event::Drop, |callback| {
             if let Callback::Drop(f) = callback {
                 f(self, info);

@@ -21,12 +21,12 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::{Address, SocketId};
 
-pub use events::DropInfo;
+pub use events::RefusedConnection;
 use events::{Callback, Event};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
 pub use remote::ServerRef;
 use shutdown::Drain;
-pub use shutdown::Shutdown;
+pub use shutdown::ShutdownOutcome;
 
 use crate::listeners::Listeners;
 use crate::lookup::Ticket;

@@ -14,7 +14,7 @@ use crate::wiring::Core;
 /// How a [`Server::shutdown`] went. The three counts add up to the connections that the server had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Shutdown {
+pub struct ShutdownOutcome {
     /// Connections that closed without an error: ended by either side, destroyed by the
     /// application, or handed over by [`Socket::take_fd`].
     pub ended: usize,
@@ -29,7 +29,7 @@ pub struct Shutdown {
 }
 
 /// Called once with the outcome.
-type Told = Box<dyn FnOnce(&Server, Shutdown)>;
+type Told = Box<dyn FnOnce(&Server, ShutdownOutcome)>;
 
 /// A shutdown that is under way. It is over when the last of its connections is gone.
 pub(super) struct Drain {
@@ -38,7 +38,7 @@ pub(super) struct Drain {
     sockets: Vec<Weak<socket::Inner>>,
     /// How many of them are open.
     left: usize,
-    outcome: Shutdown,
+    outcome: ShutdownOutcome,
     deadline: Duration,
     timer: Option<TimerId>,
     /// The deadline has passed, and what is left is being reset.
@@ -77,7 +77,7 @@ impl Server {
     ///         socket.on_shutdown(|socket| { socket.end_with("bye\n"); });
     ///         socket.resume();
     ///         let server = socket.server().unwrap();
-    ///         let done = |_: &fyke::Server, outcome: fyke::Shutdown| {
+    ///         let done = |_: &fyke::Server, outcome: fyke::ShutdownOutcome| {
     ///             assert_eq!((outcome.ended, outcome.reset), (1, 0));
     ///         };
     ///         server.shutdown_then(Duration::from_secs(10), done).unwrap();
@@ -104,7 +104,7 @@ impl Server {
     pub fn shutdown_then(
         &self,
         deadline: Duration,
-        f: impl FnOnce(&Server, Shutdown) + 'static,
+        f: impl FnOnce(&Server, ShutdownOutcome) + 'static,
     ) -> Result<()> {
         let runs = self.is_listening() || self.inner.state.borrow().closing;
         let core = self.core().filter(|_| runs).cloned().ok_or_else(Self::not_running)?;
@@ -208,7 +208,7 @@ impl Drain {
         Self {
             sockets: Vec::new(),
             left: 0,
-            outcome: Shutdown::default(),
+            outcome: ShutdownOutcome::default(),
             deadline,
             timer: None,
             is_over: false,

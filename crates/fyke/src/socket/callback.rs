@@ -20,7 +20,7 @@ impl EventNumber for Event {
 /// every address.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Lookup {
+pub struct LookupEvent {
     /// The host as it was given.
     pub host: String,
     /// One of its addresses, or why there are none.
@@ -36,7 +36,7 @@ pub(crate) enum News<'a> {
     Error(&'a Error),
     /// Whether it ended by an error.
     Close(bool),
-    Lookup(&'a Lookup),
+    Lookup(&'a LookupEvent),
     Attempt(&'a Address),
     AttemptFailed(&'a Address, &'a Error),
     /// The other end of the pipe.
@@ -66,7 +66,7 @@ callback_of!(data, bytes: &[u8] => News::Data(bytes));
 callback_of!(text, text: &str => News::Text(text));
 callback_of!(error, error: &Error => News::Error(error));
 callback_of!(close, had_error: bool => News::Close(had_error));
-callback_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
+callback_of!(lookup, lookup: &LookupEvent => News::Lookup(lookup));
 callback_of!(attempt, address: &Address => News::Attempt(address));
 callback_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
 callback_of!(pipe, other: &Socket => News::Pipe(other));

@@ -7,7 +7,7 @@ use fyke_machine::connection::{Event, Phase};
 
 use super::Socket;
 use super::attempts::{Connecting, Targets};
-use super::callback::Lookup;
+use super::callback::LookupEvent;
 use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, Race};
 use crate::lookup::{self, Query};
 use crate::wiring::{Core, Tick, current, current_or_none};
@@ -61,7 +61,7 @@ impl ConnectOptions {
 impl Socket {
     /// Connects this socket to `endpoint`, and runs `f` once, when the connection is established. `f` is
     /// dropped when this connect fails, and does not run when a later one succeeds (in Node, and on a loop
-    /// made with [`node_exact`](crate::Builder::node_exact), it does).
+    /// made with [`node_exact`](crate::EventLoopBuilder::node_exact), it does).
     ///
     /// A socket may connect again after `close`, also from its `close` listener. Node:
     /// `socket.connect()`.
@@ -211,7 +211,7 @@ impl Socket {
         });
         let Some(Some(((host, port), all))) = known else { return self.tell_late_lookup(result) };
         self.step(|machine, cx, _| machine.hook_answered(cx));
-        let event = |address| Lookup { host: host.clone(), address };
+        let event = |address| LookupEvent { host: host.clone(), address };
         let addresses = match result {
             Ok(addresses) => addresses,
             Err(error) => {

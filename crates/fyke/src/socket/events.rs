@@ -5,7 +5,7 @@ use fyke_driver::Address;
 use fyke_machine::connection::Event;
 
 use super::Socket;
-use super::callback::{self, Callback, Lookup, News};
+use super::callback::{self, Callback, LookupEvent, News};
 use crate::Error;
 use crate::listeners::{Lasts, ListenerId};
 
@@ -21,7 +21,7 @@ use crate::listeners::{Lasts, ListenerId};
 /// `close` exactly once and last (contract C2).
 impl Socket {
     /// A host name was resolved, or not; once per address, before any attempt. Node: `lookup`.
-    pub fn on_lookup(&self, f: impl FnMut(&Socket, &Lookup) + 'static) -> ListenerId {
+    pub fn on_lookup(&self, f: impl FnMut(&Socket, &LookupEvent) + 'static) -> ListenerId {
         self.add(Event::Lookup, callback::lookup(f))
     }
 
@@ -113,7 +113,7 @@ impl Socket {
     /// that no peer, be it a client or a backend, can end the others. The first such error of a socket
     /// that was not accepted by a server is also what [`run`](crate::run) returns when nothing holds the
     /// loop any more: a client program whose connect fails does not end without an error. On a loop made
-    /// with [`node_exact`](crate::Builder::node_exact) it ends `run` at once. Node: `error`, which ends the
+    /// with [`node_exact`](crate::EventLoopBuilder::node_exact) it ends `run` at once. Node: `error`, which ends the
     /// process if nothing listens to it.
     pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, callback::error(f))
@@ -211,7 +211,7 @@ impl Socket {
         self.tell(Event::Close, News::Close(had_error));
     }
 
-    pub(super) fn emit_lookup(&self, lookup: &Lookup) {
+    pub(super) fn emit_lookup(&self, lookup: &LookupEvent) {
         self.tell(Event::Lookup, News::Lookup(lookup));
     }
 

@@ -12,7 +12,7 @@ impl Socket {
     /// If true, a connection that the peer resets stays until everything has been delivered, which a
     /// paused socket does after [`resume`](Self::resume). [`destroy`](Self::destroy) still discards.
     /// For relays, which pause one connection while the other is slow. Does nothing on a
-    /// [`node_exact`](crate::Builder::node_exact) loop. No counterpart in Node.
+    /// [`node_exact`](crate::EventLoopBuilder::node_exact) loop. No counterpart in Node.
     pub fn set_deliver_before_error(&self, deliver: bool) {
         self.inner.state.borrow_mut().set_deliver_before_error(deliver);
     }

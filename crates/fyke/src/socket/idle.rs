@@ -24,7 +24,7 @@ impl Socket {
     /// A call replaces the callback of the call before, if that has not run; listeners of
     /// [`on_idle_timeout`](Self::on_idle_timeout) stay. So setting the timeout for each message does not
     /// collect callbacks. In Node, and on a loop made with
-    /// [`node_exact`](crate::Builder::node_exact), each call adds one more, and all run. On a closed
+    /// [`node_exact`](crate::EventLoopBuilder::node_exact), each call adds one more, and all run. On a closed
     /// socket it does nothing. Node: `socket.setTimeout(timeout, callback)`.
     pub fn set_idle_timeout_then(
         &self,

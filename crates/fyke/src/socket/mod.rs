@@ -53,7 +53,7 @@ use std::rc::{Rc, Weak};
 use fyke_driver::SocketId;
 
 pub(crate) use callback::Callback;
-pub use callback::Lookup;
+pub use callback::LookupEvent;
 pub use connect::connect;
 pub use connecting::connect_then;
 pub(crate) use fyke_machine::connection::Event;

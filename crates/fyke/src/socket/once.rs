@@ -4,7 +4,7 @@ use fyke_driver::Address;
 use fyke_machine::connection::Event;
 
 use super::Socket;
-use super::callback::{self, Callback, Lookup};
+use super::callback::{self, Callback, LookupEvent};
 use crate::Error;
 use crate::listeners::{Lasts, ListenerId};
 
@@ -56,7 +56,7 @@ macro_rules! once {
 
 once! {
     /// Runs `f` at the next `lookup`, see [`on_lookup`](Self::on_lookup).
-    once_lookup: Lookup, lookup(lookup: &Lookup);
+    once_lookup: Lookup, lookup(lookup: &LookupEvent);
 
     /// Runs `f` when the next attempt to connect begins, see
     /// [`on_connection_attempt`](Self::on_connection_attempt).

@@ -61,7 +61,7 @@ impl Socket {
     /// # Errors
     /// `ERR_OUT_OF_RANGE` for more than 64 MiB; a larger
     /// [`high_water_mark`](crate::SocketOptions::high_water_mark) allows as much as it says. On a loop
-    /// made with [`node_exact`](crate::Builder::node_exact) the limit is Node's, 1 GiB. Nothing is
+    /// made with [`node_exact`](crate::EventLoopBuilder::node_exact) the limit is Node's, 1 GiB. Nothing is
     /// taken then, and the mark stays.
     pub fn read_n(&self, count: usize) -> Result<Option<Vec<u8>>> {
         let max = match self.policy().reads_up_to_1_gib {

@@ -7,7 +7,7 @@ use fyke_driver::{Address, SocketId};
 use fyke_machine::connection::{Connection, Event, Phase};
 
 use crate::connect::ConnectOptions;
-use crate::socket::{Lookup, Socket};
+use crate::socket::{LookupEvent, Socket};
 use crate::{Endpoint, Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
@@ -167,7 +167,7 @@ impl Socket {
         let address = result.as_ref().map(|addresses| addresses.first().copied());
         let address = address.map_err(Error::clone).transpose();
         if let (Some(host), Some(address)) = (host, address) {
-            self.emit_lookup(&Lookup { host, address });
+            self.emit_lookup(&LookupEvent { host, address });
         }
     }
 }
