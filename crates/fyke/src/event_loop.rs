@@ -64,14 +64,6 @@ pub fn run<E: From<Error>>(setup: impl FnOnce() -> Result<(), E>) -> Result<(), 
     Ok(())
 }
 
-/// A handle to the loop of the current thread, for other threads.
-///
-/// # Errors
-/// `ERR_NO_EVENT_LOOP` outside of a loop.
-pub fn handle() -> Result<LoopHandle> {
-    current().map(|core| LoopHandle(Arc::clone(&core.posted)))
-}
-
 /// A loop that the caller drives: [`run`](Self::run) to the end, or [`turn`](Self::turn) by
 /// [`turn`](Self::turn) from a loop of their own. [`fyke::run`](run) is the short form.
 ///
@@ -248,7 +240,7 @@ impl fmt::Debug for EventLoop {
 }
 
 /// Sends work to a loop from any thread. Made by [`EventLoop::handle`](crate::EventLoop::handle) or
-/// [`fyke::handle`](crate::handle). For work on one socket or server, see
+/// [`LoopHandle::current`]. For work on one socket or server, see
 /// [`SocketRef`](crate::SocketRef) and [`ServerRef`](crate::ServerRef).
 ///
 /// A handle does not keep the loop alive; a [`KeepAlive`] does.
@@ -256,7 +248,7 @@ impl fmt::Debug for EventLoop {
 /// ```
 /// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
-///     let handle = fyke::handle()?;
+///     let handle = fyke::LoopHandle::current()?;
 ///     let alive = handle.keep_alive();
 ///     std::thread::spawn(move || {
 ///         let sum: u64 = (1..=10).sum();
@@ -275,6 +267,15 @@ pub struct LoopHandle(Arc<Posted>);
 pub struct KeepAlive(Arc<Posted>);
 
 impl LoopHandle {
+    /// A handle of the loop that the running code belongs to: inside [`fyke::run`](run),
+    /// [`EventLoop::enter`] and callbacks.
+    ///
+    /// # Errors
+    /// `ERR_NO_EVENT_LOOP` outside of a loop.
+    pub fn current() -> Result<Self> {
+        current().map(|core| Self(Arc::clone(&core.posted)))
+    }
+
     /// Runs `work` on the loop's thread, in the next turn (phase 3 of `docs/LOOP.md`), and wakes
     /// the loop. Work posted by one thread runs in order.
     ///

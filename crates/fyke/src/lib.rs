@@ -43,7 +43,7 @@ pub use bound_socket::{BindOptions, BoundSocket, NotAdopted};
 pub use bytes::Bytes;
 pub use connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, family_selection};
 pub use endpoint::Endpoint;
-pub use event_loop::{EventLoop, EventLoopBuilder, KeepAlive, LoopHandle, handle, run};
+pub use event_loop::{EventLoop, EventLoopBuilder, KeepAlive, LoopHandle, run};
 pub use fyke_driver::{
     Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, return_unused_memory, sim,
 };

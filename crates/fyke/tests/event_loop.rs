@@ -127,7 +127,7 @@ on_every_driver! {
         let log = Arc::new(Mutex::new(Vec::new()));
         let thread = std::thread::current().id();
         net.run(|| {
-            let handle = fyke::handle().unwrap();
+            let handle = fyke::LoopHandle::current().unwrap();
             let alive = handle.keep_alive();
             let log = Arc::clone(&log);
             std::thread::spawn(move || {
@@ -210,7 +210,7 @@ fn c12_outside_of_a_loop_everything_has_a_name() {
     let none = ErrorCode::ERR_NO_EVENT_LOOP;
     assert_eq!(code(timer::set_timeout(MS, || {}).err()), none);
     assert_eq!(code(timer::next_tick(|| {}).err()), none);
-    assert_eq!(code(fyke::handle().err()), none);
+    assert_eq!(code(fyke::LoopHandle::current().err()), none);
     assert_eq!(code(fyke::connect(1).err()), none);
     assert_eq!(code(Server::new().listen(0).err()), none);
     let socket = Socket::new();

@@ -99,7 +99,8 @@ impl Talk {
             peer.destroy_soon();
         } else {
             // A socket that only sends holds no loop, and the thread that reads does not either.
-            *self.alive.borrow_mut() = fyke::handle().ok().map(|handle| handle.keep_alive());
+            *self.alive.borrow_mut() =
+                fyke::LoopHandle::current().ok().map(|handle| handle.keep_alive());
         }
     }
 
