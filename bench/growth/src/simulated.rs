@@ -44,7 +44,7 @@ fn listen() -> Result<()> {
             socket.destroy();
         });
         socket.on_data(|socket, data| {
-            socket.write(data);
+            let _ = socket.write(data);
         });
     });
     server.listen(("127.0.0.1", PORT))
@@ -58,7 +58,7 @@ fn connect(number: usize, answered: &Rc<Cell<usize>>) -> Result<fyke::Socket> {
         .local_port(FIRST_CLIENT_PORT + (number % CONNECTIONS_PER_ADDRESS) as u16)
         .connect()?;
     socket.on_data(move |_, _| answered.set(answered.get() + 1));
-    socket.write("hello");
+    let _ = socket.write("hello");
     Ok(socket)
 }
 

@@ -55,7 +55,7 @@ fn mixed(socket: &Socket) {
             bulk.set(Some(data[0] == b'n'));
         }
         if bulk.get() == Some(false) {
-            socket.write(data);
+            let _ = socket.write(data);
         }
     });
 }

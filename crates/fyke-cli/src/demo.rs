@@ -76,7 +76,7 @@ fn serve(side: &Side) -> Server {
         let side = here.clone();
         socket.on_data(move |socket, data| {
             side.saw_data(data);
-            socket.write("hello client");
+            let _ = socket.write("hello client");
         });
         // Its own side it ends by itself.
         let side = here.clone();
@@ -96,7 +96,7 @@ fn call(side: &Side, server: &Server) -> Socket {
     client.on_connect(move |client| {
         let to = client.remote_address().map(|address| format!("to {address}"));
         here.saw("connect", to.unwrap_or_default());
-        client.write("hello server!\r\n");
+        let _ = client.write("hello server!\r\n");
     });
     let here = side.clone();
     client.on_data(move |client, data| {

@@ -12,7 +12,7 @@ fn main() -> fyke::Result<()> {
         socket.on_data(move |speaker, data| {
             let who = speaker.remote_address().map_or(0, |address| address.port());
             for member in others.borrow().iter().filter(|member| *member != speaker) {
-                member.write([format!("{who}: ").as_bytes(), data].concat());
+                let _ = member.write([format!("{who}: ").as_bytes(), data].concat());
             }
             listen_if_all_follow(&others.borrow());
         });

@@ -5,7 +5,7 @@ fn main() -> fyke::Result<()> {
     fyke::run(|| {
         let client = fyke::connect_then(("127.0.0.1", port), |client| {
             println!("connected to server!");
-            client.write("hello server!\r\n");
+            let _ = client.write("hello server!\r\n");
         })?;
         client.on_data(|client, data| {
             println!("{}", String::from_utf8_lossy(data));

@@ -33,6 +33,6 @@ fn main() -> fyke::Result<()> {
 
 fn answer(socket: &Socket, unanswered: &Cell<usize>) {
     unanswered.set(unanswered.get() - 1);
-    socket.write("an answer\n");
+    let _ = socket.write("an answer\n");
     socket.set_idle(unanswered.get() == 0);
 }

@@ -126,8 +126,8 @@ fn echo(socket: &Socket, received: &Received) {
     let count = Rc::clone(received);
     socket.on_data(move |socket, data| {
         let (first, second) = data.split_at(data.len() / 2);
-        socket.write(first);
-        socket.write(second);
+        let _ = socket.write(first);
+        let _ = socket.write(second);
         count.set(count.get() + data.len());
     });
 }
@@ -188,7 +188,7 @@ fn rows() -> Vec<Row> {
         option("max_connections_per_ip", 2, |o| o.max_connections_per_ip(1 << 20)),
         option("block_list", 2, |options| options.block_list(&BlockList::new())),
         done("one owned write", 6, OWNED_BYTES, |socket, received| {
-            socket.write(vec![7; OWNED_BYTES]);
+            let _ = socket.write(vec![7; OWNED_BYTES]);
             echo(socket, received);
         }),
         done("timeout set and unset", 2, 0, |socket, received| {

@@ -142,7 +142,7 @@ on_every_driver! {
         net.run(|| with_room_for_ten(net, move |client| {
             client.on_error(|_, _| {});
             // The end cannot go out before these are sent.
-            client.uncork().write(vec![1; 32 << 20]);
+            let _ = client.uncork().write(vec![1; 32 << 20]);
             for number in 1..=12 {
                 let log = log.clone();
                 client.end_then(move |_, result| log.add(format!("{number} {}", word(&result))));

@@ -231,7 +231,7 @@ on_every_driver! {
             let seen = log.clone();
             net.run(|| net.pair(endpoint, |socket| {
                 socket.on_error(|_, _| {});
-                socket.write("never delivered");
+                let _ = socket.write("never delivered");
             }, move |client| {
                 client.on_connect(|client| _ = client.destroy());
                 watch(&log, client);

@@ -30,7 +30,7 @@ fn call_everything(socket: &Socket, alone: &Alone) {
         move |_: &Socket, _: fyke::Result<()>| alone.run(|| {})
     };
     socket.pause().resume().cork();
-    socket.write("x");
+    let _ = socket.write("x");
     socket.write_then(vec![1; 200_000], in_callback(alone));
     socket.uncork();
     socket.set_no_delay(true).unwrap();
@@ -113,7 +113,7 @@ on_every_driver! {
                     socket.destroy();
                 }
             },
-            |socket| { socket.write(vec![0; 1 << 20]); socket.end(); },
+            |socket| { let _ = socket.write(vec![0; 1 << 20]); socket.end(); },
         ];
         for endpoint in 0..2 {
             for one in endings {
@@ -154,7 +154,7 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 client.on_ready(move |client| {
-                    client.write("small");
+                    let _ = client.write("small");
                     assert_eq!(client.write_queue_len(), 5, "not inside write");
                     let (client, checked) = (client.clone(), checked.clone());
                     timer::set_immediate(move || {
@@ -186,7 +186,7 @@ on_every_driver! {
                 fyke::connect_then(endpoint, |client| {
                     client.resume();
                     let client = client.clone();
-                    timer::set_timeout(Duration::from_millis(20), move || { client.write("later"); }).unwrap();
+                    timer::set_timeout(Duration::from_millis(20), move || { let _ = client.write("later"); }).unwrap();
                 }).unwrap();
             });
         });

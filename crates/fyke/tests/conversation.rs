@@ -21,14 +21,14 @@ fn converse(net: &Net, endpoint: Endpoint, connect_to: Option<Endpoint>) {
                     socket.on_data(move |_, data| {
                         said.add(String::from_utf8_lossy(data));
                     });
-                    socket.write("hello client");
+                    let _ = socket.write("hello client");
                     let server = socket.server().unwrap();
                     server.close();
                 }
             });
             net.listen(&server, endpoint, move |endpoint| {
                 let client = fyke::connect_then(connect_to.unwrap_or(endpoint), |client| {
-                    client.write("hello server!\r\n");
+                    let _ = client.write("hello server!\r\n");
                 })
                 .unwrap();
                 log.watch("client ", &client);

@@ -46,7 +46,7 @@ on_every_system! {
                     let connected = log.clone();
                     let f = move |client: &Socket| {
                         connected.add("connect");
-                        client.write("over ");
+                        let _ = client.write("over ");
                         client.end_with("it");
                         assert_eq!(client.address(), ours);
                     };

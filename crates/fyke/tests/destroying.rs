@@ -160,7 +160,7 @@ on_every_driver! {
         net.run(|| net.pair(
             net.tcp(),
             |socket| {
-                socket.write("unread");
+                let _ = socket.write("unread");
                 socket.on_data(|socket, _| socket.reset_and_destroy().unwrap());
             },
             move |client| {
@@ -230,7 +230,7 @@ on_every_driver! {
                         socket.resume();
                         socket.on_error(move |_, error| log.add(format!("peer {}", error.code())));
                         // So that it is still there to be reset.
-                        socket.write("x");
+                        let _ = socket.write("x");
                     }
                 },
                 move |client| {
@@ -330,7 +330,7 @@ on_every_driver! {
                         error(failure);
                         assert_eq!(client.errored().unwrap().to_string(), failure.to_string());
                     });
-                    client.write(vec![0; STUCK_BYTES]);
+                    let _ = client.write(vec![0; STUCK_BYTES]);
                     client.write_then("queued", move |_, result| write(&result.unwrap_err()));
                     client.end_then(move |_, result| end(&result.unwrap_err()));
                     client.finished(move |_, result| finished(&result.unwrap_err()));

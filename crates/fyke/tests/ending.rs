@@ -154,7 +154,7 @@ on_every_driver! {
             move |client| {
                 log.watch("", client);
                 client.on_connect(move |client| {
-                    client.write(vec![1; len]);
+                    let _ = client.write(vec![1; len]);
                     client.destroy_soon();
                 });
             },
@@ -225,7 +225,7 @@ on_every_driver! {
             |socket| { socket.on_data(|socket, _| socket.reset_and_destroy().unwrap()); },
             move |client| {
                 log.watch("", client);
-                client.on_connect(|client| { client.write("x"); });
+                client.on_connect(|client| { let _ = client.write("x"); });
                 client.on_error(|_, error| assert_eq!(error.to_string(), "read ECONNRESET"));
             },
         ));
@@ -287,7 +287,7 @@ on_every_driver! {
             },
             move |client| {
                 log.watch("", client);
-                client.on_connect(|client| { client.write(vec![0; 200_000]); });
+                client.on_connect(|client| { let _ = client.write(vec![0; 200_000]); });
             },
         ));
         let entries = seen.take();

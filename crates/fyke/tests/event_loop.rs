@@ -186,7 +186,7 @@ on_every_driver! {
                 let held = own.clone();
                 let set = timer::set_interval(100 * MS, move || {
                     sent.set(sent.get() + 1);
-                    socket.write("x");
+                    let _ = socket.write("x");
                     if sent.get() == 5 {
                         held.take().unwrap().cancel();
                         socket.end();

@@ -31,7 +31,7 @@ on_every_driver! {
             let seen = reached.clone();
             net.run(|| net.pair(
                 endpoint,
-                |socket| { socket.on_error(|_, _| {}); socket.write(vec![0; STUCK_BYTES]); },
+                |socket| { socket.on_error(|_, _| {}); let _ = socket.write(vec![0; STUCK_BYTES]); },
                 move |client| {
                     let (full, client) = (client.clone(), client.clone());
                     when(move || full.read_queue_len() >= MARK_BYTES, move || {
@@ -62,9 +62,9 @@ on_every_driver! {
                 |socket| {
                     // Many small ones in one batch, an empty one among them, and a large one.
                     for piece in pattern(10_000).chunks(1) {
-                        socket.write(piece);
+                        let _ = socket.write(piece);
                     }
-                    socket.write("");
+                    let _ = socket.write("");
                     socket.end_with(pattern(1_000_000));
                 },
                 move |client| {
@@ -162,7 +162,7 @@ on_every_driver! {
             let server = fyke::create_server(|socket| {
                 socket.server().unwrap().close();
                 // Nothing of it is unread here, so the peer gets an end.
-                socket.write("data");
+                let _ = socket.write("data");
                 socket.destroy_soon();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
@@ -223,7 +223,7 @@ on_every_driver! {
             net.run(|| {
                 let server = fyke::create_server(move |socket| {
                     socket.server().unwrap().close();
-                    socket.write(pattern(10).as_slice());
+                    let _ = socket.write(pattern(10).as_slice());
                     *server.borrow_mut() = Some(socket.clone());
                 });
                 net.listen(&server, net.tcp(), move |endpoint| {
@@ -260,7 +260,7 @@ on_every_driver! {
         let server = other.clone();
         net.run(|| net.pair(
             net.tcp(),
-            move |socket| { socket.write("abc"); *server.borrow_mut() = Some(socket.clone()); },
+            move |socket| { let _ = socket.write("abc"); *server.borrow_mut() = Some(socket.clone()); },
             move |client| {
                 log.watch("", client);
                 client.on_ready(|client| _ = client.pause());

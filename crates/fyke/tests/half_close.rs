@@ -145,7 +145,7 @@ on_every_driver! {
             move |client| {
                 client.on_ready(move |client| {
                     log.watch("", client);
-                    client.write(vec![0; STUCK_BYTES]);
+                    let _ = client.write(vec![0; STUCK_BYTES]);
                     client.end_then(tell(&log, "end"));
                     client.destroy_with(Error::new(ErrorCode::EINVAL, "mine"));
                 });
@@ -247,7 +247,7 @@ on_every_driver! {
             {
                 let log = log.clone();
                 move |socket| {
-                    socket.write(vec![1; STUCK_BYTES / 2]);
+                    let _ = socket.write(vec![1; STUCK_BYTES / 2]);
                     socket.on_end(|socket| _ = socket.write(vec![2; STUCK_BYTES / 2]));
                     socket.on_close(move |_, had_error| log.add(format!("close {had_error}")));
                     socket.resume();
@@ -385,7 +385,7 @@ on_every_driver! {
                 client.pause();
                 client.on_ready(move |client| {
                     log.watch("", client);
-                    client.write("x");
+                    let _ = client.write("x");
                     let (client, log) = (client.clone(), log.clone());
                     settled(move || {
                         client.end_then(tell(&log, "end"));

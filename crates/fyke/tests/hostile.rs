@@ -58,7 +58,7 @@ on_every_driver! {
     fn a_client_that_resets_in_the_middle(net) {
         withstands(net, |endpoint, then| {
             let client = fyke::connect_then(endpoint, |client| {
-                client.write(vec![1; 4 << 20]);
+                let _ = client.write(vec![1; 4 << 20]);
             }).unwrap();
             client.on_data(|client, _| client.reset_and_destroy().unwrap());
             let mut then = Some(then);
@@ -72,7 +72,7 @@ on_every_driver! {
             client.on_error(|_, _| {});
             // Paused before the connection: it never reads.
             client.pause();
-            client.write(vec![1; 32 << 20]);
+            let _ = client.write(vec![1; 32 << 20]);
             let mut then = Some(then);
             let ended = client.clone();
             timer::set_timeout(Duration::from_millis(100), move || {
@@ -135,7 +135,7 @@ on_every_driver! {
         withstands(net, |endpoint, then| {
             let client = fyke::connect_then(&endpoint, |client| {
                 for _ in 0..1000 {
-                    client.write(vec![7; 10_000]);
+                    let _ = client.write(vec![7; 10_000]);
                 }
                 client.end();
             }).unwrap();

@@ -265,13 +265,13 @@ on_every_driver! {
                 server.close();
                 socket.on_data(|socket, data| {
                     assert_eq!(data, b"PING");
-                    socket.write("PONG");
+                    let _ = socket.write("PONG");
                 });
                 let served = served.clone();
                 socket.on_close(move |_, had_error| served.add(format!("socket close {had_error}")));
             });
             net.listen(&server, net.path().into(), move |endpoint| {
-                let client = fyke::connect_then(endpoint, |client| { client.write("PING"); }).unwrap();
+                let client = fyke::connect_then(endpoint, |client| { let _ = client.write("PING"); }).unwrap();
                 client.on_data(move |client, data| {
                     log.add(String::from_utf8_lossy(data));
                     client.destroy();
@@ -300,7 +300,7 @@ fn ipc_14_corked_writes_leave_in_one_piece() {
                     client.cork();
                     for _ in 0..10 {
                         // Owned, and too large to be copied together.
-                        client.write(vec![1; 5_000]);
+                        let _ = client.write(vec![1; 5_000]);
                     }
                     client.uncork();
                     client.end();
@@ -389,7 +389,7 @@ mod handing_over {
             let bytes = collect(&socket);
             log.watch("", &socket);
             socket.on_end(move |socket| {
-                socket.write("answer to ");
+                let _ = socket.write("answer to ");
                 socket.end_with(bytes.borrow().as_slice());
             });
         });

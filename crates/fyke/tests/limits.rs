@@ -26,8 +26,8 @@ on_every_driver! {
                 client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 log.watch("", &client);
                 // While connecting everything is queued.
-                client.write(vec![0; 100]);
-                client.write(b"x");
+                let _ = client.write(vec![0; 100]);
+                let _ = client.write(b"x");
                 assert!(!client.is_destroyed(), "at the limit a write is taken, which goes past it");
                 let told = log.clone();
                 assert!(!client.write_then("y", move |_, r| told.add(r.unwrap_err().code())));
@@ -48,7 +48,7 @@ on_every_driver! {
                 let client = SocketOptions::new().write_queue_bytes_max(100).build();
                 client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 client.on_error(|_, _| {});
-                client.write(vec![0; 101]);
+                let _ = client.write(vec![0; 101]);
                 let told = log.clone();
                 client.end_with_then("x", move |client, result| {
                     let error = result.unwrap_err();
@@ -94,7 +94,7 @@ on_every_driver! {
                 move |socket| {
                     socket.server().unwrap().close();
                     log.watch("", socket);
-                    socket.write(vec![0; 32 << 20]);
+                    let _ = socket.write(vec![0; 32 << 20]);
                 },
             );
             net.listen(&server, net.tcp(), |endpoint| {
@@ -242,7 +242,7 @@ fn batches_of_one_size_that_get_on_do_not_end_by_the_write_stall_timeout() {
                         _ => _ = socket.write(vec![0; batch_bytes]),
                     }
                 });
-                socket.write(vec![0; 1 << 20]);
+                let _ = socket.write(vec![0; 1 << 20]);
             });
             net.listen(&server, net.tcp(), |endpoint| {
                 let client = fyke::connect(endpoint).unwrap();
@@ -297,7 +297,7 @@ fn a_write_queue_limit_from_4_gib_less_one_on_is_none_and_a_smaller_one_counts()
             let piece = fyke::Bytes::from(vec![0; 64 << 20]);
             (0..64).for_each(|_| _ = client.write(piece.clone()));
             assert_eq!(client.write_queue_len(), 4 << 30);
-            client.write("x");
+            let _ = client.write("x");
             assert_eq!(client.is_destroyed(), !fits);
             client.destroy();
         });

@@ -78,7 +78,7 @@ fn converse(net: &Net, target: fyke::Endpoint) {
             let connected = |client: &Socket| {
                 tune(client);
                 client.on_data(|client, _| _ = client.end());
-                client.write("hello");
+                let _ = client.write("hello");
             };
             if let Some(endpoint) = server.endpoint() {
                 client.connect_then(endpoint, connected).unwrap();
@@ -103,7 +103,7 @@ impl Subscriber for Nosy {
         let mut line = Line(event.metadata().target().to_owned());
         event.record(&mut line);
         if let Some(log) = LOG.with_borrow(Clone::clone) {
-            log.write(format!("{}\n", line.0));
+            let _ = log.write(format!("{}\n", line.0));
         }
         LINES.with_borrow_mut(|lines| lines.push(line.0));
         look_around();
@@ -158,7 +158,7 @@ fn make_things() {
         let client = Socket::new();
         client.on_error(|_, _| {});
         client.connect(server.endpoint().unwrap())?;
-        client.write("x");
+        let _ = client.write("x");
         client.destroy();
         server.close();
         Ok(())
@@ -230,7 +230,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
                         2 => drop(client.reset_and_destroy().map_err(|_| client.destroy())),
                         _ => _ = client.destroy_soon(),
                     });
-                    client.write("hello");
+                    let _ = client.write("hello");
                 };
                 client.connect_with_then(ConnectOptions::new(endpoint.clone()), then).unwrap();
             }

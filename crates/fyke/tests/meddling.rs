@@ -56,7 +56,7 @@ const ACTS: [(&str, Act); 20] = [
         world.socket.finished(|_, _| {});
     }),
     ("cork", |world| {
-        world.socket.cork().write("held back");
+        let _ = world.socket.cork().write("held back");
         world.socket.uncork();
     }),
     ("options", |world| {
@@ -169,22 +169,22 @@ const PLACES: [(&str, Place); 44] = [
         world.socket.write_then(bytes(meddler, 9000), |_, _| {});
     }),
     ("corked bytes", |world, meddler| {
-        world.socket.cork().write(bytes(meddler, 9000));
-        world.socket.write("behind");
+        let _ = world.socket.cork().write(bytes(meddler, 9000));
+        let _ = world.socket.write("behind");
     }),
     ("last bytes", |world, meddler| _ = world.socket.end_with(bytes(meddler, 5))),
     ("last bytes with a callback", |world, meddler| {
         world.socket.end_with_then(bytes(meddler, 9000), |_, _| {});
     }),
     ("bytes that are refused", |world, meddler| {
-        world.socket.end().write(bytes(meddler, 5));
+        let _ = world.socket.end().write(bytes(meddler, 5));
     }),
     ("bytes without a connection", |world, meddler| {
-        world.fresh.write(bytes(meddler, 9000));
+        let _ = world.fresh.write(bytes(meddler, 9000));
     }),
     ("bytes before the connection", |world, meddler| {
         _ = world.fresh.connect(&world.endpoint);
-        world.fresh.write(bytes(meddler, 9000));
+        let _ = world.fresh.write(bytes(meddler, 9000));
     }),
     ("write_then", |world, meddler| {
         world.socket.write_then("x", move |_, _| drop(meddler));

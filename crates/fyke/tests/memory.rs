@@ -212,7 +212,7 @@ fn rows() -> Vec<Row> {
         option("max_connections_per_ip", PLAIN, |o| o.max_connections_per_ip(1 << 20)),
         option("block_list", PLAIN, |options| options.block_list(&BlockList::new())),
         done("one owned write", PLAIN, OWNED_BYTES + message, |socket| {
-            socket.write(vec![MESSAGE[0]; OWNED_BYTES]);
+            let _ = socket.write(vec![MESSAGE[0]; OWNED_BYTES]);
             serve(socket);
         }),
         done("timeout set and unset", PLAIN, message, |socket| {

@@ -125,7 +125,7 @@ on_every_driver! {
             net.pair(
                 net.tcp(),
                 |served| {
-                    served.write("é");
+                    let _ = served.write("é");
                     served.on_data(|served, _| _ = served.end_with("ü"));
                 },
                 move |client| {

@@ -87,9 +87,9 @@ on_every_driver! {
                     served.on_data(|served, data| {
                         let (reference, question) = (served.to_ref(), data.to_vec());
                         std::thread::spawn(move || {
-                            reference.post(|socket| { socket.write("an"); }).unwrap();
+                            reference.post(|socket| { let _ = socket.write("an"); }).unwrap();
                             reference.post(move |socket| {
-                                socket.write("swer to ");
+                                let _ = socket.write("swer to ");
                                 socket.end_with(question);
                             })
                         });

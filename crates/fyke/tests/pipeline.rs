@@ -99,7 +99,7 @@ on_every_driver! {
                 client.on_connect(|client| _ = client.write("x"));
                 client.on_data(|client, _| client.reset_and_destroy().unwrap());
             },
-            |source, _| { source.write("reset me"); },
+            |source, _| { let _ = source.write("reset me"); },
             takes_all,
         );
         assert_eq!(of("source ", &entries), ["error ECONNRESET", "close true"]);

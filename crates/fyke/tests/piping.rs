@@ -46,7 +46,7 @@ fn peer(f: impl FnOnce(&Socket) + 'static) -> Box<dyn FnOnce(&Socket)> {
 /// Prints lines as long as somebody takes them.
 fn print(client: &Socket) {
     if !client.is_destroyed() {
-        client.write("line\n");
+        let _ = client.write("line\n");
         let client = client.clone();
         fyke::timer::set_immediate(move || print(&client)).unwrap();
     }
@@ -355,7 +355,7 @@ on_every_driver! {
                     log.add(format!("{} {}", error.syscall().unwrap_or_default(), error.code()));
                 });
                 client.on_ready(move |client| {
-                    client.write("line\n");
+                    let _ = client.write("line\n");
                     let (client, gone) = (client.clone(), gone.clone());
                     when(move || gone.get(), move || print(&client));
                 });

@@ -349,7 +349,7 @@ mod between_threads {
                 peer.on_data(move |_, data| count.set(count.get() + data.len()));
                 ours.on_drain(move |ours| {
                     ours.cork();
-                    ours.write("held back");
+                    let _ = ours.write("held back");
                     stays(ours, REFUSED);
                     ours.uncork();
                     // Sent, every byte of it: now it may go, and a write callback is told all the same.
@@ -366,7 +366,7 @@ mod between_threads {
         fn proc_18_ipc_15_bytes_that_nobody_took_keep_the_socket_here(net) {
             net.run(|| {
                 let (ours, peer) = pair();
-                peer.write("to be read here");
+                let _ = peer.write("to be read here");
                 ours.on_readable(|ours| {
                     stays(ours, REFUSED);
                     assert_eq!(ours.read().unwrap(), b"to be read here");
@@ -385,7 +385,7 @@ mod between_threads {
         fn proc_18_half_a_character_and_an_end_keep_the_socket_here(net) {
             net.run(|| {
                 let (ours, peer) = pair();
-                peer.write(&b"a\xc3"[..]);
+                let _ = peer.write(&b"a\xc3"[..]);
                 ours.on_text(|ours, text| {
                     assert_eq!(text, "a");
                     stays(ours, REFUSED);

@@ -372,7 +372,7 @@ on_every_driver! {
             |socket| {
                 socket.on_error(|_, _| {});
                 socket.resume();
-                socket.write("x");
+                let _ = socket.write("x");
             },
             |client| {
                 client.on_data(|_, _| panic!("it is destroyed"));

@@ -36,12 +36,12 @@ fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
                 let client = fyke::connect_then(endpoint, move |client| match index % 5 {
                     // Resets in the middle of a write.
                     0 => {
-                        client.write(vec![1; 100_000]);
+                        let _ = client.write(vec![1; 100_000]);
                         client.reset_and_destroy().unwrap();
                     }
                     // Leaves with everything unread.
                     1 => {
-                        client.write(vec![1; 100_000]);
+                        let _ = client.write(vec![1; 100_000]);
                         client.destroy();
                     }
                     // Says nothing and goes.

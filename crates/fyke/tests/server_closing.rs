@@ -97,7 +97,7 @@ on_every_driver! {
                 });
                 add_close(&log, &server);
                 net.listen(&server, endpoint, |endpoint| {
-                    let client = fyke::connect_then(endpoint, |client| { client.write("served"); }).unwrap();
+                    let client = fyke::connect_then(endpoint, |client| { let _ = client.write("served"); }).unwrap();
                     client.on_data(move |client, data| {
                         log.add(String::from_utf8_lossy(data));
                         client.end();
@@ -160,7 +160,7 @@ on_every_driver! {
             let served = log.clone();
             let server = ServerOptions::new().max_connections(10).create_server(move |socket| {
                 served.add("connection");
-                socket.resume().write("data");
+                let _ = socket.resume().write("data");
             });
             let dropped = log.clone();
             server.on_drop(move |_, _| dropped.add("drop"));
@@ -189,7 +189,7 @@ on_every_driver! {
             let server = ServerOptions::new().max_connections(1).create_server(move |socket| {
                 served.add("connection");
                 own.borrow_mut().push(socket.resume().clone());
-                socket.write("data");
+                let _ = socket.write("data");
             });
             server.on_drop(move |_, _| log.add("drop"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {

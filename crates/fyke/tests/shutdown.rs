@@ -53,7 +53,7 @@ on_every_driver! {
                     });
                 });
                 net.listen(&server, endpoint, move |endpoint| {
-                    client(&log, "client", &endpoint).write("a question");
+                    let _ = client(&log, "client", &endpoint).write("a question");
                 });
             });
             let expected =
@@ -109,7 +109,7 @@ on_every_driver! {
         let (seen, counted) = (log.clone(), bytes.clone());
         net.run(|| {
             let server = fyke::create_server(move |socket| {
-                socket.resume().write(vec![1; 8 << 20]);
+                let _ = socket.resume().write(vec![1; 8 << 20]);
                 socket.set_idle(true);
                 socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
             });
@@ -135,14 +135,14 @@ on_every_driver! {
                     assert!(!socket.is_idle());
                     questions.set(questions.get() + 1);
                     if questions.get() == 1 {
-                        socket.write("first");
+                        let _ = socket.write("first");
                         socket.set_idle(true);
                         return;
                     }
                     // It has not answered yet.
                     let late = socket.clone();
                     let answer = move || {
-                        late.write("second");
+                        let _ = late.write("second");
                         late.set_idle(true);
                     };
                     timer::set_timeout(Duration::from_millis(20), answer).unwrap();
@@ -151,11 +151,11 @@ on_every_driver! {
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let client = client(&log, "client", &endpoint);
-                client.write("one");
+                let _ = client.write("one");
                 let asked = Cell::new(false);
                 client.on_data(move |client, _| {
                     if !asked.replace(true) {
-                        client.write("two");
+                        let _ = client.write("two");
                     }
                 });
             });
@@ -188,13 +188,13 @@ on_every_driver! {
                         assert!(socket.is_writable(), "it was ended over a question");
                         assert_eq!(socket.read().unwrap(), b"question");
                         assert!(!socket.is_idle(), "taking them makes it busy");
-                        socket.write("answer");
+                        let _ = socket.write("answer");
                         socket.set_idle(true);
                     });
                 });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                client(&log, "client", &endpoint).write("question");
+                let _ = client(&log, "client", &endpoint).write("question");
             });
         });
         let expected =
@@ -258,7 +258,7 @@ on_every_driver! {
                     socket.resume();
                     if accepted.len() == 3 {
                         // One has nothing to do, one cannot get rid of its bytes though it is idle.
-                        accepted[1].write(vec![1; 32 << 20]);
+                        let _ = accepted[1].write(vec![1; 32 << 20]);
                         accepted[1].set_idle(true);
                         accepted[2].end();
                         let server = socket.server().unwrap();

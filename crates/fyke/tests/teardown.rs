@@ -195,7 +195,7 @@ on_every_driver! {
     fn a_destroyed_socket_may_be_used_on_in_the_same_callback(net) {
         at_every_moment(net, |_, socket| socket.map_or((), |socket| {
             socket.destroy();
-            socket.write("x");
+            let _ = socket.write("x");
             socket.end_with("x").pause().resume().cork();
             socket.pipe(socket).unpipe(socket);
         }));
@@ -298,7 +298,7 @@ on_every_driver! {
         struct Last(Socket);
         impl Drop for Last {
             fn drop(&mut self) {
-                self.0.write("last words");
+                let _ = self.0.write("last words");
                 self.0.destroy();
                 let _ = timer::next_tick(|| {});
             }
@@ -344,7 +344,7 @@ mod owners {
             SOCKET.with(|socket| {
                 if let Some(socket) = &*socket.borrow() {
                     let _ = (socket.write_queue_len(), socket.local_address());
-                    socket.write("last words");
+                    let _ = socket.write("last words");
                 }
             });
         }
@@ -361,7 +361,7 @@ mod owners {
                         client.on_ready(move |client| {
                             SOCKET.set(Some(client.clone()));
                             client.cork();
-                            client.write(Bytes::from_owner(Owner(vec![1; 10_000])));
+                            let _ = client.write(Bytes::from_owner(Owner(vec![1; 10_000])));
                             if give_up {
                                 client.destroy();
                             } else {

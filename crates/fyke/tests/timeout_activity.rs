@@ -27,7 +27,7 @@ on_every_driver! {
             move |client| {
                 client.on_connect(move |client| {
                     client.set_idle_timeout(Some(10 * MS));
-                    client.cork().write("held back");
+                    let _ = client.cork().write("held back");
                     // Only activity begins a second period.
                     let count = at_each_timeout(client, steps![
                         |client: &Socket| { client.uncork(); },
@@ -56,7 +56,7 @@ on_every_driver! {
                     client.set_idle_timeout(Some(10 * MS));
                     let [to_write, to_end] = [own.clone(), own.clone()];
                     let count = at_each_timeout(client, steps![
-                        |client: &Socket| { client.write("a write"); },
+                        |client: &Socket| { let _ = client.write("a write"); },
                         move |_: &Socket| _ = to_write.borrow().as_ref().unwrap().write("data"),
                         move |client: &Socket| {
                             client.resume();
@@ -113,7 +113,7 @@ on_every_driver! {
     fn tmo_02_pause_resume_and_reading_what_is_kept_are_no_activity(net) {
         net.run(|| net.pair(
             net.tcp(),
-            |socket| { socket.resume(); socket.write("kept"); },
+            |socket| { socket.resume(); let _ = socket.write("kept"); },
             |client| {
                 client.on_readable(|client| {
                     if client.read_queue_len() < 4 || client.idle_timeout().is_some() {
@@ -141,7 +141,7 @@ on_every_driver! {
             |socket| { socket.pause(); socket.on_error(|_, _| {}); },
             move |client| _ = client.on_connect(move |client| {
                 client.set_idle_timeout(Some(40 * MS));
-                client.write(vec![0; STUCK_BYTES]);
+                let _ = client.write(vec![0; STUCK_BYTES]);
                 let counted = at_each_timeout(client, steps![|client: &Socket| {
                     client.reset_and_destroy().unwrap();
                 }]);

@@ -38,7 +38,7 @@ on_every_driver! {
                             // Five periods without a word, and not a second event.
                             timer::set_timeout(100 * MS, move || {
                                 assert_eq!(own.get(), 1);
-                                client.write("x");
+                                let _ = client.write("x");
                             }).unwrap();
                         },
                         |client: &Socket| leave(client),
@@ -65,7 +65,7 @@ on_every_driver! {
                 }
                 let log = log.clone();
                 at_each_timeout(client, steps![
-                    |client: &Socket| { client.write("again"); },
+                    |client: &Socket| { let _ = client.write("again"); },
                     move |client: &Socket| {
                         log.add("only the listener");
                         leave(client);
@@ -113,7 +113,7 @@ on_every_driver! {
                 *own.borrow_mut() = timer::set_interval(20 * MS, move || {
                     rounds.set(rounds.get() + 1);
                     assert!(log.entries().is_empty(), "turned off");
-                    client.write("x");
+                    let _ = client.write("x");
                     if rounds.get() == 5 {
                         held.take().unwrap().cancel();
                         client.set_idle_timeout(Some(10 * MS));

@@ -38,14 +38,14 @@ on_every_driver! {
                         let client = fyke::connect(endpoint).unwrap();
                         // Without `on_error`.
                         let outgoing = fyke::connect_then(backend.endpoint().unwrap(), |socket| {
-                            socket.write("x");
+                            let _ = socket.write("x");
                         }).unwrap();
                         let failed = log.clone();
                         let (talking, backend) = (client.clone(), backend.clone());
                         outgoing.on_close(move |_, had_error| {
                             failed.add(format!("backend {had_error}"));
                             backend.close();
-                            talking.write("!");
+                            let _ = talking.write("!");
                         });
                         client.on_data(move |client, bytes| {
                             log.add(String::from_utf8_lossy(bytes));

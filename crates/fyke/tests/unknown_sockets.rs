@@ -151,7 +151,7 @@ on_every_driver! {
                 socket.on_data(move |socket, bytes| {
                     log.add(String::from_utf8_lossy(bytes));
                     if bytes == b"hello" {
-                        socket.pause().write("go on");
+                        let _ = socket.pause().write("go on");
                     }
                 });
                 // As often as it comes: on a busy machine also before anything was received.

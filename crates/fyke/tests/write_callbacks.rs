@@ -343,7 +343,7 @@ on_every_driver! {
                 client.on_connect(|client| {
                     for _ in 0..100 {
                         client.cork();
-                        client.write("ab");
+                        let _ = client.write("ab");
                         assert!(client.write("cd"));
                         client.uncork();
                     }
@@ -365,7 +365,7 @@ on_every_driver! {
                 client.pause();
                 client.on_ready(move |client| {
                     log.watch("", client);
-                    client.write("x");
+                    let _ = client.write("x");
                     ask(client, &log);
                 });
             },

@@ -94,7 +94,7 @@ on_every_driver! {
                     client.on_connect(move |client| {
                         // Small pieces, borrowed: many writes in one batch.
                         for piece in pattern(len).chunks(1000) {
-                            client.write(piece);
+                            let _ = client.write(piece);
                         }
                         client.end();
                         assert_eq!(client.bytes_written(), len as u64);
@@ -187,7 +187,7 @@ on_every_driver! {
             |client| {
                 client.on_connect(|client| { client.end_with(" after"); });
                 let client = client.clone();
-                fyke::timer::next_tick(move || { client.write("before"); client.write(" and"); }).unwrap();
+                fyke::timer::next_tick(move || { let _ = client.write("before"); let _ = client.write(" and"); }).unwrap();
             },
         ));
         assert_eq!(seen.take(), ["before and after"]);
@@ -290,8 +290,8 @@ on_every_driver! {
             |client| {
                 client.on_ready(|client| {
                     client.cork().cork();
-                    client.write("pi");
-                    client.write(String::from("n"));
+                    let _ = client.write("pi");
+                    let _ = client.write(String::from("n"));
                     client.uncork();
                     assert_eq!((client.corked(), client.write_queue_len()), (1, 3));
                     client.end_with(b"g");

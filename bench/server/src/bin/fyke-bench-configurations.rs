@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         "keep_alive" => serve(options.keep_alive(MINUTE), echo),
         "write_stall_timeout" => serve(options.write_stall_timeout(MINUTE), echo),
         "one owned write" => serve(options, |socket| {
-            socket.write(vec![b'x'; OWNED_BYTES]);
+            let _ = socket.write(vec![b'x'; OWNED_BYTES]);
             echo(socket);
         }),
         "timeout set and unset" => serve(options, |socket| {
@@ -73,6 +73,6 @@ fn end_when_idle(socket: &Socket) {
 fn echo(socket: &Socket) {
     end_when_idle(socket);
     socket.on_data(|socket, data| {
-        socket.write(data);
+        let _ = socket.write(data);
     });
 }

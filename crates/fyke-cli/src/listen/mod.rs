@@ -324,7 +324,7 @@ impl Room {
     /// The answer to whether there is room comes from `needs_drain`, of all together.
     fn send(&self, client: &Client, bytes: &Bytes) {
         if client.socket.is_writable() {
-            client.socket.write(bytes.clone());
+            let _ = client.socket.write(bytes.clone());
             if self.report.shows_sent() {
                 self.report.data(client.number, Way::Sent, &client.socket, bytes);
             }

@@ -106,7 +106,7 @@ impl Connection {
             self.unsent.set(self.unsent.get() - 1);
             let request = self.run.pattern.request(self.sent_to.get());
             self.sent_to.set(self.sent_to.get() + request.len() as u64);
-            socket.write(request);
+            let _ = socket.write(request);
         }
     }
 

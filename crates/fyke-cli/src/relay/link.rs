@@ -81,7 +81,7 @@ impl Link {
             let next = self.shaping.borrow_mut().next(now);
             match next {
                 Next::Pass(bytes) => {
-                    self.to.write(bytes);
+                    let _ = self.to.write(bytes);
                     if self.slices {
                         self.again(Duration::ZERO);
                     }

@@ -243,7 +243,7 @@ impl Session {
             log::debug(format_args!("{} is connected to {to}", self.name()));
         }
         if let Some(version) = self.relaying.options.proxy.proxy_out {
-            target.write(proxy::header(version, self.addresses.get()));
+            let _ = target.write(proxy::header(version, self.addresses.get()));
         }
         self.record(target);
         self.lead(&self.client, target, Direction::Up);

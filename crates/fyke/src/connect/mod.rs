@@ -26,7 +26,7 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 ///     let client = ConnectOptions::new(("example.org", 80))
 ///         .no_delay(true)
 ///         .idle_timeout(Duration::from_secs(10))
-///         .connect_then(|client| { client.write("hello"); })?;
+///         .connect_then(|client| _ = client.write("hello"))?;
 ///     client.on_idle_timeout(|client| { client.destroy(); });
 ///     Ok(())
 /// })

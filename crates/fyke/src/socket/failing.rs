@@ -49,7 +49,7 @@ mod tests {
                 socket
                     .on_error(move |_, failed| error.borrow_mut().push(failed.code().to_string()));
                 socket.on_close(move |_, _| close.borrow_mut().push("close".to_owned()));
-                socket.write("go");
+                let _ = socket.write("go");
             });
             let target = server.clone();
             server.listen_then(("127.0.0.1", 0), move |_| {

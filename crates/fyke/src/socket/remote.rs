@@ -39,8 +39,9 @@ use crate::{Error, ErrorCode, Result};
 ///         });
 ///     });
 ///     server.listen_then(("127.0.0.1", 0), |server| {
-///         let client = fyke::connect_then(server.endpoint().unwrap(), |client| { client.write("hello"); });
-///         client.unwrap().on_text(|_, text| assert_eq!(text, "HELLO"));
+///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+///         client.once_connect(|client| _ = client.write("hello"));
+///         client.on_text(|_, text| assert_eq!(text, "HELLO"));
 ///     })
 /// })
 /// # }
