@@ -144,6 +144,7 @@ impl BoundSocket {
     }
 
     /// Whether it is a Unix socket. Node: `isPipe`.
+    #[doc(alias = "isPipe")]
     pub fn is_unix(&self) -> bool {
         self.address.is_unix()
     }
@@ -151,6 +152,7 @@ impl BoundSocket {
     /// The number of its descriptor, to look at; it still belongs to this. None in the simulated
     /// network. Node: `fd()`.
     #[cfg(unix)]
+    #[doc(alias = "fd")]
     pub fn as_raw_fd(&self) -> Option<std::os::fd::RawFd> {
         self.core.driver.raw_fd(self.id?)
     }

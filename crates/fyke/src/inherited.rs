@@ -27,6 +27,7 @@ use fyke_machine::error::MakeError;
 /// - `EEXIST` if it was taken before.
 /// - `ERR_INVALID_FD_TYPE` if this process has opened it itself, which is known by its FD_CLOEXEC,
 ///   and for the standard descriptors 0, 1 and 2.
+#[doc(alias = "listen")]
 pub fn inherited_fd(number: RawFd) -> Result<OwnedFd> {
     fyke_driver::take_inherited_fd(number).map_err(refused)
 }

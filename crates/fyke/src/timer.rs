@@ -58,6 +58,7 @@ pub struct Timer {
 /// })
 /// # }
 /// ```
+#[doc(alias = "setTimeout")]
 pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result<Timer> {
     let mut callback = Some(callback);
     set(delay, None, Box::new(move || callback.take().map_or((), |callback| callback())))
@@ -70,6 +71,7 @@ pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
+#[doc(alias = "setInterval")]
 pub fn set_interval(period: Duration, callback: impl FnMut() + 'static) -> Result<Timer> {
     let period = period.max(Duration::from_millis(1));
     set(period, Some(period), Box::new(callback))
@@ -90,6 +92,7 @@ fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Re
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
+#[doc(alias = "setImmediate")]
 pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
     let core = current()?;
     core.check_open()?;
@@ -104,6 +107,7 @@ pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
+#[doc(alias = "nextTick")]
 pub fn next_tick(callback: impl FnOnce() + 'static) -> Result<()> {
     let core = current()?;
     core.check_open()?;
@@ -115,6 +119,7 @@ impl Timer {
     /// The timer will not run any more. Cancelling one that is over does nothing.
     ///
     /// Node: `clearTimeout`, `clearInterval`.
+    #[doc(alias("clearTimeout", "clearInterval"))]
     pub fn cancel(&self) {
         if let Some(core) = self.core.upgrade() {
             core.cancel_timer(self.id);
@@ -127,6 +132,7 @@ impl Timer {
     }
 
     /// The timer keeps the loop alive (the default). Node: `timer.ref()`.
+    #[doc(alias = "ref")]
     pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }

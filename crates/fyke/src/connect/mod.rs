@@ -127,6 +127,7 @@ impl ConnectOptions {
     /// raised to that. Zero and more than 2,147,483,647 ms are not valid: the connect fails with
     /// `ERR_OUT_OF_RANGE`. Node: `autoSelectFamilyAttemptTimeout`.
     #[must_use]
+    #[doc(alias = "autoSelectFamilyAttemptTimeout")]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         match family_selection::checked(timeout) {
             Ok(timeout) => self.attempt_timeout = Some(timeout),

@@ -27,6 +27,7 @@ impl Server {
     /// # Errors
     /// `ERR_SERVER_ALREADY_LISTEN`, `ERR_NO_EVENT_LOOP` outside of a loop; the descriptor is
     /// closed then.
+    #[doc(alias = "listen")]
     pub fn listen_fd(&self, fd: OwnedFd) -> Result<()> {
         self.listen_fd_then(fd, |_| {})
     }

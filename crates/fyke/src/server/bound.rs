@@ -18,6 +18,7 @@ impl Server {
     /// Hands the bound socket back, as it was: with `ERR_SERVER_ALREADY_LISTEN`, with
     /// `ERR_INVALID_ARG_VALUE` if it is of another loop than the server, with
     /// `ERR_EVENT_LOOP_CLOSED` if their loop is gone.
+    #[doc(alias = "listen")]
     pub fn listen_bound(&self, bound: BoundSocket) -> Result<(), NotAdopted> {
         self.listen_bound_then(bound, |_| {})
     }

@@ -46,12 +46,14 @@ pub struct RefusedConnection {
 /// `once_…` whose listener runs for the next event only.
 impl Server {
     /// It listens now. Node: `listening`.
+    #[doc(alias = "listening")]
     pub fn on_listening(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Listening, Callback::Plain(Box::new(f)))
     }
 
     /// A client connected. The socket is open, and reads as soon as the listeners have run. Node:
     /// `connection`.
+    #[doc(alias = "connection")]
     pub fn on_connection(&self, f: impl FnMut(&Server, &Socket) + 'static) -> ListenerId {
         self.add(Event::Connection, Callback::Connection(Box::new(f)))
     }
@@ -65,11 +67,13 @@ impl Server {
     /// Errors that pass by themselves, such as a lack of descriptors, are not reported here.
     ///
     /// Without a listener for it, the error ends [`run`](crate::run). Node: `error`.
+    #[doc(alias = "error")]
     pub fn on_error(&self, f: impl FnMut(&Server, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, Callback::Error(Box::new(f)))
     }
 
     /// It was closed, and the last of its connections is gone. Node: `close`.
+    #[doc(alias = "close")]
     pub fn on_close(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Close, Callback::Plain(Box::new(f)))
     }
@@ -77,6 +81,7 @@ impl Server {
     /// A client was refused because there were
     /// [`max_connections`](Server::set_max_connections) already: it sees a connection that ends
     /// at once. On a Unix socket there is nothing to tell about it. Node: `drop`.
+    #[doc(alias = "drop")]
     pub fn on_drop(
         &self,
         f: impl FnMut(&Server, Option<&RefusedConnection>) + 'static,
@@ -151,6 +156,7 @@ impl Server {
     /// Sets how many listeners of one event this server may have before a warning is logged (`tracing`,
     /// level WARN). Default 10; 0 means no limit. A server logs the warning once, and takes the listeners
     /// all the same. Node: `setMaxListeners`.
+    #[doc(alias = "setMaxListeners")]
     pub fn set_max_listeners(&self, count: u32) -> &Self {
         self.inner.listeners.expect(count);
         self
@@ -158,6 +164,7 @@ impl Server {
 
     /// Removes a listener. Does nothing if this server has none with that id: if it was removed, has run
     /// once, or belongs to another object. Node: `off`, `removeListener`.
+    #[doc(alias = "removeListener")]
     pub fn off(&self, id: ListenerId) {
         drop(self.inner.listeners.remove(id));
     }

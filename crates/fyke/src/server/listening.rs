@@ -95,6 +95,7 @@ impl Server {
     ///
     /// # Errors
     /// Those of [`listen`](Self::listen); `f` is dropped then.
+    #[doc(alias = "listen")]
     pub fn listen_then<E>(&self, endpoint: E, f: impl FnOnce(&Server) + 'static) -> Result<()>
     where
         E: TryInto<Endpoint>,
@@ -350,6 +351,7 @@ impl Server {
 
     /// The same; `f` runs once with the `close` event, and gets `ERR_SERVER_NOT_RUNNING` if the
     /// server did not listen. Node: `server.close(callback)`.
+    #[doc(alias = "close")]
     pub fn close_then(&self, f: impl FnOnce(&Server, Result<()>) + 'static) -> &Self {
         self.close_inner(Some(Box::new(f)));
         self

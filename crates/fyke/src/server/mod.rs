@@ -102,6 +102,7 @@ struct State {
 /// `examples/server.rs`:
 ///
 #[doc = concat!("```no_run\n", include_str!("../../examples/server.rs"), "```")]
+#[doc(alias = "createServer")]
 pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
     ServerOptions::new().create_server(f)
 }
@@ -226,6 +227,7 @@ impl Server {
     }
 
     /// How many accepted connections are not destroyed. Node: `getConnections`.
+    #[doc(alias = "getConnections")]
     pub fn connections(&self) -> usize {
         self.inner.state.borrow().connections
     }
@@ -238,6 +240,7 @@ impl Server {
     }
 
     /// How many connections are kept at most. Node: `maxConnections`.
+    #[doc(alias = "maxConnections")]
     pub fn max_connections(&self) -> Option<usize> {
         self.inner.state.borrow().options.max_connections
     }
@@ -249,16 +252,19 @@ impl Server {
     }
 
     /// The list that connections are checked against. Node: `server.blockList`.
+    #[doc(alias = "blockList")]
     pub fn block_list(&self) -> Option<BlockList> {
         self.inner.state.borrow().options.block_list.clone()
     }
 
     /// Keeps the loop alive while this server listens (the default). Node: `server.ref()`.
+    #[doc(alias = "ref")]
     pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
     /// Lets the loop end though this server listens. Node: `server.unref()`.
+    #[doc(alias = "unref")]
     pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }

@@ -167,6 +167,7 @@ impl ServerOptions {
     /// is asked for every connection, so rules may change at any time. Not for Unix sockets. Node:
     /// `blockList`.
     #[must_use]
+    #[doc(alias = "blockList")]
     pub fn block_list(mut self, list: &BlockList) -> Self {
         self.block_list = Some(list.clone());
         self
@@ -289,6 +290,7 @@ impl ListenOptions {
     /// Lets everybody on the machine read from the Unix socket's file. With either of the two, the
     /// file's mode is exactly 0444, 0222 or 0666. Default: the mask decides. Node: `readableAll`.
     #[must_use]
+    #[doc(alias = "readableAll")]
     pub fn readable_all(mut self, all: bool) -> Self {
         self.readable_all = all;
         self
@@ -297,6 +299,7 @@ impl ListenOptions {
     /// Lets everybody on the machine write to the Unix socket's file, which is what connecting
     /// needs. Node: `writableAll`.
     #[must_use]
+    #[doc(alias = "writableAll")]
     pub fn writable_all(mut self, all: bool) -> Self {
         self.writable_all = all;
         self

@@ -31,6 +31,7 @@ use crate::{ConnectOptions, Endpoint, Error, Result};
 /// # Errors
 /// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
 /// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if it is gone.
+#[doc(alias = "createConnection")]
 pub fn connect<E>(endpoint: E) -> Result<Socket>
 where
     E: TryInto<Endpoint>,

@@ -25,6 +25,7 @@ use crate::{Endpoint, Error, ErrorCode, Result};
 /// `examples/client.rs`:
 ///
 #[doc = concat!("```no_run\n", include_str!("../../examples/client.rs"), "```")]
+#[doc(alias("connect", "createConnection"))]
 pub fn connect_then<E>(endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<Socket>
 where
     E: TryInto<Endpoint>,
@@ -68,6 +69,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect). The socket is as it was, and `f` is dropped.
+    #[doc(alias = "connect")]
     pub fn connect_then<E>(&self, endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<()>
     where
         E: TryInto<Endpoint>,

@@ -20,6 +20,7 @@ impl Socket {
     }
 
     /// Writes a last piece, and ends. Node: `socket.end(data)`.
+    #[doc(alias = "end")]
     pub fn end_with<'a>(&self, data: impl Into<Payload<'a>>) -> &Self {
         self.end_payload(Some(data.into()), None);
         self
@@ -28,12 +29,14 @@ impl Socket {
     /// Ends, and tells `callback` just before `finish`, or why it will never come:
     /// `ERR_STREAM_ALREADY_FINISHED`, `ERR_STREAM_DESTROYED`, or the error of the connection.
     /// Node: `socket.end(callback)`.
+    #[doc(alias = "end")]
     pub fn end_then(&self, callback: impl FnOnce(&Socket, Result<()>) + 'static) -> &Self {
         self.end_payload(None, Some(Box::new(callback)));
         self
     }
 
     /// Writes a last piece, ends, and tells `callback`. Node: `socket.end(data, callback)`.
+    #[doc(alias = "end")]
     pub fn end_with_then<'a>(
         &self,
         data: impl Into<Payload<'a>>,

@@ -21,17 +21,20 @@ use crate::listeners::{Lasts, ListenerId};
 /// `close` exactly once and last (contract C2).
 impl Socket {
     /// A host name was resolved, or not; once per address, before any attempt. Node: `lookup`.
+    #[doc(alias = "lookup")]
     pub fn on_lookup(&self, f: impl FnMut(&Socket, &LookupEvent) + 'static) -> ListenerId {
         self.add(Event::Lookup, callback::lookup(f))
     }
 
     /// An attempt to connect begins. Node: `connectionAttempt`.
+    #[doc(alias = "connectionAttempt")]
     pub fn on_connection_attempt(&self, f: impl FnMut(&Socket, &Address) + 'static) -> ListenerId {
         self.add(Event::Attempt, callback::attempt(f))
     }
 
     /// An attempt failed; when there is another address it is tried next, otherwise `error`
     /// follows. Node: `connectionAttemptFailed`.
+    #[doc(alias = "connectionAttemptFailed")]
     pub fn on_connection_attempt_failed(
         &self,
         f: impl FnMut(&Socket, &Address, &Error) + 'static,
@@ -42,6 +45,7 @@ impl Socket {
     /// An attempt took longer than
     /// [`attempt_timeout`](crate::ConnectOptions::attempt_timeout) and was given up for the next
     /// address. Node: `connectionAttemptTimeout`.
+    #[doc(alias = "connectionAttemptTimeout")]
     pub fn on_connection_attempt_timeout(
         &self,
         f: impl FnMut(&Socket, &Address) + 'static,
@@ -50,11 +54,13 @@ impl Socket {
     }
 
     /// The connection stands. Not emitted for accepted sockets. Node: `connect`.
+    #[doc(alias = "connect")]
     pub fn on_connect(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Connect, callback::plain(f))
     }
 
     /// Right after `connect`, unless its listeners destroyed the socket. Node: `ready`.
+    #[doc(alias = "ready")]
     pub fn on_ready(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Ready, callback::plain(f))
     }
@@ -63,6 +69,7 @@ impl Socket {
     ///
     /// The first listener starts the flow, unless the socket was paused; bytes that came before
     /// are delivered first. Node: `data`.
+    #[doc(alias = "data")]
     pub fn on_data(&self, f: impl FnMut(&Socket, &[u8]) + 'static) -> ListenerId {
         let id = self.add(Event::Data, callback::data(f));
         self.data_listened();
@@ -73,6 +80,7 @@ impl Socket {
     /// network has cut in two are put together; what never becomes complete is U+FFFD just before
     /// `end`. A chunk without a complete character makes no event. The encoding is UTF-8, unless
     /// [`set_encoding`](Self::set_encoding) says otherwise. Node: `data`, after `setEncoding`.
+    #[doc(alias = "data")]
     pub fn on_text(&self, f: impl FnMut(&Socket, &str) + 'static) -> ListenerId {
         let id = self.add(Event::Text, callback::text(f));
         self.data_listened();
@@ -81,28 +89,33 @@ impl Socket {
 
     /// The peer has ended, and everything it sent was delivered. Unless half-open is allowed, the
     /// socket ends itself one tick later, so that writes in this listener still go out. Node: `end`.
+    #[doc(alias = "end")]
     pub fn on_end(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::End, callback::plain(f))
     }
 
     /// A `write` had returned false, and the queue is empty now. Node: `drain`.
+    #[doc(alias = "drain")]
     pub fn on_drain(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Drain, callback::plain(f))
     }
 
     /// The kernel has everything, and the peer is told; the callbacks of `end` and `finish` follow on
     /// the tick. Node: `prefinish`.
+    #[doc(alias = "prefinish")]
     pub fn on_prefinish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Prefinish, callback::plain(f))
     }
 
     /// Our side is ended: the kernel has everything, and the peer is told. Node: `finish`.
+    #[doc(alias = "finish")]
     pub fn on_finish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Finish, callback::plain(f))
     }
 
     /// Called when nothing was received or written for as long as
     /// [`set_idle_timeout`](Self::set_idle_timeout) says. Nothing is closed. Node: `timeout`.
+    #[doc(alias = "timeout")]
     pub fn on_idle_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Timeout, callback::plain(f))
     }
@@ -115,6 +128,7 @@ impl Socket {
     /// loop any more: a client program whose connect fails does not end without an error. On a loop made
     /// with [`node_exact`](crate::EventLoopBuilder::node_exact) it ends `run` at once. Node: `error`, which ends the
     /// process if nothing listens to it.
+    #[doc(alias = "error")]
     pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, callback::error(f))
     }
@@ -122,12 +136,14 @@ impl Socket {
     /// The last event of a connection. The flag says whether it ended by an error. Afterwards all
     /// listeners are dropped, unless a listener connects again or the socket was made by
     /// [`Socket::new`]. Node: `close`.
+    #[doc(alias = "close")]
     pub fn on_close(&self, f: impl FnMut(&Socket, bool) + 'static) -> ListenerId {
         self.add(Event::Close, callback::close(f))
     }
 
     /// Removes a listener. Does nothing if this socket has none with that id: if it was removed, has run
     /// once, or belongs to another object. Node: `off`, `removeListener`.
+    #[doc(alias = "removeListener")]
     pub fn off(&self, id: ListenerId) {
         // Dropped here, with nothing borrowed: what it captured may call us when it goes.
         drop(self.inner.listeners.remove(id));

@@ -14,6 +14,7 @@ impl Socket {
     /// write being done. The timeout does not keep the loop alive. Before a connection it works as
     /// a connect timeout. Longer than 2,147,483,647 ms is cut to that. On a closed socket it does
     /// nothing. Node: `socket.setTimeout()`.
+    #[doc(alias = "setTimeout")]
     pub fn set_idle_timeout(&self, timeout: Option<Duration>) {
         self.step(|machine, cx, _| machine.set_timeout(timeout, cx));
     }
@@ -26,6 +27,7 @@ impl Socket {
     /// collect callbacks. In Node, and on a loop made with
     /// [`node_exact`](crate::EventLoopBuilder::node_exact), each call adds one more, and all run. On a closed
     /// socket it does nothing. Node: `socket.setTimeout(timeout, callback)`.
+    #[doc(alias = "setTimeout")]
     pub fn set_idle_timeout_then(
         &self,
         timeout: Duration,

@@ -160,6 +160,7 @@ impl Socket {
     /// Sets how many listeners of one event this socket may have before a warning is logged (`tracing`,
     /// level WARN). Default 10; 0 means no limit. Whoever adds one more for each message has a leak; a
     /// socket logs the warning once, and takes the listeners all the same. Node: `setMaxListeners`.
+    #[doc(alias = "setMaxListeners")]
     pub fn set_max_listeners(&self, count: u32) -> &Self {
         self.inner.listeners.expect(count);
         self

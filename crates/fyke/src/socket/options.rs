@@ -25,11 +25,13 @@ impl Socket {
     }
 
     /// Keeps the loop alive while this socket reads (the default). Node: `socket.ref()`.
+    #[doc(alias = "ref")]
     pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
     /// Lets the loop end though this socket is open, except while it connects or writes. Node: `socket.unref()`.
+    #[doc(alias = "unref")]
     pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }

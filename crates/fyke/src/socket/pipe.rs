@@ -50,6 +50,7 @@ impl Socket {
 
     /// The same, but `destination` is not ended with this socket. Node:
     /// `source.pipe(destination, { end: false })`.
+    #[doc(alias = "pipe")]
     pub fn pipe_without_end<'a>(&self, destination: &'a Socket) -> &'a Socket {
         self.pipe_to(destination, false)
     }
@@ -115,6 +116,7 @@ impl Socket {
     }
 
     /// Undoes all pipes that lead out of this socket. Node: `source.unpipe()`.
+    #[doc(alias = "unpipe")]
     pub fn unpipe_all(&self) -> &Self {
         while let Some(destination) = self.first_destination() {
             self.unpipe(&destination);
@@ -124,6 +126,7 @@ impl Socket {
 
     /// Something is piped into this socket from now on: the second argument. Comes on the tick after
     /// the call of [`pipe`](Self::pipe). Node: `pipe`.
+    #[doc(alias = "pipe")]
     pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
         self.add(Event::Pipe, callback::pipe(f))
     }
@@ -131,6 +134,7 @@ impl Socket {
     /// A pipe from the second argument into this socket was undone: by [`unpipe`](Self::unpipe), or
     /// because this socket has finished, failed or closed. On the tick after the call, or just
     /// before `error` and `close`. Node: `unpipe`.
+    #[doc(alias = "unpipe")]
     pub fn on_unpipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
         self.add(Event::Unpipe, callback::pipe(f))
     }

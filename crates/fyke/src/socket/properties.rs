@@ -10,11 +10,13 @@ use crate::Error;
 impl Socket {
     /// Whether the socket is connecting: true from `connect` until the connection is established or has
     /// failed. Node: `connecting`.
+    #[doc(alias = "connecting")]
     pub fn is_connecting(&self) -> bool {
         self.inner.state.borrow().connecting()
     }
 
     /// Whether the socket has no connection, because it is not established yet or is over. Node: `pending`.
+    #[doc(alias = "pending")]
     pub fn is_pending(&self) -> bool {
         let state = self.inner.state.borrow();
         state.connecting() || state.id.is_none()
@@ -22,22 +24,26 @@ impl Socket {
 
     /// Whether the socket was destroyed: true from the call on, before `close` is emitted. Node:
     /// `destroyed`.
+    #[doc(alias = "destroyed")]
     pub fn is_destroyed(&self) -> bool {
         self.inner.state.borrow().destroyed()
     }
 
     /// Whether the socket is closed in Node's sense: true from the call of `destroy` on, before `close` is
     /// emitted, as [`is_destroyed`](Self::is_destroyed) is. Node: `closed`.
+    #[doc(alias = "closed")]
     pub fn is_closed(&self) -> bool {
         self.is_destroyed()
     }
 
     /// Whether data may still be received. Node: `readable`.
+    #[doc(alias = "readable")]
     pub fn is_readable(&self) -> bool {
         self.inner.state.borrow().readable()
     }
 
     /// Whether data may still be written. Node: `writable`.
+    #[doc(alias = "writable")]
     pub fn is_writable(&self) -> bool {
         self.inner.state.borrow().writable()
     }
@@ -48,32 +54,38 @@ impl Socket {
     }
 
     /// Whether `end` was emitted. Node: `readableEnded`.
+    #[doc(alias = "readableEnded")]
     pub fn is_readable_ended(&self) -> bool {
         self.inner.state.borrow().read.end_emitted
     }
 
     /// Whether it was destroyed, or failed, before `end` was emitted. Node: `readableAborted`.
+    #[doc(alias = "readableAborted")]
     pub fn is_readable_aborted(&self) -> bool {
         let state = self.inner.state.borrow();
         !state.read.end_emitted && (state.destroyed() || state.has_failed())
     }
 
     /// Whether data was ever delivered. Node: `readableDidRead`.
+    #[doc(alias = "readableDidRead")]
     pub fn has_delivered(&self) -> bool {
         self.inner.state.borrow().read.did_read
     }
 
     /// Whether `end` was called. Node: `writableEnded`.
+    #[doc(alias = "writableEnded")]
     pub fn is_writable_ended(&self) -> bool {
         self.inner.state.borrow().write.ending
     }
 
     /// Whether our side is ended: true from just before `finish`. Node: `writableFinished`.
+    #[doc(alias = "writableFinished")]
     pub fn is_writable_finished(&self) -> bool {
         self.inner.state.borrow().write.finished
     }
 
     /// Whether it was destroyed, or failed, before `finish`. Node: `writableAborted`.
+    #[doc(alias = "writableAborted")]
     pub fn is_writable_aborted(&self) -> bool {
         let state = self.inner.state.borrow();
         !state.write.finished && (state.destroyed() || state.has_failed())

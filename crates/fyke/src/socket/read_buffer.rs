@@ -84,6 +84,7 @@ impl Socket {
     /// })
     /// # }
     /// ```
+    #[doc(alias = "onread")]
     pub fn read_buffer(
         &self,
         bytes: usize,
@@ -117,6 +118,7 @@ impl Socket {
     /// })
     /// # }
     /// ```
+    #[doc(alias = "onread")]
     pub fn read_buffers(
         &self,
         next: impl FnMut() -> Vec<u8> + 'static,

@@ -37,6 +37,7 @@ impl Socket {
     /// })
     /// # }
     /// ```
+    #[doc(alias = "readable")]
     pub fn on_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         let id = self.add(Event::Readable, callback::plain(f));
         self.readable_listened();
@@ -63,6 +64,7 @@ impl Socket {
     /// [`high_water_mark`](crate::SocketOptions::high_water_mark) allows as much as it says. On a loop
     /// made with [`node_exact`](crate::EventLoopBuilder::node_exact) the limit is Node's, 1 GiB. Nothing is
     /// taken then, and the mark stays.
+    #[doc(alias = "read")]
     pub fn read_n(&self, count: usize) -> Result<Option<Vec<u8>>> {
         let max = match self.policy().reads_up_to_1_gib {
             true => EXACT_READ_BYTES_MAX,

@@ -32,6 +32,7 @@ impl Socket {
     }
 
     /// Whether data is delivered: none until somebody listens or says. Node: `readableFlowing`.
+    #[doc(alias = "readableFlowing")]
     pub fn readable_flowing(&self) -> Option<bool> {
         match self.inner.state.borrow().read.flow() {
             Flow::Undecided => None,
@@ -41,6 +42,7 @@ impl Socket {
     }
 
     /// Bytes that were received and not delivered yet. Node: `readableLength`.
+    #[doc(alias = "readableLength")]
     pub fn read_queue_len(&self) -> usize {
         let units = if self.policy().counts_utf16 { self.kept_units() } else { None };
         units.unwrap_or_else(|| self.inner.state.borrow().read.kept_bytes())

@@ -18,12 +18,14 @@ impl Socket {
     /// assert_eq!(socket.encoding(), Some(Encoding::Latin1));
     /// # Ok::<(), fyke::Error>(())
     /// ```
+    #[doc(alias = "setEncoding")]
     pub fn set_encoding(&self, encoding: Encoding) -> &Self {
         self.inner.state.borrow_mut().rare().decoder = Some((encoding, Decoder::new(encoding)));
         self
     }
 
     /// The encoding that was set. Node: `readableEncoding`.
+    #[doc(alias = "readableEncoding")]
     pub fn encoding(&self) -> Option<Encoding> {
         let state = self.inner.state.borrow();
         state.rare_if_any()?.decoder.as_ref().map(|(encoding, _)| *encoding)

@@ -74,6 +74,7 @@ impl Socket {
     /// The same, and tells `callback` when the kernel has the bytes, or why it never will: exactly
     /// once, never inside this call, in the order of the writes, before `close`. Node:
     /// `socket.write(data, callback)`.
+    #[doc(alias = "write")]
     pub fn write_then<'a>(
         &self,
         data: impl Into<Payload<'a>>,
@@ -129,24 +130,28 @@ impl Socket {
 
     /// Bytes that were accepted and not sent yet. Those on their way to the kernel count until the
     /// last of them is there. Node: `writableLength`.
+    #[doc(alias = "writableLength")]
     pub fn write_queue_len(&self) -> usize {
         self.inner.state.borrow().write.queued_bytes()
     }
 
     /// The same number; none when there is neither a connection nor a connect under way. Node:
     /// `bufferSize`.
+    #[doc(alias = "bufferSize")]
     pub fn buffer_size(&self) -> Option<usize> {
         let state = self.inner.state.borrow();
         state.is_live().then(|| state.write.queued_bytes())
     }
 
     /// Whether a write has returned false and `drain` is still to come. Node: `writableNeedDrain`.
+    #[doc(alias = "writableNeedDrain")]
     pub fn needs_drain(&self) -> bool {
         let state = self.inner.state.borrow();
         state.write.need_drain() && state.writable()
     }
 
     /// How many times `cork` was called without `uncork`. Node: `writableCorked`.
+    #[doc(alias = "writableCorked")]
     pub fn corked(&self) -> u32 {
         self.inner.state.borrow().write.corked()
     }
