@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod all;
+#[cfg(test)]
+mod bare;
 mod case;
 mod compare;
 mod manner;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::Adopted;
 use crate::pool::Pool;
 use crate::{
-    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials, SocketId,
-    SocketOption, Waker,
+    Address, Batch, Completion, KeepAliveProbes, Moment, Open, OpenError, PeerCredentials,
+    SocketId, SocketOption, Waker,
 };
 
 /// A backend: sockets, and what happens to them.
@@ -23,7 +23,7 @@ pub(crate) trait Backend: Properties {
     fn name(&self) -> &'static str;
 
     /// The only clock.
-    fn now(&self) -> Duration;
+    fn now(&self) -> Moment;
 
     fn waker(&self) -> Waker;
 
@@ -59,10 +59,9 @@ pub(crate) trait Backend: Properties {
 
     fn has_work(&self) -> bool;
 
-    fn next_deadline(&self) -> Option<Duration>;
+    fn next_deadline(&self) -> Option<Moment>;
 
-    fn turn(&self, timeout: Option<Duration>, on: &mut dyn FnMut(Completion<'_>))
-    -> io::Result<()>;
+    fn turn(&self, until: Option<Moment>, on: &mut dyn FnMut(Completion<'_>)) -> io::Result<()>;
 
     /// What a network with names of its own answers.
     fn resolve(&self, _host: &str) -> Option<(Duration, Vec<IpAddr>)> {

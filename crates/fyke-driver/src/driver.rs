@@ -15,8 +15,8 @@ use crate::backend::{Backend, Properties};
 use crate::sim::{Sim, SimOptions};
 use crate::trace::step;
 use crate::{
-    Address, Batch, Completion, KeepAliveProbes, Open, OpenError, PeerCredentials, SocketId,
-    SocketOption, Waker,
+    Address, Batch, Completion, KeepAliveProbes, Moment, Open, OpenError, PeerCredentials,
+    SocketId, SocketOption, Waker,
 };
 
 /// Which backend to use.
@@ -85,7 +85,7 @@ impl Driver {
 
     /// The time since the driver was made, on its own clock.
     #[inline]
-    pub fn now(&self) -> Duration {
+    pub fn now(&self) -> Moment {
         delegate!(self.now())
     }
 
@@ -320,22 +320,22 @@ impl Driver {
 
     /// When the driver needs its next turn at the latest, on its clock.
     #[inline]
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub fn next_deadline(&self) -> Option<Moment> {
         delegate!(self.next_deadline())
     }
 
-    /// Waits for completions, at most for `timeout` (`None`: without a limit; it may wait less), and calls `on`
-    /// with each.
+    /// Waits for completions, at most until `until` on the driver's clock (`None`: without a limit; it may wait
+    /// less), and calls `on` with each. A time that is over, such as [`Moment::ZERO`], does not wait.
     ///
     /// # Errors
     /// If waiting fails, or if called from `on`.
     #[inline]
     pub fn turn(
         &self,
-        timeout: Option<Duration>,
+        until: Option<Moment>,
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
-        delegate!(self.turn(timeout, on))
+        delegate!(self.turn(until, on))
     }
 
     /// The addresses of a host name in the simulated network, and how long the lookup takes. `None` if the

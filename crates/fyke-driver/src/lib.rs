@@ -75,6 +75,7 @@ mod id;
 mod inherited;
 pub mod limits;
 mod memory;
+mod moment;
 mod open;
 mod options;
 mod pool;
@@ -102,6 +103,7 @@ pub use id::SocketId;
 #[cfg(unix)]
 pub use inherited::{take_inherited, take_inherited_fd};
 pub use memory::return_unused_memory;
+pub use moment::Moment;
 pub use open::{Adopted, Open, OpenError, Transport};
 pub use options::{KeepAliveProbes, SocketOption};
 pub use waker::Waker;

@@ -4,10 +4,9 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
 
 use fyke_driver::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX, SLICES_IN_A_ROW_MAX};
-use fyke_driver::{Completion, Driver, DriverKind, SocketId};
+use fyke_driver::{Completion, Driver, DriverKind, Moment, SocketId};
 
 /// As much as the kernel takes.
 fn fill(peer: &mut TcpStream) {
@@ -21,7 +20,7 @@ fn received_in_a_turn(driver: &Driver) -> usize {
             received += bytes.len();
         }
     };
-    driver.turn(Some(Duration::ZERO), on).unwrap();
+    driver.turn(Some(Moment::ZERO), on).unwrap();
     received
 }
 
@@ -61,7 +60,7 @@ fn eight_peers_that_flood_delay_a_turn_by_the_reads_of_one() {
                     sockets.retain(|other| *other != socket);
                 }
             };
-            driver.turn(Some(Duration::ZERO), on).unwrap();
+            driver.turn(Some(Moment::ZERO), on).unwrap();
             // One slice, and the reads of a socket that was drained and has received again.
             let most = 2 * READS_PER_TURN_MAX * READ_BUFFER_BYTES;
             assert!(received <= most, "{kind:?}: {received}");
@@ -80,7 +79,7 @@ fn eight_peers_that_flood_delay_a_turn_by_the_reads_of_one() {
                     sockets.retain(|other| *other != socket);
                 }
             };
-            driver.turn(Some(Duration::ZERO), on).unwrap();
+            driver.turn(Some(Moment::ZERO), on).unwrap();
         }
         assert!(sockets.is_empty(), "{kind:?}: {} sockets were not read from", sockets.len());
     }

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use fyke_driver::{Completion, Driver, DriverKind, SocketId};
+use fyke_driver::{Completion, Driver, DriverKind, Moment, SocketId};
 
 fn pair(driver: &Driver) -> (SocketId, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -23,7 +23,7 @@ fn reset_that_arrived_in_the_same_turn_is_told_to_the_old_or_the_new_owner() {
         let driver = Driver::new(&kind).unwrap();
         let (talks, mut talking) = pair(&driver);
         let (breaks, breaking) = pair(&driver);
-        driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
+        driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
         talking.write_all(b"x").unwrap();
         rustix::net::sockopt::set_socket_linger(&breaking, Some(Duration::ZERO)).unwrap();
         drop(breaking);
@@ -31,16 +31,18 @@ fn reset_that_arrived_in_the_same_turn_is_told_to_the_old_or_the_new_owner() {
         let mut asked = false;
         while !asked || !told && handed_out.is_none() {
             driver
-                .turn(Some(Duration::from_secs(1)), &mut |completion| match completion {
-                    Completion::Received { socket, .. } if socket == talks => {
-                        asked = true;
-                        handed_out = driver.detach(breaks).ok();
+                .turn(Some(driver.now() + Duration::from_secs(1)), &mut |completion| {
+                    match completion {
+                        Completion::Received { socket, .. } if socket == talks => {
+                            asked = true;
+                            handed_out = driver.detach(breaks).ok();
+                        }
+                        Completion::Failed { socket, error, .. } if socket == breaks => {
+                            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+                            told = true;
+                        }
+                        _ => {}
                     }
-                    Completion::Failed { socket, error, .. } if socket == breaks => {
-                        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-                        told = true;
-                    }
-                    _ => {}
                 })
                 .unwrap();
         }

@@ -69,7 +69,7 @@ fn works(driver: &Driver) {
     driver.waker().wake();
     let mut woken = false;
     driver
-        .turn(Some(Duration::from_secs(10)), &mut |completion| {
+        .turn(Some(driver.now() + Duration::from_secs(10)), &mut |completion| {
             woken |= matches!(completion, Completion::Woken);
         })
         .unwrap();

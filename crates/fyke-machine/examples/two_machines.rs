@@ -78,9 +78,7 @@ impl Side {
             Effect::Error(error) => println!("{}: Error {error}", self.name),
             Effect::Then(then) => self.step(|machine, cx, fx| machine.then(then, cx, fx)),
             Effect::CloseLater { cancelled } => self.closing = Some(cancelled),
-            Effect::Defer(When::NextTurn | When::TurnAfter, tick) => {
-                self.next_turn.push_back(tick);
-            }
+            Effect::Defer(When::NextTurn, tick) => self.next_turn.push_back(tick),
             Effect::Defer(_, tick) => self.ticks.push_back(tick),
             Effect::Flush | Effect::FlushLater | Effect::FlushFirst => self.flush(),
             Effect::Shutdown => {

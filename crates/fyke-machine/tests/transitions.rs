@@ -2,16 +2,21 @@
 
 mod bench;
 
-use bench::{Machine, Piece, Side, pair, run, settings};
-use fyke_machine::connection::{Connection, Event, Heard, Phase};
-use fyke_machine::{Error, ErrorCode, policy};
+use bench::{End, Log, Machine, News, Side, User, pair, run, settings};
+use fyke_machine::connection::{Event, Heard, Phase};
+use fyke_machine::{Error, ErrorCode, Policy, policy};
 
-fn default_pair() -> (Side, Side) {
+fn default_pair() -> (Side<Log>, Side<Log>) {
     pair(policy::DEFAULT)
 }
 
-fn log(side: &Side) -> Vec<&str> {
-    side.log.iter().map(String::as_str).collect()
+fn log(side: &Side<Log>) -> Vec<&str> {
+    side.user.lines.iter().map(String::as_str).collect()
+}
+
+/// How many bytes are on the wire, and whether the end is.
+fn sent(side: &Side<Log>) -> (usize, bool) {
+    side.wire.as_ref().unwrap().sent()
 }
 
 #[test]
@@ -19,31 +24,42 @@ fn wr_06_callbacks_come_in_order_when_the_kernel_has_the_bytes() {
     let (mut a, mut b) = default_pair();
     a.write(b"one", Some(1));
     a.write(b"two", Some(2));
-    assert!(a.log.is_empty(), "never inside the call");
+    assert!(a.user.lines.is_empty(), "never inside the call");
     run(&mut a, &mut b);
     assert_eq!(log(&a), ["Call 1 ok", "Call 2 ok"]);
-    assert_eq!(b.received, b"onetwo");
+    assert_eq!(b.user.received, b"onetwo");
 }
 
 #[test]
 fn wr_05_drain_comes_once_and_before_the_callbacks() {
     let (mut a, mut b) = default_pair();
-    a.window = 4;
+    a.window_bytes = 4;
     assert!(!a.write(&[7; 20], Some(1)));
     run(&mut a, &mut b);
     assert_eq!(log(&a), ["Drain", "Call 1 ok"]);
-    assert_eq!(b.received.len(), 20);
+    assert_eq!(b.user.received.len(), 20);
+}
+
+#[test]
+fn wr_05_drain_does_not_come_when_destroy_was_called_in_time() {
+    let (mut a, mut b) = default_pair();
+    a.step(|machine, _, fx| machine.cork(fx));
+    assert!(!a.write(&[7; 20], None));
+    a.step(Machine::uncork);
+    a.destroy(None);
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Close false"]);
 }
 
 #[test]
 fn wr_06_what_was_queued_meanwhile_leaves_when_the_flight_is_done() {
     let (mut a, mut b) = default_pair();
-    a.window = 4;
+    a.window_bytes = 4;
     a.write(&[7; 20], None);
     a.settle();
     a.write(b"x", None);
     run(&mut a, &mut b);
-    assert_eq!(b.received.len(), 21);
+    assert_eq!(b.user.received.len(), 21);
 }
 
 #[test]
@@ -69,28 +85,58 @@ fn end_13_both_sides_end_by_themselves_and_close_comes_last() {
 #[test]
 fn end_20_a_half_open_side_stays_until_it_ends_itself() {
     let (mut a, mut b) = default_pair();
-    b.machine.half_open = true;
+    b.change().half_open = true;
     a.end(None);
     run(&mut a, &mut b);
     assert_eq!(b.machine.phase, Phase::Open);
     assert!(b.write(b"late", None));
     b.end(None);
     run(&mut a, &mut b);
-    assert_eq!(a.received, b"late");
+    assert_eq!(a.user.received, b"late");
     assert_eq!((a.machine.phase, b.machine.phase), (Phase::Closed, Phase::Closed));
 }
 
 #[test]
 fn wr_20_destroy_sends_what_fits_and_tells_the_rest_why_not() {
     let (mut a, mut b) = default_pair();
-    a.window = 4;
+    a.window_bytes = 4;
     a.write(&[1; 10], Some(1));
     a.settle();
     a.write(&[2; 5], Some(2));
     a.destroy(None);
     run(&mut a, &mut b);
     assert_eq!(log(&a), ["Call 1 ECANCELED", "Call 2 ECANCELED", "Close false"]);
-    assert_eq!(b.received, [1; 4]);
+    assert_eq!(b.user.received, [1; 4]);
+}
+
+#[test]
+fn wr_19_what_the_kernel_has_is_told_so_though_what_is_in_flight_is_cancelled() {
+    let (mut a, mut b) = default_pair();
+    (a.tells_late, a.window_bytes) = (true, 8);
+    a.write(&[1; 5], Some(1));
+    a.settle();
+    a.write(&[2; 20], Some(2));
+    a.settle();
+    assert!(a.user.lines.is_empty(), "the news waits for the next turn");
+    a.destroy(None);
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Call 1 ok", "Call 2 ECANCELED", "Close false"]);
+}
+
+#[test]
+fn wr_21_a_cork_after_the_end_holds_it_up_only_until_uncork() {
+    let (mut a, mut b) = default_pair();
+    a.window_bytes = 4;
+    a.write(&[1; 10], None);
+    a.settle();
+    a.write(b"", None);
+    a.end(None);
+    a.step(|machine, _, fx| machine.cork(fx));
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), [""; 0]);
+    a.step(Machine::uncork);
+    run(&mut a, &mut b);
+    assert_eq!(log(&a), ["Prefinish", "Finish", "End", "Close false"]);
 }
 
 #[test]
@@ -109,24 +155,24 @@ fn dst_10_a_reset_is_an_error_and_what_was_stored_is_lost() {
     a.step(|machine, _, fx| machine.pause(fx));
     b.write(b"stored", None);
     b.settle();
-    a.turn(&mut b);
+    a.turn();
     b.step(Machine::reset).unwrap();
     run(&mut a, &mut b);
     assert_eq!(log(&a), ["Error ECONNRESET", "Close true"]);
-    assert!(a.received.is_empty());
+    assert!(a.user.received.is_empty());
 }
 
 #[test]
 fn stored_bytes_are_delivered_before_the_error_if_that_is_asked_for() {
     let (mut a, mut b) = default_pair();
-    a.machine.set_deliver_before_error(true);
+    a.change().set_deliver_before_error(true);
     a.step(|machine, _, fx| machine.pause(fx));
     b.write(b"stored", None);
     b.settle();
-    a.turn(&mut b);
+    a.turn();
     b.step(Machine::reset).unwrap();
     run(&mut a, &mut b);
-    assert!(a.log.is_empty());
+    assert!(a.user.lines.is_empty());
     a.step(|machine, _, fx| machine.resume(fx));
     run(&mut a, &mut b);
     assert_eq!(log(&a), ["Data 6", "Error ECONNRESET", "Close true"]);
@@ -153,13 +199,95 @@ fn wr_16_a_write_after_destroy_tells_only_the_callback() {
 
 #[test]
 fn wr_14_a_write_without_a_connection_fails_on_the_tick() {
-    let (mut a, mut b) = default_pair();
-    a.machine = Connection::new(&settings());
+    let (_, mut b) = default_pair();
+    let mut a = Side::new(&settings(), policy::DEFAULT, Log::default());
     assert!(!a.write(b"nowhere", Some(1)));
-    assert!(a.log.is_empty());
+    assert!(a.user.lines.is_empty());
     run(&mut a, &mut b);
     let code = "ERR_SOCKET_CLOSED";
     assert_eq!(log(&a), [&format!("Call 1 {code}"), &format!("Error {code}"), "Close true"]);
+}
+
+/// A client with a write before it is connected, which waits by itself.
+fn with_parked_write(mut policy: Policy) -> Side<Log> {
+    policy.parks_first_write = true;
+    let mut side = Side::new(&settings(), policy, Log::default());
+    side.connect();
+    side.write(b"early", Some(1));
+    side.settle();
+    side
+}
+
+/// Was never sent: writes were parked only where they were offered at once too.
+#[test]
+fn wr_10_a_write_before_the_connection_leaves_also_if_it_is_not_offered_at_once() {
+    for at_once in [false, true] {
+        let mut policy = policy::DEFAULT;
+        policy.offers_writes_at_once = at_once;
+        let mut a = with_parked_write(policy);
+        let [ours, _theirs] = End::pair();
+        a.establish(ours);
+        assert_eq!(sent(&a), (5, false));
+        assert_eq!(log(&a), ["Connect", "Call 1 ok", "Ready"]);
+    }
+}
+
+/// Was told after `close`, unless `ready` was emitted too.
+#[test]
+fn wr_12_a_parked_write_of_a_connection_that_ends_at_once_is_told_before_close() {
+    for ready in [false, true] {
+        let mut policy = policy::DEFAULT;
+        policy.ready_after_destroy = ready;
+        let mut a = with_parked_write(policy);
+        a.step(Machine::reset).unwrap();
+        let [ours, _theirs] = End::pair();
+        a.establish(ours);
+        a.turn();
+        let mut wanted = vec!["Connect", "Call 1 ERR_SOCKET_CLOSED", "Ready", "Close false"];
+        wanted.retain(|line| ready || *line != "Ready");
+        assert_eq!(log(&a), wanted);
+    }
+}
+
+/// Connects again when its first callback is called, and writes: behind the old cork, or by itself.
+struct Again {
+    uncorks: bool,
+    lines: Vec<String>,
+}
+
+impl User for Again {
+    fn told(side: &mut Side<Self>, news: News<'_>) {
+        let News::Called(callback, result) = news else { return };
+        let code = result.map_or_else(|error| error.code().as_str(), |()| "ok");
+        side.user.lines.push(format!("{callback} {code}"));
+        if callback == 1 {
+            side.connect();
+            if side.user.uncorks {
+                side.step(Machine::uncork);
+            }
+            side.write(b"of the next connection", Some(3));
+        }
+    }
+}
+
+/// Was told before what is left of the old queue, also when it waits by itself; and then its bytes were
+/// counted as gone.
+#[test]
+fn wr_19_a_write_on_the_next_connection_is_given_up_with_the_old_queue_only_if_it_is_in_it() {
+    for (uncorks, told) in [(true, "3 ok"), (false, "3 ERR_STREAM_DESTROYED")] {
+        let again = Again { uncorks, lines: Vec::new() };
+        let mut a = Side::new(&settings(), policy::NODE_EXACT, again);
+        let [ours, _theirs] = End::pair();
+        a.open(ours);
+        a.step(|machine, _, fx| machine.cork(fx));
+        a.write(b"one", Some(1));
+        a.write(b"two", Some(2));
+        a.destroy(None);
+        a.settle();
+        let [ours, _theirs] = End::pair();
+        a.establish(ours);
+        assert_eq!(a.user.lines, ["1 ERR_STREAM_DESTROYED", "2 ERR_STREAM_DESTROYED", told]);
+    }
 }
 
 #[test]
@@ -169,10 +297,10 @@ fn wr_21_cork_holds_back_what_comes_after_it() {
     a.step(|machine, _, fx| machine.cork(fx));
     a.write(b"after", None);
     run(&mut a, &mut b);
-    assert_eq!(b.received, b"before");
+    assert_eq!(b.user.received, b"before");
     a.step(Machine::uncork);
     run(&mut a, &mut b);
-    assert_eq!(b.received, b"beforeafter");
+    assert_eq!(b.user.received, b"beforeafter");
 }
 
 #[test]
@@ -187,7 +315,7 @@ fn rd_06_a_paused_side_stores_up_to_the_mark_and_then_stops() {
     assert!(!b.machine.read.receiving);
     b.step(|machine, _, fx| machine.resume(fx));
     run(&mut a, &mut b);
-    assert_eq!(b.received.len(), 80);
+    assert_eq!(b.user.received.len(), 80);
 }
 
 #[test]
@@ -217,7 +345,7 @@ fn rd_14_what_is_put_back_comes_first() {
     assert!(b.step(|machine, cx, fx| machine.unshift(b"hello ", cx, fx)));
     b.step(|machine, _, fx| machine.resume(fx));
     run(&mut a, &mut b);
-    assert_eq!(b.received, b"hello world");
+    assert_eq!(b.user.received, b"hello world");
 }
 
 #[test]
@@ -239,18 +367,18 @@ fn wr_08_with_nodes_manners_a_write_is_offered_inside_the_call() {
     for (policy, offered) in [(policy::DEFAULT, 0), (policy::NODE_EXACT, 1)] {
         let (mut a, _) = pair(policy);
         a.write(b"x", None);
-        assert_eq!(a.wire.len(), offered);
+        assert_eq!(sent(&a).0, offered);
     }
 }
 
 #[test]
 fn end_01_with_nodes_manners_the_end_goes_out_in_the_next_turn() {
-    let (mut a, mut b) = pair(policy::NODE_EXACT);
+    let (mut a, _) = pair(policy::NODE_EXACT);
     a.end(None);
     a.settle();
-    assert!(a.wire.is_empty());
-    a.turn(&mut b);
-    assert_eq!(a.wire, [Piece::End]);
+    assert_eq!(sent(&a), (0, false));
+    a.turn();
+    assert_eq!(sent(&a), (0, true));
 }
 
 #[test]
@@ -269,5 +397,5 @@ fn a_long_chain_of_callbacks_needs_no_stack() {
         a.write(b"", Some(number));
     }
     run(&mut a, &mut b);
-    assert_eq!(a.log.len(), 100_000);
+    assert_eq!(a.user.lines.len(), 100_000);
 }

@@ -204,7 +204,7 @@ impl EventLoop {
         }
         let driver = self.core.driver.next_deadline();
         let deadline = self.core.next_deadline().into_iter().chain(driver).min();
-        deadline.map(|at| self.core.instant(at))
+        deadline.map(|at| self.core.instant(at.into()))
     }
 
     /// A handle for other threads.

@@ -93,7 +93,12 @@ impl<T> Few<T> {
 impl<T> Deref for Few<T> {
     type Target = [T];
 
+    #[inline]
     fn deref(&self) -> &[T] {
+        // The most frequent one first: a table of jumps takes longer.
+        if let Self::Two(elements) = self {
+            return elements;
+        }
         match self {
             Self::None => &[],
             Self::One(element) => std::slice::from_ref(element),
@@ -104,7 +109,11 @@ impl<T> Deref for Few<T> {
 }
 
 impl<T> DerefMut for Few<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
+        if let Self::Two(elements) = self {
+            return elements;
+        }
         match self {
             Self::None => &mut [],
             Self::One(element) => std::slice::from_mut(element),

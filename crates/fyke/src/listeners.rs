@@ -26,28 +26,51 @@ impl ListenerId {
     }
 }
 
-/// The events of an object, numbered from 0, at most 22 of them.
-pub(crate) trait EventNumber: Copy + Debug + PartialEq {
-    fn number(self) -> u32;
+/// What a listener hears: an event, or several. Events are numbered from 0, and there are at most 22.
+pub(crate) trait EventSet: Copy + Debug + PartialEq {
+    /// A bit for each event, by its number.
+    fn bits(self) -> u32;
+
+    /// Whether it contains an event.
+    #[inline]
+    fn contains(self, event: Self) -> bool {
+        self == event
+    }
 }
 
-/// The listeners of one object. `E` names the events, `C` holds the callbacks.
+/// What runs when a listener hears an event.
+pub(crate) trait Handler: Sized {
+    /// One that does nothing.
+    fn placeholder() -> Self;
+
+    /// Takes out what runs.
+    #[inline]
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::placeholder())
+    }
+
+    /// Puts back what has run. Returns what is left over, to be dropped where nothing is borrowed.
+    #[inline]
+    fn put_back(&mut self, running: Self) -> Option<Self> {
+        // A placeholder owns nothing.
+        std::mem::forget(std::mem::replace(self, running));
+        None
+    }
+}
+
+/// The listeners of one object. `E` names the events, `H` is what runs.
 ///
-/// A callback is out of its place while it runs, so nothing is borrowed then. Emissions may nest: on
+/// What runs is out of its place meanwhile, so nothing is borrowed then. Emissions may nest: on
 /// exact loops `connect` emits inside the call. Places stay what they are until the outermost has ended,
-/// and a callback that runs is not run again by an emission inside it: whoever emits inside a call asks
+/// and a listener that runs is not run again by an emission inside it: whoever emits inside a call asks
 /// [`is_running`](Self::is_running) first.
-pub(crate) struct Listeners<E, C> {
-    list: RefCell<List<E, C>>,
-}
-
-struct List<E, C> {
-    entries: Few<Entry<E, C>>,
+pub(crate) struct Listeners<E, H> {
+    entries: RefCell<Few<Entry<E, H>>>,
     /// With more listeners of one event than this, there probably is a mistake.
-    expected_max: u32,
+    expected_max: Cell<u32>,
     /// A bit for each event that has a listener, [`WARNED`], [`REMOVED`], and how many emissions use the
     /// list: whether there is a listener is asked several times for every message.
-    bits: u32,
+    bits: Cell<u32>,
 }
 
 /// Node's number.
@@ -62,12 +85,13 @@ const REMOVED: u32 = 1 << 23;
 /// That there are more listeners than expected was logged.
 const WARNED: u32 = 1 << 22;
 
-pub(crate) struct Entry<E, C> {
+pub(crate) struct Entry<E, H> {
     /// 0 when it was removed while the list was in use.
     id: u32,
-    event: E,
+    hears: E,
     lasts: Lasts,
-    callback: Option<C>,
+    running: bool,
+    handler: H,
 }
 
 /// For how long a listener is there.
@@ -81,79 +105,6 @@ pub(crate) enum Lasts {
     OnceOrReplaced,
 }
 
-impl<E, C> Default for Listeners<E, C> {
-    fn default() -> Self {
-        let list = List { entries: Few::None, expected_max: EXPECTED_MAX, bits: 0 };
-        Self { list: RefCell::new(list) }
-    }
-}
-
-impl<E: EventNumber, C> List<E, C> {
-    fn is_emitting(&self) -> bool {
-        self.bits & EMISSIONS != 0
-    }
-
-    /// Takes the callback of the first listener in a range, if there is one.
-    #[inline]
-    fn take_next(&mut self, range: Range<usize>, event: E) -> Option<(usize, u32, C)> {
-        // All may have been dropped meanwhile.
-        let entries = self.entries.get_mut(..range.end)?;
-        let mut index = range.start;
-        let (entry, callback) = loop {
-            let entry = entries.get_mut(index)?;
-            if entry.event == event && entry.id != 0 {
-                // One without a callback runs already, further out.
-                if let Some(callback) = entry.callback.take() {
-                    break (entry, callback);
-                }
-            }
-            index += 1;
-        };
-        let id = entry.id;
-        if entry.lasts != Lasts::Always {
-            entry.id = 0;
-            self.bits |= REMOVED;
-            self.recount();
-        }
-        Some((index, id, callback))
-    }
-
-    /// Puts a callback back, or returns it, to be dropped where nothing is borrowed, if it was removed
-    /// meanwhile.
-    #[inline]
-    fn put_back(&mut self, index: usize, id: u32, callback: Option<C>) -> Option<C> {
-        let callback = callback?;
-        match self.entries.get_mut(index) {
-            Some(entry) if entry.id == id => {
-                entry.callback = Some(callback);
-                None
-            }
-            _ => Some(callback),
-        }
-    }
-
-    /// Finds out again which events have listeners.
-    #[cold]
-    fn recount(&mut self) {
-        self.bits &= EMISSIONS | REMOVED | WARNED;
-        for entry in self.entries.iter().filter(|entry| entry.id != 0) {
-            self.bits |= 1 << entry.event.number();
-        }
-    }
-
-    /// How many listeners an event has, if that is more than expected and was not logged yet.
-    #[cold]
-    fn unexpected(&mut self, event: E) -> Option<usize> {
-        let of_event = |entry: &&Entry<E, C>| entry.event == event && entry.id != 0;
-        let count = self.entries.iter().filter(of_event).count();
-        let unexpected = count > self.expected_max as usize && self.bits & WARNED == 0;
-        unexpected.then(|| {
-            self.bits |= WARNED;
-            count
-        })
-    }
-}
-
 #[cfg(feature = "tracing")]
 fn log_unexpected(event: impl Debug, count: usize) {
     tracing::warn!(target: "fyke", ?event, count,
@@ -163,173 +114,281 @@ fn log_unexpected(event: impl Debug, count: usize) {
 #[cfg(not(feature = "tracing"))]
 fn log_unexpected(_: impl Debug, _: usize) {}
 
-impl<E: EventNumber, C> Listeners<E, C> {
-    pub(crate) fn add(&self, event: E, lasts: Lasts, callback: C) -> ListenerId {
+impl<E, H> Default for Listeners<E, H> {
+    fn default() -> Self {
+        let expected_max = Cell::new(EXPECTED_MAX);
+        Self { entries: RefCell::default(), expected_max, bits: Cell::new(0) }
+    }
+}
+
+impl<E: EventSet, H: Handler> Listeners<E, H> {
+    pub(crate) fn add(&self, hears: E, lasts: Lasts, handler: H) -> ListenerId {
         let id = ListenerId::next();
-        let mut list = self.list.borrow_mut();
-        list.entries.push(Entry { id: id.0, event, lasts, callback: Some(callback) });
-        list.bits |= 1 << event.number();
-        if list.entries.len() > list.expected_max as usize {
-            let unexpected = list.unexpected(event);
-            drop(list);
+        let entry = Entry { id: id.0, hears, lasts, running: false, handler };
+        let mut entries = self.entries.borrow_mut();
+        entries.push(entry);
+        self.bits.set(self.bits.get() | hears.bits());
+        if entries.len() > self.expected_max.get() as usize {
+            let unexpected = self.unexpected(&entries, hears);
+            drop(entries);
             // The log is the user's code, so with nothing borrowed.
-            unexpected.into_iter().for_each(|count| log_unexpected(event, count));
+            unexpected.into_iter().for_each(|count| log_unexpected(hears, count));
         }
         id
     }
 
-    /// Sets how many listeners an event may have before that is logged.
-    /// Zero: any number.
+    /// Sets how many listeners an event may have before that is logged; zero: any number.
     pub(crate) fn expect(&self, max: u32) {
-        self.list.borrow_mut().expected_max = if max == 0 { u32::MAX } else { max };
+        self.expected_max.set(if max == 0 { u32::MAX } else { max });
     }
 
-    /// Removes a listener and returns its callback, to be dropped where nothing is borrowed.
-    pub(crate) fn remove(&self, id: ListenerId) -> Option<C> {
-        let mut list = self.list.borrow_mut();
-        let index = list.entries.iter().position(|entry| entry.id == id.0)?;
-        let callback = if list.is_emitting() {
-            list.bits |= REMOVED;
-            list.entries[index].id = 0;
-            list.entries[index].callback.take()
+    /// How many listeners an event has, if that is more than expected and was not logged yet.
+    #[cold]
+    fn unexpected(&self, entries: &[Entry<E, H>], hears: E) -> Option<usize> {
+        let of_event = |entry: &&Entry<E, H>| entry.hears == hears && entry.id != 0;
+        let count = entries.iter().filter(of_event).count();
+        if count <= self.expected_max.get() as usize || self.bits.get() & WARNED != 0 {
+            return None;
+        }
+        self.bits.set(self.bits.get() | WARNED);
+        Some(count)
+    }
+
+    /// Removes a listener and returns what would have run, to be dropped where nothing is borrowed.
+    pub(crate) fn remove(&self, id: ListenerId) -> Option<H> {
+        let mut entries = self.entries.borrow_mut();
+        let index = entries.iter().position(|entry| entry.id == id.0)?;
+        let handler = if self.is_emitting() {
+            self.bits.set(self.bits.get() | REMOVED);
+            entries[index].id = 0;
+            std::mem::replace(&mut entries[index].handler, H::placeholder())
         } else {
-            list.entries.remove(index).callback
+            entries.remove(index).handler
         };
-        list.recount();
-        callback
+        self.recount(&entries);
+        Some(handler)
     }
 
-    /// Removes the first listener of an event that was to last until the next one, and returns its
-    /// callback, to be dropped where nothing is borrowed.
-    pub(crate) fn remove_replaced(&self, event: E) -> Option<C> {
+    /// Removes the first listener of an event that was to last until the next one, and returns what would
+    /// have run, to be dropped where nothing is borrowed.
+    pub(crate) fn remove_replaced(&self, event: E) -> Option<H> {
         let id = {
-            let list = self.list.borrow();
-            let mut entries = list.entries.iter();
-            let is_replaced = |entry: &&Entry<E, C>| {
-                entry.event == event && entry.lasts == Lasts::OnceOrReplaced && entry.id != 0
+            let entries = self.entries.borrow();
+            let mut entries = entries.iter();
+            let is_replaced = |entry: &&Entry<E, H>| {
+                entry.hears == event && entry.lasts == Lasts::OnceOrReplaced && entry.id != 0
             };
             entries.find(is_replaced)?.id
         };
         self.remove(ListenerId(id, PhantomData))
     }
 
+    /// Finds the first listener for which `find` has an answer. `find` runs while the list is borrowed.
+    pub(crate) fn find<R>(
+        &self,
+        mut find: impl FnMut(&mut H) -> Option<R>,
+    ) -> Option<(ListenerId, R)> {
+        let mut entries = self.entries.borrow_mut();
+        entries.iter_mut().filter(|entry| entry.id != 0).find_map(|entry| {
+            let id = ListenerId(entry.id, PhantomData);
+            find(&mut entry.handler).map(|found| (id, found))
+        })
+    }
+
+    #[inline]
     pub(crate) fn has(&self, event: E) -> bool {
-        self.list.borrow().bits & 1 << event.number() != 0
+        self.bits.get() & event.bits() != 0
     }
 
     /// A bit for each event that has listeners, by its number.
+    #[inline]
     pub(crate) fn heard(&self) -> u32 {
-        self.list.borrow().bits & !(EMISSIONS | REMOVED | WARNED)
+        self.bits.get() & !(EMISSIONS | REMOVED | WARNED)
     }
 
     /// Whether one event has listeners and another has none.
+    #[inline]
     pub(crate) fn has_without(&self, event: E, other: E) -> bool {
-        let mask = 1 << event.number() | 1 << other.number();
-        self.list.borrow().bits & mask == 1 << event.number()
+        self.bits.get() & (event.bits() | other.bits()) == event.bits()
     }
 
     /// Whether a listener of an event runs: it could not hear the event again.
     pub(crate) fn is_running(&self, event: E) -> bool {
-        let list = self.list.borrow();
-        let runs = |entry: &Entry<E, C>| entry.event == event && entry.callback.is_none();
-        list.is_emitting() && list.entries.iter().any(runs)
+        let runs = |entry: &Entry<E, H>| entry.running && entry.hears.contains(event);
+        self.is_emitting() && self.entries.borrow().iter().any(runs)
+    }
+
+    fn is_emitting(&self) -> bool {
+        self.bits.get() & EMISSIONS != 0
     }
 
     /// Runs the listeners of an event, those that are there now.
-    pub(crate) fn emit(&self, event: E, call: impl FnMut(&mut C)) {
+    pub(crate) fn emit(&self, event: E, call: impl FnMut(&mut H)) {
         self.emit_while(event, call, || true);
     }
 
-    /// The same, as long as `go_on` says so when there are more.
+    /// Runs the listeners of an event, those that are there now. Before each one but the first, `go_on`
+    /// decides whether it still runs.
+    #[inline]
     pub(crate) fn emit_while(
         &self,
         event: E,
-        mut call: impl FnMut(&mut C),
+        mut call: impl FnMut(&mut H),
         go_on: impl Fn() -> bool,
     ) {
         let Some(mut emission) = self.begin(event) else { return };
         loop {
-            emission.callback.iter_mut().for_each(&mut call);
-            if emission.is_last() || !go_on() || !emission.take_next(event) {
-                return;
+            call(&mut emission.running);
+            if !emission.more || !go_on() || !emission.take_next(event) {
+                break;
             }
         }
+        emission.finish();
+        // What is left for it is only what a panic needs.
+        std::mem::forget(emission);
     }
 
-    /// Takes the first callback of an event, if there is one: the list is in use from here on.
-    fn begin(&self, event: E) -> Option<Emission<'_, E, C>> {
-        let mut list = self.list.borrow_mut();
-        if list.bits & 1 << event.number() == 0 {
+    /// Begins with the first listener of an event, if there is one: the list is in use from here on.
+    #[inline(always)]
+    fn begin(&self, event: E) -> Option<Emission<'_, E, H>> {
+        if !self.has(event) {
             return None;
         }
-        let count = list.entries.len();
-        let (index, id, callback) = list.take_next(0..count, event)?;
-        let bits = list.bits.checked_add(EMITTING);
-        list.bits = bits.expect("that many events do not run inside one another");
-        Some(Emission { listeners: self, index, count, id, callback: Some(callback) })
+        let mut entries = self.entries.borrow_mut();
+        let count = entries.len();
+        let (index, id, running) = self.take_next(&mut entries, 0..count, event)?;
+        let more = entries[index + 1..].iter().any(|entry| entry.hears.contains(event));
+        let bits = self.bits.get().checked_add(EMITTING);
+        self.bits.set(bits.expect("that many events do not run inside one another"));
+        Some(Emission { listeners: self, index, count, more, id, running })
+    }
+
+    /// Takes out what the first listener of an event in a range runs, if there is one.
+    #[inline(always)]
+    fn take_next(
+        &self,
+        entries: &mut [Entry<E, H>],
+        range: Range<usize>,
+        event: E,
+    ) -> Option<(usize, u32, H)> {
+        // All may have been dropped meanwhile.
+        let some = entries.get_mut(..range.end)?;
+        for (index, entry) in some.iter_mut().enumerate().skip(range.start) {
+            // One that runs already, further out, is not run again.
+            if !entry.hears.contains(event) || entry.id == 0 || entry.running {
+                continue;
+            }
+            let (id, running) = (entry.id, entry.handler.take());
+            entry.running = true;
+            if entry.lasts != Lasts::Always {
+                entry.id = 0;
+                self.bits.set(self.bits.get() | REMOVED);
+                self.recount(entries);
+            }
+            return Some((index, id, running));
+        }
+        None
+    }
+
+    /// Finds out again which events have listeners.
+    #[cold]
+    fn recount(&self, entries: &[Entry<E, H>]) {
+        let mut bits = self.bits.get() & (EMISSIONS | REMOVED | WARNED);
+        for entry in entries.iter().filter(|entry| entry.id != 0) {
+            bits |= entry.hears.bits();
+        }
+        self.bits.set(bits);
+    }
+
+    /// Forgets the listeners that were removed while the list was in use. Nothing of the user's is left of
+    /// them.
+    #[cold]
+    fn compact(&self, entries: &mut Few<Entry<E, H>>) {
+        entries.retain(|entry| entry.id != 0);
+        self.bits.set(self.bits.get() & !REMOVED);
     }
 
     /// Takes all listeners, to be dropped where nothing is borrowed.
     #[must_use]
-    pub(crate) fn clear(&self) -> Few<Entry<E, C>> {
-        let mut list = self.list.borrow_mut();
-        if !list.is_emitting() {
-            list.bits &= WARNED;
-            return std::mem::take(&mut list.entries);
+    pub(crate) fn clear(&self) -> Few<Entry<E, H>> {
+        let mut entries = self.entries.borrow_mut();
+        if !self.is_emitting() {
+            self.bits.set(self.bits.get() & WARNED);
+            return std::mem::take(&mut entries);
         }
-        list.bits = list.bits & (EMISSIONS | WARNED) | REMOVED;
-        let entries = list.entries.iter_mut();
+        self.bits.set(self.bits.get() & (EMISSIONS | WARNED) | REMOVED);
+        let entries = entries.iter_mut();
         entries
             .map(|entry| {
                 entry.id = 0;
-                Entry { callback: entry.callback.take(), ..*entry }
+                let handler = std::mem::replace(&mut entry.handler, H::placeholder());
+                Entry { handler, ..*entry }
             })
             .collect()
     }
 }
 
-/// Listeners of an event that run, one after the other. The callback that runs goes back to its place
-/// also when it panics, and what was removed meanwhile goes.
-struct Emission<'a, E: EventNumber, C> {
-    listeners: &'a Listeners<E, C>,
-    /// Where the callback comes from.
+/// Listeners of an event that run, one after the other. What runs goes back to its place also when it
+/// panics, and what was removed meanwhile goes.
+struct Emission<'a, E: EventSet, H: Handler> {
+    listeners: &'a Listeners<E, H>,
+    /// Where what runs comes from.
     index: usize,
     /// How many listeners there were: others are for the next time.
     count: usize,
+    /// Whether any of them is for the event, beside the first one.
+    more: bool,
     id: u32,
-    callback: Option<C>,
+    running: H,
 }
 
-impl<E: EventNumber, C> Emission<'_, E, C> {
-    fn is_last(&self) -> bool {
-        self.index + 1 >= self.count
-    }
-
+impl<E: EventSet, H: Handler> Emission<'_, E, H> {
     /// Whether there is another one. It has taken the place of the last one then.
     fn take_next(&mut self, event: E) -> bool {
+        let mut entries = self.listeners.entries.borrow_mut();
+        let before = self.put_back(&mut entries);
         let rest = self.index + 1..self.count;
-        let mut list = self.listeners.list.borrow_mut();
-        let before = list.put_back(self.index, self.id, self.callback.take());
-        let next = list.take_next(rest, event);
-        drop(list);
+        // Nothing is out of its place now.
+        self.index = usize::MAX;
+        let next = self.listeners.take_next(&mut entries, rest, event);
+        drop(entries);
+        let any = next.is_some();
+        if let Some((index, id, running)) = next {
+            (self.index, self.id, self.running) = (index, id, running);
+        }
         drop(before);
-        let Some((index, id, callback)) = next else { return false };
-        (self.index, self.id, self.callback) = (index, id, Some(callback));
-        true
+        any
+    }
+
+    /// Puts back what has run, or returns it, to be dropped where nothing is borrowed, if its listener was
+    /// removed meanwhile.
+    #[inline(always)]
+    fn put_back(&mut self, entries: &mut [Entry<E, H>]) -> Option<H> {
+        let running = std::mem::replace(&mut self.running, H::placeholder());
+        let Some(entry) = entries.get_mut(self.index) else { return Some(running) };
+        entry.running = false;
+        if entry.id == self.id { entry.handler.put_back(running) } else { Some(running) }
+    }
+
+    #[inline(always)]
+    fn finish(&mut self) {
+        let listeners = self.listeners;
+        let mut entries = listeners.entries.borrow_mut();
+        let left = self.put_back(&mut entries);
+        let bits = listeners.bits.get() - EMITTING;
+        listeners.bits.set(bits);
+        if bits & (REMOVED | EMISSIONS) == REMOVED {
+            listeners.compact(&mut entries);
+        }
+        drop(entries);
+        drop(left);
     }
 }
 
-impl<E: EventNumber, C> Drop for Emission<'_, E, C> {
+/// When what ran has panicked.
+impl<E: EventSet, H: Handler> Drop for Emission<'_, E, H> {
     fn drop(&mut self) {
-        let mut list = self.listeners.list.borrow_mut();
-        let removed = list.put_back(self.index, self.id, self.callback.take());
-        list.bits -= EMITTING;
-        if list.bits & (REMOVED | EMISSIONS) == REMOVED {
-            list.entries.retain(|entry| entry.id != 0);
-            list.bits &= !REMOVED;
-        }
-        drop(list);
-        drop(removed);
+        self.finish();
     }
 }
 
@@ -339,9 +398,15 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    impl EventNumber for u8 {
-        fn number(self) -> u32 {
-            self.into()
+    impl EventSet for u8 {
+        fn bits(self) -> u32 {
+            1 << self
+        }
+    }
+
+    impl Handler for Box<dyn FnMut()> {
+        fn placeholder() -> Self {
+            Box::new(|| {})
         }
     }
 
@@ -385,6 +450,25 @@ mod tests {
         assert_eq!(added.get(), 0, "what is added while an event runs does not see it");
         emit(&listeners, 1);
         assert_eq!(added.get(), 1);
+    }
+
+    /// Once those were not counted that had been added meanwhile.
+    #[test]
+    fn an_event_is_heard_whose_listener_was_added_before_another_one_ran_once() {
+        let listeners: Rc<Calls> = Rc::default();
+        let (again, count) = (Rc::clone(&listeners), Rc::default());
+        let added = counter(&count);
+        let mut added = Some(added);
+        listeners.add(
+            1,
+            Lasts::Always,
+            Box::new(move || _ = again.add(2, Lasts::Always, added.take().unwrap())),
+        );
+        listeners.add(1, Lasts::Once, Box::new(|| {}));
+        emit(&listeners, 1);
+        assert!(listeners.has(2));
+        emit(&listeners, 2);
+        assert_eq!(count.get(), 1);
     }
 
     /// Once the inner one closed up the list, and the outer one left listeners out.

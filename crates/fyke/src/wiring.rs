@@ -23,10 +23,6 @@ const _: () = assert!(size_of::<Deferred>() <= 32);
 pub(crate) enum Tick {
     /// Ask the state machine.
     Machine(fyke_machine::connection::Tick),
-    /// Ask for the addresses of the host.
-    Lookup,
-    /// Begin the next attempt to connect.
-    Attempt,
     /// Emit `pipe`.
     Piped,
     /// Emit `unpipe`.

@@ -195,7 +195,7 @@ fn rows() -> Vec<Row> {
             echo(socket, received);
             socket.set_idle_timeout(None);
         }),
-        done("pipe", 14, 0, |socket, received| {
+        done("pipe", 4, 0, |socket, received| {
             socket.set_idle_timeout(Some(MINUTE));
             socket.pipe(socket);
             let count = Rc::clone(received);

@@ -2,16 +2,16 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fyke::sim::SimOptions;
 use fyke::{
     AbortController, ConnectOptions, DriverKind, ErrorCode, ListenOptions, Server, SocketOptions,
     timer,
 };
-use support::{Log, Net};
+use support::{Log, Net, drive};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -106,6 +106,34 @@ on_every_driver! {
             });
         });
         assert_eq!(seen.take(), ["error ERR_WRITE_STALLED", "close true"]);
+    }
+
+    /// Once the timer stayed until it was due, and kept the memory of sockets that were gone.
+    fn a_write_that_is_done_leaves_no_deadline_behind(net) {
+        let event_loop = net.event_loop();
+        let is_watched = || {
+            let soon = Instant::now() + Duration::from_secs(60);
+            event_loop.next_deadline().is_some_and(|deadline| deadline > soon)
+        };
+        let (client, received) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(0)));
+        event_loop.enter(|| {
+            let options = fyke::ServerOptions::new().write_stall_timeout(3_600_000 * MS);
+            let server = options.create_server(|socket| _ = socket.write(vec![0; 32 << 20]));
+            let (client, received) = (Rc::clone(&client), Rc::clone(&received));
+            net.listen(&server, net.tcp(), move |endpoint| {
+                let connected = fyke::connect(endpoint).unwrap();
+                connected.pause();
+                connected.on_data(move |_, data| received.set(received.get() + data.len()));
+                client.replace(Some(connected));
+            });
+        });
+        drive(&event_loop, is_watched).unwrap();
+        client.take().unwrap().resume();
+        drive(&event_loop, || received.get() == 32 << 20).unwrap();
+        for _ in 0..10 {
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert!(!is_watched());
     }
 
     fn a_peer_that_reads_slowly_does_not_end_by_the_write_stall_timeout(net) {

@@ -4,6 +4,7 @@ mod support;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use fyke::{
     ConnectOptions, DriverKind, Endpoint, Error, ErrorCode, Family, FamilySelection, LookupHints,
     LookupReply, Server, Socket, SocketAddress, timer,
 };
-use support::{Log, Net};
+use support::{Log, Net, drive};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -42,6 +43,21 @@ fn assert_is_of_a_lookup(error: &Error, code: ErrorCode, host: &str) {
 }
 
 on_every_driver! {
+    /// Once the socket stayed connecting for ever, if the system had looked the name up.
+    fn a_listener_of_a_lookup_that_panics_destroys_its_socket(net) {
+        let event_loop = net.event_loop();
+        let log = Log::new();
+        event_loop.enter(|| {
+            let client = fyke::connect(("localhost", 1)).unwrap();
+            client.on_lookup(|_, _| std::panic::resume_unwind(Box::new("on purpose")));
+            log.watch("", &client);
+        });
+        let panicked = catch_unwind(AssertUnwindSafe(|| drive(&event_loop, || false)));
+        assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"on purpose"));
+        drive(&event_loop, || false).unwrap();
+        assert_eq!(log.take(), ["close false"]);
+    }
+
     fn he_01_an_ip_literal_is_not_looked_up_and_no_hook_is_asked(net) {
         let log = Log::new();
         let seen = log.clone();
@@ -207,7 +223,7 @@ on_every_driver! {
         }
         assert!(log.entries().is_empty());
         event_loop.enter(|| kept.borrow_mut().clear());
-        support::drive(&event_loop, || false).unwrap();
+        drive(&event_loop, || false).unwrap();
         assert_eq!(log.take(), ["lookup some.test EAI_FAIL", "error EAI_FAIL", "close true"]);
     }
 

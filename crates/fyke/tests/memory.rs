@@ -219,7 +219,7 @@ fn rows() -> Vec<Row> {
             serve(socket);
             socket.set_idle_timeout(None);
         }),
-        done("pipe", [1330, 1350], message, |socket| {
+        done("pipe", [400, 420], message, |socket| {
             socket.set_idle_timeout(Some(MINUTE));
             socket.on_idle_timeout(|socket| _ = socket.destroy());
             socket.pipe(socket);

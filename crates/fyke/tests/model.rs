@@ -1,6 +1,10 @@
 //! Random scripts of calls on the ends of several connections, against a naive model of what may happen
 //! (contracts C1, C2, C3, C8), on loops of both manners.
 
+#[path = "../../fyke-machine/tests/lives/mod.rs"]
+mod lives;
+#[path = "../../fyke-machine/tests/random/mod.rs"]
+mod random;
 mod scripted;
 mod scripts;
 mod support;
@@ -8,10 +12,11 @@ mod support;
 use std::time::Duration;
 
 use fyke::sim::SimOptions;
+use lives::{Moment, Operation, Pair, Place, Reaction, Reading, Script, Side, Step, When};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use scripted::{Moment, Operation, Pair, Place, Reaction, Reading, Script, Side, Step, When};
-use scripts::{any_script, config, gentle_script, network, on_network, on_system};
+use random::{any_script, config, gentle_script};
+use scripts::{network, on_network, on_system};
 
 const CLIENT: Place = Place { pair: 0, side: Side::Client };
 const SERVER: Place = Place { pair: 0, side: Side::Server };

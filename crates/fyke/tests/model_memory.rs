@@ -3,6 +3,10 @@
 
 #![allow(dead_code, reason = "the model has more than this part of it needs")]
 
+#[path = "../../fyke-machine/tests/lives/mod.rs"]
+mod lives;
+#[path = "../../fyke-machine/tests/random/mod.rs"]
+mod random;
 mod scripted;
 mod scripts;
 mod support;
@@ -14,8 +18,8 @@ use fyke::sim::SimOptions;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
-use scripted::{Operation, Pair, Script};
-use scripts::{config, on_network, reading, script};
+use random::{config, crumbs};
+use scripts::on_network;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -27,25 +31,6 @@ const OTHER_BYTES: usize = 100 * 1024;
 fn bytes_in_use() -> usize {
     let stats = ALLOCATOR.stats();
     stats.bytes_allocated - stats.bytes_deallocated
-}
-
-/// Single bytes, on sockets that do not take them, and that queue them otherwise.
-fn crumbs() -> impl Strategy<Value = Script> {
-    let pair = [reading(), reading()].prop_map(|reading| Pair {
-        allow_half_open: [true; 2],
-        high_water_mark: [65_536; 2],
-        reading,
-        pause_on_connect: false,
-    });
-    let operation = prop_oneof![
-        2 => (1000..8000_usize).prop_map(Operation::Trickle),
-        2 => (1000..8000_usize).prop_map(Operation::Write),
-        2 => Just(Operation::Pause),
-        1 => select(&[Operation::Cork, Operation::Uncork][..]),
-        1 => (0..20_usize).prop_map(Operation::Unshift),
-        1 => (1..20_usize).prop_map(Operation::ReadExact),
-    ];
-    script(pair, operation.boxed())
 }
 
 /// Narrow, so that the wires hold little.

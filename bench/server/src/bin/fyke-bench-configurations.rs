@@ -25,6 +25,12 @@ fn main() -> Result<()> {
             let _ = socket.write(vec![b'x'; OWNED_BYTES]);
             echo(socket);
         }),
+        "a callback on every write" => serve(options, |socket| {
+            end_when_idle(socket);
+            socket.on_data(|socket, data| {
+                socket.write_then(data, |_, _| {});
+            });
+        }),
         "timeout set and unset" => serve(options, |socket| {
             echo(socket);
             // Soon over, so that nothing of it is left but what it may cost for ever.

@@ -52,7 +52,7 @@ impl World {
             Completion::Shed { count, .. } => log.push(format!("shed {count}")),
             Completion::Woken => {}
         };
-        driver.turn(Some(timeout), on).unwrap();
+        driver.turn(Some(driver.now() + timeout), on).unwrap();
     }
 
     /// Turns until `done`, and as long as there is work; fails when the work never ends.

@@ -54,10 +54,13 @@ const BROKEN: u8 = u8::MAX;
 #[derive(Default)]
 pub(crate) struct Reader {
     /// Made when the first one reads. Taken while bytes are lent.
-    buffer: Cell<Option<Box<[u8]>>>,
+    buffer: Cell<Option<Buffer>>,
     /// Errors that the kernel told behind bytes, and will not tell again.
     failures: RefCell<BTreeMap<SocketId, Errno>>,
 }
+
+/// Its length is in its type, so that one word is enough to pass it on.
+type Buffer = Box<[u8; READ_BUFFER_BYTES]>;
 
 /// What a read gave.
 pub(crate) enum Read {
@@ -126,15 +129,15 @@ impl Reading {
         &mut self,
         socket: SocketId,
         fd: BorrowedFd<'_>,
-        buffer: &mut [u8],
-        reader: &Reader,
+        lent: &mut Lent<'_>,
     ) -> Read {
         if !self.may_read() {
             return Read::Nothing;
         }
         if self.pipe || self.streak >= TURNS_TO_BULK {
-            return self.read_otherwise(socket, fd, buffer, reader);
+            return self.read_otherwise(socket, fd, lent);
         }
+        let buffer = lent.bytes_mut();
         let received = system::receive(fd, buffer);
         self.note(received, buffer.len())
     }
@@ -145,9 +148,9 @@ impl Reading {
         &mut self,
         socket: SocketId,
         fd: BorrowedFd<'_>,
-        buffer: &mut [u8],
-        reader: &Reader,
+        lent: &mut Lent<'_>,
     ) -> Read {
+        let (reader, buffer) = (lent.reader, lent.bytes_mut());
         if self.streak == BROKEN {
             self.ended = true;
             let errno = reader.take_failure(socket, self);
@@ -210,10 +213,9 @@ fn receive_in_bulk(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> (Result<usize, Errn
 }
 
 impl Reader {
+    #[inline]
     pub(crate) fn lend(&self) -> Lent<'_> {
-        let buffer = self.buffer.take();
-        let buffer = buffer.unwrap_or_else(|| vec![0; READ_BUFFER_BYTES].into_boxed_slice());
-        Lent { reader: self, buffer }
+        Lent { reader: self, buffer: Some(self.buffer.take().unwrap_or_else(new_buffer)) }
     }
 
     fn take_failure(&self, socket: SocketId, reading: &mut Reading) -> Option<Errno> {
@@ -229,15 +231,34 @@ impl Reader {
     }
 }
 
+#[cold]
+fn new_buffer() -> Buffer {
+    let buffer = vec![0; READ_BUFFER_BYTES].into_boxed_slice();
+    buffer.try_into().expect("it was made with that length")
+}
+
 /// The read buffer while it is away from its place; goes back also when the callback panics.
 pub(crate) struct Lent<'a> {
     reader: &'a Reader,
-    pub(crate) buffer: Box<[u8]>,
+    /// `None` only after it has gone back.
+    buffer: Option<Buffer>,
+}
+
+impl Lent<'_> {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buffer.as_deref().map_or(&[], |buffer| buffer)
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.buffer.as_deref_mut().map_or(&mut [], |buffer| buffer)
+    }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.reader.buffer.set(Some(std::mem::take(&mut self.buffer)));
+        self.reader.buffer.set(self.buffer.take());
     }
 }
 
@@ -279,7 +300,7 @@ pub(crate) mod tests {
 
     fn read_once(ours: &TcpStream, reading: &mut Reading, reader: &Reader) -> Read {
         let mut lent = reader.lend();
-        reading.read(SocketId::default(), ours.as_fd(), &mut lent.buffer, reader)
+        reading.read(SocketId::default(), ours.as_fd(), &mut lent)
     }
 
     fn in_bulk() -> Reading {

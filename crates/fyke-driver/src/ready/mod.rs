@@ -19,7 +19,6 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -33,7 +32,9 @@ use crate::pool::Pool;
 use crate::system;
 use crate::table::{self, Slot, SystemBackend, Table, send};
 use crate::waker::Wake;
-use crate::{Address, Adopted, Batch, Completion, Open, OpenError, Operation, SocketId, Waker};
+use crate::{
+    Address, Adopted, Batch, Completion, Moment, Open, OpenError, Operation, SocketId, Waker,
+};
 
 /// What is watched of a connection: also whether it gets urgent bytes, at which reads end.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -57,7 +58,7 @@ pub(crate) struct Ready {
     poll_fd: RawFd,
     waker: Waker,
     /// Taken while a turn runs: that is how a turn inside a turn is noticed.
-    events: Cell<Option<Events>>,
+    events: Cell<Option<Box<Events>>>,
     table: Table<Registered>,
 }
 
@@ -82,7 +83,7 @@ impl Ready {
             poll_fd: poll.as_raw_fd(),
             poll: RefCell::new(poll),
             waker,
-            events: Cell::new(Some(Events::with_capacity(EVENTS_PER_TURN_MAX))),
+            events: Cell::new(Some(Box::new(Events::with_capacity(EVENTS_PER_TURN_MAX)))),
             table,
         })
     }
@@ -93,8 +94,8 @@ impl Backend for Ready {
         "ready"
     }
 
-    fn now(&self) -> Duration {
-        self.table.clock.elapsed()
+    fn now(&self) -> Moment {
+        self.table.clock.now()
     }
 
     fn waker(&self) -> Waker {
@@ -174,16 +175,12 @@ impl Backend for Ready {
         self.table.has_work()
     }
 
-    fn next_deadline(&self) -> Option<Duration> {
+    fn next_deadline(&self) -> Option<Moment> {
         self.table.next_deadline()
     }
 
-    fn turn(
-        &self,
-        timeout: Option<Duration>,
-        on: &mut dyn FnMut(Completion<'_>),
-    ) -> io::Result<()> {
-        self.turn(timeout, on)
+    fn turn(&self, until: Option<Moment>, on: &mut dyn FnMut(Completion<'_>)) -> io::Result<()> {
+        self.turn(until, on)
     }
 
     fn remove_stale(&self, address: &Address) -> bool {

@@ -7,13 +7,13 @@ use mio::Events;
 use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
-use crate::table::{self, AgainOnPanic, SystemBackend, accept, receive};
-use crate::{Completion, SocketId};
+use crate::table::{self, AgainOnPanic, SystemBackend, Waiting, accept, receive};
+use crate::{Completion, Moment, SocketId};
 
 impl Ready {
     pub(super) fn turn(
         &self,
-        timeout: Option<Duration>,
+        until: Option<Moment>,
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
         let mut turn = Turn { driver: self, events: self.events.take() };
@@ -22,30 +22,39 @@ impl Ready {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         };
         let table = &self.table;
-        let timeout = match table.has_work() {
-            true => Some(Duration::ZERO),
-            false => table.wait_time(timeout),
+        // Only what was waiting before this turn: what is put in line now is for the next one.
+        let waiting = table.waiting();
+        let timeout = match waiting {
+            Some(_) => Some(Duration::ZERO),
+            None => table.wait_time(until),
         };
         match self.poll.borrow_mut().poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result?,
         }
-        // Only what was waiting before this turn: what is put in line now is for the next one.
-        let deferred = table.deferred();
-        let (steps, readers) = (table.backlog.steps(), table.backlog.readers());
-        table.give_deferred(deferred, on);
+        if let Some(waiting) = &waiting {
+            table.give_deferred(waiting.deferred, on);
+        }
         let mut count = 0;
-        for event in &*events {
+        for event in &**events {
             self.take_event(event, on);
             count += 1;
         }
-        for _ in 0..steps {
-            let Some(socket) = table.backlog.pop() else { break };
-            self.take_backlog(socket, on);
+        if let Some(waiting) = waiting {
+            self.work_off(&waiting, count, on);
         }
-        table.backlog.read_on(readers, count, |socket| self.take_backlog(socket, on));
         accept::retry(self, on);
         Ok(())
+    }
+
+    /// Goes on with the sockets of the backlog, in a turn with `events` events.
+    fn work_off(&self, waiting: &Waiting, events: usize, on: &mut dyn FnMut(Completion<'_>)) {
+        let backlog = &self.table.backlog;
+        for _ in 0..waiting.steps {
+            let Some(socket) = backlog.pop() else { break };
+            self.take_backlog(socket, on);
+        }
+        backlog.read_on(waiting.readers, events, |socket| self.take_backlog(socket, on));
     }
 
     fn take_event(&self, event: &Event, on: &mut dyn FnMut(Completion<'_>)) {
@@ -55,31 +64,47 @@ impl Ready {
             _ => {}
         }
         let socket = id(event.token());
-        let (connecting, listener, sending) = {
-            let mut sockets = self.table.sockets.borrow_mut();
-            let Some(slot) = sockets.get_mut(socket) else { return };
-            let gone = event.is_read_closed() || event.is_error() && !slot.flags.listener;
-            slot.flags.reading.readable |= event.is_readable() || gone;
-            slot.flags.reading.expect(gone, event.is_priority());
-            // A full pipe whose reader goes is not writable, but in error (pipe(7)).
-            let sending = slot.flags.sending && (event.is_writable() || event.is_error());
-            if slot.flags.reading.in_backlog {
-                // Once per turn is enough (contract rule 6).
-                return;
-            }
-            (slot.flags.reading.connecting, slot.flags.listener, sending)
-        };
+        let mut sockets = self.table.sockets.borrow_mut();
+        let Some(slot) = sockets.get_mut(socket) else { return };
+        let flags = &mut slot.flags;
+        let gone = event.is_read_closed() || event.is_error() && !flags.listener;
+        flags.reading.readable |= event.is_readable() || gone;
+        if gone || event.is_priority() {
+            flags.reading.expect(gone, event.is_priority());
+        }
+        if flags.reading.in_backlog {
+            // Once per turn is enough (contract rule 6).
+            return;
+        }
+        // A full pipe whose reader goes is not writable, but in error (pipe(7)).
+        let sending = flags.sending && (event.is_writable() || event.is_error());
+        if flags.listener || flags.reading.connecting || sending {
+            let (listener, connecting) = (flags.listener, flags.reading.connecting);
+            drop(sockets);
+            return self.take_other_event(socket, listener, connecting, on);
+        }
+        // The most frequent event: it is read here, with the slot at hand.
+        let mut lent = self.table.reader.lend();
+        let read = slot.read(socket, &mut lent);
+        drop(sockets);
+        receive::receive_on(self, socket, lent, read, on);
+    }
+
+    /// An event of a socket that does more than receive.
+    #[inline(never)]
+    fn take_other_event(
+        &self,
+        socket: SocketId,
+        listener: bool,
+        connecting: bool,
+        on: &mut dyn FnMut(Completion<'_>),
+    ) {
         if listener {
             accept::accept(self, socket, on);
         } else if connecting {
             table::connected(self, socket, on);
         } else {
-            let _again = AgainOnPanic { driver: self, socket };
-            if sending {
-                receive::receive_and_send(self, socket, on);
-            } else {
-                receive::receive(self, socket, on);
-            }
+            receive::receive_and_send(self, socket, on);
         }
     }
 
@@ -124,14 +149,14 @@ impl Ready {
 struct Turn<'a> {
     driver: &'a Ready,
     /// `None` in a turn inside a turn.
-    events: Option<Events>,
+    events: Option<Box<Events>>,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let events = self.events.take();
         if std::thread::panicking() {
-            self.driver.keep_as_work(events.as_ref());
+            self.driver.keep_as_work(events.as_deref());
         }
         self.driver.events.set(events);
     }

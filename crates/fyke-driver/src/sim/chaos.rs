@@ -135,16 +135,16 @@ fn run(seed: u64) -> Vec<(Duration, Seen)> {
         if round % 2 == 0 {
             continue;
         }
-        let timeout = Some(Duration::from_micros(30));
+        let until = Some(world.sim.now() + Duration::from_micros(30));
         let mut on = |completion: crate::Completion<'_>| {
             let seen = Seen::of(completion);
             chaos.check(&seen);
-            chaos.trace.push((world.sim.now(), seen));
+            chaos.trace.push((world.elapsed(), seen));
             if chaos.random.one_in(3) {
                 chaos.act(&world.sim);
             }
         };
-        world.sim.turn(timeout, &mut on).unwrap();
+        world.sim.turn(until, &mut on).unwrap();
     }
     for socket in std::mem::take(&mut chaos.alive) {
         world.sim.close(socket);

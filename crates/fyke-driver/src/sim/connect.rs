@@ -158,9 +158,9 @@ mod tests {
         world.listener("127.0.0.1:80");
         let client = world.connect("127.0.0.1:80");
         assert!(!world.sim.has_work());
-        assert_eq!(world.sim.next_deadline(), Some(latency * 2));
+        assert_eq!(world.sim.next_deadline(), Some((latency * 2).into()));
         assert_eq!(world.turn(), [Seen::Connected(client)]);
-        assert_eq!(world.sim.now(), latency * 2);
+        assert_eq!(world.elapsed(), latency * 2);
     }
 
     #[test]

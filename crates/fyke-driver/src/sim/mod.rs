@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::pool::Pool;
-use crate::{Address, Batch, Completion, Open, OpenError, SocketId, Waker};
+use crate::{Address, Batch, Completion, Moment, Open, OpenError, SocketId, Waker};
 use bell::Bell;
 use network::Network;
 
@@ -93,8 +93,8 @@ impl Backend for Sim {
         "sim"
     }
 
-    fn now(&self) -> Duration {
-        self.network.borrow().schedule.now()
+    fn now(&self) -> Moment {
+        self.network.borrow().schedule.now().into()
     }
 
     fn waker(&self) -> Waker {
@@ -161,16 +161,12 @@ impl Backend for Sim {
         self.bell.is_rung() || self.network.borrow().has_work()
     }
 
-    fn next_deadline(&self) -> Option<Duration> {
-        self.network.borrow().schedule.next()
+    fn next_deadline(&self) -> Option<Moment> {
+        self.network.borrow().schedule.next().map(Moment::from)
     }
 
-    fn turn(
-        &self,
-        timeout: Option<Duration>,
-        on: &mut dyn FnMut(Completion<'_>),
-    ) -> io::Result<()> {
-        self.turn(timeout, on)
+    fn turn(&self, until: Option<Moment>, on: &mut dyn FnMut(Completion<'_>)) -> io::Result<()> {
+        self.turn(until, on)
     }
 
     fn resolve(&self, host: &str) -> Option<(Duration, Vec<IpAddr>)> {

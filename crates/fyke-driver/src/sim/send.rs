@@ -152,10 +152,10 @@ mod tests {
         let world = World::new(SimOptions { latency, cut: false, ..Default::default() });
         let (client, server) = world.pair("127.0.0.1:80");
         world.sim.receive_start(server).unwrap();
-        let start = world.sim.now();
+        let start = world.elapsed();
         world.send(client, b"hello").unwrap();
         assert_eq!(world.turn(), [Seen::Received(server, b"hello".to_vec())]);
-        assert_eq!(world.sim.now() - start, latency);
+        assert_eq!(world.elapsed() - start, latency);
     }
 
     #[test]

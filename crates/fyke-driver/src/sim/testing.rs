@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -83,6 +84,11 @@ impl Default for World {
 impl World {
     pub(super) fn new(options: SimOptions) -> Self {
         Self { sim: Sim::new(options) }
+    }
+
+    /// The time on the virtual clock.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.sim.now().into()
     }
 
     pub(super) fn try_open(&self, place: &str) -> Result<SocketId, OpenError> {

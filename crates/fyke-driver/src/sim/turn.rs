@@ -8,7 +8,7 @@ use super::network::{Due, Given};
 use super::socket::Role;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, READS_PER_TURN_MAX};
 use crate::trace::step;
-use crate::{Completion, SocketId};
+use crate::{Completion, Moment, SocketId};
 
 /// What a turn takes that does not wait: a loop that only polls still sees the network move.
 const TURN_TIME: Duration = Duration::from_micros(1);
@@ -16,13 +16,13 @@ const TURN_TIME: Duration = Duration::from_micros(1);
 impl Sim {
     pub(super) fn turn(
         &self,
-        timeout: Option<Duration>,
+        until: Option<Moment>,
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
         let _turning = Turning::begin(self)?;
         let mut woken = self.bell.take();
         if !woken && !self.network.borrow().has_work() {
-            woken = self.wait(timeout);
+            woken = self.wait(until);
         }
         let count = {
             let mut network = self.network.borrow_mut();
@@ -49,11 +49,12 @@ impl Sim {
         Ok(())
     }
 
-    /// Moves the clock to the next event or the end of the timeout. Where there is neither, only
+    /// Moves the clock to the next event or to `until`. Where there is neither, only
     /// the bell can end the wait; says whether it did.
-    fn wait(&self, timeout: Option<Duration>) -> bool {
+    fn wait(&self, until: Option<Moment>) -> bool {
         let schedule = &mut self.network.borrow_mut().schedule;
-        let end = timeout.map(|timeout| schedule.now().saturating_add(timeout.max(TURN_TIME)));
+        let soonest = schedule.now().saturating_add(TURN_TIME);
+        let end = until.map(|until| Duration::from(until).max(soonest));
         match schedule.next().into_iter().chain(end).min() {
             Some(to) => schedule.advance(to),
             None => {
@@ -153,7 +154,7 @@ mod tests {
                         let _ = World::send_on(sim, server, bytes);
                     }
                 }
-                trace.push((sim.now(), seen));
+                trace.push((sim.now().into(), seen));
             });
         }
         trace
@@ -172,8 +173,8 @@ mod tests {
         let world = World::default();
         let hour = Duration::from_secs(3600);
         let before = std::time::Instant::now();
-        world.sim.turn(Some(hour), &mut |_| panic!("nothing happens")).unwrap();
-        assert_eq!(world.sim.now(), hour);
+        world.sim.turn(Some(world.sim.now() + hour), &mut |_| panic!("nothing happens")).unwrap();
+        assert_eq!(world.elapsed(), hour);
         assert!(before.elapsed() < Duration::from_secs(60));
     }
 
@@ -182,13 +183,16 @@ mod tests {
         let latency = Duration::from_millis(10);
         let world = World::new(SimOptions { latency, ..Default::default() });
         world.connect("127.0.0.1:80");
-        world.sim.turn(Some(Duration::ZERO), &mut |_| panic!("too soon")).unwrap();
-        assert_eq!(world.sim.now(), TURN_TIME, "a turn takes some time");
-        world.sim.turn(Some(latency - TURN_TIME), &mut |_| panic!("too soon")).unwrap();
-        assert_eq!(world.sim.now(), latency);
+        world.sim.turn(Some(Moment::ZERO), &mut |_| panic!("too soon")).unwrap();
+        assert_eq!(world.elapsed(), TURN_TIME, "a turn takes some time");
+        world
+            .sim
+            .turn(Some(world.sim.now() + (latency - TURN_TIME)), &mut |_| panic!("too soon"))
+            .unwrap();
+        assert_eq!(world.elapsed(), latency);
         let mut count = 0;
-        world.sim.turn(Some(latency * 9), &mut |_| count += 1).unwrap();
-        assert_eq!((count, world.sim.now()), (1, latency * 2));
+        world.sim.turn(Some(world.sim.now() + (latency * 9)), &mut |_| count += 1).unwrap();
+        assert_eq!((count, world.elapsed()), (1, latency * 2));
     }
 
     #[test]
@@ -201,7 +205,7 @@ mod tests {
         });
         assert_eq!(world.turn(), [Seen::Woken]);
         ringer.join().unwrap();
-        assert_eq!(world.sim.now(), Duration::ZERO);
+        assert_eq!(world.elapsed(), Duration::ZERO);
     }
 
     #[test]
@@ -209,11 +213,11 @@ mod tests {
         let world = World::default();
         world.sim.waker().wake();
         assert!(world.sim.has_work());
-        let second = Some(Duration::from_secs(1));
+        let second = Some(world.sim.now() + Duration::from_secs(1));
         let mut seen = Vec::new();
         world.sim.turn(second, &mut |completion| seen.push(Seen::of(completion))).unwrap();
         assert_eq!(seen, [Seen::Woken]);
-        assert_eq!(world.sim.now(), Duration::ZERO);
+        assert_eq!(world.elapsed(), Duration::ZERO);
         world.sim.turn(second, &mut |_| panic!("heard twice")).unwrap();
     }
 

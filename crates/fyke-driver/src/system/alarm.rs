@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::Clock;
+use crate::Moment;
 use crate::limits::WAIT_MAX;
 
 /// A timerfd that the poller watches, edge-triggered, so it is never read (timerfd_create(2)).
@@ -22,7 +23,7 @@ pub(crate) struct Alarm {
     /// Whether the poller watches it, which is the backend's to do and to say.
     pub(crate) watched: Cell<bool>,
     /// On the driver's clock. None: it has rung, or was never set.
-    rings_at: Cell<Option<Duration>>,
+    rings_at: Cell<Option<Moment>>,
 }
 
 impl Alarm {
@@ -34,42 +35,29 @@ impl Alarm {
         self.timer.as_ref().map(AsFd::as_fd)
     }
 
-    /// How long to wait, at most `timeout` and until `deadline`; none where it ends the wait itself.
+    /// How long to wait for a time; `None` if the alarm ends the wait.
     #[inline]
-    pub(crate) fn wait_time(
-        &self,
-        timeout: Option<Duration>,
-        deadline: Option<Duration>,
-        clock: &Clock,
-    ) -> Option<Duration> {
-        let timeout = match deadline {
-            Some(at) => at.saturating_sub(clock.elapsed()).min(timeout.unwrap_or(WAIT_MAX)),
-            None => timeout?,
-        };
-        (!self.rings_within(timeout, clock)).then(|| timeout.min(WAIT_MAX))
-    }
-
-    /// Sees to it that it rings in at most `timeout`, and says whether it will.
-    #[inline]
-    fn rings_within(&self, timeout: Duration, clock: &Clock) -> bool {
+    pub(crate) fn wait_time(&self, until: Moment, clock: &Clock) -> Option<Duration> {
         // Whoever says how long to wait has just looked at the clock; that saves looking again.
         let last = clock.last_seen();
-        let rings_in_time = |at| last < at && at - last <= timeout;
-        self.rings_at.get().is_some_and(rings_in_time) || self.set_within(timeout, clock)
+        let rings_in_time = |at| last < at && at <= until;
+        match self.rings_at.get() {
+            Some(at) if rings_in_time(at) => None,
+            _ if until <= last => Some(Duration::ZERO),
+            _ => self.set(until, clock),
+        }
     }
 
-    #[cold]
-    fn set_within(&self, timeout: Duration, clock: &Clock) -> bool {
-        let Some(timer) = &self.timer else { return false };
-        if timeout.is_zero() || !self.watched.get() {
-            return false;
-        }
-        let deadline = clock.last_seen().saturating_add(timeout);
-        let now = clock.elapsed();
-        let deadline = if deadline > now { deadline } else { now.saturating_add(timeout) };
-        let is_set = set(timer, deadline - now).is_ok();
-        self.rings_at.set(is_set.then_some(deadline));
-        is_set
+    /// Has the alarm ring at a time. Returns how long to wait if it cannot.
+    #[inline(never)]
+    fn set(&self, until: Moment, clock: &Clock) -> Option<Duration> {
+        let now = clock.now();
+        let wait = (until - now).min(WAIT_MAX);
+        let timer = self.timer.as_ref().filter(|_| self.watched.get() && !wait.is_zero());
+        let Some(timer) = timer else { return Some(wait) };
+        let is_set = set(timer, wait).is_ok();
+        self.rings_at.set(is_set.then_some(now + wait));
+        if is_set { None } else { Some(wait) }
     }
 
     /// The poller has reported it, or may have and nobody saw it.
@@ -118,26 +106,22 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nobody_watches_leaves_the_wait_its_timeout() {
+    fn an_alarm_that_is_not_watched_leaves_the_wait_its_timeout() {
         let (clock, alarm) = (Clock::start(), Alarm::new());
-        assert_eq!(alarm.wait_time(Some(SECOND), None, &clock), Some(SECOND));
+        let until = clock.now() + SECOND;
+        let wait = alarm.wait_time(until, &clock).unwrap();
+        assert!(wait <= SECOND && wait > SECOND / 2, "{wait:?}");
         alarm.watched.set(true);
-        assert_eq!(alarm.wait_time(Some(SECOND), None, &clock), None);
+        assert_eq!(alarm.wait_time(until, &clock), None);
     }
 
     #[test]
-    fn a_wait_ends_at_the_earlier_of_timeout_and_deadline() {
+    fn a_time_that_is_over_is_not_waited_for_and_one_far_ahead_is_reduced() {
         let (clock, alarm) = watched();
-        assert_eq!(alarm.wait_time(None, None, &clock), None);
-        assert_eq!(alarm.rings_at.get(), None, "nothing to wait for");
-        assert_eq!(
-            alarm.wait_time(Some(SECOND), Some(Duration::ZERO), &clock),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(alarm.wait_time(Moment::ZERO, &clock), Some(Duration::ZERO));
         // Longer than a timerfd can be set to.
-        assert_eq!(alarm.wait_time(Some(Duration::MAX), None, &clock), Some(WAIT_MAX));
-        assert_eq!(alarm.wait_time(Some(60 * SECOND), Some(30 * SECOND), &clock), None);
-        assert!(left(&alarm) <= 30 * SECOND && left(&alarm) > 20 * SECOND, "{:?}", left(&alarm));
+        assert_eq!(alarm.wait_time(Duration::MAX.into(), &clock), None);
+        assert!(left(&alarm) <= WAIT_MAX && left(&alarm) > WAIT_MAX / 2, "{:?}", left(&alarm));
     }
 
     #[allow(clippy::unwrap_used, reason = "a test")]
@@ -149,33 +133,23 @@ mod tests {
     #[test]
     fn a_later_deadline_leaves_it_and_an_earlier_one_sets_it() {
         let (clock, alarm) = watched();
-        assert!(alarm.rings_within(60 * SECOND, &clock));
+        let now = clock.now();
+        assert_eq!(alarm.wait_time(now + 60 * SECOND, &clock), None);
         let first = alarm.rings_at.get().unwrap();
-        clock.elapsed();
-        assert!(alarm.rings_within(60 * SECOND, &clock));
+        clock.now();
+        assert_eq!(alarm.wait_time(now + 61 * SECOND, &clock), None);
         assert_eq!(alarm.rings_at.get(), Some(first));
-        assert!(alarm.rings_within(30 * SECOND, &clock));
+        assert_eq!(alarm.wait_time(now + 30 * SECOND, &clock), None);
         assert!(alarm.rings_at.get().unwrap() < first);
         assert!(left(&alarm) <= 30 * SECOND && left(&alarm) > 20 * SECOND, "{:?}", left(&alarm));
     }
 
     #[test]
-    fn the_same_deadline_seen_later_is_the_same_one() {
-        let (clock, alarm) = watched();
-        let deadline = clock.elapsed() + SECOND;
-        for _ in 0..3 {
-            let now = clock.elapsed();
-            assert!(alarm.rings_within(deadline - now, &clock));
-            assert_eq!(alarm.rings_at.get(), Some(deadline));
-        }
-    }
-
-    #[test]
-    fn what_has_rung_is_set_again() {
+    fn an_alarm_that_has_rung_is_set_again() {
         let (clock, alarm) = watched();
         for _ in 0..2 {
             // Nobody looks at the clock: what it said last is long ago, and not what counts.
-            assert!(alarm.rings_within(Duration::from_millis(1), &clock));
+            assert_eq!(alarm.wait_time(clock.now() + Duration::from_millis(1), &clock), None);
             let mut fds = [PollFd::from_borrowed_fd(alarm.fd().unwrap(), PollFlags::IN)];
             assert_eq!(poll(&mut fds, None), Ok(1));
             alarm.has_rung();

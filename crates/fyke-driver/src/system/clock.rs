@@ -1,92 +1,98 @@
 //! The clock of the drivers of real systems.
 
 use std::cell::Cell;
-use std::time::Duration;
+
+use crate::Moment;
 
 /// The system's monotonic clock, from when this was made.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    started: Moment,
-    last: Cell<Duration>,
+    started: Time,
+    last: Cell<Moment>,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { started: now(), last: Cell::new(Duration::ZERO) }
+        Self { started: time(), last: Cell::new(Moment::ZERO) }
     }
 
-    pub(crate) fn elapsed(&self) -> Duration {
-        let elapsed = since(&self.started);
-        self.last.set(elapsed);
-        elapsed
+    /// The time since this was made.
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        let now = since(self.started);
+        self.last.set(now);
+        now
     }
 
-    /// What [`elapsed`](Self::elapsed) said last.
-    pub(crate) fn last_seen(&self) -> Duration {
+    /// What [`now`](Self::now) returned last.
+    #[inline]
+    pub(crate) fn last_seen(&self) -> Moment {
         self.last.get()
     }
 }
 
-/// The clock that `Instant` shows. But it is read twice per turn, and `Instant` checks each time what
-/// cannot be.
+/// In nanoseconds, of the clock that `Instant` shows. But it is read twice per turn, and `Instant` checks
+/// each time what cannot be.
 #[cfg(not(target_vendor = "apple"))]
-type Moment = rustix::time::Timespec;
+type Time = u64;
 
 /// There the monotonic clock goes on while the machine sleeps, and `Instant` does not.
 #[cfg(target_vendor = "apple")]
-type Moment = std::time::Instant;
+type Time = std::time::Instant;
 
 #[cfg(not(target_vendor = "apple"))]
-fn now() -> Moment {
-    rustix::time::clock_gettime(rustix::time::ClockId::Monotonic)
+#[inline]
+fn time() -> Time {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    nanoseconds(time.tv_sec as u64, time.tv_nsec as u64)
+}
+
+/// It is after 584 years that this overflows.
+#[cfg(not(target_vendor = "apple"))]
+#[inline]
+fn nanoseconds(seconds: u64, nanoseconds: u64) -> Time {
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
 #[cfg(target_vendor = "apple")]
-fn now() -> Moment {
-    Moment::now()
+fn time() -> Time {
+    Time::now()
 }
 
 #[cfg(not(target_vendor = "apple"))]
-fn since(started: &Moment) -> Duration {
-    let now = now();
-    let mut seconds = now.tv_sec - started.tv_sec;
-    let mut nanoseconds = now.tv_nsec - started.tv_nsec;
-    if nanoseconds < 0 {
-        (seconds, nanoseconds) = (seconds - 1, nanoseconds + 1_000_000_000);
-    }
-    let seconds = u64::try_from(seconds).unwrap_or(0);
-    Duration::new(seconds, nanoseconds as u32)
+#[inline]
+fn since(started: Time) -> Moment {
+    Moment::from_nanos(time().wrapping_sub(started))
 }
 
 #[cfg(target_vendor = "apple")]
-fn since(started: &Moment) -> Duration {
-    started.elapsed()
+fn since(started: Time) -> Moment {
+    started.elapsed().into()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn it_shows_what_the_standard_library_shows() {
         let before = std::time::Instant::now();
         let clock = Clock::start();
-        let mut last = Duration::ZERO;
+        let mut last = Moment::ZERO;
         while before.elapsed() < Duration::from_millis(20) {
-            let now = clock.elapsed();
-            assert!(last <= now && now <= before.elapsed());
+            let now = clock.now();
+            assert!(last <= now && now <= before.elapsed().into());
             last = now;
         }
-        assert!(last > Duration::ZERO, "{last:?}");
+        assert!(last > Moment::ZERO, "{last:?}");
     }
 
     #[test]
     #[cfg(not(target_vendor = "apple"))]
     fn a_second_that_began_in_the_middle_of_one_is_a_whole_one() {
-        let now = now();
-        let mut started = now;
-        (started.tv_sec, started.tv_nsec) = (now.tv_sec - 1, 999_999_999);
-        let elapsed = since(&started);
-        assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+        let (before, after) = (nanoseconds(7, 999_999_999), nanoseconds(9, 1));
+        assert_eq!(after - before, 1_000_000_002);
     }
 }

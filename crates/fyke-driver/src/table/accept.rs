@@ -23,7 +23,7 @@ pub(crate) fn retry(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'
 #[cold]
 fn retry_due(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
     let table = driver.table();
-    let now = table.clock.elapsed();
+    let now = table.clock.now();
     while let Some(socket) = table.retries.take(now) {
         let listener = {
             let mut sockets = table.sockets.borrow_mut();

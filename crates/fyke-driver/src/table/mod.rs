@@ -21,9 +21,9 @@ use slotmap::SlotMap;
 
 use crate::completion::{Deferred, dead};
 use crate::pool::Pool;
-use crate::reading::{Backlog, Reader, Reading};
+use crate::reading::{Backlog, Lent, Read, Reader, Reading};
 use crate::system::{self, Alarm, BoundFile, Clock, Spare};
-use crate::{Batch, Completion, SocketId};
+use crate::{Batch, Completion, Moment, SocketId};
 pub(crate) use lifecycle::{connected, open, shutdown};
 use retries::Retries;
 
@@ -42,7 +42,7 @@ pub(crate) struct Table<W> {
     /// To refuse connections with when there are no descriptors left.
     spare: Spare,
     retries: Retries,
-    reader: Reader,
+    pub(crate) reader: Reader,
     pub(crate) alarm: Alarm,
     pub(crate) pool: Pool,
 }
@@ -53,6 +53,17 @@ pub(crate) struct Slot<W> {
     pub(crate) fd: OwnedFd,
     pub(crate) flags: Flags,
     pub(crate) watch: W,
+}
+
+/// What was waiting for a turn when it began.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Completions.
+    pub(crate) deferred: usize,
+    /// Sockets that wait for a step.
+    pub(crate) steps: usize,
+    /// Sockets that wait to read on.
+    pub(crate) readers: usize,
 }
 
 /// What is known about a socket.
@@ -153,19 +164,33 @@ impl<W> Table<W> {
     }
 
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.retries.next_deadline()
     }
 
-    /// How long a turn may wait in the kernel; none if something else ends the wait.
+    /// How long a turn that ends at `until` may wait in the kernel; `None` if something else ends the wait.
     #[inline]
-    pub(crate) fn wait_time(&self, timeout: Option<Duration>) -> Option<Duration> {
-        self.alarm.wait_time(timeout, self.next_deadline(), &self.clock)
+    pub(crate) fn wait_time(&self, until: Option<Moment>) -> Option<Duration> {
+        let until = match (until, self.next_deadline()) {
+            (Some(until), Some(deadline)) => until.min(deadline),
+            (until, deadline) => until.or(deadline)?,
+        };
+        self.alarm.wait_time(until, &self.clock)
     }
 
     /// Has a socket looked at again after [`ACCEPT_RETRY_DELAY`](crate::limits::ACCEPT_RETRY_DELAY).
     pub(crate) fn retry_later(&self, socket: SocketId) {
-        self.retries.add(socket, self.clock.elapsed());
+        self.retries.add(socket, self.clock.now());
+    }
+
+    /// What the next turn has to do beside events; `None` if there is nothing, and it may wait.
+    #[inline]
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        self.has_work().then(|| Waiting {
+            deferred: self.deferred(),
+            steps: self.backlog.steps(),
+            readers: self.backlog.readers(),
+        })
     }
 
     /// How many completions wait.
@@ -185,6 +210,16 @@ impl<W> Table<W> {
         }
     }
 
+    /// Calls `on` with the socket's slot. `None` for a dead id.
+    #[inline]
+    pub(crate) fn with_slot<T>(
+        &self,
+        socket: SocketId,
+        on: impl FnOnce(&mut Slot<W>) -> T,
+    ) -> Option<T> {
+        self.sockets.borrow_mut().get_mut(socket).map(on)
+    }
+
     /// Calls `on` with what is known about reading from the socket. `None` for a dead id.
     #[inline]
     pub(crate) fn with_reading<T>(
@@ -192,9 +227,7 @@ impl<W> Table<W> {
         socket: SocketId,
         on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
     ) -> Option<T> {
-        let mut sockets = self.sockets.borrow_mut();
-        let slot = sockets.get_mut(socket)?;
-        Some(on(&mut slot.flags.reading, system::borrow(&slot.fd)))
+        self.with_slot(socket, |slot| on(&mut slot.flags.reading, system::borrow(&slot.fd)))
     }
 
     /// Calls `call` with the descriptor. ENOTCONN for a dead id.
@@ -223,6 +256,12 @@ impl<W> Table<W> {
 impl<W> Slot<W> {
     pub(crate) fn new(fd: OwnedFd, watch: W) -> Self {
         Self { fd, flags: Flags::default(), watch }
+    }
+
+    /// Makes one read into the loop's buffer.
+    #[inline]
+    pub(crate) fn read(&mut self, socket: SocketId, lent: &mut Lent<'_>) -> Read {
+        self.flags.reading.read(socket, system::borrow(&self.fd), lent)
     }
 
     /// Closes the descriptor, unless it is a standard one that came from outside.

@@ -2,7 +2,7 @@
 
 use super::{SystemBackend, send};
 use crate::limits::READS_PER_TURN_MAX;
-use crate::reading::Read;
+use crate::reading::{Lent, Read};
 use crate::{Completion, Operation, SocketId};
 
 /// Reads until drained, stopped or out of budget.
@@ -12,6 +12,22 @@ pub(crate) fn receive(
     on: &mut dyn FnMut(Completion<'_>),
 ) {
     receive_until(driver, socket, READS_PER_TURN_MAX, false, on);
+}
+
+/// Gives what the first read has brought, and reads on until drained, stopped or out of budget.
+#[inline]
+pub(crate) fn receive_on(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    lent: Lent<'_>,
+    first: Read,
+    on: &mut dyn FnMut(Completion<'_>),
+) {
+    let after = deliver(socket, &lent, first, on);
+    drop(lent);
+    if !matches!(after, After::Stop) {
+        receive_until(driver, socket, READS_PER_TURN_MAX - 1, false, on);
+    }
 }
 
 /// Reads, and goes on with the batch in flight, in libuv's order: reads until one comes short, then
@@ -46,26 +62,11 @@ fn receive_until(
     let table = driver.table();
     let mut lent = table.reader.lend();
     for left in (0..reads_max).rev() {
-        let read = table.with_reading(socket, |reading, fd| {
-            reading.read(socket, fd, &mut lent.buffer, &table.reader)
-        });
-        match read.unwrap_or(Read::Nothing) {
-            Read::Nothing => return left,
-            Read::Bytes { count, drained } => {
-                on(Completion::Received { socket, bytes: &lent.buffer[..count] });
-                if drained || short && count < lent.buffer.len() {
-                    return left;
-                }
-            }
-            Read::End => {
-                on(Completion::EndOfStream { socket });
-                return left;
-            }
-            Read::Failed(errno) => {
-                let error = errno.into();
-                on(Completion::Failed { socket, operation: Operation::Receive, error });
-                return left;
-            }
+        let read = table.with_slot(socket, |slot| slot.read(socket, &mut lent));
+        match deliver(socket, &lent, read.unwrap_or(Read::Nothing), on) {
+            After::Stop => return left,
+            After::Short if short => return left,
+            After::Short | After::Full => {}
         }
     }
     let more = table.with_reading(socket, |reading, _| {
@@ -79,6 +80,41 @@ fn receive_until(
         table.backlog.push_reader(socket);
     }
     0
+}
+
+/// What to do after a read.
+enum After {
+    /// There is nothing more to read.
+    Stop,
+    /// It was a short read, but there may be more.
+    Short,
+    /// It filled the buffer.
+    Full,
+}
+
+/// Gives what a read has brought.
+#[inline]
+fn deliver(
+    socket: SocketId,
+    lent: &Lent<'_>,
+    read: Read,
+    on: &mut dyn FnMut(Completion<'_>),
+) -> After {
+    match read {
+        Read::Nothing => {}
+        Read::Bytes { count, drained } => {
+            on(Completion::Received { socket, bytes: &lent.bytes()[..count] });
+            if !drained {
+                return if count < lent.bytes().len() { After::Short } else { After::Full };
+            }
+        }
+        Read::End => on(Completion::EndOfStream { socket }),
+        Read::Failed(errno) => {
+            let (operation, error) = (Operation::Receive, errno.into());
+            on(Completion::Failed { socket, operation, error });
+        }
+    }
+    After::Stop
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Sockets that are left alone for a while, because there are no descriptors or no memory for them.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
-use crate::SocketId;
 use crate::limits::ACCEPT_RETRY_DELAY;
+use crate::{Moment, SocketId};
 
 /// Each socket is in it at most once.
 #[derive(Default)]
-pub(super) struct Retries(RefCell<Vec<(Duration, SocketId)>>);
+pub(super) struct Retries(RefCell<Vec<(Moment, SocketId)>>);
 
 impl Retries {
     pub(super) fn is_empty(&self) -> bool {
@@ -16,12 +15,12 @@ impl Retries {
     }
 
     /// When the next socket is to be tried again.
-    pub(super) fn next_deadline(&self) -> Option<Duration> {
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
         self.0.borrow().iter().map(|(at, _)| *at).min()
     }
 
     /// Leaves a socket alone for [`ACCEPT_RETRY_DELAY`].
-    pub(super) fn add(&self, socket: SocketId, now: Duration) {
+    pub(super) fn add(&self, socket: SocketId, now: Moment) {
         let mut retries = self.0.borrow_mut();
         if !retries.iter().any(|(_, waiting)| *waiting == socket) {
             retries.push((now + ACCEPT_RETRY_DELAY, socket));
@@ -30,7 +29,7 @@ impl Retries {
 
     /// Takes the next socket whose time has come. One at a time, so that a panic of the callback leaves the
     /// others in the list.
-    pub(super) fn take(&self, now: Duration) -> Option<SocketId> {
+    pub(super) fn take(&self, now: Moment) -> Option<SocketId> {
         let mut retries = self.0.borrow_mut();
         let index = retries.iter().position(|(at, _)| *at <= now)?;
         Some(retries.swap_remove(index).1)

@@ -48,7 +48,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -57,7 +56,7 @@ use crate::completion::dead;
 use crate::pool::Pool;
 use crate::system;
 use crate::table::{self, SystemBackend, Table, send};
-use crate::{Address, Adopted, Batch, Completion, Open, OpenError, SocketId, Waker};
+use crate::{Address, Adopted, Batch, Completion, Moment, Open, OpenError, SocketId, Waker};
 use buffers::Buffers;
 use held::{Held, Starved};
 use host::Host;
@@ -181,8 +180,8 @@ impl Backend for Uring {
         "uring"
     }
 
-    fn now(&self) -> Duration {
-        self.table.clock.elapsed()
+    fn now(&self) -> Moment {
+        self.table.clock.now()
     }
 
     fn waker(&self) -> Waker {
@@ -259,16 +258,12 @@ impl Backend for Uring {
             || !self.starved.borrow().is_empty()
     }
 
-    fn next_deadline(&self) -> Option<Duration> {
+    fn next_deadline(&self) -> Option<Moment> {
         self.table.next_deadline()
     }
 
-    fn turn(
-        &self,
-        timeout: Option<Duration>,
-        on: &mut dyn FnMut(Completion<'_>),
-    ) -> io::Result<()> {
-        self.turn(timeout, on)
+    fn turn(&self, until: Option<Moment>, on: &mut dyn FnMut(Completion<'_>)) -> io::Result<()> {
+        self.turn(until, on)
     }
 
     fn remove_stale(&self, address: &Address) -> bool {

@@ -16,7 +16,7 @@ use super::Uring;
 use super::buffers::Buffers;
 use super::ring::Ring;
 use crate::backend::Backend;
-use crate::{Batch, Chunk, Completion};
+use crate::{Batch, Chunk, Completion, Moment};
 
 /// Long enough for any machine: a pair of sockets waits for nobody.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,10 +76,10 @@ fn try_out(capped_receive: bool) -> io::Result<bool> {
     let (far, _) = driver.adopt(far)?;
     driver.receive_start(near)?;
     let mut seen = Vec::new();
-    driver.turn(Some(Duration::ZERO), &mut |completion| seen.push(format!("{completion:?}")))?;
+    driver.turn(Some(Moment::ZERO), &mut |completion| seen.push(format!("{completion:?}")))?;
     driver.send(far, Batch::one(Chunk::Buffer(vec![7])))?;
     let mut received = false;
-    driver.turn(Some(PATIENCE), &mut |completion| match completion {
+    driver.turn(Some(driver.now() + PATIENCE), &mut |completion| match completion {
         Completion::Received { socket, bytes } if socket == near => received = bytes == [7],
         other => seen.push(format!("{other:?}")),
     })?;

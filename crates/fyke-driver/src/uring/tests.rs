@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use super::buffers::Shape;
 use super::*;
 use crate::backend::Properties;
 use crate::reading::Reading;
-use crate::{Address, Batch, Chunk, Completion, Family, Open, Transport};
+use crate::{Address, Batch, Chunk, Completion, Family, Moment, Open, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -44,7 +45,9 @@ fn listener(driver: &Uring) -> (SocketId, std::net::SocketAddr) {
 fn turn_until(driver: &Uring, mut done: impl FnMut(Completion<'_>) -> bool) {
     let mut finished = false;
     for _ in 0..1000 {
-        driver.turn(Some(SECOND), &mut |completion| finished |= done(completion)).unwrap();
+        driver
+            .turn(Some(driver.now() + SECOND), &mut |completion| finished |= done(completion))
+            .unwrap();
         if finished {
             return;
         }
@@ -119,7 +122,7 @@ fn who_floods_and_who_talks_get_each_their_own_bytes() {
                     got.get_mut(&socket).unwrap().extend_from_slice(bytes);
                 }
             };
-            driver.turn(Some(Duration::ZERO), on).unwrap();
+            driver.turn(Some(Moment::ZERO), on).unwrap();
         }
         for got in got.values() {
             assert!(*got == much[..got.len()], "{shape:?}");
@@ -169,7 +172,7 @@ fn bytes_come_in_order_however_often_receiving_stops_and_starts() {
                         }
                     }
                 };
-                driver.turn(Some(Duration::ZERO), on).unwrap();
+                driver.turn(Some(Moment::ZERO), on).unwrap();
             }
             for got in got.values() {
                 let wrong = got.iter().zip(&sent).position(|(got, sent)| got != sent);
@@ -195,7 +198,7 @@ fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
         true
     });
     for _ in 0..3 {
-        driver.turn(Some(Duration::ZERO), &mut |other| panic!("stopped: {other:?}")).unwrap();
+        driver.turn(Some(Moment::ZERO), &mut |other| panic!("stopped: {other:?}")).unwrap();
     }
     driver.receive_start(socket).unwrap();
     turn_until(&driver, |completion| match completion {
@@ -219,7 +222,7 @@ fn a_callback_that_panics_loses_no_bytes_that_it_was_not_given() {
     let (mut got, mut ended) = (Vec::new(), false);
     while !ended {
         let turn = AssertUnwindSafe(|| {
-            driver.turn(Some(SECOND), &mut |completion| match completion {
+            driver.turn(Some(driver.now() + SECOND), &mut |completion| match completion {
                 Completion::Received { bytes, .. } => {
                     got.extend_from_slice(bytes);
                     // Not a panic: that would print.
@@ -255,7 +258,7 @@ fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
                     accepted = Some(socket);
                 }
             };
-            driver.turn(Some(Duration::from_millis(1)), on).unwrap();
+            driver.turn(Some(driver.now() + Duration::from_millis(1)), on).unwrap();
         }
         for socket in [receiving, sending, listening, connecting].into_iter().chain(accepted) {
             match what {
@@ -268,7 +271,7 @@ fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
             assert!(driver.lingering.borrow().is_empty(), "closed inside the call");
             let own = if turns > 0 { 2 } else { 0 };
             assert_eq!(driver.ring.in_flight(), own, "the waker's and the alarm's");
-            driver.turn(Some(Duration::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
+            driver.turn(Some(Moment::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
             // The port is free at once, and the peer sees the end.
             TcpListener::bind(address).unwrap();
         }
@@ -284,12 +287,12 @@ fn a_socket_whose_operation_does_not_end_at_once_lingers_until_it_does() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
-    driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
+    driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
     let slot = driver.table.sockets.borrow_mut().remove(socket).unwrap();
     driver.lingering.borrow_mut().insert(socket, slot);
     driver.close(socket); // is dead already
     for _ in 0..3 {
-        driver.turn(Some(Duration::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
+        driver.turn(Some(Moment::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
     }
     assert!(driver.lingering.borrow().is_empty());
     assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
@@ -301,7 +304,7 @@ fn a_reset_is_sent_though_operations_were_in_flight() {
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
     driver.send(socket, much()).unwrap();
-    driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
+    driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
     driver.reset(socket);
     let mut all = Vec::new();
     let error = peer.read_to_end(&mut all).unwrap_err();
@@ -339,7 +342,7 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
     driver.receive_start(socket).unwrap();
     assert!(readable(0), "what changed has to be handed over");
     for _ in 0..3 {
-        driver.turn(Some(Duration::ZERO), &mut |_| {}).unwrap();
+        driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
     }
     assert!(!readable(0));
     peer.write_all(b"x").unwrap();
@@ -349,7 +352,7 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
         let on = &mut |completion: Completion<'_>| {
             got += usize::from(matches!(completion, Completion::Received { .. }));
         };
-        driver.turn(Some(Duration::ZERO), on).unwrap();
+        driver.turn(Some(Moment::ZERO), on).unwrap();
     }
     assert_eq!(got, 1);
     driver.waker().wake();

@@ -1,19 +1,18 @@
 //! One turn: what changed goes to the kernel, and what happened comes back.
 
 use std::io;
-use std::time::Duration;
 
 use super::Uring;
 use super::ring::Completed;
 use super::token::{self, Kind};
 use crate::backend::Backend;
 use crate::table::{self, AgainOnPanic, accept, receive, send};
-use crate::{Completion, SocketId};
+use crate::{Completion, Moment, SocketId};
 
 impl Uring {
     pub(super) fn turn(
         &self,
-        timeout: Option<Duration>,
+        until: Option<Moment>,
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
         let turn = Turn::begin(self)?;
@@ -21,12 +20,12 @@ impl Uring {
         // with readiness, and the peer sees that (DST-08).
         let deferred = self.table.deferred();
         self.table.give_deferred(deferred, on);
-        let timeout = if deferred > 0 { Some(Duration::ZERO) } else { timeout };
+        let until = if deferred > 0 { Some(Moment::ZERO) } else { until };
         self.submit_changes();
         if self.has_work() {
             self.ring.enter(0, None)?;
         } else {
-            self.ring.enter(1, self.table.wait_time(timeout))?;
+            self.ring.enter(1, self.table.wait_time(until))?;
         }
         self.see_ended();
         // Only what is there now: what comes while callbacks run is for the next turn.

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use fyke_driver::Address;
+
+use super::connecting::Connecting;
 use super::effect::Value;
 use crate::{Error, Result};
 
@@ -26,6 +29,15 @@ pub(crate) struct Cold<C> {
     pub(crate) end_is_lost: bool,
     /// `connect` was called again on the connection that stands (policy `tries_to_connect_again`).
     pub(crate) connected_again: bool,
+    /// The connect that is under way.
+    pub(crate) connecting: Option<Box<Connecting>>,
+    /// Where each `connect` goes that was called again, and whose outcome is due in the next turn (policy
+    /// `tries_to_connect_again`).
+    pub(crate) again: VecDeque<Address>,
+    /// An attempt that was under way when the connection was destroyed (policy `tells_cancelled_attempt`).
+    pub(crate) cancelled_attempt: Option<Address>,
+    /// The host that is looked up, of which one address is wanted (policy `tells_late_lookup`).
+    pub(crate) late_lookup: Option<Box<str>>,
 }
 
 impl<C> Default for Cold<C> {
@@ -41,6 +53,10 @@ impl<C> Default for Cold<C> {
             received_in_turn: 0,
             end_is_lost: false,
             connected_again: false,
+            connecting: None,
+            again: VecDeque::new(),
+            cancelled_attempt: None,
+            late_lookup: None,
         }
     }
 }
@@ -50,7 +66,14 @@ impl<C> Cold<C> {
         let told = self.errored.is_none() && self.failing.is_none() && self.taken.is_empty();
         let flags = self.delivers_before_error || self.end_is_lost || self.connected_again;
         let waits = !self.values.is_empty() || self.late_error.is_some();
-        told && !flags && !waits && self.owed.is_none() && self.received_in_turn == 0
+        let connects = self.connecting.is_some() || !self.again.is_empty();
+        let owes = self.cancelled_attempt.is_some() || self.late_lookup.is_some();
+        told && !flags
+            && !waits
+            && !connects
+            && !owes
+            && self.owed.is_none()
+            && self.received_in_turn == 0
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a transition wants to be done.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use fyke_driver::Chunk;
 
+use super::connecting::{Again, Attempt, AttemptEvent, Failure, LookupEvent};
 use super::context::Event;
 use crate::writing::{Parked, WriteSide};
 use crate::{Error, Result};
@@ -73,9 +75,32 @@ pub enum Effect<C> {
     Leave(Option<Gone>),
     /// Its server is not kept any longer.
     LetGoOfServer,
-    /// An attempt that `destroy` has cancelled is told as failed, if there was one.
-    TellCancelledAttempt,
-    /// The connection stands: apply what was wished for it.
+    /// Find the addresses of a host, all or only one, and let the machine know that the lookup
+    /// [was answered](super::Connection::lookup_answered).
+    Resolve {
+        /// The name of the host.
+        host: Box<str>,
+        /// Whether more than one address is wanted.
+        all: bool,
+    },
+    /// Emit `lookup`.
+    Lookup(Box<LookupEvent>),
+    /// There are several addresses to try.
+    HasSeveralAddresses,
+    /// Tell about an attempt.
+    Attempt(Box<AttemptEvent>),
+    /// Open a descriptor for an attempt and bind it, and tell the machine how it
+    /// [was opened](super::Connection::opened).
+    Open(Attempt),
+    /// Connect the descriptor of an attempt.
+    Dial(Attempt),
+    /// Close the descriptor of an attempt, if it has one.
+    HangUp(Attempt),
+    /// The descriptor of an attempt is the connection's from here on.
+    Take(Attempt),
+    /// Ask the system whether an attempt is connected, and if so, tell the [machine](super::Connection::probed).
+    Probe(Attempt),
+    /// The connection is established: apply what was wished for it.
     Established,
     /// Another connection begins: forget what was known of the last one.
     Renew,
@@ -124,13 +149,17 @@ pub enum When {
     Fair,
     /// In the next turn, before the loop waits again.
     NextTurn,
-    /// In the turn after that.
-    TurnAfter,
 }
 
 /// What to ask then. What it needs beside a number waits in the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tick {
+    /// Begin to connect.
+    Connect,
+    /// The outcome of a `connect` that was called again.
+    Again,
+    /// The same to a path, while the first connect is under way.
+    PathAgain,
     /// `resume` was called.
     Resume,
     /// Emit `readable`.
@@ -163,6 +192,8 @@ pub enum Tick {
     Owed,
     /// Emit `shutdown`.
     Shutdown,
+    /// The peer has ended right behind bytes, or receiving has failed: to be told in the next turn but one.
+    EndBehindBytes(u32),
     /// The peer has ended, in an earlier turn than this one; or receiving has failed.
     EndOfStream(u32),
     /// `close`, of a socket that never had a connection.
@@ -180,12 +211,26 @@ pub(crate) enum Value<C> {
     WriteFailed(Error),
     /// Emit `error`.
     Error(Error),
+    /// The lookup of the connect with this number was answered.
+    Lookup(u32, Result<Vec<IpAddr>>),
+    /// Attempt to connect again.
+    Again(Box<Again>),
 }
 
 /// Where a transition goes on, after something that may have changed everything.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is described where it is handled")]
 pub enum Then<C> {
+    Connect,
+    LookupHeard(u32),
+    NextAttempt,
+    AttemptHeard(Attempt),
+    AttemptRefused(Box<Failure>),
+    AttemptOver(Box<Failure>),
+    Won(Attempt),
+    FailureHeard(Box<Failure>),
+    ConnectFailed(u32, Error),
+    AgainHeard(Box<Again>),
     Written(u64),
     WrittenTold,
     CallBack(u64, Result<()>),
@@ -194,7 +239,7 @@ pub enum Then<C> {
     CallEnds(Result<()>),
     FailFlight(Error),
     FailQueue,
-    FailOneByOne(u64, Error),
+    FailOneByOne { accepted: u64, round: u32, error: Error },
     FailAfterWrites(Error),
     EndUncork(Option<C>, Option<Error>),
     EndBegin(Option<C>, Option<Error>),
@@ -254,17 +299,26 @@ impl<C> Default for Effects<C> {
 
 impl<C> Effects<C> {
     /// Adds one to the end.
+    #[inline]
     pub fn push(&mut self, effect: Effect<C>) {
         if self.is_empty() {
             (self.taken, self.pushed) = (0, 0);
         }
-        match self.first.get_mut(usize::from(self.pushed)).filter(|_| self.rest.is_none()) {
-            Some(place) => {
-                *place = Some(effect);
+        match self.first.get_mut(usize::from(self.pushed)) {
+            Some(place) if self.rest.is_none() => {
+                let before = place.replace(effect);
+                debug_assert!(before.is_none(), "it was taken");
+                // Looking at what it would have to drop costs more than all the rest.
+                std::mem::forget(before);
                 self.pushed += 1;
             }
-            None => self.rest.get_or_insert_default().push_back(effect),
+            _ => self.push_rest(effect),
         }
+    }
+
+    #[cold]
+    fn push_rest(&mut self, effect: Effect<C>) {
+        self.rest.get_or_insert_default().push_back(effect);
     }
 
     /// Takes the first.
@@ -274,9 +328,18 @@ impl<C> Effects<C> {
             self.taken += 1;
             return self.first[usize::from(self.taken - 1)].take();
         }
-        self.take_rest()
+        if self.rest.is_none() { None } else { self.take_rest() }
     }
 
+    /// Ends a list of which everything was taken: there is nothing to drop.
+    #[inline]
+    pub fn finish(self) {
+        if self.is_empty() {
+            std::mem::forget(self);
+        }
+    }
+
+    #[inline(never)]
     fn take_rest(&mut self) -> Option<Effect<C>> {
         let rest = self.rest.as_mut()?;
         let next = rest.pop_front();

@@ -2,6 +2,7 @@
 //! [`transitions`](crate::transitions).
 
 mod cold;
+mod connecting;
 mod context;
 mod effect;
 mod phase;
@@ -10,6 +11,10 @@ use std::time::Duration;
 
 pub use cold::Owed;
 pub(crate) use cold::{Cold, Failing};
+pub use connecting::{
+    Again, Attempt, AttemptEvent, Failure, Local, LookupEvent, Refusal, Request, Target,
+};
+pub(crate) use connecting::{Connecting, Next, Stage};
 pub use context::{Context, Event, Heard};
 pub(crate) use effect::Value;
 pub use effect::{Call, Effect, Effects, Gone, Spent, Then, Tick, When};
@@ -83,7 +88,7 @@ pub struct Connection<C> {
     /// That one has said to stop.
     pub sink_held: bool,
     /// Waits for the answer of a lookup hook, which does not hold the loop.
-    pub waits_for_hook: bool,
+    pub(crate) waits_for_hook: bool,
     /// Destroyed with an error.
     pub(crate) had_error: bool,
     /// A reset waits for the connection.
@@ -270,7 +275,7 @@ impl<C> Connection<C> {
         let values = self.cold.as_mut().map(|cold| std::mem::take(&mut cold.values));
         let callbacks = values.into_iter().flatten().filter_map(|value| match value {
             Value::Reply(call) => Some(call.callback),
-            Value::WriteFailed(_) | Value::Error(_) => None,
+            Value::WriteFailed(_) | Value::Error(_) | Value::Lookup(..) | Value::Again(_) => None,
         });
         callbacks.collect()
     }

@@ -7,8 +7,9 @@
 /// | `Fresh`, `Closed` | `Connecting` | connect |
 /// | `Fresh` | `Open` | accepted, or a descriptor from outside |
 /// | `Connecting` | `Open` | an attempt has won |
-/// | `Connecting` | `Failing` and back | the only attempt has failed, and its listeners run |
-/// | `Open` | `Reopening` and back | connect again (policy `tries_to_connect_again`) |
+/// | `Connecting` | `Failing` and back | the only attempt has failed, and its listeners run; `Destroyed` follows |
+/// | `Failing`, `Open` | `Reopening` | connect again (policy `tries_to_connect_again`) |
+/// | `Reopening`, `Connecting` | `Open` | the system took the second connect, or refused it |
 /// | any but `Destroyed` and `Closed` | `Destroyed` | destroy |
 /// | `Destroyed` | `Connecting` | connect (policy `connects_before_close`) |
 /// | `Destroyed` | `Closed` | `close` is emitted |

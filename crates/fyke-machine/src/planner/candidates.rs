@@ -14,6 +14,9 @@ pub(super) fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec
             unique.push(address);
         }
     }
+    if unique.len() <= 1 {
+        return unique.into();
+    }
     let leading = unique.first().map(Family::of);
     let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
         unique.into_iter().partition(|address| Some(Family::of(address)) == leading);

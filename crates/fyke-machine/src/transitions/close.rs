@@ -22,7 +22,7 @@ impl<C> Connection<C> {
         if self.close_before_this(cancelled.clone(), fx) {
             return;
         }
-        fx.push(Effect::TellCancelledAttempt);
+        self.tell_cancelled_attempt(fx);
         fx.then(Then::CallBackDone);
         fx.then(Then::CloseTold(cancelled));
     }

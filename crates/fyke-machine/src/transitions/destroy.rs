@@ -48,6 +48,7 @@ impl<C> Connection<C> {
         let had_handle = self.is_live();
         self.phase = Phase::Destroyed;
         self.waits_for_hook = false;
+        self.forget_connect(policy);
         self.had_error = error.is_some() && (had_handle || policy.close_tells_every_error);
         if let Some(error) = &error {
             self.set_errored(error);
@@ -122,6 +123,9 @@ impl<C> Connection<C> {
     pub fn abandon(&mut self, fx: &mut Effects<C>) {
         self.phase = Phase::Closed;
         self.waits_for_hook = false;
+        if let Some(cold) = &mut self.cold {
+            cold.connecting = None;
+        }
         self.read.clear();
         self.write.give_up_flight();
         fx.drop_chunks(self.write.give_up_queue());

@@ -1,60 +1,11 @@
-//! From the call of `connect` to a connection that is used. Which address is tried when is decided by the
-//! [`planner`](crate::planner).
+//! From a connection that is established to one that is used.
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Phase, Then};
 use crate::{ErrorCode, Policy};
 
 impl<C> Connection<C> {
-    /// A connect begins, on a socket that has none.
-    pub fn begin_connect(
-        &mut self,
-        unix: bool,
-        is_closing: bool,
-        cx: &Context<'_>,
-        fx: &mut Effects<C>,
-    ) {
-        match self.phase {
-            Phase::Destroyed => self.renew_before_close(is_closing, cx.policy, fx),
-            Phase::Closed => self.renew(cx.policy, fx),
-            _ => {}
-        }
-        self.phase = Phase::Connecting;
-        self.round = self.round.wrapping_add(1);
-        self.unix = unix;
-        self.touch(cx);
-    }
-
-    /// A lookup was answered.
-    pub fn hook_answered(&mut self, cx: &Context<'_>) {
-        self.waits_for_hook = false;
-        self.touch(cx);
-    }
-
-    /// A connect is tried on the connection that there is (policy `tries_to_connect_again`). Returns whether
-    /// the first one is still under way.
-    pub fn begin_connect_again(&mut self, cx: &Context<'_>) -> bool {
-        self.touch(cx);
-        let ends = self.write.shutting_down && !self.write.finished;
-        if ends && !self.connecting() {
-            self.cold().end_is_lost = true;
-        }
-        let was_connecting = self.connecting();
-        if !was_connecting {
-            self.phase = Phase::Reopening;
-        }
-        was_connecting
-    }
-
-    /// The attempt to connect again is made. Returns whether the system has taken one on this connection
-    /// already, or will not any more (connect(2), EISCONN; Linux keeps SS_CONNECTING until it was asked
-    /// once, or shut down).
-    pub fn attempt_again(&mut self) -> bool {
-        let asked = self.accepted || self.write.finished;
-        std::mem::replace(&mut self.cold().connected_again, true) || asked
-    }
-
-    /// The connection stands: tells so, and begins to use it.
-    pub fn establish(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+    /// The connection is established: tells so, and begins to use it.
+    pub(crate) fn establish(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let written_before = self.phase == Phase::Connecting && self.write.has_queued();
         self.phase = Phase::Open;
         self.touch(cx);
@@ -107,10 +58,11 @@ impl<C> Connection<C> {
         }
     }
 
-    /// `ready` follows `connect` whatever a listener did (CON-05).
+    /// A listener of `connect` has destroyed the connection: what was parked never leaves, and `ready` may
+    /// follow all the same (CON-05).
     fn ready_though_destroyed(&mut self, policy: &Policy, fx: &mut Effects<C>) {
+        self.send_parked(fx);
         if policy.ready_after_destroy {
-            self.send_parked(fx);
             fx.emit(Event::Ready);
         }
     }

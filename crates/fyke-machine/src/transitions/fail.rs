@@ -114,21 +114,34 @@ impl<C> Connection<C> {
     }
 
     pub(crate) fn fail_queue_with(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
-        let accepted = self.write.accepted_bytes();
+        let (accepted, round) = (self.write.accepted_bytes(), self.round);
+        let last = self.write.accepted_writes();
         fx.drop_chunks(self.write.give_up_queue());
         if cx.policy.fails_writes_one_by_one {
-            fx.then(Then::FailOneByOne(accepted, error));
+            fx.then(Then::FailOneByOne { accepted, round, error });
         } else {
-            fx.then(Then::CallBack(u64::MAX, Err(error.clone())));
+            fx.then(Then::CallBack(last, Err(error.clone())));
             fx.then(Then::CallEnds(Err(error)));
         }
     }
 
     /// Each callback finds what is behind its write still queued.
-    pub(crate) fn fail_next(&mut self, accepted: u64, error: Error, fx: &mut Effects<C>) {
-        if let Some(callback) = self.write.next_failing(accepted) {
+    pub(crate) fn fail_next(
+        &mut self,
+        accepted: u64,
+        round: u32,
+        error: Error,
+        fx: &mut Effects<C>,
+    ) {
+        if self.round != round {
+            // A callback has connected the socket again. What is left of its queue is owed; and as in Node
+            // what was queued since is given up with it, unless it waits by itself.
+            fx.then(Then::TellOwed);
+            fx.then(Then::FailQueue);
+            fx.then(Then::CallEnds(Err(error)));
+        } else if let Some(callback) = self.write.next_failing(accepted) {
             fx.call(callback, Err(error.clone()));
-            fx.then(Then::FailOneByOne(accepted, error));
+            fx.then(Then::FailOneByOne { accepted, round, error });
         } else {
             self.write.set_behind(0);
             self.call_ends(&Err(error), fx);

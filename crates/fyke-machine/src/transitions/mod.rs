@@ -1,7 +1,10 @@
 //! What happens to a connection: one file for each kind of event, and the only places where effects are
 //! pushed.
 
+mod again;
+mod attempt;
 mod close;
+mod connect;
 mod deliver;
 mod destroy;
 mod end;
@@ -11,6 +14,7 @@ mod fail;
 mod flush;
 mod owed;
 mod receive;
+mod resolve;
 mod write;
 
 pub use flush::Flushed;
@@ -25,6 +29,9 @@ impl<C> Connection<C> {
     /// What was deferred is due.
     pub fn tick(&mut self, tick: Tick, cx: &Context<'_>, fx: &mut Effects<C>) {
         match tick {
+            Tick::Connect => self.begin_connecting(cx, fx),
+            Tick::Again => self.again_due(cx, fx),
+            Tick::PathAgain => self.path_again_due(fx),
             Tick::Resume => self.run_resume(cx, fx),
             Tick::Readable => self.run_readable(fx),
             Tick::Receive => self.receive_on_demand(fx),
@@ -53,13 +60,14 @@ impl<C> Connection<C> {
                     fx.then(Then::Written(number));
                 }
             }
-            Tick::Value => self.tell_value(fx),
+            Tick::Value => self.tell_value(cx, fx),
             Tick::FailQueue => {
                 fx.then(Then::TellOwed);
                 fx.then(Then::FailQueue);
             }
             Tick::Owed => fx.then(Then::TellOwed),
             Tick::Shutdown => self.tell_shutdown(fx),
+            Tick::EndBehindBytes(round) => fx.defer(When::NextTurn, Tick::EndOfStream(round)),
             Tick::EndOfStream(round) => self.late_end_of_stream(round, cx, fx),
             Tick::Close => self.close(None, fx),
             Tick::CloseBefore(had_error) => {
@@ -71,6 +79,16 @@ impl<C> Connection<C> {
     /// Goes on after something that may have changed everything.
     pub fn then(&mut self, then: Then<C>, cx: &Context<'_>, fx: &mut Effects<C>) {
         match then {
+            Then::Connect => self.begin_connecting(cx, fx),
+            Then::LookupHeard(round) => self.tell_next_address(round, cx, fx),
+            Then::NextAttempt => self.next_attempt(cx, fx),
+            Then::AttemptHeard(attempt) => self.attempt_heard(attempt, fx),
+            Then::AttemptRefused(failure) => self.attempt_refused(*failure, cx.policy, fx),
+            Then::AttemptOver(failure) => self.attempt_over(*failure, cx, fx),
+            Then::Won(attempt) => self.won(attempt, cx, fx),
+            Then::FailureHeard(failure) => self.failure_heard(*failure, cx, fx),
+            Then::ConnectFailed(round, error) => self.connect_has_failed(round, error, cx, fx),
+            Then::AgainHeard(again) => self.again_heard(*again, cx, fx),
             Then::Written(number) => self.written(number, fx),
             Then::WrittenTold => self.written_told(cx, fx),
             Then::CallBack(number, result) => self.call_back(number, result, fx),
@@ -79,7 +97,9 @@ impl<C> Connection<C> {
             Then::CallEnds(result) => self.call_ends(&result, fx),
             Then::FailFlight(error) => self.fail_flight(error, fx),
             Then::FailQueue => self.fail_queue(cx, fx),
-            Then::FailOneByOne(accepted, error) => self.fail_next(accepted, error, fx),
+            Then::FailOneByOne { accepted, round, error } => {
+                self.fail_next(accepted, round, error, fx);
+            }
             Then::FailAfterWrites(error) => self.fail_after_writes(error, cx, fx),
             Then::EndUncork(callback, refused) => self.end_uncork(callback, refused, cx, fx),
             Then::EndBegin(callback, refused) => self.end_begin(callback, refused, cx, fx),
@@ -122,12 +142,14 @@ impl<C> Connection<C> {
         }
     }
 
-    fn tell_value(&mut self, fx: &mut Effects<C>) {
+    fn tell_value(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let value = self.cold.as_mut().and_then(|cold| cold.values.pop_front());
         match value {
             Some(Value::Reply(call)) => fx.push(Effect::Call(call)),
             Some(Value::WriteFailed(error)) => self.write_failed(error, fx),
             Some(Value::Error(error)) => fx.push(Effect::Error(error)),
+            Some(Value::Lookup(round, result)) => self.resolved(round, result, cx, fx),
+            Some(Value::Again(again)) => self.attempt_again(again, fx),
             None => {}
         }
     }

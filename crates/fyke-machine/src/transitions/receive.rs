@@ -109,7 +109,7 @@ impl<C> Connection<C> {
         if self.had_bytes_now(cx) {
             // Behind the completion of an end of our own side, which is deferred too.
             self.cold().late_error = error;
-            return fx.defer(When::TurnAfter, Tick::EndOfStream(self.round));
+            return fx.defer(When::NextTurn, Tick::EndBehindBytes(self.round));
         }
         match error {
             Some(error) => self.receive_failed(error, cx, fx),

@@ -2,7 +2,7 @@
 
 use crate::connection::{Call, Connection, Context, Effect, Effects, Phase, Then, Value};
 use crate::error::MakeError;
-use crate::writing::Spares;
+use crate::writing::{SMALL_BYTES_MAX, Spares};
 use crate::{Error, ErrorCode, Moment, Payload, Policy};
 
 /// What `write` answers.
@@ -54,8 +54,10 @@ impl<C> Connection<C> {
             return Written::Room(false);
         }
         let connected = self.is_connected();
-        if cx.policy.offers_writes_at_once || (connected && self.write.is_full()) {
+        if !connected {
             self.park_first_write(cx.policy);
+        }
+        if cx.policy.offers_writes_at_once || (connected && self.write.is_full()) {
             fx.push(Effect::Flush);
             return Written::AfterFlush;
         }
@@ -79,8 +81,9 @@ impl<C> Connection<C> {
         if !self.is_connected() || !self.writable() || !policy.allows_plain_writes() {
             return PlainWrite::No;
         }
-        let large = self.may_leave_alone(bytes.len(), no_delay) && self.write.is_clear();
-        let full = !large && !self.write.has_room_behind(bytes.len());
+        let small = bytes.len() <= SMALL_BYTES_MAX && self.write.has_room_behind(bytes.len());
+        let large = !small && self.may_leave_alone(bytes.len(), no_delay) && self.write.is_clear();
+        let full = !small && !large && !self.write.has_room_behind(bytes.len());
         let too_long = self.write.has_queue() && self.is_queue_too_long(policy);
         if full || too_long || self.idle.note_activity(now) {
             return PlainWrite::No;

@@ -145,6 +145,11 @@ impl<C> WriteSide<C> {
         self.accepted_bytes
     }
 
+    /// The number of the last write that was accepted.
+    pub fn accepted_writes(&self) -> u64 {
+        self.accepted_writes
+    }
+
     /// From here on there is no room.
     pub fn high_water_mark_bytes(&self) -> usize {
         self.high_water_mark_bytes as usize
@@ -166,13 +171,16 @@ impl<C> WriteSide<C> {
     }
 
     /// Puts a write at the end of the queue: a copy.
+    #[inline(always)]
     pub fn push_copy(&mut self, bytes: &[u8], spares: &mut impl Spares<C>) {
         let queue = self.queue_of(spares);
         // It leaves soon if nothing is before it and nothing holds it back. Otherwise it may wait, and a
         // buffer that is larger than it must not wait with it.
-        let soon = queue.chunks.is_empty() && queue.in_flight_bytes == 0 && queue.corked == 0;
-        if queue.tail.capacity() == 0 && soon {
-            queue.tail = spares.buffer();
+        if queue.tail.capacity() == 0 {
+            let soon = queue.chunks.is_empty() && queue.in_flight_bytes == 0 && queue.corked == 0;
+            if soon {
+                queue.tail = spares.buffer();
+            }
         }
         queue.tail.extend_from_slice(bytes);
         queue.queued_bytes += bytes.len();
@@ -297,15 +305,17 @@ impl<C> WriteSide<C> {
         (small && queue.is_plain()).then_some(&queue.tail)
     }
 
-    /// The kernel has taken all of [`small`](Self::small). The buffer stays with the queue.
-    pub fn small_is_sent(&mut self) {
+    /// The kernel has taken all of [`small`](Self::small). The buffer stays with the queue, which is returned
+    /// if nothing is owed any more.
+    #[inline]
+    pub fn small_is_sent(&mut self) -> Option<Box<Queue<C>>> {
         self.progressed = true;
-        let number = self.accepted_writes;
-        let queue = self.queue();
+        let queue = self.queue.as_mut()?;
         queue.empty_write = false;
-        queue.handed_over = number;
+        queue.handed_over = self.accepted_writes;
         queue.queued_bytes = 0;
         queue.tail.clear();
+        if queue.need_drain { None } else { self.queue.take() }
     }
 
     /// The kernel took bytes of the batch in flight. Says whether that was all of it.
@@ -316,6 +326,7 @@ impl<C> WriteSide<C> {
         let all = queue.unsent_bytes == 0;
         if all {
             queue.in_flight_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
             queue.done = queue.handed_over;
         }
@@ -414,7 +425,10 @@ impl<C> WriteSide<C> {
     #[must_use]
     pub fn give_up_queue(&mut self) -> VecDeque<Chunk> {
         let Some(queue) = &mut self.queue else { return VecDeque::new() };
-        self.accepted_bytes -= queue.queued_bytes as u64;
+        // While a queue is given up write by write, what still counts as queued was subtracted already.
+        if !(queue.chunks.is_empty() && queue.tail.is_empty()) {
+            self.accepted_bytes -= queue.queued_bytes as u64;
+        }
         queue.queued_bytes = 0;
         queue.empty_write = false;
         queue.tail = Vec::new();
@@ -435,6 +449,7 @@ impl<C> WriteSide<C> {
         if let Some(queue) = &mut self.queue {
             queue.in_flight_bytes = 0;
             queue.unsent_bytes = 0;
+            queue.stall = None;
             queue.excess.forget_flight();
         }
     }
@@ -445,6 +460,7 @@ mod excess;
 mod failing;
 mod parking;
 mod queue;
+mod stall;
 
 pub use parking::Parked;
 use queue::{Front, Waiting};

@@ -41,6 +41,15 @@ impl<C> WriteSide<C> {
         queue.empty_write &= self.accepted_writes > parked.number;
         self.progressed = true;
         let batch = queue.hand_over_front(&parked);
+        if let Some(mut free) = queue.free.take() {
+            // What is not held back begins behind it now.
+            free.chunks = free.chunks.saturating_sub(parked.chunks);
+            free.bytes = free.bytes.saturating_sub(parked.bytes);
+            free.excess = free.excess.saturating_sub(parked.excess);
+            // Empty writes alone wait for `uncork`.
+            queue.empty_write |= free.bytes == 0 && free.number > parked.number;
+            queue.free = Some(free).filter(|free| free.bytes > 0);
+        }
         (parked.bytes > 0).then_some(batch)
     }
 

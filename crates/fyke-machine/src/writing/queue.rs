@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use fyke_driver::{Batch, Chunk};
 
+use crate::Moment;
+
 /// Up to this size the kernel takes all or nothing, but for rare cases; from here on a call more costs
 /// less than a copy.
 pub const SMALL_BYTES_MAX: usize = 4096;
@@ -42,6 +44,8 @@ pub struct Queue<C> {
     /// `parks_first_write`).
     pub(super) parked: Option<Box<Front>>,
     pub(super) excess: Excess,
+    /// Watches that the batch in flight gets on, if that was asked for.
+    pub(super) stall: Option<Stall>,
 }
 
 /// Lends what a queue is made of.
@@ -76,6 +80,15 @@ pub(super) struct Waiting<C> {
     pub(super) callback: C,
 }
 
+/// A batch in flight that is watched.
+#[derive(Debug)]
+pub(super) struct Stall {
+    pub(super) timeout: Moment,
+    pub(super) deadline: Moment,
+    /// What had been sent when the time began.
+    pub(super) sent_bytes: u64,
+}
+
 /// The front of the queue.
 #[derive(Debug)]
 pub(super) struct Front {
@@ -104,6 +117,7 @@ impl<C> Default for Queue<C> {
             free: None,
             parked: None,
             excess: Excess::default(),
+            stall: None,
         }
     }
 }

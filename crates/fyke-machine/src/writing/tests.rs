@@ -116,6 +116,38 @@ fn wr_21_what_was_written_before_cork_is_not_held_back() {
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5));
 }
 
+/// What was parked was counted twice, as parked and as not held back by `cork`.
+#[test]
+fn wr_21_a_cork_behind_a_parked_write_holds_back_only_what_comes_after_it() {
+    let mut side = side();
+    write(&mut side, b"first", 1);
+    side.park();
+    write(&mut side, b"next", 2);
+    side.cork(true);
+    write(&mut side, b"held back", 3);
+    assert_eq!(side.hand_over_parked().map(|batch| batch.remaining()), Some(5));
+    assert!(side.sent(5));
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(4));
+    assert!(side.sent(4) && !side.can_hand_over());
+    side.uncork();
+    assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(9));
+}
+
+/// Was never told: it counted as one of those that `cork` does not hold back, of which none was left.
+#[test]
+fn wr_24_an_empty_write_between_a_parked_one_and_cork_is_told() {
+    let mut side = side();
+    write(&mut side, b"first", 1);
+    side.park();
+    write(&mut side, b"", 2);
+    side.cork(true);
+    assert_eq!(side.hand_over_parked().map(|batch| batch.remaining()), Some(5));
+    assert!(side.sent(5));
+    side.uncork();
+    assert!(side.can_hand_over() && side.hand_over().is_none());
+    assert_eq!(due(&mut side), [1, 2]);
+}
+
 #[test]
 fn wr_21_an_uncork_before_the_hand_over_sends_everything_together() {
     let mut side = side();
@@ -144,6 +176,19 @@ fn prop_05_what_was_never_handed_over_is_not_counted() {
     write(&mut side, b"five5", 2);
     drop(side.give_up_queue());
     assert_eq!(side.accepted_bytes(), 4);
+}
+
+/// Was subtracted once more: a callback that is told so may connect the socket again.
+#[test]
+fn prop_05_a_queue_that_is_given_up_write_by_write_is_subtracted_once() {
+    let mut side = side();
+    write(&mut side, b"one", 1);
+    write(&mut side, b"seven 7", 2);
+    drop(side.give_up_queue());
+    assert_eq!(side.next_failing(10), Some(1));
+    assert_eq!(side.queued_bytes(), 7);
+    drop(side.give_up_queue());
+    assert_eq!((side.accepted_bytes(), side.queued_bytes()), (0, 0));
 }
 
 #[test]

@@ -1,53 +1,117 @@
 //! Two machines and a wire between them: what a loop, a driver and a kernel do, in memory.
 
-use std::collections::VecDeque;
-use std::io;
+#![allow(dead_code, unused_imports, reason = "each test that joins machines uses its part")]
 
-use fyke_driver::Batch;
+mod connecting;
+mod short;
+mod turn;
+mod wire;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use fyke_machine::connection::{
-    Connection, Context, Effect, Effects, Event, Heard, Phase, Settings, Tick, When,
+    Attempt, Connection, Context, Effect, Effects, Event, Heard, Phase, Settings, Tick, When,
 };
-use fyke_machine::error::MakeError;
-use fyke_machine::transitions::{Flushed, PlainWrite, Received, Written};
+use fyke_machine::reading::Flow;
+use fyke_machine::transitions::{Received, Written};
 use fyke_machine::writing::NoSpares;
-use fyke_machine::{Error, Moment, Payload, Policy};
+use fyke_machine::{Error, Moment, Payload, Policy, Result};
+
+pub(crate) use wire::End;
 
 /// A write callback, by its number.
 pub(crate) type Callback = u32;
 pub(crate) type Machine = Connection<Callback>;
 
-/// What goes over the wire.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Piece {
-    Bytes(Vec<u8>),
-    End,
-    Reset,
+/// What a side is told.
+#[derive(Debug)]
+pub(crate) enum News<'a> {
+    Event(Event),
+    Data(&'a [u8]),
+    Called(Callback, Result<()>),
+    Error(Error),
+    Close { had_error: bool },
+    CloseBefore { had_error: bool },
 }
 
-/// One end of a connection.
-pub(crate) struct Side {
+/// The user's code.
+pub(crate) trait User: Sized {
+    /// Something happened. Nothing is borrowed: anything may be called on the side.
+    fn told(side: &mut Side<Self>, news: News<'_>);
+
+    /// A tick of the user's own has come.
+    fn ticked(_side: &mut Side<Self>, _number: usize) {}
+}
+
+/// What waits for its tick.
+#[derive(Clone, Copy, Debug)]
+enum Deferred {
+    Machine(Tick),
+    User(usize),
+}
+
+/// Writes down what it is told.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub lines: Vec<String>,
+    pub received: Vec<u8>,
+}
+
+impl User for Log {
+    fn told(side: &mut Side<Self>, news: News<'_>) {
+        let line = match news {
+            News::Event(event) => format!("{event:?}"),
+            News::Data(bytes) => {
+                side.user.received.extend_from_slice(bytes);
+                format!("Data {}", bytes.len())
+            }
+            News::Called(callback, Ok(())) => format!("Call {callback} ok"),
+            News::Called(callback, Err(error)) => format!("Call {callback} {}", error.code()),
+            News::Error(error) => format!("Error {}", error.code()),
+            News::Close { had_error } => format!("Close {had_error}"),
+            News::CloseBefore { had_error } => format!("CloseBefore {had_error}"),
+        };
+        side.user.lines.push(line);
+    }
+}
+
+/// One end of a connection, with the loop and the driver that belong to it.
+pub(crate) struct Side<U> {
     pub machine: Machine,
-    pub log: Vec<String>,
+    pub user: U,
     pub policy: Policy,
     pub heard: Heard,
-    /// Uses the short ways of reading and writing where the machine allows it.
+    /// Takes the short ways where the machine allows it.
     pub plain: bool,
-    pub received: Vec<u8>,
     /// The kernel takes so many bytes, before the other side has taken them.
-    pub window: usize,
+    pub window_bytes: usize,
+    /// At most so many are received in one piece.
+    pub piece_bytes_max: usize,
+    /// Much was told in this turn: news of writes waits for the next one.
+    pub tells_late: bool,
+    /// What is received goes to one consumer, in pieces of this size.
+    pub sink_bytes: usize,
+    /// The attempt that is under way.
+    pub dialled: Option<Attempt>,
+    /// How many inputs the machine was given.
+    pub inputs: u64,
+    pub now: Duration,
     turn: u64,
-    ticks: VecDeque<Tick>,
+    ticks: VecDeque<Deferred>,
     next_turn: VecDeque<Tick>,
-    after_next: VecDeque<Tick>,
     closing: VecDeque<Option<Error>>,
+    closes_now: bool,
+    /// When the idle timeout is to be looked at.
+    listed: Option<Duration>,
     flush_later: bool,
-    /// Of the batch in flight, what the kernel has not taken.
-    in_flight: Vec<u8>,
+    /// The batch in flight: how much of it the kernel has taken.
+    in_flight: (Vec<u8>, usize),
     shut_down: ShutDown,
-    /// What the kernel has, and the other side has not taken.
-    pub wire: VecDeque<Piece>,
-    connected: bool,
-    peer_is_gone: bool,
+    /// Its end of the connection, if there is one.
+    pub wire: Option<End>,
+    /// Its ends of connections that it has let go of.
+    past: Vec<End>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,38 +131,77 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-impl Side {
-    /// A connection that is open, with a listener for data.
-    pub(crate) fn new(policy: Policy) -> Self {
-        let mut side = Self {
-            machine: Connection::new(&settings()),
-            log: Vec::new(),
+impl<U: User> Side<U> {
+    /// One that is not connected.
+    pub(crate) fn new(settings: &Settings, policy: Policy, user: U) -> Self {
+        Self {
+            machine: Connection::new(settings),
+            user,
             policy,
             heard: Heard(1 << Event::Data as u32),
             plain: false,
-            received: Vec::new(),
-            window: usize::MAX,
+            window_bytes: usize::MAX,
+            piece_bytes_max: usize::MAX,
+            tells_late: false,
+            sink_bytes: 1,
+            dialled: None,
+            inputs: 0,
+            now: Duration::ZERO,
             turn: 1,
             ticks: VecDeque::new(),
             next_turn: VecDeque::new(),
-            after_next: VecDeque::new(),
             closing: VecDeque::new(),
+            closes_now: false,
+            listed: None,
             flush_later: false,
-            in_flight: Vec::new(),
+            in_flight: (Vec::new(), 0),
             shut_down: ShutDown::No,
-            wire: VecDeque::new(),
-            connected: true,
-            peer_is_gone: false,
-        };
-        side.machine.phase = Phase::Open;
-        assert!(side.machine.data_listened());
-        side.ticks.push_back(Tick::Resume);
-        side.settle();
-        side.log.clear();
-        side
+            wire: None,
+            past: Vec::new(),
+        }
     }
 
+    /// It is open from here on.
+    pub(crate) fn open(&mut self, wire: End) {
+        self.change().phase = Phase::Open;
+        self.wire = Some(wire);
+    }
+
+    /// It is a connection that a server has accepted.
+    pub(crate) fn accept(&mut self, wire: End) {
+        self.open(wire);
+        let machine = self.change();
+        (machine.accepted, machine.served) = (true, true);
+    }
+
+    /// The machine, to change it otherwise than by a transition.
+    pub(crate) fn change(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// On the tick, the user is told this number.
+    pub(crate) fn next_tick(&mut self, number: usize) {
+        self.ticks.push_back(Deferred::User(number));
+    }
+
+    /// Somebody listens for data.
+    pub(crate) fn listen_for_data(&mut self) {
+        self.inputs += 1;
+        if self.change().data_listened() {
+            self.ticks.push_back(Deferred::Machine(Tick::Resume));
+        }
+    }
+
+    /// One transition, and what follows from it.
     pub(crate) fn step<R>(
+        &mut self,
+        transition: impl FnOnce(&mut Machine, &Context<'_>, &mut Effects<Callback>) -> R,
+    ) -> R {
+        self.inputs += 1;
+        self.go(transition)
+    }
+
+    fn go<R>(
         &mut self,
         transition: impl FnOnce(&mut Machine, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
@@ -113,8 +216,13 @@ impl Side {
                 effect => self.execute(effect),
             }
         }
-        drop(self.machine.write.reclaim());
-        self.machine.tidy();
+        let now = self.now;
+        let machine = self.change();
+        let spent = machine.write.reclaim();
+        machine.tidy();
+        let deadline = machine.take_idle_deadline(now);
+        self.listed = deadline.or(self.listed);
+        drop(spent);
         result
     }
 
@@ -124,31 +232,22 @@ impl Side {
         transition: impl FnOnce(&mut Machine, &Context<'_>, &mut Effects<Callback>) -> R,
     ) -> R {
         let (policy, heard, turn) = (self.policy, self.heard, self.turn);
-        let context = Context { now: Moment::ZERO, turn, policy: &policy, heard };
-        transition(&mut self.machine, &context, effects)
+        let context = Context { now: self.now.into(), turn, policy: &policy, heard };
+        transition(self.change(), &context, effects)
     }
 
     fn execute(&mut self, effect: Effect<Callback>) {
         match effect {
-            Effect::Emit(event) => self.log.push(format!("{event:?}")),
-            Effect::Data(bytes) => self.data(&bytes),
+            Effect::Emit(event) => self.tell(News::Event(event)),
+            Effect::Data(bytes) => self.tell(News::Data(&bytes)),
             Effect::FinishText | Effect::CaptureAddresses | Effect::Drop(_) | Effect::Renew => {}
-            Effect::Error(error) => self.log.push(format!("Error {}", error.code())),
-            Effect::Close { had_error } => self.log.push(format!("Close {had_error}")),
-            Effect::CloseBefore { had_error } => self.log.push(format!("CloseBefore {had_error}")),
-            Effect::Call(call) => {
-                let result =
-                    call.result.map_or_else(|error| error.code().to_string(), |()| "ok".into());
-                self.log.push(format!("Call {} {result}", call.callback));
-            }
-            Effect::Defer(When::Now, tick) if self.ticks.is_empty() => {
-                self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
-            }
-            Effect::Defer(When::Tick | When::Now | When::Fair, tick) => self.ticks.push_back(tick),
-            Effect::Defer(When::NextTurn, tick) => self.next_turn.push_back(tick),
-            Effect::Defer(When::TurnAfter, tick) => self.after_next.push_back(tick),
+            Effect::Error(error) => self.tell(News::Error(error)),
+            Effect::Close { had_error } => self.tell(News::Close { had_error }),
+            Effect::CloseBefore { had_error } => self.tell(News::CloseBefore { had_error }),
+            Effect::Call(call) => self.tell(News::Called(call.callback, call.result)),
+            Effect::Defer(when, tick) => self.defer(when, tick),
             Effect::CloseLater { cancelled } => self.closing.push_back(cancelled),
-            Effect::Then(then) => self.step(|machine, cx, fx| machine.then(then, cx, fx)),
+            Effect::Then(then) => self.go(|machine, cx, fx| machine.then(then, cx, fx)),
             Effect::FlushLater => self.flush_later = true,
             Effect::Flush => {
                 let flushed = self.flush();
@@ -159,97 +258,59 @@ impl Side {
                 self.step(|machine, _, fx| machine.flushed_first(flushed, fx));
             }
             Effect::FlushParked => {
-                let batch = self.machine.write.hand_over_parked();
+                let batch = self.change().write.hand_over_parked();
                 let flushed = self.offer(batch);
                 self.step(|machine, _, fx| machine.flushed_parked(flushed, fx));
             }
             Effect::Shutdown => {
-                if self.shut_down == ShutDown::No {
+                if let (Some(wire), ShutDown::No) = (&self.wire, self.shut_down) {
+                    // At once, unless something is in flight; that it is done is told later.
+                    if self.in_flight.0.is_empty() {
+                        wire.shut_down();
+                    }
                     self.shut_down = ShutDown::Asked;
                 }
             }
             Effect::Receive | Effect::StopReceiving => {}
-            Effect::FeedStored => unreachable!("there is no sink"),
+            Effect::FeedStored => {
+                self.feed_stored();
+                self.step(|machine, _, fx| machine.stored_fed(fx));
+            }
             Effect::Release { reset } => self.release(reset),
-            Effect::RefuseReset => self.log.push("Error EINVAL".into()),
-            Effect::Leave(_) | Effect::LetGoOfServer | Effect::TellCancelledAttempt => {}
-            Effect::Established => {}
+            Effect::RefuseReset => {
+                let code = fyke_machine::ErrorCode::EINVAL;
+                self.tell(News::Error(Error::new(code, "a reset was refused")));
+            }
+            Effect::LetGoOfServer => self.change().served = false,
+            Effect::Leave(_) => {}
+            other => self.execute_for_connect(other),
         }
     }
 
-    fn data(&mut self, bytes: &[u8]) {
-        self.log.push(format!("Data {}", bytes.len()));
-        self.received.extend_from_slice(bytes);
+    fn tell(&mut self, news: News<'_>) {
+        U::told(self, news);
     }
 
-    fn release(&mut self, reset: bool) {
-        if !std::mem::take(&mut self.connected) {
-            return;
+    fn defer(&mut self, when: When, tick: Tick) {
+        match (when, tick) {
+            (When::Now, tick) if self.ticks.is_empty() => {
+                self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
+            }
+            (When::Fair, Tick::Written(number)) if self.tells_late && self.policy.shares_turns => {
+                let round = self.machine.round();
+                self.next_turn.push_back(Tick::WrittenLate(number, round));
+            }
+            (When::Tick | When::Now | When::Fair, tick) => {
+                self.ticks.push_back(Deferred::Machine(tick));
+            }
+            (When::NextTurn, tick) => self.next_turn.push_back(tick),
         }
-        self.in_flight.clear();
-        if reset {
-            self.wire.clear();
-            self.wire.push_back(Piece::Reset);
-        } else if self.wire.back() != Some(&Piece::End) {
-            self.wire.push_back(Piece::End);
-        }
-    }
-
-    fn flush(&mut self) -> Flushed {
-        if !self.machine.is_connected() || self.machine.has_failed() {
-            return Flushed::Quiet;
-        }
-        if !self.machine.write.can_hand_over() {
-            return Flushed::Quiet;
-        }
-        let batch = self.machine.write.hand_over();
-        self.offer(batch)
-    }
-
-    fn offer(&mut self, batch: Option<Batch>) -> Flushed {
-        if self.peer_is_gone {
-            let broken = io::ErrorKind::BrokenPipe.into();
-            let error = self.machine.refused_by_system(broken, &self.policy);
-            return Flushed::Refused(error);
-        }
-        let bytes = batch.map(|batch| batch.to_vec()).unwrap_or_default();
-        let taken = self.take(&bytes);
-        self.in_flight = bytes[taken..].to_vec();
-        let all = self.machine.write.sent(taken);
-        let told = all && self.machine.write.has_news();
-        let number = self.machine.write.handed_over();
-        if told { Flushed::Told(number) } else { Flushed::Quiet }
-    }
-
-    /// The kernel takes what there is room for.
-    fn take(&mut self, bytes: &[u8]) -> usize {
-        let used: usize = self
-            .wire
-            .iter()
-            .map(|piece| match piece {
-                Piece::Bytes(bytes) => bytes.len(),
-                Piece::End | Piece::Reset => 0,
-            })
-            .sum();
-        let taken = bytes.len().min(self.window.saturating_sub(used));
-        if taken > 0 {
-            self.wire.push_back(Piece::Bytes(bytes[..taken].to_vec()));
-        }
-        taken
     }
 
     /// Writes, and says whether there is room for more.
     pub(crate) fn write(&mut self, bytes: &[u8], callback: Option<Callback>) -> bool {
-        if self.plain && callback.is_none() {
-            let policy = self.policy;
-            let spares = &mut NoSpares;
-            match self.machine.write_plain(bytes, false, Moment::ZERO, &policy, spares) {
-                PlainWrite::Queued(first) => {
-                    self.flush_later |= first;
-                    return true;
-                }
-                PlainWrite::No | PlainWrite::Uncopied => {}
-            }
+        if callback.is_none() && self.write_plain(bytes) {
+            return true;
         }
         self.write_payload(bytes.into(), callback)
     }
@@ -264,121 +325,110 @@ impl Side {
             .step(|machine, cx, fx| machine.write(&mut payload, callback, &mut NoSpares, cx, fx));
         match written {
             Written::Room(room) => room,
-            Written::AfterFlush => self.machine.has_room(),
+            Written::AfterFlush => self.change().has_room(),
         }
     }
 
+    /// Ends our side, after a last write if there is one.
+    pub(crate) fn end_with(&mut self, data: Option<Payload<'_>>, callback: Option<Callback>) {
+        let mut data = data;
+        self.step(|machine, cx, fx| machine.end(&mut data, callback, &mut NoSpares, cx, fx));
+    }
+
     pub(crate) fn end(&mut self, callback: Option<Callback>) {
-        self.step(|machine, cx, fx| machine.end(&mut None, callback, &mut NoSpares, cx, fx));
+        self.end_with(None, callback);
     }
 
     pub(crate) fn destroy(&mut self, error: Option<Error>) {
         self.step(|machine, cx, fx| machine.destroy(error, false, cx, fx));
     }
 
-    /// The batch of callbacks has ended.
-    pub(crate) fn settle(&mut self) {
-        loop {
-            while let Some(tick) = self.ticks.pop_front() {
-                self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
-            }
-            if !std::mem::take(&mut self.flush_later) {
-                return;
-            }
-            self.machine.write.dirty = false;
-            let flushed = self.flush();
-            self.step(|machine, _, fx| machine.flushed(flushed, fx));
+    fn release(&mut self, reset: bool) {
+        self.dialled = None;
+        self.in_flight = (Vec::new(), 0);
+        self.shut_down = ShutDown::No;
+        if let Some(wire) = self.wire.take() {
+            wire.close(reset);
+            self.past.push(wire);
         }
     }
 
-    /// One turn of the loop: what was deferred, what has come, the close phase.
-    pub(crate) fn turn(&mut self, peer: &mut Side) {
-        self.settle();
-        self.turn += 1;
-        let mut deferred = std::mem::take(&mut self.next_turn);
-        self.next_turn = std::mem::take(&mut self.after_next);
-        while let Some(tick) = deferred.pop_front() {
-            self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
-            self.settle();
-        }
-        self.receive(peer);
-        self.send_more();
-        let mut closing = std::mem::take(&mut self.closing);
-        while let Some(cancelled) = closing.pop_front() {
-            self.step(|machine, _, fx| machine.close(cancelled, fx));
-            self.settle();
-        }
-    }
-
-    fn receive(&mut self, peer: &mut Side) {
-        while self.connected && self.machine.read.receiving {
-            let Some(piece) = peer.wire.pop_front() else { break };
-            match piece {
-                Piece::Bytes(bytes) => self.receive_bytes(&bytes),
-                Piece::End => self.step(|machine, cx, fx| machine.received_all(None, cx, fx)),
-                Piece::Reset => {
-                    self.peer_is_gone = true;
-                    let error = Error::system("read", io::ErrorKind::ConnectionReset.into());
-                    self.step(|machine, cx, fx| machine.received_all(Some(error), cx, fx));
-                }
-            }
-            self.settle();
-        }
-        self.peer_is_gone |= !peer.connected && peer.wire.is_empty();
+    fn is_paused(&self) -> bool {
+        self.machine.read.flow() == Flow::Paused
     }
 
     fn receive_bytes(&mut self, bytes: &[u8]) {
-        let policy = self.policy;
-        let plain = self.plain && self.heard.has(Event::Data);
-        if plain && self.machine.receive_plain(bytes.len(), Moment::ZERO, &policy) {
-            return self.data(bytes);
+        if self.receive_plain(bytes.len()) {
+            return self.tell(News::Data(bytes));
         }
-        let what = self.step(|machine, cx, fx| machine.receive(bytes, cx, fx));
-        if what == Received::Deliver {
-            self.data(bytes);
+        match self.step(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
+            Received::Deliver => self.tell(News::Data(bytes)),
+            Received::Feed => self.feed(bytes),
+            Received::Done => {}
         }
     }
 
-    fn send_more(&mut self) {
-        if !self.in_flight.is_empty() && self.connected {
-            let bytes = std::mem::take(&mut self.in_flight);
-            let taken = self.take(&bytes);
-            self.in_flight = bytes[taken..].to_vec();
-            if taken > 0 {
-                self.step(|machine, cx, fx| machine.sent(taken, cx, fx));
-                self.settle();
+    /// Gives bytes to the consumer. What comes after it has paused is stored.
+    fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at(self.sink_bytes.min(rest.len()));
+            rest = more;
+            if !self.feed_piece(piece) {
+                if !self.machine.destroyed() {
+                    self.change().read.keep(rest);
+                }
+                return;
             }
         }
-        if self.connected && self.in_flight.is_empty() && self.shut_down == ShutDown::Asked {
-            self.shut_down = ShutDown::Told;
-            self.wire.push_back(Piece::End);
-            self.step(|machine, _, fx| machine.was_shut_down(fx));
-            self.settle();
+    }
+
+    fn feed_stored(&mut self) {
+        while let Some(piece) = self.take_stored() {
+            if !self.feed_piece(&piece) {
+                return;
+            }
         }
     }
 
-    /// Whether nothing happens any more by itself.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let deferred = self.next_turn.len() + self.after_next.len() + self.closing.len();
-        self.ticks.is_empty() && deferred == 0 && self.shut_down != ShutDown::Asked
+    fn take_stored(&mut self) -> Option<Vec<u8>> {
+        let bytes_max = self.sink_bytes;
+        self.change().read.take_kept(bytes_max)
     }
-}
 
-/// Turns both until nothing happens any more.
-pub(crate) fn run(a: &mut Side, b: &mut Side) {
-    for _ in 0..64 {
-        a.settle();
-        b.settle();
-        let before = (a.log.len(), b.log.len(), a.wire.len(), b.wire.len());
-        a.turn(b);
-        b.turn(a);
-        let after = (a.log.len(), b.log.len(), a.wire.len(), b.wire.len());
-        if before == after && a.is_quiet() && b.is_quiet() {
-            return;
+    fn feed_piece(&mut self, piece: &[u8]) -> bool {
+        self.change().read.count(piece.len());
+        self.tell(News::Data(piece));
+        if self.machine.destroyed() {
+            return false;
         }
+        let more = !self.is_paused();
+        if !more {
+            self.step(|machine, _, fx| machine.stop_receiving(fx));
+        }
+        more
+    }
+
+    /// What it holds beside its machine.
+    pub(crate) fn own_bytes(&self) -> usize {
+        let next_turn = self.next_turn.capacity() * size_of::<Tick>();
+        let ticks = self.ticks.capacity() * size_of::<Deferred>() + next_turn;
+        let closing = self.closing.capacity() * size_of::<Option<Error>>();
+        let wires = self.wire.iter().chain(&self.past).map(End::own_bytes).sum::<usize>();
+        ticks + closing + self.in_flight.0.capacity() + wires
     }
 }
 
-pub(crate) fn pair(policy: Policy) -> (Side, Side) {
-    (Side::new(policy), Side::new(policy))
+pub(crate) fn pair(policy: Policy) -> (Side<Log>, Side<Log>) {
+    let side = |wire| {
+        let mut side = Side::new(&settings(), policy, Log::default());
+        side.open(wire);
+        side.listen_for_data();
+        side.settle();
+        side
+    };
+    let [first, second] = End::pair().map(side);
+    (first, second)
 }
+
+pub(crate) use turn::run;

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use family_selection::FamilySelection;
-use fyke_driver::Family;
-pub(crate) use fyke_machine::planner::{Race, Step};
+use fyke_driver::{Address, Family};
+use fyke_machine::connection::Target;
 pub(crate) use lookup_hook::LookupHook;
 pub use lookup_hook::{LookupReply, LookupRequest};
 
@@ -298,12 +298,18 @@ impl ConnectOptions {
         self.wrong.clone().map_or(Ok(()), Err)
     }
 
-    /// With the process's defaults as they are now: setting them affects later connects only
-    /// (HE-19).
-    pub(crate) fn settled(mut self) -> Self {
-        self.selection = Some(self.selection());
-        self.attempt_timeout = Some(self.attempt_timeout_or_default());
-        self
+    /// Where the connect goes. Without a host it is this machine (CON-21).
+    pub(crate) fn target(&self) -> Target {
+        if let Some(address) = self.endpoint.ip_address() {
+            return Target::Ip(address);
+        }
+        match &self.endpoint {
+            Endpoint::Host(host, port) => Target::Host(host.clone(), *port),
+            Endpoint::Port(port) => Target::Host(String::from("localhost"), *port),
+            Endpoint::Ip(address) => Target::Ip(*address),
+            Endpoint::Path(path) => Target::Unix(Address::Path(path.clone())),
+            Endpoint::Abstract(name) => Target::Unix(Address::Abstract(name.clone())),
+        }
     }
 
     pub(crate) fn selection(&self) -> FamilySelection {
@@ -316,20 +322,5 @@ impl ConnectOptions {
 
     pub(crate) fn attempt_timeout_or_default(&self) -> Duration {
         self.attempt_timeout.unwrap_or_else(family_selection::attempt_timeout)
-    }
-
-    /// Our end, for an attempt at an address of `family`.
-    pub(crate) fn local(&self, family: Family) -> Option<std::net::SocketAddr> {
-        let any: IpAddr = match family {
-            Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let bound = self.local_address.is_some() || self.local_port != 0;
-        bound.then(|| (self.local_address.unwrap_or(any), self.local_port).into())
-    }
-
-    /// Our end as a failed connect reports it: only if the port is known (CON-12).
-    pub(crate) fn known_local(&self, family: Family) -> Option<std::net::SocketAddr> {
-        self.local(family).filter(|local| local.port() != 0)
     }
 }

@@ -7,6 +7,12 @@ use fyke_driver::Completion;
 
 use crate::Error;
 
+/// What actors defer, and what a layer above keeps in each loop.
+pub(crate) trait Wired: Copy + 'static {
+    /// Kept for reuse.
+    type Spares: Default;
+}
+
 /// A socket or a server. Every call may run the user's code.
 ///
 /// `T` is a small value that the actor defers, and gets back on its tick.
@@ -22,6 +28,9 @@ pub(crate) trait Actor<T> {
 
     /// The batch of callbacks has ended (phase 7).
     fn flush(self: Rc<Self>) {}
+
+    /// The time that the actor has asked for with [`Core::set_wake`](super::Core::set_wake) has come.
+    fn wake(self: Rc<Self>) {}
 
     /// A time on the list of idle sockets has come. Returns whether the socket was idle.
     fn check_idle(self: Rc<Self>) -> bool {

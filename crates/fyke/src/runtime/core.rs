@@ -1,7 +1,7 @@
 //! What a loop consists of. `EventLoop` is its public face.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -12,25 +12,23 @@ use std::time::{Duration, Instant};
 use fyke_driver::{Driver, DriverKind, SocketId};
 use fyke_machine::{Moment, Policy};
 
-use super::actor::Actor;
+use super::actor::{Actor, Wired};
 use super::actors::Actors;
 use super::budget::Budget;
 use super::idle_list::IdleList;
 use super::made::Made;
 use super::posted::Posted;
 use super::remotes::{Remote, Remotes};
-use super::timers::{TimerCallback, TimerQueue};
+use super::timers::{Timed, TimerQueue};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
 
 /// Everything of one loop. No cell here is borrowed while a callback runs.
-pub(crate) struct Core<T> {
+pub(crate) struct Core<T: Wired> {
     pub(crate) driver: Driver,
     started: Instant,
     pub(crate) policy: Policy,
-    now: Cell<Duration>,
-    /// The same time, in the form in which sockets note activity.
-    moment: Cell<Moment>,
+    now: Cell<Moment>,
     /// Which of the queues below have something in them.
     pub(super) work: Work,
     /// The actors that the driver's sockets belong to. What is in here lives, whatever the user drops.
@@ -38,25 +36,25 @@ pub(crate) struct Core<T> {
     /// What the user made, to be freed with the loop though it is not open then.
     made: RefCell<Made<Weak<dyn Actor<T>>>>,
     ticks: RefCell<VecDeque<Deferred<T>>>,
-    immediates: RefCell<Calls>,
+    immediates: RefCell<VecDeque<Deferred<T>>>,
     /// What comes before the driver waits again: on exact loops what libuv does then, on others what
     /// must leave time for something else.
-    next_turn: RefCell<Calls>,
+    next_turn: RefCell<VecDeque<Deferred<T>>>,
     closing: RefCell<VecDeque<Closing<T>>>,
     /// What the kernel took at once of what this batch of callbacks wrote.
     pub(crate) budget: Budget,
     /// Actors with bytes to hand over at the end of the batch (phase 7).
     dirty: RefCell<VecDeque<Rc<dyn Actor<T>>>>,
-    pub(super) timers: RefCell<TimerQueue<TimerCallback>>,
+    pub(super) timers: RefCell<TimerQueue<Timed<T>>>,
     pub(super) idle: RefCell<IdleList<SocketId>>,
     /// Idle timeouts of actors that have no socket in the table yet.
     pub(super) idle_unopened: RefCell<IdleList<Weak<dyn Actor<T>>>>,
     /// The next time that one of these three is due, as it was found last. None if one has changed.
-    pub(super) deadline: Cell<Option<Option<Duration>>>,
+    pub(super) deadline: Cell<Option<Option<Moment>>>,
     /// What a layer above keeps for each loop.
     service: RefCell<Option<Rc<dyn Any>>>,
     /// What a layer above keeps for reuse.
-    spares: OnceCell<Box<dyn Any>>,
+    pub(crate) spares: T::Spares,
     pub(crate) posted: Arc<Posted>,
     /// Actors that other threads know.
     remotes: Remotes<T>,
@@ -72,13 +70,21 @@ pub(crate) struct Core<T> {
     closed: Cell<bool>,
 }
 
-/// Callbacks, each called once.
-type Calls = VecDeque<Box<dyn FnOnce()>>;
-
-/// One entry of the tick queue, which is emptied after every callback (Node's `nextTick`).
+/// One entry of a queue: of the ticks, which are run after every callback (Node's `nextTick`), or of what a
+/// later phase does.
 pub(crate) enum Deferred<T> {
     Actor(Rc<dyn Actor<T>>, T),
     Call(Box<dyn FnOnce()>),
+}
+
+impl<T> Deferred<T> {
+    #[inline]
+    pub(super) fn run(self) {
+        match self {
+            Self::Actor(actor, tick) => actor.tick(tick),
+            Self::Call(call) => call(),
+        }
+    }
 }
 
 /// An actor whose `close` is due in the close phase (phase 6).
@@ -88,13 +94,12 @@ pub(super) struct Closing<T> {
     pub(super) cancelled: Option<Error>,
 }
 
-impl<T: 'static> Core<T> {
+impl<T: Wired> Core<T> {
     pub(crate) fn new(kind: &DriverKind, policy: Policy) -> io::Result<Rc<Self>> {
         let driver = Driver::new(kind)?;
         let posted = Arc::new(Posted::new(driver.waker()));
         Ok(Rc::new(Self {
             now: Cell::new(driver.now()),
-            moment: Cell::new(driver.now().into()),
             driver,
             started: Instant::now(),
             policy,
@@ -112,7 +117,7 @@ impl<T: 'static> Core<T> {
             idle_unopened: RefCell::default(),
             deadline: Cell::default(),
             service: RefCell::default(),
-            spares: OnceCell::new(),
+            spares: T::Spares::default(),
             posted,
             remotes: Remotes::default(),
             holds: Cell::new(0),
@@ -126,18 +131,16 @@ impl<T: 'static> Core<T> {
 
     /// The time of this turn, on the driver's clock.
     pub(crate) fn now(&self) -> Duration {
+        self.now.get().into()
+    }
+
+    /// The same time as [`now`](Self::now), in the form in which it is noted and compared.
+    pub(crate) fn moment(&self) -> Moment {
         self.now.get()
     }
 
-    /// The same time as [`now`](Self::now).
-    pub(crate) fn moment(&self) -> Moment {
-        self.moment.get()
-    }
-
     pub(super) fn update_now(&self) {
-        let now = self.driver.now();
-        self.now.set(now);
-        self.moment.set(now.into());
+        self.now.set(self.driver.now());
     }
 
     /// Code from outside of a turn begins.
@@ -251,6 +254,18 @@ impl<T: 'static> Core<T> {
         self.work.begins(DIRTY);
     }
 
+    /// As [`push_dirty`](Self::push_dirty), before all others.
+    pub(crate) fn push_dirty_first(&self, actor: Rc<dyn Actor<T>>) {
+        self.dirty.borrow_mut().push_front(actor);
+        self.work.begins(DIRTY);
+    }
+
+    /// Whether ticks or actors with bytes to hand over wait for the end of the batch of callbacks.
+    #[inline]
+    pub(crate) fn has_batch_work(&self) -> bool {
+        self.work.waits_in(TICKS | DIRTY)
+    }
+
     pub(super) fn pop_dirty(&self) -> Option<Rc<dyn Actor<T>>> {
         let mut queue = self.dirty.borrow_mut();
         let actor = queue.pop_front();
@@ -262,32 +277,32 @@ impl<T: 'static> Core<T> {
 
     /// Runs after the network (phase 5); from inside an immediate, in the next turn.
     pub(crate) fn push_immediate(&self, call: Box<dyn FnOnce()>) {
-        self.immediates.borrow_mut().push_back(call);
+        self.immediates.borrow_mut().push_back(Deferred::Call(call));
         self.work.begins(IMMEDIATES);
     }
 
     /// Runs before the driver waits again (phase 3).
-    pub(crate) fn push_next_turn(&self, call: Box<dyn FnOnce()>) {
-        self.next_turn.borrow_mut().push_back(call);
+    pub(crate) fn push_next_turn(&self, deferred: Deferred<T>) {
+        self.next_turn.borrow_mut().push_back(deferred);
         self.work.begins(NEXT_TURN);
     }
 
-    /// How many callbacks wait for a phase.
-    pub(super) fn calls_len(&self, phase: Phase) -> usize {
-        self.calls(phase).0.borrow().len()
+    /// How much waits for a phase.
+    pub(super) fn deferred_len(&self, phase: Phase) -> usize {
+        self.deferred(phase).0.borrow().len()
     }
 
-    pub(super) fn pop_call(&self, phase: Phase) -> Option<Box<dyn FnOnce()>> {
-        let (queue, bit) = self.calls(phase);
+    pub(super) fn pop_deferred(&self, phase: Phase) -> Option<Deferred<T>> {
+        let (queue, bit) = self.deferred(phase);
         let mut queue = queue.borrow_mut();
-        let call = queue.pop_front();
+        let deferred = queue.pop_front();
         if queue.is_empty() {
             self.work.is_done(bit);
         }
-        call
+        deferred
     }
 
-    fn calls(&self, phase: Phase) -> (&RefCell<Calls>, u8) {
+    fn deferred(&self, phase: Phase) -> (&RefCell<VecDeque<Deferred<T>>>, u8) {
         match phase {
             Phase::NextTurn => (&self.next_turn, NEXT_TURN),
             Phase::Immediates => (&self.immediates, IMMEDIATES),
@@ -330,13 +345,6 @@ impl<T: 'static> Core<T> {
             debug_assert!(before.is_none(), "a loop keeps one service");
             service
         })
-    }
-
-    /// What a layer above keeps for reuse, always of the same type.
-    #[inline]
-    pub(crate) fn spares<S: Default + 'static>(&self) -> &S {
-        let spares = self.spares.get_or_init(|| Box::new(S::default()));
-        spares.downcast_ref().expect("a loop keeps spares of one type")
     }
 
     pub(crate) fn hold(&self) {
@@ -436,7 +444,7 @@ impl<T: 'static> Core<T> {
     }
 }
 
-/// When callbacks run that are called once.
+/// When what was deferred is run, if not on the tick.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
     /// Phase 3.
@@ -445,7 +453,7 @@ pub(super) enum Phase {
     Immediates,
 }
 
-impl<T> fmt::Debug for Core<T> {
+impl<T: Wired> fmt::Debug for Core<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
             .field("driver", &self.driver.name())

@@ -3,13 +3,13 @@
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use fyke_driver::SocketId;
+use fyke_driver::{Moment, SocketId};
 
-use super::actor::Actor;
+use super::actor::{Actor, Wired};
 use super::core::Core;
-use super::timers::{TimerCallback, TimerId};
+use super::timers::{Timed, TimerCallback, TimerId};
 
-impl<T: 'static> Core<T> {
+impl<T: Wired> Core<T> {
     /// Sets a timer at a time of the driver's clock; with a period it comes back.
     pub(crate) fn set_timer(
         &self,
@@ -18,7 +18,16 @@ impl<T: 'static> Core<T> {
         callback: TimerCallback,
     ) -> TimerId {
         self.deadline.set(None);
-        self.timers.borrow_mut().set(at, period, callback)
+        self.timers.borrow_mut().set(at, period, Timed::Call(callback))
+    }
+
+    /// Has the actor woken at a time of the driver's clock. Keeps neither the actor nor the loop alive.
+    pub(crate) fn set_wake(&self, at: Duration, actor: Weak<dyn Actor<T>>) -> TimerId {
+        self.deadline.set(None);
+        let mut timers = self.timers.borrow_mut();
+        let timer = timers.set(at, None, Timed::Wake(actor));
+        timers.refer(timer, false);
+        timer
     }
 
     /// Forgets a timer. Its callback is dropped with nothing borrowed: that may run the user's code.
@@ -43,17 +52,17 @@ impl<T: 'static> Core<T> {
         self.timers.borrow().mark()
     }
 
-    /// Takes the callback of the next timer that is due and older than the mark, see
+    /// Takes what the next timer does that is due and older than the mark, see
     /// [`TimerQueue::take_due`](super::timers::TimerQueue::take_due).
-    pub(super) fn take_timer(&self, now: Duration, mark: u64) -> Option<(TimerId, TimerCallback)> {
+    pub(super) fn take_timer(&self, now: Duration, mark: u64) -> Option<(TimerId, Timed<T>)> {
         self.deadline.set(None);
         self.timers.borrow_mut().take_due(now, mark)
     }
 
-    /// The callback of a timer has returned. If it is not set again, its callback is dropped.
-    pub(super) fn timer_has_run(&self, timer: TimerId, callback: TimerCallback) {
+    /// A timer has run. If it is not set again, its callback is dropped.
+    pub(super) fn timer_has_run(&self, timer: TimerId, timed: Timed<T>) {
         self.deadline.set(None);
-        let finished = self.timers.borrow_mut().done(timer, callback, self.now());
+        let finished = self.timers.borrow_mut().done(timer, timed, self.now());
         drop(finished);
     }
 
@@ -86,16 +95,16 @@ impl<T: 'static> Core<T> {
 
     /// When the next timer is due, or the next idle timeout.
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.deadline.get().unwrap_or_else(|| self.find_deadline())
     }
 
     #[inline(never)]
-    fn find_deadline(&self) -> Option<Duration> {
+    fn find_deadline(&self) -> Option<Moment> {
         let timer = self.timers.borrow().next_deadline();
         let idle = self.idle.borrow().next_deadline();
         let unopened = self.idle_unopened.borrow().next_deadline();
-        let deadline = timer.into_iter().chain(idle).chain(unopened).min();
+        let deadline = timer.into_iter().chain(idle).chain(unopened).min().map(Moment::from);
         self.deadline.set(Some(deadline));
         deadline
     }
@@ -117,27 +126,34 @@ mod tests {
 
     use super::*;
 
+    #[derive(Clone, Copy)]
+    struct Nothing;
+
+    impl Wired for Nothing {
+        type Spares = ();
+    }
+
     /// It is remembered between turns.
     #[test]
     fn the_next_deadline_follows_every_change() {
         let second = Duration::from_secs(1);
-        let core: Rc<Core<()>> =
+        let core: Rc<Core<Nothing>> =
             Core::new(&DriverKind::Sim(SimOptions::default()), fyke_machine::policy::DEFAULT)
                 .unwrap();
         assert_eq!(core.next_deadline(), None);
         core.set_timer(2 * second, None, Box::new(|| {}));
-        assert_eq!(core.next_deadline(), Some(2 * second));
+        assert_eq!(core.next_deadline(), Some((2 * second).into()));
         let first = core.set_timer(second, None, Box::new(|| {}));
-        assert_eq!(core.next_deadline(), Some(second));
+        assert_eq!(core.next_deadline(), Some(second.into()));
         core.cancel_timer(first);
-        assert_eq!(core.next_deadline(), Some(2 * second));
+        assert_eq!(core.next_deadline(), Some((2 * second).into()));
         core.list_idle(second, SocketId::default());
-        assert_eq!(core.next_deadline(), Some(second));
+        assert_eq!(core.next_deadline(), Some(second.into()));
         assert!(core.take_idle(second).is_some_and(|actor| actor.is_none()));
-        assert_eq!(core.next_deadline(), Some(2 * second));
-        let (timer, callback) = core.take_timer(2 * second, core.timer_mark()).unwrap();
+        assert_eq!(core.next_deadline(), Some((2 * second).into()));
+        let (timer, timed) = core.take_timer(2 * second, core.timer_mark()).unwrap();
         assert_eq!(core.next_deadline(), None);
-        core.timer_has_run(timer, callback);
+        core.timer_has_run(timer, timed);
         assert_eq!((core.next_deadline(), core.has_timer(timer)), (None, false));
     }
 }

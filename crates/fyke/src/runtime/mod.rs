@@ -17,7 +17,7 @@ mod turn;
 mod work;
 
 pub(crate) use self::core::{Core, Deferred};
-pub(crate) use actor::Actor;
+pub(crate) use actor::{Actor, Wired};
 pub(crate) use posted::Posted;
 pub(crate) use remotes::Remote;
 pub(crate) use timers::{TimerCallback, TimerId};

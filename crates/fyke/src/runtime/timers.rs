@@ -1,12 +1,36 @@
 //! Timers in the order in which they come due. No clock: `now` is an argument.
 
 use std::collections::BTreeMap;
+use std::rc::Weak;
 use std::time::Duration;
 
 use slotmap::SlotMap;
 
+use super::actor::Actor;
+
 /// A timer's code; absent from its place while it runs.
 pub(crate) type TimerCallback = Box<dyn FnMut()>;
+
+/// What a timer of a loop does.
+pub(super) enum Timed<T> {
+    /// Runs code of the user's.
+    Call(TimerCallback),
+    /// Wakes an actor, if that still exists.
+    Wake(Weak<dyn Actor<T>>),
+}
+
+impl<T> Timed<T> {
+    pub(super) fn run(&mut self) {
+        match self {
+            Self::Call(callback) => callback(),
+            Self::Wake(actor) => {
+                if let Some(actor) = actor.upgrade() {
+                    actor.wake();
+                }
+            }
+        }
+    }
+}
 
 slotmap::new_key_type! {
     pub(crate) struct TimerId;

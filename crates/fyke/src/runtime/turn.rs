@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use fyke_driver::Completion;
+use fyke_driver::{Completion, Moment};
 
-use super::actor::Actor;
-use super::core::{Closing, Core, Deferred, Phase};
-use super::timers::{TimerCallback, TimerId};
-use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS};
+use super::actor::{Actor, Wired};
+use super::core::{Closing, Core, Phase};
+use super::timers::{Timed, TimerId};
+use super::work::{DIRTY, NEXT_TURN, TICKS};
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
@@ -37,21 +37,21 @@ impl Drop for Turning<'_> {
 }
 
 /// Turns until nothing holds the loop, which is the current one.
-pub(crate) fn run<T: 'static>(core: &Core<T>) -> Result<()> {
+pub(crate) fn run<T: Wired>(core: &Core<T>) -> Result<()> {
     while turn(core, None)? {}
     Ok(())
 }
 
 /// Runs one turn that waits at most `timeout`. Returns whether the loop, which is the current one, is
 /// still alive.
-pub(crate) fn turn<T: 'static>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
+pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
     let _turning = Turning::begin(&core.turning)?;
 
     core.turns.set(core.turns.get() + 1);
     core.update_now(); // 1
     let mut ran = settle(core);
     let mut deadline = core.next_deadline();
-    if deadline.is_some_and(|at| at <= core.now()) {
+    if deadline.is_some_and(|at| at <= core.moment()) {
         ran |= run_timers(core); // 2
     }
     if core.posted.is_waiting() {
@@ -65,15 +65,12 @@ pub(crate) fn turn<T: 'static>(core: &Core<T>, timeout: Option<Duration>) -> Res
         deadline = core.next_deadline();
     }
     turn_driver(core, deadline, timeout)?; // 4
-    if core.work.waits_in(IMMEDIATES) {
+    if core.work.is_any() {
         run_all(core, Phase::Immediates); // 5
-    }
-    if core.work.waits_in(CLOSING) {
         run_closing(core); // 6
-    }
-
-    if let Some(error) = core.take_unheard() {
-        return Err(error);
+        if let Some(error) = core.take_unheard() {
+            return Err(error);
+        }
     }
     match core.is_alive() {
         true => Ok(true),
@@ -84,7 +81,7 @@ pub(crate) fn turn<T: 'static>(core: &Core<T>, timeout: Option<Duration>) -> Res
 /// Empties the tick queue and hands queued bytes over, until neither has anything (phase 7). Runs
 /// after every callback that the loop makes. Says whether there was anything.
 #[inline]
-fn settle<T: 'static>(core: &Core<T>) -> bool {
+fn settle<T: Wired>(core: &Core<T>) -> bool {
     let any = core.work.waits_in(TICKS | DIRTY);
     if any {
         settle_all(core);
@@ -93,27 +90,24 @@ fn settle<T: 'static>(core: &Core<T>) -> bool {
     any
 }
 
-fn settle_all<T: 'static>(core: &Core<T>) {
+fn settle_all<T: Wired>(core: &Core<T>) {
     loop {
         while core.has_ticks() {
-            match core.pop_tick() {
-                Some(Deferred::Actor(actor, tick)) => actor.tick(tick),
-                Some(Deferred::Call(call)) => call(),
-                None => break,
-            }
+            let Some(deferred) = core.pop_tick() else { break };
+            deferred.run();
         }
         let Some(actor) = core.pop_dirty() else { return };
         actor.flush();
     }
 }
 
-fn run_timers<T: 'static>(core: &Core<T>) -> bool {
+fn run_timers<T: Wired>(core: &Core<T>) -> bool {
     let now = core.now();
     let mark = core.timer_mark();
     let mut ran = false;
     loop {
-        let Some((id, callback)) = core.take_timer(now, mark) else { break };
-        let mut running = RunningTimer { core, id, callback: Some(callback) };
+        let Some((id, timed)) = core.take_timer(now, mark) else { break };
+        let mut running = RunningTimer { core, id, timed: Some(timed) };
         running.run();
         drop(running);
         settle(core);
@@ -131,32 +125,32 @@ fn run_timers<T: 'static>(core: &Core<T>) -> bool {
     ran
 }
 
-/// A timer whose callback is out of its place. One that panics is over, also an interval.
-struct RunningTimer<'a, T: 'static> {
+/// A timer that is out of its place. One that panics is over, also an interval.
+struct RunningTimer<'a, T: Wired> {
     core: &'a Core<T>,
     id: TimerId,
-    callback: Option<TimerCallback>,
+    timed: Option<Timed<T>>,
 }
 
-impl<T: 'static> RunningTimer<'_, T> {
+impl<T: Wired> RunningTimer<'_, T> {
     fn run(&mut self) {
-        let Some(mut callback) = self.callback.take() else { return };
-        callback();
-        self.callback = Some(callback);
+        let Some(mut timed) = self.timed.take() else { return };
+        timed.run();
+        self.timed = Some(timed);
     }
 }
 
-impl<T: 'static> Drop for RunningTimer<'_, T> {
+impl<T: Wired> Drop for RunningTimer<'_, T> {
     fn drop(&mut self) {
-        match self.callback.take() {
-            Some(callback) => self.core.timer_has_run(self.id, callback),
+        match self.timed.take() {
+            Some(timed) => self.core.timer_has_run(self.id, timed),
             None => self.core.cancel_timer(self.id),
         }
     }
 }
 
 /// One at a time, so that a panic of one loses none of the others.
-fn run_posted<T: 'static>(core: &Core<T>) -> bool {
+fn run_posted<T: Wired>(core: &Core<T>) -> bool {
     let count = core.posted.len();
     for _ in 0..count {
         let Some(work) = core.posted.pop() else { break };
@@ -166,15 +160,16 @@ fn run_posted<T: 'static>(core: &Core<T>) -> bool {
     count > 0
 }
 
-fn turn_driver<T: 'static>(
+#[inline]
+fn turn_driver<T: Wired>(
     core: &Core<T>,
-    deadline: Option<Duration>,
+    deadline: Option<Moment>,
     timeout: Option<Duration>,
 ) -> Result<()> {
-    let timeout = wait_time(core, deadline, timeout);
+    let until = wait_until(core, deadline, timeout);
     // The clock is read once after the wait, and only if something happened.
     let fresh = Cell::new(false);
-    let result = core.driver.turn(timeout, &mut |completion| {
+    let result = core.driver.turn(until, &mut |completion| {
         if !fresh.replace(true) {
             core.update_now();
         }
@@ -184,23 +179,24 @@ fn turn_driver<T: 'static>(
     result.map_err(|source| Error::system("wait", source))
 }
 
-/// How long the driver may wait, from the time of the core: not at all when there is work or nothing left to wait for.
-fn wait_time<T: 'static>(
+/// Until when the driver may wait: not at all when there is work or nothing left to wait for.
+#[inline]
+fn wait_until<T: Wired>(
     core: &Core<T>,
-    deadline: Option<Duration>,
+    deadline: Option<Moment>,
     timeout: Option<Duration>,
-) -> Option<Duration> {
+) -> Option<Moment> {
     if core.has_due_work() || core.posted.is_waiting() || !core.is_alive() {
-        return Some(Duration::ZERO);
+        return Some(Moment::ZERO);
     }
-    // A timer that is due since is waited for no time, not for ever.
-    let timer = deadline.map(|at| at.saturating_sub(core.now()));
-    timer.into_iter().chain(timeout).min()
+    let Some(timeout) = timeout else { return deadline };
+    let end = core.moment() + timeout;
+    Some(deadline.map_or(end, |deadline| deadline.min(end)))
 }
 
 /// Gives a completion to the socket or server that it belongs to.
 #[inline]
-fn complete<T: 'static>(core: &Core<T>, completion: Completion<'_>) {
+fn complete<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
     // The most frequent one takes the shortest way.
     let Completion::Received { socket, bytes } = completion else {
         return complete_other(core, completion);
@@ -211,7 +207,7 @@ fn complete<T: 'static>(core: &Core<T>, completion: Completion<'_>) {
 }
 
 #[inline(never)]
-fn complete_other<T: 'static>(core: &Core<T>, completion: Completion<'_>) {
+fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
     let id = match &completion {
         Completion::Woken => {
             run_posted(core);
@@ -231,17 +227,17 @@ fn complete_other<T: 'static>(core: &Core<T>, completion: Completion<'_>) {
 }
 
 /// Only those of now: an immediate set by an immediate is for the next turn.
-fn run_all<T: 'static>(core: &Core<T>, phase: Phase) -> bool {
-    let count = core.calls_len(phase);
+fn run_all<T: Wired>(core: &Core<T>, phase: Phase) -> bool {
+    let count = core.deferred_len(phase);
     for _ in 0..count {
-        let Some(call) = core.pop_call(phase) else { break };
-        call();
+        let Some(deferred) = core.pop_deferred(phase) else { break };
+        deferred.run();
         settle(core);
     }
     count > 0
 }
 
-fn run_closing<T: 'static>(core: &Core<T>) {
+fn run_closing<T: Wired>(core: &Core<T>) {
     for _ in 0..core.closing_len() {
         let Some(Closing { actor, cancelled }) = core.pop_closing() else { return };
         actor.close(cancelled);

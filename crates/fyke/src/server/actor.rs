@@ -23,6 +23,10 @@ impl Actor<Tick> for Inner {
         }
     }
 
+    fn wake(self: Rc<Self>) {
+        Server { inner: self }.wake();
+    }
+
     fn is_closed_last(&self) -> bool {
         true
     }
@@ -30,11 +34,10 @@ impl Actor<Tick> for Inner {
     fn abandon(self: Rc<Self>) {
         let drain = {
             let mut state = self.state.borrow_mut();
+            state.acceptor.abandon();
             state.listener = None;
             state.address = None;
             state.lookup = None;
-            state.connections = 0;
-            state.per_ip.clear();
             state.holding = false;
             (state.drain.take(), state.origin.take())
         };

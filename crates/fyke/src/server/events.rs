@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Server;
 use crate::Error;
-use crate::listeners::{EventNumber, Lasts, ListenerId};
+use crate::listeners::{EventSet, Handler, Lasts, ListenerId};
 use crate::socket::Socket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub(crate) enum Event {
     Drop,
 }
 
-impl EventNumber for Event {
-    fn number(self) -> u32 {
-        self as u32
+impl EventSet for Event {
+    fn bits(self) -> u32 {
+        1 << self as u32
     }
 }
 
@@ -27,6 +27,12 @@ pub(crate) enum Callback {
     Connection(Box<dyn FnMut(&Server, &Socket)>),
     Error(Box<dyn FnMut(&Server, &Error)>),
     Drop(Box<dyn FnMut(&Server, Option<&RefusedConnection>)>),
+}
+
+impl Handler for Callback {
+    fn placeholder() -> Self {
+        Self::Plain(Box::new(|_| {}))
+    }
 }
 
 /// A connection that was refused by a limit, see [`Server::on_drop`].

@@ -21,11 +21,12 @@ impl Server {
     /// the simulated network.
     pub fn take_fd(&self) -> Result<OwnedFd> {
         let fd = self.with_listener(Core::detach)?;
-        self.next_round();
+        self.give_up_lookup();
         // Declared first, so dropped last, with nothing borrowed.
         let _origin;
         let signal = {
             let mut state = self.inner.state.borrow_mut();
+            state.acceptor.stop();
             state.listener = None;
             state.address = None;
             _origin = state.origin.take();

@@ -10,6 +10,7 @@ use crate::lookup::{self, LookupHints, Query};
 use crate::wiring::{Core, current, current_or_none};
 use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
+use fyke_machine::policy;
 
 /// How an endpoint is reached.
 enum Plan {
@@ -176,17 +177,18 @@ impl Server {
         self.core().cloned().map_or_else(current, Ok)
     }
 
-    /// Begins a new round: a lookup of the one before is given up.
+    /// Begins a new round of listening.
     pub(super) fn next_round(&self) -> u64 {
-        let (round, lookup) = {
-            let mut state = self.inner.state.borrow_mut();
-            state.round += 1;
-            (state.round, state.lookup.take())
-        };
+        self.give_up_lookup();
+        self.inner.state.borrow_mut().acceptor.begin_round()
+    }
+
+    /// The round is over that waits for a lookup.
+    pub(super) fn give_up_lookup(&self) {
+        let lookup = self.inner.state.borrow_mut().lookup.take();
         if let Some(ticket) = lookup {
             ticket.cancel();
         }
-        round
     }
 
     /// Emits `error` on the tick.
@@ -195,7 +197,7 @@ impl Server {
     }
 
     fn is_round(&self, round: u64) -> bool {
-        self.inner.state.borrow().round == round
+        self.inner.state.borrow().acceptor.is_round(round)
     }
 
     fn run_bind(&self, round: u64, options: &ListenOptions, address: &Address) {
@@ -313,7 +315,7 @@ impl Server {
 
     pub(super) fn listens(&self, round: u64, id: SocketId, address: Option<Address>) {
         let Some(core) = self.core() else { return };
-        if !self.is_round(round) {
+        if !self.inner.state.borrow_mut().acceptor.listens(round) {
             // Closed by what listens to the log.
             return core.close(id);
         }
@@ -363,12 +365,12 @@ impl Server {
             let result = if listened { Ok(()) } else { Err(Self::not_running()) };
             self.once(Event::Close, move |server| f(server, result));
         }
-        self.next_round();
+        self.give_up_lookup();
         // Declared first, so dropped last, with nothing borrowed.
         let _origin;
         let (listener, signal) = {
             let mut state = self.inner.state.borrow_mut();
-            state.closing = true;
+            state.acceptor.close();
             state.address = None;
             // Its connections keep it, and it does not keep itself any more.
             _origin = state.origin.take();
@@ -386,27 +388,14 @@ impl Server {
 
     /// Schedules `close` when it is due: closed, and no connection left (CLS-02).
     pub(super) fn close_if_drained(&self) {
-        let repeats = self.core().is_some_and(|core| core.policy.every_server_close_is_told);
-        let due = {
-            let mut state = self.inner.state.borrow_mut();
-            let due = state.closing
-                && (!state.close_scheduled || repeats)
-                && state.listener.is_none()
-                && state.connections == 0;
-            state.close_scheduled |= due;
-            due
-        };
-        if due {
+        let policy = self.inner.core.get().map_or(&policy::DEFAULT, |core| &core.policy);
+        if self.inner.state.borrow_mut().acceptor.take_close(policy) {
             self.tick(Self::run_close);
         }
     }
 
     pub(super) fn run_close(&self) {
-        {
-            let mut state = self.inner.state.borrow_mut();
-            state.close_scheduled = false;
-            state.closing = false;
-        }
+        self.inner.state.borrow_mut().acceptor.close_is_told();
         self.emit(Event::Close);
     }
 }

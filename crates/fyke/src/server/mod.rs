@@ -14,12 +14,12 @@ mod remote;
 mod shutdown;
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::{Rc, Weak};
 
 use fyke_driver::{Address, SocketId};
+use fyke_machine::acceptor::Acceptor;
 
 pub use events::RefusedConnection;
 use events::{Callback, Event};
@@ -67,7 +67,9 @@ pub(crate) struct Inner {
     listeners: Listeners<Event, Callback>,
 }
 
+/// What may happen to a server is decided by its [`Acceptor`].
 struct State {
+    acceptor: Acceptor,
     options: ServerOptions,
     listener: Option<SocketId>,
     /// Connections have the options of the listener.
@@ -75,23 +77,14 @@ struct State {
     address: Option<Address>,
     /// The path where it listens, or listened last.
     last_path: Option<Address>,
-    /// Counts `listen` and `close`, so that an answer to an older one is recognised (SRV-14).
-    round: u64,
     /// The lookup that the last `listen` waits for.
     lookup: Option<Ticket>,
-    connections: usize,
-    /// What they share, from the first one until the server listens no more.
+    /// What its connections share, from the first one until the server listens no more.
     origin: Option<Rc<Origin>>,
-    /// How many of them come from which address, or IPv6 network; only while that is limited.
-    per_ip: HashMap<IpAddr, usize>,
-    shed_connections: u64,
     /// What the last `listen` was given.
     signal: Option<AbortSignal>,
     referred: bool,
     holding: bool,
-    /// `close` was called, and its event is to come.
-    closing: bool,
-    close_scheduled: bool,
     /// A shutdown that is under way.
     drain: Option<Box<Drain>>,
 }
@@ -131,22 +124,17 @@ impl Server {
 
     fn with_options(options: ServerOptions) -> Self {
         let state = State {
+            acceptor: Acceptor::new(options.limits),
             options,
             listener: None,
             inherits: false,
             address: None,
             last_path: None,
-            round: 0,
             lookup: None,
-            connections: 0,
             origin: None,
-            per_ip: HashMap::new(),
-            shed_connections: 0,
             signal: None,
             referred: true,
             holding: false,
-            closing: false,
-            close_scheduled: false,
             drain: None,
         };
         let server = Self {
@@ -185,7 +173,7 @@ impl Server {
     fn sync_hold(&self) {
         let Some(core) = self.core() else { return };
         let mut state = self.inner.state.borrow_mut();
-        let holds = state.referred && state.listener.is_some();
+        let holds = state.referred && state.acceptor.is_listening();
         if std::mem::replace(&mut state.holding, holds) != holds {
             match holds {
                 true => core.hold(),
@@ -199,7 +187,7 @@ impl Server {
 impl Server {
     /// Whether it listens.
     pub fn is_listening(&self) -> bool {
-        self.inner.state.borrow().listener.is_some()
+        self.inner.state.borrow().acceptor.is_listening()
     }
 
     /// Where it listens: with the port that the system chose, if 0 was asked for. None when it
@@ -229,26 +217,26 @@ impl Server {
     /// How many accepted connections are not destroyed. Node: `getConnections`.
     #[doc(alias = "getConnections")]
     pub fn connections(&self) -> usize {
-        self.inner.state.borrow().connections
+        self.inner.state.borrow().acceptor.connections()
     }
 
     /// How many connections were accepted and closed at once because the process had no
     /// descriptors or memory left for them. Their clients see a connection that ends; there is no
     /// event, as in Node (SRV-23), so look here if you want to know.
     pub fn shed_connections(&self) -> u64 {
-        self.inner.state.borrow().shed_connections
+        self.inner.state.borrow().acceptor.shed_connections()
     }
 
     /// How many connections are kept at most. Node: `maxConnections`.
     #[doc(alias = "maxConnections")]
     pub fn max_connections(&self) -> Option<usize> {
-        self.inner.state.borrow().options.max_connections
+        self.inner.state.borrow().acceptor.limits().max_connections
     }
 
     /// Sets how many connections are kept at most, from the next one on; 0 refuses all, none
     /// means no limit. See [`on_drop`](Self::on_drop).
     pub fn set_max_connections(&self, max: Option<usize>) {
-        self.inner.state.borrow_mut().options.max_connections = max;
+        self.inner.state.borrow_mut().acceptor.set_max_connections(max);
     }
 
     /// The list that connections are checked against. Node: `server.blockList`.

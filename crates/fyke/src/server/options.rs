@@ -1,7 +1,8 @@
 //! Options of servers, and of listening.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
+
+use fyke_machine::acceptor::Limits;
 
 use crate::socket_options::{HIGH_WATER_MARK_BYTES, SocketOptions};
 use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
@@ -20,31 +21,12 @@ pub(super) const BACKLOG: u32 = 511;
 ///     .create_server(|socket| { socket.pipe(socket); });
 /// assert_eq!(server.max_connections(), Some(1000));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
     pub(super) socket: SocketOptions,
     pub(super) pause_on_connect: bool,
-    pub(super) max_connections: Option<usize>,
-    pub(super) max_connections_per_ip: Option<usize>,
-    per_ip_prefix_v6: u8,
+    pub(super) limits: Limits,
     pub(super) block_list: Option<BlockList>,
-}
-
-/// The network that a provider gives to one customer, so whoever has one address has all of it
-/// (RFC 6177).
-const PER_IP_PREFIX_V6: u8 = 64;
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        Self {
-            socket: SocketOptions::default(),
-            pause_on_connect: false,
-            max_connections: None,
-            max_connections_per_ip: None,
-            per_ip_prefix_v6: PER_IP_PREFIX_V6,
-            block_list: None,
-        }
-    }
 }
 
 impl ServerOptions {
@@ -127,7 +109,7 @@ impl ServerOptions {
     /// [`Server::set_max_connections`](crate::Server::set_max_connections). Default: no limit.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
-        self.max_connections = Some(max);
+        self.limits.max_connections = Some(max);
         self
     }
 
@@ -137,7 +119,7 @@ impl ServerOptions {
     /// address. Unix sockets are not limited. Default: no limit. fyke's own.
     #[must_use]
     pub fn max_connections_per_ip(mut self, max: usize) -> Self {
-        self.max_connections_per_ip = Some(max);
+        self.limits.max_per_group = Some(max);
         self
     }
 
@@ -148,19 +130,8 @@ impl ServerOptions {
     /// assignments. fyke's own.
     #[must_use]
     pub fn per_ip_prefix_v6(mut self, bits: u8) -> Self {
-        self.per_ip_prefix_v6 = bits.clamp(1, 128);
+        self.limits.set_prefix_v6(bits);
         self
-    }
-
-    /// The address, or the network's first address, that connections from `ip` are counted under.
-    pub(super) fn group_of(&self, ip: IpAddr) -> IpAddr {
-        match ip.to_canonical() {
-            IpAddr::V6(ip) => {
-                let mask = u128::MAX << (128 - u32::from(self.per_ip_prefix_v6));
-                Ipv6Addr::from_bits(ip.to_bits() & mask).into()
-            }
-            ip => ip,
-        }
     }
 
     /// Connections from the addresses of this list are closed at once, without an event. The list
@@ -342,25 +313,3 @@ impl ListenOptions {
 }
 
 const _: () = assert!(HIGH_WATER_MARK_BYTES == 65_536, "the documents say so");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn group(options: &ServerOptions, ip: &str) -> String {
-        options.group_of(ip.parse().unwrap()).to_string()
-    }
-
-    #[test]
-    fn ipv6_connections_are_counted_by_network_and_ipv4_by_address() {
-        let options = ServerOptions::new();
-        assert_eq!(group(&options, "2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(group(&options, "2001:db8:1:2:ffff::"), "2001:db8:1:2::");
-        assert_eq!(group(&options, "2001:db8:1:3::1"), "2001:db8:1:3::");
-        assert_eq!(group(&options, "192.0.2.1"), "192.0.2.1");
-        assert_eq!(group(&options, "::ffff:192.0.2.1"), "192.0.2.1");
-        let each = options.clone().per_ip_prefix_v6(200);
-        assert_eq!(group(&each, "2001:db8::1"), "2001:db8::1");
-        assert_eq!(group(&options.per_ip_prefix_v6(0), "fe80::1"), "8000::");
-    }
-}

@@ -3,6 +3,7 @@
 use std::rc::Weak;
 use std::time::Duration;
 
+use fyke_machine::acceptor::{Outcome, Tally};
 use fyke_machine::connection::Gone;
 
 use super::Server;
@@ -31,18 +32,14 @@ pub struct ShutdownOutcome {
 /// Called once with the outcome.
 type Told = Box<dyn FnOnce(&Server, ShutdownOutcome)>;
 
-/// A shutdown that is under way. It is over when the last of its connections is gone.
+/// What the shell keeps of a shutdown that is under way.
+#[derive(Default)]
 pub(super) struct Drain {
     /// The connections that there were when it began: the server may listen again before they are
     /// gone, and what it accepts then is left alone.
     sockets: Vec<Weak<socket::Inner>>,
-    /// How many of them are open.
-    left: usize,
-    outcome: ShutdownOutcome,
-    deadline: Duration,
-    timer: Option<TimerId>,
-    /// The deadline has passed, and what is left is being reset.
-    is_over: bool,
+    /// The timer that wakes the server at the deadline, and when.
+    wake: Option<(Duration, TimerId)>,
     told: Vec<Told>,
 }
 
@@ -106,7 +103,7 @@ impl Server {
         deadline: Duration,
         f: impl FnOnce(&Server, ShutdownOutcome) + 'static,
     ) -> Result<()> {
-        let runs = self.is_listening() || self.inner.state.borrow().closing;
+        let runs = self.inner.state.borrow().acceptor.may_shut_down();
         let core = self.core().filter(|_| runs).cloned().ok_or_else(Self::not_running)?;
         let sockets = core.actors().into_iter();
         let sockets = sockets.filter_map(|actor| actor.as_any().downcast::<socket::Inner>().ok());
@@ -114,14 +111,12 @@ impl Server {
             .map(Socket::from_inner)
             .filter(|socket| socket.begin_draining(self.place()))
             .collect();
-        let (earlier, is_over) = {
+        let is_over = {
             let mut state = self.inner.state.borrow_mut();
-            let deadline = core.now().saturating_add(deadline);
-            let drain = state.drain.get_or_insert_with(|| Box::new(Drain::new(deadline)));
+            let drain = state.drain.get_or_insert_default();
             drain.sockets.extend(ours.iter().map(Socket::downgrade));
-            drain.left += ours.len();
             drain.told.push(Box::new(f));
-            (drain.is_earlier(deadline), drain.left == 0)
+            state.acceptor.shut_down(ours.len(), core.now().saturating_add(deadline))
         };
         if self.is_listening() {
             self.close();
@@ -130,32 +125,48 @@ impl Server {
             self.end_shutdown();
             return Ok(());
         }
-        if let Some(deadline) = earlier {
-            self.set_deadline(&core, deadline);
-        }
+        self.sync_wake(&core);
         let server = self.clone();
         after_next_poll(&core, move || server.each_draining(Socket::end_if_idle));
         Ok(())
     }
 
-    fn set_deadline(&self, core: &Core, deadline: Duration) {
-        let server = self.clone();
-        let cut = Box::new(move || server.reset_left());
-        let timer = core.set_timer(deadline, None, cut);
+    /// Has the loop wake this server at the deadline. It waits for that, as the shutdown is not over.
+    fn sync_wake(&self, core: &Core) {
         let mut state = self.inner.state.borrow_mut();
-        let drain = state.drain.as_mut();
-        let before = drain.and_then(|drain| drain.timer.replace(timer));
-        drop(state);
-        if let Some(timer) = before {
+        let wish = state.acceptor.wake();
+        let Some(drain) = &mut state.drain else { return };
+        if drain.wake.map(|(at, _)| at) == wish {
+            return;
+        }
+        let timer = wish.map(|at| (at, core.set_wake(at, self.downgrade())));
+        if let Some((_, timer)) = timer {
+            core.refer_timer(timer, true);
+        }
+        let before = std::mem::replace(&mut drain.wake, timer);
+        if let Some((_, timer)) = before {
             core.cancel_timer(timer);
+        }
+    }
+
+    /// The time that the acceptor has asked for has come.
+    pub(super) fn wake(&self) {
+        let Some(core) = self.core() else { return };
+        let is_expired = {
+            let mut state = self.inner.state.borrow_mut();
+            if let Some(drain) = &mut state.drain {
+                drain.wake = None;
+            }
+            state.acceptor.expire(core.now())
+        };
+        match is_expired {
+            true => self.reset_left(),
+            false => self.sync_wake(core),
         }
     }
 
     /// The deadline has passed.
     fn reset_left(&self) {
-        if let Some(drain) = &mut self.inner.state.borrow_mut().drain {
-            drain.is_over = true;
-        }
         self.each_draining(|socket| {
             // A Unix socket knows no reset, and one that connects again puts it off.
             if socket.reset_and_destroy().is_err() || !socket.is_destroyed() {
@@ -177,12 +188,7 @@ impl Server {
 
     /// A connection of the shutdown is gone.
     pub(super) fn count_gone(&self, gone: Gone) {
-        let is_over = {
-            let mut state = self.inner.state.borrow_mut();
-            let Some(drain) = &mut state.drain else { return };
-            drain.count(gone);
-            drain.left == 0
-        };
+        let is_over = self.inner.state.borrow_mut().acceptor.count_gone(gone);
         if is_over {
             self.end_shutdown();
         }
@@ -190,48 +196,19 @@ impl Server {
 
     /// Tells how it went: each caller on a tick of its own, after that of `close`.
     fn end_shutdown(&self) {
-        let drain = self.inner.state.borrow_mut().drain.take();
-        let (Some(core), Some(mut drain)) = (self.core(), drain) else { return };
-        if let Some(timer) = drain.timer {
+        let Some(core) = self.core() else { return };
+        let (drain, outcome) = {
+            let mut state = self.inner.state.borrow_mut();
+            (state.drain.take(), state.acceptor.end_shutdown(core.now()))
+        };
+        let (Some(drain), Some(Outcome { tally, remaining })) = (drain, outcome) else { return };
+        if let Some((_, timer)) = drain.wake {
             core.cancel_timer(timer);
         }
-        drain.outcome.remaining = drain.deadline.saturating_sub(core.now());
+        let Tally { ended, failed, reset } = tally;
         for told in drain.told {
-            let outcome = drain.outcome;
+            let outcome = ShutdownOutcome { ended, failed, reset, remaining };
             self.tick(move |server| told(server, outcome));
-        }
-    }
-}
-
-impl Drain {
-    fn new(deadline: Duration) -> Self {
-        Self {
-            sockets: Vec::new(),
-            left: 0,
-            outcome: ShutdownOutcome::default(),
-            deadline,
-            timer: None,
-            is_over: false,
-            told: Vec::new(),
-        }
-    }
-
-    /// Takes a deadline if it is the first one or earlier than the one before, and returns it then.
-    fn is_earlier(&mut self, deadline: Duration) -> Option<Duration> {
-        if self.timer.is_some() && deadline >= self.deadline {
-            return None;
-        }
-        self.deadline = deadline.min(self.deadline);
-        Some(self.deadline)
-    }
-
-    fn count(&mut self, gone: Gone) {
-        self.left = self.left.saturating_sub(1);
-        match gone {
-            _ if self.is_over => self.outcome.reset += 1,
-            Gone::Ended => self.outcome.ended += 1,
-            Gone::Failed => self.outcome.failed += 1,
-            Gone::Reset => self.outcome.reset += 1,
         }
     }
 }

@@ -32,6 +32,10 @@ impl Actor<Tick> for Inner {
         Socket::from_inner(self).hand_over_dirty();
     }
 
+    fn wake(self: Rc<Self>) {
+        Socket::from_inner(self).wake();
+    }
+
     fn check_idle(self: Rc<Self>) -> bool {
         Socket::from_inner(self).check_idle()
     }
@@ -101,8 +105,11 @@ impl Socket {
                 Operation::Shutdown => self.shutdown_failed(error),
                 Operation::Accept => {}
             },
-            Completion::Received { bytes, .. } => self.receive(bytes),
-            Completion::Accepted { .. } | Completion::Shed { .. } | Completion::Woken => {}
+            // Received bytes have a call of their own.
+            Completion::Received { .. }
+            | Completion::Accepted { .. }
+            | Completion::Shed { .. }
+            | Completion::Woken => {}
         }
     }
 
@@ -110,6 +117,10 @@ impl Socket {
         match tick {
             // Of a socket that never had a descriptor: it has a guard of its own.
             Tick::Machine(connection::Tick::Close) => self.finish_close(None),
+            Tick::Machine(connection::Tick::WrittenLate(_, round)) => {
+                self.begin_late_news(round);
+                self.guarded(|| self.handle_tick(tick));
+            }
             tick => self.guarded(|| self.handle_tick(tick)),
         }
         self.sync();
@@ -118,8 +129,6 @@ impl Socket {
     pub(super) fn handle_tick(&self, tick: Tick) {
         match tick {
             Tick::Machine(tick) => self.ask(|machine, cx, fx| machine.tick(tick, cx, fx)),
-            Tick::Lookup => self.run_lookup(),
-            Tick::Attempt => self.next_attempt(),
             Tick::Piped => _ = self.run_piped(Event::Pipe),
             Tick::Unpiped => _ = self.run_piped(Event::Unpipe),
         }
@@ -129,17 +138,6 @@ impl Socket {
         if let Some(core) = self.core() {
             core.push_tick(Deferred::Actor(self.actor(), tick));
         }
-    }
-
-    /// Defers what needs more than a number.
-    pub(super) fn tick_with(&self, call: impl FnOnce(&Self) + 'static) {
-        let Some(core) = self.core() else { return };
-        let socket = self.clone();
-        let call = move || {
-            socket.guarded(|| call(&socket));
-            socket.sync();
-        };
-        core.push_tick(Deferred::Call(Box::new(call)));
     }
 
     /// Tells one callback on the tick.

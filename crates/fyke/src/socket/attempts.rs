@@ -1,193 +1,86 @@
-//! Attempts to connect, one or several at a time, and the moment when the connection stands. Which
-//! one begins when is decided by [`Race`]; this carries it out.
+//! The descriptors of attempts to connect. Which one is made when, and what follows from its outcome, is decided
+//! by the machine; this carries it out.
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use fyke_driver::{Address, Family, Open, OpenError, SocketId, Transport};
+use fyke_driver::{Address, Open, OpenError, SocketId, Transport};
 
-use fyke_machine::connection::{Connection, Event, Phase};
-use fyke_machine::error::MakeError;
+use fyke_machine::connection::{Attempt, AttemptEvent, Event, Phase, Refusal};
 
 use super::Socket;
-use crate::connect::{ConnectOptions, FamilySelection, Race, Step};
+use crate::connect::ConnectOptions;
+use crate::few::Few;
 use crate::lookup::Ticket;
-use crate::runtime::TimerId;
-use crate::{Endpoint, Error, ErrorCode};
+use crate::wiring::Core;
 
-/// How soon a Unix server whose queue is full is tried again: the pause doubles up to the longest.
-const FULL_FIRST_PAUSE: Duration = Duration::from_millis(1);
-const FULL_PAUSE_MAX: Duration = Duration::from_millis(100);
-
-/// A connect that is under way.
+/// What the shell keeps of a connect that is under way.
 pub(super) struct Connecting {
     pub(super) options: ConnectOptions,
-    pub(super) targets: Targets,
     /// The lookup that it waits for, if the system was asked.
     pub(super) lookup: Option<Ticket>,
-    /// Another connect to a path that came meanwhile, on an exact loop.
-    pub(super) again: Option<Address>,
-    /// Where the socket was bound before the connect (BND-08).
-    pub(super) bound: Option<Address>,
-    /// The attempts that are running.
-    running: Vec<(SocketId, Address)>,
-    /// The next step of the race, or the next try at a Unix server whose queue is full.
-    timer: Option<TimerId>,
-    /// Ends the lookup if it takes too long.
-    pub(super) lookup_timer: Option<TimerId>,
-    /// Ends the connect if it takes too long.
-    pub(super) connect_timer: Option<TimerId>,
-    /// How often that queue was full.
-    full_count: u32,
+    /// Mostly one.
+    running: Few<Running>,
 }
 
-pub(super) enum Targets {
-    /// The name is being resolved.
-    Unresolved,
-    /// One Unix socket.
-    Unix(Address),
-    /// One or several addresses.
-    Ip(Race),
+/// An attempt that has a descriptor.
+struct Running {
+    attempt: Attempt,
+    id: SocketId,
+    target: Option<SocketAddr>,
 }
 
 impl Connecting {
-    pub(super) fn new(options: ConnectOptions, targets: Targets, bound: Option<Address>) -> Self {
-        Self {
-            options,
-            targets,
-            lookup: None,
-            again: None,
-            bound,
-            running: Vec::new(),
-            timer: None,
-            lookup_timer: None,
-            connect_timer: None,
-            full_count: 0,
-        }
+    pub(super) fn new(options: ConnectOptions) -> Self {
+        Self { options, lookup: None, running: Few::default() }
     }
 
-    /// Our end, as the error of an attempt at `target` tells it.
-    fn known_local(&self, target: SocketAddr) -> Option<SocketAddr> {
-        let family = Family::of(&target);
-        // Of one that was bound before only if that is what is wrong (BND-09).
-        let bound = self.bound.as_ref().and_then(Address::ip);
-        let mismatch = bound.filter(|bound| Family::of(bound) != family);
-        mismatch.or_else(|| self.options.known_local(family))
-    }
-
-    /// The attempt that is under way, or one of them.
-    pub(super) fn running_target(&self) -> Option<&Address> {
-        self.running.first().map(|(_, target)| target)
-    }
-
-    pub(super) fn several(&self) -> bool {
-        matches!(&self.targets, Targets::Ip(race) if race.several())
-    }
-
-    fn step(&mut self, now: Duration) -> Option<Step> {
-        match &mut self.targets {
-            Targets::Ip(race) => Some(race.step(now)),
-            _ => None,
-        }
-    }
-
-    fn failed(&mut self, address: SocketAddr, error: Error, now: Duration) {
-        if let Targets::Ip(race) = &mut self.targets {
-            race.failed(address, error, now);
-        }
-    }
-
-    fn take_running(&mut self, target: &Address) -> Option<SocketId> {
-        let index = self.running.iter().position(|(_, address)| address == target)?;
-        Some(self.running.swap_remove(index).0)
+    /// The descriptors of the attempts that are running.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> + '_ {
+        self.running.iter().map(|running| running.id)
     }
 }
 
 impl Socket {
-    /// Does what the race wants done now (CON-03, CON-04, HE-12).
-    pub(super) fn next_attempt(&self) {
-        let Some(core) = self.core().cloned() else { return };
-        while self.is_connecting() {
-            let unix = self.with_connecting(|connecting| match &connecting.targets {
-                Targets::Unix(address) => Some(address.clone()),
-                _ => None,
-            });
-            if let Some(Some(target)) = unix {
-                if let Some(error) = self.attempt(&target, None) {
-                    self.destroy_with(error);
-                }
-                return;
+    /// Opens and binds a socket for an attempt.
+    pub(super) fn open_attempt(&self, attempt: Attempt) {
+        let wanted = self.inner.state.borrow().attempt_target(attempt);
+        let (Some(core), Some((target, local))) = (self.core(), wanted) else { return };
+        let opened = match self.is_blocked(&target) {
+            true => Err(Refusal::Blocked),
+            false => self.open(core, &target, local),
+        };
+        let opened = opened.map(|id| {
+            core.own(id, self.actor());
+            let running = Running { attempt, id, target: target.ip() };
+            let kept = self.with_connecting(|connecting| connecting.running.push(running));
+            if kept.is_none() {
+                // Destroyed by what listens to the log.
+                core.close(id);
             }
-            let step = self.with_connecting(|connecting| connecting.step(core.now())).flatten();
-            match step {
-                Some(Step::Begin(address)) => {
-                    let local = self.with_connecting(|connecting| {
-                        connecting.options.local(Family::of(&address))
-                    });
-                    if let Some(error) = self.attempt(&Address::Ip(address), local.flatten()) {
-                        self.with_connecting(|connecting| {
-                            connecting.failed(address, error, core.now());
-                        });
-                    }
-                }
-                Some(Step::GiveUp(address)) => self.give_up(address),
-                Some(Step::Wait) => return self.set_attempt_timer(),
-                Some(Step::Fail(error)) => _ = self.destroy_with(error),
-                None => return,
-            }
-        }
+        });
+        self.ask(|machine, cx, fx| machine.opened(attempt, opened, cx, fx));
     }
 
-    /// Begins one attempt: opens and binds a socket, says so, connects. Answers with the error if
-    /// it failed at once.
-    fn attempt(&self, target: &Address, local: Option<SocketAddr>) -> Option<Error> {
-        let core = self.core()?;
-        if self.is_blocked(target) {
-            return self.attempt_blocked(target);
+    fn open(
+        &self,
+        core: &Core,
+        target: &Address,
+        local: Option<SocketAddr>,
+    ) -> Result<SocketId, Refusal> {
+        if let Some(id) = self.take_bound() {
+            self.wishes().size_buffers_of(&core.driver, id);
+            return Ok(id);
         }
         let mut request = Open::new(Transport::of(target));
         request.bind = local.map(Address::Ip);
         // Only a client that is bound reuses addresses (SRV-18).
         request.reuse_address = local.is_some();
         self.wishes().size_buffers(&mut request);
-        let opened = match self.take_bound() {
-            Some(id) => {
-                self.wishes().size_buffers_of(&core.driver, id);
-                Ok(id)
-            }
-            None => core.driver.open(&request),
-        };
-        if let (Ok(id), false) = (&opened, self.is_connecting()) {
-            // Destroyed by what listens to the log.
-            core.close(*id);
-            return None;
-        }
-        if let Err(OpenError { at_bind: true, source }) = opened {
-            // No attempt was made: there is only the error, about our own end (CON-13).
-            let error = Error::system("bind", source);
-            return Some(error.at(local_or_unnamed(local), core.policy.words_as_node));
-        }
-        let opened = opened.inspect(|id| {
-            core.own(*id, self.actor());
-            self.with_connecting(|connecting| connecting.running.push((*id, target.clone())));
-        });
-        self.list_attempt(target);
-        self.emit_attempt(Event::Attempt, target);
-        // Destroyed by a listener: no system call is made (HE-25).
-        if !self.is_connecting() {
-            return None;
-        }
-        match opened {
-            Ok(id) => {
-                core.driver.connect(id, target);
-                None
-            }
-            Err(error) => {
-                let error = Error::system("connect", error.source);
-                Some(self.tell_failure(target, error))
-            }
-        }
+        core.driver.open(&request).map_err(|OpenError { at_bind, source }| match at_bind {
+            true => Refusal::Bind(source),
+            false => Refusal::Open(source),
+        })
     }
 
     fn is_blocked(&self, target: &Address) -> bool {
@@ -196,136 +89,105 @@ impl Socket {
         list.zip(target.ip()).is_some_and(|(list, address)| list.check(address.ip()))
     }
 
-    /// One address: the attempt is announced, and nothing is tried (BLK-21). Several: it is not
-    /// announced, only its failure, and the next follows (HE-27).
-    fn attempt_blocked(&self, target: &Address) -> Option<Error> {
-        let message = match target.ip().filter(|_| self.policy().words_as_node) {
-            Some(address) => format!("IP({}) is blocked by net.BlockList", address.ip()),
-            None => format!("{target} is on the block list"),
-        };
-        let error = Error::new(ErrorCode::ERR_IP_BLOCKED, message);
-        match self.with_connecting(|connecting| connecting.several()) {
-            Some(true) => self.emit_attempt_failed(target, &error),
-            _ => self.emit_attempt(Event::Attempt, target),
+    fn attempt_id(&self, attempt: Attempt) -> Option<SocketId> {
+        self.with_connecting(|connecting| {
+            let running = connecting.running.iter().find(|running| running.attempt == attempt);
+            running.map(|running| running.id)
+        })
+        .flatten()
+    }
+
+    fn take_attempt(&self, attempt: Attempt) -> Option<Running> {
+        self.with_connecting(|connecting| {
+            let running = &mut connecting.running;
+            let index = running.iter().position(|running| running.attempt == attempt)?;
+            running.swap_remove(index)
+        })
+        .flatten()
+    }
+
+    pub(super) fn dial(&self, attempt: Attempt) {
+        let (Some(core), Some(id)) = (self.core(), self.attempt_id(attempt)) else { return };
+        let target = self.inner.state.borrow().attempt_target(attempt);
+        if let Some((target, _)) = target {
+            core.driver.connect(id, &target);
         }
-        Some(error)
+    }
+
+    pub(super) fn hang_up(&self, attempt: Attempt) {
+        let running = self.take_attempt(attempt);
+        if let (Some(core), Some(running)) = (self.core(), running) {
+            core.close(running.id);
+        }
+    }
+
+    /// The descriptor of an attempt is the socket's from here on: it has won, or it is the only one of a
+    /// connect that failed.
+    pub(super) fn take_over(&self, attempt: Attempt) {
+        if let Some(running) = self.take_attempt(attempt) {
+            let mut state = self.inner.state.borrow_mut();
+            state.id = Some(running.id);
+            if state.phase == Phase::Open {
+                state.peer = running.target.into();
+            }
+        }
+    }
+
+    /// Asks the system whether an attempt is connected.
+    pub(super) fn probe(&self, attempt: Attempt) {
+        let (Some(core), Some(id)) = (self.core(), self.attempt_id(attempt)) else { return };
+        if core.driver.peer_address(id).is_ok() {
+            self.ask(|machine, _, fx| machine.probed(attempt, fx));
+        }
+    }
+
+    pub(super) fn tell_attempt(&self, event: &AttemptEvent) {
+        match event {
+            AttemptEvent::Begins(target) => {
+                self.list_attempt(target);
+                self.emit_attempt(Event::Attempt, target);
+            }
+            AttemptEvent::BeginsAgain(target) => self.emit_attempt(Event::Attempt, target),
+            AttemptEvent::Failed(target, error) => self.emit_attempt_failed(target, error),
+            AttemptEvent::TimedOut(target) => self.emit_attempt(Event::AttemptTimeout, target),
+        }
     }
 
     /// Several addresses: keeps a list of those that were tried (HE-14).
     fn list_attempt(&self, target: &Address) {
-        let several = self.with_connecting(|connecting| connecting.several());
-        if let (Some(true), Some(address)) = (several, target.ip()) {
-            let mut state = self.inner.state.borrow_mut();
-            state.rare().attempted.get_or_insert_default().push(address);
+        let mut state = self.inner.state.borrow_mut();
+        let attempted = state.rare_if_any_mut().and_then(|rare| rare.attempted.as_mut());
+        if let (Some(attempted), Some(address)) = (attempted, target.ip()) {
+            attempted.push(address);
         }
     }
 
-    fn set_attempt_timer(&self) {
-        let Some(core) = self.core() else { return };
-        self.cancel_attempt_timer();
-        let deadline = self.with_connecting(|connecting| match &connecting.targets {
-            Targets::Ip(race) => race.deadline(),
-            _ => None,
-        });
-        let Some(Some(deadline)) = deadline else { return };
-        let socket = self.clone();
-        let callback = Box::new(move || socket.guarded(|| socket.next_attempt()));
-        let timer = core.set_timer(deadline, None, callback);
-        self.with_connecting(|connecting| connecting.timer = Some(timer));
-    }
-
-    fn cancel_attempt_timer(&self) {
-        let timer = self.with_connecting(|connecting| connecting.timer.take()).flatten();
-        if let (Some(core), Some(timer)) = (self.core(), timer) {
-            core.cancel_timer(timer);
+    /// The driver says that an attempt is connected.
+    pub(super) fn connected_by(&self, id: SocketId) {
+        let Some(attempt) = self.attempt_of(id) else { return };
+        if self.is_connected_to_itself(id) {
+            if let Some(core) = self.core() {
+                // By RST: otherwise the port would stay taken for a while, by TIME_WAIT.
+                core.driver.reset(id);
+            }
+            return self.connect_failed(id, io::ErrorKind::ConnectionRefused.into());
         }
-    }
-
-    /// An attempt takes too long, and another address waits (HE-12, HE-16).
-    fn give_up(&self, address: SocketAddr) {
-        let target = Address::Ip(address);
-        self.close_attempt(&target);
-        self.emit_attempt(Event::AttemptTimeout, &target);
-        let Some(now) = self.core().map(|core| core.now()) else { return };
-        let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
-        let error = error.at(target, self.policy().words_as_node);
-        self.with_connecting(|connecting| connecting.failed(address, error, now));
-    }
-
-    fn close_attempt(&self, target: &Address) {
-        let id = self.with_connecting(|connecting| connecting.take_running(target)).flatten();
-        if let (Some(core), Some(id)) = (self.core(), id) {
-            core.close(id);
-        }
-    }
-
-    /// The socket is destroyed, or connected: forgets what is under way, and says which
-    /// descriptors are left.
-    pub(super) fn forget_attempts(&self) -> Option<Connecting> {
-        let mut connecting = self.inner.state.borrow_mut().rare_if_any_mut()?.connecting.take()?;
-        if let Some(core) = self.core() {
-            let timers = [&connecting.timer, &connecting.lookup_timer, &connecting.connect_timer];
-            timers.into_iter().flatten().for_each(|timer| core.cancel_timer(*timer));
-        }
-        if let Some(ticket) = connecting.lookup.take() {
-            ticket.cancel();
-        }
-        Some(*connecting)
+        self.ask(|machine, _, fx| machine.connected(attempt, fx));
     }
 
     /// The driver says that an attempt failed.
     pub(super) fn connect_failed(&self, id: SocketId, source: io::Error) {
-        let target = self.with_connecting(|connecting| {
-            let attempt = connecting.running.iter().find(|(running, _)| *running == id);
-            attempt.map(|(_, target)| target.clone())
-        });
-        let Some(Some(target)) = target else { return };
-        // It means "later" (connect(2)).
-        let full = target.is_unix() && source.kind() == io::ErrorKind::WouldBlock;
-        if full && self.policy().retries_full_queue {
-            return self.try_again_later(id, target);
-        }
-        let several = self.with_connecting(|connecting| connecting.several());
-        if several == Some(true) {
-            self.close_attempt(&target);
-        } else {
-            // For a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
-            let mut state = self.inner.state.borrow_mut();
-            state.phase = Phase::Failing;
-            state.id = Some(id);
-        }
-        let error = self.tell_failure(&target, Error::system("connect", source));
-        if self.is_destroyed() {
-            return;
-        }
-        self.inner.state.borrow_mut().phase = Phase::Connecting;
-        match target.ip().zip(self.core().map(|core| core.now())) {
-            Some((address, now)) => {
-                self.with_connecting(|connecting| connecting.failed(address, error, now));
-                self.next_attempt();
-            }
-            None => _ = self.destroy_with(error),
+        if let Some(attempt) = self.attempt_of(id) {
+            self.ask(|machine, cx, fx| machine.connect_failed(attempt, source, cx, fx));
         }
     }
 
-    /// The queue of a Unix server is full.
-    fn try_again_later(&self, id: SocketId, target: Address) {
-        let Some(core) = self.core() else { return };
-        let count = self.with_connecting(|connecting| {
-            connecting.full_count = connecting.full_count.saturating_add(1);
-            connecting.full_count
-        });
-        let pause = FULL_FIRST_PAUSE * 2_u32.pow(count.unwrap_or(1).min(8) - 1);
-        let deadline = core.now() + pause.min(FULL_PAUSE_MAX);
-        let socket = self.clone();
-        // Cancelled when the connect is over.
-        let callback = Box::new(move || {
-            if let Some(core) = socket.core() {
-                core.driver.connect(id, &target);
-            }
-        });
-        let timer = core.set_timer(deadline, None, callback);
-        self.with_connecting(|connecting| connecting.timer = Some(timer));
+    fn attempt_of(&self, id: SocketId) -> Option<Attempt> {
+        self.with_connecting(|connecting| {
+            let running = connecting.running.iter().find(|running| running.id == id);
+            running.map(|running| running.attempt)
+        })
+        .flatten()
     }
 
     /// Whether an attempt has reached its own socket. Nobody listens there.
@@ -337,88 +199,20 @@ impl Socket {
         local.is_some() && local == peer
     }
 
-    /// Completes the error of an attempt, and emits it.
-    fn tell_failure(&self, target: &Address, error: Error) -> Error {
-        let local = target.ip().and_then(|address| {
-            self.with_connecting(|connecting| connecting.known_local(address)).flatten()
-        });
-        let error = error.at(target.clone(), self.policy().words_as_node).with_local(local);
-        if !self.is_untold(target, &error) {
-            self.emit_attempt_failed(target, &error);
-        }
-        error
-    }
-
-    /// An attempt has won: the others are closed silently, and the connection stands (CON-05).
-    pub(super) fn connected_by(&self, id: SocketId) {
-        if self.is_refused_again(id) {
-            return;
-        }
-        if self.is_connected_to_itself(id) {
-            if let Some(core) = self.core() {
-                // By RST: otherwise the port would stay taken for a while, by TIME_WAIT.
-                core.driver.reset(id);
-            }
-            return self.connect_failed(id, io::ErrorKind::ConnectionRefused.into());
-        }
-        let Some(connecting) = self.forget_attempts() else { return };
-        let mut peer = None;
-        for (running, target) in connecting.running {
-            if running == id {
-                peer = target.ip();
-            } else if let Some(core) = self.core() {
-                core.close(running);
-            }
-        }
-        {
+    /// The connection is established: nothing is left of the attempts.
+    pub(super) fn use_connection(&self) {
+        let connecting = {
             let mut state = self.inner.state.borrow_mut();
-            state.id = Some(id);
-            state.peer = peer.into();
-        }
-        self.ask(Connection::establish);
-        self.inner.state.borrow_mut().tidy();
+            let connecting = state.rare_if_any_mut().and_then(|rare| {
+                // Of another connect on the same connection, it is to be asked again.
+                rare.peer_was_asked = false;
+                rare.connecting.take()
+            });
+            state.tidy();
+            connecting
+        };
+        drop(connecting);
+        self.capture_peer();
+        self.apply_wishes(false);
     }
-}
-
-impl Connecting {
-    pub(super) fn place(&self) -> Place {
-        let endpoint = &self.options.endpoint;
-        let ip = endpoint.ip_address().map(Address::Ip);
-        let address = ip.or_else(|| endpoint.unix_address());
-        address.map_or_else(|| Place::Host(self.host().0), Place::Address)
-    }
-
-    /// The host to resolve, and the port. Without a host it is this machine (CON-21).
-    pub(super) fn host(&self) -> (String, u16) {
-        match &self.options.endpoint {
-            Endpoint::Host(host, port) => (host.clone(), *port),
-            Endpoint::Port(port) => (String::from("localhost"), *port),
-            _ => (String::new(), 0),
-        }
-    }
-
-    /// Whether several addresses may be tried: not when the family is given, or follows from our
-    /// own address (HE-07), or when there is only one socket for it (BND-08).
-    pub(super) fn selects(&self) -> bool {
-        let options = &self.options;
-        let unbound = options.local_address.is_none() && self.bound.is_none();
-        let free = options.family.is_none() && unbound;
-        free && options.selection() != FamilySelection::Off
-    }
-
-    /// The descriptors of the attempts that are running.
-    pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> + '_ {
-        self.running.iter().map(|(id, _)| *id)
-    }
-}
-
-/// Where a connect goes, as an error tells it.
-pub(super) enum Place {
-    Address(Address),
-    Host(String),
-}
-
-/// What an attempt is about, as errors tell it.
-fn local_or_unnamed(local: Option<SocketAddr>) -> Address {
-    local.map_or(Address::Unnamed, Address::Ip)
 }

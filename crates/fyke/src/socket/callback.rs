@@ -1,30 +1,88 @@
-//! A listener's code: one form for all events, so that a listener takes as little room
-//! as it can.
+//! What listeners of a socket hear and run: one form for all events, so that a listener takes as little
+//! room as it can.
 
-use std::net::IpAddr;
+use std::cell::Cell;
+use std::fmt;
+use std::rc::{Rc, Weak};
 
 use fyke_driver::Address;
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, LookupEvent};
 
-use super::Socket;
-use crate::listeners::EventNumber;
-use crate::{Error, Result};
+use super::{Inner, Socket};
+use crate::Error;
+use crate::listeners::{EventSet, Handler};
 
-impl EventNumber for Event {
-    fn number(self) -> u32 {
-        self as u32
+/// What one listener hears.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hears {
+    One(Event),
+    /// What the source of a pipe must hear of itself.
+    PipeSource,
+    /// What the destination of a pipe must hear of itself.
+    PipeDestination,
+    /// Both, of a socket that is piped into itself.
+    PipeItself,
+}
+
+const SOURCE: u32 = 1 << Event::Data as u32 | 1 << Event::End as u32;
+const DESTINATION: u32 =
+    1 << Event::Drain as u32 | 1 << Event::Finish as u32 | 1 << Event::Gone as u32;
+
+impl fmt::Debug for Hears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(event) => event.fmt(f),
+            _ => f.write_str("Pipe"),
+        }
     }
 }
 
-/// An answer to the question for a host's addresses: what [`Socket::on_lookup`] is told, once for
-/// every address.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LookupEvent {
-    /// The host as it was given.
-    pub host: String,
-    /// One of its addresses, or why there are none.
-    pub address: Result<IpAddr>,
+impl EventSet for Hears {
+    #[inline]
+    fn bits(self) -> u32 {
+        match self {
+            Self::One(event) => 1 << event as u32,
+            Self::PipeSource => SOURCE,
+            Self::PipeDestination => DESTINATION,
+            Self::PipeItself => SOURCE | DESTINATION,
+        }
+    }
+
+    #[inline]
+    fn contains(self, event: Self) -> bool {
+        self == event || !matches!(self, Self::One(_)) && self.bits() & event.bits() != 0
+    }
+}
+
+/// What a listener of a socket runs.
+pub(crate) enum Callback {
+    User(UserCallback),
+    Pipe(Rc<PipeEnd>),
+}
+
+impl Handler for Callback {
+    fn placeholder() -> Self {
+        Self::User(Box::new(|_, _| {}))
+    }
+
+    /// A pipe stays in its place, so that it can be found meanwhile.
+    #[inline]
+    fn take(&mut self) -> Self {
+        match self {
+            Self::User(_) => std::mem::replace(self, Self::placeholder()),
+            Self::Pipe(end) => Self::Pipe(Rc::clone(end)),
+        }
+    }
+
+    #[inline]
+    fn put_back(&mut self, running: Self) -> Option<Self> {
+        if matches!(self, Self::Pipe(_)) {
+            return Some(running);
+        }
+        // A placeholder owns nothing.
+        std::mem::forget(std::mem::replace(self, running));
+        None
+    }
 }
 
 /// What a listener is told beside the socket.
@@ -43,21 +101,21 @@ pub(crate) enum News<'a> {
     Pipe(&'a Socket),
 }
 
-pub(crate) type Callback = Box<dyn FnMut(&Socket, News<'_>)>;
+pub(crate) type UserCallback = Box<dyn FnMut(&Socket, News<'_>)>;
 
 pub(super) fn plain(mut f: impl FnMut(&Socket) + 'static) -> Callback {
-    Box::new(move |socket, _| f(socket))
+    Callback::User(Box::new(move |socket, _| f(socket)))
 }
 
 /// Makes the callback of events that bring something.
 macro_rules! callback_of {
     ($name:ident, $($argument:ident: $type:ty),+ => $news:pat) => {
         pub(super) fn $name(mut f: impl FnMut(&Socket, $($type),+) + 'static) -> Callback {
-            Box::new(move |socket, news| {
+            Callback::User(Box::new(move |socket, news| {
                 if let $news = news {
                     f(socket, $($argument),+);
                 }
-            })
+            }))
         }
     };
 }
@@ -70,3 +128,49 @@ callback_of!(lookup, lookup: &LookupEvent => News::Lookup(lookup));
 callback_of!(attempt, address: &Address => News::Attempt(address));
 callback_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
 callback_of!(pipe, other: &Socket => News::Pipe(other));
+
+/// One end of a pipe: what the listener of a socket must know of the other one.
+pub(crate) enum PipeEnd {
+    /// This socket is piped into another one.
+    To(Socket, Cell<Flow>),
+    /// Another socket is piped into this one.
+    From(Weak<Inner>),
+    /// This socket is piped into itself.
+    Itself(Cell<Flow>),
+}
+
+/// What the source of a pipe knows of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow {
+    /// The destination is ended with the source.
+    pub(super) ends: bool,
+    /// The destination has no room: the source waits for its `drain`.
+    pub(super) blocked: bool,
+}
+
+impl PipeEnd {
+    /// Where a pipe leads that comes out of `source`.
+    pub(super) fn destination(&self, source: &Socket) -> Option<Socket> {
+        match self {
+            Self::To(to, _) => Some(to.clone()),
+            Self::Itself(_) => Some(source.clone()),
+            Self::From(_) => None,
+        }
+    }
+
+    /// Whether the pipe leads from `source`, to which this listener belongs, to `destination`.
+    pub(super) fn leads_to(&self, source: &Socket, destination: &Socket) -> bool {
+        match self {
+            Self::To(to, _) => to == destination,
+            Self::Itself(_) => source == destination,
+            Self::From(_) => false,
+        }
+    }
+
+    pub(super) fn flow(&self) -> Option<&Cell<Flow>> {
+        match self {
+            Self::To(_, flow) | Self::Itself(flow) => Some(flow),
+            Self::From(_) => None,
+        }
+    }
+}

@@ -1,17 +1,19 @@
-//! Connecting: from the call to the addresses. [`attempts`](super::attempts) goes on from there.
+//! Connecting: from the call to the machine, and the lookup of a name. [`attempts`](super::attempts) opens what
+//! the machine wants to try.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
-use fyke_machine::connection::{Event, Phase};
+use fyke_driver::Address;
+use fyke_machine::connection::{Event, Local, Request};
 
 use super::Socket;
-use super::attempts::{Connecting, Targets};
-use super::callback::LookupEvent;
-use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, Race};
+use super::attempts::Connecting;
+use super::callback::Hears;
+use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest};
 use crate::lookup::{self, Query};
-use crate::wiring::{Core, Tick, current, current_or_none};
-use crate::{Endpoint, Error, ErrorCode, Result};
+use crate::wiring::{Core, current, current_or_none};
+use crate::{Endpoint, Error, Result};
 
 /// Connects to `endpoint` as [`connect`](crate::connect()) does, and runs `f` once, when the connection is
 /// established. `f` is dropped if the connect fails.
@@ -89,60 +91,71 @@ impl Socket {
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<()> {
         options.check()?;
-        let f = match self.connect_again(&options, f) {
-            Ok(()) => return Ok(()),
-            Err(f) => f,
-        };
-        self.check_can_connect()?;
+        if let Some(target) = self.target_again(&options) {
+            self.once(Event::Connect, f);
+            let inside = self.tells_inside_calls();
+            self.step(|machine, cx, fx| machine.connect_again(target, inside, cx, fx));
+            return Ok(());
+        }
+        self.inner.state.borrow().check_connect(self.policy())?;
         self.check_bound(&options)?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
         let is_closing = core.is_closing(self.place());
-        let unix = options.endpoint.is_unix();
-        self.step(|machine, cx, fx| machine.begin_connect(unix, is_closing, cx, fx));
-        self.forget_once(Event::Connect);
+        let inside = self.tells_inside_calls();
+        let request = self.request(&options);
+        let connecting = Some(Box::new(Connecting::new(options)));
+        let before =
+            std::mem::replace(&mut self.inner.state.borrow_mut().rare().connecting, connecting);
+        let forgotten = self.take_once(Event::Connect);
         self.once(Event::Connect, f);
-        let options = options.settled();
-        let limit = options.connect_timeout;
-        let targets = match &options.endpoint {
-            endpoint if endpoint.is_unix() => {
-                endpoint.unix_address().map_or(Targets::Unresolved, Targets::Unix)
-            }
-            endpoint => match endpoint.ip_address() {
-                Some(address) => Targets::ip([address], FamilySelection::Off, &options),
-                None => Targets::Unresolved,
-            },
-        };
-        let next = match targets {
-            Targets::Unresolved => Tick::Lookup,
-            _ => Tick::Attempt,
-        };
-        let connecting = Connecting::new(options, targets, self.bound_address());
-        let before = self.inner.state.borrow_mut().rare().connecting.replace(connecting.into());
-        drop(before);
-        self.limit_connect(limit);
-        // Node tells inside the call what it knows at once (CON-04, HE-04).
-        let at_once = matches!(next, Tick::Lookup) || self.is_unix();
-        match at_once && self.tells_inside_calls() {
-            true => self.handle_tick(next),
-            false => self.tick(next),
-        }
-        self.sync();
+        self.step(|machine, cx, fx| machine.connect(request, is_closing, inside, cx, fx));
+        drop((before, forgotten));
         Ok(())
     }
 
-    fn check_can_connect(&self) -> Result<()> {
-        let state = self.inner.state.borrow();
-        let (code, message) = match state.phase {
-            Phase::Fresh | Phase::Closed => return Ok(()),
-            Phase::Connecting | Phase::Reopening => (ErrorCode::EALREADY, "already connecting"),
-            Phase::Failing | Phase::Open => (ErrorCode::EISCONN, "already connected"),
-            Phase::Destroyed if self.policy().connects_before_close => return Ok(()),
-            Phase::Destroyed => {
-                (ErrorCode::ERR_SOCKET_CLOSED, "connect again when close was emitted")
-            }
-        };
-        Err(Error::new(code, message))
+    /// What the machine must know of a connect. With the process's defaults as they are now: setting them
+    /// affects later connects only (HE-19).
+    fn request(&self, options: &ConnectOptions) -> Request {
+        let bound = self.bound_address();
+        // Not when the family is given, or follows from our own address (HE-07), or when there is only
+        // one socket for it (BND-08).
+        let unbound = options.local_address.is_none() && bound.is_none();
+        let selects = options.family.is_none() && unbound;
+        Request {
+            target: options.target(),
+            selection: if selects { options.selection() } else { FamilySelection::Off },
+            attempt_timeout: options.attempt_timeout_or_default(),
+            lookup_timeout: options.lookup_timeout,
+            connect_timeout: options.connect_timeout,
+            has_hook: options.lookup.is_some(),
+            local: Local {
+                bound: bound.as_ref().and_then(Address::ip),
+                address: options.local_address,
+                port: options.local_port,
+            },
+        }
+    }
+
+    /// Where a connect goes that finds the socket connecting or connected, if it is tried all the same
+    /// (CON-18). Not where Node would first have to look a name up: what follows from that depends on its
+    /// thread pool.
+    fn target_again(&self, options: &ConnectOptions) -> Option<Address> {
+        let tries = self.policy().tries_to_connect_again && self.inner.state.borrow().is_live();
+        match &options.endpoint {
+            Endpoint::Ip(address) => Some(Address::Ip(*address)),
+            endpoint => endpoint.unix_address(),
+        }
+        .filter(|_| tries)
+    }
+
+    /// Whether news of a connect is told inside the call that brings it: not while a listener for such
+    /// news runs, which could not hear it then. It hears it on the tick.
+    fn tells_inside_calls(&self) -> bool {
+        const NEWS: [Event; 4] =
+            [Event::Lookup, Event::Attempt, Event::AttemptFailed, Event::AttemptTimeout];
+        self.policy().tells_inside_connect
+            && !NEWS.iter().any(|event| self.inner.listeners.is_running(Hears::One(*event)))
     }
 
     /// A socket that was made outside of any loop belongs to the one where it is first used.
@@ -155,110 +168,51 @@ impl Socket {
         self.core().cloned().map_or_else(current, Ok)
     }
 
-    /// The tick of the lookup: asks the hook, or the system.
-    pub(super) fn run_lookup(&self) {
-        let asked = self.with_connecting(|connecting| {
-            let (host, _) = connecting.host();
-            let (family, hints) =
-                (connecting.options.family, connecting.options.hints_or_default());
-            let all = connecting.selects();
-            (connecting.options.lookup.clone(), LookupRequest { host, family, hints, all })
-        });
-        let (Some((hook, request)), Some(core)) = (asked, self.core()) else { return };
-        if core.policy.tells_late_lookup && !request.all {
-            self.remember_lookup(&request.host);
-        }
-        let round = self.inner.state.borrow().round();
-        self.limit_lookup(round, &request.host);
+    /// Asks the hook, or the system, for the addresses of a host.
+    pub(super) fn resolve(&self, host: &str, all: bool) {
+        let host = host.to_owned();
+        let asked = {
+            let state = self.inner.state.borrow();
+            let connecting = state.rare_if_any().and_then(|rare| rare.connecting.as_ref());
+            connecting.map(|connecting| {
+                let hook = connecting.options.lookup.clone();
+                let hints = connecting.options.hints_or_default();
+                let family = connecting.options.family;
+                (hook, LookupRequest { host, family, hints, all }, state.round())
+            })
+        };
+        let (Some((hook, request, round)), Some(core)) = (asked, self.core()) else { return };
+        let socket = self.clone();
         match hook {
             Some(hook) => {
                 let watches = core.policy.watches_lookup_hooks;
-                self.inner.state.borrow_mut().waits_for_hook = !watches;
                 let host = request.host.clone();
-                let socket = self.clone();
                 // Keeps the socket alive: nothing else may, while it waits for this.
-                let give = Box::new(move |result| socket.resolve_later(round, result));
+                let give = Box::new(move |result| {
+                    let inside = socket.tells_inside_calls();
+                    socket.lookup_answered(round, result, inside);
+                });
                 hook.ask(request, LookupReply::new(core, host, watches, give));
             }
             None => {
                 let LookupRequest { host, family, hints, .. } = request;
-                let socket = self.clone();
-                let then = move |result: &Result<Vec<IpAddr>>| socket.resolved(round, result);
+                let then = move |result: &Result<Vec<IpAddr>>| {
+                    socket.lookup_answered(round, result.clone(), true);
+                };
                 let ticket = lookup::resolve(core, Query { host, family, hints }, then);
                 self.with_connecting(|connecting| connecting.lookup = Some(ticket));
             }
         }
     }
 
-    /// A hook has answered: told on the tick, so that no callback runs inside its call (HE-04).
-    fn resolve_later(&self, round: u32, result: Result<Vec<IpAddr>>) {
-        if self.tells_inside_calls() {
-            self.guarded(|| self.resolved(round, &result));
-            self.sync();
-        } else {
-            self.tick_with(move |socket| socket.resolved(round, &result));
-        }
-    }
-
-    /// The addresses of the host are here, or the reason why not (HE-02, HE-03).
-    pub(super) fn resolved(&self, round: u32, result: &Result<Vec<IpAddr>>) {
-        // The answer to an earlier connect of this socket.
-        if self.inner.state.borrow().round() != round {
-            return;
-        }
-        // Destroyed meanwhile: nothing more is told (HE-26). Answered twice: once is enough.
-        let known = self.with_connecting(|connecting| {
-            let waits = matches!(connecting.targets, Targets::Unresolved);
-            waits.then(|| (connecting.host(), connecting.selects()))
+    fn lookup_answered(&self, round: u32, result: Result<Vec<IpAddr>>, inside: bool) {
+        self.guarded(|| {
+            self.ask(|machine, cx, fx| machine.lookup_answered(round, result, inside, cx, fx));
         });
-        let Some(Some(((host, port), all))) = known else { return self.tell_late_lookup(result) };
-        self.step(|machine, cx, _| machine.hook_answered(cx));
-        let event = |address| LookupEvent { host: host.clone(), address };
-        let addresses = match result {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                self.emit_lookup(&event(Err(error.clone())));
-                self.destroy_with(error.clone());
-                return;
-            }
-        };
-        let addresses =
-            if all { addresses.as_slice() } else { &addresses[..addresses.len().min(1)] };
-        for address in addresses {
-            self.emit_lookup(&event(Ok(*address)));
-            if !self.is_connecting() {
-                return;
-            }
-        }
-        let addresses: Vec<SocketAddr> =
-            addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-        let several = self.with_connecting(|connecting| {
-            let selection = connecting.options.selection();
-            connecting.targets = Targets::ip(addresses, selection, &connecting.options);
-            connecting.several()
-        });
-        if several == Some(true) {
-            // A list that may stay empty (HE-14).
-            self.inner.state.borrow_mut().rare().attempted = Some(Vec::new());
-        }
-        self.next_attempt();
-    }
-
-    fn is_unix(&self) -> bool {
-        self.inner.state.borrow().unix
+        self.sync();
     }
 
     pub(super) fn with_connecting<T>(&self, f: impl FnOnce(&mut Connecting) -> T) -> Option<T> {
         self.inner.state.borrow_mut().rare_if_any_mut()?.connecting.as_deref_mut().map(f)
-    }
-}
-
-impl Targets {
-    fn ip(
-        addresses: impl IntoIterator<Item = SocketAddr>,
-        selection: FamilySelection,
-        options: &ConnectOptions,
-    ) -> Self {
-        Self::Ip(Race::new(addresses, selection, options.attempt_timeout_or_default()))
     }
 }

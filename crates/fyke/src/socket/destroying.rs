@@ -2,7 +2,6 @@
 
 use fyke_machine::connection::{Connection, Phase};
 
-use super::attempts::Connecting;
 use super::{Event, Socket};
 use crate::{Error, Result};
 
@@ -58,14 +57,15 @@ impl Socket {
             return self.core().zip(id).map_or((), |(core, id)| core.close(id));
         }
         self.drop_bound();
-        let attempts = self.forget_attempts();
-        if let Some(attempts) = &attempts {
-            self.remember_cancelled_attempt(attempts);
+        let mut connecting = {
+            let mut state = self.inner.state.borrow_mut();
+            state.rare_if_any_mut().and_then(|rare| rare.connecting.take())
+        };
+        if let Some(ticket) = connecting.as_mut().and_then(|connecting| connecting.lookup.take()) {
+            ticket.cancel();
         }
-        self.stop_watching_writes();
         let Some(core) = self.core() else { return };
-        let attempts = attempts.iter().flat_map(Connecting::ids);
-        // The only attempt of a connect that failed is both.
+        let attempts = connecting.iter().flat_map(|connecting| connecting.ids());
         for id in id.into_iter().chain(attempts) {
             match reset {
                 true => core.reset(id),

@@ -2,10 +2,10 @@
 
 use fyke_driver::Address;
 
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, LookupEvent};
 
 use super::Socket;
-use super::callback::{self, Callback, LookupEvent, News};
+use super::callback::{self, Callback, Hears, News};
 use crate::Error;
 use crate::listeners::{Lasts, ListenerId};
 
@@ -151,20 +151,32 @@ impl Socket {
     }
 
     pub(super) fn add(&self, event: Event, callback: Callback) -> ListenerId {
-        self.inner.listeners.add(event, Lasts::Always, callback)
+        self.inner.listeners.add(Hears::One(event), Lasts::Always, callback)
     }
 
     /// For the callback of a call, which [`forget_once`](Self::forget_once) drops.
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
-        self.inner.listeners.add(event, Lasts::OnceOrReplaced, callback::plain(callback))
+        self.inner.listeners.add(
+            Hears::One(event),
+            Lasts::OnceOrReplaced,
+            callback::plain(callback),
+        )
     }
 
     /// Drops the callback of the last call, if it has not run.
     pub(super) fn forget_once(&self, event: Event) {
-        if !self.policy().keeps_old_once_listeners {
-            drop(self.inner.listeners.remove_replaced(event));
+        drop(self.take_once(event));
+    }
+
+    /// Takes the callback that [`forget_once`](Self::forget_once) drops, to be dropped where nothing is
+    /// borrowed.
+    #[must_use]
+    pub(super) fn take_once(&self, event: Event) -> Option<Callback> {
+        match self.policy().keeps_old_once_listeners {
+            true => None,
+            false => self.inner.listeners.remove_replaced(Hears::One(event)),
         }
     }
 
@@ -173,15 +185,27 @@ impl Socket {
     }
 
     fn tell(&self, event: Event, news: News<'_>) {
-        self.inner.listeners.emit(event, |callback| callback(self, news));
+        let run = |running: &mut Callback| self.run(running, event, news);
+        self.inner.listeners.emit(Hears::One(event), run);
     }
 
     /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
+    #[inline]
     fn tell_while_alive(&self, event: Event, news: News<'_>) {
         let goes_on = || !self.is_destroyed() || self.policy().delivers_after_destroy;
-        self.inner.listeners.emit_while(event, |callback| callback(self, news), goes_on);
+        let run = |running: &mut Callback| self.run(running, event, news);
+        self.inner.listeners.emit_while(Hears::One(event), run, goes_on);
     }
 
+    #[inline]
+    fn run(&self, running: &mut Callback, event: Event, news: News<'_>) {
+        match running {
+            Callback::User(callback) => callback(self, news),
+            Callback::Pipe(end) => self.run_pipe(end, event, news),
+        }
+    }
+
+    #[inline(always)]
     pub(super) fn emit_bytes(&self, bytes: &[u8]) {
         self.tell_while_alive(Event::Data, News::Data(bytes));
     }
@@ -195,7 +219,7 @@ impl Socket {
     }
 
     pub(super) fn emit_error(&self, error: &Error) {
-        if !self.inner.listeners.has(Event::Error) {
+        if !self.inner.listeners.has(Hears::One(Event::Error)) {
             return self.unheard(error);
         }
         self.tell(Event::Error, News::Error(error));

@@ -48,6 +48,7 @@ impl Socket {
     /// or has sent. `ENOTSUP` in the simulated network.
     pub fn take_fd(&self) -> Result<OwnedFd> {
         self.flush(Connection::flushed);
+        self.sync();
         let id = self.inner.state.borrow().connected();
         let (Some(core), Some(id)) = (self.core(), id) else {
             return Err(Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected"));

@@ -11,7 +11,7 @@ use fyke_machine::{Moment, policy};
 use super::Socket;
 use super::spares;
 use crate::socket::state::Done;
-use crate::wiring::{Core, Tick as LoopTick};
+use crate::wiring::{Core, Deferred, Tick as LoopTick};
 use crate::{Error, ErrorCode};
 
 impl Socket {
@@ -33,8 +33,9 @@ impl Socket {
         let mut effects = Effects::default();
         let result = self.ask_into(&mut effects, transition);
         if !effects.is_empty() {
-            self.perform(effects);
+            self.perform(&mut effects);
         }
+        effects.finish();
         result
     }
 
@@ -54,12 +55,12 @@ impl Socket {
     }
 
     /// Does what the machine wants, in order. What follows from an effect comes before the next one.
-    pub(super) fn perform(&self, mut effects: Effects<Done>) {
+    pub(super) fn perform(&self, effects: &mut Effects<Done>) {
         while let Some(effect) = effects.take_next() {
             match effect {
                 // The last one needs no list of its own, so that a long chain needs no stack.
                 Effect::Then(then) if effects.is_empty() => {
-                    self.ask_into(&mut effects, |machine, cx, fx| machine.then(then, cx, fx));
+                    self.ask_into(effects, |machine, cx, fx| machine.then(then, cx, fx));
                 }
                 effect => self.execute(effect),
             }
@@ -97,7 +98,7 @@ impl Socket {
             }
             Effect::FlushLater => {
                 if let Some(core) = self.core() {
-                    core.push_dirty(self.actor());
+                    self.flush_later(core, &mut self.inner.state.borrow_mut());
                 }
             }
             Effect::Flush => self.flush(Connection::flushed),
@@ -124,11 +125,19 @@ impl Socket {
                 let server = self.inner.state.borrow_mut().let_go_of_server();
                 drop(server);
             }
-            Effect::TellCancelledAttempt => self.tell_cancelled_attempt(),
-            Effect::Established => {
-                self.capture_peer();
-                self.apply_wishes(false);
+            Effect::Resolve { host, all } => self.resolve(&host, all),
+            Effect::Lookup(lookup) => self.emit_lookup(&lookup),
+            Effect::HasSeveralAddresses => {
+                // A list that may stay empty (HE-14).
+                self.inner.state.borrow_mut().rare().attempted = Some(Vec::new());
             }
+            Effect::Attempt(event) => self.tell_attempt(&event),
+            Effect::Open(attempt) => self.open_attempt(attempt),
+            Effect::Dial(attempt) => self.dial(attempt),
+            Effect::HangUp(attempt) => self.hang_up(attempt),
+            Effect::Take(attempt) => self.take_over(attempt),
+            Effect::Probe(attempt) => self.probe(attempt),
+            Effect::Established => self.use_connection(),
             Effect::Renew => self.inner.state.borrow_mut().renew(),
             Effect::Drop(spent) => drop(spent),
         }
@@ -149,13 +158,7 @@ impl Socket {
             }
             (When::Tick | When::Now | When::Fair, tick) => self.tick(LoopTick::Machine(tick)),
             (When::NextTurn, tick) => {
-                let socket = self.clone();
-                core.push_next_turn(Box::new(move || socket.run_late(tick)));
-            }
-            (When::TurnAfter, tick) => {
-                let socket = self.clone();
-                let defer = move || socket.defer(When::NextTurn, tick);
-                core.push_next_turn(Box::new(defer));
+                core.push_next_turn(Deferred::Actor(self.actor(), LoopTick::Machine(tick)));
             }
         }
     }
@@ -165,14 +168,15 @@ impl Socket {
         self.core().is_some_and(|core| core.policy.shares_turns && !core.budget.may_be_told())
     }
 
-    fn run_late(&self, tick: Tick) {
-        if let (Tick::WrittenLate(_, round), Some(core)) = (tick, self.core()) {
+    /// News of writes is told in the turn after theirs: what is written because of it has had its turn.
+    pub(super) fn begin_late_news(&self, round: u32) {
+        let is_due = {
             let state = self.inner.state.borrow();
-            if state.round() == round && state.is_live() {
-                core.budget.tell_no_more();
-            }
+            state.round() == round && state.is_live()
+        };
+        if let Some(core) = self.core().filter(|_| is_due) {
+            core.budget.tell_no_more();
         }
-        self.run_tick(LoopTick::Machine(tick));
     }
 
     /// Tells the loop whether it must go on for this socket, and when to look at its idle timeout.
@@ -200,6 +204,7 @@ impl Socket {
         let deadline = state.machine.take_idle_deadline(core.now());
         let (queue, connected) = (state.write.reclaim(), state.connected());
         drop(state);
+        self.sync_wake(core);
         if let Some(queue) = queue {
             spares::give_back(core, queue);
         }
@@ -227,8 +232,7 @@ impl Socket {
     fn closed_plainly(&self) -> bool {
         const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
         let heard = Heard(self.inner.listeners.heard());
-        let told = heard.has_any(&HEARD) || self.policy().tells_cancelled_attempt;
-        !told && self.inner.state.borrow_mut().machine.closes_plainly()
+        !heard.has_any(&HEARD) && self.inner.state.borrow_mut().machine.closes_plainly()
     }
 
     /// The short way of an end, see [`Connection::ended_plainly`].
@@ -271,7 +275,7 @@ impl Socket {
             state.holding = false;
             let server = state.let_go_of_server();
             let rare = state.rare_if_any_mut().map(|rare| {
-                (std::mem::take(&mut rare.pipes), rare.connecting.take(), rare.bound.take())
+                (std::mem::take(&mut rare.piped), rare.connecting.take(), rare.bound.take())
             });
             (server, rare)
         };

@@ -17,7 +17,6 @@ mod deadlines;
 mod destroying;
 mod ending;
 mod events;
-mod exact;
 mod failing;
 mod finished;
 #[cfg(unix)]
@@ -52,11 +51,11 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
-pub(crate) use callback::Callback;
-pub use callback::LookupEvent;
+pub(crate) use callback::{Callback, Hears};
 pub use connect::connect;
 pub use connecting::connect_then;
 pub(crate) use fyke_machine::connection::Event;
+pub use fyke_machine::connection::LookupEvent;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
@@ -105,7 +104,7 @@ pub struct Socket {
 pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
-    listeners: Listeners<Event, Callback>,
+    listeners: Listeners<Hears, Callback>,
 }
 
 impl Default for Socket {
@@ -215,10 +214,12 @@ impl Socket {
 
     /// Runs callbacks of the user's. One that panics leaves the socket's events incomplete, so the
     /// socket is destroyed; everything else goes on.
+    #[inline(always)]
     fn guarded<T>(&self, run: impl FnOnce() -> T) -> T {
         struct DestroyOnPanic<'a>(&'a Socket);
         impl Drop for DestroyOnPanic<'_> {
             fn drop(&mut self) {
+                self.0.stop_receiving_by_panic();
                 self.0.destroy();
             }
         }

@@ -1,10 +1,10 @@
 //! Listeners that run once: the `once_*` methods.
 
 use fyke_driver::Address;
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Event, LookupEvent};
 
 use super::Socket;
-use super::callback::{self, Callback, LookupEvent};
+use super::callback::{self, Callback, Hears};
 use crate::Error;
 use crate::listeners::{Lasts, ListenerId};
 
@@ -167,6 +167,6 @@ impl Socket {
     }
 
     fn add_once(&self, event: Event, callback: Callback) -> ListenerId {
-        self.inner.listeners.add(event, Lasts::Once, callback)
+        self.inner.listeners.add(Hears::One(event), Lasts::Once, callback)
     }
 }

@@ -1,35 +1,18 @@
 //! Piping one socket into another: backpressure, and the end, carried over (STR-01 … STR-05).
 
-use std::rc::{Rc, Weak};
+use std::cell::Cell;
+use std::rc::Rc;
 
 use fyke_machine::connection::{self, Phase};
 
-use super::{Event, Inner, Socket, callback};
+use super::callback::{self, Callback, Flow, News, PipeEnd};
+use super::{Event, Hears, Socket};
 use crate::few::Few;
-use crate::listeners::ListenerId;
+use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Tick;
 
-/// The pipes that lead out of a socket.
-#[derive(Default)]
-pub(super) struct Pipes {
-    pipes: Vec<Pipe>,
-    /// Events `pipe` and `unpipe` of this socket that are deferred, with the other end.
-    deferred: Few<(Event, Socket)>,
-}
-
-impl Pipes {
-    pub(super) fn is_empty(&self) -> bool {
-        self.pipes.is_empty() && self.deferred.is_empty()
-    }
-}
-
-struct Pipe {
-    to: Socket,
-    on_source: Vec<ListenerId>,
-    on_destination: Vec<ListenerId>,
-    /// The destination has no room: the source waits for its `drain`.
-    blocked: bool,
-}
+/// Events `pipe` and `unpipe` of a socket that are deferred, with the other end.
+pub(super) type Deferred = Few<(Event, Socket)>;
 
 /// # Piping
 impl Socket {
@@ -60,41 +43,21 @@ impl Socket {
             // Nothing comes from there any more, and nobody would undo the pipe.
             return destination;
         }
-        let (source, to) = (Rc::downgrade(&self.inner), destination.clone());
-        let mut on_source = vec![self.on_data(move |source, data| {
-            if !to.write(data) {
-                source.wait_for(&to);
-            }
-        })];
-        if end && self.is_readable_ended() {
-            destination.tick(Tick::Machine(connection::Tick::EndItself));
-        } else if end {
-            let to = destination.clone();
-            on_source.push(self.on_end(move |_| {
-                to.end();
-            }));
-        }
-        let on_destination = {
-            let unpipe = |source: &Weak<Inner>, to: &Socket| {
-                if let Some(inner) = source.upgrade() {
-                    Self { inner }.unpipe(to);
-                }
-            };
-            let (drained, finished, gone) = (source.clone(), source.clone(), source);
-            let gone = move |to: &Socket| unpipe(&gone, to);
-            vec![
-                destination.on_drain(move |to| {
-                    if let Some(inner) = drained.upgrade() {
-                        Self { inner }.drained(to);
-                    }
-                }),
-                destination.on_finish(move |to| unpipe(&finished, to)),
-                destination.add(Event::Gone, callback::plain(gone)),
-            ]
+        let ended = end && self.is_readable_ended();
+        let flow = Flow { ends: end && !ended, blocked: false };
+        let add = |socket: &Self, hears, end| {
+            socket.inner.listeners.add(hears, Lasts::Always, Callback::Pipe(Rc::new(end)));
         };
-        let to = destination.clone();
-        let pipe = Pipe { to, on_source, on_destination, blocked: false };
-        self.inner.state.borrow_mut().rare().pipes.pipes.push(pipe);
+        if self == destination {
+            add(self, Hears::PipeItself, PipeEnd::Itself(Cell::new(flow)));
+        } else {
+            add(self, Hears::PipeSource, PipeEnd::To(destination.clone(), Cell::new(flow)));
+            add(destination, Hears::PipeDestination, PipeEnd::From(self.downgrade()));
+        }
+        self.data_listened();
+        if ended {
+            destination.tick(Tick::Machine(connection::Tick::EndItself));
+        }
         if destination.needs_drain() {
             self.wait_for(destination);
         } else {
@@ -147,19 +110,48 @@ impl Socket {
     }
 
     fn defer_piped(&self, event: Event, source: &Socket) {
-        let mut state = self.inner.state.borrow_mut();
-        state.rare().pipes.deferred.push((event, source.clone()));
+        self.inner.state.borrow_mut().rare().piped.push((event, source.clone()));
+    }
+
+    /// What a pipe does when one of its ends hears an event of itself.
+    pub(super) fn run_pipe(&self, end: &PipeEnd, event: Event, news: News<'_>) {
+        match (event, news) {
+            (Event::Data, News::Data(bytes)) => {
+                let Some(to) = end.destination(self) else { return };
+                if !to.write(bytes) {
+                    self.wait_for(&to);
+                }
+            }
+            (Event::End, _) => {
+                let ends = end.flow().is_some_and(|flow| flow.get().ends);
+                if let Some(to) = end.destination(self).filter(|_| ends) {
+                    to.end();
+                }
+            }
+            _ => {
+                let source = match end {
+                    PipeEnd::From(source) => source.upgrade().map(|inner| Self { inner }),
+                    _ => Some(self.clone()),
+                };
+                match (source, event) {
+                    (Some(source), Event::Drain) => source.drained(self),
+                    (Some(source), _) => _ = source.unpipe(self),
+                    (None, _) => {}
+                }
+            }
+        }
     }
 
     /// Emits the first `pipe` or `unpipe` that is deferred. Returns whether there was one.
     pub(super) fn run_piped(&self, event: Event) -> bool {
         let source = {
             let mut state = self.inner.state.borrow_mut();
-            state.rare_if_any_mut().and_then(|rare| {
-                let deferred = &mut rare.pipes.deferred;
-                let first = deferred.iter().position(|(other, _)| *other == event)?;
-                Some(deferred.remove(first).1)
-            })
+            let source = state.rare_if_any_mut().and_then(|rare| {
+                let first = rare.piped.iter().position(|(other, _)| *other == event)?;
+                Some(rare.piped.remove(first).1)
+            });
+            state.tidy();
+            source
         };
         if let Some(source) = &source {
             self.emit_piped(event, source);
@@ -167,25 +159,44 @@ impl Socket {
         source.is_some()
     }
 
-    /// Says whether there was one.
+    /// Removes the first pipe to a destination. Returns whether there was one.
     fn cut_pipe(&self, destination: &Socket) -> bool {
-        let (pipe, last) = {
-            let mut state = self.inner.state.borrow_mut();
-            let Some(rare) = state.rare_if_any_mut() else { return false };
-            let pipes = &mut rare.pipes.pipes;
-            let Some(index) = pipes.iter().position(|pipe| pipe.to == *destination) else {
-                return false;
-            };
-            (pipes.remove(index), pipes.is_empty())
+        let Some((listener, flow)) = self.find_pipe(destination, Cell::get) else {
+            return false;
         };
-        self.off_all(pipe.on_source);
-        destination.off_all(pipe.on_destination);
-        if last {
+        let source_end = self.inner.listeners.remove(listener);
+        let destination_end = (self != destination).then(|| {
+            let is_from_here = |callback: &mut Callback| match callback {
+                Callback::Pipe(end) => match &**end {
+                    PipeEnd::From(source) if source.as_ptr() == Rc::as_ptr(&self.inner) => Some(()),
+                    _ => None,
+                },
+                Callback::User(_) => None,
+            };
+            let listeners = &destination.inner.listeners;
+            listeners.find(is_from_here).and_then(|(listener, ())| listeners.remove(listener))
+        });
+        // With nothing borrowed: the last handle of the destination may go.
+        drop((source_end, destination_end));
+        self.listener_removed();
+        if self.first_destination().is_none() {
             self.pause();
-        } else if pipe.blocked {
+        } else if flow.blocked {
             self.resume_if_unblocked();
         }
         true
+    }
+
+    /// Finds the first pipe to a destination, and what `with` answers of it.
+    fn find_pipe<R>(
+        &self,
+        destination: &Socket,
+        mut with: impl FnMut(&Cell<Flow>) -> R,
+    ) -> Option<(ListenerId, R)> {
+        self.inner.listeners.find(|callback| match callback {
+            Callback::Pipe(end) if end.leads_to(self, destination) => end.flow().map(&mut with),
+            _ => None,
+        })
     }
 
     /// This socket is closed: its pipes go, their destinations stay as they are and are told
@@ -197,9 +208,11 @@ impl Socket {
     }
 
     fn first_destination(&self) -> Option<Socket> {
-        let state = self.inner.state.borrow();
-        let first = state.rare_if_any().and_then(|rare| rare.pipes.pipes.first());
-        first.map(|pipe| pipe.to.clone())
+        let found = self.inner.listeners.find(|callback| match callback {
+            Callback::Pipe(end) => end.destination(self),
+            Callback::User(_) => None,
+        });
+        found.map(|(_, destination)| destination)
     }
 
     /// Closed, and not to be connected again.
@@ -219,21 +232,22 @@ impl Socket {
         }
     }
 
-    /// Says whether that changed anything.
+    /// Returns whether that changed anything.
     fn set_blocked(&self, destination: &Socket, blocked: bool) -> bool {
-        let mut state = self.inner.state.borrow_mut();
-        let Some(rare) = state.rare_if_any_mut() else { return false };
-        let pipe = rare.pipes.pipes.iter_mut().find(|pipe| pipe.to == *destination);
-        pipe.is_some_and(|pipe| std::mem::replace(&mut pipe.blocked, blocked) != blocked)
+        let set = |flow: &Cell<Flow>| {
+            let before = flow.get();
+            flow.set(Flow { blocked, ..before });
+            before.blocked != blocked
+        };
+        self.find_pipe(destination, set).is_some_and(|(_, changed)| changed)
     }
 
     fn resume_if_unblocked(&self) {
-        let blocked = {
-            let state = self.inner.state.borrow();
-            let pipes = state.rare_if_any().map(|rare| &rare.pipes.pipes);
-            pipes.is_some_and(|pipes| pipes.iter().any(|pipe| pipe.blocked))
-        };
-        if !blocked {
+        let blocked = self.inner.listeners.find(|callback| match callback {
+            Callback::Pipe(end) => end.flow().filter(|flow| flow.get().blocked).map(|_| ()),
+            Callback::User(_) => None,
+        });
+        if blocked.is_none() {
             self.resume();
         }
     }

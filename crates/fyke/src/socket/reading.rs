@@ -5,6 +5,8 @@ use fyke_machine::reading::Flow;
 use fyke_machine::transitions::Received;
 
 use super::Socket;
+use super::callback::Hears;
+use super::state::Receiving;
 use crate::wiring::Tick;
 
 /// # Reading
@@ -44,7 +46,7 @@ impl Socket {
     /// Bytes that were received and not delivered yet. Node: `readableLength`.
     #[doc(alias = "readableLength")]
     pub fn read_queue_len(&self) -> usize {
-        let units = if self.policy().counts_utf16 { self.kept_units() } else { None };
+        let units = if self.policy().counts_utf16 { self.stored_units() } else { None };
         units.unwrap_or_else(|| self.inner.state.borrow().read.kept_bytes())
     }
 
@@ -61,6 +63,7 @@ impl Socket {
     }
 
     /// The driver brings bytes.
+    #[inline(always)]
     pub(crate) fn receive(&self, bytes: &[u8]) {
         // The short way changes nothing that the loop must know of.
         let plain = self.guarded(|| {
@@ -70,26 +73,33 @@ impl Socket {
             }
             plain
         });
-        if !plain {
-            self.sync();
+        match plain {
+            true => self.flush_after_receiving(),
+            false => self.sync(),
         }
     }
 
     /// The short way for what comes most: bytes for those who listen, on a connection in its usual
     /// state. Says whether it was that; if not, nothing was given to anybody.
+    #[inline(always)]
     fn received_plainly(&self, bytes: &[u8]) -> bool {
-        let Some(core) = self.core() else { return false };
-        if !self.inner.listeners.has_without(Event::Data, Event::Text) {
+        let Some(core) = self.inner.core.get() else { return false };
+        if !self.inner.listeners.has_without(Hears::One(Event::Data), Hears::One(Event::Text)) {
             return false;
         }
         let (now, policy) = (core.moment(), &core.policy);
-        let plain = self.inner.state.borrow_mut().machine.receive_plain(bytes.len(), now, policy);
-        if plain {
-            self.emit_bytes(bytes);
+        {
+            let mut state = self.inner.state.borrow_mut();
+            if !state.machine.receive_plain(bytes.len(), now, policy) {
+                return false;
+            }
+            state.receiving = Receiving::Yes;
         }
-        plain
+        self.emit_bytes(bytes);
+        true
     }
 
+    #[inline(never)]
     fn received(&self, bytes: &[u8]) {
         match self.ask(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
             Received::Deliver => self.emit_data(bytes),

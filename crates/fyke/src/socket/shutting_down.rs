@@ -7,7 +7,7 @@ use fyke_machine::connection::{Connection, Event};
 
 use super::{Socket, callback};
 use crate::listeners::ListenerId;
-use crate::wiring::Core;
+use crate::wiring::{Core, Deferred};
 
 /// # Shutting down
 impl Socket {
@@ -88,5 +88,5 @@ pub(crate) fn after_next_poll(core: &Rc<Core>, call: impl FnOnce() + 'static) {
             core.push_immediate(Box::new(call));
         }
     };
-    core.push_next_turn(Box::new(poll));
+    core.push_next_turn(Deferred::Call(Box::new(poll)));
 }

@@ -6,7 +6,7 @@ use std::mem::size_of;
 
 use super::peer::Peer;
 use super::state::{Done, State};
-use super::{Callback, Event, Inner};
+use super::{Callback, Hears, Inner};
 use crate::listeners::Listeners;
 use fyke_machine::idle::Idle;
 use fyke_machine::reading::ReadSide;
@@ -20,6 +20,6 @@ fn a_socket_keeps_within_its_budget() {
     assert!(size_of::<Peer>() <= 24);
     assert!(size_of::<State>() <= 208);
     // Two listeners are in place: for data, and for the idle timeout.
-    assert!(size_of::<Listeners<Event, Callback>>() <= 64);
+    assert!(size_of::<Listeners<Hears, Callback>>() <= 64);
     assert!(size_of::<Inner>() <= 288);
 }

@@ -1,42 +1,68 @@
 //! What the write queues of a loop's sockets are made of, kept for reuse.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use fyke_machine::writing::{Queue, Spares};
 
 use super::state::Done;
-use crate::wiring::Core;
+use crate::runtime::Wired;
+use crate::wiring::{Core, Tick};
 
 /// How many queues are kept.
 const QUEUES_MAX: usize = 64;
 
 /// Queues of sockets that have nothing to send, for the next that has.
 #[derive(Default)]
-struct Queues {
+pub(crate) struct Queues {
+    /// The one that was given back last: a socket that echoes takes and gives one for each message.
+    last: Cell<Option<Box<Queue<Done>>>>,
     #[expect(clippy::vec_box, reason = "they change hands as boxes")]
     empty: RefCell<Vec<Box<Queue<Done>>>>,
+}
+
+impl Wired for Tick {
+    type Spares = Queues;
 }
 
 /// Lends what a loop has.
 pub(super) struct LoopSpares<'a>(pub(super) &'a Core);
 
 impl Spares<Done> for LoopSpares<'_> {
+    #[inline]
     fn buffer(&mut self) -> Vec<u8> {
         self.0.driver.take_buffer()
     }
 
+    #[inline]
     fn queue(&mut self) -> Box<Queue<Done>> {
-        self.0.spares::<Queues>().empty.borrow_mut().pop().unwrap_or_default()
+        let queues = &self.0.spares;
+        queues.last.take().unwrap_or_else(|| queues.pop())
     }
 }
 
 /// Keeps an empty queue, or frees it.
+#[inline]
 pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Done>>) {
     if let Some(buffer) = queue.take_large_buffer() {
         core.driver.give_back_buffer(buffer);
     }
-    let mut empty = core.spares::<Queues>().empty.borrow_mut();
-    if empty.len() < QUEUES_MAX {
-        empty.push(queue);
+    let queues = &core.spares;
+    if let Some(other) = queues.last.replace(Some(queue)) {
+        queues.push(other);
+    }
+}
+
+impl Queues {
+    #[cold]
+    fn pop(&self) -> Box<Queue<Done>> {
+        self.empty.borrow_mut().pop().unwrap_or_default()
+    }
+
+    #[cold]
+    fn push(&self, queue: Box<Queue<Done>>) {
+        let mut empty = self.empty.borrow_mut();
+        if empty.len() < QUEUES_MAX {
+            empty.push(queue);
+        }
     }
 }

@@ -3,17 +3,19 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+use std::time::Duration;
 
 use fyke_driver::{Address, SocketId};
+use fyke_machine::Moment;
 use fyke_machine::connection::{Connection, Settings};
 
 use super::Socket;
 use super::attempts::Connecting;
-use super::deadlines::Stall;
 use super::origin::{Accepts, Origin, Shared};
 use super::peer::Peer;
-use super::pipe::Pipes;
+use super::pipe;
 use super::read_buffer::ReadBuffer;
+use crate::runtime::TimerId;
 use crate::socket_options::SocketOptions;
 use crate::text::Decoder;
 use crate::wishes::Wishes;
@@ -32,6 +34,7 @@ pub(super) struct State {
     pub(super) no_delay: bool,
     /// Counted among what keeps the loop alive.
     pub(super) holding: bool,
+    pub(super) receiving: Receiving,
     /// Made by `Socket::new`: its listeners stay after `close`.
     pub(super) keeps_listeners: bool,
     pub(super) peer: Peer,
@@ -40,6 +43,16 @@ pub(super) struct State {
     /// What the sockets of that server have in common.
     shared: Option<Rc<Shared>>,
     rare: Option<Box<Rare>>,
+}
+
+/// Whether listeners run for bytes that were received, and what follows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiving {
+    No,
+    Yes,
+    /// The queue is handed over right after them: nothing else waited for the end of the batch of
+    /// callbacks when it was written to, so it needs no place in the line.
+    ThenFlush,
 }
 
 impl Deref for State {
@@ -69,16 +82,15 @@ pub(super) struct Rare {
     wishes: Option<Wishes>,
     pub(super) read_buffer: Option<ReadBuffer>,
     pub(super) block_list: Option<BlockList>,
-    pub(super) pipes: Pipes,
+    /// Events `pipe` and `unpipe` that are deferred.
+    pub(super) piped: pipe::Deferred,
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
-    pub(super) stall: Option<Stall>,
+    write_stall_timeout: Option<Duration>,
+    /// The timer that wakes this socket, and when.
+    pub(super) wake: Option<(Moment, TimerId)>,
     /// `remote_address` was called while the connection stood (exact loops only).
     pub(super) peer_was_asked: bool,
-    /// The host that is looked up, of which one address is wanted (exact loops only).
-    pub(super) lookup_host: Option<String>,
-    /// An attempt that was under way when the socket was destroyed (exact loops only).
-    pub(super) cancelled_attempt: Option<Box<Address>>,
 }
 
 impl Rare {
@@ -90,7 +102,7 @@ impl Rare {
         }
         Some(Box::new(Self {
             wishes: own.then_some(options.wishes),
-            stall: options.write_stall_timeout.filter(|_| own).map(Stall::new),
+            write_stall_timeout: options.write_stall_timeout.filter(|_| own),
             signal: options.signal.clone(),
             block_list: options.block_list.clone(),
             ..Self::default()
@@ -106,19 +118,18 @@ impl Rare {
             wishes,
             read_buffer,
             block_list,
-            pipes,
+            piped,
             decoder,
             signal,
-            stall,
+            write_stall_timeout,
+            wake,
             peer_was_asked,
-            lookup_host,
-            cancelled_attempt,
         } = self;
         let ends = local.is_none() && bound.is_none() && attempted.is_none();
         let asked = wishes.is_none() && block_list.is_none() && signal.is_none();
-        let reads = read_buffer.is_none() && pipes.is_empty() && decoder.is_none();
-        let connects = connecting.is_none() && lookup_host.is_none() && cancelled_attempt.is_none();
-        ends && asked && reads && connects && stall.is_none() && !peer_was_asked
+        let reads = read_buffer.is_none() && piped.is_empty() && decoder.is_none();
+        let watches = write_stall_timeout.is_some() || wake.is_some();
+        ends && asked && reads && connecting.is_none() && !watches && !peer_was_asked
     }
 }
 
@@ -140,6 +151,7 @@ impl State {
             id: None,
             no_delay: options.no_delay,
             holding: false,
+            receiving: Receiving::No,
             keeps_listeners: false,
             peer: Peer::None,
             origin: None,
@@ -176,15 +188,10 @@ impl State {
         self.rare().wishes.get_or_insert(wishes)
     }
 
-    /// What watches that writes get on, if that was asked for.
-    pub(super) fn stall(&mut self) -> Option<&mut Stall> {
-        let shared = self.shared.as_ref().and_then(|shared| shared.options.write_stall_timeout);
-        if let (Some(timeout), None) =
-            (shared, self.rare_if_any().and_then(|rare| rare.stall.as_ref()))
-        {
-            self.rare().stall = Some(Stall::new(timeout));
-        }
-        self.rare_if_any_mut()?.stall.as_mut()
+    /// How long a write that is in flight may make no progress.
+    pub(super) fn write_stall_timeout(&self) -> Option<Duration> {
+        let shared = || self.shared.as_ref()?.options.write_stall_timeout;
+        self.rare_if_any().and_then(|rare| rare.write_stall_timeout).or_else(shared)
     }
 
     /// Frees the box of what is rare, if there is nothing in it any more.

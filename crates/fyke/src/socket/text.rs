@@ -1,6 +1,6 @@
 //! Text instead of bytes: the decoder of a socket, and when it speaks (RD-15 … RD-17).
 
-use super::{Event, Socket};
+use super::{Event, Hears, Socket};
 use crate::Encoding;
 use crate::text::Decoder;
 
@@ -34,7 +34,7 @@ impl Socket {
     /// Gives bytes to the listeners, as they are and as text.
     pub(super) fn emit_data(&self, bytes: &[u8]) {
         // Not to those who only begin to listen for text because of these bytes.
-        let as_text = self.inner.listeners.has(Event::Text);
+        let as_text = self.inner.listeners.has(Hears::One(Event::Text));
         self.emit_bytes(bytes);
         if as_text && !self.is_destroyed() {
             self.decode(|decoder, text| decoder.decode(bytes, text));
@@ -43,9 +43,19 @@ impl Socket {
 
     /// The last of the text, just before `end`.
     pub(super) fn finish_text(&self) {
-        if self.inner.listeners.has(Event::Text) {
+        if self.inner.listeners.has(Hears::One(Event::Text)) {
             self.decode(Decoder::finish);
         }
+    }
+
+    /// How long the text is that was received and not delivered, in units of UTF-16: Node counts so once
+    /// there is an encoding (RD-16).
+    pub(super) fn stored_units(&self) -> Option<usize> {
+        let state = self.inner.state.borrow();
+        let (encoding, _) = state.rare_if_any()?.decoder.as_ref()?;
+        let mut text = String::new();
+        Decoder::new(*encoding).decode(&state.read.copy_kept(), &mut text);
+        Some(text.encode_utf16().count())
     }
 
     fn decode(&self, decode: impl FnOnce(&mut Decoder, &mut String)) {

@@ -1,5 +1,8 @@
 //! What a socket asks of the driver about bytes.
 
+use std::cell::RefMut;
+use std::io;
+
 use fyke_driver::{Batch, Chunk, SocketId};
 use fyke_machine::connection::{Connection, Effects};
 use fyke_machine::error::MakeError;
@@ -7,7 +10,7 @@ use fyke_machine::transitions::Flushed;
 
 use super::{Socket, spares};
 use crate::Error;
-use crate::socket::state::Done;
+use crate::socket::state::{Done, Receiving, State};
 use crate::wiring::Core;
 
 impl Socket {
@@ -16,44 +19,101 @@ impl Socket {
         self.inner.state.borrow().id
     }
 
+    /// Has the queue handed over at the end of the batch of callbacks (phase 7).
+    #[inline(always)]
+    pub(super) fn flush_later(&self, core: &Core, state: &mut State) {
+        if state.receiving == Receiving::Yes && !core.has_batch_work() {
+            state.receiving = Receiving::ThenFlush;
+        } else {
+            core.push_dirty(self.actor());
+        }
+    }
+
+    /// The listeners have run for bytes that were received. What they wrote to this socket before anything
+    /// else was written or deferred comes first.
+    #[inline]
+    pub(super) fn flush_after_receiving(&self) {
+        let mut state = self.inner.state.borrow_mut();
+        if std::mem::replace(&mut state.receiving, Receiving::No) != Receiving::ThenFlush {
+            return;
+        }
+        let Some(core) = self.core() else { return };
+        if core.has_batch_work() {
+            return core.push_dirty_first(self.actor());
+        }
+        state.write.dirty = false;
+        let flushed = self.offer_queue(core, state);
+        if !matches!(flushed, Flushed::Clear) {
+            self.was_flushed(flushed);
+        }
+    }
+
+    /// A listener has panicked.
+    pub(super) fn stop_receiving_by_panic(&self) {
+        let mut state = self.inner.state.borrow_mut();
+        let receiving = std::mem::replace(&mut state.receiving, Receiving::No);
+        drop(state);
+        if let (Receiving::ThenFlush, Some(core)) = (receiving, self.core()) {
+            core.push_dirty_first(self.actor());
+        }
+    }
+
     /// The batch of callbacks has ended (phase 7).
     pub(crate) fn hand_over_dirty(&self) {
-        let flushed = self.offer_queue(true);
+        let Some(core) = self.core() else { return };
+        let mut state = self.inner.state.borrow_mut();
+        state.write.dirty = false;
+        let flushed = self.offer_queue(core, state);
         if !matches!(flushed, Flushed::Clear) {
-            self.step(|machine, _, fx| machine.flushed(flushed, fx));
+            self.was_flushed(flushed);
         }
+    }
+
+    #[cold]
+    fn was_flushed(&self, flushed: Flushed) {
+        self.step(|machine, _, fx| machine.flushed(flushed, fx));
     }
 
     /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
     pub(super) fn flush(&self, tell: fn(&mut Connection<Done>, Flushed, &mut Effects<Done>)) {
-        let flushed = self.offer_queue(false);
+        let Some(core) = self.core() else { return };
+        let flushed = self.offer_queue(core, self.inner.state.borrow_mut());
         if !matches!(flushed, Flushed::Quiet | Flushed::Clear) {
             self.ask(|machine, _, fx| tell(machine, flushed, fx));
         }
     }
 
-    fn offer_queue(&self, was_listed: bool) -> Flushed {
-        let Some(core) = self.core() else { return Flushed::Quiet };
-        let mut state = self.inner.state.borrow_mut();
-        state.write.dirty &= !was_listed;
+    #[inline(always)]
+    fn offer_queue(&self, core: &Core, mut state: RefMut<'_, State>) -> Flushed {
         let Some(id) = state.id.filter(|_| state.is_connected() && !state.has_failed()) else {
             return Flushed::Quiet;
         };
-        let mut taken = Ok(0);
-        if let Some(bytes) = state.write.small() {
-            let len = bytes.len();
-            taken = core.driver.send_at_once(id, bytes);
-            if matches!(taken, Ok(count) if count == len) {
-                core.budget.count(len);
-                state.write.small_is_sent();
-                if let Some(queue) = state.write.reclaim() {
-                    spares::give_back(core, queue);
-                    return Flushed::Clear;
-                }
-                let told = state.write.has_news().then(|| state.write.handed_over());
-                return told.map_or(Flushed::Quiet, Flushed::Told);
-            }
-        } else if !state.write.can_hand_over() {
+        let Some(bytes) = state.write.small() else {
+            return self.offer_batch(state, id, Ok(0));
+        };
+        let len = bytes.len();
+        let taken = core.driver.send_at_once(id, bytes);
+        if !matches!(taken, Ok(count) if count == len) {
+            return self.offer_batch(state, id, taken);
+        }
+        core.budget.count(len);
+        if let Some(queue) = state.write.small_is_sent() {
+            spares::give_back(core, queue);
+            return Flushed::Clear;
+        }
+        let told = state.write.has_news().then(|| state.write.handed_over());
+        told.map_or(Flushed::Quiet, Flushed::Told)
+    }
+
+    /// Offers the queue as a batch, of which the kernel may have taken some bytes already.
+    #[inline(never)]
+    fn offer_batch(
+        &self,
+        mut state: RefMut<'_, State>,
+        id: SocketId,
+        taken: io::Result<usize>,
+    ) -> Flushed {
+        if !state.write.can_hand_over() {
             return Flushed::Quiet;
         }
         let mut batch = state.write.hand_over();
@@ -94,15 +154,15 @@ impl Socket {
         let (all, number) = {
             let mut state = self.inner.state.borrow_mut();
             let all = state.write.sent(count);
+            if let Some(timeout) = state.write_stall_timeout().filter(|_| !all) {
+                state.write.watch(timeout.into(), core.moment());
+            }
             (all, state.write.has_news().then(|| state.write.handed_over()))
         };
-        if !all {
-            self.watch_write();
-        }
         number.filter(|_| all).map_or(Flushed::Quiet, Flushed::Told)
     }
 
-    fn refused_by_system(&self, source: std::io::Error) -> Flushed {
+    fn refused_by_system(&self, source: io::Error) -> Flushed {
         let policy = *self.policy();
         let mut state = self.inner.state.borrow_mut();
         Flushed::Refused(state.machine.refused_by_system(source, &policy))

@@ -108,7 +108,7 @@ impl Socket {
                 drop(state);
                 return self.write_uncopied(core, id, bytes);
             }
-            PlainWrite::Queued(true) => core.push_dirty(self.actor()),
+            PlainWrite::Queued(true) => self.flush_later(core, &mut state),
             PlainWrite::Queued(false) => {}
         }
         Some(true)

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use fyke::{Endpoint, EventLoop, Result, Server, ServerOptions, SocketOptions, timer};
 
-use super::life::Life;
-use super::rules::check_end;
-use super::stage::Stage;
+use fyke_machine::policy;
+
 use super::witness::Witness;
-use super::{Moment, Operation, Place, Reaction, Script, Side, When};
+use crate::lives::{
+    Event, Moment, Operation, Place, Reaction, Script, Side, Stage, When, check_end,
+};
 
 /// How often a client may connect.
 const CONNECTS_MAX: usize = 4;
@@ -48,14 +49,13 @@ struct Play {
 }
 
 /// Plays a script, and panics when something happens that must not. Returns all events.
-pub(crate) fn play(script: &Script, setting: Setting<'_>) -> Vec<String> {
-    let stage = Rc::new(Stage::new(script.node_exact));
+pub(crate) fn play(script: &Script, setting: Setting<'_>) -> Vec<Event> {
+    let manners = if script.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
+    let stage = Rc::new(Stage::new(manners));
     let event_loop = setting.event_loop;
     let clients = (0..script.pairs.len()).map(|pair| {
-        let ends = Life::pair(pair, 0);
-        let witness = Witness::new(&stage, &ends[0]);
-        stage.connections.borrow_mut().push(ends);
-        witness
+        let [client, _] = stage.connection(pair, 0);
+        Witness::new(&stage, &client)
     });
     let clients: Vec<_> = clients.collect();
     let play = event_loop.enter(|| {
@@ -159,8 +159,8 @@ impl Play {
     }
 
     fn accept(self: &Rc<Self>, pair: usize, number: usize, socket: &fyke::Socket) {
-        let life = self.life(pair, number);
-        let witness = Witness::new(&self.stage, &life[1]);
+        let [_, life] = self.stage.find(pair, number);
+        let witness = Witness::new(&self.stage, &life);
         self.accepted.borrow_mut()[pair] = Some(Rc::clone(&witness));
         self.all.borrow_mut().push(Rc::clone(&witness));
         let (reacting, place) = (Rc::clone(self), witness.place);
@@ -178,14 +178,6 @@ impl Play {
         }
     }
 
-    fn life(&self, pair: usize, number: usize) -> [Rc<Life>; 2] {
-        let connections = self.stage.connections.borrow();
-        let found = connections
-            .iter()
-            .find(|[client, _]| client.place.pair == pair && client.number == number);
-        found.expect("its client has connected").clone()
-    }
-
     fn witness(&self, place: Place) -> Option<Rc<Witness>> {
         match place.side {
             Side::Client => self.clients.get(place.pair).cloned(),
@@ -195,20 +187,24 @@ impl Play {
 
     fn connect(self: &Rc<Self>, pair: usize) {
         let Some(witness) = self.clients.get(pair) else { return };
+        if witness.socket().is_none() {
+            return;
+        }
         let life = witness.life();
         let next = life.number + usize::from(life.model.borrow().connect_calls > 0);
         // The one of now, if it turns out that the socket is not made new.
-        let renews = life.model.borrow().closes == 1
-            || self.stage.exact && witness.socket().is_some_and(|socket| socket.is_destroyed());
+        let renews = witness.observer.renews(&witness.facts());
         let number = if renews { next } else { life.number };
         let Some(server) = self.listeners[pair].get(number) else { return };
         let Some(endpoint) = server.endpoint() else { return };
         witness.connect(endpoint, || {
-            let ends = Life::pair(pair, next);
-            self.stage.connections.borrow_mut().push(ends.clone());
-            let [client, _] = ends;
+            let [client, _] = self.stage.connection(pair, next);
             client
         });
+        if self.concluded.get() {
+            // One that was paused is paused still (CON-16).
+            let_flow(witness);
+        }
     }
 
     /// The connection of now is over: whoever has not been accepted yet never will be.
@@ -236,7 +232,7 @@ impl Play {
         }
         self.pipes.borrow_mut().push((from, to));
         destination.life().model.borrow_mut().piped = true;
-        source.log(format_args!("Pipe to {to:?}"));
+        source.observer.calls(Operation::Pipe(to));
         {
             let _call = self.stage.call();
             socket.pipe(&other);
@@ -329,7 +325,7 @@ impl Play {
         let play = Rc::clone(self);
         let quiet = timer::set_timeout(quiet, move || {
             let _callback = play.stage.callback();
-            play.all.borrow().iter().for_each(|witness| witness.check_quiet());
+            play.all.borrow().iter().for_each(check_quiet);
             play.check_memory();
             play.end();
         });
@@ -359,6 +355,12 @@ impl Play {
             held <= max,
             "{held} bytes are held for {queued} in the queues, with {max} at most"
         );
+    }
+}
+
+fn check_quiet(witness: &Rc<Witness>) {
+    if witness.socket().is_some() {
+        witness.observer.check_quiet(&witness.facts());
     }
 }
 

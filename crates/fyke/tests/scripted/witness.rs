@@ -1,26 +1,18 @@
-//! Watches one socket, and holds it to the naive model.
+//! Watches one socket, and holds it to the model.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
 use fyke::Socket;
 
-use super::life::Life;
-use super::stage::Stage;
-use super::{Moment, Place, Reading};
+use crate::lives::{Facts, Life, Moment, Observer, Place, Reading, Stage, What};
 
 pub(super) struct Witness {
     pub(super) place: Place,
-    pub(super) reading: Cell<Reading>,
-    pub(super) stage: Rc<Stage>,
+    pub(super) observer: Observer,
     socket: RefCell<Option<Socket>>,
     react: RefCell<Option<Rc<dyn Fn(Moment)>>>,
-    /// The connection of now.
-    life: RefCell<Rc<Life>>,
-    /// Connections before it whose `close` is still to come (exact loops only).
-    pub(super) closing: RefCell<VecDeque<Rc<Life>>>,
     /// How often the first and the last listener of each event ran.
     heard: RefCell<[(u32, u32); Moment::ALL.len()]>,
 }
@@ -30,12 +22,9 @@ impl Witness {
     pub(super) fn new(stage: &Rc<Stage>, life: &Rc<Life>) -> Rc<Self> {
         Rc::new(Self {
             place: life.place,
-            reading: Cell::new(Reading::Data),
-            stage: Rc::clone(stage),
+            observer: Observer::new(stage, life),
             socket: RefCell::default(),
             react: RefCell::default(),
-            life: RefCell::new(Rc::clone(life)),
-            closing: RefCell::default(),
             heard: RefCell::default(),
         })
     }
@@ -49,13 +38,7 @@ impl Witness {
     ) {
         assert!(self.socket.replace(Some(socket.clone())).is_none(), "a second connection");
         self.react.replace(Some(Rc::new(react)));
-        // The server's is connected already.
-        {
-            let life = self.life();
-            let mut model = life.model.borrow_mut();
-            model.connects = u32::from(!socket.is_pending());
-            model.attached = true;
-        }
+        self.observer.attach(reading, !socket.is_pending());
         let on = |moment: Moment| {
             let this = Rc::clone(self);
             move |_: &Socket| {
@@ -74,12 +57,13 @@ impl Witness {
         let this = Rc::clone(self);
         socket.on_error(move |_, error| {
             this.hear_first(Moment::Error);
-            this.callback(Moment::Error, || this.log(format_args!("{}", error.code())));
+            let code = What::Error(error.code().as_str());
+            this.callback(Moment::Error, || this.observer.log(code));
         });
         let this = Rc::clone(self);
         socket.on_close(move |_, had_error| {
             this.hear_first(Moment::Close);
-            this.callback(Moment::Close, || this.log(format_args!("{had_error}")));
+            this.callback(Moment::Close, || this.observer.log(What::HadError(had_error)));
         });
         self.read(socket, reading);
     }
@@ -116,11 +100,11 @@ impl Witness {
     }
 
     fn read(self: &Rc<Self>, socket: &Socket, reading: Reading) {
-        self.reading.set(reading);
         let this = Rc::clone(self);
         let flowing = move |socket: &Socket, bytes: &[u8]| {
-            assert!(!socket.is_paused() || this.life().model.borrow().in_hand > 0, "{this:?}");
-            this.callback(Moment::Data, || this.received(bytes));
+            let in_hand = this.observer.life().model.borrow().in_hand;
+            assert!(!socket.is_paused() || in_hand > 0, "{this:?}");
+            this.callback(Moment::Data, || this.observer.received(bytes));
         };
         match reading {
             Reading::Data => _ = socket.on_data(flowing),
@@ -132,7 +116,7 @@ impl Witness {
                         _ => socket.read(),
                     };
                     while let Some(bytes) = next() {
-                        this.callback(Moment::Data, || this.received(&bytes));
+                        this.callback(Moment::Data, || this.observer.received(&bytes));
                         if socket.is_destroyed() {
                             // An exact loop would give out what there is.
                             break;
@@ -160,39 +144,33 @@ impl Witness {
     }
 
     pub(super) fn life(&self) -> Rc<Life> {
-        Rc::clone(&self.life.borrow())
+        self.observer.life()
     }
 
-    /// The socket begins another connection. The one before may have its `close` still to come.
-    pub(super) fn begin_life(&self, life: &Rc<Life>) {
-        let before = self.life.replace(Rc::clone(life));
-        if let Some(socket) = self.socket() {
-            before.model.borrow_mut().written.get_or_insert(socket.bytes_written());
+    pub(super) fn facts(&self) -> Facts {
+        let socket = self.socket().expect("it is attached");
+        Facts {
+            connecting: socket.is_connecting(),
+            destroyed: socket.is_destroyed(),
+            errored: socket.errored().is_some(),
+            readable: socket.is_readable(),
+            writable: socket.is_writable(),
+            readable_ended: socket.is_readable_ended(),
+            writable_ended: socket.is_writable_ended(),
+            writable_finished: socket.is_writable_finished(),
+            needs_drain: socket.needs_drain(),
+            high_water_mark: socket.high_water_mark(),
+            write_queue_len: socket.write_queue_len(),
+            bytes_written: socket.bytes_written(),
+            read_queue_len: socket.read_queue_len(),
+            bytes_read: socket.bytes_read(),
         }
-        life.model.borrow_mut().attached = true;
-        // In Node a listener for `readable` does not ask for bytes of the next connection.
-        let waits = matches!(self.reading.get(), Reading::Readable | Reading::Exact(_));
-        life.model.borrow_mut().odd = self.stage.exact && waits;
-        if before.model.borrow().closes == 0 {
-            before.model.borrow_mut().odd = true;
-            life.model.borrow_mut().odd = true;
-            self.closing.borrow_mut().push_back(before);
-        }
-    }
-
-    pub(super) fn log(&self, what: fmt::Arguments<'_>) {
-        let life = self.life.borrow();
-        let name = format!("{:?}{}.{}", self.place.side, self.place.pair, life.number);
-        self.stage.log(&name, what);
     }
 
     /// Something happened: it is checked, and answered.
     pub(super) fn callback(&self, moment: Moment, details: impl FnOnce()) {
-        let _callback = self.stage.callback();
-        self.log(format_args!("{moment:?}"));
-        details();
-        self.happened(moment);
-        self.check();
+        let _callback = self.observer.stage.callback();
+        self.observer.tell(moment, &self.facts(), details);
         let react = self.react.borrow().clone();
         react.expect("it is attached")(moment);
     }
@@ -201,25 +179,8 @@ impl Witness {
 /// Everything that is known, for a rule that was broken.
 impl fmt::Debug for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let socket = self.socket();
-        let getters = socket.as_ref().map(|socket| {
-            (
-                socket.ready_state(),
-                socket.is_destroyed(),
-                socket.write_queue_len(),
-                socket.bytes_written(),
-                socket.read_queue_len(),
-                socket.bytes_read(),
-            )
-        });
-        let life = self.life();
-        f.debug_struct("Witness")
-            .field("place", &self.place)
-            .field("number", &life.number)
-            .field("accepted", &life.accepted())
-            .field("model", &life.model.try_borrow().ok())
-            .field("state, destroyed, write queue, written, read queue, read", &getters)
-            .field("latest events", &self.stage.latest_events())
-            .finish()
+        let facts = self.socket().map(|_| self.facts());
+        let events = self.observer.stage.latest_events();
+        f.debug_tuple("Witness").field(&self.life()).field(&facts).field(&events).finish()
     }
 }

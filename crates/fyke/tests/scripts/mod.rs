@@ -1,125 +1,19 @@
-//! Random scripts and networks for the model, and where they are played.
+//! Random networks for the model, and where scripts are played.
 
 use std::path::Path;
 use std::time::Duration;
 
 use fyke::sim::SimOptions;
 use fyke::{DriverKind, Endpoint, EventLoop};
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::RngSeed;
 
-use crate::scripted::{
-    Moment, Operation, Pair, Place, Reaction, Reading, Script, Setting, Side, Step, When, play,
-};
+use crate::lives::{Event, Script};
+use crate::scripted::{Setting, play};
 use crate::support::Net;
 
 /// Long after everything that happens by itself; the clock is virtual.
 const QUIET: Duration = Duration::from_secs(24 * 60 * 60);
-
-const PAIRS_MAX: usize = 3;
-
-/// Nothing, a little, about the high-water mark, and more than fits into a window.
-fn len() -> impl Strategy<Value = usize> {
-    prop_oneof![0..20_usize, 0..20_000_usize, 60_000..70_000_usize, 100_000..400_000_usize]
-}
-
-/// Mostly of the first connection, so that the calls have to do with each other.
-fn place() -> impl Strategy<Value = Place> {
-    let pair = prop_oneof![3 => Just(0), 1 => 0..PAIRS_MAX];
-    (pair, select(&Side::BOTH[..])).prop_map(|(pair, side)| Place { pair, side })
-}
-
-/// What every connection has in it.
-fn gentle() -> impl Strategy<Value = Operation> {
-    prop_oneof![
-        6 => len().prop_map(Operation::WriteThen),
-        2 => len().prop_map(Operation::Write),
-        1 => (0..100_usize).prop_map(Operation::Trickle),
-        2 => select(&[Operation::Cork, Operation::Uncork][..]),
-        3 => select(&[Operation::Pause, Operation::Resume][..]),
-        1 => select(&[Operation::Unref, Operation::Refer][..]),
-        1 => any::<bool>().prop_map(Operation::AllowHalfOpen),
-        1 => len().prop_map(Operation::Unshift),
-        1 => (1..2000_usize).prop_map(Operation::ReadExact),
-        1 => (0..5_u64).prop_map(Operation::Timeout),
-        1 => place().prop_map(Operation::Pipe),
-        1 => Just(Operation::UnpipeAll),
-    ]
-}
-
-fn ending() -> impl Strategy<Value = Operation> {
-    prop_oneof![
-        select(&[Operation::End, Operation::EndThen][..]),
-        len().prop_map(Operation::EndWithThen),
-    ]
-}
-
-fn abrupt() -> impl Strategy<Value = Operation> {
-    let all =
-        [Operation::Destroy, Operation::DestroyWith, Operation::DestroySoon, Operation::Reset];
-    select(all.to_vec())
-}
-
-fn when() -> impl Strategy<Value = When> {
-    select(&[When::Now, When::Now, When::Tick, When::Immediate, When::Later][..])
-}
-
-fn moment() -> impl Strategy<Value = Moment> {
-    select(&Moment::ALL[..])
-}
-
-pub(crate) fn reading() -> impl Strategy<Value = Reading> {
-    prop_oneof![
-        3 => Just(Reading::Data),
-        1 => Just(Reading::Readable),
-        1 => select(&[100, 5000][..]).prop_map(Reading::Exact),
-        1 => select(&[10, 1000, 100_000][..]).prop_map(Reading::Buffer),
-    ]
-}
-
-fn pair() -> impl Strategy<Value = Pair> {
-    let mark = || select(&[0, 1, 1000, 65_536, 65_536, 200_000][..]);
-    let all = (any::<[bool; 2]>(), [mark(), mark()], [reading(), reading()], any::<bool>());
-    all.prop_map(|(allow_half_open, high_water_mark, reading, pause_on_connect)| Pair {
-        allow_half_open,
-        high_water_mark,
-        reading,
-        pause_on_connect,
-    })
-}
-
-pub(crate) fn script(
-    pairs: impl Strategy<Value = Pair>,
-    operation: impl Strategy<Value = Operation> + Clone,
-) -> impl Strategy<Value = Script> {
-    let step = (when(), place(), operation.clone()).prop_map(|(when, place, operation)| Step {
-        when,
-        place,
-        operation,
-    });
-    let reaction = (place(), moment(), operation).prop_map(|(place, moment, operation)| Reaction {
-        place,
-        moment,
-        operation,
-    });
-    let pairs = vec(pairs, 1..=PAIRS_MAX);
-    (any::<bool>(), pairs, vec(step, 0..24), vec(reaction, 0..8)).prop_map(
-        |(node_exact, pairs, steps, reactions)| Script { node_exact, pairs, steps, reactions },
-    )
-}
-
-/// Scripts in which nothing may be lost, but by writing after the end.
-pub(crate) fn gentle_script() -> impl Strategy<Value = Script> {
-    script(pair(), prop_oneof![12 => gentle(), 1 => ending()].boxed())
-}
-
-pub(crate) fn any_script() -> impl Strategy<Value = Script> {
-    let connect = Just(Operation::Connect);
-    let all = prop_oneof![12 => gentle(), 2 => ending(), 2 => abrupt(), 2 => connect];
-    script(pair(), all.boxed())
-}
 
 pub(crate) fn network() -> impl Strategy<Value = SimOptions> {
     let latency = select(&[0, 50, 40_000][..]).prop_map(Duration::from_micros);
@@ -143,7 +37,7 @@ pub(crate) fn on_network(
     network: &SimOptions,
     unix: bool,
     memory: Option<(fn() -> usize, usize)>,
-) -> Vec<String> {
+) -> Vec<Event> {
     let narrow = network.window_bytes.min(network.piece_bytes_max);
     let script = script.clone().with_writes_up_to((narrow * 40).max(4000));
     let kind = DriverKind::Sim(network.clone());
@@ -170,22 +64,4 @@ pub(crate) fn on_system(net: &Net, script: &Script, unix: bool) {
     };
     let event_loop = net.event_loop_that_is(script.node_exact);
     play(script, Setting { event_loop, endpoint: &endpoint, quiet: None, memory: None });
-}
-
-/// The seed of the checks, so that they play the same scripts each time; the fuzz target looks for new ones.
-const SEED: u64 = 1;
-
-/// This many cases, unless `PROPTEST_CASES` says otherwise; with another seed by `PROPTEST_RNG_SEED=…`.
-pub(crate) fn config(cases: u32) -> ProptestConfig {
-    let default = ProptestConfig { failure_persistence: None, ..<_>::default() };
-    let rng_seed = match default.rng_seed {
-        RngSeed::Random => RngSeed::Fixed(SEED),
-        fixed => fixed,
-    };
-    println!("the seed: {rng_seed:?}");
-    let cases = match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => default.cases,
-        None => cases,
-    };
-    ProptestConfig { cases, rng_seed, ..default }
 }

@@ -1,10 +1,11 @@
-//! A time in half the size, for what every socket has.
+//! Time in half the size of a `Duration`, for what every socket has and every turn compares.
 
 use std::num::NonZeroU64;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A time since the loop began, or a duration, of up to 584 years; a longer one is cut to that. Eight bytes, also as an `Option`, where
-/// a `Duration` takes sixteen.
+/// A time since the driver was made, or a length of time, in nanoseconds. The largest one is 584 years; a longer one is
+/// reduced to that. It takes eight bytes, also as an `Option`, where a `Duration` takes sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// Never zero, so that `Option` needs no room of its own.
@@ -16,12 +17,12 @@ impl Moment {
     pub const ZERO: Self = Self { and_one: NonZeroU64::MIN };
 
     #[inline]
-    fn new(number: u64) -> Self {
+    pub(crate) const fn from_nanos(number: u64) -> Self {
         Self { and_one: NonZeroU64::MIN.saturating_add(number) }
     }
 
     #[inline]
-    fn number(self) -> u64 {
+    const fn as_nanos(self) -> u64 {
         self.and_one.get() - 1
     }
 
@@ -34,13 +35,33 @@ impl Moment {
     #[inline]
     #[must_use]
     pub fn saturating_add(self, other: Self) -> Self {
-        Self::new(self.number().saturating_add(other.number()))
+        Self::from_nanos(self.as_nanos().saturating_add(other.as_nanos()))
     }
 
     /// The next multiple of `grain` that is not above; `grain` is not zero.
     #[must_use]
     pub fn rounded_down(self, grain: Self) -> Self {
-        Self::new(self.number() - self.number() % grain.number())
+        Self::from_nanos(self.as_nanos() - self.as_nanos() % grain.as_nanos())
+    }
+}
+
+/// Of a time and a length of time; the largest time if it is later than that.
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, length: Duration) -> Self {
+        self.saturating_add(length.into())
+    }
+}
+
+/// The time between two times; zero if the second one is later.
+impl Sub for Moment {
+    type Output = Duration;
+
+    #[inline]
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.as_nanos().saturating_sub(earlier.as_nanos()))
     }
 }
 
@@ -49,13 +70,14 @@ impl From<Duration> for Moment {
     fn from(duration: Duration) -> Self {
         // In 64 bits, and not by `as_nanos` in 128: activity of every socket passes here.
         let whole = duration.as_secs().saturating_mul(1_000_000_000);
-        Self::new(whole.saturating_add(duration.subsec_nanos().into()))
+        Self::from_nanos(whole.saturating_add(duration.subsec_nanos().into()))
     }
 }
 
 impl From<Moment> for Duration {
+    #[inline]
     fn from(moment: Moment) -> Self {
-        Self::from_nanos(moment.number())
+        Self::from_nanos(moment.as_nanos())
     }
 }
 
@@ -86,5 +108,7 @@ mod tests {
         let sum = Moment::from(short).saturating_add(long.into());
         assert_eq!(Duration::from(sum), short + long);
         assert_eq!(Duration::from(sum.rounded_down(long.into())), long);
+        assert_eq!(Moment::from(short) + long, sum);
+        assert_eq!((sum - short.into(), Moment::ZERO - sum), (long, Duration::ZERO));
     }
 }

@@ -1,34 +1,31 @@
-//! What may happen to a socket, and when: the rules that [`Witness`] holds it to.
+//! What may happen to a connection, and when: the rules that an [`Observer`] holds it to.
 
 use std::rc::Rc;
 
-use super::life::Life;
-use super::witness::Witness;
-use super::{Moment, Reading};
+use super::{Event, Facts, Life, Moment, Observer, Reading, What};
 
-impl Witness {
+impl Observer {
     /// Bytes were delivered: the ones that the other side wrote, in order.
-    pub(super) fn received(&self, bytes: &[u8]) {
-        self.log(format_args!("Data of {} bytes", bytes.len()));
-        assert!(!bytes.is_empty(), "{self:?}");
+    pub(crate) fn received(&self, bytes: &[u8]) {
+        self.log(What::Bytes(bytes.len()));
         let life = self.life();
+        assert!(!bytes.is_empty(), "{life:?}");
         life.deliver(bytes);
         let mut model = life.model.borrow_mut();
         model.in_hand = model.in_hand.saturating_sub(bytes.len() as u64);
     }
 
     /// An event came: whether it may, after those before it (contract C2).
-    pub(super) fn happened(&self, moment: Moment) {
-        let socket = self.socket().expect("it is attached");
+    pub(super) fn happened(&self, moment: Moment, facts: &Facts) {
         if self.happened_before(moment) {
             return;
         }
         let life = self.life();
         let mut model = life.model.borrow_mut();
         let answer = matches!(moment, Moment::Written | Moment::Ended);
-        assert!(answer || model.closes == 0, "{moment:?} after close: {self:?}");
-        let exact = self.stage.exact;
-        let alive = !socket.is_destroyed();
+        let policy = &self.stage.policy;
+        let after_close = !answer && model.closes > 0;
+        let alive = !facts.destroyed;
         let connected = model.connects >= 1 && (model.connects == 1 || model.odd);
         let rule = match moment {
             Moment::Connection | Moment::Written | Moment::Ended => true,
@@ -36,45 +33,52 @@ impl Witness {
             Moment::Connect => {
                 model.connects += 1;
                 let first = model.connects == 1 && model.readies == 0;
-                alive && (first || model.odd) && !socket.is_connecting()
+                alive && (first || model.odd) && !facts.connecting
             }
-            Moment::Connected => connected || exact,
+            Moment::Connected => connected || policy.keeps_old_once_listeners,
             Moment::Ready => {
                 model.readies += 1;
-                // On exact loops also though a listener of `connect` has destroyed the socket (CON-05).
-                (alive && connected && model.readies == model.connects) || exact
+                // Also though a listener of `connect` has destroyed the socket (CON-05).
+                let in_order = alive && connected && model.readies == model.connects;
+                in_order || policy.ready_after_destroy
             }
-            // An exact loop delivers what it has though a listener has destroyed the socket.
-            Moment::Data => (alive || exact) && connected && model.ends == 0,
+            // What there is may be delivered though a listener has destroyed the socket.
+            Moment::Data => {
+                let may =
+                    alive || policy.delivers_after_destroy || policy.keeps_stored_after_destroy;
+                may && connected && model.ends == 0
+            }
             Moment::End => {
                 model.ends += 1;
-                let whole = socket.read_queue_len() == 0 && socket.bytes_read() == model.delivered;
+                let whole = facts.read_queue_len == 0 && facts.bytes_read == model.delivered;
                 alive && connected && model.ends == 1 && (whole || model.odd)
             }
             Moment::Drain => {
                 let owed = std::mem::take(&mut model.owes_drain);
-                alive && owed && socket.write_queue_len() == 0 && !socket.is_writable_ended()
+                alive && owed && facts.write_queue_len == 0 && !facts.writable_ended
             }
             Moment::Finish => {
                 model.finishes += 1;
                 // Comes with the callbacks of `end`, also when one of them has destroyed the socket.
                 let whole = model.waiting.is_empty() && !model.given_up || model.odd;
-                model.finishes == 1 && socket.is_writable_finished() && whole
+                model.finishes == 1 && facts.writable_finished && whole
             }
             Moment::Timeout => alive,
             Moment::Error => {
                 model.errors += 1;
-                (!alive && model.errors == 1 && socket.errored().is_some()) || model.odd
+                (!alive && model.errors == 1 && facts.errored) || model.odd
             }
             Moment::Close => {
                 model.closes += 1;
-                model.written.get_or_insert(socket.bytes_written());
+                model.written.get_or_insert(facts.bytes_written);
                 // Node tells the writes of a connection that never stood after it (WR-12).
-                !alive && model.closes == 1 && (model.waiting.is_empty() || exact)
+                let told = model.waiting.is_empty() || !policy.tells_unsent_before_close;
+                !alive && model.closes == 1 && told
             }
         };
         drop(model);
-        assert!(rule, "{moment:?} must not come like this: {self:?}");
+        assert!(!after_close, "{moment:?} after close: {:?}", self.report(facts));
+        assert!(rule, "{moment:?} must not come like this: {:?}", self.report(facts));
     }
 
     /// Whether an event was one of a connection before this one, whose end is still under way.
@@ -97,42 +101,40 @@ impl Witness {
     }
 
     /// What the getters say fits to what was called and what came.
-    pub(super) fn check(&self) {
-        let socket = self.socket().expect("it is attached");
+    pub(crate) fn check(&self, facts: &Facts) {
         let life = self.life();
         let accepted = life.accepted();
         let model = life.model.borrow();
         if model.odd {
             return;
         }
-        let queued = socket.write_queue_len() as u64;
+        let queued = facts.write_queue_len as u64;
         // What waits for a read buffer counts when it is put in (RD-23).
         let kept = match self.reading.get() {
             Reading::Buffer(_) => 0,
-            _ => socket.read_queue_len() as u64,
+            _ => facts.read_queue_len as u64,
         };
-        let rule = if socket.is_destroyed() || socket.errored().is_some() {
-            socket.bytes_written() <= accepted
-                && socket.bytes_read() >= model.delivered
-                && !socket.is_writable()
+        let rule = if facts.destroyed || facts.errored {
+            facts.bytes_written <= accepted
+                && facts.bytes_read >= model.delivered
+                && !facts.writable
                 // A failed write ends only the other direction, until its callbacks are through.
-                && !(socket.is_destroyed() && socket.is_readable())
+                && !(facts.destroyed && facts.readable)
         } else {
-            socket.bytes_written() == accepted
+            facts.bytes_written == accepted
                 && queued <= accepted - model.acknowledged
-                && socket.bytes_read() == model.delivered + model.in_hand + kept
+                && facts.bytes_read == model.delivered + model.in_hand + kept
         };
-        let drain = !socket.is_writable() || socket.needs_drain() == model.owes_drain;
+        let drain = !facts.writable || facts.needs_drain == model.owes_drain;
         drop(model);
-        assert!(rule && drain, "{self:?}");
+        assert!(rule && drain, "{:?}", self.report(facts));
     }
 
-    /// The sockets were left alone, uncorked and flowing: nothing is left to do.
-    pub(super) fn check_quiet(&self) {
-        let Some(socket) = self.socket().filter(|socket| !socket.is_destroyed()) else { return };
+    /// The ends were left alone, uncorked and flowing: nothing is left to do.
+    pub(crate) fn check_quiet(&self, facts: &Facts) {
         let life = self.life();
         let model = life.model.borrow();
-        if model.odd {
+        if facts.destroyed || model.odd {
             return;
         }
         // Bytes for which it is waiting that there are more.
@@ -141,25 +143,25 @@ impl Witness {
             _ => 0,
         };
         let done = model.connects == 1
-            && socket.write_queue_len() == 0
+            && facts.write_queue_len == 0
             && model.waiting.is_empty()
             && model.refused == 0
-            && (!model.owes_drain || socket.is_writable_ended())
+            && (!model.owes_drain || facts.writable_ended)
             && (model.ends_to_tell == 0)
-            && socket.read_queue_len() <= rest;
+            && facts.read_queue_len <= rest;
         drop(model);
-        assert!(done, "not quiet: {self:?}");
+        assert!(done, "not quiet: {:?}", self.report(facts));
         let peer = life.peer();
         let peer_lives = peer.model.borrow().attached && peer.model.borrow().closes == 0;
         if peer_lives && !peer.model.borrow().may_lose() {
-            let arrived = life.model.borrow().delivered + socket.read_queue_len() as u64;
-            assert_eq!(peer.accepted(), arrived, "everything arrives: {self:?}");
+            let arrived = life.model.borrow().delivered + facts.read_queue_len as u64;
+            assert_eq!(peer.accepted(), arrived, "everything arrives: {:?}", self.report(facts));
         }
     }
 }
 
-/// The loop has ended: so has the connection, and every byte and callback is accounted for.
-pub(super) fn check_end(life: &Rc<Life>, events: &[String]) {
+/// Everything has ended: so has the connection, and every byte and callback is accounted for.
+pub(crate) fn check_end(life: &Rc<Life>, events: &[Event]) {
     let model = life.model.borrow();
     if !model.attached {
         return;

@@ -1,0 +1,55 @@
+//! How a side connects: there is one attempt, and it wins when the test says so.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use fyke_driver::Address;
+use fyke_machine::connection::{Effect, Local, Request, Target};
+use fyke_machine::planner::FamilySelection;
+
+use super::{Callback, End, ShutDown, Side, User};
+
+impl<U: User> Side<U> {
+    pub(crate) fn connect(&mut self) {
+        let is_closing = self.closes_now || !self.closing.is_empty();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let target = match self.machine.unix {
+            true => Target::Unix(Address::Path("a path".into())),
+            false => Target::Ip(address),
+        };
+        let request = Request {
+            target,
+            selection: FamilySelection::Off,
+            attempt_timeout: Duration::from_secs(1),
+            lookup_timeout: None,
+            connect_timeout: None,
+            has_hook: false,
+            local: Local::default(),
+        };
+        self.step(|machine, cx, fx| machine.connect(request, is_closing, false, cx, fx));
+    }
+
+    /// What the machine wants done for a connect.
+    pub(super) fn execute_for_connect(&mut self, effect: Effect<Callback>) {
+        match effect {
+            Effect::Open(attempt) => {
+                self.step(|machine, cx, fx| machine.opened(attempt, Ok(()), cx, fx));
+            }
+            Effect::Dial(attempt) => self.dialled = Some(attempt),
+            Effect::HangUp(_) => self.dialled = None,
+            // Nobody on the bench hears of attempts, and the one that there is has not won yet when it is
+            // asked about.
+            Effect::Attempt(_) | Effect::Take(_) | Effect::Probe(_) | Effect::Established => {}
+            other => unreachable!("there is no host to look up: {other:?}"),
+        }
+    }
+
+    /// The attempt to connect has won.
+    pub(crate) fn establish(&mut self, wire: End) {
+        let Some(attempt) = self.dialled.take() else { return };
+        self.wire = Some(wire);
+        self.shut_down = ShutDown::No;
+        self.step(|machine, _, fx| machine.connected(attempt, fx));
+        self.settle();
+    }
+}
