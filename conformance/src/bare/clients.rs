@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use fyke_machine::connection::{Heard, Settings};
-use serde_json::Value;
+use fyke_machine::connection::Settings;
 
 use super::bench::Side;
 use super::sides::Watch;
@@ -51,35 +50,8 @@ impl Bare {
             self.run_all(&spec.before, Some(&actor), &mut Some(&mut side));
             side.connect();
         }
-        self.try_to_connect(&actor, &mut side, spec.is_made_first);
         self.begin(&actor, &mut side);
         side.settle();
-    }
-
-    /// The attempt comes on the tick; with Node's manners one to a path inside the call, which is `heard` if
-    /// there are listeners already.
-    pub(super) fn try_to_connect(
-        self: &Rc<Self>,
-        actor: &Rc<Actor>,
-        side: &mut Side<Watch>,
-        heard: bool,
-    ) {
-        if !(self.unix && self.policy.tells_inside_connect) {
-            let trying = Rc::clone(actor);
-            let number = self.on_tick(Box::new(move |bare, own| {
-                own.iter_mut().for_each(|side| bare.tell_attempt(&trying, side));
-            }));
-            side.next_tick(number);
-        } else if heard {
-            self.tell_attempt(actor, side);
-        }
-    }
-
-    /// The shell tells it; here it is what a scenario may hang operations on.
-    fn tell_attempt(self: &Rc<Self>, actor: &Rc<Actor>, side: &mut Side<Watch>) {
-        if side.machine.connecting() && side.heard != Heard::default() {
-            self.event(actor, side, "connectionAttempt", Value::Null);
-        }
     }
 
     /// The actor is there: its first operations, and its timers.

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use fyke_machine::connection::Phase;
 use serde_json::{Value, json};
 
 use super::bench::{Machine, Side};
@@ -165,7 +164,7 @@ impl Bare {
             "cork" => side.step(|machine, _, fx| machine.cork(fx)),
             "uncork" => side.step(Machine::uncork),
             "ref" | "unref" => side.change().referred = operation.name == "ref",
-            "connect" => return self.connect_again(operation, actor, side),
+            "connect" => return self.connect_again(operation, side),
             "setTimeout" => self.set_timeout(operation, side),
             "read" => {
                 let count = fields.count("n");
@@ -186,29 +185,20 @@ impl Bare {
 
     /// On a socket that has no connection any more. What a socket tries on one that it has is the shell's.
     fn connect_again(
-        self: &Rc<Self>,
+        &self,
         operation: &Operation,
-        actor: &Rc<Actor>,
         side: &mut Side<Watch>,
     ) -> Result<Option<Value>, &'static str> {
-        let renews = side.machine.destroyed() && self.policy.connects_before_close;
-        match side.machine.phase {
-            Phase::Fresh | Phase::Closed => {}
-            _ if renews => {}
-            _ if self.policy.tries_to_connect_again => {
-                self.left_out.set(true);
-                return Ok(None);
-            }
-            Phase::Connecting | Phase::Reopening => return Err("EALREADY"),
-            Phase::Destroyed => return Err("ERR_SOCKET_CLOSED"),
-            Phase::Failing | Phase::Open => return Err("EISCONN"),
+        if side.machine.is_live() && self.policy.tries_to_connect_again {
+            self.left_out.set(true);
+            return Ok(None);
         }
-        side.connect();
+        side.machine.check_connect(&self.policy).map_err(|error| error.code().as_str())?;
         if !self.policy.keeps_old_once_listeners {
             side.user.connects.clear();
         }
         side.user.connects.extend(operation.fields.text("label").map(str::to_owned));
-        self.try_to_connect(actor, side, true);
+        side.connect();
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 
 use std::rc::{Rc, Weak};
 
-use fyke_machine::connection::{Event, Heard, Phase, ReadyState};
+use fyke_machine::connection::{AttemptEvent, Event, Heard, Phase, ReadyState};
 use fyke_machine::reading::Flow;
 use fyke_machine::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -26,14 +26,14 @@ pub(super) struct Watch {
     pub(super) connects: Vec<String>,
     /// Made and connected in two steps, and not in one: it keeps its listeners when it closes.
     pub(super) keeps_listeners: bool,
-    /// They are dropped.
+    /// There are no listeners yet, or not any more.
     deaf: bool,
 }
 
 impl Watch {
     pub(super) fn new(bare: &Rc<Bare>, name: String) -> Self {
         let bare = Rc::downgrade(bare);
-        Self { bare, name, ..Self::default() }
+        Self { bare, name, deaf: true, ..Self::default() }
     }
 
     fn actor(&self) -> Option<(Rc<Bare>, Rc<Actor>)> {
@@ -81,6 +81,14 @@ impl User for Watch {
                 bare.event(&actor, side, name, Value::Null);
                 bare.run_once(&actor, side, event);
             }
+            News::Attempt(event) => {
+                let name = match event {
+                    AttemptEvent::Begins(_) | AttemptEvent::BeginsAgain(_) => "connectionAttempt",
+                    AttemptEvent::Failed(..) => "connectionAttemptFailed",
+                    AttemptEvent::TimedOut(_) => "connectionAttemptTimeout",
+                };
+                bare.event(&actor, side, name, Value::Null);
+            }
             News::Error(error) => bare.event(&actor, side, "error", shown(&error)),
             News::Close { had_error } | News::CloseBefore { had_error } => {
                 bare.event(&actor, side, "close", json!({ "hadError": had_error }));
@@ -124,6 +132,7 @@ impl Bare {
 
     /// Listens for data as the scenario says.
     pub(super) fn attach(&self, actor: &Actor, side: &mut Side<Watch>) {
+        side.user.deaf = false;
         const WAYS: [Event; 3] = [Event::Data, Event::Text, Event::Readable];
         side.heard = Heard(WAYS.iter().fold(u32::MAX, |bits, way| bits & !(1 << *way as u32)));
         match actor.spec.reading {

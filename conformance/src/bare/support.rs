@@ -86,14 +86,13 @@ pub(super) fn of_machines(trace: &Value, known: &dyn Fn(&str) -> bool) -> Value 
 }
 
 fn of_machine(entry: &Value, known: &dyn Fn(&str) -> bool) -> Option<Value> {
-    const EVENTS: [&str; 4] =
-        ["lookup", "connectionAttempt", "connectionAttemptFailed", "connectionAttemptTimeout"];
     let mut entry = entry.as_object()?.clone();
     let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-    if EVENTS.contains(&text("ev")) || ["address", "stat"].contains(&text("op")) {
+    if text("ev") == "lookup" || ["address", "stat"].contains(&text("op")) {
         return None;
     }
-    if text("ev") == "error" {
+    // Without the addresses.
+    if text("ev") == "error" || text("ev").starts_with("connectionAttempt") {
         entry.retain(|key, _| ["ev", "code", "s"].contains(&key.as_str()));
     }
     for key in ["s", "values"] {

@@ -1,10 +1,8 @@
 //! The turns of a loop, for all sides, and the server's part in them.
 
+use std::io::ErrorKind::{ConnectionRefused, NotFound};
 use std::rc::Rc;
 use std::time::Duration;
-
-use fyke_machine::error::MakeError;
-use fyke_machine::{Error, ErrorCode};
 
 use super::bench::{End, Side};
 use super::sides::Watch;
@@ -51,7 +49,7 @@ impl Bare {
 
     fn is_quiet(&self) -> bool {
         let mut quiet = true;
-        self.each(|_, side| quiet &= side.is_quiet() && !side.connects);
+        self.each(|_, side| quiet &= side.is_quiet() && side.dialled.is_none());
         quiet
     }
 
@@ -86,12 +84,12 @@ impl Bare {
         let actors = self.actors.borrow().clone();
         for actor in &actors {
             let Some(client) = &actor.side else { continue };
-            if !client.borrow().connects {
+            if client.borrow().dialled.is_none() {
                 continue;
             }
             if !self.listens.get() {
-                let code = if self.unix { ErrorCode::ENOENT } else { ErrorCode::ECONNREFUSED };
-                client.borrow_mut().destroy(Some(Error::named(code, "connect")));
+                let kind = if self.unix { NotFound } else { ConnectionRefused };
+                client.borrow_mut().refuse(kind.into());
                 continue;
             }
             let [ours, theirs] = End::pair().map(|mut end| {

@@ -1,5 +1,6 @@
 //! How a side connects: there is one attempt, and it wins when the test says so.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use fyke_driver::Address;
 use fyke_machine::connection::{Effect, Local, Request, Target};
 use fyke_machine::planner::FamilySelection;
 
-use super::{Callback, End, ShutDown, Side, User};
+use super::{Callback, End, News, ShutDown, Side, User};
 
 impl<U: User> Side<U> {
     pub(crate) fn connect(&mut self) {
@@ -26,7 +27,8 @@ impl<U: User> Side<U> {
             has_hook: false,
             local: Local::default(),
         };
-        self.step(|machine, cx, fx| machine.connect(request, is_closing, false, cx, fx));
+        let inside = self.policy.tells_inside_connect;
+        self.step(|machine, cx, fx| machine.connect(request, is_closing, inside, cx, fx));
     }
 
     /// What the machine wants done for a connect.
@@ -37,9 +39,9 @@ impl<U: User> Side<U> {
             }
             Effect::Dial(attempt) => self.dialled = Some(attempt),
             Effect::HangUp(_) => self.dialled = None,
-            // Nobody on the bench hears of attempts, and the one that there is has not won yet when it is
-            // asked about.
-            Effect::Attempt(_) | Effect::Take(_) | Effect::Probe(_) | Effect::Established => {}
+            Effect::Attempt(event) => self.tell(News::Attempt(*event)),
+            // The attempt that there is has not won yet when it is asked about.
+            Effect::Take(_) | Effect::Probe(_) | Effect::Established => {}
             other => unreachable!("there is no host to look up: {other:?}"),
         }
     }
@@ -50,6 +52,13 @@ impl<U: User> Side<U> {
         self.wire = Some(wire);
         self.shut_down = ShutDown::No;
         self.step(|machine, _, fx| machine.connected(attempt, fx));
+        self.settle();
+    }
+
+    /// The attempt to connect has failed.
+    pub(crate) fn refuse(&mut self, source: io::Error) {
+        let Some(attempt) = self.dialled.take() else { return };
+        self.step(|machine, cx, fx| machine.connect_failed(attempt, source, cx, fx));
         self.settle();
     }
 }

@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fyke_machine::connection::{
-    Attempt, Connection, Context, Effect, Effects, Event, Heard, Phase, Settings, Tick, When,
+    Attempt, AttemptEvent, Connection, Context, Effect, Effects, Event, Heard, Phase, Settings,
+    Tick, When,
 };
 use fyke_machine::reading::Flow;
 use fyke_machine::transitions::{Received, Written};
@@ -33,6 +34,7 @@ pub(crate) enum News<'a> {
     Error(Error),
     Close { had_error: bool },
     CloseBefore { had_error: bool },
+    Attempt(AttemptEvent),
 }
 
 /// The user's code.
@@ -71,6 +73,7 @@ impl User for Log {
             News::Error(error) => format!("Error {}", error.code()),
             News::Close { had_error } => format!("Close {had_error}"),
             News::CloseBefore { had_error } => format!("CloseBefore {had_error}"),
+            News::Attempt(_) => return,
         };
         side.user.lines.push(line);
     }
@@ -309,10 +312,8 @@ impl<U: User> Side<U> {
 
     /// Writes, and says whether there is room for more.
     pub(crate) fn write(&mut self, bytes: &[u8], callback: Option<Callback>) -> bool {
-        if callback.is_none() && self.write_plain(bytes) {
-            return true;
-        }
-        self.write_payload(bytes.into(), callback)
+        let plain = if callback.is_none() { self.write_plain(bytes) } else { None };
+        plain.unwrap_or_else(|| self.write_payload(bytes.into(), callback))
     }
 
     pub(crate) fn write_payload(

@@ -20,6 +20,9 @@ impl<U: User> Side<U> {
         if !self.machine.is_connected() || self.machine.has_failed() {
             return Flushed::Quiet;
         }
+        if let Some(flushed) = self.flush_plain() {
+            return flushed;
+        }
         if !self.machine.write.can_hand_over() {
             return Flushed::Quiet;
         }

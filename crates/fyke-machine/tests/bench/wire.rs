@@ -59,10 +59,14 @@ impl End {
 
     /// The kernel takes what there is room for. Returns how much that is.
     pub(crate) fn send(&self, bytes: &[u8], window_bytes: usize) -> usize {
-        let way = &mut self.ways.borrow_mut()[self.end];
-        let taken = bytes.len().min(window_bytes.saturating_sub(way.bytes.len()));
-        way.bytes.extend(&bytes[..taken]);
+        let taken = bytes.len().min(self.room(window_bytes));
+        self.ways.borrow_mut()[self.end].bytes.extend(&bytes[..taken]);
         taken
+    }
+
+    /// For how many bytes the kernel has room.
+    pub(crate) fn room(&self, window_bytes: usize) -> usize {
+        window_bytes.saturating_sub(self.ways.borrow()[self.end].bytes.len())
     }
 
     /// Our side is ended.

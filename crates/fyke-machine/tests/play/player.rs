@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke_machine::connection::{self, Heard, Phase};
+use fyke_machine::connection::{self, AttemptEvent, Heard, Phase};
 use fyke_machine::{Error, ErrorCode};
 
 use super::CONNECTS_MAX;
@@ -62,6 +62,8 @@ impl User for Player {
                     observer.log(What::Error(error.code().as_str()));
                 });
             }
+            News::Attempt(AttemptEvent::Begins(_)) => callback(side, Moment::Attempt, |_| {}),
+            News::Attempt(_) => {}
             News::Close { had_error } | News::CloseBefore { had_error } => {
                 callback(side, Moment::Close, |observer| observer.log(What::HadError(had_error)));
             }
@@ -330,11 +332,13 @@ pub(super) fn facts(side: &Side<Player>) -> Facts {
     }
 }
 
-/// What is in the queues of a side, and what its callbacks may take.
+/// What is in the queues of a side, what `read` took that is still to be delivered, and what the callbacks
+/// may take.
 pub(super) fn queued_bytes(side: &Side<Player>) -> usize {
     let callbacks = side.machine.write.callbacks() + side.machine.write.end_callbacks();
     let bytes = side.machine.write.queued_bytes() + side.machine.read.kept_bytes();
-    bytes + callbacks * CALLBACK_BYTES
+    let in_hand = side.user.observer.life().model.borrow().in_hand as usize;
+    bytes + in_hand + callbacks * CALLBACK_BYTES
 }
 
 /// What the script holds of a side.
