@@ -77,7 +77,7 @@ impl<'a> Table<'a> {
              `--check` fails when it is not up to date, when an id of the first two kinds has no test, or when a\n\
              test names an id that does not exist. \
              A name in `code` at the end of the second column is the choice in\n`crates/fyke-machine/src/policy.rs` that \
-             `Builder::node_exact` turns round.\n\n",
+             `EventLoopBuilder::node_exact` turns round.\n\n",
         );
         text.push_str("| | | entries |\n|---|---|--:|\n");
         let same = count(Decision::Same);

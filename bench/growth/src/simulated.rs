@@ -40,25 +40,25 @@ pub(crate) fn measure(connections: usize) -> Result<f64> {
 
 fn listen() -> Result<()> {
     let server = ServerOptions::new().create_server(|socket| {
-        socket.set_timeout_then(IDLE_TIMEOUT, |socket| {
+        socket.set_idle_timeout_then(IDLE_TIMEOUT, |socket| {
             socket.destroy();
         });
         socket.on_data(|socket, data| {
-            socket.write(data);
+            let _ = socket.write(data);
         });
     });
-    server.listen(("127.0.0.1", PORT), |_| {})
+    server.listen(("127.0.0.1", PORT))
 }
 
 fn connect(number: usize, answered: &Rc<Cell<usize>>) -> Result<fyke::Socket> {
     let answered = Rc::clone(answered);
     let from = Ipv4Addr::new(127, 0, 1, (number / CONNECTIONS_PER_ADDRESS) as u8);
-    let socket = ConnectOptions::new(("127.0.0.1", PORT))?
+    let socket = ConnectOptions::new(("127.0.0.1", PORT))
         .local_address(IpAddr::from(from))
         .local_port(FIRST_CLIENT_PORT + (number % CONNECTIONS_PER_ADDRESS) as u16)
-        .connect(|_| {})?;
+        .connect()?;
     socket.on_data(move |_, _| answered.set(answered.get() + 1));
-    socket.write("hello");
+    let _ = socket.write("hello");
     Ok(socket)
 }
 

@@ -55,7 +55,7 @@ fn mixed(socket: &Socket) {
             bulk.set(Some(data[0] == b'n'));
         }
         if bulk.get() == Some(false) {
-            socket.write(data);
+            let _ = socket.write(data);
         }
     });
 }
@@ -87,8 +87,8 @@ fn main() -> Result<()> {
     exit_unless_asked_for(&event_loop);
     event_loop.enter(|| {
         let server = ServerOptions::new().no_delay(true).create_server(move |socket| {
-            socket.set_timeout(Some(IDLE_TIMEOUT));
-            socket.on_timeout(|socket| {
+            socket.set_idle_timeout(Some(IDLE_TIMEOUT));
+            socket.on_idle_timeout(|socket| {
                 socket.destroy();
             });
             serve(socket);
@@ -97,10 +97,10 @@ fn main() -> Result<()> {
             lateness::report_each_second()?;
         }
         let options = match env::var("UNIX_PATH") {
-            Ok(path) => ListenOptions::new(format!("unix:{path}"))?,
-            Err(_) => ListenOptions::new(("127.0.0.1", port()))?,
+            Ok(path) => ListenOptions::new(format!("unix:{path}")),
+            Err(_) => ListenOptions::new(("127.0.0.1", port())),
         };
-        options.backlog(BACKLOG).listen(&server, |server| {
+        options.backlog(BACKLOG).listen_then(&server, |server| {
             println!("listening on {}", server.endpoint().expect("it listens"));
         })
     })?;

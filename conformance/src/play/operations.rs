@@ -107,7 +107,7 @@ impl Play {
         let actors = self.actors.borrow().clone();
         for object in actors.iter().filter_map(|actor| actor.object.get()) {
             match object {
-                Object::Server(server) if server.listening() => {
+                Object::Server(server) if server.is_listening() => {
                     server.close();
                 }
                 Object::Server(_) => {}
@@ -154,8 +154,8 @@ impl Play {
             "resume" => drop(socket.resume()),
             "cork" => drop(socket.cork()),
             "uncork" => drop(socket.uncork()),
-            "ref" => drop(socket.refer()),
-            "unref" => drop(socket.unref()),
+            "ref" => drop(socket.ref_loop()),
+            "unref" => drop(socket.unref_loop()),
             "setEncoding" => {
                 let encoding = fields.text("encoding").unwrap_or_default().parse()?;
                 self.set_encoding(actor, socket, encoding);
@@ -164,9 +164,11 @@ impl Play {
                 let timeout = self.time(fields.number("ms").unwrap_or(0.0));
                 match done("timeout-cb") {
                     Some(done) if !timeout.is_zero() => {
-                        socket.set_timeout_then(timeout, move |_| done(Ok(())));
+                        socket.set_idle_timeout_then(timeout, move |_| done(Ok(())));
                     }
-                    _ => socket.set_timeout(Some(timeout).filter(|timeout| !timeout.is_zero())),
+                    _ => {
+                        socket.set_idle_timeout(Some(timeout).filter(|timeout| !timeout.is_zero()));
+                    }
                 }
             }
             // Without an argument it means yes.
@@ -177,7 +179,7 @@ impl Play {
             }
             "connect" => {
                 let done = done("connect-cb");
-                socket.connect_with(self.target_options(&operation.inner)?, move |_| {
+                socket.connect_with_then(self.target_options(&operation.inner)?, move |_| {
                     if let Some(done) = done {
                         done(Ok(()));
                     }
@@ -188,7 +190,7 @@ impl Play {
             "read" => {
                 let chunk = match fields.count("n") {
                     None => socket.read(),
-                    Some(count) => socket.read_exact(count)?,
+                    Some(count) => socket.read_n(count)?,
                 };
                 let shown = chunk.map(|chunk| match actor.decode(socket, &chunk) {
                     None => describe(Kind::Bytes, &chunk).into(),
@@ -238,7 +240,7 @@ impl Play {
         let label = fields.text("label").map(str::to_owned);
         let (play, owner) = (Rc::clone(self), Rc::clone(actor));
         match operation.name {
-            "listen" => self.listen_options(&operation.inner)?.listen(server, move |_| {
+            "listen" => self.listen_options(&operation.inner)?.listen_then(server, move |_| {
                 if let Some(label) = label {
                     play.event(&owner, "listen-cb", entry(json!({ "label": label })));
                 }
@@ -257,8 +259,8 @@ impl Play {
                 timer::next_tick(move || play.event(&owner, "getConnections-cb", fields))?;
             }
             "setMaxConnections" => server.set_max_connections(fields.count("n")),
-            "ref" => drop(server.refer()),
-            "unref" => drop(server.unref()),
+            "ref" => drop(server.ref_loop()),
+            "unref" => drop(server.unref_loop()),
             _ => return self.run_on_any(operation, actor),
         }
         Ok(None)

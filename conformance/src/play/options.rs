@@ -74,14 +74,14 @@ impl Play {
             made = made.signal(&signal);
         }
         if let Some(ms) = options.number("timeout") {
-            made = made.timeout(self.time(ms));
+            made = made.idle_timeout(self.time(ms));
         }
         Ok(made)
     }
 
     /// Where and how to connect: all that a target says.
     pub(super) fn target_options(&self, target: &Fields) -> Result<ConnectOptions> {
-        let mut made = ConnectOptions::new(self.endpoint(target)?)?;
+        let mut made = ConnectOptions::new(self.endpoint(target)?);
         let local = target.text("localAddress").and_then(|text| text.parse::<IpAddr>().ok());
         if let Some(local) = local {
             made = made.local_address(local);
@@ -98,7 +98,7 @@ impl Play {
             made = made.family_selection(selection(target.flag("autoSelectFamily")));
         }
         if let Some(ms) = target.number("autoSelectFamilyAttemptTimeout") {
-            made = made.attempt_timeout(self.time(ms))?;
+            made = made.attempt_timeout(self.time(ms));
         }
         if let Some(script) = target.get("lookup") {
             made = self.script_lookup(made, script);
@@ -117,7 +117,7 @@ impl Play {
                 Endpoint::from((host, self.port(options, "port").unwrap_or(0)))
             }
         };
-        let mut made = ListenOptions::new(endpoint)?
+        let mut made = ListenOptions::new(endpoint)
             .ipv6_only(options.flag("ipv6Only"))
             .reuse_port(options.flag("reusePort"))
             .readable_all(options.flag("readableAll"))

@@ -33,19 +33,19 @@ impl Play {
         let remote = || socket.remote_address();
         match name {
             "readyState" => json!(ready_state(socket.ready_state())),
-            "connecting" => json!(socket.connecting()),
-            "pending" => json!(socket.pending()),
-            "destroyed" => json!(socket.destroyed()),
-            "closed" => json!(socket.closed()),
+            "connecting" => json!(socket.is_connecting()),
+            "pending" => json!(socket.is_pending()),
+            "destroyed" => json!(socket.is_destroyed()),
+            "closed" => json!(socket.is_closed()),
             "errored" => json!(socket.errored().map(|error| error.code().as_str())),
-            "readable" => json!(socket.readable()),
-            "writable" => json!(socket.writable()),
-            "readableEnded" => json!(socket.readable_ended()),
-            "writableEnded" => json!(socket.writable_ended()),
-            "writableFinished" => json!(socket.writable_finished()),
-            "readableAborted" => json!(socket.readable_aborted()),
-            "writableAborted" => json!(socket.writable_aborted()),
-            "readableDidRead" => json!(socket.readable_did_read()),
+            "readable" => json!(socket.is_readable()),
+            "writable" => json!(socket.is_writable()),
+            "readableEnded" => json!(socket.is_readable_ended()),
+            "writableEnded" => json!(socket.is_writable_ended()),
+            "writableFinished" => json!(socket.is_writable_finished()),
+            "readableAborted" => json!(socket.is_readable_aborted()),
+            "writableAborted" => json!(socket.is_writable_aborted()),
+            "readableDidRead" => json!(socket.has_delivered()),
             "readableEncoding" => json!(socket.encoding().map(|encoding| encoding.to_string())),
             "readableFlowing" => json!(socket.readable_flowing()),
             "isPaused" => json!(socket.is_paused()),
@@ -57,7 +57,7 @@ impl Play {
             // Node: none without a handle, which is there from `connect` to `destroy`.
             "bufferSize" => json!(socket.buffer_size()),
             "allowHalfOpen" => json!(socket.allow_half_open()),
-            "timeout" => json!(socket.timeout().map(|timeout| self.shown_ms(timeout))),
+            "timeout" => json!(socket.idle_timeout().map(|timeout| self.shown_ms(timeout))),
             "bytesRead" => json!(socket.bytes_read()),
             "bytesWritten" => json!(socket.bytes_written()),
             "localAddress" => json!(local().map(|address| address.ip().to_string())),
@@ -104,7 +104,7 @@ impl Play {
 
 fn server_property(server: &Server, name: &str) -> Value {
     match name {
-        "listening" => json!(server.listening()),
+        "listening" => json!(server.is_listening()),
         "maxConnections" => json!(server.max_connections()),
         _ => Value::Null,
     }

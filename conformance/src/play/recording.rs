@@ -138,7 +138,7 @@ impl Play {
         });
         let timer = timer.expect("a scenario is played inside a loop");
         if delayed.unref {
-            timer.unref();
+            timer.unref_loop();
         }
     }
 

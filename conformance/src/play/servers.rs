@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use fyke::{Address, DropInfo, Server};
+use fyke::{Address, RefusedConnection, Server};
 use serde_json::json;
 
 use super::Play;
@@ -21,7 +21,7 @@ impl Play {
         self.note_open(&actor);
         if let Some(options) = &spec.listen {
             let options = self.listen_options(options);
-            match options.and_then(|options| options.listen(&server, |_| {})) {
+            match options.and_then(|options| options.listen(&server)) {
                 Ok(()) => self.learn_address(&actor, &server),
                 Err(error) => self.note_throw(&actor, "listen", &error),
             }
@@ -72,7 +72,7 @@ impl Play {
         server.on_close(move |_| play.event(&owner, "close", Entry::new()));
     }
 
-    fn drop_info(&self, info: &DropInfo) -> Entry {
+    fn drop_info(&self, info: &RefusedConnection) -> Entry {
         let (local, remote) = (info.local_address, info.remote_address);
         entry(json!({
             "localAddress": local.map(|address| address.ip().to_string()),

@@ -32,7 +32,7 @@ impl Play {
     fn make_by_connecting(self: &Rc<Self>, actor: &Rc<Actor>, spec: &ClientSpec) {
         let Some(target) = &spec.target else { return };
         let options = self.connect_options(&spec.options, target);
-        match options.and_then(|options| options.connect(|_| {})) {
+        match options.and_then(fyke::ConnectOptions::connect) {
             Err(error) => self.note_throw(actor, "create", &error),
             Ok(socket) => {
                 self.attach_pieces(actor, &socket, &spec.options);
@@ -70,7 +70,7 @@ impl Play {
         let events = record("end");
         socket.on_end(move |_| events(Entry::new()));
         let events = record("timeout");
-        socket.on_timeout(move |_| events(Entry::new()));
+        socket.on_idle_timeout(move |_| events(Entry::new()));
         let events = record("drain");
         socket.on_drain(move |_| events(Entry::new()));
         let events = record("finish");

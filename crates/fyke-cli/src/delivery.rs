@@ -21,12 +21,12 @@ const LOOK_PERIOD: Duration = Duration::from_millis(5);
 /// that reads slowly has all the time that it needs; only one that does not end after its system has
 /// got everything is given up after a while.
 pub(crate) fn end_when_delivered(socket: &Socket) {
-    if socket.destroyed() {
+    if socket.is_destroyed() {
         return;
     }
     socket.set_allow_half_open(true);
     socket.end();
-    if socket.readable_ended() {
+    if socket.is_readable_ended() {
         return;
     }
     socket.on_data(|_, _| {});
@@ -59,7 +59,7 @@ impl Delivery {
         let delivered_at = Cell::new(None);
         let delivery =
             Rc::new(Self { socket: socket.clone(), silent, talking, heard, delivered_at });
-        if socket.writable_finished() {
+        if socket.is_writable_finished() {
             delivery.begin();
         } else {
             socket.on_finish(move |_| delivery.begin());
@@ -69,13 +69,13 @@ impl Delivery {
     /// The system has everything.
     fn begin(self: &Rc<Self>) {
         self.look();
-        if self.socket.destroyed() {
+        if self.socket.is_destroyed() {
             return;
         }
         let same = Rc::clone(self);
         // Without a loop there is nothing to wait for.
         if let Ok(timer) = timer::set_interval(LOOK_PERIOD, move || same.look()) {
-            timer.unref();
+            timer.unref_loop();
             self.socket.on_close(move |_, _| timer.cancel());
         }
     }

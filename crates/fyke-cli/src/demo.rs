@@ -51,9 +51,9 @@ fn converse(endpoint: Endpoint, output: &Output) -> Result<(), Failure> {
     fyke::run(|| {
         let server = serve(&Side { name: "server", output: output.clone() });
         let client = call(&Side { name: "client", output: output.clone() }, &server);
-        server.listen(endpoint, move |server| {
+        server.listen_then(endpoint, move |server| {
             let Some(endpoint) = server.endpoint() else { return };
-            if let Err(error) = client.connect(endpoint, |_| {}) {
+            if let Err(error) = client.connect(endpoint) {
                 // An error that nobody listens to ends `run`.
                 client.destroy_with(error);
             }
@@ -76,7 +76,7 @@ fn serve(side: &Side) -> Server {
         let side = here.clone();
         socket.on_data(move |socket, data| {
             side.saw_data(data);
-            socket.write("hello client");
+            let _ = socket.write("hello client");
         });
         // Its own side it ends by itself.
         let side = here.clone();
@@ -96,7 +96,7 @@ fn call(side: &Side, server: &Server) -> Socket {
     client.on_connect(move |client| {
         let to = client.remote_address().map(|address| format!("to {address}"));
         here.saw("connect", to.unwrap_or_default());
-        client.write("hello server!\r\n");
+        let _ = client.write("hello server!\r\n");
     });
     let here = side.clone();
     client.on_data(move |client, data| {

@@ -23,7 +23,7 @@ pub(crate) fn close_idle(socket: &Socket) {
 /// Breaks a connection off so that the peer notices: with RST over TCP. A Unix socket has no RST.
 pub(crate) fn reset(socket: &Socket) {
     // While connecting, a reset would wait for the connection.
-    if socket.connecting() || socket.reset_and_destroy().is_err() {
+    if socket.is_connecting() || socket.reset_and_destroy().is_err() {
         socket.destroy();
     }
 }
@@ -32,7 +32,7 @@ pub(crate) fn reset(socket: &Socket) {
 /// acknowledged the bytes first, because a reset discards what the kernel has not sent yet. A peer
 /// that stops accepting bytes is reset as [`reset_when_stalled`] does it.
 pub(crate) fn reset_when_delivered(socket: &Socket) {
-    if socket.destroyed() {
+    if socket.is_destroyed() {
         return;
     }
     if undelivered(socket) == 0 {

@@ -41,7 +41,7 @@ pub(crate) fn watch(
         }
     };
     let timer = timer::set_interval((timeout / LOOKS).max(PERIOD_MIN), look)?;
-    timer.unref();
+    timer.unref_loop();
     place.set(Some(timer));
     Ok(())
 }

@@ -11,6 +11,6 @@ const WORTH_BYTES: usize = 8 << 20;
 /// From now on, memory that a wave of slow readers has left behind is returned to the system. Does not
 /// keep the loop alive.
 pub(crate) fn return_regularly() -> fyke::Result<()> {
-    timer::set_interval(PERIOD, || _ = fyke::return_unused_memory(WORTH_BYTES))?.unref();
+    timer::set_interval(PERIOD, || _ = fyke::return_unused_memory(WORTH_BYTES))?.unref_loop();
     Ok(())
 }

@@ -75,7 +75,7 @@ impl Output {
                 paused.sockets.push(socket.clone());
             }
             if paused.alive.is_none() {
-                paused.alive = fyke::handle().ok().map(|handle| handle.keep_alive());
+                paused.alive = LoopHandle::current().ok().map(|handle| handle.keep_alive());
             }
         }
     }

@@ -70,16 +70,16 @@ impl Place {
     ) -> Result<(), Failure> {
         match self {
             Self::Endpoint(endpoint) => {
-                let mut options = ListenOptions::new(endpoint)?;
+                let mut options = ListenOptions::new(endpoint);
                 if !limits.keep_stale {
                     options = options.stale_file(StaleFile::IfStale);
                 }
                 if let Some(mode) = limits.mode {
                     options = options.mode(mode);
                 }
-                options.listen(server, f)?;
+                options.listen_then(server, f)?;
             }
-            Self::Descriptor(_, fd) => server.listen_fd(copy(fd)?, f)?,
+            Self::Descriptor(_, fd) => server.listen_fd_then(copy(fd)?, f)?,
         }
         Ok(())
     }
@@ -95,8 +95,8 @@ impl Place {
         match self {
             // A connection to itself does not mean that a server listens there.
             Self::Endpoint(endpoint) => {
-                let options = options(ConnectOptions::new(endpoint)?.no_delay(true));
-                Ok(options.refuse_self_connection(true).connect(f)?)
+                let options = options(ConnectOptions::new(endpoint).no_delay(true));
+                Ok(options.refuse_self_connection(true).connect_then(f)?)
             }
             Self::Descriptor(_, fd) => {
                 let socket = Socket::from_fd(copy(fd)?)?;

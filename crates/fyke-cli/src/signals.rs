@@ -60,7 +60,7 @@ impl<F: FnMut() + 'static> Watch<F> {
         let (ours, handlers) = UnixStream::pair().map_err(failed)?;
         let id = low_level::pipe::register(self.signal, handlers).map_err(failed)?;
         let socket = Socket::from_fd(ours.into())?;
-        socket.unref();
+        socket.unref_loop();
         let same = Rc::clone(self);
         // Several at once may be one byte or several.
         socket.on_data(move |_, _| same.look());
@@ -90,7 +90,7 @@ impl<F: FnMut() + 'static> Watch<F> {
         });
         // It fails only when the loop is gone.
         if let Ok(timer) = again {
-            timer.unref();
+            timer.unref_loop();
         }
     }
 }

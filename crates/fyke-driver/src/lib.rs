@@ -57,6 +57,7 @@
 //! (io_uring) and [`sim`] (in memory, seeded, virtual clock). Each implements the trait in `backend.rs`;
 //! which of them runs is decided in `driver.rs`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 // A library must not panic in its user's process. Where a value cannot be absent, `expect` tells why.
 #![warn(clippy::unwrap_used)]

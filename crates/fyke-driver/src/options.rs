@@ -38,7 +38,7 @@ pub enum SocketOption {
 /// let probes = KeepAliveProbes::new(minute).interval(Duration::from_secs(5)).count(4);
 /// assert_eq!((probes.initial_delay, probes.count), (minute, 4));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct KeepAliveProbes {
     /// How long the connection is idle before the first probe. Below one second none of the three

@@ -1,5 +1,6 @@
 //! The one error type, and its codes.
 
+mod conversions;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -431,10 +432,38 @@ impl fmt::Display for Error {
     }
 }
 
-/// The same line as `Display`: a `main` that returns an error prints it with `Debug`.
+/// All that is known, field by field: `main` prints an error that it returns with `Debug`.
+///
+/// ```text
+/// Error { code: ECONNREFUSED, syscall: "connect", address: 127.0.0.1:8888, source: Os { code: 111, … } }
+/// ```
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        let inner = &*self.0;
+        let mut fields = f.debug_struct("Error");
+        fields.field("code", &inner.code);
+        if let Some(syscall) = &inner.syscall {
+            fields.field("syscall", syscall);
+        }
+        if let Some(address) = &inner.address {
+            fields.field("address", &format_args!("{address}"));
+        }
+        if let Some(local) = &inner.local {
+            fields.field("local_address", local);
+        }
+        if let Some(host) = &inner.host {
+            fields.field("host", host);
+        }
+        if let Some(message) = &inner.message {
+            fields.field("message", message);
+        }
+        if let Some(source) = &inner.source {
+            fields.field("source", source);
+        }
+        if !inner.attempts.is_empty() {
+            fields.field("attempts", &inner.attempts);
+        }
+        fields.finish()
     }
 }
 
@@ -447,41 +476,5 @@ impl StdError for Error {
             Some(source) => Some(source),
             None => inner.attempts.first().map(|attempt| attempt as &(dyn StdError + 'static)),
         }
-    }
-}
-
-impl Error {
-    /// The code decides: where it differs from the system's error, it was translated on purpose.
-    fn kind(&self) -> io::ErrorKind {
-        let inner = &*self.0;
-        let of_source = || inner.source.as_ref().map(io::Error::kind);
-        let of_first = || inner.attempts.first().map(Self::kind);
-        inner.code.kind().or_else(of_source).or_else(of_first).unwrap_or(io::ErrorKind::Other)
-    }
-}
-
-/// The kind follows from the code, and each [`ErrorCode`] of fyke has one: `ETIMEDOUT`,
-/// `EAI_AGAIN` and `ERR_WRITE_STALLED` are [`TimedOut`](io::ErrorKind::TimedOut), for example. A
-/// code of your own is [`Other`](io::ErrorKind::Other). The error itself is in
-/// [`get_ref`](io::Error::get_ref).
-///
-/// ```
-/// # extern crate fyke_machine as fyke;
-/// use std::io;
-/// use fyke::{Error, ErrorCode};
-///
-/// let error = io::Error::from(Error::new(ErrorCode::EPIPE, "the peer is gone"));
-/// assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-/// ```
-impl From<Error> for io::Error {
-    fn from(error: Error) -> Self {
-        Self::new(error.kind(), error)
-    }
-}
-
-/// For generic code: an `Endpoint` that needs no parsing cannot fail to be one.
-impl From<std::convert::Infallible> for Error {
-    fn from(never: std::convert::Infallible) -> Self {
-        match never {}
     }
 }

@@ -1,6 +1,6 @@
-//! The manners of a loop: each place where fyke does otherwise than Node by default, as a named choice. The
-//! ids are those of `docs/BEHAVIOUR.md`. A loop has the manners of [`DEFAULT`], or with `Builder::node_exact`
-//! those of [`NODE_EXACT`]; nothing else in fyke asks which of the two it is.
+//! The manners of a loop: each place where fyke does otherwise than Node by default, as a named choice. The ids are
+//! those of `docs/BEHAVIOUR.md`. A loop has the manners of [`DEFAULT`], or with `EventLoopBuilder::node_exact` those
+//! of [`NODE_EXACT`]; nothing else in fyke asks which of the two it is.
 
 /// Declares the choices as one table: what each means when it is true, and its value in both manners.
 macro_rules! policy {

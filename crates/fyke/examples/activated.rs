@@ -7,7 +7,7 @@ fn main() -> fyke::Result<()> {
             let server = fyke::create_server(|socket| {
                 socket.pipe(socket);
             });
-            server.listen_fd(descriptor.into(), move |server| {
+            server.listen_fd_then(descriptor.into(), move |server| {
                 println!("listening on {name}: {:?}", server.address());
             })?;
         }

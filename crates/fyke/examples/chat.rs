@@ -12,20 +12,20 @@ fn main() -> fyke::Result<()> {
         socket.on_data(move |speaker, data| {
             let who = speaker.remote_address().map_or(0, |address| address.port());
             for member in others.borrow().iter().filter(|member| *member != speaker) {
-                member.write([format!("{who}: ").as_bytes(), data].concat());
+                let _ = member.write([format!("{who}: ").as_bytes(), data].concat());
             }
             listen_if_all_follow(&others.borrow());
         });
         socket.on_drain(move |_| listen_if_all_follow(&drained.borrow()));
-        socket.set_timeout(Some(Duration::from_secs(2)));
-        socket.on_timeout(|member| _ = member.needs_drain().then(|| member.destroy()));
+        socket.set_idle_timeout(Some(Duration::from_secs(2)));
+        socket.on_idle_timeout(|member| _ = member.needs_drain().then(|| member.destroy()));
         socket.on_close(move |socket, _| {
             left.borrow_mut().retain(|member| member != socket);
             listen_if_all_follow(&left.borrow());
         });
     });
     fyke::run(|| {
-        server.listen(("127.0.0.1", port), |server| {
+        server.listen_then(("127.0.0.1", port), |server| {
             println!("listening on {}", server.address().expect("it listens"));
         })
     })

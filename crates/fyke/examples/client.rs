@@ -3,9 +3,9 @@
 fn main() -> fyke::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8888);
     fyke::run(|| {
-        let client = fyke::connect(("127.0.0.1", port), |client| {
+        let client = fyke::connect_then(("127.0.0.1", port), |client| {
             println!("connected to server!");
-            client.write("hello server!\r\n");
+            let _ = client.write("hello server!\r\n");
         })?;
         client.on_data(|client, data| {
             println!("{}", String::from_utf8_lossy(data));

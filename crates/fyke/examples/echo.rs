@@ -7,7 +7,7 @@ fn main() -> fyke::Result<()> {
             socket.on_error(|socket, error| eprintln!("{:?}: {error}", socket.remote_address()));
             socket.pipe(socket);
         });
-        server.listen(("127.0.0.1", port), |server| {
+        server.listen_then(("127.0.0.1", port), |server| {
             println!("listening on {}", server.address().expect("it listens"));
         })
     })

@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-use fyke::{Shutdown, Socket, timer};
+use fyke::{ShutdownOutcome, Socket, timer};
 
 fn main() -> fyke::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8888);
@@ -20,19 +20,19 @@ fn main() -> fyke::Result<()> {
             }
             if data.starts_with(b"stop") {
                 let server = socket.server().expect("accepted");
-                let print = |_: &fyke::Server, outcome: Shutdown| println!("{outcome:?}");
-                server.shutdown(Duration::from_secs(10), print).expect("it listens");
+                let print = |_: &fyke::Server, outcome: ShutdownOutcome| println!("{outcome:?}");
+                server.shutdown_then(Duration::from_secs(10), print).expect("it listens");
             }
         });
     });
     let print = |server: &fyke::Server| {
         println!("listening on {}", server.address().expect("it listens"));
     };
-    fyke::run(|| server.listen(("127.0.0.1", port), print))
+    fyke::run(|| server.listen_then(("127.0.0.1", port), print))
 }
 
 fn answer(socket: &Socket, unanswered: &Cell<usize>) {
     unanswered.set(unanswered.get() - 1);
-    socket.write("an answer\n");
+    let _ = socket.write("an answer\n");
     socket.set_idle(unanswered.get() == 0);
 }

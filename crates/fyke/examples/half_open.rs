@@ -26,7 +26,7 @@ fn main() -> fyke::Result<()> {
                 socket.end_with(format!("{} words\n", words.get()));
             });
         });
-        server.listen(("127.0.0.1", port), |server| {
+        server.listen_then(("127.0.0.1", port), |server| {
             println!("listening on {}", server.address().expect("it listens"));
         })
     })

@@ -6,9 +6,9 @@ fn main() -> fyke::Result<()> {
         let server = fyke::create_server(|socket| {
             socket.on_data(|_, data| println!("client sent: {}", String::from_utf8_lossy(data)));
             socket.on_end(|_| println!("client disconnected"));
-            socket.write("hello client");
+            let _ = socket.write("hello client");
         });
-        server.listen(("127.0.0.1", port), |server| {
+        server.listen_then(("127.0.0.1", port), |server| {
             println!("listening on {}", server.address().expect("it listens"));
         })
     })

@@ -6,7 +6,7 @@ fn main() -> fyke::Result<()> {
         let server = fyke::create_server(|socket| {
             socket.pipe(socket);
         });
-        server.listen(std::path::Path::new(&path), |server| {
+        server.listen_then(std::path::Path::new(&path), |server| {
             println!("listening on {}", server.address().expect("it listens"));
         })
     })

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 
 use crate::{Error, ErrorCode};
@@ -19,18 +20,19 @@ const SWEEP_MIN: usize = 8;
 /// ```
 /// use fyke::{AbortController, ConnectOptions, ErrorCode};
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let controller = AbortController::new();
-///     let options = ConnectOptions::new(("127.0.0.1", 1))?.signal(&controller.signal());
-///     let client = options.connect(|_| unreachable!("aborted before"))?;
+///     let options = ConnectOptions::new(("127.0.0.1", 1)).signal(&controller.signal());
+///     let client = options.connect_then(|_| unreachable!("aborted before"))?;
 ///     client.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ABORT_ERR));
 ///     controller.abort();
-///     assert!(client.destroyed());
+///     assert!(client.is_destroyed());
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AbortController {
     signal: AbortSignal,
 }
@@ -146,7 +148,7 @@ impl AbortController {
 
 impl AbortSignal {
     /// Whether it was aborted.
-    pub fn aborted(&self) -> bool {
+    pub fn is_aborted(&self) -> bool {
         self.0.borrow().aborted.is_some()
     }
 
@@ -166,9 +168,24 @@ impl AbortSignal {
     }
 }
 
+/// Two handles are equal when they are of one signal.
+impl PartialEq for AbortSignal {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for AbortSignal {}
+
+impl Hash for AbortSignal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).hash(state);
+    }
+}
+
 impl fmt::Debug for AbortSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbortSignal").field("aborted", &self.aborted()).finish()
+        f.debug_struct("AbortSignal").field("aborted", &self.is_aborted()).finish()
     }
 }
 
@@ -195,8 +212,7 @@ mod tests {
             forget(&sockets[0]);
             controller.abort();
             let expected: Vec<usize> = (0..100).filter(|index| index % 3 != 0).collect();
-            crate::timer::set_immediate(move || assert_eq!(*seen.borrow(), expected))?;
-            Ok(())
+            crate::timer::set_immediate(move || assert_eq!(*seen.borrow(), expected))
         })
         .unwrap();
     }

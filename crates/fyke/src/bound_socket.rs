@@ -33,6 +33,7 @@ use fyke_machine::error::MakeError;
 /// ```
 /// use fyke::{BoundSocket, Socket};
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let bound = BoundSocket::bind(("127.0.0.1", 0))?;
 ///     let endpoint: fyke::Endpoint = bound.address().clone().try_into()?;
@@ -42,13 +43,13 @@ use fyke_machine::error::MakeError;
 ///         socket.end();
 ///         socket.server().unwrap().close();
 ///     });
-///     server.listen_bound(bound, |_| {})?;
+///     server.listen_bound(bound)?;
 ///
 ///     let client = Socket::from_bound(BoundSocket::bind(("127.0.0.1", 0))?);
 ///     println!("will come from {:?}", client.local_address());
-///     client.connect(endpoint, |client| { client.resume(); })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+///     client.connect_then(endpoint, |client| { client.resume(); })
+/// })
+/// # }
 /// ```
 pub struct BoundSocket {
     core: Rc<Core>,
@@ -79,7 +80,7 @@ impl BoundSocket {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        BindOptions::new(endpoint)?.bind()
+        BindOptions::new(endpoint).bind()
     }
 
     /// Takes a descriptor over that is bound, and neither listens nor is connected: the other half
@@ -143,6 +144,7 @@ impl BoundSocket {
     }
 
     /// Whether it is a Unix socket. Node: `isPipe`.
+    #[doc(alias = "isPipe")]
     pub fn is_unix(&self) -> bool {
         self.address.is_unix()
     }
@@ -150,6 +152,7 @@ impl BoundSocket {
     /// The number of its descriptor, to look at; it still belongs to this. None in the simulated
     /// network. Node: `fd()`.
     #[cfg(unix)]
+    #[doc(alias = "fd")]
     pub fn as_raw_fd(&self) -> Option<std::os::fd::RawFd> {
         self.core.driver.raw_fd(self.id?)
     }
@@ -207,31 +210,31 @@ impl fmt::Debug for BoundSocket {
 /// Options of a [`BoundSocket`]. The last call binds it.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
-///     let bound = fyke::BindOptions::new(0_u16)?.ipv6_only(true).bind()?;
+///     let bound = fyke::BindOptions::new(0_u16).ipv6_only(true).bind()?;
 ///     assert!(bound.address().to_string().starts_with("[::]:"));
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct BindOptions {
-    endpoint: Endpoint,
+    endpoint: Result<Endpoint>,
     ipv6_only: bool,
     reuse_port: bool,
 }
 
 impl BindOptions {
-    /// Options with the defaults.
-    ///
-    /// # Errors
-    /// For text that is no endpoint.
-    pub fn new<E>(endpoint: E) -> Result<Self>
+    /// Options with the defaults. Never fails: an endpoint that cannot be parsed is the error of
+    /// [`bind`](Self::bind).
+    pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        Ok(Self { endpoint: endpoint.try_into()?, ipv6_only: false, reuse_port: false })
+        let endpoint = endpoint.try_into().map_err(Error::from);
+        Self { endpoint, ipv6_only: false, reuse_port: false }
     }
 
     /// On an IPv6 wildcard, takes no IPv4 connections; a port alone is then one of `::`. Without
@@ -285,7 +288,7 @@ impl BindOptions {
             false => Ipv4Addr::UNSPECIFIED.into(),
         };
         let refused = |message: &str| Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
-        let address = match &self.endpoint {
+        let address = match self.endpoint.as_ref().map_err(Clone::clone)? {
             Endpoint::Port(port) => Address::Ip((any, *port).into()),
             Endpoint::Ip(address) => Address::Ip(*address),
             Endpoint::Host(..) => return refused("only an IP address can be bound, not a name"),
@@ -315,6 +318,7 @@ pub(crate) fn adopt_error(source: std::io::Error, refused: fn() -> Error) -> Err
 }
 
 /// A [`BoundSocket`] that was not adopted, and why. As an [`Error`], by `?`, it closes the socket.
+#[non_exhaustive]
 pub struct NotAdopted {
     /// Why.
     pub error: Error,

@@ -2,6 +2,7 @@
 //! turn, and the comments here refer to the numbers.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,39 +15,53 @@ use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 use fyke_machine::{Lanes, policy};
 
-/// Makes a loop on this thread, calls `setup` inside it, and turns it until nothing is left that
-/// holds it: no listening server, no open socket, no lookup, no timer, unless `unref`'ed. That is
-/// Node's rule.
+/// Makes an event loop on this thread, calls `setup` inside it, and runs it until nothing keeps it alive:
+/// no listening server, open socket, lookup or timer, unless it was `unref`'ed. That is Node's rule.
+///
+/// `setup` may fail with any error type that fyke's [`Error`] converts into, so `?` works inside it on
+/// whatever that type takes: [`fyke::Error`](Error) itself and [`io::Error`](std::io::Error) take
+/// errors of fyke and of the standard library, `anyhow::Error` and `Box<dyn std::error::Error>` take
+/// nearly all.
 ///
 /// # Errors
-/// What `setup` returns. An error of a server that no `on_error` listens to, at once; the first such error
-/// of an outgoing connection, when the loop has ended (see [`Socket::on_error`](crate::Socket::on_error)).
-/// `EMFILE`, `ENOMEM` and the like if the loop cannot be made.
+/// What `setup` returns; the loop does not run then. An error of a server that has no `on_error`
+/// listener, at once; the first such error of an outgoing connection, when the loop has ended (see
+/// [`Socket::on_error`](crate::Socket::on_error)). `EMFILE`, `ENOMEM` and the like if the loop cannot be
+/// made.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| {
 ///         socket.end_with("hello\n");
 ///     });
-///     server.listen(("127.0.0.1", 0), |server| {
+///     server.listen_then(("127.0.0.1", 0), |server| {
 ///         println!("listening on {:?}", server.address());
 ///         server.close(); // nothing holds the loop any more
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
-pub fn run(setup: impl FnOnce() -> Result<()>) -> Result<()> {
+///
+/// With errors of several kinds, what `main` returns says which error type is meant:
+///
+/// ```
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     fyke::run(|| {
+///         let port: u16 = std::env::var("PORT").as_deref().unwrap_or("0").parse()?;
+///         let server = fyke::create_server(|socket| {
+///             socket.end_with("hello\n");
+///         });
+///         server.listen_then(("127.0.0.1", port), |server| { server.close(); })?;
+///         Ok(())
+///     })
+/// }
+/// ```
+pub fn run<E: From<Error>>(setup: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
     let event_loop = EventLoop::new()?;
     event_loop.enter(setup)?;
-    event_loop.run()
-}
-
-/// A handle to the loop of the current thread, for other threads.
-///
-/// # Errors
-/// `ERR_NO_EVENT_LOOP` outside of a loop.
-pub fn handle() -> Result<LoopHandle> {
-    current().map(|core| LoopHandle(Arc::clone(&core.posted)))
+    event_loop.run()?;
+    Ok(())
 }
 
 /// A loop that the caller drives: [`run`](Self::run) to the end, or [`turn`](Self::turn) by
@@ -74,13 +89,13 @@ pub struct EventLoop {
 
 /// Settings of an [`EventLoop`].
 #[derive(Clone, Debug, Default)]
-pub struct Builder {
+pub struct EventLoopBuilder {
     driver: Option<DriverKind>,
     node_exact: bool,
     general_lanes: bool,
 }
 
-impl Builder {
+impl EventLoopBuilder {
     /// Which driver to use. Without it the environment variable `FYKE_DRIVER` decides (`auto`,
     /// `ready` or `uring`), and else [`DriverKind::Auto`].
     #[must_use]
@@ -102,7 +117,7 @@ impl Builder {
     /// after `close` and one of them never (WR-12, WR-13, DST-18); `connect` while connecting or
     /// connected is tried; a second `close` of a server is a second event; the
     /// callbacks of connects that failed run with the next that succeeds, and each call of
-    /// `set_timeout_then` adds one more; `read_exact` takes up to 1 GiB, and
+    /// `set_idle_timeout_then` adds one more; `read_n` takes up to 1 GiB, and
     /// callbacks do not count toward `write_queue_bytes_max`; error texts give IPv6 addresses without
     /// brackets, as in `connect ECONNREFUSED ::1:80`; an error of an outgoing connection without
     /// `on_error` ends `run` at once.
@@ -156,14 +171,14 @@ impl EventLoop {
     /// A loop with the default settings.
     ///
     /// # Errors
-    /// As [`Builder::build`].
+    /// As [`EventLoopBuilder::build`].
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
 
     /// A loop with settings.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> EventLoopBuilder {
+        EventLoopBuilder::default()
     }
 
     /// Makes this the current loop while `f` runs. What `f` starts goes on in the next turn.
@@ -188,7 +203,7 @@ impl EventLoop {
     /// # Errors
     /// An error of a server that no `on_error` listens to. The first such error of an outgoing connection, in
     /// the turn after which nothing holds the loop; on a loop made with
-    /// [`node_exact`](Builder::node_exact), at once. The loop is intact and can be turned again.
+    /// [`node_exact`](EventLoopBuilder::node_exact), at once. The loop is intact and can be turned again.
     /// `ERR_EVENT_LOOP_BUSY` when called from a callback of the same loop.
     pub fn turn(&self, timeout: Option<Duration>) -> Result<bool> {
         let _entered = Entered::new(&self.core);
@@ -238,14 +253,16 @@ impl fmt::Debug for EventLoop {
     }
 }
 
-/// Sends work to a loop from any thread: the only part of fyke that is `Send`. Made by
-/// [`EventLoop::handle`](crate::EventLoop::handle) or [`fyke::handle`](crate::handle).
+/// Sends work to a loop from any thread. Made by [`EventLoop::handle`](crate::EventLoop::handle) or
+/// [`LoopHandle::current`]. For work on one socket or server, see
+/// [`SocketRef`](crate::SocketRef) and [`ServerRef`](crate::ServerRef).
 ///
 /// A handle does not keep the loop alive; a [`KeepAlive`] does.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
-///     let handle = fyke::handle()?;
+///     let handle = fyke::LoopHandle::current()?;
 ///     let alive = handle.keep_alive();
 ///     std::thread::spawn(move || {
 ///         let sum: u64 = (1..=10).sum();
@@ -253,8 +270,8 @@ impl fmt::Debug for EventLoop {
 ///         drop(alive);
 ///     });
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct LoopHandle(Arc<Posted>);
@@ -264,6 +281,15 @@ pub struct LoopHandle(Arc<Posted>);
 pub struct KeepAlive(Arc<Posted>);
 
 impl LoopHandle {
+    /// A handle of the loop that the running code belongs to: inside [`fyke::run`](run),
+    /// [`EventLoop::enter`] and callbacks.
+    ///
+    /// # Errors
+    /// `ERR_NO_EVENT_LOOP` outside of a loop.
+    pub fn current() -> Result<Self> {
+        current().map(|core| Self(Arc::clone(&core.posted)))
+    }
+
     /// Runs `work` on the loop's thread, in the next turn (phase 3 of `docs/LOOP.md`), and wakes
     /// the loop. Work posted by one thread runs in order.
     ///
@@ -289,6 +315,21 @@ impl LoopHandle {
 impl Drop for KeepAlive {
     fn drop(&mut self) {
         self.0.release();
+    }
+}
+
+/// Two handles are equal when they are of one loop.
+impl PartialEq for LoopHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for LoopHandle {}
+
+impl Hash for LoopHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
     }
 }
 

@@ -14,11 +14,12 @@ use fyke_machine::error::MakeError;
 /// [`systemd`](crate::systemd). The counterpart of a bare number in Node: `server.listen({ fd: 3 })`.
 ///
 /// ```no_run
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| { socket.end_with("hello"); });
-///     server.listen_fd(fyke::inherited_fd(3)?, |_| {})
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+///     server.listen_fd(fyke::inherited_fd(3)?)
+/// })
+/// # }
 /// ```
 ///
 /// # Errors
@@ -26,6 +27,7 @@ use fyke_machine::error::MakeError;
 /// - `EEXIST` if it was taken before.
 /// - `ERR_INVALID_FD_TYPE` if this process has opened it itself, which is known by its FD_CLOEXEC,
 ///   and for the standard descriptors 0, 1 and 2.
+#[doc(alias = "listen")]
 pub fn inherited_fd(number: RawFd) -> Result<OwnedFd> {
     fyke_driver::take_inherited_fd(number).map_err(refused)
 }

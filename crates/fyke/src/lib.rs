@@ -1,4 +1,15 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Features
+//!
+//! | feature | default | what it adds | dependencies |
+//! |---|---|---|---|
+//! | `tracing` | yes | log events by `tracing`, at WARN (target `fyke`) an error of a connection that has no listener, connections refused because descriptors ran out, and listeners that are added again and again; at TRACE (target `fyke::step`) each step that opens, connects or closes something | `tracing` |
+//! | `serde` | no | `Serialize` and `Deserialize` for [`BlockList`] and [`SocketAddress`]; `BlockList::to_json` and `add_json` | `serde`, `serde_json` |
+//!
+//! Without `tracing` an error that has no listener leaves no trace, except where [`run`] returns it. Features
+//! only add: one crate's choice changes nothing for another.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A library that must not take its user's process down has no business unwrapping; where a value
 // cannot be absent, `expect` says why.
@@ -32,7 +43,7 @@ pub use bound_socket::{BindOptions, BoundSocket, NotAdopted};
 pub use bytes::Bytes;
 pub use connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest, family_selection};
 pub use endpoint::Endpoint;
-pub use event_loop::{Builder, EventLoop, KeepAlive, LoopHandle, handle, run};
+pub use event_loop::{EventLoop, EventLoopBuilder, KeepAlive, LoopHandle, run};
 pub use fyke_driver::{
     Address, DriverKind, Family, KeepAliveProbes, PeerCredentials, return_unused_memory, sim,
 };
@@ -42,9 +53,10 @@ pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
 pub use server::{
-    DropInfo, ListenOptions, Server, ServerOptions, Shutdown, StaleFile, create_server,
+    ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome, StaleFile,
+    create_server,
 };
-pub use socket::{Lookup, ReadyState, Socket, connect, pipeline};
+pub use socket::{LookupEvent, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
 pub use socket_options::SocketOptions;
 pub use text::{Decoder, Encoding};
 

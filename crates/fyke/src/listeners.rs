@@ -1,16 +1,35 @@
 //! Listeners of an object: in order of registration, removable at any time, also by themselves
 //! while they run.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
+use std::marker::PhantomData;
 
 use crate::few::Few;
 
-/// Names a listener, for `off`.
+/// Names a listener, for [`Socket::off`](crate::Socket::off) and [`Server::off`](crate::Server::off). All
+/// listeners of a thread have different ids, so the id of one object's listener removes none of another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(u32);
+pub struct ListenerId(u32, OfThisThread);
 
-/// What a listener hears: an event, or several. Events are numbered from 0, and there are at most 23.
-pub(crate) trait EventSet: Copy + PartialEq {
+type OfThisThread = PhantomData<*const ()>;
+
+impl ListenerId {
+    fn next() -> Self {
+        thread_local! {
+            static LAST: Cell<u32> = const { Cell::new(0) };
+        }
+        let next = LAST.get().wrapping_add(1).max(1);
+        LAST.set(next);
+        Self(next, PhantomData)
+    }
+}
+
+/// What a listener hears: an event, or several. Events are numbered from 0, and there are at most 22.
+pub(crate) trait EventSet: Copy + Debug + PartialEq {
     /// A bit for each event, by its number.
     fn bits(self) -> u32;
 
@@ -49,11 +68,15 @@ pub(crate) trait Handler: Sized {
 /// [`is_running`](Self::is_running) first.
 pub(crate) struct Listeners<E, H> {
     entries: RefCell<Few<Entry<E, H>>>,
-    last_id: Cell<u32>,
-    /// A bit for each event that has a listener, one for [`REMOVED`], and how many emissions use the list:
-    /// whether there is a listener is asked several times for every message.
+    /// With more listeners of one event than this, there probably is a mistake.
+    expected_max: Cell<u32>,
+    /// A bit for each event that has a listener, [`WARNED`], [`REMOVED`], and how many emissions use the
+    /// list: whether there is a listener is asked several times for every message.
     bits: Cell<u32>,
 }
+
+/// Node's number.
+const EXPECTED_MAX: u32 = 10;
 
 /// One emission that uses the list.
 const EMITTING: u32 = 1 << 24;
@@ -61,12 +84,14 @@ const EMITTING: u32 = 1 << 24;
 const EMISSIONS: u32 = 0xff << 24;
 /// Listeners were removed meanwhile, and are still in the list.
 const REMOVED: u32 = 1 << 23;
+/// That there are more listeners than expected was logged.
+const WARNED: u32 = 1 << 22;
 
 pub(crate) struct Entry<E, H> {
     /// 0 when it was removed while the list was in use.
     id: u32,
     hears: E,
-    once: bool,
+    lasts: Lasts,
     running: bool,
     handler: H,
 }
@@ -79,20 +104,64 @@ impl<E: EventSet, H> Entry<E, H> {
     }
 }
 
+/// For how long a listener is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// Until it is removed.
+    Always,
+    /// For one event.
+    Once,
+    /// For one event, or until the next call of the method that took it.
+    OnceOrReplaced,
+}
+
+#[cfg(feature = "tracing")]
+fn log_unexpected(event: impl Debug, count: usize) {
+    tracing::warn!(target: "fyke", ?event, count,
+        "many listeners of one event: is one added again and again, without off? set_max_listeners changes the limit");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_unexpected(_: impl Debug, _: usize) {}
+
 impl<E, H> Default for Listeners<E, H> {
     fn default() -> Self {
-        Self { entries: RefCell::default(), last_id: Cell::new(0), bits: Cell::new(0) }
+        let expected_max = Cell::new(EXPECTED_MAX);
+        Self { entries: RefCell::default(), expected_max, bits: Cell::new(0) }
     }
 }
 
 impl<E: EventSet, H: Handler> Listeners<E, H> {
-    pub(crate) fn add(&self, hears: E, once: bool, handler: H) -> ListenerId {
-        let id = self.last_id.get().wrapping_add(1).max(1);
-        self.last_id.set(id);
-        let entry = Entry { id, hears, once, running: false, handler };
-        self.entries.borrow_mut().push(entry);
+    pub(crate) fn add(&self, hears: E, lasts: Lasts, handler: H) -> ListenerId {
+        let id = ListenerId::next();
+        let entry = Entry { id: id.0, hears, lasts, running: false, handler };
+        let mut entries = self.entries.borrow_mut();
+        entries.push(entry);
         self.bits.set(self.bits.get() | hears.bits());
-        ListenerId(id)
+        if entries.len() > self.expected_max.get() as usize {
+            let unexpected = self.unexpected(&entries, hears);
+            drop(entries);
+            // The log is the user's code, so with nothing borrowed.
+            unexpected.into_iter().for_each(|count| log_unexpected(hears, count));
+        }
+        id
+    }
+
+    /// Sets how many listeners an event may have before that is logged; zero: any number.
+    pub(crate) fn expect(&self, max: u32) {
+        self.expected_max.set(if max == 0 { u32::MAX } else { max });
+    }
+
+    /// How many listeners an event has, if that is more than expected and was not logged yet.
+    #[cold]
+    fn unexpected(&self, entries: &[Entry<E, H>], hears: E) -> Option<usize> {
+        let of_event = |entry: &&Entry<E, H>| entry.hears == hears && entry.id != 0;
+        let count = entries.iter().filter(of_event).count();
+        if count <= self.expected_max.get() as usize || self.bits.get() & WARNED != 0 {
+            return None;
+        }
+        self.bits.set(self.bits.get() | WARNED);
+        Some(count)
     }
 
     /// Removes a listener and returns what would have run, to be dropped where nothing is borrowed.
@@ -110,15 +179,18 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         Some(handler)
     }
 
-    /// Removes the first listener of an event that was to run once, and returns what would have run, to
-    /// be dropped where nothing is borrowed.
-    pub(crate) fn remove_once(&self, event: E) -> Option<H> {
+    /// Removes the first listener of an event that was to last until the next one, and returns what would
+    /// have run, to be dropped where nothing is borrowed.
+    pub(crate) fn remove_replaced(&self, event: E) -> Option<H> {
         let id = {
             let entries = self.entries.borrow();
             let mut entries = entries.iter();
-            entries.find(|entry| entry.hears == event && entry.once && entry.id != 0)?.id
+            let is_replaced = |entry: &&Entry<E, H>| {
+                entry.hears == event && entry.lasts == Lasts::OnceOrReplaced && entry.id != 0
+            };
+            entries.find(is_replaced)?.id
         };
-        self.remove(ListenerId(id))
+        self.remove(ListenerId(id, PhantomData))
     }
 
     /// Finds the first listener for which `find` has an answer. `find` runs while the list is borrowed.
@@ -128,7 +200,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
     ) -> Option<(ListenerId, R)> {
         let mut entries = self.entries.borrow_mut();
         entries.iter_mut().filter(|entry| entry.id != 0).find_map(|entry| {
-            let id = ListenerId(entry.id);
+            let id = ListenerId(entry.id, PhantomData);
             find(&mut entry.handler).map(|found| (id, found))
         })
     }
@@ -141,7 +213,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
     /// A bit for each event that has listeners, by its number.
     #[inline]
     pub(crate) fn heard(&self) -> u32 {
-        self.bits.get() & !(EMISSIONS | REMOVED)
+        self.bits.get() & !(EMISSIONS | REMOVED | WARNED)
     }
 
     /// Whether one event has listeners and another has none.
@@ -210,7 +282,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         let entry = &mut entries[index];
         let (id, running) = (entry.id, entry.handler.take());
         entry.running = true;
-        if entry.once {
+        if entry.lasts != Lasts::Always {
             entry.id = 0;
             self.bits.set(self.bits.get() | REMOVED);
             self.recount(entries);
@@ -221,7 +293,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
     /// Finds out again which events have listeners.
     #[cold]
     fn recount(&self, entries: &[Entry<E, H>]) {
-        let mut bits = self.bits.get() & (EMISSIONS | REMOVED);
+        let mut bits = self.bits.get() & (EMISSIONS | REMOVED | WARNED);
         for entry in entries.iter().filter(|entry| entry.id != 0) {
             bits |= entry.hears.bits();
         }
@@ -241,10 +313,10 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
     pub(crate) fn clear(&self) -> Few<Entry<E, H>> {
         let mut entries = self.entries.borrow_mut();
         if !self.is_emitting() {
-            self.bits.set(0);
+            self.bits.set(self.bits.get() & WARNED);
             return std::mem::take(&mut entries);
         }
-        self.bits.set(self.bits.get() & EMISSIONS | REMOVED);
+        self.bits.set(self.bits.get() & (EMISSIONS | WARNED) | REMOVED);
         let entries = entries.iter_mut();
         entries
             .map(|entry| {
@@ -317,130 +389,5 @@ impl<E: EventSet, H: Handler> Emission<'_, E, H> {
 impl<E: EventSet, H: Handler> Drop for Emission<'_, E, H> {
     fn drop(&mut self) {
         self.finish();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-    use std::rc::Rc;
-
-    impl EventSet for u8 {
-        fn bits(self) -> u32 {
-            1 << self
-        }
-    }
-
-    impl Handler for Box<dyn FnMut()> {
-        fn placeholder() -> Self {
-            Box::new(|| {})
-        }
-    }
-
-    type Calls = Listeners<u8, Box<dyn FnMut()>>;
-
-    fn emit(listeners: &Calls, event: u8) {
-        listeners.emit(event, |callback| callback());
-    }
-
-    fn counter(count: &Rc<Cell<u32>>) -> Box<dyn FnMut()> {
-        let count = Rc::clone(count);
-        Box::new(move || count.set(count.get() + 1))
-    }
-
-    #[test]
-    fn only_listeners_of_the_event_run_and_a_one_shot_runs_once() {
-        let (often, once) = (Rc::default(), Rc::default());
-        let listeners = Calls::default();
-        listeners.add(1, false, counter(&often));
-        listeners.add(1, true, counter(&once));
-        emit(&listeners, 1);
-        emit(&listeners, 2);
-        emit(&listeners, 1);
-        assert_eq!((often.get(), once.get()), (2, 1));
-    }
-
-    #[test]
-    fn a_listener_may_remove_itself_and_add_others_while_it_runs() {
-        let listeners: Rc<Calls> = Rc::default();
-        let added = Rc::default();
-        let id = Rc::new(Cell::new(None));
-        let callback = {
-            let (listeners, added, id) = (Rc::clone(&listeners), Rc::clone(&added), Rc::clone(&id));
-            move || {
-                drop(listeners.remove(id.get().unwrap()));
-                listeners.add(1, false, counter(&added));
-            }
-        };
-        id.set(Some(listeners.add(1, false, Box::new(callback))));
-        emit(&listeners, 1);
-        assert_eq!(added.get(), 0, "what is added while an event runs does not see it");
-        emit(&listeners, 1);
-        assert_eq!(added.get(), 1);
-    }
-
-    /// Once those were not counted that had been added meanwhile.
-    #[test]
-    fn an_event_is_heard_whose_listener_was_added_before_another_one_ran_once() {
-        let listeners: Rc<Calls> = Rc::default();
-        let (again, count) = (Rc::clone(&listeners), Rc::default());
-        let added = counter(&count);
-        let mut added = Some(added);
-        listeners.add(1, false, Box::new(move || _ = again.add(2, false, added.take().unwrap())));
-        listeners.add(1, true, Box::new(|| {}));
-        emit(&listeners, 1);
-        assert!(listeners.has(2));
-        emit(&listeners, 2);
-        assert_eq!(count.get(), 1);
-    }
-
-    /// Once the inner one closed up the list, and the outer one left listeners out.
-    #[test]
-    fn listeners_run_once_each_though_others_are_told_of_another_event_meanwhile() {
-        let listeners: Rc<Calls> = Rc::default();
-        let calls: Rc<RefCell<Vec<&str>>> = Rc::default();
-        let log = |name: &'static str| {
-            let calls = Rc::clone(&calls);
-            move || calls.borrow_mut().push(name)
-        };
-        let removed = listeners.add(1, false, Box::new(log("removed")));
-        listeners.add(2, true, Box::new(log("inner, once")));
-        listeners.add(2, false, Box::new(log("inner")));
-        let (again, first) = (Rc::clone(&listeners), log("first, once"));
-        listeners.add(1, true, {
-            let late = log("late");
-            Box::new(move || {
-                first();
-                assert!(again.is_running(1) && !again.is_running(2));
-                drop(again.remove(removed));
-                emit(&again, 2);
-                again.add(1, true, Box::new(late.clone()));
-                emit(&again, 1);
-            })
-        });
-        listeners.add(1, false, Box::new(log("second")));
-        listeners.add(1, false, Box::new(log("third")));
-        emit(&listeners, 1);
-        let inner = ["inner, once", "inner", "second", "third", "late"];
-        let wanted = [&["removed", "first, once"], &inner[..], &["second", "third"]].concat();
-        assert_eq!(calls.take(), wanted);
-        assert!(!listeners.is_running(1));
-        emit(&listeners, 1);
-        assert_eq!(calls.take(), ["second", "third"]);
-    }
-
-    #[test]
-    fn after_a_panic_all_are_still_there() {
-        let listeners = Calls::default();
-        let (before, after) = (Rc::default(), Rc::default());
-        let panics = Cell::new(true);
-        listeners.add(1, false, counter(&before));
-        listeners.add(1, false, Box::new(move || assert!(!panics.replace(false), "on purpose")));
-        listeners.add(1, false, counter(&after));
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| emit(&listeners, 1)));
-        assert!(result.is_err());
-        emit(&listeners, 1);
-        assert_eq!((before.get(), after.get()), (2, 1));
     }
 }

@@ -87,6 +87,7 @@ impl SocketOptions {
     /// The type of service (IPv4) or traffic class (IPv6) of what is sent, see
     /// [`Socket::set_type_of_service`](crate::Socket::set_type_of_service). Default 0. Node: `typeOfService`.
     #[must_use]
+    #[doc(alias = "typeOfService")]
     pub fn type_of_service(mut self, value: u8) -> Self {
         self.wishes.type_of_service = Some(value);
         self
@@ -124,7 +125,7 @@ impl SocketOptions {
     /// the socket is destroyed with that error, and the connection reset. This bounds what a peer that
     /// does not read can cost a program that ignores what `write` returns. Each callback of a write
     /// that waits counts as 64 bytes, so empty writes have a limit too; callbacks of `end` have the
-    /// same limit of their own. On a loop made with [`node_exact`](crate::Builder::node_exact)
+    /// same limit of their own. On a loop made with [`node_exact`](crate::EventLoopBuilder::node_exact)
     /// callbacks count nothing. Default 64 MiB; 4 GiB - 1 or more means no limit. No counterpart in
     /// Node.
     #[must_use]
@@ -144,6 +145,7 @@ impl SocketOptions {
     /// Addresses that are not connected to: an attempt at one fails with `ERR_IP_BLOCKED` before
     /// anything is sent. The list is asked for every attempt. Node: `blockList`.
     #[must_use]
+    #[doc(alias = "blockList")]
     pub fn block_list(mut self, list: &BlockList) -> Self {
         self.block_list = Some(list.clone());
         self
@@ -169,6 +171,7 @@ impl SocketOptions {
     /// A socket that is made of a connection is paused, and nothing is received before `resume`.
     /// Default false. Node: `pauseOnCreate`.
     #[must_use]
+    #[doc(alias = "pauseOnCreate")]
     pub fn pause_on_create(mut self, pause: bool) -> Self {
         self.pause_on_create = pause;
         self

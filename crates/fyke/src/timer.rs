@@ -7,6 +7,7 @@
 //! [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,24 @@ use crate::Result;
 use crate::runtime::{TimerCallback, TimerId};
 use crate::wiring::{Core, Deferred, current};
 
-/// A timer that was set. Dropping this does not cancel it.
+/// A timer that was set. Dropping this does not cancel it. Clones are handles of one timer: they are equal
+/// and have the same hash, so a timer can be a key of a map.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::time::Duration;
+/// use fyke::timer;
+///
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let timer = timer::set_timeout(Duration::from_secs(60), || unreachable!())?;
+///     let names = HashMap::from([(timer.clone(), "lunch")]);
+///     assert_eq!(names.get(&timer), Some(&"lunch"));
+///     timer.cancel();
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Timer {
     core: Weak<Core>,
@@ -32,13 +50,15 @@ pub struct Timer {
 /// use std::time::Duration;
 /// use fyke::timer;
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let never = timer::set_timeout(Duration::from_secs(60), || unreachable!())?;
 ///     timer::set_timeout(Duration::from_millis(1), move || never.cancel())?;
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
+#[doc(alias = "setTimeout")]
 pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result<Timer> {
     let mut callback = Some(callback);
     set(delay, None, Box::new(move || callback.take().map_or((), |callback| callback())))
@@ -51,6 +71,7 @@ pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
+#[doc(alias = "setInterval")]
 pub fn set_interval(period: Duration, callback: impl FnMut() + 'static) -> Result<Timer> {
     let period = period.max(Duration::from_millis(1));
     set(period, Some(period), Box::new(callback))
@@ -71,6 +92,7 @@ fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Re
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
+#[doc(alias = "setImmediate")]
 pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
     let core = current()?;
     core.check_open()?;
@@ -85,6 +107,7 @@ pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
+#[doc(alias = "nextTick")]
 pub fn next_tick(callback: impl FnOnce() + 'static) -> Result<()> {
     let core = current()?;
     core.check_open()?;
@@ -96,6 +119,7 @@ impl Timer {
     /// The timer will not run any more. Cancelling one that is over does nothing.
     ///
     /// Node: `clearTimeout`, `clearInterval`.
+    #[doc(alias("clearTimeout", "clearInterval"))]
     pub fn cancel(&self) {
         if let Some(core) = self.core.upgrade() {
             core.cancel_timer(self.id);
@@ -108,13 +132,14 @@ impl Timer {
     }
 
     /// The timer keeps the loop alive (the default). Node: `timer.ref()`.
-    pub fn refer(&self) -> &Self {
+    #[doc(alias = "ref")]
+    pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
     /// The timer does not keep the loop alive: when only such are left, the loop ends and they do
     /// not run.
-    pub fn unref(&self) -> &Self {
+    pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }
 
@@ -123,6 +148,22 @@ impl Timer {
             core.refer_timer(self.id, referred);
         }
         self
+    }
+}
+
+/// Two handles are equal when they are of one timer.
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.core.ptr_eq(&other.core)
+    }
+}
+
+impl Eq for Timer {}
+
+impl Hash for Timer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+        self.core.as_ptr().hash(state);
     }
 }
 

@@ -92,7 +92,7 @@ fn a_child_that_serves() {
                 socket.end_with(greeting.as_str());
                 socket.server().unwrap().close();
             });
-            server.listen_fd(descriptor.into(), |_| {}).unwrap();
+            server.listen_fd(descriptor.into()).unwrap();
         }
     });
 }

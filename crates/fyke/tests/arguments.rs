@@ -77,26 +77,26 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let refuse = |socket: &Socket| refuses_all(|argument| match argument {
-                Ok(endpoint) => socket.connect(endpoint, |_| panic!("refused")),
-                Err(text) => socket.connect(text, |_| panic!("refused")),
+                Ok(endpoint) => socket.connect_then(endpoint, |_| panic!("refused")),
+                Err(text) => socket.connect_then(text, |_| panic!("refused")),
             });
             let server = fyke::create_server(|socket| _ = socket.end());
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = Socket::new();
                 let released = Rc::new(());
                 let captured = Rc::clone(&released);
-                client.connect("nonsense", move |_| drop(captured)).unwrap_err();
+                client.connect_then("nonsense", move |_| drop(captured)).unwrap_err();
                 assert_eq!(Rc::strong_count(&released), 1, "the callback is not kept");
                 refuse(&client);
-                assert!(!client.connecting() && client.pending() && !client.destroyed());
+                assert!(!client.is_connecting() && client.is_pending() && !client.is_destroyed());
                 assert_eq!(client.ready_state(), ReadyState::Open);
                 log.watch("", &client);
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
                 refuse(&client);
-                assert!(client.connecting());
+                assert!(client.is_connecting());
                 client.on_ready(move |client| {
                     refuse(client);
-                    assert!(!client.connecting() && !client.pending());
+                    assert!(!client.is_connecting() && !client.is_pending());
                     client.resume();
                 });
                 client.on_close(move |client, _| {
@@ -112,12 +112,12 @@ on_every_driver! {
         // The loop ends at once: nothing was begun.
         net.run(|| {
             refuses_all(|argument| match argument {
-                Ok(endpoint) => fyke::connect(endpoint, |_| panic!("refused")).map(drop),
-                Err(text) => fyke::connect(text, |_| panic!("refused")).map(drop),
+                Ok(endpoint) => fyke::connect_then(endpoint, |_| panic!("refused")).map(drop),
+                Err(text) => fyke::connect_then(text, |_| panic!("refused")).map(drop),
             });
             refuses_all(|argument| match argument {
-                Ok(endpoint) => ConnectOptions::new(endpoint).map(drop),
-                Err(text) => ConnectOptions::new(text.to_owned()).map(drop),
+                Ok(endpoint) => ConnectOptions::new(endpoint).connect_then(|_| panic!("refused")).map(drop),
+                Err(text) => ConnectOptions::new(text.to_owned()).connect_then(|_| panic!("refused")).map(drop),
             });
         });
     }
@@ -127,10 +127,10 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for endpoint in [("", 1).into(), Endpoint::Host(String::new(), 1), Endpoint::Port(1)] {
-                let options = ConnectOptions::new(endpoint).unwrap();
+                let options = ConnectOptions::new(endpoint);
                 let log = log.clone();
                 let options = options.lookup(move |request, _| log.add(request.host));
-                options.connect(|_| {}).unwrap().on_error(|_, _| {});
+                options.connect().unwrap().on_error(|_, _| {});
             }
         });
         assert_eq!(seen.take(), ["localhost"; 3]);
@@ -143,8 +143,8 @@ on_every_driver! {
             for text in ["203.0.113.9", "2001:db8::9"] {
                 let address: IpAddr = text.parse().unwrap();
                 let target: IpAddr = if address.is_ipv4() { [127, 0, 0, 1].into() } else { "::1".parse().unwrap() };
-                let options = ConnectOptions::new((target, 1)).unwrap().local_address(address);
-                let client = options.local_port(u16::MAX).connect(|_| {}).unwrap();
+                let options = ConnectOptions::new((target, 1)).local_address(address);
+                let client = options.local_port(u16::MAX).connect().unwrap();
                 let log = log.clone();
                 client.on_error(move |_, error| {
                     log.add(error.syscall().unwrap());
@@ -160,22 +160,23 @@ on_every_driver! {
         let seen = Rc::clone(&called);
         net.run(|| {
             let refuse = |server: &Server| refuses_all(|argument| match argument {
-                Ok(endpoint) => server.listen(endpoint, |_| panic!("refused")),
-                Err(text) => server.listen(text, |_| panic!("refused")),
-            });
-            refuses_all(|argument| match argument {
-                Ok(endpoint) => ListenOptions::new(endpoint).map(drop),
-                Err(text) => ListenOptions::new(text).map(drop),
+                Ok(endpoint) => server.listen_then(endpoint, |_| panic!("refused")),
+                Err(text) => server.listen_then(text, |_| panic!("refused")),
             });
             let server = Server::new();
+            let refused = |_: &Server| panic!("refused");
+            refuses_all(|argument| match argument {
+                Ok(endpoint) => ListenOptions::new(endpoint).listen_then(&server, refused),
+                Err(text) => ListenOptions::new(text).listen_then(&server, refused),
+            });
             server.on_error(|_, error| panic!("{error}"));
             refuse(&server);
-            assert!(!server.listening() && server.address().is_none());
+            assert!(!server.is_listening() && server.address().is_none());
             // SRV-08: a callback that was kept would run now.
-            server.listen(net.tcp(), move |server| {
+            server.listen_then(net.tcp(), move |server| {
                 called.set(called.get() + 1);
                 refuse(server);
-                assert!(server.listening());
+                assert!(server.is_listening());
                 server.close();
             }).unwrap();
         });
@@ -191,18 +192,18 @@ on_every_driver! {
                 let server = server.write_queue_bytes_max(usize::MAX).max_connections(usize::MAX);
                 let server = server.max_connections_per_ip(usize::MAX).no_delay(true);
                 let server = server.create_server(|socket| _ = socket.end_with("answer"));
-                let listen = ListenOptions::new(net.tcp()).unwrap().backlog(u32::MAX);
-                listen.listen(&server, move |server| {
+                let listen = ListenOptions::new(net.tcp()).backlog(u32::MAX);
+                listen.listen_then(&server, move |server| {
                     let endpoint = server.endpoint().unwrap();
-                    let options = ConnectOptions::new(&endpoint).unwrap().high_water_mark(bytes);
-                    let options = options.keep_alive(time).timeout(time).no_delay(true);
+                    let options = ConnectOptions::new(&endpoint).high_water_mark(bytes);
+                    let options = options.keep_alive(time).idle_timeout(time).no_delay(true);
                     let options = options.write_queue_bytes_max(usize::MAX).lookup_timeout(time);
                     let options = match time.is_zero() {
                         // None at all would end it at once.
                         true => options,
                         false => options.connect_timeout(time).write_stall_timeout(time),
                     };
-                    let client = options.connect(|_| {}).unwrap();
+                    let client = options.connect().unwrap();
                     log.watch("", &client);
                     let told = log.clone();
                     client.on_data(move |_, data| told.add(String::from_utf8_lossy(data)));
@@ -225,16 +226,24 @@ fn arg_07_he_20_an_attempt_timeout_out_of_range_is_an_err_and_changes_nothing() 
     let millisecond = Duration::from_millis(1);
     let longest = Duration::from_millis(2_147_483_647);
     let before = family_selection::attempt_timeout();
-    let options = || ConnectOptions::new(("some.test", 1)).unwrap();
+    let connect = |timeout| {
+        let options = ConnectOptions::new(("some.test", 1)).attempt_timeout(timeout);
+        // The first value that is not valid is the error, and a valid one does not hide it.
+        options.attempt_timeout(millisecond).connect().map(|client| {
+            client.destroy();
+        })
+    };
     for timeout in [Duration::ZERO, millisecond / 2, longest + millisecond, Duration::MAX] {
-        let code = options().attempt_timeout(timeout).unwrap_err().code();
-        assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
+        Net::sim().run(|| {
+            let code = connect(timeout).unwrap_err().code();
+            assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
+        });
         let code = family_selection::set_attempt_timeout(timeout).unwrap_err().code();
         assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);
         assert_eq!(family_selection::attempt_timeout(), before);
     }
     for timeout in [millisecond, longest] {
-        options().attempt_timeout(timeout).unwrap();
+        Net::sim().run(|| connect(timeout).unwrap());
     }
 }
 
@@ -245,7 +254,7 @@ fn an_error_of_yours_has_its_message_and_one_of_the_system_has_none() {
     let log = Log::new();
     let seen = log.clone();
     Net::sim().run(|| {
-        let client = fyke::connect(("127.0.0.1", 1), |_| {}).unwrap();
+        let client = fyke::connect(("127.0.0.1", 1)).unwrap();
         client.on_error(move |_, error| log.add(format!("{:?}", error.message())));
     });
     assert_eq!(seen.take(), ["None"]);

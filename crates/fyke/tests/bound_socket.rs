@@ -40,7 +40,7 @@ on_every_driver! {
             // Without a host: everywhere, and no name is asked for.
             let everywhere = ip(&BoundSocket::bind(0).unwrap());
             assert_eq!(everywhere.ip(), Ipv4Addr::UNSPECIFIED);
-            let only = ip(&BindOptions::new(0).unwrap().ipv6_only(true).bind().unwrap());
+            let only = ip(&BindOptions::new(0).ipv6_only(true).bind().unwrap());
             assert!(only.is_ipv6() && only.ip().is_unspecified());
         });
         let error = BoundSocket::bind(("127.0.0.1", 0)).unwrap_err();
@@ -60,13 +60,13 @@ on_every_driver! {
             assert_eq!(code("localhost:0"), ErrorCode::ERR_INVALID_ARG_VALUE);
             assert_eq!(code("nonsense"), ErrorCode::ERR_INVALID_ARG_VALUE);
             assert_eq!(code("127.0.0.1:65536"), ErrorCode::ERR_SOCKET_BAD_PORT);
-            let path = || BindOptions::new(net.path()).unwrap();
+            let path = || BindOptions::new(net.path());
             for options in [path().ipv6_only(true), path().reuse_port(true)] {
                 let error = options.bind().unwrap_err();
                 assert_eq!(error.code(), ErrorCode::ERR_INVALID_ARG_VALUE);
             }
             assert_ne!(ip(&BoundSocket::bind("0").unwrap()).port(), 0);
-            let plain = BindOptions::new(("127.0.0.1", 0)).unwrap().ipv6_only(true).bind().unwrap();
+            let plain = BindOptions::new(("127.0.0.1", 0)).ipv6_only(true).bind().unwrap();
             assert!(ip(&plain).is_ipv4());
         });
     }
@@ -74,7 +74,7 @@ on_every_driver! {
     fn bnd_03_a_bind_that_fails_says_what_where_and_why(net) {
         net.run(|| {
             let server = Server::new();
-            server.listen(net.tcp(), |server| {
+            server.listen_then(net.tcp(), |server| {
                 let used = server.address().unwrap();
                 let error = BoundSocket::bind(endpoint(&used)).unwrap_err();
                 assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRINUSE, Some("bind")));
@@ -98,19 +98,19 @@ on_every_driver! {
             let address = first.address().clone();
             let second = BoundSocket::bind(endpoint(&address)).unwrap();
             let (winner, loser) = (Server::new(), Server::new());
-            winner.listen_bound(first, |_| {}).unwrap();
+            winner.listen_bound(first).unwrap();
             let tries = log.clone();
             // Armed by the listen that fails, called by the one that works (SRV-08).
-            loser.listen_bound(second, move |_| tries.add("first callback")).unwrap();
-            assert!(winner.listening() && !loser.listening());
+            loser.listen_bound_then(second, move |_| tries.add("first callback")).unwrap();
+            assert!(winner.is_listening() && !loser.is_listening());
             loser.on_error(move |loser, error| {
                 assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRINUSE, Some("listen")));
                 assert_eq!(error.address(), Some(&address));
-                assert!(!loser.listening());
+                assert!(!loser.is_listening());
                 let winner = winner.clone();
                 let log = log.clone();
                 log.add("error");
-                loser.listen(("127.0.0.1", 0), move |loser| {
+                loser.listen_then(("127.0.0.1", 0), move |loser| {
                     log.add("listens elsewhere");
                     assert_ne!(loser.address(), winner.address());
                     loser.close();
@@ -136,11 +136,11 @@ on_every_driver! {
                     socket.server().unwrap().close();
                 });
                 let called = log.clone();
-                server.listen_bound(bound.backlog(6), move |_| called.add("listening")).unwrap();
-                assert!(server.listening());
+                server.listen_bound_then(bound.backlog(6), move |_| called.add("listening")).unwrap();
+                assert!(server.is_listening());
                 assert_eq!(server.address(), Some(address));
                 log.add("returned");
-                fyke::connect(target, |client| { client.resume(); }).unwrap();
+                fyke::connect_then(target, |client| { client.resume(); }).unwrap();
             });
             assert_eq!(seen.take(), ["returned", "listening", "served"]);
         }
@@ -149,15 +149,15 @@ on_every_driver! {
     fn bnd_05_a_server_that_listens_already_hands_it_back_as_it_was(net) {
         net.run(|| {
             let server = Server::new();
-            server.listen_bound(bind(), |_| {}).unwrap();
+            server.listen_bound(bind()).unwrap();
             let bound = bind();
             let address = bound.address().clone();
-            let refused = server.listen_bound(bound, |_| panic!("refused")).unwrap_err();
+            let refused = server.listen_bound_then(bound, |_| panic!("refused")).unwrap_err();
             assert_eq!(refused.error.code(), ErrorCode::ERR_SERVER_ALREADY_LISTEN);
             assert_eq!(refused.bound.address(), &address);
             server.close();
             let other = Server::new();
-            other.listen_bound(refused.bound, |other| { other.close(); }).unwrap();
+            other.listen_bound_then(refused.bound, |other| { other.close(); }).unwrap();
             assert_eq!(other.address(), Some(address));
         });
     }
@@ -175,11 +175,11 @@ on_every_driver! {
                 let closed = log.clone();
                 server.on_close(move |_| closed.add("close"));
                 let bound = bind().signal(&controller.signal());
-                server.listen_bound(bound, move |_| {
+                server.listen_bound_then(bound, move |_| {
                     log.add("listening");
                     controller.abort();
                 }).unwrap();
-                assert!(server.listening());
+                assert!(server.is_listening());
             });
             let expected: &[&str] = if before { &["close"] } else { &["listening", "close"] };
             assert_eq!(seen.take(), expected);
@@ -199,7 +199,7 @@ on_every_driver! {
                 let bound = again().unwrap();
                 drop(bound);
                 let server = Server::new();
-                server.listen(endpoint(&address), |server| { server.close(); }).unwrap();
+                server.listen_then(endpoint(&address), |server| { server.close(); }).unwrap();
             }
         });
     }
@@ -220,7 +220,7 @@ on_every_driver! {
             let seen = log.clone();
             net.run(|| {
                 let bound = BoundSocket::bind(place).unwrap();
-                let client = fyke::connect(endpoint(bound.address()), |_| {}).unwrap();
+                let client = fyke::connect(endpoint(bound.address())).unwrap();
                 client.on_error(move |_, error| {
                     log.add(error.code());
                     let _still_bound = &bound;
@@ -235,14 +235,14 @@ on_every_driver! {
         let bound = theirs.enter(bind);
         let refused = ours.enter(|| {
             let server = Server::new();
-            let refused = server.listen_bound(bound, |_| panic!("refused")).unwrap_err();
-            assert!(!server.listening());
+            let refused = server.listen_bound_then(bound, |_| panic!("refused")).unwrap_err();
+            assert!(!server.is_listening());
             refused
         });
         assert_eq!(refused.error.code(), ErrorCode::ERR_INVALID_ARG_VALUE);
         drop(theirs);
         // Its loop is gone: there is nothing left that could adopt it, and that has a name too.
-        let refused = Server::new().listen_bound(refused.bound, |_| {}).unwrap_err();
+        let refused = Server::new().listen_bound(refused.bound).unwrap_err();
         assert_eq!(refused.error.code(), ErrorCode::ERR_EVENT_LOOP_CLOSED);
     }
 }
@@ -260,7 +260,7 @@ on_every_system! {
             let closed = path.clone();
             let bound = BoundSocket::bind(path.as_path()).unwrap();
             server
-                .listen_bound(bound, move |server| {
+                .listen_bound_then(bound, move |server| {
                     assert!(closed.exists());
                     server.close();
                     assert!(!closed.exists());
@@ -309,8 +309,8 @@ on_every_system! {
                     socket.server().unwrap().close();
                 });
                 server
-                    .listen_bound(bound, move |_| {
-                        fyke::connect(address, |_| {}).unwrap().resume();
+                    .listen_bound_then(bound, move |_| {
+                        fyke::connect(address).unwrap().resume();
                     })
                     .unwrap();
             });

@@ -21,7 +21,7 @@ fn with_room_for_ten(net: &Net, then: impl FnOnce(&Socket) + 'static) {
         let client = options.build();
         client.on_close(move |_, _| _ = server.close());
         let connected = move |client: &Socket| then(client.resume().cork());
-        client.connect(endpoint, connected).unwrap();
+        client.connect_then(endpoint, connected).unwrap();
     });
 }
 
@@ -49,7 +49,7 @@ fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
                 log.add(format!("connected {number}"));
                 client.resume();
             };
-            client.connect(place.clone(), connected).unwrap();
+            client.connect_then(place.clone(), connected).unwrap();
         });
         let client = Socket::new();
         client.on_error(|_, _| {});
@@ -68,7 +68,7 @@ fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
                         let kept =
                             captured.borrow().iter().filter(|own| own.strong_count() > 0).count();
                         assert_eq!(kept, if exact { 3 } else { 0 });
-                        server.listen(path, move |_| connect(&client)).unwrap();
+                        server.listen_then(path, move |_| connect(&client)).unwrap();
                     };
                     timer::set_immediate(again).unwrap();
                 }
@@ -95,7 +95,7 @@ on_every_driver! {
             let log = log.clone();
             let past = move |_: &Socket, result| log.add(format!("12 {}", word(&result)));
             assert!(!client.write_then("", past));
-            assert!(client.destroyed());
+            assert!(client.is_destroyed());
         }));
         let entries = seen.take();
         assert_eq!(entries.len(), 13);
@@ -142,11 +142,11 @@ on_every_driver! {
         net.run(|| with_room_for_ten(net, move |client| {
             client.on_error(|_, _| {});
             // The end cannot go out before these are sent.
-            client.uncork().write(vec![1; 32 << 20]);
+            let _ = client.uncork().write(vec![1; 32 << 20]);
             for number in 1..=12 {
                 let log = log.clone();
                 client.end_then(move |_, result| log.add(format!("{number} {}", word(&result))));
-                assert_eq!(client.destroyed(), number == 12, "{number}");
+                assert_eq!(client.is_destroyed(), number == 12, "{number}");
             }
         }));
         let entries = seen.take();
@@ -191,7 +191,7 @@ on_every_driver! {
             server.on_connection(move |_, socket| held.borrow_mut().push(socket.clone()));
             net.listen(&server, net.tcp(), |endpoint| {
                 for _ in 0..CLIENTS {
-                    fyke::connect(&endpoint, |_| {}).unwrap().on_error(|_, _| {});
+                    fyke::connect(&endpoint).unwrap().on_error(|_, _| {});
                 }
             });
             accepted
@@ -200,7 +200,7 @@ on_every_driver! {
         event_loop.enter(|| {
             for socket in accepted.borrow().iter() {
                 let told = told.clone();
-                socket.set_timeout_then(Duration::from_millis(5), move |_| told.set(told.get() + 1));
+                socket.set_idle_timeout_then(Duration::from_millis(5), move |_| told.set(told.get() + 1));
             }
         });
         let mut turns = 0;

@@ -47,7 +47,7 @@ on_every_driver! {
             let count = Rc::clone(&count);
             net.run(move || {
                 let server = fyke::create_server(|socket| _ = socket.end());
-                server.listen(endpoint, move |server| {
+                server.listen_then(endpoint, move |server| {
                     let forms: Vec<Endpoint> = match server.address().unwrap() {
                         Address::Ip(address) => {
                             let port = address.port();
@@ -71,15 +71,15 @@ on_every_driver! {
                         let then = move |_: &Socket| seen.set(seen.get() + 1);
                         let client = match is_own {
                             true => Socket::new(),
-                            false => fyke::connect(&form, then.clone()).unwrap(),
+                            false => fyke::connect_then(&form, then.clone()).unwrap(),
                         };
                         if is_own {
-                            client.connect(&form, then).unwrap();
+                            client.connect_then(&form, then).unwrap();
                         }
-                        assert!(client.connecting() && client.pending());
+                        assert!(client.is_connecting() && client.is_pending());
                         assert_eq!(client.ready_state(), ReadyState::Opening);
                         client.on_connect(|client| {
-                            assert!(!client.connecting() && !client.pending());
+                            assert!(!client.is_connecting() && !client.is_pending());
                             assert_eq!(client.ready_state(), ReadyState::Open);
                         });
                         client.resume();
@@ -109,7 +109,7 @@ on_every_driver! {
                 let captured = Rc::new(());
                 let alive = Rc::downgrade(&captured);
                 let told = log.clone();
-                client.connect(&endpoint, move |_| {
+                client.connect_then(&endpoint, move |_| {
                     let _captured = &captured;
                     told.add("callback");
                 }).unwrap();
@@ -118,7 +118,7 @@ on_every_driver! {
                 client.resume();
                 let mut again = Some(endpoint);
                 client.on_close(move |client, _| match again.take() {
-                    Some(endpoint) => client.connect(endpoint, |_| {}).unwrap(),
+                    Some(endpoint) => client.connect(endpoint).unwrap(),
                     None => _ = server.close(),
                 });
             });
@@ -134,13 +134,13 @@ on_every_driver! {
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(wanted) = endpoint else { panic!("not an address") };
                 tick(&log, "earlier tick");
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 tick(&log, "later tick");
                 log.add("called");
                 // In the same turn is in time.
                 client.on_lookup(|_, _| panic!("there is nothing to look up"));
                 client.on_connection_attempt(move |client, to| {
-                    assert!(to.ip() == Some(wanted) && client.connecting());
+                    assert!(to.ip() == Some(wanted) && client.is_connecting());
                 });
                 watch(&log, &client);
                 client.resume();
@@ -159,7 +159,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for endpoint in net.endpoints() {
-                let client = fyke::connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                let client = fyke::connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 watch(&log, &client);
                 client.destroy();
             }
@@ -176,7 +176,7 @@ on_every_driver! {
             let path = net.path();
             let wanted = path.clone();
             net.listen(&server.clone(), path.into(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_connection_attempt(move |_, to| {
                     assert_eq!((to.path(), to.port()), (Some(wanted.as_path()), None));
                 });
@@ -189,7 +189,7 @@ on_every_driver! {
                 client.resume();
                 client.on_close(move |_, _| {
                     server.close();
-                    let client = fyke::connect(missing.as_path(), |_| {}).unwrap();
+                    let client = fyke::connect(missing.as_path()).unwrap();
                     watch(&log, &client);
                     log.add("called");
                 });
@@ -231,7 +231,7 @@ on_every_driver! {
             let seen = log.clone();
             net.run(|| net.pair(endpoint, |socket| {
                 socket.on_error(|_, _| {});
-                socket.write("never delivered");
+                let _ = socket.write("never delivered");
             }, move |client| {
                 client.on_connect(|client| _ = client.destroy());
                 watch(&log, client);
@@ -247,14 +247,14 @@ on_every_driver! {
         net.run(|| net.pair(net.tcp(), |socket| _ = socket.end(), move |client| {
             for _ in 0..2 {
                 let log = log.clone();
-                client.on_connect(move |client| log.add(format!("connect {}", client.connecting())));
+                client.on_connect(move |client| log.add(format!("connect {}", client.is_connecting())));
             }
             client.on_close(move |_, _| {
-                let refused = fyke::connect(("127.0.0.1", 1), |_| {}).unwrap();
+                let refused = fyke::connect(("127.0.0.1", 1)).unwrap();
                 for _ in 0..2 {
                     let log = log.clone();
                     refused.on_error(move |client, error| {
-                        log.add(format!("{} {}", error.code(), client.connecting()));
+                        log.add(format!("{} {}", error.code(), client.is_connecting()));
                     });
                 }
             });
@@ -268,7 +268,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let client = fyke::connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+            let client = fyke::connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
             watch(&log, &client);
             client.on_connection_attempt_failed(move |_, _, _| {
                 tick(&log, "earlier tick");
@@ -293,9 +293,9 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for (host, family) in [("127.0.0.1", Family::V6), ("::1", Family::V4)] {
-                let options = ConnectOptions::new((host, 1)).unwrap().family(family);
+                let options = ConnectOptions::new((host, 1)).family(family);
                 let log = log.clone();
-                options.connect(|_| {}).unwrap().on_error(move |_, error| log.add(error));
+                options.connect().unwrap().on_error(move |_, error| log.add(error));
             }
         });
         let mut entries = seen.take();
@@ -309,20 +309,20 @@ on_every_driver! {
         net.run(|| {
             let list = BlockList::new();
             list.add_address("127.0.0.1").unwrap();
-            let options = || ConnectOptions::new(("127.0.0.1", 1)).unwrap();
-            let lookup = ConnectOptions::new(("a.test", 1)).unwrap().lookup(|_, reply| {
+            let options = || ConnectOptions::new(("127.0.0.1", 1));
+            let lookup = ConnectOptions::new(("a.test", 1)).lookup(|_, reply| {
                 reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "at once")));
             });
             let cases = [
                 options(), options().local_address(ip("203.0.113.9")),
                 options().block_list(&list), lookup,
-                ConnectOptions::new(net.path()).unwrap(),
-                ConnectOptions::new(Endpoint::Path("x".repeat(500).into())).unwrap(),
-                ConnectOptions::new(Endpoint::Path("a\0b".into())).unwrap(),
+                ConnectOptions::new(net.path()),
+                ConnectOptions::new(Endpoint::Path("x".repeat(500).into())),
+                ConnectOptions::new(Endpoint::Path("a\0b".into())),
             ];
             for options in cases {
-                let client = options.connect(|_| panic!("it cannot connect")).unwrap();
-                assert!(client.connecting() && !client.destroyed());
+                let client = options.connect_then(|_| panic!("it cannot connect")).unwrap();
+                assert!(client.is_connecting() && !client.is_destroyed());
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error.code()));
             }
@@ -341,7 +341,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let client = fyke::connect(("127.0.0.1", 0), |_| {}).unwrap();
+            let client = fyke::connect(("127.0.0.1", 0)).unwrap();
             watch(&log, &client);
             client.on_error(|_, error| {
                 assert_eq!((error.port(), error.syscall()), (None, Some("connect")));
@@ -358,7 +358,7 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(|_| panic!("closed before"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| panic!("closed before")).unwrap();
+                let client = fyke::connect_then(endpoint, |_| panic!("closed before")).unwrap();
                 watch(&log, &client);
                 server.close();
                 assert_eq!((client.remote_address(), client.local_address()), (None, None));
@@ -377,7 +377,7 @@ on_every_driver! {
                 socket.on_error(|_, _| {});
             });
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 watch(&log, &client);
                 client.resume();
                 // Runs when the system was asked to connect, and before its answer is looked at.

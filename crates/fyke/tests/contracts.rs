@@ -30,21 +30,21 @@ fn call_everything(socket: &Socket, alone: &Alone) {
         move |_: &Socket, _: fyke::Result<()>| alone.run(|| {})
     };
     socket.pause().resume().cork();
-    socket.write("x");
+    let _ = socket.write("x");
     socket.write_then(vec![1; 200_000], in_callback(alone));
     socket.uncork();
     socket.set_no_delay(true).unwrap();
     socket.set_keep_alive(true, Duration::from_secs(1)).unwrap();
-    socket.set_timeout(Some(Duration::from_secs(1)));
+    socket.set_idle_timeout(Some(Duration::from_secs(1)));
     let id = {
         let alone = alone.clone();
         socket.on_data(move |_, _| alone.run(|| {}))
     };
     socket.off(id);
-    socket.refer().unref().refer();
+    socket.ref_loop().unref_loop().ref_loop();
     // On a closed socket this would begin another life.
-    if !socket.destroyed() {
-        socket.connect(1, |_| {}).unwrap_err();
+    if !socket.is_destroyed() {
+        socket.connect(1).unwrap_err();
     }
     socket.end_then(in_callback(alone));
     socket.destroy_soon();
@@ -96,7 +96,7 @@ on_every_driver! {
                 net.listen(&server, net.tcp(), move |endpoint| {
                     let client = Socket::new();
                     listen_everywhere(&client, &client_alone, all);
-                    client.connect(endpoint, |_| {}).unwrap();
+                    client.connect(endpoint).unwrap();
                 });
             });
         }
@@ -113,7 +113,7 @@ on_every_driver! {
                     socket.destroy();
                 }
             },
-            |socket| { socket.write(vec![0; 1 << 20]); socket.end(); },
+            |socket| { let _ = socket.write(vec![0; 1 << 20]); socket.end(); },
         ];
         for endpoint in 0..2 {
             for one in endings {
@@ -154,7 +154,7 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 client.on_ready(move |client| {
-                    client.write("small");
+                    let _ = client.write("small");
                     assert_eq!(client.write_queue_len(), 5, "not inside write");
                     let (client, checked) = (client.clone(), checked.clone());
                     timer::set_immediate(move || {
@@ -183,10 +183,10 @@ on_every_driver! {
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |client| {
+                fyke::connect_then(endpoint, |client| {
                     client.resume();
                     let client = client.clone();
-                    timer::set_timeout(Duration::from_millis(20), move || { client.write("later"); }).unwrap();
+                    timer::set_timeout(Duration::from_millis(20), move || { let _ = client.write("later"); }).unwrap();
                 }).unwrap();
             });
         });
@@ -206,7 +206,7 @@ on_every_driver! {
             });
             let (held, connected) = (Rc::clone(&token), Rc::clone(&pair));
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 connected.borrow_mut().push(client.clone());
                 client.on_ready(move |client| {
                     let client = client.clone();
@@ -259,7 +259,7 @@ fn c11_no_thread_is_started_but_for_names() {
         let event_loop = net.event_loop();
         event_loop.enter(|| {
             for _ in 0..100 {
-                let client = fyke::connect(("localhost", 1), |_| {}).unwrap();
+                let client = fyke::connect(("localhost", 1)).unwrap();
                 client.on_error(|_, _| {});
             }
         });

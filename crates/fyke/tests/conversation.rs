@@ -21,14 +21,14 @@ fn converse(net: &Net, endpoint: Endpoint, connect_to: Option<Endpoint>) {
                     socket.on_data(move |_, data| {
                         said.add(String::from_utf8_lossy(data));
                     });
-                    socket.write("hello client");
+                    let _ = socket.write("hello client");
                     let server = socket.server().unwrap();
                     server.close();
                 }
             });
             net.listen(&server, endpoint, move |endpoint| {
-                let client = fyke::connect(connect_to.unwrap_or(endpoint), |client| {
-                    client.write("hello server!\r\n");
+                let client = fyke::connect_then(connect_to.unwrap_or(endpoint), |client| {
+                    let _ = client.write("hello server!\r\n");
                 })
                 .unwrap();
                 log.watch("client ", &client);
@@ -79,11 +79,11 @@ on_every_driver! {
                     socket.end();
                     socket.server().unwrap().close();
                 });
-                server.listen(0, move |server| {
+                server.listen_then(0, move |server| {
                     let port = server.address().unwrap().port().unwrap();
-                    fyke::connect((host, port), |_| {}).unwrap();
+                    fyke::connect((host, port)).unwrap();
                 }).unwrap();
-                assert!(server.listening(), "a port alone is bound inside the call (SRV-03)");
+                assert!(server.is_listening(), "a port alone is bound inside the call (SRV-03)");
             });
             let mapped = if host == "::1" { "::1" } else { "::ffff:127.0.0.1" };
             assert_eq!(log.take(), [mapped, mapped]);
@@ -98,9 +98,9 @@ on_every_driver! {
                 socket.end();
                 socket.server().unwrap().close();
             });
-            server.listen(0, move |server| {
+            server.listen_then(0, move |server| {
                 let port = server.address().unwrap().port().unwrap();
-                let client = fyke::connect(port, |_| {}).unwrap();
+                let client = fyke::connect(port).unwrap();
                 let lookup = seen.clone();
                 client.on_lookup(move |_, event| {
                     assert!(event.address.is_ok());
@@ -120,11 +120,11 @@ on_every_driver! {
         net.run(|| {
             // 64 characters: longer than a label may be, so no server need be asked.
             let host = "x".repeat(64);
-            let client = fyke::connect((host.as_str(), 80), |_| {}).unwrap();
+            let client = fyke::connect((host.as_str(), 80)).unwrap();
             seen.watch("", &client);
             client.on_error(move |socket, error| {
                 assert_eq!((error.syscall(), error.host()), (Some("getaddrinfo"), Some(&*host)));
-                assert!(!socket.connecting() && error.port().is_none());
+                assert!(!socket.is_connecting() && error.port().is_none());
             });
         });
         assert_eq!(log.take(), ["error ENOTFOUND", "close true"]);
@@ -140,12 +140,12 @@ on_every_driver! {
                 // Nobody listens there any more.
                 server.close();
                 let text = format!("connect ECONNREFUSED {endpoint}");
-                let client = fyke::connect(endpoint, |_| panic!("nobody listens")).unwrap();
+                let client = fyke::connect_then(endpoint, |_| panic!("nobody listens")).unwrap();
                 let attempt = seen.clone();
                 client.on_connection_attempt(move |_, _| attempt.add("attempt"));
                 let failed = seen.clone();
                 client.on_connection_attempt_failed(move |socket, _, _| {
-                    failed.add(format!("failed {} {}", socket.connecting(), socket.destroyed()));
+                    failed.add(format!("failed {} {}", socket.is_connecting(), socket.is_destroyed()));
                 });
                 seen.watch("", &client);
                 client.on_error(move |_, error| assert_eq!(error.to_string(), text));
@@ -160,7 +160,7 @@ on_every_driver! {
         let seen = log.clone();
         let path = net.path();
         net.run(|| {
-            let client = fyke::connect(path.as_path(), |_| {}).unwrap();
+            let client = fyke::connect(path.as_path()).unwrap();
             seen.watch("", &client);
         });
         assert_eq!(log.take(), ["error ENOENT", "close true"]);
@@ -181,10 +181,10 @@ on_every_driver! {
                     assert_eq!((client.bytes_read(), bytes.take().len()), (2, 2));
                     match rounds {
                         3 => { server.close(); }
-                        _ => client.connect(&again, |_| {}).unwrap(),
+                        _ => client.connect(&again).unwrap(),
                     }
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         let round = ["connect", "ready", "end", "finish", "close false"];
@@ -197,9 +197,9 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(|socket| { socket.server().unwrap().close(); });
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                let client = fyke::connect(&endpoint).unwrap();
                 let code = |client: &Socket, endpoint: &Endpoint| {
-                    client.connect(endpoint, |_| {}).unwrap_err().code()
+                    client.connect(endpoint).unwrap_err().code()
                 };
                 assert_eq!(code(&client, &endpoint), ErrorCode::EALREADY);
                 seen.watch("", &client);
@@ -226,8 +226,8 @@ on_every_driver! {
                 }
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let options = ConnectOptions::new(endpoint).unwrap();
-                let client = options.local_address("127.0.0.3".parse().unwrap()).connect(|_| {});
+                let options = ConnectOptions::new(endpoint);
+                let client = options.local_address("127.0.0.3".parse().unwrap()).connect();
                 client.unwrap().on_connect(move |client| {
                     seen.add(client.local_address().unwrap().ip());
                 });
@@ -249,7 +249,7 @@ fn he_15_several_addresses_that_all_refuse_are_one_error_with_all_of_them() {
     let log = Log::new();
     let seen = log.clone();
     net.run(move || {
-        let client = fyke::connect(("both.test", 9), |_| {}).unwrap();
+        let client = fyke::connect(("both.test", 9)).unwrap();
         let attempt = seen.clone();
         client.on_connection_attempt(move |_, to| attempt.add(format!("attempt {to}")));
         let failed = seen.clone();

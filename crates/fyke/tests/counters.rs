@@ -18,16 +18,16 @@ on_every_driver! {
                 socket.server().unwrap().close();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.cork();
-                client.write("one");
-                client.write("twø");
+                let _ = client.write("one");
+                let _ = client.write("twø");
                 client.uncork();
                 assert_eq!(client.bytes_written(), 7, "encoded bytes");
-                client.write("!");
+                let _ = client.write("!");
                 assert_eq!(client.bytes_written(), 8);
                 client.cork();
-                client.write("corked");
+                let _ = client.write("corked");
                 assert_eq!(client.bytes_written(), 14);
                 let [connect, end] = [log.clone(), log.clone()];
                 client.on_connect(move |client| connect.add(client.bytes_written()));
@@ -52,7 +52,7 @@ on_every_driver! {
                 move |client| _ = client.resume().on_connect(move |client| {
                     if corked {
                         client.cork();
-                        client.write("a".repeat(LEN as usize));
+                        let _ = client.write("a".repeat(LEN as usize));
                         assert_eq!(client.bytes_written(), LEN);
                     }
                     client.end_with_then(pattern(LEN as usize), move |client, result| {
@@ -134,11 +134,11 @@ on_every_driver! {
                         return;
                     }
                     assert_eq!(client.bytes_written(), 6, "kept until the next connect (PROP-05)");
-                    client.connect(&again, |_| {}).unwrap();
+                    client.connect(&again).unwrap();
                     assert_eq!((client.bytes_written(), client.remote_address()), (0, None));
                     client.end_with("second");
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
                 client.end_with("first!");
             });
         });

@@ -22,7 +22,7 @@ fn ip(text: &str) -> IpAddr {
 /// Options for a host that a hook says to have these addresses.
 fn several(port: u16, addresses: &[&str], selection: FamilySelection) -> ConnectOptions {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
-    let options = ConnectOptions::new(("several.test", port)).unwrap().family_selection(selection);
+    let options = ConnectOptions::new(("several.test", port)).family_selection(selection);
     options.lookup(move |_, reply| reply.answer(Ok(addresses.clone())))
 }
 
@@ -67,7 +67,7 @@ fn he_16_attempts_that_timed_out_are_in_the_error_and_were_told_as_timeouts_only
     sim(MS, &["10.0.0.1", "fd00::1"]).run(|| {
         let addresses = ["10.0.0.1", "fd00::1", "127.0.0.1"];
         let options = several(9, &addresses, FamilySelection::Sequential);
-        let client = options.attempt_timeout(20 * MS).unwrap().connect(|_| {}).unwrap();
+        let client = options.attempt_timeout(20 * MS).connect().unwrap();
         watch(&log, &client);
         client.on_error(move |client, error| {
             let texts: Vec<String> = error.attempts().iter().map(ToString::to_string).collect();
@@ -102,7 +102,7 @@ fn he_20_an_attempt_timeout_below_ten_milliseconds_is_ten() {
     let seen = log.clone();
     sim(MS / 100, &["10.0.0.1", "10.0.0.2"]).run(|| {
         let options = several(9, &["10.0.0.1", "10.0.0.2"], FamilySelection::Sequential);
-        let client = options.attempt_timeout(MS).unwrap().connect(|_| {}).unwrap();
+        let client = options.attempt_timeout(MS).connect().unwrap();
         watch(&log, &client);
         let told = log.clone();
         timer::set_timeout(9 * MS, move || told.add("9 ms")).unwrap();
@@ -130,8 +130,8 @@ fn he_24_destroyed_while_attempts_hang_everything_stops() {
         let seen = log.clone();
         sim(MS, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]).run(|| {
             let options = several(9, &["10.0.0.1", "10.0.0.2", "10.0.0.3"], selection);
-            let options = options.attempt_timeout(250 * MS).unwrap();
-            let client = options.connect(|_| panic!("nobody answers")).unwrap();
+            let options = options.attempt_timeout(250 * MS);
+            let client = options.connect_then(|_| panic!("nobody answers")).unwrap();
             watch(&log, &client);
             timer::set_timeout(300 * MS, move || _ = client.destroy()).unwrap();
             // By then the third would have begun.
@@ -149,7 +149,7 @@ fn he_24_destroyed_by_the_listener_of_a_timeout_nothing_more_is_tried() {
     let seen = log.clone();
     sim(MS, &["10.0.0.1", "10.0.0.2"]).run(|| {
         let options = several(9, &["10.0.0.1", "10.0.0.2"], FamilySelection::Sequential);
-        let client = options.connect(|_| panic!("nobody answers")).unwrap();
+        let client = options.connect_then(|_| panic!("nobody answers")).unwrap();
         client.on_connection_attempt_timeout(|client, _| _ = client.destroy());
         watch(&log, &client);
     });
@@ -165,13 +165,13 @@ fn connect_over_a_slow_way(selection: FamilySelection) -> Vec<String> {
     net.run(|| {
         let server = fyke::create_server(|socket| _ = socket.end());
         server
-            .listen(0, move |server| {
+            .listen_then(0, move |server| {
                 let port = server.address().unwrap().port().unwrap();
                 let list = BlockList::new();
                 list.add_address("127.0.0.2").unwrap();
                 let options = several(port, &["::1", "127.0.0.1", "127.0.0.2"], selection);
-                let options = options.attempt_timeout(250 * MS).unwrap().block_list(&list);
-                let client = options.connect(|_| {}).unwrap();
+                let options = options.attempt_timeout(250 * MS).block_list(&list);
+                let client = options.connect().unwrap();
                 watch(&log, &client);
                 let told = log.clone();
                 client.on_error(move |_, error| {
@@ -281,7 +281,7 @@ fn try_beside_a_black_hole(selection: FamilySelection, hole: &'static str) -> Ve
             };
             held.replace(Some(hole_there));
             let options = several(port, &[hole, "127.0.0.1"], selection);
-            let client = options.attempt_timeout(50 * MS).unwrap().connect(|_| {}).unwrap();
+            let client = options.attempt_timeout(50 * MS).connect().unwrap();
             watch(&log, &client);
             client.on_ready(move |client| {
                 log.add(client.remote_address().unwrap().ip());

@@ -44,7 +44,7 @@ fn paused(net: &Net, deliver: bool) -> Paused {
             });
             socket.on_error(move |socket, error| {
                 assert!(matches!(error.code().as_str(), "ECONNRESET" | "EPIPE"), "{error}");
-                assert!(socket.destroyed());
+                assert!(socket.is_destroyed());
                 told.set(true);
             });
             place.replace(Some(socket.clone()));

@@ -25,10 +25,10 @@ on_every_system! {
             });
             server.on_error(|_, error| panic!("accepting must not fail: {error}"));
             server.on_drop(|_, _| panic!("nobody was over the limit of connections"));
-            server.listen(net.tcp(), |_| {}).unwrap();
+            server.listen(net.tcp()).unwrap();
             server
         });
-        drive(&event_loop, || server.listening()).unwrap();
+        drive(&event_loop, || server.is_listening()).unwrap();
         let endpoint = server.endpoint().unwrap();
 
         // Clients that have their descriptor, and whose connection is not accepted yet.
@@ -38,7 +38,7 @@ on_every_system! {
         };
         drive(&event_loop, || server.connections() as u64 + server.shed_connections() == 40).unwrap();
         assert!(server.shed_connections() >= 25, "shed: {}", server.shed_connections());
-        assert!(server.listening());
+        assert!(server.is_listening());
 
         // No spin: with nobody waiting the loop sleeps. Counted in turns, not in time.
         let turns = Cell::new(0);
@@ -59,7 +59,7 @@ on_every_system! {
         let answered = Rc::new(Cell::new(false));
         let seen = Rc::clone(&answered);
         event_loop.enter(|| {
-            let client = fyke::connect(endpoint, |client| {
+            let client = fyke::connect_then(endpoint, |client| {
                 client.end_with("again");
             })
             .unwrap();

@@ -40,19 +40,19 @@ on_every_system! {
                 let ours = bound.then(|| Address::Path(path.clone()));
                 net.listen(&server, net.path().into(), move |target| {
                     let client = Socket::from_fd(fd).unwrap();
-                    assert!(client.pending() && !client.connecting());
+                    assert!(client.is_pending() && !client.is_connecting());
                     assert_eq!(client.address(), ours);
                     let bytes = collect(&client);
                     let connected = log.clone();
                     let f = move |client: &Socket| {
                         connected.add("connect");
-                        client.write("over ");
+                        let _ = client.write("over ");
                         client.end_with("it");
                         assert_eq!(client.address(), ours);
                     };
                     match options {
-                        true => client.connect_with(ConnectOptions::new(target).unwrap(), f).unwrap(),
-                        false => client.connect(target, f).unwrap(),
+                        true => client.connect_with_then(ConnectOptions::new(target), f).unwrap(),
+                        false => client.connect_then(target, f).unwrap(),
                     }
                     client.on_end(move |_| {
                         log.add(String::from_utf8_lossy(&bytes.borrow()));
@@ -77,8 +77,8 @@ on_every_system! {
                 let number = fd.as_raw_fd();
                 let client = Socket::from_fd(fd).unwrap();
                 client
-                    .connect(target, move |client| {
-                        let fd = client.clone().into_fd().unwrap();
+                    .connect_then(target, move |client| {
+                        let fd = client.take_fd().unwrap();
                         assert_eq!(fd.as_raw_fd(), number);
                     })
                     .unwrap();
@@ -94,7 +94,7 @@ on_every_system! {
         let (from, to) = std::io::pipe().unwrap();
         net.run(|| {
             let reader = Socket::from_fd(from.into()).unwrap();
-            assert!(!reader.connecting() && !reader.pending());
+            assert!(!reader.is_connecting() && !reader.is_pending());
             assert_eq!((reader.ready_state(), reader.address()), (ReadyState::Open, None));
             let bytes = collect(&reader);
             log.watch("", &reader);
@@ -115,7 +115,7 @@ on_every_system! {
         let (_from, to) = std::io::pipe().unwrap();
         net.run(|| {
             let reader = Socket::from_fd(from.into()).unwrap();
-            assert!(reader.readable() && reader.writable());
+            assert!(reader.is_readable() && reader.is_writable());
             reader.on_error(|_, error| assert_eq!(error.syscall(), Some("write")));
             log.watch("", &reader);
             let told = log.clone();
@@ -124,7 +124,7 @@ on_every_system! {
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
         net.run(|| {
             let writer = Socket::from_fd(to.into()).unwrap();
-            assert!(writer.readable() && writer.writable());
+            assert!(writer.is_readable() && writer.is_writable());
             writer.on_error(|_, error| assert_eq!(error.syscall(), Some("read")));
             log.watch("", &writer);
         });
@@ -138,7 +138,7 @@ on_every_system! {
         net.run(|| {
             let socket = SocketOptions::new().readable(false).build_from_fd(ours.into()).unwrap();
             assert_eq!(socket.ready_state(), ReadyState::WriteOnly);
-            assert!(!socket.readable() && socket.readable_ended());
+            assert!(!socket.is_readable() && socket.is_readable_ended());
             socket.on_data(|_, _| panic!("it never reads"));
             log.watch("", &socket);
             socket.end_with("only this");
@@ -170,7 +170,7 @@ on_every_system! {
         let read_only = |stream: UnixStream| {
             let socket = SocketOptions::new().writable(false).build_from_fd(stream.into()).unwrap();
             assert_eq!(socket.ready_state(), ReadyState::ReadOnly);
-            assert!(!socket.writable() && socket.writable_ended() && socket.writable_finished());
+            assert!(!socket.is_writable() && socket.is_writable_ended() && socket.is_writable_finished());
             socket
         };
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -206,13 +206,13 @@ on_every_system! {
                 net.run(|| {
                     let options = SocketOptions::new().readable(reads).writable(!reads);
                     let socket = options.allow_half_open(half_open).build_from_fd(ours.into()).unwrap();
-                    assert_eq!((socket.readable_ended(), socket.writable_finished()), (!reads, reads));
+                    assert_eq!((socket.is_readable_ended(), socket.is_writable_finished()), (!reads, reads));
                     log.watch("", &socket);
                     socket.resume();
                     // The disabled direction alone is not the end of both.
                     settled(move || {
                         assert_eq!(log.entries().len(), 0);
-                        assert!(!socket.destroyed());
+                        assert!(!socket.is_destroyed());
                         match reads {
                             // The other half of the peer stays open.
                             true => {
@@ -263,7 +263,7 @@ on_every_system! {
         net.run(|| {
             let (a, b) =
                 (Socket::from_fd(ours.into()).unwrap(), Socket::from_fd(theirs.into()).unwrap());
-            assert!(!a.connecting() && !a.pending());
+            assert!(!a.is_connecting() && !a.is_pending());
             assert_eq!(a.ready_state(), ReadyState::Open);
             log.watch("", &b);
             let bytes = collect(&b);
@@ -321,11 +321,11 @@ on_every_system! {
                     socket.server().unwrap().close();
                 });
                 server
-                    .listen_fd(fd, move |_| {
-                        fyke::connect(endpoint, |_| {}).unwrap().resume();
+                    .listen_fd_then(fd, move |_| {
+                        fyke::connect(endpoint).unwrap().resume();
                     })
                     .unwrap();
-                assert!(server.listening());
+                assert!(server.is_listening());
                 // A name that came from outside is not known.
                 assert_eq!(server.address(), known);
             }
@@ -365,7 +365,7 @@ on_every_system! {
             let seen = log.clone();
             net.run(|| {
                 let server = Server::new();
-                server.listen_fd(fd, |_| panic!("it cannot listen")).unwrap();
+                server.listen_fd_then(fd, |_| panic!("it cannot listen")).unwrap();
                 server.on_error(move |_, error| {
                     assert!(error.syscall() == Some("listen") && error.address().is_none());
                     log.add(error.code());
@@ -390,7 +390,7 @@ fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
         net.run(|| {
             let socket = Socket::from_fd(ours.into()).unwrap();
             socket.set_allow_half_open(true);
-            assert_eq!(socket.writable(), side == Shutdown::Read);
+            assert_eq!(socket.is_writable(), side == Shutdown::Read);
             let peer = Socket::from_fd(theirs.into()).unwrap();
             log.watch("", &socket);
             let bytes = collect(&peer);
@@ -427,7 +427,7 @@ on_every_system! {
             socket.on_error(|_, error| assert_eq!(error.to_string(), "write EPIPE"));
             beneath.shutdown(std::net::Shutdown::Write).unwrap();
             socket.write_then("x", move |_, result| log.add(result.unwrap_err().code()));
-            assert!(!socket.destroyed(), "told on the tick");
+            assert!(!socket.is_destroyed(), "told on the tick");
         });
         drop(theirs);
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
@@ -446,13 +446,13 @@ on_every_system! {
             let (ours, _theirs) = UnixStream::pair().unwrap();
             let options = SocketOptions::new().pause_on_create(true);
             let socket = options.build_from_fd(inheritable(ours.into())).unwrap();
-            assert!(is_kept(socket.into_fd().unwrap()));
+            assert!(is_kept(socket.take_fd().unwrap()));
 
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let server = Server::new();
-            server.listen_fd(inheritable(listener.into()), |_| {}).unwrap();
+            server.listen_fd(inheritable(listener.into())).unwrap();
             assert!(is_kept(server.duplicate_fd().unwrap()));
-            assert!(is_kept(server.into_fd().unwrap()));
+            assert!(is_kept(server.take_fd().unwrap()));
 
             let bound = fyke::BoundSocket::bind(("127.0.0.1", 0)).unwrap().into_fd().unwrap();
             let bound = fyke::BoundSocket::from_fd(inheritable(bound)).unwrap();

@@ -34,20 +34,20 @@ on_every_driver! {
                 net.tcp(),
                 move |socket| {
                     socket.resume();
-                    socket.on_timeout(|_| panic!("the timer is off"));
+                    socket.on_idle_timeout(|_| panic!("the timer is off"));
                     socket.on_error(|_, _| {});
                     let told = log.clone();
                     socket.on_data(move |socket, _| {
                         let server = socket.server().unwrap();
                         assert_eq!(server.connections(), 1);
-                        socket.set_timeout(Some(Duration::from_millis(1)));
+                        socket.set_idle_timeout(Some(Duration::from_millis(1)));
                         match &error {
                             Some(error) => socket.destroy_with(error.clone()),
                             None => socket.destroy(),
                         };
                         assert!(*socket.destroy() == *socket, "again, and nothing happens");
-                        assert!(socket.destroyed() && socket.closed() && socket.pending());
-                        assert!(!socket.connecting() && !socket.readable() && !socket.writable());
+                        assert!(socket.is_destroyed() && socket.is_closed() && socket.is_pending());
+                        assert!(!socket.is_connecting() && !socket.is_readable() && !socket.is_writable());
                         assert_eq!(socket.ready_state(), ReadyState::Closed);
                         let code = error.as_ref().map(Error::code);
                         assert_eq!(socket.errored().map(|error| error.code()), code);
@@ -79,7 +79,7 @@ on_every_driver! {
                     socket.resume();
                 });
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                    let client = fyke::connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                    let client = fyke::connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                     log.watch("", &client);
                     client.on_connection_attempt_failed(|_, _, _| panic!("it did not fail"));
                     client.on_connection_attempt(move |client, _| {
@@ -160,7 +160,7 @@ on_every_driver! {
         net.run(|| net.pair(
             net.tcp(),
             |socket| {
-                socket.write("unread");
+                let _ = socket.write("unread");
                 socket.on_data(|socket, _| socket.reset_and_destroy().unwrap());
             },
             move |client| {
@@ -230,7 +230,7 @@ on_every_driver! {
                         socket.resume();
                         socket.on_error(move |_, error| log.add(format!("peer {}", error.code())));
                         // So that it is still there to be reset.
-                        socket.write("x");
+                        let _ = socket.write("x");
                     }
                 },
                 move |client| {
@@ -277,7 +277,7 @@ on_every_driver! {
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 for _ in 0..2 {
-                    let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let client = fyke::connect(&endpoint).unwrap();
                     client.resume();
                     let log = log.clone();
                     client.on_error(move |_, error| log.add(format!("client {}", error.code())));
@@ -330,7 +330,7 @@ on_every_driver! {
                         error(failure);
                         assert_eq!(client.errored().unwrap().to_string(), failure.to_string());
                     });
-                    client.write(vec![0; STUCK_BYTES]);
+                    let _ = client.write(vec![0; STUCK_BYTES]);
                     client.write_then("queued", move |_, result| write(&result.unwrap_err()));
                     client.end_then(move |_, result| end(&result.unwrap_err()));
                     client.finished(move |_, result| finished(&result.unwrap_err()));

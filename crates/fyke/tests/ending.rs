@@ -20,7 +20,7 @@ on_every_driver! {
                     log.watch("", client);
                     let log = log.clone();
                     client.on_end(move |client| {
-                        log.add(format!("{:?} {}", client.ready_state(), client.destroyed()));
+                        log.add(format!("{:?} {}", client.ready_state(), client.is_destroyed()));
                     });
                     client.on_data(|_, _| {});
                 },
@@ -96,7 +96,7 @@ on_every_driver! {
                     let (socket, data) = (listen.clone(), data.clone());
                     let wait = std::time::Duration::from_millis(20);
                     fyke::timer::set_timeout(wait, move || {
-                        assert!(!socket.destroyed());
+                        assert!(!socket.is_destroyed());
                         socket.on_data(move |_, bytes| data.add(String::from_utf8_lossy(bytes)));
                     }).unwrap();
                 });
@@ -116,7 +116,7 @@ on_every_driver! {
                 let client = client.clone();
                 fyke::timer::next_tick(move || {
                     client.end_with("early");
-                    assert!(!client.writable());
+                    assert!(!client.is_writable());
                     assert_eq!(client.ready_state(), ReadyState::Opening);
                 }).unwrap();
             },
@@ -132,7 +132,7 @@ on_every_driver! {
             log.watch("", &socket);
             let told = log.clone();
             socket.end_then(move |_, result| told.add(format!("{result:?}")));
-            assert!(!socket.destroyed());
+            assert!(!socket.is_destroyed());
         });
         assert_eq!(seen.take(), ["Ok(())", "finish"]);
     }
@@ -154,7 +154,7 @@ on_every_driver! {
             move |client| {
                 log.watch("", client);
                 client.on_connect(move |client| {
-                    client.write(vec![1; len]);
+                    let _ = client.write(vec![1; len]);
                     client.destroy_soon();
                 });
             },
@@ -177,7 +177,7 @@ on_every_driver! {
                     let [tick, immediate] = [log.clone(), log.clone()];
                     fyke::timer::set_immediate(move || immediate.add("immediate")).unwrap();
                     client.destroy_with(fyke::Error::new(ErrorCode::EPIPE, "mine"));
-                    assert!(client.destroyed() && !client.readable() && !client.writable());
+                    assert!(client.is_destroyed() && !client.is_readable() && !client.is_writable());
                     client.destroy_with(fyke::Error::new(ErrorCode::EINVAL, "too late"));
                     fyke::timer::next_tick(move || tick.add("tick")).unwrap();
                 });
@@ -206,7 +206,7 @@ on_every_driver! {
             net.listen(&server, net.tcp(), {
                 let server = server.clone();
                 move |endpoint| {
-                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let client = fyke::connect(endpoint).unwrap();
                     log.watch("", &client);
                     client.on_connection_attempt(|_, _| panic!("destroyed before"));
                     client.destroy();
@@ -225,7 +225,7 @@ on_every_driver! {
             |socket| { socket.on_data(|socket, _| socket.reset_and_destroy().unwrap()); },
             move |client| {
                 log.watch("", client);
-                client.on_connect(|client| { client.write("x"); });
+                client.on_connect(|client| { let _ = client.write("x"); });
                 client.on_error(|_, error| assert_eq!(error.to_string(), "read ECONNRESET"));
             },
         ));
@@ -243,7 +243,7 @@ on_every_driver! {
                 let client = client.clone();
                 fyke::timer::next_tick(move || {
                     client.reset_and_destroy().unwrap();
-                    assert!(client.connecting() && !client.destroyed());
+                    assert!(client.is_connecting() && !client.is_destroyed());
                 }).unwrap();
             },
         ));
@@ -287,7 +287,7 @@ on_every_driver! {
             },
             move |client| {
                 log.watch("", client);
-                client.on_connect(|client| { client.write(vec![0; 200_000]); });
+                client.on_connect(|client| { let _ = client.write(vec![0; 200_000]); });
             },
         ));
         let entries = seen.take();
@@ -311,8 +311,8 @@ on_every_driver! {
                         let remote = client.remote_address();
                         assert!(remote.is_some(), "kept after close (PROP-09)");
                         assert!(client.local_address().is_some());
-                        client.pause().resume().cork().uncork().refer().unref().end().destroy();
-                        client.set_timeout(Some(std::time::Duration::from_millis(1)));
+                        client.pause().resume().cork().uncork().ref_loop().unref_loop().end().destroy();
+                        client.set_idle_timeout(Some(std::time::Duration::from_millis(1)));
                         client.set_no_delay(true).unwrap();
                         client.set_keep_alive(true, std::time::Duration::from_secs(9)).unwrap();
                         client.reset_and_destroy().unwrap();

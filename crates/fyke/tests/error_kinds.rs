@@ -24,7 +24,7 @@ fn failure(net: &support::Net, connect: impl FnOnce() -> Socket) -> io::Error {
 }
 
 fn options(host: &str) -> ConnectOptions {
-    ConnectOptions::new((host, 1)).unwrap()
+    ConnectOptions::new((host, 1))
 }
 
 /// Both addresses refuse, or the hook's error is the end of it.
@@ -40,7 +40,7 @@ fn with_answer(result: Result<&'static [&'static str], &'static str>) -> Connect
 on_every_driver! {
     fn all_addresses_failed_has_the_kind_and_the_source_of_the_first(net) {
         let error = failure(net, || {
-            with_answer(Ok(&["127.0.0.1", "127.0.0.2"])).connect(|_| {}).unwrap()
+            with_answer(Ok(&["127.0.0.1", "127.0.0.2"])).connect().unwrap()
         });
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         let ours = error.get_ref().unwrap().downcast_ref::<Error>().unwrap();
@@ -59,13 +59,13 @@ on_every_driver! {
             let kept = keep();
             options("slow.test").lookup(move |_, reply| kept.borrow_mut().push(reply))
         };
-        let connect = |options: ConnectOptions| failure(net, || options.connect(|_| {}).unwrap());
+        let connect = |options: ConnectOptions| failure(net, || options.connect().unwrap());
         assert_eq!(connect(waiting().lookup_timeout(MS)).kind(), ErrorKind::TimedOut);
         assert_eq!(connect(waiting().connect_timeout(MS)).kind(), ErrorKind::TimedOut);
     }
 
     fn lookup_failures_have_kinds(net) {
-        let connect = |answer| failure(net, || with_answer(answer).connect(|_| {}).unwrap());
+        let connect = |answer| failure(net, || with_answer(answer).connect().unwrap());
         assert_eq!(connect(Ok(&[])).kind(), ErrorKind::NotFound);
         assert_eq!(connect(Err("ENOTFOUND")).kind(), ErrorKind::NotFound);
         assert_eq!(connect(Err("EAI_AGAIN")).kind(), ErrorKind::TimedOut);
@@ -78,7 +78,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let controller = AbortController::new();
-            let aborted = options("127.0.0.1").signal(&controller.signal()).connect(|_| {}).unwrap();
+            let aborted = options("127.0.0.1").signal(&controller.signal()).connect().unwrap();
             controller.abort();
             let aborts = log.clone();
             aborted.on_error(move |_, error| aborts.add(kind(error)));
@@ -88,11 +88,11 @@ on_every_driver! {
                     refused.add(kind(&result.unwrap_err()));
                 });
             });
-            let port = ConnectOptions::new("host:65536").unwrap_err();
+            let port = ConnectOptions::new("host:65536").connect().unwrap_err();
             assert_eq!(kind(&port), "InvalidInput");
         });
         assert_eq!(seen.take(), ["ConnectionAborted", "BrokenPipe"]);
-        let outside = fyke::connect(("127.0.0.1", 1), |_| {}).unwrap_err();
+        let outside = fyke::connect(("127.0.0.1", 1)).unwrap_err();
         assert_eq!(kind(&outside), "NotFound");
     }
 }

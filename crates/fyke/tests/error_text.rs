@@ -31,11 +31,11 @@ fn add(log: &Log) -> impl Fn(&Error) + use<> {
 
 fn connect(log: &Log, options: ConnectOptions) {
     let add = add(log);
-    options.connect(|_| {}).unwrap().on_error(move |_, error| add(error));
+    options.connect().unwrap().on_error(move |_, error| add(error));
 }
 
 fn options(host: impl ToString, port: u16) -> ConnectOptions {
-    ConnectOptions::new((host.to_string().as_str(), port)).unwrap()
+    ConnectOptions::new((host.to_string().as_str(), port))
 }
 
 /// A port of `::1` that the loop listens on, until the server is closed.
@@ -43,7 +43,7 @@ fn taken_port() -> (Server, u16) {
     let server = Server::new();
     let bound = BoundSocket::bind(("::1", 0)).unwrap();
     let port = bound.address().port().unwrap();
-    server.listen_bound(bound, |_| {}).unwrap();
+    server.listen_bound(bound).unwrap();
     (server, port)
 }
 
@@ -75,7 +75,7 @@ on_every_driver! {
                 add(error);
                 first.close();
             });
-            second.listen(("::1", port), |_| {}).unwrap();
+            second.listen(("::1", port)).unwrap();
         });
         let of = |line: &str| {
             let (text, port) = line.rsplit_once(':').unwrap();
@@ -94,7 +94,7 @@ on_every_driver! {
             log.add(line.replace(&port.to_string(), "PORT"));
             // The same of a client's own end.
             let (log, options) = (log.clone(), options(V6, port).local_address(V6).local_port(port));
-            options.connect(|_| {}).unwrap().on_error(move |_, error| {
+            options.connect().unwrap().on_error(move |_, error| {
                 log.add(error.to_string().replace(&port.to_string(), "PORT"));
                 server.close();
             });
@@ -118,7 +118,7 @@ on_every_driver! {
         let lines = of_each_manner(net, |log| {
             let (server, add) = (Server::new(), add(log));
             server.on_error(move |_, error| add(error));
-            server.listen(("192.0.2.1", 0), |_| {}).unwrap();
+            server.listen(("192.0.2.1", 0)).unwrap();
         });
         let line = "listen EADDRNOTAVAIL: address not available 192.0.2.1";
         assert_eq!(lines, [[line], [line]]);
@@ -135,7 +135,7 @@ on_every_system! {
                 assert_eq!(error.code(), ErrorCode::EACCES);
                 add(error);
             });
-            server.listen(path, |_| {}).unwrap();
+            server.listen(path).unwrap();
         });
         let line = "listen EACCES: permission denied /does-not-exist/x.sock";
         assert_eq!(lines, [[line], [line]]);
@@ -147,7 +147,7 @@ on_every_system! {
             server.close();
             let options = options(V6, 1).local_address(V6).local_port(port);
             let log = log.clone();
-            options.connect(|_| {}).unwrap().on_error(move |_, error| {
+            options.connect().unwrap().on_error(move |_, error| {
                 log.add(error.to_string().replace(&port.to_string(), "PORT"));
             });
         });

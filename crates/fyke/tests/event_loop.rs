@@ -59,11 +59,11 @@ on_every_driver! {
     fn proc_01_tmo_05_a_fresh_socket_an_idle_timeout_and_what_is_unrefed_hold_nothing(net) {
         net.run(|| {
             let socket = Socket::new();
-            socket.set_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));
-            timer::set_timeout(3600 * 1000 * MS, || panic!("unref'ed")).unwrap().unref();
+            socket.set_idle_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));
+            timer::set_timeout(3600 * 1000 * MS, || panic!("unref'ed")).unwrap().unref_loop();
             let server = Server::new();
-            server.listen(0, |_| {}).unwrap();
-            server.unref();
+            server.listen(0).unwrap();
+            server.unref_loop();
         });
     }
 
@@ -71,9 +71,9 @@ on_every_driver! {
         let connected = Rc::new(Cell::new(false));
         let seen = connected.clone();
         net.run(|| {
-            let server = fyke::create_server(|socket| { socket.unref(); socket.server().unwrap().unref(); });
+            let server = fyke::create_server(|socket| { socket.unref_loop(); socket.server().unwrap().unref_loop(); });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, move |_| connected.set(true)).unwrap();
+                let client = fyke::connect_then(endpoint, move |_| connected.set(true)).unwrap();
                 client.pause();
             });
         });
@@ -85,9 +85,9 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| net.pair(
             net.tcp(),
-            |socket| { socket.unref(); socket.resume(); },
+            |socket| { socket.unref_loop(); socket.resume(); },
             move |client| {
-                client.unref();
+                client.unref_loop();
                 client.on_connect(move |client| {
                     let log = log.clone();
                     client.write_then(vec![0; 20 << 20], move |_, result| log.add(result.is_ok()));
@@ -114,7 +114,7 @@ on_every_driver! {
         let closed = Rc::new(Cell::new(false));
         let seen = closed.clone();
         event_loop.enter(|| {
-            let client = fyke::connect(("127.0.0.1", 1), |_| {}).unwrap();
+            let client = fyke::connect(("127.0.0.1", 1)).unwrap();
             client.on_close(move |_, had_error| closed.set(had_error));
         });
         let error = drive(&event_loop, || false).unwrap_err();
@@ -127,7 +127,7 @@ on_every_driver! {
         let log = Arc::new(Mutex::new(Vec::new()));
         let thread = std::thread::current().id();
         net.run(|| {
-            let handle = fyke::handle().unwrap();
+            let handle = fyke::LoopHandle::current().unwrap();
             let alive = handle.keep_alive();
             let log = Arc::clone(&log);
             std::thread::spawn(move || {
@@ -164,8 +164,8 @@ on_every_driver! {
                 client.resume();
                 client.on_ready(move |client| {
                     log.watch("", client);
-                    client.set_timeout_then(20 * MS, |client| {
-                        assert!(!client.destroyed());
+                    client.set_idle_timeout_then(20 * MS, |client| {
+                        assert!(!client.is_destroyed());
                         client.end();
                     });
                 });
@@ -186,7 +186,7 @@ on_every_driver! {
                 let held = own.clone();
                 let set = timer::set_interval(100 * MS, move || {
                     sent.set(sent.get() + 1);
-                    socket.write("x");
+                    let _ = socket.write("x");
                     if sent.get() == 5 {
                         held.take().unwrap().cancel();
                         socket.end();
@@ -196,8 +196,8 @@ on_every_driver! {
             },
             move |client| {
                 client.on_data(move |_, _| count.set(count.get() + 1));
-                client.set_timeout(Some(10_000 * MS));
-                client.on_timeout(|_| panic!("there was activity"));
+                client.set_idle_timeout(Some(10_000 * MS));
+                client.on_idle_timeout(|_| panic!("there was activity"));
             },
         ));
         assert_eq!(seen.get(), 5);
@@ -210,15 +210,15 @@ fn c12_outside_of_a_loop_everything_has_a_name() {
     let none = ErrorCode::ERR_NO_EVENT_LOOP;
     assert_eq!(code(timer::set_timeout(MS, || {}).err()), none);
     assert_eq!(code(timer::next_tick(|| {}).err()), none);
-    assert_eq!(code(fyke::handle().err()), none);
-    assert_eq!(code(fyke::connect(1, |_| {}).err()), none);
-    assert_eq!(code(Server::new().listen(0, |_| {}).err()), none);
+    assert_eq!(code(fyke::LoopHandle::current().err()), none);
+    assert_eq!(code(fyke::connect(1).err()), none);
+    assert_eq!(code(Server::new().listen(0).err()), none);
     let socket = Socket::new();
     assert!(!socket.write("x"));
     socket.pause().resume().end().destroy();
-    assert_eq!(code(fyke::connect("no endpoint", |_| {}).err()), ErrorCode::ERR_INVALID_ARG_VALUE);
-    assert_eq!(code(fyke::connect("host:70000", |_| {}).err()), ErrorCode::ERR_SOCKET_BAD_PORT);
-    assert_eq!(code(fyke::connect(("a\0b", 1), |_| {}).err()), ErrorCode::ERR_INVALID_ARG_VALUE);
+    assert_eq!(code(fyke::connect("no endpoint").err()), ErrorCode::ERR_INVALID_ARG_VALUE);
+    assert_eq!(code(fyke::connect("host:70000").err()), ErrorCode::ERR_SOCKET_BAD_PORT);
+    assert_eq!(code(fyke::connect(("a\0b", 1)).err()), ErrorCode::ERR_INVALID_ARG_VALUE);
 }
 
 on_every_system! {
@@ -230,9 +230,9 @@ on_every_system! {
         });
         net.run(|| {
             server
-                .listen(0, move |server| {
+                .listen_then(0, move |server| {
                     client.resume();
-                    client.connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                    client.connect(server.endpoint().unwrap()).unwrap();
                 })
                 .unwrap();
         });
@@ -252,8 +252,8 @@ fn a_host_drives_the_loop_by_its_descriptor_and_its_deadline() {
                 socket.server().unwrap().close();
             });
             server
-                .listen(0, move |server| {
-                    let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                .listen_then(0, move |server| {
+                    let client = fyke::connect(server.endpoint().unwrap()).unwrap();
                     client.resume();
                     client.on_close(move |_, _| at_close.set(at_close.get() + 1));
                 })

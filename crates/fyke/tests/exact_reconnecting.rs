@@ -34,7 +34,7 @@ fn after_connecting(
             let client = Socket::new();
             let again = endpoint.clone();
             client
-                .connect(endpoint, move |client| {
+                .connect_then(endpoint, move |client| {
                     let client = client.clone();
                     timer::set_immediate(move || {
                         log.watch("", &client);
@@ -81,9 +81,9 @@ on_every_driver! {
                 let again = endpoint.clone();
                 let second = add("of the second connect");
                 let callback = log.clone();
-                client.connect(endpoint, move |client| {
+                client.connect_then(endpoint, move |client| {
                     callback.add("callback");
-                    client.connect(again, second).unwrap();
+                    client.connect_then(again, second).unwrap();
                 }).unwrap();
                 client.on_connect(add("second"));
                 client.on_connect(add("third"));
@@ -115,11 +115,11 @@ on_every_driver! {
                     client.on_connection_attempt(move |client, _| {
                         log.add(format!("attempt {name}"));
                         if name == "a" && first.replace(false) {
-                            client.connect(&again, |_| {}).unwrap();
+                            client.connect(&again).unwrap();
                         }
                     });
                 }
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         let wanted = ["attempt a", "attempt b", "attempt a", "attempt b", "error EISCONN", "close true"];
@@ -142,12 +142,12 @@ on_every_driver! {
                 let (again, first) = (endpoint.clone(), Cell::new(true));
                 client.on_connect(move |client| {
                     if first.replace(false) {
-                        client.connect(&again, |_| {}).unwrap();
+                        client.connect(&again).unwrap();
                         client.end_with(vec![2]);
                     }
                 });
                 client.on_close(move |_, _| _ = server.close());
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
                 client.write_then(vec![1], told(&log, "first"));
             });
         });
@@ -160,7 +160,7 @@ on_every_driver! {
             let log = log.clone();
             client.write_then(vec![0; 16 << 20], move |client, result| {
                 log.add(format!("written {}", word(&result)));
-                client.connect(&again, |_| {}).unwrap();
+                client.connect(&again).unwrap();
             });
             let client = client.clone();
             timer::set_immediate(move || _ = client.destroy()).unwrap();
@@ -173,7 +173,7 @@ on_every_driver! {
             client.cork();
             client.write_then("a", told(log, "a"));
             client.destroy();
-            client.connect(again, |_| {}).unwrap();
+            client.connect(again).unwrap();
         });
         assert_eq!(seen, ["a ERR_STREAM_DESTROYED", "close false", "connect", "ready"]);
     }
@@ -183,7 +183,7 @@ on_every_driver! {
             client.cork();
             client.write_then("a", told(log, "a"));
             client.destroy_with(Error::new(ErrorCode::EINVAL, "by the test"));
-            client.connect(again, |_| {}).unwrap();
+            client.connect(again).unwrap();
         });
         let wanted = ["a ERR_STREAM_DESTROYED", "error EINVAL", "close true", "connect", "ready"];
         assert_eq!(seen, wanted);
@@ -195,7 +195,7 @@ on_every_driver! {
             client.cork();
             client.write_then("b", told(log, "b"));
             client.destroy();
-            client.connect(again, |_| {}).unwrap();
+            client.connect(again).unwrap();
             let log = log.clone();
             timer::next_tick(move || log.add("tick")).unwrap();
         });
@@ -208,7 +208,7 @@ on_every_driver! {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
             client.write_then("a", told(log, "a"));
             client.destroy();
-            client.connect(again, |_| {}).unwrap();
+            client.connect(again).unwrap();
             client.uncork();
             client.write_then("b", told(log, "b"));
             let log = log.clone();
@@ -225,7 +225,7 @@ on_every_driver! {
             client.write_then("a", move |client, result| {
                 first(client, result);
                 client.destroy();
-                client.connect(again, |_| {}).unwrap();
+                client.connect(again).unwrap();
             });
             client.write_then("b", told(log, "b"));
             client.uncork();
@@ -238,7 +238,7 @@ on_every_driver! {
             client.write_then(vec![0; 32 << 20], told(log, "a"));
             client.write_then("b", told(log, "b"));
             client.destroy();
-            client.connect(again, |_| {}).unwrap();
+            client.connect(again).unwrap();
         });
         let wanted = ["a ECANCELED", "b ECANCELED", "error ECANCELED", "close false", "close true"];
         assert_eq!(seen, wanted);
@@ -248,7 +248,7 @@ on_every_driver! {
         let seen = after_connecting(net, net.tcp(), |client, again, _| {
             for _ in 0..3 {
                 client.destroy();
-                client.connect(&again, |_| {}).unwrap();
+                client.connect(&again).unwrap();
             }
         });
         let wanted = ["close false", "close false", "close false", "connect", "ready"];
@@ -259,14 +259,14 @@ on_every_driver! {
     fn con_17_a_connection_that_is_destroyed_too_is_not_closed_by_the_close_before_it(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, _| {
             client.destroy();
-            client.connect(&again, |_| {}).unwrap();
+            client.connect(&again).unwrap();
             // Another one that is closed in the same phase, behind the first.
             client.destroy();
             let mut first = true;
             client.on_close(move |client, _| {
                 if std::mem::replace(&mut first, false) {
                     let (client, again) = (client.clone(), again.clone());
-                    timer::next_tick(move || client.connect(again, |_| {}).unwrap()).unwrap();
+                    timer::next_tick(move || client.connect(again).unwrap()).unwrap();
                 }
             });
         });
@@ -282,7 +282,7 @@ on_every_driver! {
             client.write_then("a", move |_, _| drop(captured));
             client.end_then(move |_, _| drop(kept));
             client.destroy();
-            client.connect(again, |_| {}).unwrap();
+            client.connect(again).unwrap();
         });
         assert!(weak.upgrade().is_none());
     }

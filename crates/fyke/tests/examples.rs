@@ -138,7 +138,7 @@ fn graceful_answers_what_has_arrived_before_it_stops() {
     assert_eq!(rest(&idle), "");
     drop((idle, asking));
     let line = server.line();
-    assert!(line.starts_with("Shutdown { ended: 2, failed: 0, reset: 0, "), "{line}");
+    assert!(line.starts_with("ShutdownOutcome { ended: 2, failed: 0, reset: 0, "), "{line}");
     assert!(server.child.wait().unwrap().success());
 }
 

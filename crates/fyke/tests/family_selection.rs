@@ -19,7 +19,7 @@ fn ip(text: &str) -> IpAddr {
 /// Options for a host that a hook says to have these addresses.
 fn several(port: u16, addresses: &[&str], selection: FamilySelection) -> ConnectOptions {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
-    let options = ConnectOptions::new(("several.test", port)).unwrap().family_selection(selection);
+    let options = ConnectOptions::new(("several.test", port)).family_selection(selection);
     options.lookup(move |_, reply| reply.answer(Ok(addresses.clone())))
 }
 
@@ -59,7 +59,7 @@ on_every_driver! {
                     list.add_address(ip("127.0.0.3")).unwrap();
                     let addresses = ["127.0.0.3", "::1", "127.0.0.2", "127.0.0.1", "127.0.0.4"];
                     let options = several(port(endpoint), &addresses, selection);
-                    let client = options.block_list(&list).connect(|_| {}).unwrap();
+                    let client = options.block_list(&list).connect().unwrap();
                     let told = log.clone();
                     client.on_connection_attempt(move |client, _| told.add(attempted(client).len()));
                     client.on_ready(move |client| log.add(attempted(client).join(" ")));
@@ -83,7 +83,7 @@ on_every_driver! {
             list.add_subnet(ip("127.0.0.0"), 8).unwrap();
             for addresses in [&["127.0.0.1", "127.0.0.2"][..], &["127.0.0.1"]] {
                 let options = several(1, addresses, FamilySelection::Sequential);
-                let client = options.block_list(&list).connect(|_| {}).unwrap();
+                let client = options.block_list(&list).connect().unwrap();
                 assert!(!client.has_several_addresses(), "it is not resolved yet");
                 let log = log.clone();
                 client.on_error(|_, _| {});
@@ -104,7 +104,7 @@ on_every_driver! {
             let seen = log.clone();
             net.run(|| {
                 let options = several(1, &["127.0.0.1", "127.0.0.1"], selection);
-                let client = options.connect(|_| {}).unwrap();
+                let client = options.connect().unwrap();
                 client.on_error(move |client, error| {
                     assert!(error.attempts().is_empty() && attempted(client).is_empty());
                     log.add(error);
@@ -127,7 +127,7 @@ on_every_driver! {
                     // The server's own port: in use at 0.0.0.0 as well.
                     let options = several(port, &["::1", "127.0.0.1", "127.0.0.2"], selection);
                     let options = options.local_port(port).block_list(&list);
-                    let client = options.connect(|_| {}).unwrap();
+                    let client = options.connect().unwrap();
                     watch(&log, &client);
                     client.on_error(|client, error| {
                         let told = |error: &fyke::Error| {
@@ -160,7 +160,7 @@ on_every_driver! {
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let addresses = ["::1", "127.0.0.2", "127.0.0.1"];
                     let client = several(port(endpoint), &addresses, selection)
-                        .connect(|client| _ = client.write(", and after"))
+                        .connect_then(|client| _ = client.write(", and after"))
                         .unwrap();
                     client.write_then("request", move |_, result| log.add(result.is_ok()));
                     client.on_ready(|client| _ = client.end());
@@ -184,16 +184,16 @@ on_every_driver! {
                 });
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let options = several(port(endpoint), &["::1", "127.0.0.1"], selection);
-                    let client = options.connect(|_| {}).unwrap();
+                    let client = options.connect().unwrap();
                     client.end_with("last words");
-                    client.on_connection_attempt(|client, _| assert!(!client.writable()));
+                    client.on_connection_attempt(|client, _| assert!(!client.is_writable()));
                     client.end_then(move |client, result| {
-                        assert!(client.writable_ended());
+                        assert!(client.is_writable_ended());
                         log.add(format!("ended {}", result.is_ok()));
                     });
                     client.resume();
                     client.on_close(move |client, had_error| {
-                        assert!(!had_error && client.writable_finished());
+                        assert!(!had_error && client.is_writable_finished());
                         server.close();
                     });
                 });
@@ -210,14 +210,14 @@ on_every_driver! {
             let seen = Rc::clone(&connected);
             // The loop must end by itself, though both ends are open.
             net.run(|| {
-                let server = fyke::create_server(|socket| _ = socket.unref());
+                let server = fyke::create_server(|socket| _ = socket.unref_loop());
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let client = several(port(endpoint), &["::1", "127.0.0.1"], selection)
-                        .connect(move |_| connected.set(true))
+                        .connect_then(move |_| connected.set(true))
                         .unwrap();
-                    client.unref();
+                    client.unref_loop();
                     client.on_close(|_, _| panic!("nobody has ended it"));
-                    server.unref();
+                    server.unref_loop();
                 });
             });
             assert!(seen.get(), "an attempt that is under way holds the loop (PROC-05)");
@@ -241,14 +241,14 @@ on_every_driver! {
                 });
                 net.listen(&server, net.tcp(), move |endpoint| {
                     let client = several(port(endpoint.clone()), addresses, selection)
-                        .connect(|_| panic!("destroyed before"))
+                        .connect_then(|_| panic!("destroyed before"))
                         .unwrap();
                     client.on_connection_attempt(|client, _| _ = client.destroy());
                     watch(&log, &client);
                     client.on_close(move |_, _| {
                         // One that comes after the first, had there been one.
-                        let options = ConnectOptions::new(&endpoint).unwrap();
-                        let witness = options.local_address(ip("127.0.0.9")).connect(|_| {});
+                        let options = ConnectOptions::new(&endpoint);
+                        let witness = options.local_address(ip("127.0.0.9")).connect();
                         witness.unwrap().resume();
                     });
                 });
@@ -263,7 +263,7 @@ on_every_driver! {
         net.run(|| {
             for selection in [FamilySelection::Race, FamilySelection::Sequential, FamilySelection::Off] {
                 let options = several(1, &["127.0.0.1", "::1"], selection);
-                let client = options.connect(|_| panic!("destroyed before")).unwrap();
+                let client = options.connect_then(|_| panic!("destroyed before")).unwrap();
                 let told = log.clone();
                 client.on_lookup(move |client, event| {
                     told.add(event.address.as_ref().unwrap());
@@ -284,7 +284,7 @@ on_every_driver! {
                 let seen = log.clone();
                 net.run(|| {
                     let options = several(1, &["::1", "127.0.0.1"], selection);
-                    let client = options.connect(|_| panic!("destroyed before")).unwrap();
+                    let client = options.connect_then(|_| panic!("destroyed before")).unwrap();
                     client.on_connection_attempt_failed(move |client, _, _| match with_error {
                         true => _ = client.destroy_with(fyke::Error::new(ErrorCode::EPIPE, "mine")),
                         false => _ = client.destroy(),
@@ -308,7 +308,7 @@ on_every_driver! {
             for selection in BOTH_WAYS {
                 let options = several(1, &["127.0.0.1", "::1"], selection);
                 let options = options.local_address(ip("127.0.0.1"));
-                let client = options.connect(|_| panic!("nobody listens")).unwrap();
+                let client = options.connect_then(|_| panic!("nobody listens")).unwrap();
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error));
             }
@@ -335,7 +335,7 @@ fn errors_with_own_port(net: &Net) -> Vec<String> {
             let port = port(endpoint);
             server.close_then(move |_, _| {
                 let options = several(1, &["127.0.0.1", "::1"], FamilySelection::Race);
-                let client = options.local_port(port).connect(|_| panic!("nobody listens"));
+                let client = options.local_port(port).connect_then(|_| panic!("nobody listens"));
                 client.unwrap().on_error(move |_, error| {
                     // A bind that fails is no attempt: it stands alone.
                     let alone = std::slice::from_ref(error);

@@ -43,7 +43,7 @@ fn code(error: &Error) -> String {
 
 /// The events of a connect, with its errors.
 fn told(options: ConnectOptions, log: &Log) -> Socket {
-    let client = options.connect(|client| _ = client.destroy()).unwrap();
+    let client = options.connect_then(|client| _ = client.destroy()).unwrap();
     let failed = log.clone();
     client.on_connection_attempt_failed(move |_, _, error| failed.add(code(error)));
     log.watch("", &client);
@@ -58,7 +58,7 @@ on_every_system! {
         let waits = log.clone();
         let from = listener.try_clone().unwrap();
         net.run(|| {
-            told(ConnectOptions::new(path.as_path()).unwrap(), &log);
+            told(ConnectOptions::new(path.as_path()), &log);
             settled(move || {
                 assert_eq!(waits.take(), [""; 0], "it waits");
                 drop(rustix::net::accept(&from).unwrap());
@@ -74,14 +74,14 @@ on_every_system! {
         let server = full_server(&path);
         let start = std::time::Instant::now();
         net.run(|| {
-            let options = ConnectOptions::new(path.as_path()).unwrap();
+            let options = ConnectOptions::new(path.as_path());
             told(options.connect_timeout(Duration::from_millis(200)), &log);
         });
         assert_eq!(log.take(), ["error ETIMEDOUT", "close true"]);
         assert!(start.elapsed() >= Duration::from_millis(200));
         // Nor does it wait if nobody wants the connection any more.
         net.run(|| {
-            let client = told(ConnectOptions::new(path.as_path()).unwrap(), &log);
+            let client = told(ConnectOptions::new(path.as_path()), &log);
             settled(move || _ = client.destroy());
         });
         assert_eq!(log.take().last().unwrap(), "close false");
@@ -93,7 +93,7 @@ on_every_system! {
         let path = net.path();
         let server = full_server(&path);
         net.node_exact().run(|| {
-            told(ConnectOptions::new(path.as_path()).unwrap(), &log);
+            told(ConnectOptions::new(path.as_path()), &log);
         });
         assert!(log.take().contains(&String::from("error EAGAIN")));
         drop(server);
@@ -105,7 +105,7 @@ on_every_system! {
             let free = TcpListener::bind("127.0.0.78:0").unwrap().local_addr().unwrap();
             let log = Log::new();
             net.run(|| {
-                let options = ConnectOptions::new(free).unwrap();
+                let options = ConnectOptions::new(free);
                 let options = options.local_address(free.ip()).local_port(free.port());
                 let client = told(options.refuse_self_connection(refuse), &log);
                 client.on_error(move |_, error| {

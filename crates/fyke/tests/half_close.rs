@@ -47,17 +47,17 @@ fn ping_pong(net: &Net, endpoint: Endpoint, rounds: usize) {
                 }
             });
             socket.on_end(|socket| {
-                assert!(socket.writable());
+                assert!(socket.is_writable());
                 socket.end();
             });
             let log = at_server.clone();
             socket.on_close(move |socket, had_error| {
-                assert!(!had_error && !socket.readable() && !socket.writable());
+                assert!(!had_error && !socket.is_readable() && !socket.is_writable());
                 log.add("close");
             });
         });
         net.listen(&server, endpoint, move |endpoint| {
-            let client = fyke::connect(endpoint, |client| _ = client.write("PING")).unwrap();
+            let client = fyke::connect_then(endpoint, |client| _ = client.write("PING")).unwrap();
             let left = Cell::new(4 * rounds);
             client.on_data(move |client, data| match count(client, data, &left) {
                 true if left.get() == 0 => _ = client.end(),
@@ -65,7 +65,7 @@ fn ping_pong(net: &Net, endpoint: Endpoint, rounds: usize) {
                 false => {}
             });
             client.on_close(move |client, had_error| {
-                assert!(!had_error && !client.readable() && !client.writable());
+                assert!(!had_error && !client.is_readable() && !client.is_writable());
                 assert_eq!(client.bytes_written(), client.bytes_read());
                 log.add(client.bytes_read());
             });
@@ -97,14 +97,14 @@ on_every_driver! {
                     move |client| {
                         client.write_then("one", tell(&log, "write"));
                         assert!(*client.end_with_then("last", tell(&log, "end")) == *client);
-                        assert!(!client.writable() && client.writable_ended());
-                        assert!(client.readable() && !client.writable_finished());
+                        assert!(!client.is_writable() && client.is_writable_ended());
+                        assert!(client.is_readable() && !client.is_writable_finished());
                         assert_eq!(client.ready_state(), ReadyState::ReadOnly);
                     }
                 });
                 let data = log.clone();
                 client.on_data(move |_, bytes| data.add(bytes.len()));
-                client.on_finish(|client| assert!(client.writable_finished() && !client.destroyed()));
+                client.on_finish(|client| assert!(client.is_writable_finished() && !client.is_destroyed()));
             },
         ));
         let mut entries = seen.take();
@@ -145,7 +145,7 @@ on_every_driver! {
             move |client| {
                 client.on_ready(move |client| {
                     log.watch("", client);
-                    client.write(vec![0; STUCK_BYTES]);
+                    let _ = client.write(vec![0; STUCK_BYTES]);
                     client.end_then(tell(&log, "end"));
                     client.destroy_with(Error::new(ErrorCode::EINVAL, "mine"));
                 });
@@ -193,7 +193,7 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     log.watch("", client);
                     client.end().end_with("x");
-                    assert!(client.destroyed());
+                    assert!(client.is_destroyed());
                 });
             },
         ));
@@ -207,8 +207,8 @@ on_every_driver! {
             let socket = Socket::new();
             watch(&log, &socket);
             socket.end_then(tell(&log, "end"));
-            assert_eq!((socket.ready_state(), socket.pending()), (ReadyState::ReadOnly, true));
-            assert!(log.entries().is_empty() && !socket.writable());
+            assert_eq!((socket.ready_state(), socket.is_pending()), (ReadyState::ReadOnly, true));
+            assert!(log.entries().is_empty() && !socket.is_writable());
         });
         assert_eq!(seen.take(), ["prefinish", "end ok", "finish"]);
     }
@@ -225,13 +225,13 @@ on_every_driver! {
                     client.end_then(tell(&log, "callback"));
                     client.on_finish(|client| {
                         assert_eq!(client.ready_state(), ReadyState::ReadOnly);
-                        assert!(!client.destroyed());
+                        assert!(!client.is_destroyed());
                     });
                     client.on_end(|client| {
                         assert_eq!(client.ready_state(), ReadyState::Closed);
-                        assert!(!client.destroyed());
+                        assert!(!client.is_destroyed());
                         let client = client.clone();
-                        timer::next_tick(move || assert!(client.destroyed())).unwrap();
+                        timer::next_tick(move || assert!(client.is_destroyed())).unwrap();
                     });
                 });
             },
@@ -247,7 +247,7 @@ on_every_driver! {
             {
                 let log = log.clone();
                 move |socket| {
-                    socket.write(vec![1; STUCK_BYTES / 2]);
+                    let _ = socket.write(vec![1; STUCK_BYTES / 2]);
                     socket.on_end(|socket| _ = socket.write(vec![2; STUCK_BYTES / 2]));
                     socket.on_close(move |_, had_error| log.add(format!("close {had_error}")));
                     socket.resume();
@@ -320,7 +320,7 @@ on_every_driver! {
                             first.end();
                             settled(move || {
                                 assert_eq!(log.entries().len(), 1);
-                                assert!(!client.destroyed());
+                                assert!(!client.is_destroyed());
                                 second.end();
                             });
                         });
@@ -385,7 +385,7 @@ on_every_driver! {
                 client.pause();
                 client.on_ready(move |client| {
                     log.watch("", client);
-                    client.write("x");
+                    let _ = client.write("x");
                     let (client, log) = (client.clone(), log.clone());
                     settled(move || {
                         client.end_then(tell(&log, "end"));
@@ -434,10 +434,10 @@ on_every_driver! {
                     count.set(count.get() + 1);
                     match count.get() {
                         51 => _ = server.close(),
-                        _ => client.connect(&again, |_| {}).unwrap(),
+                        _ => client.connect(&again).unwrap(),
                     }
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         assert_eq!(rounds.get(), 51);
@@ -464,7 +464,7 @@ on_every_driver! {
                         socket.set_allow_half_open(true);
                         let socket = socket.clone();
                         settled(move || {
-                            assert!(socket.writable(), "it did not end itself");
+                            assert!(socket.is_writable(), "it did not end itself");
                             socket.end_with("late");
                         });
                     });

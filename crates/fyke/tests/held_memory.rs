@@ -55,7 +55,7 @@ impl Pair {
                     let accepted = Rc::clone(&accepted);
                     move |socket| accepted.set(Some(socket.clone()))
                 });
-            server.listen(net.tcp(), |_| {}).unwrap();
+            server.listen(net.tcp()).unwrap();
             server
         });
         event_loop.turn(Some(Duration::ZERO)).unwrap();
@@ -142,7 +142,7 @@ fn what_is_taken_in_pieces_is_given_back(net: &Net) {
     pair.receive_in_pieces(MARK_BYTES - 1000, 500);
     pair.event_loop.enter(|| {
         while pair.socket.read_queue_len() > 100 {
-            pair.socket.read_exact(50).unwrap().unwrap();
+            pair.socket.read_n(50).unwrap().unwrap();
         }
     });
     let held = bytes_in_use() - before;
@@ -157,20 +157,20 @@ fn what_is_written_in_pieces_is_held_once(net: &Net) {
     pair.assert_calls_hold_little("owned", 3_000, |socket| _ = socket.write(vec![b'x']));
     pair.assert_calls_hold_little("shared", 3_000, |socket| _ = socket.write(shared.slice(..1)));
     pair.assert_calls_hold_little("corked", 3_000, |socket| {
-        socket.cork().write("x");
+        let _ = socket.cork().write("x");
         socket.uncork();
     });
     pair.assert_calls_hold_little("large and small", 100, |socket| {
-        socket.write(vec![b'x'; 5000]);
-        socket.write("x");
+        let _ = socket.write(vec![b'x'; 5000]);
+        let _ = socket.write("x");
     });
     pair.assert_calls_hold_little("of a large buffer", 100, |socket| {
         let mut bytes = Vec::with_capacity(200_000);
         bytes.resize(5000, b'x');
-        socket.write(bytes);
+        let _ = socket.write(bytes);
         let mut text = String::with_capacity(200_000);
         text.push_str(&"x".repeat(5000));
-        socket.write(text);
+        let _ = socket.write(text);
     });
     pair.event_loop.enter(|| pair.socket.cork());
     pair.assert_calls_hold_little("held back", 3_000, |socket| _ = socket.write(vec![b'x']));
@@ -186,7 +186,7 @@ fn a_buffer_that_is_used_again_is_held_for_what_is_in_it(net: &Net) {
             let sockets = Rc::clone(&sockets);
             move |socket| sockets.borrow_mut().push(socket.clone())
         });
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
     let turn = || _ = event_loop.turn(Some(Duration::ZERO)).unwrap();
@@ -228,14 +228,14 @@ fn taking_in_pieces_is_not_doing_it_again_and_again(net: &Net) {
         let mut pair = Pair::new(net);
         pair.receive_in_pieces(MARK_BYTES - 1000, 1000);
         // One chunk for the rest of it: put back, it is the only one.
-        let all = pair.event_loop.enter(|| pair.socket.read_exact(MARK_BYTES - 2000)).unwrap();
+        let all = pair.event_loop.enter(|| pair.socket.read_n(MARK_BYTES - 2000)).unwrap();
         let all = all.unwrap();
         pair.event_loop.enter(|| pair.socket.unshift(&all));
         let before = bytes_asked_for();
         let mut taken = 0;
         pair.event_loop.enter(|| {
             while taken + piece <= all.len() {
-                taken += pair.socket.read_exact(piece).unwrap().unwrap().len();
+                taken += pair.socket.read_n(piece).unwrap().unwrap().len();
             }
         });
         let asked_for = bytes_asked_for() - before;
@@ -274,12 +274,12 @@ fn bytes_per_closed(net: &Net, corked: bool) -> usize {
         let server = fyke::create_server(move |socket| {
             if corked {
                 socket.cork();
-                socket.write("held back");
+                _ = socket.write("held back");
             }
             socket.destroy();
             closed.borrow_mut().push(socket.clone());
         });
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
     event_loop.turn(Some(Duration::ZERO)).unwrap();
@@ -287,7 +287,7 @@ fn bytes_per_closed(net: &Net, corked: bool) -> usize {
     let before = bytes_in_use();
     for count in 1..=SOCKETS {
         drop(TcpStream::connect(address).unwrap());
-        let is_closed = |socket: &Socket| socket.closed();
+        let is_closed = |socket: &Socket| socket.is_closed();
         drive(&event_loop, || {
             closed.borrow().len() == count && closed.borrow().last().is_some_and(is_closed)
         })

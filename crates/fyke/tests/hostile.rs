@@ -19,7 +19,7 @@ const URGENT_BETWEEN: [(&[u8; 1], SendFlags); 3] =
 
 /// Connects once more, and expects to be served: the proof that the server goes on.
 fn expect_echo(endpoint: &Endpoint, then: impl FnOnce() + 'static) {
-    let client = fyke::connect(endpoint, |client| {
+    let client = fyke::connect_then(endpoint, |client| {
         client.end_with("still there?");
     })
     .unwrap();
@@ -57,8 +57,8 @@ fn withstands(net: &Net, hostile: impl FnOnce(Endpoint, Box<dyn FnOnce()>) + 'st
 on_every_driver! {
     fn a_client_that_resets_in_the_middle(net) {
         withstands(net, |endpoint, then| {
-            let client = fyke::connect(endpoint, |client| {
-                client.write(vec![1; 4 << 20]);
+            let client = fyke::connect_then(endpoint, |client| {
+                let _ = client.write(vec![1; 4 << 20]);
             }).unwrap();
             client.on_data(|client, _| client.reset_and_destroy().unwrap());
             let mut then = Some(then);
@@ -68,11 +68,11 @@ on_every_driver! {
 
     fn a_client_that_writes_much_and_never_reads(net) {
         withstands(net, |endpoint, then| {
-            let client = fyke::connect(endpoint, |_| {}).unwrap();
+            let client = fyke::connect(endpoint).unwrap();
             client.on_error(|_, _| {});
             // Paused before the connection: it never reads.
             client.pause();
-            client.write(vec![1; 32 << 20]);
+            let _ = client.write(vec![1; 32 << 20]);
             let mut then = Some(then);
             let ended = client.clone();
             timer::set_timeout(Duration::from_millis(100), move || {
@@ -90,10 +90,10 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(|socket| {
                 socket.server().unwrap().close();
-                socket.set_timeout_then(Duration::from_millis(30), |socket| { socket.destroy(); });
+                socket.set_idle_timeout_then(Duration::from_millis(30), |socket| { socket.destroy(); });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 log.watch("", &client);
                 client.resume();
             });
@@ -105,10 +105,10 @@ on_every_driver! {
         let ticks = Rc::new(Cell::new(0));
         let seen = Rc::clone(&ticks);
         withstands(net, move |endpoint, then| {
-            let flood = fyke::connect(&endpoint, |_| {}).unwrap();
+            let flood = fyke::connect(&endpoint).unwrap();
             flood.resume();
             fn pour(flood: &Socket) {
-                while !flood.destroyed() && flood.write([0; 60_000].as_slice()) {}
+                while !flood.is_destroyed() && flood.write([0; 60_000].as_slice()) {}
             }
             flood.on_connect(pour);
             flood.on_drain(pour);
@@ -133,9 +133,9 @@ on_every_driver! {
 
     fn a_writer_that_ignores_backpressure_fails_nobody_else(net) {
         withstands(net, |endpoint, then| {
-            let client = fyke::connect(&endpoint, |client| {
+            let client = fyke::connect_then(&endpoint, |client| {
                 for _ in 0..1000 {
-                    client.write(vec![7; 10_000]);
+                    let _ = client.write(vec![7; 10_000]);
                 }
                 client.end();
             }).unwrap();
@@ -172,9 +172,9 @@ on_every_system! {
                     rustix::net::send(&peer, byte, flags).unwrap();
                 }
                 // Stays open, and says no more.
-                timer::set_timeout(DEADLINE * 2, move || drop(peer)).unwrap().unref();
+                timer::set_timeout(DEADLINE * 2, move || drop(peer)).unwrap().unref_loop();
             };
-            server.listen(net.tcp(), listening).unwrap();
+            server.listen_then(net.tcp(), listening).unwrap();
         });
         assert_eq!(seen.take(), ["AB"]);
     }
@@ -222,7 +222,7 @@ on_every_system! {
                     let _ = peer.read(&mut [0]);
                 })));
             };
-            server.listen(net.tcp(), listening).unwrap();
+            server.listen_then(net.tcp(), listening).unwrap();
         });
         thread.take().unwrap().join().unwrap();
         assert_eq!(seen.take(), ["A", "B"]);

@@ -34,7 +34,7 @@ on_every_driver! {
             net.listen(&server, net.path().into(), move |path| {
                 let client = Socket::new();
                 log.watch("", &client);
-                client.connect(path, |_| panic!("closed before")).unwrap();
+                client.connect_then(path, |_| panic!("closed before")).unwrap();
                 stop.close();
             });
         });
@@ -51,11 +51,11 @@ on_every_driver! {
             let server = Server::new();
             assert_eq!(server.address(), None);
             let given = path.clone();
-            server.listen(path.as_path(), move |server| {
+            server.listen_then(path.as_path(), move |server| {
                 assert_eq!(server.address(), Some(Address::Path(given.clone())));
                 assert_eq!(server.address().unwrap().to_string(), given.to_str().unwrap());
                 let taken = Server::new();
-                taken.listen(given.as_path(), |_| panic!("in use")).unwrap();
+                taken.listen_then(given.as_path(), |_| panic!("in use")).unwrap();
                 assert_eq!(taken.address(), None);
                 let server = server.clone();
                 taken.on_error(move |taken, error| {
@@ -115,7 +115,7 @@ on_every_driver! {
                     move |_| {
                         assert_eq!(server.address(), Some(Address::Path(path.clone())));
                         assert!(!real || path.exists(), "not under a shorter name");
-                        let client = fyke::connect(path.as_path(), |_| {}).unwrap();
+                        let client = fyke::connect(path.as_path()).unwrap();
                         let bytes = collect(&client);
                         client.on_close(move |_, had_error| {
                             assert!(!had_error);
@@ -139,12 +139,12 @@ on_every_driver! {
             let told = log.clone();
             server.on_error(move |server, error| {
                 assert_eq!((error.syscall(), error.address()), (Some("listen"), Some(&address)));
-                assert!(!server.listening() && server.address().is_none());
+                assert!(!server.is_listening() && server.address().is_none());
                 told.add(format!("error {}", error.code()));
             });
             server.on_close(|_| panic!("it never listened"));
-            server.listen(path.as_path(), |_| panic!("too long")).unwrap();
-            assert!(!server.listening());
+            server.listen_then(path.as_path(), |_| panic!("too long")).unwrap();
+            assert!(!server.is_listening());
             log.add("returned");
         });
         assert_eq!(seen.take(), ["returned", "error EINVAL"]);
@@ -179,10 +179,10 @@ on_every_driver! {
                 client.on_error(move |client, error| {
                     assert_eq!((error.syscall(), error.address()), (Some("connect"), Some(&to)));
                     assert_eq!(error.to_string(), format!("connect EINVAL {to}"), "no local end");
-                    assert!(client.destroyed() && !client.connecting());
+                    assert!(client.is_destroyed() && !client.is_connecting());
                 });
                 client.on_close(move |_, _| _ = server.close());
-                client.connect(path.as_path(), |_| panic!("too long")).unwrap();
+                client.connect_then(path.as_path(), |_| panic!("too long")).unwrap();
                 log.add("returned");
             });
         });
@@ -208,14 +208,16 @@ on_every_driver! {
             // An empty path is neither a name that the system finds, nor TCP.
             let empty = || Endpoint::Path(PathBuf::new());
             let code = ErrorCode::ERR_INVALID_ARG_VALUE;
-            assert_eq!(ConnectOptions::new(empty()).unwrap_err().code(), code);
-            assert_eq!(ListenOptions::new(empty()).unwrap_err().code(), code);
+            let refused = ConnectOptions::new(empty()).connect_then(|_| panic!("refused"));
+            assert_eq!(refused.unwrap_err().code(), code);
             let server = Server::new();
-            assert_eq!(server.listen(empty(), |_| panic!("refused")).unwrap_err().code(), code);
-            assert!(!server.listening());
+            let refused = ListenOptions::new(empty()).listen_then(&server, |_| panic!("refused"));
+            assert_eq!(refused.unwrap_err().code(), code);
+            assert_eq!(server.listen_then(empty(), |_| panic!("refused")).unwrap_err().code(), code);
+            assert!(!server.is_listening());
             let socket = Socket::new();
-            assert_eq!(socket.connect(empty(), |_| panic!("refused")).unwrap_err().code(), code);
-            assert!(!socket.connecting());
+            assert_eq!(socket.connect_then(empty(), |_| panic!("refused")).unwrap_err().code(), code);
+            assert!(!socket.is_connecting());
         });
     }
 
@@ -263,13 +265,13 @@ on_every_driver! {
                 server.close();
                 socket.on_data(|socket, data| {
                     assert_eq!(data, b"PING");
-                    socket.write("PONG");
+                    let _ = socket.write("PONG");
                 });
                 let served = served.clone();
                 socket.on_close(move |_, had_error| served.add(format!("socket close {had_error}")));
             });
             net.listen(&server, net.path().into(), move |endpoint| {
-                let client = fyke::connect(endpoint, |client| { client.write("PING"); }).unwrap();
+                let client = fyke::connect_then(endpoint, |client| { let _ = client.write("PING"); }).unwrap();
                 client.on_data(move |client, data| {
                     log.add(String::from_utf8_lossy(data));
                     client.destroy();
@@ -298,7 +300,7 @@ fn ipc_14_corked_writes_leave_in_one_piece() {
                     client.cork();
                     for _ in 0..10 {
                         // Owned, and too large to be copied together.
-                        client.write(vec![1; 5_000]);
+                        let _ = client.write(vec![1; 5_000]);
                     }
                     client.uncork();
                     client.end();
@@ -340,17 +342,17 @@ mod handing_over {
                 let server = socket.server().unwrap();
                 server.close();
                 assert_eq!(server.connections(), 1);
-                socket.set_timeout(Some(std::time::Duration::from_millis(1)));
-                socket.on_timeout(|_| panic!("its timer goes with the handle"));
-                let fd = socket.clone().into_fd().unwrap();
+                socket.set_idle_timeout(Some(std::time::Duration::from_millis(1)));
+                socket.on_idle_timeout(|_| panic!("its timer goes with the handle"));
+                let fd = socket.take_fd().unwrap();
                 // The handle is lost at once, and the count with it; `close` is to come.
-                assert!(socket.pending() && socket.destroyed());
+                assert!(socket.is_pending() && socket.is_destroyed());
                 assert_eq!(server.connections(), 0);
                 children.send(spawn(SOCKETS_CHILD, fd)).unwrap();
             });
             net.listen(&server, endpoint, move |endpoint| {
                 // Written before the child is there: nothing of it is lost.
-                let client = fyke::connect(endpoint, |client| {
+                let client = fyke::connect_then(endpoint, |client| {
                     client.end_with("question");
                 })
                 .unwrap();
@@ -383,11 +385,11 @@ mod handing_over {
         let seen = log.clone();
         Net::ready().run(|| {
             let socket = Socket::from_fd(standard_input()).unwrap();
-            assert!(!socket.pending() && !socket.allow_half_open() && socket.server().is_none());
+            assert!(!socket.is_pending() && !socket.allow_half_open() && socket.server().is_none());
             let bytes = collect(&socket);
             log.watch("", &socket);
             socket.on_end(move |socket| {
-                socket.write("answer to ");
+                let _ = socket.write("answer to ");
                 socket.end_with(bytes.borrow().as_slice());
             });
         });
@@ -407,7 +409,7 @@ mod handing_over {
                         socket.end_with("from the parent");
                     });
                     let asked = |endpoint: Endpoint, log: &Log| {
-                        let client = fyke::connect(endpoint, |_| {}).unwrap();
+                        let client = fyke::connect(endpoint).unwrap();
                         let bytes = collect(&client);
                         let log = log.clone();
                         client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
@@ -417,14 +419,14 @@ mod handing_over {
                     net.listen(&server, endpoint, move |endpoint| {
                         // One that goes at once, and is not missed.
                         let other = Server::new();
-                        other.listen_fd(keeper.duplicate_fd().unwrap(), |_| {}).unwrap();
-                        assert!(other.listening() && keeper.listening());
+                        other.listen_fd(keeper.duplicate_fd().unwrap()).unwrap();
+                        assert!(other.is_listening() && keeper.is_listening());
                         other.close();
                         let client = asked(endpoint.clone(), &log);
                         client.on_close(move |_, _| {
                             // Closing would take the name of a Unix socket along.
                             let fd = match endpoint.is_unix() {
-                                true => keeper.clone().into_fd().unwrap(),
+                                true => keeper.take_fd().unwrap(),
                                 false => keeper.duplicate_fd().unwrap(),
                             };
                             keeper.close();
@@ -454,8 +456,8 @@ mod handing_over {
                 socket.end_with("from the child");
                 socket.server().unwrap().close();
             });
-            server.listen_fd(standard_input(), move |_| log.add("listening")).unwrap();
-            assert!(server.listening());
+            server.listen_fd_then(standard_input(), move |_| log.add("listening")).unwrap();
+            assert!(server.is_listening());
         });
         assert_eq!(seen.take(), ["listening", "served"]);
     }

@@ -17,7 +17,7 @@ on_every_driver! {
                 client.on_error(|_, error| panic!("{error}"));
                 let client = client.clone();
                 timer::set_timeout(100 * MS, move || {
-                    assert!(!client.destroyed() && client.readable());
+                    assert!(!client.is_destroyed() && client.is_readable());
                     client.end();
                 }).unwrap();
             }),

@@ -46,8 +46,8 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(|socket| { socket.resume(); });
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let options = ConnectOptions::new(&endpoint).unwrap().no_delay(true);
-                let client = options.connect(|client| { client.end(); }).unwrap();
+                let options = ConnectOptions::new(&endpoint).no_delay(true);
+                let client = options.connect_then(|client| { client.end(); }).unwrap();
                 client.resume();
                 let rounds = Cell::new(0);
                 client.on_close(move |client, _| {
@@ -60,7 +60,7 @@ on_every_driver! {
                         assert!(client.no_delay());
                         client.end();
                     };
-                    client.connect(&endpoint, connected).unwrap();
+                    client.connect_then(&endpoint, connected).unwrap();
                 });
             });
         });
@@ -71,7 +71,7 @@ on_every_driver! {
             let client = client.clone();
             // After `connect` was called, before there is an answer.
             timer::next_tick(move || {
-                assert!(client.connecting());
+                assert!(client.is_connecting());
                 client.set_no_delay(true).unwrap();
                 client.set_keep_alive_probes(probes(6, 3, 4)).unwrap();
                 client.set_type_of_service(0x10).unwrap();
@@ -134,9 +134,9 @@ on_every_driver! {
                 assert_eq!(socket.type_of_service(), 0x10);
                 socket.end();
             });
-            server.listen(0, |server| {
+            server.listen_then(0, |server| {
                 let port = server.address().unwrap().port().unwrap();
-                fyke::connect(("127.0.0.1", port), |_| {}).unwrap().resume();
+                fyke::connect(("127.0.0.1", port)).unwrap().resume();
             }).unwrap();
         });
     }
@@ -160,9 +160,9 @@ on_every_driver! {
             let server = Server::new();
             server.on_connection(|server, socket| { server.close(); socket.end(); });
             net.listen(&server, net.tcp(), |endpoint| {
-                let options = ConnectOptions::new(endpoint).unwrap().type_of_service(0x20);
+                let options = ConnectOptions::new(endpoint).type_of_service(0x20);
                 let connected = |client: &Socket| assert_eq!(client.type_of_service(), 0x20);
-                options.connect(connected).unwrap().resume();
+                options.connect_then(connected).unwrap().resume();
             });
         });
     }
@@ -224,9 +224,9 @@ on_every_driver! {
             socket.end();
         });
         net.run(|| {
-            let options = ListenOptions::new(net.tcp()).unwrap().send_buffer_size_bytes(30_000);
-            options.receive_buffer_size_bytes(20_000).listen(&server, |server| {
-                fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+            let options = ListenOptions::new(net.tcp()).send_buffer_size_bytes(30_000);
+            options.receive_buffer_size_bytes(20_000).listen_then(&server, |server| {
+                fyke::connect(server.endpoint().unwrap()).unwrap().resume();
             }).unwrap();
         });
     }

@@ -23,15 +23,15 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("destroyed before"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = SocketOptions::new().write_queue_bytes_max(100).build();
-                client.connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 log.watch("", &client);
                 // While connecting everything is queued.
-                client.write(vec![0; 100]);
-                client.write(b"x");
-                assert!(!client.destroyed(), "at the limit a write is taken, which goes past it");
+                let _ = client.write(vec![0; 100]);
+                let _ = client.write(b"x");
+                assert!(!client.is_destroyed(), "at the limit a write is taken, which goes past it");
                 let told = log.clone();
                 assert!(!client.write_then("y", move |_, r| told.add(r.unwrap_err().code())));
-                assert!(client.destroyed());
+                assert!(client.is_destroyed());
                 client.on_close(move |_, _| _ = server.close());
             });
         });
@@ -46,16 +46,16 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("destroyed before"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = SocketOptions::new().write_queue_bytes_max(100).build();
-                client.connect(endpoint, |_| panic!("destroyed before")).unwrap();
+                client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 client.on_error(|_, _| {});
-                client.write(vec![0; 101]);
+                let _ = client.write(vec![0; 101]);
                 let told = log.clone();
                 client.end_with_then("x", move |client, result| {
                     let error = result.unwrap_err();
                     assert_eq!(client.errored().unwrap().to_string(), error.to_string());
                     told.add(error.code());
                 });
-                assert!(client.destroyed());
+                assert!(client.is_destroyed());
                 client.on_close(move |_, _| _ = server.close());
             });
         });
@@ -68,10 +68,10 @@ on_every_driver! {
         net.run(|| {
             let answers = Rc::new(RefCell::new(Vec::new()));
             let kept = Rc::clone(&answers);
-            let options = ConnectOptions::new(("silent.example", 80)).unwrap();
+            let options = ConnectOptions::new(("silent.example", 80));
             let options = options.connect_timeout(20 * MS);
             let options = options.lookup(move |_, answer| kept.borrow_mut().push(answer));
-            let client = options.connect(|_| panic!("no address")).unwrap();
+            let client = options.connect_then(|_| panic!("no address")).unwrap();
             client.on_error(move |_, error| {
                 log.add(error);
                 assert_eq!((error.host(), error.port()), (Some("silent.example"), None));
@@ -94,11 +94,11 @@ on_every_driver! {
                 move |socket| {
                     socket.server().unwrap().close();
                     log.watch("", socket);
-                    socket.write(vec![0; 32 << 20]);
+                    let _ = socket.write(vec![0; 32 << 20]);
                 },
             );
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_error(|_, _| {});
                 client.pause();
                 // Unread it would not notice that the server is gone.
@@ -121,7 +121,7 @@ on_every_driver! {
             let server = options.create_server(|socket| _ = socket.write(vec![0; 32 << 20]));
             let (client, received) = (Rc::clone(&client), Rc::clone(&received));
             net.listen(&server, net.tcp(), move |endpoint| {
-                let connected = fyke::connect(endpoint, |_| {}).unwrap();
+                let connected = fyke::connect(endpoint).unwrap();
                 connected.pause();
                 connected.on_data(move |_, data| received.set(received.get() + data.len()));
                 client.replace(Some(connected));
@@ -148,7 +148,7 @@ on_every_driver! {
                 },
             );
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_data(|client, _| {
                     client.pause();
                     let client = client.clone();
@@ -169,12 +169,12 @@ on_every_driver! {
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let controller = AbortController::new();
-                let options = ConnectOptions::new(endpoint).unwrap().signal(&controller.signal());
-                let client = options.connect(|_| {}).unwrap();
+                let options = ConnectOptions::new(endpoint).signal(&controller.signal());
+                let client = options.connect().unwrap();
                 log.watch("", &client);
                 client.on_ready(move |client| {
                     controller.abort_with("enough");
-                    assert!(client.destroyed());
+                    assert!(client.is_destroyed());
                     assert_eq!(client.errored().unwrap().to_string(), "ABORT_ERR: enough");
                 });
             });
@@ -188,10 +188,10 @@ on_every_driver! {
         net.run(|| {
             let controller = AbortController::new();
             controller.abort();
-            let options = ConnectOptions::new(("127.0.0.1", 9)).unwrap().signal(&controller.signal());
-            let client = options.connect(|_| panic!("aborted before")).unwrap();
+            let options = ConnectOptions::new(("127.0.0.1", 9)).signal(&controller.signal());
+            let client = options.connect_then(|_| panic!("aborted before")).unwrap();
             client.on_connection_attempt(|_, _| panic!("aborted before"));
-            assert!(client.destroyed());
+            assert!(client.is_destroyed());
             log.watch("", &client);
         });
         assert_eq!(seen.take(), ["error ABORT_ERR", "close true"]);
@@ -212,12 +212,12 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let controller = AbortController::new();
-            let options = ListenOptions::new(net.tcp()).unwrap().signal(&controller.signal());
+            let options = ListenOptions::new(net.tcp()).signal(&controller.signal());
             let server = fyke::create_server({
                 let log = log.clone();
                 move |socket| {
                     controller.abort();
-                    assert!(!socket.server().unwrap().listening() && !socket.destroyed());
+                    assert!(!socket.server().unwrap().is_listening() && !socket.is_destroyed());
                     let log = log.clone();
                     socket.on_end(move |_| log.add("served"));
                     socket.resume();
@@ -225,8 +225,8 @@ on_every_driver! {
             });
             let closed = log.clone();
             server.on_close(move |_| closed.add("closed"));
-            options.listen(&server, |server| {
-                let client = fyke::connect(server.endpoint().unwrap(), |client| _ = client.end());
+            options.listen_then(&server, |server| {
+                let client = fyke::connect_then(server.endpoint().unwrap(), |client| _ = client.end());
                 client.unwrap().resume();
             }).unwrap();
         });
@@ -241,9 +241,9 @@ on_every_driver! {
             controller.abort();
             let server = Server::new();
             server.on_close(move |_| log.add("close"));
-            let options = ListenOptions::new(0).unwrap().signal(&controller.signal());
-            options.listen(&server, |_| panic!("closed before")).unwrap();
-            assert!(server.listening());
+            let options = ListenOptions::new(0).signal(&controller.signal());
+            options.listen_then(&server, |_| panic!("closed before")).unwrap();
+            assert!(server.is_listening());
         });
         assert_eq!(seen.take(), ["close"]);
     }
@@ -270,10 +270,10 @@ fn batches_of_one_size_that_get_on_do_not_end_by_the_write_stall_timeout() {
                         _ => _ = socket.write(vec![0; batch_bytes]),
                     }
                 });
-                socket.write(vec![0; 1 << 20]);
+                let _ = socket.write(vec![0; 1 << 20]);
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_error(|_, _| {});
                 client.on_data(|client, _| {
                     client.pause();
@@ -296,15 +296,15 @@ fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
     let log = Log::new();
     let seen = log.clone();
     net.run(|| {
-        let options = ConnectOptions::new((silent, 80)).unwrap().connect_timeout(3000 * MS);
-        let client = options.connect(|_| panic!("nobody answers")).unwrap();
+        let options = ConnectOptions::new((silent, 80)).connect_timeout(3000 * MS);
+        let client = options.connect_then(|_| panic!("nobody answers")).unwrap();
         log.watch("", &client);
         let told = log.clone();
         client.on_error(move |_, error| {
             told.add(error);
             assert_eq!((error.syscall(), error.port()), (Some("connect"), Some(80)));
         });
-        timer::set_timeout(2900 * MS, move || assert!(client.connecting())).unwrap();
+        timer::set_timeout(2900 * MS, move || assert!(client.is_connecting())).unwrap();
     });
     let told = "connect ETIMEDOUT 10.0.0.1:80";
     assert_eq!(seen.take(), ["error ETIMEDOUT", told, "close true"]);
@@ -320,13 +320,13 @@ fn a_write_queue_limit_from_4_gib_less_one_on_is_none_and_a_smaller_one_counts()
         Net::new(DriverKind::Sim(options)).run(|| {
             let client = SocketOptions::new().write_queue_bytes_max(limit).build();
             client.on_error(|_, _| {});
-            client.connect((silent, 80), |_| panic!("nobody answers")).unwrap();
+            client.connect_then((silent, 80), |_| panic!("nobody answers")).unwrap();
             // One piece of memory, many times.
             let piece = fyke::Bytes::from(vec![0; 64 << 20]);
             (0..64).for_each(|_| _ = client.write(piece.clone()));
             assert_eq!(client.write_queue_len(), 4 << 30);
-            client.write("x");
-            assert_eq!(client.destroyed(), !fits);
+            let _ = client.write("x");
+            assert_eq!(client.is_destroyed(), !fits);
             client.destroy();
         });
     }
@@ -337,6 +337,6 @@ fn a_high_water_mark_is_at_most_4_gib_less_one_and_is_not_changed_by_a_read_of_m
     let socket = SocketOptions::new().high_water_mark(usize::MAX).build();
     assert_eq!(socket.high_water_mark(), u32::MAX as usize);
     let socket = SocketOptions::new().high_water_mark(100).build();
-    assert_eq!(socket.read_exact(1000).unwrap(), None);
+    assert_eq!(socket.read_n(1000).unwrap(), None);
     assert_eq!(socket.high_water_mark(), 100);
 }

@@ -38,18 +38,18 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let mut options = ConnectOptions::new(target).unwrap();
+                let mut options = ConnectOptions::new(target);
                 if bound {
                     options = options.local_address(ip("0.0.0.0"));
                 }
-                let client = options.connect(|_| panic!("it cannot connect")).unwrap();
+                let client = options.connect_then(|_| panic!("it cannot connect")).unwrap();
                 watch(&log, &client);
                 client.on_error(move |client, error| {
                     let address = Address::Ip(target);
                     assert_eq!(shape(error), (Some("connect"), Some(&address), Some(9), false));
                     assert!(!error.to_string().contains("Local"), "the port was not known: {error}");
                     assert_eq!(client.local_address(), None);
-                    assert!(client.destroyed());
+                    assert!(client.is_destroyed());
                 });
             });
             let entries = seen.take();
@@ -67,9 +67,9 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("nobody connects"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(used) = endpoint else { panic!("not an address") };
-                let options = ConnectOptions::new(("255.255.255.255", 9)).unwrap();
+                let options = ConnectOptions::new(("255.255.255.255", 9));
                 let options = options.local_address(ip("127.0.0.9")).local_port(used.port());
-                let client = options.connect(|_| panic!("it cannot connect")).unwrap();
+                let client = options.connect_then(|_| panic!("it cannot connect")).unwrap();
                 client.on_error(move |_, error| {
                     assert_eq!(error.local_address(), Some((ip("127.0.0.9"), used.port()).into()));
                     let tail = format!(" 255.255.255.255:9 - Local (127.0.0.9:{})", used.port());
@@ -97,8 +97,8 @@ on_every_driver! {
                 ];
                 let left = Rc::new(Cell::new(cases.len()));
                 for (address, port, code) in cases {
-                    let options = ConnectOptions::new(used).unwrap().local_address(address);
-                    let client = options.local_port(port).connect(|_| panic!("not bound")).unwrap();
+                    let options = ConnectOptions::new(used).local_address(address);
+                    let client = options.local_port(port).connect_then(|_| panic!("not bound")).unwrap();
                     watch(&log, &client);
                     client.on_error(move |_, error| {
                         assert_eq!(error.code().as_str(), code);
@@ -139,9 +139,9 @@ on_every_driver! {
                 let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
                 // The server's own port, at another address: surely free.
                 let local = (ip("127.0.0.9"), address.port()).into();
-                let options = ConnectOptions::new(address).unwrap();
+                let options = ConnectOptions::new(address);
                 let options = options.local_address(ip("127.0.0.9")).local_port(address.port());
-                let client = options.connect(move |client| {
+                let client = options.connect_then(move |client| {
                     assert_eq!(client.local_address(), Some(local));
                     log.add("client");
                 }).unwrap();
@@ -161,11 +161,11 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("nobody connects"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let port = match endpoint { Endpoint::Ip(address) => address.port(), _ => panic!() };
-                let options = || ConnectOptions::new(("127.0.0.8", port)).unwrap();
+                let options = || ConnectOptions::new(("127.0.0.8", port));
                 let both = options().local_address(ip("127.0.0.9")).local_port(port);
                 let address_only = options().local_address(ip("127.0.0.9"));
                 for options in [both, address_only] {
-                    let client = options.connect(|_| panic!("nobody listens there")).unwrap();
+                    let client = options.connect_then(|_| panic!("nobody listens there")).unwrap();
                     let (log, server) = (log.clone(), server.clone());
                     client.on_error(move |_, error| {
                         let text = error.to_string().replace(&port.to_string(), "PORT");
@@ -204,13 +204,13 @@ fn con_20_a_link_local_address_is_reached_with_and_without_its_zone() {
         let server = fyke::create_server(|socket| _ = socket.end());
         let zoned = format!("{address}%{interface}");
         server
-            .listen((zoned.clone(), 0), move |server| {
+            .listen_then((zoned.clone(), 0), move |server| {
                 let port = server.address().unwrap().port().unwrap();
                 let text = format!("[{zoned}]:{port}").parse::<Endpoint>().unwrap();
                 let forms = [text, (zoned.as_str(), port).into(), (address, port).into()];
                 let left = Rc::new(Cell::new(forms.len()));
                 for form in forms {
-                    let client = fyke::connect(form, |_| {}).unwrap();
+                    let client = fyke::connect(form).unwrap();
                     client.on_lookup(|_, _| panic!("it is an address"));
                     client.resume();
                     let log = log.clone();

@@ -74,14 +74,14 @@ fn converse(net: &Net, target: fyke::Endpoint) {
         server.on_error(|_, _| {});
         let end = server.clone();
         client.on_close(move |_, _| _ = end.close());
-        let started = server.listen(target, move |server| {
+        let started = server.listen_then(target, move |server| {
             let connected = |client: &Socket| {
                 tune(client);
                 client.on_data(|client, _| _ = client.end());
-                client.write("hello");
+                let _ = client.write("hello");
             };
             if let Some(endpoint) = server.endpoint() {
-                client.connect(endpoint, connected).unwrap();
+                client.connect_then(endpoint, connected).unwrap();
             }
         });
         started.unwrap();
@@ -103,7 +103,7 @@ impl Subscriber for Nosy {
         let mut line = Line(event.metadata().target().to_owned());
         event.record(&mut line);
         if let Some(log) = LOG.with_borrow(Clone::clone) {
-            log.write(format!("{}\n", line.0));
+            let _ = log.write(format!("{}\n", line.0));
         }
         LINES.with_borrow_mut(|lines| lines.push(line.0));
         look_around();
@@ -131,17 +131,17 @@ impl Visit for Line {
 fn look_around() {
     for socket in SOCKETS.with_borrow(Clone::clone) {
         let addresses = (socket.remote_address(), socket.local_address(), socket.address());
-        let state = (socket.ready_state(), socket.pending(), socket.destroyed());
+        let state = (socket.ready_state(), socket.is_pending(), socket.is_destroyed());
         let options = (socket.no_delay(), socket.keep_alive(), socket.type_of_service());
         let sizes = (socket.send_buffer_size_bytes(), socket.write_queue_len());
         drop(format!("{socket:?} {addresses:?} {state:?} {options:?} {sizes:?}"));
         socket.cork().uncork();
-        socket.unref().refer();
+        socket.unref_loop().ref_loop();
         socket.off(socket.on_data(|_, _| {}));
     }
     for server in SERVERS.with_borrow(Clone::clone) {
         drop(format!("{server:?} {:?} {:?}", server.endpoint(), server.max_connections()));
-        server.unref().refer();
+        server.unref_loop().ref_loop();
         server.off(server.on_close(|_| {}));
     }
 }
@@ -153,12 +153,12 @@ fn make_things() {
         fyke::timer::set_immediate(|| {})?;
         let server = fyke::create_server(|_| {});
         server
-            .listen_bound(BoundSocket::bind(("127.0.0.1", 0))?, |_| {})
+            .listen_bound(BoundSocket::bind(("127.0.0.1", 0))?)
             .map_err(|refused| refused.error)?;
         let client = Socket::new();
         client.on_error(|_, _| {});
-        client.connect(server.endpoint().unwrap(), |_| {})?;
-        client.write("x");
+        client.connect(server.endpoint().unwrap())?;
+        let _ = client.write("x");
         client.destroy();
         server.close();
         Ok(())
@@ -200,7 +200,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
         });
         net.listen(&log_server, net.path().into(), |endpoint| {
             let log = Socket::new();
-            log.connect(endpoint, |log| LOG.set(Some(log.clone()))).unwrap();
+            log.connect_then(endpoint, |log| LOG.set(Some(log.clone()))).unwrap();
         });
     });
     drive(&event_loop, || LOG.with_borrow(Option::is_some)).unwrap();
@@ -230,9 +230,9 @@ fn play(net: &Net, target: fyke::Endpoint) {
                         2 => drop(client.reset_and_destroy().map_err(|_| client.destroy())),
                         _ => _ = client.destroy_soon(),
                     });
-                    client.write("hello");
+                    let _ = client.write("hello");
                 };
-                client.connect_with(ConnectOptions::new(endpoint.clone()).unwrap(), then).unwrap();
+                client.connect_with_then(ConnectOptions::new(endpoint.clone()), then).unwrap();
             }
         });
     });
@@ -240,7 +240,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
     event_loop.enter(|| {
         let refused = Socket::new();
         refused.on_error(|_, _| {});
-        refused.connect(net.path(), |_| {}).unwrap();
+        refused.connect(net.path()).unwrap();
         for server in SERVERS.take() {
             server.close();
         }
@@ -262,15 +262,15 @@ fn hand_over(net: &Net) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = options().create_server(|_| {});
     SERVERS.with_borrow_mut(|servers| servers.push(server.clone()));
-    server.listen_fd(listener.into(), |_| {}).unwrap();
+    server.listen_fd(listener.into()).unwrap();
     let other = options().create_server(|_| {});
-    other.listen_fd(server.duplicate_fd().unwrap(), |_| {}).unwrap();
-    drop(server.into_fd().unwrap());
+    other.listen_fd(server.duplicate_fd().unwrap()).unwrap();
+    drop(server.take_fd().unwrap());
     other.close();
     let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let socket = SocketOptions::new().pause_on_create(true).build_from_fd(ours.into()).unwrap();
     watch(&socket);
-    drop(socket.into_fd().unwrap());
+    drop(socket.take_fd().unwrap());
     let bound = BoundSocket::bind(("127.0.0.1", 0)).unwrap();
     drop(bound.into_fd().unwrap());
     SERVERS.take();

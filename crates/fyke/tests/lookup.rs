@@ -48,7 +48,7 @@ on_every_driver! {
         let event_loop = net.event_loop();
         let log = Log::new();
         event_loop.enter(|| {
-            let client = fyke::connect(("localhost", 1), |_| {}).unwrap();
+            let client = fyke::connect(("localhost", 1)).unwrap();
             client.on_lookup(|_, _| std::panic::resume_unwind(Box::new("on purpose")));
             log.watch("", &client);
         });
@@ -68,9 +68,9 @@ on_every_driver! {
                 Endpoint::Host("::1".to_owned(), 1),
             ];
             for literal in literals {
-                let options = ConnectOptions::new(literal).unwrap().lookup_timeout(Duration::ZERO);
+                let options = ConnectOptions::new(literal).lookup_timeout(Duration::ZERO);
                 let options = options.lookup(|_, _| panic!("nothing to look up"));
-                let client = options.connect(|_| panic!("nobody listens")).unwrap();
+                let client = options.connect_then(|_| panic!("nobody listens")).unwrap();
                 client.on_lookup(|_, _| panic!("nothing was looked up"));
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error));
@@ -91,10 +91,10 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let options = ConnectOptions::new(("Some.Test", 1)).unwrap().lookup(|_, reply| {
+                let options = ConnectOptions::new(("Some.Test", 1)).lookup(|_, reply| {
                     reply.answer(Ok(["127.0.0.1", "127.0.0.1", "::1"].map(ip).to_vec()));
                 });
-                let client = options.family_selection(selection).connect(|_| {}).unwrap();
+                let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
             });
             let told: Vec<String> = addresses.iter().map(|a| format!("lookup Some.Test {a}")).collect();
@@ -110,10 +110,10 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let options = ConnectOptions::new(("Some.Test", 1)).unwrap().lookup(|_, reply| {
+                let options = ConnectOptions::new(("Some.Test", 1)).lookup(|_, reply| {
                     reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "later")));
                 });
-                let client = options.family_selection(selection).connect(|_| {}).unwrap();
+                let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
                 let told = Rc::new(RefCell::new(None));
                 let first = Rc::clone(&told);
@@ -133,7 +133,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let options = || ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = || ConnectOptions::new(("some.test", 1));
             let cases = [
                 options(),
                 options().family(Family::V6),
@@ -150,7 +150,7 @@ on_every_driver! {
                 let case = case.lookup(move |request, _| {
                     log.add(format!("{:?} {:?} {}", request.family, request.hints, request.all));
                 });
-                case.connect(|_| {}).unwrap().on_error(|_, _| {});
+                case.connect().unwrap().on_error(|_, _| {});
             }
         });
         let wanted = [
@@ -173,8 +173,8 @@ on_every_driver! {
         net.run(|| {
             let mapped = LookupHints::V4MAPPED | LookupHints::ALL;
             for (family, hints) in [(Family::V4, LookupHints::NONE), (Family::V6, mapped)] {
-                let options = ConnectOptions::new(("localhost", 1)).unwrap();
-                let client = options.family(family).hints(hints).connect(|_| {}).unwrap();
+                let options = ConnectOptions::new(("localhost", 1));
+                let client = options.family(family).hints(hints).connect().unwrap();
                 client.on_error(|_, _| {});
                 let log = log.clone();
                 client.on_lookup(move |_, event| {
@@ -194,13 +194,13 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let options = ConnectOptions::new(("some.test", 1)).unwrap();
+                let options = ConnectOptions::new(("some.test", 1));
                 let options = options.lookup(|_, reply| reply.answer(Ok(Vec::new())));
-                let client = options.family_selection(selection).connect(|_| {}).unwrap();
+                let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
                 client.on_error(|client, error| {
                     assert_is_of_a_lookup(error, ErrorCode::ENOTFOUND, "some.test");
-                    assert!(!client.connecting());
+                    assert!(!client.is_connecting());
                 });
             });
             assert_eq!(seen.take(), ["lookup some.test ENOTFOUND", "error ENOTFOUND", "close true"]);
@@ -214,9 +214,9 @@ on_every_driver! {
         let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
         let replies = Rc::clone(&kept);
         event_loop.enter(|| {
-            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
-            watch(&log, &options.connect(|_| panic!("no address")).unwrap());
+            watch(&log, &options.connect_then(|_| panic!("no address")).unwrap());
         });
         for _ in 0..10 {
             assert!(event_loop.turn(Some(Duration::ZERO)).unwrap(), "it is held");
@@ -233,20 +233,20 @@ on_every_driver! {
         net.run(|| {
             let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
             let replies = Rc::clone(&kept);
-            let options = ConnectOptions::new(("slow.test", 1)).unwrap().lookup_timeout(20 * MS);
+            let options = ConnectOptions::new(("slow.test", 1)).lookup_timeout(20 * MS);
             let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
             let client = Socket::new();
-            client.connect_with(options.clone(), |_| panic!("no address")).unwrap();
+            client.connect_with_then(options.clone(), |_| panic!("no address")).unwrap();
             watch(&log, &client);
             client.on_error(|client, error| {
                 assert_is_of_a_lookup(error, ErrorCode::ETIMEDOUT, "slow.test");
-                assert!(client.destroyed() && !client.connecting());
+                assert!(client.is_destroyed() && !client.is_connecting());
             });
             let mut again = Some(options);
             client.on_close(move |client, _| {
                 let Some(options) = again.take() else { return };
                 kept.take().remove(0).answer(Ok(vec![ip("127.0.0.5")]));
-                client.connect_with(options, |_| panic!("no address")).unwrap();
+                client.connect_with_then(options, |_| panic!("no address")).unwrap();
             });
         });
         let round = ["lookup slow.test ETIMEDOUT", "error ETIMEDOUT", "close true"];
@@ -260,16 +260,16 @@ on_every_driver! {
             let server = fyke::create_server(|socket| _ = socket.end());
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
-                let options = ConnectOptions::new(("some.test", address.port())).unwrap();
+                let options = ConnectOptions::new(("some.test", address.port()));
                 let options = options.lookup_timeout(30 * MS).lookup(|_, reply| {
                     reply.answer(Ok(vec![ip("127.0.0.1")]));
                 });
-                let client = options.connect(|_| {}).unwrap();
+                let client = options.connect().unwrap();
                 log.watch("", &client);
                 client.pause();
                 // Later than the timeout.
                 timer::set_timeout(60 * MS, move || {
-                    assert!(!client.destroyed());
+                    assert!(!client.is_destroyed());
                     client.resume();
                     server.close();
                 }).unwrap();
@@ -288,7 +288,7 @@ fn hour_net() -> Net {
 /// Fails if the loop goes on for half an hour, without making it do so.
 fn must_end_before_half_an_hour() {
     let late = timer::set_timeout(Duration::from_secs(1800), || panic!("the loop is held"));
-    late.unwrap().unref();
+    late.unwrap().unref_loop();
 }
 
 #[test]
@@ -297,10 +297,10 @@ fn a_lookup_that_is_given_up_holds_the_loop_no_longer() {
     let seen = log.clone();
     hour_net().run(|| {
         must_end_before_half_an_hour();
-        let options = || ConnectOptions::new(("slow.test", 1)).unwrap();
+        let options = || ConnectOptions::new(("slow.test", 1));
         let second = Duration::from_secs(1);
         for options in [options().lookup_timeout(second), options().connect_timeout(2 * second)] {
-            let client = options.connect(|_| panic!("no address")).unwrap();
+            let client = options.connect_then(|_| panic!("no address")).unwrap();
             watch(&log, &client);
         }
     });
@@ -320,7 +320,7 @@ fn he_26_destroyed_during_the_lookup_a_socket_closes_and_the_loop_may_end() {
     let seen = log.clone();
     hour_net().run(|| {
         must_end_before_half_an_hour();
-        let client = fyke::connect(("slow.test", 1), |_| panic!("destroyed before")).unwrap();
+        let client = fyke::connect_then(("slow.test", 1), |_| panic!("destroyed before")).unwrap();
         watch(&log, &client);
         timer::set_immediate(move || _ = client.destroy()).unwrap();
     });
@@ -335,12 +335,12 @@ fn lookup_of_a_server_that_is_closed_or_listens_elsewhere_holds_the_loop_no_long
     hour_net().run(|| {
         must_end_before_half_an_hour();
         let closed = Server::new();
-        closed.listen(("slow.test", 0), |_| panic!("closed before")).unwrap();
+        closed.listen_then(("slow.test", 0), |_| panic!("closed before")).unwrap();
         let closes = log.clone();
         closed.close_then(move |_, result| closes.add(support::word(&result)));
         let server = Server::new();
-        server.listen(("slow.test", 0), move |_| log.add("listening")).unwrap();
-        server.listen(("127.0.0.1", 0), |server| _ = server.close()).unwrap();
+        server.listen_then(("slow.test", 0), move |_| log.add("listening")).unwrap();
+        server.listen_then(("127.0.0.1", 0), |server| _ = server.close()).unwrap();
     });
     assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "listening"]);
 }
@@ -350,14 +350,14 @@ fn who_waits_for_the_same_name_without_a_limit_still_gets_the_answer() {
     let log = Log::new();
     let seen = log.clone();
     hour_net().run(|| {
-        let options = || ConnectOptions::new(("slow.test", 1)).unwrap();
-        let limited = options().lookup_timeout(MS).connect(|_| {}).unwrap();
+        let options = || ConnectOptions::new(("slow.test", 1));
+        let limited = options().lookup_timeout(MS).connect().unwrap();
         limited.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ETIMEDOUT));
-        let patient = options().connect(|_| {}).unwrap();
+        let patient = options().connect().unwrap();
         watch(&log, &patient);
         // And who asks after one was given up.
         limited.on_close(move |_, _| {
-            options().connect(|_| {}).unwrap().on_error(|_, error| {
+            options().connect().unwrap().on_error(|_, error| {
                 assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");
             });
         });
@@ -377,12 +377,12 @@ fn con_22_a_name_without_an_address_of_the_family_is_enotfound_unless_mapped() {
         let listening = server.clone();
         let then = move |_: &Server| {
             let port = listening.address().unwrap().port().unwrap();
-            let options = ConnectOptions::new(("old.test", port)).unwrap().family(Family::V6);
-            let client = options.clone().connect(|_| panic!("it has none")).unwrap();
+            let options = ConnectOptions::new(("old.test", port)).family(Family::V6);
+            let client = options.clone().connect_then(|_| panic!("it has none")).unwrap();
             watch(&log, &client);
             client.on_close(move |_, _| {
                 let options = options.clone().hints(LookupHints::V4MAPPED);
-                let client = options.connect(|client| {
+                let client = options.connect_then(|client| {
                     assert_eq!(client.remote_address().unwrap().ip(), ip("::ffff:127.0.0.1"));
                 });
                 let client = client.unwrap();
@@ -392,7 +392,7 @@ fn con_22_a_name_without_an_address_of_the_family_is_enotfound_unless_mapped() {
                 client.on_close(move |_, _| _ = listening.close());
             });
         };
-        server.listen(0, then).unwrap();
+        server.listen_then(0, then).unwrap();
     });
     let wanted = [
         "lookup old.test ENOTFOUND",

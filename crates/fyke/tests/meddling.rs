@@ -56,18 +56,18 @@ const ACTS: [(&str, Act); 20] = [
         world.socket.finished(|_, _| {});
     }),
     ("cork", |world| {
-        world.socket.cork().write("held back");
+        let _ = world.socket.cork().write("held back");
         world.socket.uncork();
     }),
     ("options", |world| {
         world.socket.set_no_delay(true).ok();
         world.socket.set_encoding(fyke::Encoding::Utf8);
-        world.socket.set_idle(true).unref().refer();
+        world.socket.set_idle(true).unref_loop().ref_loop();
         _ = format!("{:?} {:?}", world.socket, world.server);
     }),
     ("timeout", |world| {
-        world.socket.set_timeout(Some(Duration::from_millis(1)));
-        world.socket.set_timeout_then(Duration::from_secs(1), |_| {});
+        world.socket.set_idle_timeout(Some(Duration::from_millis(1)));
+        world.socket.set_idle_timeout_then(Duration::from_secs(1), |_| {});
         world.alarm.cancel();
     }),
     ("timers", |world| {
@@ -81,14 +81,14 @@ const ACTS: [(&str, Act); 20] = [
     ("connect", |world| {
         for socket in [&world.fresh, &world.socket, &Socket::new()] {
             socket.on_error(|_, _| {});
-            _ = socket.connect(&world.endpoint, |socket| _ = socket.end());
+            _ = socket.connect_then(&world.endpoint, |socket| _ = socket.end());
         }
     }),
     ("close", |world| {
-        world.server.close_then(|_, _| {}).unref();
-        _ = Server::new().listen(&world.endpoint, |server| _ = server.close());
+        world.server.close_then(|_, _| {}).unref_loop();
+        _ = Server::new().listen_then(&world.endpoint, |server| _ = server.close());
     }),
-    ("shutdown", |world| _ = world.server.shutdown(Duration::ZERO, |_, _| {})),
+    ("shutdown", |world| _ = world.server.shutdown(Duration::ZERO)),
     ("abort", |world| world.controller.abort()),
 ];
 
@@ -169,22 +169,22 @@ const PLACES: [(&str, Place); 44] = [
         world.socket.write_then(bytes(meddler, 9000), |_, _| {});
     }),
     ("corked bytes", |world, meddler| {
-        world.socket.cork().write(bytes(meddler, 9000));
-        world.socket.write("behind");
+        let _ = world.socket.cork().write(bytes(meddler, 9000));
+        let _ = world.socket.write("behind");
     }),
     ("last bytes", |world, meddler| _ = world.socket.end_with(bytes(meddler, 5))),
     ("last bytes with a callback", |world, meddler| {
         world.socket.end_with_then(bytes(meddler, 9000), |_, _| {});
     }),
     ("bytes that are refused", |world, meddler| {
-        world.socket.end().write(bytes(meddler, 5));
+        let _ = world.socket.end().write(bytes(meddler, 5));
     }),
     ("bytes without a connection", |world, meddler| {
-        world.fresh.write(bytes(meddler, 9000));
+        let _ = world.fresh.write(bytes(meddler, 9000));
     }),
     ("bytes before the connection", |world, meddler| {
-        _ = world.fresh.connect(&world.endpoint, |_| {});
-        world.fresh.write(bytes(meddler, 9000));
+        _ = world.fresh.connect(&world.endpoint);
+        let _ = world.fresh.write(bytes(meddler, 9000));
     }),
     ("write_then", |world, meddler| {
         world.socket.write_then("x", move |_, _| drop(meddler));
@@ -247,7 +247,7 @@ const PLACES: [(&str, Place); 44] = [
         world.socket.read_buffers(next, |_, _| true);
     }),
     ("set_timeout_then", |world, meddler| {
-        world.socket.set_timeout_then(Duration::from_secs(9), move |_| drop(meddler));
+        world.socket.set_idle_timeout_then(Duration::from_secs(9), move |_| drop(meddler));
     }),
     ("what is put back", |world, meddler| {
         world.socket.pause().unshift(Meddling(meddler));
@@ -259,24 +259,24 @@ const PLACES: [(&str, Place); 44] = [
         fyke::pipeline(&world.socket, &world.peer, move |_| drop(meddler));
     }),
     ("connect", |world, meddler| {
-        _ = world.fresh.connect(&world.endpoint, move |_| drop(meddler));
+        _ = world.fresh.connect_then(&world.endpoint, move |_| drop(meddler));
     }),
     ("connect that is refused", |world, meddler| {
-        _ = world.socket.connect(&world.endpoint, move |_| drop(meddler));
+        _ = world.socket.connect_then(&world.endpoint, move |_| drop(meddler));
     }),
     ("connect again after a cancelled write", |world, meddler| {
-        world.fresh.connect(&world.endpoint, |_| {}).unwrap();
+        world.fresh.connect(&world.endpoint).unwrap();
         world.fresh.cork().write_then("x", move |_, _| drop(meddler));
         world.fresh.destroy();
-        _ = world.fresh.connect(&world.endpoint, |_| {});
+        _ = world.fresh.connect(&world.endpoint);
     }),
     ("lookup", |world, meddler| {
-        let options = ConnectOptions::new(("a.test", 1)).unwrap();
+        let options = ConnectOptions::new(("a.test", 1));
         let hook = move |_, reply| {
             _ = &meddler;
             drop(reply);
         };
-        _ = world.fresh.connect_with(options.lookup(hook), |_| {});
+        _ = world.fresh.connect_with(options.lookup(hook));
     }),
     ("timer", |_, meddler| {
         let timer = timer::set_timeout(Duration::from_millis(1), move || drop(meddler));
@@ -288,7 +288,7 @@ const PLACES: [(&str, Place); 44] = [
     }),
     ("unreferred interval", |_, meddler| {
         let timer = timer::set_interval(Duration::from_secs(9), move || _ = &meddler);
-        timer.unwrap().unref();
+        timer.unwrap().unref_loop();
     }),
     ("immediate", |_, meddler| timer::set_immediate(move || drop(meddler)).unwrap()),
     ("tick", |_, meddler| timer::next_tick(move || drop(meddler)).unwrap()),
@@ -307,7 +307,7 @@ const PLACES: [(&str, Place); 44] = [
         world.server.close_then(move |_, _| drop(meddler));
     }),
     ("shutdown", |world, meddler| {
-        _ = world.server.shutdown(Duration::from_millis(1), move |_, _| drop(meddler));
+        _ = world.server.shutdown_then(Duration::from_millis(1), move |_, _| drop(meddler));
     }),
 ];
 
@@ -336,17 +336,17 @@ fn world(net: &Net, event_loop: &EventLoop) -> Rc<World> {
         let peer = Socket::new();
         peer.on_error(|_, _| {});
         let client = peer.clone();
-        net.listen(&server, net.tcp(), move |endpoint| client.connect(endpoint, |_| {}).unwrap());
+        net.listen(&server, net.tcp(), move |endpoint| client.connect(endpoint).unwrap());
         (server, peer)
     });
-    drive(event_loop, || accepted.borrow().is_some() && !peer.pending()).unwrap();
+    drive(event_loop, || accepted.borrow().is_some() && !peer.is_pending()).unwrap();
     let socket = accepted.take().unwrap();
     event_loop.enter(|| {
         let fresh = Socket::new();
         fresh.on_error(|_, _| {});
         let controller = AbortController::new();
         let alarm = timer::set_timeout(Duration::from_secs(9), || {}).unwrap();
-        alarm.unref();
+        alarm.unref_loop();
         peer.end_with("some bytes");
         Rc::new(World {
             endpoint: server.endpoint().unwrap(),

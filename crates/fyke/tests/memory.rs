@@ -92,10 +92,10 @@ fn bytes_per_accepted(
     let event_loop = net.event_loop();
     let server = event_loop.enter(|| {
         let server = options.create_server(serve);
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
-    drive(&event_loop, || server.listening()).unwrap();
+    drive(&event_loop, || server.is_listening()).unwrap();
     let address = server.address().unwrap().ip().unwrap();
     let count = connections(max);
     let mut clients = Vec::with_capacity(count + 1);
@@ -112,9 +112,9 @@ fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let connect = || {
-        let socket = event_loop.enter(|| fyke::connect(address, |_| {})).unwrap();
+        let socket = event_loop.enter(|| fyke::connect(address)).unwrap();
         serve(&socket);
-        drive(&event_loop, || !socket.connecting()).unwrap();
+        drive(&event_loop, || !socket.is_connecting()).unwrap();
         let mut peer = listener.accept().unwrap().0;
         exchange(&event_loop, &mut peer, MESSAGE.len());
         peer
@@ -129,8 +129,8 @@ fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
 
 /// As servers do: an idle timeout and a data listener.
 fn serve(socket: &Socket) {
-    socket.set_timeout(Some(Duration::from_secs(600)));
-    socket.on_timeout(|socket| _ = socket.destroy());
+    socket.set_idle_timeout(Some(Duration::from_secs(600)));
+    socket.on_idle_timeout(|socket| _ = socket.destroy());
     socket.on_data(|socket, data| _ = socket.write(data));
 }
 
@@ -212,16 +212,16 @@ fn rows() -> Vec<Row> {
         option("max_connections_per_ip", PLAIN, |o| o.max_connections_per_ip(1 << 20)),
         option("block_list", PLAIN, |options| options.block_list(&BlockList::new())),
         done("one owned write", PLAIN, OWNED_BYTES + message, |socket| {
-            socket.write(vec![MESSAGE[0]; OWNED_BYTES]);
+            let _ = socket.write(vec![MESSAGE[0]; OWNED_BYTES]);
             serve(socket);
         }),
         done("timeout set and unset", PLAIN, message, |socket| {
             serve(socket);
-            socket.set_timeout(None);
+            socket.set_idle_timeout(None);
         }),
         done("pipe", [400, 420], message, |socket| {
-            socket.set_timeout(Some(MINUTE));
-            socket.on_timeout(|socket| _ = socket.destroy());
+            socket.set_idle_timeout(Some(MINUTE));
+            socket.on_idle_timeout(|socket| _ = socket.destroy());
             socket.pipe(socket);
         }),
         row("outgoing", [420, 430], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),

@@ -1,4 +1,4 @@
-//! Loops that copy Node's accidents too (`Builder::node_exact`). That they do so everywhere is
+//! Loops that copy Node's accidents too (`EventLoopBuilder::node_exact`). That they do so everywhere is
 //! shown by the conformance run; here is one test for each accident.
 
 mod support;
@@ -91,7 +91,7 @@ on_every_driver! {
         let seen = log.clone();
         let path = net.path();
         net.node_exact().run(|| {
-            let client = fyke::connect(path.as_path(), |_| {}).unwrap();
+            let client = fyke::connect(path.as_path()).unwrap();
             log.watch("", &client);
             client.write_then("first", told(&log, "first"));
             client.write_then("second", told(&log, "second"));
@@ -111,7 +111,7 @@ on_every_driver! {
             let attempt = log.clone();
             client.on_connection_attempt(move |_, _| attempt.add("attempt"));
             client.on_error(|_, _| {});
-            client.connect(path.as_path(), |_| {}).unwrap();
+            client.connect(path.as_path()).unwrap();
             log.add("connect returned");
         });
         assert_eq!(seen.take(), ["attempt", "connect returned"]);
@@ -131,8 +131,8 @@ on_every_driver! {
             let hook = |_: LookupRequest, reply: LookupReply| {
                 reply.answer(Err(Error::new(ErrorCode::ENOTFOUND, "no such name")));
             };
-            let options = ConnectOptions::new(("scripted.test", 80)).unwrap().lookup(hook);
-            client.connect_with(options, |_| {}).unwrap();
+            let options = ConnectOptions::new(("scripted.test", 80)).lookup(hook);
+            client.connect_with(options).unwrap();
             log.add("connect returned");
         });
         assert_eq!(seen.take(), ["true", "connect returned", "ENOTFOUND"]);
@@ -145,19 +145,19 @@ on_every_driver! {
             let replies = Rc::clone(&kept);
             let event_loop = net.node_exact().event_loop();
             let client = event_loop.enter(|| {
-                let options = ConnectOptions::new(("scripted.test", 80)).unwrap();
+                let options = ConnectOptions::new(("scripted.test", 80));
                 let options = options.lookup(move |_, reply| match forgets {
                     true => drop(reply),
                     false => replies.borrow_mut().push(reply),
                 });
-                let client = options.connect(|_| panic!("no address")).unwrap();
+                let client = options.connect_then(|_| panic!("no address")).unwrap();
                 log.watch("", &client);
                 let log = log.clone();
                 client.on_lookup(move |_, _| log.add("lookup"));
                 client
             });
             support::drive(&event_loop, || false).unwrap();
-            assert!(client.connecting() && log.take().is_empty());
+            assert!(client.is_connecting() && log.take().is_empty());
             // The loop can be used again, and so can the answer.
             if let Some(reply) = kept.borrow_mut().pop() {
                 event_loop.enter(|| reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "late"))));
@@ -174,7 +174,7 @@ on_every_driver! {
             let server = fyke::create_server(|socket| _ = socket.end());
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
-                let options = ConnectOptions::new(("scripted.test", address.port())).unwrap();
+                let options = ConnectOptions::new(("scripted.test", address.port()));
                 let options = options.lookup(move |_, reply| {
                     let address = address.ip();
                     // Nothing but the timer holds the loop meanwhile.
@@ -182,7 +182,7 @@ on_every_driver! {
                     let answer = move || reply.answer(Ok(vec![address]));
                     timer::set_timeout(Duration::from_millis(1), answer).unwrap();
                 });
-                log.watch("", &options.connect(|_| {}).unwrap());
+                log.watch("", &options.connect().unwrap());
             });
         });
         assert_eq!(seen.take(), ["error ECONNREFUSED", "close true"]);
@@ -219,9 +219,9 @@ on_every_driver! {
                 log.watch("", &client);
                 client.resume();
                 let to = endpoint.clone();
-                client.connect(endpoint, move |client| {
+                client.connect_then(endpoint, move |client| {
                     client.destroy();
-                    client.connect(to, |client| { client.destroy(); }).unwrap();
+                    client.connect_then(to, |client| { client.destroy(); }).unwrap();
                 }).unwrap();
             });
         });
@@ -242,10 +242,10 @@ on_every_driver! {
                 let client = Socket::new();
                 log.watch("", &client);
                 let to = endpoint.clone();
-                client.connect(endpoint, move |client| {
+                client.connect_then(endpoint, move |client| {
                     let again = to.clone();
-                    let third = move |client: &Socket| client.connect(again, |_| {}).unwrap();
-                    client.connect(to, third).unwrap();
+                    let third = move |client: &Socket| client.connect(again).unwrap();
+                    client.connect_then(to, third).unwrap();
                 }).unwrap();
             });
         });
@@ -266,8 +266,8 @@ on_every_driver! {
                 let client = Socket::new();
                 log.watch("", &client);
                 client.on_close(move |_, _| { stop.close(); });
-                client.connect(endpoint.clone(), |_| {}).unwrap();
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint.clone()).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         assert_eq!(seen.take(), ["error EALREADY", "close true"]);
@@ -287,13 +287,13 @@ on_every_driver! {
                     log.watch("", &client);
                     let failed = log.clone();
                     client.on_connection_attempt_failed(move |client, _, error| {
-                        assert!(!client.connecting());
+                        assert!(!client.is_connecting());
                         failed.add(format!("failed {}", error.code()));
                     });
                     client.on_close(move |_, _| _ = stop.close());
-                    client.connect(path.clone(), |_| panic!("refused")).unwrap();
+                    client.connect_then(path.clone(), |_| panic!("refused")).unwrap();
                     let again = client.clone();
-                    let connect = move || again.connect(path, |_| panic!("refused")).unwrap();
+                    let connect = move || again.connect_then(path, |_| panic!("refused")).unwrap();
                     match later {
                         true => timer::next_tick(connect).unwrap(),
                         false => connect(),
@@ -312,8 +312,8 @@ on_every_driver! {
         net.node_exact().run(|| {
             let client = Socket::new();
             log.watch("", &client);
-            client.connect(path.clone(), |_| panic!("there is no server")).unwrap();
-            client.connect(path, |_| panic!("there is no server")).unwrap();
+            client.connect_then(path.clone(), |_| panic!("there is no server")).unwrap();
+            client.connect_then(path, |_| panic!("there is no server")).unwrap();
         });
         assert_eq!(seen.take(), ["error ENOENT", "close true"]);
     }
@@ -371,7 +371,7 @@ on_every_driver! {
         net.node_exact().run(|| {
             let server = Server::new();
             server.on_close(move |_| log.add("close"));
-            server.listen(0, |server| { server.close().close(); }).unwrap();
+            server.listen_then(0, |server| { server.close().close(); }).unwrap();
         });
         assert_eq!(seen.take(), ["close", "close"]);
     }
@@ -411,7 +411,7 @@ on_every_system! {
             net.listen(&server, path, move |path| {
                 let client = Socket::new();
                 log.watch("", &client);
-                client.connect(path, |_| panic!("closed before")).unwrap();
+                client.connect_then(path, |_| panic!("closed before")).unwrap();
                 stop.close();
             });
         });

@@ -99,7 +99,7 @@ on_every_driver! {
                 client.on_connect(|client| _ = client.write("x"));
                 client.on_data(|client, _| client.reset_and_destroy().unwrap());
             },
-            |source, _| { source.write("reset me"); },
+            |source, _| { let _ = source.write("reset me"); },
             takes_all,
         );
         assert_eq!(of("source ", &entries), ["error ECONNRESET", "close true"]);
@@ -161,8 +161,8 @@ on_every_driver! {
                 source.on_end(|source| {
                     let source = source.clone();
                     let closing = source.clone();
-                    when(move || source.readable_ended(), move || {
-                        assert!(!closing.destroyed());
+                    when(move || source.is_readable_ended(), move || {
+                        assert!(!closing.is_destroyed());
                         closing.end();
                     });
                 });
@@ -217,7 +217,7 @@ on_every_driver! {
                     takes_all(client);
                 });
                 net.listen(&server, net.tcp(), move |endpoint| {
-                    socket.connect(endpoint, |_| {}).unwrap();
+                    socket.connect(endpoint).unwrap();
                 });
             }
         });

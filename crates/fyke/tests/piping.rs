@@ -45,8 +45,8 @@ fn peer(f: impl FnOnce(&Socket) + 'static) -> Box<dyn FnOnce(&Socket)> {
 
 /// Prints lines as long as somebody takes them.
 fn print(client: &Socket) {
-    if !client.destroyed() {
-        client.write("line\n");
+    if !client.is_destroyed() {
+        let _ = client.write("line\n");
         let client = client.clone();
         fyke::timer::set_immediate(move || print(&client)).unwrap();
     }
@@ -123,7 +123,7 @@ on_every_driver! {
                 let [source, destination] = [sockets[0].clone(), sockets[1].clone()];
                 source.pipe_without_end(&destination);
                 source.on_close(move |_, _| {
-                    assert!(destination.writable());
+                    assert!(destination.is_writable());
                     destination.end_with(" and more");
                 });
             },
@@ -226,7 +226,7 @@ on_every_driver! {
                         move || source.bytes_read() == 5
                     }, {
                         let (source, destination) = (source.clone(), destination.clone());
-                        move || { fail(&destination); assert!(!source.destroyed()); }
+                        move || { fail(&destination); assert!(!source.is_destroyed()); }
                     });
                     let unpiped = source.clone();
                     let later = source.clone();
@@ -234,7 +234,7 @@ on_every_driver! {
                         kept.borrow().as_ref().unwrap().end_with("later");
                         let source = later.clone();
                         when(move || later.read_queue_len() == 5, move || {
-                            assert!(!source.destroyed() && source.readable_flowing() == Some(false));
+                            assert!(!source.is_destroyed() && source.readable_flowing() == Some(false));
                             source.on_data(move |_, data| log.add(String::from_utf8_lossy(data)));
                             source.resume();
                         });
@@ -280,7 +280,7 @@ on_every_driver! {
                 source.pipe(&destination);
                 source.destroy_with(Error::new(ErrorCode::EPIPE, "mine"));
                 source.on_close(move |_, had_error| {
-                    assert!(had_error && !destination.destroyed() && destination.writable());
+                    assert!(had_error && !destination.is_destroyed() && destination.is_writable());
                     // A moment later it is the same.
                     let destination = destination.clone();
                     fyke::timer::set_immediate(move || {
@@ -355,7 +355,7 @@ on_every_driver! {
                     log.add(format!("{} {}", error.syscall().unwrap_or_default(), error.code()));
                 });
                 client.on_ready(move |client| {
-                    client.write("line\n");
+                    let _ = client.write("line\n");
                     let (client, gone) = (client.clone(), gone.clone());
                     when(move || gone.get(), move || print(&client));
                 });

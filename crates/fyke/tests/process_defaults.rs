@@ -17,14 +17,14 @@ fn he_19_the_defaults_of_the_process_affect_later_connects_only() {
         let seen = log.clone();
         net.run(|| {
             let connect = |explicit: Option<FamilySelection>| {
-                let options = ConnectOptions::new(("some.test", 1)).unwrap();
+                let options = ConnectOptions::new(("some.test", 1));
                 let log = log.clone();
                 let options = options.lookup(move |request, _| log.add(request.all));
                 let options = match explicit {
                     Some(selection) => options.family_selection(selection),
                     None => options,
                 };
-                options.connect(|_| {}).unwrap().on_error(|_, _| {});
+                options.connect().unwrap().on_error(|_, _| {});
             };
             connect(None);
             family_selection::set_default(FamilySelection::Off);
@@ -44,10 +44,10 @@ fn he_19_the_defaults_of_the_process_affect_later_connects_only() {
     net.run(|| {
         for milliseconds in [30, 60] {
             family_selection::set_attempt_timeout(milliseconds * MS).unwrap();
-            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = ConnectOptions::new(("some.test", 1));
             let options = options.family_selection(FamilySelection::Sequential);
             let options = options.lookup(move |_, reply| reply.answer(Ok(silent.to_vec())));
-            let client = options.connect(|_| {}).unwrap();
+            let client = options.connect().unwrap();
             let told = log.clone();
             client.on_connection_attempt_timeout(move |client, _| {
                 told.add(milliseconds);

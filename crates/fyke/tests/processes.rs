@@ -22,15 +22,15 @@ on_every_driver! {
         let server = event_loop.enter(|| {
             let server = Server::new();
             // Remembered before there is anything to hold.
-            assert_eq!(server.refer().unref().unref(), &server);
-            server.listen(net.path(), |_| {}).unwrap();
+            assert_eq!(server.ref_loop().unref_loop().unref_loop(), &server);
+            server.listen(net.path()).unwrap();
             server
         });
         drive(&event_loop, || false).unwrap();
-        assert!(server.listening() && !goes_on(&event_loop));
-        event_loop.enter(|| { server.refer().refer(); });
+        assert!(server.is_listening() && !goes_on(&event_loop));
+        event_loop.enter(|| { server.ref_loop().ref_loop(); });
         assert!(goes_on(&event_loop));
-        event_loop.enter(|| { server.unref().refer().unref(); });
+        event_loop.enter(|| { server.unref_loop().ref_loop().unref_loop(); });
         assert!(!goes_on(&event_loop));
     }
 
@@ -44,20 +44,20 @@ on_every_driver! {
                     accepted.add("accepted");
                     socket.resume();
                 });
-                server.listen(endpoint, |_| {}).unwrap();
-                server.unref();
+                server.listen(endpoint).unwrap();
+                server.unref_loop();
                 let client = Socket::new();
-                client.unref();
+                client.unref_loop();
                 (server, client)
             });
-            drive(&event_loop, || server.listening() && !goes_on(&event_loop)).unwrap();
-            event_loop.enter(|| client.connect(server.endpoint().unwrap(), |_| {}).unwrap());
+            drive(&event_loop, || server.is_listening() && !goes_on(&event_loop)).unwrap();
+            event_loop.enter(|| client.connect(server.endpoint().unwrap()).unwrap());
             // Nothing but the accepted socket holds the loop then.
-            drive(&event_loop, || !accepted.entries().is_empty() && !client.connecting()).unwrap();
+            drive(&event_loop, || !accepted.entries().is_empty() && !client.is_connecting()).unwrap();
             assert!(goes_on(&event_loop));
             event_loop.enter(|| { client.destroy(); });
             drive(&event_loop, || false).unwrap();
-            assert!(server.listening() && server.connections() == 0);
+            assert!(server.is_listening() && server.connections() == 0);
         }
     }
 
@@ -66,40 +66,40 @@ on_every_driver! {
             let event_loop = net.event_loop();
             let server = event_loop.enter(|| {
                 let server = Server::new();
-                server.listen(endpoint, |_| {}).unwrap();
-                server.unref();
+                server.listen(endpoint).unwrap();
+                server.unref_loop();
                 server.on_connection(|_, socket| {
-                    socket.unref();
+                    socket.unref_loop();
                 });
                 server
             });
-            drive(&event_loop, || server.listening()).unwrap();
+            drive(&event_loop, || server.is_listening()).unwrap();
             for (calls, holds) in [("u", false), ("ur", true), ("uru", false), ("ruur", true)] {
                 let client = event_loop.enter(|| {
                     let client = Socket::new();
                     let call = |call| match call {
-                        'u' => client.unref(),
-                        _ => client.refer(),
+                        'u' => client.unref_loop(),
+                        _ => client.ref_loop(),
                     };
                     // Some before there is a handle, the last while it is connecting.
                     let (last, first) = (calls.chars().last().unwrap(), &calls[1..]);
                     first.chars().for_each(|name| assert_eq!(call(name), &client));
-                    client.connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                    client.connect(server.endpoint().unwrap()).unwrap();
                     assert_eq!(call(last), &client);
-                    server.refer();
+                    server.ref_loop();
                     client
                 });
-                let connected = || !client.connecting() && server.connections() == 1;
+                let connected = || !client.is_connecting() && server.connections() == 1;
                 drive(&event_loop, connected).unwrap();
-                event_loop.enter(|| { server.unref(); });
+                event_loop.enter(|| { server.unref_loop(); });
                 assert_eq!(goes_on(&event_loop), holds, "{calls}");
                 // And at once while it is connected.
-                event_loop.enter(|| { if holds { client.unref() } else { client.refer() }; });
+                event_loop.enter(|| { if holds { client.unref_loop() } else { client.ref_loop() }; });
                 assert_eq!(goes_on(&event_loop), !holds, "{calls}");
-                event_loop.enter(|| { client.refer().destroy(); });
-                event_loop.enter(|| { server.refer(); });
+                event_loop.enter(|| { client.ref_loop().destroy(); });
+                event_loop.enter(|| { server.ref_loop(); });
                 drive(&event_loop, || server.connections() == 0).unwrap();
-                event_loop.enter(|| { server.unref(); });
+                event_loop.enter(|| { server.unref_loop(); });
             }
         }
     }
@@ -112,11 +112,11 @@ on_every_driver! {
                 net.run(|| {
                     let controller = AbortController::new();
                     let addresses: [IpAddr; 3] = [1, 2, 3].map(|last| [127, 0, 0, last].into());
-                    let client = ConnectOptions::new(("three.test", 1)).unwrap()
+                    let client = ConnectOptions::new(("three.test", 1))
                         .family_selection(selection)
                         .signal(&controller.signal())
                         .lookup(move |_, reply| reply.answer(Ok(addresses.to_vec())))
-                        .connect(|_| panic!("nobody listens"))
+                        .connect_then(|_| panic!("nobody listens"))
                         .unwrap();
                     let (attempts, failures) = (log.clone(), log.clone());
                     let early = controller.clone();
@@ -124,7 +124,7 @@ on_every_driver! {
                         attempts.add(address);
                         if !abort_on_failure {
                             early.abort_with("enough");
-                            assert!(client.destroyed());
+                            assert!(client.is_destroyed());
                         }
                     });
                     client.on_connection_attempt_failed(move |_, _, error| {
@@ -145,13 +145,13 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let share = |endpoint: fyke::Endpoint, server: &Server| {
-                let options = ListenOptions::new(endpoint).unwrap().reuse_port(true);
-                options.listen(server, |_| {}).unwrap();
+                let options = ListenOptions::new(endpoint).reuse_port(true);
+                options.listen(server).unwrap();
             };
             let servers: [Server; 5] = std::array::from_fn(|_| Server::new());
             let [first, second, refused, sharing, shared] = servers.clone();
-            first.listen(net.tcp(), |_| {}).unwrap();
-            second.listen(net.tcp(), |_| {}).unwrap();
+            first.listen(net.tcp()).unwrap();
+            second.listen(net.tcp()).unwrap();
             share(net.tcp(), &sharing);
             fyke::timer::set_immediate(move || {
                 assert_ne!(first.address(), second.address());
@@ -173,21 +173,21 @@ on_every_driver! {
     fn proc_19_every_call_answers_at_once_and_none_with_a_future(net) {
         net.run(|| {
             let server = Server::new();
-            let listening: Result<()> = server.listen(net.path(), |server| {
-                let client: Socket = fyke::connect(server.endpoint().unwrap(), |client| {
+            let listening: Result<()> = server.listen_then(net.path(), |server| {
+                let client: Socket = fyke::connect_then(server.endpoint().unwrap(), |client| {
                     let room: bool = client.write("x");
                     assert!(room);
                     let ended: &Socket = client.end_then(|_, _: Result<()>| {});
                     let destroyed: &Socket = ended.destroy();
-                    assert!(destroyed.destroyed());
+                    assert!(destroyed.is_destroyed());
                 }).unwrap();
-                assert!(client.connecting());
+                assert!(client.is_connecting());
             });
             listening.unwrap();
             server.on_connection(|server, socket| {
                 socket.destroy();
                 let closing: &Server = server.close_then(|_, result: Result<()>| result.unwrap());
-                assert!(!closing.listening());
+                assert!(!closing.is_listening());
             });
         });
     }
@@ -200,16 +200,16 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             net.pair(net.tcp(), move |socket| {
-                let error = socket.clone().into_fd().unwrap_err();
+                let error = socket.take_fd().unwrap_err();
                 assert_eq!(error.code(), ErrorCode::ENOTSUP);
                 socket.end_with("as before");
             }, move |client| {
                 client.on_data(move |_, data| log.add(String::from_utf8_lossy(data)));
             });
             let server = Server::new();
-            server.listen(net.tcp(), |server| {
-                let code = server.clone().into_fd().unwrap_err().code();
-                assert_eq!((code, server.listening()), (ErrorCode::ENOTSUP, true));
+            server.listen_then(net.tcp(), |server| {
+                let code = server.take_fd().unwrap_err().code();
+                assert_eq!((code, server.is_listening()), (ErrorCode::ENOTSUP, true));
                 assert_eq!(server.duplicate_fd().unwrap_err().code(), ErrorCode::ENOTSUP);
                 server.close();
             }).unwrap();
@@ -249,13 +249,13 @@ mod between_threads {
                 let server = ServerOptions::new().pause_on_connect(true).create_server(move |socket| {
                     source.watch("source ", socket);
                     let server = socket.server().unwrap();
-                    moved.send(socket.clone().into_fd().unwrap()).unwrap();
-                    assert!(socket.destroyed() && socket.remote_address().is_some());
+                    moved.send(socket.take_fd().unwrap()).unwrap();
+                    assert!(socket.is_destroyed() && socket.remote_address().is_some());
                     assert_eq!(server.connections(), 0);
                     server.close();
                 });
                 net.listen(&server, net.tcp(), move |endpoint| {
-                    let client = fyke::connect(endpoint, |client| {
+                    let client = fyke::connect_then(endpoint, |client| {
                         client.end_with("there and back");
                     })
                     .unwrap();
@@ -278,8 +278,8 @@ mod between_threads {
                         socket.end_with("from there");
                         socket.server().unwrap().close();
                     });
-                    server.listen_fd(fd, move |_| log.add("listening")).unwrap();
-                    assert!(server.listening());
+                    server.listen_fd_then(fd, move |_| log.add("listening")).unwrap();
+                    assert!(server.is_listening());
                 });
                 assert_eq!(seen.take(), ["listening"]);
             });
@@ -289,14 +289,14 @@ mod between_threads {
                 let server = Server::new();
                 server.on_connection(|_, _| panic!("not any more"));
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                    let fd = server.clone().into_fd().unwrap();
-                    assert_eq!((server.listening(), server.address()), (false, None));
-                    let code = server.clone().into_fd().unwrap_err().code();
+                    let fd = server.take_fd().unwrap();
+                    assert_eq!((server.is_listening(), server.address()), (false, None));
+                    let code = server.take_fd().unwrap_err().code();
                     assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
                     let closed = log.clone();
                     server.close_then(move |_, result| closed.add(result.unwrap_err().code()));
                     // Waits until somebody accepts.
-                    let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    let client = fyke::connect(endpoint).unwrap();
                     let bytes = collect(&client);
                     client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
                     moved.send(fd).unwrap();
@@ -310,15 +310,15 @@ mod between_threads {
             let path = net.path();
             net.run(|| {
                 let server = Server::new();
-                server.listen(path.as_path(), |_| {}).unwrap();
-                let fd = server.into_fd().unwrap();
+                server.listen(path.as_path()).unwrap();
+                let fd = server.take_fd().unwrap();
                 assert!(path.exists());
                 let other = fyke::create_server(|socket| {
                     socket.end();
                     socket.server().unwrap().close();
                 });
-                other.listen_fd(fd, |_| {}).unwrap();
-                fyke::connect(path.as_path(), |_| {}).unwrap().resume();
+                other.listen_fd(fd).unwrap();
+                fyke::connect(path.as_path()).unwrap().resume();
             });
             assert!(path.exists());
         }
@@ -331,7 +331,7 @@ mod between_threads {
     }
 
     fn stays(socket: &Socket, code: ErrorCode) {
-        assert_eq!(socket.clone().into_fd().unwrap_err().code(), code);
+        assert_eq!(socket.take_fd().unwrap_err().code(), code);
     }
 
     on_every_system! {
@@ -343,20 +343,20 @@ mod between_threads {
                 // More than the kernel takes while the peer reads nothing.
                 ours.write_then(vec![7; 10 << 20], |_, result| result.unwrap());
                 stays(&ours, REFUSED);
-                assert!(!ours.destroyed());
+                assert!(!ours.is_destroyed());
                 let received = std::rc::Rc::new(std::cell::Cell::new(0));
                 let count = std::rc::Rc::clone(&received);
                 peer.on_data(move |_, data| count.set(count.get() + data.len()));
                 ours.on_drain(move |ours| {
                     ours.cork();
-                    ours.write("held back");
+                    let _ = ours.write("held back");
                     stays(ours, REFUSED);
                     ours.uncork();
                     // Sent, every byte of it: now it may go, and a write callback is told all the same.
                     let told = log.clone();
                     ours.write_then("last", move |_, result| told.add(result.is_ok()));
-                    drop(ours.clone().into_fd().unwrap());
-                    assert!(ours.destroyed());
+                    drop(ours.take_fd().unwrap());
+                    assert!(ours.is_destroyed());
                 });
                 peer.on_end(move |_| assert_eq!(received.get(), (10 << 20) + "held backlast".len()));
             });
@@ -366,14 +366,14 @@ mod between_threads {
         fn proc_18_ipc_15_bytes_that_nobody_took_keep_the_socket_here(net) {
             net.run(|| {
                 let (ours, peer) = pair();
-                peer.write("to be read here");
+                let _ = peer.write("to be read here");
                 ours.on_readable(|ours| {
                     stays(ours, REFUSED);
                     assert_eq!(ours.read().unwrap(), b"to be read here");
                     ours.unshift("back");
                     stays(ours, REFUSED);
                     ours.read().unwrap();
-                    drop(ours.clone().into_fd().unwrap());
+                    drop(ours.take_fd().unwrap());
                 });
                 peer.on_end(|peer| {
                     peer.destroy();
@@ -385,7 +385,7 @@ mod between_threads {
         fn proc_18_half_a_character_and_an_end_keep_the_socket_here(net) {
             net.run(|| {
                 let (ours, peer) = pair();
-                peer.write(&b"a\xc3"[..]);
+                let _ = peer.write(&b"a\xc3"[..]);
                 ours.on_text(|ours, text| {
                     assert_eq!(text, "a");
                     stays(ours, REFUSED);
@@ -421,7 +421,7 @@ mod between_threads {
                 let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
                 let options = SocketOptions::new().pause_on_create(true);
                 let ours = options.build_from_fd(ours.into()).unwrap();
-                drop(ours.clone().into_fd().unwrap());
+                drop(ours.take_fd().unwrap());
                 stays(&ours, closed);
                 drop(theirs);
             });

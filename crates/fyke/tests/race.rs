@@ -57,9 +57,9 @@ fn connect_to(
         let server = fyke::create_server(|socket| _ = socket.end());
         net.listen(&server.clone(), net.tcp(), move |endpoint| {
             let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
-            let options = ConnectOptions::new(("several.test", address.port())).unwrap();
+            let options = ConnectOptions::new(("several.test", address.port()));
             let options = answers(options, addresses).family_selection(selection);
-            let client = options.attempt_timeout(50 * MS).unwrap().connect(then).unwrap();
+            let client = options.attempt_timeout(50 * MS).connect_then(then).unwrap();
             watch_attempts(&log, &client);
             log.watch("", &client);
             client.resume();
@@ -106,13 +106,13 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for case in 0..3 {
-                let options = ConnectOptions::new(("some.test", 1)).unwrap();
+                let options = ConnectOptions::new(("some.test", 1));
                 let options = options.lookup(move |request, reply| match case {
                     0 => reply.answer(Err(fyke::Error::new(ErrorCode::EAI_AGAIN, request.host))),
                     1 => reply.answer(Ok(Vec::new())),
                     _ => drop(reply),
                 });
-                let client = options.connect(|_| panic!("no address")).unwrap();
+                let client = options.connect_then(|_| panic!("no address")).unwrap();
                 client.on_connection_attempt(|_, _| panic!("no address"));
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error.code()));
@@ -126,11 +126,11 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let asked = log.clone();
-            let options = ConnectOptions::new(("some.test", 1)).unwrap().lookup(move |request, reply| {
+            let options = ConnectOptions::new(("some.test", 1)).lookup(move |request, reply| {
                 asked.add(format!("{} {:?} {}", request.host, request.family, request.all));
                 timer::set_timeout(10 * MS, move || reply.answer(Ok(vec![ip("127.0.0.1")]))).unwrap();
             });
-            let client = options.connect(|_| {}).unwrap();
+            let client = options.connect().unwrap();
             log.add("called");
             log.watch("", &client);
         });
@@ -141,13 +141,13 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let options = ConnectOptions::new(("some.test", 1)).unwrap();
-            let client = answers(options.clone(), &["127.0.0.1"]).connect(|_| {}).unwrap();
+            let options = ConnectOptions::new(("some.test", 1));
+            let client = answers(options.clone(), &["127.0.0.1"]).connect().unwrap();
             client.on_lookup(|_, _| panic!("destroyed before"));
             let early = log.clone();
             client.on_close(move |_, had_error| early.add(had_error));
             timer::next_tick(move || _ = client.destroy()).unwrap();
-            let client = answers(options, &["127.0.0.1", "::1"]).connect(|_| {}).unwrap();
+            let client = answers(options, &["127.0.0.1", "::1"]).connect().unwrap();
             watch_attempts(&log, &client);
             log.watch("", &client);
             client.on_connection_attempt(|client, _| _ = client.destroy());
@@ -165,10 +165,10 @@ on_every_driver! {
         net.run(|| {
             let kept: Rc<std::cell::RefCell<Vec<fyke::LookupReply>>> = Rc::default();
             let replies = kept.clone();
-            let options = ConnectOptions::new(("some.test", 1)).unwrap();
+            let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(move |_, reply| replies.borrow_mut().push(reply));
             let client = Socket::new();
-            client.connect_with(options.clone(), |_| {}).unwrap();
+            client.connect_with(options.clone()).unwrap();
             client.on_error(|_, _| {});
             watch_attempts(&log, &client);
             let first = client.clone();
@@ -176,7 +176,7 @@ on_every_driver! {
             let mut again = Some(options);
             client.on_close(move |client, _| {
                 let Some(options) = again.take() else { return };
-                client.connect_with(options, |_| {}).unwrap();
+                client.connect_with(options).unwrap();
                 let kept = kept.clone();
                 timer::set_immediate(move || {
                     let mut replies = kept.take();
@@ -195,8 +195,8 @@ on_every_driver! {
         net.run(|| {
             let list = BlockList::new();
             list.add_subnet("127.0.0.0", 8).unwrap();
-            let options = ConnectOptions::new(("127.0.0.1", 1)).unwrap().block_list(&list);
-            let client = options.connect(|_| {}).unwrap();
+            let options = ConnectOptions::new(("127.0.0.1", 1)).block_list(&list);
+            let client = options.connect().unwrap();
             watch_attempts(&log, &client);
             log.watch("", &client);
         });
@@ -209,8 +209,8 @@ on_every_driver! {
         net.run(|| {
             let list = BlockList::new();
             list.add_address("127.0.0.2").unwrap();
-            let options = ConnectOptions::new(("some.test", 1)).unwrap().block_list(&list);
-            let client = answers(options, &["127.0.0.2", "127.0.0.1"]).connect(|_| {}).unwrap();
+            let options = ConnectOptions::new(("some.test", 1)).block_list(&list);
+            let client = answers(options, &["127.0.0.2", "127.0.0.1"]).connect().unwrap();
             watch_attempts(&log, &client);
             client.on_error(|client, error| {
                 let codes: Vec<ErrorCode> = error.attempts().iter().map(fyke::Error::code).collect();
@@ -229,13 +229,13 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let options = ConnectOptions::new(("some.test", 1)).unwrap().family(fyke::Family::V4);
+            let options = ConnectOptions::new(("some.test", 1)).family(fyke::Family::V4);
             let asked = log.clone();
             let options = options.lookup(move |request, reply| {
                 asked.add(format!("{:?} {}", request.family, request.all));
                 reply.answer(Ok(vec![ip("127.0.0.1"), ip("127.0.0.2")]));
             });
-            let client = options.connect(|_| {}).unwrap();
+            let client = options.connect().unwrap();
             watch_attempts(&log, &client);
             client.on_error(|_, error| assert!(error.attempts().is_empty()));
         });

@@ -13,11 +13,17 @@ const MS: Duration = Duration::from_millis(1);
 
 /// What a socket must say of itself when a new connect has begun.
 fn assert_begins_anew(client: &Socket) {
-    assert!(client.connecting() && client.pending());
-    assert!(!client.destroyed() && !client.closed() && client.errored().is_none());
-    assert!(client.readable() && client.writable());
-    assert!(!client.readable_ended() && !client.readable_aborted() && !client.readable_did_read());
-    assert!(!client.writable_ended() && !client.writable_finished() && !client.writable_aborted());
+    assert!(client.is_connecting() && client.is_pending());
+    assert!(!client.is_destroyed() && !client.is_closed() && client.errored().is_none());
+    assert!(client.is_readable() && client.is_writable());
+    assert!(
+        !client.is_readable_ended() && !client.is_readable_aborted() && !client.has_delivered()
+    );
+    assert!(
+        !client.is_writable_ended()
+            && !client.is_writable_finished()
+            && !client.is_writable_aborted()
+    );
     assert_eq!((client.bytes_read(), client.bytes_written()), (0, 0));
     assert_eq!((client.remote_address(), client.local_address()), (None, None));
 }
@@ -50,16 +56,16 @@ on_every_driver! {
                         assert_eq!(text.take(), "h\u{c3}\u{a9}", "the encoding is kept");
                         assert!(client.no_delay(), "wishes are kept");
                         assert_eq!((client.bytes_read(), client.bytes_written()), (3, 13));
-                        assert!(client.destroyed());
+                        assert!(client.is_destroyed());
                         round += 1;
                         if round == rounds {
                             server.close();
                             return;
                         }
-                        client.connect(&again, |_| {}).unwrap();
+                        client.connect(&again).unwrap();
                         assert_begins_anew(client);
                     });
-                    client.connect(endpoint, move |_| called.set(called.get() + 1)).unwrap();
+                    client.connect_then(endpoint, move |_| called.set(called.get() + 1)).unwrap();
                     assert_begins_anew(&client);
                 });
             });
@@ -85,7 +91,7 @@ on_every_driver! {
                 rounds += 1;
                 let client = client.clone();
                 let again = move || {
-                    client.connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+                    client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
                     assert_begins_anew(&client);
                 };
                 match rounds {
@@ -95,7 +101,7 @@ on_every_driver! {
                     _ => timer::set_immediate(again).unwrap(),
                 }
             });
-            client.connect(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+            client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
         });
         assert_eq!(seen.take(), ["attempt", "error ECONNREFUSED", "close true"].repeat(21));
     }
@@ -112,24 +118,24 @@ on_every_driver! {
                 let client = Socket::new();
                 log.watch("", &client);
                 let (again, mut rounds) = (endpoint.clone(), 0);
-                client.on_timeout(|client| _ = client.destroy());
+                client.on_idle_timeout(|client| _ = client.destroy());
                 client.on_close(move |client, _| {
                     rounds += 1;
-                    assert_eq!(client.timeout(), Some(20 * MS));
+                    assert_eq!(client.idle_timeout(), Some(20 * MS));
                     match rounds {
                         1 => {
-                            client.connect(&again, |_| {}).unwrap();
+                            client.connect(&again).unwrap();
                             let (client, log) = (client.clone(), log.clone());
                             // Five times as long, and nothing fires until it is set again.
                             timer::set_timeout(100 * MS, move || {
                                 log.add("set again");
-                                client.set_timeout(Some(20 * MS));
+                                client.set_idle_timeout(Some(20 * MS));
                             }).unwrap();
                         }
                         _ => _ = server.close(),
                     }
                 });
-                client.connect(endpoint, |client| client.set_timeout(Some(20 * MS))).unwrap();
+                client.connect_then(endpoint, |client| client.set_idle_timeout(Some(20 * MS))).unwrap();
             });
         });
         let wanted = [
@@ -161,17 +167,17 @@ on_every_driver! {
                             server.close();
                             return;
                         }
-                        client.connect(&again, |_| {}).unwrap();
+                        client.connect(&again).unwrap();
                         // From it, and into it.
                         if from_client {
                             client.pipe(client);
                         } else {
                             let source = Socket::new();
-                            source.connect(&again, |_| {}).unwrap();
+                            source.connect(&again).unwrap();
                             source.pipe(client);
                         }
                     });
-                    client.connect(endpoint, |client| _ = client.end()).unwrap();
+                    client.connect_then(endpoint, |client| _ = client.end()).unwrap();
                 });
             });
             assert_eq!(seen.take(), ["echo"]);

@@ -16,10 +16,10 @@ fn descriptors() -> usize {
 fn released(net: &Net, event_loop: &EventLoop) -> Endpoint {
     let server = event_loop.enter(|| {
         let server = Server::new();
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
-    drive(event_loop, || server.listening()).unwrap();
+    drive(event_loop, || server.is_listening()).unwrap();
     let endpoint = server.endpoint().unwrap();
     server.close();
     endpoint
@@ -37,7 +37,8 @@ fn con_15_many_refused_connections_leave_nothing_behind() {
             for _ in 0..50 {
                 let (errors, closed) = (Rc::clone(&errors), Rc::clone(&closed));
                 event_loop.enter(|| {
-                    let client = fyke::connect(&endpoint, |_| panic!("nobody listens")).unwrap();
+                    let client =
+                        fyke::connect_then(&endpoint, |_| panic!("nobody listens")).unwrap();
                     client.on_error(move |_, error| {
                         assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
                         errors.set(errors.get() + 1);

@@ -33,15 +33,15 @@ fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
         for index in 0..CLIENTS_AT_ONCE {
             let gone = Rc::clone(&gone);
             event_loop.enter(|| {
-                let client = fyke::connect(endpoint, move |client| match index % 5 {
+                let client = fyke::connect_then(endpoint, move |client| match index % 5 {
                     // Resets in the middle of a write.
                     0 => {
-                        client.write(vec![1; 100_000]);
+                        let _ = client.write(vec![1; 100_000]);
                         client.reset_and_destroy().unwrap();
                     }
                     // Leaves with everything unread.
                     1 => {
-                        client.write(vec![1; 100_000]);
+                        let _ = client.write(vec![1; 100_000]);
                         client.destroy();
                     }
                     // Says nothing and goes.
@@ -78,14 +78,14 @@ fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
     let event_loop = net.event_loop();
     let server = event_loop.enter(|| {
         let server = fyke::create_server(move |socket| {
-            socket.set_timeout(idle_timeout);
+            socket.set_idle_timeout(idle_timeout);
             socket.on_error(|_, _| {});
             socket.pipe(socket);
         });
-        server.listen(net.tcp(), |_| {}).unwrap();
+        server.listen(net.tcp()).unwrap();
         server
     });
-    drive(&event_loop, || server.listening()).unwrap();
+    drive(&event_loop, || server.is_listening()).unwrap();
     let endpoint = server.endpoint().unwrap();
     let settle = |server: &Server| {
         drive(&event_loop, || server.connections() == 0).unwrap();

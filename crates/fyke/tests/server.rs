@@ -26,14 +26,14 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             watch(&log, &server);
-            assert!(!server.listening() && server.address().is_none());
-            server.listen(net.tcp(), |server| {
-                assert!(server.listening());
+            assert!(!server.is_listening() && server.address().is_none());
+            server.listen_then(net.tcp(), |server| {
+                assert!(server.is_listening());
                 assert_ne!(server.address().unwrap().port(), Some(0));
                 server.close();
-                assert!(!server.listening() && server.address().is_none());
+                assert!(!server.is_listening() && server.address().is_none());
             }).unwrap();
-            assert!(!server.listening(), "a host is bound on the tick");
+            assert!(!server.is_listening(), "a host is bound on the tick");
         });
         assert_eq!(seen.take(), ["listening", "close"]);
     }
@@ -51,15 +51,15 @@ on_every_driver! {
                     assert_eq!(error.syscall(), Some("listen"));
                     assert_eq!(error.port(), first.address().unwrap().port());
                     assert!(error.to_string().starts_with("listen EADDRINUSE: "));
-                    assert!(!second.listening());
+                    assert!(!second.is_listening());
                     first.close();
                     let called = log.clone();
-                    second.listen(&free, move |second| {
+                    second.listen_then(&free, move |second| {
                         called.add("second callback");
                         second.close();
                     }).unwrap();
                 });
-                second.listen(taken, |_| {}).unwrap();
+                second.listen(taken).unwrap();
             });
         });
         assert_eq!(seen.take(), ["EADDRINUSE", "listening", "second callback", "close"]);
@@ -74,11 +74,11 @@ on_every_driver! {
             net.listen(&first.clone(), net.tcp(), move |taken| {
                 let second = Server::new();
                 let [older, newer] = [log.clone(), log.clone()];
-                second.listen(taken, move |_| older.add("older")).unwrap();
+                second.listen_then(taken, move |_| older.add("older")).unwrap();
                 second.on_error(move |second, _| {
                     first.close();
                     let newer = newer.clone();
-                    second.listen(&free, move |second| {
+                    second.listen_then(&free, move |second| {
                         newer.add("newer");
                         second.close();
                     }).unwrap();
@@ -92,9 +92,9 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             net.listen(&server.clone(), net.tcp(), move |_| {
-                let code = server.listen(0, |_| {}).unwrap_err().code();
+                let code = server.listen(0).unwrap_err().code();
                 assert_eq!(code, ErrorCode::ERR_SERVER_ALREADY_LISTEN);
-                assert!(server.listening());
+                assert!(server.is_listening());
                 server.close();
             });
         });
@@ -106,9 +106,9 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             watch(&log, &server);
-            server.listen(0, |_| {}).unwrap();
+            server.listen(0).unwrap();
             server.close();
-            server.listen(0, |server| { server.close(); }).unwrap();
+            server.listen_then(0, |server| { server.close(); }).unwrap();
         });
         assert_eq!(seen.take(), ["close", "listening", "close"]);
     }
@@ -133,7 +133,7 @@ on_every_driver! {
                 }
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.resume();
             });
         });
@@ -153,10 +153,10 @@ on_every_driver! {
             let never = Server::new();
             never.close_then(code(&log));
             let bound = Server::new();
-            bound.listen(0, |_| panic!("closed before")).unwrap();
+            bound.listen_then(0, |_| panic!("closed before")).unwrap();
             bound.close_then(code(&log));
             let resolving = Server::new();
-            resolving.listen(("localhost", 0), |_| panic!("closed before")).unwrap();
+            resolving.listen_then(("localhost", 0), |_| panic!("closed before")).unwrap();
             resolving.close_then(code(&log));
         });
         assert_eq!(seen.take(), ["ERR_SERVER_NOT_RUNNING", "ok", "ERR_SERVER_NOT_RUNNING"]);
@@ -168,7 +168,7 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             watch(&log, &server);
-            server.listen(0, |server| {
+            server.listen_then(0, |server| {
                 server.close().close();
             }).unwrap();
         });
@@ -192,9 +192,9 @@ on_every_driver! {
                     server.close();
                 });
                 net.listen(&server, endpoint, move |endpoint| {
-                    let first = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let first = fyke::connect(&endpoint).unwrap();
                     first.on_ready(move |first| {
-                        let second = fyke::connect(&endpoint, |_| {}).unwrap();
+                        let second = fyke::connect(&endpoint).unwrap();
                         log.watch("second ", &second);
                         let first = first.clone();
                         second.on_close(move |_, _| { first.end(); });
@@ -217,7 +217,7 @@ on_every_driver! {
             server.set_max_connections(Some(0));
             server.on_drop(|server, _| { server.close(); });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
     }
@@ -237,7 +237,7 @@ on_every_driver! {
                 }).unwrap();
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |client| { client.end_with("early"); }).unwrap().resume();
+                fyke::connect_then(endpoint, |client| { client.end_with("early"); }).unwrap().resume();
             });
         });
         assert_eq!(seen.take(), ["0 true", "early"]);
@@ -261,7 +261,7 @@ on_every_driver! {
                 }
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                client.connect(endpoint, |client| { client.end_with("x"); }).unwrap();
+                client.connect_then(endpoint, |client| { client.end_with("x"); }).unwrap();
                 client.resume();
                 assert!(client.remote_address().is_none(), "absent until connected (PROP-09)");
             });
@@ -272,14 +272,14 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let options = || ListenOptions::new(("127.0.0.1", 0)).unwrap().reuse_port(true);
+            let options = || ListenOptions::new(("127.0.0.1", 0)).reuse_port(true);
             let first = Server::new();
-            options().listen(&first.clone(), move |_| {
+            options().listen_then(&first.clone(), move |_| {
                 let endpoint = first.endpoint().unwrap();
                 let second = Server::new();
-                let same = ListenOptions::new(&endpoint).unwrap().reuse_port(true);
+                let same = ListenOptions::new(&endpoint).reuse_port(true);
                 let log = log.clone();
-                same.listen(&second.clone(), move |_| {
+                same.listen_then(&second.clone(), move |_| {
                     log.add("shared");
                     let third = Server::new();
                     third.on_error(move |_, error| {
@@ -287,7 +287,7 @@ on_every_driver! {
                         first.close();
                         second.close();
                     });
-                    third.listen(endpoint, |_| {}).unwrap();
+                    third.listen(endpoint).unwrap();
                 }).unwrap();
             }).unwrap();
         });
@@ -302,7 +302,7 @@ mod files {
 
     fn code_of_listening(net: &Net, path: std::path::PathBuf) -> ErrorCode {
         net.try_run(|| {
-            Server::new().listen(path, |server| {
+            Server::new().listen_then(path, |server| {
                 server.close();
             })
         })
@@ -317,11 +317,11 @@ mod files {
             net.run(|| {
                 let server = Server::new();
                 server
-                    .listen(path.as_path(), |server| {
+                    .listen_then(path.as_path(), |server| {
                         server.close();
                     })
                     .unwrap();
-                assert!(server.listening(), "a path is bound inside the call");
+                assert!(server.is_listening(), "a path is bound inside the call");
                 assert_eq!(server.address(), Some(Address::Path(path.clone())));
                 assert!(path.metadata().unwrap().file_type().is_socket());
             });
@@ -333,7 +333,7 @@ mod files {
             net.run(|| {
                 let foreign = path.clone();
                 Server::new()
-                    .listen(path.as_path(), move |server| {
+                    .listen_then(path.as_path(), move |server| {
                         std::fs::remove_file(&foreign).unwrap();
                         std::fs::write(&foreign, "somebody else's").unwrap();
                         server.close();
@@ -365,22 +365,22 @@ mod files {
         {
             let path = net.path();
             net.run(|| {
-                let options = ListenOptions::new(path.as_path()).unwrap();
+                let options = ListenOptions::new(path.as_path());
                 let options = options.readable_all(readable).writable_all(writable);
-                options.listen(&Server::new(), |server| _ = server.close()).unwrap();
+                options.listen_then(&Server::new(), |server| _ = server.close()).unwrap();
                 assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, mode);
             });
         }
         let path = net.path();
         net.run(|| {
-            let options = ListenOptions::new(path.as_path()).unwrap();
+            let options = ListenOptions::new(path.as_path());
             let options = options.readable_all(true).mode(0o640);
-            options.listen(&Server::new(), |server| _ = server.close()).unwrap();
+            options.listen_then(&Server::new(), |server| _ = server.close()).unwrap();
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o640);
         });
-        let name = ListenOptions::new("abstract:modes").unwrap().readable_all(true);
+        let name = ListenOptions::new("abstract:modes").readable_all(true);
         net.run(|| {
-            let code = name.listen(&Server::new(), |_| {}).unwrap_err().code();
+            let code = name.listen(&Server::new()).unwrap_err().code();
             assert_eq!(code, ErrorCode::ERR_INVALID_ARG_VALUE);
         });
     }
@@ -392,21 +392,21 @@ mod files {
             drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
             assert_eq!(code_of_listening(net, path.clone()), ErrorCode::EADDRINUSE);
             net.run(|| {
-                let options = ListenOptions::new(path.as_path()).unwrap();
+                let options = ListenOptions::new(path.as_path());
                 let options = options.stale_file(StaleFile::IfStale);
                 let first = Server::new();
-                options.clone().listen(&first, |_| {}).unwrap();
-                assert!(first.listening());
+                options.clone().listen(&first).unwrap();
+                assert!(first.is_listening());
                 let second = Server::new();
                 second.on_error(move |_, error| {
                     assert_eq!(error.code(), ErrorCode::EADDRINUSE);
                     first.close();
                 });
-                options.listen(&second, |_| panic!("the first listens there")).unwrap();
+                options.listen_then(&second, |_| panic!("the first listens there")).unwrap();
             });
             std::fs::write(&path, "no socket").unwrap();
-            let file = ListenOptions::new(path.as_path()).unwrap().stale_file(StaleFile::IfStale);
-            let listened = net.try_run(|| file.listen(&Server::new(), |_| {}));
+            let file = ListenOptions::new(path.as_path()).stale_file(StaleFile::IfStale);
+            let listened = net.try_run(|| file.listen(&Server::new()));
             assert_eq!(listened.unwrap_err().code(), ErrorCode::EADDRINUSE);
             assert!(path.exists());
         }
@@ -442,7 +442,7 @@ mod files {
     fn ipc_10_connecting_to_a_path_that_is_too_long() {
         let path = format!("/tmp/{}", "x".repeat(200));
         let error = Net::ready()
-            .try_run(|| fyke::connect(std::path::Path::new(&path), |_| {}).map(drop))
+            .try_run(|| fyke::connect(std::path::Path::new(&path)).map(drop))
             .unwrap_err();
         assert_eq!((error.code(), error.syscall()), (ErrorCode::EINVAL, Some("connect")));
     }

@@ -24,7 +24,7 @@ fn start_client(endpoint: &Endpoint, served: &Rc<Cell<usize>>) {
         served.set(served.get() + 1);
         client.destroy();
     });
-    client.connect(endpoint.clone(), |client| _ = client.write("x")).unwrap();
+    client.connect_then(endpoint.clone(), |client| _ = client.write("x")).unwrap();
 }
 
 fn echo_one(socket: &Socket) {
@@ -42,11 +42,11 @@ on_every_system! {
                 let seen = log.clone();
                 server.on_error(move |server, error| {
                     seen.add(format!("error {} {:?}", error.code(), error.syscall()));
-                    assert!(server.listening(), "until it is closed");
+                    assert!(server.is_listening(), "until it is closed");
                 });
                 let seen = log.clone();
                 server.on_close(move |_| seen.add("close"));
-                server.listen(endpoint, |server| shut_down(&server.duplicate_fd().unwrap())).unwrap();
+                server.listen_then(endpoint, |server| shut_down(&server.duplicate_fd().unwrap())).unwrap();
             });
             drive(&event_loop, || !log.entries().is_empty()).unwrap();
             // A loop that has nothing to do sleeps until the timer is due.
@@ -79,14 +79,14 @@ on_every_system! {
                 seen.add(error.code());
                 server.close();
             });
-            server.listen_fd(listener.into(), move |_| shut_down(&other)).unwrap();
+            server.listen_fd_then(listener.into(), move |_| shut_down(&other)).unwrap();
         });
         assert_eq!(log.take(), ["EINVAL"]);
     }
 
     fn an_accept_error_that_nobody_listens_to_ends_the_run(net) {
         let error = net.try_run(|| {
-            Server::new().listen(net.tcp(), |server| shut_down(&server.duplicate_fd().unwrap()))
+            Server::new().listen_then(net.tcp(), |server| shut_down(&server.duplicate_fd().unwrap()))
         });
         let error = error.unwrap_err();
         assert_eq!((error.code(), error.syscall()), (ErrorCode::EINVAL, Some("accept")));
@@ -106,13 +106,13 @@ on_every_system! {
                 let count = Rc::clone(&count);
                 server.close();
                 server
-                    .listen(again.clone(), move |server| {
+                    .listen_then(again.clone(), move |server| {
                         start_client(&server.endpoint().unwrap(), &count);
                     })
                     .unwrap();
             });
             server
-                .listen(net.tcp(), |server| shut_down(&server.duplicate_fd().unwrap()))
+                .listen_then(net.tcp(), |server| shut_down(&server.duplicate_fd().unwrap()))
                 .unwrap();
         });
         assert_eq!(served.get(), 1);
@@ -137,7 +137,7 @@ on_every_system! {
                         there.set(there.get() + 1);
                         echo_one(socket);
                     });
-                    other.listen_fd(server.clone().into_fd().unwrap(), |_| {}).unwrap();
+                    other.listen_fd(server.take_fd().unwrap()).unwrap();
                     assert!(successor.replace(Some(other)).is_none(), "nothing came afterwards");
                 });
                 let served = Rc::clone(&served);
@@ -165,17 +165,17 @@ on_every_system! {
                     let count = Rc::clone(&count);
                     start_client(&endpoint, &served);
                     let client = Socket::new();
-                    client.connect(endpoint.clone(), move |client| {
+                    client.connect_then(endpoint.clone(), move |client| {
                         count.set(count.get() + 1);
                         client.destroy();
                     }).unwrap();
                 }
-                *fd.borrow_mut() = Some(server.into_fd().unwrap());
+                *fd.borrow_mut() = Some(server.take_fd().unwrap());
             });
         });
         drive(&event_loop, || fd.borrow().is_some()).unwrap();
         let fd = fd.take().unwrap();
-        event_loop.enter(|| fyke::create_server(echo_one).listen_fd(fd, |_| {}).unwrap());
+        event_loop.enter(|| fyke::create_server(echo_one).listen_fd(fd).unwrap());
         drive(&event_loop, || served.get() == 5).unwrap();
     }
 }

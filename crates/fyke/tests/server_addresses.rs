@@ -17,7 +17,7 @@ on_every_driver! {
         net.run(|| {
             for endpoint in ["0", ":0"] {
                 let server = Server::new();
-                server.listen(endpoint, |server| {
+                server.listen_then(endpoint, |server| {
                     assert!(port(server) > 100);
                     server.close();
                 }).unwrap();
@@ -25,11 +25,11 @@ on_every_driver! {
                 assert!(address.ip().is_unspecified());
             }
             let taken = Server::new();
-            taken.listen(0, |_| {}).unwrap();
+            taken.listen(0).unwrap();
             let free = port(&taken);
             taken.close();
             let server = Server::new();
-            server.listen(free, |server| _ = server.close()).unwrap();
+            server.listen_then(free, |server| _ = server.close()).unwrap();
             assert_eq!(port(&server), free, "the one that was asked for");
         });
     }
@@ -44,7 +44,7 @@ on_every_driver! {
             ] {
                 let server = Server::new();
                 assert!(server.address().is_none());
-                server.listen(endpoint, move |server| {
+                server.listen_then(endpoint, move |server| {
                     let address = server.address().unwrap().ip().unwrap();
                     assert_eq!(address.ip(), ip);
                     assert_ne!(address.port(), 0);
@@ -58,17 +58,17 @@ on_every_driver! {
     fn srv_06_a_port_in_use_is_no_reason_to_fall_back(net) {
         net.run(|| {
             let first = Server::new();
-            first.listen(0, |_| {}).unwrap();
+            first.listen(0).unwrap();
             let taken = port(&first);
             let second = Server::new();
             second.on_error(move |second, error| {
                 assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRINUSE, Some("listen")));
                 let asked = SocketAddr::from((Ipv6Addr::UNSPECIFIED, taken));
                 assert_eq!(error.address().unwrap().ip(), Some(asked));
-                assert!(!second.listening());
+                assert!(!second.is_listening());
                 first.close();
             });
-            second.listen(taken, |_| panic!("in use")).unwrap();
+            second.listen_then(taken, |_| panic!("in use")).unwrap();
         });
     }
 
@@ -82,14 +82,14 @@ on_every_driver! {
                 socket.end();
             });
             let six = fyke::create_server(|_| panic!("nobody speaks IPv6"));
-            four.listen(("0.0.0.0", 0), move |four| {
+            four.listen_then(("0.0.0.0", 0), move |four| {
                 let (four, port) = (four.clone(), port(four));
-                let options = ListenOptions::new(("::", port)).unwrap().ipv6_only(true);
-                options.listen(&six.clone(), move |_| {
-                    let client = fyke::connect(("0.0.0.0", port), |_| {}).unwrap();
+                let options = ListenOptions::new(("::", port)).ipv6_only(true);
+                options.listen_then(&six.clone(), move |_| {
+                    let client = fyke::connect(("0.0.0.0", port)).unwrap();
                     client.resume().on_close(move |_, _| {
                         four.close();
-                        let alone = fyke::connect(("0.0.0.0", port), |_| panic!("refused")).unwrap();
+                        let alone = fyke::connect_then(("0.0.0.0", port), |_| panic!("refused")).unwrap();
                         let (log, six) = (log.clone(), six.clone());
                         alone.on_error(move |_, error| {
                             log.add(error.code());
@@ -108,9 +108,9 @@ on_every_driver! {
                 socket.end();
                 socket.server().unwrap().close();
             });
-            let options = ListenOptions::new(("127.0.0.1", 0)).unwrap().ipv6_only(true);
-            options.listen(&server, |server| {
-                fyke::connect(("127.0.0.1", port(server)), |_| {}).unwrap().resume();
+            let options = ListenOptions::new(("127.0.0.1", 0)).ipv6_only(true);
+            options.listen_then(&server, |server| {
+                fyke::connect(("127.0.0.1", port(server))).unwrap().resume();
             }).unwrap();
         });
     }
@@ -127,10 +127,10 @@ on_every_driver! {
                     assert_eq!(error.port(), (wanted > 0).then_some(wanted));
                     let end = if wanted > 0 { " 1.1.1.1:1" } else { " 1.1.1.1" };
                     assert!(error.to_string().ends_with(end), "{error}");
-                    assert!(!server.listening());
+                    assert!(!server.is_listening());
                 });
                 server.on_close(|_| panic!("a failed server emits no close (SRV-12)"));
-                server.listen(("1.1.1.1", wanted), |_| panic!("not ours")).unwrap();
+                server.listen_then(("1.1.1.1", wanted), |_| panic!("not ours")).unwrap();
             });
         }
     }
@@ -145,7 +145,7 @@ on_every_driver! {
                 assert_eq!(error.address().unwrap().ip().unwrap().ip().to_string(), "fe80::1");
                 log.add(error.code());
             });
-            server.listen(("fe80::1", 0), |_| panic!("in which zone?")).unwrap();
+            server.listen_then(("fe80::1", 0), |_| panic!("in which zone?")).unwrap();
         });
         assert_eq!(seen.take(), [if cfg!(target_os = "linux") { "EINVAL" } else { "EADDRNOTAVAIL" }]);
     }
@@ -162,10 +162,10 @@ on_every_driver! {
                 assert_eq!((error.syscall(), error.host()), (Some("getaddrinfo"), Some(&*name)));
                 log.add(error.code());
             });
-            server.listen((host.as_str(), 0), |_| panic!("unknown")).unwrap();
+            server.listen_then((host.as_str(), 0), |_| panic!("unknown")).unwrap();
             let closed = Server::new();
             closed.on_error(|_, error| panic!("closed meanwhile: {error}"));
-            closed.listen((host.as_str(), 0), |_| panic!("unknown")).unwrap();
+            closed.listen_then((host.as_str(), 0), |_| panic!("unknown")).unwrap();
             closed.close();
         });
         assert_eq!(seen.take(), ["ENOTFOUND"]);
@@ -189,7 +189,7 @@ fn listens_on(addresses: Vec<&str>) -> String {
             failed.add(format!("{} {}", error.code(), address.ip()));
         });
         server
-            .listen(("many.test", 0), move |server| {
+            .listen_then(("many.test", 0), move |server| {
                 log.add(server.address().unwrap().ip().unwrap().ip());
                 server.close();
             })
@@ -233,7 +233,7 @@ fn srv_11_with_its_zone_a_link_local_address_is_listened_on() {
     let Some(address) = link_local() else { return };
     Net::ready().run(|| {
         Server::new()
-            .listen(SocketAddr::from(address), move |server| {
+            .listen_then(SocketAddr::from(address), move |server| {
                 let Some(SocketAddr::V6(found)) = server.address().unwrap().ip() else { panic!() };
                 assert_eq!((found.ip(), found.scope_id()), (address.ip(), address.scope_id()));
                 server.close();

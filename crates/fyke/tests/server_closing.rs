@@ -21,7 +21,7 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             add_close(&log, &server);
-            server.listen(0, move |server| {
+            server.listen_then(0, move |server| {
                 let [before, after, later] = [log.clone(), log.clone(), log.clone()];
                 timer::next_tick(move || before.add("before")).unwrap();
                 server.close();
@@ -54,7 +54,7 @@ on_every_driver! {
             });
             add_close(&log, &server);
             net.listen(&server, net.tcp(), |endpoint| for _ in 0..2 {
-                let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                let client = fyke::connect(&endpoint).unwrap();
                 client.resume().on_error(|_, _| {});
             });
         });
@@ -68,9 +68,9 @@ on_every_driver! {
             let server = fyke::create_server(|_| panic!("closed before"));
             add_close(&log, &server);
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 server.close();
-                assert!(!server.listening());
+                assert!(!server.is_listening());
                 assert_eq!((client.remote_address(), client.local_address()), (None, None));
                 client.resume().on_error(move |_, error| {
                     let codes = [ErrorCode::ECONNREFUSED, ErrorCode::ECONNRESET];
@@ -97,7 +97,7 @@ on_every_driver! {
                 });
                 add_close(&log, &server);
                 net.listen(&server, endpoint, |endpoint| {
-                    let client = fyke::connect(endpoint, |client| { client.write("served"); }).unwrap();
+                    let client = fyke::connect_then(endpoint, |client| { let _ = client.write("served"); }).unwrap();
                     client.on_data(move |client, data| {
                         log.add(String::from_utf8_lossy(data));
                         client.end();
@@ -118,11 +118,11 @@ on_every_driver! {
             });
             server.on_drop(|server, _| assert_eq!(server.connections(), 1, "not who is dropped"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let first = fyke::connect(&endpoint, |_| {}).unwrap();
+                let first = fyke::connect(&endpoint).unwrap();
                 first.resume();
                 let server = server.clone();
                 first.on_ready(move |first| {
-                    let second = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let second = fyke::connect(&endpoint).unwrap();
                     let (first, server) = (first.clone(), server.clone());
                     second.resume().on_close(move |_, _| {
                         server.close();
@@ -147,7 +147,7 @@ on_every_driver! {
                 checked.set(true);
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume().on_error(|_, _| {});
+                fyke::connect(endpoint).unwrap().resume().on_error(|_, _| {});
             });
         });
         assert!(seen.get());
@@ -160,7 +160,7 @@ on_every_driver! {
             let served = log.clone();
             let server = ServerOptions::new().max_connections(10).create_server(move |socket| {
                 served.add("connection");
-                socket.resume().write("data");
+                let _ = socket.resume().write("data");
             });
             let dropped = log.clone();
             server.on_drop(move |_, _| dropped.add("drop"));
@@ -168,8 +168,8 @@ on_every_driver! {
                 connect_in_turn(&endpoint, 20, Rc::default(), Rc::new(move |clients: Vec<Socket>| {
                     let got = |client: &&Socket| client.bytes_read() == 4;
                     assert_eq!(clients.iter().filter(got).count(), 10);
-                    assert!(clients[10..].iter().all(|late| late.bytes_read() == 0 && late.destroyed()));
-                    assert!(clients[..10].iter().all(|early| !early.destroyed()));
+                    assert!(clients[10..].iter().all(|late| late.bytes_read() == 0 && late.is_destroyed()));
+                    assert!(clients[..10].iter().all(|early| !early.is_destroyed()));
                     server.close();
                     clients.iter().for_each(|client| _ = client.end());
                 }));
@@ -189,7 +189,7 @@ on_every_driver! {
             let server = ServerOptions::new().max_connections(1).create_server(move |socket| {
                 served.add("connection");
                 own.borrow_mut().push(socket.resume().clone());
-                socket.write("data");
+                let _ = socket.write("data");
             });
             server.on_drop(move |_, _| log.add("drop"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
@@ -215,14 +215,14 @@ on_every_driver! {
                 // The only way back to it.
                 let server = socket.server().unwrap();
                 server.close_then(|server, result| {
-                    assert!(result.is_ok() && !server.listening());
+                    assert!(result.is_ok() && !server.is_listening());
                 });
                 socket.end();
             });
             add_close(&log, &server);
-            server.listen(0, |server| {
+            server.listen_then(0, |server| {
                 let port = server.address().unwrap().port().unwrap();
-                fyke::connect(("127.0.0.1", port), |_| {}).unwrap().resume();
+                fyke::connect(("127.0.0.1", port)).unwrap().resume();
             }).unwrap();
             drop(server);
         });
@@ -240,7 +240,7 @@ fn connect_in_turn(
     if clients.borrow().len() == count {
         return then(clients.take());
     }
-    let client = fyke::connect(endpoint, |_| {}).unwrap();
+    let client = fyke::connect(endpoint).unwrap();
     clients.borrow_mut().push(client.clone());
     let endpoint = endpoint.clone();
     let mut next = Some(move || connect_in_turn(&endpoint, count, clients, then));
@@ -267,7 +267,7 @@ on_every_system! {
             let server = fyke::create_server(|_| panic!("it was not accepted"));
             add_close(&log, &server);
             server
-                .listen(("127.0.0.1", 0), move |server| {
+                .listen_then(("127.0.0.1", 0), move |server| {
                     let address = server.address().unwrap().ip().unwrap();
                     *own.borrow_mut() = Some(std::net::TcpStream::connect(address).unwrap());
                     server.close();
@@ -287,7 +287,7 @@ on_every_system! {
         for close in [true, false] {
             let event_loop = net.event_loop();
             let server = Server::new();
-            event_loop.enter(|| server.listen(0, |_| {})).unwrap();
+            event_loop.enter(|| server.listen(0)).unwrap();
             let address = server.address().unwrap().ip().unwrap();
             assert!(std::net::TcpListener::bind(address).is_err(), "in use");
             if close {
@@ -296,7 +296,7 @@ on_every_system! {
             }
             drop(event_loop);
             std::net::TcpListener::bind(address).unwrap();
-            assert!(!server.listening());
+            assert!(!server.is_listening());
         }
     }
 }

@@ -19,16 +19,16 @@ on_every_driver! {
             let dropped = log.clone();
             server.on_drop(move |_, _| dropped.add("drop"));
             // Dual stack: the rule is IPv4, the client appears as a mapped address.
-            server.listen(0, move |server| {
+            server.listen_then(0, move |server| {
                 let server = server.clone();
                 let port = server.address().unwrap().port().unwrap();
-                let client = fyke::connect(("127.0.0.1", port), |_| {}).unwrap();
+                let client = fyke::connect(("127.0.0.1", port)).unwrap();
                 log.watch("", &client);
                 client.resume();
                 client.on_close(move |_, _| {
                     assert_eq!(server.connections(), 0);
                     server.set_max_connections(Some(0));
-                    let second = fyke::connect(("127.0.0.1", port), |_| {}).unwrap();
+                    let second = fyke::connect(("127.0.0.1", port)).unwrap();
                     second.resume();
                     let server = server.clone();
                     second.on_close(move |_, _| _ = server.close());
@@ -49,8 +49,8 @@ on_every_driver! {
             server.on_drop(move |_, info| dropped.add(format!("drop {}", info.unwrap().remote_address.ip())));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let connect = move |from: &str| {
-                    let options = fyke::ConnectOptions::new(&endpoint).unwrap();
-                    let client = options.local_address(from.parse().unwrap()).connect(|_| {}).unwrap();
+                    let options = fyke::ConnectOptions::new(&endpoint);
+                    let client = options.local_address(from.parse().unwrap()).connect().unwrap();
                     client.resume();
                     client
                 };
@@ -66,7 +66,7 @@ on_every_driver! {
                         let third = connect("127.0.0.1");
                         let (server, other, log) = (server.clone(), other.clone(), log.clone());
                         timer::set_timeout(Duration::from_millis(30), move || {
-                            log.add(third.destroyed());
+                            log.add(third.is_destroyed());
                             third.end();
                             other.end();
                             server.close();
@@ -87,10 +87,10 @@ on_every_driver! {
             });
             server.on_drop(|_, _| panic!("the one before is gone"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                let first = fyke::connect(&endpoint, |client| _ = client.end()).unwrap();
+                let first = fyke::connect_then(&endpoint, |client| _ = client.end()).unwrap();
                 first.resume();
                 first.on_close(move |_, _| {
-                    let second = fyke::connect(&endpoint, |client| _ = client.end()).unwrap();
+                    let second = fyke::connect_then(&endpoint, |client| _ = client.end()).unwrap();
                     second.resume();
                     let server = server.clone();
                     second.on_close(move |_, _| _ = server.close());
@@ -108,7 +108,7 @@ on_every_driver! {
                 server.on_connection(move |server, socket| {
                     let Some(stays) = first.clone() else {
                         first = Some(socket.clone());
-                        fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+                        fyke::connect(server.endpoint().unwrap()).unwrap().resume();
                         return;
                     };
                     let (server, other, elsewhere) =
@@ -118,7 +118,7 @@ on_every_driver! {
                         assert_eq!(server.connections(), 1);
                         closes += 1;
                         if closes == 1 {
-                            return socket.connect(&elsewhere, |socket| _ = socket.destroy()).unwrap();
+                            return socket.connect_then(&elsewhere, |socket| _ = socket.destroy()).unwrap();
                         }
                         stays.destroy();
                         server.close();
@@ -126,8 +126,8 @@ on_every_driver! {
                     });
                     socket.destroy();
                 });
-                server.listen(tcp, |server| {
-                    fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+                server.listen_then(tcp, |server| {
+                    fyke::connect(server.endpoint().unwrap()).unwrap().resume();
                 }).unwrap();
             });
         });

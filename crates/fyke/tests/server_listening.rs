@@ -24,7 +24,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             for server in [Server::new(), ServerOptions::new().create_server(|_| {})] {
-                assert!(!server.listening() && server.address().is_none());
+                assert!(!server.is_listening() && server.address().is_none());
                 assert_eq!(server.connections(), 0);
             }
             let handler = log.clone();
@@ -37,7 +37,7 @@ on_every_driver! {
                 server.close();
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
         assert_eq!(seen.take(), ["handler", "listener"]);
@@ -49,10 +49,10 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             let called = log.clone();
-            server.listen(0, move |_| called.add("callback")).unwrap();
-            assert!(server.listening() && port(&server) > 0);
+            server.listen_then(0, move |_| called.add("callback")).unwrap();
+            assert!(server.is_listening() && port(&server) > 0);
             // Usable at once.
-            let client = fyke::connect(("127.0.0.1", port(&server)), |_| {}).unwrap();
+            let client = fyke::connect(("127.0.0.1", port(&server))).unwrap();
             client.resume();
             server.on_connection(|server, socket| {
                 socket.end();
@@ -71,11 +71,11 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             let called = log.clone();
-            server.listen(("127.0.0.1", 0), move |server| {
+            server.listen_then(("127.0.0.1", 0), move |server| {
                 called.add("listening");
                 server.close();
             }).unwrap();
-            timer::next_tick(move || log.add(server.listening())).unwrap();
+            timer::next_tick(move || log.add(server.is_listening())).unwrap();
         });
         assert_eq!(seen.take(), ["true", "listening"]);
     }
@@ -86,13 +86,13 @@ on_every_driver! {
         net.run(|| {
             let server = Server::new();
             let [older, newer, last] = [(); 3].map(|()| log.clone());
-            server.listen(0, move |_| older.add("older")).unwrap();
+            server.listen_then(0, move |_| older.add("older")).unwrap();
             server.close();
-            server.listen(0, move |server| {
+            server.listen_then(0, move |server| {
                 newer.add("newer");
                 server.close();
                 // None is left for a third.
-                server.listen(0, move |server| {
+                server.listen_then(0, move |server| {
                     last.add("last");
                     server.close();
                 }).unwrap();
@@ -115,7 +115,7 @@ on_every_driver! {
                     assert!(error.to_string().ends_with(&text), "{error}");
                     first.close();
                 });
-                second.listen(taken, |_| panic!("in use")).unwrap();
+                second.listen_then(taken, |_| panic!("in use")).unwrap();
             });
         });
     }
@@ -127,15 +127,15 @@ on_every_driver! {
             let server = Server::new();
             let [first, second] = [log.clone(), log.clone()];
             server.on_listening(move |_| log.add("listening"));
-            server.listen(("localhost", 0), move |_| first.add("first")).unwrap();
-            server.listen(("127.0.0.2", 0), move |server| {
+            server.listen_then(("localhost", 0), move |_| first.add("first")).unwrap();
+            server.listen_then(("127.0.0.2", 0), move |server| {
                 second.add("second");
                 let address = server.address().unwrap().ip().unwrap();
                 assert_eq!(address.ip().to_string(), "127.0.0.2");
                 // By then the older lookup has answered too.
                 let server = server.clone();
                 let other = Server::new();
-                other.listen(("localhost", 0), move |other| {
+                other.listen_then(("localhost", 0), move |other| {
                     other.close();
                     server.close();
                 }).unwrap();
@@ -153,20 +153,20 @@ on_every_driver! {
                 let controller = AbortController::new();
                 let server = Server::new();
                 watch(&log, &server);
-                let options = ListenOptions::new(("localhost", 0)).unwrap();
+                let options = ListenOptions::new(("localhost", 0));
                 let options = options.signal(&controller.signal());
                 if when == 0 {
                     controller.abort();
                 }
-                options.listen(&server, |_| panic!("aborted meanwhile")).unwrap();
+                options.listen_then(&server, |_| panic!("aborted meanwhile")).unwrap();
                 match when {
                     0 => {}
                     1 => controller.abort(),
                     _ => timer::next_tick(move || controller.abort()).unwrap(),
                 }
-                assert!(!server.listening(), "the address is not known yet");
+                assert!(!server.is_listening(), "the address is not known yet");
                 settled(move || {
-                    assert!(!server.listening() && server.address().is_none());
+                    assert!(!server.is_listening() && server.address().is_none());
                     log.add("settled");
                 });
             });
@@ -183,8 +183,8 @@ on_every_driver! {
                 let controller = AbortController::new();
                 let server = Server::new();
                 watch(&log, &server);
-                let options = ListenOptions::new(0).unwrap().signal(&controller.signal());
-                options.listen(&server, |server| _ = server.close()).unwrap();
+                let options = ListenOptions::new(0).signal(&controller.signal());
+                options.listen_then(&server, |server| _ = server.close()).unwrap();
                 let mut first = true;
                 server.on_close(move |server| {
                     if !std::mem::take(&mut first) {
@@ -193,7 +193,7 @@ on_every_driver! {
                     if when == 0 {
                         controller.abort();
                     }
-                    server.listen(("127.0.0.1", 0), {
+                    server.listen_then(("127.0.0.1", 0), {
                         let controller = controller.clone();
                         move |server| {
                             if when == 2 {
@@ -201,7 +201,7 @@ on_every_driver! {
                             }
                             let server = server.clone();
                             settled(move || {
-                                assert!(server.listening(), "not closed by the older signal");
+                                assert!(server.is_listening(), "not closed by the older signal");
                                 server.close();
                             });
                         }
@@ -222,12 +222,12 @@ on_every_driver! {
             let controller = AbortController::new();
             let server = Server::new();
             watch(&log, &server);
-            let options = ListenOptions::new(("localhost", 0)).unwrap();
-            options.signal(&controller.signal()).listen(&server, |_| {}).unwrap();
-            server.listen(("127.0.0.1", 0), |_| {}).unwrap();
+            let options = ListenOptions::new(("localhost", 0));
+            options.signal(&controller.signal()).listen(&server).unwrap();
+            server.listen(("127.0.0.1", 0)).unwrap();
             controller.abort();
             settled(move || {
-                assert!(server.listening());
+                assert!(server.is_listening());
                 server.close();
             });
         });
@@ -244,11 +244,11 @@ on_every_driver! {
             net.run(|| {
                 let server = Server::new();
                 watch(&log, &server);
-                server.listen((unknown.as_str(), 0), |_| {}).unwrap();
+                server.listen((unknown.as_str(), 0)).unwrap();
                 if closes {
                     server.close();
                 }
-                server.listen(("127.0.0.2", 0), |_| {}).unwrap();
+                server.listen(("127.0.0.2", 0)).unwrap();
                 // By whose answer the older one is there too: one of a name is for all who ask.
                 let other = Server::new();
                 other.on_error(move |_, error| {
@@ -260,7 +260,7 @@ on_every_driver! {
                         server.close();
                     });
                 });
-                other.listen((unknown.as_str(), 0), |_| panic!("unknown")).unwrap();
+                other.listen_then((unknown.as_str(), 0), |_| panic!("unknown")).unwrap();
             });
             let mut entries = seen.take();
             if closes {
@@ -274,7 +274,7 @@ on_every_driver! {
         net.run(|| {
             let servers: Vec<Server> = (0..20).map(|_| {
                 let server = Server::new();
-                server.listen(0, |server| _ = server.close()).unwrap();
+                server.listen_then(0, |server| _ = server.close()).unwrap();
                 server
             }).collect();
             let mut ports: Vec<u16> = servers.iter().map(port).collect();
@@ -305,8 +305,8 @@ fn srv_16_the_late_answer_for_a_listen_that_was_superseded_moves_nobody() {
     Net::new(DriverKind::Sim(options)).run(|| {
         let server = Server::new();
         watch(&log, &server);
-        server.listen(("slow.test", 0), |_| {}).unwrap();
-        server.listen(("127.0.0.2", 0), |_| {}).unwrap();
+        server.listen(("slow.test", 0)).unwrap();
+        server.listen(("127.0.0.2", 0)).unwrap();
         timer::set_timeout(2 * lookup_delay, move || {
             let address = server.address().unwrap().ip().unwrap();
             assert_eq!(address.ip().to_string(), "127.0.0.2");

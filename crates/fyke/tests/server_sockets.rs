@@ -26,7 +26,7 @@ fn look_accepted(
             socket.resume();
         });
         net.listen(&server, endpoint, |endpoint| {
-            fyke::connect(endpoint, |client| _ = client.end_with("data")).unwrap().resume();
+            fyke::connect_then(endpoint, |client| _ = client.end_with("data")).unwrap().resume();
         });
     });
     assert!(seen.get());
@@ -37,9 +37,9 @@ on_every_driver! {
         for endpoint in net.endpoints() {
             let unix = endpoint.is_unix();
             look_accepted(net, endpoint, ServerOptions::new(), move |socket| {
-                assert!(!socket.pending() && !socket.connecting() && !socket.destroyed());
+                assert!(!socket.is_pending() && !socket.is_connecting() && !socket.is_destroyed());
                 assert_eq!(socket.ready_state(), ReadyState::Open);
-                assert!(socket.readable() && socket.writable() && !socket.is_paused());
+                assert!(socket.is_readable() && socket.is_writable() && !socket.is_paused());
                 assert_eq!(socket.server().unwrap().connections(), 1);
                 assert_eq!(socket.remote_address().is_none(), unix);
                 assert_eq!(socket.local_address().is_none(), unix);
@@ -64,15 +64,15 @@ on_every_driver! {
                     socket.resume().on_close(move |socket, _| told.set(socket.remote_address()));
                     sockets.borrow_mut().push(socket.clone());
                 });
-                server.unref();
+                server.unref_loop();
                 let made = clients.clone();
                 net.listen(&server, net.tcp(), move |endpoint| {
                     for _ in 0..3 {
-                        made.borrow_mut().push(fyke::connect(&endpoint, |_| {}).unwrap());
+                        made.borrow_mut().push(fyke::connect(&endpoint).unwrap());
                     }
                 });
             });
-            let all = || kept.borrow().len() == 3 && clients.borrow().iter().all(|c| !c.connecting());
+            let all = || kept.borrow().len() == 3 && clients.borrow().iter().all(|c| !c.is_connecting());
             support::drive(&event_loop, all).unwrap();
             let port = |client: &Socket| client.local_address().map(|local| local.port());
             let mut ports: Vec<_> = clients.borrow().iter().map(port).collect();
@@ -82,10 +82,10 @@ on_every_driver! {
                     false => _ = client.destroy(),
                 }
             });
-            let closed = || kept.borrow().iter().filter(|socket| socket.destroyed()).count() == 2;
+            let closed = || kept.borrow().iter().filter(|socket| socket.is_destroyed()).count() == 2;
             support::drive(&event_loop, closed).unwrap();
-            let gone = kept.borrow().iter().rfind(|socket| socket.destroyed()).cloned().unwrap();
-            let open = kept.borrow().iter().find(|socket| !socket.destroyed()).cloned().unwrap();
+            let gone = kept.borrow().iter().rfind(|socket| socket.is_destroyed()).cloned().unwrap();
+            let open = kept.borrow().iter().find(|socket| !socket.is_destroyed()).cloned().unwrap();
             after_close.set(gone.remote_address());
             drop(event_loop);
             after_the_loop.set(open.remote_address());
@@ -159,11 +159,11 @@ on_every_driver! {
                 socket.resume().on_close(move |_, _| {
                     let address = server.address().unwrap().ip().unwrap();
                     server.close();
-                    Server::new().listen(address, |again| _ = again.close()).unwrap();
+                    Server::new().listen_then(address, |again| _ = again.close()).unwrap();
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
     }
@@ -176,18 +176,18 @@ on_every_driver! {
             }));
             let endpoint = net.tcp();
             net.listen(&first, endpoint.clone(), move |first| {
-                second.listen(endpoint, move |second| {
+                second.listen_then(endpoint, move |second| {
                     let second = second.endpoint().unwrap();
                     // Linux lets a port in TIME_WAIT be bound only if both asked for it: so the
                     // first is bound too.
-                    let options = ConnectOptions::new(first).unwrap();
+                    let options = ConnectOptions::new(first);
                     let options = options.local_address("127.0.0.1".parse().unwrap());
-                    let client = options.connect(|client| _ = client.end()).unwrap();
+                    let client = options.connect_then(|client| _ = client.end()).unwrap();
                     client.resume().on_close(move |client, _| {
                         let local = client.local_address().unwrap();
-                        let options = ConnectOptions::new(&second).unwrap();
+                        let options = ConnectOptions::new(&second);
                         let options = options.local_address(local.ip()).local_port(local.port());
-                        let again = options.connect(move |again| {
+                        let again = options.connect_then(move |again| {
                             assert_eq!(again.local_address(), Some(local));
                             again.end();
                         });
@@ -208,7 +208,8 @@ mod backlog {
     use super::*;
 
     fn backlog(net: &Net, options: ListenOptions) -> String {
-        let listen = || net.run(|| options.listen(&Server::new(), |it| _ = it.close()).unwrap());
+        let listen =
+            || net.run(|| options.listen_then(&Server::new(), |it| _ = it.close()).unwrap());
         let calls = steps::named("listen", listen);
         calls.concat().replace("backlog=", "")
     }
@@ -216,7 +217,7 @@ mod backlog {
     on_every_driver! {
         fn srv_17_the_backlog_is_511_or_what_was_asked_for(net) {
             for endpoint in [0.into(), ("127.0.0.1", 0).into(), ("localhost", 0).into(), net.path().into()] {
-                let options = || ListenOptions::new(Endpoint::clone(&endpoint)).unwrap();
+                let options = || ListenOptions::new(Endpoint::clone(&endpoint));
                 assert_eq!(backlog(net, options()), "511", "{endpoint}");
                 assert_eq!(backlog(net, options().backlog(0)), "511", "{endpoint}");
                 assert_eq!(backlog(net, options().backlog(7)), "7", "{endpoint}");

@@ -6,14 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{ErrorCode, Server, Shutdown, Socket, timer};
+use fyke::{ErrorCode, Server, ShutdownOutcome, Socket, timer};
 use support::{DEADLINE, Log, collect, drive};
 
 /// What a shutdown is told with: its counts, and whether time was left.
-fn told(log: &Log) -> impl FnOnce(&Server, Shutdown) + 'static {
+fn told(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
     let log = log.clone();
     move |_, outcome| {
-        let Shutdown { ended, failed, reset, remaining, .. } = outcome;
+        let ShutdownOutcome { ended, failed, reset, remaining, .. } = outcome;
         let rest = if remaining.is_zero() { "late" } else { "in time" };
         log.add(format!("{ended} ended, {failed} failed, {reset} reset, {rest}"));
     }
@@ -21,7 +21,7 @@ fn told(log: &Log) -> impl FnOnce(&Server, Shutdown) + 'static {
 
 /// Connects to the server that listens there, and tells what comes: text, the end, errors.
 fn client(log: &Log, name: &'static str, endpoint: &fyke::Endpoint) -> Socket {
-    let client = fyke::connect(endpoint, |_| {}).unwrap();
+    let client = fyke::connect(endpoint).unwrap();
     let [text, ended, failed] = [(); 3].map(|()| log.clone());
     client.on_text(move |_, came| text.add(format!("{name} got {came}")));
     client.on_end(move |_| ended.add(format!("{name} end")));
@@ -48,12 +48,12 @@ on_every_driver! {
                         };
                         timer::set_timeout(Duration::from_millis(100), answer).unwrap();
                         let server = socket.server().unwrap();
-                        server.shutdown(DEADLINE, told(&shut)).unwrap();
-                        assert!(!server.listening());
+                        server.shutdown_then(DEADLINE, told(&shut)).unwrap();
+                        assert!(!server.is_listening());
                     });
                 });
                 net.listen(&server, endpoint, move |endpoint| {
-                    client(&log, "client", &endpoint).write("a question");
+                    let _ = client(&log, "client", &endpoint).write("a question");
                 });
             });
             let expected =
@@ -79,12 +79,12 @@ on_every_driver! {
                 accepted[1].set_idle(true).set_idle(false);
                 let [busy, undeclared] = [accepted[1].clone(), accepted[2].clone()];
                 accepted[0].on_close(move |_, _| {
-                    assert!(busy.writable() && undeclared.writable());
+                    assert!(busy.is_writable() && undeclared.is_writable());
                     busy.set_idle(true);
                     let undeclared = undeclared.clone();
                     busy.on_close(move |_, _| _ = undeclared.end());
                 });
-                socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 // Connected one after the other, so that it is known which is which.
@@ -109,12 +109,12 @@ on_every_driver! {
         let (seen, counted) = (log.clone(), bytes.clone());
         net.run(|| {
             let server = fyke::create_server(move |socket| {
-                socket.resume().write(vec![1; 8 << 20]);
+                let _ = socket.resume().write(vec![1; 8 << 20]);
                 socket.set_idle(true);
-                socket.server().unwrap().shutdown(DEADLINE, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_data(move |_, data| bytes.set(bytes.get() + data.len()));
             });
         });
@@ -135,27 +135,27 @@ on_every_driver! {
                     assert!(!socket.is_idle());
                     questions.set(questions.get() + 1);
                     if questions.get() == 1 {
-                        socket.write("first");
+                        let _ = socket.write("first");
                         socket.set_idle(true);
                         return;
                     }
                     // It has not answered yet.
                     let late = socket.clone();
                     let answer = move || {
-                        late.write("second");
+                        let _ = late.write("second");
                         late.set_idle(true);
                     };
                     timer::set_timeout(Duration::from_millis(20), answer).unwrap();
-                    socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
                 });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let client = client(&log, "client", &endpoint);
-                client.write("one");
+                let _ = client.write("one");
                 let asked = Cell::new(false);
                 client.on_data(move |client, _| {
                     if !asked.replace(true) {
-                        client.write("two");
+                        let _ = client.write("two");
                     }
                 });
             });
@@ -182,19 +182,19 @@ on_every_driver! {
                         return;
                     }
                     socket.set_idle(true);
-                    socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
                     let socket = socket.clone();
                     support::settled(move || {
-                        assert!(socket.writable(), "it was ended over a question");
+                        assert!(socket.is_writable(), "it was ended over a question");
                         assert_eq!(socket.read().unwrap(), b"question");
                         assert!(!socket.is_idle(), "taking them makes it busy");
-                        socket.write("answer");
+                        let _ = socket.write("answer");
                         socket.set_idle(true);
                     });
                 });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                client(&log, "client", &endpoint).write("question");
+                let _ = client(&log, "client", &endpoint).write("question");
             });
         });
         let expected =
@@ -216,20 +216,20 @@ on_every_driver! {
                         socket.end_with("bye");
                         // Again, from the event: it joins.
                         let server = socket.server().unwrap();
-                        server.shutdown(DEADLINE, told(&heard)).unwrap();
+                        server.shutdown_then(DEADLINE, told(&heard)).unwrap();
                     });
                     let heard = log.clone();
                     let closed = log.clone();
                     socket.on_close(move |socket, _| {
                         closed.add(format!("close {}", socket.is_shutting_down()));
                     });
-                    socket.server().unwrap().shutdown(DEADLINE, told(&heard)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&heard)).unwrap();
                     log.add("called");
                 });
                 let closed = seen.clone();
                 server.on_close(move |_| closed.add("server close"));
                 net.listen(&server, endpoint, move |endpoint| {
-                    fyke::connect(endpoint, |_| {}).unwrap().resume();
+                    fyke::connect(endpoint).unwrap().resume();
                 });
             });
             let outcome = "1 ended, 0 failed, 0 reset, in time";
@@ -258,27 +258,27 @@ on_every_driver! {
                     socket.resume();
                     if accepted.len() == 3 {
                         // One has nothing to do, one cannot get rid of its bytes though it is idle.
-                        accepted[1].write(vec![1; 32 << 20]);
+                        let _ = accepted[1].write(vec![1; 32 << 20]);
                         accepted[1].set_idle(true);
                         accepted[2].end();
                         let server = socket.server().unwrap();
-                        server.shutdown(DEADLINE, told(&shut)).unwrap();
+                        server.shutdown_then(DEADLINE, told(&shut)).unwrap();
                         // When the one has ended, the others get a moment more.
                         socket.on_close(move |_, _| {
-                            server.shutdown(Duration::from_millis(1), |_, _| {}).unwrap();
+                            server.shutdown(Duration::from_millis(1)).unwrap();
                         });
                     }
                 });
                 net.listen(&server, endpoint, move |endpoint| {
-                    let quiet = fyke::connect(&endpoint, |_| {}).unwrap();
+                    let quiet = fyke::connect(&endpoint).unwrap();
                     let failed = log.clone();
                     quiet.resume().on_error(move |_, error| failed.add(error.code()));
                     let next = endpoint.clone();
                     quiet.on_connect(move |_| {
-                        let deaf = fyke::connect(&next, |_| {}).unwrap();
+                        let deaf = fyke::connect(&next).unwrap();
                         deaf.pause().on_error(|_, _| {});
                         let next = next.clone();
-                        deaf.on_connect(move |_| _ = fyke::connect(&next, |_| {}).unwrap().resume());
+                        deaf.on_connect(move |_| _ = fyke::connect(&next).unwrap().resume());
                     });
                 });
             });
@@ -298,11 +298,11 @@ on_every_driver! {
                 let heard = log.clone();
                 socket.on_shutdown(move |_| heard.add("shutdown"));
                 let server = socket.set_idle(true).server().unwrap();
-                server.shutdown(Duration::ZERO, told(&log)).unwrap();
-                assert!(!socket.destroyed(), "not inside the call");
+                server.shutdown_then(Duration::ZERO, told(&log)).unwrap();
+                assert!(!socket.is_destroyed(), "not inside the call");
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 client.on_error(|_, _| {});
             });
         });
@@ -316,10 +316,10 @@ on_every_driver! {
             let server = fyke::create_server(move |socket| {
                 let late = socket.resume().clone();
                 timer::set_timeout(Duration::from_millis(20), move || _ = late.end()).unwrap();
-                socket.server().unwrap().shutdown(Duration::MAX, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(Duration::MAX, told(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
@@ -336,10 +336,10 @@ on_every_driver! {
                     assert!(!socket.is_shutting_down() && !socket.set_idle(true).is_idle());
                 });
                 socket.on_shutdown(|_| unreachable!("it is destroyed"));
-                socket.server().unwrap().shutdown(DEADLINE, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
@@ -358,12 +358,12 @@ on_every_driver! {
                     let failure = fyke::Error::new(ErrorCode::ETIMEDOUT, "on purpose");
                     accepted[0].on_shutdown(move |socket| _ = socket.destroy_with(failure.clone()));
                     accepted[1].on_shutdown(|socket| socket.reset_and_destroy().unwrap());
-                    socket.server().unwrap().shutdown(DEADLINE, told(&log)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
                 }
             });
             net.listen(&server, net.tcp(), |endpoint| {
                 for _ in 0..2 {
-                    fyke::connect(&endpoint, |_| {}).unwrap().resume().on_error(|_, _| {});
+                    fyke::connect(&endpoint).unwrap().resume().on_error(|_, _| {});
                 }
             });
         });
@@ -386,12 +386,12 @@ on_every_driver! {
                     socket.end();
                 });
                 if number == 1 {
-                    socket.server().unwrap().shutdown(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
                 }
             });
             net.listen(&server, net.tcp(), |endpoint| {
                 for _ in 0..2 {
-                    fyke::connect(&endpoint, |_| {}).unwrap().resume();
+                    fyke::connect(&endpoint).unwrap().resume();
                 }
             });
         });

@@ -6,14 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{ErrorCode, Server, Shutdown, Socket, timer};
+use fyke::{ErrorCode, Server, ShutdownOutcome, Socket, timer};
 use support::{DEADLINE, Log, drive};
 
 /// What a shutdown is told with: its counts, and whether time was left.
-fn told(log: &Log) -> impl FnOnce(&Server, Shutdown) + 'static {
+fn told(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
     let log = log.clone();
     move |_, outcome| {
-        let Shutdown { ended, failed, reset, remaining, .. } = outcome;
+        let ShutdownOutcome { ended, failed, reset, remaining, .. } = outcome;
         let rest = if remaining.is_zero() { "late" } else { "in time" };
         log.add(format!("{ended} ended, {failed} failed, {reset} reset, {rest}"));
     }
@@ -26,16 +26,16 @@ on_every_driver! {
         net.run(|| {
             let server = fyke::create_server(move |socket| {
                 let server = socket.server().unwrap();
-                server.shutdown(DEADLINE, told(&log)).unwrap();
+                server.shutdown_then(DEADLINE, told(&log)).unwrap();
                 let log = log.clone();
                 let again = move || {
-                    server.shutdown(Duration::ZERO, told(&log)).unwrap();
-                    server.shutdown(DEADLINE, told(&log)).unwrap();
+                    server.shutdown_then(Duration::ZERO, told(&log)).unwrap();
+                    server.shutdown_then(DEADLINE, told(&log)).unwrap();
                 };
                 timer::set_timeout(Duration::from_millis(1), again).unwrap();
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().on_error(|_, _| {});
+                fyke::connect(endpoint).unwrap().on_error(|_, _| {});
             });
         });
         assert_eq!(seen.take(), ["0 ended, 0 failed, 1 reset, late"; 3]);
@@ -48,8 +48,8 @@ on_every_driver! {
             let server = fyke::create_server(|_| {});
             let closed = log.clone();
             server.on_close(move |_| closed.add("close"));
-            server.listen(net.tcp(), move |server| {
-                server.shutdown(DEADLINE, told(&log)).unwrap();
+            server.listen_then(net.tcp(), move |server| {
+                server.shutdown_then(DEADLINE, told(&log)).unwrap();
                 // Closing it as well changes nothing.
                 server.close();
                 log.add("called");
@@ -65,11 +65,11 @@ on_every_driver! {
             let server = fyke::create_server(move |socket| {
                 let server = socket.resume().set_idle(true).server().unwrap();
                 server.close();
-                server.shutdown(DEADLINE, told(&log)).unwrap();
+                server.shutdown_then(DEADLINE, told(&log)).unwrap();
                 server.close();
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().resume();
+                fyke::connect(endpoint).unwrap().resume();
             });
         });
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
@@ -79,13 +79,13 @@ on_every_driver! {
         let event_loop = net.event_loop();
         let server = event_loop.enter(|| {
             let server = Server::new();
-            let code = server.shutdown(Duration::ZERO, |_, _| {}).unwrap_err().code();
+            let code = server.shutdown(Duration::ZERO).unwrap_err().code();
             assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
-            server.listen(net.tcp(), |server| _ = server.close()).unwrap();
+            server.listen_then(net.tcp(), |server| _ = server.close()).unwrap();
             server
         });
         drive(&event_loop, || false).unwrap();
-        let shutdown = || server.shutdown(Duration::ZERO, |_, _| {}).unwrap_err().code();
+        let shutdown = || server.shutdown(Duration::ZERO).unwrap_err().code();
         assert_eq!(event_loop.enter(shutdown), ErrorCode::ERR_SERVER_NOT_RUNNING);
         drop(event_loop);
         assert_eq!(shutdown(), ErrorCode::ERR_SERVER_NOT_RUNNING);
@@ -105,24 +105,24 @@ on_every_driver! {
                     return;
                 }
                 let server = socket.server().unwrap();
-                server.shutdown(Duration::from_millis(300), told(&log)).unwrap();
+                server.shutdown_then(Duration::from_millis(300), told(&log)).unwrap();
                 let late = Rc::new(RefCell::new(None));
                 let kept = Rc::clone(&late);
-                server.listen(again.clone(), move |server| {
-                    let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+                server.listen_then(again.clone(), move |server| {
+                    let client = fyke::connect(server.endpoint().unwrap()).unwrap();
                     client.resume().on_error(|_, _| {});
                     *kept.borrow_mut() = Some(client);
                 }).unwrap();
                 let cut = log.clone();
                 socket.on_close(move |_, _| {
                     let client: Socket = late.take().unwrap();
-                    cut.add(format!("reset, the other destroyed: {}", client.destroyed()));
+                    cut.add(format!("reset, the other destroyed: {}", client.is_destroyed()));
                     client.end();
                     server.close();
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap().on_error(|_, _| {});
+                fyke::connect(endpoint).unwrap().on_error(|_, _| {});
             });
         });
         let mut entries = seen.take();
@@ -153,20 +153,20 @@ on_every_driver! {
                             let (server, shut) = (server.clone(), shut.clone());
                             let other = other.clone();
                             let connected = move |socket: &Socket| {
-                                server.shutdown(Duration::ZERO, told(&shut)).unwrap();
+                                server.shutdown_then(Duration::ZERO, told(&shut)).unwrap();
                                 let socket = socket.clone();
                                 support::settled(move || {
-                                    assert!(!socket.destroyed() && !socket.is_shutting_down());
+                                    assert!(!socket.is_destroyed() && !socket.is_shutting_down());
                                     socket.end();
                                     other.close();
                                 });
                             };
-                            socket.connect(&there, connected).unwrap();
+                            socket.connect_then(&there, connected).unwrap();
                         });
                         socket.destroy();
                     });
-                    server.listen(tcp, |server| {
-                        fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+                    server.listen_then(tcp, |server| {
+                        fyke::connect(server.endpoint().unwrap()).unwrap().resume();
                     }).unwrap();
                 }
             });

@@ -83,7 +83,7 @@ fn play(
         });
         let listening = Rc::clone(&scene);
         server
-            .listen(endpoint, move |server| {
+            .listen_then(endpoint, move |server| {
                 let endpoint = server.endpoint().unwrap();
                 listening.at("listening", None);
                 let client = Socket::new();
@@ -96,7 +96,7 @@ fn play(
                 converse(&listening, &client);
                 let scene = Rc::clone(&listening);
                 client.on_connection_attempt(move |client, _| scene.at("attempt", Some(client)));
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             })
             .unwrap();
     });
@@ -195,7 +195,7 @@ on_every_driver! {
     fn a_destroyed_socket_may_be_used_on_in_the_same_callback(net) {
         at_every_moment(net, |_, socket| socket.map_or((), |socket| {
             socket.destroy();
-            socket.write("x");
+            let _ = socket.write("x");
             socket.end_with("x").pause().resume().cork();
             socket.pipe(socket).unpipe(socket);
         }));
@@ -280,17 +280,17 @@ on_every_driver! {
         let server = event_loop.enter(|| {
             let server = fyke::create_server(move |socket| sockets.borrow_mut().push(socket.clone()));
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |_| {}).unwrap();
+                fyke::connect(endpoint).unwrap();
             });
             server
         });
         drive(&event_loop, || !kept.borrow().is_empty()).unwrap();
         drop(event_loop);
         let socket = kept.borrow()[0].clone();
-        assert!(socket.destroyed() && !socket.write("x") && !server.listening());
+        assert!(socket.is_destroyed() && !socket.write("x") && !server.is_listening());
         socket.end().destroy().pause().resume();
         server.close();
-        let code = server.listen(0, |_| {}).unwrap_err().code();
+        let code = server.listen(0).unwrap_err().code();
         assert_eq!(code, fyke::ErrorCode::ERR_NO_EVENT_LOOP);
     }
 
@@ -298,7 +298,7 @@ on_every_driver! {
         struct Last(Socket);
         impl Drop for Last {
             fn drop(&mut self) {
-                self.0.write("last words");
+                let _ = self.0.write("last words");
                 self.0.destroy();
                 let _ = timer::next_tick(|| {});
             }
@@ -310,7 +310,7 @@ on_every_driver! {
                 socket.on_data(move |_, _| { let _ = &last; });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                let client = fyke::connect(endpoint, |_| {}).unwrap();
+                let client = fyke::connect(endpoint).unwrap();
                 let last = Last(client.clone());
                 let id = client.on_data(move |_, _| { let _ = &last; });
                 timer::next_tick(move || client.off(id)).unwrap();
@@ -344,7 +344,7 @@ mod owners {
             SOCKET.with(|socket| {
                 if let Some(socket) = &*socket.borrow() {
                     let _ = (socket.write_queue_len(), socket.local_address());
-                    socket.write("last words");
+                    let _ = socket.write("last words");
                 }
             });
         }
@@ -361,7 +361,7 @@ mod owners {
                         client.on_ready(move |client| {
                             SOCKET.set(Some(client.clone()));
                             client.cork();
-                            client.write(Bytes::from_owner(Owner(vec![1; 10_000])));
+                            let _ = client.write(Bytes::from_owner(Owner(vec![1; 10_000])));
                             if give_up {
                                 client.destroy();
                             } else {
@@ -397,7 +397,7 @@ mod afterwards {
             let server = event_loop.enter(|| {
                 let starts = Starts(Rc::clone(&token));
                 let server = fyke::create_server(move |_| { let _ = &starts; });
-                net.listen(&server, net.tcp(), |endpoint| { fyke::connect(endpoint, |_| {}).unwrap(); });
+                net.listen(&server, net.tcp(), |endpoint| { fyke::connect(endpoint).unwrap(); });
                 server
             });
             drive(&event_loop, || server.connections() == 1).unwrap();
@@ -420,7 +420,7 @@ mod afterwards {
                 });
                 net.listen(&server.clone(), net.tcp(), |endpoint| {
                     for _ in 0..100 {
-                        let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                        let client = fyke::connect(&endpoint).unwrap();
                         client.on_error(|_, _| {});
                         client.pause();
                     }
@@ -443,7 +443,7 @@ mod afterwards {
                 let server = fyke::create_server(|socket| { socket.end_with("hello"); });
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     for index in 0..10 {
-                        let client = fyke::connect(&endpoint, |_| {}).unwrap();
+                        let client = fyke::connect(&endpoint).unwrap();
                         client.on_data(move |_, _| if index == 0 {
                             std::panic::resume_unwind(Box::new("on purpose"));
                         });

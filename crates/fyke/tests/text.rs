@@ -71,10 +71,10 @@ on_every_driver! {
                 let again = endpoint.clone();
                 let rounds = std::cell::Cell::new(0);
                 client.on_close(move |client, _| match rounds.replace(rounds.get() + 1) {
-                    0 => client.connect(&again, |_| {}).unwrap(),
+                    0 => client.connect(&again).unwrap(),
                     _ => _ = server.close(),
                 });
-                client.connect(endpoint, |_| {}).unwrap();
+                client.connect(endpoint).unwrap();
             });
         });
         assert_eq!(heard.take(), "éé");

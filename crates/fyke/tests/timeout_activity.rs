@@ -26,8 +26,8 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 client.on_connect(move |client| {
-                    client.set_timeout(Some(10 * MS));
-                    client.cork().write("held back");
+                    client.set_idle_timeout(Some(10 * MS));
+                    let _ = client.cork().write("held back");
                     // Only activity begins a second period.
                     let count = at_each_timeout(client, steps![
                         |client: &Socket| { client.uncork(); },
@@ -53,17 +53,17 @@ on_every_driver! {
                 client.on_data(|_, _| {});
                 client.on_connect(move |client| {
                     client.pause();
-                    client.set_timeout(Some(10 * MS));
+                    client.set_idle_timeout(Some(10 * MS));
                     let [to_write, to_end] = [own.clone(), own.clone()];
                     let count = at_each_timeout(client, steps![
-                        |client: &Socket| { client.write("a write"); },
+                        |client: &Socket| { let _ = client.write("a write"); },
                         move |_: &Socket| _ = to_write.borrow().as_ref().unwrap().write("data"),
                         move |client: &Socket| {
                             client.resume();
                             to_end.borrow().as_ref().unwrap().end();
                         },
                         |client: &Socket| {
-                            assert!(client.readable_ended());
+                            assert!(client.is_readable_ended());
                             leave(client);
                         },
                     ]);
@@ -88,7 +88,7 @@ on_every_driver! {
             },
             move |client| {
                 client.resume().on_connect(move |client| {
-                    client.set_timeout(Some(30 * MS));
+                    client.set_idle_timeout(Some(30 * MS));
                     let written = log.clone();
                     client.write_then(vec![0; STUCK_BYTES], move |_, _| written.add("written"));
                     let [stuck, idle] = [log.clone(), log.clone()];
@@ -113,15 +113,15 @@ on_every_driver! {
     fn tmo_02_pause_resume_and_reading_what_is_kept_are_no_activity(net) {
         net.run(|| net.pair(
             net.tcp(),
-            |socket| { socket.resume(); socket.write("kept"); },
+            |socket| { socket.resume(); let _ = socket.write("kept"); },
             |client| {
                 client.on_readable(|client| {
-                    if client.read_queue_len() < 4 || client.timeout().is_some() {
+                    if client.read_queue_len() < 4 || client.idle_timeout().is_some() {
                         return;
                     }
-                    client.set_timeout(Some(10 * MS));
+                    client.set_idle_timeout(Some(10 * MS));
                     at_each_timeout(client, steps![|client: &Socket| {
-                        assert_eq!(client.read_exact(2).unwrap().as_deref(), Some(b"ke".as_slice()));
+                        assert_eq!(client.read_n(2).unwrap().as_deref(), Some(b"ke".as_slice()));
                         assert_eq!(client.read().as_deref(), Some(b"pt".as_slice()));
                         client.pause().resume();
                         let client = client.clone();
@@ -140,8 +140,8 @@ on_every_driver! {
             net.tcp(),
             |socket| { socket.pause(); socket.on_error(|_, _| {}); },
             move |client| _ = client.on_connect(move |client| {
-                client.set_timeout(Some(40 * MS));
-                client.write(vec![0; STUCK_BYTES]);
+                client.set_idle_timeout(Some(40 * MS));
+                let _ = client.write(vec![0; STUCK_BYTES]);
                 let counted = at_each_timeout(client, steps![|client: &Socket| {
                     client.reset_and_destroy().unwrap();
                 }]);
@@ -168,8 +168,8 @@ on_every_driver! {
                 });
             },
             move |client| _ = client.on_connect(move |client| {
-                client.set_timeout(Some(400 * MS));
-                client.on_timeout(|_| panic!("it progresses"));
+                client.set_idle_timeout(Some(400 * MS));
+                client.on_idle_timeout(|_| panic!("it progresses"));
                 let done = done.clone();
                 client.write_then(vec![0; STUCK_BYTES], move |client, result| {
                     result.unwrap();

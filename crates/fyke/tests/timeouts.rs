@@ -24,27 +24,27 @@ on_every_driver! {
             net.tcp(),
             |socket| { socket.resume(); },
             move |client| {
-                assert_eq!(client.timeout(), None);
+                assert_eq!(client.idle_timeout(), None);
                 // Before the turn in which it is set: a turn has one time, that of its beginning.
                 let since = Instant::now();
                 client.resume().on_connect(move |client| {
-                    client.set_timeout(Some(20 * MS));
+                    client.set_idle_timeout(Some(20 * MS));
                     let own = count.clone();
                     let counted = at_each_timeout(client, steps![
                         move |client: &Socket| {
                             assert!(!real || since.elapsed() >= 20 * MS);
-                            assert!(!client.destroyed() && client.writable() && client.readable());
+                            assert!(!client.is_destroyed() && client.is_writable() && client.is_readable());
                             let client = client.clone();
                             // Five periods without a word, and not a second event.
                             timer::set_timeout(100 * MS, move || {
                                 assert_eq!(own.get(), 1);
-                                client.write("x");
+                                let _ = client.write("x");
                             }).unwrap();
                         },
                         |client: &Socket| leave(client),
                     ]);
                     let count = count.clone();
-                    client.on_timeout(move |_| count.set(counted.get()));
+                    client.on_idle_timeout(move |_| count.set(counted.get()));
                 });
             },
         ));
@@ -61,11 +61,11 @@ on_every_driver! {
             move |client| _ = client.resume().on_connect(move |client| {
                 for name in ["first", "second"] {
                     let log = log.clone();
-                    client.set_timeout_then(10 * MS, move |_| log.add(name));
+                    client.set_idle_timeout_then(10 * MS, move |_| log.add(name));
                 }
                 let log = log.clone();
                 at_each_timeout(client, steps![
-                    |client: &Socket| { client.write("again"); },
+                    |client: &Socket| { let _ = client.write("again"); },
                     move |client: &Socket| {
                         log.add("only the listener");
                         leave(client);
@@ -85,9 +85,9 @@ on_every_driver! {
             move |client| _ = client.resume().on_connect(move |client| {
                 for name in ["first", "second"] {
                     let log = log.clone();
-                    client.set_timeout_then(10 * MS, move |_| log.add(name));
+                    client.set_idle_timeout_then(10 * MS, move |_| log.add(name));
                 }
-                client.on_timeout(leave);
+                client.on_idle_timeout(leave);
             }),
         ));
         assert_eq!(seen.take(), ["first", "second"]);
@@ -101,9 +101,9 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| _ = client.resume().on_connect(move |client| {
                 let kept = log.clone();
-                client.set_timeout_then(10 * MS, move |_| kept.add("kept"));
-                let removed = client.on_timeout(|_| panic!("removed"));
-                client.set_timeout(None);
+                client.set_idle_timeout_then(10 * MS, move |_| kept.add("kept"));
+                let removed = client.on_idle_timeout(|_| panic!("removed"));
+                client.set_idle_timeout(None);
                 client.off(removed);
                 let (client, log) = (client.clone(), log.clone());
                 let rounds = Cell::new(0);
@@ -113,11 +113,11 @@ on_every_driver! {
                 *own.borrow_mut() = timer::set_interval(20 * MS, move || {
                     rounds.set(rounds.get() + 1);
                     assert!(log.entries().is_empty(), "turned off");
-                    client.write("x");
+                    let _ = client.write("x");
                     if rounds.get() == 5 {
                         held.take().unwrap().cancel();
-                        client.set_timeout(Some(10 * MS));
-                        client.on_timeout(|client| { client.end(); });
+                        client.set_idle_timeout(Some(10 * MS));
+                        client.on_idle_timeout(|client| { client.end(); });
                     }
                 }).ok();
             }),
@@ -135,8 +135,8 @@ on_every_driver! {
             let timer = timer::set_timeout(Duration::from_secs(50), move || {
                 panic!("no timeout: {held:?}");
             }).unwrap();
-            fresh.set_timeout_then(10 * MS, move |fresh| {
-                assert!(!fresh.destroyed() && fresh.pending());
+            fresh.set_idle_timeout_then(10 * MS, move |fresh| {
+                assert!(!fresh.is_destroyed() && fresh.is_pending());
                 log.add("timeout");
                 timer.cancel();
             });
@@ -151,15 +151,15 @@ on_every_driver! {
         let keep = asked.clone();
         net.run(|| net.pair_named(
             move |_, reply| *keep.borrow_mut() = Some(reply),
-            |options| options.timeout(100 * MS),
+            |options| options.idle_timeout(100 * MS),
             move |client| {
-                assert_eq!(client.timeout(), Some(100 * MS), "the option is set_timeout before");
+                assert_eq!(client.idle_timeout(), Some(100 * MS), "the option is set_timeout before");
                 let connected = log.clone();
                 client.on_connect(move |_| connected.add("connected"));
                 let [resolving, idle] = [log.clone(), log.clone()];
                 at_each_timeout(client, steps![
                     move |client: &Socket| {
-                        assert!(client.connecting());
+                        assert!(client.is_connecting());
                         resolving.add("resolving");
                         let localhost: IpAddr = "127.0.0.1".parse().unwrap();
                         asked.take().unwrap().answer(Ok(vec![localhost]));
@@ -181,11 +181,11 @@ on_every_driver! {
             let server = fyke::create_server(|socket| { socket.resume(); });
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let client = Socket::new();
-                client.set_timeout_then(10 * MS, |_| panic!("cancelled"));
+                client.set_idle_timeout_then(10 * MS, |_| panic!("cancelled"));
                 client.destroy();
-                client.set_timeout(Some(20 * MS));
-                client.set_timeout_then(20 * MS, |_| panic!("not registered"));
-                assert_eq!(client.timeout(), Some(10 * MS), "unchanged");
+                client.set_idle_timeout(Some(20 * MS));
+                client.set_idle_timeout_then(20 * MS, |_| panic!("not registered"));
+                assert_eq!(client.idle_timeout(), Some(10 * MS), "unchanged");
                 timer::set_timeout(50 * MS, || {}).unwrap();
 
                 // A socket that connects again has the listeners it had: those of after its
@@ -194,17 +194,17 @@ on_every_driver! {
                 again.resume();
                 again.on_close(move |again, _| {
                     if again.bytes_written() == 0 {
-                        again.set_timeout_then(10 * MS, |_| panic!("not registered"));
-                        let connected = |again: &Socket| { again.set_timeout(Some(10 * MS)); };
-                        again.connect(&endpoint, connected).unwrap();
+                        again.set_idle_timeout_then(10 * MS, |_| panic!("not registered"));
+                        let connected = |again: &Socket| { again.set_idle_timeout(Some(10 * MS)); };
+                        again.connect_then(&endpoint, connected).unwrap();
                     } else {
                         server.close();
                     }
                 });
                 let log = log.clone();
-                again.on_timeout(move |again| {
+                again.on_idle_timeout(move |again| {
                     log.add("timeout");
-                    again.set_timeout(None);
+                    again.set_idle_timeout(None);
                     again.end_with("x");
                 });
                 again.destroy();
@@ -216,11 +216,11 @@ on_every_driver! {
     fn tmo_08_the_timeout_is_the_last_value_given(net) {
         net.run(|| {
             let socket = SocketOptions::new().build();
-            assert_eq!(socket.timeout(), None);
-            socket.set_timeout(Some(1500 * MS));
-            assert_eq!(socket.timeout(), Some(1500 * MS));
-            socket.set_timeout(None);
-            assert_eq!(socket.timeout(), Some(Duration::ZERO), "turned off, not absent");
+            assert_eq!(socket.idle_timeout(), None);
+            socket.set_idle_timeout(Some(1500 * MS));
+            assert_eq!(socket.idle_timeout(), Some(1500 * MS));
+            socket.set_idle_timeout(None);
+            assert_eq!(socket.idle_timeout(), Some(Duration::ZERO), "turned off, not absent");
         });
     }
 
@@ -233,8 +233,8 @@ on_every_driver! {
                 (Duration::MAX, 0x7fff_ffff * MS),
                 (MS / 3, MS / 3),
             ] {
-                socket.set_timeout(Some(asked));
-                assert_eq!(socket.timeout(), Some(kept));
+                socket.set_idle_timeout(Some(asked));
+                assert_eq!(socket.idle_timeout(), Some(kept));
             }
         });
     }
@@ -250,7 +250,7 @@ fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
     let seen = log.clone();
     net.run(|| {
         let client = Socket::new();
-        client.set_timeout(Some(10 * MS));
+        client.set_idle_timeout(Some(10 * MS));
         let own = client.clone();
         let held =
             timer::set_timeout(Duration::from_secs(50), move || panic!("no timeout: {own:?}"));
@@ -264,17 +264,17 @@ fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
                 move |client: &Socket| {
                     fresh.add("fresh");
                     held.cancel();
-                    let options = ConnectOptions::new(("silent.test", 80)).unwrap();
+                    let options = ConnectOptions::new(("silent.test", 80));
                     let options = options.lookup(move |_, reply| *keep.borrow_mut() = Some(reply));
-                    client.connect_with(options, |_| panic!("it never answers")).unwrap();
+                    client.connect_with_then(options, |_| panic!("it never answers")).unwrap();
                 },
                 move |client: &Socket| {
-                    assert!(client.connecting());
+                    assert!(client.is_connecting());
                     resolving.add("resolving");
                     asked.take().unwrap().answer(Ok(vec![silent]));
                 },
                 move |client: &Socket| {
-                    assert!(client.connecting());
+                    assert!(client.is_connecting());
                     connecting.add("connecting");
                     client.destroy();
                 },
@@ -298,12 +298,12 @@ fn tmo_02_tmo_04_it_comes_while_connecting_and_the_connection_is_activity() {
             move |client| {
                 let [connected, connecting] = [log.clone(), log.clone()];
                 client.resume().on_connect(move |_| connected.add("connected"));
-                client.set_timeout(Some(10 * MS));
+                client.set_idle_timeout(Some(10 * MS));
                 at_each_timeout(
                     client,
                     steps![
                         move |client: &Socket| {
-                            assert!(client.connecting());
+                            assert!(client.is_connecting());
                             connecting.add("connecting");
                         },
                         move |client: &Socket| {
@@ -331,10 +331,10 @@ impl Net {
             socket.server().unwrap().close();
         });
         server
-            .listen(("127.0.0.1", 0), |server| {
+            .listen_then(("127.0.0.1", 0), |server| {
                 let port = server.address().unwrap().port().unwrap();
-                let named = ConnectOptions::new(("server.test", port)).unwrap();
-                let client = options(named.lookup(hook)).connect(|_| {}).unwrap();
+                let named = ConnectOptions::new(("server.test", port));
+                let client = options(named.lookup(hook)).connect().unwrap();
                 client.resume();
                 on_client(&client);
             })

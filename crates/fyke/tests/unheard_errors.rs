@@ -13,7 +13,7 @@ on_every_driver! {
     fn an_unheard_error_of_a_server_ends_run(net) {
         let error = net.try_run(|| {
             let server = Server::new();
-            server.listen(("192.0.2.1", 1), |_| {})
+            server.listen(("192.0.2.1", 1))
         }).unwrap_err();
         assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRNOTAVAIL, Some("listen")));
     }
@@ -34,18 +34,18 @@ on_every_driver! {
                 });
                 let to_backend = net.tcp();
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
-                    backend.listen(to_backend, move |backend| {
-                        let client = fyke::connect(endpoint, |_| {}).unwrap();
+                    backend.listen_then(to_backend, move |backend| {
+                        let client = fyke::connect(endpoint).unwrap();
                         // Without `on_error`.
-                        let outgoing = fyke::connect(backend.endpoint().unwrap(), |socket| {
-                            socket.write("x");
+                        let outgoing = fyke::connect_then(backend.endpoint().unwrap(), |socket| {
+                            let _ = socket.write("x");
                         }).unwrap();
                         let failed = log.clone();
                         let (talking, backend) = (client.clone(), backend.clone());
                         outgoing.on_close(move |_, had_error| {
                             failed.add(format!("backend {had_error}"));
                             backend.close();
-                            talking.write("!");
+                            let _ = talking.write("!");
                         });
                         client.on_data(move |client, bytes| {
                             log.add(String::from_utf8_lossy(bytes));
@@ -73,8 +73,8 @@ on_every_driver! {
             let server = Server::new();
             let seen = Rc::clone(&ticked);
             net.listen(&server, net.tcp(), move |endpoint| {
-                fyke::connect(endpoint.clone(), |_| panic!("refused")).unwrap();
-                fyke::connect(endpoint, |_| panic!("refused")).unwrap().on_close(move |_, _| {
+                fyke::connect_then(endpoint.clone(), |_| panic!("refused")).unwrap();
+                fyke::connect_then(endpoint, |_| panic!("refused")).unwrap().on_close(move |_, _| {
                     let seen = Rc::clone(&seen);
                     fyke::timer::set_timeout(Duration::from_millis(1), move || seen.set(true)).unwrap();
                 });
@@ -97,11 +97,11 @@ on_every_driver! {
                     let server = socket.server().unwrap();
                     let endpoint = server.endpoint().unwrap();
                     server.close();
-                    fyke::connect(endpoint, |_| panic!("closed")).unwrap();
+                    fyke::connect_then(endpoint, |_| panic!("closed")).unwrap();
                 });
             });
             net.listen(&server, net.tcp(), |endpoint| {
-                fyke::connect(endpoint, |client| client.reset_and_destroy().unwrap()).unwrap();
+                fyke::connect_then(endpoint, |client| client.reset_and_destroy().unwrap()).unwrap();
             });
             Ok(())
         }).unwrap_err();

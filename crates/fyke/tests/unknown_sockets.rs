@@ -62,7 +62,7 @@ fn conversation(
             let client = Socket::new();
             client_log.watch("", &client);
             client.on_data(move |_, bytes| sink.borrow_mut().extend_from_slice(bytes));
-            client.connect(endpoint, |client| _ = client.end_with("hello")).unwrap();
+            client.connect_then(endpoint, |client| _ = client.end_with("hello")).unwrap();
         });
     });
     let count = received.borrow().len();
@@ -79,7 +79,7 @@ on_every_driver! {
             |socket| _ = socket.write(vec![7; STUCK_BYTES]),
             |socket| _ = socket.end(),
             |socket| _ = socket.cork(),
-            |socket| socket.set_timeout(Some(Duration::from_secs(60))),
+            |socket| socket.set_idle_timeout(Some(Duration::from_secs(60))),
         ];
         for serve in servers {
             for endpoint in net.endpoints() {
@@ -129,7 +129,7 @@ on_every_driver! {
                     // Gone before the end comes, and so is the only handle.
                     fyke::timer::next_tick(move || drop(socket)).unwrap();
                 });
-                socket.set_timeout_then(Duration::from_millis(50), |socket| {
+                socket.set_idle_timeout_then(Duration::from_millis(50), |socket| {
                     socket.end_with("later");
                 });
             },
@@ -151,12 +151,12 @@ on_every_driver! {
                 socket.on_data(move |socket, bytes| {
                     log.add(String::from_utf8_lossy(bytes));
                     if bytes == b"hello" {
-                        socket.pause().write("go on");
+                        let _ = socket.pause().write("go on");
                     }
                 });
                 // As often as it comes: on a busy machine also before anything was received.
-                socket.set_timeout(Some(Duration::from_millis(50)));
-                socket.on_timeout(|socket| _ = socket.resume());
+                socket.set_idle_timeout(Some(Duration::from_millis(50)));
+                socket.on_idle_timeout(|socket| _ = socket.resume());
             },
             |client| {
                 client.on_connect(|client| _ = client.write("hello"));
@@ -179,6 +179,6 @@ on_every_driver! {
         ));
         let kept = kept.take().unwrap();
         assert!(kept.remote_address().is_some() && kept.local_address().is_some());
-        assert!(kept.destroyed() && kept.writable_finished() && kept.readable_ended());
+        assert!(kept.is_destroyed() && kept.is_writable_finished() && kept.is_readable_ended());
     }
 }

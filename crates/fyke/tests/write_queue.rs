@@ -74,7 +74,7 @@ on_every_driver! {
                 let connecting = client.clone();
                 fyke::timer::next_tick(move || {
                     for written in 1..=5 {
-                        connecting.write("x");
+                        let _ = connecting.write("x");
                         assert_eq!(connecting.buffer_size(), Some(written));
                         assert_eq!(connecting.write_queue_len(), written);
                     }
@@ -113,7 +113,7 @@ on_every_driver! {
             {
                 let log = log.clone();
                 move |socket| {
-                    socket.set_timeout_then(Duration::from_millis(9999), move |_| log.add("timeout"));
+                    socket.set_idle_timeout_then(Duration::from_millis(9999), move |_| log.add("timeout"));
                     for _ in 0..10 {
                         let count = count.clone();
                         socket.write_then(pattern(200_000), move |_, result| {
@@ -155,13 +155,13 @@ on_every_driver! {
             |client| {
                 client.on_connect(|client| {
                     for _ in 0..100 {
-                        client.write([1; 1024].as_slice());
+                        let _ = client.write([1; 1024].as_slice());
                     }
                     let busy_until = Instant::now() + Duration::from_millis(50);
                     while Instant::now() < busy_until {
                         std::hint::spin_loop();
                     }
-                    client.write("x");
+                    let _ = client.write("x");
                     client.destroy_soon();
                 });
             },

@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         "keep_alive" => serve(options.keep_alive(MINUTE), echo),
         "write_stall_timeout" => serve(options.write_stall_timeout(MINUTE), echo),
         "one owned write" => serve(options, |socket| {
-            socket.write(vec![b'x'; OWNED_BYTES]);
+            let _ = socket.write(vec![b'x'; OWNED_BYTES]);
             echo(socket);
         }),
         "a callback on every write" => serve(options, |socket| {
@@ -34,8 +34,8 @@ fn main() -> Result<()> {
         "timeout set and unset" => serve(options, |socket| {
             echo(socket);
             // Soon over, so that nothing of it is left but what it may cost for ever.
-            socket.set_timeout(Some(Duration::from_millis(1)));
-            socket.set_timeout(None);
+            socket.set_idle_timeout(Some(Duration::from_millis(1)));
+            socket.set_idle_timeout(None);
         }),
         "pipe" => serve(options, |socket| {
             end_when_idle(socket);
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         }),
         "outgoing" => {
             let port = env::var("PORT").ok().and_then(|port| port.parse::<u16>().ok());
-            let socket = fyke::connect(("127.0.0.1", port.unwrap_or(0)), |_| {})?;
+            let socket = fyke::connect(("127.0.0.1", port.unwrap_or(0)))?;
             socket.set_no_delay(true)?;
             echo(&socket);
             Ok(())
@@ -61,7 +61,7 @@ fn serve(options: ServerOptions, each: impl Fn(&Socket) + 'static) -> Result<()>
     server.on_connection(|server, _| {
         server.close();
     });
-    server.listen(("127.0.0.1", 0), |server| {
+    server.listen_then(("127.0.0.1", 0), |server| {
         if let Some(Endpoint::Ip(address)) = server.endpoint() {
             println!("{}", address.port());
         }
@@ -70,8 +70,8 @@ fn serve(options: ServerOptions, each: impl Fn(&Socket) + 'static) -> Result<()>
 
 /// As real servers have it.
 fn end_when_idle(socket: &Socket) {
-    socket.set_timeout(Some(MINUTE));
-    socket.on_timeout(|socket| {
+    socket.set_idle_timeout(Some(MINUTE));
+    socket.on_idle_timeout(|socket| {
         socket.destroy();
     });
 }
@@ -79,6 +79,6 @@ fn end_when_idle(socket: &Socket) {
 fn echo(socket: &Socket) {
     end_when_idle(socket);
     socket.on_data(|socket, data| {
-        socket.write(data);
+        let _ = socket.write(data);
     });
 }

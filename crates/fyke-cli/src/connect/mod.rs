@@ -80,13 +80,13 @@ impl Talk {
         let talk = Rc::clone(self);
         peer.on_error(move |_, error| talk.failed(error));
         let talk = Rc::clone(self);
-        peer.on_timeout(move |peer| talk.idle(peer));
+        peer.on_idle_timeout(move |peer| talk.idle(peer));
         let talk = Rc::clone(self);
         peer.on_close(move |peer, _| {
             talk.report.left(1, peer);
             *talk.alive.borrow_mut() = None;
         });
-        peer.set_timeout(self.options.idle_timeout);
+        peer.set_idle_timeout(self.options.idle_timeout);
         // Not before: a connection that cannot be made must not swallow input.
         self.input.ask();
     }
@@ -99,7 +99,8 @@ impl Talk {
             peer.destroy_soon();
         } else {
             // A socket that only sends holds no loop, and the thread that reads does not either.
-            *self.alive.borrow_mut() = fyke::handle().ok().map(|handle| handle.keep_alive());
+            *self.alive.borrow_mut() =
+                fyke::LoopHandle::current().ok().map(|handle| handle.keep_alive());
         }
     }
 
@@ -112,7 +113,7 @@ impl Talk {
         // The reader of standard output is slow, not the peer.
         if self.output.is_full() {
             let again = if self.input_ended.get() { self.options.linger } else { None };
-            peer.set_timeout(again.or(self.options.idle_timeout));
+            peer.set_idle_timeout(again.or(self.options.idle_timeout));
             return;
         }
         let lingers = self.options.linger.is_some() && self.input_ended.get();
@@ -135,7 +136,7 @@ impl Talk {
         let Some(peer) = self.peer.borrow().clone() else { return Ok(()) };
         match piece {
             // The peer has gone while the thread was reading.
-            _ if !peer.writable() => {}
+            _ if !peer.is_writable() => {}
             Piece::Bytes(bytes) => {
                 // Otherwise `drain` asks.
                 if peer.write(bytes.clone()) {
@@ -155,10 +156,10 @@ impl Talk {
         log::debug(format_args!("end of standard input"));
         self.input_ended.set(true);
         if let Some(linger) = self.options.linger {
-            peer.set_timeout(Some(linger));
+            peer.set_idle_timeout(Some(linger));
         }
         match self.options.on_eof {
-            _ if peer.readable_ended() => _ = peer.destroy_soon(),
+            _ if peer.is_readable_ended() => _ = peer.destroy_soon(),
             OnEof::End => _ = peer.end(),
             OnEof::Keep => {}
             OnEof::Exit => leave(peer),

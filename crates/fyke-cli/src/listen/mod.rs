@@ -227,7 +227,7 @@ impl Room {
                 // The reader of standard output is slow, not the client.
                 held_up.set(held_up.get() + u64::from(own.output.is_full()));
                 let moved = idle::progress(&same).wrapping_add(held_up.get());
-                (!same.destroyed()).then_some(moved)
+                (!same.is_destroyed()).then_some(moved)
             };
             // Clients only come inside of a loop.
             let _ = idle::watch(timeout, progress, move || {
@@ -323,8 +323,8 @@ impl Room {
 
     /// The answer to whether there is room comes from `needs_drain`, of all together.
     fn send(&self, client: &Client, bytes: &Bytes) {
-        if client.socket.writable() {
-            client.socket.write(bytes.clone());
+        if client.socket.is_writable() {
+            let _ = client.socket.write(bytes.clone());
             if self.report.shows_sent() {
                 self.report.data(client.number, Way::Sent, &client.socket, bytes);
             }

@@ -60,9 +60,10 @@ impl Running {
         kill_after: Duration,
         all: &Rc<RefCell<Vec<Rc<Self>>>>,
     ) -> Result<Rc<Self>, Failure> {
-        let alive = fyke::handle().map(|handle| handle.keep_alive()).inspect_err(|_| {
-            let _ = child.kill().and_then(|()| child.wait());
-        })?;
+        let alive =
+            fyke::LoopHandle::current().map(|handle| handle.keep_alive()).inspect_err(|_| {
+                let _ = child.kill().and_then(|()| child.wait());
+            })?;
         Ok(Rc::new(Self {
             client,
             origin,

@@ -102,11 +102,11 @@ impl Connection {
     /// Sends as much as there is room for.
     fn send(&self) {
         let Some(socket) = self.socket.borrow().clone() else { return };
-        while self.unsent.get() > 0 && !socket.connecting() && !socket.needs_drain() {
+        while self.unsent.get() > 0 && !socket.is_connecting() && !socket.needs_drain() {
             self.unsent.set(self.unsent.get() - 1);
             let request = self.run.pattern.request(self.sent_to.get());
             self.sent_to.set(self.sent_to.get() + request.len() as u64);
-            socket.write(request);
+            let _ = socket.write(request);
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) fn start() -> Result<Endpoint, Failure> {
                 socket.pipe(socket);
             });
             server.on_error(move |_, error| _ = fails.send(Err(error.clone())));
-            server.listen(("127.0.0.1", 0), move |server: &Server| {
+            server.listen_then(("127.0.0.1", 0), move |server: &Server| {
                 // Nobody listens any more when the command has ended.
                 let _ = listens.send(Ok(server.endpoint()));
             })

@@ -204,7 +204,7 @@ impl Run {
             drop(connections);
             late.iter().for_each(|connection| connection.give_up("timeout"));
         };
-        timer::set_interval(LOOK_PERIOD, look)?.unref();
+        timer::set_interval(LOOK_PERIOD, look)?.unref_loop();
         Ok(())
     }
 

@@ -76,12 +76,12 @@ impl Link {
     }
 
     fn pass(self: &Rc<Self>) {
-        while !self.scheduled.get() && !self.to.destroyed() && !self.to.needs_drain() {
+        while !self.scheduled.get() && !self.to.is_destroyed() && !self.to.needs_drain() {
             let now = Instant::now();
             let next = self.shaping.borrow_mut().next(now);
             match next {
                 Next::Pass(bytes) => {
-                    self.to.write(bytes);
+                    let _ = self.to.write(bytes);
                     if self.slices {
                         self.again(Duration::ZERO);
                     }

@@ -24,7 +24,7 @@ pub(super) fn server(text: impl Fn() -> String + 'static) -> Server {
     let (text, clients) = (Rc::new(text), Rc::new(Clients::default()));
     let server =
         ServerOptions::new().create_server(move |socket| clients.serve(socket, Rc::clone(&text)));
-    server.unref();
+    server.unref_loop();
     server
 }
 
@@ -41,7 +41,7 @@ impl Clients {
         self.make_room();
         let client = Rc::new(Client { socket: socket.clone(), is_answered: Cell::new(false) });
         self.0.borrow_mut().push_back(Rc::clone(&client));
-        socket.unref();
+        socket.unref_loop();
         // A client that breaks off needs no report.
         socket.on_error(|_, _| {});
         let same = Rc::clone(self);
@@ -92,7 +92,7 @@ fn destroy_after_patience(socket: &Socket) {
     let late = socket.clone();
     // Without a loop there is nothing that could be late.
     if let Ok(timer) = timer::set_timeout(PATIENCE, move || _ = late.destroy()) {
-        timer.unref();
+        timer.unref_loop();
         socket.on_close(move |_, _| timer.cancel());
     }
 }

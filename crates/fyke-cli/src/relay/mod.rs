@@ -234,7 +234,7 @@ impl Relaying {
             sessions.iter().for_each(|session| session.cut_off());
         });
         if let Ok(timer) = timer {
-            timer.unref();
+            timer.unref_loop();
         }
     }
 

@@ -221,7 +221,7 @@ impl Session {
         drop(targets);
         let left_out = pause.map_or(String::new(), |pause| format!("; left out for {pause:.1?}"));
         log::info(format_args!("{}: {place}: {error}{left_out}", self.name()));
-        if !self.client.destroyed() {
+        if !self.client.is_destroyed() {
             self.try_next();
         }
     }
@@ -234,7 +234,7 @@ impl Session {
     }
 
     fn join(self: &Rc<Self>, target: &Socket) {
-        if self.client.destroyed() {
+        if self.client.is_destroyed() {
             target.destroy();
             return;
         }
@@ -243,7 +243,7 @@ impl Session {
             log::debug(format_args!("{} is connected to {to}", self.name()));
         }
         if let Some(version) = self.relaying.options.proxy.proxy_out {
-            target.write(proxy::header(version, self.addresses.get()));
+            let _ = target.write(proxy::header(version, self.addresses.get()));
         }
         self.record(target);
         self.lead(&self.client, target, Direction::Up);
@@ -310,7 +310,7 @@ impl Session {
     /// `from` has closed. If both of its directions had ended, what is on its way to `to` is still
     /// delivered, and then the end. Otherwise the stream is cut off, and `to` must see that.
     fn other_side_closed(&self, from: &Socket, to: &Socket, had_error: bool, way: Direction) {
-        if to.connecting() {
+        if to.is_connecting() {
             // Nothing was sent yet.
             to.destroy();
         } else if had_error {
@@ -319,14 +319,15 @@ impl Session {
                 Some(link) => link.break_off(),
                 None => reset_when_delivered(to),
             }
-        } else if !(from.readable_ended() && from.writable_finished()) {
+        } else if !(from.is_readable_ended() && from.is_writable_finished()) {
             cut(to);
         }
     }
 
     /// The session lasts until both connections have closed.
     fn end_if_over(&self) {
-        let over = self.client.closed() && self.target.borrow().as_ref().is_none_or(Socket::closed);
+        let over =
+            self.client.is_closed() && self.target.borrow().as_ref().is_none_or(Socket::is_closed);
         if over && !self.is_over.replace(true) {
             self.release();
             self.relaying.ended(self.number, &self.client);
@@ -337,7 +338,7 @@ impl Session {
 
 /// Closes a connection whose other side is gone: by a reset, unless everything was sent and ended.
 fn cut(socket: &Socket) {
-    if socket.writable_finished() {
+    if socket.is_writable_finished() {
         socket.destroy();
     } else {
         reset(socket);

@@ -35,7 +35,7 @@ impl Watching {
             rates: RefCell::new(Rates::new(Instant::now())),
         });
         let same = Rc::clone(&watching);
-        timer::set_interval(options.interval, move || same.tell())?.unref();
+        timer::set_interval(options.interval, move || same.tell())?.unref_loop();
         watching.tell_people();
         Ok(watching)
     }

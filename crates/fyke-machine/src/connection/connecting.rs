@@ -271,7 +271,7 @@ impl Connecting {
 /// every address.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Lookup {
+pub struct LookupEvent {
     /// The host as it was given.
     pub host: String,
     /// One of its addresses, or why there are none.

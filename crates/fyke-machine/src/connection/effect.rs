@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use fyke_driver::Chunk;
 
-use super::connecting::{Again, Attempt, AttemptEvent, Failure, Lookup};
+use super::connecting::{Again, Attempt, AttemptEvent, Failure, LookupEvent};
 use super::context::Event;
 use crate::writing::{Parked, WriteSide};
 use crate::{Error, Result};
@@ -84,7 +84,7 @@ pub enum Effect<C> {
         all: bool,
     },
     /// Emit `lookup`.
-    Lookup(Box<Lookup>),
+    Lookup(Box<LookupEvent>),
     /// There are several addresses to try.
     HasSeveralAddresses,
     /// Tell about an attempt.

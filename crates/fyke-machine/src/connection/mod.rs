@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use cold::Owed;
 pub(crate) use cold::{Cold, Failing};
 pub use connecting::{
-    Again, Attempt, AttemptEvent, Failure, Local, Lookup, Refusal, Request, Target,
+    Again, Attempt, AttemptEvent, Failure, Local, LookupEvent, Refusal, Request, Target,
 };
 pub(crate) use connecting::{Connecting, Next, Stage};
 pub use context::{Context, Event, Heard};

@@ -60,3 +60,45 @@ fn an_error_is_one_pointer_and_can_cross_threads() {
     crosses_threads::<Error>();
     assert_eq!(size_of::<Error>(), size_of::<usize>());
 }
+
+#[test]
+fn an_error_of_the_standard_library_keeps_its_kind_both_ways() {
+    for kind in [
+        io::ErrorKind::NotFound,
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::WriteZero,
+        io::ErrorKind::WouldBlock,
+        io::ErrorKind::Other,
+    ] {
+        let error = Error::from(io::Error::new(kind, "words of its own"));
+        assert_eq!(error.message(), Some("words of its own"));
+        assert_eq!(error.syscall(), None);
+        assert!(StdError::source(&error).is_some());
+        assert_eq!(io::Error::from(error).kind(), kind);
+    }
+}
+
+#[test]
+fn an_error_that_was_an_error_of_ours_is_the_same_again() {
+    let error = refused().at(Address::Ip(([127, 0, 0, 1], 80).into()), false);
+    let back = Error::from(io::Error::from(error.clone()));
+    assert!(Arc::ptr_eq(&error.0, &back.0));
+}
+
+#[test]
+fn debug_shows_each_field_that_is_known() {
+    let source = io::Error::new(io::ErrorKind::ConnectionRefused, "not today");
+    let error =
+        Error::system("connect", source).at(Address::Ip(([127, 0, 0, 1], 80).into()), false);
+    let text = "Error { code: ECONNREFUSED, syscall: \"connect\", address: 127.0.0.1:80, \
+                source: Custom { kind: ConnectionRefused, error: \"not today\" } }";
+    assert_eq!(format!("{error:?}"), text);
+    let error = Error::aggregate(vec![Error::named(ErrorCode::ETIMEDOUT, "connect")]);
+    let text =
+        "Error { code: ETIMEDOUT, attempts: [Error { code: ETIMEDOUT, syscall: \"connect\" }] }";
+    assert_eq!(format!("{error:?}"), text);
+    assert_eq!(
+        format!("{:?}", Error::new(ErrorCode::EPIPE, "gone")),
+        "Error { code: EPIPE, message: \"gone\" }"
+    );
+}

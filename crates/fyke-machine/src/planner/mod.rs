@@ -19,6 +19,7 @@ use crate::error::MakeError;
 
 /// How a host with several addresses is connected to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FamilySelection {
     /// RFC 8305: attempts begin 250 ms apart, or at once when one has failed; none is given up for
     /// another; the first to connect wins, and the others are closed.

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::connection::{Connection, Context, Effect, Effects, Lookup, Stage, Target, Then, Value};
+use crate::connection::{
+    Connection, Context, Effect, Effects, LookupEvent, Stage, Target, Then, Value,
+};
 use crate::{Error, Result};
 
 impl<C> Connection<C> {
@@ -66,7 +68,10 @@ impl<C> Connection<C> {
         match result {
             Ok(_) => self.tell_next_address(round, cx, fx),
             Err(error) => {
-                fx.push(Effect::Lookup(Box::new(Lookup { host, address: Err(error.clone()) })));
+                fx.push(Effect::Lookup(Box::new(LookupEvent {
+                    host,
+                    address: Err(error.clone()),
+                })));
                 fx.then(Then::ConnectFailed(round, error));
             }
         }
@@ -79,7 +84,7 @@ impl<C> Connection<C> {
         let address = result.as_ref().map(|addresses| addresses.first().copied());
         let address = address.map_err(Error::clone).transpose();
         if let (Some(host), Some(address)) = (cold.late_lookup.take(), address) {
-            fx.push(Effect::Lookup(Box::new(Lookup { host: host.into(), address })));
+            fx.push(Effect::Lookup(Box::new(LookupEvent { host: host.into(), address })));
         }
     }
 
@@ -96,7 +101,10 @@ impl<C> Connection<C> {
         };
         if let Some(address) = addresses.get(*told) {
             *told += 1;
-            fx.push(Effect::Lookup(Box::new(Lookup { host: host.clone(), address: Ok(*address) })));
+            fx.push(Effect::Lookup(Box::new(LookupEvent {
+                host: host.clone(),
+                address: Ok(*address),
+            })));
             return fx.then(Then::LookupHeard(round));
         }
         let (addresses, port) = (std::mem::take(addresses), *port);

@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// assert_eq!(fyke::is_ip("fe80::1%eth0"), 6);
 /// assert_eq!(fyke::is_ip("localhost"), 0);
 /// ```
+#[doc(alias = "isIP")]
 pub fn is_ip(text: &str) -> u8 {
     if is_ipv4(text) {
         4
@@ -29,6 +30,7 @@ pub fn is_ip(text: &str) -> u8 {
 /// assert!(fyke::is_ipv4("192.0.2.1"));
 /// assert!(!fyke::is_ipv4("192.0.2.01"));
 /// ```
+#[doc(alias = "isIPv4")]
 pub fn is_ipv4(text: &str) -> bool {
     text.parse::<Ipv4Addr>().is_ok()
 }
@@ -41,6 +43,7 @@ pub fn is_ipv4(text: &str) -> bool {
 /// assert!(fyke::is_ipv6("fe80::1%eth0"));
 /// assert!(!fyke::is_ipv6("[::1]"));
 /// ```
+#[doc(alias = "isIPv6")]
 pub fn is_ipv6(text: &str) -> bool {
     let (address, zone) = match text.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),

@@ -16,6 +16,7 @@ const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
 /// What connects use that say nothing: at first [`FamilySelection::Race`]. Node:
 /// `net.getDefaultAutoSelectFamily()`.
+#[doc(alias = "getDefaultAutoSelectFamily")]
 pub fn default() -> FamilySelection {
     match SELECTION.load(Ordering::Relaxed) {
         1 => FamilySelection::Sequential,
@@ -25,17 +26,19 @@ pub fn default() -> FamilySelection {
 }
 
 /// Sets what later connects of the process use. Node: `net.setDefaultAutoSelectFamily()`.
+#[doc(alias = "setDefaultAutoSelectFamily")]
 pub fn set_default(selection: FamilySelection) {
     let number = match selection {
-        FamilySelection::Race => 0,
         FamilySelection::Sequential => 1,
         FamilySelection::Off => 2,
+        _ => 0,
     };
     SELECTION.store(number, Ordering::Relaxed);
 }
 
 /// How long [`FamilySelection::Sequential`] tries one address, unless a connect says otherwise: at
 /// first 500 ms. Node: `net.getDefaultAutoSelectFamilyAttemptTimeout()`.
+#[doc(alias = "getDefaultAutoSelectFamilyAttemptTimeout")]
 pub fn attempt_timeout() -> Duration {
     Duration::from_millis(ATTEMPT_TIMEOUT_MS.load(Ordering::Relaxed))
 }
@@ -45,6 +48,7 @@ pub fn attempt_timeout() -> Duration {
 ///
 /// # Errors
 /// `ERR_OUT_OF_RANGE` for zero, and for more than 2,147,483,647 ms.
+#[doc(alias = "setDefaultAutoSelectFamilyAttemptTimeout")]
 pub fn set_attempt_timeout(timeout: Duration) -> Result<()> {
     let timeout = checked(timeout)?;
     let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);

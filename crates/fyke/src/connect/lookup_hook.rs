@@ -6,11 +6,13 @@ use std::rc::Rc;
 
 use fyke_driver::Family;
 
+use crate::lookup::AnswerPlace;
+use crate::wiring::Core;
 use crate::{Error, LookupHints, Result};
 use fyke_machine::error::MakeError;
 
 /// What a [`lookup`](crate::ConnectOptions::lookup) hook is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LookupRequest {
     /// The host as it was given.
@@ -23,20 +25,38 @@ pub struct LookupRequest {
     pub all: bool,
 }
 
-/// Where a [`lookup`](crate::ConnectOptions::lookup) hook gives its answer: at once, or later, on
-/// the loop's thread.
+/// The place for the answer of a [`lookup`](crate::ConnectOptions::lookup) hook. It is `Send`, so a
+/// resolver on another thread can answer: the loop is woken, and goes on with the answer in its next turn.
 ///
 /// The connect waits for the answer and holds the loop until then; if the reply is dropped without
 /// an answer, the connect fails with `EAI_FAIL`. On loops made with
-/// [`node_exact`](crate::Builder::node_exact) it is as in Node: a connect that waits for a hook does
+/// [`node_exact`](crate::EventLoopBuilder::node_exact) it is as in Node: a connect that waits for a hook does
 /// not hold the loop, and dropping the reply does nothing, so the socket stays connecting. A
 /// [`lookup_timeout`](crate::ConnectOptions::lookup_timeout) ends the waiting on either.
+///
+/// ```
+/// use fyke::{ConnectOptions, ErrorCode};
+///
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let options = ConnectOptions::new(("my.test", 1)).lookup(|request, reply| {
+///         std::thread::spawn(move || {
+///             assert_eq!(request.host, "my.test");
+///             reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
+///         });
+///     });
+///     let client = options.connect()?;
+///     client.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ECONNREFUSED));
+///     Ok(())
+/// })
+/// # }
+/// ```
 pub struct LookupReply {
     host: String,
     /// Whether dropping this without an answer is one.
     answers_when_dropped: bool,
-    /// Takes the answer. None when it was given.
-    give: Option<Box<dyn FnOnce(Result<Vec<IpAddr>>)>>,
+    /// None when the answer was given.
+    place: Option<AnswerPlace>,
 }
 
 /// The hook as the options keep it.
@@ -60,25 +80,23 @@ impl fmt::Debug for LookupHook {
 }
 
 impl LookupReply {
-    /// `give` takes the answer about `host`.
+    /// `give` takes the answer about `host`, on the thread of the loop.
     pub(crate) fn new(
+        core: &Core,
         host: String,
         answers_when_dropped: bool,
         give: Box<dyn FnOnce(Result<Vec<IpAddr>>)>,
     ) -> Self {
-        Self { host, answers_when_dropped, give: Some(give) }
+        Self { host, answers_when_dropped, place: Some(AnswerPlace::new(core, give)) }
     }
 
     /// The host's addresses, in the order in which they are to be tried, or the error that the
     /// connect ends with: one that is made by [`Error::new`] gets the form of a resolver's error,
-    /// with its code, the syscall `getaddrinfo` and the host. No addresses is `ENOTFOUND` (HE-23).
+    /// with its code, the syscall `getaddrinfo` and the host. No addresses means `ENOTFOUND`. Does
+    /// nothing if the connect or its loop is over.
     pub fn answer(mut self, result: Result<Vec<IpAddr>>) {
-        self.give(result);
-    }
-
-    fn give(&mut self, result: Result<Vec<IpAddr>>) {
-        let Some(give) = self.give.take() else { return };
         let result = match result {
+            // HE-23
             Ok(addresses) if addresses.is_empty() => {
                 Err(Error::lookup("ENOTFOUND", &self.host, None))
             }
@@ -88,16 +106,17 @@ impl LookupReply {
             }
             result => result,
         };
-        give(result);
+        if let Some(place) = self.place.take() {
+            place.fill(Some(result));
+        }
     }
 }
 
 impl Drop for LookupReply {
     fn drop(&mut self) {
-        if self.answers_when_dropped {
-            let error = Error::lookup("EAI_FAIL", &self.host, None);
-            self.give(Err(error));
-        }
+        let Some(place) = self.place.take() else { return };
+        let failed = || Err(Error::lookup("EAI_FAIL", &self.host, None));
+        place.fill(self.answers_when_dropped.then(failed));
     }
 }
 

@@ -21,19 +21,22 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 /// use std::time::Duration;
 /// use fyke::ConnectOptions;
 ///
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
-///     let client = ConnectOptions::new(("example.org", 80))?
+///     let client = ConnectOptions::new(("example.org", 80))
 ///         .no_delay(true)
-///         .timeout(Duration::from_secs(10))
-///         .connect(|client| { client.write("hello"); })?;
-///     client.on_timeout(|client| { client.destroy(); });
+///         .idle_timeout(Duration::from_secs(10))
+///         .connect_then(|client| _ = client.write("hello"))?;
+///     client.on_idle_timeout(|client| { client.destroy(); });
 ///     Ok(())
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     pub(crate) endpoint: Endpoint,
+    /// The first value that is not valid.
+    wrong: Option<Error>,
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) local_port: u16,
     pub(crate) family: Option<Family>,
@@ -51,17 +54,18 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// Options with the defaults.
     ///
-    /// # Errors
-    /// `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for text that is no endpoint; the latter
-    /// also for a host name with a NUL byte, and for an empty path or abstract name.
-    pub fn new<E>(endpoint: E) -> Result<Self>
+    /// Never fails: an endpoint that cannot be parsed is the error of the verb that uses the options, as is the
+    /// value of any other option that is not valid. `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for
+    /// text; the latter also for a host name with a NUL byte, and for an empty path or abstract name.
+    pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let endpoint = endpoint.try_into()?.checked()?;
-        Ok(Self {
+        let (endpoint, wrong) = Endpoint::checked_from(endpoint);
+        Self {
             endpoint,
+            wrong,
             local_address: None,
             local_port: 0,
             family: None,
@@ -74,7 +78,7 @@ impl ConnectOptions {
             refuses_itself: false,
             timeout: None,
             socket: SocketOptions::new(),
-        })
+        }
     }
 
     /// The address of our end. Default: what the system chooses.
@@ -120,13 +124,16 @@ impl ConnectOptions {
 
     /// How long [`FamilySelection::Sequential`] tries one address before it is given up for the
     /// next; the last has no limit. Default: the process's, at first 500 ms; less than 10 ms is
-    /// raised to that. Node: `autoSelectFamilyAttemptTimeout`.
-    ///
-    /// # Errors
-    /// `ERR_OUT_OF_RANGE` for zero, and for more than 2,147,483,647 ms.
-    pub fn attempt_timeout(mut self, timeout: Duration) -> Result<Self> {
-        self.attempt_timeout = Some(family_selection::checked(timeout)?);
-        Ok(self)
+    /// raised to that. Zero and more than 2,147,483,647 ms are not valid: the connect fails with
+    /// `ERR_OUT_OF_RANGE`. Node: `autoSelectFamilyAttemptTimeout`.
+    #[must_use]
+    #[doc(alias = "autoSelectFamilyAttemptTimeout")]
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        match family_selection::checked(timeout) {
+            Ok(timeout) => self.attempt_timeout = Some(timeout),
+            Err(error) => self.wrong = self.wrong.or(Some(error)),
+        }
+        self
     }
 
     /// Asks `f` for the addresses of a host name, instead of the system. It runs once, on the tick
@@ -136,16 +143,17 @@ impl ConnectOptions {
     /// ```
     /// use fyke::ConnectOptions;
     ///
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
-    ///     let options = ConnectOptions::new(("my.test", 1))?.lookup(|request, reply| {
+    ///     let options = ConnectOptions::new(("my.test", 1)).lookup(|request, reply| {
     ///         assert_eq!(request.host, "my.test");
     ///         reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
     ///     });
-    ///     let client = options.connect(|_| {})?;
+    ///     let client = options.connect()?;
     ///     client.on_error(|_, error| assert_eq!(error.port(), Some(1)));
     ///     Ok(())
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     #[must_use]
     pub fn lookup(mut self, f: impl Fn(LookupRequest, LookupReply) + 'static) -> Self {
@@ -174,9 +182,9 @@ impl ConnectOptions {
 
     /// An idle timeout from the beginning, so also a limit for connecting: `timeout` is emitted
     /// and nothing else happens, see
-    /// [`Socket::set_timeout`](crate::Socket::set_timeout). Default: none.
+    /// [`Socket::set_idle_timeout`](crate::Socket::set_idle_timeout). Default: none.
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
@@ -261,11 +269,11 @@ impl ConnectOptions {
     /// Destroys the socket with `ETIMEDOUT` if the connection is not established within `timeout`,
     /// whatever it is waiting for: the lookup, one attempt or several, or a place in the queue of a Unix
     /// server. The error has the endpoint: its address and port, or the host name. Default: no limit.
-    /// fyke's own; [`timeout`](Self::timeout) only notifies.
+    /// fyke's own; [`idle_timeout`](Self::idle_timeout) only notifies.
     ///
     /// A Unix server whose queue is full makes the system answer `EAGAIN` (Linux). fyke then tries
     /// again, after 1 ms at first and then at most every 100 ms, until there is room or this time is
-    /// over. Node, and a loop with [`node_exact`](crate::Builder::node_exact), reports `EAGAIN`.
+    /// over. Node, and a loop with [`node_exact`](crate::EventLoopBuilder::node_exact), reports `EAGAIN`.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
@@ -283,6 +291,11 @@ impl ConnectOptions {
     pub fn refuse_self_connection(mut self, refuse: bool) -> Self {
         self.refuses_itself = refuse;
         self
+    }
+
+    /// An error if a value is not valid.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.wrong.clone().map_or(Ok(()), Err)
     }
 
     /// Where the connect goes. Without a host it is this machine (CON-21).

@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
 
 use fyke_driver::{Address, scope_id};
@@ -11,19 +11,21 @@ use crate::{Error, ErrorCode, Result};
 
 /// Where to listen or connect.
 ///
-/// Every place that takes one takes whatever converts to it:
+/// Every method that takes an endpoint takes whatever converts to it:
 ///
 /// | you write | meaning |
 /// |---|---|
 /// | `8888_u16`, `"8888"`, `":8888"` | a port; a server takes all addresses, a client `localhost` |
-/// | `("127.0.0.1", 8888)`, `"127.0.0.1:8888"`, `"[::1]:8888"`, a `SocketAddr` | an IP address |
+/// | `("127.0.0.1", 8888)`, `"127.0.0.1:8888"`, `"[::1]:8888"`, `(IpAddr, u16)` | an IP address |
+/// | a `SocketAddr`, `SocketAddrV4` or `SocketAddrV6` | an IP address, with its flow label and scope |
 /// | `("example.org", 80)`, `"example.org:80"` | a host name, resolved when it is used |
 /// | `("fe80::1%eth0", 80)`, `"[fe80::1%eth0]:80"` | an IPv6 address in the zone of an interface |
-/// | `"/run/x.sock"`, `"./x.sock"`, `"unix:x.sock"`, a `Path` | a Unix socket |
+/// | `"/run/x.sock"`, `"./x.sock"`, `"unix:x.sock"`, a `Path` or `PathBuf` | a Unix socket |
 /// | `"abstract:name"` | a Unix socket in Linux's abstract namespace; `\\xNN` is a byte |
 ///
-/// An `OsStr` or `OsString`, as the arguments of a program are, is read like text. Text that is
-/// no endpoint is `ERR_INVALID_ARG_VALUE`, a port that is none `ERR_SOCKET_BAD_PORT`.
+/// Text may be a `&str`, a `String` or a `&String`; an `OsStr` or `OsString`, as the arguments of a program
+/// are, is read in the same way. Addresses and paths may also be given by reference. Text that cannot be
+/// parsed fails with `ERR_INVALID_ARG_VALUE`, and a port outside of 0 to 65535 with `ERR_SOCKET_BAD_PORT`.
 ///
 /// ```
 /// use fyke::Endpoint;
@@ -31,6 +33,10 @@ use crate::{Error, ErrorCode, Result};
 /// let endpoint: Endpoint = "[::1]:8888".parse()?;
 /// assert_eq!(endpoint.to_string(), "[::1]:8888");
 /// assert!("localhost:99999".parse::<Endpoint>().is_err());
+///
+/// let configured: Vec<std::net::SocketAddr> = vec![([127, 0, 0, 1], 80).into()];
+/// let endpoints: Vec<Endpoint> = configured.iter().map(Endpoint::from).collect();
+/// assert_eq!(endpoints, ["127.0.0.1:80".parse()?]);
 /// # Ok::<(), fyke::Error>(())
 /// ```
 ///
@@ -81,6 +87,18 @@ impl Endpoint {
         }
     }
 
+    /// Converts and checks what a user gives. If that fails, the answer is an error, and any endpoint.
+    pub(crate) fn checked_from<E>(endpoint: E) -> (Self, Option<Error>)
+    where
+        E: TryInto<Self>,
+        Error: From<E::Error>,
+    {
+        match endpoint.try_into().map_err(Error::from).and_then(Self::checked) {
+            Ok(endpoint) => (endpoint, None),
+            Err(error) => (Self::Port(0), Some(error)),
+        }
+    }
+
     /// The endpoint as it counts: a host without a name is none, one that is an address is that.
     /// Refuses what no system can take (ARG-04, ARG-08): an empty path would be bound to a name of
     /// the system's choice (unix(7), "Autobind").
@@ -102,11 +120,24 @@ impl From<u16> for Endpoint {
     }
 }
 
-impl From<SocketAddr> for Endpoint {
-    fn from(address: SocketAddr) -> Self {
-        Self::Ip(address)
-    }
+/// By value and by reference.
+macro_rules! from_socket_address {
+    ($($kind:ty),*) => {$(
+        impl From<$kind> for Endpoint {
+            fn from(address: $kind) -> Self {
+                Self::Ip(address.into())
+            }
+        }
+
+        impl From<&$kind> for Endpoint {
+            fn from(address: &$kind) -> Self {
+                Self::Ip((*address).into())
+            }
+        }
+    )*};
 }
+
+from_socket_address!(SocketAddr, SocketAddrV4, SocketAddrV6);
 
 impl From<(IpAddr, u16)> for Endpoint {
     fn from((ip, port): (IpAddr, u16)) -> Self {
@@ -148,9 +179,21 @@ impl From<(String, u16)> for Endpoint {
     }
 }
 
+impl From<(&String, u16)> for Endpoint {
+    fn from((host, port): (&String, u16)) -> Self {
+        (host.as_str(), port).into()
+    }
+}
+
 impl From<PathBuf> for Endpoint {
     fn from(path: PathBuf) -> Self {
         Self::Path(path)
+    }
+}
+
+impl From<&PathBuf> for Endpoint {
+    fn from(path: &PathBuf) -> Self {
+        Self::Path(path.clone())
     }
 }
 
@@ -163,6 +206,16 @@ impl From<&Path> for Endpoint {
 impl From<&Endpoint> for Endpoint {
     fn from(endpoint: &Endpoint) -> Self {
         endpoint.clone()
+    }
+}
+
+/// An address as it is. To connect to a server that may listen on a wildcard, take
+/// [`Server::endpoint`](crate::Server::endpoint).
+impl TryFrom<&Address> for Endpoint {
+    type Error = Error;
+
+    fn try_from(address: &Address) -> Result<Self> {
+        address.clone().try_into()
     }
 }
 

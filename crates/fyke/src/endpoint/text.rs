@@ -24,6 +24,14 @@ impl TryFrom<String> for Endpoint {
     }
 }
 
+impl TryFrom<&String> for Endpoint {
+    type Error = Error;
+
+    fn try_from(text: &String) -> Result<Self> {
+        text.parse()
+    }
+}
+
 /// Read like text. What is not Unicode can only be a path or an abstract name.
 impl TryFrom<&OsStr> for Endpoint {
     type Error = Error;
@@ -40,6 +48,14 @@ impl TryFrom<OsString> for Endpoint {
     type Error = Error;
 
     fn try_from(text: OsString) -> Result<Self> {
+        text.as_os_str().try_into()
+    }
+}
+
+impl TryFrom<&OsString> for Endpoint {
+    type Error = Error;
+
+    fn try_from(text: &OsString) -> Result<Self> {
         text.as_os_str().try_into()
     }
 }

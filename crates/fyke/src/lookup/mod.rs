@@ -1,5 +1,6 @@
 //! Host names to addresses, without blocking the loop. Numeric hosts never come here.
 
+mod awaited;
 mod hints;
 mod pool;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use awaited::{Awaited, Give};
 pub use hints::LookupHints;
 pub(crate) use pool::Query;
 use pool::{Failure, Outcome, Pool};
@@ -38,6 +40,8 @@ struct Lookups {
     /// Counts the waiters.
     asked: Cell<u64>,
     pool: RefCell<Option<Pool>>,
+    /// What the user's code is to answer.
+    awaited: Awaited,
 }
 
 /// A query that was asked and is not answered yet.
@@ -196,5 +200,47 @@ impl Lookups {
                 true
             }
         }
+    }
+}
+
+/// The place of one answer that the user's code gives. What takes the answer stays with its loop, so this can go to other threads.
+pub(crate) struct AnswerPlace {
+    posted: Arc<Posted>,
+    number: u64,
+}
+
+impl AnswerPlace {
+    /// `give` is called on the thread of the loop.
+    pub(crate) fn new(core: &Core, give: Give) -> Self {
+        let number = core.service::<Lookups>().awaited.add(give);
+        Self { posted: Arc::clone(&core.posted), number }
+    }
+
+    /// Gives the answer, or none for good: at once in a callback of the loop, otherwise in its next turn.
+    pub(crate) fn fill(self, answer: Option<Result<Vec<IpAddr>>>) {
+        let Self { posted, number } = self;
+        match current_or_none().filter(|core| Arc::ptr_eq(&core.posted, &posted)) {
+            Some(core) => fill(&core, number, answer),
+            None => {
+                let call = move || {
+                    if let Some(core) = current_or_none() {
+                        fill(&core, number, answer);
+                    }
+                };
+                // A loop that is gone waits for nothing.
+                let _ = posted.push(Box::new(call));
+            }
+        }
+    }
+}
+
+fn fill(core: &Core, number: u64, answer: Option<Result<Vec<IpAddr>>>) {
+    if core.is_closed() {
+        return;
+    }
+    let give = core.service::<Lookups>().awaited.take(number);
+    // What is not given is dropped here, with nothing borrowed.
+    if let (Some(give), Some(answer)) = (give, answer) {
+        give(answer);
     }
 }

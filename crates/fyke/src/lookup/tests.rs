@@ -81,11 +81,11 @@ fn occupy(event_loop: &EventLoop, resolver: &Resolver) -> Vec<Socket> {
 }
 
 fn connect(host: &str) -> Socket {
-    connect_with(ConnectOptions::new((host, 1)).unwrap())
+    connect_with(ConnectOptions::new((host, 1)))
 }
 
 fn connect_with(options: ConnectOptions) -> Socket {
-    let socket = options.connect(|_| panic!("nobody listens")).unwrap();
+    let socket = options.connect_then(|_| panic!("nobody listens")).unwrap();
     socket.on_error(|_, _| {});
     socket
 }
@@ -136,7 +136,7 @@ fn lookup_of_a_destroyed_socket_leaves_the_queue() {
 #[test]
 fn lookup_that_exceeds_its_timeout_leaves_the_queue() {
     leaves_the_queue(|host| {
-        let options = ConnectOptions::new((host, 1)).unwrap();
+        let options = ConnectOptions::new((host, 1));
         is_closed(&connect_with(options.lookup_timeout(Duration::from_millis(1))))
     });
 }
@@ -144,7 +144,7 @@ fn lookup_that_exceeds_its_timeout_leaves_the_queue() {
 #[test]
 fn lookup_of_a_connect_that_exceeds_its_timeout_leaves_the_queue() {
     leaves_the_queue(|host| {
-        let options = ConnectOptions::new((host, 1)).unwrap();
+        let options = ConnectOptions::new((host, 1));
         is_closed(&connect_with(options.connect_timeout(Duration::from_millis(1))))
     });
 }
@@ -153,7 +153,7 @@ fn lookup_of_a_connect_that_exceeds_its_timeout_leaves_the_queue() {
 fn lookup_of_an_aborted_connect_leaves_the_queue() {
     leaves_the_queue(|host| {
         let controller = AbortController::new();
-        let options = ConnectOptions::new((host, 1)).unwrap().signal(&controller.signal());
+        let options = ConnectOptions::new((host, 1)).signal(&controller.signal());
         let socket = connect_with(options);
         timer::set_immediate(move || controller.abort()).unwrap();
         is_closed(&socket)
@@ -164,7 +164,7 @@ fn lookup_of_an_aborted_connect_leaves_the_queue() {
 fn lookup_of_a_server_that_is_closed_leaves_the_queue() {
     leaves_the_queue(|host| {
         let server = Server::new();
-        server.listen((host, 0), |_| panic!("closed before")).unwrap();
+        server.listen_then((host, 0), |_| panic!("closed before")).unwrap();
         let closed = Rc::new(Cell::new(false));
         let told = Rc::clone(&closed);
         server.close_then(move |_, _| told.set(true));
@@ -176,9 +176,9 @@ fn lookup_of_a_server_that_is_closed_leaves_the_queue() {
 fn lookup_of_a_listen_that_is_superseded_leaves_the_queue() {
     leaves_the_queue(|host| {
         let server = Server::new();
-        server.listen((host, 0), |_| {}).unwrap();
-        server.listen(("127.0.0.1", 0), |_| {}).unwrap();
-        Box::new(move || server.listening())
+        server.listen((host, 0)).unwrap();
+        server.listen(("127.0.0.1", 0)).unwrap();
+        Box::new(move || server.is_listening())
     });
 }
 
@@ -191,14 +191,14 @@ fn retrying_a_name_that_is_not_answered_keeps_one_thread_busy() {
     first.destroy();
     let attempts = Rc::new(Cell::new(0));
     event_loop.enter(|| {
-        let options = ConnectOptions::new(("dead.test", 1)).unwrap();
+        let options = ConnectOptions::new(("dead.test", 1));
         let options = options.lookup_timeout(Duration::from_millis(1));
         let client = connect_with(options.clone());
         let count = Rc::clone(&attempts);
         client.on_close(move |client, _| {
             count.set(count.get() + 1);
             if count.get() < 2 * LOOKUP_THREADS_MAX {
-                client.connect_with(options.clone(), |_| {}).unwrap();
+                client.connect_with(options.clone()).unwrap();
             }
         });
     });
@@ -239,12 +239,12 @@ fn lookup_past_the_limit_of_the_queue_fails_at_once_with_eai_again() {
     let error = failed.borrow_mut().remove(0);
     assert_eq!((error.code(), error.host()), (ErrorCode::EAI_AGAIN, Some("past.limit")));
     assert!(std::error::Error::source(&error).is_some(), "it tells why");
-    assert!(waiting.iter().all(Socket::connecting));
+    assert!(waiting.iter().all(Socket::is_connecting));
     // There is room again when one is given up.
     waiting[1].destroy();
     let fits = ask(String::from("fast.fits"));
     resolver.open();
-    drive(&event_loop, || waiting.iter().chain([&fits]).all(Socket::destroyed));
+    drive(&event_loop, || waiting.iter().chain([&fits]).all(Socket::is_destroyed));
     assert!(failed.borrow().is_empty());
     let asked: HashSet<String> = resolver.asked().into_iter().collect();
     assert!(asked.contains("fast.fits"));
@@ -258,7 +258,7 @@ fn threads_of_a_dropped_loop_end_and_take_nothing_from_the_queue() {
     let waiting = event_loop.enter(|| connect("waiting.test"));
     event_loop.turn(Some(Duration::ZERO)).unwrap();
     drop(event_loop);
-    assert!(waiting.destroyed());
+    assert!(waiting.is_destroyed());
     resolver.open();
     assert_eq!(ended.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
     assert_eq!(resolver.asked().len(), LOOKUP_THREADS_MAX);

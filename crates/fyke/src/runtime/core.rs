@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::idle_list::IdleList;
 use super::made::Made;
 use super::posted::Posted;
+use super::remotes::{Remote, Remotes};
 use super::timers::{Timed, TimerQueue};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
@@ -57,6 +58,8 @@ pub(crate) struct Core<T: Wired> {
     /// What a layer above keeps for reuse.
     pub(crate) spares: T::Spares,
     pub(crate) posted: Arc<Posted>,
+    /// Actors that other threads know.
+    remotes: Remotes<T>,
     /// How many sockets, servers and requests keep the loop alive.
     holds: Cell<usize>,
     /// An error without a listener that ends `run` (contract C5).
@@ -119,6 +122,7 @@ impl<T: Wired> Core<T> {
             service: RefCell::default(),
             spares: T::Spares::default(),
             posted,
+            remotes: Remotes::default(),
             holds: Cell::new(0),
             unheard: RefCell::default(),
             unheard_at_end: RefCell::default(),
@@ -181,6 +185,22 @@ impl<T: Wired> Core<T> {
     /// Remembers what the user made, so that what its callbacks captured is freed with the loop.
     pub(crate) fn remember(&self, actor: Weak<dyn Actor<T>>) {
         self.made.borrow_mut().add(actor, |actor| actor.strong_count() == 0);
+    }
+
+    /// What other threads know of the actor.
+    pub(crate) fn remote_of(&self, actor: &Rc<dyn Actor<T>>) -> Arc<Remote> {
+        self.remotes.of(actor, &self.posted)
+    }
+
+    /// The actor that another thread knows, if it is still there.
+    pub(crate) fn find_remote(&self, remote: &Arc<Remote>) -> Option<Rc<dyn Actor<T>>> {
+        self.remotes.find(remote)
+    }
+
+    /// The actor that lies there is gone for other threads.
+    #[inline]
+    pub(crate) fn forget_remote(&self, place: *const ()) {
+        self.remotes.forget(place.addr());
     }
 
     /// Closes a socket and takes it out of the table.

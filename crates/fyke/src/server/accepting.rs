@@ -8,7 +8,7 @@ use fyke_driver::SocketId;
 use fyke_machine::acceptor::Admission;
 use fyke_machine::connection::Gone;
 
-use super::{DropInfo, Inner, Server, State};
+use super::{Inner, RefusedConnection, Server, State};
 use crate::socket::{Accepts, Origin, Socket};
 use crate::wiring::Core;
 
@@ -23,7 +23,7 @@ impl Server {
             Admission::Taken => self.begin(&core, id, peer, unix),
             Admission::Blocked => core.close(id),
             Admission::Full => {
-                let info = peer.map(|remote_address| DropInfo {
+                let info = peer.map(|remote_address| RefusedConnection {
                     local_address: core.driver.local_address(id).ok().and_then(|found| found.ip()),
                     remote_address,
                 });

@@ -27,7 +27,17 @@ impl Server {
     /// # Errors
     /// `ERR_SERVER_ALREADY_LISTEN`, `ERR_NO_EVENT_LOOP` outside of a loop; the descriptor is
     /// closed then.
-    pub fn listen_fd(&self, fd: OwnedFd, f: impl FnOnce(&Server) + 'static) -> Result<()> {
+    #[doc(alias = "listen")]
+    pub fn listen_fd(&self, fd: OwnedFd) -> Result<()> {
+        self.listen_fd_then(fd, |_| {})
+    }
+
+    /// Listens on an existing descriptor as [`listen_fd`](Self::listen_fd) does, and runs `f` once, when
+    /// it listens.
+    ///
+    /// # Errors
+    /// Those of [`listen_fd`](Self::listen_fd); `f` is dropped then.
+    pub fn listen_fd_then(&self, fd: OwnedFd, f: impl FnOnce(&Server) + 'static) -> Result<()> {
         let core = self.bind_to_loop()?;
         core.check_open()?;
         self.check_not_listening()?;

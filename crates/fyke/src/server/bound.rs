@@ -18,7 +18,17 @@ impl Server {
     /// Hands the bound socket back, as it was: with `ERR_SERVER_ALREADY_LISTEN`, with
     /// `ERR_INVALID_ARG_VALUE` if it is of another loop than the server, with
     /// `ERR_EVENT_LOOP_CLOSED` if their loop is gone.
-    pub fn listen_bound(
+    #[doc(alias = "listen")]
+    pub fn listen_bound(&self, bound: BoundSocket) -> Result<(), NotAdopted> {
+        self.listen_bound_then(bound, |_| {})
+    }
+
+    /// Listens on a socket that is bound already, as [`listen_bound`](Self::listen_bound) does, and runs
+    /// `f` once, when it listens.
+    ///
+    /// # Errors
+    /// Those of [`listen_bound`](Self::listen_bound); `f` is dropped then.
+    pub fn listen_bound_then(
         &self,
         mut bound: BoundSocket,
         f: impl FnOnce(&Server) + 'static,

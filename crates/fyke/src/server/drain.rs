@@ -7,11 +7,11 @@ use crate::runtime::TimerId;
 use crate::socket;
 
 /// How a [`Server::shutdown`](crate::Server::shutdown) went. The three counts add up to the connections that the server had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Shutdown {
+pub struct ShutdownOutcome {
     /// Connections that closed without an error: ended by either side, destroyed by the
-    /// application, or handed over by [`Socket::into_fd`](crate::Socket::into_fd).
+    /// application, or handed over by [`Socket::take_fd`](crate::Socket::take_fd).
     pub ended: usize,
     /// Connections that closed with an error, such as `ECONNRESET` because the peer reset them.
     pub failed: usize,
@@ -24,7 +24,7 @@ pub struct Shutdown {
 }
 
 /// Called once with the outcome.
-type Callback<S> = Box<dyn FnOnce(&S, Shutdown)>;
+type Callback<S> = Box<dyn FnOnce(&S, ShutdownOutcome)>;
 
 /// What the shell keeps of a shutdown of a server `S` that is under way.
 pub(super) struct Drain<S> {

@@ -1,23 +1,26 @@
 //! Events of a server: the `on_*` methods, and how they are emitted.
 
 use super::Server;
-use super::listener::{DropInfo, Event, Listener};
+use super::listener::{RefusedConnection, Event, Listener};
 use crate::Error;
-use crate::listeners::ListenerId;
+use crate::listeners::{Lasts, ListenerId};
 use crate::socket::Socket;
 
 /// # Events
 ///
-/// Each method adds a listener; there may be several, they run in order of registration. Each
-/// gets the server first. The result names the listener for [`off`](Self::off).
+/// Each `on_…` method adds a listener; there may be several, they run in order of registration. Each
+/// gets the server first. The result names the listener for [`off`](Self::off). Each has a sibling
+/// `once_…` whose listener runs for the next event only.
 impl Server {
     /// It listens now. Node: `listening`.
+    #[doc(alias = "listening")]
     pub fn on_listening(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Listening, Listener::Plain(Box::new(f)))
     }
 
     /// A client connected. The socket is open, and reads as soon as the listeners have run. Node:
     /// `connection`.
+    #[doc(alias = "connection")]
     pub fn on_connection(&self, f: impl FnMut(&Server, &Socket) + 'static) -> ListenerId {
         self.add(Event::Connection, Listener::Connection(Box::new(f)))
     }
@@ -31,11 +34,13 @@ impl Server {
     /// Errors that pass by themselves, such as a lack of descriptors, are not reported here.
     ///
     /// Without a listener for it, the error ends [`run`](crate::run). Node: `error`.
+    #[doc(alias = "error")]
     pub fn on_error(&self, f: impl FnMut(&Server, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, Listener::Error(Box::new(f)))
     }
 
     /// It was closed, and the last of its connections is gone. Node: `close`.
+    #[doc(alias = "close")]
     pub fn on_close(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Close, Listener::Plain(Box::new(f)))
     }
@@ -43,23 +48,106 @@ impl Server {
     /// A client was refused because there were
     /// [`max_connections`](Server::set_max_connections) already: it sees a connection that ends
     /// at once. On a Unix socket there is nothing to tell about it. Node: `drop`.
-    pub fn on_drop(&self, f: impl FnMut(&Server, Option<&DropInfo>) + 'static) -> ListenerId {
+    #[doc(alias = "drop")]
+    pub fn on_drop(
+        &self,
+        f: impl FnMut(&Server, Option<&RefusedConnection>) + 'static,
+    ) -> ListenerId {
         self.add(Event::Drop, Listener::Drop(Box::new(f)))
     }
 
-    /// Removes a listener. Unknown ones are ignored.
+    /// Runs `f` when the server listens, see [`on_listening`](Self::on_listening). It is removed before it
+    /// runs, as are those of the other `once_…` methods. Node: `once('listening')`.
+    pub fn once_listening(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
+        self.once(Event::Listening, f)
+    }
+
+    /// Runs `f` for the next connection only, see [`on_connection`](Self::on_connection). Node:
+    /// `once('connection')`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::Server::new();
+    ///     server.once_connection(|server, socket| {
+    ///         server.close();
+    ///         socket.end_with("you are the only one");
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "you are the only one"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn once_connection(&self, f: impl FnOnce(&Server, &Socket) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |server: &Server, socket: &Socket| {
+            if let Some(f) = f.take() {
+                f(server, socket);
+            }
+        };
+        self.add_once(Event::Connection, Listener::Connection(Box::new(once)))
+    }
+
+    /// Runs `f` for the next error, see [`on_error`](Self::on_error). Node: `once('error')`.
+    pub fn once_error(&self, f: impl FnOnce(&Server, &Error) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |server: &Server, error: &Error| {
+            if let Some(f) = f.take() {
+                f(server, error);
+            }
+        };
+        self.add_once(Event::Error, Listener::Error(Box::new(once)))
+    }
+
+    /// Runs `f` when the server is closed, see [`on_close`](Self::on_close). Node: `once('close')`.
+    pub fn once_close(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
+        self.once(Event::Close, f)
+    }
+
+    /// Runs `f` for the next refused connection, see [`on_drop`](Self::on_drop). Node: `once('drop')`.
+    pub fn once_drop(
+        &self,
+        f: impl FnOnce(&Server, Option<&RefusedConnection>) + 'static,
+    ) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |server: &Server, info: Option<&RefusedConnection>| {
+            if let Some(f) = f.take() {
+                f(server, info);
+            }
+        };
+        self.add_once(Event::Drop, Listener::Drop(Box::new(once)))
+    }
+
+    /// Sets how many listeners of one event this server may have before a warning is logged (`tracing`,
+    /// level WARN). Default 10; 0 means no limit. A server logs the warning once, and takes the listeners
+    /// all the same. Node: `setMaxListeners`.
+    #[doc(alias = "setMaxListeners")]
+    pub fn set_max_listeners(&self, count: u32) -> &Self {
+        self.inner.listeners.expect(count);
+        self
+    }
+
+    /// Removes a listener. Does nothing if this server has none with that id: if it was removed, has run
+    /// once, or belongs to another object. Node: `off`, `removeListener`.
+    #[doc(alias = "removeListener")]
     pub fn off(&self, id: ListenerId) {
         drop(self.inner.listeners.remove(id));
     }
 
     fn add(&self, event: Event, listener: Listener<Self>) -> ListenerId {
-        self.inner.listeners.add(event, false, listener)
+        self.inner.listeners.add(event, Lasts::Always, listener)
     }
 
-    pub(super) fn once(&self, event: Event, f: impl FnOnce(&Server) + 'static) {
+    fn add_once(&self, event: Event, callback: Listener<Self>) -> ListenerId {
+        self.inner.listeners.add(event, Lasts::Once, callback)
+    }
+
+    pub(super) fn once(&self, event: Event, f: impl FnOnce(&Server) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |server: &Server| f.take().map_or((), |f| f(server));
-        self.inner.listeners.add(event, true, Listener::Plain(Box::new(callback)));
+        self.add_once(event, Listener::Plain(Box::new(callback)))
     }
 
     pub(super) fn emit(&self, event: Event) {
@@ -93,7 +181,7 @@ impl Server {
         });
     }
 
-    pub(super) fn emit_drop(&self, info: Option<&DropInfo>) {
+    pub(super) fn emit_drop(&self, info: Option<&RefusedConnection>) {
         self.inner.listeners.emit(Event::Drop, |listener| {
             if let Listener::Drop(f) = listener {
                 f(self, info);

@@ -19,7 +19,7 @@ impl Server {
     /// # Errors
     /// The server goes on as it was. `ERR_SERVER_NOT_RUNNING` if it does not listen; `ENOTSUP` in
     /// the simulated network.
-    pub fn into_fd(self) -> Result<OwnedFd> {
+    pub fn take_fd(&self) -> Result<OwnedFd> {
         let fd = self.with_listener(Core::detach)?;
         self.give_up_lookup();
         // Declared first, so dropped last, with nothing borrowed.
@@ -42,22 +42,23 @@ impl Server {
     /// Another descriptor for the same listener, for [`listen_fd`](Self::listen_fd) somewhere
     /// else: then both listen, and the system gives each connection to one of them; closing one
     /// does not stop the other. Closing this server removes the file of a Unix socket all the
-    /// same; to leave it to the other, use [`into_fd`](Self::into_fd). Node: sending a server to
+    /// same; to leave it to the other, use [`take_fd`](Self::take_fd). Node: sending a server to
     /// another process.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|_| {});
-    ///     server.listen(("127.0.0.1", 0), |server| {
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
     ///         // Or in another process, which gets the descriptor as its standard input.
     ///         let other = fyke::create_server(|_| {});
-    ///         other.listen_fd(server.duplicate_fd().unwrap(), |_| {}).unwrap();
+    ///         other.listen_fd(server.duplicate_fd().unwrap()).unwrap();
     ///         assert_eq!(server.address(), other.address());
     ///         server.close();
     ///         other.close();
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub(crate) enum Listener<S> {
     Plain(Box<dyn FnMut(&S)>),
     Connection(Box<dyn FnMut(&S, &Socket)>),
     Error(Box<dyn FnMut(&S, &Error)>),
-    Drop(Box<dyn FnMut(&S, Option<&DropInfo>)>),
+    Drop(Box<dyn FnMut(&S, Option<&RefusedConnection>)>),
 }
 
 impl<S> Handler for Listener<S> {
@@ -36,9 +36,9 @@ impl<S> Handler for Listener<S> {
 }
 
 /// A connection that was refused by a limit, see [`Server::on_drop`](crate::Server::on_drop).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct DropInfo {
+pub struct RefusedConnection {
     /// The address that the client connected to.
     pub local_address: Option<SocketAddr>,
     /// The client.

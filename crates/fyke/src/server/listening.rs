@@ -39,34 +39,70 @@ fn plan(endpoint: &Endpoint) -> Plan {
 
 /// # Listening
 impl ListenOptions {
-    /// Makes `server` listen, see [`Server::listen`].
+    /// Makes `server` listen with these options, see [`Server::listen`].
     ///
     /// # Errors
-    /// As [`Server::listen`].
-    pub fn listen(self, server: &Server, f: impl FnOnce(&Server) + 'static) -> Result<()> {
+    /// Those of [`Server::listen`], and that of the first option whose value is not valid.
+    pub fn listen(self, server: &Server) -> Result<()> {
+        server.listen_with(self, None)
+    }
+
+    /// Makes `server` listen with these options, and runs `f` once, when it does; see
+    /// [`Server::listen_then`].
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen).
+    pub fn listen_then(self, server: &Server, f: impl FnOnce(&Server) + 'static) -> Result<()> {
         server.listen_with(self, Some(Box::new(f)))
     }
 }
 
+/// # Listening
 impl Server {
-    /// Listens on `endpoint`; `f` runs once, when it does.
+    /// Listens on `endpoint`.
     ///
     /// A port alone takes all addresses, IPv6 and IPv4. Port 0 lets the system choose: see
     /// [`address`](Self::address). A port alone or a Unix socket is bound inside the call, a host
     /// a tick or a lookup later; the events `listening` or `error` come on the tick at the
-    /// earliest. After an error, or after `close`, it may listen again; a callback that was
-    /// not yet called is then called too (SRV-08). Node: `server.listen()`.
+    /// earliest. After an error, or after `close`, it may listen again. Node: `server.listen()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| { socket.end_with("hello"); });
+    ///     server.on_listening(|server| {
+    ///         println!("listening on {}", server.address().unwrap());
+    ///         server.close();
+    ///     });
+    ///     server.listen(("127.0.0.1", 0))
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// What can be known at once: `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT` and
-    /// `ERR_INVALID_ARG_VALUE` for an endpoint that is none, `ERR_NO_EVENT_LOOP` outside of a
-    /// loop; with the syscall `chmod`, a mode that cannot be set.
-    pub fn listen<E>(&self, endpoint: E, f: impl FnOnce(&Server) + 'static) -> Result<()>
+    /// What can be known at once: `ERR_SERVER_ALREADY_LISTEN`; `ERR_SOCKET_BAD_PORT` and
+    /// `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be parsed; `ERR_NO_EVENT_LOOP` outside of a loop,
+    /// `ERR_EVENT_LOOP_CLOSED` if it is gone; with the syscall `chmod`, a mode that cannot be set.
+    pub fn listen<E>(&self, endpoint: E) -> Result<()>
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        ListenOptions::new(endpoint)?.listen(self, f)
+        ListenOptions::new(endpoint).listen(self)
+    }
+
+    /// Listens on `endpoint` as [`listen`](Self::listen) does, and runs `f` once, when it listens. If that
+    /// fails, `f` is kept, and runs when the server listens later. Node: `server.listen(…, callback)`.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen); `f` is dropped then.
+    #[doc(alias = "listen")]
+    pub fn listen_then<E>(&self, endpoint: E, f: impl FnOnce(&Server) + 'static) -> Result<()>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        ListenOptions::new(endpoint).listen_then(self, f)
     }
 
     pub(super) fn listen_with(
@@ -74,6 +110,7 @@ impl Server {
         options: ListenOptions,
         f: Option<Box<dyn FnOnce(&Server)>>,
     ) -> Result<()> {
+        options.check()?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
         self.check_not_listening()?;
@@ -115,7 +152,7 @@ impl Server {
     }
 
     pub(super) fn check_not_listening(&self) -> Result<()> {
-        if !self.listening() {
+        if !self.is_listening() {
             return Ok(());
         }
         let message = "the server listens already; close it first";
@@ -124,7 +161,7 @@ impl Server {
 
     /// Closes that round of listening when the signal is aborted (PROC-09).
     pub(super) fn watch_signal(&self, signal: &AbortSignal, round: u64) {
-        match signal.aborted() {
+        match signal.is_aborted() {
             true => self.tick(move |server| server.abort(round)),
             false => signal.watch(self.downgrade(), round),
         }
@@ -302,7 +339,7 @@ impl Server {
 
     /// Not if it was closed meanwhile (CLS-06); once per successful listen (SRV-15).
     pub(super) fn run_listening(&self, round: u64) {
-        if self.is_round(round) && self.listening() {
+        if self.is_round(round) && self.is_listening() {
             self.emit(Event::Listening);
         }
     }
@@ -316,13 +353,14 @@ impl Server {
 
     /// The same; `f` runs once with the `close` event, and gets `ERR_SERVER_NOT_RUNNING` if the
     /// server did not listen. Node: `server.close(callback)`.
+    #[doc(alias = "close")]
     pub fn close_then(&self, f: impl FnOnce(&Server, Result<()>) + 'static) -> &Self {
         self.close_inner(Some(Box::new(f)));
         self
     }
 
     fn close_inner(&self, f: Option<Box<dyn FnOnce(&Server, Result<()>)>>) {
-        let listened = self.listening();
+        let listened = self.is_listening();
         if let Some(f) = f {
             let result = if listened { Ok(()) } else { Err(Self::not_running()) };
             self.once(Event::Close, move |server| f(server, result));

@@ -12,6 +12,7 @@ mod handing_over;
 mod listener;
 mod listening;
 mod options;
+mod remote;
 mod shutdown;
 
 use std::cell::{OnceCell, RefCell};
@@ -23,10 +24,11 @@ use fyke_driver::{Address, SocketId};
 use fyke_machine::acceptor::Acceptor;
 
 use drain::Drain;
-pub use drain::Shutdown;
-pub use listener::DropInfo;
+pub use drain::ShutdownOutcome;
+pub use listener::RefusedConnection;
 use listener::{Event, Listener};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
+pub use remote::ServerRef;
 
 use crate::listeners::Listeners;
 use crate::lookup::Ticket;
@@ -42,18 +44,19 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 /// Not `Send`: it belongs to its loop's thread.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| {
 ///         println!("{:?} is here", socket.remote_address());
 ///         socket.end_with("bye\n");
 ///     });
 ///     server.on_close(|_| println!("closed"));
-///     server.listen(("127.0.0.1", 0), |server| {
+///     server.listen_then(("127.0.0.1", 0), |server| {
 ///         println!("listening on {}", server.address().unwrap());
 ///         server.close();
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Server {
@@ -94,6 +97,7 @@ struct State {
 /// `examples/server.rs`:
 ///
 #[doc = concat!("```no_run\n", include_str!("../../examples/server.rs"), "```")]
+#[doc(alias = "createServer")]
 pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
     ServerOptions::new().create_server(f)
 }
@@ -184,7 +188,7 @@ impl Server {
 /// # State
 impl Server {
     /// Whether it listens.
-    pub fn listening(&self) -> bool {
+    pub fn is_listening(&self) -> bool {
         self.inner.state.borrow().acceptor.is_listening()
     }
 
@@ -213,6 +217,7 @@ impl Server {
     }
 
     /// How many accepted connections are not destroyed. Node: `getConnections`.
+    #[doc(alias = "getConnections")]
     pub fn connections(&self) -> usize {
         self.inner.state.borrow().acceptor.connections()
     }
@@ -225,6 +230,7 @@ impl Server {
     }
 
     /// How many connections are kept at most. Node: `maxConnections`.
+    #[doc(alias = "maxConnections")]
     pub fn max_connections(&self) -> Option<usize> {
         self.inner.state.borrow().acceptor.limits().max_connections
     }
@@ -236,17 +242,20 @@ impl Server {
     }
 
     /// The list that connections are checked against. Node: `server.blockList`.
+    #[doc(alias = "blockList")]
     pub fn block_list(&self) -> Option<BlockList> {
         self.inner.state.borrow().options.block_list.clone()
     }
 
-    /// The loop stays alive while this server listens (the default). Node: `server.ref()`.
-    pub fn refer(&self) -> &Self {
+    /// Keeps the loop alive while this server listens (the default). Node: `server.ref()`.
+    #[doc(alias = "ref")]
+    pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
-    /// The loop does not stay alive for this server's sake. Node: `server.unref()`.
-    pub fn unref(&self) -> &Self {
+    /// Lets the loop end though this server listens. Node: `server.unref()`.
+    #[doc(alias = "unref")]
+    pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }
 
@@ -278,6 +287,13 @@ impl PartialEq for Server {
 }
 
 impl Eq for Server {}
+
+/// By identity, so that servers can be keys of a map.
+impl std::hash::Hash for Server {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.inner).hash(state);
+    }
+}
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

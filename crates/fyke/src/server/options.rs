@@ -138,6 +138,7 @@ impl ServerOptions {
     /// is asked for every connection, so rules may change at any time. Not for Unix sockets. Node:
     /// `blockList`.
     #[must_use]
+    #[doc(alias = "blockList")]
     pub fn block_list(mut self, list: &BlockList) -> Self {
         self.block_list = Some(list.clone());
         self
@@ -147,17 +148,20 @@ impl ServerOptions {
 /// Options of listening. The last call listens.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|_| {});
-///     fyke::ListenOptions::new(("::1", 0))?
+///     fyke::ListenOptions::new(("::1", 0))
 ///         .backlog(64)
-///         .listen(&server, |server| { server.close(); })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+///         .listen_then(&server, |server| { server.close(); })
+/// })
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     pub(super) endpoint: Endpoint,
+    /// The first value that is not valid.
+    wrong: Option<Error>,
     pub(super) backlog: u32,
     pub(super) ipv6_only: bool,
     pub(super) reuse_port: bool,
@@ -185,17 +189,18 @@ pub enum StaleFile {
 impl ListenOptions {
     /// Options with the defaults.
     ///
-    /// # Errors
-    /// `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for text that is no endpoint; the latter
-    /// also for a host name with a NUL byte, and for an empty path or abstract name.
-    pub fn new<E>(endpoint: E) -> Result<Self>
+    /// Never fails: an endpoint that cannot be parsed is the error of the verb that uses the options, as is the
+    /// value of any other option that is not valid. `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for
+    /// text; the latter also for a host name with a NUL byte, and for an empty path or abstract name.
+    pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let endpoint = endpoint.try_into()?.checked()?;
-        Ok(Self {
+        let (endpoint, wrong) = Endpoint::checked_from(endpoint);
+        Self {
             endpoint,
+            wrong,
             backlog: BACKLOG,
             ipv6_only: false,
             reuse_port: false,
@@ -206,7 +211,12 @@ impl ListenOptions {
             signal: None,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
-        })
+        }
+    }
+
+    /// An error if a value is not valid.
+    pub(super) fn check(&self) -> Result<()> {
+        self.wrong.clone().map_or(Ok(()), Err)
     }
 
     /// How many connections may wait to be accepted; the system cuts it to its own limit (Linux:
@@ -251,6 +261,7 @@ impl ListenOptions {
     /// Lets everybody on the machine read from the Unix socket's file. With either of the two, the
     /// file's mode is exactly 0444, 0222 or 0666. Default: the mask decides. Node: `readableAll`.
     #[must_use]
+    #[doc(alias = "readableAll")]
     pub fn readable_all(mut self, all: bool) -> Self {
         self.readable_all = all;
         self
@@ -259,6 +270,7 @@ impl ListenOptions {
     /// Lets everybody on the machine write to the Unix socket's file, which is what connecting
     /// needs. Node: `writableAll`.
     #[must_use]
+    #[doc(alias = "writableAll")]
     pub fn writable_all(mut self, all: bool) -> Self {
         self.writable_all = all;
         self

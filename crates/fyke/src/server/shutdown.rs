@@ -7,14 +7,14 @@ use fyke_machine::acceptor::{Outcome, Tally};
 use fyke_machine::connection::Gone;
 
 use super::Server;
-use super::drain::Shutdown;
+use super::drain::ShutdownOutcome;
 use crate::Result;
 use crate::socket::{self, Socket, after_next_poll};
 use crate::wiring::Core;
 
 impl Server {
-    /// Stops accepting, and gives every connection until the deadline to end. `f` is called once
-    /// with the outcome, after `close`, when the last of the connections is gone.
+    /// Stops accepting, and gives every connection until the deadline to end. `close` is emitted when the
+    /// last of them is gone; [`shutdown_then`](Self::shutdown_then) also tells how it went.
     ///
     /// - The listener is closed inside the call, as by [`close`](Self::close).
     /// - Each connection gets the event [`on_shutdown`](Socket::on_shutdown), and
@@ -29,8 +29,7 @@ impl Server {
     ///   clock never comes.
     ///
     /// The shutdown keeps the loop alive until it is over. A call while one is under way joins it:
-    /// the earlier of the deadlines counts, and both callbacks get the same outcome. So a second
-    /// signal can shorten the time. [`close`](Self::close) meanwhile changes nothing. After a
+    /// the earlier of the deadlines counts. So a second signal can shorten the time. [`close`](Self::close) meanwhile changes nothing. After a
     /// `close`, while connections are left, a shutdown begins for those. Connections that the server
     /// accepts when it listens again meanwhile are left alone. fyke's own; Node's `http` server has
     /// something like it, its `net` server does not.
@@ -38,30 +37,40 @@ impl Server {
     /// ```
     /// use std::time::Duration;
     ///
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.on_shutdown(|socket| { socket.end_with("bye\n"); });
     ///         socket.resume();
     ///         let server = socket.server().unwrap();
-    ///         let done = |_: &fyke::Server, outcome: fyke::Shutdown| {
+    ///         let done = |_: &fyke::Server, outcome: fyke::ShutdownOutcome| {
     ///             assert_eq!((outcome.ended, outcome.reset), (1, 0));
     ///         };
-    ///         server.shutdown(Duration::from_secs(10), done).unwrap();
+    ///         server.shutdown_then(Duration::from_secs(10), done).unwrap();
     ///     });
-    ///     server.listen(0, |server| {
-    ///         fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap().resume();
+    ///     server.listen_then(0, |server| {
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().resume();
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     ///
     /// # Errors
-    /// `ERR_SERVER_NOT_RUNNING` if the server neither listens nor waits for its `close` event; `f` is
-    /// dropped.
-    pub fn shutdown(
+    /// `ERR_SERVER_NOT_RUNNING` if the server neither listens nor waits for its `close` event.
+    pub fn shutdown(&self, deadline: Duration) -> Result<()> {
+        self.shutdown_then(deadline, |_, _| {})
+    }
+
+    /// Shuts the server down as [`shutdown`](Self::shutdown) does, and calls `f` once with the outcome,
+    /// after `close`, when the last of the connections is gone. If several calls join one shutdown, each of
+    /// their callbacks gets the same outcome.
+    ///
+    /// # Errors
+    /// Those of [`shutdown`](Self::shutdown); `f` is dropped then.
+    pub fn shutdown_then(
         &self,
         deadline: Duration,
-        f: impl FnOnce(&Server, Shutdown) + 'static,
+        f: impl FnOnce(&Server, ShutdownOutcome) + 'static,
     ) -> Result<()> {
         let runs = self.inner.state.borrow().acceptor.may_shut_down();
         let core = self.core().filter(|_| runs).cloned().ok_or_else(Self::not_running)?;
@@ -78,7 +87,7 @@ impl Server {
             drain.callbacks.push(Box::new(f));
             state.acceptor.shut_down(ours.len(), core.now().saturating_add(deadline))
         };
-        if self.listening() {
+        if self.is_listening() {
             self.close();
         }
         if is_over {
@@ -129,7 +138,7 @@ impl Server {
     fn reset_left(&self) {
         self.each_draining(|socket| {
             // A Unix socket knows no reset, and one that connects again puts it off.
-            if socket.reset_and_destroy().is_err() || !socket.destroyed() {
+            if socket.reset_and_destroy().is_err() || !socket.is_destroyed() {
                 socket.destroy();
             }
         });
@@ -167,7 +176,7 @@ impl Server {
         }
         let Tally { ended, failed, reset } = tally;
         for callback in drain.callbacks {
-            let outcome = Shutdown { ended, failed, reset, remaining };
+            let outcome = ShutdownOutcome { ended, failed, reset, remaining };
             self.tick(move |server| callback(server, outcome));
         }
     }

@@ -14,6 +14,7 @@ use fyke_machine::error::MakeError;
 impl Socket {
     /// The other end's address; none on a Unix socket, and before the connection stands. Node:
     /// `remoteAddress`, `remotePort`, `remoteFamily`.
+    #[doc(alias("remoteAddress", "remotePort", "remoteFamily"))]
     pub fn remote_address(&self) -> Option<SocketAddr> {
         let asks = self.policy().asks_for_addresses;
         if asks {
@@ -41,8 +42,9 @@ impl Socket {
 
     /// Our end's address; none on a Unix socket, and before the connection stands. Node:
     /// `localAddress`, `localPort`, `localFamily`, `address()`.
+    #[doc(alias("localAddress", "localPort", "localFamily", "address"))]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        if self.policy().asks_for_addresses && self.destroyed() {
+        if self.policy().asks_for_addresses && self.is_destroyed() {
             return None;
         }
         let (id, kept) = {
@@ -63,6 +65,7 @@ impl Socket {
 
     /// The addresses that were tried, in order, when the host has several. Node:
     /// `autoSelectFamilyAttemptedAddresses`.
+    #[doc(alias = "autoSelectFamilyAttemptedAddresses")]
     pub fn attempted_addresses(&self) -> Vec<SocketAddr> {
         let state = self.inner.state.borrow();
         state.rare_if_any().and_then(|rare| rare.attempted.clone()).unwrap_or_default()

@@ -32,14 +32,15 @@ impl Socket {
     /// ```
     /// use std::os::unix::net::UnixStream;
     ///
+    /// # fn main() -> fyke::Result<()> {
     /// let (ours, theirs) = UnixStream::pair().unwrap();
     /// fyke::run(|| {
     ///     let (a, b) = (fyke::Socket::from_fd(ours.into())?, fyke::Socket::from_fd(theirs.into())?);
     ///     a.end_with("hello");
     ///     b.on_data(|_, data| assert_eq!(data, b"hello"));
     ///     Ok(())
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     ///
     /// # Errors

@@ -15,45 +15,45 @@ use crate::lookup::{self, Query};
 use crate::wiring::{Core, current, current_or_none};
 use crate::{Endpoint, Error, Result};
 
-/// Connects to `endpoint`; `f` runs once, when the connection stands.
-///
-/// The socket is returned at once, connecting; listeners added to it now see every event. A
-/// connection that cannot be made is an `error`, not an `Err`: at the earliest one tick later.
+/// Connects to `endpoint` as [`connect`](crate::connect()) does, and runs `f` once, when the connection is
+/// established. `f` is dropped if the connect fails.
 ///
 /// Node: `net.connect`, `net.createConnection`.
 ///
 /// # Errors
-/// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for an endpoint
-/// that is none, `ERR_NO_EVENT_LOOP` outside of a loop.
+/// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
+/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if it is gone.
 ///
 /// `examples/client.rs`:
 ///
 #[doc = concat!("```no_run\n", include_str!("../../examples/client.rs"), "```")]
-pub fn connect<E>(endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<Socket>
+#[doc(alias("connect", "createConnection"))]
+pub fn connect_then<E>(endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<Socket>
 where
     E: TryInto<Endpoint>,
     Error: From<E::Error>,
 {
-    ConnectOptions::new(endpoint)?.connect(f)
+    ConnectOptions::new(endpoint).connect_then(f)
 }
 
 /// # Connecting
 impl ConnectOptions {
-    /// Makes a socket with these options and connects it; `f` runs once, when the connection
-    /// stands.
+    /// Makes a socket with these options, connects it, and runs `f` once, when the connection is
+    /// established.
     ///
     /// # Errors
-    /// As [`connect`].
-    pub fn connect(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
+    /// Those of [`connect_then`], and that of the first option whose value is not valid.
+    pub fn connect_then(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
         // Before anything is made that nobody could hear of.
+        self.check()?;
         current()?.check_open()?;
         let socket = Socket::with_options(&self.socket);
         if let Some(timeout) = self.timeout {
-            socket.set_timeout(Some(timeout));
+            socket.set_idle_timeout(Some(timeout));
         }
         // Destroyed already if its signal was aborted before.
-        if !socket.destroyed() {
-            socket.connect_with(self, f)?;
+        if !socket.is_destroyed() {
+            socket.connect_with_then(self, f)?;
         }
         socket.drop_listeners_on_close();
         Ok(socket)
@@ -62,34 +62,35 @@ impl ConnectOptions {
 
 /// # Connecting
 impl Socket {
-    /// Connects to `endpoint`; `f` listens once for `connect`. It is dropped when this connect fails,
-    /// and does not run when a later one succeeds (in Node, and on a loop made with
-    /// [`node_exact`](crate::Builder::node_exact), it does).
+    /// Connects this socket to `endpoint`, and runs `f` once, when the connection is established. `f` is
+    /// dropped when this connect fails, and does not run when a later one succeeds (in Node, and on a loop
+    /// made with [`node_exact`](crate::EventLoopBuilder::node_exact), it does).
     ///
-    /// A socket may connect again after `close`, also from its `close` listener (CON-16). Node:
+    /// A socket may connect again after `close`, also from its `close` listener. Node:
     /// `socket.connect()`.
     ///
     /// # Errors
-    /// `EALREADY` while connecting, `EISCONN` while connected, `ERR_SOCKET_CLOSED` between
-    /// `destroy` and `close`; else as [`fyke::connect`](crate::connect()). The socket is as it was.
-    pub fn connect<E>(&self, endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<()>
+    /// Those of [`connect`](Self::connect). The socket is as it was, and `f` is dropped.
+    #[doc(alias = "connect")]
+    pub fn connect_then<E>(&self, endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<()>
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.connect_with(ConnectOptions::new(endpoint)?, f)
+        self.connect_with_then(ConnectOptions::new(endpoint), f)
     }
 
-    /// The same with options of the connect; those of the socket itself (half-open, marks, and so
-    /// on) stay as they are.
+    /// Connects this socket with options of the connect, and runs `f` once, when the connection is
+    /// established. Options of the socket itself (half-open, high-water mark, and so on) stay as they are.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
-    pub fn connect_with(
+    /// Those of [`connect_with`](Self::connect_with).
+    pub fn connect_with_then(
         &self,
         options: ConnectOptions,
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<()> {
+        options.check()?;
         if let Some(target) = self.target_again(&options) {
             self.once(Event::Connect, f);
             let inside = self.tells_inside_calls();
@@ -191,7 +192,7 @@ impl Socket {
                     let inside = socket.tells_inside_calls();
                     socket.lookup_answered(round, result, inside);
                 });
-                hook.ask(request, LookupReply::new(host, watches, give));
+                hook.ask(request, LookupReply::new(core, host, watches, give));
             }
             None => {
                 let LookupRequest { host, family, hints, .. } = request;

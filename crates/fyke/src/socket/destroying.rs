@@ -17,6 +17,7 @@ impl Socket {
 
     /// The same with an error: `on_error` gets it, then `close` follows. Node:
     /// `socket.destroy(error)`.
+    #[doc(alias = "destroy")]
     pub fn destroy_with(&self, error: Error) -> &Self {
         self.tear_down(Some(error), false);
         self
@@ -24,6 +25,7 @@ impl Socket {
 
     /// Ends, and destroys when everything written is sent, without waiting for the peer. Node:
     /// `socket.destroySoon()`.
+    #[doc(alias = "destroySoon")]
     pub fn destroy_soon(&self) -> &Self {
         self.step(Connection::destroy_soon);
         self
@@ -35,6 +37,7 @@ impl Socket {
     ///
     /// # Errors
     /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which knows no RST; nothing happens then.
+    #[doc(alias = "resetAndDestroy")]
     pub fn reset_and_destroy(&self) -> Result<()> {
         self.step(Connection::reset)
     }
@@ -101,6 +104,7 @@ impl Socket {
             self.forget_once(Event::Connect);
         }
         if !keeps {
+            self.forget_remote();
             let read_buffer = self.take_sink();
             drop((read_buffer, self.inner.listeners.clear()));
         } else if let (true, Some(core)) = (accepted, self.core()) {

@@ -20,6 +20,7 @@ impl Socket {
     }
 
     /// Writes a last piece, and ends. Node: `socket.end(data)`.
+    #[doc(alias = "end")]
     pub fn end_with<'a>(&self, data: impl Into<Payload<'a>>) -> &Self {
         self.end_payload(Some(data.into()), None);
         self
@@ -28,12 +29,14 @@ impl Socket {
     /// Ends, and tells `callback` just before `finish`, or why it will never come:
     /// `ERR_STREAM_ALREADY_FINISHED`, `ERR_STREAM_DESTROYED`, or the error of the connection.
     /// Node: `socket.end(callback)`.
+    #[doc(alias = "end")]
     pub fn end_then(&self, callback: impl FnOnce(&Socket, Result<()>) + 'static) -> &Self {
         self.end_payload(None, Some(Box::new(callback)));
         self
     }
 
     /// Writes a last piece, ends, and tells `callback`. Node: `socket.end(data, callback)`.
+    #[doc(alias = "end")]
     pub fn end_with_then<'a>(
         &self,
         data: impl Into<Payload<'a>>,
@@ -95,11 +98,11 @@ mod tests {
             });
             let [told, finished, failed, closed] = [(); 4].map(|()| add(&log));
             let target = server.clone();
-            server.listen(("127.0.0.1", 0), move |_| {
+            server.listen_then(("127.0.0.1", 0), move |_| {
                 let client = Socket::new();
                 client.on_finish(move |_| finished("finish".to_owned()));
                 client.on_error(move |client, error| {
-                    assert!(client.destroyed() && !client.writable_finished());
+                    assert!(client.is_destroyed() && !client.is_writable_finished());
                     failed(format!("{} {}", error.syscall().unwrap(), error.code()));
                 });
                 client.on_close(move |_, had_error| closed(format!("close {had_error}")));
@@ -108,7 +111,7 @@ mod tests {
                     client.end_then(move |_, result| told(format!("end {}", result.is_ok())));
                     ends_with(client, error);
                 };
-                client.connect(target.endpoint().unwrap(), connected).unwrap();
+                client.connect_then(target.endpoint().unwrap(), connected).unwrap();
             })
         };
         event_loop.enter(setup).unwrap();

@@ -12,7 +12,7 @@ impl Socket {
     /// If true, a connection that the peer resets stays until everything has been delivered, which a
     /// paused socket does after [`resume`](Self::resume). [`destroy`](Self::destroy) still discards.
     /// For relays, which pause one connection while the other is slow. Does nothing on a
-    /// [`node_exact`](crate::Builder::node_exact) loop. No counterpart in Node.
+    /// [`node_exact`](crate::EventLoopBuilder::node_exact) loop. No counterpart in Node.
     pub fn set_deliver_before_error(&self, deliver: bool) {
         self.inner.state.borrow_mut().change().set_deliver_before_error(deliver);
     }
@@ -49,10 +49,10 @@ mod tests {
                 socket
                     .on_error(move |_, failed| error.borrow_mut().push(failed.code().to_string()));
                 socket.on_close(move |_, _| close.borrow_mut().push("close".to_owned()));
-                socket.write("go");
+                let _ = socket.write("go");
             });
             let target = server.clone();
-            server.listen(("127.0.0.1", 0), move |_| {
+            server.listen_then(("127.0.0.1", 0), move |_| {
                 let client = Socket::new();
                 client.on_error(|_, error| assert_eq!(error.code().as_str(), "ENOBUFS"));
                 client.on_data(move |client, _| {
@@ -61,7 +61,7 @@ mod tests {
                         io::Error::from_raw_os_error(rustix::io::Errno::NOBUFS.raw_os_error());
                     client.complete(Completion::Failed { socket: id, operation, error });
                 });
-                client.connect(target.endpoint().unwrap(), |_| {}).unwrap();
+                client.connect(target.endpoint().unwrap()).unwrap();
             })
         };
         event_loop.enter(setup).unwrap();

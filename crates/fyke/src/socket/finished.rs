@@ -21,7 +21,7 @@ pub(super) enum Directions {
 
 impl Directions {
     pub(super) fn are_done(self, socket: &Socket) -> bool {
-        let (read, written) = (socket.readable_ended(), socket.writable_finished());
+        let (read, written) = (socket.is_readable_ended(), socket.is_writable_finished());
         match self {
             Self::Both => read && written,
             Self::Reading => read,
@@ -47,17 +47,18 @@ impl Socket {
     /// tick. Node: `stream.finished(socket, callback)`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
     ///         socket.pipe(socket).finished(|_, result| assert!(result.is_ok()));
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.end_with("hello").resume();
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     pub fn finished(&self, callback: impl FnOnce(&Socket, Result<()>) + 'static) -> &Self {
         self.when_done(Directions::Both, Box::new(callback));
@@ -71,7 +72,7 @@ impl Socket {
         if !self.has_closed() {
             watch.listen(self);
         }
-        if self.destroyed() || directions.are_done(self) {
+        if self.is_destroyed() || directions.are_done(self) {
             let result = outcome(self, directions);
             let tell: Callback = Box::new(move |socket, result| watch.tell(socket, result));
             self.reply(tell, result);

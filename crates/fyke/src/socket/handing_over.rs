@@ -24,28 +24,29 @@ impl Socket {
     /// ```
     /// use std::os::unix::net::UnixStream;
     ///
+    /// # fn main() -> fyke::Result<()> {
     /// let (ours, theirs) = UnixStream::pair().unwrap();
     /// fyke::run(move || {
     ///     let here = fyke::SocketOptions::new().pause_on_create(true).build_from_fd(ours.into())?;
-    ///     let fd = here.into_fd()?;
-    ///     std::thread::spawn(|| fyke::run(|| {
+    ///     let fd = here.take_fd()?;
+    ///     std::thread::spawn(|| fyke::run(|| -> fyke::Result<()> {
     ///         fyke::Socket::from_fd(fd)?.end_with("from another thread");
     ///         Ok(())
     ///     }));
     ///     let peer = fyke::Socket::from_fd(theirs.into())?;
     ///     peer.on_text(|_, text| assert_eq!(text, "from another thread"));
     ///     Ok(())
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
     ///
     /// # Errors
-    /// The socket goes on as it was; keep a clone of the handle if you want to hear of it.
+    /// The socket goes on as it was.
     /// `ERR_SOCKET_CLOSED` without a connection. `ERR_WORKER_HANDLE_NOT_TRANSFERABLE` if something
     /// would be lost: bytes that the kernel did not take yet, or that were received and not
     /// taken, half a character of [`on_text`](Self::on_text), an end that the peer was promised
     /// or has sent. `ENOTSUP` in the simulated network.
-    pub fn into_fd(self) -> Result<OwnedFd> {
+    pub fn take_fd(&self) -> Result<OwnedFd> {
         self.flush(Connection::flushed);
         self.sync();
         let id = self.inner.state.borrow().connected();

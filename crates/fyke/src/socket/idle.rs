@@ -14,28 +14,34 @@ impl Socket {
     /// write being done. The timeout does not keep the loop alive. Before a connection it works as
     /// a connect timeout. Longer than 2,147,483,647 ms is cut to that. On a closed socket it does
     /// nothing. Node: `socket.setTimeout()`.
-    pub fn set_timeout(&self, timeout: Option<Duration>) {
+    #[doc(alias = "setTimeout")]
+    pub fn set_idle_timeout(&self, timeout: Option<Duration>) {
         self.step(|machine, cx, _| machine.set_timeout(timeout, cx));
     }
 
-    /// Sets the idle timeout as [`set_timeout`](Self::set_timeout) does, and calls `callback` once, with
+    /// Sets the idle timeout as [`set_idle_timeout`](Self::set_idle_timeout) does, and calls `callback` once, with
     /// the next `timeout` event.
     ///
     /// A call replaces the callback of the call before, if that has not run; listeners of
-    /// [`on_timeout`](Self::on_timeout) stay. So setting the timeout for each message does not
+    /// [`on_idle_timeout`](Self::on_idle_timeout) stay. So setting the timeout for each message does not
     /// collect callbacks. In Node, and on a loop made with
-    /// [`node_exact`](crate::Builder::node_exact), each call adds one more, and all run. On a closed
+    /// [`node_exact`](crate::EventLoopBuilder::node_exact), each call adds one more, and all run. On a closed
     /// socket it does nothing. Node: `socket.setTimeout(timeout, callback)`.
-    pub fn set_timeout_then(&self, timeout: Duration, callback: impl FnOnce(&Socket) + 'static) {
-        if !self.destroyed() {
-            self.set_timeout(Some(timeout));
+    #[doc(alias = "setTimeout")]
+    pub fn set_idle_timeout_then(
+        &self,
+        timeout: Duration,
+        callback: impl FnOnce(&Socket) + 'static,
+    ) {
+        if !self.is_destroyed() {
+            self.set_idle_timeout(Some(timeout));
             self.forget_once(Event::Timeout);
             self.once(Event::Timeout, callback);
         }
     }
 
     /// The idle timeout as it was last set: zero when it was turned off, none if it never was.
-    pub fn timeout(&self) -> Option<Duration> {
+    pub fn idle_timeout(&self) -> Option<Duration> {
         self.inner.state.borrow().idle.timeout()
     }
 

@@ -27,8 +27,9 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says. Nothing has changed then.
+    #[doc(alias = "setNoDelay")]
     pub fn set_no_delay(&self, no_delay: bool) -> Result<()> {
-        if self.inner.state.borrow().no_delay == no_delay || self.destroyed() {
+        if self.inner.state.borrow().no_delay == no_delay || self.is_destroyed() {
             return Ok(());
         }
         self.set_on_tcp(SocketOption::NoDelay(no_delay))?;
@@ -51,6 +52,7 @@ impl Socket {
     /// # Errors
     /// `ERR_OUT_OF_RANGE` for more than 32,767 seconds, what Linux takes; or what the system says.
     /// Nothing has changed then.
+    #[doc(alias = "setKeepAlive")]
     pub fn set_keep_alive(&self, enable: bool, initial_delay: Duration) -> Result<()> {
         self.wish_keep_alive(KeepAliveWish::new(enable, KeepAliveProbes::new(initial_delay)))
     }
@@ -74,6 +76,7 @@ impl Socket {
     /// `ERR_OUT_OF_RANGE` for what Linux does not take: an initial delay of more than 32,767
     /// seconds, an interval outside of 1 to 32,767 seconds, a count outside of 1 to 127; or what the
     /// system says. Nothing has changed then (Node ignores the refusal, and part of it may stay).
+    #[doc(alias = "setKeepAlive")]
     pub fn set_keep_alive_probes(&self, probes: KeepAliveProbes) -> Result<()> {
         self.wish_keep_alive(KeepAliveWish::new(true, probes))
     }
@@ -83,7 +86,7 @@ impl Socket {
         let before = self.wishes().keep_alive;
         let off = |wish: Option<KeepAliveWish>| wish.is_none_or(|wish| !wish.enable);
         let unchanged = before == Some(wish) || (off(before) && off(Some(wish)));
-        if unchanged || self.destroyed() {
+        if unchanged || self.is_destroyed() {
             return Ok(());
         }
         self.set_on_tcp(wish.option())?;
@@ -113,7 +116,7 @@ impl Socket {
             let message = "a user timeout is at most 2147483647 ms";
             return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
         }
-        if self.wishes().user_timeout == timeout || self.destroyed() {
+        if self.wishes().user_timeout == timeout || self.is_destroyed() {
             return Ok(());
         }
         self.set_on_tcp(SocketOption::UserTimeout(timeout))?;
@@ -131,6 +134,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says.
+    #[doc(alias = "setTypeOfService")]
     pub fn set_type_of_service(&self, value: u8) -> Result<()> {
         if self.wishes().type_of_service == Some(value) {
             return Ok(());
@@ -142,6 +146,7 @@ impl Socket {
 
     /// The type of service: the system's while connected (Linux masks two bits of it on TCP),
     /// otherwise as it was set last, 0 if it never was. Node: `socket.getTypeOfService()`.
+    #[doc(alias = "getTypeOfService")]
     pub fn type_of_service(&self) -> u8 {
         let remembered = || self.wishes().type_of_service.unwrap_or_default();
         self.ask_tcp(Driver::type_of_service).unwrap_or_else(remembered)
@@ -154,7 +159,7 @@ impl Socket {
     /// # Errors
     /// What the system says.
     pub fn set_send_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
-        if self.destroyed() {
+        if self.is_destroyed() {
             return Ok(());
         }
         self.set_on_any(SocketOption::SendBuffer(bytes))?;
@@ -170,7 +175,7 @@ impl Socket {
     /// # Errors
     /// What the system says.
     pub fn set_receive_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
-        if self.destroyed() {
+        if self.is_destroyed() {
             return Ok(());
         }
         self.set_on_any(SocketOption::ReceiveBuffer(bytes))?;

@@ -2,16 +2,17 @@
 //! room as it can. `S` is the socket, `W` a weak reference to one.
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 
 use fyke_driver::Address;
-use fyke_machine::connection::{Event, Lookup};
+use fyke_machine::connection::{Event, LookupEvent};
 
 use crate::Error;
 use crate::listeners::{EventSet, Handler};
 
 /// What one listener hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hears {
     One(Event),
     /// What the source of a pipe must hear of itself.
@@ -25,6 +26,15 @@ pub(crate) enum Hears {
 const SOURCE: u32 = 1 << Event::Data as u32 | 1 << Event::End as u32;
 const DESTINATION: u32 =
     1 << Event::Drain as u32 | 1 << Event::Finish as u32 | 1 << Event::Gone as u32;
+
+impl fmt::Debug for Hears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(event) => event.fmt(f),
+            _ => f.write_str("Pipe"),
+        }
+    }
+}
 
 impl EventSet for Hears {
     #[inline]
@@ -83,7 +93,7 @@ pub(crate) enum News<'a, S> {
     Error(&'a Error),
     /// Whether it ended by an error.
     Close(bool),
-    Lookup(&'a Lookup),
+    Lookup(&'a LookupEvent),
     Attempt(&'a Address),
     AttemptFailed(&'a Address, &'a Error),
     /// The other end of the pipe.
@@ -124,7 +134,7 @@ listener_of!(data, bytes: &[u8] => News::Data(bytes));
 listener_of!(text, text: &str => News::Text(text));
 listener_of!(error, error: &Error => News::Error(error));
 listener_of!(close, had_error: bool => News::Close(had_error));
-listener_of!(lookup, lookup: &Lookup => News::Lookup(lookup));
+listener_of!(lookup, lookup: &LookupEvent => News::Lookup(lookup));
 listener_of!(attempt, address: &Address => News::Attempt(address));
 listener_of!(attempt_failed, address: &Address, error: &Error => News::AttemptFailed(address, error));
 

@@ -10,6 +10,7 @@ mod addresses;
 mod adopting;
 mod attempts;
 mod bound;
+mod connect;
 mod connecting;
 mod deadlines;
 mod destroying;
@@ -23,6 +24,7 @@ mod idle;
 mod kernel_options;
 mod listener;
 mod machine;
+mod once;
 mod options;
 mod origin;
 mod peer;
@@ -32,6 +34,7 @@ mod properties;
 mod read_buffer;
 mod readable;
 mod reading;
+mod remote;
 mod shutting_down;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod size;
@@ -48,9 +51,10 @@ use std::rc::{Rc, Weak};
 
 use fyke_driver::SocketId;
 
-pub use connecting::connect;
+pub use connect::connect;
+pub use connecting::connect_then;
 pub(crate) use fyke_machine::connection::Event;
-pub use fyke_machine::connection::Lookup;
+pub use fyke_machine::connection::LookupEvent;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
@@ -58,6 +62,7 @@ use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
 pub use pipeline::pipeline;
+pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
 use state::State;
 
@@ -75,11 +80,12 @@ use crate::wiring::{Core, current_or_none};
 /// and answers like one.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|socket| { socket.pipe(socket); });
-///     server.listen(("127.0.0.1", 0), |server| {
+///     server.listen_then(("127.0.0.1", 0), |server| {
 ///         let server = server.clone();
-///         let client = fyke::connect(server.endpoint().unwrap(), |client| {
+///         let client = fyke::connect_then(server.endpoint().unwrap(), |client| {
 ///             client.end_with("hello");
 ///         });
 ///         client.unwrap().on_data(move |_, data| {
@@ -87,8 +93,8 @@ use crate::wiring::{Core, current_or_none};
 ///             server.close();
 ///         });
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Socket {

@@ -24,14 +24,15 @@ impl Socket {
         self.inner.state.borrow_mut().change().half_open = allow;
     }
 
-    /// The loop stays alive while this socket reads (the default). Node: `socket.ref()`.
-    pub fn refer(&self) -> &Self {
+    /// Keeps the loop alive while this socket reads (the default). Node: `socket.ref()`.
+    #[doc(alias = "ref")]
+    pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
-    /// The loop does not stay alive for this socket's sake, except to finish connecting or
-    /// writing. Node: `socket.unref()`.
-    pub fn unref(&self) -> &Self {
+    /// Lets the loop end though this socket is open, except while it connects or writes. Node: `socket.unref()`.
+    #[doc(alias = "unref")]
+    pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }
 

@@ -8,7 +8,7 @@ use fyke_machine::connection::{self, Phase};
 use super::listener::{self, Flow, News, PipeEnd};
 use super::{Event, Hears, Inner, Listener, Socket};
 use crate::few::Few;
-use crate::listeners::ListenerId;
+use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Tick;
 
 /// Events `pipe` and `unpipe` of a socket that are deferred, with the other end.
@@ -33,6 +33,7 @@ impl Socket {
 
     /// The same, but `destination` is not ended with this socket. Node:
     /// `source.pipe(destination, { end: false })`.
+    #[doc(alias = "pipe")]
     pub fn pipe_without_end<'a>(&self, destination: &'a Socket) -> &'a Socket {
         self.pipe_to(destination, false)
     }
@@ -42,10 +43,10 @@ impl Socket {
             // Nothing comes from there any more, and nobody would undo the pipe.
             return destination;
         }
-        let ended = end && self.readable_ended();
+        let ended = end && self.is_readable_ended();
         let flow = Flow { ends: end && !ended, blocked: false };
         let add = |socket: &Self, hears, end| {
-            socket.inner.listeners.add(hears, false, Listener::Pipe(Rc::new(end)));
+            socket.inner.listeners.add(hears, Lasts::Always, Listener::Pipe(Rc::new(end)));
         };
         if self == destination {
             add(self, Hears::PipeItself, PipeEnd::Itself(Cell::new(flow)));
@@ -78,6 +79,7 @@ impl Socket {
     }
 
     /// Undoes all pipes that lead out of this socket. Node: `source.unpipe()`.
+    #[doc(alias = "unpipe")]
     pub fn unpipe_all(&self) -> &Self {
         while let Some(destination) = self.first_destination() {
             self.unpipe(&destination);
@@ -87,6 +89,7 @@ impl Socket {
 
     /// Something is piped into this socket from now on: the second argument. Comes on the tick after
     /// the call of [`pipe`](Self::pipe). Node: `pipe`.
+    #[doc(alias = "pipe")]
     pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
         self.add(Event::Pipe, listener::pipe(f))
     }
@@ -94,6 +97,7 @@ impl Socket {
     /// A pipe from the second argument into this socket was undone: by [`unpipe`](Self::unpipe), or
     /// because this socket has finished, failed or closed. On the tick after the call, or just
     /// before `error` and `close`. Node: `unpipe`.
+    #[doc(alias = "unpipe")]
     pub fn on_unpipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
         self.add(Event::Unpipe, listener::pipe(f))
     }

@@ -24,17 +24,18 @@ use crate::{Error, ErrorCode, Result};
 /// Node: `stream.pipeline(source, destination, callback)`, which closes the connections without RST.
 ///
 /// ```
+/// # fn main() -> fyke::Result<()> {
 /// fyke::run(|| {
 ///     let server = fyke::create_server(|client| {
 ///         client.server().unwrap().close();
 ///         fyke::pipeline(client, client, |result| assert!(result.is_ok()));
 ///     });
-///     server.listen(0, |server| {
-///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+///     server.listen_then(0, |server| {
+///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
 ///         client.end_with("hello").resume();
 ///     })
-/// })?;
-/// # Ok::<(), fyke::Error>(())
+/// })
+/// # }
 /// ```
 pub fn pipeline(
     source: &Socket,
@@ -84,7 +85,7 @@ impl Pipeline {
             *self.at_destination.borrow_mut() = vec![
                 self.destination.on_error(move |_, error| write_failed.fail(error)),
                 self.destination.on_close(move |_, _| {
-                    if !closed.source.readable_ended() {
+                    if !closed.source.is_readable_ended() {
                         closed.fail(&premature_close());
                     }
                 }),
@@ -118,11 +119,11 @@ impl Pipeline {
                 *first = Some(error.clone());
             }
         }
-        if !self.source.readable_ended() {
+        if !self.source.is_readable_ended() {
             let failed = error.clone();
             self.source.step(|machine, cx, fx| machine.fail_with_reset(failed, cx, fx));
         }
-        if !self.destination.writable_finished() {
+        if !self.destination.is_writable_finished() {
             let failed = error.clone();
             self.destination.step(|machine, cx, fx| machine.fail_with_reset(failed, cx, fx));
         }

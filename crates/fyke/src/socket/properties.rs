@@ -8,35 +8,43 @@ use crate::Error;
 
 /// # State
 impl Socket {
-    /// Whether it is connecting: from `connect` to its outcome.
-    pub fn connecting(&self) -> bool {
+    /// Whether the socket is connecting: true from `connect` until the connection is established or has
+    /// failed. Node: `connecting`.
+    #[doc(alias = "connecting")]
+    pub fn is_connecting(&self) -> bool {
         self.inner.state.borrow().connecting()
     }
 
-    /// Whether there is no connection (yet, or any more). Node: `pending`.
-    pub fn pending(&self) -> bool {
+    /// Whether the socket has no connection, because it is not established yet or is over. Node: `pending`.
+    #[doc(alias = "pending")]
+    pub fn is_pending(&self) -> bool {
         let state = self.inner.state.borrow();
         state.connecting() || state.id.is_none()
     }
 
-    /// Whether it was destroyed: true from the call on, before `close` is emitted.
-    pub fn destroyed(&self) -> bool {
+    /// Whether the socket was destroyed: true from the call on, before `close` is emitted. Node:
+    /// `destroyed`.
+    #[doc(alias = "destroyed")]
+    pub fn is_destroyed(&self) -> bool {
         self.inner.state.borrow().destroyed()
     }
 
-    /// Whether it was destroyed; the same as [`destroyed`](Self::destroyed). Node: `closed`, which
-    /// like it is true before `close` is emitted.
-    pub fn closed(&self) -> bool {
-        self.destroyed()
+    /// Whether the socket is closed in Node's sense: true from the call of `destroy` on, before `close` is
+    /// emitted, as [`is_destroyed`](Self::is_destroyed) is. Node: `closed`.
+    #[doc(alias = "closed")]
+    pub fn is_closed(&self) -> bool {
+        self.is_destroyed()
     }
 
-    /// Whether data may still come.
-    pub fn readable(&self) -> bool {
+    /// Whether data may still be received. Node: `readable`.
+    #[doc(alias = "readable")]
+    pub fn is_readable(&self) -> bool {
         self.inner.state.borrow().readable()
     }
 
-    /// Whether data may still be written.
-    pub fn writable(&self) -> bool {
+    /// Whether data may still be written. Node: `writable`.
+    #[doc(alias = "writable")]
+    pub fn is_writable(&self) -> bool {
         self.inner.state.borrow().writable()
     }
 
@@ -46,33 +54,39 @@ impl Socket {
     }
 
     /// Whether `end` was emitted. Node: `readableEnded`.
-    pub fn readable_ended(&self) -> bool {
+    #[doc(alias = "readableEnded")]
+    pub fn is_readable_ended(&self) -> bool {
         self.inner.state.borrow().read.has_emitted_end()
     }
 
     /// Whether it was destroyed, or failed, before `end` was emitted. Node: `readableAborted`.
-    pub fn readable_aborted(&self) -> bool {
+    #[doc(alias = "readableAborted")]
+    pub fn is_readable_aborted(&self) -> bool {
         let state = self.inner.state.borrow();
         !state.read.has_emitted_end() && (state.destroyed() || state.has_failed())
     }
 
     /// Whether data was ever delivered. Node: `readableDidRead`.
-    pub fn readable_did_read(&self) -> bool {
+    #[doc(alias = "readableDidRead")]
+    pub fn has_delivered(&self) -> bool {
         self.inner.state.borrow().read.did_read
     }
 
     /// Whether `end` was called. Node: `writableEnded`.
-    pub fn writable_ended(&self) -> bool {
+    #[doc(alias = "writableEnded")]
+    pub fn is_writable_ended(&self) -> bool {
         self.inner.state.borrow().write.is_ended()
     }
 
     /// Whether our side is ended: true from just before `finish`. Node: `writableFinished`.
-    pub fn writable_finished(&self) -> bool {
+    #[doc(alias = "writableFinished")]
+    pub fn is_writable_finished(&self) -> bool {
         self.inner.state.borrow().write.is_finished()
     }
 
     /// Whether it was destroyed, or failed, before `finish`. Node: `writableAborted`.
-    pub fn writable_aborted(&self) -> bool {
+    #[doc(alias = "writableAborted")]
+    pub fn is_writable_aborted(&self) -> bool {
         let state = self.inner.state.borrow();
         !state.write.is_finished() && (state.destroyed() || state.has_failed())
     }

@@ -70,21 +70,23 @@ impl Socket {
     /// [`resume`](Self::resume); nothing is lost. Call it before connecting. Node: `onread`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
     ///         socket.end_with("hello world");
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.read_buffer(8, |_, piece| {
     ///             assert!(piece.len() <= 8);
     ///             true
     ///         });
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
+    #[doc(alias = "onread")]
     pub fn read_buffer(
         &self,
         bytes: usize,
@@ -101,22 +103,24 @@ impl Socket {
     /// as `buffer`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
     ///         socket.end_with("hello world");
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         let mut pieces = Vec::new();
     ///         client.read_buffers(|| vec![0; 2], move |_, piece| {
     ///             pieces.push(piece);
     ///             true
     ///         });
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
+    #[doc(alias = "onread")]
     pub fn read_buffers(
         &self,
         next: impl FnMut() -> Vec<u8> + 'static,
@@ -167,7 +171,7 @@ impl Socket {
         let go_on = consumer.call(self, piece);
         let unused = self.give_back_sink(consumer, !go_on);
         drop(unused);
-        if self.destroyed() {
+        if self.is_destroyed() {
             return false;
         }
         let more = go_on && !self.is_paused();

@@ -2,7 +2,7 @@
 
 use fyke_machine::connection::Connection;
 
-use super::Socket;
+use super::{Event, Socket, listener};
 use crate::listeners::ListenerId;
 use crate::socket_options::WRITE_QUEUE_BYTES_MAX;
 use crate::{Error, ErrorCode, Result};
@@ -20,26 +20,32 @@ impl Socket {
     /// `readable`.
     ///
     /// ```
+    /// # fn main() -> fyke::Result<()> {
     /// fyke::run(|| {
     ///     let server = fyke::create_server(|socket| {
     ///         socket.server().unwrap().close();
     ///         socket.end_with("four more");
     ///     });
-    ///     server.listen(0, |server| {
-    ///         let client = fyke::connect(server.endpoint().unwrap(), |_| {}).unwrap();
+    ///     server.listen_then(0, |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
     ///         client.on_readable(|client| {
-    ///             while let Some(word) = client.read_exact(4).unwrap() {
+    ///             while let Some(word) = client.read_n(4).unwrap() {
     ///                 println!("{}", String::from_utf8_lossy(&word));
     ///             }
     ///         });
     ///     })
-    /// })?;
-    /// # Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
     /// ```
+    #[doc(alias = "readable")]
     pub fn on_readable(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
-        let id = self.add_readable(f);
-        self.step(|machine, _, fx| machine.readable_listened(fx));
+        let id = self.add(Event::Readable, listener::plain(f));
+        self.readable_listened();
         id
+    }
+
+    pub(super) fn readable_listened(&self) {
+        self.step(|machine, _, fx| machine.readable_listened(fx));
     }
 
     /// Takes the first of the received chunks that are queued, or `None` if there are none. Chunk
@@ -49,17 +55,17 @@ impl Socket {
         self.take(None)
     }
 
-    /// Takes exactly `count` bytes, or `None` if fewer are queued; after the peer has ended, the
-    /// shorter rest. A `count` above the high-water mark raises the mark to the next power of two, so
+    /// Takes `count` bytes, or `None` if fewer are queued; after the peer has ended, the shorter rest. A `count` above the high-water mark raises the mark to the next power of two, so
     /// that many bytes can wait: do not pass a length that the peer chose without a limit of your own.
     /// The time taken depends on `count` only, not on how much is queued. Node: `socket.read(count)`.
     ///
     /// # Errors
     /// `ERR_OUT_OF_RANGE` for more than 64 MiB; a larger
     /// [`high_water_mark`](crate::SocketOptions::high_water_mark) allows as much as it says. On a loop
-    /// made with [`node_exact`](crate::Builder::node_exact) the limit is Node's, 1 GiB. Nothing is
+    /// made with [`node_exact`](crate::EventLoopBuilder::node_exact) the limit is Node's, 1 GiB. Nothing is
     /// taken then, and the mark stays.
-    pub fn read_exact(&self, count: usize) -> Result<Option<Vec<u8>>> {
+    #[doc(alias = "read")]
+    pub fn read_n(&self, count: usize) -> Result<Option<Vec<u8>>> {
         let max = match self.policy().reads_up_to_1_gib {
             true => EXACT_READ_BYTES_MAX,
             false => READ_BYTES_MAX.max(self.high_water_mark()),

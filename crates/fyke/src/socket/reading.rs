@@ -34,6 +34,7 @@ impl Socket {
     }
 
     /// Whether data is delivered: none until somebody listens or says. Node: `readableFlowing`.
+    #[doc(alias = "readableFlowing")]
     pub fn readable_flowing(&self) -> Option<bool> {
         match self.inner.state.borrow().read.flow() {
             Flow::Undecided => None,
@@ -43,6 +44,7 @@ impl Socket {
     }
 
     /// Bytes that were received and not delivered yet. Node: `readableLength`.
+    #[doc(alias = "readableLength")]
     pub fn read_queue_len(&self) -> usize {
         let units = if self.policy().counts_utf16 { self.stored_units() } else { None };
         units.unwrap_or_else(|| self.inner.state.borrow().read.stored_bytes())

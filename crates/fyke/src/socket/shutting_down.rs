@@ -38,7 +38,7 @@ impl Socket {
     ///
     /// Bytes that are received and delivered (or taken by [`read`](Self::read)) make the socket busy
     /// again: declare it idle after each answer. Bytes that wait in the read queue keep it busy too.
-    /// Not to be confused with the idle timeout of [`set_timeout`](Self::set_timeout). On a closed
+    /// Not to be confused with the idle timeout of [`set_idle_timeout`](Self::set_idle_timeout). On a closed
     /// socket it does nothing. fyke's own; Node's `http` server knows idle connections
     /// (`closeIdleConnections`), its `net` server does not.
     ///

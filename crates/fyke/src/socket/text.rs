@@ -18,12 +18,14 @@ impl Socket {
     /// assert_eq!(socket.encoding(), Some(Encoding::Latin1));
     /// # Ok::<(), fyke::Error>(())
     /// ```
+    #[doc(alias = "setEncoding")]
     pub fn set_encoding(&self, encoding: Encoding) -> &Self {
         self.inner.state.borrow_mut().rare().decoder = Some((encoding, Decoder::new(encoding)));
         self
     }
 
     /// The encoding that was set. Node: `readableEncoding`.
+    #[doc(alias = "readableEncoding")]
     pub fn encoding(&self) -> Option<Encoding> {
         let state = self.inner.state.borrow();
         state.rare_if_any()?.decoder.as_ref().map(|(encoding, _)| *encoding)
@@ -34,7 +36,7 @@ impl Socket {
         // Not to those who only begin to listen for text because of these bytes.
         let as_text = self.inner.listeners.has(Hears::One(Event::Text));
         self.emit_bytes(bytes);
-        if as_text && !self.destroyed() {
+        if as_text && !self.is_destroyed() {
             self.decode(|decoder, text| decoder.decode(bytes, text));
         }
     }

@@ -16,12 +16,43 @@ use crate::{Payload, Result};
 
 /// # Writing
 impl Socket {
-    /// Sends bytes; returns whether there is room for more.
+    /// Sends bytes, and returns whether there is room for more.
     ///
-    /// `false` means: wait for [`on_drain`](Self::on_drain). The bytes are accepted in any case,
-    /// except on a socket that is ended, destroyed or was never connected; then an `error` follows
-    /// (`ERR_STREAM_WRITE_AFTER_END`, `EPIPE` when the peer had ended first, `ERR_SOCKET_CLOSED`),
-    /// but none after `destroy`. While connecting, bytes wait for the connection.
+    /// `false` means: wait for [`on_drain`](Self::on_drain) before you write more. A program that ignores
+    /// it keeps in memory what a slow peer does not take, up to
+    /// [`write_queue_bytes_max`](crate::SocketOptions::write_queue_bytes_max). The bytes are accepted in any
+    /// case, except on a socket that is ended, destroyed or was never connected; then an `error` follows
+    /// (`ERR_STREAM_WRITE_AFTER_END`, `EPIPE` when the peer had ended first, `ERR_SOCKET_CLOSED`), but none
+    /// after `destroy`. While connecting, bytes wait for the connection.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// /// Writes numbers until there is no room, and goes on when there is again.
+    /// fn count_up(socket: &fyke::Socket, next: &Cell<u32>) {
+    ///     while next.get() < 100_000 {
+    ///         next.set(next.get() + 1);
+    ///         if !socket.write(format!("{}\n", next.get())) {
+    ///             return;
+    ///         }
+    ///     }
+    ///     socket.end();
+    /// }
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.server().unwrap().close();
+    ///         let next = Cell::new(0);
+    ///         count_up(socket, &next);
+    ///         socket.on_drain(move |socket| count_up(socket, &next));
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     ///
     /// Borrowed bytes (`&[u8]`, `&str`) are copied, but for what the kernel takes at once of more than
     /// 4 KiB (on Unix sockets and with `no_delay`; else of the high-water mark or more). Large owned
@@ -31,6 +62,7 @@ impl Socket {
     /// How a server heeds what this returns, in `examples/chat.rs`:
     ///
     #[doc = concat!("```no_run\n", include_str!("../../examples/chat.rs"), "```")]
+    #[must_use = "wait for `on_drain` if this is false; `let _ =` if it does not matter, as for a few bytes"]
     pub fn write<'a>(&self, data: impl Into<Payload<'a>>) -> bool {
         let payload = data.into();
         match payload.to_copy() {
@@ -43,6 +75,7 @@ impl Socket {
     /// The same, and tells `callback` when the kernel has the bytes, or why it never will: exactly
     /// once, never inside this call, in the order of the writes, before `close`. Node:
     /// `socket.write(data, callback)`.
+    #[doc(alias = "write")]
     pub fn write_then<'a>(
         &self,
         data: impl Into<Payload<'a>>,
@@ -110,24 +143,28 @@ impl Socket {
 
     /// Bytes that were accepted and not sent yet. Those on their way to the kernel count until the
     /// last of them is there. Node: `writableLength`.
+    #[doc(alias = "writableLength")]
     pub fn write_queue_len(&self) -> usize {
         self.inner.state.borrow().write.queued_bytes()
     }
 
     /// The same number; none when there is neither a connection nor a connect under way. Node:
     /// `bufferSize`.
+    #[doc(alias = "bufferSize")]
     pub fn buffer_size(&self) -> Option<usize> {
         let state = self.inner.state.borrow();
         state.is_live().then(|| state.write.queued_bytes())
     }
 
     /// Whether a write has returned false and `drain` is still to come. Node: `writableNeedDrain`.
+    #[doc(alias = "writableNeedDrain")]
     pub fn needs_drain(&self) -> bool {
         let state = self.inner.state.borrow();
         state.write.need_drain() && state.writable()
     }
 
     /// How many times `cork` was called without `uncork`. Node: `writableCorked`.
+    #[doc(alias = "writableCorked")]
     pub fn corked(&self) -> u32 {
         self.inner.state.borrow().write.corked()
     }

@@ -50,11 +50,11 @@ impl Witness {
                     Operation::UnpipeAll => _ = socket.unpipe_all(),
                     Operation::Timeout(ms) => {
                         let timeout = Some(Duration::from_millis(ms));
-                        socket.set_timeout(timeout.filter(|timeout| !timeout.is_zero()));
+                        socket.set_idle_timeout(timeout.filter(|timeout| !timeout.is_zero()));
                     }
                     Operation::AllowHalfOpen(allow) => socket.set_allow_half_open(allow),
-                    Operation::Unref => _ = socket.unref(),
-                    Operation::Refer => _ = socket.refer(),
+                    Operation::Unref => _ = socket.unref_loop(),
+                    Operation::Refer => _ = socket.ref_loop(),
                     Operation::Destroy => _ = socket.destroy(),
                     Operation::DestroySoon => _ = socket.destroy_soon(),
                     Operation::DestroyWith => {
@@ -77,7 +77,7 @@ impl Witness {
         let this = Rc::clone(self);
         let result = {
             let _call = self.observer.stage.connect_call();
-            socket.connect(endpoint, move |_| {
+            socket.connect_then(endpoint, move |_| {
                 of.model.borrow_mut().connects_to_tell -= 1;
                 this.callback(Moment::Connected, || {});
             })
@@ -114,7 +114,7 @@ impl Witness {
         let facts = self.facts();
         let taken = {
             let _call = self.observer.stage.call();
-            socket.read_exact(count).unwrap()
+            socket.read_n(count).unwrap()
         };
         if let Some(bytes) = taken {
             self.observer.took(count, &bytes, &facts);

@@ -128,7 +128,7 @@ fn begin(play: &Rc<Play>, endpoint: &dyn Fn() -> Endpoint) {
                     starting.start();
                 }
             };
-            server.listen(endpoint(), listening).unwrap();
+            server.listen_then(endpoint(), listening).unwrap();
         }
     }
 }
@@ -227,7 +227,7 @@ impl Play {
         };
         let (Some(socket), Some(other)) = (source.socket(), destination.socket()) else { return };
         // What listens to a closed socket that was accepted stays with it.
-        if !is_straight || !is_new || socket.closed() {
+        if !is_straight || !is_new || socket.is_closed() {
             return;
         }
         self.pipes.borrow_mut().push((from, to));

@@ -38,7 +38,7 @@ impl Witness {
     ) {
         assert!(self.socket.replace(Some(socket.clone())).is_none(), "a second connection");
         self.react.replace(Some(Rc::new(react)));
-        self.observer.attach(reading, !socket.pending());
+        self.observer.attach(reading, !socket.is_pending());
         let on = |moment: Moment| {
             let this = Rc::clone(self);
             move |_: &Socket| {
@@ -51,7 +51,7 @@ impl Witness {
         socket.on_end(on(Moment::End));
         socket.on_drain(on(Moment::Drain));
         socket.on_finish(on(Moment::Finish));
-        socket.on_timeout(on(Moment::Timeout));
+        socket.on_idle_timeout(on(Moment::Timeout));
         let attempt = on(Moment::Attempt);
         socket.on_connection_attempt(move |socket, _| attempt(socket));
         let this = Rc::clone(self);
@@ -82,7 +82,7 @@ impl Witness {
         socket.on_end(on(Moment::End));
         socket.on_drain(on(Moment::Drain));
         socket.on_finish(on(Moment::Finish));
-        socket.on_timeout(on(Moment::Timeout));
+        socket.on_idle_timeout(on(Moment::Timeout));
         let [attempt, error, close] = [Moment::Attempt, Moment::Error, Moment::Close].map(on);
         socket.on_connection_attempt(move |socket, _| attempt(socket));
         socket.on_error(move |socket, _| error(socket));
@@ -112,12 +112,12 @@ impl Witness {
                 let this = Rc::clone(self);
                 socket.on_readable(move |socket| {
                     let next = || match reading {
-                        Reading::Exact(count) => socket.read_exact(count).unwrap(),
+                        Reading::Exact(count) => socket.read_n(count).unwrap(),
                         _ => socket.read(),
                     };
                     while let Some(bytes) = next() {
                         this.callback(Moment::Data, || this.observer.received(&bytes));
-                        if socket.destroyed() {
+                        if socket.is_destroyed() {
                             // An exact loop would give out what there is.
                             break;
                         }
@@ -150,14 +150,14 @@ impl Witness {
     pub(super) fn facts(&self) -> Facts {
         let socket = self.socket().expect("it is attached");
         Facts {
-            connecting: socket.connecting(),
-            destroyed: socket.destroyed(),
+            connecting: socket.is_connecting(),
+            destroyed: socket.is_destroyed(),
             errored: socket.errored().is_some(),
-            readable: socket.readable(),
-            writable: socket.writable(),
-            readable_ended: socket.readable_ended(),
-            writable_ended: socket.writable_ended(),
-            writable_finished: socket.writable_finished(),
+            readable: socket.is_readable(),
+            writable: socket.is_writable(),
+            readable_ended: socket.is_readable_ended(),
+            writable_ended: socket.is_writable_ended(),
+            writable_finished: socket.is_writable_finished(),
             needs_drain: socket.needs_drain(),
             high_water_mark: socket.high_water_mark(),
             write_queue_len: socket.write_queue_len(),

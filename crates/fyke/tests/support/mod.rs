@@ -158,7 +158,7 @@ impl Net {
         endpoint: Endpoint,
         then: impl FnOnce(Endpoint) + 'static,
     ) {
-        server.listen(endpoint, |server| then(server.endpoint().unwrap())).unwrap();
+        server.listen_then(endpoint, |server| then(server.endpoint().unwrap())).unwrap();
     }
 
     /// A server for one connection, and a client connected to it: the server stops listening when
@@ -178,7 +178,7 @@ impl Net {
         self.listen(&server, endpoint, move |endpoint| {
             let client = Socket::new();
             on_client(&client);
-            client.connect(endpoint, |_| {}).unwrap();
+            client.connect(endpoint).unwrap();
         });
     }
 }
@@ -230,7 +230,7 @@ impl Log {
         socket.on_end(add("end"));
         socket.on_drain(add("drain"));
         socket.on_finish(add("finish"));
-        socket.on_timeout(add("timeout"));
+        socket.on_idle_timeout(add("timeout"));
         let log = self.clone();
         socket.on_error(move |_, error| log.add(format!("{prefix}error {}", error.code())));
         let log = self.clone();

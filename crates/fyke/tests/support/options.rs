@@ -31,7 +31,7 @@ pub(crate) fn look(
             looked.set(true);
             client.resume().end();
         };
-        client.connect(endpoint, connected).unwrap();
+        client.connect_then(endpoint, connected).unwrap();
     });
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn look_accepted(
             socket.resume().end();
         });
         net.listen(&server, net.tcp(), |endpoint| {
-            fyke::connect(endpoint, |_| {}).unwrap().resume();
+            fyke::connect(endpoint).unwrap().resume();
         });
     });
     assert!(seen.get());

@@ -13,7 +13,7 @@ pub(crate) fn at_each_timeout(
 ) -> Rc<Cell<usize>> {
     let count = Rc::new(Cell::new(0));
     let (counted, mut steps) = (count.clone(), steps.into_iter());
-    socket.on_timeout(move |socket| {
+    socket.on_idle_timeout(move |socket| {
         counted.set(counted.get() + 1);
         steps.next().expect("no more timeouts than steps")(socket);
     });
@@ -22,7 +22,7 @@ pub(crate) fn at_each_timeout(
 
 /// Ends, and nothing that this takes is told as a timeout.
 pub(crate) fn leave(client: &Socket) {
-    client.set_timeout(None);
+    client.set_idle_timeout(None);
     client.end();
 }
 

@@ -8,6 +8,7 @@ use crate::{Error, ErrorCode, Result};
 /// # JSON (feature `serde`)
 impl BlockList {
     /// The rules as a JSON text, an array of strings. Node: `JSON.stringify(blockList)`.
+    #[doc(alias = "stringify")]
     pub fn to_json(&self) -> String {
         serde_json::Value::from(self.rules()).to_string()
     }
@@ -19,6 +20,7 @@ impl BlockList {
     ///
     /// `ERR_INVALID_ARG_VALUE`: not JSON. `ERR_INVALID_ARG_TYPE`: not an array of strings. And those
     /// of [`add_rules`](Self::add_rules).
+    #[doc(alias = "fromJSON")]
     pub fn add_json(&self, json: &str) -> Result<()> {
         // Two steps, to tell the two kinds of error apart as Node does (BLK-19).
         let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| {

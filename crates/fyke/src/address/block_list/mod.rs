@@ -112,6 +112,7 @@ impl BlockList {
     /// # Errors
     ///
     /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    #[doc(alias = "addAddress")]
     pub fn add_address(&self, address: impl ToIpAddr) -> Result<()> {
         self.add([Rule::Address(address.to_ip_addr()?)]);
         Ok(())
@@ -122,6 +123,7 @@ impl BlockList {
     /// # Errors
     ///
     /// Those of [`add_address`](Self::add_address).
+    #[doc(alias = "addAddresses")]
     pub fn add_addresses<I>(&self, addresses: I) -> Result<()>
     where
         I: IntoIterator<Item: ToIpAddr>,
@@ -138,6 +140,7 @@ impl BlockList {
     ///
     /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
     /// `ERR_INVALID_ARG_VALUE`: `start` is greater than `end`, or they are of different families.
+    #[doc(alias = "addRange")]
     pub fn add_range(&self, start: impl ToIpAddr, end: impl ToIpAddr) -> Result<()> {
         self.add([Rule::Range(Range::new(start.to_ip_addr()?, end.to_ip_addr()?)?)]);
         Ok(())
@@ -150,6 +153,7 @@ impl BlockList {
     ///
     /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
     /// `ERR_OUT_OF_RANGE`: a prefix of more than 32 bits for IPv4, or 128 for IPv6.
+    #[doc(alias = "addSubnet")]
     pub fn add_subnet(&self, network: impl ToIpAddr, prefix: u8) -> Result<()> {
         self.add([Rule::Subnet(Subnet::new(network.to_ip_addr()?, prefix)?)]);
         Ok(())
@@ -163,6 +167,7 @@ impl BlockList {
     /// `ERR_INVALID_ARG_VALUE`: no `/`, or what follows it is not a plain decimal number.
     /// `ERR_INVALID_ADDRESS`: what precedes it is no address.
     /// `ERR_OUT_OF_RANGE`: a prefix of more than 32 bits for IPv4, or 128 for IPv6.
+    #[doc(alias = "addCIDR")]
     pub fn add_cidr(&self, cidr: &str) -> Result<()> {
         self.add([Rule::Subnet(Subnet::from_cidr(cidr)?)]);
         Ok(())
@@ -173,6 +178,7 @@ impl BlockList {
     /// # Errors
     ///
     /// Those of [`add_cidr`](Self::add_cidr).
+    #[doc(alias = "addCIDRs")]
     pub fn add_cidrs<I>(&self, cidrs: I) -> Result<()>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -192,6 +198,7 @@ impl BlockList {
     ///
     /// A text in the form of a rule with a value that cannot be: `ERR_INVALID_ADDRESS`,
     /// `ERR_INVALID_ARG_VALUE` for a range in reverse, `ERR_OUT_OF_RANGE` for a prefix.
+    #[doc(alias = "fromJSON")]
     pub fn add_rules<I>(&self, texts: I) -> Result<()>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -228,6 +235,7 @@ impl BlockList {
     /// # Errors
     ///
     /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    #[doc(alias = "removeAddress")]
     pub fn remove_address(&self, address: impl ToIpAddr) -> Result<bool> {
         Ok(self.remove(&Rule::Address(address.to_ip_addr()?)))
     }
@@ -237,6 +245,7 @@ impl BlockList {
     /// # Errors
     ///
     /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    #[doc(alias = "removeRange")]
     pub fn remove_range(&self, start: impl ToIpAddr, end: impl ToIpAddr) -> Result<bool> {
         let (start, end) = (start.to_ip_addr()?, end.to_ip_addr()?);
         // Ends that make no range are no error here: such a rule is just not listed.
@@ -249,6 +258,7 @@ impl BlockList {
     /// # Errors
     ///
     /// Those of [`add_subnet`](Self::add_subnet).
+    #[doc(alias = "removeSubnet")]
     pub fn remove_subnet(&self, network: impl ToIpAddr, prefix: u8) -> Result<bool> {
         Ok(self.remove(&Rule::Subnet(Subnet::new(network.to_ip_addr()?, prefix)?)))
     }
@@ -258,6 +268,7 @@ impl BlockList {
     /// # Errors
     ///
     /// Those of [`add_cidr`](Self::add_cidr).
+    #[doc(alias = "removeCIDR")]
     pub fn remove_cidr(&self, cidr: &str) -> Result<bool> {
         Ok(self.remove(&Rule::Subnet(Subnet::from_cidr(cidr)?)))
     }
@@ -299,6 +310,7 @@ impl BlockList {
     /// # Errors
     ///
     /// `ERR_INVALID_ADDRESS` for text that is not an address of `family`.
+    #[doc(alias = "check")]
     pub fn check_text(&self, text: &str, family: Family) -> Result<bool> {
         Ok(self.check((text, family).to_ip_addr()?))
     }
@@ -323,6 +335,7 @@ impl BlockList {
     }
 
     /// How many rules there are. Node: `size`.
+    #[doc(alias = "size")]
     pub fn len(&self) -> usize {
         self.read().len()
     }

@@ -122,6 +122,7 @@ impl SocketAddress {
     }
 
     /// The flow label: 0 for IPv4. Node: `flowlabel`.
+    #[doc(alias = "flowlabel")]
     pub fn flow_label(&self) -> u32 {
         match self.0 {
             SocketAddr::V4(_) => 0,

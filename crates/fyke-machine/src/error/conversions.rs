@@ -1,0 +1,76 @@
+//! To and from the standard library's errors.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+
+use fyke_driver::errno_name;
+
+use super::{Error, ErrorCode, Inner, words};
+
+impl Error {
+    /// The code decides: where it differs from the system's error, it was translated on purpose.
+    fn kind(&self) -> io::ErrorKind {
+        let inner = &*self.0;
+        let of_source = || inner.source.as_ref().map(io::Error::kind);
+        let of_first = || inner.attempts.first().map(Self::kind);
+        inner.code.kind().or_else(of_source).or_else(of_first).unwrap_or(io::ErrorKind::Other)
+    }
+}
+
+/// The kind follows from the code, and each [`ErrorCode`] of fyke has one: `ETIMEDOUT`,
+/// `EAI_AGAIN` and `ERR_WRITE_STALLED` are [`TimedOut`](io::ErrorKind::TimedOut), for example. A
+/// code of your own is [`Other`](io::ErrorKind::Other). The error itself is in
+/// [`get_ref`](io::Error::get_ref).
+///
+/// ```
+/// # extern crate fyke_machine as fyke;
+/// use std::io;
+/// use fyke::{Error, ErrorCode};
+///
+/// let error = io::Error::from(Error::new(ErrorCode::EPIPE, "the peer is gone"));
+/// assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+/// ```
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+/// For `?` on the standard library's errors. The code is the system's name of the error (`ENOENT`), and
+/// `UNKNOWN` if it has none; the error itself is the [`source`](std::error::Error::source), and no call is named.
+/// An error of fyke's that was turned into an `io::Error` is that again.
+///
+/// ```
+/// # extern crate fyke_machine as fyke;
+/// use fyke::{Error, ErrorCode};
+///
+/// fn first_line(path: &str) -> fyke::Result<String> {
+///     let text = std::fs::read_to_string(path)?;
+///     Ok(text.lines().next().unwrap_or_default().to_owned())
+/// }
+///
+/// let error = first_line("/does/not/exist").unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::ENOENT);
+/// assert_eq!(error.to_string(), "ENOENT: no such file or directory");
+/// ```
+impl From<io::Error> for Error {
+    fn from(source: io::Error) -> Self {
+        source.downcast().unwrap_or_else(|source| {
+            let code = ErrorCode(errno_name(&source));
+            let message = match source.raw_os_error() {
+                Some(_) => words::of(code.as_str(), &source).into_owned(),
+                None => source.to_string(),
+            };
+            let inner = Inner { message: Some(message), source: Some(source), ..Inner::of(code) };
+            Self(Arc::new(inner))
+        })
+    }
+}
+
+/// For generic code: an `Endpoint` that needs no parsing cannot fail to be one.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

@@ -1,0 +1,87 @@
+//! Actors that other threads know.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::actor::Actor;
+use super::posted::Posted;
+use crate::{Error, ErrorCode, Result};
+
+/// What other threads know of an actor. It keeps neither the actor nor the loop alive.
+pub(crate) struct Remote {
+    /// None if the actor belonged to no loop when this was made.
+    posted: Option<Arc<Posted>>,
+    /// Where the actor lies.
+    place: usize,
+    /// The actor is not there any more.
+    gone: AtomicBool,
+}
+
+impl Remote {
+    fn new(place: usize, posted: Option<Arc<Posted>>) -> Arc<Self> {
+        Arc::new(Self { posted, place, gone: AtomicBool::new(false) })
+    }
+
+    /// For an actor that belongs to no loop.
+    pub(crate) fn without_loop() -> Arc<Self> {
+        Self::new(0, None)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Has the actor's loop run `work` in its next turn. An error if the loop is gone; whether the actor
+    /// is still there is known when the work runs.
+    pub(crate) fn push(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let Some(posted) = &self.posted else {
+            let message = "the reference was made outside of any event loop";
+            return Err(Error::new(ErrorCode::ERR_NO_EVENT_LOOP, message));
+        };
+        posted.push(Box::new(work))
+    }
+}
+
+type Entry<T> = (Arc<Remote>, Weak<dyn Actor<T>>);
+
+/// The actors of one loop that other threads know, by where they lie.
+pub(super) struct Remotes<T>(RefCell<HashMap<usize, Entry<T>>>);
+
+impl<T> Default for Remotes<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Remotes<T> {
+    /// What other threads know of the actor: the same as long as it is there.
+    pub(super) fn of(&self, actor: &Rc<dyn Actor<T>>, posted: &Arc<Posted>) -> Arc<Remote> {
+        let place = Rc::as_ptr(actor).cast::<()>().addr();
+        let mut entries = self.0.borrow_mut();
+        let (remote, _) = entries.entry(place).or_insert_with(|| {
+            (Remote::new(place, Some(Arc::clone(posted))), Rc::downgrade(actor))
+        });
+        Arc::clone(remote)
+    }
+
+    /// The actor, if it is still there.
+    pub(super) fn find(&self, remote: &Arc<Remote>) -> Option<Rc<dyn Actor<T>>> {
+        let entries = self.0.borrow();
+        let entry = entries.get(&remote.place).filter(|(known, _)| Arc::ptr_eq(known, remote));
+        entry.and_then(|(_, actor)| actor.upgrade())
+    }
+
+    /// The actor that lies there is gone for other threads. Costs one look if they know none.
+    #[inline]
+    pub(super) fn forget(&self, place: usize) {
+        let mut entries = self.0.borrow_mut();
+        if !entries.is_empty() {
+            if let Some((remote, _)) = entries.remove(&place) {
+                remote.gone.store(true, Ordering::Release);
+            }
+        }
+    }
+}

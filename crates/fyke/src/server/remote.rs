@@ -1,0 +1,108 @@
+//! Servers as other threads know them.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::{Inner, Server};
+use crate::runtime::Remote;
+use crate::wiring::current_or_none;
+use crate::{Error, ErrorCode, Result};
+
+/// A reference to a [`Server`] that may go to other threads. Made by [`Server::to_ref`].
+///
+/// What a thread [`post`](Self::post)s runs on the thread of the server's loop, with the server. The
+/// reference keeps neither the server nor the loop alive. All references to one server are equal and have
+/// the same hash.
+///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let server = fyke::create_server(|socket| { socket.end_with("bye"); });
+///     let reference = server.to_ref();
+///     server.listen_then(("127.0.0.1", 0), move |_| {
+///         // For example when a signal has come, or when a user asks for it.
+///         std::thread::spawn(move || reference.post(|server| { server.close(); }));
+///     })
+/// })
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ServerRef(Arc<Remote>);
+
+/// # Other threads
+impl Server {
+    /// Returns a reference to this server for other threads: always the same one.
+    ///
+    /// A server that belongs to no loop yet joins the current one. If there is none, the reference is
+    /// of no use: its [`post`](ServerRef::post) fails with `ERR_NO_EVENT_LOOP`.
+    pub fn to_ref(&self) -> ServerRef {
+        if self.inner.core.get().is_none() {
+            if let Some(core) = current_or_none() {
+                self.join(core);
+            }
+        }
+        let core = self.inner.core.get();
+        ServerRef(core.map_or_else(Remote::without_loop, |core| core.remote_of(&self.actor())))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.get() {
+            core.forget_remote(std::ptr::from_ref(self).cast());
+        }
+    }
+}
+
+impl ServerRef {
+    /// Runs `f` with the server on the thread of its loop, in the loop's next turn, and wakes the loop.
+    /// What one thread posts to one loop runs in order.
+    ///
+    /// `Ok` means that `f` is on its way. If the server or the loop is gone before `f` runs, `f` is
+    /// dropped without running. A server is gone when it does not listen, has no connections, and its
+    /// last handle is dropped; one that is closed may listen again, so it is still there.
+    ///
+    /// # Errors
+    /// `ERR_SERVER_NOT_RUNNING` if the server is gone, `ERR_EVENT_LOOP_CLOSED` if its loop is. `f` is
+    /// dropped then.
+    pub fn post(&self, f: impl FnOnce(&Server) + Send + 'static) -> Result<()> {
+        if self.is_gone() {
+            return Err(Error::new(ErrorCode::ERR_SERVER_NOT_RUNNING, "the server is gone"));
+        }
+        let remote = Arc::clone(&self.0);
+        self.0.push(move || {
+            let actor = current_or_none().and_then(|core| core.find_remote(&remote));
+            if let Some(Ok(inner)) = actor.map(|actor| actor.as_any().downcast()) {
+                f(&Server { inner });
+            }
+        })
+    }
+
+    /// Whether the server is gone. It may be gone in the next moment if it is not;
+    /// [`post`](Self::post) answers for itself.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone()
+    }
+}
+
+/// Two references are equal when they are of one server.
+impl PartialEq for ServerRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ServerRef {}
+
+impl Hash for ServerRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+impl fmt::Debug for ServerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerRef").field("is_gone", &self.is_gone()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Listeners that run once: the `once_*` methods.
+
+use fyke_driver::Address;
+use fyke_machine::connection::{Event, LookupEvent};
+
+use super::Socket;
+use super::{Hears, Listener, listener};
+use crate::Error;
+use crate::listeners::{Lasts, ListenerId};
+
+/// Makes the methods of events that need nothing else.
+macro_rules! once {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $event:ident, $callback:ident($($argument:ident: $type:ty),*);
+    )*) => {
+        /// # One event
+        ///
+        /// Each `once_…` method adds a listener like its `on_…` sibling. It is removed before it runs, so
+        /// it runs for the next event only. The result names it for [`off`](Self::off). Node: `once`.
+        ///
+        /// ```
+        /// # fn main() -> fyke::Result<()> {
+        /// fyke::run(|| {
+        ///     let server = fyke::create_server(|socket| {
+        ///         socket.server().unwrap().close();
+        ///         socket.once_data(|socket, greeting| {
+        ///             println!("{}", String::from_utf8_lossy(greeting));
+        ///             // From here on, everything is echoed.
+        ///             socket.pipe(socket);
+        ///         });
+        ///     });
+        ///     server.listen_then(("127.0.0.1", 0), |server| {
+        ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+        ///         client.end_with("hello").resume();
+        ///     })
+        /// })
+        /// # }
+        /// ```
+        impl Socket {
+            $(
+                $(#[$doc])*
+                pub fn $name(&self, f: impl FnOnce(&Socket $(, $type)*) + 'static) -> ListenerId {
+                    let mut f = Some(f);
+                    let once = move |socket: &Socket $(, $argument: $type)*| {
+                        if let Some(f) = f.take() {
+                            f(socket $(, $argument)*);
+                        }
+                    };
+                    self.add_once(Event::$event, listener::$callback(once))
+                }
+            )*
+        }
+    };
+}
+
+once! {
+    /// Runs `f` at the next `lookup`, see [`on_lookup`](Self::on_lookup).
+    once_lookup: Lookup, lookup(lookup: &LookupEvent);
+
+    /// Runs `f` when the next attempt to connect begins, see
+    /// [`on_connection_attempt`](Self::on_connection_attempt).
+    once_connection_attempt: Attempt, attempt(address: &Address);
+
+    /// Runs `f` when the next attempt to connect fails, see
+    /// [`on_connection_attempt_failed`](Self::on_connection_attempt_failed).
+    once_connection_attempt_failed: AttemptFailed, attempt_failed(address: &Address, error: &Error);
+
+    /// Runs `f` when the next attempt to connect is given up, see
+    /// [`on_connection_attempt_timeout`](Self::on_connection_attempt_timeout).
+    once_connection_attempt_timeout: AttemptTimeout, attempt(address: &Address);
+
+    /// Runs `f` when the connection is established, see [`on_connect`](Self::on_connect). Unlike the
+    /// callback of [`connect`](Self::connect) it stays when a connect fails.
+    once_connect: Connect, plain();
+
+    /// Runs `f` at the next `ready`, see [`on_ready`](Self::on_ready).
+    once_ready: Ready, plain();
+
+    /// Runs `f` when the peer has ended, see [`on_end`](Self::on_end).
+    once_end: End, plain();
+
+    /// Runs `f` when the write queue is empty again, see [`on_drain`](Self::on_drain).
+    once_drain: Drain, plain();
+
+    /// Runs `f` at the next `prefinish`, see [`on_prefinish`](Self::on_prefinish).
+    once_prefinish: Prefinish, plain();
+
+    /// Runs `f` when this side is ended, see [`on_finish`](Self::on_finish).
+    once_finish: Finish, plain();
+
+    /// Runs `f` at the next idle timeout, see [`on_idle_timeout`](Self::on_idle_timeout).
+    once_idle_timeout: Timeout, plain();
+
+    /// Runs `f` when the connection fails, see [`on_error`](Self::on_error). A later error of this socket,
+    /// if it connects again, has no listener then.
+    once_error: Error, error(error: &Error);
+
+    /// Runs `f` at the end of the connection, see [`on_close`](Self::on_close).
+    once_close: Close, close(had_error: bool);
+
+    /// Runs `f` when something is piped into this socket, see [`on_pipe`](Self::on_pipe).
+    once_pipe: Pipe, pipe(source: &Socket);
+
+    /// Runs `f` when a pipe into this socket is undone, see [`on_unpipe`](Self::on_unpipe).
+    once_unpipe: Unpipe, pipe(source: &Socket);
+
+    /// Runs `f` when the server of this connection shuts down, see [`on_shutdown`](Self::on_shutdown).
+    once_shutdown: Shutdown, plain();
+}
+
+/// # One event
+impl Socket {
+    /// Runs `f` with the next received bytes, see [`on_data`](Self::on_data). Like any listener for data it
+    /// starts the flow. What follows is discarded if nothing else listens by then, unless the socket is
+    /// paused.
+    pub fn once_data(&self, f: impl FnOnce(&Socket, &[u8]) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |socket: &Socket, bytes: &[u8]| {
+            if let Some(f) = f.take() {
+                f(socket, bytes);
+            }
+        };
+        let id = self.add_once(Event::Data, listener::data(once));
+        self.data_listened();
+        id
+    }
+
+    /// Runs `f` with the next received text, see [`on_text`](Self::on_text). Like any listener for data it
+    /// starts the flow. What follows is discarded if nothing else listens by then, unless the socket is
+    /// paused.
+    pub fn once_text(&self, f: impl FnOnce(&Socket, &str) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |socket: &Socket, text: &str| {
+            if let Some(f) = f.take() {
+                f(socket, text);
+            }
+        };
+        let id = self.add_once(Event::Text, listener::text(once));
+        self.data_listened();
+        id
+    }
+
+    /// Runs `f` when there are bytes to [`read`](Self::read), see [`on_readable`](Self::on_readable). When
+    /// it has run, and was the last such listener, data flows to the listeners for it, as when it is
+    /// removed by [`off`](Self::off).
+    pub fn once_readable(&self, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
+        let mut f = Some(f);
+        let once = move |socket: &Socket| {
+            if let Some(f) = f.take() {
+                f(socket);
+                socket.listener_removed();
+            }
+        };
+        let id = self.add_once(Event::Readable, listener::plain(once));
+        self.readable_listened();
+        id
+    }
+
+    /// Sets how many listeners of one event this socket may have before a warning is logged (`tracing`,
+    /// level WARN). Default 10; 0 means no limit. Whoever adds one more for each message has a leak; a
+    /// socket logs the warning once, and takes the listeners all the same. Node: `setMaxListeners`.
+    #[doc(alias = "setMaxListeners")]
+    pub fn set_max_listeners(&self, count: u32) -> &Self {
+        self.inner.listeners.expect(count);
+        self
+    }
+
+    fn add_once(&self, event: Event, listener: Listener) -> ListenerId {
+        self.inner.listeners.add(Hears::One(event), Lasts::Once, listener)
+    }
+}

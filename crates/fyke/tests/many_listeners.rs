@@ -1,0 +1,110 @@
+//! Listeners that are added again and again: a warning in the log, once for each object.
+#![cfg(feature = "tracing")]
+
+mod support;
+
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex};
+
+use fyke::{Server, Socket};
+use support::Net;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// Keeps the warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.target() == "fyke"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() != "message" {
+            write!(self.0, "{}={value:?} ", field.name()).unwrap();
+        }
+    }
+}
+
+/// What is logged while `f` runs inside a loop.
+fn warnings(f: impl FnOnce()) -> Vec<String> {
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || Net::sim().run(f));
+    let lines = warnings.0.lock().unwrap();
+    lines.clone()
+}
+
+#[test]
+fn more_than_ten_listeners_of_one_event_are_logged_once_for_each_socket() {
+    let lines = warnings(|| {
+        let sockets = [Socket::new(), Socket::new()];
+        for socket in &sockets {
+            for _ in 0..10 {
+                socket.on_data(|_, _| {});
+                socket.on_close(|_, _| {});
+            }
+        }
+        sockets[0].on_data(|_, _| {});
+        sockets[0].on_data(|_, _| {});
+        sockets[0].on_close(|_, _| {});
+        sockets[0].destroy();
+        sockets[1].destroy();
+    });
+    assert_eq!(lines, ["event=Data count=11 "]);
+}
+
+#[test]
+fn what_was_removed_or_has_run_does_not_count() {
+    let lines = warnings(|| {
+        let socket = Socket::new();
+        for _ in 0..100 {
+            socket.off(socket.on_data(|_, _| {}));
+        }
+        for _ in 0..6 {
+            socket.on_drain(|_| {});
+            socket.once_finish(|_| {});
+        }
+        socket.destroy();
+    });
+    assert!(lines.is_empty(), "{lines:?}");
+}
+
+#[test]
+fn the_number_can_be_changed_and_zero_means_any() {
+    let lines = warnings(|| {
+        let (few, any, server) = (Socket::new(), Socket::new(), Server::new());
+        few.set_max_listeners(1);
+        any.set_max_listeners(0);
+        server.set_max_listeners(2);
+        for _ in 0..3 {
+            few.on_end(|_| {});
+            server.on_connection(|_, _| {});
+        }
+        for _ in 0..1000 {
+            any.on_end(|_| {});
+        }
+        few.destroy();
+        any.destroy();
+    });
+    assert_eq!(lines, ["event=End count=2 ", "event=Connection count=3 "]);
+}
