@@ -4,6 +4,11 @@
 use super::WriteSide;
 
 impl<C> WriteSide<C> {
+    /// The number of the last write that was accepted.
+    pub fn accepted_writes(&self) -> u64 {
+        self.accepted_writes
+    }
+
     /// After [`give_up_queue`](Self::give_up_queue): the next callback of what was queued, up to
     /// `accepted_bytes` in all; only what is behind its write counts as queued from here on.
     pub fn next_failing(&mut self, accepted_bytes: u64) -> Option<C> {

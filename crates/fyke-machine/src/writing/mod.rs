@@ -164,11 +164,6 @@ impl<C> WriteSide<C> {
         self.accepted_bytes
     }
 
-    /// The number of the last write that was accepted.
-    pub fn accepted_writes(&self) -> u64 {
-        self.accepted_writes
-    }
-
     /// From here on there is no room.
     pub fn high_water_mark_bytes(&self) -> usize {
         self.high_water_mark_bytes as usize
