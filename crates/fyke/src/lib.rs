@@ -22,6 +22,7 @@ mod connect;
 mod endpoint;
 mod event_loop;
 mod few;
+pub mod guide;
 #[cfg(unix)]
 mod inherited;
 mod listeners;

@@ -1,0 +1,12 @@
+//! The guide: one chapter for each question that comes up when you write a program with fyke.
+//!
+//! The programs in it are compiled and run by the tests of this crate. The chapters can be read in any
+//! order; the first one is the place to begin.
+//!
+//! | chapter | what it answers |
+//! |---|---|
+//! | [Echo to chat in ten minutes](echo_to_chat) | What does a first program look like? |
+
+pub mod echo_to_chat {
+    #![doc = include_str!("../guide/echo_to_chat.md")]
+}
