@@ -6,7 +6,12 @@
 //! | chapter | what it answers |
 //! |---|---|
 //! | [Echo to chat in ten minutes](echo_to_chat) | What does a first program look like? |
+//! | [Half-close](half_close) | What do `end`, `close` and `destroy` mean, and in which order do events come? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
+}
+
+pub mod half_close {
+    #![doc = include_str!("../guide/half_close.md")]
 }
