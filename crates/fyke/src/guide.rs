@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [Echo to chat in ten minutes](echo_to_chat) | What does a first program look like? |
 //! | [Half-close](half_close) | What do `end`, `close` and `destroy` mean, and in which order do events come? |
+//! | [Backpressure](backpressure) | What if the peer reads more slowly than I write? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -14,4 +15,8 @@ pub mod echo_to_chat {
 
 pub mod half_close {
     #![doc = include_str!("../guide/half_close.md")]
+}
+
+pub mod backpressure {
+    #![doc = include_str!("../guide/backpressure.md")]
 }
