@@ -8,6 +8,7 @@
 //! | [Echo to chat in ten minutes](echo_to_chat) | What does a first program look like? |
 //! | [Half-close](half_close) | What do `end`, `close` and `destroy` mean, and in which order do events come? |
 //! | [Backpressure](backpressure) | What if the peer reads more slowly than I write? |
+//! | [Timeouts and limits](limits) | What bounds time, memory and connections, and what happens at each limit? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -19,4 +20,8 @@ pub mod half_close {
 
 pub mod backpressure {
     #![doc = include_str!("../guide/backpressure.md")]
+}
+
+pub mod limits {
+    #![doc = include_str!("../guide/limits.md")]
 }
