@@ -9,6 +9,7 @@
 //! | [Half-close](half_close) | What do `end`, `close` and `destroy` mean, and in which order do events come? |
 //! | [Backpressure](backpressure) | What if the peer reads more slowly than I write? |
 //! | [Timeouts and limits](limits) | What bounds time, memory and connections, and what happens at each limit? |
+//! | [Graceful shutdown](graceful_shutdown) | How does a server stop without losing an answer? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -24,4 +25,8 @@ pub mod backpressure {
 
 pub mod limits {
     #![doc = include_str!("../guide/limits.md")]
+}
+
+pub mod graceful_shutdown {
+    #![doc = include_str!("../guide/graceful_shutdown.md")]
 }
