@@ -10,6 +10,7 @@
 //! | [Backpressure](backpressure) | What if the peer reads more slowly than I write? |
 //! | [Timeouts and limits](limits) | What bounds time, memory and connections, and what happens at each limit? |
 //! | [Graceful shutdown](graceful_shutdown) | How does a server stop without losing an answer? |
+//! | [Errors](errors) | What can fail, how do I learn of it, and what is worth a retry? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -29,4 +30,8 @@ pub mod limits {
 
 pub mod graceful_shutdown {
     #![doc = include_str!("../guide/graceful_shutdown.md")]
+}
+
+pub mod errors {
+    #![doc = include_str!("../guide/errors.md")]
 }
