@@ -11,6 +11,7 @@
 //! | [Timeouts and limits](limits) | What bounds time, memory and connections, and what happens at each limit? |
 //! | [Graceful shutdown](graceful_shutdown) | How does a server stop without losing an answer? |
 //! | [Errors](errors) | What can fail, how do I learn of it, and what is worth a retry? |
+//! | [Unix sockets](unix_sockets) | How do I serve local clients, and which users may connect? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -34,4 +35,8 @@ pub mod graceful_shutdown {
 
 pub mod errors {
     #![doc = include_str!("../guide/errors.md")]
+}
+
+pub mod unix_sockets {
+    #![doc = include_str!("../guide/unix_sockets.md")]
 }
