@@ -12,6 +12,7 @@
 //! | [Graceful shutdown](graceful_shutdown) | How does a server stop without losing an answer? |
 //! | [Errors](errors) | What can fail, how do I learn of it, and what is worth a retry? |
 //! | [Unix sockets](unix_sockets) | How do I serve local clients, and which users may connect? |
+//! | [Testing with the simulated network](simulated_network) | How do I test timeouts and failures without waiting for them? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -39,4 +40,8 @@ pub mod errors {
 
 pub mod unix_sockets {
     #![doc = include_str!("../guide/unix_sockets.md")]
+}
+
+pub mod simulated_network {
+    #![doc = include_str!("../guide/simulated_network.md")]
 }
