@@ -13,6 +13,7 @@
 //! | [Errors](errors) | What can fail, how do I learn of it, and what is worth a retry? |
 //! | [Unix sockets](unix_sockets) | How do I serve local clients, and which users may connect? |
 //! | [Testing with the simulated network](simulated_network) | How do I test timeouts and failures without waiting for them? |
+//! | [Embedding in a host's loop](host_loop) | How does fyke run inside a loop that I have already? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -44,4 +45,8 @@ pub mod unix_sockets {
 
 pub mod simulated_network {
     #![doc = include_str!("../guide/simulated_network.md")]
+}
+
+pub mod host_loop {
+    #![doc = include_str!("../guide/host_loop.md")]
 }
