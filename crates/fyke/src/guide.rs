@@ -14,6 +14,7 @@
 //! | [Unix sockets](unix_sockets) | How do I serve local clients, and which users may connect? |
 //! | [Testing with the simulated network](simulated_network) | How do I test timeouts and failures without waiting for them? |
 //! | [Embedding in a host's loop](host_loop) | How does fyke run inside a loop that I have already? |
+//! | [Other threads](other_threads) | How does another thread reach a loop, a socket or a server? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -49,4 +50,8 @@ pub mod simulated_network {
 
 pub mod host_loop {
     #![doc = include_str!("../guide/host_loop.md")]
+}
+
+pub mod other_threads {
+    #![doc = include_str!("../guide/other_threads.md")]
 }
