@@ -15,6 +15,7 @@
 //! | [Testing with the simulated network](simulated_network) | How do I test timeouts and failures without waiting for them? |
 //! | [Embedding in a host's loop](host_loop) | How does fyke run inside a loop that I have already? |
 //! | [Other threads](other_threads) | How does another thread reach a loop, a socket or a server? |
+//! | [Coming from Node](from_node) | What is each name of `net` called here, and what differs? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -54,4 +55,8 @@ pub mod host_loop {
 
 pub mod other_threads {
     #![doc = include_str!("../guide/other_threads.md")]
+}
+
+pub mod from_node {
+    #![doc = include_str!("../guide/from_node.md")]
 }
