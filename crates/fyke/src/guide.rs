@@ -16,6 +16,7 @@
 //! | [Embedding in a host's loop](host_loop) | How does fyke run inside a loop that I have already? |
 //! | [Other threads](other_threads) | How does another thread reach a loop, a socket or a server? |
 //! | [Coming from Node](from_node) | What is each name of `net` called here, and what differs? |
+//! | [Coming from tokio](from_tokio) | What takes the place of tasks, and how do the two work together? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
@@ -59,4 +60,8 @@ pub mod other_threads {
 
 pub mod from_node {
     #![doc = include_str!("../guide/from_node.md")]
+}
+
+pub mod from_tokio {
+    #![doc = include_str!("../guide/from_tokio.md")]
 }
