@@ -1,7 +1,7 @@
 //! Node.js's `net` module as a Rust library: event-driven TCP and Unix-socket servers and clients, with Node's
-//! events, half-close, backpressure and timeouts, on an event loop of its own, without `async`.
+//! events, half-close, backpressure and timeouts, on its own event loop, without `async`.
 //!
-//! # Who it is for
+//! # What it is for
 //!
 //! - You know Node's `net`, or port a program that uses it, and want the same events in the same order.
 //! - You write a server, client, proxy or test tool on TCP or Unix sockets, and one thread is enough, or one loop
