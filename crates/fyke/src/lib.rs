@@ -1,4 +1,87 @@
-#![doc = include_str!("../README.md")]
+//! Node.js's `net` module as a Rust library: event-driven TCP and Unix-socket servers and clients, with Node's
+//! events, half-close, backpressure and timeouts, on its own event loop, without `async`.
+//!
+//! # What it is for
+//!
+//! - You know Node's `net`, or port a program that uses it, and want the same events in the same order.
+//! - You write a server, client, proxy or test tool on TCP or Unix sockets, and one thread is enough, or one loop
+//!   per core.
+//! - You have a loop already, of a game, an interpreter or a GUI, and want sockets in it.
+//! - You want to test network code without ports and without waiting: [`sim`] is a network in memory with a clock of
+//!   its own.
+//!
+//! # What it is not for
+//!
+//! - TLS, HTTP and UDP: fyke has none of them.
+//! - `async` code, and spreading one loop's connections over a pool of threads: tokio does that.
+//! - Windows. Linux is tested; macOS and the BSDs are compiled but have not been run, see
+//!   [PLATFORM.md](https://github.com/fyke-rs/fyke/blob/main/docs/PLATFORM.md).
+//!
+//! # A server
+//!
+//! ```no_run
+//! fn main() -> fyke::Result<()> {
+//!     fyke::run(|| {
+//!         let server = fyke::create_server(|socket| {
+//!             socket.on_data(|_, data| println!("client sent: {}", String::from_utf8_lossy(data)));
+//!             let _ = socket.write("hello client");
+//!         });
+//!         server.listen_then(("127.0.0.1", 8888), |server| println!("{:?}", server.address()))
+//!     })
+//! }
+//! ```
+//!
+//! # A client
+//!
+//! ```no_run
+//! fn main() -> fyke::Result<()> {
+//!     fyke::run(|| {
+//!         let client = fyke::connect_then(("127.0.0.1", 8888), |client| {
+//!             let _ = client.write("hello server!");
+//!         })?;
+//!         client.on_data(|client, data| {
+//!             println!("server sent: {}", String::from_utf8_lossy(data));
+//!             client.end();
+//!         });
+//!         client.on_end(|_| println!("disconnected from server"));
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! # The rules in short
+//!
+//! - [`run`] makes a loop on this thread, calls the closure, and returns when nothing is left to wait for: no
+//!   listening server, open socket or timer. [`EventLoop`] is for programs that drive the loop themselves.
+//! - Handles are cheap clones of one object. Dropping a handle closes nothing.
+//! - Callbacks run on the loop's thread, one at a time, and never inside a call that you make. So they may share state
+//!   by `Rc<RefCell<…>>`, and may call everything.
+//! - [`Socket::write`] never blocks. If it returns false, go on in [`Socket::on_drain`].
+//! - Misuse is an `Err` at once; what the network does comes to [`Socket::on_error`]. A connection that fails ends only
+//!   itself.
+//! - Other threads send work to a loop ([`LoopHandle`]), a socket ([`SocketRef`]) or a server ([`ServerRef`]).
+//!   fyke starts no threads, except up to four DNS workers per loop on the first lookup of a host name.
+//! - Methods whose name ends in `_then` take one more argument: a callback that is called once.
+//!
+//! # Where to go next
+//!
+//! | if you want to | read |
+//! |---|---|
+//! | write a first program | [Echo to chat in ten minutes](guide::echo_to_chat) |
+//! | know what `end`, `close` and `destroy` mean | [Half-close](guide::half_close) |
+//! | send a lot, or to slow peers | [Backpressure](guide::backpressure) |
+//! | serve strangers | [Timeouts and limits](guide::limits) |
+//! | stop without losing an answer | [Graceful shutdown](guide::graceful_shutdown) |
+//! | handle errors and retry | [Errors](guide::errors) |
+//! | serve local clients | [Unix sockets and permissions](guide::unix_sockets) |
+//! | test it | [The simulated network](guide::simulated_network) |
+//! | run it in a loop of your own | [Embedding in a host's loop](guide::host_loop) |
+//! | use threads or several cores | [Other threads](guide::other_threads) |
+//! | bring what you know | [Coming from Node](guide::from_node), [Coming from tokio](guide::from_tokio) |
+//!
+//! The search of this documentation also finds Node's names, such as `createServer` or `writableLength`. Small
+//! complete programs are in
+//! [crates/fyke/examples](https://github.com/fyke-rs/fyke/tree/main/crates/fyke/examples).
 //!
 //! # Features
 //!
@@ -22,6 +105,7 @@ mod connect;
 mod endpoint;
 mod event_loop;
 mod few;
+pub mod guide;
 #[cfg(unix)]
 mod inherited;
 mod listeners;
@@ -61,6 +145,11 @@ pub use socket_options::SocketOptions;
 pub use text::{Decoder, Encoding};
 
 // The documents compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[expect(dead_code, reason = "carries the examples of a document")]
+struct Readme;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/LOOP.md")]
 #[expect(dead_code, reason = "carries the examples of a document")]
