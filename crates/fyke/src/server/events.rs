@@ -1,7 +1,7 @@
 //! Events of a server: the `on_*` methods, and how they are emitted.
 
 use super::Server;
-use super::listener::{RefusedConnection, Event, Listener};
+use super::listener::{Event, Listener, RefusedConnection};
 use crate::Error;
 use crate::listeners::{Lasts, ListenerId};
 use crate::socket::Socket;
