@@ -7,7 +7,7 @@ use fyke_driver::{Completion, Operation};
 use fyke_machine::connection::{self, Event};
 use fyke_machine::error::MakeError;
 
-use super::state::Callback;
+use super::Callback;
 use super::{Inner, Socket};
 use crate::abort::Abort;
 use crate::runtime::Actor;

@@ -133,7 +133,7 @@ impl Socket {
             let state = self.inner.state.borrow();
             // An attempt that failed was never our end of a connection.
             let none = state.unix || state.connecting() || state.shared_local().is_some();
-            let known = |rare: &super::state::Rare| rare.local.is_some() || rare.bound.is_some();
+            let known = |rare: &super::state::Rare<_>| rare.local.is_some() || rare.bound.is_some();
             none || state.rare_if_any().is_some_and(known)
         };
         if known {

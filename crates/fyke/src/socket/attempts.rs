@@ -9,37 +9,8 @@ use fyke_driver::{Address, Open, OpenError, SocketId, Transport};
 use fyke_machine::connection::{Attempt, AttemptEvent, Event, Phase, Refusal};
 
 use super::Socket;
-use crate::connect::ConnectOptions;
-use crate::few::Few;
-use crate::lookup::Ticket;
+use super::running::Running;
 use crate::wiring::Core;
-
-/// What the shell keeps of a connect that is under way.
-pub(super) struct Connecting {
-    pub(super) options: ConnectOptions,
-    /// The lookup that it waits for, if the system was asked.
-    pub(super) lookup: Option<Ticket>,
-    /// Mostly one.
-    running: Few<Running>,
-}
-
-/// An attempt that has a descriptor.
-struct Running {
-    attempt: Attempt,
-    id: SocketId,
-    target: Option<SocketAddr>,
-}
-
-impl Connecting {
-    pub(super) fn new(options: ConnectOptions) -> Self {
-        Self { options, lookup: None, running: Few::default() }
-    }
-
-    /// The descriptors of the attempts that are running.
-    pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> + '_ {
-        self.running.iter().map(|running| running.id)
-    }
-}
 
 impl Socket {
     /// Opens and binds a socket for an attempt.

@@ -8,8 +8,8 @@ use fyke_driver::Address;
 use fyke_machine::connection::{Event, Local, Request};
 
 use super::Socket;
-use super::attempts::Connecting;
 use super::listener::Hears;
+use super::running::Connecting;
 use crate::connect::{ConnectOptions, FamilySelection, LookupReply, LookupRequest};
 use crate::lookup::{self, Query};
 use crate::wiring::{Core, current, current_or_none};

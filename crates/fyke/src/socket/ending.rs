@@ -3,9 +3,9 @@
 use fyke_machine::error::MakeError;
 use fyke_machine::writing::NoSpares;
 
+use super::Callback;
 use super::Socket;
 use super::spares::LoopSpares;
-use super::state::Callback;
 use crate::{Error, Payload, Result};
 
 /// # Ending

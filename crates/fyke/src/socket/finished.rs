@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use super::Callback;
 use super::Socket;
-use super::state::Callback;
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::connection::Phase;

@@ -8,9 +8,9 @@ use fyke_machine::connection::{
 use fyke_machine::error::MakeError;
 use fyke_machine::{Moment, policy};
 
+use super::Callback;
 use super::Socket;
 use super::spares;
-use crate::socket::state::Callback;
 use crate::wiring::{Core, Deferred, Tick as LoopTick};
 use crate::{Error, ErrorCode};
 

@@ -35,7 +35,9 @@ mod read_buffer;
 mod readable;
 mod reading;
 mod remote;
+mod running;
 mod shutting_down;
+mod sink;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod size;
 mod spares;
@@ -64,7 +66,6 @@ use peer::Peer;
 pub use pipeline::pipeline;
 pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
-use state::State;
 
 use crate::listeners::Listeners;
 use crate::socket_options::SocketOptions;
@@ -100,6 +101,11 @@ use crate::wiring::{Core, current_or_none};
 pub struct Socket {
     inner: Rc<Inner>,
 }
+
+type State = state::State<Socket>;
+
+/// Called once when a write or an end is over.
+type Callback = state::Callback<Socket>;
 
 /// What a listener of a socket runs.
 pub(crate) type Listener = listener::Listener<Socket, Weak<Inner>>;

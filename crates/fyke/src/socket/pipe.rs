@@ -7,12 +7,8 @@ use fyke_machine::connection::{self, Phase};
 
 use super::listener::{self, Flow, News, PipeEnd};
 use super::{Event, Hears, Inner, Listener, Socket};
-use crate::few::Few;
 use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Tick;
-
-/// Events `pipe` and `unpipe` of a socket that are deferred, with the other end.
-pub(super) type Deferred = Few<(Event, Socket)>;
 
 /// # Piping
 impl Socket {

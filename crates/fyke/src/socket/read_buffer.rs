@@ -4,63 +4,8 @@
 use fyke_machine::reading::Sink;
 
 use super::Socket;
+use super::sink::{Buffers, Consumer, ReadBuffer};
 use crate::socket_options::HIGH_WATER_MARK_BYTES;
-
-/// The user's part of the sink: is given a piece, and returns whether to go on.
-enum Consumer {
-    Pieces(usize, Box<dyn FnMut(&Socket, &[u8]) -> bool>),
-    Buffers(Buffers),
-}
-
-struct Buffers {
-    /// To be filled next.
-    buffer: Vec<u8>,
-    next: Box<dyn FnMut() -> Vec<u8>>,
-    take: Box<dyn FnMut(&Socket, Vec<u8>) -> bool>,
-}
-
-impl Consumer {
-    /// The size of the next piece, at most.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Pieces(bytes, _) => *bytes,
-            Self::Buffers(buffers) => buffers.buffer.len(),
-        }
-    }
-
-    fn call(&mut self, socket: &Socket, piece: &[u8]) -> bool {
-        match self {
-            Self::Pieces(_, take) => take(socket, piece),
-            Self::Buffers(buffers) => buffers.call(socket, piece),
-        }
-    }
-}
-
-impl Buffers {
-    fn call(&mut self, socket: &Socket, piece: &[u8]) -> bool {
-        let bytes = self.buffer.len();
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.truncate(piece.len());
-        buffer.copy_from_slice(piece);
-        let go_on = (self.take)(socket, buffer);
-        self.renew(bytes);
-        go_on
-    }
-
-    /// Asks for the next buffer. In the place of an empty one comes one of that size.
-    fn renew(&mut self, bytes: usize) {
-        self.buffer = (self.next)();
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; bytes];
-        }
-    }
-}
-
-/// What `read_buffer` was called with.
-pub(super) struct ReadBuffer {
-    /// Absent while it runs.
-    consumer: Option<Consumer>,
-}
 
 /// # Reading in pieces
 impl Socket {
@@ -126,13 +71,12 @@ impl Socket {
         next: impl FnMut() -> Vec<u8> + 'static,
         f: impl FnMut(&Socket, Vec<u8>) -> bool + 'static,
     ) -> &Self {
-        let mut buffers = Buffers { buffer: Vec::new(), next: Box::new(next), take: Box::new(f) };
-        buffers.renew(HIGH_WATER_MARK_BYTES as usize);
+        let buffers = Buffers::new(next, f, HIGH_WATER_MARK_BYTES as usize);
         self.set_sink(Consumer::Buffers(buffers));
         self
     }
 
-    fn set_sink(&self, consumer: Consumer) {
+    fn set_sink(&self, consumer: Consumer<Self>) {
         let before = {
             let mut state = self.inner.state.borrow_mut();
             state.change().sink = Sink::Taking;
@@ -142,7 +86,7 @@ impl Socket {
         drop(before);
     }
 
-    pub(super) fn take_sink(&self) -> Option<ReadBuffer> {
+    pub(super) fn take_sink(&self) -> Option<ReadBuffer<Self>> {
         let mut state = self.inner.state.borrow_mut();
         state.change().sink = Sink::Absent;
         state.rare_if_any_mut()?.read_buffer.take()
@@ -166,7 +110,7 @@ impl Socket {
     }
 
     /// Gives the sink one piece. Returns whether it takes more; if not, receiving stops.
-    fn give_sink_piece(&self, mut consumer: Consumer, piece: &[u8]) -> bool {
+    fn give_sink_piece(&self, mut consumer: Consumer<Self>, piece: &[u8]) -> bool {
         self.inner.state.borrow_mut().change().read.count(piece.len());
         let go_on = consumer.call(self, piece);
         let unused = self.give_back_sink(consumer, !go_on);
@@ -181,13 +125,13 @@ impl Socket {
         more
     }
 
-    fn borrow_sink(&self) -> Option<Consumer> {
+    fn borrow_sink(&self) -> Option<Consumer<Self>> {
         let mut state = self.inner.state.borrow_mut();
         state.rare_if_any_mut()?.read_buffer.as_mut()?.consumer.take()
     }
 
     /// Puts the consumer back, or returns it if another one was set meanwhile.
-    fn give_back_sink(&self, consumer: Consumer, stopped: bool) -> Option<Consumer> {
+    fn give_back_sink(&self, consumer: Consumer<Self>, stopped: bool) -> Option<Consumer<Self>> {
         let mut state = self.inner.state.borrow_mut();
         let buffer = state.rare_if_any_mut().and_then(|rare| rare.read_buffer.as_mut());
         match buffer {

@@ -5,7 +5,7 @@
 use std::mem::size_of;
 
 use super::peer::Peer;
-use super::state::{Callback, State};
+use super::{Callback, State};
 use super::{Hears, Inner, Listener};
 use crate::listeners::Listeners;
 use fyke_machine::idle::Idle;

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use fyke_machine::writing::{Queue, Spares};
 
-use super::state::Callback;
+use super::Callback;
 use crate::runtime::Wired;
 use crate::wiring::{Core, Tick};
 

@@ -7,29 +7,28 @@ use std::time::Duration;
 
 use fyke_driver::{Address, SocketId};
 use fyke_machine::Moment;
-use fyke_machine::connection::{Connection, Settings};
+use fyke_machine::connection::{Connection, Event, Settings};
 use fyke_machine::{Change, Machine};
 
-use super::Socket;
-use super::attempts::Connecting;
 use super::origin::{Accepts, Origin, Shared};
 use super::peer::Peer;
-use super::pipe;
-use super::read_buffer::ReadBuffer;
+use super::running::Connecting;
+use super::sink::ReadBuffer;
+use crate::few::Few;
 use crate::runtime::TimerId;
 use crate::socket_options::SocketOptions;
 use crate::text::Decoder;
 use crate::wishes::Wishes;
 use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Result};
 
-/// Told once how a write or an end went.
-pub(super) type Callback = Box<dyn FnOnce(&Socket, Result<()>)>;
+/// Called once when a write or an end of a socket `S` is over.
+pub(super) type Callback<S> = Box<dyn FnOnce(&S, Result<()>)>;
 
-/// What the shell of a socket knows beside its state machine. Every socket has this, so every byte
+/// What the shell of a socket `S` knows beside its state machine. Every socket has this, so every byte
 /// counts: what an idle one does not need is in [`Rare`], and numbers are no wider than their limits. A
 /// test in `size.rs` watches it.
-pub(super) struct State {
-    pub(super) machine: Machine<Callback>,
+pub(super) struct State<S> {
+    pub(super) machine: Machine<Callback<S>>,
     /// The driver's name of the connection, or of the attempt that is running.
     pub(super) id: Option<SocketId>,
     pub(super) no_delay: bool,
@@ -43,7 +42,7 @@ pub(super) struct State {
     origin: Option<Rc<Origin>>,
     /// What the sockets of that server have in common.
     shared: Option<Rc<Shared>>,
-    rare: Option<Box<Rare>>,
+    rare: Option<Box<Rare<S>>>,
 }
 
 /// Whether listeners run for bytes that were received, and what follows them.
@@ -56,8 +55,8 @@ pub(super) enum Receiving {
     ThenFlush,
 }
 
-impl Deref for State {
-    type Target = Connection<Callback>;
+impl<S> Deref for State<S> {
+    type Target = Connection<Callback<S>>;
 
     fn deref(&self) -> &Self::Target {
         &self.machine
@@ -65,8 +64,7 @@ impl Deref for State {
 }
 
 /// What most sockets do not have.
-#[derive(Default)]
-pub(super) struct Rare {
+pub(super) struct Rare<S> {
     pub(super) local: Option<Address>,
     /// Our own end, until a connect uses it.
     pub(super) bound: Option<BoundSocket>,
@@ -75,10 +73,10 @@ pub(super) struct Rare {
     pub(super) connecting: Option<Box<Connecting>>,
     /// As they were set last, if not those of the socket's server.
     wishes: Option<Wishes>,
-    pub(super) read_buffer: Option<ReadBuffer>,
+    pub(super) read_buffer: Option<ReadBuffer<S>>,
     pub(super) block_list: Option<BlockList>,
     /// Events `pipe` and `unpipe` that are deferred.
-    pub(super) piped: pipe::Deferred,
+    pub(super) piped: Few<(Event, S)>,
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
     write_stall_timeout: Option<Duration>,
@@ -88,7 +86,27 @@ pub(super) struct Rare {
     pub(super) peer_was_asked: bool,
 }
 
-impl Rare {
+impl<S> Default for Rare<S> {
+    fn default() -> Self {
+        Self {
+            local: None,
+            bound: None,
+            attempted: None,
+            connecting: None,
+            wishes: None,
+            read_buffer: None,
+            block_list: None,
+            piped: Few::default(),
+            decoder: None,
+            signal: None,
+            write_stall_timeout: None,
+            wake: None,
+            peer_was_asked: false,
+        }
+    }
+}
+
+impl<S> Rare<S> {
     /// None, where nothing rare is asked for. `accepted`: without what the socket shares with others.
     fn new(options: &SocketOptions, accepted: bool) -> Option<Box<Self>> {
         let own = !accepted && !options.is_plain();
@@ -128,12 +146,12 @@ impl Rare {
     }
 }
 
-impl State {
+impl<S> State<S> {
     pub(super) fn new(options: &SocketOptions) -> Self {
         Self::with(options, Rare::new(options, false))
     }
 
-    fn with(options: &SocketOptions, rare: Option<Box<Rare>>) -> Self {
+    fn with(options: &SocketOptions, rare: Option<Box<Rare<S>>>) -> Self {
         let machine = Machine::new(&Settings {
             half_open: options.allow_half_open,
             high_water_mark_bytes: options.high_water_mark_bytes,
@@ -166,7 +184,7 @@ impl State {
 
     /// The connection, to change it.
     #[inline]
-    pub(super) fn change(&mut self) -> Change<'_, Callback> {
+    pub(super) fn change(&mut self) -> Change<'_, Callback<S>> {
         self.machine.change()
     }
 
@@ -215,15 +233,15 @@ impl State {
         }
     }
 
-    pub(super) fn rare(&mut self) -> &mut Rare {
+    pub(super) fn rare(&mut self) -> &mut Rare<S> {
         self.rare.get_or_insert_default()
     }
 
-    pub(super) fn rare_if_any(&self) -> Option<&Rare> {
+    pub(super) fn rare_if_any(&self) -> Option<&Rare<S>> {
         self.rare.as_deref()
     }
 
-    pub(super) fn rare_if_any_mut(&mut self) -> Option<&mut Rare> {
+    pub(super) fn rare_if_any_mut(&mut self) -> Option<&mut Rare<S>> {
         self.rare.as_deref_mut()
     }
 

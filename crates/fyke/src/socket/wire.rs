@@ -8,9 +8,10 @@ use fyke_machine::connection::{Connection, Effects};
 use fyke_machine::error::MakeError;
 use fyke_machine::transitions::Flushed;
 
+use super::state::Receiving;
+use super::{Callback, State};
 use super::{Socket, spares};
 use crate::Error;
-use crate::socket::state::{Callback, Receiving, State};
 use crate::wiring::Core;
 
 impl Socket {

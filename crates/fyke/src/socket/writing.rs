@@ -9,9 +9,9 @@ use fyke_machine::PlainWrite;
 use fyke_machine::connection::Connection;
 use fyke_machine::transitions::Written;
 
+use super::Callback;
 use super::Socket;
 use super::spares::LoopSpares;
-use super::state::Callback;
 use crate::{Payload, Result};
 
 /// # Writing
