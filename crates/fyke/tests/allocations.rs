@@ -195,6 +195,14 @@ fn rows() -> Vec<Row> {
             echo(socket, received);
             socket.set_idle_timeout(None);
         }),
+        done("a callback on every write", 2, 0, |socket, received| {
+            socket.set_idle_timeout(Some(MINUTE));
+            let count = Rc::clone(received);
+            socket.on_data(move |socket, data| {
+                _ = socket.write_then(data, |_, _| {});
+                count.set(count.get() + data.len());
+            });
+        }),
         done("pipe", 4, 0, |socket, received| {
             socket.set_idle_timeout(Some(MINUTE));
             socket.pipe(socket);

@@ -219,6 +219,11 @@ fn rows() -> Vec<Row> {
             serve(socket);
             socket.set_idle_timeout(None);
         }),
+        done("a callback on every write", [383, 400], message, |socket| {
+            socket.set_idle_timeout(Some(Duration::from_secs(600)));
+            socket.on_idle_timeout(|socket| _ = socket.destroy());
+            socket.on_data(|socket, data| _ = socket.write_then(data, |_, _| {}));
+        }),
         done("pipe", [400, 420], message, |socket| {
             socket.set_idle_timeout(Some(MINUTE));
             socket.on_idle_timeout(|socket| _ = socket.destroy());
