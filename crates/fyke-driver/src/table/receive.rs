@@ -6,6 +6,7 @@ use crate::reading::{Lent, Read};
 use crate::{Completion, Operation, SocketId};
 
 /// Reads until drained, stopped or out of budget.
+#[cfg(uring)]
 pub(crate) fn receive(
     driver: &impl SystemBackend,
     socket: SocketId,
