@@ -56,7 +56,7 @@ impl Server {
     }
 
     fn adopt(&self, core: &Core, fd: OwnedFd) -> io::Result<SocketId> {
-        // In Node, a descriptor that is neither a socket nor a pipe cannot become a handle.
+        // In Node, a descriptor that is neither a socket nor a pipe cannot become a handle: `EINVAL`.
         let (id, adopted) = core.driver.adopt(fd).map_err(|error| match errno_name(&error) {
             "ENOTSOCK" => ErrorKind::InvalidInput.into(),
             _ => error,

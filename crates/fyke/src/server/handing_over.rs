@@ -15,7 +15,7 @@ impl Server {
     ///
     /// All connections for which no `connection` event was emitted yet go along with the descriptor, on
     /// every driver: none is refused or reset. The file of a Unix socket is not removed. The descriptor
-    /// stays non-blocking.
+    /// stays non-blocking. No counterpart in Node.
     ///
     /// # Errors
     /// The server keeps listening. `ERR_SERVER_NOT_RUNNING` if it is not listening; `ENOTSUP` in the

@@ -204,7 +204,8 @@ impl Server {
     }
 
     /// Returns the endpoint at which a client on this machine reaches the server: its address, with the
-    /// loopback address in place of a wildcard. `None` if the server is not listening.
+    /// loopback address in place of a wildcard. `None` if the server is not listening. No counterpart in
+    /// Node.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let mut address = self.address()?;
         if let Address::Ip(ip) = &mut address {
@@ -226,7 +227,7 @@ impl Server {
 
     /// Returns how many connections were accepted and closed at once because the process had run out of
     /// file descriptors or memory. Their clients see a connection that ends immediately. No event is
-    /// emitted, as in Node, so this counter is the only way to notice them.
+    /// emitted, as in Node; only this counter and the log (`tracing`, level WARN) report them.
     // SRV-23
     pub fn shed_connections(&self) -> u64 {
         self.inner.state.borrow().acceptor.shed_connections()

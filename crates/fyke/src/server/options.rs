@@ -99,16 +99,16 @@ impl ServerOptions {
         self
     }
 
-    /// Sets the maximum number of queued bytes of each accepted socket, see
-    /// [`SocketOptions::write_queue_bytes_max`].
+    /// Limits the write queue of each accepted socket, in bytes, see
+    /// [`SocketOptions::write_queue_bytes_max`]. Default 64 MiB. No counterpart in Node.
     #[must_use]
     pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
         self.socket = self.socket.write_queue_bytes_max(bytes);
         self
     }
 
-    /// Sets how long a write of an accepted socket may make no progress, see
-    /// [`SocketOptions::write_stall_timeout`].
+    /// Destroys an accepted socket whose peer accepts none of the queued bytes for `timeout`, see
+    /// [`SocketOptions::write_stall_timeout`]. Default: no limit. No counterpart in Node.
     #[must_use]
     pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
         self.socket = self.socket.write_stall_timeout(timeout);
@@ -249,7 +249,8 @@ impl ListenOptions {
     }
 
     /// Sets the size of the send buffer, in bytes, of the connections that this `listen` accepts. It
-    /// replaces [`ServerOptions::send_buffer_size_bytes`].
+    /// replaces [`ServerOptions::send_buffer_size_bytes`]. Default: the value of that option. No
+    /// counterpart in Node.
     #[must_use]
     pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.send_buffer_bytes = Some(bytes);
@@ -257,7 +258,8 @@ impl ListenOptions {
     }
 
     /// Sets the size of the receive buffer, in bytes, of the connections that this `listen` accepts. It
-    /// replaces [`ServerOptions::receive_buffer_size_bytes`].
+    /// replaces [`ServerOptions::receive_buffer_size_bytes`]. Default: the value of that option. No
+    /// counterpart in Node.
     #[must_use]
     pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.receive_buffer_bytes = Some(bytes);

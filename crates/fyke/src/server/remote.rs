@@ -21,7 +21,7 @@ use crate::{Error, ErrorCode, Result};
 ///     let server = fyke::create_server(|socket| { socket.end_with("bye"); });
 ///     let reference = server.to_ref();
 ///     server.listen_then(("127.0.0.1", 0), move |_| {
-///         // For example when a signal has come, or when a user asks for it.
+///         // For example after a signal, or when a user requests it.
 ///         std::thread::spawn(move || reference.post(|server| { server.close(); }));
 ///     })
 /// })
