@@ -11,10 +11,9 @@ use crate::socket_options::HIGH_WATER_MARK_BYTES;
 /// # Reading in pieces
 impl Socket {
     /// From now on, passes everything that is received to `f`, in pieces of at most `bytes` bytes (at least
-    /// 1), instead of emitting `data`. Nothing is queued, whether or not there are other listeners, and
-    /// `end` is emitted automatically. If `f` returns `false` or pauses the socket, it gets no more pieces
-    /// until [`resume`](Self::resume) is called; no data is lost. Call this before connecting. Node:
-    /// `onread`.
+    /// 1), instead of emitting `data`. Other listeners have no effect on that, and `end` is emitted
+    /// automatically. If `f` returns `false` or pauses the socket, it gets no more pieces until
+    /// [`resume`](Self::resume) is called; no data is lost. Call this before connecting. Node: `onread`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
