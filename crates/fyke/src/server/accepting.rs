@@ -50,7 +50,7 @@ impl Server {
         socket.begin(inherits, paused, || self.emit_connection(&socket));
     }
 
-    /// Whether it must be known who came.
+    /// Returns whether the peer's address is needed to decide about a connection.
     fn looks_at_peers(&self) -> bool {
         let state = self.inner.state.borrow();
         state.acceptor.limits().are_set() || state.options.block_list.is_some()
@@ -63,9 +63,9 @@ impl Server {
             "out of descriptors or memory: connections were accepted and closed at once");
     }
 
-    /// What the connections share.
+    /// Returns the data that all connections of this round of listening share.
     fn origin(&self, state: &mut State) -> Rc<Origin> {
-        // A listener from outside may accept for other addresses than its own (IP_TRANSPARENT, ip(7)).
+        // An adopted listener may accept for addresses other than its own (IP_TRANSPARENT, ip(7)).
         let address = state.address.as_ref().filter(|_| state.inherits);
         let options = &state.options.socket;
         let origin = state

@@ -1,4 +1,4 @@
-//! What the loop calls of a server, and what it defers.
+//! The functions of a server that the loop calls, and its deferred calls.
 
 use std::any::Any;
 use std::rc::Rc;
@@ -56,7 +56,7 @@ impl Abort for Inner {
 }
 
 impl Server {
-    /// This server, as the loop knows it.
+    /// Returns this server in the form in which the loop stores it.
     pub(super) fn actor(&self) -> Rc<dyn Actor<Tick>> {
         self.inner.clone()
     }

@@ -1,4 +1,5 @@
-//! Servers over descriptors that come from outside (FD-05, FD-06).
+//! Servers that listen on existing descriptors.
+// FD-05, FD-06
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -12,31 +13,31 @@ use crate::{Error, Result};
 use fyke_machine::error::MakeError;
 
 impl Server {
-    /// Listens on an existing descriptor that is bound or listens already: one that was inherited (see
+    /// Listens on an existing descriptor that is bound or already listening: one that was inherited (see
     /// [`inherited_fd`](crate::inherited_fd) and [`systemd`](crate::systemd)), or received from another
     /// process.
     ///
-    /// The server owns the descriptor from then on; it becomes non-blocking and gets FD_CLOEXEC, so that
-    /// child processes do not inherit it. The server listens at once, and `listening` is emitted on the
-    /// tick. Closing leaves the file of a Unix socket, because the server did not make it. Node:
-    /// `server.listen({ fd })`.
+    /// The server owns the descriptor from now on. The descriptor becomes non-blocking and gets FD_CLOEXEC,
+    /// so that child processes do not inherit it. The server listens at once, and `listening` is emitted on
+    /// the next tick. Closing the server does not remove the file of a Unix socket, because the server did
+    /// not create it. Node: `server.listen({ fd })`.
     ///
-    /// A descriptor that cannot listen is an `error` event with the syscall `listen`: `ENOTSOCK`
-    /// for a pipe; `EINVAL` for a connection, another kind of socket, a file, a folder or a device.
+    /// If the descriptor cannot listen, an `error` event with the syscall `listen` follows: `ENOTSOCK` for
+    /// a pipe; `EINVAL` for a connection, another kind of socket, a file, a directory or a device.
     ///
     /// # Errors
-    /// `ERR_SERVER_ALREADY_LISTEN`, `ERR_NO_EVENT_LOOP` outside of a loop; the descriptor is
-    /// closed then.
+    /// `ERR_SERVER_ALREADY_LISTEN` if the server is listening, `ERR_NO_EVENT_LOOP` outside of a loop. The
+    /// descriptor is closed then.
     #[doc(alias = "listen")]
     pub fn listen_fd(&self, fd: OwnedFd) -> Result<()> {
         self.listen_fd_then(fd, |_| {})
     }
 
-    /// Listens on an existing descriptor as [`listen_fd`](Self::listen_fd) does, and runs `f` once, when
-    /// it listens.
+    /// Listens on an existing descriptor as [`listen_fd`](Self::listen_fd) does, and runs `f` once when the
+    /// server starts to listen. Node: `server.listen({ fd }, callback)`.
     ///
     /// # Errors
-    /// Those of [`listen_fd`](Self::listen_fd); `f` is dropped then.
+    /// The errors of [`listen_fd`](Self::listen_fd); `f` is dropped then.
     pub fn listen_fd_then(&self, fd: OwnedFd, f: impl FnOnce(&Server) + 'static) -> Result<()> {
         let core = self.bind_to_loop()?;
         core.check_open()?;
@@ -46,7 +47,7 @@ impl Server {
         match self.adopt(&core, fd) {
             Ok(id) => {
                 let address = core.driver.local_address(id).ok();
-                // As Node: a name that came from outside is not known (FD-05).
+                // As in Node, the path of an adopted listener is not reported (FD-05).
                 self.listens(round, id, address.filter(|address| !address.is_unix()));
             }
             Err(source) => self.fail_later(Error::system("listen", source)),
@@ -55,7 +56,7 @@ impl Server {
     }
 
     fn adopt(&self, core: &Core, fd: OwnedFd) -> io::Result<SocketId> {
-        // What is neither a socket nor a pipe is in Node no handle at all.
+        // In Node, a descriptor that is neither a socket nor a pipe cannot become a handle: `EINVAL`.
         let (id, adopted) = core.driver.adopt(fd).map_err(|error| match errno_name(&error) {
             "ENOTSOCK" => ErrorKind::InvalidInput.into(),
             _ => error,
@@ -68,7 +69,7 @@ impl Server {
         wishes.size_buffers_of(&core.driver, id);
         let backlog = i32::try_from(BACKLOG).unwrap_or(i32::MAX);
         let listening = match adopted {
-            // A pipe has no address: it is the one that is no socket.
+            // For a pipe, asking for the address fails with `ENOTSOCK`, which is the error to report.
             Adopted::Connection { .. } => {
                 Err(core.driver.local_address(id).err().unwrap_or(ErrorKind::InvalidInput.into()))
             }

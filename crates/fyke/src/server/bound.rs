@@ -1,4 +1,5 @@
-//! Servers over sockets that are bound already (FD-08, BND-04, BND-05).
+//! Servers that listen on sockets that are already bound.
+// FD-08, BND-04, BND-05
 
 use std::rc::Rc;
 
@@ -8,26 +9,29 @@ use crate::{BoundSocket, Error, ErrorCode, NotAdopted, Result};
 use fyke_machine::error::MakeError;
 
 impl Server {
-    /// Listens on a socket that is bound already, and keeps its address. Listening at once; the
-    /// event comes on the tick, or an `error` with the syscall `listen` and the bound address if
-    /// another one listens there by now: then the bound socket is used up, and the server may
-    /// listen again. Its [`backlog`](BoundSocket::backlog) and [`signal`](BoundSocket::signal)
-    /// count. Closing removes the file of a Unix socket. Node: `server.listen(boundSocket)`.
+    /// Listens on a socket that is already bound, and keeps its address.
+    ///
+    /// The server listens at once, and `listening` is emitted on the next tick. If another socket listens
+    /// on the address by now, an `error` event with the syscall `listen` and the bound address follows; the
+    /// bound socket is consumed, and the server may listen again. The socket's
+    /// [`backlog`](BoundSocket::backlog) and [`signal`](BoundSocket::signal) apply. Closing the server
+    /// removes the file of a Unix socket. Node: `server.listen(boundSocket)`.
     ///
     /// # Errors
-    /// Hands the bound socket back, as it was: with `ERR_SERVER_ALREADY_LISTEN`, with
-    /// `ERR_INVALID_ARG_VALUE` if it is of another loop than the server, with
-    /// `ERR_EVENT_LOOP_CLOSED` if their loop is gone.
+    /// Returns the bound socket unchanged, with one of these errors:
+    /// - `ERR_SERVER_ALREADY_LISTEN` if the server is listening.
+    /// - `ERR_INVALID_ARG_VALUE` if the socket and the server belong to different loops.
+    /// - `ERR_EVENT_LOOP_CLOSED` if their loop is gone.
     #[doc(alias = "listen")]
     pub fn listen_bound(&self, bound: BoundSocket) -> Result<(), NotAdopted> {
         self.listen_bound_then(bound, |_| {})
     }
 
-    /// Listens on a socket that is bound already, as [`listen_bound`](Self::listen_bound) does, and runs
-    /// `f` once, when it listens.
+    /// Listens on a socket that is already bound, as [`listen_bound`](Self::listen_bound) does, and runs
+    /// `f` once when the server starts to listen. Node: `server.listen(boundSocket, callback)`.
     ///
     /// # Errors
-    /// Those of [`listen_bound`](Self::listen_bound); `f` is dropped then.
+    /// The errors of [`listen_bound`](Self::listen_bound); `f` is dropped then.
     pub fn listen_bound_then(
         &self,
         mut bound: BoundSocket,

@@ -1,4 +1,4 @@
-//! Events of a server: the `on_*` methods, and how they are emitted.
+//! Events of a server: the `on_*` methods, and how events are emitted.
 
 use super::Server;
 use super::listener::{Event, Listener, RefusedConnection};
@@ -8,46 +8,47 @@ use crate::socket::Socket;
 
 /// # Events
 ///
-/// Each `on_…` method adds a listener; there may be several, they run in order of registration. Each
-/// gets the server first. The result names the listener for [`off`](Self::off). Each has a sibling
-/// `once_…` whose listener runs for the next event only.
+/// Each `on_…` method adds a listener. An event may have several listeners, which run in the order in which
+/// they were added. Each listener gets the server as its first argument. The returned id removes the
+/// listener, see [`off`](Self::off). Each method has a counterpart `once_…` whose listener runs for the
+/// next event only.
 impl Server {
-    /// It listens now. Node: `listening`.
+    /// Emitted when the server starts to listen. Node: `listening`.
     #[doc(alias = "listening")]
     pub fn on_listening(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Listening, Listener::Plain(Box::new(f)))
     }
 
-    /// A client connected. The socket is open, and reads as soon as the listeners have run. Node:
-    /// `connection`.
+    /// Emitted for each accepted connection. The socket is open, and starts to read when the listeners have
+    /// returned. Node: `connection`.
     #[doc(alias = "connection")]
     pub fn on_connection(&self, f: impl FnMut(&Server, &Socket) + 'static) -> ListenerId {
         self.add(Event::Connection, Listener::Connection(Box::new(f)))
     }
 
-    /// Called when listening fails: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `ENOTFOUND` and so on. The
-    /// server may listen again at once.
+    /// Emitted when listening fails, for example with `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` or
+    /// `ENOTFOUND`. The server may listen again at once.
     ///
-    /// Also called, once, when accepting fails for good; [`Error::syscall`](crate::Error::syscall) is
-    /// `accept` then. The code is `EINVAL` if another holder of the listener has shut it down. The server
-    /// counts as listening until it is closed, but accepts nothing more; close it, and it may listen again.
-    /// Errors that pass by themselves, such as a lack of descriptors, are not reported here.
+    /// Also emitted, once, when accepting fails permanently; [`Error::syscall`](crate::Error::syscall) is
+    /// `accept` then. The code is `EINVAL` if another process or handle that shares the listener has shut
+    /// it down. The server still counts as listening, but accepts nothing more; close it before it listens
+    /// again. Temporary errors, such as a lack of descriptors, are not reported here.
     ///
-    /// Without a listener for it, the error ends [`run`](crate::run). Node: `error`.
+    /// If no listener is registered, the error ends [`run`](crate::run). Node: `error`.
     #[doc(alias = "error")]
     pub fn on_error(&self, f: impl FnMut(&Server, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, Listener::Error(Box::new(f)))
     }
 
-    /// It was closed, and the last of its connections is gone. Node: `close`.
+    /// Emitted when the server is closed and its last connection is gone. Node: `close`.
     #[doc(alias = "close")]
     pub fn on_close(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Close, Listener::Plain(Box::new(f)))
     }
 
-    /// A client was refused because there were
-    /// [`max_connections`](Server::set_max_connections) already: it sees a connection that ends
-    /// at once. On a Unix socket there is nothing to tell about it. Node: `drop`.
+    /// Emitted when a connection is refused by a limit, such as
+    /// [`max_connections`](Server::set_max_connections). The client sees a connection that ends at once.
+    /// The second argument is `None` for a Unix socket, whose clients have no address. Node: `drop`.
     #[doc(alias = "drop")]
     pub fn on_drop(
         &self,
@@ -56,8 +57,8 @@ impl Server {
         self.add(Event::Drop, Listener::Drop(Box::new(f)))
     }
 
-    /// Runs `f` when the server listens, see [`on_listening`](Self::on_listening). It is removed before it
-    /// runs, as are those of the other `once_…` methods. Node: `once('listening')`.
+    /// Runs `f` the next time the server starts to listen, see [`on_listening`](Self::on_listening). Every
+    /// `once_…` listener is removed before it runs. Node: `once('listening')`.
     pub fn once_listening(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
         self.once(Event::Listening, f)
     }
@@ -90,7 +91,7 @@ impl Server {
         self.add_once(Event::Connection, Listener::Connection(Box::new(once)))
     }
 
-    /// Runs `f` for the next error, see [`on_error`](Self::on_error). Node: `once('error')`.
+    /// Runs `f` for the next error only, see [`on_error`](Self::on_error). Node: `once('error')`.
     pub fn once_error(&self, f: impl FnOnce(&Server, &Error) + 'static) -> ListenerId {
         let mut f = Some(f);
         let once = move |server: &Server, error: &Error| {
@@ -101,12 +102,12 @@ impl Server {
         self.add_once(Event::Error, Listener::Error(Box::new(once)))
     }
 
-    /// Runs `f` when the server is closed, see [`on_close`](Self::on_close). Node: `once('close')`.
+    /// Runs `f` for the next `close` only, see [`on_close`](Self::on_close). Node: `once('close')`.
     pub fn once_close(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
         self.once(Event::Close, f)
     }
 
-    /// Runs `f` for the next refused connection, see [`on_drop`](Self::on_drop). Node: `once('drop')`.
+    /// Runs `f` for the next refused connection only, see [`on_drop`](Self::on_drop). Node: `once('drop')`.
     pub fn once_drop(
         &self,
         f: impl FnOnce(&Server, Option<&RefusedConnection>) + 'static,
@@ -120,17 +121,17 @@ impl Server {
         self.add_once(Event::Drop, Listener::Drop(Box::new(once)))
     }
 
-    /// Sets how many listeners of one event this server may have before a warning is logged (`tracing`,
-    /// level WARN). Default 10; 0 means no limit. A server logs the warning once, and takes the listeners
-    /// all the same. Node: `setMaxListeners`.
+    /// Sets how many listeners one event of this server may have before a warning is logged (`tracing`,
+    /// level WARN). Default 10; 0 means no limit. A server logs the warning once, and still adds the
+    /// listeners. Node: `setMaxListeners`.
     #[doc(alias = "setMaxListeners")]
     pub fn set_max_listeners(&self, count: u32) -> &Self {
         self.inner.listeners.expect(count);
         self
     }
 
-    /// Removes a listener. Does nothing if this server has none with that id: if it was removed, has run
-    /// once, or belongs to another object. Node: `off`, `removeListener`.
+    /// Removes a listener. Does nothing if this server has no listener with that id: it was removed, it was
+    /// a `once_…` listener that has run, or it belongs to another object. Node: `off`, `removeListener`.
     #[doc(alias = "removeListener")]
     pub fn off(&self, id: ListenerId) {
         drop(self.inner.listeners.remove(id));
@@ -166,7 +167,8 @@ impl Server {
         });
     }
 
-    /// Unheard, it ends `run` (contract C5).
+    /// Emits `error`. Without a listener, the error ends `run`.
+    // Contract C5.
     pub(super) fn emit_error(&self, error: &Error) {
         if !self.inner.listeners.has(Event::Error) {
             if let Some(core) = self.core() {

@@ -1,5 +1,5 @@
-//! Listeners that go elsewhere: to another process, or to the loop of another thread (IPC-17,
-//! PROC-18).
+//! Handing a listener over to another process, or to the loop of another thread.
+// IPC-17, PROC-18
 
 use std::os::fd::OwnedFd;
 
@@ -11,18 +11,19 @@ use fyke_machine::error::MakeError;
 /// # Handing over
 impl Server {
     /// Returns the listener's descriptor, for [`listen_fd`](Self::listen_fd) in another loop or process.
+    /// This server stops listening without an event; its connections stay open.
     ///
-    /// All connections for which no `connection` event was emitted yet go along, on every driver: none is
-    /// refused or reset. The file of a Unix socket goes along too and is not removed. This server stops
-    /// listening without an event, and its connections go on. The descriptor stays non-blocking.
+    /// All connections for which no `connection` event was emitted yet go along with the descriptor, on
+    /// every driver: none is refused or reset. The file of a Unix socket is not removed. The descriptor
+    /// stays non-blocking. No counterpart in Node.
     ///
     /// # Errors
-    /// The server goes on as it was. `ERR_SERVER_NOT_RUNNING` if it does not listen; `ENOTSUP` in
-    /// the simulated network.
+    /// The server keeps listening. `ERR_SERVER_NOT_RUNNING` if it is not listening; `ENOTSUP` in the
+    /// simulated network.
     pub fn take_fd(&self) -> Result<OwnedFd> {
         let fd = self.with_listener(Core::detach)?;
         self.give_up_lookup();
-        // Declared first, so dropped last, with nothing borrowed.
+        // Declared first, so that it is dropped last, while nothing is borrowed.
         let _origin;
         let signal = {
             let mut state = self.inner.state.borrow_mut();
@@ -39,11 +40,12 @@ impl Server {
         Ok(fd)
     }
 
-    /// Another descriptor for the same listener, for [`listen_fd`](Self::listen_fd) somewhere
-    /// else: then both listen, and the system gives each connection to one of them; closing one
-    /// does not stop the other. Closing this server removes the file of a Unix socket all the
-    /// same; to leave it to the other, use [`take_fd`](Self::take_fd). Node: sending a server to
-    /// another process.
+    /// Returns another descriptor for the same listener, for [`listen_fd`](Self::listen_fd) in another loop
+    /// or process.
+    ///
+    /// Both then listen, and the system gives each connection to one of them. Closing one does not stop the
+    /// other. Closing this server still removes the file of a Unix socket; to keep the file, use
+    /// [`take_fd`](Self::take_fd). Node: sending a server to another process.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -62,8 +64,8 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// `ERR_SERVER_NOT_RUNNING` if it does not listen; `EMFILE` and the like with the syscall
-    /// `dup`; `ENOTSUP` in the simulated network.
+    /// `ERR_SERVER_NOT_RUNNING` if the server is not listening; the system's error, such as `EMFILE`, with
+    /// the syscall `dup`; `ENOTSUP` in the simulated network.
     pub fn duplicate_fd(&self) -> Result<OwnedFd> {
         self.with_listener(|core, listener| core.driver.duplicate(listener))
     }

@@ -1,4 +1,4 @@
-//! The events of a server, and what its listeners are given.
+//! The events of a server, and the arguments of its listeners.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ impl EventSet for Event {
     }
 }
 
-/// A listener's code, of a server `S`.
+/// The closure of a listener of a server `S`.
 pub(crate) enum Listener<S> {
     Plain(Box<dyn FnMut(&S)>),
     Connection(Box<dyn FnMut(&S, &Socket)>),
@@ -39,8 +39,8 @@ impl<S> Handler for Listener<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RefusedConnection {
-    /// The address that the client connected to.
+    /// The local address of the connection. `None` if the system did not report it.
     pub local_address: Option<SocketAddr>,
-    /// The client.
+    /// The client's address.
     pub remote_address: SocketAddr,
 }

@@ -12,15 +12,19 @@ use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 use fyke_machine::policy;
 
-/// How an endpoint is reached.
+/// How `listen` reaches an endpoint.
 enum Plan {
-    /// Bind inside the call (SRV-03, IPC-01).
+    /// Bind inside the call.
+    // SRV-03, IPC-01
     Now(Address),
-    /// Bind on the tick: a host was given, if only as a number (SRV-04).
+    /// Bind on the next tick, because a host was given, even if only as an IP address.
+    // SRV-04
     OnTick(Address),
-    /// No host: every address of the machine (SRV-06).
+    /// No host was given: bind to every address of the machine.
+    // SRV-06
     Everywhere(u16),
-    /// Ask for the host's addresses first (SRV-16).
+    /// Look up the addresses of the host first.
+    // SRV-16
     Resolve(String, u16),
 }
 
@@ -39,19 +43,19 @@ fn plan(endpoint: &Endpoint) -> Plan {
 
 /// # Listening
 impl ListenOptions {
-    /// Makes `server` listen with these options, see [`Server::listen`].
+    /// Makes `server` listen with these options, see [`Server::listen`]. Node: `server.listen(options)`.
     ///
     /// # Errors
-    /// Those of [`Server::listen`], and that of the first option whose value is not valid.
+    /// The errors of [`Server::listen`], and that of the first option whose value is not valid.
     pub fn listen(self, server: &Server) -> Result<()> {
         server.listen_with(self, None)
     }
 
-    /// Makes `server` listen with these options, and runs `f` once, when it does; see
-    /// [`Server::listen_then`].
+    /// Makes `server` listen with these options, and runs `f` once when it starts to listen, see
+    /// [`Server::listen_then`]. Node: `server.listen(options, callback)`.
     ///
     /// # Errors
-    /// Those of [`listen`](Self::listen).
+    /// The errors of [`listen`](Self::listen).
     pub fn listen_then(self, server: &Server, f: impl FnOnce(&Server) + 'static) -> Result<()> {
         server.listen_with(self, Some(Box::new(f)))
     }
@@ -61,10 +65,11 @@ impl ListenOptions {
 impl Server {
     /// Listens on `endpoint`.
     ///
-    /// A port alone takes all addresses, IPv6 and IPv4. Port 0 lets the system choose: see
-    /// [`address`](Self::address). A port alone or a Unix socket is bound inside the call, a host
-    /// a tick or a lookup later; the events `listening` or `error` come on the tick at the
-    /// earliest. After an error, or after `close`, it may listen again. Node: `server.listen()`.
+    /// A port without a host listens on all addresses, IPv6 and IPv4. With port 0 the system chooses a
+    /// port, see [`address`](Self::address). A port without a host and a Unix socket are bound inside the
+    /// call; an IP address is bound on the next tick, and a host name when its lookup is done. The event
+    /// `listening` or `error` follows, on the next tick at the earliest. The server may listen again after
+    /// an error or after `close`. Node: `server.listen()`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -80,9 +85,11 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// What can be known at once: `ERR_SERVER_ALREADY_LISTEN`; `ERR_SOCKET_BAD_PORT` and
-    /// `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be parsed; `ERR_NO_EVENT_LOOP` outside of a loop,
-    /// `ERR_EVENT_LOOP_CLOSED` if it is gone; with the syscall `chmod`, a mode that cannot be set.
+    /// Errors that are known at once:
+    /// - `ERR_SERVER_ALREADY_LISTEN` if the server is listening.
+    /// - `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be parsed.
+    /// - `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+    /// - The system's error, with the syscall `chmod`, if the mode of a Unix socket's file cannot be set.
     pub fn listen<E>(&self, endpoint: E) -> Result<()>
     where
         E: TryInto<Endpoint>,
@@ -91,11 +98,12 @@ impl Server {
         ListenOptions::new(endpoint).listen(self)
     }
 
-    /// Listens on `endpoint` as [`listen`](Self::listen) does, and runs `f` once, when it listens. If that
-    /// fails, `f` is kept, and runs when the server listens later. Node: `server.listen(…, callback)`.
+    /// Listens on `endpoint` as [`listen`](Self::listen) does, and runs `f` once when the server starts to
+    /// listen. If listening fails, `f` stays registered, and runs when the server listens later. Node:
+    /// `server.listen(…, callback)`.
     ///
     /// # Errors
-    /// Those of [`listen`](Self::listen); `f` is dropped then.
+    /// The errors of [`listen`](Self::listen); `f` is dropped then.
     #[doc(alias = "listen")]
     pub fn listen_then<E>(&self, endpoint: E, f: impl FnOnce(&Server) + 'static) -> Result<()>
     where
@@ -129,7 +137,7 @@ impl Server {
             Plan::Now(address) => {
                 let opened = self.open(&options, &address);
                 match opened {
-                    // A mode that cannot be set is told at once, as in Node (IPC-08).
+                    // If the mode cannot be set, the call fails at once, as in Node (IPC-08).
                     Err(error) if error.syscall() == Some("chmod") => return Err(error),
                     opened => self.opened(round, &options, opened),
                 }
@@ -159,7 +167,8 @@ impl Server {
         Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message))
     }
 
-    /// Closes that round of listening when the signal is aborted (PROC-09).
+    /// Closes the server when the signal is aborted, unless another round of listening has begun.
+    // PROC-09
     pub(super) fn watch_signal(&self, signal: &AbortSignal, round: u64) {
         match signal.is_aborted() {
             true => self.tick(move |server| server.abort(round)),
@@ -183,7 +192,7 @@ impl Server {
         self.inner.state.borrow_mut().acceptor.begin_round()
     }
 
-    /// The round is over that waits for a lookup.
+    /// Cancels the lookup of the current round, if one is in progress.
     pub(super) fn give_up_lookup(&self) {
         let lookup = self.inner.state.borrow_mut().lookup.take();
         if let Some(ticket) = lookup {
@@ -191,7 +200,7 @@ impl Server {
         }
     }
 
-    /// Emits `error` on the tick.
+    /// Emits `error` on the next tick.
     pub(super) fn fail_later(&self, error: Error) {
         self.tick(move |server| server.emit_error(&error));
     }
@@ -206,7 +215,8 @@ impl Server {
         }
     }
 
-    /// The first address that is not link-local: those need a zone (SRV-16).
+    /// Binds to the first address that is not link-local, because link-local addresses need a zone.
+    // SRV-16
     fn resolved(
         &self,
         round: u64,
@@ -227,8 +237,9 @@ impl Server {
         }
     }
 
-    /// IPv6 and IPv4 on one socket; where there is no IPv6, IPv4 alone. A port in use is no reason
-    /// to fall back (SRV-06).
+    /// Binds one socket to IPv6 and IPv4. If the system has no IPv6, binds to IPv4 alone. Does not fall
+    /// back if the port is in use.
+    // SRV-06
     fn bind_everywhere(&self, round: u64, options: &ListenOptions, port: u16) {
         let dual: SocketAddr = (Ipv6Addr::UNSPECIFIED, port).into();
         let opened = self.open(options, &Address::Ip(dual));
@@ -244,7 +255,9 @@ impl Server {
         self.opened(round, options, opened);
     }
 
-    /// Whatever fails on the way, the call that failed was `listen` (SRV-10).
+    /// Makes, binds and starts the listener. The syscall of every error is `listen`, except that of a
+    /// failed `chmod`.
+    // SRV-10
     fn open(&self, options: &ListenOptions, address: &Address) -> Result<SocketId> {
         let core = self.core().cloned().map_or_else(current, Ok)?;
         let mut request = Open::new(Transport::of(address));
@@ -260,7 +273,7 @@ impl Server {
             let missing = address.is_unix() && source.kind() == std::io::ErrorKind::NotFound;
             let error =
                 Error::system("listen", source).at(address.clone(), core.policy.words_as_node);
-            // libuv says so, and programs look for it (IPC-06).
+            // libuv reports `EACCES` here, and programs check for it (IPC-06).
             if missing { error.with_code(ErrorCode::EACCES) } else { error }
         };
         let in_use = |error: &OpenError| error.source.kind() == std::io::ErrorKind::AddrInUse;
@@ -270,7 +283,7 @@ impl Server {
             opened = core.driver.open(&request);
         }
         let id = opened.map_err(|error| failed(error.source))?;
-        // Before anybody can connect.
+        // Set before a client can connect.
         if let Some(mode) = options.file_mode() {
             if let Err(source) = core.driver.set_mode(id, mode) {
                 core.close(id);
@@ -288,8 +301,8 @@ impl Server {
         Ok(id)
     }
 
-    /// Before anybody can connect. Not with a descriptor that came from outside: others may accept
-    /// from it too.
+    /// Sets the options on the listener, before a client can connect, so that accepted sockets inherit
+    /// them. Not for an adopted descriptor, because other processes may accept from it too.
     pub(super) fn share_options(&self, core: &Core, listener: SocketId) {
         let (wishes, no_delay) = {
             let state = self.inner.state.borrow();
@@ -306,7 +319,7 @@ impl Server {
             Err(error) => return self.fail_later(error),
         };
         let address = match &options.endpoint {
-            // As it was given (IPC-02).
+            // The path exactly as the caller passed it (IPC-02).
             Endpoint::Path(path) => Some(Address::Path(path.clone())),
             _ => core.driver.local_address(id).ok(),
         };
@@ -316,7 +329,7 @@ impl Server {
     pub(super) fn listens(&self, round: u64, id: SocketId, address: Option<Address>) {
         let Some(core) = self.core() else { return };
         if !self.inner.state.borrow_mut().acceptor.listens(round) {
-            // Closed by what listens to the log.
+            // A listener for log messages closed the server during this call.
             return core.close(id);
         }
         core.own(id, self.actor());
@@ -330,29 +343,31 @@ impl Server {
         self.tick(move |server| server.run_listening(round));
     }
 
-    /// The signal of that `listen` was aborted (PROC-09).
+    /// The signal of that round of `listen` was aborted.
+    // PROC-09
     pub(super) fn abort(&self, round: u64) {
         if self.is_round(round) {
             self.close();
         }
     }
 
-    /// Not if it was closed meanwhile (CLS-06); once per successful listen (SRV-15).
+    /// Emits `listening`, unless the server was closed meanwhile. Emitted once per successful `listen`.
+    // CLS-06, SRV-15
     pub(super) fn run_listening(&self, round: u64) {
         if self.is_round(round) && self.is_listening() {
             self.emit(Event::Listening);
         }
     }
 
-    /// Stops listening: the port is free at once, and the file of a Unix socket gone. Connections
-    /// go on; `close` is emitted when the last of them is gone. Node: `server.close()`.
+    /// Stops listening. The port is free when this returns, and the file of a Unix socket is removed.
+    /// Connections stay open; `close` is emitted when the last of them is gone. Node: `server.close()`.
     pub fn close(&self) -> &Self {
         self.close_inner(None);
         self
     }
 
-    /// The same; `f` runs once with the `close` event, and gets `ERR_SERVER_NOT_RUNNING` if the
-    /// server did not listen. Node: `server.close(callback)`.
+    /// Stops listening as [`close`](Self::close) does, and runs `f` once with the `close` event. `f` gets
+    /// `ERR_SERVER_NOT_RUNNING` if the server was not listening. Node: `server.close(callback)`.
     #[doc(alias = "close")]
     pub fn close_then(&self, f: impl FnOnce(&Server, Result<()>) + 'static) -> &Self {
         self.close_inner(Some(Box::new(f)));
@@ -366,13 +381,13 @@ impl Server {
             self.once(Event::Close, move |server| f(server, result));
         }
         self.give_up_lookup();
-        // Declared first, so dropped last, with nothing borrowed.
+        // Declared first, so that it is dropped last, while nothing is borrowed.
         let _origin;
         let (listener, signal) = {
             let mut state = self.inner.state.borrow_mut();
             state.acceptor.close();
             state.address = None;
-            // Its connections keep it, and it does not keep itself any more.
+            // From now on only the connections keep the server alive; it no longer keeps itself alive.
             _origin = state.origin.take();
             (state.listener.take(), state.signal.take())
         };
@@ -386,7 +401,8 @@ impl Server {
         self.close_if_drained();
     }
 
-    /// Schedules `close` when it is due: closed, and no connection left (CLS-02).
+    /// Schedules `close` if the server is closed and has no connections left.
+    // CLS-02
     pub(super) fn close_if_drained(&self) {
         let policy = self.inner.core.get().map_or(&policy::DEFAULT, |core| &core.policy);
         if self.inner.state.borrow_mut().acceptor.take_close(policy) {

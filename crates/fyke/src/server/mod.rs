@@ -1,4 +1,4 @@
-//! `Server`: listens, accepts, counts its connections, closes.
+//! The `Server` type: it listens, accepts and counts connections, and closes.
 
 mod accepting;
 mod actor;
@@ -38,10 +38,10 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, ErrorCode};
 
 /// A TCP or Unix-socket server: Node's `net.Server`.
 ///
-/// Made by [`create_server`]. A cheap clone of one object; the loop keeps a listening one alive, so
-/// dropping your handle closes nothing: its port is free when [`close`](Server::close) returns, or
-/// with the loop. To wait for the end of its connections too, [`close_then`](Server::close_then).
-/// Not `Send`: it belongs to its loop's thread.
+/// [`create_server`] makes one. Clones are cheap handles to the same server. The loop keeps a listening
+/// server alive, so dropping every handle does not close it. Its port is free when [`close`](Server::close)
+/// returns, or when the loop ends. Use [`close_then`](Server::close_then) to wait until its connections are
+/// gone too. A server is not `Send`, because it belongs to its loop's thread.
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -69,29 +69,29 @@ pub(crate) struct Inner {
     listeners: Listeners<Event, Listener<Server>>,
 }
 
-/// What may happen to a server is decided by its [`Acceptor`].
+/// The server's data. Its [`Acceptor`] decides what may happen to it.
 struct State {
     acceptor: Acceptor,
     options: ServerOptions,
     listener: Option<SocketId>,
-    /// Connections have the options of the listener.
+    /// Accepted connections inherit the options that were set on the listener.
     inherits: bool,
     address: Option<Address>,
-    /// The path where it listens, or listened last.
+    /// The path on which the server listens, or listened last.
     last_path: Option<Address>,
-    /// The lookup that the last `listen` waits for.
+    /// The host lookup that the last `listen` waits for.
     lookup: Option<Ticket>,
-    /// What its connections share, from the first one until the server listens no more.
+    /// The data that the connections share: set by the first one, cleared when the server stops listening.
     origin: Option<Rc<Origin>>,
-    /// What the last `listen` was given.
+    /// The signal that was passed to the last `listen`.
     signal: Option<AbortSignal>,
     referred: bool,
     holding: bool,
-    /// A shutdown that is under way.
+    /// The shutdown in progress, if any.
     drain: Option<Box<Drain<Server>>>,
 }
 
-/// Makes a server; `f` runs for every connection. Call [`listen`](Server::listen) next. Node:
+/// Makes a server that calls `f` for each accepted connection. Call [`listen`](Server::listen) next. Node:
 /// `net.createServer(listener)`.
 ///
 /// `examples/server.rs`:
@@ -104,7 +104,8 @@ pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
 
 /// # Making
 impl ServerOptions {
-    /// Makes the server; `f` runs for every connection.
+    /// Makes a server with these options that calls `f` for each accepted connection. Node:
+    /// `net.createServer(options, listener)`.
     pub fn create_server(self, mut f: impl FnMut(&Socket) + 'static) -> Server {
         let server = Server::with_options(self);
         server.on_connection(move |_, socket| f(socket));
@@ -119,7 +120,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server without a listener. Node: `new net.Server()`.
+    /// Makes a server without listeners. Node: `new net.Server()`.
     pub fn new() -> Self {
         Self::with_options(ServerOptions::new())
     }
@@ -154,11 +155,11 @@ impl Server {
 
     fn join(&self, core: Rc<Core>) {
         core.remember(self.downgrade());
-        // Only called when it is empty.
+        // `core` is still empty here, so `set` cannot fail.
         let _ = self.inner.core.set(core);
     }
 
-    /// Where it lies, by which it is found in lists of others.
+    /// The address of the server's memory, which identifies it in the lists of other modules.
     fn place(&self) -> *const () {
         Rc::as_ptr(&self.inner).cast()
     }
@@ -171,7 +172,8 @@ impl Server {
         self.inner.core.get().filter(|core| !core.is_closed())
     }
 
-    /// Tells the loop whether it must go on for this server (PROC-01).
+    /// Updates whether this server keeps the loop alive.
+    // PROC-01
     fn sync_hold(&self) {
         let Some(core) = self.core() else { return };
         let mut state = self.inner.state.borrow_mut();
@@ -187,13 +189,13 @@ impl Server {
 
 /// # State
 impl Server {
-    /// Whether it listens.
+    /// Returns whether the server is listening. Node: `listening`.
     pub fn is_listening(&self) -> bool {
         self.inner.state.borrow().acceptor.is_listening()
     }
 
-    /// Where it listens: with the port that the system chose, if 0 was asked for. None when it
-    /// does not listen.
+    /// Returns the address on which the server listens. It contains the port that the system chose if port
+    /// 0 was requested. `None` if the server is not listening. Node: `server.address()`.
     pub fn address(&self) -> Option<Address> {
         let keeps = self.inner.core.get().is_some_and(|core| core.policy.keeps_server_path);
         let state = self.inner.state.borrow();
@@ -201,8 +203,9 @@ impl Server {
         state.address.clone().or(path)
     }
 
-    /// Where a client on this machine reaches it: the address, with the loopback address in the
-    /// place of a wildcard. None when it does not listen.
+    /// Returns the endpoint at which a client on this machine reaches the server: its address, with the
+    /// loopback address in place of a wildcard. `None` if the server is not listening. No counterpart in
+    /// Node.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let mut address = self.address()?;
         if let Address::Ip(ip) = &mut address {
@@ -216,44 +219,47 @@ impl Server {
         address.try_into().ok()
     }
 
-    /// How many accepted connections are not destroyed. Node: `getConnections`.
+    /// Returns the number of accepted connections that are not destroyed yet. Node: `getConnections`.
     #[doc(alias = "getConnections")]
     pub fn connections(&self) -> usize {
         self.inner.state.borrow().acceptor.connections()
     }
 
-    /// How many connections were accepted and closed at once because the process had no
-    /// descriptors or memory left for them. Their clients see a connection that ends; there is no
-    /// event, as in Node (SRV-23), so look here if you want to know.
+    /// Returns how many connections were accepted and closed at once because the process had run out of
+    /// file descriptors or memory. Their clients see a connection that ends immediately. No event is
+    /// emitted, as in Node; only this counter and the log (`tracing`, level WARN) report them.
+    // SRV-23
     pub fn shed_connections(&self) -> u64 {
         self.inner.state.borrow().acceptor.shed_connections()
     }
 
-    /// How many connections are kept at most. Node: `maxConnections`.
+    /// Returns the maximum number of open connections, or `None` if there is no limit. Node:
+    /// `maxConnections`.
     #[doc(alias = "maxConnections")]
     pub fn max_connections(&self) -> Option<usize> {
         self.inner.state.borrow().acceptor.limits().max_connections
     }
 
-    /// Sets how many connections are kept at most, from the next one on; 0 refuses all, none
-    /// means no limit. See [`on_drop`](Self::on_drop).
+    /// Sets the maximum number of open connections. It applies from the next connection on. `Some(0)`
+    /// refuses all connections, `None` removes the limit. A refused connection emits
+    /// [`on_drop`](Self::on_drop). Node: `maxConnections`.
     pub fn set_max_connections(&self, max: Option<usize>) {
         self.inner.state.borrow_mut().acceptor.set_max_connections(max);
     }
 
-    /// The list that connections are checked against. Node: `server.blockList`.
+    /// Returns the list that connections are checked against, if one was set. Node: `server.blockList`.
     #[doc(alias = "blockList")]
     pub fn block_list(&self) -> Option<BlockList> {
         self.inner.state.borrow().options.block_list.clone()
     }
 
-    /// Keeps the loop alive while this server listens (the default). Node: `server.ref()`.
+    /// Makes this server keep the loop alive while it listens (the default). Node: `server.ref()`.
     #[doc(alias = "ref")]
     pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
-    /// Lets the loop end though this server listens. Node: `server.unref()`.
+    /// Allows the loop to end while this server is listening. Node: `server.unref()`.
     #[doc(alias = "unref")]
     pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
@@ -272,14 +278,15 @@ impl Server {
 
 /// # Server
 impl Socket {
-    /// The server that accepted it; none on clients, and when the server is gone.
+    /// Returns the server that accepted this socket. `None` for outgoing sockets, and if the server no
+    /// longer exists.
     pub fn server(&self) -> Option<Server> {
         let inner = self.accepted_by()?.as_any().downcast().ok()?;
         Some(Server { inner })
     }
 }
 
-/// Two handles are equal when they are clones of one server.
+/// Two handles are equal if they refer to the same server.
 impl PartialEq for Server {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.inner, &other.inner)
@@ -288,7 +295,7 @@ impl PartialEq for Server {
 
 impl Eq for Server {}
 
-/// By identity, so that servers can be keys of a map.
+/// Hashes the server's identity, so that servers can be the keys of a map.
 impl std::hash::Hash for Server {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         Rc::as_ptr(&self.inner).hash(state);

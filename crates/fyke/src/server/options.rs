@@ -1,4 +1,4 @@
-//! Options of servers, and of listening.
+//! Options of servers and of `listen`.
 
 use std::time::Duration;
 
@@ -7,10 +7,12 @@ use fyke_machine::acceptor::Limits;
 use crate::socket_options::{HIGH_WATER_MARK_BYTES, SocketOptions};
 use crate::{AbortSignal, BlockList, Endpoint, Error, Result};
 
-/// Connections that wait to be accepted, when nothing else is asked for: Node's number.
+/// The default backlog: the maximum number of connections that wait to be accepted. Node uses the same
+/// number.
 pub(super) const BACKLOG: u32 = 511;
 
-/// Options of a server, most of them for the sockets it accepts. The last call makes it.
+/// Options of a server. Most of them apply to the sockets that it accepts. Finish with
+/// [`create_server`](Self::create_server).
 ///
 /// ```
 /// use fyke::ServerOptions;
@@ -30,13 +32,13 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// The defaults.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Accepted sockets stay writable after their peer has ended, see
-    /// [`SocketOptions::allow_half_open`]. Default false.
+    /// Sets whether accepted sockets stay writable after their peer has ended, see
+    /// [`SocketOptions::allow_half_open`]. Default false. Node: `allowHalfOpen`.
     ///
     /// `examples/half_open.rs`:
     ///
@@ -47,58 +49,66 @@ impl ServerOptions {
         self
     }
 
-    /// Accepted sockets are paused, and nothing is received before `resume`. Default false.
+    /// Sets whether accepted sockets start paused: they receive nothing until `resume` is called. Default
+    /// false. Node: `pauseOnConnect`.
     #[must_use]
     pub fn pause_on_connect(mut self, pause: bool) -> Self {
         self.pause_on_connect = pause;
         self
     }
 
-    /// As [`SocketOptions::no_delay`], for accepted sockets.
+    /// Sets whether accepted sockets send small writes at once, see [`SocketOptions::no_delay`]. Default
+    /// false. Node: `noDelay`.
     #[must_use]
     pub fn no_delay(mut self, no_delay: bool) -> Self {
         self.socket = self.socket.no_delay(no_delay);
         self
     }
 
-    /// As [`SocketOptions::keep_alive`], for accepted sockets.
+    /// Turns on keep-alive probes for accepted sockets, see [`SocketOptions::keep_alive`]. Default off.
+    /// Node: `keepAlive`, `keepAliveInitialDelay`.
     #[must_use]
     pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
         self.socket = self.socket.keep_alive(initial_delay);
         self
     }
 
-    /// As [`SocketOptions::send_buffer_size_bytes`], for accepted sockets: set on the listener, from
-    /// which they have it.
+    /// Sets the size of the send buffer of accepted sockets in bytes, see
+    /// [`SocketOptions::send_buffer_size_bytes`]. It is set on the listener, and accepted sockets inherit
+    /// it. Default: the system's. No counterpart in Node.
     #[must_use]
     pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.socket = self.socket.send_buffer_size_bytes(bytes);
         self
     }
 
-    /// As [`SocketOptions::receive_buffer_size_bytes`], for accepted sockets: set on the listener,
-    /// from which they have it, before it listens.
+    /// Sets the size of the receive buffer of accepted sockets in bytes, see
+    /// [`SocketOptions::receive_buffer_size_bytes`]. It is set on the listener before it listens, and
+    /// accepted sockets inherit it. Default: the system's. No counterpart in Node.
     #[must_use]
     pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.socket = self.socket.receive_buffer_size_bytes(bytes);
         self
     }
 
-    /// As [`SocketOptions::high_water_mark`], for accepted sockets. Default 65,536.
+    /// Sets the high-water mark of accepted sockets in bytes, see [`SocketOptions::high_water_mark`].
+    /// Default 65,536. Node: `highWaterMark`.
     #[must_use]
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
         self.socket = self.socket.high_water_mark(bytes);
         self
     }
 
-    /// As [`SocketOptions::write_queue_bytes_max`], for accepted sockets.
+    /// Limits the write queue of each accepted socket, in bytes, see
+    /// [`SocketOptions::write_queue_bytes_max`]. Default 64 MiB. No counterpart in Node.
     #[must_use]
     pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
         self.socket = self.socket.write_queue_bytes_max(bytes);
         self
     }
 
-    /// As [`SocketOptions::write_stall_timeout`], for accepted sockets.
+    /// Destroys an accepted socket whose peer accepts none of the queued bytes for `timeout`, see
+    /// [`SocketOptions::write_stall_timeout`]. Default: no limit. No counterpart in Node.
     #[must_use]
     pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
         self.socket = self.socket.write_stall_timeout(timeout);
@@ -106,37 +116,38 @@ impl ServerOptions {
     }
 
     /// Accepts at most `max` connections at a time, see
-    /// [`Server::set_max_connections`](crate::Server::set_max_connections). Default: no limit.
+    /// [`Server::set_max_connections`](crate::Server::set_max_connections). Default: no limit. Node:
+    /// `maxConnections`.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.limits.max_connections = Some(max);
         self
     }
 
-    /// The maximum number of connections from one IPv4 address or one IPv6 network of
-    /// [`per_ip_prefix_v6`](Self::per_ip_prefix_v6) bits; further ones are dropped as with
-    /// [`max_connections`](Self::max_connections). An IPv4-mapped IPv6 address counts as its IPv4
-    /// address. Unix sockets are not limited. Default: no limit. fyke's own.
+    /// Accepts at most `max` connections at a time from one IPv4 address or from one IPv6 network of
+    /// [`per_ip_prefix_v6`](Self::per_ip_prefix_v6) bits. Further ones are refused as by
+    /// [`max_connections`](Self::max_connections). An IPv4-mapped IPv6 address counts as its IPv4 address.
+    /// Connections to a Unix socket are not limited. Default: no limit. No counterpart in Node.
     #[must_use]
     pub fn max_connections_per_ip(mut self, max: usize) -> Self {
         self.limits.max_per_group = Some(max);
         self
     }
 
-    /// How many leading bits of an IPv6 address
-    /// [`max_connections_per_ip`](Self::max_connections_per_ip) compares: 1 to 128, other values are
-    /// moved into that range. Default 64, because one customer usually has a whole /64 network, and
-    /// with it 2^64 addresses; 128 counts each address by itself, 56 or 48 sees through larger
-    /// assignments. fyke's own.
+    /// Sets how many leading bits of an IPv6 address
+    /// [`max_connections_per_ip`](Self::max_connections_per_ip) compares: 1 to 128; other values are
+    /// clamped to that range. Default 64, because one customer usually has a whole /64 network and with it
+    /// 2^64 addresses. With 128, each address counts separately; 56 or 48 groups customers with larger
+    /// networks. No counterpart in Node.
     #[must_use]
     pub fn per_ip_prefix_v6(mut self, bits: u8) -> Self {
         self.limits.set_prefix_v6(bits);
         self
     }
 
-    /// Connections from the addresses of this list are closed at once, without an event. The list
-    /// is asked for every connection, so rules may change at any time. Not for Unix sockets. Node:
-    /// `blockList`.
+    /// Closes connections from the addresses of this list at once, without an event. The list is checked
+    /// for each connection, so its rules may change at any time. Connections to a Unix socket are not
+    /// checked. Node: `blockList`.
     #[must_use]
     #[doc(alias = "blockList")]
     pub fn block_list(mut self, list: &BlockList) -> Self {
@@ -145,7 +156,7 @@ impl ServerOptions {
     }
 }
 
-/// Options of listening. The last call listens.
+/// Options of `listen`. Finish with [`listen`](Self::listen) or [`listen_then`](Self::listen_then).
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -160,7 +171,7 @@ impl ServerOptions {
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     pub(super) endpoint: Endpoint,
-    /// The first value that is not valid.
+    /// The error of the first value that is not valid.
     wrong: Option<Error>,
     pub(super) backlog: u32,
     pub(super) ipv6_only: bool,
@@ -174,24 +185,26 @@ pub struct ListenOptions {
     pub(super) receive_buffer_bytes: Option<usize>,
 }
 
-/// Whether a file that is in the way of a Unix socket is removed.
+/// Whether `listen` removes a stale file at the path of a Unix socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StaleFile {
-    /// It stays: the error is `EADDRINUSE`, as in Node.
+    /// The file is never removed: `listen` fails with `EADDRINUSE`, as in Node.
     #[default]
     Never,
-    /// If it is a socket on which nobody listens, as a killed server leaves it, remove it and try
-    /// again. Not for servers that may start at the same moment: one could remove the other's.
+    /// If the file is a socket on which no process listens, such as one left by a killed server, `listen`
+    /// removes it and tries again. Do not use this for servers that may start at the same moment: one could
+    /// remove the other's file.
     IfStale,
 }
 
 impl ListenOptions {
-    /// Options with the defaults.
+    /// Returns the default options for `endpoint`.
     ///
-    /// Never fails: an endpoint that cannot be parsed is the error of the verb that uses the options, as is the
-    /// value of any other option that is not valid. `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for
-    /// text; the latter also for a host name with a NUL byte, and for an empty path or abstract name.
+    /// This function never fails. If `endpoint` cannot be parsed, or another option has a value that is not
+    /// valid, the call that uses the options returns the error. Text that cannot be parsed gives
+    /// `ERR_SOCKET_BAD_PORT` or `ERR_INVALID_ARG_VALUE`. A host name with a NUL byte, an empty path and an
+    /// empty abstract name give `ERR_INVALID_ARG_VALUE`.
     pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
@@ -214,52 +227,56 @@ impl ListenOptions {
         }
     }
 
-    /// An error if a value is not valid.
+    /// Returns the error of the first value that is not valid.
     pub(super) fn check(&self) -> Result<()> {
         self.wrong.clone().map_or(Ok(()), Err)
     }
 
-    /// How many connections may wait to be accepted; the system cuts it to its own limit (Linux:
-    /// `net.core.somaxconn`). 0 means the default, 511.
+    /// Sets the maximum number of connections that wait to be accepted. The system reduces it to its own
+    /// limit (Linux: `net.core.somaxconn`). Default 511; 0 also means the default. Node: `backlog`.
     #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = if connections == 0 { BACKLOG } else { connections };
         self
     }
 
-    /// On an IPv6 wildcard, takes no IPv4 connections. Default false.
+    /// Sets whether a listener on the IPv6 wildcard address refuses IPv4 connections. Default false. Node:
+    /// `ipv6Only`.
     #[must_use]
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.ipv6_only = only;
         self
     }
 
-    /// As [`ServerOptions::send_buffer_size_bytes`], and in place of it, for the connections that
-    /// come from this `listen`.
+    /// Sets the size of the send buffer, in bytes, of the connections that this `listen` accepts. It
+    /// replaces [`ServerOptions::send_buffer_size_bytes`]. Default: the value of that option. No
+    /// counterpart in Node.
     #[must_use]
     pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.send_buffer_bytes = Some(bytes);
         self
     }
 
-    /// As [`ServerOptions::receive_buffer_size_bytes`], and in place of it, for the connections
-    /// that come from this `listen`.
+    /// Sets the size of the receive buffer, in bytes, of the connections that this `listen` accepts. It
+    /// replaces [`ServerOptions::receive_buffer_size_bytes`]. Default: the value of that option. No
+    /// counterpart in Node.
     #[must_use]
     pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.receive_buffer_bytes = Some(bytes);
         self
     }
 
-    /// Shares the port with other listeners that ask for it too; the kernel spreads the
-    /// connections (SO_REUSEPORT). Default false.
+    /// Shares the port with other listeners that set this option too (SO_REUSEPORT). The kernel distributes
+    /// the connections among them. Default false. Node: `reusePort`.
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
         self
     }
 
-    /// Lets everybody on the machine read from the Unix socket's file. With either of the two, the
-    /// file's mode is exactly 0444, 0222 or 0666. Default: the mask decides. Node: `readableAll`.
+    /// Gives all users of the machine read permission on the Unix socket's file. If this or
+    /// [`writable_all`](Self::writable_all) is set, the mode of the file is exactly 0444, 0222 or 0666.
+    /// Default false: the umask determines the mode. Node: `readableAll`.
     #[must_use]
     #[doc(alias = "readableAll")]
     pub fn readable_all(mut self, all: bool) -> Self {
@@ -267,8 +284,8 @@ impl ListenOptions {
         self
     }
 
-    /// Lets everybody on the machine write to the Unix socket's file, which is what connecting
-    /// needs. Node: `writableAll`.
+    /// Gives all users of the machine write permission on the Unix socket's file, which they need to
+    /// connect. Default false: the umask determines the mode. Node: `writableAll`.
     #[must_use]
     #[doc(alias = "writableAll")]
     pub fn writable_all(mut self, all: bool) -> Self {
@@ -276,23 +293,25 @@ impl ListenOptions {
         self
     }
 
-    /// Gives the Unix socket's file exactly this mode, before anybody can connect: 0o660 for a
-    /// group. It beats the two above. Default: they and the mask decide. fyke's own.
+    /// Sets the exact mode of the Unix socket's file, for example 0o660 for a group. It is applied before a
+    /// client can connect, and overrides [`readable_all`](Self::readable_all) and
+    /// [`writable_all`](Self::writable_all). Default: those two options and the umask determine the mode.
+    /// No counterpart in Node.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode & 0o777);
         self
     }
 
-    /// What to do when the path of the Unix socket is taken. Default: [`StaleFile::Never`]. fyke's
-    /// own.
+    /// Sets what to do if a file already exists at the path of the Unix socket. Default:
+    /// [`StaleFile::Never`]. No counterpart in Node.
     #[must_use]
     pub fn stale_file(mut self, policy: StaleFile) -> Self {
         self.stale_file = policy;
         self
     }
 
-    /// The mode that the file shall have, if any was asked for.
+    /// Returns the requested mode of the file, or `None` if no option sets it.
     pub(super) fn file_mode(&self) -> Option<u32> {
         match (self.readable_all, self.writable_all) {
             _ if self.mode.is_some() => self.mode,
@@ -303,8 +322,8 @@ impl ListenOptions {
         }
     }
 
-    /// Closes the server when the signal is aborted; one that is aborted already closes it on the
-    /// tick. Connections stay. Node: `signal`.
+    /// Closes the server when the signal is aborted. If the signal is already aborted, the server closes on
+    /// the next tick. Its connections stay open. Node: `signal`.
     #[must_use]
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
         self.signal = Some(signal.clone());

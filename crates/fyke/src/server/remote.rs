@@ -1,4 +1,4 @@
-//! Servers as other threads know them.
+//! References to servers for other threads.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -9,11 +9,11 @@ use crate::runtime::Remote;
 use crate::wiring::current_or_none;
 use crate::{Error, ErrorCode, Result};
 
-/// A reference to a [`Server`] that may go to other threads. Made by [`Server::to_ref`].
+/// A reference to a [`Server`] that can be sent to other threads. [`Server::to_ref`] makes one.
 ///
-/// What a thread [`post`](Self::post)s runs on the thread of the server's loop, with the server. The
-/// reference keeps neither the server nor the loop alive. All references to one server are equal and have
-/// the same hash.
+/// A closure that a thread passes to [`post`](Self::post) runs on the thread of the server's loop, with the
+/// server as its argument. The reference keeps neither the server nor the loop alive. All references to one
+/// server are equal and have the same hash.
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -21,7 +21,7 @@ use crate::{Error, ErrorCode, Result};
 ///     let server = fyke::create_server(|socket| { socket.end_with("bye"); });
 ///     let reference = server.to_ref();
 ///     server.listen_then(("127.0.0.1", 0), move |_| {
-///         // For example when a signal has come, or when a user asks for it.
+///         // For example after a signal, or when a user requests it.
 ///         std::thread::spawn(move || reference.post(|server| { server.close(); }));
 ///     })
 /// })
@@ -32,10 +32,11 @@ pub struct ServerRef(Arc<Remote>);
 
 /// # Other threads
 impl Server {
-    /// Returns a reference to this server for other threads: always the same one.
+    /// Returns a reference to this server for other threads. Every call returns the same reference.
     ///
-    /// A server that belongs to no loop yet joins the current one. If there is none, the reference is
-    /// of no use: its [`post`](ServerRef::post) fails with `ERR_NO_EVENT_LOOP`.
+    /// A server that does not belong to a loop yet joins the current one. If there is no current loop, the
+    /// reference is not usable: [`post`](ServerRef::post) fails with `ERR_NO_EVENT_LOOP`. No counterpart in
+    /// Node.
     pub fn to_ref(&self) -> ServerRef {
         if self.inner.core.get().is_none() {
             if let Some(core) = current_or_none() {
@@ -57,14 +58,14 @@ impl Drop for Inner {
 
 impl ServerRef {
     /// Runs `f` with the server on the thread of its loop, in the loop's next turn, and wakes the loop.
-    /// What one thread posts to one loop runs in order.
+    /// Closures that one thread posts to one loop run in order.
     ///
-    /// `Ok` means that `f` is on its way. If the server or the loop is gone before `f` runs, `f` is
-    /// dropped without running. A server is gone when it does not listen, has no connections, and its
-    /// last handle is dropped; one that is closed may listen again, so it is still there.
+    /// `Ok` means that `f` is queued. If the server or the loop is gone before `f` runs, `f` is dropped
+    /// without running. A server is gone if it is not listening, has no connections, and its last handle
+    /// was dropped. A closed server that still has a handle is not gone, because it may listen again.
     ///
     /// # Errors
-    /// `ERR_SERVER_NOT_RUNNING` if the server is gone, `ERR_EVENT_LOOP_CLOSED` if its loop is. `f` is
+    /// `ERR_SERVER_NOT_RUNNING` if the server is gone, `ERR_EVENT_LOOP_CLOSED` if its loop is gone. `f` is
     /// dropped then.
     pub fn post(&self, f: impl FnOnce(&Server) + Send + 'static) -> Result<()> {
         if self.is_gone() {
@@ -79,14 +80,14 @@ impl ServerRef {
         })
     }
 
-    /// Whether the server is gone. It may be gone in the next moment if it is not;
-    /// [`post`](Self::post) answers for itself.
+    /// Returns whether the server is gone. After `false`, it may be gone the next moment; check the result
+    /// of [`post`](Self::post) instead.
     pub fn is_gone(&self) -> bool {
         self.0.is_gone()
     }
 }
 
-/// Two references are equal when they are of one server.
+/// Two references are equal if they refer to the same server.
 impl PartialEq for ServerRef {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,4 +1,4 @@
-//! Ending a server in good order, with a deadline.
+//! Graceful shutdown of a server, with a deadline.
 
 use std::rc::Weak;
 use std::time::Duration;
@@ -13,26 +13,27 @@ use crate::socket::{self, Socket, after_next_poll};
 use crate::wiring::Core;
 
 impl Server {
-    /// Stops accepting, and gives every connection until the deadline to end. `close` is emitted when the
-    /// last of them is gone; [`shutdown_then`](Self::shutdown_then) also tells how it went.
+    /// Stops accepting, and gives the connections time to end until the deadline. `close` is emitted when
+    /// the last of them is gone; [`shutdown_then`](Self::shutdown_then) also reports the outcome.
     ///
     /// - The listener is closed inside the call, as by [`close`](Self::close).
     /// - Each connection gets the event [`on_shutdown`](Socket::on_shutdown), and
-    ///   [`is_shutting_down`](Socket::is_shutting_down) is true from now on.
-    /// - A connection that the application declares idle by [`set_idle`](Socket::set_idle), now or
-    ///   later, is ended: what was written is sent, then end-of-stream, and it closes when its peer
-    ///   has ended too.
-    /// - Every other connection stays fully usable, because only the application knows whether an
-    ///   answer is still due.
-    /// - What is open at the deadline is reset (TCP: RST; Unix sockets: closed). With a deadline of
-    ///   zero this happens in the next turn, after the events. A deadline beyond the range of the
-    ///   clock never comes.
+    ///   [`is_shutting_down`](Socket::is_shutting_down) returns true from now on.
+    /// - A connection that the application declares idle with [`set_idle`](Socket::set_idle), before or
+    ///   during the shutdown, is ended: what was written is sent, then end-of-stream, and the connection
+    ///   closes when its peer has ended too.
+    /// - Every other connection stays fully usable, because only the application knows whether an answer is
+    ///   still due.
+    /// - Connections that are open at the deadline are reset (TCP: RST; Unix sockets: closed). If the
+    ///   deadline is zero, this happens in the next turn, after the events. A deadline beyond the range of
+    ///   the clock never expires.
     ///
-    /// The shutdown keeps the loop alive until it is over. A call while one is under way joins it:
-    /// the earlier of the deadlines counts. So a second signal can shorten the time. [`close`](Self::close) meanwhile changes nothing. After a
-    /// `close`, while connections are left, a shutdown begins for those. Connections that the server
-    /// accepts when it listens again meanwhile are left alone. fyke's own; Node's `http` server has
-    /// something like it, its `net` server does not.
+    /// The shutdown keeps the loop alive until it is over. If a shutdown is already in progress, the call
+    /// joins it, and the earlier deadline applies; so a second signal can shorten the time. Calling
+    /// [`close`](Self::close) during a shutdown changes nothing. After `close`, while connections are left,
+    /// a shutdown applies to those connections. If the server listens again during the shutdown, the new
+    /// connections are not part of it. No counterpart in Node's `net`; its `http` server has a similar
+    /// function.
     ///
     /// ```
     /// use std::time::Duration;
@@ -62,11 +63,11 @@ impl Server {
     }
 
     /// Shuts the server down as [`shutdown`](Self::shutdown) does, and calls `f` once with the outcome,
-    /// after `close`, when the last of the connections is gone. If several calls join one shutdown, each of
-    /// their callbacks gets the same outcome.
+    /// after `close`, when the last connection is gone. If several calls join one shutdown, each of their
+    /// callbacks gets the same outcome.
     ///
     /// # Errors
-    /// Those of [`shutdown`](Self::shutdown); `f` is dropped then.
+    /// The errors of [`shutdown`](Self::shutdown); `f` is dropped then.
     pub fn shutdown_then(
         &self,
         deadline: Duration,
@@ -100,7 +101,8 @@ impl Server {
         Ok(())
     }
 
-    /// Has the loop wake this server at the deadline. It waits for that, as the shutdown is not over.
+    /// Sets the timer that wakes this server at the deadline. The timer keeps the loop alive, because the
+    /// shutdown is not over.
     fn sync_wake(&self, core: &Core) {
         let mut state = self.inner.state.borrow_mut();
         let wish = state.acceptor.wake();
@@ -118,7 +120,7 @@ impl Server {
         }
     }
 
-    /// The time that the acceptor has asked for has come.
+    /// Called by the loop at the time that the acceptor requested.
     pub(super) fn wake(&self) {
         let Some(core) = self.core() else { return };
         let is_expired = {
@@ -134,10 +136,10 @@ impl Server {
         }
     }
 
-    /// The deadline has passed.
+    /// Resets the connections that are left at the deadline.
     fn reset_left(&self) {
         self.each_draining(|socket| {
-            // A Unix socket knows no reset, and one that connects again puts it off.
+            // A Unix socket has no reset, and a socket that is connecting again delays it.
             if socket.reset_and_destroy().is_err() || !socket.is_destroyed() {
                 socket.destroy();
             }
@@ -155,7 +157,7 @@ impl Server {
         }
     }
 
-    /// A connection of the shutdown is gone.
+    /// Counts a connection of the shutdown that is gone.
     pub(super) fn count_gone(&self, gone: Gone) {
         let is_over = self.inner.state.borrow_mut().acceptor.count_gone(gone);
         if is_over {
@@ -163,7 +165,7 @@ impl Server {
         }
     }
 
-    /// Tells how it went: each caller on a tick of its own, after that of `close`.
+    /// Reports the outcome to each callback, on separate ticks after that of `close`.
     fn end_shutdown(&self) {
         let Some(core) = self.core() else { return };
         let (drain, outcome) = {

@@ -1,4 +1,4 @@
-//! What the loop calls of a socket, and what it defers.
+//! The functions of a socket that the loop calls, and its deferred work.
 
 use std::any::Any;
 use std::rc::Rc;
@@ -64,17 +64,17 @@ impl Abort for Inner {
 }
 
 impl Socket {
-    /// This socket, as the loop knows it.
+    /// Returns this socket in the form in which the loop stores it.
     pub(super) fn actor(&self) -> Rc<dyn Actor<Tick>> {
         self.inner.clone()
     }
 
-    /// Where it lies, by which it is found in lists of others.
+    /// The address of the socket's memory, which identifies it in the lists of other modules.
     pub(super) fn place(&self) -> *const () {
         Rc::as_ptr(&self.inner).cast()
     }
 
-    /// Something happened to the connection.
+    /// Handles a completion for this socket.
     pub(super) fn complete(&self, completion: Completion<'_>) {
         self.guarded(|| self.handle(completion));
         self.sync();
@@ -105,7 +105,7 @@ impl Socket {
                 Operation::Shutdown => self.shutdown_failed(error),
                 Operation::Accept => {}
             },
-            // Received bytes have a call of their own.
+            // Received bytes are passed to `receive` instead.
             Completion::Received { .. }
             | Completion::Accepted { .. }
             | Completion::Shed { .. }
@@ -115,7 +115,7 @@ impl Socket {
 
     pub(super) fn run_tick(&self, tick: Tick) {
         match tick {
-            // Of a socket that never had a descriptor: it has a guard of its own.
+            // The `close` of a socket that never had a descriptor. `finish_close` has its own guard.
             Tick::Machine(connection::Tick::Close) => self.finish_close(None),
             Tick::Machine(connection::Tick::WrittenLate(_, round)) => {
                 self.begin_late_news(round);
@@ -141,7 +141,7 @@ impl Socket {
         }
     }
 
-    /// Tells one callback on the tick.
+    /// Calls one callback on the next tick.
     pub(super) fn reply(&self, callback: Callback, result: Result<()>) {
         self.step(|machine, _, fx| machine.reply(callback, result, fx));
     }

@@ -1,5 +1,6 @@
-//! Where a connection comes from and goes to. Known from `connect` on, and kept after `close`
-//! until the socket connects again (PROP-08, PROP-09).
+//! The addresses of a connection. They are known from `connect` on, and kept after `close` until the socket
+//! connects again.
+// PROP-08, PROP-09
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,8 +13,8 @@ use fyke_machine::error::MakeError;
 
 /// # Addresses
 impl Socket {
-    /// The other end's address; none on a Unix socket, and before the connection stands. Node:
-    /// `remoteAddress`, `remotePort`, `remoteFamily`.
+    /// Returns the peer's address. `None` on a Unix socket, and before the connection is established. The
+    /// address is kept after `close`. Node: `remoteAddress`, `remotePort`, `remoteFamily`.
     #[doc(alias("remoteAddress", "remotePort", "remoteFamily"))]
     pub fn remote_address(&self) -> Option<SocketAddr> {
         let asks = self.policy().asks_for_addresses;
@@ -26,7 +27,7 @@ impl Socket {
         state.peer.address().filter(|_| state.peer_was_asked() || !asks)
     }
 
-    /// Asks the system when the user asks, and remembers the answer.
+    /// Asks the system for the peer's address when the user asks for it, and remembers the answer.
     fn ask_peer(&self) {
         let id = {
             let state = self.inner.state.borrow();
@@ -40,8 +41,9 @@ impl Socket {
         }
     }
 
-    /// Our end's address; none on a Unix socket, and before the connection stands. Node:
-    /// `localAddress`, `localPort`, `localFamily`, `address()`.
+    /// Returns the local address. `None` on a Unix socket, and before the connection is established, unless
+    /// the socket is bound. The address is kept after `close`. Node: `localAddress`, `localPort`,
+    /// `localFamily`, `address()`.
     #[doc(alias("localAddress", "localPort", "localFamily", "address"))]
     pub fn local_address(&self) -> Option<SocketAddr> {
         if self.policy().asks_for_addresses && self.is_destroyed() {
@@ -52,18 +54,18 @@ impl Socket {
             let kept = state.rare_if_any().and_then(|rare| {
                 rare.local.as_ref().or_else(|| Some(rare.bound.as_ref()?.address()))
             });
-            // An attempt that is bound has its address before the connection stands.
+            // An attempt that is bound has its address before the connection is established.
             let attempt = || state.rare_if_any()?.connecting.as_ref()?.ids().next();
-            // On an exact loop a connection that stands may be connecting again (CON-18).
+            // On an exact loop, a socket that is connected may connect again (CON-18).
             let kept = kept.and_then(Address::ip).or_else(|| state.shared_local());
             (state.id.or_else(attempt), kept)
         };
-        // An attempt that is not bound has port 0: no address yet.
+        // An attempt that is not bound has port 0, which means that it has no address yet.
         let asked = || self.core()?.driver.local_address(id?).ok()?.ip();
         kept.or_else(asked).filter(|address| address.port() != 0)
     }
 
-    /// The addresses that were tried, in order, when the host has several. Node:
+    /// Returns the addresses that were tried, in order, if the host has several. Node:
     /// `autoSelectFamilyAttemptedAddresses`.
     #[doc(alias = "autoSelectFamilyAttemptedAddresses")]
     pub fn attempted_addresses(&self) -> Vec<SocketAddr> {
@@ -71,18 +73,18 @@ impl Socket {
         state.rare_if_any().and_then(|rare| rare.attempted.clone()).unwrap_or_default()
     }
 
-    /// Returns whether the host has several addresses to try, once it is resolved: then
-    /// [`attempted_addresses`](Self::attempted_addresses) lists the attempts, and is empty while
-    /// there was none, for example because a [`BlockList`](crate::BlockList) has all of them. Stays
-    /// as it is after `close`; a new connect starts with `false`. Node: whether
+    /// Returns whether the host name resolved to several addresses. If so,
+    /// [`attempted_addresses`](Self::attempted_addresses) lists the attempts; the list is empty if no
+    /// address was tried yet, for example because a [`BlockList`](crate::BlockList) contains all of them.
+    /// The value is kept after `close`; a new connect resets it to `false`. Node: whether
     /// `autoSelectFamilyAttemptedAddresses` is defined.
     pub fn has_several_addresses(&self) -> bool {
         let state = self.inner.state.borrow();
         state.rare_if_any().is_some_and(|rare| rare.attempted.is_some())
     }
 
-    /// The process at the other end of a Unix socket, its user and its group, as the system vouches
-    /// for them. fyke's own.
+    /// Returns the process, user and group at the other end of a Unix socket, as verified by the system. No
+    /// counterpart in Node.
     ///
     /// # Errors
     /// `ERR_SOCKET_CLOSED` without a connection; `ENOTSUP` on TCP and on systems other than Linux.
@@ -95,8 +97,8 @@ impl Socket {
         asked.map_err(|source| Error::system("getsockopt", source))
     }
 
-    /// The connection is established: the peer's address is the one that was connected to, except that
-    /// an unspecified one (0.0.0.0) reaches a local address, for which the system is asked.
+    /// Stores the peer's address when the connection is established. It is the address that was connected
+    /// to, except that an unspecified one (0.0.0.0) reaches a local address, so the system is asked.
     pub(super) fn capture_peer(&self) {
         let (id, asked) = {
             let state = self.inner.state.borrow();
@@ -115,7 +117,8 @@ impl Socket {
         self.inner.state.borrow_mut().peer = peer.or(Some(asked)).into();
     }
 
-    /// Asks who came, if the driver did not say: it costs a call, and few want to know.
+    /// Asks the system for the address of an accepted peer if the driver has not reported it. This costs a
+    /// system call, and is rarely needed.
     pub(super) fn capture_accepted_peer(&self) {
         let id = {
             let state = self.inner.state.borrow();
@@ -126,12 +129,12 @@ impl Socket {
         }
     }
 
-    /// The connection ends: what the system knows now is lost with it.
+    /// Stores the addresses before the connection ends, because the system forgets them.
     pub(super) fn capture_addresses(&self) {
         self.capture_accepted_peer();
         let known = {
             let state = self.inner.state.borrow();
-            // An attempt that failed was never our end of a connection.
+            // The address of an attempt that failed is not the local address of a connection.
             let none = state.unix || state.connecting() || state.shared_local().is_some();
             let known = |rare: &super::state::Rare<_>| rare.local.is_some() || rare.bound.is_some();
             none || state.rare_if_any().is_some_and(known)

@@ -1,4 +1,5 @@
-//! Sockets over descriptors that come from outside (FD-01 … FD-04).
+//! Sockets over existing descriptors.
+// FD-01 … FD-04
 
 use std::os::fd::OwnedFd;
 
@@ -14,20 +15,20 @@ use fyke_machine::connection::Phase;
 /// # Adopting
 impl Socket {
     /// Makes a socket over an existing descriptor: one that was inherited (see
-    /// [`inherited_fd`](crate::inherited_fd)), received from another process, or one half of a socket
-    /// pair.
+    /// [`inherited_fd`](crate::inherited_fd)), received from another process, or one half of a socket pair.
     ///
-    /// The socket owns the descriptor from here on. The descriptor becomes non-blocking and gets
-    /// FD_CLOEXEC, so that child processes do not inherit it. It is also closed if this fails. The
-    /// standard descriptors (0, 1, 2) are never closed and do not get FD_CLOEXEC.
+    /// The socket owns the descriptor from now on; the descriptor is closed if this function fails. It
+    /// becomes non-blocking and gets FD_CLOEXEC, so that child processes do not inherit it. The standard
+    /// descriptors (0, 1, 2) are never closed and do not get FD_CLOEXEC.
     ///
-    /// - A connection, a pipe or a FIFO is open at once, and the socket begins to read. For a pipe that
-    ///   can only be written to, say [`readable(false)`](SocketOptions::readable). When the reader of a
-    ///   pipe is gone, the process gets SIGPIPE unless it ignores the signal; Rust programs do.
-    /// - With a stream socket that is not connected, bound or not, the socket is pending, and
-    ///   [`connect`](Self::connect) uses that descriptor.
+    /// - If the descriptor is a connection, a pipe or a FIFO, the socket is open and starts to read. For a
+    ///   pipe that is write-only, set [`readable(false)`](SocketOptions::readable). When the reader of a
+    ///   pipe is gone, the process gets SIGPIPE unless it ignores that signal; Rust programs ignore it by
+    ///   default.
+    /// - If the descriptor is a stream socket that is not connected, bound or not, the socket is pending,
+    ///   and [`connect`](Self::connect) uses that descriptor.
     ///
-    /// Options: [`SocketOptions::build_from_fd`]. Node: `new net.Socket({ fd })`.
+    /// [`SocketOptions::build_from_fd`] also takes options. Node: `new net.Socket({ fd })`.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -44,16 +45,18 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// - `ERR_INVALID_FD_TYPE` if it is neither a stream socket nor a pipe, or if it listens.
+    /// - `ERR_INVALID_FD_TYPE` if the descriptor is neither a stream socket nor a pipe, or if it is
+    ///   listening.
     /// - `EEXIST` if the descriptor belongs to another socket of this loop.
-    /// - What the system says (`ENOMEM`, `ENOSPC`, `EMFILE`), with the syscall `open`, if it cannot
-    ///   watch the descriptor.
+    /// - The system's error (`ENOMEM`, `ENOSPC`, `EMFILE`), with the syscall `open`, if it cannot watch the
+    ///   descriptor.
     /// - `ERR_NO_EVENT_LOOP` outside of a loop.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         SocketOptions::new().build_from_fd(fd)
     }
 
-    /// A connection: open, and reading unless the options say otherwise (FD-02).
+    /// Makes the socket of an open connection, which reads unless the options disable that.
+    // FD-02
     fn with_connection(core: std::rc::Rc<Core>, id: SocketId, state: State, paused: bool) -> Self {
         let socket = Self::from_state(state);
         core.own(id, socket.actor());
@@ -70,10 +73,11 @@ impl Socket {
 }
 
 impl SocketOptions {
-    /// Makes a socket with these options over a descriptor that exists, see [`Socket::from_fd`].
+    /// Makes a socket with these options over an existing descriptor, see [`Socket::from_fd`]. Node:
+    /// `new net.Socket({ fd, … })`.
     ///
     /// # Errors
-    /// As [`Socket::from_fd`].
+    /// The errors of [`Socket::from_fd`].
     pub fn build_from_fd(self, fd: OwnedFd) -> Result<Socket> {
         let core = current()?;
         core.check_open()?;
@@ -96,7 +100,7 @@ impl SocketOptions {
         state.peer = peer.ip().into();
         let socket = Socket::with_connection(core, id, state, self.pause_on_create);
         if !writable {
-            // Open in one direction: the other is ended at once (CON-23).
+            // The descriptor is read-only, so the writing side ends at once (CON-23).
             socket.end();
         }
         socket.watch_signal(&self);
@@ -116,7 +120,8 @@ mod tests {
 
     use super::*;
 
-    /// The kernel has no room for another watch: that says nothing about the descriptor.
+    /// The kernel cannot watch another descriptor. That error must not be reported as a fault of the
+    /// descriptor.
     #[test]
     fn fd_03_a_failure_of_the_system_keeps_its_own_code() {
         const EBADF: i32 = 9;

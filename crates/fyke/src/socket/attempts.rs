@@ -1,5 +1,5 @@
-//! The descriptors of attempts to connect. Which one is made when, and what follows from its outcome, is decided
-//! by the machine; this carries it out.
+//! The descriptors of attempts to connect. The state machine decides which attempts are made, when, and
+//! what follows from their outcome; this module carries that out.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ impl Socket {
             let running = Running { attempt, id, target: target.ip() };
             let kept = self.with_connecting(|connecting| connecting.running.push(running));
             if kept.is_none() {
-                // Destroyed by what listens to the log.
+                // A listener for log messages destroyed the socket during this call.
                 core.close(id);
             }
         });
@@ -45,7 +45,7 @@ impl Socket {
         }
         let mut request = Open::new(Transport::of(target));
         request.bind = local.map(Address::Ip);
-        // Only a client that is bound reuses addresses (SRV-18).
+        // Only a client that is bound sets SO_REUSEADDR (SRV-18).
         request.reuse_address = local.is_some();
         self.wishes().size_buffers(&mut request);
         core.driver.open(&request).map_err(|OpenError { at_bind, source }| match at_bind {
@@ -92,8 +92,8 @@ impl Socket {
         }
     }
 
-    /// The descriptor of an attempt is the socket's from here on: it has won, or it is the only one of a
-    /// connect that failed.
+    /// Makes the descriptor of an attempt the socket's own: the attempt has succeeded, or it is the only
+    /// one of a connect that failed.
     pub(super) fn take_over(&self, attempt: Attempt) {
         if let Some(running) = self.take_attempt(attempt) {
             let mut state = self.inner.state.borrow_mut();
@@ -124,7 +124,9 @@ impl Socket {
         }
     }
 
-    /// Several addresses: keeps a list of those that were tried (HE-14).
+    /// Adds the target to the list of attempted addresses, which exists only if there are several
+    /// addresses.
+    // HE-14
     fn list_attempt(&self, target: &Address) {
         let mut state = self.inner.state.borrow_mut();
         let attempted = state.rare_if_any_mut().and_then(|rare| rare.attempted.as_mut());
@@ -133,12 +135,12 @@ impl Socket {
         }
     }
 
-    /// The driver says that an attempt is connected.
+    /// The driver reports that an attempt is connected.
     pub(super) fn connected_by(&self, id: SocketId) {
         let Some(attempt) = self.attempt_of(id) else { return };
         if self.is_connected_to_itself(id) {
             if let Some(core) = self.core() {
-                // By RST: otherwise the port would stay taken for a while, by TIME_WAIT.
+                // Closed with RST; otherwise TIME_WAIT would keep the port in use for a while.
                 core.driver.reset(id);
             }
             return self.connect_failed(id, io::ErrorKind::ConnectionRefused.into());
@@ -146,7 +148,7 @@ impl Socket {
         self.ask(|machine, _, fx| machine.connected(attempt, fx));
     }
 
-    /// The driver says that an attempt failed.
+    /// The driver reports that an attempt failed.
     pub(super) fn connect_failed(&self, id: SocketId, source: io::Error) {
         if let Some(attempt) = self.attempt_of(id) {
             self.ask(|machine, cx, fx| machine.connect_failed(attempt, source, cx, fx));
@@ -161,7 +163,8 @@ impl Socket {
         .flatten()
     }
 
-    /// Whether an attempt has reached its own socket. Nobody listens there.
+    /// Returns whether an attempt has connected to its own socket, which means that no server listens
+    /// there.
     fn is_connected_to_itself(&self, id: SocketId) -> bool {
         let refuses = self.with_connecting(|connecting| connecting.options.refuses_itself);
         let (Some(true), Some(core)) = (refuses, self.core()) else { return false };
@@ -170,12 +173,12 @@ impl Socket {
         local.is_some() && local == peer
     }
 
-    /// The connection is established: nothing is left of the attempts.
+    /// Discards the state of the attempts, because the connection is established.
     pub(super) fn use_connection(&self) {
         let connecting = {
             let mut state = self.inner.state.borrow_mut();
             let connecting = state.rare_if_any_mut().and_then(|rare| {
-                // Of another connect on the same connection, it is to be asked again.
+                // For another connect on the same connection, the peer's address must be asked for again.
                 rare.peer_was_asked = false;
                 rare.connecting.take()
             });

@@ -1,4 +1,5 @@
-//! Clients over sockets that are bound already, and not connected yet (BND-07 … BND-11, FD-01).
+//! Client sockets that are already bound, but not connected yet.
+// BND-07 … BND-11, FD-01
 
 use fyke_driver::{Address, SocketId};
 
@@ -9,14 +10,14 @@ use crate::{BoundSocket, Error, ErrorCode, Result};
 
 /// # Adopting a bound socket
 impl Socket {
-    /// A socket whose own end is bound already: [`local_address`](Self::local_address) is known,
-    /// and [`connect`](Self::connect) comes from there. Until then it is pending, reads nothing,
-    /// and fails with `EPIPE` when it is written to; destroying it, or dropping the last handle,
-    /// frees the address. One connection uses it up: the next `connect` of the same socket is
-    /// an ordinary one. Node: `new net.Socket({ handle: boundSocket })`.
+    /// Makes a socket that is already bound to a local address.
     ///
-    /// Of a host with several addresses only the first is tried. See [`BoundSocket`] for an
-    /// example.
+    /// [`local_address`](Self::local_address) returns that address, and [`connect`](Self::connect) connects
+    /// from it. Until then the socket is pending: it reads nothing, and a write fails with `EPIPE`.
+    /// Destroying the socket, or dropping its last handle, frees the address. The first `connect` consumes
+    /// the bound socket; the next `connect` of the same socket is an ordinary one. If the host has several
+    /// addresses, only the first one is tried. See [`BoundSocket`] for an example. Node:
+    /// `new net.Socket({ handle: boundSocket })`.
     pub fn from_bound(bound: BoundSocket) -> Self {
         SocketOptions::new().build_from_bound(bound)
     }
@@ -34,8 +35,10 @@ impl Socket {
         socket
     }
 
-    /// Our end's address, also of a Unix socket if it is bound to one: none of those that were
-    /// made by `connect` or accepted is (IPC-03). Kept after `close`. Node: `socket.address()`.
+    /// Returns the local address. Unlike [`local_address`](Self::local_address), this includes the address
+    /// of a Unix socket that was bound; Unix sockets made by `connect` or accepted by a server have none.
+    /// The address is kept after `close`. Node: `socket.address()`.
+    // IPC-03
     pub fn address(&self) -> Option<Address> {
         let known = {
             let state = self.inner.state.borrow();
@@ -48,7 +51,8 @@ impl Socket {
         known.or_else(|| self.local_address().map(Address::Ip))
     }
 
-    /// What a connect of a bound socket may not ask for (BND-08, BND-11).
+    /// Returns an error if the options ask for something that a bound socket cannot do.
+    // BND-08, BND-11
     pub(super) fn check_bound(&self, options: &ConnectOptions) -> Result<()> {
         let unix = {
             let state = self.inner.state.borrow();
@@ -67,20 +71,20 @@ impl Socket {
         Ok(())
     }
 
-    /// Where this socket is bound, if it is and no attempt has used it yet.
+    /// Returns the address to which this socket is bound, unless an attempt has already used it.
     pub(super) fn bound_address(&self) -> Option<Address> {
         let state = self.inner.state.borrow();
         Some(state.rare_if_any()?.bound.as_ref()?.address().clone())
     }
 
-    /// For the attempt that begins: the bound socket, which is in the attempt's hands now.
+    /// Takes the bound socket for the attempt that begins. The attempt owns it from now on.
     pub(super) fn take_bound(&self) -> Option<SocketId> {
         let mut bound = {
             let mut state = self.inner.state.borrow_mut();
             let rare = state.rare_if_any_mut()?;
             let bound = rare.bound.take()?;
             if bound.is_unix() {
-                // The system would tell, but not any more after `close` (BND-10).
+                // The system could report it, but not after `close` (BND-10).
                 rare.local = Some(bound.address().clone());
             }
             state.change().bound = false;
@@ -89,7 +93,7 @@ impl Socket {
         bound.take()
     }
 
-    /// The socket is destroyed: frees the address.
+    /// Frees the bound address, because the socket is destroyed.
     pub(super) fn drop_bound(&self) {
         let bound = {
             let mut state = self.inner.state.borrow_mut();
@@ -100,7 +104,7 @@ impl Socket {
 }
 
 impl SocketOptions {
-    /// Makes a socket with these options whose own end is bound already, see
+    /// Makes a socket with these options that is already bound to a local address, see
     /// [`Socket::from_bound`]. Node: `new net.Socket({ handle: boundSocket, … })`.
     pub fn build_from_bound(self, bound: BoundSocket) -> Socket {
         Socket::with_bound(&self, bound)

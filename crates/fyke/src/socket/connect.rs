@@ -1,14 +1,14 @@
-//! Connecting without a callback of the call.
+//! Connecting without a callback.
 
 use super::{Socket, connect_then};
 use crate::{ConnectOptions, Endpoint, Error, Result};
 
 /// Connects to `endpoint`.
 ///
-/// The socket is returned at once, connecting; listeners added to it now see every event. What is written
-/// before the connection is established waits for it. A connection that cannot be made is an `error`
-/// event, not an `Err`: at the earliest one tick later. [`connect_then`] also takes a callback for the
-/// moment at which the connection is established.
+/// The socket is returned at once, while it is connecting, so listeners added to it now see every event.
+/// Data written before the connection is established is queued and sent afterwards. If the connection
+/// cannot be established, `error` is emitted, at the earliest on the next tick; the call does not return an
+/// `Err`. [`connect_then`] also takes a callback that runs when the connection is established.
 ///
 /// Node: `net.connect`, `net.createConnection`.
 ///
@@ -29,8 +29,8 @@ use crate::{ConnectOptions, Endpoint, Error, Result};
 /// ```
 ///
 /// # Errors
-/// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
-/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if it is gone.
+/// Errors that are known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
+/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
 #[doc(alias = "createConnection")]
 pub fn connect<E>(endpoint: E) -> Result<Socket>
 where
@@ -42,10 +42,11 @@ where
 
 /// # Connecting
 impl ConnectOptions {
-    /// Makes a socket with these options and connects it, see [`fyke::connect`](connect).
+    /// Makes a socket with these options and connects it, see [`fyke::connect`](connect). Node:
+    /// `net.connect(options)`.
     ///
     /// # Errors
-    /// Those of [`fyke::connect`](connect), and that of the first option whose value is not valid.
+    /// The errors of [`fyke::connect`](connect), and that of the first option whose value is not valid.
     pub fn connect(self) -> Result<Socket> {
         self.connect_then(|_| {})
     }
@@ -55,8 +56,8 @@ impl ConnectOptions {
 impl Socket {
     /// Connects this socket to `endpoint`.
     ///
-    /// A socket may connect again after `close`, also from its `close` listener. Node:
-    /// `socket.connect()`.
+    /// `connect` is emitted when the connection is established, `error` and `close` if it fails. A socket
+    /// may connect again after `close`, also from its `close` listener. Node: `socket.connect()`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -69,8 +70,8 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// `EALREADY` while connecting, `EISCONN` while connected, `ERR_SOCKET_CLOSED` between
-    /// `destroy` and `close`; else those of [`fyke::connect`](connect). The socket is as it was.
+    /// `EALREADY` while connecting, `EISCONN` while connected, `ERR_SOCKET_CLOSED` between `destroy` and
+    /// `close`, and the errors of [`fyke::connect`](connect). The socket is unchanged then.
     pub fn connect<E>(&self, endpoint: E) -> Result<()>
     where
         E: TryInto<Endpoint>,
@@ -79,11 +80,11 @@ impl Socket {
         self.connect_then(endpoint, |_| {})
     }
 
-    /// Connects this socket with options of the connect. Options of the socket itself (half-open,
-    /// high-water mark, and so on) stay as they are.
+    /// Connects this socket with the given connect options. Options of the socket itself (half-open,
+    /// high-water mark and others) do not change. Node: `socket.connect(options)`.
     ///
     /// # Errors
-    /// Those of [`connect`](Self::connect), and that of the first option whose value is not valid.
+    /// The errors of [`connect`](Self::connect), and that of the first option whose value is not valid.
     pub fn connect_with(&self, options: ConnectOptions) -> Result<()> {
         self.connect_with_then(options, |_| {})
     }

@@ -1,5 +1,5 @@
-//! Connecting: from the call to the machine, and the lookup of a name. [`attempts`](super::attempts) opens what
-//! the machine wants to try.
+//! Connecting: from the call to the state machine, and the lookup of a host name.
+//! [`attempts`](super::attempts) opens the attempts that the state machine requests.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -21,8 +21,8 @@ use crate::{Endpoint, Error, Result};
 /// Node: `net.connect`, `net.createConnection`.
 ///
 /// # Errors
-/// What can be known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
-/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if it is gone.
+/// Errors that are known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
+/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
 ///
 /// `examples/client.rs`:
 ///
@@ -38,20 +38,20 @@ where
 
 /// # Connecting
 impl ConnectOptions {
-    /// Makes a socket with these options, connects it, and runs `f` once, when the connection is
-    /// established.
+    /// Makes a socket with these options, connects it, and runs `f` once when the connection is
+    /// established. Node: `net.connect(options, callback)`.
     ///
     /// # Errors
-    /// Those of [`connect_then`], and that of the first option whose value is not valid.
+    /// The errors of [`connect_then`], and that of the first option whose value is not valid.
     pub fn connect_then(self, f: impl FnOnce(&Socket) + 'static) -> Result<Socket> {
-        // Before anything is made that nobody could hear of.
+        // Checked before the socket exists, because no listener could get the error.
         self.check()?;
         current()?.check_open()?;
         let socket = Socket::with_options(&self.socket);
         if let Some(timeout) = self.timeout {
             socket.set_idle_timeout(Some(timeout));
         }
-        // Destroyed already if its signal was aborted before.
+        // If its signal was aborted before, the socket is already destroyed.
         if !socket.is_destroyed() {
             socket.connect_with_then(self, f)?;
         }
@@ -62,15 +62,15 @@ impl ConnectOptions {
 
 /// # Connecting
 impl Socket {
-    /// Connects this socket to `endpoint`, and runs `f` once, when the connection is established. `f` is
-    /// dropped when this connect fails, and does not run when a later one succeeds (in Node, and on a loop
-    /// made with [`node_exact`](crate::EventLoopBuilder::node_exact), it does).
+    /// Connects this socket to `endpoint`, and runs `f` once when the connection is established. If this
+    /// connect fails, `f` is dropped, and does not run when a later connect succeeds (in Node, and on a
+    /// loop made with [`node_exact`](crate::EventLoopBuilder::node_exact), it does).
     ///
     /// A socket may connect again after `close`, also from its `close` listener. Node:
-    /// `socket.connect()`.
+    /// `socket.connect(…, callback)`.
     ///
     /// # Errors
-    /// Those of [`connect`](Self::connect). The socket is as it was, and `f` is dropped.
+    /// The errors of [`connect`](Self::connect). The socket is unchanged then, and `f` is dropped.
     #[doc(alias = "connect")]
     pub fn connect_then<E>(&self, endpoint: E, f: impl FnOnce(&Socket) + 'static) -> Result<()>
     where
@@ -80,11 +80,12 @@ impl Socket {
         self.connect_with_then(ConnectOptions::new(endpoint), f)
     }
 
-    /// Connects this socket with options of the connect, and runs `f` once, when the connection is
-    /// established. Options of the socket itself (half-open, high-water mark, and so on) stay as they are.
+    /// Connects this socket with the given connect options, and runs `f` once when the connection is
+    /// established. Options of the socket itself (half-open, high-water mark and others) do not change.
+    /// Node: `socket.connect(options, callback)`.
     ///
     /// # Errors
-    /// Those of [`connect_with`](Self::connect_with).
+    /// The errors of [`connect_with`](Self::connect_with).
     pub fn connect_with_then(
         &self,
         options: ConnectOptions,
@@ -114,12 +115,13 @@ impl Socket {
         Ok(())
     }
 
-    /// What the machine must know of a connect. With the process's defaults as they are now: setting them
-    /// affects later connects only (HE-19).
+    /// Returns what the state machine needs to know about a connect. It includes the current defaults of
+    /// the process, so changing those affects only later connects.
+    // HE-19
     fn request(&self, options: &ConnectOptions) -> Request {
         let bound = self.bound_address();
-        // Not when the family is given, or follows from our own address (HE-07), or when there is only
-        // one socket for it (BND-08).
+        // No address selection if the family is given, or follows from the local address (HE-07), or if
+        // there is only one socket for the attempt (BND-08).
         let unbound = options.local_address.is_none() && bound.is_none();
         let selects = options.family.is_none() && unbound;
         Request {
@@ -137,9 +139,10 @@ impl Socket {
         }
     }
 
-    /// Where a connect goes that finds the socket connecting or connected, if it is tried all the same
-    /// (CON-18). Not where Node would first have to look a name up: what follows from that depends on its
+    /// Returns the target of a connect while the socket is connecting or connected, if the policy tries it
+    /// anyway. `None` where Node would first look a host name up, because the outcome then depends on its
     /// thread pool.
+    // CON-18
     fn target_again(&self, options: &ConnectOptions) -> Option<Address> {
         let tries = self.policy().tries_to_connect_again && self.inner.state.borrow().is_live();
         match &options.endpoint {
@@ -149,8 +152,9 @@ impl Socket {
         .filter(|_| tries)
     }
 
-    /// Whether news of a connect is told inside the call that brings it: not while a listener for such
-    /// news runs, which could not hear it then. It hears it on the tick.
+    /// Returns whether events of a connect are emitted inside the call that causes them. Not while a
+    /// listener for such an event runs, because that listener would not be called; the events are emitted
+    /// on the next tick then.
     fn tells_inside_calls(&self) -> bool {
         const NEWS: [Event; 4] =
             [Event::Lookup, Event::Attempt, Event::AttemptFailed, Event::AttemptTimeout];
@@ -158,7 +162,8 @@ impl Socket {
             && !NEWS.iter().any(|event| self.inner.listeners.is_running(Hears::One(*event)))
     }
 
-    /// A socket that was made outside of any loop belongs to the one where it is first used.
+    /// Returns the socket's loop. A socket that was made outside of a loop joins the loop in which it is
+    /// first used.
     fn bind_to_loop(&self) -> Result<Rc<Core>> {
         if self.inner.core.get().is_none() {
             if let Some(core) = current_or_none() {
@@ -168,7 +173,7 @@ impl Socket {
         self.core().cloned().map_or_else(current, Ok)
     }
 
-    /// Asks the hook, or the system, for the addresses of a host.
+    /// Asks the lookup hook, or the system, for the addresses of a host.
     pub(super) fn resolve(&self, host: &str, all: bool) {
         let host = host.to_owned();
         let asked = {
@@ -187,7 +192,7 @@ impl Socket {
             Some(hook) => {
                 let watches = core.policy.watches_lookup_hooks;
                 let host = request.host.clone();
-                // Keeps the socket alive: nothing else may, while it waits for this.
+                // Keeps the socket alive, because nothing else may do so while it waits for the lookup.
                 let give = Box::new(move |result| {
                     let inside = socket.tells_inside_calls();
                     socket.lookup_answered(round, result, inside);

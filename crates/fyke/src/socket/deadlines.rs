@@ -1,5 +1,5 @@
-//! The one timer of a socket, beside its idle timeout: for the steps of a connect and for what may take too long.
-//! It holds the socket weakly and not the loop: a deadline keeps nothing alive.
+//! The timer of a socket, apart from its idle timeout: for the steps of a connect and for deadlines. It has
+//! a weak reference to the socket and does not hold the loop, so a deadline keeps nothing alive.
 
 use fyke_machine::connection::Connection;
 
@@ -7,14 +7,14 @@ use super::Socket;
 use crate::wiring::Core;
 
 impl Socket {
-    /// Has the loop wake this socket when its machine wants it, and no longer if it does not.
+    /// Sets the timer to the time that the state machine requests, or cancels it if none is requested.
     pub(super) fn sync_wake(&self, core: &Core) {
         let mut state = self.inner.state.borrow_mut();
         let wish = state.machine.wake();
         let set = state.rare_if_any().and_then(|rare| rare.wake);
         let is_in_line = match (wish, set) {
             (None, None) => true,
-            // One that comes too early is set again then: so no timer is moved for each batch.
+            // A timer that expires too early is set again then, so that no timer is moved for each batch.
             (Some(wish), Some((at, _))) => at <= wish,
             (None, Some(_)) | (Some(_), None) => false,
         };
@@ -29,7 +29,7 @@ impl Socket {
         state.tidy();
     }
 
-    /// The time that the machine has asked for has come.
+    /// Called by the loop at the time that the state machine requested.
     pub(super) fn wake(&self) {
         if let Some(rare) = self.inner.state.borrow_mut().rare_if_any_mut() {
             rare.wake = None;

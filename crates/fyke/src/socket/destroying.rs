@@ -1,4 +1,5 @@
-//! Destroying, and the close phase: the end of a connection, whatever its state (DST-01 … DST-19).
+//! Destroying a socket, and the close phase, which ends a connection in any state.
+// DST-01 … DST-19
 
 use fyke_machine::connection::{Connection, Phase};
 
@@ -7,36 +8,37 @@ use crate::{Error, Result};
 
 /// # Destroying
 impl Socket {
-    /// Closes the connection now. What was written and fits into the kernel's buffer is sent,
-    /// the rest is given up, and nothing is delivered any more; `close` follows. Repeating it does
-    /// nothing. Node: `socket.destroy()`.
+    /// Closes the connection immediately. Written data is sent if it fits into the kernel's buffer; the
+    /// rest is discarded. Nothing more is delivered, and `close` follows. Does nothing if the socket is
+    /// already destroyed. Node: `socket.destroy()`.
     pub fn destroy(&self) -> &Self {
         self.tear_down(None, false);
         self
     }
 
-    /// The same with an error: `on_error` gets it, then `close` follows. Node:
-    /// `socket.destroy(error)`.
+    /// Closes the connection immediately, as [`destroy`](Self::destroy) does, with an error: `on_error`
+    /// gets the error, then `close` follows. Node: `socket.destroy(error)`.
     #[doc(alias = "destroy")]
     pub fn destroy_with(&self, error: Error) -> &Self {
         self.tear_down(Some(error), false);
         self
     }
 
-    /// Ends, and destroys when everything written is sent, without waiting for the peer. Node:
-    /// `socket.destroySoon()`.
+    /// Ends this side, and destroys the socket when all written data is sent, without waiting for the peer
+    /// to end. Node: `socket.destroySoon()`.
     #[doc(alias = "destroySoon")]
     pub fn destroy_soon(&self) -> &Self {
         self.step(Connection::destroy_soon);
         self
     }
 
-    /// Closes the connection by TCP's RST: the peer gets ECONNRESET, and what was not yet sent or
-    /// read is lost. While connecting, this waits for the connection. A socket that was never
-    /// connected is destroyed with `ERR_SOCKET_CLOSED`. Node: `socket.resetAndDestroy()`.
+    /// Closes the connection with a TCP RST: the peer gets ECONNRESET, and data that is not yet sent or
+    /// read is lost. While the socket is connecting, the reset happens when the connection is established.
+    /// A socket that was never connected is destroyed with `ERR_SOCKET_CLOSED`. Node:
+    /// `socket.resetAndDestroy()`.
     ///
     /// # Errors
-    /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which knows no RST; nothing happens then.
+    /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which has no RST. The socket is unchanged then.
     #[doc(alias = "resetAndDestroy")]
     pub fn reset_and_destroy(&self) -> Result<()> {
         self.step(Connection::reset)
@@ -46,14 +48,14 @@ impl Socket {
         self.step(|machine, cx, fx| machine.destroy(error, reset, cx, fx));
     }
 
-    /// Closes the connection and all attempts at one, and forgets what was to be done for them.
+    /// Closes the connection and all attempts to connect, and drops their pending work.
     pub(super) fn release(&self, reset: bool) {
         let (id, plain) = {
             let mut state = self.inner.state.borrow_mut();
             (state.id.take(), state.rare_if_any().is_none())
         };
         if plain && !reset {
-            // Nothing else is to be forgotten.
+            // There is nothing else to drop.
             return self.core().zip(id).map_or((), |(core, id)| core.close(id));
         }
         self.drop_bound();
@@ -74,8 +76,8 @@ impl Socket {
         }
     }
 
-    /// `close` was emitted: lets go of the server, the pipes, and the listeners, so that sockets
-    /// which captured each other are freed; unless a listener has connected the socket again.
+    /// Releases the server, the pipes and the listeners after `close` was emitted, so that sockets that
+    /// captured each other are freed. Keeps them if a listener has connected the socket again.
     pub(super) fn let_go(&self) {
         let signal = {
             let state = self.inner.state.borrow();
@@ -88,7 +90,7 @@ impl Socket {
         let (server, keeps, accepted, closed) = {
             let mut state = self.inner.state.borrow_mut();
             if state.phase == Phase::Destroyed {
-                // A callback panicked before `close`.
+                // A callback panicked before `close` was emitted.
                 state.change().phase = Phase::Closed;
             }
             let keeps = state.keeps_listeners || !drops || state.phase != Phase::Closed;
@@ -100,7 +102,7 @@ impl Socket {
             self.drop_pipes();
         }
         if keeps && self.has_closed() {
-            // Of a connect that failed.
+            // The callback of a connect that failed.
             self.forget_once(Event::Connect);
         }
         if !keeps {
@@ -108,7 +110,8 @@ impl Socket {
             let read_buffer = self.take_sink();
             drop((read_buffer, self.inner.listeners.clear()));
         } else if let (true, Some(core)) = (accepted, self.core()) {
-            // Not open any more, and not made by the user: the loop would not free what they captured.
+            // The socket is not open any more and was not made by the user, so the loop would not free what
+            // its listeners captured.
             core.remember(self.downgrade());
         }
     }

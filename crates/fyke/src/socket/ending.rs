@@ -1,4 +1,5 @@
-//! Ending our side: everything written goes out, then the peer is told (END-01 … END-17).
+//! Ending the writing side: all written data is sent, then end-of-stream.
+// END-01 … END-17
 
 use fyke_machine::error::MakeError;
 use fyke_machine::writing::NoSpares;
@@ -10,32 +11,33 @@ use crate::{Error, Payload, Result};
 
 /// # Ending
 impl Socket {
-    /// Ends our side: everything written is sent, then the peer gets end-of-stream. `finish` tells
-    /// when the kernel has it all. The peer may go on sending; when it has ended too, the socket
-    /// closes by itself. While connecting, the end waits for the connection. Repeating it does
-    /// nothing. Node: `socket.end()`.
+    /// Ends this side: all written data is sent, then the peer gets end-of-stream. `finish` is emitted when
+    /// the kernel has all of it. The peer may continue to send; when it has ended too, the socket closes
+    /// automatically. While the socket is connecting, the end waits until the connection is established.
+    /// Does nothing if this side has already ended. Node: `socket.end()`.
     pub fn end(&self) -> &Self {
         self.end_payload(None, None);
         self
     }
 
-    /// Writes a last piece, and ends. Node: `socket.end(data)`.
+    /// Writes `data`, then ends this side as [`end`](Self::end) does. Node: `socket.end(data)`.
     #[doc(alias = "end")]
     pub fn end_with<'a>(&self, data: impl Into<Payload<'a>>) -> &Self {
         self.end_payload(Some(data.into()), None);
         self
     }
 
-    /// Ends, and tells `callback` just before `finish`, or why it will never come:
-    /// `ERR_STREAM_ALREADY_FINISHED`, `ERR_STREAM_DESTROYED`, or the error of the connection.
-    /// Node: `socket.end(callback)`.
+    /// Ends this side as [`end`](Self::end) does, and calls `callback` once: with `Ok` just before
+    /// `finish`, or with the error that prevents `finish`: `ERR_STREAM_ALREADY_FINISHED`,
+    /// `ERR_STREAM_DESTROYED`, or the error of the connection. Node: `socket.end(callback)`.
     #[doc(alias = "end")]
     pub fn end_then(&self, callback: impl FnOnce(&Socket, Result<()>) + 'static) -> &Self {
         self.end_payload(None, Some(Box::new(callback)));
         self
     }
 
-    /// Writes a last piece, ends, and tells `callback`. Node: `socket.end(data, callback)`.
+    /// Writes `data`, ends this side, and calls `callback` once, as [`end_then`](Self::end_then) does.
+    /// Node: `socket.end(data, callback)`.
     #[doc(alias = "end")]
     pub fn end_with_then<'a>(
         &self,
@@ -47,7 +49,7 @@ impl Socket {
     }
 
     fn end_payload(&self, payload: Option<Payload<'_>>, callback: Option<Callback>) {
-        // Dropped at the end, with nothing borrowed.
+        // Dropped at the end of the function, while nothing is borrowed.
         let mut payload = payload;
         self.step(|machine, cx, fx| match self.core() {
             Some(core) => machine.end(&mut payload, callback, &mut LoopSpares(core), cx, fx),
@@ -55,7 +57,8 @@ impl Socket {
         });
     }
 
-    /// "Not connected" counts as done: the peer is gone (END-16).
+    /// Handles a failed shutdown. "Not connected" counts as success, because the peer is gone.
+    // END-16
     pub(super) fn shutdown_failed(&self, source: std::io::Error) {
         self.ask(|machine, _, fx| match source.kind() {
             std::io::ErrorKind::NotConnected => machine.was_shut_down(fx),
@@ -75,8 +78,8 @@ mod tests {
     use crate::sim::SimOptions;
     use crate::{EventLoop, Socket};
 
-    /// No system lets a stream socket fail so: what a driver would say is said in its place, while
-    /// its own answer is still to come.
+    /// No system makes a stream socket fail this way, so the test passes the error in the driver's place,
+    /// before the driver's own answer arrives.
     fn ends_with(socket: &Socket, error: io::ErrorKind) {
         let id = socket.inner.state.borrow().connected().unwrap();
         let operation = Operation::Shutdown;

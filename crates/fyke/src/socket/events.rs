@@ -1,4 +1,4 @@
-//! Events of a socket: the `on_*` methods, and how they are emitted.
+//! Events of a socket: the `on_*` methods, and how events are emitted.
 
 use fyke_driver::Address;
 
@@ -11,29 +11,31 @@ use crate::listeners::{Lasts, ListenerId};
 
 /// # Events
 ///
-/// Each `on_…` method adds a listener; there may be several, they run in order of registration. Each
-/// gets the socket first, so it need not capture a clone. The result names the listener for
-/// [`off`](Self::off). Each has a sibling `once_…` whose listener runs for the next event only, see
-/// [below](#one-event).
+/// Each `on_…` method adds a listener. An event may have several listeners, which run in the order in which
+/// they were added. Each listener gets the socket as its first argument, so it does not need to capture a
+/// clone. The returned id removes the listener, see [`off`](Self::off). Each method has a counterpart
+/// `once_…` whose listener runs for the next event only, see [below](#one-event).
 ///
-/// The order for one connection: `lookup`, `connection_attempt`…, `connect`, `ready`, then `data`,
-/// `drain`, `timeout` and so on, `end` and `finish` at most once each, `error` at most once, and
-/// `close` exactly once and last (contract C2).
+/// The order of the events of one connection: `lookup`, `connection_attempt`, `connect`, `ready`; then
+/// `data`, `drain`, `timeout` and others; `end` and `finish` at most once each; `error` at most once;
+/// `close` exactly once, as the last.
+// Contract C2.
 impl Socket {
-    /// A host name was resolved, or not; once per address, before any attempt. Node: `lookup`.
+    /// Emitted when a host name lookup completes or fails: once per address, before any attempt to connect.
+    /// Node: `lookup`.
     #[doc(alias = "lookup")]
     pub fn on_lookup(&self, f: impl FnMut(&Socket, &LookupEvent) + 'static) -> ListenerId {
         self.add(Event::Lookup, listener::lookup(f))
     }
 
-    /// An attempt to connect begins. Node: `connectionAttempt`.
+    /// Emitted when an attempt to connect to an address begins. Node: `connectionAttempt`.
     #[doc(alias = "connectionAttempt")]
     pub fn on_connection_attempt(&self, f: impl FnMut(&Socket, &Address) + 'static) -> ListenerId {
         self.add(Event::Attempt, listener::attempt(f))
     }
 
-    /// An attempt failed; when there is another address it is tried next, otherwise `error`
-    /// follows. Node: `connectionAttemptFailed`.
+    /// Emitted when an attempt to connect fails. If there is another address, it is tried next; otherwise
+    /// `error` follows. Node: `connectionAttemptFailed`.
     #[doc(alias = "connectionAttemptFailed")]
     pub fn on_connection_attempt_failed(
         &self,
@@ -42,9 +44,9 @@ impl Socket {
         self.add(Event::AttemptFailed, listener::attempt_failed(f))
     }
 
-    /// An attempt took longer than
-    /// [`attempt_timeout`](crate::ConnectOptions::attempt_timeout) and was given up for the next
-    /// address. Node: `connectionAttemptTimeout`.
+    /// Emitted when an attempt to connect takes longer than
+    /// [`attempt_timeout`](crate::ConnectOptions::attempt_timeout). The attempt is abandoned, and the next
+    /// address is tried. Node: `connectionAttemptTimeout`.
     #[doc(alias = "connectionAttemptTimeout")]
     pub fn on_connection_attempt_timeout(
         &self,
@@ -53,22 +55,23 @@ impl Socket {
         self.add(Event::AttemptTimeout, listener::attempt(f))
     }
 
-    /// The connection stands. Not emitted for accepted sockets. Node: `connect`.
+    /// Emitted when the connection is established. Not emitted for accepted sockets. Node: `connect`.
     #[doc(alias = "connect")]
     pub fn on_connect(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Connect, listener::plain(f))
     }
 
-    /// Right after `connect`, unless its listeners destroyed the socket. Node: `ready`.
+    /// Emitted right after `connect`, unless a listener of `connect` destroyed the socket. Node: `ready`.
     #[doc(alias = "ready")]
     pub fn on_ready(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Ready, listener::plain(f))
     }
 
-    /// Bytes came: 1 to 65,536 of them, cut wherever the network cut them. Borrowed for the call.
+    /// Emitted for each chunk received (1 to 65,536 bytes). Chunk boundaries are arbitrary. The slice is
+    /// valid only during the call.
     ///
-    /// The first listener starts the flow, unless the socket was paused; bytes that came before
-    /// are delivered first. Node: `data`.
+    /// The first listener starts the flow of data, unless the socket was paused. Bytes that were received
+    /// earlier are delivered first. Node: `data`.
     #[doc(alias = "data")]
     pub fn on_data(&self, f: impl FnMut(&Socket, &[u8]) + 'static) -> ListenerId {
         let id = self.add(Event::Data, listener::data(f));
@@ -76,10 +79,11 @@ impl Socket {
         id
     }
 
-    /// Text came: the same bytes as for [`on_data`](Self::on_data), decoded. Characters that the
-    /// network has cut in two are put together; what never becomes complete is U+FFFD just before
-    /// `end`. A chunk without a complete character makes no event. The encoding is UTF-8, unless
-    /// [`set_encoding`](Self::set_encoding) says otherwise. Node: `data`, after `setEncoding`.
+    /// Emitted with received text: the same bytes as for [`on_data`](Self::on_data), decoded. A character
+    /// that is split between chunks is delivered once it is complete; a character that never becomes
+    /// complete is delivered as U+FFFD just before `end`. A chunk that completes no character emits no
+    /// event. The encoding is UTF-8 unless [`set_encoding`](Self::set_encoding) sets another one. Node:
+    /// `data`, after `setEncoding`.
     #[doc(alias = "data")]
     pub fn on_text(&self, f: impl FnMut(&Socket, &str) + 'static) -> ListenerId {
         let id = self.add(Event::Text, listener::text(f));
@@ -87,65 +91,68 @@ impl Socket {
         id
     }
 
-    /// The peer has ended, and everything it sent was delivered. Unless half-open is allowed, the
-    /// socket ends itself one tick later, so that writes in this listener still go out. Node: `end`.
+    /// Emitted when the peer has ended and everything that it sent was delivered. Unless half-open is
+    /// allowed, the socket ends itself one tick later, so data written in this listener is still sent.
+    /// Node: `end`.
     #[doc(alias = "end")]
     pub fn on_end(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::End, listener::plain(f))
     }
 
-    /// A `write` had returned false, and the queue is empty now. Node: `drain`.
+    /// Emitted when the write queue is empty again after a `write` returned `false`. Node: `drain`.
     #[doc(alias = "drain")]
     pub fn on_drain(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Drain, listener::plain(f))
     }
 
-    /// The kernel has everything, and the peer is told; the callbacks of `end` and `finish` follow on
-    /// the tick. Node: `prefinish`.
+    /// Emitted when the kernel has all written data and the end-of-stream. The callbacks of `end`, and then
+    /// `finish`, follow on the next tick. Node: `prefinish`.
     #[doc(alias = "prefinish")]
     pub fn on_prefinish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Prefinish, listener::plain(f))
     }
 
-    /// Our side is ended: the kernel has everything, and the peer is told. Node: `finish`.
+    /// Emitted when this side has ended: the kernel has all written data and the end-of-stream. Node:
+    /// `finish`.
     #[doc(alias = "finish")]
     pub fn on_finish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Finish, listener::plain(f))
     }
 
-    /// Called when nothing was received or written for as long as
-    /// [`set_idle_timeout`](Self::set_idle_timeout) says. Nothing is closed. Node: `timeout`.
+    /// Emitted when nothing was received or written for the time set by
+    /// [`set_idle_timeout`](Self::set_idle_timeout). The socket stays open. Node: `timeout`.
     #[doc(alias = "timeout")]
     pub fn on_idle_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Timeout, listener::plain(f))
     }
 
-    /// Called when the connection fails; `close` follows.
+    /// Emitted when the connection fails; `close` follows.
     ///
-    /// Without a listener, the error is logged (`tracing`, level WARN) and closes only this connection, so
-    /// that no peer, be it a client or a backend, can end the others. The first such error of a socket
-    /// that was not accepted by a server is also what [`run`](crate::run) returns when nothing holds the
-    /// loop any more: a client program whose connect fails does not end without an error. On a loop made
-    /// with [`node_exact`](crate::EventLoopBuilder::node_exact) it ends `run` at once. Node: `error`, which ends the
-    /// process if nothing listens to it.
+    /// If no listener is registered, the error is logged (`tracing`, level WARN) and closes only this
+    /// connection, so that one peer cannot end the other connections. The first such error of an outgoing
+    /// socket is also what [`run`](crate::run) returns when nothing keeps the loop alive any more, so a
+    /// client program whose connect fails ends with an error. On a loop made with
+    /// [`node_exact`](crate::EventLoopBuilder::node_exact), the error ends `run` at once. Node: `error`,
+    /// which ends the process if no listener is registered.
     #[doc(alias = "error")]
     pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, listener::error(f))
     }
 
-    /// The last event of a connection. The flag says whether it ended by an error. Afterwards all
-    /// listeners are dropped, unless a listener connects again or the socket was made by
-    /// [`Socket::new`]. Node: `close`.
+    /// Emitted as the last event of a connection. The flag is true if the connection ended because of an
+    /// error. Afterwards all listeners are dropped, unless a listener connects the socket again or the
+    /// socket was made by [`Socket::new`]. Node: `close`.
     #[doc(alias = "close")]
     pub fn on_close(&self, f: impl FnMut(&Socket, bool) + 'static) -> ListenerId {
         self.add(Event::Close, listener::close(f))
     }
 
-    /// Removes a listener. Does nothing if this socket has none with that id: if it was removed, has run
-    /// once, or belongs to another object. Node: `off`, `removeListener`.
+    /// Removes a listener. Does nothing if this socket has no listener with that id: it was removed, it was
+    /// a `once_…` listener that has run, or it belongs to another object. Node: `off`, `removeListener`.
     #[doc(alias = "removeListener")]
     pub fn off(&self, id: ListenerId) {
-        // Dropped here, with nothing borrowed: what it captured may call us when it goes.
+        // Dropped while nothing is borrowed, because the captured values may call this socket when they are
+        // dropped.
         drop(self.inner.listeners.remove(id));
         self.listener_removed();
     }
@@ -154,7 +161,7 @@ impl Socket {
         self.inner.listeners.add(Hears::One(event), Lasts::Always, listener)
     }
 
-    /// For the callback of a call, which [`forget_once`](Self::forget_once) drops.
+    /// Adds the callback of a call. [`forget_once`](Self::forget_once) drops it.
     pub(super) fn once(&self, event: Event, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let callback = move |socket: &Socket| f.take().map_or((), |f| f(socket));
@@ -165,13 +172,13 @@ impl Socket {
         )
     }
 
-    /// Drops the callback of the last call, if it has not run.
+    /// Drops the callback of the previous call if it has not run.
     pub(super) fn forget_once(&self, event: Event) {
         drop(self.take_once(event));
     }
 
-    /// Takes the callback that [`forget_once`](Self::forget_once) drops, to be dropped where nothing is
-    /// borrowed.
+    /// Removes and returns the callback that [`forget_once`](Self::forget_once) drops, so that the caller
+    /// can drop it while nothing is borrowed.
     #[must_use]
     pub(super) fn take_once(&self, event: Event) -> Option<Listener> {
         match self.policy().keeps_old_once_listeners {
@@ -189,7 +196,8 @@ impl Socket {
         self.inner.listeners.emit(Hears::One(event), run);
     }
 
-    /// Nothing is delivered after `destroy`, not even to the second listener (RD-21).
+    /// Emits an event until a listener destroys the socket: the remaining listeners get nothing then.
+    // RD-21
     #[inline]
     fn tell_while_alive(&self, event: Event, news: News<'_, Socket>) {
         let goes_on = || !self.is_destroyed() || self.policy().delivers_after_destroy;
@@ -225,8 +233,9 @@ impl Socket {
         self.tell(Event::Error, News::Error(error));
     }
 
-    /// The peer ends only this connection (contract C5). The error of an outgoing one is what `run`
-    /// returns.
+    /// Handles an error without a listener. It ends only this connection; the error of an outgoing
+    /// connection is also what `run` returns.
+    // Contract C5.
     fn unheard(&self, error: &Error) {
         let accepted = self.inner.state.borrow().accepted;
         if let Some(core) = self.core().filter(|_| !accepted) {

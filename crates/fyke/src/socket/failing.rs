@@ -1,23 +1,23 @@
-//! The end of a connection that has failed: what was received before is delivered first, if that is
-//! asked for.
+//! The end of a connection that has failed. If requested, data that was received before is delivered first.
 
 use super::Socket;
 
 /// # Errors
 impl Socket {
-    /// Decides whether bytes that were received before the connection failed are delivered before
-    /// `error` and `close`. Default false, as in Node: a socket that fails while it is paused discards
-    /// what it has received and not delivered.
+    /// Sets whether bytes that were received before the connection failed are delivered before `error` and
+    /// `close`. Default false, as in Node: a socket that fails while it is paused discards the data that it
+    /// has not delivered.
     ///
-    /// If true, a connection that the peer resets stays until everything has been delivered, which a
-    /// paused socket does after [`resume`](Self::resume). [`destroy`](Self::destroy) still discards.
-    /// For relays, which pause one connection while the other is slow. Does nothing on a
-    /// [`node_exact`](crate::EventLoopBuilder::node_exact) loop. No counterpart in Node.
+    /// If true, a socket whose peer resets the connection stays open until all received data is delivered;
+    /// a paused socket delivers it after [`resume`](Self::resume). [`destroy`](Self::destroy) still
+    /// discards it. This is meant for relays, which pause one connection while the other is slow. It has no
+    /// effect on a [`node_exact`](crate::EventLoopBuilder::node_exact) loop. No counterpart in Node.
     pub fn set_deliver_before_error(&self, deliver: bool) {
         self.inner.state.borrow_mut().change().set_deliver_before_error(deliver);
     }
 
-    /// Returns whether received bytes are delivered before an error. Default false.
+    /// Returns whether received bytes are delivered before an error. Default false. No counterpart in
+    /// Node.
     pub fn delivers_before_error(&self) -> bool {
         self.inner.state.borrow().delivers_before_error()
     }
@@ -34,8 +34,8 @@ mod tests {
     use crate::sim::SimOptions;
     use crate::{EventLoop, Socket};
 
-    /// What the peer sees of a connection on which an operation fails, though the connection lives:
-    /// no system does that on demand, so the failure is injected in the driver's place.
+    /// Returns what the peer sees of a connection on which an operation fails although the connection is
+    /// intact. No system can be made to do that, so the test injects the failure in the driver's place.
     fn seen_by_the_peer(kind: DriverKind, exact: bool, operation: Operation) -> Vec<String> {
         let log: Rc<RefCell<Vec<String>>> = Rc::default();
         let event_loop = EventLoop::builder().driver(kind).node_exact(exact).build().unwrap();

@@ -1,4 +1,5 @@
-//! Telling once that a socket is done, or one of its directions (STR-08).
+//! One-time callbacks for the end of a connection, or of one of its directions.
+// STR-08
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::connection::Phase;
 
-/// The directions that somebody waits for.
+/// The directions whose end a callback waits for.
 #[derive(Clone, Copy)]
 pub(super) enum Directions {
     Both,
@@ -30,7 +31,7 @@ impl Directions {
     }
 }
 
-/// Somebody who waits, and the listeners that it takes.
+/// A callback that waits, and its listeners.
 struct Watch {
     directions: Directions,
     callback: Cell<Option<Callback>>,
@@ -38,13 +39,17 @@ struct Watch {
 }
 
 impl Socket {
-    /// Tells once how the connection went.
+    /// Calls `callback` once with the outcome of the connection.
     ///
-    /// `Ok` when both directions are done, so with the later of `end` and `finish`: unless half-open
-    /// is allowed, `close` follows at once. An error when the socket fails: the one that `error` gets,
-    /// which then counts as heard. `ERR_STREAM_PREMATURE_CLOSE` when it is closed without an error
-    /// before both directions are done. On a socket that was destroyed already, the same on the
-    /// tick. Node: `stream.finished(socket, callback)`.
+    /// - `Ok` when both directions are done, that is at the later of `end` and `finish`. Unless half-open
+    ///   is allowed, `close` follows at once.
+    /// - If the socket fails, the error that `error` gets. The error then counts as handled, so `on_error`
+    ///   is not needed.
+    /// - `ERR_STREAM_PREMATURE_CLOSE` if the socket closes without an error before both directions are
+    ///   done.
+    ///
+    /// If the socket is already destroyed, `callback` gets the same outcome on the next tick. Node:
+    /// `stream.finished(socket, callback)`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -68,7 +73,7 @@ impl Socket {
     pub(super) fn when_done(&self, directions: Directions, callback: Callback) {
         let callback = Cell::new(Some(callback));
         let watch = Rc::new(Watch { directions, callback, listeners: RefCell::default() });
-        // Also on one that is destroyed: its `error` and `close` may still be to come.
+        // A destroyed socket needs listeners too: its `error` and `close` may still be due.
         if !self.has_closed() {
             watch.listen(self);
         }
@@ -79,7 +84,7 @@ impl Socket {
         }
     }
 
-    /// Whether `close` was emitted.
+    /// Returns whether `close` was emitted.
     pub(super) fn has_closed(&self) -> bool {
         self.inner.state.borrow().phase == Phase::Closed
     }
@@ -106,7 +111,7 @@ impl Watch {
         }
     }
 
-    /// The first counts.
+    /// Calls the callback with the first outcome; later ones are ignored.
     fn tell(&self, socket: &Socket, result: Result<()>) {
         let Some(callback) = self.callback.take() else { return };
         socket.off_all(self.listeners.take());
@@ -114,7 +119,7 @@ impl Watch {
     }
 }
 
-/// How it went, on a socket that is destroyed or done.
+/// Returns the outcome of a socket that is destroyed or done.
 fn outcome(socket: &Socket, directions: Directions) -> Result<()> {
     match socket.errored() {
         Some(error) => Err(error),

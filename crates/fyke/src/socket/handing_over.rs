@@ -1,5 +1,5 @@
-//! Connections that go elsewhere: to another process, or to the loop of another thread (IPC-15,
-//! PROC-18).
+//! Handing a connection over to another process, or to the loop of another thread.
+// IPC-15, PROC-18
 
 use std::os::fd::OwnedFd;
 
@@ -11,15 +11,14 @@ use fyke_machine::error::MakeError;
 
 /// # Handing over
 impl Socket {
-    /// Gives the descriptor of the connection out, for [`from_fd`](Self::from_fd) somewhere else.
+    /// Returns the descriptor of the connection, for [`from_fd`](Self::from_fd) in another loop or process.
     ///
-    /// The connection goes on there; the peer notices nothing. Here the socket is destroyed: its
-    /// server no longer counts it, and `close` follows. What was written is sent first. The
-    /// descriptor stays non-blocking, and options like no-delay stay set. A socket whose bytes
-    /// shall all be read elsewhere is best accepted with
-    /// [`pause_on_connect`](crate::ServerOptions::pause_on_connect). Where Node has a message
-    /// channel for it, send the descriptor as you like: as a child's standard input, by
-    /// SCM_RIGHTS (unix(7)), or to a thread.
+    /// The connection continues there, and the peer notices nothing. This socket is destroyed: its server
+    /// no longer counts it, and `close` follows. Written data is sent first. The descriptor stays
+    /// non-blocking, and options such as no-delay stay set. If all received bytes must be read by the new
+    /// owner, accept the socket with [`pause_on_connect`](crate::ServerOptions::pause_on_connect). fyke has
+    /// no message channel as Node has; pass the descriptor in any way, for example as the standard input of
+    /// a child, with SCM_RIGHTS (unix(7)), or to a thread.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -41,11 +40,12 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// The socket goes on as it was.
-    /// `ERR_SOCKET_CLOSED` without a connection. `ERR_WORKER_HANDLE_NOT_TRANSFERABLE` if something
-    /// would be lost: bytes that the kernel did not take yet, or that were received and not
-    /// taken, half a character of [`on_text`](Self::on_text), an end that the peer was promised
-    /// or has sent. `ENOTSUP` in the simulated network.
+    /// The socket is unchanged then.
+    /// - `ERR_SOCKET_CLOSED` if there is no connection.
+    /// - `ERR_WORKER_HANDLE_NOT_TRANSFERABLE` if data would be lost: bytes that the kernel has not accepted
+    ///   yet, bytes that were received and not read, half a character of [`on_text`](Self::on_text), or an
+    ///   end that was requested here or sent by the peer.
+    /// - `ENOTSUP` in the simulated network.
     pub fn take_fd(&self) -> Result<OwnedFd> {
         self.flush(Connection::flushed);
         self.sync();
@@ -58,12 +58,12 @@ impl Socket {
         }
         self.capture_addresses();
         let fd = core.detach(id).map_err(|source| Error::system("detach", source))?;
-        // The id is dead: there is nothing left that could be closed.
+        // The id is no longer valid, so there is nothing left to close.
         self.tear_down(None, false);
         Ok(fd)
     }
 
-    /// What would be lost with the descriptor.
+    /// Returns what would be lost with the descriptor, if anything.
     fn stays_because(&self) -> Option<&'static str> {
         let state = self.inner.state.borrow();
         let decoder = state.rare_if_any().and_then(|rare| rare.decoder.as_ref());

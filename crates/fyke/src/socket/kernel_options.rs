@@ -1,5 +1,5 @@
-//! Options that the system keeps for a socket. Before there is a connection they are wishes; the
-//! getters ask the system while there is one.
+//! Options that the system keeps for a socket. Before the socket is connected, they are remembered; while
+//! it is connected, the getters ask the system.
 
 use std::io;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use crate::wishes::{KeepAliveWish, Wishes};
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
-/// TCP_USER_TIMEOUT is milliseconds in a C `int` (tcp(7)).
+/// TCP_USER_TIMEOUT is a number of milliseconds in a C `int` (tcp(7)).
 const USER_TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
 
 /// # Options that the system keeps
 ///
-/// Each can be set at any time. Before the connection stands it is remembered, and applied just
-/// before `connect` is emitted, also when the socket connects again. A value that did not change
-/// costs no system call. The getters tell what the system says while there is a connection, and
-/// what was asked for otherwise. On a Unix socket they are only remembered, but for the sizes of
-/// the buffers.
+/// Each option can be set at any time. Before the connection is established, the value is remembered and
+/// applied just before `connect` is emitted, also when the socket connects again. Setting a value that does
+/// not change costs no system call. The getters return the system's value while there is a connection, and
+/// the requested value otherwise. On a Unix socket the options have no effect and are only remembered,
+/// except the sizes of the buffers.
 impl Socket {
-    /// Sends small writes at once (TCP_NODELAY), or lets the kernel put them together. Node:
-    /// `socket.setNoDelay()`.
+    /// Sets whether small writes are sent at once (TCP_NODELAY). Default false: the kernel may combine
+    /// them. Node: `socket.setNoDelay()`.
     ///
     /// # Errors
-    /// What the system says. Nothing has changed then.
+    /// The system's error. The option is unchanged then.
     #[doc(alias = "setNoDelay")]
     pub fn set_no_delay(&self, no_delay: bool) -> Result<()> {
         if self.inner.state.borrow().no_delay == no_delay || self.is_destroyed() {
@@ -37,34 +37,35 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether small writes are sent at once.
+    /// Returns whether small writes are sent at once. No counterpart in Node.
     pub fn no_delay(&self) -> bool {
         self.ask_tcp(Driver::no_delay).unwrap_or_else(|| self.inner.state.borrow().no_delay)
     }
 
-    /// Turns probing of an idle connection on or off. `initial_delay` is cut to whole seconds;
-    /// below one second the system's times are used, or those that were set before.
+    /// Turns keep-alive probes of an idle connection on or off. `initial_delay` is the idle time before the
+    /// first probe, rounded down to whole seconds. Below one second, the delay that was set before is used,
+    /// or the system's.
     ///
-    /// With a delay, probes follow one second apart, and ten that are not answered end the
-    /// connection (Node's values); [`set_keep_alive_probes`](Self::set_keep_alive_probes) takes
-    /// others. Node: `socket.setKeepAlive(enable, initialDelay)`.
+    /// If a delay is set, further probes follow one second apart, and the connection ends after ten
+    /// unanswered probes (Node's values); [`set_keep_alive_probes`](Self::set_keep_alive_probes) sets other
+    /// values. Node: `socket.setKeepAlive(enable, initialDelay)`.
     ///
     /// # Errors
-    /// `ERR_OUT_OF_RANGE` for more than 32,767 seconds, what Linux takes; or what the system says.
-    /// Nothing has changed then.
+    /// `ERR_OUT_OF_RANGE` if the delay is more than 32,767 seconds, which is Linux's limit; or the system's
+    /// error. The option is unchanged then.
     #[doc(alias = "setKeepAlive")]
     pub fn set_keep_alive(&self, enable: bool, initial_delay: Duration) -> Result<()> {
         self.wish_keep_alive(KeepAliveWish::new(enable, KeepAliveProbes::new(initial_delay)))
     }
 
-    /// Turns probing of an idle connection on, with other times than Node's. Node:
+    /// Turns keep-alive probes of an idle connection on, with the given delay, interval and count. Node:
     /// `socket.setKeepAlive({ enable: true, initialDelay, interval, count })`.
     ///
     /// ```
     /// use std::time::Duration;
     /// use fyke::{KeepAliveProbes, Socket};
     ///
-    /// // After a minute without a word: every five seconds, and four that are lost are too many.
+    /// // Probe after one idle minute, then every five seconds; fail after four unanswered probes.
     /// let probes = KeepAliveProbes::new(Duration::from_secs(60));
     /// let socket = Socket::new();
     /// socket.set_keep_alive_probes(probes.interval(Duration::from_secs(5)).count(4))?;
@@ -73,9 +74,10 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// `ERR_OUT_OF_RANGE` for what Linux does not take: an initial delay of more than 32,767
-    /// seconds, an interval outside of 1 to 32,767 seconds, a count outside of 1 to 127; or what the
-    /// system says. Nothing has changed then (Node ignores the refusal, and part of it may stay).
+    /// `ERR_OUT_OF_RANGE` for values that Linux does not accept: an initial delay of more than 32,767
+    /// seconds, an interval outside of 1 to 32,767 seconds, or a count outside of 1 to 127. Otherwise the
+    /// system's error. The options are unchanged then (Node ignores the error, and some of the options may
+    /// have changed).
     #[doc(alias = "setKeepAlive")]
     pub fn set_keep_alive_probes(&self, probes: KeepAliveProbes) -> Result<()> {
         self.wish_keep_alive(KeepAliveWish::new(true, probes))
@@ -94,7 +96,8 @@ impl Socket {
         Ok(())
     }
 
-    /// How an idle connection is probed; none if it is not.
+    /// Returns how an idle connection is probed, or `None` if keep-alive is off. No counterpart in
+    /// Node.
     pub fn keep_alive(&self) -> Option<KeepAliveProbes> {
         self.ask_tcp(Driver::keep_alive).unwrap_or_else(|| {
             let wish = self.wishes().keep_alive.filter(|wish| wish.enable);
@@ -102,14 +105,14 @@ impl Socket {
         })
     }
 
-    /// How long what was sent may stay unacknowledged before the connection fails with `ETIMEDOUT`
-    /// (TCP_USER_TIMEOUT, RFC 5482), in whole milliseconds; also how long probes of
-    /// [keep-alive](Self::set_keep_alive) may stay unanswered. `None`, and zero, is the system's
-    /// own time: on Linux about a quarter of an hour. fyke's own.
+    /// Sets how long sent data may stay unacknowledged before the connection fails with `ETIMEDOUT`
+    /// (TCP_USER_TIMEOUT, RFC 5482), in whole milliseconds. It also limits how long
+    /// [keep-alive](Self::set_keep_alive) probes may stay unanswered. `None` and zero select the system's
+    /// own limit, which is about 15 minutes on Linux. No counterpart in Node.
     ///
     /// # Errors
-    /// `ERR_OUT_OF_RANGE` for more than 2,147,483,647 ms. `ENOTSUP` on a connection of a system
-    /// other than Linux, where it has no effect.
+    /// `ERR_OUT_OF_RANGE` for more than 2,147,483,647 ms. `ENOTSUP` on a connection of a system other than
+    /// Linux, where it has no effect.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         let timeout = timeout.filter(|timeout| !timeout.is_zero());
         if timeout.is_some_and(|timeout| timeout > USER_TIMEOUT_MAX) {
@@ -124,16 +127,17 @@ impl Socket {
         Ok(())
     }
 
-    /// How long what was sent may stay unacknowledged; none if that is the system's own time.
+    /// Returns how long sent data may stay unacknowledged, or `None` for the system's own limit. No
+    /// counterpart in Node.
     pub fn user_timeout(&self) -> Option<Duration> {
         self.ask_tcp(Driver::user_timeout).unwrap_or_else(|| self.wishes().user_timeout)
     }
 
-    /// Sets the type of service (IPv4) or traffic class (IPv6) of what is sent: its upper six bits
-    /// are the code point of RFC 2474. Node: `socket.setTypeOfService()`.
+    /// Sets the type of service (IPv4) or traffic class (IPv6) of sent packets. The upper six bits are the
+    /// code point of RFC 2474. Node: `socket.setTypeOfService()`.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     #[doc(alias = "setTypeOfService")]
     pub fn set_type_of_service(&self, value: u8) -> Result<()> {
         if self.wishes().type_of_service == Some(value) {
@@ -144,20 +148,21 @@ impl Socket {
         Ok(())
     }
 
-    /// The type of service: the system's while connected (Linux masks two bits of it on TCP),
-    /// otherwise as it was set last, 0 if it never was. Node: `socket.getTypeOfService()`.
+    /// Returns the type of service. While connected, this is the system's value (Linux masks two of its
+    /// bits on TCP); otherwise the value that was set last, 0 by default. Node:
+    /// `socket.getTypeOfService()`.
     #[doc(alias = "getTypeOfService")]
     pub fn type_of_service(&self) -> u8 {
         let remembered = || self.wishes().type_of_service.unwrap_or_default();
         self.ask_tcp(Driver::type_of_service).unwrap_or_else(remembered)
     }
 
-    /// Sets the size of the system's buffer for what is sent, see
-    /// [`SocketOptions::send_buffer_size_bytes`](crate::SocketOptions::send_buffer_size_bytes).
-    /// fyke's own.
+    /// Sets the size of the system's send buffer in bytes, see
+    /// [`SocketOptions::send_buffer_size_bytes`](crate::SocketOptions::send_buffer_size_bytes). No
+    /// counterpart in Node.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn set_send_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
         if self.is_destroyed() {
             return Ok(());
@@ -167,13 +172,13 @@ impl Socket {
         Ok(())
     }
 
-    /// Sets the size of the system's buffer for what was received, see
-    /// [`SocketOptions::receive_buffer_size_bytes`](crate::SocketOptions::receive_buffer_size_bytes).
-    /// On a connection it counts, but the window can grow no further than the handshake allowed.
-    /// fyke's own.
+    /// Sets the size of the system's receive buffer in bytes, see
+    /// [`SocketOptions::receive_buffer_size_bytes`](crate::SocketOptions::receive_buffer_size_bytes). It
+    /// also applies to an established connection, but the window cannot grow beyond what the handshake
+    /// allowed. No counterpart in Node.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn set_receive_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
         if self.is_destroyed() {
             return Ok(());
@@ -183,14 +188,16 @@ impl Socket {
         Ok(())
     }
 
-    /// The size of the system's buffer for what is sent, as the system counts it: Linux says twice
-    /// of what was asked for. None if it was never set and there is no connection.
+    /// Returns the size of the system's send buffer in bytes, as the system reports it: Linux reports twice
+    /// the requested size. Without a connection, returns the requested size, or `None` if none was set.
+    /// No counterpart in Node.
     pub fn send_buffer_size_bytes(&self) -> Option<usize> {
         self.buffer_bytes().map(|(send, _)| send).or_else(|| self.wishes().send_buffer_bytes)
     }
 
-    /// The size of the system's buffer for what was received, as
-    /// [`send_buffer_size_bytes`](Self::send_buffer_size_bytes).
+    /// Returns the size of the system's receive buffer in bytes, as the system reports it: Linux reports
+    /// twice the requested size. Without a connection, returns the requested size, or `None` if none was
+    /// set. No counterpart in Node.
     pub fn receive_buffer_size_bytes(&self) -> Option<usize> {
         let asked = self.buffer_bytes().map(|(_, receive)| receive);
         asked.or_else(|| self.wishes().receive_buffer_bytes)
@@ -221,7 +228,7 @@ impl Socket {
         self.connected_tcp().map_or(Ok(()), |id| self.set_option(id, option))
     }
 
-    /// On the connection, or on the attempts that are running.
+    /// Sets an option on the connection, or on the attempts that are running.
     fn set_on_any(&self, option: SocketOption) -> Result<()> {
         let ids: Vec<SocketId> = {
             let state = self.inner.state.borrow();
@@ -234,7 +241,7 @@ impl Socket {
 
     fn set_option(&self, id: SocketId, option: SocketOption) -> Result<()> {
         let Some(core) = self.core() else { return Ok(()) };
-        // Node names the call only for this one (TMO-18).
+        // Node names the syscall only for this option (TMO-18).
         let syscall = match option {
             SocketOption::TypeOfService(_) => "setTypeOfService",
             _ => "setsockopt",
@@ -242,9 +249,9 @@ impl Socket {
         core.driver.set_option(id, option).map_err(|source| Error::system(syscall, source))
     }
 
-    /// Applies what was asked for before the connection stood. The sizes of the buffers were
-    /// applied when the socket was made, or are the listener's; so are other options of one whose
-    /// listener has them (`inherits`).
+    /// Applies the options that were requested before the connection was established. The sizes of the
+    /// buffers were set when the descriptor was made, or are inherited from the listener. `inherits`: the
+    /// other options that the listener has are inherited too.
     pub(super) fn apply_wishes(&self, inherits: bool) {
         let (has_wishes, no_delay) = {
             let state = self.inner.state.borrow();
@@ -258,7 +265,7 @@ impl Socket {
         let own = wishes.type_of_service.map(SocketOption::TypeOfService);
         let inherited = wishes.inherited(no_delay).filter(|_| !inherits);
         for option in own.into_iter().chain(inherited) {
-            // A connection that is gone already says so by itself in a moment.
+            // If the connection is gone already, its own error follows.
             let _ = self.set_option(id, option);
         }
     }

@@ -1,5 +1,5 @@
-//! What listeners of a socket hear and run: one form for all events, so that a listener takes as little
-//! room as it can. `S` is the socket, `W` a weak reference to one.
+//! The listeners of a socket: which events they listen to and what they run. All events use one form, so
+//! that a listener takes little memory. `S` is the socket, `W` a weak reference to one.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,15 +11,15 @@ use fyke_machine::connection::{Event, LookupEvent};
 use crate::Error;
 use crate::listeners::{EventSet, Handler};
 
-/// What one listener hears.
+/// The events that one listener listens to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hears {
     One(Event),
-    /// What the source of a pipe must hear of itself.
+    /// The events of the source that a pipe needs.
     PipeSource,
-    /// What the destination of a pipe must hear of itself.
+    /// The events of the destination that a pipe needs.
     PipeDestination,
-    /// Both, of a socket that is piped into itself.
+    /// The events that a pipe needs if the socket is piped into itself.
     PipeItself,
 }
 
@@ -53,7 +53,7 @@ impl EventSet for Hears {
     }
 }
 
-/// What a listener of a socket runs.
+/// The closure of a listener of a socket.
 pub(crate) enum Listener<S, W> {
     User(UserListener<S>),
     Pipe(Rc<PipeEnd<S, W>>),
@@ -64,7 +64,7 @@ impl<S, W> Handler for Listener<S, W> {
         Self::User(Box::new(|_, _| {}))
     }
 
-    /// A pipe stays in its place, so that it can be found meanwhile.
+    /// Leaves a pipe in its place, so that it can be found while it runs.
     #[inline]
     fn take(&mut self) -> Self {
         match self {
@@ -78,29 +78,29 @@ impl<S, W> Handler for Listener<S, W> {
         if matches!(self, Self::Pipe(_)) {
             return Some(running);
         }
-        // A placeholder owns nothing.
+        // A placeholder owns no memory.
         std::mem::forget(std::mem::replace(self, running));
         None
     }
 }
 
-/// What a listener is told beside the socket.
+/// The arguments of a listener, apart from the socket.
 #[derive(Debug)]
 pub(crate) enum News<'a, S> {
     Nothing,
     Data(&'a [u8]),
     Text(&'a str),
     Error(&'a Error),
-    /// Whether it ended by an error.
+    /// Whether the connection ended because of an error.
     Close(bool),
     Lookup(&'a LookupEvent),
     Attempt(&'a Address),
     AttemptFailed(&'a Address, &'a Error),
-    /// The other end of the pipe.
+    /// The other socket of the pipe.
     Pipe(&'a S),
 }
 
-// Whatever `S` is: there are only references to it.
+// Implemented by hand, because `S` need not be `Clone`: there are only references to it.
 impl<S> Clone for News<'_, S> {
     fn clone(&self) -> Self {
         *self
@@ -115,7 +115,7 @@ pub(super) fn plain<S, W>(mut f: impl FnMut(&S) + 'static) -> Listener<S, W> {
     Listener::User(Box::new(move |socket, _| f(socket)))
 }
 
-/// Makes the callback of events that bring something.
+/// Makes the listener of an event that has arguments.
 macro_rules! listener_of {
     ($name:ident, $($argument:ident: $type:ty),+ => $news:pat) => {
         pub(super) fn $name<S, W>(
@@ -146,7 +146,7 @@ pub(super) fn pipe<S, W>(mut f: impl FnMut(&S, &S) + 'static) -> Listener<S, W> 
     }))
 }
 
-/// One end of a pipe: what the listener of a socket must know of the other one.
+/// One end of a pipe: what the listener of one socket needs to know about the other socket.
 pub(crate) enum PipeEnd<S, W> {
     /// This socket is piped into another one.
     To(S, Cell<Flow>),
@@ -156,17 +156,17 @@ pub(crate) enum PipeEnd<S, W> {
     Itself(Cell<Flow>),
 }
 
-/// What the source of a pipe knows of it.
+/// The state of a pipe that its source stores.
 #[derive(Clone, Copy)]
 pub(crate) struct Flow {
-    /// The destination is ended with the source.
+    /// Whether the destination is ended together with the source.
     pub(super) ends: bool,
-    /// The destination has no room: the source waits for its `drain`.
+    /// Whether the destination has no room, so that the source waits for its `drain`.
     pub(super) blocked: bool,
 }
 
 impl<S: Clone + PartialEq, W> PipeEnd<S, W> {
-    /// Where a pipe leads that comes out of `source`.
+    /// Returns the destination of a pipe whose source is `source`.
     pub(super) fn destination(&self, source: &S) -> Option<S> {
         match self {
             Self::To(to, _) => Some(to.clone()),
@@ -175,7 +175,7 @@ impl<S: Clone + PartialEq, W> PipeEnd<S, W> {
         }
     }
 
-    /// Whether the pipe leads from `source`, to which this listener belongs, to `destination`.
+    /// Returns whether the pipe leads from `source`, to which this listener belongs, to `destination`.
     pub(super) fn leads_to(&self, source: &S, destination: &S) -> bool {
         match self {
             Self::To(to, _) => to == destination,

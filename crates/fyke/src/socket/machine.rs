@@ -1,6 +1,6 @@
-//! The socket's side of its state machine: it is asked what to do with nothing borrowed by the user's code,
-//! and what it answers is done here, with nothing of it borrowed. The only place where listeners and
-//! callbacks run for what the machine decides.
+//! Connects a socket to its state machine. A transition of the state machine runs no user code. The effects
+//! that it returns are carried out here, while nothing is borrowed. This is the only place that runs the
+//! listeners and callbacks that the state machine asks for.
 
 use fyke_machine::connection::{
     Connection, Context, Effect, Effects, Event, Gone, Heard, Then, Tick, When,
@@ -15,7 +15,7 @@ use crate::wiring::{Core, Deferred, Tick as LoopTick};
 use crate::{Error, ErrorCode};
 
 impl Socket {
-    /// One transition, what follows from it, and what the loop must know of it.
+    /// Runs one transition, carries out its effects, and updates the loop.
     pub(super) fn step<R>(
         &self,
         transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
@@ -25,7 +25,7 @@ impl Socket {
         result
     }
 
-    /// One transition, and what follows from it.
+    /// Runs one transition, and carries out its effects.
     pub(super) fn ask<R>(
         &self,
         transition: impl FnOnce(&mut Connection<Callback>, &Context<'_>, &mut Effects<Callback>) -> R,
@@ -54,11 +54,11 @@ impl Socket {
         transition(&mut self.inner.state.borrow_mut().change(), &context, effects)
     }
 
-    /// Does what the machine wants, in order. What follows from an effect comes before the next one.
+    /// Carries out the effects in order. The effects that follow from one effect come before the next one.
     pub(super) fn perform(&self, effects: &mut Effects<Callback>) {
         while let Some(effect) = effects.take_next() {
             match effect {
-                // The last one needs no list of its own, so that a long chain needs no stack.
+                // The last effect reuses the list, so that a long chain needs no stack.
                 Effect::Then(then) if effects.is_empty() => {
                     self.ask_into(effects, |machine, cx, fx| machine.then(then, cx, fx));
                 }
@@ -83,7 +83,8 @@ impl Socket {
             }
             Effect::Close { had_error } => {
                 self.leave_pipes();
-                // Not those that a listener makes when it connects the socket again.
+                // Only the existing pipes, not those that a listener makes when it connects the socket
+                // again.
                 self.drop_pipes();
                 self.emit_close(had_error);
             }
@@ -128,7 +129,7 @@ impl Socket {
             Effect::Resolve { host, all } => self.resolve(&host, all),
             Effect::Lookup(lookup) => self.emit_lookup(&lookup),
             Effect::HasSeveralAddresses => {
-                // A list that may stay empty (HE-14).
+                // The list may stay empty (HE-14).
                 self.inner.state.borrow_mut().rare().attempted = Some(Vec::new());
             }
             Effect::Attempt(event) => self.tell_attempt(&event),
@@ -143,8 +144,8 @@ impl Socket {
         }
     }
 
-    /// The kernel has every write up to this number: calls the callback that is due, in the plain lane.
-    /// Returns whether it is so; if not, nothing has changed.
+    /// In the plain lane: the kernel has every write up to this number. Calls the callback that is due.
+    /// Returns whether it did; if not, nothing has changed.
     pub(super) fn written_plain(&self, number: u64) -> bool {
         let callback = self.inner.state.borrow_mut().machine.written_plain(number);
         let Some(callback) = callback else { return false };
@@ -176,12 +177,13 @@ impl Socket {
         }
     }
 
-    /// Whether news of writes must leave time for others, see [`When::Fair`].
+    /// Returns whether callbacks of writes must wait so that other sockets get time, see [`When::Fair`].
     fn waits_for_its_turn(&self) -> bool {
         self.core().is_some_and(|core| core.policy.shares_turns && !core.budget.may_be_told())
     }
 
-    /// News of writes is told in the turn after theirs: what is written because of it has had its turn.
+    /// Prepares for the callbacks of writes that were deferred to this turn. No further callbacks of writes
+    /// run in the same batch, so writes that these callbacks make are reported later.
     pub(super) fn begin_late_news(&self, round: u32) {
         let is_due = {
             let state = self.inner.state.borrow();
@@ -192,7 +194,7 @@ impl Socket {
         }
     }
 
-    /// Tells the loop whether it must go on for this socket, and when to look at its idle timeout.
+    /// Updates whether this socket keeps the loop alive, and when the loop checks its idle timeout.
     #[inline]
     pub(super) fn sync(&self) {
         let Some(core) = self.core() else { return };
@@ -232,11 +234,11 @@ impl Socket {
         }
     }
 
-    /// The close phase (phase 6), or the tick of a socket that never had a descriptor.
+    /// Runs in the close phase (phase 6), or on the tick if the socket never had a descriptor.
     pub(crate) fn finish_close(&self, cancelled: Option<Error>) {
-        // Of a connection before this one: this one goes on.
+        // A close of an earlier connection: the present one continues.
         let closes_this = !self.inner.state.borrow().owes_close();
-        // Also when a callback panics: nothing of the socket is left behind.
+        // Also when a callback panics, so that the socket is fully released.
         let _closed = closes_this.then(|| Closed(self));
         if cancelled.is_none() && self.close_plain() {
             return;
@@ -244,14 +246,14 @@ impl Socket {
         self.step(|machine, _, fx| machine.close(cancelled, fx));
     }
 
-    /// See [`Machine::close_plain`](fyke_machine::Machine::close_plain).
+    /// Closes in the plain lane, see [`Machine::close_plain`](fyke_machine::Machine::close_plain).
     fn close_plain(&self) -> bool {
         const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
         let heard = Heard(self.inner.listeners.heard());
         !heard.has_any(&HEARD) && self.inner.state.borrow_mut().machine.close_plain()
     }
 
-    /// See [`Machine::end_plain`](fyke_machine::Machine::end_plain).
+    /// Ends in the plain lane, see [`Machine::end_plain`](fyke_machine::Machine::end_plain).
     pub(super) fn end_plain(&self) -> bool {
         let Some(core) = self.core().filter(|core| !core.has_ticks()) else {
             return false;
@@ -270,7 +272,7 @@ impl Socket {
         ended
     }
 
-    /// A connection of a server's is gone.
+    /// Tells the server that its connection is gone.
     fn leave(&self, gone: Option<Gone>) {
         let (server, peer) = {
             let state = self.inner.state.borrow();
@@ -281,7 +283,7 @@ impl Socket {
         }
     }
 
-    /// The loop is gone: no event, but everything that the callbacks captured is freed.
+    /// The loop is gone: emits no event, and frees everything that the callbacks captured.
     pub(crate) fn abandon(&self) {
         let mut effects = Effects::default();
         let before = {

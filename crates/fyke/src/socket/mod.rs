@@ -1,8 +1,8 @@
-//! `Socket`: one connection, or something on its way to be one.
+//! `Socket`: one connection, or a socket that has none yet.
 //!
-//! What may happen to it, and in which order, is decided by a state machine,
-//! [`fyke_machine::connection::Connection`]. `machine.rs` asks it and does what it answers, `wire.rs` asks
-//! the driver about bytes, and the other files are what users call.
+//! A state machine, [`fyke_machine::connection::Connection`], decides what may happen to a socket, and in
+//! which order. `machine.rs` calls it and carries out the effects that it returns; `wire.rs` sends and
+//! receives bytes through the driver; the other files contain the public functions.
 
 mod actor;
 mod addresses;
@@ -73,12 +73,13 @@ use crate::wiring::{Core, current_or_none};
 
 /// A TCP or Unix-socket connection: Node's `net.Socket`.
 ///
-/// Made by [`connect`](crate::connect), by a server for each client, or by [`Socket::new`] to be
-/// connected later. A cheap clone of one object; the loop keeps an open one alive, so dropping
-/// your handle never closes a connection. Not `Send`: it belongs to its loop's thread.
+/// [`connect`](crate::connect) makes one, a server makes one for each client, and [`Socket::new`] makes one
+/// to be connected later. Clones are cheap handles to the same socket. The loop keeps an open socket alive,
+/// so dropping every handle does not close the connection. A socket is not `Send`, because it belongs to
+/// its loop's thread.
 ///
-/// Every method may be called in every callback, and on a closed socket: then it does nothing,
-/// and answers like one.
+/// Every method may be called in every callback. On a closed socket, methods do nothing, and getters return
+/// the state of a closed socket.
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -104,10 +105,10 @@ pub struct Socket {
 
 type State = state::State<Socket>;
 
-/// Called once when a write or an end is over.
+/// Called once when a write or an `end` is done.
 type Callback = state::Callback<Socket>;
 
-/// What a listener of a socket runs.
+/// The closure of a listener of a socket.
 pub(crate) type Listener = listener::Listener<Socket, Weak<Inner>>;
 
 pub(crate) struct Inner {
@@ -124,8 +125,8 @@ impl Default for Socket {
 
 /// # Making
 impl Socket {
-    /// A socket that is not connected yet. Its listeners stay after `close`, so that it can
-    /// connect again. Node: `new net.Socket()`.
+    /// Makes a socket that is not connected. Its listeners are kept after `close`, so that it can connect
+    /// again. Node: `new net.Socket()`.
     pub fn new() -> Self {
         Self::with_options(&SocketOptions::new())
     }
@@ -144,7 +145,7 @@ impl Socket {
     fn watch_signal(&self, options: &SocketOptions) {
         let Some(signal) = &options.signal else { return };
         match signal.reason() {
-            // Aborted before: it never connects (PROC-08).
+            // The signal was aborted before, so the socket never connects (PROC-08).
             Some(reason) => _ = self.destroy_with(reason),
             None => signal.watch(self.downgrade(), 0),
         }
@@ -167,15 +168,15 @@ impl Socket {
         Rc::downgrade(&self.inner)
     }
 
-    /// From here on the socket belongs to this loop.
+    /// Assigns the socket to this loop.
     fn join(&self, core: Rc<Core>) {
         core.remember(self.downgrade());
         self.inner.state.borrow_mut().machine.allow(core.lanes);
-        // Only called when it is empty.
+        // `core` is still empty here, so `set` cannot fail.
         let _ = self.inner.core.set(core);
     }
 
-    /// A connection that a server accepted: open, and not yet reading.
+    /// Makes the socket of a connection that a server accepted: open, but not yet reading.
     pub(crate) fn accepted(
         core: &Rc<Core>,
         id: SocketId,
@@ -199,8 +200,9 @@ impl Socket {
         socket
     }
 
-    /// Lets the server's listeners run; then reading begins, unless the socket was accepted paused
-    /// (RD-09). `inherits`: the listener's options are its own too.
+    /// Runs the server's listeners, then starts reading unless the socket was accepted paused. `inherits`:
+    /// the socket has inherited the options of its listener.
+    // RD-09
     pub(crate) fn begin(&self, inherits: bool, paused: bool, listeners: impl FnOnce()) {
         self.apply_wishes(inherits);
         if paused {
@@ -217,7 +219,7 @@ impl Socket {
         self.inner.state.borrow_mut().keeps_listeners = false;
     }
 
-    /// The manners of its loop.
+    /// The policy of the socket's loop.
     pub(crate) fn policy(&self) -> &Policy {
         self.inner.core.get().map_or(&policy::DEFAULT, |core| &core.policy)
     }
@@ -226,8 +228,8 @@ impl Socket {
         self.inner.core.get().filter(|core| !core.is_closed())
     }
 
-    /// Runs callbacks of the user's. One that panics leaves the socket's events incomplete, so the
-    /// socket is destroyed; everything else goes on.
+    /// Runs user callbacks. If one panics, the socket's events are incomplete, so the socket is destroyed;
+    /// the rest of the loop continues.
     #[inline(always)]
     fn guarded<T>(&self, run: impl FnOnce() -> T) -> T {
         struct DestroyOnPanic<'a>(&'a Socket);
@@ -244,7 +246,7 @@ impl Socket {
     }
 }
 
-/// Two handles are equal when they are clones of one socket.
+/// Two handles are equal if they refer to the same socket.
 impl PartialEq for Socket {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.inner, &other.inner)
@@ -253,7 +255,7 @@ impl PartialEq for Socket {
 
 impl Eq for Socket {}
 
-/// By identity, so that sockets can be keys of a map.
+/// Hashes the socket's identity, so that sockets can be the keys of a map.
 impl std::hash::Hash for Socket {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         Rc::as_ptr(&self.inner).hash(state);

@@ -1,4 +1,4 @@
-//! Listeners that run once: the `once_*` methods.
+//! One-time listeners: the `once_*` methods.
 
 use fyke_driver::Address;
 use fyke_machine::connection::{Event, LookupEvent};
@@ -8,7 +8,7 @@ use super::{Hears, Listener, listener};
 use crate::Error;
 use crate::listeners::{Lasts, ListenerId};
 
-/// Makes the methods of events that need nothing else.
+/// Makes the `once_*` methods of events that need no extra work.
 macro_rules! once {
     ($(
         $(#[$doc:meta])*
@@ -16,8 +16,9 @@ macro_rules! once {
     )*) => {
         /// # One event
         ///
-        /// Each `once_…` method adds a listener like its `on_…` sibling. It is removed before it runs, so
-        /// it runs for the next event only. The result names it for [`off`](Self::off). Node: `once`.
+        /// Each `once_…` method adds a listener like its `on_…` counterpart. The listener is removed before
+        /// it runs, so it runs for the next event only. The returned id removes it earlier, see
+        /// [`off`](Self::off). Node: `once`.
         ///
         /// ```
         /// # fn main() -> fyke::Result<()> {
@@ -66,12 +67,12 @@ once! {
     /// [`on_connection_attempt_failed`](Self::on_connection_attempt_failed).
     once_connection_attempt_failed: AttemptFailed, attempt_failed(address: &Address, error: &Error);
 
-    /// Runs `f` when the next attempt to connect is given up, see
+    /// Runs `f` when the next attempt to connect times out, see
     /// [`on_connection_attempt_timeout`](Self::on_connection_attempt_timeout).
     once_connection_attempt_timeout: AttemptTimeout, attempt(address: &Address);
 
     /// Runs `f` when the connection is established, see [`on_connect`](Self::on_connect). Unlike the
-    /// callback of [`connect`](Self::connect) it stays when a connect fails.
+    /// callback of [`connect_then`](Self::connect_then), `f` stays registered if a connect fails.
     once_connect: Connect, plain();
 
     /// Runs `f` at the next `ready`, see [`on_ready`](Self::on_ready).
@@ -86,23 +87,23 @@ once! {
     /// Runs `f` at the next `prefinish`, see [`on_prefinish`](Self::on_prefinish).
     once_prefinish: Prefinish, plain();
 
-    /// Runs `f` when this side is ended, see [`on_finish`](Self::on_finish).
+    /// Runs `f` when this side has ended, see [`on_finish`](Self::on_finish).
     once_finish: Finish, plain();
 
     /// Runs `f` at the next idle timeout, see [`on_idle_timeout`](Self::on_idle_timeout).
     once_idle_timeout: Timeout, plain();
 
-    /// Runs `f` when the connection fails, see [`on_error`](Self::on_error). A later error of this socket,
-    /// if it connects again, has no listener then.
+    /// Runs `f` when the connection fails, see [`on_error`](Self::on_error). If the socket connects again,
+    /// a later error needs another listener.
     once_error: Error, error(error: &Error);
 
-    /// Runs `f` at the end of the connection, see [`on_close`](Self::on_close).
+    /// Runs `f` at the next `close`, see [`on_close`](Self::on_close).
     once_close: Close, close(had_error: bool);
 
-    /// Runs `f` when something is piped into this socket, see [`on_pipe`](Self::on_pipe).
+    /// Runs `f` the next time another socket is piped into this socket, see [`on_pipe`](Self::on_pipe).
     once_pipe: Pipe, pipe(source: &Socket);
 
-    /// Runs `f` when a pipe into this socket is undone, see [`on_unpipe`](Self::on_unpipe).
+    /// Runs `f` the next time a pipe into this socket is removed, see [`on_unpipe`](Self::on_unpipe).
     once_unpipe: Unpipe, pipe(source: &Socket);
 
     /// Runs `f` when the server of this connection shuts down, see [`on_shutdown`](Self::on_shutdown).
@@ -111,9 +112,9 @@ once! {
 
 /// # One event
 impl Socket {
-    /// Runs `f` with the next received bytes, see [`on_data`](Self::on_data). Like any listener for data it
-    /// starts the flow. What follows is discarded if nothing else listens by then, unless the socket is
-    /// paused.
+    /// Runs `f` with the next received bytes, see [`on_data`](Self::on_data). Like any listener for data,
+    /// it starts the flow. Later data is discarded if there is no other listener for it and the socket is
+    /// not paused. Node: `once('data')`.
     pub fn once_data(&self, f: impl FnOnce(&Socket, &[u8]) + 'static) -> ListenerId {
         let mut f = Some(f);
         let once = move |socket: &Socket, bytes: &[u8]| {
@@ -126,9 +127,9 @@ impl Socket {
         id
     }
 
-    /// Runs `f` with the next received text, see [`on_text`](Self::on_text). Like any listener for data it
-    /// starts the flow. What follows is discarded if nothing else listens by then, unless the socket is
-    /// paused.
+    /// Runs `f` with the next received text, see [`on_text`](Self::on_text). Like any listener for data, it
+    /// starts the flow. Later data is discarded if there is no other listener for it and the socket is not
+    /// paused. Node: `once('data')`, after `setEncoding`.
     pub fn once_text(&self, f: impl FnOnce(&Socket, &str) + 'static) -> ListenerId {
         let mut f = Some(f);
         let once = move |socket: &Socket, text: &str| {
@@ -142,8 +143,8 @@ impl Socket {
     }
 
     /// Runs `f` when there are bytes to [`read`](Self::read), see [`on_readable`](Self::on_readable). When
-    /// it has run, and was the last such listener, data flows to the listeners for it, as when it is
-    /// removed by [`off`](Self::off).
+    /// the last listener for `readable` has run or was removed by [`off`](Self::off), data flows again to
+    /// the listeners for data. Node: `once('readable')`.
     pub fn once_readable(&self, f: impl FnOnce(&Socket) + 'static) -> ListenerId {
         let mut f = Some(f);
         let once = move |socket: &Socket| {
@@ -157,9 +158,10 @@ impl Socket {
         id
     }
 
-    /// Sets how many listeners of one event this socket may have before a warning is logged (`tracing`,
-    /// level WARN). Default 10; 0 means no limit. Whoever adds one more for each message has a leak; a
-    /// socket logs the warning once, and takes the listeners all the same. Node: `setMaxListeners`.
+    /// Sets how many listeners one event of this socket may have before a warning is logged (`tracing`,
+    /// level WARN). Default 10; 0 means no limit. Many listeners usually mean a leak, such as a listener
+    /// that is added for each message. A socket logs the warning once, and still adds the listeners. Node:
+    /// `setMaxListeners`.
     #[doc(alias = "setMaxListeners")]
     pub fn set_max_listeners(&self, count: u32) -> &Self {
         self.inner.listeners.expect(count);

@@ -1,4 +1,4 @@
-//! The server of an accepted socket, as the socket knows it.
+//! The server of an accepted socket, as the socket sees it.
 
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
@@ -10,23 +10,23 @@ use crate::runtime::Actor;
 use crate::socket_options::SocketOptions;
 use crate::wiring::Tick;
 
-/// A server.
+/// A server, as its connections see it.
 pub(crate) trait Accepts: Actor<Tick> {
-    /// A connection was destroyed. `gone`: how, if it was part of a shutdown.
+    /// A connection was destroyed. `gone` is how, if it was part of a shutdown.
     fn connection_gone(self: Rc<Self>, peer: Option<SocketAddr>, gone: Option<Gone>);
 }
 
-/// Keeps a server until the `close` of each of its sockets, so that the server's own can come.
+/// Keeps a server alive until each of its sockets has emitted `close`, so that the server can emit its own.
 pub(crate) struct Origin {
     server: Rc<dyn Accepts>,
     pub(super) shared: Rc<Shared>,
 }
 
-/// What the sockets of one server have in common. They keep it also after the server is gone.
+/// The data that the sockets of one server share. They keep it after the server is gone.
 pub(super) struct Shared {
     server: Weak<dyn Accepts>,
     pub(super) options: SocketOptions,
-    /// Our end of each connection, if the listener has one address only, so that the system need not be
+    /// The local address of each connection, if the listener has only one, so that the system need not be
     /// asked for it.
     pub(super) local: Option<SocketAddr>,
 }
@@ -43,7 +43,7 @@ impl Origin {
         Rc::new(Self { server, shared: Rc::new(shared) })
     }
 
-    /// Whether the server is the one that lies there.
+    /// Returns whether the server is the one at this address.
     pub(super) fn is(&self, server: *const ()) -> bool {
         Rc::as_ptr(&self.server).cast::<()>() == server
     }

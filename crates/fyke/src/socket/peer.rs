@@ -1,15 +1,15 @@
-//! Who is at the other end, in little space.
+//! The peer's address, stored compactly.
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// An `Option<SocketAddr>`, whose 32 bytes are mostly for the flow label and the scope of IPv6.
-/// Those are zero but for link-local addresses.
+/// An `Option<SocketAddr>` in less space: most of its 32 bytes are for the flow label and the scope of
+/// IPv6, which are zero except for link-local addresses.
 #[derive(Debug, Default)]
 pub(super) enum Peer {
-    /// On a Unix socket, and before the connection stands.
+    /// A Unix socket, or no connection yet.
     #[default]
     None,
-    /// The system knows, and has not been asked.
+    /// The system knows the address, but was not asked for it yet.
     Unasked,
     V4(SocketAddrV4),
     V6 {

@@ -1,4 +1,5 @@
-//! Piping one socket into another: backpressure, and the end, carried over (STR-01 … STR-05).
+//! Piping one socket into another, with backpressure and the end of the stream.
+// STR-01 … STR-05
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
@@ -12,13 +13,13 @@ use crate::wiring::Tick;
 
 /// # Piping
 impl Socket {
-    /// Writes everything that comes from this socket to `destination`, no faster than it takes it,
-    /// and ends it when this socket's peer ends. `socket.pipe(&socket)` is an echo server.
+    /// Writes everything that this socket receives to `destination`, at the pace of the destination, and
+    /// ends `destination` when this socket's peer ends. `socket.pipe(&socket)` is an echo server.
     ///
-    /// With several destinations all get everything, and the slowest decides. A destination that
-    /// finishes, fails or closes is unpiped, and this socket paused; if this socket fails, the
-    /// destination stays as it is: [`pipeline`](crate::pipeline) looks after both. Returns the
-    /// destination. Node: `source.pipe(destination)`.
+    /// Every destination receives all data; the slowest one sets the pace. If a destination finishes, fails
+    /// or closes, it is unpiped and this socket is paused. If this socket fails, the destination is not
+    /// changed; [`pipeline`](crate::pipeline) handles the failure of both. Returns `destination`. Node:
+    /// `source.pipe(destination)`.
     ///
     /// `examples/echo.rs`:
     ///
@@ -27,8 +28,8 @@ impl Socket {
         self.pipe_to(destination, true)
     }
 
-    /// The same, but `destination` is not ended with this socket. Node:
-    /// `source.pipe(destination, { end: false })`.
+    /// Pipes this socket into `destination` as [`pipe`](Self::pipe) does, but does not end `destination`
+    /// when this socket's peer ends. Node: `source.pipe(destination, { end: false })`.
     #[doc(alias = "pipe")]
     pub fn pipe_without_end<'a>(&self, destination: &'a Socket) -> &'a Socket {
         self.pipe_to(destination, false)
@@ -36,7 +37,7 @@ impl Socket {
 
     fn pipe_to<'a>(&self, destination: &'a Socket, end: bool) -> &'a Socket {
         if self.is_over() {
-            // Nothing comes from there any more, and nobody would undo the pipe.
+            // This socket receives nothing more, and nothing would remove the pipe.
             return destination;
         }
         let ended = end && self.is_readable_ended();
@@ -64,8 +65,8 @@ impl Socket {
         destination
     }
 
-    /// Undoes [`pipe`](Self::pipe). When the last pipe is gone, this socket is paused and keeps
-    /// what comes. Node: `source.unpipe(destination)`.
+    /// Removes the pipe to `destination`. When the last pipe is removed, this socket is paused, and
+    /// received data is queued. Node: `source.unpipe(destination)`.
     pub fn unpipe(&self, destination: &Socket) -> &Self {
         if self.cut_pipe(destination) {
             destination.defer_piped(Event::Unpipe, self);
@@ -74,7 +75,7 @@ impl Socket {
         self
     }
 
-    /// Undoes all pipes that lead out of this socket. Node: `source.unpipe()`.
+    /// Removes all pipes from this socket to others. Node: `source.unpipe()`.
     #[doc(alias = "unpipe")]
     pub fn unpipe_all(&self) -> &Self {
         while let Some(destination) = self.first_destination() {
@@ -83,23 +84,24 @@ impl Socket {
         self
     }
 
-    /// Something is piped into this socket from now on: the second argument. Comes on the tick after
-    /// the call of [`pipe`](Self::pipe). Node: `pipe`.
+    /// Emitted on the tick after a call of [`pipe`](Self::pipe) has piped a socket, the second argument,
+    /// into this socket. Node: `pipe`.
     #[doc(alias = "pipe")]
     pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
         self.add(Event::Pipe, listener::pipe(f))
     }
 
-    /// A pipe from the second argument into this socket was undone: by [`unpipe`](Self::unpipe), or
-    /// because this socket has finished, failed or closed. On the tick after the call, or just
-    /// before `error` and `close`. Node: `unpipe`.
+    /// Emitted when the pipe from the second argument into this socket is removed by
+    /// [`unpipe`](Self::unpipe), or because this socket has finished, failed or closed. It is emitted on
+    /// the tick after the call, or just before `error` and `close`. Node: `unpipe`.
     #[doc(alias = "unpipe")]
     pub fn on_unpipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
         self.add(Event::Unpipe, listener::pipe(f))
     }
 
-    /// The pipes into this socket are undone: it fails, or closes (STR-03). Told before that, because
-    /// nothing comes after `close` (contract C2).
+    /// Removes the pipes into this socket when it fails or closes. They are removed before `error` and
+    /// `close`, because no event may follow `close`.
+    // STR-03, contract C2
     pub(super) fn leave_pipes(&self) {
         self.emit(Event::Gone);
         while self.run_piped(Event::Unpipe) {}
@@ -109,7 +111,7 @@ impl Socket {
         self.inner.state.borrow_mut().rare().piped.push((event, source.clone()));
     }
 
-    /// What a pipe does when one of its ends hears an event of itself.
+    /// Runs the pipe's own listener when an event of one of its two sockets is emitted.
     pub(super) fn run_pipe(
         &self,
         end: &PipeEnd<Socket, Weak<Inner>>,
@@ -143,7 +145,7 @@ impl Socket {
         }
     }
 
-    /// Emits the first `pipe` or `unpipe` that is deferred. Returns whether there was one.
+    /// Emits the first deferred `pipe` or `unpipe`. Returns whether there was one.
     pub(super) fn run_piped(&self, event: Event) -> bool {
         let source = {
             let mut state = self.inner.state.borrow_mut();
@@ -177,7 +179,7 @@ impl Socket {
             let listeners = &destination.inner.listeners;
             listeners.find(is_from_here).and_then(|(listener, ())| listeners.remove(listener))
         });
-        // With nothing borrowed: the last handle of the destination may go.
+        // Dropped while nothing is borrowed, because this may drop the last handle of the destination.
         drop((source_end, destination_end));
         self.listener_removed();
         if self.first_destination().is_none() {
@@ -188,7 +190,7 @@ impl Socket {
         true
     }
 
-    /// Finds the first pipe to a destination, and what `with` answers of it.
+    /// Finds the first pipe to a destination. Returns its listener and the result of `with`.
     fn find_pipe<R>(
         &self,
         destination: &Socket,
@@ -200,8 +202,8 @@ impl Socket {
         })
     }
 
-    /// This socket is closed: its pipes go, their destinations stay as they are and are told
-    /// nothing (STR-04).
+    /// Removes the pipes of this closed socket. Their destinations do not change and get no event.
+    // STR-04
     pub(super) fn drop_pipes(&self) {
         while let Some(destination) = self.first_destination() {
             self.cut_pipe(&destination);
@@ -216,7 +218,7 @@ impl Socket {
         found.map(|(_, destination)| destination)
     }
 
-    /// Closed, and not to be connected again.
+    /// Returns whether the socket is closed and cannot connect again.
     fn is_over(&self) -> bool {
         let state = self.inner.state.borrow();
         state.phase == Phase::Closed && !state.keeps_listeners
@@ -233,7 +235,7 @@ impl Socket {
         }
     }
 
-    /// Returns whether that changed anything.
+    /// Sets whether a destination blocks this socket. Returns whether the value changed.
     fn set_blocked(&self, destination: &Socket, blocked: bool) -> bool {
         let set = |flow: &Cell<Flow>| {
             let before = flow.get();

@@ -1,5 +1,5 @@
-//! Piping with an outcome: a pipe that destroys both ends when one fails, and tells once how it
-//! went (STR-07).
+//! Pipelines: a pipe that destroys both sockets if one fails, and reports the outcome once.
+// STR-07
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,17 +9,17 @@ use super::finished::{Directions, premature_close};
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 
-/// Pipes `source` into `destination`, and tells `callback` once how that went.
+/// Pipes `source` into `destination`, and calls `callback` once with the outcome.
 ///
-/// `Ok` when everything that came from `source` until its peer's end is with the kernel, and
-/// `destination` is ended: just after its `finish`. The two sockets then go on, or close, as they do
-/// by themselves.
+/// The outcome is `Ok` when the kernel has all data that `source` received until its peer's end, and
+/// `destination` has ended: just after its `finish`. The two sockets then continue, or close,
+/// independently.
 ///
-/// If one of them fails before that, both are destroyed with its error, and `callback` gets it; the
-/// error counts as heard, also without an `on_error`. A socket that is closed too early without an
-/// error counts as failed with `ERR_STREAM_PREMATURE_CLOSE`. A `source` whose peer has ended is left
-/// alone. A TCP connection whose side has not ended is closed by RST, so that its peer does not take
-/// what it has received for the whole.
+/// If one of them fails before that, both are destroyed with its error, and `callback` gets the error. The
+/// error then counts as handled, so `on_error` is not needed. A socket that closes too early without an
+/// error counts as failed with `ERR_STREAM_PREMATURE_CLOSE`. A `source` whose peer has ended is not
+/// destroyed. A TCP connection whose writing side has not ended is closed with RST, so that its peer does
+/// not mistake partial data for all of it.
 ///
 /// Node: `stream.pipeline(source, destination, callback)`, which closes the connections without RST.
 ///
@@ -61,7 +61,7 @@ pub fn pipeline(
 struct Pipeline {
     source: Socket,
     destination: Socket,
-    /// How many directions are not done: the reading of the source, the writing of the destination.
+    /// The number of directions that are not done: reading from the source, writing to the destination.
     waits: Cell<u8>,
     error: RefCell<Option<Error>>,
     at_source: RefCell<Vec<ListenerId>>,
@@ -70,12 +70,12 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    /// What happens to one after its own direction is done is the other's business too.
+    /// Listens for the failure of either socket, also after its own direction is done.
     fn listen(self: &Rc<Self>) {
         let [read_failed, over, write_failed, closed] = std::array::from_fn(|_| Rc::clone(self));
         if !self.source.has_closed() {
-            // Until its `close`: when it fails later, while it ends by itself, nothing is lost, and
-            // nobody need hear of it.
+            // Until the `close` of the source: if the source fails later, while it ends by itself, no data
+            // is lost, and the error need not be reported.
             *self.at_source.borrow_mut() = vec![
                 self.source.on_error(move |_, error| read_failed.fail(error)),
                 self.source.on_close(move |source, _| source.off_all(over.at_source.take())),
@@ -106,14 +106,14 @@ impl Pipeline {
         callback(self.error.take().map_or(Ok(()), Err));
     }
 
-    /// Destroys both, but for one whose direction is done.
+    /// Destroys both sockets, except one whose direction is done.
     fn fail(&self, error: &Error) {
         if self.waits.get() == 0 {
             return;
         }
         {
             let mut first = self.error.borrow_mut();
-            // That it was closed is no reason, if there is one.
+            // A premature close is replaced by the actual error.
             let vague = ErrorCode::ERR_STREAM_PREMATURE_CLOSE;
             if first.as_ref().is_none_or(|first| first.code() == vague) {
                 *first = Some(error.clone());

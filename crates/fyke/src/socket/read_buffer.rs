@@ -1,5 +1,6 @@
-//! The sink: reading in pieces of a fixed size, or into buffers of the caller's, straight to one consumer:
-//! Node's `onread` (RD-23 … RD-25).
+//! The sink: received data goes to one consumer, in pieces of a limited size or in the caller's buffers.
+//! Node: `onread`.
+// RD-23 … RD-25
 
 use fyke_machine::reading::Sink;
 
@@ -9,10 +10,10 @@ use crate::socket_options::HIGH_WATER_MARK_BYTES;
 
 /// # Reading in pieces
 impl Socket {
-    /// From here on everything that comes is given to `f`, in pieces of at most `bytes` (at least
-    /// 1), instead of `data`: nothing is kept, whoever listens, and `end` comes by itself. When `f`
-    /// answers false, or pauses the socket, that was the last piece until
-    /// [`resume`](Self::resume); nothing is lost. Call it before connecting. Node: `onread`.
+    /// From now on, passes everything that is received to `f`, in pieces of at most `bytes` bytes (at least
+    /// 1), instead of emitting `data`. Other listeners have no effect on that, and `end` is emitted
+    /// automatically. If `f` returns `false` or pauses the socket, it gets no more pieces until
+    /// [`resume`](Self::resume) is called; no data is lost. Call this before connecting. Node: `onread`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -41,11 +42,14 @@ impl Socket {
         self
     }
 
-    /// The same with buffers of your own, which change hands: `next` is asked for the first at once,
-    /// and for another after each call of `f`. `f` gets the buffer that was filled, cut to what came,
-    /// to keep or to give back to a pool. It receives at most the length of the buffer; for an empty
-    /// one another is made, as long as the one before, or of 64 KiB. Node: `onread` with a function
-    /// as `buffer`.
+    /// From now on, passes everything that is received to `f`, in buffers that the caller provides, instead
+    /// of emitting `data`, see [`read_buffer`](Self::read_buffer).
+    ///
+    /// `next` returns the buffers: it is called for the first one at once, and for another one after each
+    /// call of `f`. `f` gets the filled buffer, truncated to the bytes that were received; it can keep the
+    /// buffer or return it to a pool. A buffer receives at most its length. If `next` returns an empty
+    /// buffer, fyke allocates one of the same length as the previous one, or of 64 KiB if it is the first.
+    /// Node: `onread` with a function as `buffer`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -82,7 +86,7 @@ impl Socket {
             state.change().sink = Sink::Taking;
             state.rare().read_buffer.replace(ReadBuffer { consumer: Some(consumer) })
         };
-        // Dropped here, with nothing borrowed.
+        // Dropped here, while nothing is borrowed.
         drop(before);
     }
 
@@ -92,7 +96,7 @@ impl Socket {
         state.rare_if_any_mut()?.read_buffer.take()
     }
 
-    /// Gives bytes to the sink, piece by piece. What follows after it has said to stop is stored.
+    /// Passes bytes to the sink, piece by piece. If the sink stops, the rest is stored.
     pub(super) fn give_sink(&self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -109,7 +113,7 @@ impl Socket {
         }
     }
 
-    /// Gives the sink one piece. Returns whether it takes more; if not, receiving stops.
+    /// Passes one piece to the sink. Returns whether the sink accepts more; if not, receiving stops.
     fn give_sink_piece(&self, mut consumer: Consumer<Self>, piece: &[u8]) -> bool {
         self.inner.state.borrow_mut().change().read.count(piece.len());
         let go_on = consumer.call(self, piece);
@@ -144,7 +148,7 @@ impl Socket {
         }
     }
 
-    /// Gives the sink what is stored, on the tick of `resume`.
+    /// Passes the stored bytes to the sink, on the tick after `resume`.
     pub(super) fn give_sink_stored(&self) {
         while let Some(consumer) = self.borrow_sink() {
             let piece = self.inner.state.borrow_mut().change().read.take_stored(consumer.bytes());

@@ -1,4 +1,5 @@
-//! Taking bytes instead of being given them: `readable` and `read` (RD-10 … RD-12, RD-14).
+//! Reading on demand: `readable` and `read`.
+// RD-10 … RD-12, RD-14
 
 use fyke_machine::connection::Connection;
 
@@ -7,17 +8,16 @@ use crate::listeners::ListenerId;
 use crate::socket_options::WRITE_QUEUE_BYTES_MAX;
 use crate::{Error, ErrorCode, Result};
 
-/// More in one piece is refused, unless the high-water mark is higher: as much as may be queued for a
-/// peer.
+/// The largest `read_n`, unless the high-water mark is higher. It equals the default limit of the write
+/// queue.
 const READ_BYTES_MAX: usize = WRITE_QUEUE_BYTES_MAX as usize;
-/// The same for exact loops, as in Node.
+/// The largest `read_n` on exact loops, as in Node.
 const EXACT_READ_BYTES_MAX: usize = 1 << 30;
 
 /// # Reading on demand
 impl Socket {
-    /// There are bytes to [`read`](Self::read), or the peer has ended. A listener takes control: data
-    /// does not flow any more, and `resume` has no effect, until the last of them is removed. Node:
-    /// `readable`.
+    /// Emitted when there are bytes to [`read`](Self::read), or the peer has ended. While there is such a
+    /// listener, data does not flow, and `resume` has no effect. Node: `readable`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -48,22 +48,25 @@ impl Socket {
         self.step(|machine, _, fx| machine.readable_listened(fx));
     }
 
-    /// Takes the first of the received chunks that are queued, or `None` if there are none. Chunk
-    /// boundaries are arbitrary; if more than 64 chunks are queued, small ones are joined.
-    /// Node: `socket.read()`.
+    /// Returns the first of the received chunks that are queued, or `None` if there are none. Chunk
+    /// boundaries are arbitrary; if more than 64 chunks are queued, small ones are joined. Node:
+    /// `socket.read()`.
     pub fn read(&self) -> Option<Vec<u8>> {
         self.take(None)
     }
 
-    /// Takes `count` bytes, or `None` if fewer are queued; after the peer has ended, the shorter rest. A `count` above the high-water mark raises the mark to the next power of two, so
-    /// that many bytes can wait: do not pass a length that the peer chose without a limit of your own.
-    /// The time taken depends on `count` only, not on how much is queued. Node: `socket.read(count)`.
+    /// Returns `count` bytes, or `None` if fewer are queued. After the peer has ended, returns the
+    /// remaining bytes even if they are fewer.
+    ///
+    /// A `count` above the high-water mark raises the mark to the next power of two, so that as many bytes
+    /// can be queued. If the peer chooses the length, check it against your own limit first. The time taken
+    /// depends only on `count`, not on how much is queued. Node: `socket.read(count)`.
     ///
     /// # Errors
-    /// `ERR_OUT_OF_RANGE` for more than 64 MiB; a larger
-    /// [`high_water_mark`](crate::SocketOptions::high_water_mark) allows as much as it says. On a loop
-    /// made with [`node_exact`](crate::EventLoopBuilder::node_exact) the limit is Node's, 1 GiB. Nothing is
-    /// taken then, and the mark stays.
+    /// `ERR_OUT_OF_RANGE` for more than 64 MiB, or more than the
+    /// [`high_water_mark`](crate::SocketOptions::high_water_mark) if that is larger. On a loop made with
+    /// [`node_exact`](crate::EventLoopBuilder::node_exact), the limit is Node's, 1 GiB. No bytes are taken
+    /// then, and the mark is unchanged.
     #[doc(alias = "read")]
     pub fn read_n(&self, count: usize) -> Result<Option<Vec<u8>>> {
         let max = match self.policy().reads_up_to_1_gib {
@@ -81,18 +84,18 @@ impl Socket {
         self.step(|machine, cx, fx| machine.take(count, cx, fx))
     }
 
-    /// Puts bytes back, to be the next that are read or delivered. Returns whether there is room
-    /// for more. Node: `socket.unshift()`.
+    /// Puts bytes back at the front of the queue, so that they are read or delivered next. Returns whether
+    /// there is room for more. Node: `socket.unshift()`.
     ///
-    /// After `end` it returns false and destroys the socket with
+    /// After `end` was emitted, it returns false and destroys the socket with
     /// `ERR_STREAM_UNSHIFT_AFTER_END_EVENT`.
     pub fn unshift(&self, bytes: impl AsRef<[u8]>) -> bool {
-        // The caller's code, so with nothing borrowed.
+        // `as_ref` is the caller's code, so it runs while nothing is borrowed.
         let bytes = bytes.as_ref();
         self.step(|machine, cx, fx| machine.unshift(bytes, cx, fx))
     }
 
-    /// A listener was removed.
+    /// Updates the state machine after a listener was removed.
     pub(super) fn listener_removed(&self) {
         self.step(Connection::listener_removed);
     }

@@ -11,29 +11,31 @@ use crate::wiring::Tick;
 
 /// # Reading
 impl Socket {
-    /// Stops the delivery of data until [`resume`](Self::resume).
+    /// Stops the delivery of data until [`resume`](Self::resume) is called.
     ///
-    /// The socket goes on receiving into its own buffer until the high-water mark, and then the
-    /// peer has to wait. Paused before the connection stands, nothing is received at all; then
-    /// the peer's end goes unnoticed too. Node: `socket.pause()`.
+    /// The socket continues to receive into its own buffer up to the high-water mark; then the peer has to
+    /// wait. If the socket is paused before the connection is established, it receives nothing, and does
+    /// not notice the peer's end. Node: `socket.pause()`.
     pub fn pause(&self) -> &Self {
         self.step(|machine, _, fx| machine.pause(fx));
         self
     }
 
-    /// Delivers data again, from the next tick on: first what came meanwhile. Without a listener
-    /// for data it is thrown away. Node: `socket.resume()`.
+    /// Resumes the delivery of data on the next tick, starting with the data that was queued meanwhile.
+    /// Without a listener for data, received data is discarded. Node: `socket.resume()`.
     pub fn resume(&self) -> &Self {
         self.step(|machine, _, fx| machine.resume(fx));
         self
     }
 
-    /// Whether delivery was stopped by [`pause`](Self::pause) or `pause_on_connect`.
+    /// Returns whether delivery was stopped by [`pause`](Self::pause) or `pause_on_connect`. Node:
+    /// `isPaused()`.
     pub fn is_paused(&self) -> bool {
         self.inner.state.borrow().read.flow() == Flow::Paused
     }
 
-    /// Whether data is delivered: none until somebody listens or says. Node: `readableFlowing`.
+    /// Returns whether data is delivered: `Some(true)` while flowing, `Some(false)` while paused, `None`
+    /// before the first listener, `pause` or `resume`. Node: `readableFlowing`.
     #[doc(alias = "readableFlowing")]
     pub fn readable_flowing(&self) -> Option<bool> {
         match self.inner.state.borrow().read.flow() {
@@ -43,14 +45,15 @@ impl Socket {
         }
     }
 
-    /// Bytes that were received and not delivered yet. Node: `readableLength`.
+    /// Returns the number of bytes that were received and not delivered yet. Node: `readableLength`.
     #[doc(alias = "readableLength")]
     pub fn read_queue_len(&self) -> usize {
         let units = if self.policy().counts_utf16 { self.stored_units() } else { None };
         units.unwrap_or_else(|| self.inner.state.borrow().read.stored_bytes())
     }
 
-    /// Bytes received on this connection, including those not delivered yet. Kept after `close`.
+    /// Returns the number of bytes received on this connection, including those not delivered yet. The
+    /// number is kept after `close`. Node: `bytesRead`.
     pub fn bytes_read(&self) -> u64 {
         self.inner.state.borrow().read.bytes_read
     }
@@ -62,10 +65,10 @@ impl Socket {
         }
     }
 
-    /// The driver brings bytes.
+    /// Handles bytes that the driver received.
     #[inline(always)]
     pub(crate) fn receive(&self, bytes: &[u8]) {
-        // In the plain lane nothing changes that the loop must know of.
+        // In the plain lane, nothing changes that affects the loop.
         let plain = self.guarded(|| {
             let plain = self.receive_plain(bytes);
             if !plain {
@@ -79,7 +82,7 @@ impl Socket {
         }
     }
 
-    /// In the plain lane: gives the listeners for data what was received. Returns whether it is so; if not,
+    /// In the plain lane: passes received bytes to the listeners for data. Returns whether it did; if not,
     /// nothing has changed.
     #[inline(always)]
     fn receive_plain(&self, bytes: &[u8]) -> bool {

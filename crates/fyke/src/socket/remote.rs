@@ -1,4 +1,4 @@
-//! Sockets as other threads know them.
+//! References to sockets for other threads.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -9,12 +9,12 @@ use crate::runtime::Remote;
 use crate::wiring::current_or_none;
 use crate::{Error, ErrorCode, Result};
 
-/// A reference to a [`Socket`] that may go to other threads. Made by [`Socket::to_ref`].
+/// A reference to a [`Socket`] that can be sent to other threads. [`Socket::to_ref`] makes one.
 ///
-/// What a thread [`post`](Self::post)s runs on the thread of the socket's loop, with the socket. The
-/// reference keeps neither the socket nor the loop alive. It is one pointer, a clone counts up, and all
-/// references to one socket are equal and have the same hash: so a map of them, one for each connection,
-/// is cheap. A socket that has no reference costs nothing.
+/// A closure that a thread passes to [`post`](Self::post) runs on the thread of the socket's loop, with the
+/// socket as its argument. The reference keeps neither the socket nor the loop alive. It is one pointer
+/// with a reference count, and all references to one socket are equal and have the same hash, so a map with
+/// one reference per connection is cheap. A socket without references has no extra cost.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -25,7 +25,7 @@ use crate::{Error, ErrorCode, Result};
 /// std::thread::spawn(move || {
 ///     for (socket, mut question) in work {
 ///         question.make_ascii_uppercase();
-///         // An error means that the connection is gone, and nobody waits for the answer.
+///         // An error means that the connection is gone, so the answer is not needed.
 ///         let _ = socket.post(move |socket| { socket.end_with(question); });
 ///     }
 /// });
@@ -51,10 +51,11 @@ pub struct SocketRef(Arc<Remote>);
 
 /// # Other threads
 impl Socket {
-    /// Returns a reference to this socket for other threads: always the same one.
+    /// Returns a reference to this socket for other threads. Every call returns the same reference.
     ///
-    /// A socket that belongs to no loop yet joins the current one. If there is none, the reference is
-    /// of no use: its [`post`](SocketRef::post) fails with `ERR_NO_EVENT_LOOP`.
+    /// A socket that does not belong to a loop yet joins the current one. If there is no current loop, the
+    /// reference is not usable: [`post`](SocketRef::post) fails with `ERR_NO_EVENT_LOOP`. No counterpart in
+    /// Node.
     pub fn to_ref(&self) -> SocketRef {
         if self.inner.core.get().is_none() {
             if let Some(core) = current_or_none() {
@@ -65,7 +66,7 @@ impl Socket {
         SocketRef(core.map_or_else(Remote::without_loop, |core| core.remote_of(&self.actor())))
     }
 
-    /// For other threads this socket is gone.
+    /// Marks this socket as gone for other threads.
     pub(super) fn forget_remote(&self) {
         if let Some(core) = self.inner.core.get() {
             core.forget_remote(self.place());
@@ -83,15 +84,15 @@ impl Drop for Inner {
 
 impl SocketRef {
     /// Runs `f` with the socket on the thread of its loop, in the loop's next turn, and wakes the loop.
-    /// What one thread posts to one loop runs in order.
+    /// Closures that one thread posts to one loop run in order.
     ///
-    /// `Ok` means that `f` is on its way. If the socket or the loop is gone before `f` runs, `f` is
-    /// dropped without running. A socket is gone after its `close` event; one that was made by
-    /// [`Socket::new`], and so may connect again, when its last handle is dropped.
+    /// `Ok` means that `f` is queued. If the socket or the loop is gone before `f` runs, `f` is dropped
+    /// without running. A socket is gone after its `close` event. A socket made by [`Socket::new`] may
+    /// connect again, so it is gone when its last handle is dropped.
     ///
     /// # Errors
-    /// `ERR_SOCKET_CLOSED` if the socket is gone, `ERR_EVENT_LOOP_CLOSED` if its loop is. `f` is dropped
-    /// then.
+    /// `ERR_SOCKET_CLOSED` if the socket is gone, `ERR_EVENT_LOOP_CLOSED` if its loop is gone. `f` is
+    /// dropped then.
     pub fn post(&self, f: impl FnOnce(&Socket) + Send + 'static) -> Result<()> {
         if self.is_gone() {
             return Err(Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is gone"));
@@ -107,14 +108,14 @@ impl SocketRef {
         })
     }
 
-    /// Whether the socket is gone. It may be gone in the next moment if it is not, so this is for
-    /// cleaning up; [`post`](Self::post) answers for itself.
+    /// Returns whether the socket is gone. After `false`, it may be gone the next moment, so use this only
+    /// to clean up; otherwise check the result of [`post`](Self::post).
     pub fn is_gone(&self) -> bool {
         self.0.is_gone()
     }
 }
 
-/// Two references are equal when they are of one socket.
+/// Two references are equal if they refer to the same socket.
 impl PartialEq for SocketRef {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,4 +1,4 @@
-//! What the shell of a socket keeps of a connect that is under way.
+//! The state of a connect in progress, outside of the state machine.
 
 use std::net::SocketAddr;
 
@@ -9,12 +9,12 @@ use crate::connect::ConnectOptions;
 use crate::few::Few;
 use crate::lookup::Ticket;
 
-/// A connect that is under way.
+/// A connect in progress.
 pub(super) struct Connecting {
     pub(super) options: ConnectOptions,
-    /// The lookup that it waits for, if the system was asked.
+    /// The lookup that the connect waits for, if it was passed to the system.
     pub(super) lookup: Option<Ticket>,
-    /// Mostly one.
+    /// Usually there is one.
     pub(super) running: Few<Running>,
 }
 
@@ -30,7 +30,7 @@ impl Connecting {
         Self { options, lookup: None, running: Few::default() }
     }
 
-    /// The descriptors of the attempts that are running.
+    /// Returns the descriptors of the running attempts.
     pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> + '_ {
         self.running.iter().map(|running| running.id)
     }

@@ -1,4 +1,4 @@
-//! The shutdown of a server as its connections see it: they learn of it, and the application says
+//! The shutdown of a server, as its connections see it: they get an event, and the application declares
 //! which of them are idle.
 
 use std::rc::Rc;
@@ -14,35 +14,36 @@ impl Socket {
     /// Emitted once on each connection that its server has when
     /// [`Server::shutdown`](crate::Server::shutdown) is called, after the running callback has returned.
     ///
-    /// The connection stays fully usable until the deadline: finish what is under way, tell the peer
-    /// that no more requests are taken, then call [`set_idle`](Self::set_idle) or
-    /// [`end`](Self::end). What follows is `close`; a connection that is still open at the deadline is
-    /// reset. fyke's own: Node's `net` has no such event.
+    /// The connection stays fully usable until the deadline: finish the work in progress, tell the peer
+    /// that no more requests are accepted, then call [`set_idle`](Self::set_idle) or [`end`](Self::end).
+    /// `close` follows. A connection that is still open at the deadline is reset. No counterpart in Node's
+    /// `net`.
     pub fn on_shutdown(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Shutdown, listener::plain(f))
     }
 
-    /// Whether the server of this connection is shutting down. True from the call of
-    /// [`Server::shutdown`](crate::Server::shutdown) until the socket is destroyed; always false for
-    /// sockets that no server accepted, and for those accepted after the call. fyke's own.
+    /// Returns whether the server of this connection is shutting down: true from the call of
+    /// [`Server::shutdown`](crate::Server::shutdown) until the socket is destroyed. Always false for
+    /// sockets that were not accepted by a server, and for those accepted after the call. No counterpart in
+    /// Node.
     pub fn is_shutting_down(&self) -> bool {
         self.inner.state.borrow().is_draining()
     }
 
-    /// Declares whether the connection is idle: nothing is under way for the peer, so it may be ended
-    /// when the server shuts down. Only the application knows that. Default: not idle.
+    /// Declares whether the connection is idle: no work for the peer is in progress, so the connection may
+    /// be ended when the server shuts down. Only the application knows that. Default: not idle.
     ///
-    /// While the server shuts down, an idle connection is ended as by [`end`](Self::end), one turn of
-    /// the loop later, so that a request that has arrived already is still delivered. Without a
-    /// shutdown the declaration changes nothing.
+    /// While the server shuts down, an idle connection is ended as by [`end`](Self::end), one turn of the
+    /// loop later, so that a request that has already arrived is still delivered. Without a shutdown, the
+    /// declaration changes nothing.
     ///
-    /// Bytes that are received and delivered (or taken by [`read`](Self::read)) make the socket busy
-    /// again: declare it idle after each answer. Bytes that wait in the read queue keep it busy too.
-    /// Not to be confused with the idle timeout of [`set_idle_timeout`](Self::set_idle_timeout). On a closed
-    /// socket it does nothing. fyke's own; Node's `http` server knows idle connections
-    /// (`closeIdleConnections`), its `net` server does not.
+    /// When received bytes are delivered (or taken by [`read`](Self::read)), the socket becomes busy again,
+    /// so declare it idle after each answer. Bytes in the read queue keep it busy too. This is not related
+    /// to the idle timeout of [`set_idle_timeout`](Self::set_idle_timeout). On a closed socket this does
+    /// nothing. No counterpart in Node's `net`; its `http` server has idle connections
+    /// (`closeIdleConnections`).
     ///
-    /// A server that answers later and loses no answer, `examples/graceful.rs`:
+    /// A server that answers later and loses no answer, in `examples/graceful.rs`:
     ///
     #[doc = concat!("```no_run\n", include_str!("../../examples/graceful.rs"), "```")]
     pub fn set_idle(&self, idle: bool) -> &Self {
@@ -54,33 +55,33 @@ impl Socket {
         self
     }
 
-    /// Whether the connection is declared idle, and nothing was received since, see
-    /// [`set_idle`](Self::set_idle). fyke's own.
+    /// Returns whether the connection was declared idle and has received nothing since, see
+    /// [`set_idle`](Self::set_idle). No counterpart in Node.
     pub fn is_idle(&self) -> bool {
         self.inner.state.borrow().idle.declared
     }
 
-    /// The server that lies there shuts down. Returns whether this is one of its connections, and not
-    /// yet part of the shutdown.
+    /// Begins the shutdown of the server at this address. Returns whether this socket is one of its
+    /// connections and was not yet part of the shutdown.
     pub(crate) fn begin_draining(&self, server: *const ()) -> bool {
-        // One that has closed may have become a client.
+        // A connection that has closed may have become a client since.
         let ours = self.inner.state.borrow().is_of(server);
         ours && self.step(|machine, _, fx| machine.begin_draining(fx))
     }
 
-    /// Whether it is still a connection that is part of a shutdown of the server that lies there.
+    /// Returns whether this socket is still a connection in a shutdown of the server at this address.
     pub(crate) fn is_draining(&self, server: *const ()) -> bool {
         let state = self.inner.state.borrow();
         state.is_draining() && state.is_of(server)
     }
 
-    /// Ends the socket if nothing is under way.
+    /// Ends the socket if it is idle.
     pub(crate) fn end_if_idle(&self) {
         self.step(Connection::end_if_idle);
     }
 }
 
-/// Runs `call` when the driver was asked once more for what has arrived (phases 3, 4, 5).
+/// Runs `call` after the driver was polled once more for received data (phases 3, 4, 5).
 pub(crate) fn after_next_poll(core: &Rc<Core>, call: impl FnOnce() + 'static) {
     let weak = Rc::downgrade(core);
     let poll = move || {

@@ -1,20 +1,20 @@
-//! The one consumer that is given what a socket `S` receives, in the place of its listeners.
+//! The consumer that receives the data of a socket `S` instead of its listeners.
 
-/// The user's part of the sink: is given a piece, and returns whether to go on.
+/// The user's part of the sink: a function that gets each piece, and returns whether to continue.
 pub(super) enum Consumer<S> {
     Pieces(usize, Box<dyn FnMut(&S, &[u8]) -> bool>),
     Buffers(Buffers<S>),
 }
 
 pub(super) struct Buffers<S> {
-    /// To be filled next.
+    /// The buffer that is filled next.
     buffer: Vec<u8>,
     next: Box<dyn FnMut() -> Vec<u8>>,
     take: Box<dyn FnMut(&S, Vec<u8>) -> bool>,
 }
 
 impl<S> Consumer<S> {
-    /// The size of the next piece, at most.
+    /// The maximum size of the next piece.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Pieces(bytes, _) => *bytes,
@@ -41,7 +41,7 @@ impl<S> Buffers<S> {
         go_on
     }
 
-    /// `bytes` is the size of a buffer in the place of an empty one.
+    /// Asks `next` for the first buffer. `bytes` is the size of the buffer that replaces an empty one.
     pub(super) fn new(
         next: impl FnMut() -> Vec<u8> + 'static,
         take: impl FnMut(&S, Vec<u8>) -> bool + 'static,
@@ -52,7 +52,7 @@ impl<S> Buffers<S> {
         buffers
     }
 
-    /// Asks for the next buffer. In the place of an empty one comes one of that size.
+    /// Asks `next` for the next buffer, and replaces an empty one with a buffer of `bytes` bytes.
     fn renew(&mut self, bytes: usize) {
         self.buffer = (self.next)();
         if self.buffer.is_empty() {
@@ -61,8 +61,8 @@ impl<S> Buffers<S> {
     }
 }
 
-/// What `read_buffer` was called with.
+/// The consumer that `read_buffer` or `read_buffers` has set.
 pub(super) struct ReadBuffer<S> {
-    /// Absent while it runs.
+    /// `None` while the consumer runs.
     pub(super) consumer: Option<Consumer<S>>,
 }

@@ -1,6 +1,6 @@
-//! The budget: how large a socket may be. It counts for each of the many connections that a server
-//! has, so whoever needs more room in one looks first whether it belongs into `Rare`.
-//! `tests/memory.rs` measures the whole, with the tables of the loop and the driver.
+//! The memory budget of a socket. A server has many connections, so each byte of a socket counts: before
+//! you add a field, check whether it belongs in `Rare`. `tests/memory.rs` measures the total, with the
+//! tables of the loop and the driver.
 
 use std::mem::size_of;
 
@@ -19,7 +19,7 @@ fn a_socket_keeps_within_its_budget() {
     assert!(size_of::<Idle>() <= 32);
     assert!(size_of::<Peer>() <= 24);
     assert!(size_of::<State>() <= 208);
-    // Two listeners are in place: for data, and for the idle timeout.
+    // Two listeners are stored in place: for data, and for the idle timeout.
     assert!(size_of::<Listeners<Hears, Listener>>() <= 64);
     assert!(size_of::<Inner>() <= 288);
 }

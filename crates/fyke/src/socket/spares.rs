@@ -1,4 +1,4 @@
-//! What the write queues of a loop's sockets are made of, kept for reuse.
+//! The buffers and queues that a loop keeps for reuse by its sockets.
 
 use std::cell::{Cell, RefCell};
 
@@ -8,13 +8,13 @@ use super::Callback;
 use crate::runtime::Wired;
 use crate::wiring::{Core, Tick};
 
-/// How many queues are kept.
+/// The maximum number of queues that are kept.
 const QUEUES_MAX: usize = 64;
 
-/// Queues of sockets that have nothing to send, for the next that has.
+/// Empty queues that the next socket with data to send can use.
 #[derive(Default)]
 pub(crate) struct Queues {
-    /// The one that was given back last: a socket that echoes takes and gives one for each message.
+    /// The queue that was returned last. A socket that echoes takes and returns one queue per message.
     last: Cell<Option<Box<Queue<Callback>>>>,
     #[expect(clippy::vec_box, reason = "they change hands as boxes")]
     empty: RefCell<Vec<Box<Queue<Callback>>>>,
@@ -24,7 +24,7 @@ impl Wired for Tick {
     type Spares = Queues;
 }
 
-/// Lends what a loop has.
+/// Lends the spare buffers and queues of a loop.
 pub(super) struct LoopSpares<'a>(pub(super) &'a Core);
 
 impl Spares<Callback> for LoopSpares<'_> {
@@ -40,7 +40,7 @@ impl Spares<Callback> for LoopSpares<'_> {
     }
 }
 
-/// Keeps an empty queue, or frees it.
+/// Keeps an empty queue for reuse, or frees it.
 #[inline]
 pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Callback>>) {
     if let Some(buffer) = queue.take_large_buffer() {

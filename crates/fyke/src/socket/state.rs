@@ -1,4 +1,4 @@
-//! What a socket knows about itself.
+//! The state of a socket, outside of its state machine.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -21,37 +21,37 @@ use crate::text::Decoder;
 use crate::wishes::Wishes;
 use crate::{AbortSignal, BlockList, BoundSocket, Encoding, Result};
 
-/// Called once when a write or an end of a socket `S` is over.
+/// Called once when a write or an `end` of a socket `S` is done.
 pub(super) type Callback<S> = Box<dyn FnOnce(&S, Result<()>)>;
 
-/// What the shell of a socket `S` knows beside its state machine. Every socket has this, so every byte
-/// counts: what an idle one does not need is in [`Rare`], and numbers are no wider than their limits. A
-/// test in `size.rs` watches it.
+/// The state of a socket `S` beside its state machine. Every socket has one, so every byte counts: data
+/// that an idle socket does not need is in [`Rare`], and integers are no wider than their limits. A test in
+/// `size.rs` checks the size.
 pub(super) struct State<S> {
     pub(super) machine: Machine<Callback<S>>,
-    /// The driver's name of the connection, or of the attempt that is running.
+    /// The driver's id of the connection, or of the running attempt.
     pub(super) id: Option<SocketId>,
     pub(super) no_delay: bool,
-    /// Counted among what keeps the loop alive.
+    /// Whether the socket counts among those that keep the loop alive.
     pub(super) holding: bool,
     pub(super) receiving: Receiving,
-    /// Made by `Socket::new`: its listeners stay after `close`.
+    /// Set by `Socket::new`: the listeners are kept after `close`.
     pub(super) keeps_listeners: bool,
     pub(super) peer: Peer,
-    /// The server that accepted it: kept until `close`.
+    /// The server that accepted the socket; kept until `close`.
     origin: Option<Rc<Origin>>,
-    /// What the sockets of that server have in common.
+    /// The data that the sockets of that server share.
     shared: Option<Rc<Shared>>,
     rare: Option<Box<Rare<S>>>,
 }
 
-/// Whether listeners run for bytes that were received, and what follows them.
+/// Whether listeners are running for received bytes, and what follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receiving {
     No,
     Yes,
-    /// The queue is handed over right after them: nothing else waited for the end of the batch of
-    /// callbacks when it was written to, so it needs no place in the line.
+    /// The queue is handed over right after the listeners. When it was written to, no other work waited for
+    /// the end of the batch of callbacks, so the socket needs no place in the list.
     ThenFlush,
 }
 
@@ -63,26 +63,26 @@ impl<S> Deref for State<S> {
     }
 }
 
-/// What most sockets do not have.
+/// Data that most sockets do not have.
 pub(super) struct Rare<S> {
     pub(super) local: Option<Address>,
-    /// Our own end, until a connect uses it.
+    /// The local socket, until a connect uses it.
     pub(super) bound: Option<BoundSocket>,
     pub(super) attempted: Option<Vec<SocketAddr>>,
-    /// In a box: it is larger than all the rest, and few have it.
+    /// Boxed, because it is larger than all other fields together, and few sockets have it.
     pub(super) connecting: Option<Box<Connecting>>,
-    /// As they were set last, if not those of the socket's server.
+    /// The options that were set last, if they differ from those of the socket's server.
     wishes: Option<Wishes>,
     pub(super) read_buffer: Option<ReadBuffer<S>>,
     pub(super) block_list: Option<BlockList>,
-    /// Events `pipe` and `unpipe` that are deferred.
+    /// Deferred `pipe` and `unpipe` events.
     pub(super) piped: Few<(Event, S)>,
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
     write_stall_timeout: Option<Duration>,
-    /// The timer that wakes this socket, and when.
+    /// The timer that wakes this socket, with its time.
     pub(super) wake: Option<(Moment, TimerId)>,
-    /// `remote_address` was called while the connection stood (exact loops only).
+    /// Whether `remote_address` was called while the socket was connected (exact loops only).
     pub(super) peer_was_asked: bool,
 }
 
@@ -107,7 +107,8 @@ impl<S> Default for Rare<S> {
 }
 
 impl<S> Rare<S> {
-    /// None, where nothing rare is asked for. `accepted`: without what the socket shares with others.
+    /// Returns `None` if the options need nothing of it. `accepted`: leaves out what the socket shares with
+    /// others.
     fn new(options: &SocketOptions, accepted: bool) -> Option<Box<Self>> {
         let own = !accepted && !options.is_plain();
         if !own && options.signal.is_none() && options.block_list.is_none() {
@@ -173,7 +174,7 @@ impl<S> State<S> {
         }
     }
 
-    /// One that a server accepted.
+    /// Makes the state of a socket that a server accepted.
     pub(super) fn accepted(origin: Rc<Origin>) -> Self {
         let options = &origin.shared.options;
         let mut state = Self::with(options, Rare::new(options, true));
@@ -182,20 +183,20 @@ impl<S> State<S> {
         state
     }
 
-    /// The connection, to change it.
+    /// Mutable access to the connection.
     #[inline]
     pub(super) fn change(&mut self) -> Change<'_, Callback<S>> {
         self.machine.change()
     }
 
-    /// Our end of the connection that was accepted, if it is known without asking.
+    /// Returns the local address of an accepted connection, if it is known without a system call.
     pub(super) fn shared_local(&self) -> Option<SocketAddr> {
-        // Not of another connection that it made since.
+        // Not the address of another connection that the socket has made since.
         let shared = self.shared.as_ref().filter(|_| self.round() == 0);
         shared.and_then(|shared| shared.local)
     }
 
-    /// What was asked for last.
+    /// Returns the options that were requested last.
     pub(super) fn wishes(&self) -> Wishes {
         let own = self.rare_if_any().and_then(|rare| rare.wishes);
         let shared = || self.shared.as_ref().map(|shared| shared.options.wishes);
@@ -207,20 +208,21 @@ impl<S> State<S> {
         self.rare().wishes.get_or_insert(wishes)
     }
 
-    /// How long a write that is in flight may make no progress.
+    /// Returns how long a write in flight may make no progress.
     pub(super) fn write_stall_timeout(&self) -> Option<Duration> {
         let shared = || self.shared.as_ref()?.options.write_stall_timeout;
         self.rare_if_any().and_then(|rare| rare.write_stall_timeout).or_else(shared)
     }
 
-    /// Frees the box of what is rare, if there is nothing in it any more.
+    /// Frees the box of rare data if it is empty.
     pub(super) fn tidy(&mut self) {
         if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
             self.rare = None;
         }
     }
 
-    /// Another connection begins: wishes and listeners stay (CON-16).
+    /// Resets the state for another connection. Options and listeners are kept.
+    // CON-16
     pub(super) fn renew(&mut self) {
         self.peer = Peer::None;
         if let Some(rare) = &mut self.rare {
@@ -249,22 +251,23 @@ impl<S> State<S> {
         self.rare_if_any().is_some_and(|rare| rare.peer_was_asked)
     }
 
-    /// The connection to send on and to receive from.
+    /// Returns the connection on which to send and receive, if it is established.
     pub(super) fn connected(&self) -> Option<SocketId> {
         self.id.filter(|_| self.machine.is_connected())
     }
 
-    /// The server that accepted it, if it still exists.
+    /// Returns the server that accepted the socket, if it still exists.
     pub(super) fn accepted_by(&self) -> Option<Rc<dyn Accepts>> {
         self.shared.as_ref()?.server()
     }
 
-    /// Whether it is a connection of the server that lies there.
+    /// Returns whether the socket is a connection of the server at this address.
     pub(super) fn is_of(&self, server: *const ()) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.is(server))
     }
 
-    /// After `close` the server is not kept, only known.
+    /// Releases the server after `close`, so that the socket does not keep it alive. It stays known through
+    /// a weak reference.
     pub(super) fn let_go_of_server(&mut self) -> Option<Rc<Origin>> {
         self.change().served = false;
         self.origin.take()

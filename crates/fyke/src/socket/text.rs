@@ -1,4 +1,5 @@
-//! Text instead of bytes: the decoder of a socket, and when it speaks (RD-15 … RD-17).
+//! Text instead of bytes: the decoder of a socket, and when it emits text.
+// RD-15 … RD-17
 
 use super::{Event, Hears, Socket};
 use crate::Encoding;
@@ -6,9 +7,10 @@ use crate::text::Decoder;
 
 /// # Text
 impl Socket {
-    /// How [`on_text`](Self::on_text) understands the bytes. Default: UTF-8. May be called at any
-    /// time; what the former encoding held back is forgotten. Stays when the socket connects
-    /// again. Lengths and counters stay in bytes. Node: `socket.setEncoding()`.
+    /// Sets the encoding with which [`on_text`](Self::on_text) decodes the received bytes. Default UTF-8.
+    /// It may be called at any time; the incomplete character that the previous encoding has buffered is
+    /// discarded. The encoding is kept when the socket connects again. Lengths and counters stay in bytes.
+    /// Node: `socket.setEncoding()`.
     ///
     /// ```
     /// use fyke::{Encoding, Socket};
@@ -24,16 +26,16 @@ impl Socket {
         self
     }
 
-    /// The encoding that was set. Node: `readableEncoding`.
+    /// Returns the encoding that was set, or `None` if none was set. Node: `readableEncoding`.
     #[doc(alias = "readableEncoding")]
     pub fn encoding(&self) -> Option<Encoding> {
         let state = self.inner.state.borrow();
         state.rare_if_any()?.decoder.as_ref().map(|(encoding, _)| *encoding)
     }
 
-    /// Gives bytes to the listeners, as they are and as text.
+    /// Passes bytes to the listeners, as bytes and as text.
     pub(super) fn emit_data(&self, bytes: &[u8]) {
-        // Not to those who only begin to listen for text because of these bytes.
+        // A listener for text that was added by a listener for these bytes does not get them.
         let as_text = self.inner.listeners.has(Hears::One(Event::Text));
         self.emit_bytes(bytes);
         if as_text && !self.is_destroyed() {
@@ -41,15 +43,16 @@ impl Socket {
         }
     }
 
-    /// The last of the text, just before `end`.
+    /// Emits the rest of the text, just before `end`.
     pub(super) fn finish_text(&self) {
         if self.inner.listeners.has(Hears::One(Event::Text)) {
             self.decode(Decoder::finish);
         }
     }
 
-    /// How long the text is that was received and not delivered, in units of UTF-16: Node counts so once
-    /// there is an encoding (RD-16).
+    /// Returns the length of the text that was received and not delivered, in UTF-16 code units, as Node
+    /// counts it once there is an encoding.
+    // RD-16
     pub(super) fn stored_units(&self) -> Option<usize> {
         let state = self.inner.state.borrow();
         let (encoding, _) = state.rare_if_any()?.decoder.as_ref()?;

@@ -1,4 +1,4 @@
-//! What a socket asks of the driver about bytes.
+//! What a socket requests from the driver to send and receive bytes.
 
 use std::cell::RefMut;
 use std::io;
@@ -15,12 +15,12 @@ use crate::Error;
 use crate::wiring::Core;
 
 impl Socket {
-    /// The driver's name of the connection.
+    /// The driver's id of the connection.
     pub(super) fn id(&self) -> Option<SocketId> {
         self.inner.state.borrow().id
     }
 
-    /// Has the queue handed over at the end of the batch of callbacks (phase 7).
+    /// Schedules the hand-over of the queue for the end of the batch of callbacks (phase 7).
     #[inline(always)]
     pub(super) fn flush_later(&self, core: &Core, state: &mut State) {
         if state.receiving == Receiving::Yes && !core.has_batch_work() {
@@ -30,8 +30,8 @@ impl Socket {
         }
     }
 
-    /// The listeners have run for bytes that were received. What they wrote to this socket before anything
-    /// else was written or deferred comes first.
+    /// Called when the listeners for received bytes have returned. If they wrote to this socket before
+    /// anything else was written or deferred, its queue is handed over first.
     #[inline]
     pub(super) fn flush_after_receiving(&self) {
         let mut state = self.inner.state.borrow_mut();
@@ -49,7 +49,7 @@ impl Socket {
         }
     }
 
-    /// A listener has panicked.
+    /// Called when a listener has panicked.
     pub(super) fn stop_receiving_by_panic(&self) {
         let mut state = self.inner.state.borrow_mut();
         let receiving = std::mem::replace(&mut state.receiving, Receiving::No);
@@ -59,7 +59,7 @@ impl Socket {
         }
     }
 
-    /// The batch of callbacks has ended (phase 7).
+    /// Hands the queue over at the end of the batch of callbacks (phase 7).
     pub(crate) fn hand_over_dirty(&self) {
         let Some(core) = self.core() else { return };
         let mut state = self.inner.state.borrow_mut();
@@ -78,7 +78,7 @@ impl Socket {
         }
     }
 
-    /// Hands the queue over to the driver, if nothing is in flight and nothing holds it back.
+    /// Hands the queue over to the driver, unless a batch is in flight or the queue is held back.
     pub(super) fn flush(
         &self,
         tell: fn(&mut Connection<Callback>, Flushed, &mut Effects<Callback>),
@@ -109,7 +109,7 @@ impl Socket {
         flushed
     }
 
-    /// Offers the queue as a batch, of which the kernel may have taken some bytes already.
+    /// Offers the queue as a batch. The kernel may have taken some of its bytes already.
     #[inline(never)]
     fn offer_batch(
         &self,
@@ -132,7 +132,7 @@ impl Socket {
         }
     }
 
-    /// What was parked before the connection stood leaves by itself.
+    /// Sends what was queued before the connection was established.
     pub(super) fn flush_parked(&self) {
         let offer = {
             let mut state = self.inner.state.borrow_mut();
@@ -145,10 +145,10 @@ impl Socket {
         }
     }
 
-    /// Gives the driver a batch that is in flight already; none was only empty writes.
+    /// Gives the driver a batch that counts as in flight. `None` means that there were only empty writes.
     fn offer(&self, id: SocketId, batch: Option<Batch>) -> Flushed {
         let Some(core) = self.core() else { return Flushed::Quiet };
-        // Empty writes ask the kernel too: that is how a broken connection shows (WR-24).
+        // Empty writes are passed to the kernel too, because they reveal a broken connection (WR-24).
         let batch = batch.unwrap_or_else(|| Batch::one(Chunk::Buffer(Vec::new())));
         let count = match core.driver.send(id, batch) {
             Ok(count) => count,
@@ -172,8 +172,8 @@ impl Socket {
         Flushed::Refused(state.change().refused_by_system(source, &policy))
     }
 
-    /// Many bytes that nothing is before: the kernel takes them from where they are, and only what it
-    /// does not take is copied. If it takes nothing, nothing has changed.
+    /// Sends a large write with an empty queue: the kernel takes the bytes in place, and only the rest is
+    /// copied. If it takes nothing, nothing has changed.
     pub(super) fn write_uncopied(&self, core: &Core, id: SocketId, bytes: &[u8]) -> Option<bool> {
         let taken = core.driver.send_at_once(id, bytes);
         if matches!(taken, Ok(0)) {
@@ -199,7 +199,7 @@ impl Socket {
         Some(self.step(|machine, _, _| machine.has_room()))
     }
 
-    /// Begins to receive.
+    /// Starts to receive.
     pub(super) fn receive_start(&self) {
         let (Some(core), Some(id)) = (self.core(), self.id()) else { return };
         if let Err(source) = core.driver.receive_start(id) {

@@ -1,9 +1,10 @@
 //! Sending.
 //!
-//! A write is queued, and handed over to the driver when the running batch of callbacks ends, at
-//! once when the queue reaches the high-water mark (so that the returned bool means what Node's
-//! means), or when the socket is ended, destroyed or reset (contract C9). One that is large, and that
-//! nothing is before, is offered at once: then it need not be copied.
+//! A write is queued. The queue is handed over to the driver when the running batch of callbacks ends, at
+//! once when it reaches the high-water mark (so that the returned bool means the same as in Node), or when
+//! the socket is ended, destroyed or reset. A large write with an empty queue is offered to the kernel at
+//! once, so that it need not be copied.
+// Contract C9.
 
 use fyke_machine::PlainWrite;
 use fyke_machine::connection::Connection;
@@ -18,12 +19,13 @@ use crate::{Payload, Result};
 impl Socket {
     /// Sends bytes, and returns whether there is room for more.
     ///
-    /// `false` means: wait for [`on_drain`](Self::on_drain) before you write more. A program that ignores
-    /// it keeps in memory what a slow peer does not take, up to
-    /// [`write_queue_bytes_max`](crate::SocketOptions::write_queue_bytes_max). The bytes are accepted in any
-    /// case, except on a socket that is ended, destroyed or was never connected; then an `error` follows
-    /// (`ERR_STREAM_WRITE_AFTER_END`, `EPIPE` when the peer had ended first, `ERR_SOCKET_CLOSED`), but none
-    /// after `destroy`. While connecting, bytes wait for the connection.
+    /// If it returns `false`, wait for [`on_drain`](Self::on_drain) before you write more. A program that
+    /// ignores this queues in memory what a slow peer does not receive, up to
+    /// [`write_queue_bytes_max`](crate::SocketOptions::write_queue_bytes_max). The bytes are accepted in
+    /// any case, except on a socket that is ended, destroyed or was never connected. An `error` follows
+    /// then (`ERR_STREAM_WRITE_AFTER_END`, `EPIPE` if the peer had ended first, `ERR_SOCKET_CLOSED`), but
+    /// none after `destroy`. While the socket is connecting, the bytes are queued until the connection is
+    /// established.
     ///
     /// ```
     /// use std::cell::Cell;
@@ -54,12 +56,13 @@ impl Socket {
     /// # }
     /// ```
     ///
-    /// Borrowed bytes (`&[u8]`, `&str`) are copied, but for what the kernel takes at once of more than
-    /// 4 KiB (on Unix sockets and with `no_delay`; else of the high-water mark or more). Large owned
-    /// bytes (`Vec<u8>`, `String`, `Bytes`) are moved, see [`Payload`]. Small writes of one callback
-    /// leave in one system call. Node: `socket.write(data)`.
+    /// Borrowed bytes (`&[u8]`, `&str`) are copied. As an exception, a large write is offered to the kernel
+    /// first, and only the rest is copied; large means more than 4 KiB on Unix sockets and with `no_delay`,
+    /// otherwise the high-water mark or more. Large owned bytes (`Vec<u8>`, `String`, `Bytes`) are moved,
+    /// see [`Payload`]. Small writes of one callback are sent with one system call. Node:
+    /// `socket.write(data)`.
     ///
-    /// How a server heeds what this returns, in `examples/chat.rs`:
+    /// A server that respects the returned value, in `examples/chat.rs`:
     ///
     #[doc = concat!("```no_run\n", include_str!("../../examples/chat.rs"), "```")]
     #[must_use = "wait for `on_drain` if this is false; `let _ =` if it does not matter, as for a few bytes"]
@@ -72,9 +75,9 @@ impl Socket {
         .unwrap_or_else(|| self.write_payload(payload, None))
     }
 
-    /// The same, and tells `callback` when the kernel has the bytes, or why it never will: exactly
-    /// once, never inside this call, in the order of the writes, before `close`. Node:
-    /// `socket.write(data, callback)`.
+    /// Sends bytes as [`write`](Self::write) does, and calls `callback` once: with `Ok` when the kernel has
+    /// the bytes, or with the error that prevents it. Callbacks never run inside this call; they run in the
+    /// order of the writes, before `close`. Node: `socket.write(data, callback)`.
     #[doc(alias = "write")]
     pub fn write_then<'a>(
         &self,
@@ -92,7 +95,7 @@ impl Socket {
 
     pub(super) fn write_payload(&self, payload: Payload<'_>, callback: Option<Callback>) -> bool {
         let Some(core) = self.core() else { return false };
-        // Dropped at the end, with nothing borrowed.
+        // Dropped at the end of the function, while nothing is borrowed.
         let mut payload = Some(payload);
         let written = self.step(|machine, cx, fx| {
             machine.write(&mut payload, callback, &mut LoopSpares(core), cx, fx)
@@ -103,10 +106,10 @@ impl Socket {
         }
     }
 
-    /// In the plain lane: accepts bytes that are to be copied. Returns whether there is room for more; `None` if
-    /// they are not for the plain lane, and then nothing has changed.
+    /// In the plain lane: accepts bytes to be copied. Returns whether there is room for more, or `None` if
+    /// the plain lane cannot handle them; nothing has changed then.
     fn write_plain(&self, bytes: &[u8]) -> Option<bool> {
-        // Compiled for itself: looking for a callback costs a tenth more.
+        // A separate function without a callback, because the check for one costs 10 %.
         self.write_plain_then(bytes, &mut None)
     }
 
@@ -127,65 +130,67 @@ impl Socket {
         Some(true)
     }
 
-    /// Holds writes back until [`uncork`](Self::uncork), so that they leave together. Calls nest.
-    /// Node: `socket.cork()`.
+    /// Holds writes back until [`uncork`](Self::uncork) is called, so that they are sent together. Calls
+    /// nest. Node: `socket.cork()`.
     pub fn cork(&self) -> &Self {
         self.step(|machine, _, fx| machine.cork(fx));
         self
     }
 
-    /// Ends a [`cork`](Self::cork); the outermost sends what was held back. Node:
-    /// `socket.uncork()`.
+    /// Ends a [`cork`](Self::cork). The outermost call sends what was held back. Node: `socket.uncork()`.
     pub fn uncork(&self) -> &Self {
         self.step(Connection::uncork);
         self
     }
 
-    /// Bytes that were accepted and not sent yet. Those on their way to the kernel count until the
-    /// last of them is there. Node: `writableLength`.
+    /// Returns the number of bytes that were accepted and not sent yet. A batch that is being handed to the
+    /// kernel counts until the kernel has its last byte. Node: `writableLength`.
     #[doc(alias = "writableLength")]
     pub fn write_queue_len(&self) -> usize {
         self.inner.state.borrow().write.queued_bytes()
     }
 
-    /// The same number; none when there is neither a connection nor a connect under way. Node:
-    /// `bufferSize`.
+    /// Returns the number of bytes that were accepted and not sent yet, or `None` if the socket is neither
+    /// connected nor connecting. Node: `bufferSize`.
     #[doc(alias = "bufferSize")]
     pub fn buffer_size(&self) -> Option<usize> {
         let state = self.inner.state.borrow();
         state.is_live().then(|| state.write.queued_bytes())
     }
 
-    /// Whether a write has returned false and `drain` is still to come. Node: `writableNeedDrain`.
+    /// Returns whether a write has returned `false` and `drain` was not emitted yet. Node:
+    /// `writableNeedDrain`.
     #[doc(alias = "writableNeedDrain")]
     pub fn needs_drain(&self) -> bool {
         let state = self.inner.state.borrow();
         state.write.need_drain() && state.writable()
     }
 
-    /// How many times `cork` was called without `uncork`. Node: `writableCorked`.
+    /// Returns how many calls of `cork` have no matching `uncork` yet. Node: `writableCorked`.
     #[doc(alias = "writableCorked")]
     pub fn corked(&self) -> u32 {
         self.inner.state.borrow().write.corked()
     }
 
-    /// Bytes accepted by `write` on this connection, including those still queued. Kept after
-    /// `close`, less what never reached the kernel.
+    /// Returns the number of bytes accepted by `write` on this connection, including those still queued.
+    /// The number is kept after `close`, without the bytes that never reached the kernel. Node:
+    /// `bytesWritten`.
     pub fn bytes_written(&self) -> u64 {
         self.inner.state.borrow().write.accepted_bytes()
     }
 
-    /// Returns how many bytes the kernel has taken and the peer's system has not acknowledged; over a
-    /// Unix socket, those that the peer has not read. A reset
-    /// ([`reset_and_destroy`](Self::reset_and_destroy)) discards them. `None` without a connection, and
-    /// on systems other than Linux. Bytes that the kernel has not taken yet are in
+    /// Returns the number of bytes that the kernel has taken and the peer's system has not acknowledged; on
+    /// a Unix socket, the number of bytes that the peer has not read. A reset
+    /// ([`reset_and_destroy`](Self::reset_and_destroy)) discards them. `None` without a connection, and on
+    /// systems other than Linux. Bytes that the kernel has not taken yet are counted by
     /// [`write_queue_len`](Self::write_queue_len). Costs a system call. No counterpart in Node.
     pub fn unacknowledged_bytes(&self) -> Option<usize> {
         let id = self.inner.state.borrow().connected()?;
         self.core()?.driver.unacknowledged_bytes(id).ok()
     }
 
-    /// The high-water mark of both directions, in bytes, as it was set.
+    /// Returns the high-water mark of both directions in bytes, as it was set. Node:
+    /// `readableHighWaterMark`, `writableHighWaterMark`.
     pub fn high_water_mark(&self) -> usize {
         self.inner.state.borrow().write.high_water_mark_bytes()
     }
