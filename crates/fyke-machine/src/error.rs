@@ -117,7 +117,7 @@ codes! {
     ENOTSUP => Unsupported,
     /// The host name does not exist.
     ENOTFOUND => NotFound,
-    /// The peer has closed the connection or stopped reading.
+    /// The peer has ended its side, or closed the connection.
     EPIPE => BrokenPipe,
     /// The operation did not complete in time.
     ETIMEDOUT => TimedOut,
@@ -159,7 +159,7 @@ codes! {
     ERR_STREAM_WRITE_AFTER_END => BrokenPipe,
     /// A text is not the name of an `Encoding`.
     ERR_UNKNOWN_ENCODING => InvalidInput,
-    /// The descriptor cannot be released: bytes are queued, or were received and not yet read.
+    /// The descriptor cannot be released, for example because bytes are queued or not yet read.
     ERR_WORKER_HANDLE_NOT_TRANSFERABLE => ResourceBusy,
     /// fyke's own code: a write on a queue that is longer than `write_queue_bytes_max`.
     ERR_WRITE_QUEUE_FULL => QuotaExceeded,

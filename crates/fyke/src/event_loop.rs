@@ -106,21 +106,21 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Makes the loop's sockets and servers behave exactly like Node's, also where fyke differs on
-    /// purpose because Node's behaviour looks like an accident. Default: false. Use this for a
-    /// program that is ported unchanged, for a replacement of `require('net')`, or to compare fyke
-    /// with Node event by event.
+    /// Makes the loop's sockets and servers behave like Node's also where fyke differs on purpose,
+    /// because Node's behaviour looks like an accident. Default: false. Use this for a program that
+    /// is ported unchanged, for a replacement of `require('net')`, or to compare fyke with Node
+    /// event by event.
     ///
     /// With `true`:
     /// - Every `write` is offered to the kernel inside the call, not when the batch of callbacks
     ///   ends.
-    /// - Addresses are unavailable after `destroy`.
+    /// - A socket has no addresses after `destroy`.
     /// - `ready` is emitted after `connect` even if a listener destroyed the socket.
     /// - Events of a connection attempt that are known at once are emitted **inside** `connect`, so
     ///   callbacks can run inside a call that you make.
     /// - If a connect fails, its queued writes and ends are reported in Node's order and with
     ///   Node's codes: some of them after `close`, and one of them never.
-    /// - `connect` on a socket that is connecting or connected is tried.
+    /// - `connect` on a socket that is connecting or connected is tried, and does not fail at once.
     /// - Every `close` call on a server emits another `close` event.
     /// - The callbacks of failed connects run when a later connect of the same socket succeeds, and
     ///   each call of `set_idle_timeout_then` adds one more callback.
@@ -225,8 +225,8 @@ impl EventLoop {
         runtime::turn(&self.core, timeout)
     }
 
-    /// The time at which the next timer is due, or `None` if there is no timer. For a host that
-    /// waits by itself, together with [`as_fd`](Self::as_fd).
+    /// When to call [`turn`](Self::turn) next: now if work is due, otherwise at the next timer or timeout, or
+    /// `None` if there is none. For a host that waits by itself, together with [`as_fd`](Self::as_fd).
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.core.has_due_work() || self.core.driver.has_work() {
             return Some(Instant::now());
@@ -316,7 +316,7 @@ impl LoopHandle {
         self.0.push(Box::new(work))
     }
 
-    /// Makes the loop's current or next `turn` return early, without running any work.
+    /// Makes the loop's current or next `turn` stop waiting, without posting any work.
     pub fn wake(&self) {
         self.0.wake();
     }

@@ -1,5 +1,4 @@
-//! How to connect to a host that has several addresses: the defaults of the process. They are the only
-//! global state of fyke besides the current thread's loop.
+//! How to connect to a host that has several addresses: the defaults, which belong to the process.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;

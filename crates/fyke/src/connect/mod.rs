@@ -126,7 +126,7 @@ impl ConnectOptions {
     }
 
     /// Sets how long [`FamilySelection::Sequential`] tries one address before it tries the next one. The
-    /// last address has no limit. Default: the process's default, initially 500 ms. Less than 10 ms is
+    /// last address has no limit. Default: the process's default, initially 500 ms. 1 ms to 10 ms is
     /// raised to 10 ms. Less than 1 ms and more than 2,147,483,647 ms are not valid: the connect fails with
     /// `ERR_OUT_OF_RANGE`. Node: `autoSelectFamilyAttemptTimeout`.
     #[must_use]
