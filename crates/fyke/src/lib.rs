@@ -1,17 +1,16 @@
-//! Node.js's `net` module as a Rust library: event-driven TCP and Unix-socket servers and clients, with Node's
-//! events, half-close, backpressure and timeouts, on its own event loop, without `async`.
+//! Node.js's `net` module as a Rust library: event-driven TCP and Unix-socket servers and clients, with
+//! Node's events, half-close, backpressure and timeouts, on its own event loop, without `async`.
 //!
-//! # What it is for
+//! # What fyke is for
 //!
-//! - You know Node's `net`, or port a program that uses it, and want the same events in the same order.
-//! - You write a server, client, proxy or test tool on TCP or Unix sockets, and one thread is enough, or one loop
-//!   per core.
-//! - You already have a loop, for example of a game, an interpreter or a GUI, and want sockets in
-//!   it.
-//! - You want to test network code without ports and without waiting: [`sim`] is a simulated
-//!   network in memory with its own clock.
+//! - You know Node's `net`, or you port a program that uses it, and want the same events in the same order.
+//! - You write a server, client, proxy or test tool on TCP or Unix sockets, and one thread, or one loop per
+//!   core, is enough.
+//! - You already have a loop, for example of a game, an interpreter or a GUI, and want sockets in it.
+//! - You want to test network code without ports and without waiting: [`sim`] is a simulated network in
+//!   memory with its own clock.
 //!
-//! # What it is not for
+//! # What fyke is not for
 //!
 //! - TLS, HTTP and UDP: fyke has none of them.
 //! - `async` code, and spreading one loop's connections over a pool of threads: tokio does that.
@@ -81,9 +80,9 @@
 //! | use threads or several cores | [Other threads](guide::other_threads) |
 //! | build on what you know | [Coming from Node](guide::from_node), [Coming from tokio](guide::from_tokio) |
 //!
-//! The search of this documentation also finds Node's names, such as `createServer` or `writableLength`. Small
-//! complete programs are in
-//! [crates/fyke/examples](https://github.com/fyke-rs/fyke/tree/main/crates/fyke/examples).
+//! The search of this documentation also finds Node's names, such as `createServer` or `writableLength`.
+//! [crates/fyke/examples](https://github.com/fyke-rs/fyke/tree/main/crates/fyke/examples) contains small
+//! complete programs.
 //!
 //! # Features
 //!
