@@ -385,8 +385,8 @@ impl Inner {
     }
 }
 
-/// Examples: `connect ECONNREFUSED 127.0.0.1:8888`, `listen EADDRINUSE: address already in use
-/// 127.0.0.1:8888`, `getaddrinfo ENOTFOUND nowhere.example`, `read ECONNRESET`.
+/// Examples: `connect ECONNREFUSED 127.0.0.1:8888`,
+/// `listen EADDRINUSE: address already in use 127.0.0.1:8888`, `getaddrinfo ENOTFOUND nowhere.example`, `read ECONNRESET`.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;

@@ -98,8 +98,8 @@ pub(super) fn prefix_too_long(network: IpAddr, prefix: &str) -> Error {
     Error::new(ErrorCode::ERR_OUT_OF_RANGE, message)
 }
 
-/// Writes, for example, `Address: IPv4 1.2.3.4`, `Range: IPv4 1.1.1.1-1.1.1.9` or `Subnet: IPv6
-/// 2001:db8::/32`.
+/// Writes, for example, `Address: IPv4 1.2.3.4`, `Range: IPv4 1.1.1.1-1.1.1.9` or
+/// `Subnet: IPv6 2001:db8::/32`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

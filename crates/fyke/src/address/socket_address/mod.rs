@@ -46,8 +46,8 @@ impl SocketAddress {
         Self(SocketAddr::new(address.into(), port))
     }
 
-    /// Makes Node's default address of a family, `127.0.0.1` or `::`, with port 0. Node: `new
-    /// net.SocketAddress({ family })`.
+    /// Makes Node's default address of a family, `127.0.0.1` or `::`, with port 0. Node:
+    /// `new net.SocketAddress({ family })`.
     pub fn for_family(family: Family) -> Self {
         match family {
             Family::V4 => Self::new(Ipv4Addr::LOCALHOST, 0),
