@@ -16,15 +16,14 @@ use fyke_driver::{Address, errno_name};
 /// `Result` with fyke's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: a [code](Self::code) to match on, the system call, the address.
+/// What went wrong: a [code](Self::code) to match on, the system call, and the address.
 ///
-/// What Node *throws* is an `Err` at once; what Node *emits* as `error` goes to `on_error`; never
-/// both. Cheap to clone, and `Send`.
+/// Where Node *throws* an error, fyke returns an `Err` at once; where Node *emits* `error`, fyke calls
+/// `on_error`. One failure is never reported in both ways. An `Error` is `Send` and cheap to clone.
 ///
-/// The text is one line for people, and not a contract: it may change in any release. The code and
-/// the fields are. Text gives an IPv6 address with a port in brackets (`connect ECONNREFUSED
-/// [::1]:80`); on loops made with `node_exact` it is Node's text,
-/// which has no brackets (`connect ECONNREFUSED ::1:80`).
+/// The text is one line for people. It may change in any release; the code and the fields are stable. It
+/// shows an IPv6 address with a port in brackets (`connect ECONNREFUSED [::1]:80`). On loops made with
+/// `node_exact` it is Node's text, without brackets (`connect ECONNREFUSED ::1:80`).
 ///
 /// ```
 /// # extern crate fyke_machine as fyke;
@@ -47,11 +46,11 @@ struct Inner {
     message: Option<String>,
     attempts: Vec<Error>,
     source: Option<io::Error>,
-    /// Addresses are written as Node writes them: without brackets.
+    /// Addresses are written as in Node: without brackets.
     worded_as_node: bool,
 }
 
-/// What went wrong, as one word: the system's name (`ECONNREFUSED`) or Node's (`ERR_…`).
+/// What went wrong, as one word: a system error name (`ECONNREFUSED`) or one of Node's codes (`ERR_…`).
 ///
 /// ```
 /// # extern crate fyke_machine as fyke;
@@ -70,7 +69,7 @@ macro_rules! codes {
             #[cfg(test)]
             const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// What the standard library calls it.
+            /// The corresponding kind of the standard library.
             fn kind(self) -> Option<io::ErrorKind> {
                 $(if self == Self::$name { return Some(io::ErrorKind::$kind); })*
                 kind_of_lookup(self.0)
@@ -84,97 +83,97 @@ codes! {
     ABORT_ERR => ConnectionAborted,
     /// The operation was cancelled because its socket was destroyed.
     ECANCELED => ConnectionAborted,
-    /// Permission denied; also the directory of a Unix socket is missing.
+    /// Permission denied, or the directory of a Unix socket does not exist.
     EACCES => PermissionDenied,
-    /// The address is in use.
+    /// The address is already in use.
     EADDRINUSE => AddrInUse,
-    /// The address is not one of this machine.
+    /// The address does not belong to this machine.
     EADDRNOTAVAIL => AddrNotAvailable,
-    /// `connect` on a socket that is connecting.
+    /// `connect` was called on a socket that is already connecting.
     EALREADY => ResourceBusy,
-    /// There is no such descriptor.
+    /// The descriptor is not open.
     EBADF => InvalidInput,
-    /// The name servers do not answer; later they may.
+    /// The name servers do not respond, or too many lookups are waiting. A retry later may succeed.
     EAI_AGAIN => TimedOut,
-    /// Nothing listens there.
+    /// The connection was refused: no server listens on the address.
     ECONNREFUSED => ConnectionRefused,
     /// The peer reset the connection.
     ECONNRESET => ConnectionReset,
-    /// There is no way to that host.
+    /// There is no route to the host.
     EHOSTUNREACH => HostUnreachable,
-    /// An argument that the system does not take: a path too long, or with a NUL byte.
+    /// An argument is not valid, for example a path that is too long or contains a NUL byte.
     EINVAL => InvalidInput,
-    /// The descriptor belongs to another socket of this loop.
+    /// The descriptor already belongs to another socket of this loop, or was already taken.
     EEXIST => AlreadyExists,
-    /// `connect` on a socket that is connected.
+    /// `connect` was called on a socket that is connected.
     EISCONN => ResourceBusy,
-    /// The process has as many descriptors as it may.
+    /// The process has reached its limit of open descriptors.
     EMFILE => QuotaExceeded,
-    /// There is no way to that network.
+    /// There is no route to the network.
     ENETUNREACH => NetworkUnreachable,
-    /// There is no such file.
+    /// The file does not exist.
     ENOENT => NotFound,
-    /// This system, or the simulated network, cannot do that.
+    /// This system, or the simulated network, does not support the operation.
     ENOTSUP => Unsupported,
-    /// The host name is not known.
+    /// The host name does not exist.
     ENOTFOUND => NotFound,
-    /// The other side has ended, or is gone.
+    /// The peer has ended its side, or closed the connection.
     EPIPE => BrokenPipe,
-    /// No answer in time.
+    /// The operation did not complete in time.
     ETIMEDOUT => TimedOut,
-    /// A text that is no IP address of the family it should be of.
+    /// A text is not an IP address of the expected family.
     ERR_INVALID_ADDRESS => InvalidInput,
-    /// A value of another type than it should be, in a JSON text.
+    /// A value in a JSON text has the wrong type.
     ERR_INVALID_ARG_TYPE => InvalidInput,
-    /// An argument has a value that makes no sense.
+    /// The value of an argument is not valid.
     ERR_INVALID_ARG_VALUE => InvalidInput,
-    /// A number outside of its range.
+    /// A number is out of range.
     ERR_OUT_OF_RANGE => InvalidInput,
-    /// The descriptor is not what was asked for.
+    /// The descriptor is not of the expected kind.
     ERR_INVALID_FD_TYPE => InvalidInput,
-    /// The socket is of a kind that cannot do this.
+    /// A socket of this kind does not support the operation.
     ERR_INVALID_HANDLE_TYPE => Unsupported,
-    /// A lookup gave something that is no IP address.
+    /// A lookup returned something that is not an IP address.
     ERR_INVALID_IP_ADDRESS => InvalidData,
-    /// The address is in the `BlockList`.
+    /// A `BlockList` contains the address.
     ERR_IP_BLOCKED => PermissionDenied,
-    /// A port that is not a number from 0 to 65535.
+    /// A port is not a number from 0 to 65535.
     ERR_SOCKET_BAD_PORT => InvalidInput,
     /// There is no connection.
     ERR_SOCKET_CLOSED => NotConnected,
     /// The socket was closed before the connection was established.
     ERR_SOCKET_CLOSED_BEFORE_CONNECTION => ConnectionAborted,
-    /// The server listens already.
+    /// The server is already listening.
     ERR_SERVER_ALREADY_LISTEN => ResourceBusy,
-    /// The server does not listen.
+    /// The server is not listening.
     ERR_SERVER_NOT_RUNNING => NotConnected,
-    /// `end_then` on a socket that has finished.
+    /// `end_then` was called on a socket that has already finished.
     ERR_STREAM_ALREADY_FINISHED => BrokenPipe,
     /// The socket was destroyed.
     ERR_STREAM_DESTROYED => BrokenPipe,
-    /// A socket was closed before it was done.
+    /// A socket was closed before it had finished.
     ERR_STREAM_PREMATURE_CLOSE => UnexpectedEof,
-    /// `unshift` after `end`.
+    /// `unshift` was called after the `end` event.
     ERR_STREAM_UNSHIFT_AFTER_END_EVENT => UnexpectedEof,
-    /// A write after `end`.
+    /// `write` was called after `end`.
     ERR_STREAM_WRITE_AFTER_END => BrokenPipe,
-    /// A name that is none of an `Encoding`.
+    /// A text is not the name of an `Encoding`.
     ERR_UNKNOWN_ENCODING => InvalidInput,
-    /// The descriptor cannot be given out: bytes are queued, or were received and not taken.
+    /// The descriptor cannot be released, for example because bytes are queued or not yet read.
     ERR_WORKER_HANDLE_NOT_TRANSFERABLE => ResourceBusy,
-    /// fyke's own: a write on a queue that is longer than `write_queue_bytes_max`.
+    /// fyke's own code: a write on a queue that is longer than `write_queue_bytes_max`.
     ERR_WRITE_QUEUE_FULL => QuotaExceeded,
-    /// fyke's own: the peer took nothing for as long as `write_stall_timeout`.
+    /// fyke's own code: the peer accepted no bytes for `write_stall_timeout`.
     ERR_WRITE_STALLED => TimedOut,
-    /// fyke's own: there is no event loop here. Call this inside `fyke::run` or `EventLoop::enter`.
+    /// fyke's own code: there is no current event loop. Use `fyke::run` or `EventLoop::enter`.
     ERR_NO_EVENT_LOOP => NotFound,
-    /// fyke's own: the loop is turning already; `turn` was called from one of its callbacks.
+    /// fyke's own code: the loop is already running; `turn` was called from one of its callbacks.
     ERR_EVENT_LOOP_BUSY => ResourceBusy,
-    /// fyke's own: the loop is gone.
+    /// fyke's own code: the loop was dropped.
     ERR_EVENT_LOOP_CLOSED => NotConnected,
 }
 
-/// The kinds of `getaddrinfo`'s codes that have no constant.
+/// The kinds of `getaddrinfo` codes without a constant.
 fn kind_of_lookup(code: &str) -> Option<io::ErrorKind> {
     match code {
         "EAI_FAIL" => Some(io::ErrorKind::NotFound),
@@ -187,12 +186,12 @@ fn kind_of_lookup(code: &str) -> Option<io::ErrorKind> {
 }
 
 impl ErrorCode {
-    /// A code of your own, for [`Error::new`].
+    /// Makes a code of your own, for [`Error::new`].
     pub const fn from_static(code: &'static str) -> Self {
         Self(code)
     }
 
-    /// The code as text.
+    /// Returns the code as text.
     pub fn as_str(self) -> &'static str {
         self.0
     }
@@ -211,21 +210,20 @@ impl fmt::Display for ErrorCode {
 }
 
 impl Error {
-    /// What went wrong.
+    /// The code of the error.
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
-    /// The system call that failed, as Node names it: `connect`, `listen`, `bind`, `read`,
-    /// `write`, `shutdown`, `getaddrinfo`. None for errors that no call made, and, as in Node, for
-    /// the one that stands for several attempts: each of these has its own.
+    /// The system call that failed, under Node's name: `connect`, `listen`, `bind`, `read`, `write`,
+    /// `shutdown` or `getaddrinfo`. `None` if no system call failed and, as in Node, for an error that
+    /// combines several attempts: each attempt has its own.
     pub fn syscall(&self) -> Option<&'static str> {
         self.0.syscall
     }
 
-    /// What is said beside the code: the words of an error that fyke or you made. None where code,
-    /// call and address say it all; the whole line is what [`to_string`](ToString::to_string)
-    /// gives.
+    /// The description of an error that fyke or your program made. `None` if code, call and address
+    /// describe the error completely. [`to_string`](ToString::to_string) returns the whole line.
     ///
     /// ```
     /// # extern crate fyke_machine as fyke;
@@ -239,7 +237,7 @@ impl Error {
         self.0.message.as_deref()
     }
 
-    /// The address that the call was about. The port is 0 when none was given.
+    /// The address that the call used. Its port is 0 if no port was given.
     pub fn address(&self) -> Option<&Address> {
         self.0.address.as_ref()
     }
@@ -249,59 +247,60 @@ impl Error {
         self.address().and_then(Address::port).filter(|port| *port != 0)
     }
 
-    /// Our own end, for a connect that was bound to a known address and port.
+    /// The local address, for a connect that was bound to a known address and port.
     // CON-12.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.0.local
     }
 
-    /// The host name that could not be resolved, or, when a
-    /// `connect_timeout` was over, connected to.
+    /// The host name that could not be resolved, or that could not be connected to within
+    /// `connect_timeout`.
     pub fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
     }
 
-    /// When several addresses were tried: the error of each, in the order of the attempts.
+    /// The error of each address, in the order of the attempts, if several addresses were tried. Otherwise
+    /// empty.
     pub fn attempts(&self) -> &[Error] {
         &self.0.attempts
     }
 
-    /// An error of your own, for `destroy_with`.
+    /// Makes an error of your own, for `destroy_with`.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(Arc::new(Inner { message: Some(message.into()), ..Inner::of(code) }))
     }
 }
 
-/// Makes and completes errors. Apart from [`Error`]'s own methods, so that they are not part of `fyke`'s
-/// interface.
+/// Makes and completes errors. These methods are separate from [`Error`]'s own, so that they are not part
+/// of `fyke`'s public API.
 pub trait MakeError: Sized {
-    /// A failure of a system call.
+    /// Makes an error from a failed system call.
     fn system(syscall: &'static str, source: io::Error) -> Self;
 
-    /// A failure of the system that was found out without a call, and so has no source.
+    /// Makes an error that was detected without a system call, and therefore has no source.
     fn named(code: ErrorCode, syscall: &'static str) -> Self;
 
-    /// A failure of a lookup.
+    /// Makes an error from a failed lookup.
     fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self;
 
-    /// All attempts failed: the code is the first one's.
+    /// Combines the errors of all attempts. The result has the code of the first one.
     // HE-15.
     fn aggregate(attempts: Vec<Error>) -> Self;
 
-    /// Adds the address, and whether the text is to be Node's. Only for an error just made, which is
-    /// not shared.
+    /// Adds the address, and whether the text is worded as Node's. Only for a new error that is not yet
+    /// shared.
     #[must_use]
     fn at(self, address: Address, worded_as_node: bool) -> Self;
 
-    /// Adds the host name. Only for an error just made.
+    /// Adds the host name. Only for a new error that is not yet shared.
     #[must_use]
     fn with_host(self, host: String) -> Self;
 
-    /// Adds our own end. Only for an error just made.
+    /// Adds the local address. Only for a new error that is not yet shared.
     #[must_use]
     fn with_local(self, local: Option<SocketAddr>) -> Self;
 
-    /// Turns one code into another, where Node does.
+    /// Replaces the code, where Node reports a different one.
     // IPC-06.
     #[must_use]
     fn with_code(self, code: ErrorCode) -> Self;
@@ -386,9 +385,8 @@ impl Inner {
     }
 }
 
-/// `connect ECONNREFUSED 127.0.0.1:8888`,
-/// `listen EADDRINUSE: address already in use 127.0.0.1:8888`,
-/// `getaddrinfo ENOTFOUND nowhere.example`, `read ECONNRESET`.
+/// Examples: `connect ECONNREFUSED 127.0.0.1:8888`,
+/// `listen EADDRINUSE: address already in use 127.0.0.1:8888`, `getaddrinfo ENOTFOUND nowhere.example`, `read ECONNRESET`.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
@@ -406,7 +404,7 @@ impl fmt::Display for Error {
         if let Some(message) = &inner.message {
             write!(f, ": {message}")?;
         }
-        // Only a listen says it in words too, as Node does.
+        // As in Node, only an error of `listen` also describes the code in words.
         if let (Some("listen"), Some(source)) = (inner.syscall, &inner.source) {
             write!(f, ": {}", words::of(inner.code.as_str(), source))?;
         }
@@ -432,7 +430,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// All that is known, field by field: `main` prints an error that it returns with `Debug`.
+/// Shows all fields of the error. `main` prints an error that it returns with `Debug`.
 ///
 /// ```text
 /// Error { code: ECONNREFUSED, syscall: "connect", address: 127.0.0.1:8888, source: Os { code: 111, … } }
@@ -467,8 +465,8 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The source is the system's error. If all of several addresses failed, it is the error of the
-/// first attempt, whose code the whole has too.
+/// The source is the system's error. If all of several addresses failed, the source is the error of the
+/// first attempt, which also has the same code.
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let inner = &*self.0;

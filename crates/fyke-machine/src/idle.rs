@@ -1,35 +1,37 @@
-//! The idle timeout (TMO-01 … TMO-09): it only notifies, and costs nothing per packet.
+//! The idle timeout: it only notifies, and costs nothing per packet.
+// TMO-01 … TMO-09
 
 use std::time::Duration;
 
 use crate::Moment;
 
-/// Node cuts longer ones to this.
+/// Longer timeouts are reduced to this, as in Node.
 // TMO-07.
 const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
 
-/// What is further ahead than this is listed roughly, and once more when it is near: so thousands of
-/// sockets share an entry of the list, where each would have its own millisecond.
+/// A deadline that is further ahead than this is listed imprecisely at first, and again when it is near. So
+/// thousands of sockets share one entry of the list; otherwise each would need its own millisecond.
 const FAR: Duration = Duration::from_secs(1);
 const ROUGHLY: Duration = Duration::from_millis(250);
 
-/// What a socket remembers for its idle timeout, and what the application says of being idle.
+/// The state of a socket's idle timeout, and the application's declaration that the socket is idle.
 #[derive(Debug)]
 pub struct Idle {
-    /// As last set: zero when it was turned off.
+    /// The last value that was set. Zero if it was turned off.
     timeout: Option<Moment>,
-    /// When there was activity last, on the loop's clock.
+    /// The time of the last activity, on the loop's clock.
     last: Moment,
-    /// The time of our entry on the loop's list, if we have one.
+    /// The time of this socket's entry on the loop's list, if it has one.
     listed: Option<Moment>,
-    /// Counts: set since the connection began, and the socket is not destroyed.
+    /// Whether the timeout is active: it was set since the connection began, and the socket is not
+    /// destroyed.
     // CON-16.
     armed: bool,
-    /// The period is over and `timeout` was emitted: only activity begins another.
+    /// The period has ended and `timeout` was emitted. Only activity begins another period.
     fired: bool,
-    /// Declared idle by the application, and nothing was received since.
+    /// The application has declared the socket idle, and nothing was received since then.
     pub declared: bool,
-    /// Its server shuts down: it is ended when it is declared idle.
+    /// The server of this socket is shutting down: the socket is ended when it is declared idle.
     pub draining: bool,
 }
 
@@ -52,8 +54,8 @@ impl Idle {
         self.timeout.filter(|timeout| self.armed && !timeout.is_zero())
     }
 
-    /// There was activity. Returns whether to look at the list: an entry that is on it comes early
-    /// enough, for activity moves the deadline only away.
+    /// Records activity. Returns whether the deadline may have to be listed. An existing entry is always
+    /// early enough, because activity only postpones the deadline.
     pub fn note_activity(&mut self, now: Moment) -> bool {
         if !self.armed {
             return false;
@@ -63,21 +65,21 @@ impl Idle {
         self.listed.is_none()
     }
 
-    /// Whether activity changes nothing but the time of it: there is no timeout that counts, or an entry on
-    /// the list, which comes early enough.
+    /// Whether activity only changes the time of the last activity: no timeout is active, or there is
+    /// already an entry on the list, which is early enough.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         !self.armed || self.listed.is_some()
     }
 
-    /// There was activity, and the timeout is [settled](Self::is_settled).
+    /// Records activity while the timeout is [settled](Self::is_settled).
     #[inline]
     pub(crate) fn note_plain_activity(&mut self, now: Moment) {
         debug_assert!(self.is_settled() && !(self.armed && self.fired));
         self.last = now;
     }
 
-    /// Says when to be looked at, if that must be listed.
+    /// Returns when to check the socket, if that time must be added to the list.
     pub fn must_list(&mut self, now: Duration) -> Option<Duration> {
         let deadline = self.last.saturating_add(self.active_timeout()?);
         if self.fired || self.listed.is_some_and(|listed| listed <= deadline) {
@@ -89,10 +91,10 @@ impl Idle {
         Some(look.into())
     }
 
-    /// The entry on the list has come due. Returns whether the socket has been idle.
+    /// Called when the entry on the list is due. Returns whether the socket was idle.
     pub fn is_over(&mut self, now: Duration, write_progressed: impl FnOnce() -> bool) -> bool {
         let now = now.into();
-        // An older entry than the one we count on: a shorter timeout was set since.
+        // This entry is older than the current one: a shorter timeout was set since then.
         if self.listed.is_none_or(|listed| listed > now) {
             return false;
         }
@@ -102,7 +104,7 @@ impl Idle {
             return false;
         }
         if write_progressed() {
-            // A write that progresses postpones it (TMO-09).
+            // A write that makes progress postpones the timeout (TMO-09).
             self.last = now;
             return false;
         }
@@ -110,20 +112,20 @@ impl Idle {
         true
     }
 
-    /// The socket is destroyed.
+    /// Turns the timeout off because the socket is destroyed.
     pub fn turn_off(&mut self) {
         self.armed = false;
     }
 
-    /// Sets it; nothing turns it off.
+    /// Sets the timeout. `None` turns it off.
     pub fn set(&mut self, timeout: Option<Duration>) {
         let timeout = Moment::from(timeout.unwrap_or_default().min(TIMEOUT_MAX));
         self.timeout = Some(timeout);
-        // A socket without a timeout has nothing to note for one.
+        // A socket without a timeout need not record activity for it.
         self.armed = !timeout.is_zero();
     }
 
-    /// As it was last set: zero when it was turned off, none if it never was.
+    /// The last value that was set: zero if it was turned off, `None` if it was never set.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.map(Duration::from)
     }

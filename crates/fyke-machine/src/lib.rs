@@ -2,29 +2,31 @@
 //!
 //! # How it is used
 //!
-//! A program with its own event loop holds a [`Connection`](connection::Connection) for each stream, and
-//! a shell around it that
+//! A program with its own event loop holds a [`Connection`](connection::Connection) for each stream. Its
+//! shell around the connection does the following:
 //!
-//! 1. calls a transition for whatever happens: [`connect`](connection::Connection::connect),
+//! 1. It calls a transition for each event: [`connect`](connection::Connection::connect),
 //!    [`connected`](connection::Connection::connected), [`write`](connection::Connection::write),
 //!    [`end`](connection::Connection::end), [`receive`](connection::Connection::receive),
-//!    [`sent`](connection::Connection::sent) …;
-//! 2. does the [`Effect`](connection::Effect)s that it pushed, in order, with nothing of the machine borrowed:
-//!    listeners and callbacks may call the machine again;
-//! 3. for [`Effect::Then`](connection::Effect::Then) asks the machine to go on, and does what follows from
-//!    that before the rest of the list;
-//! 4. keeps what is [deferred](connection::Effect::Defer) in queues, and asks again when their time has come;
-//! 5. looks after each transition at what the machine wants: whether it [holds](connection::Connection::holds)
-//!    the loop, and when to [wake](connection::Connection::wake) it.
+//!    [`sent`](connection::Connection::sent) and others.
+//! 2. It performs the [`Effect`](connection::Effect)s that the transition pushed, in order, while nothing
+//!    of the machine is borrowed: listeners and callbacks may call the machine again.
+//! 3. For [`Effect::Then`](connection::Effect::Then) it calls the machine to continue, and performs the
+//!    resulting effects before the rest of the list.
+//! 4. It stores [deferred](connection::Effect::Defer) steps in queues, and calls the machine again when
+//!    they are due.
+//! 5. After each transition it checks whether the machine [holds](connection::Connection::holds) the loop,
+//!    and when it must [wake](connection::Connection::wake) the machine.
 //!
 //! A [`Machine`] is a connection whose frequent steps need no effects: bytes received for a listener, small
-//! writes, and what becomes of them. It takes such a *plain lane* by itself where that makes no difference.
+//! writes, and the completion of these writes. It uses such a *plain lane* automatically where the result
+//! is the same.
 //!
-//! The phases of a connection, and what leads from one to another, are a table at
-//! [`Phase`](connection::Phase). What a server takes, and when its `close` is due, is an
-//! [`Acceptor`](acceptor::Acceptor). Where fyke does otherwise than Node, [`Policy`] has a field.
+//! The table at [`Phase`](connection::Phase) lists the phases of a connection and the transitions between
+//! them. An [`Acceptor`](acceptor::Acceptor) decides which connections a server accepts, and when its
+//! `close` is due. [`Policy`] has a field for each place where fyke's default differs from Node.
 //!
-//! Two machines that are joined, with a shell of a hundred lines:
+//! An example: two connected machines, with a shell of about a hundred lines:
 //!
 #![doc = concat!("```no_run\n", include_str!("../examples/two_machines.rs"), "```")]
 #![forbid(unsafe_code)]

@@ -1,9 +1,10 @@
-//! A connection and its lanes. Each direction has two ways: the *plain* lane, for what happens most and
-//! without effects, and the *general* one, the [transitions](crate::transitions). Both give the same events.
+//! A connection and its lanes. Each direction has two lanes: the *plain* lane handles the most frequent
+//! steps without effects, and the *general* lane uses the [transitions](crate::transitions). Both produce
+//! the same events.
 //!
-//! Which lane a direction is in is stored, so that the methods here check one byte. It is computed in one
-//! place, [`Machine::lanes_by_definition`], after every change: there is no other way to change a connection
-//! than [`Machine::change`].
+//! The current lane of each direction is stored, so that the methods here check one byte.
+//! [`Machine::lanes_by_definition`] is the only place that computes it, after every change.
+//! [`Machine::change`] is the only way to change a connection.
 
 use std::ops::{Deref, DerefMut};
 
@@ -13,29 +14,29 @@ use crate::transitions::Flushed;
 use crate::writing::{Queue, SMALL_BYTES_MAX, Side, Spares};
 use crate::{Moment, Policy};
 
-/// The way through a connection that one direction takes.
+/// The code path that one direction of a connection uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Without effects.
+    /// Frequent steps, without effects.
     Plain,
-    /// By transitions.
+    /// All other steps, with transitions.
     General,
 }
 
 /// The lanes of both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lanes {
-    /// Of what is received.
+    /// The lane for received bytes.
     pub read: Lane,
-    /// Of what is written.
+    /// The lane for written bytes.
     pub write: Lane,
 }
 
 impl Lanes {
-    /// Both directions take the general way.
+    /// The general lane for both directions.
     pub const GENERAL: Self = Self { read: Lane::General, write: Lane::General };
 
-    /// The lanes that a loop with these manners can use.
+    /// The lanes that a loop with this policy can use.
     pub const fn allowed_by(policy: &Policy) -> Self {
         let read = !policy.defers_end_behind_bytes;
         let write = !policy.offers_writes_at_once && !policy.counts_utf16;
@@ -47,15 +48,16 @@ const fn lane(plain: bool) -> Lane {
     if plain { Lane::Plain } else { Lane::General }
 }
 
-/// How a write in the plain lane goes on.
+/// The result of a write in the plain lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainWrite {
-    /// It is not for the plain lane, and nothing has changed.
+    /// The plain lane cannot handle the write; nothing has changed.
     No,
-    /// It is queued, and there is room for more. Whether the queue is to be handed over at the end of the
-    /// batch of callbacks, because it was empty.
+    /// The write is queued, and there is room for more. The value is true if the queue was empty before, so
+    /// that it must be sent at the end of the batch of callbacks.
     Queued(bool),
-    /// It is large and nothing is queued before it: offer the kernel the bytes from where they are.
+    /// The write is large and nothing is queued before it: offer the bytes to the kernel without copying
+    /// them.
     Uncopied,
 }
 
@@ -64,24 +66,25 @@ pub enum PlainWrite {
 pub struct Machine<C> {
     connection: Connection<C>,
     lanes: Lanes,
-    /// Those that the loop can use.
+    /// The lanes that the loop allows.
     allowed: Lanes,
 }
 
 impl<C> Machine<C> {
-    /// One that is not connected yet, and takes the general way until [`allow`](Self::allow) is called.
+    /// Makes a connection that is not connected yet. It uses the general lane until [`allow`](Self::allow)
+    /// is called.
     pub fn new(settings: &Settings) -> Self {
         let connection = Connection::new(settings);
         Self { connection, lanes: Lanes::GENERAL, allowed: Lanes::GENERAL }
     }
 
-    /// From here on the machine belongs to a loop that can use these lanes.
+    /// Assigns the machine to a loop that allows these lanes.
     pub fn allow(&mut self, lanes: Lanes) {
         self.allowed = lanes;
         self.relane();
     }
 
-    /// The connection, to change it. The lanes are computed again when the guard is dropped.
+    /// Gives access to the connection in order to change it. Dropping the guard computes the lanes again.
     #[inline]
     pub fn change(&mut self) -> Change<'_, C> {
         Change(self)
@@ -92,11 +95,11 @@ impl<C> Machine<C> {
         self.lanes = self.lanes_by_definition();
     }
 
-    /// The lanes as their definition has them:
+    /// Computes the lanes. A direction can use the plain lane under these conditions:
     ///
-    /// - both: connected, and the idle timeout needs no care;
-    /// - read: data flows to listeners, nothing is stored, nothing rare is under way;
-    /// - write: `end` was not called, nothing has failed, and nothing is queued but small writes.
+    /// - both directions: the socket is connected, and the idle timeout needs no care;
+    /// - read: data flows to listeners, nothing is stored, and no rare step is in progress;
+    /// - write: `end` was not called, nothing has failed, and only small writes are queued.
     #[inline]
     fn lanes_by_definition(&self) -> Lanes {
         let Connection { phase, read, write, idle, cold, sink, .. } = &self.connection;
@@ -117,8 +120,8 @@ impl<C> Machine<C> {
         self.lanes
     }
 
-    /// Bytes were received, in the plain lane: they are to be given to the listeners for data, of which there
-    /// must be one. Returns whether it is so; if not, nothing has changed.
+    /// Handles received bytes in the plain lane. If it returns true, the caller must pass them to the data
+    /// listeners, of which there must be one. If it returns false, nothing has changed.
     #[inline]
     pub fn receive_plain(&mut self, bytes: usize, now: Moment) -> bool {
         let plain = self.lanes().read == Lane::Plain;
@@ -130,7 +133,7 @@ impl<C> Machine<C> {
         plain
     }
 
-    /// Accepts bytes that are to be copied, in the plain lane. The callback is taken if they are queued.
+    /// Accepts bytes to be copied, in the plain lane. Takes the callback if the bytes are queued.
     #[inline(always)]
     pub fn write_plain(
         &mut self,
@@ -164,7 +167,8 @@ impl<C> Machine<C> {
         PlainWrite::Queued(!std::mem::replace(&mut connection.write.dirty, true))
     }
 
-    /// What is queued, in the plain lane: a few bytes, to be offered to the kernel from where they are.
+    /// The queued bytes, in the plain lane: a small number, to be offered to the kernel from the queue's
+    /// buffer.
     #[inline]
     pub fn outgoing(&self) -> Option<&[u8]> {
         let plain = self.lanes().write == Lane::Plain;
@@ -172,8 +176,8 @@ impl<C> Machine<C> {
         (1..=SMALL_BYTES_MAX).contains(&tail.len()).then_some(tail)
     }
 
-    /// The kernel has taken all of [`outgoing`](Self::outgoing). Returns the queue if it is empty now, for
-    /// reuse, and what else became of it.
+    /// The kernel has accepted all of [`outgoing`](Self::outgoing). Returns the queue for reuse if it is
+    /// empty now, and the result of the flush.
     #[inline]
     pub fn outgoing_sent(&mut self) -> (Option<Box<Queue<C>>>, Flushed) {
         debug_assert!(self.outgoing().is_some());
@@ -184,8 +188,8 @@ impl<C> Machine<C> {
         }
     }
 
-    /// The kernel has every write up to this number. Takes the callback that is due, in the plain lane and if
-    /// it is the only one; if there is none, nothing has changed.
+    /// The kernel has accepted every write up to this number. Takes the callback that is due, if it is the
+    /// only one and the plain lane can handle it. Returns `None` otherwise; then nothing has changed.
     #[inline]
     pub fn written_plain(&mut self, number: u64) -> Option<C> {
         let write = &self.connection.write;
@@ -193,22 +197,23 @@ impl<C> Machine<C> {
         if plain { self.connection.write.next_callback(number) } else { None }
     }
 
-    /// Whether more follows when that callback has returned: [`Then::WrittenTold`](crate::connection::Then::WrittenTold).
+    /// Whether [`Then::WrittenTold`](crate::connection::Then::WrittenTold) must follow when that callback
+    /// has returned.
     #[inline]
     pub fn written_goes_on(&self) -> bool {
         self.connection.write.side != Side::Open || self.connection.destroyed()
     }
 
-    /// The socket has left the loop's list of those whose queue is to be handed over.
+    /// The socket was removed from the loop's list of sockets whose queues must be sent.
     #[inline]
     pub fn left_dirty_list(&mut self) {
         self.connection.write.dirty = false;
     }
 
-    /// The peer has ended, and no listener hears it: everything was delivered and sent, and no event in
-    /// between has a listener, as at most accepted connections. Goes to the close phase at once: the
-    /// connection is to be released, and its server to be told; then comes the close phase. Returns whether
-    /// it is so; if not, nothing has changed. Only to be called when nothing waits for the tick.
+    /// The peer has ended, everything was delivered and sent, and none of the events on the way to `close`
+    /// has a listener, as on most accepted connections. Goes directly to the close phase: the caller
+    /// releases the connection, notifies its server, and then runs the close phase. Returns whether this
+    /// was done; if not, nothing has changed. Call it only if no work is deferred to the tick.
     // END-06, END-13.
     pub fn end_plain(&mut self, policy: &Policy, heard: Heard) -> bool {
         const SEEN: [Event; 8] = [
@@ -230,8 +235,8 @@ impl<C> Machine<C> {
         plain
     }
 
-    /// The close phase of a connection that has no callbacks left. Returns whether it is so; if not, nothing
-    /// has changed.
+    /// Runs the close phase of a connection without remaining callbacks. Returns whether this was done; if
+    /// not, nothing has changed.
     pub fn close_plain(&mut self) -> bool {
         let connection = &mut self.connection;
         let plain = self.allowed.read == Lane::Plain
@@ -254,7 +259,7 @@ impl<C> Deref for Machine<C> {
     }
 }
 
-/// A connection that may be changed, see [`Machine::change`].
+/// A guard that gives access to a connection in order to change it, see [`Machine::change`].
 #[derive(Debug)]
 pub struct Change<'a, C>(&'a mut Machine<C>);
 

@@ -1,14 +1,14 @@
-//! What can be written.
+//! The data that can be written.
 
 use bytes::Bytes;
 use fyke_driver::Chunk;
 
-/// Bytes for `Socket::write`. Made by `From`.
+/// Bytes for `Socket::write`. Made with `From`.
 ///
 /// Borrowed bytes (`&[u8]`, `&str`, arrays) are copied if they cannot be sent at once. Owned bytes
-/// (`Vec<u8>`, `String`, `Bytes`) of 4096 or more are moved into the queue; shorter ones, and those
-/// that fill less than half of their `Vec` or `String`, are copied. A `Bytes` that is moved keeps all of
-/// the memory that it is a part of alive until it is sent.
+/// (`Vec<u8>`, `String`, `Bytes`) of at least 4096 bytes are moved into the queue; shorter ones, and those
+/// that fill less than half of their `Vec` or `String`, are copied. A `Bytes` that is moved keeps the whole
+/// allocation that it is a part of alive until it is sent.
 #[derive(Debug)]
 pub struct Payload<'a> {
     kind: Kind<'a>,
@@ -22,8 +22,8 @@ enum Kind<'a> {
     Shared(Bytes),
 }
 
-/// From this size on moving beats copying: a page, below which a copy costs less than another
-/// piece in the system call.
+/// From this size on, moving is cheaper than copying. It is one page: copying less costs less than one more
+/// element in the system call.
 const MOVE_BYTES_MIN: usize = 4096;
 
 impl Payload<'_> {
@@ -37,7 +37,7 @@ impl Payload<'_> {
     }
 
     #[doc(hidden)]
-    /// By how much it is longer in bytes than in UTF-16, in which Node counts text.
+    /// The number of bytes minus the number of UTF-16 units, in which Node counts text.
     // WR-04.
     pub fn excess_over_utf16(&self) -> usize {
         let text = self.is_text.then(|| std::str::from_utf8(self.as_slice()).ok()).flatten();
@@ -45,8 +45,8 @@ impl Payload<'_> {
     }
 
     #[doc(hidden)]
-    /// Whether the bytes are owned, and worth a chunk of their own: not those in a much larger buffer,
-    /// which would be held until they are sent.
+    /// Whether the bytes are owned and worth their own chunk. Bytes in a much larger buffer are not,
+    /// because the buffer would stay allocated until they are sent.
     pub fn is_moved(&self) -> bool {
         let (len, held) = match &self.kind {
             Kind::Borrowed(_) => return false,
@@ -56,7 +56,7 @@ impl Payload<'_> {
         len >= MOVE_BYTES_MIN && held / 2 <= len
     }
 
-    /// The bytes, if they are to be copied.
+    /// Returns the bytes if they must be copied.
     #[doc(hidden)]
     #[inline]
     pub fn to_copy(&self) -> Option<&[u8]> {
@@ -66,7 +66,7 @@ impl Payload<'_> {
         }
     }
 
-    /// The bytes as a chunk of their own.
+    /// Converts the bytes into their own chunk.
     #[doc(hidden)]
     pub fn into_chunk(self) -> Chunk {
         match self.kind {

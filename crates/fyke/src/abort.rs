@@ -1,4 +1,4 @@
-//! Cancelling from outside: Node's `AbortController` and `AbortSignal`.
+//! Cancellation from outside: Node's `AbortController` and `AbortSignal`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -8,13 +8,13 @@ use std::rc::{Rc, Weak};
 
 use crate::{Error, ErrorCode};
 
-/// Fewer targets than that are not swept.
+/// A list with fewer targets than this is never swept.
 const SWEEP_MIN: usize = 8;
 
-/// Aborts everything that was given its [signal](Self::signal).
+/// Aborts every operation that was given its [signal](Self::signal).
 ///
-/// A socket is destroyed with an error of code `ABORT_ERR`; a server is closed, and its
-/// connections stay. Not `Send`: to abort from another thread, post the call with a
+/// A socket is destroyed with an error of code `ABORT_ERR`. A server is closed; its connections stay open.
+/// An `AbortController` is not `Send`: to abort from another thread, post the call with a
 /// [`LoopHandle`](crate::LoopHandle). Node: `AbortController`.
 ///
 /// ```
@@ -37,7 +37,7 @@ pub struct AbortController {
     signal: AbortSignal,
 }
 
-/// Tells what it was given to that it shall stop. Made by [`AbortController::signal`].
+/// Tells the objects that received it to stop. Returned by [`AbortController::signal`].
 #[derive(Clone, Default)]
 pub struct AbortSignal(Rc<RefCell<State>>);
 
@@ -47,30 +47,31 @@ struct State {
     targets: Targets,
 }
 
-/// What the signal was given to, in that order. One signal may be for very many sockets, each of
-/// which is forgotten by itself.
+/// The objects that received the signal, in that order. One signal may have very many sockets as targets,
+/// and each can be removed separately.
 #[derive(Default)]
 struct Targets {
     in_order: BTreeMap<u64, Target>,
-    /// The place in that order. A target is found by where it lies: its memory is not given to
-    /// another one as long as there is a [`Weak`] of it.
+    /// The position of each target in `in_order`, by the target's memory address. The address is not reused
+    /// while a [`Weak`] to the target exists.
     places: HashMap<*const (), u64>,
     next_place: u64,
-    /// With so many, those that are gone without a word go before another one comes.
+    /// When the list has this many targets, those that no longer exist are removed before another one is
+    /// added.
     sweep_at: usize,
 }
 
-/// What a signal stops.
+/// An object that a signal can stop.
 pub(crate) trait Abort {
-    /// The signal was aborted. `round` is what the target gave with itself.
+    /// Called when the signal is aborted. `round` is the value that was passed to [`AbortSignal::watch`].
     fn abort(self: Rc<Self>, error: &Error, round: u64);
 }
 
-/// What is to be stopped. Not kept alive by the signal.
+/// An object to stop. The signal does not keep it alive.
 struct Target {
     object: Weak<dyn Abort>,
-    /// For a server, the round of `listen` that the signal was given to: a later one is not its
-    /// business.
+    /// For a server, the round of `listen` that received the signal. The signal does not affect later
+    /// rounds.
     round: u64,
 }
 
@@ -85,7 +86,8 @@ impl Target {
 }
 
 impl Targets {
-    /// The last word about a target counts: of a server, the last round.
+    /// Adds a target, or replaces the earlier entry of the same target: for a server, only the last round
+    /// counts.
     fn add(&mut self, target: Target) {
         self.remove(target.key());
         if self.in_order.len() >= self.sweep_at {
@@ -112,22 +114,24 @@ impl Targets {
 }
 
 impl AbortController {
-    /// A controller that has not aborted.
+    /// Makes a controller that is not aborted.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The signal to give away. All are the same.
+    /// Returns the signal, to pass to sockets and servers. Every call returns a handle to the same signal.
+    /// Node: `signal`.
     pub fn signal(&self) -> AbortSignal {
         self.signal.clone()
     }
 
-    /// Stops everything that was given the signal. Repeating it does nothing.
+    /// Stops everything that received the signal. Further calls do nothing. Node: `abort`.
     pub fn abort(&self) {
         self.abort_with("the operation was aborted");
     }
 
-    /// The same, with a reason that the errors tell.
+    /// Stops everything that received the signal, with `reason` as the message of the errors. Further calls
+    /// do nothing. Node: `abort(reason)`.
     pub fn abort_with(&self, reason: impl Into<String>) {
         let error = Error::new(ErrorCode::ABORT_ERR, reason);
         let targets = {
@@ -147,28 +151,30 @@ impl AbortController {
 }
 
 impl AbortSignal {
-    /// Whether it was aborted.
+    /// Returns whether the signal is aborted. Node: `aborted`.
     pub fn is_aborted(&self) -> bool {
         self.0.borrow().aborted.is_some()
     }
 
-    /// The error that everything it stopped was given.
+    /// The error that every stopped object received, or `None` if the signal is not aborted. Node:
+    /// `reason`.
     pub fn reason(&self) -> Option<Error> {
         self.0.borrow().aborted.clone()
     }
 
-    /// From here on the signal stops `target`; of one that was given before, the last round counts.
+    /// Makes the signal stop `object`. If the object was added before, only the last round counts.
     pub(crate) fn watch(&self, object: Weak<dyn Abort>, round: u64) {
         self.0.borrow_mut().targets.add(Target { object, round });
     }
 
-    /// The object at `target` has closed: a later abort is not its business (PROC-06, PROC-09).
+    /// Removes the object at `target`, which has closed: a later abort does not affect it.
+    // PROC-06, PROC-09
     pub(crate) fn forget(&self, target: *const ()) {
         self.0.borrow_mut().targets.remove(target);
     }
 }
 
-/// Two handles are equal when they are of one signal.
+/// Two handles are equal if they refer to the same signal.
 impl PartialEq for AbortSignal {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)

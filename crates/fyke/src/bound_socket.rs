@@ -1,4 +1,5 @@
-//! `BoundSocket`: a name that is taken before anybody knows what for (BND-01 … BND-12).
+//! `BoundSocket`: an address that is bound before it is known whether a server or a client will use it.
+// BND-01 … BND-12
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,16 +11,16 @@ use crate::wiring::{Core, current};
 use crate::{AbortSignal, Endpoint, Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
-/// A socket that is bound, and neither listens nor is connected: Node's `net.BoundSocket`.
+/// A socket that is bound, but neither listening nor connected: Node's `net.BoundSocket`.
 ///
-/// The bind is done when the constructor returns, so [`address`](Self::address) knows the port at
-/// once, and an address in use is an `Err` there and then. After that it becomes a server's
-/// ([`Server::listen_bound`](crate::Server::listen_bound)) or a client's
-/// ([`Socket::from_bound`](crate::Socket::from_bound)), or it is dropped, which frees the
-/// address and removes the file of a Unix socket. It does not keep the loop alive.
+/// The socket is bound when the constructor returns, so [`address`](Self::address) returns the port at
+/// once, and an address in use is an `Err` at once. Afterwards a server
+/// ([`Server::listen_bound`](crate::Server::listen_bound)) or a client
+/// ([`Socket::from_bound`](crate::Socket::from_bound)) adopts it, or it is dropped. Dropping it releases
+/// the address and removes the file of a Unix socket. A `BoundSocket` does not keep the loop alive.
 ///
-/// Whoever adopts it takes it by value, so nothing can be used up twice; where Node throws
-/// `ERR_SOCKET_HANDLE_ADOPTED`, this does not compile:
+/// Adopting takes it by value, so it cannot be used twice. Where Node throws `ERR_SOCKET_HANDLE_ADOPTED`,
+/// the following does not compile:
 ///
 /// ```compile_fail
 /// let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
@@ -28,7 +29,7 @@ use fyke_machine::error::MakeError;
 /// # Ok::<(), fyke::Error>(())
 /// ```
 ///
-/// A server whose port is known before it listens, and a client with a port of its own:
+/// A server whose port is known before it listens, and a client with a given local port:
 ///
 /// ```
 /// use fyke::{BoundSocket, Socket};
@@ -53,7 +54,7 @@ use fyke_machine::error::MakeError;
 /// ```
 pub struct BoundSocket {
     core: Rc<Core>,
-    /// None when somebody has taken it.
+    /// `None` after a server or client has adopted the socket.
     id: Option<SocketId>,
     address: Address,
     pub(crate) backlog: u32,
@@ -62,19 +63,21 @@ pub struct BoundSocket {
 
 /// # Making
 impl BoundSocket {
-    /// Binds `endpoint`: an IP address and a port, a port alone (on 0.0.0.0), or the name of a Unix
-    /// socket, whose file exists from here on. Port 0 lets the system choose, and so does an empty
-    /// path: then it is an abstract name (Linux).
+    /// Binds `endpoint`: an IP address and a port, a port alone (on 0.0.0.0), or the name of a Unix socket,
+    /// whose file is created by this call. With port 0 the system chooses the port; with an empty path it
+    /// chooses an abstract name (Linux).
     ///
-    /// TCP sockets set SO_REUSEADDR, so two may be bound to one port; then the first to listen
-    /// wins (BND-04). Node: `new net.BoundSocket(options)`.
+    /// TCP sockets set SO_REUSEADDR, so two of them may be bound to one port; then only the first one that
+    /// listens succeeds. Node: `new net.BoundSocket(options)`.
     ///
     /// # Errors
-    /// With the syscall `bind` and the address what the system says: `EADDRINUSE`,
-    /// `EADDRNOTAVAIL`; `EACCES` also for a missing directory, `EINVAL` for a path too long or
-    /// with a NUL byte. `ERR_INVALID_ARG_VALUE` for a host name, which would need a lookup;
-    /// `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for an endpoint that is none;
-    /// `ERR_NO_EVENT_LOOP` outside of a loop.
+    /// - The system's code, with the syscall `bind` and the address: `EADDRINUSE`, `EADDRNOTAVAIL`;
+    ///   `EACCES` also if the directory does not exist; `EINVAL` if the path is too long or contains a NUL
+    ///   byte.
+    /// - `ERR_INVALID_ARG_VALUE` for a host name, because it would need a lookup.
+    /// - `ERR_SOCKET_BAD_PORT` or `ERR_INVALID_ARG_VALUE` if the endpoint is not valid.
+    /// - `ERR_NO_EVENT_LOOP` outside of a loop.
+    // BND-04
     pub fn bind<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
@@ -83,13 +86,14 @@ impl BoundSocket {
         BindOptions::new(endpoint).bind()
     }
 
-    /// Takes a descriptor over that is bound, and neither listens nor is connected: the other half
-    /// of [`into_fd`](Self::into_fd). The file of a Unix socket is not its own and stays. The
-    /// descriptor is closed also when this fails.
+    /// Takes over a descriptor that is bound, but neither listening nor connected, for example one from
+    /// [`into_fd`](Self::into_fd). If it is a Unix socket, its file is not removed when the `BoundSocket`
+    /// is dropped. The descriptor is closed even if this call fails.
     ///
     /// # Errors
-    /// `ERR_INVALID_FD_TYPE` for anything else; what the system says, with the syscall `open`, if it
-    /// cannot take the descriptor over; `ERR_NO_EVENT_LOOP` outside of a loop.
+    /// - `ERR_INVALID_FD_TYPE` if the descriptor is anything else.
+    /// - The system's code, with the syscall `open`, if the descriptor cannot be taken over.
+    /// - `ERR_NO_EVENT_LOOP` outside of a loop.
     #[cfg(unix)]
     pub fn from_fd(fd: std::os::fd::OwnedFd) -> Result<Self> {
         let core = current()?;
@@ -110,7 +114,7 @@ impl BoundSocket {
         }
     }
 
-    /// A socket that was opened or adopted, and belongs to nobody yet.
+    /// Wraps a socket that was opened or adopted and does not belong to a server or client yet.
     pub(crate) fn own(core: Rc<Core>, id: SocketId) -> Self {
         let address = core.driver.local_address(id).unwrap_or(Address::Unnamed);
         Self { core, id: Some(id), address, backlog: 0, signal: None }
@@ -119,15 +123,15 @@ impl BoundSocket {
 
 /// # Options of listening
 impl BoundSocket {
-    /// How many connections may wait to be accepted, when a server adopts it; as
-    /// [`ListenOptions::backlog`](crate::ListenOptions::backlog). Default 511.
+    /// Sets how many connections may wait to be accepted when a server adopts the socket; see
+    /// [`ListenOptions::backlog`](crate::ListenOptions::backlog). Default: 511.
     #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
         self
     }
 
-    /// Closes the server that adopts it when the signal is aborted; as
+    /// Sets a signal that closes the adopting server when it is aborted; see
     /// [`ListenOptions::signal`](crate::ListenOptions::signal).
     #[must_use]
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
@@ -138,18 +142,19 @@ impl BoundSocket {
 
 /// # State
 impl BoundSocket {
-    /// Where it is bound, with the port that the system chose; the path as it was given.
+    /// The address that the socket is bound to, with the port that the system chose. A path is returned as
+    /// it was passed to `bind`. Node: `address()`.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Whether it is a Unix socket. Node: `isPipe`.
+    /// Returns whether this is a Unix socket. Node: `isPipe`.
     #[doc(alias = "isPipe")]
     pub fn is_unix(&self) -> bool {
         self.address.is_unix()
     }
 
-    /// The number of its descriptor, to look at; it still belongs to this. None in the simulated
+    /// The number of the descriptor. The `BoundSocket` still owns the descriptor. `None` in the simulated
     /// network. Node: `fd()`.
     #[cfg(unix)]
     #[doc(alias = "fd")]
@@ -157,15 +162,18 @@ impl BoundSocket {
         self.core.driver.raw_fd(self.id?)
     }
 
-    /// Closes it unused, as dropping it does.
+    /// Closes the unused socket, as dropping it does. Node: `close()`.
     pub fn close(self) {}
 
-    /// Gives the descriptor out, for [`from_fd`](Self::from_fd) in the loop of another thread or
-    /// process. It stays bound, and non-blocking. TCP only (PROC-18).
+    /// Releases the descriptor, so that [`from_fd`](Self::from_fd) can take it over in the loop of another
+    /// thread or process. The descriptor stays bound and non-blocking. TCP only.
     ///
     /// # Errors
-    /// Hands it back: with `ERR_WORKER_HANDLE_NOT_TRANSFERABLE` a Unix socket, whose file nobody
-    /// would remove; with `ENOTSUP` in the simulated network.
+    /// Returns the socket unchanged, in [`NotAdopted`], with the code:
+    /// - `ERR_WORKER_HANDLE_NOT_TRANSFERABLE` for a Unix socket, because no object would remove its file
+    ///   afterwards;
+    /// - `ENOTSUP` in the simulated network.
+    // PROC-18
     #[cfg(unix)]
     pub fn into_fd(mut self) -> Result<std::os::fd::OwnedFd, NotAdopted> {
         if self.is_unix() {
@@ -187,7 +195,7 @@ impl BoundSocket {
         &self.core
     }
 
-    /// Empties it: its socket belongs to the caller from here on. None if it was empty.
+    /// Takes the socket out; it belongs to the caller afterwards. `None` if it was taken before.
     pub(crate) fn take(&mut self) -> Option<SocketId> {
         self.id.take()
     }
@@ -207,7 +215,7 @@ impl fmt::Debug for BoundSocket {
     }
 }
 
-/// Options of a [`BoundSocket`]. The last call binds it.
+/// Options of a [`BoundSocket`]. The last call, [`bind`](Self::bind), binds it.
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -226,8 +234,8 @@ pub struct BindOptions {
 }
 
 impl BindOptions {
-    /// Options with the defaults. Never fails: an endpoint that cannot be parsed is the error of
-    /// [`bind`](Self::bind).
+    /// Options for `endpoint`, with the defaults. Never fails: if the endpoint cannot be parsed,
+    /// [`bind`](Self::bind) returns the error.
     pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
@@ -237,25 +245,26 @@ impl BindOptions {
         Self { endpoint, ipv6_only: false, reuse_port: false }
     }
 
-    /// On an IPv6 wildcard, takes no IPv4 connections; a port alone is then one of `::`. Without
-    /// effect on an IPv4 address. Default false.
+    /// Refuses IPv4 connections on an IPv6 wildcard address; a port alone is then bound on `::`. No effect
+    /// on an IPv4 address. Default: false. Node: `ipv6Only`.
     #[must_use]
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.ipv6_only = only;
         self
     }
 
-    /// Shares the port with others that ask for it too (SO_REUSEPORT). Default false.
+    /// Shares the port with other sockets that set this option (SO_REUSEPORT). Default: false. Node:
+    /// `reusePort`.
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
         self
     }
 
-    /// Binds.
+    /// Binds the endpoint.
     ///
     /// # Errors
-    /// As [`BoundSocket::bind`]; `ERR_INVALID_ARG_VALUE` also for a Unix socket with either of
+    /// The errors of [`BoundSocket::bind`]; `ERR_INVALID_ARG_VALUE` also for a Unix socket with one of
     /// these options.
     pub fn bind(self) -> Result<BoundSocket> {
         let address = self.place()?;
@@ -270,18 +279,19 @@ impl BindOptions {
             let missing = address.is_unix() && error.source.kind() == std::io::ErrorKind::NotFound;
             let failed =
                 Error::system("bind", error.source).at(address.clone(), core.policy.words_as_node);
-            // As a server says it (IPC-06).
+            // A server reports the same code (IPC-06).
             if missing { failed.with_code(ErrorCode::EACCES) } else { failed }
         });
         let mut bound = BoundSocket::own(core, opened?);
         if let Address::Path(_) = address {
-            // As it was given (BND-10).
+            // Store the address as it was given (BND-10).
             bound.address = address;
         }
         Ok(bound)
     }
 
-    /// What to bind, if these options fit it (BND-02).
+    /// The address to bind, or an error if these options do not fit the endpoint.
+    // BND-02
     fn place(&self) -> Result<Address> {
         let any: IpAddr = match self.ipv6_only {
             true => Ipv6Addr::UNSPECIFIED.into(),
@@ -307,8 +317,8 @@ impl BindOptions {
     }
 }
 
-/// The error of a failed adoption: `refused` if the descriptor is of the wrong kind, otherwise what
-/// the system says.
+/// The error of a failed adoption: `refused` if the descriptor is of the wrong kind, otherwise the system's
+/// error.
 #[cfg(unix)]
 pub(crate) fn adopt_error(source: std::io::Error, refused: fn() -> Error) -> Error {
     match fyke_driver::errno_name(&source) {
@@ -317,12 +327,13 @@ pub(crate) fn adopt_error(source: std::io::Error, refused: fn() -> Error) -> Err
     }
 }
 
-/// A [`BoundSocket`] that was not adopted, and why. As an [`Error`], by `?`, it closes the socket.
+/// A [`BoundSocket`] that was not adopted, and the reason. Converting it into an [`Error`], for example
+/// with `?`, closes the socket.
 #[non_exhaustive]
 pub struct NotAdopted {
-    /// Why.
+    /// The reason.
     pub error: Error,
-    /// The socket, as it was.
+    /// The unchanged socket.
     pub bound: BoundSocket,
 }
 

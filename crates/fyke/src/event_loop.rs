@@ -1,5 +1,5 @@
-//! The loop: one thread's sockets, timers and callbacks. `docs/LOOP.md` numbers the phases of a
-//! turn, and the comments here refer to the numbers.
+//! The event loop: the sockets, timers and callbacks of one thread. `docs/LOOP.md` numbers the
+//! phases of a turn, and the comments here refer to these numbers.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,19 +15,21 @@ use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 use fyke_machine::{Lanes, policy};
 
-/// Makes an event loop on this thread, calls `setup` inside it, and runs it until nothing keeps it alive:
-/// no listening server, open socket, lookup or timer, unless it was `unref`'ed. That is Node's rule.
+/// Makes an event loop on this thread, calls `setup` inside it, and runs the loop until nothing
+/// keeps it alive. As in Node, a listening server, an open socket, a lookup and a timer keep it
+/// alive, unless they are `unref`'ed.
 ///
-/// `setup` may fail with any error type that fyke's [`Error`] converts into, so `?` works inside it on
-/// whatever that type takes: [`fyke::Error`](Error) itself and [`io::Error`](std::io::Error) take
-/// errors of fyke and of the standard library, `anyhow::Error` and `Box<dyn std::error::Error>` take
-/// nearly all.
+/// `setup` may fail with any error type that fyke's [`Error`] converts into, so `?` works inside it
+/// for every error that this type can be made from. [`fyke::Error`](Error) and
+/// [`io::Error`](std::io::Error) can be made from errors of fyke and of the standard library;
+/// `anyhow::Error` and `Box<dyn std::error::Error>` from nearly all errors.
 ///
 /// # Errors
-/// What `setup` returns; the loop does not run then. An error of a server that has no `on_error`
-/// listener, at once; the first such error of an outgoing connection, when the loop has ended (see
-/// [`Socket::on_error`](crate::Socket::on_error)). `EMFILE`, `ENOMEM` and the like if the loop cannot be
-/// made.
+/// - The error that `setup` returns. The loop does not run in this case.
+/// - An error of a server without an `on_error` listener, at once.
+/// - The first error of an outgoing connection without an `on_error` listener, when the loop has
+///   ended (see [`Socket::on_error`](crate::Socket::on_error)).
+/// - `EMFILE`, `ENOMEM` and similar if the loop cannot be made.
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -43,7 +45,7 @@ use fyke_machine::{Lanes, policy};
 /// # }
 /// ```
 ///
-/// With errors of several kinds, what `main` returns says which error type is meant:
+/// If errors of several kinds occur, the return type of `main` selects the error type:
 ///
 /// ```
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,14 +66,14 @@ pub fn run<E: From<Error>>(setup: impl FnOnce() -> Result<(), E>) -> Result<(), 
     Ok(())
 }
 
-/// A loop that the caller drives: [`run`](Self::run) to the end, or [`turn`](Self::turn) by
-/// [`turn`](Self::turn) from a loop of their own. [`fyke::run`](run) is the short form.
+/// An event loop that the caller drives: call [`run`](Self::run) to run it to the end, or
+/// [`turn`](Self::turn) repeatedly from your own loop. [`fyke::run`](run) is the short form.
 ///
-/// It belongs to the thread that made it (`!Send`). A thread may have several; inside
-/// [`enter`](Self::enter) and inside callbacks the loop they belong to is the current one.
+/// A loop belongs to the thread that made it (`!Send`). A thread may have several loops. Inside
+/// [`enter`](Self::enter) and inside callbacks, the loop that they belong to is the current one.
 ///
 /// Dropping a loop closes everything that belongs to it, without events. Sockets and servers that
-/// the caller still holds then answer like closed ones.
+/// the caller still holds then behave like closed ones.
 ///
 /// ```
 /// use std::time::Duration;
@@ -96,40 +98,47 @@ pub struct EventLoopBuilder {
 }
 
 impl EventLoopBuilder {
-    /// Which driver to use. Without it the environment variable `FYKE_DRIVER` decides (`auto`,
-    /// `ready` or `uring`), and else [`DriverKind::Auto`].
+    /// Selects the driver. By default the environment variable `FYKE_DRIVER` selects it (`auto`,
+    /// `ready` or `uring`); if the variable is not set, the driver is [`DriverKind::Auto`].
     #[must_use]
     pub fn driver(mut self, kind: DriverKind) -> Self {
         self.driver = Some(kind);
         self
     }
 
-    /// Whether the loop's sockets and servers also do what looks like an accident of Node's, and
-    /// what fyke therefore does otherwise. Default: no. For a program that is moved here as it is,
-    /// for a stand-in of `require('net')`, and for comparing the two event by event.
+    /// Makes the loop's sockets and servers behave like Node's also where fyke differs on purpose,
+    /// because Node's behaviour looks like an accident. Default: false. Use this for a program that
+    /// is ported unchanged, for a replacement of `require('net')`, or to compare fyke with Node
+    /// event by event.
     ///
-    /// What changes, with the numbers of the behaviours: every `write` is offered to the kernel at
-    /// once, not when the batch of callbacks ends (WR-08, WR-17); addresses are gone after
-    /// `destroy` (PROP-08, PROP-09); `ready` comes after `connect` also when a listener destroyed
-    /// the socket (CON-05); what is known at once about an attempt to connect is told **inside**
-    /// `connect`, so contract C1 does not hold there (CON-04, HE-04); the writes and ends of a
-    /// connect that never stood are told of it in Node's order, with Node's codes, some of them
-    /// after `close` and one of them never (WR-12, WR-13, DST-18); `connect` while connecting or
-    /// connected is tried; a second `close` of a server is a second event; the
-    /// callbacks of connects that failed run with the next that succeeds, and each call of
-    /// `set_idle_timeout_then` adds one more; `read_n` takes up to 1 GiB, and
-    /// callbacks do not count toward `write_queue_bytes_max`; error texts give IPv6 addresses without
-    /// brackets, as in `connect ECONNREFUSED ::1:80`; an error of an outgoing connection without
-    /// `on_error` ends `run` at once.
-    /// Names are tried one by one ([`FamilySelection::Sequential`](crate::FamilySelection)) only
-    /// where asked for: that is a setting of its own.
+    /// With `true`:
+    /// - Every `write` is offered to the kernel inside the call, not when the batch of callbacks
+    ///   ends.
+    /// - A socket has no addresses after `destroy`.
+    /// - `ready` is emitted after `connect` even if a listener destroyed the socket.
+    /// - Events of a connection attempt that are known at once are emitted **inside** `connect`, so
+    ///   callbacks can run inside a call that you make.
+    /// - If a connect fails, its queued writes and ends are reported in Node's order and with
+    ///   Node's codes: some of them after `close`, and one of them never.
+    /// - `connect` on a socket that is connecting or connected is tried, and does not fail at once.
+    /// - Every `close` call on a server emits another `close` event.
+    /// - The callbacks of failed connects run when a later connect of the same socket succeeds, and
+    ///   each call of `set_idle_timeout_then` adds one more callback.
+    /// - `read_n` accepts up to 1 GiB.
+    /// - Callbacks do not count toward `write_queue_bytes_max`.
+    /// - Error texts contain IPv6 addresses without brackets, as in `connect ECONNREFUSED ::1:80`.
+    /// - An error of an outgoing connection without an `on_error` listener ends `run` at once.
+    ///
+    /// This option does not change how the addresses of a host are tried. For Node's way, also set
+    /// [`FamilySelection::Sequential`](crate::FamilySelection).
     #[must_use]
     pub fn node_exact(mut self, exact: bool) -> Self {
         self.node_exact = exact;
         self
     }
 
-    /// Makes every socket take the general way for everything, so that tests can compare.
+    /// Makes every socket use the general path for everything, so that tests can compare it with
+    /// the fast path.
     #[doc(hidden)]
     #[must_use]
     pub fn general_lanes(mut self, general: bool) -> Self {
@@ -140,8 +149,9 @@ impl EventLoopBuilder {
     /// Makes the loop.
     ///
     /// # Errors
-    /// What the system says, when it has no descriptors or memory left;
-    /// `ERR_INVALID_ARG_VALUE` when `FYKE_DRIVER` names no driver.
+    /// - `ERR_INVALID_ARG_VALUE` if `FYKE_DRIVER` is not the name of a driver.
+    /// - The system's error code, for example `EMFILE` or `ENOMEM`, if descriptors or memory are
+    ///   exhausted.
     pub fn build(self) -> Result<EventLoop> {
         let kind = self.driver.map_or_else(kind_from_environment, Ok)?;
         let policy = if self.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
@@ -168,50 +178,55 @@ fn kind_from_environment() -> Result<DriverKind> {
 }
 
 impl EventLoop {
-    /// A loop with the default settings.
+    /// Makes a loop with the default settings.
     ///
     /// # Errors
-    /// As [`EventLoopBuilder::build`].
+    /// The errors of [`EventLoopBuilder::build`].
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// A loop with settings.
+    /// Returns a builder, to make a loop with other settings.
     pub fn builder() -> EventLoopBuilder {
         EventLoopBuilder::default()
     }
 
-    /// Makes this the current loop while `f` runs. What `f` starts goes on in the next turn.
+    /// Makes this the current loop while `f` runs. Operations that `f` starts continue in the next
+    /// turn.
     pub fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
         self.core.enter();
         let _entered = Entered::new(&self.core);
         f()
     }
 
-    /// Turns until nothing holds the loop.
+    /// Runs turns until nothing keeps the loop alive.
     ///
     /// # Errors
-    /// As [`turn`](Self::turn). The loop is intact and can be run again.
+    /// The errors of [`turn`](Self::turn). The loop stays usable and can be run again.
     pub fn run(&self) -> Result<()> {
         let _entered = Entered::new(&self.core);
         runtime::run(&self.core)
     }
 
-    /// One turn: runs what is due, waits for at most `timeout` (none: until something happens),
-    /// and runs what happened. Says whether anything is left that holds the loop.
+    /// Runs one turn: runs the work that is due, waits for events for at most `timeout` (`None`:
+    /// without a limit), and runs their callbacks. Returns whether anything still keeps the loop
+    /// alive.
     ///
     /// # Errors
-    /// An error of a server that no `on_error` listens to. The first such error of an outgoing connection, in
-    /// the turn after which nothing holds the loop; on a loop made with
-    /// [`node_exact`](EventLoopBuilder::node_exact), at once. The loop is intact and can be turned again.
-    /// `ERR_EVENT_LOOP_BUSY` when called from a callback of the same loop.
+    /// - An error of a server without an `on_error` listener.
+    /// - The first error of an outgoing connection without an `on_error` listener, in the turn
+    ///   after which nothing keeps the loop alive; at once on a loop made with
+    ///   [`node_exact`](EventLoopBuilder::node_exact).
+    /// - `ERR_EVENT_LOOP_BUSY` when called from a callback of the same loop.
+    ///
+    /// After an error the loop stays usable and can be turned again.
     pub fn turn(&self, timeout: Option<Duration>) -> Result<bool> {
         let _entered = Entered::new(&self.core);
         runtime::turn(&self.core, timeout)
     }
 
-    /// When the loop wants to be turned next because of a timer, if there is one. For a host that
-    /// waits by itself, together with [`as_fd`](Self::as_fd).
+    /// When to call [`turn`](Self::turn) next: now if work is due, otherwise at the next timer or timeout, or
+    /// `None` if there is none. For a host that waits by itself, together with [`as_fd`](Self::as_fd).
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.core.has_due_work() || self.core.driver.has_work() {
             return Some(Instant::now());
@@ -221,7 +236,7 @@ impl EventLoop {
         deadline.map(|at| self.core.instant(at.into()))
     }
 
-    /// A handle for other threads.
+    /// Returns a handle to the loop that other threads can use.
     pub fn handle(&self) -> LoopHandle {
         LoopHandle(Arc::clone(&self.core.posted))
     }
@@ -231,9 +246,9 @@ impl EventLoop {
         self.core.driver.name()
     }
 
-    /// A descriptor that becomes readable when a [`turn`](Self::turn) has something to do, for a
-    /// host's own `epoll` or `poll`. Timers are not in it: see
-    /// [`next_deadline`](Self::next_deadline). None with the simulated network.
+    /// A descriptor that becomes readable when a [`turn`](Self::turn) has work to do, for a host's
+    /// own `epoll` or `poll`. It does not report timers: see
+    /// [`next_deadline`](Self::next_deadline). `None` with the simulated network.
     #[cfg(unix)]
     pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.core.driver.as_fd()
@@ -253,9 +268,9 @@ impl fmt::Debug for EventLoop {
     }
 }
 
-/// Sends work to a loop from any thread. Made by [`EventLoop::handle`](crate::EventLoop::handle) or
-/// [`LoopHandle::current`]. For work on one socket or server, see
-/// [`SocketRef`](crate::SocketRef) and [`ServerRef`](crate::ServerRef).
+/// Sends work to a loop from any thread. Returned by
+/// [`EventLoop::handle`](crate::EventLoop::handle) and [`LoopHandle::current`]. To send work to one
+/// socket or server, see [`SocketRef`](crate::SocketRef) and [`ServerRef`](crate::ServerRef).
 ///
 /// A handle does not keep the loop alive; a [`KeepAlive`] does.
 ///
@@ -276,13 +291,13 @@ impl fmt::Debug for EventLoop {
 #[derive(Clone)]
 pub struct LoopHandle(Arc<Posted>);
 
-/// Keeps a loop alive as long as it exists. Made by [`LoopHandle::keep_alive`]; may be dropped on
-/// any thread.
+/// Keeps a loop alive until it is dropped. Returned by [`LoopHandle::keep_alive`]. It may be
+/// dropped on any thread.
 pub struct KeepAlive(Arc<Posted>);
 
 impl LoopHandle {
-    /// A handle of the loop that the running code belongs to: inside [`fyke::run`](run),
-    /// [`EventLoop::enter`] and callbacks.
+    /// Returns a handle to the current loop: the one that runs the calling code, inside
+    /// [`fyke::run`](run), [`EventLoop::enter`] and callbacks.
     ///
     /// # Errors
     /// `ERR_NO_EVENT_LOOP` outside of a loop.
@@ -290,22 +305,23 @@ impl LoopHandle {
         current().map(|core| Self(Arc::clone(&core.posted)))
     }
 
-    /// Runs `work` on the loop's thread, in the next turn (phase 3 of `docs/LOOP.md`), and wakes
-    /// the loop. Work posted by one thread runs in order.
+    /// Runs `work` on the loop's thread, in the next turn, and wakes the loop. Work that one thread
+    /// posts runs in the order in which it was posted.
     ///
     /// # Errors
-    /// `ERR_EVENT_LOOP_CLOSED` when the loop is gone. A loop that ends before the work ran drops
-    /// it: hold a [`KeepAlive`] if it must run.
+    /// `ERR_EVENT_LOOP_CLOSED` if the loop was dropped. A loop that ends before the work has run
+    /// drops the work: hold a [`KeepAlive`] if it must run.
+    // Phase 3 of `docs/LOOP.md`.
     pub fn post(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
         self.0.push(Box::new(work))
     }
 
-    /// Makes the loop's `turn` return early, without work.
+    /// Makes the loop's current or next `turn` stop waiting, without posting any work.
     pub fn wake(&self) {
         self.0.wake();
     }
 
-    /// Keeps the loop alive until the result is dropped.
+    /// Keeps the loop alive until the returned value is dropped.
     pub fn keep_alive(&self) -> KeepAlive {
         self.0.hold();
         KeepAlive(Arc::clone(&self.0))
@@ -318,7 +334,7 @@ impl Drop for KeepAlive {
     }
 }
 
-/// Two handles are equal when they are of one loop.
+/// Two handles are equal if they belong to the same loop.
 impl PartialEq for LoopHandle {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,10 +1,10 @@
-//! A list that is mostly of one or two.
+//! A list that usually has one or two elements.
 
 use std::ops::{Deref, DerefMut};
 
-/// A list of which the first elements are in place: most sockets have one listener or two (for data, and for
-/// the idle timeout), and a `Vec` would be one more allocation for each. No larger than two elements
-/// if they have a niche, as one with a bool has.
+/// A list that stores up to two elements inline. Most sockets have one or two listeners (for data,
+/// and for the idle timeout), and a `Vec` would be one more allocation for each socket. The list is
+/// no larger than two elements if they have a niche, as an element with a `bool` has.
 #[derive(Debug, Default)]
 pub(crate) enum Few<T> {
     #[default]
@@ -28,7 +28,7 @@ impl<T> Few<T> {
         }
     }
 
-    /// Takes the last one.
+    /// Removes and returns the last element.
     pub(crate) fn pop(&mut self) -> Option<T> {
         match self {
             Self::Many(elements) => elements.pop(),
@@ -43,14 +43,14 @@ impl<T> Few<T> {
         }
     }
 
-    /// Takes one out of the middle, whose place the last one takes.
+    /// Removes and returns the element at `index`; the last element takes its place.
     pub(crate) fn swap_remove(&mut self, index: usize) -> Option<T> {
         let last = self.len().checked_sub(1).filter(|last| index <= *last)?;
         self.swap(index, last);
         self.pop()
     }
 
-    /// Takes one out of the middle. Panics if there is none at `index`, as `Vec` does.
+    /// Removes and returns the element at `index`. Panics if there is none, as `Vec` does.
     pub(crate) fn remove(&mut self, index: usize) -> T {
         match std::mem::take(self) {
             Self::One(element) if index == 0 => element,
@@ -74,7 +74,8 @@ impl<T> Few<T> {
             if elements.len() > 2 {
                 return;
             }
-            // Back in place: a socket that has connected is left with as few as others.
+            // Store the elements inline again: a socket that has connected should use as little
+            // memory as others.
         }
         *self = std::mem::take(self).into_iter().filter(keep).collect();
     }
@@ -95,7 +96,7 @@ impl<T> Deref for Few<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // The most frequent one first: a table of jumps takes longer.
+        // Check the most frequent case first: a jump table is slower.
         if let Self::Two(elements) = self {
             return elements;
         }

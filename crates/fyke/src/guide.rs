@@ -1,7 +1,7 @@
 //! The guide: one chapter for each question that comes up when you write a program with fyke.
 //!
-//! The programs in it are compiled and run by the tests of this crate. The chapters can be read in any
-//! order; the first one is the place to begin.
+//! The tests of this crate compile and run the programs in it. You can read the chapters in any
+//! order; begin with the first one if you are new to fyke.
 //!
 //! | chapter | what it answers |
 //! |---|---|
@@ -9,14 +9,14 @@
 //! | [Half-close](half_close) | What do `end`, `close` and `destroy` mean, and in which order do events come? |
 //! | [Backpressure](backpressure) | What if the peer reads more slowly than I write? |
 //! | [Timeouts and limits](limits) | What bounds time, memory and connections, and what happens at each limit? |
-//! | [Graceful shutdown](graceful_shutdown) | How does a server stop without losing an answer? |
-//! | [Errors](errors) | What can fail, how do I learn of it, and what is worth a retry? |
+//! | [Graceful shutdown](graceful_shutdown) | How does a server stop without losing a response? |
+//! | [Errors](errors) | What can fail, how is it reported, and when is a retry useful? |
 //! | [Unix sockets](unix_sockets) | How do I serve local clients, and which users may connect? |
 //! | [Testing with the simulated network](simulated_network) | How do I test timeouts and failures without waiting for them? |
-//! | [Embedding in a host's loop](host_loop) | How does fyke run inside a loop that I have already? |
+//! | [Embedding in a host's loop](host_loop) | How does fyke run inside an existing loop? |
 //! | [Other threads](other_threads) | How does another thread reach a loop, a socket or a server? |
-//! | [Coming from Node](from_node) | What is each name of `net` called here, and what differs? |
-//! | [Coming from tokio](from_tokio) | What takes the place of tasks, and how do the two work together? |
+//! | [Coming from Node](from_node) | What is the name of each function of `net` here, and what differs? |
+//! | [Coming from tokio](from_tokio) | What replaces tasks, and how do fyke and tokio work together? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]

@@ -1,17 +1,17 @@
-//! Descriptors that the process was started with.
+//! Descriptors that this process inherited when it was started.
 
 use std::os::fd::{OwnedFd, RawFd};
 
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
-/// Takes over a descriptor that this process was started with, by its number: for
-/// [`Server::listen_fd`](crate::Server::listen_fd) if it listens, or for
-/// [`Socket::from_fd`](crate::Socket::from_fd) if it is a connection.
+/// Takes over a descriptor that this process inherited when it was started, by its number. If it listens,
+/// pass it to [`Server::listen_fd`](crate::Server::listen_fd); if it is a connection, pass it to
+/// [`Socket::from_fd`](crate::Socket::from_fd).
 ///
-/// The descriptor gets FD_CLOEXEC, so that no child of this process inherits it. Dropping the result
-/// closes it. Each descriptor can be taken once. For descriptors that systemd passes, see
-/// [`systemd`](crate::systemd). The counterpart of a bare number in Node: `server.listen({ fd: 3 })`.
+/// The descriptor gets FD_CLOEXEC, so that no child of this process inherits it. Dropping the result closes
+/// it. Each descriptor can be taken once. For descriptors that systemd passes, see
+/// [`systemd`](crate::systemd). Node: a descriptor number, as in `server.listen({ fd: 3 })`.
 ///
 /// ```no_run
 /// # fn main() -> fyke::Result<()> {
@@ -24,9 +24,9 @@ use fyke_machine::error::MakeError;
 ///
 /// # Errors
 /// - `EBADF` if there is no open descriptor with that number.
-/// - `EEXIST` if it was taken before.
-/// - `ERR_INVALID_FD_TYPE` if this process has opened it itself, which is known by its FD_CLOEXEC,
-///   and for the standard descriptors 0, 1 and 2.
+/// - `EEXIST` if the descriptor was already taken.
+/// - `ERR_INVALID_FD_TYPE` if this process has opened the descriptor itself, which fyke detects by its
+///   FD_CLOEXEC, and for the standard descriptors 0, 1 and 2.
 #[doc(alias = "listen")]
 pub fn inherited_fd(number: RawFd) -> Result<OwnedFd> {
     fyke_driver::take_inherited_fd(number).map_err(refused)

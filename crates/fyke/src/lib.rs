@@ -1,16 +1,16 @@
-//! Node.js's `net` module as a Rust library: event-driven TCP and Unix-socket servers and clients, with Node's
-//! events, half-close, backpressure and timeouts, on its own event loop, without `async`.
+//! Node.js's `net` module as a Rust library: event-driven TCP and Unix-socket servers and clients, with
+//! Node's events, half-close, backpressure and timeouts, on its own event loop, without `async`.
 //!
-//! # What it is for
+//! # What fyke is for
 //!
-//! - You know Node's `net`, or port a program that uses it, and want the same events in the same order.
-//! - You write a server, client, proxy or test tool on TCP or Unix sockets, and one thread is enough, or one loop
-//!   per core.
-//! - You have a loop already, of a game, an interpreter or a GUI, and want sockets in it.
-//! - You want to test network code without ports and without waiting: [`sim`] is a network in memory with a clock of
-//!   its own.
+//! - You know Node's `net`, or you port a program that uses it, and want the same events in the same order.
+//! - You write a server, client, proxy or test tool on TCP or Unix sockets, and one thread, or one loop per
+//!   core, is enough.
+//! - You already have a loop, for example of a game, an interpreter or a GUI, and want sockets in it.
+//! - You want to test network code without ports and without waiting: [`sim`] is a simulated network in
+//!   memory with its own clock.
 //!
-//! # What it is not for
+//! # What fyke is not for
 //!
 //! - TLS, HTTP and UDP: fyke has none of them.
 //! - `async` code, and spreading one loop's connections over a pool of threads: tokio does that.
@@ -54,13 +54,14 @@
 //! - [`run`] makes a loop on this thread, calls the closure, and returns when nothing is left to wait for: no
 //!   listening server, open socket or timer. [`EventLoop`] is for programs that drive the loop themselves.
 //! - Handles are cheap clones of one object. Dropping a handle closes nothing.
-//! - Callbacks run on the loop's thread, one at a time, and never inside a call that you make. So they may share state
-//!   by `Rc<RefCell<…>>`, and may call everything.
-//! - [`Socket::write`] never blocks. If it returns false, go on in [`Socket::on_drain`].
-//! - Misuse is an `Err` at once; what the network does comes to [`Socket::on_error`]. A connection that fails ends only
-//!   itself.
-//! - Other threads send work to a loop ([`LoopHandle`]), a socket ([`SocketRef`]) or a server ([`ServerRef`]).
-//!   fyke starts no threads, except up to four DNS workers per loop on the first lookup of a host name.
+//! - Callbacks run on the loop's thread, one at a time, and never inside a call that you make. They
+//!   can therefore share state in an `Rc<RefCell<…>>` and call any function of fyke.
+//! - [`Socket::write`] never blocks. If it returns false, continue in [`Socket::on_drain`].
+//! - Misuse returns an `Err` at once. Network failures are reported to [`Socket::on_error`]. A
+//!   failed connection ends only itself.
+//! - Other threads send work to a loop ([`LoopHandle`]), a socket ([`SocketRef`]) or a server
+//!   ([`ServerRef`]). fyke starts no threads, except up to four DNS workers per loop on the first
+//!   host-name lookup.
 //! - Methods whose name ends in `_then` take one more argument: a callback that is called once.
 //!
 //! # Where to go next
@@ -69,33 +70,33 @@
 //! |---|---|
 //! | write a first program | [Echo to chat in ten minutes](guide::echo_to_chat) |
 //! | know what `end`, `close` and `destroy` mean | [Half-close](guide::half_close) |
-//! | send a lot, or to slow peers | [Backpressure](guide::backpressure) |
-//! | serve strangers | [Timeouts and limits](guide::limits) |
-//! | stop without losing an answer | [Graceful shutdown](guide::graceful_shutdown) |
+//! | send large amounts of data, or to slow peers | [Backpressure](guide::backpressure) |
+//! | serve untrusted clients | [Timeouts and limits](guide::limits) |
+//! | stop a server without losing responses | [Graceful shutdown](guide::graceful_shutdown) |
 //! | handle errors and retry | [Errors](guide::errors) |
 //! | serve local clients | [Unix sockets and permissions](guide::unix_sockets) |
-//! | test it | [The simulated network](guide::simulated_network) |
-//! | run it in a loop of your own | [Embedding in a host's loop](guide::host_loop) |
+//! | test your program | [The simulated network](guide::simulated_network) |
+//! | run fyke in your own loop | [Embedding in a host's loop](guide::host_loop) |
 //! | use threads or several cores | [Other threads](guide::other_threads) |
-//! | bring what you know | [Coming from Node](guide::from_node), [Coming from tokio](guide::from_tokio) |
+//! | build on what you know | [Coming from Node](guide::from_node), [Coming from tokio](guide::from_tokio) |
 //!
-//! The search of this documentation also finds Node's names, such as `createServer` or `writableLength`. Small
-//! complete programs are in
-//! [crates/fyke/examples](https://github.com/fyke-rs/fyke/tree/main/crates/fyke/examples).
+//! The search of this documentation also finds Node's names, such as `createServer` or `writableLength`.
+//! [crates/fyke/examples](https://github.com/fyke-rs/fyke/tree/main/crates/fyke/examples) contains small
+//! complete programs.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds | dependencies |
 //! |---|---|---|---|
-//! | `tracing` | yes | log events by `tracing`, at WARN (target `fyke`) an error of a connection that has no listener, connections refused because descriptors ran out, and listeners that are added again and again; at TRACE (target `fyke::step`) each step that opens, connects or closes something | `tracing` |
+//! | `tracing` | yes | log events through `tracing`: at WARN (target `fyke`) connection errors without a listener, connections refused because descriptors ran out, and listeners that are added again and again; at TRACE (target `fyke::step`) each step that opens, connects or closes something | `tracing` |
 //! | `serde` | no | `Serialize` and `Deserialize` for [`BlockList`] and [`SocketAddress`]; `BlockList::to_json` and `add_json` | `serde`, `serde_json` |
 //!
-//! Without `tracing` an error that has no listener leaves no trace, except where [`run`] returns it. Features
-//! only add: one crate's choice changes nothing for another.
+//! Without `tracing`, an error without a listener is not reported, except where [`run`] returns it.
+//! Features are additive: enabling one in one crate does not change the behaviour of another.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
-// A library that must not take its user's process down has no business unwrapping; where a value
-// cannot be absent, `expect` says why.
+// A library must not take its user's process down, so it does not unwrap. Where a value cannot be
+// absent, `expect` says why.
 #![warn(clippy::unwrap_used)]
 
 mod abort;

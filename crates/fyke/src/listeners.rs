@@ -1,5 +1,5 @@
-//! Listeners of an object: in order of registration, removable at any time, also by themselves
-//! while they run.
+//! Listeners of an object. They run in order of registration and can be removed at any time, also by
+//! themselves while they run.
 
 #[cfg(test)]
 mod tests;
@@ -10,8 +10,9 @@ use std::marker::PhantomData;
 
 use crate::few::Few;
 
-/// Names a listener, for [`Socket::off`](crate::Socket::off) and [`Server::off`](crate::Server::off). All
-/// listeners of a thread have different ids, so the id of one object's listener removes none of another's.
+/// Identifies a listener, for [`Socket::off`](crate::Socket::off) and [`Server::off`](crate::Server::off).
+/// Ids are unique in a thread, so the id of one object's listener cannot remove a listener of another
+/// object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u32, OfThisThread);
 
@@ -28,30 +29,31 @@ impl ListenerId {
     }
 }
 
-/// What a listener hears: an event, or several. Events are numbered from 0, and there are at most 22.
+/// The set of events that a listener listens to. Events are numbered from 0, and there are at most 22.
 pub(crate) trait EventSet: Copy + Debug + PartialEq {
-    /// A bit for each event, by its number.
+    /// A bit for each event in the set, by the event's number.
     fn bits(self) -> u32;
 
-    /// Whether it contains an event.
+    /// Whether the set contains an event.
     #[inline]
     fn contains(self, event: Self) -> bool {
         self == event
     }
 }
 
-/// What runs when a listener hears an event.
+/// The callback of a listener.
 pub(crate) trait Handler: Sized {
-    /// One that does nothing.
+    /// A value that does nothing.
     fn placeholder() -> Self;
 
-    /// Takes out what runs.
+    /// Takes the callback out and leaves a placeholder.
     #[inline]
     fn take(&mut self) -> Self {
         std::mem::replace(self, Self::placeholder())
     }
 
-    /// Puts back what has run. Returns what is left over, to be dropped where nothing is borrowed.
+    /// Puts a callback back after it has run. Returns a value that remains, to be dropped while nothing is
+    /// borrowed.
     #[inline]
     fn put_back(&mut self, running: Self) -> Option<Self> {
         // A placeholder owns nothing.
@@ -60,35 +62,36 @@ pub(crate) trait Handler: Sized {
     }
 }
 
-/// The listeners of one object. `E` names the events, `H` is what runs.
+/// The listeners of one object. `E` names the events, `H` is the type of the callbacks.
 ///
-/// What runs is out of its place meanwhile, so nothing is borrowed then. Emissions may nest: on
-/// exact loops `connect` emits inside the call. Places stay what they are until the outermost has ended,
-/// and a listener that runs is not run again by an emission inside it: whoever emits inside a call asks
+/// A callback is taken out of the list while it runs, so nothing is borrowed then. Emissions may nest: on
+/// loops made with `node_exact`, `connect` emits inside the call. Positions do not change until the
+/// outermost emission has ended. A listener that is running is not run again by a nested emission: code
+/// that emits inside a call checks [`is_running`](Self::is_running) first.
 /// [`is_running`](Self::is_running) first.
 pub(crate) struct Listeners<E, H> {
     entries: RefCell<Few<Entry<E, H>>>,
-    /// With more listeners of one event than this, there probably is a mistake.
+    /// More listeners of one event than this are probably a mistake.
     expected_max: Cell<u32>,
-    /// A bit for each event that has a listener, [`WARNED`], [`REMOVED`], and how many emissions use the
-    /// list: whether there is a listener is asked several times for every message.
+    /// A bit for each event that has a listener, then [`WARNED`], [`REMOVED`], and the number of emissions
+    /// that use the list. One word, because every message checks several times whether there is a listener.
     bits: Cell<u32>,
 }
 
-/// Node's number.
+/// Node's default.
 const EXPECTED_MAX: u32 = 10;
 
 /// One emission that uses the list.
 const EMITTING: u32 = 1 << 24;
-/// How many there are.
+/// The bits that count the emissions.
 const EMISSIONS: u32 = 0xff << 24;
-/// Listeners were removed meanwhile, and are still in the list.
+/// Listeners were removed during an emission and are still in the list.
 const REMOVED: u32 = 1 << 23;
-/// That there are more listeners than expected was logged.
+/// The warning that there are more listeners than expected was logged.
 const WARNED: u32 = 1 << 22;
 
 pub(crate) struct Entry<E, H> {
-    /// 0 when it was removed while the list was in use.
+    /// 0 if the listener was removed while the list was in use.
     id: u32,
     hears: E,
     lasts: Lasts,
@@ -97,14 +100,15 @@ pub(crate) struct Entry<E, H> {
 }
 
 impl<E: EventSet, H> Entry<E, H> {
-    /// Whether it hears an event. One that runs already, further out, is not run again.
+    /// Whether the listener listens to the event and may run. A listener that an outer emission is running
+    /// is not run again.
     #[inline]
     fn may_run(&self, event: E) -> bool {
         self.hears.contains(event) && self.id != 0 && !self.running
     }
 }
 
-/// For how long a listener is there.
+/// How long a listener stays registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lasts {
     /// Until it is removed.
@@ -141,18 +145,18 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         if entries.len() > self.expected_max.get() as usize {
             let unexpected = self.unexpected(&entries, hears);
             drop(entries);
-            // The log is the user's code, so with nothing borrowed.
+            // Logging runs user code, so nothing may be borrowed here.
             unexpected.into_iter().for_each(|count| log_unexpected(hears, count));
         }
         id
     }
 
-    /// Sets how many listeners an event may have before that is logged; zero: any number.
+    /// Sets the number of listeners of one event above which a warning is logged. Zero means no limit.
     pub(crate) fn expect(&self, max: u32) {
         self.expected_max.set(if max == 0 { u32::MAX } else { max });
     }
 
-    /// How many listeners an event has, if that is more than expected and was not logged yet.
+    /// The number of listeners of an event, if it is more than expected and was not logged yet.
     #[cold]
     fn unexpected(&self, entries: &[Entry<E, H>], hears: E) -> Option<usize> {
         let of_event = |entry: &&Entry<E, H>| entry.hears == hears && entry.id != 0;
@@ -164,7 +168,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         Some(count)
     }
 
-    /// Removes a listener and returns what would have run, to be dropped where nothing is borrowed.
+    /// Removes a listener and returns its callback, to be dropped while nothing is borrowed.
     pub(crate) fn remove(&self, id: ListenerId) -> Option<H> {
         let mut entries = self.entries.borrow_mut();
         let index = entries.iter().position(|entry| entry.id == id.0)?;
@@ -179,8 +183,8 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         Some(handler)
     }
 
-    /// Removes the first listener of an event that was to last until the next one, and returns what would
-    /// have run, to be dropped where nothing is borrowed.
+    /// Removes the first listener of an event with [`Lasts::OnceOrReplaced`] and returns its callback, to
+    /// be dropped while nothing is borrowed.
     pub(crate) fn remove_replaced(&self, event: E) -> Option<H> {
         let id = {
             let entries = self.entries.borrow();
@@ -193,7 +197,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         self.remove(ListenerId(id, PhantomData))
     }
 
-    /// Finds the first listener for which `find` has an answer. `find` runs while the list is borrowed.
+    /// Returns the first result of `find` that is not `None`. `find` runs while the list is borrowed.
     pub(crate) fn find<R>(
         &self,
         mut find: impl FnMut(&mut H) -> Option<R>,
@@ -222,7 +226,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         self.bits.get() & (event.bits() | other.bits()) == event.bits()
     }
 
-    /// Whether a listener of an event runs: it could not hear the event again.
+    /// Whether a listener of an event is running, and therefore cannot be called for this event again.
     pub(crate) fn is_running(&self, event: E) -> bool {
         let runs = |entry: &Entry<E, H>| entry.running && entry.hears.contains(event);
         self.is_emitting() && self.entries.borrow().iter().any(runs)
@@ -232,13 +236,13 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         self.bits.get() & EMISSIONS != 0
     }
 
-    /// Runs the listeners of an event, those that are there now.
+    /// Runs the listeners of an event that are registered now.
     pub(crate) fn emit(&self, event: E, call: impl FnMut(&mut H)) {
         self.emit_while(event, call, || true);
     }
 
-    /// Runs the listeners of an event, those that are there now. Before each one but the first, `go_on`
-    /// decides whether it still runs.
+    /// Runs the listeners of an event that are registered now. Before each listener except the first,
+    /// `go_on` decides whether it still runs.
     #[inline]
     pub(crate) fn emit_while(
         &self,
@@ -254,11 +258,12 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
             }
         }
         emission.finish();
-        // What is left for it is only what a panic needs.
+        // The rest of its drop code is only needed after a panic.
         std::mem::forget(emission);
     }
 
-    /// Begins with the first listener of an event, if there is one: the list is in use from here on.
+    /// Starts an emission with the first listener of an event, if there is one. The list is in use from
+    /// then on.
     #[inline(always)]
     fn begin(&self, event: E) -> Option<Emission<'_, E, H>> {
         if !self.has(event) {
@@ -276,7 +281,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         Some(Emission { listeners: self, index, count, more, id, running })
     }
 
-    /// Takes out what a listener runs.
+    /// Takes the callback of a listener out of the list.
     #[inline(always)]
     fn take_out(&self, entries: &mut [Entry<E, H>], index: usize) -> (u32, H) {
         let entry = &mut entries[index];
@@ -290,7 +295,7 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         (id, running)
     }
 
-    /// Finds out again which events have listeners.
+    /// Computes again which events have listeners.
     #[cold]
     fn recount(&self, entries: &[Entry<E, H>]) {
         let mut bits = self.bits.get() & (EMISSIONS | REMOVED | WARNED);
@@ -300,15 +305,15 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
         self.bits.set(bits);
     }
 
-    /// Forgets the listeners that were removed while the list was in use. Nothing of the user's is left of
-    /// them.
+    /// Removes the entries of listeners that were removed while the list was in use. Their callbacks are
+    /// already gone.
     #[cold]
     fn compact(&self, entries: &mut Few<Entry<E, H>>) {
         entries.retain(|entry| entry.id != 0);
         self.bits.set(self.bits.get() & !REMOVED);
     }
 
-    /// Takes all listeners, to be dropped where nothing is borrowed.
+    /// Removes and returns all listeners, to be dropped while nothing is borrowed.
     #[must_use]
     pub(crate) fn clear(&self) -> Few<Entry<E, H>> {
         let mut entries = self.entries.borrow_mut();
@@ -328,28 +333,28 @@ impl<E: EventSet, H: Handler> Listeners<E, H> {
     }
 }
 
-/// Listeners of an event that run, one after the other. What runs goes back to its place also when it
-/// panics, and what was removed meanwhile goes.
+/// A running emission: runs the listeners of an event one after the other. If a callback panics, it is put
+/// back, and removed listeners are still cleaned up.
 struct Emission<'a, E: EventSet, H: Handler> {
     listeners: &'a Listeners<E, H>,
-    /// Where what runs comes from.
+    /// The position of the running listener.
     index: usize,
-    /// How many listeners there were: others are for the next time.
+    /// The number of listeners at the start: listeners that are added later run at the next emission.
     count: usize,
-    /// Whether any of them is for the event, beside the first one.
+    /// Whether there is a listener of the event besides the first one.
     more: bool,
     id: u32,
     running: H,
 }
 
 impl<E: EventSet, H: Handler> Emission<'_, E, H> {
-    /// Whether there is another one. It has taken the place of the last one then.
+    /// Takes the next listener of the event out of the list. Returns whether there is one.
     fn take_next(&mut self, event: E) -> bool {
         let mut entries = self.listeners.entries.borrow_mut();
         let before = self.put_back(&mut entries);
         let mut rest = self.index + 1..self.count;
         let next = rest.find(|index| entries[*index].may_run(event));
-        // Nothing is out of its place now.
+        // No callback is out of its place now.
         self.index = usize::MAX;
         if let Some(index) = next {
             let (id, running) = self.listeners.take_out(&mut entries, index);
@@ -360,8 +365,8 @@ impl<E: EventSet, H: Handler> Emission<'_, E, H> {
         next.is_some()
     }
 
-    /// Puts back what has run, or returns it, to be dropped where nothing is borrowed, if its listener was
-    /// removed meanwhile.
+    /// Puts the callback back. If its listener was removed while it ran, returns the callback, to be
+    /// dropped while nothing is borrowed.
     #[inline(always)]
     fn put_back(&mut self, entries: &mut [Entry<E, H>]) -> Option<H> {
         let running = std::mem::replace(&mut self.running, H::placeholder());
@@ -385,7 +390,7 @@ impl<E: EventSet, H: Handler> Emission<'_, E, H> {
     }
 }
 
-/// When what ran has panicked.
+/// Runs the cleanup if a callback has panicked.
 impl<E: EventSet, H: Handler> Drop for Emission<'_, E, H> {
     fn drop(&mut self) {
         self.finish();

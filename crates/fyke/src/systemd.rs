@@ -1,18 +1,19 @@
-//! Descriptors that systemd, or anything that speaks its protocol, opened before it started this
-//! process: socket activation, [sd_listen_fds(3)](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html).
+//! Socket activation: descriptors that systemd, or another program with the same protocol, opened before it
+//! started this process,
+//! [sd_listen_fds(3)](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html).
 //!
-//! A unit `echo.socket` with `ListenStream=8888` and a unit `echo.service` are all it takes: systemd
-//! listens, starts the service when the first client comes, and hands the listener over. So no
-//! client is refused while the service starts or restarts, and it needs no rights for its port.
+//! A unit `echo.socket` with `ListenStream=8888` and a unit `echo.service` are enough: systemd listens,
+//! starts the service when the first client connects, and passes the listening socket to it. No client is
+//! refused while the service starts or restarts, and the service needs no privileges for its port.
 //!
-//! `examples/activated.rs`, to be tried with `systemd-socket-activate -l 8888`:
+//! `examples/activated.rs`; try it with `systemd-socket-activate -l 8888`:
 //!
 #![doc = concat!("```no_run\n", include_str!("../examples/activated.rs"), "```")]
 //!
-//! The protocol is in the environment: `LISTEN_PID` says for which process the descriptors are,
-//! `LISTEN_FDS` how many they are, counted from 3, `LISTEN_FDNAMES` what they are called
-//! (`FileDescriptorName=` in the unit). It is read once per process. Each descriptor is handed
-//! out once, with CLOEXEC set, so that no child of this process inherits it.
+//! The protocol uses environment variables: `LISTEN_PID` is the process that the descriptors are meant for,
+//! `LISTEN_FDS` is their number, counted from descriptor 3, and `LISTEN_FDNAMES` contains their names
+//! (`FileDescriptorName=` in the unit). fyke reads them once per process. Each descriptor is returned once,
+//! with CLOEXEC set, so that no child of this process inherits it.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,13 +21,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::{Error, ErrorCode, Result};
 
-/// The name of a descriptor that was given none, as sd_listen_fds_with_names(3) has it.
+/// The name of a descriptor without a name, as in sd_listen_fds_with_names(3).
 const UNNAMED: &str = "unknown";
 
-/// A descriptor that was handed over at the start of the process, and its name. For
-/// [`Server::listen_fd`](crate::Server::listen_fd) if it listens, for
-/// [`Socket::from_fd`](crate::Socket::from_fd) if it is a connection (`Accept=yes` in the unit).
-/// Dropping it closes it.
+/// A descriptor that was passed to the process at its start, and its name. If it listens, pass it to
+/// [`Server::listen_fd`](crate::Server::listen_fd); if it is a connection (`Accept=yes` in the unit), pass
+/// it to [`Socket::from_fd`](crate::Socket::from_fd). Dropping it closes the descriptor.
 #[derive(Debug)]
 pub struct Descriptor {
     name: String,
@@ -34,7 +34,8 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// `FileDescriptorName=` of the unit, by default the unit's name; `unknown` if there is none.
+    /// The unit's `FileDescriptorName=`, by default the unit's name; `unknown` if the descriptor has no
+    /// name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -52,21 +53,24 @@ impl From<Descriptor> for OwnedFd {
     }
 }
 
-/// All descriptors that were handed over and are still here, in their order. Empty when the process
-/// was started otherwise, or they are meant for another process.
+/// Returns all descriptors that were passed to this process and were not returned before, in their order.
+/// Empty if the process was not started by socket activation, or if the descriptors are meant for another
+/// process.
 ///
 /// # Errors
-/// The same every time, and nothing is touched then: `ERR_INVALID_ARG_VALUE` when the environment
-/// is malformed, with as many names as it should have not among them; `EBADF` for a descriptor
-/// that is not there, and `ERR_INVALID_FD_TYPE` for one that this process has opened itself.
+/// The call fails in the same way each time, and no descriptor is changed:
+/// - `ERR_INVALID_ARG_VALUE` if the environment variables are malformed, or the number of names is not the
+///   number of descriptors.
+/// - `EBADF` if a descriptor is not open.
+/// - `ERR_INVALID_FD_TYPE` if this process has opened a descriptor itself.
 pub fn listen_fds() -> Result<Vec<Descriptor>> {
     Ok(std::mem::take(&mut *inherited()?))
 }
 
-/// Those of this name; the others stay.
+/// Returns the descriptors with this name. The others remain available to later calls.
 ///
 /// # Errors
-/// As [`listen_fds`].
+/// The errors of [`listen_fds`].
 pub fn listen_fds_named(name: &str) -> Result<Vec<Descriptor>> {
     let mut inherited = inherited()?;
     let all = std::mem::take(&mut *inherited);
@@ -75,8 +79,8 @@ pub fn listen_fds_named(name: &str) -> Result<Vec<Descriptor>> {
     Ok(named)
 }
 
-/// What is left of them. The one thing besides the loop that belongs to the process, because the
-/// descriptors do.
+/// The descriptors that were not returned yet. They are process-wide state, because descriptors belong to
+/// the process.
 fn inherited() -> Result<MutexGuard<'static, Vec<Descriptor>>> {
     static INHERITED: OnceLock<Result<Mutex<Vec<Descriptor>>>> = OnceLock::new();
     let found = INHERITED.get_or_init(|| {
@@ -99,20 +103,20 @@ fn take(announced: &Announced) -> Result<Vec<Descriptor>> {
     Ok(fds.into_iter().map(name).collect())
 }
 
-/// The three variables.
+/// The three environment variables.
 #[derive(Debug, Default)]
 struct Environment {
     pid: Option<String>,
     fds: Option<String>,
-    /// Not looked at before it is known that they are for this process.
+    /// Read only after it is known that the variables are meant for this process.
     names: Option<OsString>,
 }
 
-/// What they say.
+/// The contents of the variables.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Announced {
     count: usize,
-    /// As many, or none.
+    /// Either one name per descriptor, or empty.
     names: Vec<String>,
 }
 
@@ -129,12 +133,12 @@ impl Environment {
         })
     }
 
-    /// What was announced to this process.
+    /// Parses the variables, if they are meant for this process.
     fn announced(&self, pid: u32) -> Result<Announced> {
         let (Some(for_pid), Some(count)) = (&self.pid, &self.fds) else {
             return Ok(Announced::default());
         };
-        // A parent's, whose descriptors we have not got.
+        // The variables are meant for a parent process, whose descriptors this process does not have.
         if number(for_pid).ok_or_else(|| malformed("LISTEN_PID"))? != pid {
             return Ok(Announced::default());
         }
@@ -150,7 +154,7 @@ impl Environment {
     }
 }
 
-/// Digits only, and not zero: for neither is there none of it.
+/// Parses decimal digits. Zero and all other text return `None`.
 fn number(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number != 0 && *number <= i32::MAX as u32)
@@ -187,7 +191,7 @@ mod tests {
         for (pid, fds) in [(None, None), (Some("4711"), None), (None, Some("1"))] {
             assert_eq!(announced(pid, fds, None).unwrap(), Announced::default());
         }
-        // A parent's, which nobody has taken out of the environment: not even looked at.
+        // The variables are meant for a parent process that did not remove them: they are not even parsed.
         let theirs = announced(Some("4712"), Some("nonsense"), Some(":::"));
         assert_eq!(theirs.unwrap(), Announced::default());
     }

@@ -1,10 +1,9 @@
-//! Timers and the other ways to run something later: Node's `setTimeout`, `setInterval`,
+//! Timers and the other ways to run a callback later: Node's `setTimeout`, `setInterval`,
 //! `setImmediate` and `process.nextTick`.
 //!
-//! They belong to the loop of the current thread, so they are called inside
-//! [`fyke::run`](crate::run), [`EventLoop::enter`](crate::EventLoop::enter) or a callback.
-//! Elsewhere they answer `Err` with
-//! [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
+//! They use the loop of the current thread, so call them inside [`fyke::run`](crate::run),
+//! [`EventLoop::enter`](crate::EventLoop::enter) or a callback. Elsewhere they return an `Err` with
+//! the code [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,8 +14,8 @@ use crate::Result;
 use crate::runtime::{TimerCallback, TimerId};
 use crate::wiring::{Core, Deferred, current};
 
-/// A timer that was set. Dropping this does not cancel it. Clones are handles of one timer: they are equal
-/// and have the same hash, so a timer can be a key of a map.
+/// A handle to a timer. Dropping it does not cancel the timer. Clones refer to the same timer: they
+/// are equal and have the same hash, so a timer can be a key of a map.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -39,7 +38,8 @@ pub struct Timer {
     id: TimerId,
 }
 
-/// Runs `callback` once, `delay` from now at the earliest. The loop stays alive until then.
+/// Runs `callback` once, after at least `delay`. The timer keeps the loop alive until then, unless
+/// [`unref_loop`](Timer::unref_loop) is called.
 ///
 /// Node: `setTimeout`.
 ///
@@ -64,8 +64,9 @@ pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result
     set(delay, None, Box::new(move || callback.take().map_or((), |callback| callback())))
 }
 
-/// Runs `callback` again and again, `period` after it last ran (at least 1 millisecond, as in
-/// Node). The loop stays alive until it is cancelled.
+/// Runs `callback` repeatedly: each run is due `period` after the previous one (at least 1
+/// millisecond, as in Node). The interval keeps the loop alive until it is cancelled, unless
+/// [`unref_loop`](Timer::unref_loop) is called.
 ///
 /// Node: `setInterval`.
 ///
@@ -85,8 +86,8 @@ fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Re
     Ok(Timer { core: Rc::downgrade(&core), id })
 }
 
-/// Runs `callback` in this turn of the loop, after the network (phase 5 of `docs/LOOP.md`); from
-/// inside an immediate, in the next turn.
+/// Runs `callback` in this turn of the loop, after the network events (phase 5 of `docs/LOOP.md`).
+/// When called from an immediate, it runs `callback` in the next turn.
 ///
 /// Node: `setImmediate`.
 ///
@@ -100,8 +101,8 @@ pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Runs `callback` as soon as the running callback has returned, before anything else that the
-/// loop does; in order with the library's own deferred work.
+/// Runs `callback` as soon as the running callback has returned, before the loop does anything
+/// else. Callbacks run in the order of the calls, together with fyke's own deferred work.
 ///
 /// Node: `process.nextTick`.
 ///
@@ -116,7 +117,8 @@ pub fn next_tick(callback: impl FnOnce() + 'static) -> Result<()> {
 }
 
 impl Timer {
-    /// The timer will not run any more. Cancelling one that is over does nothing.
+    /// Cancels the timer: it does not run again. Does nothing if the timer has already run or was
+    /// cancelled.
     ///
     /// Node: `clearTimeout`, `clearInterval`.
     #[doc(alias("clearTimeout", "clearInterval"))]
@@ -126,19 +128,19 @@ impl Timer {
         }
     }
 
-    /// Whether it will still run.
+    /// Returns whether the timer will still run.
     pub fn is_active(&self) -> bool {
         self.core.upgrade().is_some_and(|core| core.has_timer(self.id))
     }
 
-    /// The timer keeps the loop alive (the default). Node: `timer.ref()`.
+    /// Makes the timer keep the loop alive, which is the default. Node: `timer.ref()`.
     #[doc(alias = "ref")]
     pub fn ref_loop(&self) -> &Self {
         self.set_referred(true)
     }
 
-    /// The timer does not keep the loop alive: when only such are left, the loop ends and they do
-    /// not run.
+    /// Makes the timer not keep the loop alive: if only such timers are left, the loop ends and
+    /// they do not run. Node: `timer.unref()`.
     pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }
@@ -151,7 +153,7 @@ impl Timer {
     }
 }
 
-/// Two handles are equal when they are of one timer.
+/// Two handles are equal if they refer to the same timer.
 impl PartialEq for Timer {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id && self.core.ptr_eq(&other.core)

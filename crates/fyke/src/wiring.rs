@@ -1,5 +1,5 @@
-//! Joins the runtime with the layers above it: what sockets defer, and which loop the code that runs
-//! now belongs to.
+//! Connects the runtime with the layers above it: defines what sockets defer, and tracks which loop
+//! the running code belongs to.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,21 +7,21 @@ use std::rc::Rc;
 use crate::runtime;
 use crate::{Error, ErrorCode, Result};
 
-/// A loop.
+/// An event loop.
 pub(crate) type Core = runtime::Core<Tick>;
 
 /// An entry of the tick queue.
 pub(crate) type Deferred = runtime::Deferred<Tick>;
 
-// Several are moved for every connection.
+// A connection moves several of them, so they must be small.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Deferred>() <= 32);
 
-/// What a socket does when the running callback has returned. What needs more than a number is
-/// deferred as a callback, and so is everything of a server.
+/// Work that a socket does when the running callback has returned. Work that needs more than a
+/// number is deferred as a callback, and so is all work of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tick {
-    /// Ask the state machine.
+    /// Call the state machine.
     Machine(fyke_machine::connection::Tick),
     /// Emit `pipe`.
     Piped,
@@ -41,12 +41,12 @@ pub(crate) fn current() -> Result<Rc<Core>> {
     })
 }
 
-/// The loop of the current thread, if there is one. None also while the thread ends.
+/// The loop of the current thread, if there is one. Also `None` while the thread ends.
 pub(crate) fn current_or_none() -> Option<Rc<Core>> {
     CURRENT.try_with(|current| current.borrow().last().cloned()).ok().flatten()
 }
 
-/// Makes `core` the current loop until this is dropped, also by a panic.
+/// Makes `core` the current loop until this value is dropped, also by a panic.
 pub(crate) struct Entered(());
 
 impl Entered {

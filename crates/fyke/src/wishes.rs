@@ -1,5 +1,5 @@
-//! Options that the system keeps for a socket, as they were asked for last: they are applied when there
-//! is a connection.
+//! Kernel options of a socket, in the form in which they were last requested. They are applied when
+//! there is a connection.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use fyke_driver::{Driver, KeepAliveProbes, Open, SocketId, SocketOption};
 
 use crate::{Error, ErrorCode, Result};
 
-/// What Linux takes at most for the first probe and between two, in seconds, and as their number:
-/// MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT of include/net/tcp.h.
+/// The largest values that Linux accepts for the delay of the first probe, for the interval (both
+/// in seconds) and for the number of probes: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and
+/// MAX_TCP_KEEPCNT of include/net/tcp.h.
 const KEEP_ALIVE_SECONDS_MAX: u64 = 32_767;
 const KEEP_ALIVE_COUNT_MAX: u32 = 127;
 
-/// What was asked for last, each none if it never was.
+/// The last requested value of each option, or `None` if it was never requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wishes {
     pub(crate) keep_alive: Option<KeepAliveWish>,
@@ -22,7 +23,9 @@ pub(crate) struct Wishes {
     pub(crate) receive_buffer_bytes: Option<usize>,
 }
 
-/// In whole seconds, so that what makes no difference to the system is equal (TMO-13).
+/// Times are in whole seconds, so that requests between which the system makes no difference are
+/// equal.
+// TMO-13
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeepAliveWish {
     pub(crate) enable: bool,
@@ -38,7 +41,7 @@ impl KeepAliveWish {
         Self { enable, probes }
     }
 
-    /// For options, which cannot answer with an error.
+    /// For an options type, whose methods cannot return an error: reduces the delay to the maximum.
     pub(crate) fn within_bounds(initial_delay: Duration) -> Self {
         let most = Duration::from_secs(KEEP_ALIVE_SECONDS_MAX);
         Self::new(true, KeepAliveProbes::new(initial_delay.min(most)))
@@ -71,13 +74,13 @@ impl KeepAliveWish {
 }
 
 impl Wishes {
-    /// Those that must be fulfilled before anything else.
+    /// Adds the buffer sizes to a request to open a socket: they must be set before anything else.
     pub(crate) fn size_buffers(&self, request: &mut Open) {
         request.send_buffer_bytes = self.send_buffer_bytes;
         request.receive_buffer_bytes = self.receive_buffer_bytes;
     }
 
-    /// Those that an accepted connection has from its listener on some systems.
+    /// The options that an accepted connection inherits from its listener on some systems.
     pub(crate) fn inherited(&self, no_delay: bool) -> impl Iterator<Item = SocketOption> + use<> {
         let keep_alive = self.keep_alive.filter(|wish| wish.enable);
         let options = [
@@ -88,7 +91,8 @@ impl Wishes {
         options.into_iter().flatten()
     }
 
-    /// The same for a socket that exists. What the system does not take stays the system's.
+    /// Sets the buffer sizes of a socket that already exists. If the system refuses a size, its own
+    /// size stays in use.
     pub(crate) fn size_buffers_of(&self, driver: &Driver, id: SocketId) {
         let send = self.send_buffer_bytes.map(SocketOption::SendBuffer);
         let receive = self.receive_buffer_bytes.map(SocketOption::ReceiveBuffer);
@@ -97,9 +101,10 @@ impl Wishes {
         }
     }
 
-    /// Sets on a listener what all its connections shall have, so that it need not be set on each of
-    /// them. Returns whether they have it: Linux copies these options when it makes the connection's
-    /// socket (`inet_csk_clone_lock` and `tcp_create_openreq_child`, which copy the listener whole).
+    /// Sets on a listener the options that all of its connections need, so that they need not be
+    /// set on each connection. Returns whether connections inherit them: Linux copies these options
+    /// when it makes the connection's socket (`inet_csk_clone_lock` and `tcp_create_openreq_child`,
+    /// which copy the whole listener).
     pub(crate) fn set_on_listener(
         self,
         no_delay: bool,

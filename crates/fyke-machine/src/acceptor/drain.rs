@@ -1,24 +1,24 @@
-//! A shutdown that is under way. It is over when the last of its connections is gone.
+//! A graceful shutdown in progress. It is complete when its last connection is closed.
 
 use std::time::Duration;
 
 use crate::connection::Gone;
 
-/// How the connections of a shutdown have gone.
+/// How the connections of a shutdown were closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Without an error.
+    /// Connections that closed without an error.
     pub ended: usize,
-    /// With one.
+    /// Connections that closed with an error.
     pub failed: usize,
-    /// By our reset, or after the deadline.
+    /// Connections that were reset by us, or were still open after the deadline.
     pub reset: usize,
 }
 
-/// How a shutdown went.
+/// The outcome of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What became of the connections.
+    /// How the connections were closed.
     pub tally: Tally,
     /// The time that was left until the deadline.
     pub remaining: Duration,
@@ -26,11 +26,11 @@ pub struct Outcome {
 
 #[derive(Debug)]
 pub(super) struct Drain {
-    /// How many of its connections are open.
+    /// The number of its connections that are still open.
     left: usize,
     tally: Tally,
     deadline: Duration,
-    /// The deadline has passed, and what is left is being reset.
+    /// The deadline has passed, and the remaining connections are being reset.
     is_expired: bool,
 }
 
@@ -39,7 +39,8 @@ impl Drain {
         Self { left: 0, tally: Tally::default(), deadline, is_expired: false }
     }
 
-    /// Returns whether there is no connection.
+    /// Adds connections, and shortens the deadline if this one is earlier. Returns whether no connection is
+    /// open.
     pub(super) fn join(&mut self, connections: usize, deadline: Duration) -> bool {
         self.left += connections;
         self.deadline = self.deadline.min(deadline);
@@ -50,14 +51,14 @@ impl Drain {
         (!self.is_expired).then_some(self.deadline)
     }
 
-    /// Returns whether the deadline has passed, the first time.
+    /// Returns whether the deadline has passed; true only once.
     pub(super) fn expire(&mut self, now: Duration) -> bool {
         let expires = !self.is_expired && self.deadline <= now;
         self.is_expired |= expires;
         expires
     }
 
-    /// Returns whether it was the last connection.
+    /// Counts a closed connection. Returns whether it was the last one.
     pub(super) fn count(&mut self, gone: Gone) -> bool {
         self.left = self.left.saturating_sub(1);
         match gone {

@@ -1,19 +1,19 @@
-//! How many connections a server takes.
+//! How many connections a server accepts.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The network that a provider gives to one customer, so whoever has one address has all of it
-/// (RFC 6177).
+/// The default prefix length of IPv6 groups. A provider assigns a network of this size to one customer, who
+/// can use all of its addresses (RFC 6177).
 const PREFIX_V6: u8 = 64;
 
-/// How many connections a server takes.
+/// How many connections a server accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// In all.
+    /// The maximum in total. `None` means no limit.
     pub max_connections: Option<usize>,
-    /// From one IPv4 address or one IPv6 network.
+    /// The maximum from one IPv4 address or one IPv6 network. `None` means no limit.
     pub max_per_group: Option<usize>,
-    /// How many leading bits the addresses of an IPv6 network have in common: 1 to 128.
+    /// The number of leading bits that the addresses of an IPv6 network have in common: 1 to 128.
     prefix_v6: u8,
 }
 
@@ -24,17 +24,18 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Takes the nearest number of bits from 1 to 128.
+    /// Sets the number of bits, limited to the range from 1 to 128.
     pub fn set_prefix_v6(&mut self, bits: u8) {
         self.prefix_v6 = bits.clamp(1, 128);
     }
 
-    /// Whether any of them is set.
+    /// Returns whether any limit is set.
     pub fn are_set(&self) -> bool {
         self.max_connections.is_some() || self.max_per_group.is_some()
     }
 
-    /// The address, or the network's first address, that connections from `ip` are counted under.
+    /// The address under which connections from `ip` are counted: the IPv4 address, or the first address of
+    /// the IPv6 network.
     pub(super) fn group_of(&self, ip: IpAddr) -> IpAddr {
         match ip.to_canonical() {
             IpAddr::V6(ip) => {

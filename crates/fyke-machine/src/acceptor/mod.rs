@@ -1,5 +1,6 @@
-//! A server as plain data: which connections it takes, how many it has, and when its `close` and the outcome of
-//! its shutdown are due. It holds no descriptor and runs no callback; what it answers is done by its caller.
+//! A server as plain data: decides which connections it accepts, counts them, and determines when its
+//! `close` event and the outcome of its shutdown are due. It holds no descriptor and runs no callback; the
+//! caller acts on its answers.
 
 mod drain;
 mod limits;
@@ -15,54 +16,55 @@ pub use limits::Limits;
 use crate::Policy;
 use crate::connection::Gone;
 
-/// A server. Listening begins and ends in rounds:
+/// A server. Each call of `listen` begins a round:
 ///
-/// | round | `close` event | by |
+/// | round | `close` event | method |
 /// |---|---|---|
-/// | begins | unchanged | [`begin_round`](Self::begin_round): `listen` |
-/// | listens | unchanged | [`listens`](Self::listens): the listener is open |
+/// | begins | unchanged | [`begin_round`](Self::begin_round): `listen` was called |
+/// | is listening | unchanged | [`listens`](Self::listens): the listener is open |
 /// | ends | owed | [`close`](Self::close) |
 /// | ends | unchanged | [`stop`](Self::stop): the listener is handed over |
 /// | unchanged | deferred | [`take_close`](Self::take_close): closed, and no connection is left |
-/// | unchanged | not owed | [`close_is_told`](Self::close_is_told) |
+/// | unchanged | not owed | [`close_is_told`](Self::close_is_told): the event is emitted |
 #[derive(Debug)]
 pub struct Acceptor {
     limits: Limits,
     is_listening: bool,
-    /// Counts `listen` and `close`, so that an answer to an older one is recognised (SRV-14).
+    /// Counts calls of `listen` and `close`, so that the outcome of an older call is recognised.
+    // SRV-14
     round: u64,
     close: CloseEvent,
     connections: usize,
-    /// How many of them come from which address, or IPv6 network; only while that is limited.
+    /// The number of connections from each address or IPv6 network; only counted if it is limited.
     per_group: HashMap<IpAddr, usize>,
-    /// How many were closed at once because memory or descriptors were exhausted.
+    /// The number of connections that were closed at once because memory or descriptors were exhausted.
     shed: u64,
     drain: Option<Box<Drain>>,
 }
 
-/// Whether the `close` event of a server is to come.
+/// Whether the `close` event is still to be emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CloseEvent {
     NotOwed,
     /// `close` was called.
     Owed,
-    /// It is due, and comes on the tick.
+    /// The event is due, and is emitted on the tick.
     Deferred,
 }
 
-/// What becomes of a connection that was accepted.
+/// The decision about an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is one of the server's from here on.
+    /// The server accepts the connection.
     Taken,
-    /// A limit is reached: it is to be closed, with an event.
+    /// A limit is reached: the caller closes the connection and emits an event.
     Full,
-    /// Its address is blocked: it is to be closed, without a word.
+    /// The address is blocked: the caller closes the connection without an event.
     Blocked,
 }
 
 impl Acceptor {
-    /// A server that does not listen.
+    /// Makes a server that is not listening.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -76,41 +78,43 @@ impl Acceptor {
         }
     }
 
-    /// What it takes.
+    /// The limits for connections.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Changes how many connections it takes, from the next one on (CLS-12).
+    /// Changes the maximum number of connections, starting with the next connection.
+    // CLS-12
     pub fn set_max_connections(&mut self, max: Option<usize>) {
         self.limits.max_connections = max;
     }
 
-    /// `listen` was called. Returns the number of the round, by which its outcome is recognised.
+    /// Begins a round because `listen` was called. Returns its number, which identifies the outcome.
     pub fn begin_round(&mut self) -> u64 {
         self.round += 1;
         self.round
     }
 
-    /// Whether it is still that round.
+    /// Returns whether `round` is the current one.
     pub fn is_round(&self, round: u64) -> bool {
         self.round == round
     }
 
-    /// The listener of a round is open. Returns whether it is wanted still.
+    /// The listener of a round is open. Returns whether it is still needed.
     pub fn listens(&mut self, round: u64) -> bool {
         let wanted = self.is_round(round);
         self.is_listening |= wanted;
         wanted
     }
 
-    /// Whether it listens.
+    /// Returns whether the server is listening.
     pub fn is_listening(&self) -> bool {
         self.is_listening
     }
 
-    /// A connection was accepted: decides about it, and counts it if it is taken. `is_blocked` is asked after
-    /// the limits were looked at (CLS-15, CLS-16).
+    /// Decides about a new connection, and counts it if it is accepted. `is_blocked` is called only if no
+    /// limit is reached.
+    // CLS-15, CLS-16
     pub fn admit(
         &mut self,
         peer: Option<SocketAddr>,
@@ -130,7 +134,8 @@ impl Acceptor {
         Admission::Taken
     }
 
-    /// Looked at for every connection, so that the limit may change at any time (CLS-12).
+    /// Checked for every connection, so that the limit may change at any time.
+    // CLS-12
     fn is_full(&self, group: Option<IpAddr>) -> bool {
         let full = self.limits.max_connections.is_some_and(|max| self.connections >= max);
         let here = group.and_then(|group| self.per_group.get(&group)).copied().unwrap_or_default();
@@ -138,7 +143,8 @@ impl Acceptor {
         full || max_here.is_some_and(|max| here >= max)
     }
 
-    /// A connection was destroyed. Counted at once, so that a place is free (CLS-03, CLS-14).
+    /// A connection was destroyed. Its place becomes free at once.
+    // CLS-03, CLS-14
     pub fn gone(&mut self, peer: Option<SocketAddr>) {
         self.connections = self.connections.saturating_sub(1);
         let Some(peer) = peer else { return };
@@ -152,22 +158,22 @@ impl Acceptor {
         }
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn connections(&self) -> usize {
         self.connections
     }
 
-    /// Connections were closed at once because memory or descriptors were exhausted.
+    /// Counts connections that were closed at once because memory or descriptors were exhausted.
     pub fn shed(&mut self, count: usize) {
         self.shed += count as u64;
     }
 
-    /// How many there were of those.
+    /// The number of connections that were closed because memory or descriptors were exhausted.
     pub fn shed_connections(&self) -> u64 {
         self.shed
     }
 
-    /// Ends the round: the listener is closed, if there is one, and `close` is owed.
+    /// Ends the round: the caller closes the listener, if there is one, and the `close` event is owed.
     pub fn close(&mut self) {
         self.begin_round();
         self.is_listening = false;
@@ -176,13 +182,15 @@ impl Acceptor {
         }
     }
 
-    /// Ends the round without an event: the listener goes elsewhere.
+    /// Ends the round without an event, because the listener is handed over.
     pub fn stop(&mut self) {
         self.begin_round();
         self.is_listening = false;
     }
 
-    /// Whether `close` is due and to be deferred to the tick: closed, and no connection left (CLS-02).
+    /// Returns whether `close` is due, and marks it as deferred to the tick. It is due when the server is
+    /// closed and has no connections.
+    // CLS-02
     pub fn take_close(&mut self, policy: &Policy) -> bool {
         let is_owed = match self.close {
             CloseEvent::NotOwed => false,
@@ -196,43 +204,45 @@ impl Acceptor {
         is_due
     }
 
-    /// The tick of `close`: it is told now, and may be owed again.
+    /// The `close` event is emitted now. A later `close` owes another one.
     pub fn close_is_told(&mut self) {
         self.close = CloseEvent::NotOwed;
     }
 
-    /// Whether a shutdown may begin: it listens, or its `close` is to come.
+    /// Returns whether a shutdown may begin: the server is listening, or its `close` event is still to be
+    /// emitted.
     pub fn may_shut_down(&self) -> bool {
         self.is_listening || self.close != CloseEvent::NotOwed
     }
 
-    /// A shutdown begins or is joined, with so many connections that are not part of it yet. The earlier of
-    /// the deadlines counts. Returns whether it is over, because there is no connection.
+    /// Begins a shutdown or joins a running one, with `connections` that are not part of it yet. The
+    /// earlier deadline applies. Returns whether the shutdown is complete because there are no connections.
     pub fn shut_down(&mut self, connections: usize, deadline: Duration) -> bool {
         self.drain.get_or_insert_with(|| Box::new(Drain::new(deadline))).join(connections, deadline)
     }
 
-    /// A connection of the shutdown is gone, in this way. Returns whether the shutdown is over.
+    /// A connection of the shutdown is closed in the given way. Returns whether the shutdown is complete.
     pub fn count_gone(&mut self, gone: Gone) -> bool {
         self.drain.as_mut().is_some_and(|drain| drain.count(gone))
     }
 
-    /// When to be asked what has [expired](Self::expire).
+    /// When to call [`expire`](Self::expire).
     pub fn wake(&self) -> Option<Duration> {
         self.drain.as_ref()?.wake()
     }
 
-    /// Whether the deadline of a shutdown has passed, so that the connections that are left are to be reset.
+    /// Returns whether the deadline of the shutdown has passed; the caller then resets the remaining
+    /// connections.
     pub fn expire(&mut self, now: Duration) -> bool {
         self.drain.as_mut().is_some_and(|drain| drain.expire(now))
     }
 
-    /// The shutdown is over: how it went.
+    /// Ends the shutdown and returns its outcome, or `None` if none was in progress.
     pub fn end_shutdown(&mut self, now: Duration) -> Option<Outcome> {
         Some(self.drain.take()?.outcome(now))
     }
 
-    /// The loop is gone: nothing is left, and nothing is told.
+    /// The loop was dropped: clears everything without emitting an event.
     pub fn abandon(&mut self) {
         *self = Self { shed: self.shed, round: self.round, ..Self::new(self.limits) };
     }

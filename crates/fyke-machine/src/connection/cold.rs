@@ -1,4 +1,4 @@
-//! What most connections do not have.
+//! State that most connections do not need.
 
 use std::collections::VecDeque;
 
@@ -11,32 +11,33 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Cold<C> {
     pub(crate) errored: Option<Error>,
-    /// The connection has failed, and its bytes are still being delivered.
+    /// The connection has failed, and its received bytes are still being delivered.
     pub(crate) failing: Option<Failing>,
     pub(crate) delivers_before_error: bool,
-    /// What the deferred ticks report, in order.
+    /// The values of deferred ticks, in order.
     pub(crate) values: VecDeque<Value<C>>,
-    /// Receiving has failed, behind bytes of the same turn (policy `defers_end_behind_bytes`).
+    /// Receiving has failed, after bytes of the same turn (policy `defers_end_behind_bytes`).
     pub(crate) late_error: Option<Error>,
-    /// What `read` has taken, to be given to the listeners for data on the tick.
+    /// Bytes that `read` has taken, to be passed to the data listeners on the tick.
     pub(crate) taken: VecDeque<Vec<u8>>,
-    /// What is still to be reported of connections before this one (policy `connects_before_close`).
+    /// Events and callbacks that earlier connections still owe (policy `connects_before_close`).
     pub(crate) owed: Option<Box<Owed<C>>>,
-    /// The turn in which bytes were received last (policy `defers_end_behind_bytes`).
+    /// The turn in which bytes were last received (policy `defers_end_behind_bytes`).
     pub(crate) received_in_turn: u64,
-    /// Connected before the old `close`, or while it was ending: it never finishes by itself (policy
-    /// `connects_before_close`, `tries_to_connect_again`).
+    /// The socket connected before the old `close`, or while the connection was ending, so it never
+    /// finishes by itself (policies `connects_before_close` and `tries_to_connect_again`).
     pub(crate) end_is_lost: bool,
     /// `connect` was called again on the open connection (policy `tries_to_connect_again`).
     pub(crate) connected_again: bool,
-    /// The connect that is under way.
+    /// The connect in progress.
     pub(crate) connecting: Option<Box<Connecting>>,
-    /// Where each `connect` goes that was called again, and whose outcome is due in the next turn (policy
+    /// The targets of repeated calls of `connect` whose outcome is due in the next turn (policy
     /// `tries_to_connect_again`).
     pub(crate) again: VecDeque<Address>,
-    /// An attempt that was under way when the connection was destroyed (policy `tells_cancelled_attempt`).
+    /// An attempt that was in progress when the connection was destroyed (policy
+    /// `tells_cancelled_attempt`).
     pub(crate) cancelled_attempt: Option<Address>,
-    /// The host that is looked up, of which one address is wanted (policy `tells_late_lookup`).
+    /// The host of a lookup for a single address (policy `tells_late_lookup`).
     pub(crate) late_lookup: Option<Box<str>>,
 }
 
@@ -77,22 +78,22 @@ impl<C> Cold<C> {
     }
 }
 
-/// A connection that has failed, and whose bytes are still being delivered.
+/// A connection that has failed, and whose received bytes are still being delivered.
 #[derive(Debug)]
 pub(crate) struct Failing {
     pub(crate) error: Error,
-    /// The kernel may have more.
+    /// The kernel may have more bytes.
     pub(crate) receives: bool,
 }
 
-/// What is still to be reported of connections before the last connect.
+/// Events and callbacks of connections before the last connect that are still to be reported.
 #[derive(Debug)]
 pub struct Owed<C> {
-    /// Each one's `close`, with whether it ended by an error.
+    /// The `close` events, each with whether the connection ended with an error.
     pub(crate) closes: VecDeque<bool>,
-    /// Callbacks of writes, on the next tick.
+    /// Callbacks of writes, to be called on the next tick.
     pub(crate) callbacks: VecDeque<(C, Result<()>)>,
-    /// Callbacks of writes that were in flight or behind one: with the next `close`.
+    /// Callbacks of writes that were in flight or queued behind one, to be called with the next `close`.
     pub(crate) cancelled: VecDeque<C>,
 }
 

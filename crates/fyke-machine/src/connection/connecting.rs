@@ -1,4 +1,4 @@
-//! A connect that is under way: what was asked for, and how far it is.
+//! A connect in progress: its request and its state.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,53 +9,54 @@ use crate::error::MakeError;
 use crate::planner::{FamilySelection, Race, Step};
 use crate::{Error, ErrorCode, Moment, Result};
 
-/// How soon a Unix server whose queue is full is tried again: the pause doubles up to the longest.
+/// The first delay before a connect to a Unix server with a full queue is retried. It doubles up to the
+/// maximum.
 const FULL_FIRST_PAUSE: Duration = Duration::from_millis(1);
 const FULL_PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// What a connect is asked for.
+/// The parameters of a connect.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Where to.
+    /// The target.
     pub target: Target,
-    /// What to do with several addresses of a host. `Off`: only the first one is wanted.
+    /// How to try several addresses of a host. With `Off` only the first address is needed.
     pub selection: FamilySelection,
     /// How long [`FamilySelection::Sequential`] tries one address.
     pub attempt_timeout: Duration,
-    /// How long the lookup may take.
+    /// The time limit of the lookup.
     pub lookup_timeout: Option<Duration>,
-    /// How long the whole connect may take.
+    /// The time limit of the whole connect.
     pub connect_timeout: Option<Duration>,
-    /// The name is looked up by code of the user's.
+    /// A user-defined hook looks up the name.
     pub has_hook: bool,
-    /// Our own end.
+    /// The local address.
     pub local: Local,
 }
 
-/// Where a connect goes.
+/// The target of a connect.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// A Unix socket.
     Unix(Address),
-    /// An address that needs no lookup.
+    /// An IP address, which needs no lookup.
     Ip(SocketAddr),
-    /// A host with a name, and the port.
+    /// A host name and the port.
     Host(String, u16),
 }
 
-/// Our own end of a connection, as far as it is given.
+/// The local address of a connection, as far as it is set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local {
-    /// Where the socket was bound before the connect.
+    /// The address to which the socket was bound before the connect.
     pub bound: Option<SocketAddr>,
     /// The address to bind an attempt to.
     pub address: Option<IpAddr>,
-    /// The port to bind an attempt to; 0 is what the system chooses.
+    /// The port to bind an attempt to; with 0 the system chooses it.
     pub port: u16,
 }
 
 impl Local {
-    /// Where an attempt at an address of `family` is to be bound.
+    /// The address to bind an attempt of `family` to.
     fn of(&self, family: Family) -> Option<SocketAddr> {
         let any: IpAddr = match family {
             Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
@@ -65,54 +66,58 @@ impl Local {
         given.then(|| (self.address.unwrap_or(any), self.port).into())
     }
 
-    /// Our end as the error of an attempt at `target` tells it: only if the port is known (CON-12).
+    /// The local address to report in the error of an attempt at `target`: only if the port is known.
+    // CON-12
     fn known(&self, target: SocketAddr) -> Option<SocketAddr> {
         let family = Family::of(&target);
-        // Of one that was bound before only if that is what is wrong (BND-09).
+        // The address of a socket that was bound before is reported only if its family is the problem
+        // (BND-09).
         let mismatch = self.bound.filter(|bound| Family::of(bound) != family);
         mismatch.or_else(|| self.of(family).filter(|local| local.port() != 0))
     }
 }
 
-/// The name of an attempt, among all that a socket ever makes.
+/// Identifies an attempt among all attempts of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Which connect of the socket it belongs to.
+    /// The number of the connect that it belongs to.
     pub(crate) round: u32,
     number: u32,
 }
 
-/// A connect that is under way. Freed when the connection is established, or destroyed.
+/// A connect in progress. It is freed when the connection is established or destroyed.
 #[derive(Debug)]
 pub(crate) struct Connecting {
     pub(crate) request: Request,
     pub(crate) stage: Stage,
     round: u32,
-    /// How many attempts have begun.
+    /// The number of attempts that have begun.
     begun: u32,
     /// The attempts that are running.
     running: Vec<(Attempt, Address)>,
-    /// When the whole connect has taken too long.
+    /// The deadline of the whole connect.
     deadline: Option<Moment>,
-    /// Another connect to a path that came meanwhile (policy `tries_to_connect_again`).
+    /// The target of another connect to a path that was called in the meantime (policy
+    /// `tries_to_connect_again`).
     pub(crate) again: Option<Address>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// Its tick is still to come.
+    /// Its tick has not run yet.
     Begun,
-    /// The name is being resolved; it must be by `deadline`.
+    /// The name is being resolved, at the latest until `deadline`.
     Resolving { deadline: Option<Moment> },
-    /// The addresses are told, one after the other; so many were.
+    /// The addresses are being reported one by one; `told` is the number of those that were reported.
     Telling { addresses: Vec<IpAddr>, told: usize },
-    /// Addresses are tried.
+    /// The addresses are being tried.
     Racing(Race),
-    /// A Unix socket is tried. Its server's queue was full so often, and is tried again at that time.
+    /// A Unix socket is being tried. Its server's queue was full `full_count` times; the next retry is at
+    /// `retry`.
     Unix { full_count: u32, retry: Option<Moment> },
 }
 
-/// What to do next.
+/// The next action.
 pub(crate) enum Next {
     Open(Attempt),
     GiveUp(Attempt, SocketAddr),
@@ -120,7 +125,7 @@ pub(crate) enum Next {
     Fail(Error),
 }
 
-/// An attempt that has failed.
+/// A failed attempt.
 #[derive(Debug)]
 pub struct Failure {
     pub(crate) attempt: Attempt,
@@ -142,7 +147,7 @@ impl Connecting {
         }
     }
 
-    /// Whether only the first address of a host is wanted.
+    /// Whether only the first address of a host is needed.
     pub(crate) fn wants_one(&self) -> bool {
         self.request.selection == FamilySelection::Off
     }
@@ -161,7 +166,7 @@ impl Connecting {
         self.stage = Stage::Resolving { deadline };
     }
 
-    /// From here on these addresses are tried.
+    /// Starts trying these addresses.
     pub(crate) fn race(&mut self, addresses: impl IntoIterator<Item = SocketAddr>) {
         let Request { selection, attempt_timeout, .. } = self.request;
         self.stage = Stage::Racing(Race::new(addresses, selection, attempt_timeout));
@@ -172,7 +177,7 @@ impl Connecting {
         matches!(&self.stage, Stage::Racing(race) if race.several())
     }
 
-    /// What the addresses that there are want done now.
+    /// The next action for the remaining addresses.
     pub(crate) fn next(&mut self, now: Moment) -> Next {
         match &mut self.stage {
             Stage::Begun | Stage::Resolving { .. } | Stage::Telling { .. } => Next::Wait,
@@ -210,32 +215,32 @@ impl Connecting {
         &self.running
     }
 
-    /// Where an attempt goes that is running, and where it is bound.
+    /// The target of a running attempt, and its local address.
     pub(crate) fn target(&self, attempt: Attempt) -> Option<(&Address, Option<SocketAddr>)> {
         let (_, target) = self.running.iter().find(|(running, _)| *running == attempt)?;
         let local = target.ip().and_then(|address| self.request.local.of(Family::of(&address)));
         Some((target, local))
     }
 
-    /// An attempt runs no longer.
+    /// Removes an attempt that is no longer running.
     pub(crate) fn forget(&mut self, attempt: Attempt) {
         self.running.retain(|(running, _)| *running != attempt);
     }
 
-    /// An attempt at an IP address has failed.
+    /// Records that an attempt at an IP address has failed.
     pub(crate) fn failed(&mut self, address: SocketAddr, error: Error, now: Moment) {
         if let Stage::Racing(race) = &mut self.stage {
             race.failed(address, error, now.into());
         }
     }
 
-    /// Adds to the error of an attempt what it was about.
+    /// Adds the target and the local address to the error of an attempt.
     pub(crate) fn complete(&self, error: Error, target: Address, worded_as_node: bool) -> Error {
         let local = target.ip().and_then(|address| self.request.local.known(address));
         error.at(target, worded_as_node).with_local(local)
     }
 
-    /// The queue of the Unix server is full.
+    /// Schedules a retry because the queue of the Unix server is full.
     pub(crate) fn try_again_later(&mut self, now: Moment) {
         if let Stage::Unix { full_count, retry } = &mut self.stage {
             let pause = FULL_FIRST_PAUSE * 2_u32.pow((*full_count).min(7));
@@ -244,7 +249,7 @@ impl Connecting {
         }
     }
 
-    /// The next time at which something is due by itself.
+    /// The next time at which a step is due without an event.
     pub(crate) fn wake(&self) -> Option<Moment> {
         let stage = match &self.stage {
             Stage::Begun | Stage::Telling { .. } => None,
@@ -255,7 +260,7 @@ impl Connecting {
         stage.into_iter().chain(self.deadline).min()
     }
 
-    /// Why the whole connect is over, if its time is.
+    /// The error of the whole connect, if its time limit has passed.
     pub(crate) fn is_over(&self, now: Moment, worded_as_node: bool) -> Option<Error> {
         self.deadline.filter(|deadline| *deadline <= now)?;
         let error = Error::named(ErrorCode::ETIMEDOUT, "connect");
@@ -267,45 +272,44 @@ impl Connecting {
     }
 }
 
-/// An answer to the question for a host's addresses: what a listener for `lookup` is told, once for
-/// every address.
+/// The result of a lookup. A `lookup` listener is called once for each address.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LookupEvent {
-    /// The host as it was given.
+    /// The host as it was passed to the connect.
     pub host: String,
-    /// One of its addresses, or why there are none.
+    /// One of its addresses, or the error if there are none.
     pub address: Result<IpAddr>,
 }
 
-/// What is told of an attempt.
+/// An event of a connection attempt.
 #[derive(Clone, Debug)]
 pub enum AttemptEvent {
-    /// It begins.
+    /// The attempt begins.
     Begins(Address),
-    /// It begins on the connection that there is (policy `tries_to_connect_again`).
+    /// The attempt begins on the existing connection (policy `tries_to_connect_again`).
     BeginsAgain(Address),
-    /// It has failed.
+    /// The attempt has failed.
     Failed(Address, Error),
-    /// It takes too long, and is given up.
+    /// The attempt takes too long and is abandoned.
     TimedOut(Address),
 }
 
-/// Why an attempt cannot be made.
+/// The reason why an attempt cannot be made.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The address may not be connected to.
+    /// A block list contains the address.
     Blocked,
-    /// There is no descriptor for it.
+    /// No descriptor could be opened.
     Open(std::io::Error),
-    /// It cannot be bound to our own end.
+    /// The descriptor could not be bound to the local address.
     Bind(std::io::Error),
 }
 
-/// Another connect on a socket that has a descriptor already.
+/// Another connect on a socket that already has a descriptor.
 #[derive(Debug)]
 pub struct Again {
     pub(crate) target: Address,
-    /// The first one is still under way.
+    /// The first connect is still in progress.
     pub(crate) was_connecting: bool,
 }

@@ -1,15 +1,15 @@
-//! What a transition knows about its surroundings.
+//! The information about its surroundings that a transition receives.
 
 use crate::{Moment, Policy};
 
-/// What a transition needs to know.
+/// The inputs of a transition besides its arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The time of this turn.
     pub now: Moment,
     /// The number of this turn.
     pub turn: u64,
-    /// The manners of the loop.
+    /// The policy of the loop.
     pub policy: &'a Policy,
     /// Which events have listeners.
     pub heard: Heard,
@@ -35,7 +35,7 @@ pub enum Event {
     Timeout,
     Pipe,
     Unpipe,
-    /// Just before `error` and `close`, for pipes: does not count as hearing an error.
+    /// Emitted just before `error` and `close`, for pipes. It does not count as an error listener.
     Gone,
     Shutdown,
     Error,

@@ -1,4 +1,4 @@
-//! What a transition wants to be done.
+//! The effects of a transition: what the shell must do.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -10,101 +10,102 @@ use super::context::Event;
 use crate::writing::{Parked, WriteSide};
 use crate::{Error, Result};
 
-/// Something that the shell does, in the order in which the effects were pushed, with nothing of the
-/// connection borrowed.
+/// An action that the shell performs, in the order in which the effects were pushed, while nothing of the
+/// connection is borrowed.
 #[derive(Debug)]
 pub enum Effect<C> {
-    /// Run the listeners of an event that brings nothing but itself.
+    /// Run the listeners of an event without arguments.
     Emit(Event),
-    /// Give bytes to the listeners for data.
+    /// Pass bytes to the data listeners.
     Data(Vec<u8>),
-    /// Give the sink what is stored, as much as it takes, and report it to the machine.
+    /// Pass the stored bytes to the sink, as many as it accepts, and report this to the machine.
     SinkStored,
-    /// Text ends here: emit what never became a character.
+    /// The text ends here: emit the bytes that never became a complete character.
     FinishText,
-    /// The connection fails: what pipes into it leaves, and then `error`.
+    /// The connection fails: unpipe the streams that pipe into it, then emit `error`.
     Error(Error),
-    /// The pipes into and out of the socket are undone, and then comes `close`.
+    /// Unpipe the socket in both directions, then emit `close`.
     Close {
-        /// Whether it ended by an error.
+        /// Whether the connection ended with an error.
         had_error: bool,
     },
     /// Emit `close` of a connection before this one.
     CloseBefore {
-        /// Whether that one ended by an error.
+        /// Whether that connection ended with an error.
         had_error: bool,
     },
     /// Run a callback.
     Call(Call<C>),
 
-    /// Ask the machine again, at a later time.
+    /// Call the machine again at a later time.
     Defer(When, Tick),
-    /// In the close phase of this turn, let the machine [close](super::Connection::close).
+    /// Let the machine [close](super::Connection::close) in the close phase of this turn.
     CloseLater {
         /// The result for the callbacks of writes that were in flight.
         cancelled: Option<Error>,
     },
-    /// Ask the machine now: what came before may have changed everything. What follows from it comes
-    /// before the effects that were pushed after this one.
+    /// Call the machine again now, because the effects before this one may have changed everything. The
+    /// effects of that call come before the effects that were pushed after this one.
     Then(Then<C>),
 
-    /// Hand the queue over when the running batch of callbacks ends.
+    /// Send the queue when the running batch of callbacks ends.
     FlushLater,
-    /// Hand the queue over now, and report to the machine how much was taken.
+    /// Send the queue now, and report to the machine how much the kernel accepted.
     Flush,
-    /// Hand over the first writes of a connection.
+    /// Send the first writes of a connection.
     FlushFirst,
-    /// Hand over the parked write.
+    /// Send the parked write.
     FlushParked,
-    /// End our side.
+    /// Shut down our side.
     Shutdown,
-    /// Receive.
+    /// Start receiving.
     Receive,
-    /// Receive no more.
+    /// Stop receiving.
     StopReceiving,
-    /// Remember the addresses: what the system knows now is lost with the connection.
+    /// Store the addresses: the system no longer knows them when the connection is closed.
     CaptureAddresses,
-    /// Close the connection and all attempts at one, and forget what was to be done for them.
+    /// Close the connection and all attempts, and forget the deferred work for them.
     Release {
-        /// By RST.
+        /// Close with an RST.
         reset: bool,
     },
-    /// Emit `error` inside the call: a reset was refused.
+    /// Emit `error` inside the call, because a reset was refused.
     RefuseReset,
-    /// A connection of a server is gone. `Some`: it was part of a shutdown.
+    /// A connection of a server is closed. `Some` if it was part of a shutdown.
     Leave(Option<Gone>),
-    /// Its server is not kept any longer.
+    /// Drop the reference to the server.
     LetGoOfServer,
-    /// Find the addresses of a host, all or only one, and let the machine know that the lookup
-    /// [was answered](super::Connection::lookup_answered).
+    /// Resolve a host, and report to the machine that the lookup [was
+    /// answered](super::Connection::lookup_answered).
     Resolve {
         /// The name of the host.
         host: Box<str>,
-        /// Whether more than one address is wanted.
+        /// Whether all addresses are needed, or only the first.
         all: bool,
     },
     /// Emit `lookup`.
     Lookup(Box<LookupEvent>),
-    /// There are several addresses to try.
+    /// Note that there are several addresses to try.
     HasSeveralAddresses,
-    /// Tell about an attempt.
+    /// Emit an event of an attempt.
     Attempt(Box<AttemptEvent>),
-    /// Open a descriptor for an attempt and bind it, and tell the machine how it
-    /// [was opened](super::Connection::opened).
+    /// Open and bind a descriptor for an attempt, and report to the machine that it [was
+    /// opened](super::Connection::opened).
     Open(Attempt),
     /// Connect the descriptor of an attempt.
     Dial(Attempt),
-    /// Close the descriptor of an attempt, if it has one.
+    /// Close the descriptor of an attempt, if there is one.
     HangUp(Attempt),
-    /// The descriptor of an attempt is the connection's from here on.
+    /// Make the descriptor of an attempt the descriptor of the connection.
     Take(Attempt),
-    /// Ask the system whether an attempt is connected, and if so, tell the [machine](super::Connection::probed).
+    /// Ask the system whether an attempt is connected, and if so, report this to the
+    /// [machine](super::Connection::probed).
     Probe(Attempt),
-    /// The connection is established: apply what was wished for it.
+    /// The connection is established: apply the requested socket options.
     Established,
-    /// Another connection begins: forget what was known of the last one.
+    /// Another connection begins: forget the data of the previous one.
     Renew,
-    /// Drop the user's values.
+    /// Drop values of the user.
     Drop(Spent<C>),
 }
 
@@ -113,11 +114,11 @@ pub enum Effect<C> {
 pub struct Call<C> {
     /// The callback.
     pub callback: C,
-    /// The result that it gets.
+    /// The result to pass to it.
     pub result: Result<()>,
 }
 
-/// Values of the user's, whose destructors may run the user's code.
+/// Values of the user, whose destructors may run user code.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "nothing is done with them but to drop them")]
 pub enum Spent<C> {
@@ -126,98 +127,100 @@ pub enum Spent<C> {
     Callbacks(Vec<C>),
 }
 
-/// How a connection of a server's has gone.
+/// How a connection of a server was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     /// Without an error.
     Ended,
-    /// With one.
+    /// With an error.
     Failed,
-    /// By our reset.
+    /// With a reset by us.
     Reset,
 }
 
-/// When to ask the machine.
+/// When to call the machine again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// When the running callback has returned.
     Tick,
     /// When the running callback has returned; or at once, if nothing else is deferred and this is the last
-    /// thing done for what the loop brought.
+    /// action for the current event of the loop.
     Now,
-    /// On the tick; or in the next turn, if this batch of callbacks has had its share.
+    /// On the tick; or in the next turn, if this batch of callbacks has used up its share.
     Fair,
     /// In the next turn, before the loop waits again.
     NextTurn,
 }
 
-/// What to ask then. What it needs beside a number waits in the machine.
+/// The step to run then. Data that does not fit into a number is stored in the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tick {
     /// Begin to connect.
     Connect,
-    /// The outcome of a `connect` that was called again.
+    /// Report the outcome of a repeated `connect`.
     Again,
-    /// The same to a path, while the first connect is under way.
+    /// Report the outcome of a repeated `connect` to a path, while the first connect is in progress.
     PathAgain,
-    /// `resume` was called.
+    /// Continue after `resume` was called.
     Resume,
     /// Emit `readable`.
     Readable,
-    /// Receive: `readable` has a listener.
+    /// Start receiving, because `readable` has a listener.
     Receive,
-    /// Deliver what `read` has taken.
+    /// Deliver the bytes that `read` has taken.
     Data,
-    /// Everything before end-of-stream was delivered.
+    /// Emit `end`: everything before end-of-stream was delivered.
     End,
-    /// The peer has ended, and half-open is not allowed.
+    /// End our side: the peer has ended, and half-open is not allowed.
     EndItself,
-    /// Our side is ended, and was never connected.
+    /// Emit `finish`: our side is ended and was never connected.
     FinishAlone,
-    /// Our side counts as shut down: closing will do it.
+    /// Treat our side as shut down: closing the connection will end it.
     ShutDown,
-    /// Shut down now, if it is still the connection of this connect.
+    /// Shut down now, if the connection still belongs to the connect with this number.
     ShutdownDue(u32),
-    /// Our side is shut down.
+    /// Emit `finish`: our side is shut down.
     Finish,
-    /// The kernel has every write up to this number.
+    /// Report that the kernel has accepted every write up to this number.
     Written(u64),
-    /// The kernel has every write up to this number, if it is still the connection of this connect.
+    /// Report that the kernel has accepted every write up to this number, if the connection still belongs
+    /// to the connect with the second number.
     WrittenLate(u64, u32),
-    /// The next of the values that wait.
+    /// Handle the next stored value.
     Value,
-    /// Destroyed while writes were queued.
+    /// Fail the queued writes of a destroyed connection.
     FailQueue,
-    /// Tell what is owed of connections before this one.
+    /// Report what earlier connections still owe.
     Owed,
     /// Emit `shutdown`.
     Shutdown,
-    /// The peer has ended right behind bytes, or receiving has failed: to be told in the next turn but one.
+    /// The peer has ended directly after bytes, or receiving has failed: report it in the turn after the
+    /// next one.
     EndBehindBytes(u32),
-    /// The peer has ended, in an earlier turn than this one; or receiving has failed.
+    /// Report that the peer has ended in an earlier turn, or that receiving has failed.
     EndOfStream(u32),
-    /// `close`, of a socket that never had a connection.
+    /// Emit `close` of a socket that never had a connection.
     Close,
-    /// `close` of a connection before this one.
+    /// Emit `close` of a connection before this one.
     CloseBefore(bool),
 }
 
-/// What waits for a tick.
+/// A value that waits for its tick.
 #[derive(Debug)]
 pub(crate) enum Value<C> {
-    /// Tell one callback.
+    /// Call one callback.
     Reply(Call<C>),
-    /// The system took nothing of a write.
+    /// The system accepted nothing of a write.
     WriteFailed(Error),
     /// Emit `error`.
     Error(Error),
     /// The lookup of the connect with this number was answered.
     Lookup(u32, Result<Vec<IpAddr>>),
-    /// Attempt to connect again.
+    /// Attempt another connect.
     Again(Box<Again>),
 }
 
-/// Where a transition goes on, after something that may have changed everything.
+/// The step at which a transition continues, after effects that may have changed everything.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is described where it is handled")]
 pub enum Then<C> {
@@ -274,7 +277,7 @@ pub enum Then<C> {
     TellCancelled { had_error: bool, error: Error, any: bool },
 }
 
-/// How many effects need no allocation.
+/// The number of effects that need no allocation.
 const IN_PLACE: usize = 4;
 
 /// The effects of one transition, in order.
@@ -283,7 +286,7 @@ pub struct Effects<C> {
     first: [Option<Effect<C>>; IN_PLACE],
     taken: u8,
     pushed: u8,
-    /// Those beyond the ones in place. Boxed, because there are hardly ever that many.
+    /// The effects beyond those stored in place. Boxed, because there are hardly ever that many.
     #[expect(
         clippy::box_collection,
         reason = "made for every transition: null is less than empty"
@@ -298,7 +301,7 @@ impl<C> Default for Effects<C> {
 }
 
 impl<C> Effects<C> {
-    /// Adds one to the end.
+    /// Appends an effect.
     #[inline]
     pub fn push(&mut self, effect: Effect<C>) {
         if self.is_empty() {
@@ -308,7 +311,7 @@ impl<C> Effects<C> {
             Some(place) if self.rest.is_none() => {
                 let before = place.replace(effect);
                 debug_assert!(before.is_none(), "it was taken");
-                // Looking at what it would have to drop costs more than all the rest.
+                // Checking whether the old value must be dropped costs more than everything else here.
                 std::mem::forget(before);
                 self.pushed += 1;
             }
@@ -321,7 +324,7 @@ impl<C> Effects<C> {
         self.rest.get_or_insert_default().push_back(effect);
     }
 
-    /// Takes the first.
+    /// Takes the first effect.
     #[inline]
     pub fn take_next(&mut self) -> Option<Effect<C>> {
         if self.taken < self.pushed {
@@ -331,7 +334,7 @@ impl<C> Effects<C> {
         if self.rest.is_none() { None } else { self.take_rest() }
     }
 
-    /// Ends a list of which everything was taken: there is nothing to drop.
+    /// Ends a list of which every effect was taken: there is nothing to drop.
     #[inline]
     pub fn finish(self) {
         if self.is_empty() {
@@ -349,7 +352,7 @@ impl<C> Effects<C> {
         next
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there are no effects.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.taken == self.pushed && self.rest.is_none()

@@ -1,5 +1,4 @@
-//! One connection: its fields, and the questions that can be asked about it. What happens to it is in
-//! [`transitions`](crate::transitions).
+//! One connection: its fields and its getters. The [`transitions`](crate::transitions) change it.
 
 mod cold;
 mod connecting;
@@ -25,8 +24,8 @@ use crate::reading::{ReadSide, Sink};
 use crate::writing::{SMALL_BYTES_MAX, Side, WriteSide};
 use crate::{Error, Policy};
 
-/// What a callback that waits counts as, beside the bytes of its write: an entry of the queue, and a
-/// closure that captured a little.
+/// The size that a pending callback counts as, besides the bytes of its write: an entry of the queue, and a
+/// closure that captures little.
 const CALLBACK_BYTES: usize = 64;
 
 /// Node's `readyState`.
@@ -35,7 +34,7 @@ const CALLBACK_BYTES: usize = 64;
 pub enum ReadyState {
     /// Connecting.
     Opening,
-    /// Both directions are open; also a socket that was never connected.
+    /// Both directions are open. Also a socket that was never connected.
     Open,
     /// Our side is ended.
     ReadOnly,
@@ -45,14 +44,14 @@ pub enum ReadyState {
     Closed,
 }
 
-/// What a connection begins with.
+/// The initial settings of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// See `SocketOptions::allow_half_open`.
     pub half_open: bool,
-    /// The mark of both directions.
+    /// The high-water mark of both directions.
     pub high_water_mark_bytes: u32,
-    /// More than this is not queued.
+    /// The limit of the write queue.
     pub write_queue_bytes_max: u32,
     /// Whether it has a receiving side.
     pub readable: bool,
@@ -60,43 +59,43 @@ pub struct Settings {
     pub writable: bool,
 }
 
-/// One connection, or something on its way to be one. `C` is the callback of a write or of an end, a
-/// value that is kept in order.
+/// A connection, established or not. `C` is the type of the callbacks of writes and ends, which are stored
+/// in order.
 ///
-/// Every socket has one, so every byte counts: what an idle one does not need is in a box, and numbers
-/// are no wider than their limits.
+/// Every socket has one of these, so every byte counts: fields that an idle connection does not need are in
+/// a box, and numbers are no wider than their limits require.
 #[derive(Debug)]
 pub struct Connection<C> {
-    /// Where it is in its life.
+    /// The phase of its life cycle.
     pub phase: Phase,
     /// Our side stays open when the peer has ended.
     pub half_open: bool,
-    /// Over a Unix socket.
+    /// The connection uses a Unix socket.
     pub unix: bool,
-    /// Keeps the loop alive while it reads.
+    /// It keeps the loop alive while it reads.
     pub referred: bool,
-    /// Accepted by a server.
+    /// A server accepted it.
     pub accepted: bool,
-    /// A connection that a server counts now.
+    /// A server counts it among its connections.
     pub served: bool,
-    /// Accepted, and connected again since: no connection of its server any more.
+    /// It was accepted and has connected again since then, so it no longer belongs to its server.
     pub(crate) left_server: bool,
-    /// Bound to a local address before it connects.
+    /// It was bound to a local address before the connect.
     pub bound: bool,
-    /// The one consumer of everything that is received, if there is one.
+    /// The single consumer of everything that is received, if there is one.
     pub sink: Sink,
-    /// Waits for the answer of a lookup hook, which does not hold the loop.
+    /// It waits for the answer of a lookup hook and does not keep the loop alive.
     pub(crate) waits_for_hook: bool,
-    /// Destroyed with an error.
+    /// It was destroyed with an error.
     pub(crate) had_error: bool,
-    /// A reset waits for the connection.
+    /// It will be reset when it is established.
     pub(crate) reset_on_connect: bool,
     /// `destroy_soon` waits for `finish`.
     pub(crate) destroy_on_finish: bool,
-    /// The idle timeout must be listed.
+    /// The idle timeout must be added to the list.
     pub(crate) unlisted: bool,
     write_queue_bytes_max: u32,
-    /// Counts connects, so that what belongs to an earlier one is recognised.
+    /// The number of connects so far, which identifies steps of an earlier connect.
     pub(crate) round: u32,
     /// The receiving side.
     pub read: ReadSide,
@@ -108,7 +107,7 @@ pub struct Connection<C> {
 }
 
 impl<C> Connection<C> {
-    /// One that is not connected yet.
+    /// Makes a connection that is not connected yet.
     pub fn new(settings: &Settings) -> Self {
         let mut read = ReadSide::new(settings.high_water_mark_bytes);
         let mut write = WriteSide::new(settings.high_water_mark_bytes);
@@ -146,17 +145,17 @@ impl<C> Connection<C> {
         self.cold.get_or_insert_default()
     }
 
-    /// Whether a connect is under way.
+    /// Whether a connect is in progress.
     pub fn connecting(&self) -> bool {
         matches!(self.phase, Phase::Connecting | Phase::Reopening)
     }
 
-    /// Connecting or connected.
+    /// Whether it is connecting or connected.
     pub fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::Fresh | Phase::Destroyed | Phase::Closed)
     }
 
-    /// Whether there is a connection to send on and to receive from.
+    /// Whether it is established, so that it can send and receive.
     #[inline]
     pub fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Failing)
@@ -168,7 +167,7 @@ impl<C> Connection<C> {
         matches!(self.phase, Phase::Destroyed | Phase::Closed)
     }
 
-    /// Why it was destroyed, or is about to be: the first error.
+    /// The first error, with which it was destroyed or is about to be.
     pub fn errored(&self) -> Option<&Error> {
         self.cold.as_ref()?.errored.as_ref()
     }
@@ -182,17 +181,17 @@ impl<C> Connection<C> {
         self.cold().errored.get_or_insert_with(|| error.clone());
     }
 
-    /// Which connect of this socket it is.
+    /// The number of the current connect of this socket.
     pub fn round(&self) -> u32 {
         self.round
     }
 
-    /// Bytes may still come.
+    /// Whether more bytes may be received.
     pub fn readable(&self) -> bool {
         !self.read.has_emitted_end() && !self.destroyed()
     }
 
-    /// Bytes may still be written.
+    /// Whether bytes may still be written.
     pub fn writable(&self) -> bool {
         !self.write.is_ended() && !self.destroyed() && !self.has_failed()
     }
@@ -208,13 +207,14 @@ impl<C> Connection<C> {
         }
     }
 
-    /// More waits to be sent than may (contract C7).
+    /// Whether more is queued than the limit allows.
+    // Contract C7
     pub(crate) fn is_queue_too_long(&self, policy: &Policy) -> bool {
         let callbacks = if policy.counts_callbacks { self.write.callbacks() } else { 0 };
         self.exceeds_queue(self.write.queued_bytes() + callbacks * CALLBACK_BYTES)
     }
 
-    /// More callbacks wait for the end than may.
+    /// Whether more callbacks of `end` are pending than the limit allows.
     pub(crate) fn has_too_many_end_callbacks(&self, policy: &Policy) -> bool {
         let bytes = self.write.end_callbacks().saturating_mul(CALLBACK_BYTES);
         policy.counts_callbacks && self.exceeds_queue(bytes)
@@ -234,15 +234,16 @@ impl<C> Connection<C> {
         bytes > max as usize && max != u32::MAX
     }
 
-    /// Whether `bytes` bytes may be sent alone, and a short write after them too, without waiting for the
-    /// peer to acknowledge (Nagle, RFC 9293, 3.7.4); or at the mark, where all leave at once.
+    /// Whether `bytes` bytes may be sent separately, followed by a short write, without waiting for the
+    /// peer's acknowledgement (Nagle, RFC 9293, 3.7.4). Also true at the high-water mark, where everything
+    /// is sent at once.
     pub(crate) fn may_leave_alone(&self, bytes: usize, no_delay: bool) -> bool {
         let large = bytes > SMALL_BYTES_MAX && (no_delay || self.unix);
         large || bytes >= self.write.high_water_mark_bytes().max(1)
     }
 
-    /// Whether the loop must go on for this connection: something is being done, or it reads
-    /// and is not `unref`'ed.
+    /// Whether the connection keeps the loop alive: an operation is in progress, or it is reading and not
+    /// `unref`'ed.
     #[inline]
     pub fn holds(&self) -> bool {
         if !self.is_live() {
@@ -257,25 +258,25 @@ impl<C> Connection<C> {
         (self.connecting() && !self.waits_for_hook) || sends
     }
 
-    /// Whether anything is to be listed or freed: then the three that follow are to be asked.
+    /// Whether there is work for one of the following three methods.
     #[inline]
     pub fn wants_care(&self) -> bool {
         self.unlisted || self.cold.is_some() || self.write.has_queue()
     }
 
-    /// When to look at the idle timeout, if that must be listed now.
+    /// When to check the idle timeout, if that time must be added to the list now.
     pub fn take_idle_deadline(&mut self, now: Duration) -> Option<Duration> {
         if !std::mem::take(&mut self.unlisted) { None } else { self.idle.must_list(now) }
     }
 
-    /// Reports `value` on the tick.
+    /// Stores `value` and reports it on the tick.
     pub(crate) fn tell_later(&mut self, value: Value<C>, fx: &mut Effects<C>) {
         self.cold().values.push_back(value);
         fx.defer(When::Tick, Tick::Value);
     }
 
-    /// There is no loop whose ticks could bring what waits for them. The callbacks are to be dropped with
-    /// nothing borrowed.
+    /// Takes the pending callbacks, because there is no loop whose ticks could run them. Drop them while
+    /// nothing is borrowed.
     #[must_use]
     pub fn take_waiting(&mut self) -> Vec<C> {
         let values = self.cold.as_mut().map(|cold| std::mem::take(&mut cold.values));
@@ -290,12 +291,12 @@ impl<C> Connection<C> {
         self.unlisted |= self.idle.note_activity(cx.now);
     }
 
-    /// Whether bytes that were received are delivered before an error.
+    /// Whether received bytes are delivered before an error.
     pub fn delivers_before_error(&self) -> bool {
         self.cold.as_ref().is_some_and(|cold| cold.delivers_before_error)
     }
 
-    /// Decides about that.
+    /// Sets whether received bytes are delivered before an error.
     pub fn set_deliver_before_error(&mut self, deliver: bool) {
         if deliver || self.cold.is_some() {
             self.cold().delivers_before_error = deliver;
@@ -308,7 +309,7 @@ impl<C> Connection<C> {
         owed.is_some_and(|owed| !owed.closes.is_empty())
     }
 
-    /// Frees the box of what is rare, if there is nothing in it any more.
+    /// Frees the box of rarely used state if it is empty.
     pub fn tidy(&mut self) {
         if self.cold.as_ref().is_some_and(|cold| cold.is_empty()) {
             self.cold = None;

@@ -1,4 +1,4 @@
-//! To and from the standard library's errors.
+//! Conversions between fyke's errors and those of the standard library.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,7 +9,7 @@ use fyke_driver::errno_name;
 use super::{Error, ErrorCode, Inner, words};
 
 impl Error {
-    /// The code decides: where it differs from the system's error, it was translated on purpose.
+    /// The code decides: if it differs from the system's error, fyke changed it on purpose.
     fn kind(&self) -> io::ErrorKind {
         let inner = &*self.0;
         let of_source = || inner.source.as_ref().map(io::Error::kind);
@@ -18,10 +18,9 @@ impl Error {
     }
 }
 
-/// The kind follows from the code, and each [`ErrorCode`] of fyke has one: `ETIMEDOUT`,
-/// `EAI_AGAIN` and `ERR_WRITE_STALLED` are [`TimedOut`](io::ErrorKind::TimedOut), for example. A
-/// code of your own is [`Other`](io::ErrorKind::Other). The error itself is in
-/// [`get_ref`](io::Error::get_ref).
+/// The kind is derived from the code, and each [`ErrorCode`] of fyke has a kind: for example, `ETIMEDOUT`,
+/// `EAI_AGAIN` and `ERR_WRITE_STALLED` are [`TimedOut`](io::ErrorKind::TimedOut). The kind of your own code
+/// is [`Other`](io::ErrorKind::Other). [`get_ref`](io::Error::get_ref) returns the fyke error itself.
 ///
 /// ```
 /// # extern crate fyke_machine as fyke;
@@ -37,9 +36,9 @@ impl From<Error> for io::Error {
     }
 }
 
-/// For `?` on the standard library's errors. The code is the system's name of the error (`ENOENT`), and
-/// `UNKNOWN` if it has none; the error itself is the [`source`](std::error::Error::source), and no call is named.
-/// An error of fyke's that was turned into an `io::Error` is that again.
+/// Allows `?` on errors of the standard library. The code is the system's name of the error (`ENOENT`), or
+/// `UNKNOWN` if it has none. The [`source`](std::error::Error::source) is the original error, and the
+/// syscall is `None`. A fyke error that was converted into an `io::Error` is restored unchanged.
 ///
 /// ```
 /// # extern crate fyke_machine as fyke;
@@ -68,7 +67,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// For generic code: an `Endpoint` that needs no parsing cannot fail to be one.
+/// For generic code: the conversion into an `Endpoint` cannot fail for types that need no parsing.
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}

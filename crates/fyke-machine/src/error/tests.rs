@@ -1,4 +1,4 @@
-//! What errors say, and what they are to the standard library.
+//! The texts of errors, and their conversions to and from the standard library.
 
 use super::*;
 
@@ -36,13 +36,13 @@ fn he_15_an_aggregate_has_the_code_of_its_first_error_and_lists_all() {
     let error = Error::aggregate(vec![refused(), other]);
     assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
     assert_eq!(error.attempts().len(), 2);
-    // "Nothing else" (BEHAVIOUR 0.3): what failed is told by each.
+    // BEHAVIOUR 0.3: a combined error has no other fields; each attempt has its own.
     assert_eq!((error.syscall(), error.address(), error.message()), (None, None, None));
     let text = "all addresses failed: connect ECONNREFUSED, connect ETIMEDOUT";
     assert_eq!(error.to_string(), text);
 }
 
-/// Everything that fyke made itself was `Other`.
+/// Regression: every error that fyke made itself had the kind `Other`.
 #[test]
 fn every_code_has_a_kind_of_the_standard_library() {
     assert!(ErrorCode::ALL.len() > 40);

@@ -1,11 +1,11 @@
-//! The words for the system's codes.
+//! Descriptions of the system's error codes.
 
 use std::borrow::Cow;
 use std::io;
 
-/// What `code` means. These are libuv's words, and so Node's, the same on every system. They follow
-/// from the code, because that may have been translated from the system's error. For a code
-/// that is not here they are the system's own.
+/// Describes `code` in libuv's and Node's words, which are the same on every system. The description
+/// follows from the code and not from `source`, because the code may have been translated from another
+/// error. If the code is not in this table, the description is the system's own.
 pub(super) fn of(code: &str, source: &io::Error) -> Cow<'static, str> {
     known(code).map_or_else(|| Cow::Owned(of_system(source)), Cow::Borrowed)
 }
@@ -70,7 +70,8 @@ fn known(code: &str) -> Option<&'static str> {
     Some(words)
 }
 
-/// The system's text without Rust's tail " (os error N)", in the middle of a sentence.
+/// The system's text without the suffix " (os error N)" that Rust adds, for use in the middle of a
+/// sentence.
 fn of_system(source: &io::Error) -> String {
     let text = source.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

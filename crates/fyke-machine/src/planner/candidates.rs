@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use fyke_driver::Family;
 
-/// Exact duplicates are dropped, the family of the first address leads, then they alternate; when one family
-/// runs out the rest follow in order (RFC 8305, section 4).
+/// Orders the addresses: exact duplicates are dropped, the family of the first address comes first, then
+/// the families alternate. When one family is exhausted, the rest follow in order (RFC 8305, section 4).
 // HE-09.
 pub(super) fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
     let mut unique: Vec<SocketAddr> = Vec::new();

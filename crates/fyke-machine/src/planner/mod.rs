@@ -1,10 +1,10 @@
-//! Which address to try when: a state machine without a descriptor, a clock or a callback. Times
-//! are arguments, and what is to be done is the answer.
+//! Decides which address to try when: a state machine without a descriptor, a clock or a callback. Times
+//! are arguments, and the next action is the return value.
 //!
-//! [`FamilySelection::Race`] is RFC 8305, section 5 ("Happy Eyeballs"): attempts run beside one
-//! another, each begins a little after the one before, or at once when one has failed; none is
-//! given up for another; the first to connect wins. `Sequential` is Node's way: one attempt at a
-//! time, each with a time limit but the last.
+//! [`FamilySelection::Race`] implements RFC 8305, section 5 ("Happy Eyeballs"): attempts run in parallel.
+//! Each one begins a little after the previous one, or at once when the previous one has failed. No attempt
+//! is abandoned for another one, and the first to connect wins. `Sequential` is Node's way: one attempt at
+//! a time, each with a time limit except the last.
 
 mod candidates;
 
@@ -17,18 +17,18 @@ use candidates::interleave;
 use crate::Error;
 use crate::error::MakeError;
 
-/// How a host with several addresses is connected to.
+/// How to connect to a host that has several addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FamilySelection {
-    /// RFC 8305: attempts begin 250 ms apart, or at once when one has failed; none is given up for
-    /// another; the first to connect wins, and the others are closed.
+    /// RFC 8305: attempts begin 250 ms apart, or at once when one has failed. No attempt is abandoned for
+    /// another one; the first to connect wins, and the others are closed.
     #[default]
     Race,
-    /// Node's way: one attempt at a time, each given up after `ConnectOptions::attempt_timeout` but the
-    /// last. Node: `autoSelectFamily: true`.
+    /// Node's way: one attempt at a time. Each one except the last is abandoned after
+    /// `ConnectOptions::attempt_timeout`. Node: `autoSelectFamily: true`.
     Sequential,
-    /// Only the first address. Node: `autoSelectFamily: false`.
+    /// Tries only the first address. Node: `autoSelectFamily: false`.
     Off,
 }
 
@@ -39,33 +39,34 @@ const STAGGER: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Race {
     waiting: VecDeque<SocketAddr>,
-    /// Attempts that have begun, and their errors when they have failed: in order of start.
+    /// Attempts in the order in which they began, with their errors if they have failed.
     begun: Vec<(SocketAddr, Option<Error>)>,
     running: usize,
     selection: FamilySelection,
     attempt_timeout: Duration,
-    /// When the next step is due without anything happening.
+    /// When the next step is due if no event happens before.
     deadline: Option<Duration>,
-    /// More than one from the beginning: errors are collected, attempts are listed.
+    /// Whether there was more than one address at the start: then errors are collected, and attempts are
+    /// listed.
     // HE-11, HE-14.
     several: bool,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Debug)]
 pub enum Step {
-    /// Begin an attempt, and ask again.
+    /// Begin an attempt, then call [`step`](Race::step) again.
     Begin(SocketAddr),
-    /// Give up an attempt that takes too long, and ask again (`Sequential` only).
+    /// Abandon an attempt that takes too long, then call [`step`](Race::step) again (`Sequential` only).
     GiveUp(SocketAddr),
-    /// Wait for an outcome, or until the deadline.
+    /// Wait for the outcome of an attempt, or until the deadline.
     Wait,
-    /// Everything has failed.
+    /// Every attempt has failed.
     Fail(Error),
 }
 
 impl Race {
-    /// A race of these addresses. `attempt_timeout` counts for `Sequential`.
+    /// Starts a connect to these addresses. `attempt_timeout` applies to `Sequential` only.
     pub fn new(
         addresses: impl IntoIterator<Item = SocketAddr>,
         selection: FamilySelection,
@@ -86,18 +87,18 @@ impl Race {
         }
     }
 
-    /// Whether there were several addresses from the beginning.
+    /// Returns whether there were several addresses at the start.
     pub fn several(&self) -> bool {
         self.several
     }
 
-    /// When [`step`](Self::step) wants to be called again without anything happening.
+    /// When to call [`step`](Self::step) again if no event happens before.
     pub fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// What to do now. Called until it says wait or fail: at the beginning, after an outcome, and
-    /// at the deadline.
+    /// Returns the next action. Call it at the start, after the outcome of an attempt, and at the deadline,
+    /// each time until it returns `Wait` or `Fail`.
     pub fn step(&mut self, now: Duration) -> Step {
         let due = self.deadline.is_some_and(|deadline| deadline <= now);
         if due && self.selection == FamilySelection::Sequential {
@@ -125,11 +126,11 @@ impl Race {
             FamilySelection::Race => STAGGER,
             FamilySelection::Sequential | FamilySelection::Off => self.attempt_timeout,
         };
-        // The last one may take as long as the system allows (HE-12).
+        // The last attempt may take as long as the system allows (HE-12).
         self.deadline = (!self.waiting.is_empty()).then(|| now.saturating_add(wait));
     }
 
-    /// An attempt has failed, or was given up. The next begins at once.
+    /// Records that an attempt has failed or was abandoned. The next one begins at once.
     pub fn failed(&mut self, address: SocketAddr, error: Error, now: Duration) {
         let running =
             self.begun.iter_mut().find(|(begun, failed)| *begun == address && failed.is_none());
@@ -144,7 +145,7 @@ impl Race {
         }
     }
 
-    /// The one error, or one that lists all in order of start.
+    /// The only error, or one that lists all errors in the order in which the attempts began.
     // HE-15.
     fn error(&mut self) -> Error {
         let mut errors: Vec<Error> = self.begun.drain(..).filter_map(|(_, error)| error).collect();
@@ -174,7 +175,7 @@ mod tests {
         Error::named(ErrorCode::ECONNREFUSED, "connect")
     }
 
-    /// The addresses that begin now.
+    /// The addresses whose attempts begin now.
     fn begins(race: &mut Race, now: Duration) -> Vec<SocketAddr> {
         let mut begun = Vec::new();
         while let Step::Begin(address) = race.step(now) {

@@ -6,105 +6,107 @@
 //!      └──────────── pause ────────────────────────▲  (resume)
 //! ```
 //!
-//! While `Flowing`, bytes go straight to the listeners. Otherwise they are stored, and when
-//! `high_water_mark_bytes` are, receiving stops until they are taken (RD-01, RD-03, RD-06).
+//! While `Flowing`, bytes are passed directly to the listeners. Otherwise they are stored, and when
+//! `high_water_mark_bytes` are stored, receiving stops until they are taken.
+// RD-01, RD-03, RD-06
 
 mod stored;
 
 use stored::Stored;
 
-/// Whether data is delivered. Node: `readableFlowing` null, true, false.
+/// Whether data is delivered. Node: `readableFlowing`, with the values null, true and false.
 // RD-04.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Before the first listener, `pause` or `resume`.
     Undecided,
-    /// Delivered as it comes.
+    /// Data is delivered when it is received.
     Flowing,
-    /// Stored until `resume`.
+    /// Data is stored until `resume`.
     Paused,
 }
 
-/// Where bytes come from.
+/// The state of the source of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// Made without this half: counts as ended, without the event.
+    /// The socket was made without a receiving side. This counts as ended, without the event.
     // FD-04.
     Off,
-    /// The driver does not receive for us.
+    /// The driver is not receiving.
     Stopped,
-    /// The driver receives for us.
+    /// The driver is receiving.
     Receiving,
     /// End-of-stream was received.
     Ended,
 }
 
-/// How far the event `end` has come.
+/// The progress of the `end` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EndEvent {
     NotDue,
-    /// On the tick queue.
+    /// Deferred to the tick.
     Deferred,
-    /// Given to the listeners.
+    /// Emitted to the listeners.
     Emitted,
 }
 
-/// The one consumer of everything that is received, in the place of the listeners for data.
+/// The single consumer of everything that is received. It replaces the data listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sink {
     /// There is none.
     Absent,
-    /// It takes what is received.
+    /// It accepts the received bytes.
     Taking,
-    /// It has said to stop, until `resume`.
+    /// It has asked to stop, until `resume`.
     Stopped,
 }
 
-/// What to do with bytes that came.
+/// What to do with received bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Give them to the listeners now.
+    /// Pass them to the listeners now.
     Deliver,
-    /// Discard them: data flows and has no listener, as in Node.
+    /// Discard them: data is flowing without a listener, as in Node.
     // RD-13.
     Discard,
-    /// They are stored.
+    /// The bytes were stored.
     Stored {
-        /// The mark is reached: stop receiving.
+        /// The high-water mark is reached: stop receiving.
         stop: bool,
     },
 }
 
-/// See the module.
+/// The receiving side of a socket, see the module's documentation.
 #[derive(Debug)]
 pub struct ReadSide {
     flow: Flow,
-    /// A turn of `resume` is on the tick queue.
+    /// A turn of `resume` is deferred to the tick.
     resume_deferred: bool,
-    /// A turn of `resume` ran before the connection was established: as in Node it asks for bytes, also if
-    /// the socket was paused again meanwhile.
+    /// A turn of `resume` ran before the connection was established. As in Node, it requests bytes even if
+    /// the socket was paused again since then.
     wanted_on_connect: bool,
     source: Source,
     end: EndEvent,
-    /// Bytes received and not delivered. Absent when there are none: a socket that is idle
-    /// holds no buffer (contract C7).
+    /// Bytes that were received and not delivered. `None` if there are none, so that an idle socket uses no
+    /// buffer.
+    // Contract C7
     stored: Option<Box<Stored>>,
-    /// `readable` has a listener, which takes the bytes by `read`.
+    /// `readable` has a listener, which takes the bytes with `read`.
     // RD-12.
     readable_listening: bool,
-    /// `readable` is to be emitted when bytes come.
+    /// `readable` must be emitted when bytes are received.
     need_readable: bool,
-    /// `readable` is on the tick queue, or was emitted and `read` was not called since.
+    /// `readable` is deferred to the tick, or was emitted and `read` was not called since then.
     readable_emitted: bool,
     high_water_mark_bytes: u32,
     /// Bytes received on this connection.
     pub bytes_read: u64,
-    /// Data was given out.
+    /// Whether any data was delivered.
     pub did_read: bool,
 }
 
 impl ReadSide {
-    /// Without listeners.
+    /// Makes a receiving side without listeners.
     pub fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             flow: Flow::Undecided,
@@ -122,8 +124,8 @@ impl ReadSide {
         }
     }
 
-    /// The receiving side before the next connection of the socket: the flow stays, the rest is new. With
-    /// `rearms`, a listener for `readable` asks for bytes of the next one too.
+    /// The receiving side for the next connection of the socket. The flow is kept, and everything else is
+    /// reset. With `rearms`, a `readable` listener also requests the bytes of the next connection.
     // CON-16.
     pub fn renewed(&self, rearms: bool) -> Self {
         let listening = self.readable_listening;
@@ -140,30 +142,30 @@ impl ReadSide {
         renewed
     }
 
-    /// A socket that never reads.
+    /// Makes the socket never read.
     // FD-04.
     pub fn disable(&mut self) {
         self.source = Source::Off;
         self.end = EndEvent::Emitted;
     }
 
-    /// Whether the peer has ended, as far as we know.
+    /// Whether the peer has ended its side, as far as we know.
     pub fn has_ended(&self) -> bool {
         self.source == Source::Ended
     }
 
-    /// Whether `end` was given to the listeners, or there is no such half.
+    /// Whether `end` was emitted, or there is no receiving side.
     pub fn has_emitted_end(&self) -> bool {
         self.end == EndEvent::Emitted
     }
 
-    /// Whether the driver receives for us.
+    /// Whether the driver is receiving.
     #[inline]
     pub fn is_receiving(&self) -> bool {
         self.source == Source::Receiving
     }
 
-    /// Whether the driver is to receive from here on: if there is room, and it does not yet.
+    /// Whether the driver must start receiving now: there is room, and it is not receiving yet.
     pub(crate) fn begin_receiving(&mut self) -> bool {
         let begins = self.source == Source::Stopped && self.has_room();
         if begins {
@@ -172,7 +174,7 @@ impl ReadSide {
         begins
     }
 
-    /// The driver receives no more.
+    /// The driver stops receiving.
     pub(crate) fn stop_receiving(&mut self) {
         if self.source == Source::Receiving {
             self.source = Source::Stopped;
@@ -194,7 +196,7 @@ impl ReadSide {
         self.flow == Flow::Flowing
     }
 
-    /// Bytes that were received and not given out.
+    /// The number of bytes that were received and not delivered.
     pub fn stored_bytes(&self) -> usize {
         self.stored.as_ref().map_or(0, |stored| stored.len())
     }
@@ -203,12 +205,12 @@ impl ReadSide {
         self.high_water_mark_bytes as usize
     }
 
-    /// Whether what comes is given on at once.
+    /// Whether received bytes are passed on at once.
     pub fn passes_on(&self) -> bool {
         self.flow == Flow::Flowing && self.stored.is_none()
     }
 
-    /// Bytes have come.
+    /// Handles received bytes.
     pub fn received(&mut self, bytes: &[u8], has_listener: bool) -> Arrival {
         self.bytes_read += bytes.len() as u64;
         if self.passes_on() {
@@ -220,33 +222,33 @@ impl ReadSide {
         Arrival::Stored { stop: stored.len() >= self.high_water_mark_bytes() }
     }
 
-    /// Bytes are given out, or were.
+    /// Counts bytes as delivered.
     pub fn count(&mut self, bytes: usize) {
         self.bytes_read += bytes as u64;
         self.did_read = true;
     }
 
-    /// Stores bytes that were not given out, and do not count yet.
+    /// Stores bytes that were not delivered and are not counted yet.
     pub fn store(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.stored.get_or_insert_default().push(bytes);
         }
     }
 
-    /// All that is stored, in one piece.
+    /// Returns a copy of all stored bytes as one piece.
     pub fn copy_stored(&self) -> Vec<u8> {
         self.stored.as_ref().map_or_else(Vec::new, |stored| stored.copy())
     }
 
-    /// Takes the next of what is stored, at most `max` bytes.
+    /// Takes the next stored bytes, at most `max`.
     pub fn take_stored(&mut self, max: usize) -> Option<Vec<u8>> {
         let taken = self.stored.as_mut()?.take(max);
         self.drop_if_empty();
         Some(taken)
     }
 
-    /// The peer has ended. Returns whether `end` is to be deferred: not while bytes are stored, and only
-    /// once.
+    /// The peer has ended. Returns whether `end` must be deferred: only once, and not while bytes are
+    /// stored.
     // RD-18.
     pub fn end_of_stream(&mut self) -> bool {
         if self.source != Source::Off {
@@ -263,44 +265,44 @@ impl ReadSide {
         due
     }
 
-    /// Returns whether `end` may be emitted now, and counts it as emitted.
+    /// Returns whether `end` may be emitted now, and marks it as emitted.
     pub fn take_end(&mut self) -> bool {
         if self.has_emitted_end() {
             return false;
         }
         let due = self.has_ended() && self.stored.is_none();
-        // Deferred, and then bytes were put back: it is due again when they are taken.
+        // If bytes were put back after `end` was deferred, it is due again when they are taken.
         self.end = if due { EndEvent::Emitted } else { EndEvent::NotDue };
         due
     }
 
-    /// Starts the flow. Returns whether a turn of `resume` is to be deferred.
+    /// Starts the flow. Returns whether a turn of `resume` must be deferred.
     pub fn resume(&mut self) -> bool {
         if self.flow == Flow::Flowing {
             return false;
         }
-        // A listener for `readable` is in control (RD-12).
+        // A `readable` listener controls the flow (RD-12).
         self.flow = if self.readable_listening { Flow::Paused } else { Flow::Flowing };
         !std::mem::replace(&mut self.resume_deferred, true)
     }
 
-    /// A listener for data came: the flow starts unless it was stopped on purpose.
+    /// A data listener was added: the flow starts, unless it was paused explicitly.
     // RD-04.
     pub fn listened(&mut self) -> bool {
         self.flow == Flow::Undecided && self.resume()
     }
 
-    /// Stops the delivery.
+    /// Stops delivery.
     pub fn pause(&mut self) {
         self.flow = Flow::Paused;
     }
 
-    /// The deferred turn of `resume` runs now.
+    /// Marks the deferred turn of `resume` as running.
     pub fn begin_resume(&mut self) {
         self.resume_deferred = false;
     }
 
-    /// The next stored bytes, while flowing.
+    /// Takes the next stored bytes while data is flowing.
     pub fn next_stored(&mut self) -> Option<Vec<u8>> {
         if self.flow != Flow::Flowing {
             return None;
@@ -311,13 +313,14 @@ impl ReadSide {
         Some(chunk)
     }
 
-    /// Bytes were taken. Returns whether `end` is to be deferred.
+    /// Called after bytes were taken. Returns whether `end` must be deferred.
     pub fn taken(&mut self) -> bool {
         self.defer_end()
     }
 
-    /// Whether the driver should receive: there is room, and more may come. What `on_data` finds paused from
-    /// the beginning is not read at all; what is paused later goes on until the mark.
+    /// Whether the driver should receive: there is room, and more bytes may follow. A socket that is paused
+    /// before its first data listener does not read at all; a socket that is paused later reads up to the
+    /// mark.
     // RD-08, RD-09, RD-06.
     pub fn has_room(&self) -> bool {
         let bytes = self.stored_bytes();
@@ -325,7 +328,7 @@ impl ReadSide {
         !ends && (bytes == 0 || bytes < self.high_water_mark_bytes())
     }
 
-    /// Drops what is stored: the socket is destroyed. How much it was stays known.
+    /// Drops the stored bytes because the socket is destroyed. Their number stays known.
     // RD-20.
     pub fn clear(&mut self) {
         if let Some(stored) = &mut self.stored {
@@ -340,23 +343,23 @@ impl ReadSide {
         }
     }
 
-    /// Data was asked for before the connection was established.
+    /// Data was requested before the connection was established.
     pub fn want_on_connect(&mut self) {
         self.wanted_on_connect = true;
     }
 
-    /// Whether to receive as soon as the connection is established: unless it was paused before and nothing
-    /// had asked for data until then.
+    /// Whether to receive as soon as the connection is established: yes, unless the socket was paused
+    /// before and no data was requested until then.
     // RD-08.
     pub fn receives_on_connect(&self) -> bool {
         self.source != Source::Off && (self.wanted_on_connect || self.flow != Flow::Paused)
     }
 }
 
-/// Readable mode: `readable` says that there is something, and `read` takes it.
+/// Readable mode: `readable` reports that there are bytes, and `read` takes them.
 // RD-10 … RD-12.
 impl ReadSide {
-    /// A listener for `readable` came.
+    /// A `readable` listener was added.
     pub fn listen_readable(&mut self) -> Readable {
         if self.has_emitted_end() || self.readable_listening {
             return Readable::Nothing;
@@ -372,7 +375,7 @@ impl ReadSide {
         }
     }
 
-    /// The last listener for `readable` was removed. Returns whether data flows again.
+    /// The last `readable` listener was removed. Returns whether data flows again.
     pub fn unlisten_readable(&mut self, has_data_listener: bool) -> bool {
         self.readable_listening = false;
         self.flow = Flow::Undecided;
@@ -392,12 +395,12 @@ impl ReadSide {
         }
     }
 
-    /// Bytes were stored, or put back. Returns whether to emit `readable`.
+    /// Bytes were stored or put back. Returns whether to emit `readable`.
     pub fn stored_more(&mut self) -> Readable {
         if self.need_readable { self.defer_readable() } else { Readable::Nothing }
     }
 
-    /// Whether there is anything to emit `readable` for, now that it is due.
+    /// Whether there is a reason to emit `readable`, now that it is due.
     pub fn is_readable(&self) -> bool {
         self.stored_bytes() > 0 || self.has_ended()
     }
@@ -410,11 +413,11 @@ impl ReadSide {
         self.need_readable = !flowing && !self.has_ended() && room;
     }
 
-    /// Takes exactly `count` bytes, or after end-of-stream the shorter rest; without a count the
-    /// first chunk. Says also whether `end` is due.
+    /// Takes exactly `count` bytes, or after end-of-stream the shorter rest; without a count, the first
+    /// chunk. Also returns whether `end` is due.
     pub fn read(&mut self, count: Option<usize>) -> (Option<Vec<u8>>, bool) {
         if let Some(count) = count.filter(|count| *count > self.high_water_mark_bytes()) {
-            // Otherwise it could never come together (RD-10).
+            // Otherwise the requested number of bytes could never be stored (RD-10).
             let mark = u32::try_from(count.next_power_of_two());
             self.high_water_mark_bytes = mark.unwrap_or(u32::MAX);
         }
@@ -444,7 +447,7 @@ impl ReadSide {
         (taken, end)
     }
 
-    /// Puts bytes back, to be the next. Returns whether there is room for more.
+    /// Puts bytes back in front of the stored ones. Returns whether there is room for more.
     // RD-14.
     pub fn unshift(&mut self, bytes: &[u8]) -> bool {
         if !bytes.is_empty() {
@@ -454,14 +457,14 @@ impl ReadSide {
     }
 }
 
-/// What a change means for `readable`.
+/// What to do about `readable` after a change.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Readable {
-    /// Nothing is to be done.
+    /// Nothing.
     Nothing,
     /// Emit it on the tick.
     Emit,
-    /// Nothing is there yet: receive.
+    /// There are no bytes yet: start receiving.
     Receive,
 }
 

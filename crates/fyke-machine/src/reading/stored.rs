@@ -1,22 +1,23 @@
-//! Bytes that were received and not taken yet.
+//! Bytes that were received and not yet taken.
 
 use std::collections::VecDeque;
 
-/// Up to this many chunks keep the boundaries in which they were received or put back. Beyond it
-/// small ones are joined, so that the peer cannot choose how much memory a byte costs.
+/// Up to this number, chunks keep the boundaries in which they were received or put back. Beyond it small
+/// chunks are joined, so that the peer cannot choose how much memory a byte costs.
 const CHUNKS_MIN: usize = 64;
 
-/// No chunk is made longer than this by joining others to it: the most that `data` may bring.
+/// Joining never makes a chunk longer than this, which is the maximum of one `data` event.
 const JOINED_BYTES_MAX: usize = 65_536;
 
-/// A consumed front is given back when it is at least this long, and half of the chunk.
+/// The memory of consumed bytes at the front is released when they are at least this long and half of the
+/// chunk.
 const CONSUMED_BYTES_MIN: usize = 4096;
 
-/// A queue of received chunks. Never holds an empty one.
+/// A queue of received chunks, none of them empty.
 ///
-/// The memory held is at most twice the bytes in the queue, and a constant: buffers grow by doubling,
-/// and consumed bytes are given back when they are half of their chunk. The chunk that is being
-/// consumed may hold [`CONSUMED_BYTES_MIN`] more.
+/// It uses at most twice the memory of the queued bytes, plus a constant: buffers grow by doubling, and
+/// consumed bytes are released when they are half of their chunk. The chunk that is being consumed may use
+/// [`CONSUMED_BYTES_MIN`] more.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     chunks: VecDeque<Chunk>,
@@ -26,7 +27,7 @@ pub(super) struct Stored {
 #[derive(Debug)]
 struct Chunk {
     buffer: Vec<u8>,
-    /// How many bytes of the buffer are consumed.
+    /// The number of consumed bytes at the front of the buffer.
     consumed: usize,
 }
 
@@ -43,7 +44,7 @@ impl Chunk {
         self.buffer.len() - self.consumed
     }
 
-    /// Without a copy if nothing of it is consumed.
+    /// Does not copy if no byte is consumed.
     fn into_vec(mut self) -> Vec<u8> {
         if self.consumed > 0 {
             self.buffer.drain(..self.consumed);
@@ -51,7 +52,7 @@ impl Chunk {
         self.buffer
     }
 
-    /// Counts bytes as consumed, fewer than all. Constant time each, over all calls.
+    /// Marks bytes as consumed, fewer than all. Constant time per byte, amortized over all calls.
     fn consume(&mut self, count: usize) {
         self.consumed += count;
         if self.consumed >= CONSUMED_BYTES_MIN && self.consumed >= self.buffer.len() / 2 {
@@ -60,8 +61,8 @@ impl Chunk {
         }
     }
 
-    /// Puts bytes before the others, into the room of consumed ones. If there is not enough, makes
-    /// as much as the chunk is long, so that it is constant time each, over all calls.
+    /// Puts bytes before the others, into the space of consumed ones. If there is not enough, allocates as
+    /// much space as the chunk is long, so that the time per byte is constant, amortized over all calls.
     fn prepend(&mut self, bytes: &[u8]) {
         if self.consumed < bytes.len() {
             let room = self.len() + bytes.len();
@@ -81,12 +82,12 @@ impl Stored {
         self.bytes
     }
 
-    /// All of it, in one piece.
+    /// Copies all bytes into one piece.
     pub(super) fn copy(&self) -> Vec<u8> {
         self.chunks.iter().flat_map(Chunk::as_slice).copied().collect()
     }
 
-    /// Puts bytes at the end.
+    /// Appends bytes at the end.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len();
         if self.chunks.len() >= CHUNKS_MIN {
@@ -99,7 +100,7 @@ impl Stored {
         self.chunks.push_back(Chunk::new(bytes));
     }
 
-    /// Puts bytes back, to be the next.
+    /// Puts bytes back at the front.
     // RD-14.
     pub(super) fn push_front(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len();
@@ -141,7 +142,7 @@ impl Stored {
         taken
     }
 
-    /// Frees the bytes; how many they were stays known.
+    /// Frees the bytes. Their number stays known.
     pub(super) fn forget_bytes(&mut self) {
         self.chunks = VecDeque::new();
     }

@@ -1,4 +1,4 @@
-//! The read side without a socket.
+//! Tests of the receiving side without a socket.
 
 use super::*;
 
@@ -69,7 +69,7 @@ fn bytes_that_came_while_paused_come_in_order_after_resume() {
     side.resume();
     side.begin_resume();
     assert_eq!(side.next_stored().as_deref(), Some(&b"one"[..]));
-    // Still behind what is stored.
+    // The new bytes are queued behind the stored ones.
     assert_eq!(side.received(b"three", true), Arrival::Stored { stop: false });
     assert_eq!(side.next_stored().as_deref(), Some(&b"two"[..]));
     assert_eq!(side.next_stored().as_deref(), Some(&b"three"[..]));

@@ -1,4 +1,5 @@
-//! `connect` on a socket that connects, or that is connected (policy `tries_to_connect_again`, CON-18).
+//! `connect` on a socket that is connecting or connected (policy `tries_to_connect_again`).
+// CON-18
 
 use fyke_driver::Address;
 
@@ -11,8 +12,8 @@ use crate::writing::Side;
 use crate::{Error, ErrorCode};
 
 impl<C> Connection<C> {
-    /// A connect is tried on the connection that there is. With `inside`, what is known of a path at once is
-    /// told before this returns.
+    /// Tries to connect on the existing connection. With `inside`, a result that is known at once for a
+    /// path is reported before this returns.
     pub fn connect_again(
         &mut self,
         target: Address,
@@ -45,8 +46,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The system takes a second connect on a connection that is established, and none after it
-    /// (connect(2), EISCONN; Linux keeps SS_CONNECTING until it was asked once, or shut down).
+    /// The system accepts one more connect on an established connection, and refuses the following ones
+    /// (connect(2), EISCONN; Linux keeps SS_CONNECTING until the first one, or until a shutdown).
     pub(crate) fn again_heard(&mut self, again: Again, cx: &Context<'_>, fx: &mut Effects<C>) {
         if !self.connecting() {
             return;
@@ -63,7 +64,7 @@ impl<C> Connection<C> {
         } else if refused && !to_path {
             self.fail_again(ErrorCode::EISCONN, again.target, cx, fx);
         } else {
-            // Of a path, the refusal is deferred too.
+            // For a path, the refusal is deferred too.
             self.cold().again.push_back(again.target);
             fx.defer(When::NextTurn, Tick::Again);
         }
@@ -98,8 +99,8 @@ impl<C> Connection<C> {
         fx.then(Then::ConnectFailed(self.round, error));
     }
 
-    /// The system connects to a path within the call. So it finds the second connect on a connection that
-    /// is established, if the first did not fail; a failure of the first is told by itself.
+    /// The system connects to a path within the call. The second connect therefore finds an established
+    /// connection, if the first one did not fail; a failure of the first one is reported separately.
     fn connect_to_path_again(&mut self, target: Address, fx: &mut Effects<C>) {
         let Some(connecting) = self.connect_under_way() else { return };
         connecting.again = Some(target);
@@ -119,14 +120,14 @@ impl<C> Connection<C> {
         }
     }
 
-    /// An attempt that was probed is connected, though the driver has not said so yet.
+    /// A probed attempt is connected, although the driver has not reported it yet.
     pub fn probed(&mut self, attempt: Attempt, fx: &mut Effects<C>) {
         if self.connecting() && self.attempt_target(attempt).is_some() {
             self.refuse_again(attempt, fx);
         }
     }
 
-    /// Refuses the second connect to a path, if there was one, on the first one's connection.
+    /// Refuses the second connect to a path, if there was one, on the connection of the first one.
     pub(crate) fn refuse_again(&mut self, attempt: Attempt, fx: &mut Effects<C>) -> bool {
         let again = self.connect_under_way().and_then(|connecting| connecting.again.take());
         let Some(target) = again else { return false };

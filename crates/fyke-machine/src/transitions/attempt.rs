@@ -1,4 +1,4 @@
-//! Attempts to connect. Which address is tried when is decided by the [`planner`](crate::planner).
+//! Attempts to connect. The [`planner`](crate::planner) decides which address to try when.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,8 @@ use crate::error::MakeError;
 use crate::{Error, ErrorCode, Policy, Result};
 
 impl<C> Connection<C> {
-    /// Does what the planner wants done now (CON-03, CON-04, HE-12).
+    /// Performs the planner's next action.
+    // CON-03, CON-04, HE-12
     pub(crate) fn next_attempt(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         if !self.connecting() {
             return;
@@ -27,7 +28,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// An attempt takes too long, and another address waits (HE-12, HE-16).
+    /// Abandons an attempt that takes too long while another address is waiting.
+    // HE-12, HE-16
     fn give_up(
         &mut self,
         attempt: Attempt,
@@ -43,13 +45,13 @@ impl<C> Connection<C> {
         fx.then(Then::AttemptOver(Box::new(Failure { attempt, target, error })));
     }
 
-    /// Where an attempt goes, and what it is to be bound to; none if it is not wanted any more.
+    /// The target of an attempt and the address to bind it to. `None` if the attempt is no longer needed.
     pub fn attempt_target(&self, attempt: Attempt) -> Option<(Address, Option<SocketAddr>)> {
         let (target, local) = self.cold.as_ref()?.connecting.as_ref()?.target(attempt)?;
         Some((target.clone(), local))
     }
 
-    /// A socket for an attempt was opened and bound, or not.
+    /// A socket for an attempt was opened and bound, or this failed.
     pub fn opened(
         &mut self,
         attempt: Attempt,
@@ -58,13 +60,13 @@ impl<C> Connection<C> {
         fx: &mut Effects<C>,
     ) {
         let wanted = if self.connecting() { self.attempt_target(attempt) } else { None };
-        // Destroyed by what listens to the log.
+        // A listener of the log has destroyed the connection.
         let Some((target, local)) = wanted else { return fx.push(Effect::HangUp(attempt)) };
         let Some(connecting) = self.connect_under_way() else { return };
         if opened.is_err() {
             connecting.forget(attempt);
         }
-        // Most connects have one address, and nobody who listens.
+        // Most connects have one address and no listener for attempts.
         let told = cx.heard.has(Event::Attempt) || connecting.has_several();
         match opened {
             Ok(()) => {
@@ -80,14 +82,14 @@ impl<C> Connection<C> {
                 fx.then(Then::AttemptRefused(Box::new(Failure { attempt, target, error })));
             }
             Err(Refusal::Bind(source)) => {
-                // No attempt was made: there is only the error, about our own end (CON-13).
+                // No attempt was made: there is only the error, with the local address (CON-13).
                 let own = local.map_or(Address::Unnamed, Address::Ip);
                 let error = Error::system("bind", source).at(own, cx.policy.words_as_node);
                 self.attempt_over(Failure { attempt, target, error }, cx, fx);
             }
             Err(Refusal::Blocked) => {
-                // One address: the attempt is announced, and nothing is tried (BLK-21). Several: it is
-                // not announced, only its failure, and the next follows (HE-27).
+                // With one address, the attempt is announced and nothing is tried (BLK-21). With several
+                // addresses, only its failure is reported, and the next attempt follows (HE-27).
                 let error = blocked(&target, cx.policy);
                 let event = match connecting.has_several() {
                     true => AttemptEvent::Failed(target.clone(), error.clone()),
@@ -99,7 +101,9 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The listeners know that the attempt begins. Destroyed by one of them: no system call is made (HE-25).
+    /// The listeners were told that the attempt begins. If one of them has destroyed the connection, no
+    /// system call is made.
+    // HE-25
     pub(crate) fn attempt_heard(&mut self, attempt: Attempt, fx: &mut Effects<C>) {
         if self.connecting() && self.attempt_target(attempt).is_some() {
             fx.push(Effect::Dial(attempt));
@@ -107,7 +111,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The same of an attempt for which there is no descriptor.
+    /// The listeners were told that an attempt begins for which there is no descriptor.
     pub(crate) fn attempt_refused(
         &mut self,
         failure: Failure,
@@ -120,7 +124,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The system says that an attempt has failed.
+    /// The system reports that an attempt has failed.
     pub fn connect_failed(
         &mut self,
         attempt: Attempt,
@@ -130,7 +134,7 @@ impl<C> Connection<C> {
     ) {
         let Some((target, _)) = self.attempt_target(attempt) else { return };
         let Some(connecting) = self.connect_under_way() else { return };
-        // It means "later" (connect(2)).
+        // The code means "try again later" (connect(2)).
         let full = target.is_unix() && source.kind() == io::ErrorKind::WouldBlock;
         if full && cx.policy.retries_full_queue {
             return connecting.try_again_later(cx.now);
@@ -139,7 +143,7 @@ impl<C> Connection<C> {
         if connecting.has_several() {
             fx.push(Effect::HangUp(attempt));
         } else {
-            // For a moment neither connecting nor destroyed (BEHAVIOUR 0.5).
+            // Temporarily neither connecting nor destroyed (BEHAVIOUR 0.5).
             self.phase = Phase::Failing;
             fx.push(Effect::Take(attempt));
         }
@@ -148,7 +152,7 @@ impl<C> Connection<C> {
         fx.then(Then::FailureHeard(failure));
     }
 
-    /// Completes the error of an attempt, and tells it.
+    /// Completes the error of an attempt and reports it.
     fn tell_failure(
         &mut self,
         failure: Failure,
@@ -180,7 +184,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// An attempt is over, and everybody knows: the next address is tried.
+    /// An attempt has ended and was reported: tries the next address.
     pub(crate) fn attempt_over(&mut self, failure: Failure, cx: &Context<'_>, fx: &mut Effects<C>) {
         let Failure { attempt, target, error } = failure;
         if !self.connecting() || self.round != attempt.round {
@@ -212,8 +216,9 @@ fn blocked(target: &Address, policy: &Policy) -> Error {
     Error::new(ErrorCode::ERR_IP_BLOCKED, message)
 }
 
-/// What the system refuses inside the call is in Node no attempt that failed, unless there are several
-/// addresses (CON-10, IPC-10). It defers what it can be told of a path, but for its length.
+/// Whether the system refuses the attempt inside the call. In Node this is not a failed attempt, unless
+/// there are several addresses. For a path, Node defers every error except that of its length.
+// CON-10, IPC-10
 fn is_immediate(target: &Address, error: &Error) -> bool {
     match error.code() {
         ErrorCode::EINVAL => true,

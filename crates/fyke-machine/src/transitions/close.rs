@@ -1,4 +1,4 @@
-//! The close phase: what is left of the callbacks, and `close`, the last event.
+//! The close phase: the remaining callbacks, and `close`, the last event.
 
 use crate::connection::{Connection, Context, Effect, Effects, Phase, Then};
 use crate::{Error, ErrorCode, Policy, Result};
@@ -6,7 +6,7 @@ use crate::{Error, ErrorCode, Policy, Result};
 use crate::writing::Parked;
 
 impl<C> Connection<C> {
-    /// The close phase has come. `cancelled` is what the writes that were in flight are told.
+    /// Runs the close phase. `cancelled` is the error for the writes that were in flight.
     pub fn close(&mut self, cancelled: Option<Error>, fx: &mut Effects<C>) {
         if self.close_before_this(cancelled.clone(), fx) {
             return;
@@ -34,7 +34,8 @@ impl<C> Connection<C> {
             }
             None => {
                 if cx.policy.shares_turns {
-                    // Not yet, if news of earlier writes was to come in the next turn.
+                    // Deferred so that completions of earlier writes that wait for the next turn come
+                    // first.
                     fx.then(Then::FailQueue);
                 }
                 fx.then(Then::CloseQueueTold);
@@ -71,15 +72,15 @@ impl<C> Connection<C> {
         }
     }
 
-    /// A callback that is told before `close` may connect the socket again (policy
-    /// `connects_before_close`): then the `close` is that of the connection before, and the new one stays.
-    /// Returns whether that is so.
+    /// A callback that runs before `close` may connect the socket again (policy `connects_before_close`).
+    /// The `close` then belongs to the earlier connection, and the new one stays. Returns whether this is
+    /// the case.
     fn closes_before_a_renewed_one(&mut self, fx: &mut Effects<C>) -> bool {
         self.phase != Phase::Destroyed && self.close_before_this(None, fx)
     }
 
-    /// `close` was emitted, and the connection was never established (policy `parks_first_write`). A listener
-    /// may have connected the socket again.
+    /// `close` was emitted, and the connection was never established (policy `parks_first_write`). A
+    /// listener may have connected the socket again.
     pub(crate) fn fail_parked_after_close(&mut self, parked: Parked<C>, fx: &mut Effects<C>) {
         if self.phase == Phase::Closed {
             fx.drop_chunks(self.write.give_up_parked());
@@ -94,7 +95,8 @@ impl<C> Connection<C> {
         self.tell_parked(parked, code, fx);
     }
 
-    /// The callbacks of what was parked get the code, the others what the socket was destroyed with.
+    /// The callbacks of the parked write get an error with `code`; the others get the error with which the
+    /// socket was destroyed.
     // WR-13.
     fn tell_parked(&mut self, parked: Parked<C>, code: ErrorCode, fx: &mut Effects<C>) {
         let error = Error::new(code, "the connection never stood");
@@ -115,9 +117,9 @@ impl<C> Connection<C> {
         }
     }
 
-    /// While the callback of a write that is given up runs, the bytes behind it count as queued.
+    /// While the callback of an abandoned write runs, the bytes behind it count as queued.
     pub(crate) fn set_behind(&mut self, bytes: usize, round: u32) {
-        // Not of the next connection.
+        // The bytes must not count for the next connection.
         if self.round == round && self.destroyed() {
             self.write.set_behind(bytes);
         }

@@ -1,4 +1,4 @@
-//! A connect as a whole: its beginning, its time limit, and the attempt that wins.
+//! A connect as a whole: its start, its time limit, and the attempt that wins.
 
 use crate::connection::{
     Attempt, Connecting, Connection, Context, Effect, Effects, Phase, Request, Stage, Target, Then,
@@ -8,10 +8,12 @@ use crate::error::MakeError;
 use crate::{Error, ErrorCode, Policy, Result};
 
 impl<C> Connection<C> {
-    /// Whether a connect may begin.
+    /// Checks whether a connect may begin.
     ///
     /// # Errors
-    /// `EALREADY` while connecting, `EISCONN` while connected, `ERR_SOCKET_CLOSED` between destroy and close.
+    /// - `EALREADY` while connecting.
+    /// - `EISCONN` while connected.
+    /// - `ERR_SOCKET_CLOSED` between `destroy` and `close`.
     pub fn check_connect(&self, policy: &Policy) -> Result<()> {
         let (code, message) = match self.phase {
             Phase::Fresh | Phase::Closed => return Ok(()),
@@ -25,8 +27,9 @@ impl<C> Connection<C> {
         Err(Error::new(code, message))
     }
 
-    /// A connect begins, on a socket that has none. What is known at once is told on the tick, or with
-    /// `inside` before this returns. `is_closing`: `close` comes in the close phase, and not on the tick.
+    /// Begins a connect on a socket without a connection. A result that is known at once is reported on the
+    /// tick, or with `inside` before this returns. With `is_closing`, an owed `close` is emitted in the
+    /// close phase, and not on the tick.
     pub fn connect(
         &mut self,
         request: Request,
@@ -44,7 +47,7 @@ impl<C> Connection<C> {
         self.round = self.round.wrapping_add(1);
         self.unix = matches!(request.target, Target::Unix(_));
         self.touch(cx);
-        // Of an address nothing is known at once (CON-03, CON-04, HE-04).
+        // For an IP address nothing is known at once (CON-03, CON-04, HE-04).
         let at_once = inside && !matches!(request.target, Target::Ip(_));
         let connecting = Connecting::new(request, self.round, cx.now);
         self.cold().connecting = Some(Box::new(connecting));
@@ -76,7 +79,7 @@ impl<C> Connection<C> {
         self.next_attempt(cx, fx);
     }
 
-    /// A connect has failed: if the socket has not begun another, it is destroyed.
+    /// A connect has failed: destroys the socket, unless it has begun another connect.
     pub(crate) fn connect_has_failed(
         &mut self,
         round: u32,
@@ -89,7 +92,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// An attempt has won: the others are closed silently, and the connection is established (CON-05).
+    /// An attempt has won: the others are closed without an event, and the connection is established.
+    // CON-05
     pub fn connected(&mut self, attempt: Attempt, fx: &mut Effects<C>) {
         if self.attempt_target(attempt).is_none() || self.refuse_again(attempt, fx) {
             return;
@@ -104,7 +108,7 @@ impl<C> Connection<C> {
     }
 
     pub(crate) fn won(&mut self, attempt: Attempt, cx: &Context<'_>, fx: &mut Effects<C>) {
-        // Destroyed by what listens to the log.
+        // A listener of the log has destroyed the connection.
         if !self.connecting() || self.attempt_target(attempt).is_none() {
             return;
         }
@@ -115,7 +119,7 @@ impl<C> Connection<C> {
         self.establish(cx, fx);
     }
 
-    /// What is due of a connect by now.
+    /// Handles the time limits of a connect that have passed.
     pub(crate) fn expire_connect(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let round = self.round;
         let Some(connecting) = self.connect_under_way() else { return };
@@ -140,7 +144,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The connection is destroyed: its attempts are forgotten. Node tells one of several as failed (policy
+    /// The connection is destroyed: forgets its attempts. Node reports one of several as failed (policy
     /// `tells_cancelled_attempt`).
     pub(crate) fn forget_connect(&mut self, policy: &Policy) {
         let connecting = self.cold.as_mut().and_then(|cold| cold.connecting.take());

@@ -1,4 +1,4 @@
-//! Delivering what was received: to the listeners, or to the caller of `read`.
+//! Delivers received bytes to the listeners, or to the caller of `read`.
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
 use crate::reading::Sink;
@@ -6,7 +6,7 @@ use crate::writing::NoSpares;
 use crate::{Error, ErrorCode};
 
 impl<C> Connection<C> {
-    /// Stops the delivery of data.
+    /// Stops delivering data.
     pub fn pause(&mut self, fx: &mut Effects<C>) {
         if self.destroyed() {
             return;
@@ -29,14 +29,14 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Data has a listener now. Returns whether [`Tick::Resume`] is to be deferred: that is all that may
-    /// follow.
+    /// Called when data gets a listener. Returns whether [`Tick::Resume`] must be deferred; nothing else
+    /// needs to be done.
     #[must_use]
     pub fn data_listened(&mut self) -> bool {
         !self.destroyed() && self.read.listened()
     }
 
-    /// `readable` has a listener now.
+    /// Called when `readable` gets a listener.
     pub fn readable_listened(&mut self, fx: &mut Effects<C>) {
         if !self.destroyed() {
             let next = self.read.listen_readable();
@@ -44,7 +44,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// A listener was removed: if it was the last for `readable`, data flows as it did without.
+    /// A listener was removed. If it was the last one for `readable`, data flows again as without it.
     pub fn listener_removed(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let last = self.read.is_readable_listening() && !cx.heard.has(Event::Readable);
         if last && self.read.unlisten_readable(cx.heard.has_data()) {
@@ -52,7 +52,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The tick of `resume`: delivers what is stored, and receives again.
+    /// The tick of `resume`: delivers the stored bytes, and receives again.
     pub(crate) fn run_resume(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.read.begin_resume();
         if self.sink != Sink::Absent {
@@ -61,7 +61,7 @@ impl<C> Connection<C> {
             }
             fx.then(Then::SinkResumed);
         } else if self.read.stored_bytes() == 0 && self.cold.is_none() {
-            // Nothing is stored, which is how most connections begin.
+            // Most connections begin like this, with nothing stored.
             if self.read.taken() {
                 fx.defer(When::Tick, Tick::End);
             }
@@ -77,7 +77,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The sink has taken everything that was stored, or has said to stop.
+    /// The sink has accepted all stored bytes, or has asked to stop.
     pub fn sink_took_stored(&mut self, fx: &mut Effects<C>) {
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
@@ -95,7 +95,7 @@ impl<C> Connection<C> {
     }
 
     fn delivered(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        // `read_exact` may have taken the last bytes, without looking further.
+        // `read_exact` may have taken the last bytes without checking for the end.
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
         }
@@ -108,11 +108,11 @@ impl<C> Connection<C> {
             return;
         }
         self.receive_on_demand(fx);
-        // What waited was thrown away, and it was all that kept an idle socket from being ended.
+        // The pending bytes were discarded, and only they kept an idle socket from being ended.
         self.end_if_idle(cx, fx);
     }
 
-    /// Gives what `read` took to the listeners for data, before anything that is behind it.
+    /// Passes the bytes that `read` took to the data listeners, before any later bytes.
     pub(crate) fn emit_taken(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let Some(cold) = &mut self.cold else { return };
         let Some(bytes) = cold.taken.pop_front() else { return };
@@ -123,7 +123,7 @@ impl<C> Connection<C> {
         fx.then(Then::EmitTaken);
     }
 
-    /// The tick of `end`: one tick later the socket ends itself, unless it may stay half open.
+    /// The tick of `end`: one tick later the socket ends its own side, unless it may stay half-open.
     // END-06.
     pub(crate) fn tell_end(&mut self, fx: &mut Effects<C>) {
         if self.is_live() && !self.has_failed() && self.read.take_end() {
@@ -134,7 +134,7 @@ impl<C> Connection<C> {
     }
 
     pub(crate) fn end_heard(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        // Half-open is read here, and not before the listeners (END-20).
+        // Half-open is checked here, after the listeners have run (END-20).
         if self.writable() && !self.half_open {
             fx.defer(When::Now, Tick::EndItself);
         } else if self.write.is_finished() {
@@ -142,7 +142,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Takes bytes that were received: exactly `count` of them, or the first chunk.
+    /// Takes received bytes: exactly `count` of them, or the first chunk.
     pub fn take(
         &mut self,
         count: Option<usize>,
@@ -159,7 +159,7 @@ impl<C> Connection<C> {
         let (taken, end) = self.read.read(count);
         self.idle.declared &= taken.is_none();
         if let Some(bytes) = taken.as_ref().filter(|_| cx.heard.has_data()) {
-            // Not inside this call (contract C1).
+            // Not emitted inside this call (contract C1).
             self.cold().taken.push_back(bytes.clone());
             fx.defer(When::Tick, Tick::Data);
         }
@@ -171,7 +171,7 @@ impl<C> Connection<C> {
         taken
     }
 
-    /// Puts bytes back, to be the next. Returns whether there is room for more.
+    /// Puts bytes back at the front. Returns whether there is room for more.
     pub fn unshift(&mut self, bytes: &[u8], cx: &Context<'_>, fx: &mut Effects<C>) -> bool {
         if self.destroyed() {
             return false;
@@ -191,15 +191,15 @@ impl<C> Connection<C> {
         room
     }
 
-    /// Declares whether nothing is under way for the peer. Returns whether the connection is to be ended
-    /// then, after what has arrived by now.
+    /// Declares the connection idle or busy. Returns whether it must be ended now, after the bytes that
+    /// have already arrived.
     pub fn set_idle(&mut self, idle: bool) -> bool {
         let idle = idle && !self.destroyed();
         let was_idle = std::mem::replace(&mut self.idle.declared, idle);
         self.idle.draining && idle && !was_idle
     }
 
-    /// Ends the connection if its server shuts down and nothing is under way.
+    /// Ends the connection if its server is shutting down and the connection is idle.
     pub fn end_if_idle(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let unread = self.read.stored_bytes() > 0;
         if self.idle.draining && self.idle.declared && !unread && self.writable() {
@@ -207,7 +207,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The server of this connection shuts down. Returns whether it is not yet part of the shutdown.
+    /// The server of this connection is shutting down. Returns whether the connection is not yet part of
+    /// the shutdown.
     pub fn begin_draining(&mut self, fx: &mut Effects<C>) -> bool {
         let begins = self.is_live() && !self.idle.draining;
         if begins {
@@ -217,7 +218,7 @@ impl<C> Connection<C> {
         begins
     }
 
-    /// Whether its server shuts down.
+    /// Whether its server is shutting down.
     pub fn is_draining(&self) -> bool {
         self.idle.draining && !self.destroyed()
     }

@@ -1,4 +1,5 @@
-//! The end of a connection, whatever its state (DST-01 … DST-19).
+//! The destruction of a connection in any state.
+// DST-01 … DST-19
 
 use crate::connection::{
     Connection, Context, Effect, Effects, Gone, Phase, Then, Tick, Value, When,
@@ -8,8 +9,8 @@ use crate::writing::Side;
 use crate::{Error, ErrorCode, Result};
 
 impl<C> Connection<C> {
-    /// Closes the connection now, by RST if `reset`. What was written and fits into the kernel's buffer is
-    /// sent, the rest is given up, and nothing is delivered any more; `close` follows.
+    /// Closes the connection now, with an RST if `reset`. Queued bytes that fit into the kernel's buffer
+    /// are sent, the others are abandoned, and nothing is delivered any more. `close` follows.
     pub fn destroy(
         &mut self,
         error: Option<Error>,
@@ -22,13 +23,13 @@ impl<C> Connection<C> {
         }
         fx.push(Effect::CaptureAddresses);
         let ends = self.is_connected() && self.write.side == Side::ShuttingDown;
-        // A reset while our side is being ended: libuv refuses it, so the end goes out.
+        // libuv refuses a reset while our side is being ended, so the FIN is sent.
         let refused = reset && cx.policy.refuses_reset_while_ending && ends;
         if refused {
             fx.push(Effect::Shutdown);
         }
         if cx.policy.destroy_flushes {
-            // What fits into the kernel's buffer still goes out (WR-20).
+            // Bytes that fit into the kernel's buffer are still sent (WR-20).
             fx.push(Effect::Flush);
         }
         fx.then(Then::Dismantle { error, reset, refused });
@@ -64,7 +65,7 @@ impl<C> Connection<C> {
         let tells_unsent = was_connecting && policy.tells_unsent_before_close;
         fx.push(Effect::Release { reset: reset && !refused });
         if let Some(number) = self.write.done_and_not_told().filter(|_| policy.shares_turns) {
-            // News that waits for the next turn comes before `close`.
+            // Completions that wait for the next turn come before `close`.
             fx.defer(When::Tick, Tick::Written(number));
         }
         if fails_queue && !tells_unsent {
@@ -98,11 +99,11 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Closes the connection by RST: the peer gets ECONNRESET, and what was not yet sent or read is lost.
-    /// While connecting, this waits for the connection.
+    /// Closes the connection with an RST: the peer gets ECONNRESET, and bytes that are not yet sent or read
+    /// are lost. While connecting, this waits until the connection is established.
     ///
     /// # Errors
-    /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which knows no RST; nothing happens then.
+    /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which has no RST. The socket is then unchanged.
     pub fn reset(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Result<()> {
         match self.phase {
             Phase::Connecting | Phase::Failing | Phase::Open | Phase::Reopening if self.unix => {
@@ -120,7 +121,7 @@ impl<C> Connection<C> {
         Ok(())
     }
 
-    /// The loop is gone: no event, and everything of the user's is to be dropped.
+    /// The loop was dropped: emits no event, and drops all values of the user.
     pub fn abandon(&mut self, fx: &mut Effects<C>) {
         self.phase = Phase::Closed;
         self.waits_for_hook = false;

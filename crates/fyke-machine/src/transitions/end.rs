@@ -1,4 +1,5 @@
-//! Ending our side: everything written is sent, then end-of-stream (END-01 … END-17).
+//! Ending our side: sends everything that was written, then end-of-stream.
+// END-01 … END-17
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick, When};
 use crate::transitions::write::queue_is_full;
@@ -6,8 +7,7 @@ use crate::writing::{NoSpares, Side, Spares};
 use crate::{Error, ErrorCode, Payload};
 
 impl<C> Connection<C> {
-    /// Ends our side, after a last write if there is one. The payload that is left is to be dropped by the
-    /// caller.
+    /// Ends our side, after a last write if there is one. The caller drops the remaining payload.
     pub fn end(
         &mut self,
         payload: &mut Option<Payload<'_>>,
@@ -34,11 +34,11 @@ impl<C> Connection<C> {
         self.write.uncork_all();
         self.park_first_write(cx.policy);
         if corked && self.is_connected() && self.write.can_hand_over() {
-            // As in `uncork` (TMO-02).
+            // The same as in `uncork` (TMO-02).
             self.touch(cx);
         }
         if cx.policy.offers_writes_at_once {
-            // An error that shows now keeps the end from being one (WR-17).
+            // If this shows an error, the end does not take place (WR-17).
             fx.push(Effect::Flush);
         }
         fx.then(Then::EndBegin(callback, refused));
@@ -57,7 +57,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Returns why there is nothing to end.
+    /// Returns the error if our side cannot be ended.
     fn begin_end(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Option<Error> {
         let over = |code| Some(Error::new(code, "the socket has ended already"));
         if self.write.is_finished() {
@@ -65,11 +65,11 @@ impl<C> Connection<C> {
         }
         let first = !self.has_failed() && self.write.side == Side::Open;
         if first {
-            // Counts for later writes also when destroyed (WR-16).
+            // Applies to later writes even if the socket is destroyed (WR-16).
             self.write.side = Side::Ended;
         }
         if self.destroyed() {
-            // The callback waits for an answer that never comes, or is told (DST-18).
+            // The callback is never called, or gets an error (DST-18).
             let forgotten = first && !cx.policy.answers_end_after_destroy;
             return if forgotten { None } else { over(ErrorCode::ERR_STREAM_DESTROYED) };
         }
@@ -99,7 +99,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Ends our side when everything that was written is sent, and destroys the connection then, without
+    /// Ends our side when everything that was written is sent, and then destroys the connection without
     /// waiting for the peer.
     pub fn destroy_soon(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         if self.writable() {
@@ -115,15 +115,15 @@ impl<C> Connection<C> {
         }
     }
 
-    /// A connect before the old `close` lets Node's stream believe that it is closed, and one that comes
-    /// while the connection is being ended takes the place of that: it never finishes by itself.
+    /// Whether the connection never finishes by itself. After a connect before the old `close`, Node's
+    /// stream considers itself closed; a connect while the connection is being ended replaces the end.
     fn never_finishes(&self) -> bool {
         self.cold.as_ref().is_some_and(|cold| cold.end_is_lost)
     }
 
-    /// Ends the connection's sending side when `end` was called and everything is sent.
+    /// Shuts down the sending side if `end` was called and everything is sent.
     pub(crate) fn finish_if_done(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        // News of the last writes may be due in the next turn (`When::Fair`), and comes first.
+        // Completions of the last writes may be due in the next turn (`When::Fair`), and come first.
         let told = !cx.policy.shares_turns || !self.write.owes_callbacks();
         let can = self.write.can_finish() && !self.destroyed() && !self.has_failed();
         if !can || !told || self.write.side != Side::Ended || self.never_finishes() {
@@ -131,11 +131,11 @@ impl<C> Connection<C> {
         }
         self.write.side = Side::ShuttingDown;
         if self.connecting() {
-            // Goes on when the connection is established (END-04).
+            // Continues when the connection is established (END-04).
         } else if self.is_live() {
             self.shut_down(cx, fx);
         } else {
-            // Never connected: there is nothing to wait for (END-05).
+            // Never connected, so there is nothing to wait for (END-05).
             fx.defer(When::Tick, Tick::FinishAlone);
         }
     }
@@ -150,32 +150,32 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The next turn (policy `defers_shutdown`). A connect on the open connection takes the place
-    /// of its end, which is lost.
+    /// Shuts down in the next turn (policy `defers_shutdown`). A connect on the open connection replaces
+    /// its end, which is lost.
     pub(crate) fn shutdown_due(&mut self, round: u32, fx: &mut Effects<C>) {
         if self.round == round && self.is_live() && !self.never_finishes() {
             fx.push(Effect::Shutdown);
         }
     }
 
-    /// Whether nothing is left but `finish`, after which the connection is closed. Closing ends the
-    /// connection too, with FIN as everything was received (RFC 9293, 3.6): that saves a system call. Not of
-    /// a descriptor that came from outside, which others may hold open.
+    /// Whether only `finish` is left, after which the connection is closed. Because everything was
+    /// received, closing also ends the connection with a FIN (RFC 9293, 3.6), which saves a system call.
+    /// Not for a descriptor from outside, which other processes may hold open.
     // END-13.
     fn closes_next(&self) -> bool {
         self.served && self.read.has_emitted_end() && self.read.has_ended()
     }
 
-    /// The connection is established, and an end waited for it.
+    /// The connection is established, and an end was waiting for it.
     pub(crate) fn end_after_connect(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        // Also `finish` may have come before it.
+        // `finish` may have been emitted before it.
         let ends = matches!(self.write.side, Side::ShuttingDown | Side::Finished);
         if self.is_connected() && ends && !self.never_finishes() {
             self.shut_down(cx, fx);
         }
     }
 
-    /// Our side is shut down: the system has everything, end-of-stream included.
+    /// Our side is shut down: the system has accepted everything, including end-of-stream.
     pub fn was_shut_down(&mut self, fx: &mut Effects<C>) {
         if self.write.can_finish() && !self.destroyed() && !self.has_failed() {
             fx.emit(Event::Prefinish);
@@ -183,7 +183,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Our side could not be ended.
+    /// Shutting down our side has failed.
     pub fn shutdown_failed(&mut self, error: Error, fx: &mut Effects<C>) {
         self.call_ends(&Err(error.clone()), fx);
         fx.then(Then::Fail(error));
@@ -197,8 +197,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The tick of `finish`: the callbacks of `end`, then the event, then the end of the socket if the peer
-    /// has ended too.
+    /// The tick of `finish`: calls the callbacks of `end`, emits the event, and then destroys the socket if
+    /// the peer has also ended.
     // END-13.
     pub(crate) fn finish(&mut self, fx: &mut Effects<C>) {
         if self.destroyed() {

@@ -1,10 +1,10 @@
-//! From a connection that is established to one that is used.
+//! The steps from an established connection to its use.
 
 use crate::connection::{Connection, Context, Effect, Effects, Event, Phase, Then};
 use crate::{ErrorCode, Policy};
 
 impl<C> Connection<C> {
-    /// The connection is established: tells so, and begins to use it.
+    /// The connection is established: emits the events, and starts to use it.
     pub(crate) fn establish(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let written_before = self.phase == Phase::Connecting && self.write.has_queued();
         self.phase = Phase::Open;
@@ -31,7 +31,7 @@ impl<C> Connection<C> {
             return self.ready_though_destroyed(policy, fx);
         }
         if self.connecting() {
-            // A listener has connected again: what was written waits for that.
+            // A listener has connected again: the written bytes wait for the new connection.
         } else if policy.parks_first_write {
             self.send_parked(fx);
         } else if written_before {
@@ -58,8 +58,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// A listener of `connect` has destroyed the connection: what was parked never leaves, and `ready` may
-    /// follow all the same.
+    /// A listener of `connect` has destroyed the connection: the parked write is never sent, and `ready`
+    /// may still follow.
     // CON-05.
     fn ready_though_destroyed(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         self.send_parked(fx);
@@ -68,7 +68,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The listeners of `connect` have run: in Node the parked write is one more of them.
+    /// The listeners of `connect` have run. In Node, sending the parked write is one of these listeners.
     fn send_parked(&mut self, fx: &mut Effects<C>) {
         if !self.write.is_parked() {
             return;

@@ -1,4 +1,4 @@
-//! Time that has passed.
+//! Time limits that have passed.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use crate::connection::{Connection, Context, Effects};
 use crate::{Error, ErrorCode, Moment};
 
 impl<C> Connection<C> {
-    /// When to be asked what has [expired](Self::expire): an exact time, and the only one. It may change in every
-    /// transition. The idle timeout has a coarse list of its own, see
+    /// When to call [`expire`](Self::expire). This is the only exact time of a connection, and it may
+    /// change in every transition. The idle timeout uses a separate, coarse list, see
     /// [`take_idle_deadline`](Self::take_idle_deadline).
     pub fn wake(&self) -> Option<Moment> {
         let connecting = self.cold.as_ref().and_then(|cold| cold.connecting.as_ref());
@@ -16,7 +16,7 @@ impl<C> Connection<C> {
         connect.into_iter().chain(stall).min()
     }
 
-    /// The time of [`wake`](Self::wake) has come. Too early is no harm.
+    /// Handles the time of [`wake`](Self::wake). Calling it too early does no harm.
     pub fn expire(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.expire_connect(cx, fx);
         if !self.destroyed() && self.write.has_stalled(cx.now) {
@@ -25,17 +25,18 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Sets the idle timeout; nothing turns it off.
+    /// Sets the idle timeout. `None` turns it off.
     pub fn set_timeout(&mut self, timeout: Option<Duration>, cx: &Context<'_>) {
         if !self.destroyed() {
             self.idle.set(timeout);
             self.touch(cx);
-            // An entry that is on the list already may be too late for a shorter timeout.
+            // An existing entry on the list may be too late for a shorter timeout.
             self.unlisted = true;
         }
     }
 
-    /// A listed socket has come due. Returns whether it was idle. If not, it is to be listed again.
+    /// An entry on the idle list is due. Returns whether the socket was idle. If not, it must be listed
+    /// again.
     pub fn look_at_idle(&mut self, now: Duration) -> bool {
         if self.destroyed() {
             return false;

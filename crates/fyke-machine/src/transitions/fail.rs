@@ -1,20 +1,20 @@
-//! The end of a connection that has failed, and what becomes of its queue.
+//! The end of a failed connection, and the handling of its queue.
 
 use crate::connection::{Connection, Context, Effects, Failing, Then};
 use crate::{Error, ErrorCode, Policy};
 
 impl<C> Connection<C> {
-    /// The connection fails. It is closed by RST, unless our side had ended before: the end that a plain
-    /// close sends would make a stream look whole that is not. Node sends the end.
+    /// Fails the connection. It is closed with an RST, unless our side had ended before: the FIN of a
+    /// normal close would make an incomplete stream look complete. Node sends the FIN.
     pub fn fail(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
         match error.code() {
-            // There is no connection any more.
+            // The connection is already gone.
             ErrorCode::ECONNRESET | ErrorCode::EPIPE => self.destroy(Some(error), false, cx, fx),
             _ => self.fail_with_reset(error, cx, fx),
         }
     }
 
-    /// The connection fails by an error that is not its own, and is closed by RST like any other.
+    /// Fails the connection with an error that it did not cause itself, and closes it with an RST.
     pub fn fail_with_reset(&mut self, error: Error, cx: &Context<'_>, fx: &mut Effects<C>) {
         let open = self.is_connected() && !self.unix && !self.write.is_finished();
         self.destroy(Some(error), open && cx.policy.resets_failed_connections, cx, fx);
@@ -30,8 +30,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Sending has failed, and the callbacks know: the connection goes too, unless it still has something
-    /// to deliver.
+    /// Sending has failed, and the callbacks were told: fails the connection, unless it still has bytes to
+    /// deliver.
     pub(crate) fn fail_after_writes(
         &mut self,
         error: Error,
@@ -57,8 +57,8 @@ impl<C> Connection<C> {
         cold.failing = Some(Failing { error, receives });
     }
 
-    /// The peer's end has come, or bytes were delivered: if the connection has failed, and that was all,
-    /// it is destroyed now. Returns whether the connection has failed.
+    /// Called when the peer has ended or bytes were delivered: if the connection has failed and everything
+    /// is delivered, it is destroyed now. Returns whether the connection has failed.
     pub(crate) fn fail_if_delivered(
         &mut self,
         ended: bool,
@@ -77,14 +77,14 @@ impl<C> Connection<C> {
         true
     }
 
-    /// Whether the connection has failed and nothing more can be received.
+    /// Whether the connection has failed and no more bytes can be received.
     pub(crate) fn has_received_all(&self) -> bool {
         let failing = self.cold.as_ref().and_then(|cold| cold.failing.as_ref());
         failing.is_some_and(|failing| !failing.receives)
     }
 
-    /// A send failed: first the callbacks of what was sent before, then of what was in flight, then of what
-    /// was queued, then the end of the connection.
+    /// A send has failed. Calls first the callbacks of the sent writes, then those of the writes in flight,
+    /// then those of the queued writes, and then ends the connection.
     // WR-17.
     pub fn write_failed(&mut self, error: Error, fx: &mut Effects<C>) {
         fx.then(Then::CallBackDone);
@@ -99,12 +99,12 @@ impl<C> Connection<C> {
         fx.then(Then::FailAfterWrites(error));
     }
 
-    /// Gives up what was queued and not handed over, and tells its callbacks and those of `end`: the
-    /// connection's error, or that it was destroyed. Not while a batch is in flight; then they are told after
-    /// that one's.
+    /// Abandons the queued writes that are not in flight. Their callbacks, and those of `end`, get the
+    /// connection's error, or the error that it was destroyed. While a batch is in flight this does
+    /// nothing; the callbacks are then called after those of the batch.
     // WR-19.
     pub(crate) fn fail_queue(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
-        // Of those that the kernel has, the callbacks come first.
+        // Callbacks of writes that the kernel has accepted come first.
         let in_flight_number = self.write.callbacks_up_to(self.write.in_flight_number()) > 0;
         let flying = self.write.in_flight_bytes() > 0 || self.write.is_parked();
         if flying || in_flight_number || self.write.nothing_waits() {
@@ -127,7 +127,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Each callback finds what is behind its write still queued.
+    /// Each callback still finds the later writes in the queue.
     pub(crate) fn fail_next(
         &mut self,
         accepted: u64,
@@ -136,8 +136,8 @@ impl<C> Connection<C> {
         fx: &mut Effects<C>,
     ) {
         if self.round != round {
-            // A callback has connected the socket again. What is left of its queue is owed; and as in Node
-            // what was queued since is given up with it, unless it waits by itself.
+            // A callback has connected the socket again. The rest of its queue is owed. As in Node, writes
+            // that were queued since then are abandoned too, unless the first one is parked.
             fx.then(Then::TellOwed);
             fx.then(Then::FailQueue);
             fx.then(Then::CallEnds(Err(error)));

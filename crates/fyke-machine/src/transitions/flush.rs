@@ -1,4 +1,4 @@
-//! What became of the bytes that the driver was given: the callbacks of writes, and `drain`.
+//! Handles the result of sending: the callbacks of writes, and `drain`.
 
 use std::io;
 
@@ -6,26 +6,27 @@ use crate::connection::{Connection, Context, Effect, Effects, Event, Then, Tick,
 use crate::error::MakeError;
 use crate::{Error, Policy, Result};
 
-/// What the wire made of the queue.
+/// The result of sending the queue.
 #[derive(Debug)]
 pub enum Flushed {
-    /// The kernel has everything, and no callback or `drain` is due: nothing is left of the queue.
+    /// The kernel has accepted everything, and no callback or `drain` is due: the queue is empty.
     Clear,
-    /// Nothing was to be handed over, or the kernel has some of it.
+    /// There was nothing to send, or the kernel has accepted a part of it.
     Quiet,
-    /// The kernel has every write up to this number, and a callback or `drain` is due.
+    /// The kernel has accepted every write up to this number, and a callback or `drain` is due.
     Told(u64),
-    /// The kernel refused.
+    /// The kernel refused the bytes.
     Refused(Error),
 }
 
 impl Flushed {
-    /// What to ask the machine, and when, if nothing else follows.
+    /// The step for the machine and its time, if nothing else follows.
     ///
-    /// On the tick; or in the next turn, if enough callbacks were called in this batch: else a socket that
-    /// writes on whenever the kernel took everything would leave no time for others (contract C6). They
-    /// take turns then, which also costs less: a receiver that is fed alone sleeps between any two chunks,
-    /// and waking it is what costs most.
+    /// It runs on the tick, or in the next turn if enough callbacks were called in this batch. Otherwise a
+    /// socket that writes more whenever the kernel has accepted everything would leave no time for others.
+    /// Taking turns also costs less: a receiver that is served alone sleeps between any two chunks, and
+    /// waking it is the most expensive part.
+    // Contract C6
     #[inline]
     pub fn as_tick(&self) -> Option<(When, Tick)> {
         match self {
@@ -36,7 +37,7 @@ impl Flushed {
 }
 
 impl<C> Connection<C> {
-    /// The queue was handed over.
+    /// The queue was sent.
     pub fn flushed(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
         if let Some((when, tick)) = flushed.as_tick() {
             fx.defer(when, tick);
@@ -45,9 +46,9 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The connection is established, and what was written before it was sent. In Node the first of these
-    /// writes leaves alone, inside `connect`, so its callback comes before `ready`; here it leaves with the
-    /// others, and only its callback goes ahead.
+    /// The connection is established, and the writes before that were sent. In Node the first of these
+    /// writes is sent separately, inside `connect`, so its callback comes before `ready`. Here it is sent
+    /// together with the others, and only its callback comes first.
     // WR-10.
     pub fn flushed_first(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
         match flushed {
@@ -61,7 +62,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// What was parked was handed over (policy `parks_first_write`).
+    /// The parked write was sent (policy `parks_first_write`).
     pub fn flushed_parked(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
         match flushed {
             Flushed::Told(number) => {
@@ -73,7 +74,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The system takes nothing of the batch in flight.
+    /// The system accepts nothing of the batch in flight.
     pub fn refused_by_system(&mut self, source: io::Error, policy: &Policy) -> Error {
         let error = Error::system("write", source);
         self.set_errored(&error);
@@ -84,19 +85,19 @@ impl<C> Connection<C> {
         error
     }
 
-    /// The driver sent more of the batch in flight.
+    /// The driver has sent more of the batch in flight.
     pub fn sent(&mut self, bytes: usize, cx: &Context<'_>, fx: &mut Effects<C>) {
         if !self.write.sent(bytes) {
             return;
         }
         let number = self.write.in_flight_number();
         self.touch(cx);
-        // What was queued meanwhile goes before the news about what is done (WR-06).
+        // Writes that were queued in the meantime are sent before the completions are reported (WR-06).
         fx.push(Effect::Flush);
         fx.then(Then::Written(number));
     }
 
-    /// Every write up to this number is with the kernel: `drain` first, then the callbacks.
+    /// The kernel has accepted every write up to this number: `drain` comes first, then the callbacks.
     // WR-06.
     pub(crate) fn written(&mut self, number: u64, fx: &mut Effects<C>) {
         if !self.destroyed() && self.write.take_drain() {
@@ -116,7 +117,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Runs the callbacks of the writes up to this number; not those of writes that they make.
+    /// Calls the callbacks of the writes up to this number, but not those of writes that these callbacks
+    /// make.
     pub(crate) fn call_back(&mut self, number: u64, result: Result<()>, fx: &mut Effects<C>) {
         let count = self.write.callbacks_up_to(number);
         self.call_next(count, number, result, fx);
@@ -140,14 +142,15 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Calls the callbacks of the writes that the kernel has all of, whatever happens to later ones.
+    /// Calls the callbacks of the writes that the kernel has accepted completely, whatever happens to later
+    /// ones.
     pub(crate) fn call_back_done(&mut self, fx: &mut Effects<C>) {
         if let Some(number) = self.write.done_and_not_told() {
             self.call_back(number, Ok(()), fx);
         }
     }
 
-    /// The callbacks of `end`.
+    /// Calls the callbacks of `end`.
     pub(crate) fn call_ends(&mut self, result: &Result<()>, fx: &mut Effects<C>) {
         for callback in self.write.take_end_callbacks() {
             fx.call(callback, result.clone());

@@ -1,5 +1,4 @@
-//! What happens to a connection: one file for each kind of event, and the only places where effects are
-//! pushed.
+//! The transitions of a connection: one file for each kind of event. Only they push effects.
 
 mod again;
 mod attempt;
@@ -26,7 +25,7 @@ use crate::reading::Readable;
 use crate::writing::NoSpares;
 
 impl<C> Connection<C> {
-    /// What was deferred is due.
+    /// Runs a deferred step.
     pub fn tick(&mut self, tick: Tick, cx: &Context<'_>, fx: &mut Effects<C>) {
         match tick {
             Tick::Connect => self.begin_connecting(cx, fx),
@@ -54,7 +53,7 @@ impl<C> Connection<C> {
                 fx.then(Then::Written(number));
             }
             Tick::WrittenLate(number, round) => {
-                // Destroyed meanwhile: it was told then.
+                // If the connection was destroyed in the meantime, this was reported then.
                 if self.round == round && self.is_live() {
                     fx.then(Then::TellOwed);
                     fx.then(Then::Written(number));
@@ -76,7 +75,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Goes on after something that may have changed everything.
+    /// Continues after effects that may have changed everything.
     pub fn then(&mut self, then: Then<C>, cx: &Context<'_>, fx: &mut Effects<C>) {
         match then {
             Then::Connect => self.begin_connecting(cx, fx),

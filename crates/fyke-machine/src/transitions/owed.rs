@@ -1,13 +1,14 @@
 //! `connect` between `destroy` and `close` (policy `connects_before_close`): the socket becomes a new one,
-//! and the events that the old one owes are still emitted (CON-17).
+//! and the events that the old connection owes are still emitted.
+// CON-17
 
 use crate::connection::{Connection, Context, Effect, Effects, Spent, Then, Tick, When};
 use crate::error::MakeError;
 use crate::{Error, ErrorCode, Policy};
 
 impl<C> Connection<C> {
-    /// The socket is connected again, and its old `close` is still to come. `is_closing`: in the close
-    /// phase, and not on the tick.
+    /// The socket connects again while its old `close` is still to be emitted: with `is_closing` in the
+    /// close phase, otherwise on the tick.
     pub(crate) fn renew_before_close(
         &mut self,
         is_closing: bool,
@@ -36,11 +37,11 @@ impl<C> Connection<C> {
         self.renew(policy, fx);
         self.cold().owed = Some(owed);
         self.cold().end_is_lost = true;
-        // Often one is on the queue already, and comes at its place.
+        // Often such a step is already queued, and runs at its place.
         fx.defer(When::Tick, Tick::Owed);
     }
 
-    /// Makes a closed socket ready for another connection: wishes and listeners stay.
+    /// Prepares a closed socket for another connection. Requested options and listeners stay.
     // CON-16.
     pub(crate) fn renew(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         self.had_error = false;
@@ -50,7 +51,7 @@ impl<C> Connection<C> {
         self.idle.draining = false;
         self.read = self.read.renewed(policy.rearms_readable);
         let renewed = self.write.renewed(policy);
-        // What is left of the last one.
+        // The remaining state of the previous connection.
         let before = std::mem::replace(&mut self.write, renewed);
         fx.push(Effect::Drop(Spent::Side(Box::new(before))));
         self.left_server |= self.accepted && policy.leaves_server_when_reconnected;
@@ -64,7 +65,7 @@ impl<C> Connection<C> {
         fx.push(Effect::Renew);
     }
 
-    /// Calls the callbacks of writes on connections before this one.
+    /// Calls the callbacks of writes on earlier connections.
     pub(crate) fn tell_owed(&mut self, fx: &mut Effects<C>) {
         let owed = self.cold.as_mut().and_then(|cold| cold.owed.as_mut());
         if let Some((callback, result)) = owed.and_then(|owed| owed.callbacks.pop_front()) {
@@ -73,8 +74,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Emits the `close` of a connection before this one, if one is owed. Returns whether it was. What was
-    /// in flight on it ends the new connection too, as in Node.
+    /// Emits the `close` of an earlier connection, if one is owed. Returns whether it was. As in Node, a
+    /// write that was in flight on the earlier connection also ends the new one.
     pub(crate) fn close_before_this(
         &mut self,
         cancelled: Option<Error>,

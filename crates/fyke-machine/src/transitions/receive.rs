@@ -1,23 +1,24 @@
-//! What comes from the peer: bytes, its end, a failure.
+//! Events from the peer: bytes, its end, a failure.
 
 use crate::Error;
 use crate::connection::{Connection, Context, Effect, Effects, Event, Phase, Then, Tick, When};
 use crate::reading::{Arrival, Sink};
 use crate::writing::Side;
 
-/// What to do with bytes that have come.
+/// What to do with received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// Give them to the listeners.
+    /// Pass them to the listeners.
     Deliver,
-    /// Give them to the sink.
+    /// Pass them to the sink.
     Sink,
-    /// Nothing: they are stored, or discarded.
+    /// Nothing: they are stored or discarded.
     Done,
 }
 
 impl<C> Connection<C> {
-    /// Bytes have come. They are lent: the answer says what to do with them, after the effects.
+    /// Handles received bytes, which are borrowed. The caller performs the effects first, and then does
+    /// what the result says.
     pub fn receive(&mut self, bytes: &[u8], cx: &Context<'_>, fx: &mut Effects<C>) -> Received {
         if cx.policy.defers_end_behind_bytes {
             self.cold().received_in_turn = cx.turn;
@@ -31,7 +32,7 @@ impl<C> Connection<C> {
             return Received::Done;
         }
         let arrival = self.read.received(bytes, cx.heard.has_data());
-        // The application does not learn of bytes that are discarded.
+        // The application does not see bytes that are discarded.
         self.idle.declared &= matches!(arrival, Arrival::Discard);
         match arrival {
             Arrival::Deliver => {
@@ -50,15 +51,15 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Receives if the connection is established and there is room.
+    /// Starts receiving if the connection is established and there is room.
     pub fn start_receiving(&mut self, fx: &mut Effects<C>) {
         if self.begins_to_receive() {
             fx.push(Effect::Receive);
         }
     }
 
-    /// Returns whether the driver is to receive from here on, as [`start_receiving`](Self::start_receiving)
-    /// decides it.
+    /// Returns whether the driver must start receiving, under the conditions of
+    /// [`start_receiving`](Self::start_receiving).
     pub fn begins_to_receive(&mut self) -> bool {
         // Nothing is stored for a sink (RD-24).
         let held = self.sink != Sink::Absent && self.read.is_paused();
@@ -66,7 +67,7 @@ impl<C> Connection<C> {
         may && self.read.begin_receiving()
     }
 
-    /// Bytes are asked for: receives now, or as soon as the connection is established.
+    /// Bytes are requested: starts receiving now, or as soon as the connection is established.
     pub fn receive_on_demand(&mut self, fx: &mut Effects<C>) {
         if self.connecting() {
             self.read.want_on_connect();
@@ -74,13 +75,13 @@ impl<C> Connection<C> {
         self.start_receiving(fx);
     }
 
-    /// Receives no more, until asked again.
+    /// Stops receiving until the next request.
     pub fn stop_receiving(&mut self, fx: &mut Effects<C>) {
         self.read.stop_receiving();
         fx.push(Effect::StopReceiving);
     }
 
-    /// Whether bytes were received in this turn: Node reports what follows them after its next poll.
+    /// Whether bytes were received in this turn: Node reports the following events after its next poll.
     fn had_bytes_now(&self, cx: &Context<'_>) -> bool {
         let defers = cx.policy.defers_end_behind_bytes;
         defers && self.cold.as_ref().is_some_and(|cold| cold.received_in_turn == cx.turn)
@@ -89,7 +90,7 @@ impl<C> Connection<C> {
     /// The peer has ended, or receiving has failed.
     pub fn received_all(&mut self, error: Option<Error>, cx: &Context<'_>, fx: &mut Effects<C>) {
         if self.had_bytes_now(cx) {
-            // Behind the completion of an end of our own side, which is deferred too.
+            // Deferred after the completion of our own end, which is deferred too.
             self.cold().late_error = error;
             return fx.defer(When::NextTurn, Tick::EndBehindBytes(self.round));
         }
@@ -110,15 +111,15 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Whether nothing is left to do when the peer has ended but to close, see
+    /// Whether nothing remains to be done but to close when the peer has ended, see
     /// [`Machine::end_plain`](crate::Machine::end_plain).
     pub(crate) fn ends_alone(&self) -> bool {
-        // `end` was called, and our side is not yet shut down: that comes in a turn of its own.
+        // If `end` was called and our side is not yet shut down, that happens in a separate turn.
         let ends = !self.half_open && !matches!(self.write.side, Side::Ended | Side::ShuttingDown);
         ends && self.served && !self.left_server && !self.write.has_queue()
     }
 
-    /// As if each step of the end had been taken.
+    /// Changes the state as if each step of the end had been taken.
     pub(crate) fn end_in_one_step(&mut self) {
         self.read.end_of_stream();
         self.read.take_end();

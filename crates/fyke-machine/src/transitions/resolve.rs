@@ -1,4 +1,5 @@
-//! The lookup of a host: its addresses are told one by one, and then they are tried (HE-02 … HE-04).
+//! The lookup of a host: its addresses are reported one by one, and then they are tried.
+// HE-02 … HE-04
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,8 +21,10 @@ impl<C> Connection<C> {
         fx.push(Effect::Resolve { host, all });
     }
 
-    /// The lookup of the connect with this [number](Self::round) was answered, or an earlier one. Told on the
-    /// tick, so that no callback runs inside the call of a hook (HE-04); or with `inside` before this returns.
+    /// The lookup of the connect with this [number](Self::round), which may be an earlier one, was
+    /// answered. The result is reported on the tick, so that no callback runs inside the call of a hook;
+    /// with `inside`, before this returns.
+    // HE-04
     pub fn lookup_answered(
         &mut self,
         round: u32,
@@ -37,7 +40,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The addresses of the host are here, or the reason why not (HE-02, HE-03).
+    /// The addresses of the host are known, or the error.
+    // HE-02, HE-03
     pub(crate) fn resolved(
         &mut self,
         round: u32,
@@ -45,14 +49,15 @@ impl<C> Connection<C> {
         cx: &Context<'_>,
         fx: &mut Effects<C>,
     ) {
-        // The answer to an earlier connect of this socket.
+        // The answer belongs to an earlier connect of this socket.
         if self.round != round {
             return;
         }
         let connecting = self.connect_under_way();
         let waits =
             connecting.filter(|connecting| matches!(connecting.stage, Stage::Resolving { .. }));
-        // Destroyed meanwhile: nothing more is told (HE-26). Answered twice: once is enough.
+        // If the socket was destroyed in the meantime, nothing more is reported (HE-26). A second answer is
+        // ignored.
         let Some(connecting) = waits else { return self.tell_late_lookup(&result, fx) };
         let mut addresses = result.as_ref().map_or_else(|_| Vec::new(), Vec::clone);
         if connecting.wants_one() {
@@ -77,7 +82,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Of one address, Node tells the lookup also when the socket is destroyed by then (HE-26).
+    /// For a lookup of one address, Node reports the result even if the socket is already destroyed.
+    // HE-26
     fn tell_late_lookup(&mut self, result: &Result<Vec<IpAddr>>, fx: &mut Effects<C>) {
         let destroyed = self.destroyed();
         let Some(cold) = self.cold.as_mut().filter(|_| destroyed) else { return };
@@ -88,7 +94,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// One address after the other is told, and then they are tried.
+    /// Reports one address after the other, and then tries them.
     pub(crate) fn tell_next_address(&mut self, round: u32, cx: &Context<'_>, fx: &mut Effects<C>) {
         if self.round != round {
             return;

@@ -1,21 +1,22 @@
-//! Writing: what is accepted, and what is refused (WR-01 … WR-16).
+//! Writing: which writes are accepted, and which are refused.
+// WR-01 … WR-16
 
 use crate::connection::{Call, Connection, Context, Effect, Effects, Phase, Then, Value};
 use crate::error::MakeError;
 use crate::writing::Spares;
 use crate::{Error, ErrorCode, Payload, Policy};
 
-/// What `write` answers.
+/// The result of `write`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// Whether there is room for more.
     Room(bool),
-    /// To be asked when the queue was handed over, which is one of the effects.
+    /// Call [`has_room`](Connection::has_room) after the queue was sent, which is one of the effects.
     AfterFlush,
 }
 
 impl<C> Connection<C> {
-    /// Accepts bytes, or refuses them. The payload that is left is to be dropped by the caller.
+    /// Accepts bytes, or refuses them. The caller drops the remaining payload.
     pub fn write(
         &mut self,
         payload: &mut Option<Payload<'_>>,
@@ -28,7 +29,7 @@ impl<C> Connection<C> {
             self.refused(error, callback, cx, fx);
             return Written::Room(false);
         }
-        // A write counts as activity when it is offered to the kernel, or already while it is corked.
+        // A write counts as activity when it is offered to the kernel, or even while it is corked.
         if !(cx.policy.corked_write_is_idle && self.write.corked() > 0) {
             self.touch(cx);
         }
@@ -49,19 +50,19 @@ impl<C> Connection<C> {
             fx.push(Effect::Flush);
             return Written::AfterFlush;
         }
-        // Handed over when the batch of callbacks ends, or when the connection is established.
+        // Sent when the batch of callbacks ends, or when the connection is established.
         if connected && !std::mem::replace(&mut self.write.dirty, true) {
             fx.push(Effect::FlushLater);
         }
         Written::Room(self.write.has_room())
     }
 
-    /// What `write` answers when the kernel was offered the bytes.
+    /// The result of `write` after the kernel was offered the bytes.
     pub fn has_room(&mut self) -> bool {
         self.write.has_room() && !self.has_failed()
     }
 
-    /// Why a write cannot even be queued.
+    /// The error of a write that cannot even be queued.
     // WR-15, WR-16, END-10.
     fn refuse_write(&self, policy: &Policy) -> Option<Error> {
         if self.write.is_ended() {
@@ -79,7 +80,8 @@ impl<C> Connection<C> {
         self.is_queue_too_long(policy).then(queue_is_full)
     }
 
-    /// Tells the callback on the tick; the connection is destroyed with the error if it is not yet.
+    /// Passes the error to the callback on the tick, and destroys the connection with it, unless it is
+    /// already destroyed.
     pub(crate) fn refused(
         &mut self,
         error: Error,
@@ -96,7 +98,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The write in `end(data)`. Returns why it was refused.
+    /// Makes the write of `end(data)`. Returns the error if it was refused.
     pub(crate) fn last_write(
         &mut self,
         payload: &mut Option<Payload<'_>>,
@@ -105,13 +107,13 @@ impl<C> Connection<C> {
         fx: &mut Effects<C>,
     ) -> Option<Error> {
         let code = match (self.write.is_ended(), self.destroyed()) {
-            // Not EPIPE, whoever ended first: that is for `write` alone (END-03).
+            // Not EPIPE, whichever side ended first: that code is for `write` only (END-03).
             (true, _) => Some(ErrorCode::ERR_STREAM_WRITE_AFTER_END),
             (_, true) => Some(ErrorCode::ERR_STREAM_DESTROYED),
             _ => None,
         };
         let error = code.map(|code| Error::new(code, "the socket takes no more writes"));
-        // What else there is: the queue is too long.
+        // The other possible reason: the queue is too long.
         let error = error.or_else(|| self.refuse_write(cx.policy));
         match &error {
             Some(error) => self.refused(error.clone(), None, cx, fx),
@@ -120,14 +122,14 @@ impl<C> Connection<C> {
         error
     }
 
-    /// A write on a socket that was never connected: fails as a whole on the tick.
+    /// A write on a socket that was never connected: the whole write fails on the tick.
     // WR-14.
     fn write_without_connection(&mut self, fx: &mut Effects<C>) {
         if self.has_failed() {
             return;
         }
         let error = match self.bound {
-            // As the system says it of a socket that there is (BND-09).
+            // The system returns the same code for an existing socket (BND-09).
             true => Error::named(ErrorCode::EPIPE, "write"),
             false => Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is not connected"),
         };
@@ -136,34 +138,34 @@ impl<C> Connection<C> {
         self.tell_later(Value::WriteFailed(error), fx);
     }
 
-    /// Before the connection is established, the first write waits by itself.
+    /// Before the connection is established, the first write waits separately.
     pub(crate) fn park_first_write(&mut self, policy: &Policy) {
         if policy.parks_first_write && matches!(self.phase, Phase::Connecting | Phase::Reopening) {
             self.write.park();
         }
     }
 
-    /// Tells a callback on the tick.
+    /// Calls a callback on the tick.
     pub fn reply(&mut self, callback: C, result: crate::Result<()>, fx: &mut Effects<C>) {
         self.tell_later(Value::Reply(Call { callback, result }), fx);
     }
 
-    /// Holds writes back.
+    /// Holds later writes back.
     pub fn cork(&mut self, fx: &mut Effects<C>) {
-        // Only what comes after this is held back.
+        // Only later writes are held back.
         fx.push(Effect::Flush);
         fx.then(Then::Cork);
     }
 
-    /// Ends a `cork`; the outermost sends what was held back.
+    /// Ends a `cork`. The outermost one sends the writes that were held back.
     pub fn uncork(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.write.uncork();
         self.park_first_write(cx.policy);
         if self.is_connected() && self.write.can_hand_over() {
-            // What leaves now counts as activity, not only when it was written (TMO-02).
+            // Bytes that are sent now count as activity, and not only when they were written (TMO-02).
             self.touch(cx);
             fx.push(Effect::Flush);
-            // Corked after `end`: that was all it waited for.
+            // A cork after `end` was the only thing to wait for.
             fx.then(Then::FinishIfDone);
         }
     }

@@ -1,21 +1,22 @@
-//! What counts beside the bytes of a queue. Callbacks, of which there is a limit too; and text: Node counts
-//! text in a queue by UTF-16 units, and everything else by bytes (WR-04). By default fyke counts bytes; here
-//! is by how much that is more.
+//! Counts callbacks, which are limited too, and the difference between bytes and Node's text lengths. Node
+//! counts queued text in UTF-16 units, and everything else in bytes. By default fyke counts bytes; this
+//! module tracks by how much that is more.
+// WR-04
 
 use super::WriteSide;
 
 impl<C> WriteSide<C> {
-    /// How many callbacks of writes wait.
+    /// The number of pending write callbacks.
     pub fn callbacks(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.callbacks.len())
     }
 
-    /// How many callbacks of ends wait.
+    /// The number of pending `end` callbacks.
     pub fn end_callbacks(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.end_callbacks.len())
     }
 
-    /// The last write is by so much longer than it counts.
+    /// Reduces the counted length of the last write by `excess`.
     pub fn add_excess(&mut self, excess: usize) {
         if excess > 0 {
             self.queue().excess.queued += excess;

@@ -1,5 +1,6 @@
-//! A queue that is given up write by write, as Node does it: what is behind the write whose callback
-//! runs still counts (WR-19).
+//! Abandons a queue one write at a time, as Node does: while the callback of a write runs, the later writes
+//! still count.
+// WR-19
 
 use super::WriteSide;
 
@@ -9,8 +10,8 @@ impl<C> WriteSide<C> {
         self.accepted_writes
     }
 
-    /// After [`give_up_queue`](Self::give_up_queue): the next callback of what was queued, up to
-    /// `accepted_bytes` in all; only what is behind its write counts as queued from here on.
+    /// Takes the next callback after [`give_up_queue`](Self::give_up_queue). Of the `accepted_bytes` in
+    /// total, only those after its write count as queued from then on.
     pub fn next_failing(&mut self, accepted_bytes: u64) -> Option<C> {
         let queue = self.queue.as_mut()?;
         let end = queue.callbacks.front()?.end;
@@ -18,7 +19,7 @@ impl<C> WriteSide<C> {
         self.next_callback(u64::MAX)
     }
 
-    /// `bytes` bytes count as queued while a callback of a queue that was given up runs.
+    /// Makes `bytes` bytes count as queued while a callback of an abandoned queue runs.
     pub fn set_behind(&mut self, bytes: usize) {
         if bytes > 0 || self.queue.is_some() {
             self.queue().queued_bytes = bytes;

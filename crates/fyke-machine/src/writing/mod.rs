@@ -1,13 +1,13 @@
-//! The sending half of a socket as a state machine: no descriptor, no clock, and callbacks only
-//! as values (`C`) that it keeps in order.
+//! The sending half of a socket as a state machine: no descriptor and no clock. Callbacks are only values
+//! (`C`) that it stores in order.
 //!
-//! A write goes through three stages, the first of which a large one may skip. *Queued*: accepted, ours. *In
-//! flight*: given to the driver as one batch; there is at most one. *Done*: the kernel has all of it;
-//! its callback is due. Node's stream works the same way with one chunk, or all corked ones, in the place of
-//! a batch.
+//! A write goes through three stages; a large write may skip the first. *Queued*: accepted, and stored by
+//! us. *In flight*: given to the driver as part of one batch; there is at most one batch. *Done*: the
+//! kernel has accepted all of it, and its callback is due. Node's stream works in the same way, with one
+//! chunk, or all corked chunks, instead of a batch.
 //!
-//! Writes are counted from the beginning of the connection: a callback is due when the number of
-//! its write is reached.
+//! Writes are numbered from the beginning of the connection: a callback is due when the number of its write
+//! is reached.
 
 use std::collections::VecDeque;
 
@@ -16,41 +16,41 @@ use fyke_driver::{Batch, Chunk};
 use crate::payload::Payload;
 use crate::policy::Policy;
 
-/// See the module.
+/// The sending side of a socket, see the module's documentation.
 #[derive(Debug)]
 pub struct WriteSide<C> {
-    /// Absent when nothing is queued or in flight and no callback is due.
+    /// `None` if nothing is queued or in flight and no callback is due.
     queue: Option<Box<Queue<C>>>,
     accepted_bytes: u64,
-    /// How many writes were accepted: the number of the last one.
+    /// The number of accepted writes, which is the number of the last one.
     accepted_writes: u64,
     high_water_mark_bytes: u32,
-    /// The kernel took some of the batch in flight, or it is new, since that was last asked.
+    /// The batch in flight is new, or the kernel has accepted some of it, since this was last checked.
     progressed: bool,
-    /// On the loop's list of sockets to hand over.
+    /// The socket is on the loop's list of sockets whose queues must be sent.
     pub dirty: bool,
-    /// How far our side has come.
+    /// The state of our side.
     pub side: Side,
 }
 
-/// How far our side of a connection has come.
+/// The state of our side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Takes writes.
+    /// Accepts writes.
     Open,
-    /// `end` was called: no more writes.
+    /// `end` was called: no more writes are accepted.
     Ended,
-    /// Everything is sent; our side is being shut down, or waits for the connection to be.
+    /// Everything is sent. Our side is being shut down, or waits until the connection is established.
     ShuttingDown,
     /// `finish` was emitted.
     Finished,
-    /// Made without this half: counts as finished, without the event.
+    /// The socket was made without a sending side. This counts as finished, without the event.
     // FD-04.
     Off,
 }
 
 impl<C> WriteSide<C> {
-    /// Nothing was written yet.
+    /// Makes a sending side without writes.
     pub fn new(high_water_mark_bytes: u32) -> Self {
         Self {
             queue: None,
@@ -71,30 +71,30 @@ impl<C> WriteSide<C> {
         let number = self.accepted_writes;
         self.queue.get_or_insert_with(|| {
             let mut queue = spares.queue();
-            // All that was written before is done.
+            // All writes before this one are done.
             (queue.in_flight_number, queue.done) = (number, number);
             queue
         })
     }
 
-    /// Whether anything waits, is on its way, or holds writes back.
+    /// Whether anything is queued or in flight, or writes are held back.
     #[inline]
     pub fn has_queue(&self) -> bool {
         self.queue.is_some()
     }
 
-    /// Takes the queue, if there is nothing in it.
+    /// Takes the queue if it is empty.
     #[inline]
     pub fn reclaim(&mut self) -> Option<Box<Queue<C>>> {
         if self.queue.as_ref()?.is_empty() { self.queue.take() } else { None }
     }
 
-    /// The sending side before the next connection of the socket.
+    /// The sending side for the next connection of the socket.
     // CON-16.
     pub fn renewed(&mut self, policy: &Policy) -> Self {
         let mut renewed = Self { dirty: self.dirty, ..Self::new(self.high_water_mark_bytes) };
         if policy.connects_before_close {
-            // News of an old write may still be on its way: it is not about a new one.
+            // Completions of old writes may still arrive; they must not count for new ones.
             renewed.accepted_writes = self.accepted_writes;
         }
         if policy.cork_survives_reconnect && self.corked() > 0 {
@@ -110,81 +110,81 @@ impl<C> WriteSide<C> {
         renewed
     }
 
-    /// A socket that is never written to.
+    /// Makes the socket never write.
     // FD-04.
     pub fn disable(&mut self) {
         self.side = Side::Off;
     }
 
-    /// Whether `end` was called, or there is no such half.
+    /// Whether `end` was called, or there is no sending side.
     pub fn is_ended(&self) -> bool {
         self.side != Side::Open
     }
 
-    /// Whether `finish` was emitted, or there is no such half.
+    /// Whether `finish` was emitted, or there is no sending side.
     pub fn is_finished(&self) -> bool {
         matches!(self.side, Side::Finished | Side::Off)
     }
 
-    /// Bytes that were accepted and whose batch is not done. A batch counts as a whole until its
-    /// last byte is with the kernel, as a chunk does in Node.
+    /// The number of accepted bytes whose batch is not done. A batch counts as a whole until the kernel has
+    /// accepted its last byte, as a chunk does in Node.
     pub fn queued_bytes(&self) -> usize {
         self.queue
             .as_ref()
             .map_or(0, |queue| queue.queued_bytes + queue.in_flight_bytes - queue.excess.sum())
     }
 
-    /// Bytes of the batch in flight.
+    /// The number of bytes of the batch in flight.
     pub fn in_flight_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.in_flight_bytes)
     }
 
-    /// Those of them that the kernel does not have yet.
+    /// The number of these bytes that the kernel has not accepted yet.
     pub fn unsent_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.unsent_bytes)
     }
 
-    /// Whether a batch is in flight, and the kernel took some of it since this was last asked. The first time
-    /// also when it took nothing, as in Node.
+    /// Whether a batch is in flight and the kernel has accepted some of it since this was last checked. The
+    /// first check of a batch returns true in any case, as in Node.
     // TMO-09.
     pub fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progressed) && self.unsent_bytes() > 0
     }
 
-    /// What the kernel has taken on this connection. Grows with all that is sent, whichever batch
-    /// it belongs to.
+    /// The number of bytes that the kernel has accepted on this connection. It grows with everything that
+    /// is sent, whichever batch it belongs to.
     pub fn sent_bytes(&self) -> u64 {
         let queue = self.queue.as_ref();
         let waiting = queue.map_or(0, |queue| queue.queued_bytes + queue.unsent_bytes);
         self.accepted_bytes.saturating_sub(waiting as u64)
     }
 
-    /// Bytes accepted on this connection, less what never reached the kernel.
+    /// The number of bytes accepted on this connection, without those that never reached the kernel.
     pub fn accepted_bytes(&self) -> u64 {
         self.accepted_bytes
     }
 
-    /// From here on there is no room.
+    /// The number of queued bytes from which on there is no room.
     pub fn high_water_mark_bytes(&self) -> usize {
         self.high_water_mark_bytes as usize
     }
 
-    /// Whether `drain` is owed.
+    /// Whether `drain` is pending.
     pub fn need_drain(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.need_drain)
     }
 
-    /// How many times `cork` was called without `uncork`.
+    /// The number of calls of `cork` without a call of `uncork`.
     pub fn corked(&self) -> u32 {
         self.queue.as_ref().map_or(0, |queue| queue.corked)
     }
 
-    /// Puts a write at the end of the queue: a copy.
+    /// Appends a copy of a write to the queue.
     #[inline(always)]
     pub fn push_copy(&mut self, bytes: &[u8], spares: &mut impl Spares<C>) {
         let queue = self.queue_of(spares);
-        // It leaves soon if nothing is before it and nothing holds it back. Otherwise it may wait, and a
-        // buffer that is larger than it must not wait with it.
+        // The write is sent soon if nothing is before it and nothing holds it back. Otherwise it may wait,
+        // and an oversized buffer must not wait with it.
         if queue.tail.capacity() == 0 {
             let soon = queue.chunks.is_empty() && queue.in_flight_bytes == 0 && queue.corked == 0;
             if soon {
@@ -198,13 +198,13 @@ impl<C> WriteSide<C> {
         self.accepted_writes += 1;
     }
 
-    /// Whether a write may go to the kernel as it is, because nothing is before it.
+    /// Whether a write may be offered to the kernel directly, because nothing is before it.
     pub fn is_clear(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| queue.is_empty())
     }
 
-    /// A write that never was in the queue: the kernel has taken `taken` of its bytes, and the others are
-    /// in flight from here on. Returns whether that was all of it.
+    /// Records a write that was never in the queue: the kernel has accepted `taken` of its bytes, and the
+    /// others are in flight now. Returns whether that was all of it.
     pub fn sent_directly(&mut self, bytes: usize, taken: usize) -> bool {
         debug_assert!(self.is_clear(), "it would overtake another");
         self.accepted_bytes += bytes as u64;
@@ -220,8 +220,8 @@ impl<C> WriteSide<C> {
         taken >= bytes
     }
 
-    /// Puts any write at the end of the queue: what is worth it is moved. Returns a payload that was
-    /// copied, to be dropped where nothing is borrowed: it may run the user's code when it goes.
+    /// Appends any write to the queue; large payloads are moved. Returns a payload that was copied, to be
+    /// dropped while nothing is borrowed, because dropping it may run user code.
     #[must_use]
     pub fn push<'a>(
         &mut self,
@@ -254,7 +254,7 @@ impl<C> WriteSide<C> {
         self.queue().callbacks.push_back(WriteCallback { number, end, callback });
     }
 
-    /// What `write` returns: whether there is room for more. If not, `drain` is owed.
+    /// The result of `write`: whether there is room for more. If not, `drain` becomes pending.
     // WR-01.
     pub fn has_room(&mut self) -> bool {
         let room = self.queued_bytes() < self.high_water_mark_bytes() || self.queued_bytes() == 0;
@@ -264,13 +264,13 @@ impl<C> WriteSide<C> {
         room
     }
 
-    /// Whether the queue has reached the mark, so that a hand-over cannot wait for the end of the
-    /// batch: the answer of `write` depends on it (contract C9).
+    /// Whether the queue has reached the mark. It must then be sent before the end of the batch of
+    /// callbacks, because the result of `write` depends on it.
     pub fn is_full(&self) -> bool {
         self.queued_bytes() >= self.high_water_mark_bytes().max(1)
     }
 
-    /// Whether something waits that may be handed over now.
+    /// Whether something is queued that may be sent now.
     pub fn can_hand_over(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| {
             let may_leave = queue.corked == 0 || queue.before_cork.is_some();
@@ -278,8 +278,8 @@ impl<C> WriteSide<C> {
         })
     }
 
-    /// Takes the queue as one batch, or what of it is not corked: it is in flight from here on.
-    /// None if only empty writes were waiting, which are done at once.
+    /// Takes the queue, or the part of it that is not corked, as one batch, which is in flight from then
+    /// on. `None` if only empty writes were queued, which are done at once.
     pub fn hand_over(&mut self) -> Option<Batch> {
         self.progressed = true;
         let number = self.accepted_writes;
@@ -299,7 +299,7 @@ impl<C> WriteSide<C> {
         let tail = std::mem::take(&mut queue.tail);
         match queue.chunks.len() {
             0 => Some(Batch::one(Chunk::Buffer(tail))),
-            // The list stays, for the next.
+            // The list itself is kept for the next batch.
             1 if tail.is_empty() => queue.chunks.pop_front().map(Batch::one),
             _ => {
                 let mut chunks = std::mem::take(&mut queue.chunks);
@@ -311,7 +311,7 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// Whether nothing is queued but small writes that were copied together, and no callback waits for them.
+    /// Whether only small writes that were copied together are queued, and no callback waits for them.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| queue.is_plain())
@@ -323,8 +323,8 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().map(|queue| queue.tail.as_slice())
     }
 
-    /// The kernel has taken all of [`tail`](Self::tail), which was all that was queued. Takes the queue, unless
-    /// callbacks are due; the buffer stays with it.
+    /// The kernel has accepted all of [`tail`](Self::tail), which was everything that was queued. Takes the
+    /// queue with its buffer, unless callbacks are due.
     #[inline]
     pub(crate) fn tail_is_sent(&mut self) -> Option<Box<Queue<C>>> {
         self.progressed = true;
@@ -341,7 +341,7 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// The kernel took bytes of the batch in flight. Returns whether that was all of it.
+    /// The kernel has accepted bytes of the batch in flight. Returns whether that was all of it.
     pub fn sent(&mut self, bytes: usize) -> bool {
         self.progressed = true;
         let Some(queue) = &mut self.queue else { return true };
@@ -356,25 +356,25 @@ impl<C> WriteSide<C> {
         all
     }
 
-    /// The number of a write up to which the kernel has all, if a callback of one of those is still to
-    /// be called.
+    /// The number of the last write that the kernel has accepted completely, if a callback up to this write
+    /// is still to be called.
     pub fn done_and_not_told(&self) -> Option<u64> {
         let queue = self.queue.as_ref()?;
         let due = queue.callbacks.front().is_some_and(|waiting| waiting.number <= queue.done);
         due.then_some(queue.done)
     }
 
-    /// Whether any callback of a write is still to be called.
+    /// Whether any write callback is still to be called.
     pub fn owes_callbacks(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| !queue.callbacks.is_empty())
     }
 
-    /// The number of the last write that was put in flight.
+    /// The number of the last write that is in flight.
     pub fn in_flight_number(&self) -> u64 {
         self.queue.as_ref().map_or(self.accepted_writes, |queue| queue.in_flight_number)
     }
 
-    /// Whether `drain` is due: it is owed, everything is gone and more may be written.
+    /// Whether `drain` is due: it is pending, everything is sent, and more may be written.
     // WR-05.
     pub fn take_drain(&mut self) -> bool {
         let due = self.need_drain() && self.queued_bytes() == 0 && !self.is_ended();
@@ -389,7 +389,7 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_some_and(|queue| queue.need_drain || !queue.callbacks.is_empty())
     }
 
-    /// How many callbacks of writes up to this number wait.
+    /// The number of pending callbacks of writes up to this number.
     pub fn callbacks_up_to(&self, number: u64) -> usize {
         self.queue.as_ref().map_or(0, |queue| {
             queue.callbacks.iter().take_while(|waiting| waiting.number <= number).count()
@@ -404,12 +404,12 @@ impl<C> WriteSide<C> {
         callback.map(|waiting| waiting.callback)
     }
 
-    /// Keeps a callback of `end`.
+    /// Stores a callback of `end`.
     pub fn push_end_callback(&mut self, callback: C) {
         self.queue().end_callbacks.push(callback);
     }
 
-    /// Whether any callback of `end` waits.
+    /// Whether any callback of `end` is pending.
     pub fn has_end_callbacks(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| !queue.end_callbacks.is_empty())
     }
@@ -420,13 +420,13 @@ impl<C> WriteSide<C> {
         queue.map(|queue| std::mem::take(&mut queue.end_callbacks)).unwrap_or_default()
     }
 
-    /// Whether our side of the connection can be ended now: `end` was called and nothing is left.
+    /// Whether our side can be ended now: `end` was called and everything is sent.
     pub fn can_finish(&self) -> bool {
         let empty = self.queue.as_ref().is_some_and(|queue| queue.empty_write);
         self.is_ended() && !self.is_finished() && self.queued_bytes() == 0 && !empty
     }
 
-    /// Whether bytes are on their way, or will be without anybody's doing: not if they are corked.
+    /// Whether bytes are in flight or will be sent without another call. Corked bytes do not count.
     pub fn is_sending(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| {
             let may_leave = queue.corked == 0 || queue.before_cork.is_some();
@@ -439,18 +439,19 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_some_and(|queue| queue.has_queued())
     }
 
-    /// Whether nothing is queued and no callback waits.
+    /// Whether nothing is queued and no callback is pending.
     pub fn nothing_waits(&self) -> bool {
         !self.has_queued() && !self.owes_callbacks() && !self.has_end_callbacks()
     }
 
-    /// Gives up what is queued; it does not count as written. Returns the bytes, to be dropped
-    /// where nothing is borrowed: they may run the user's code when they go.
+    /// Abandons the queued bytes; they do not count as written. Returns the bytes, to be dropped while
+    /// nothing is borrowed, because dropping them may run user code.
     // PROP-05.
     #[must_use]
     pub fn give_up_queue(&mut self) -> VecDeque<Chunk> {
         let Some(queue) = &mut self.queue else { return VecDeque::new() };
-        // While a queue is given up write by write, what still counts as queued was subtracted already.
+        // While a queue is abandoned one write at a time, the bytes that still count as queued were already
+        // subtracted.
         if !(queue.chunks.is_empty() && queue.tail.is_empty()) {
             self.accepted_bytes -= queue.queued_bytes as u64;
         }
@@ -463,14 +464,14 @@ impl<C> WriteSide<C> {
         std::mem::take(&mut queue.chunks)
     }
 
-    /// The kernel refused the batch as a whole: it does not count as written.
+    /// The kernel refused the whole batch: it does not count as written.
     // PROP-05.
     pub fn refused(&mut self) {
         self.accepted_bytes -= self.in_flight_bytes() as u64;
         self.give_up_flight();
     }
 
-    /// Gives up the batch in flight.
+    /// Abandons the batch in flight.
     pub fn give_up_flight(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.in_flight_bytes = 0;

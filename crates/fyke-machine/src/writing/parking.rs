@@ -1,6 +1,6 @@
-//! Writes before the connection is established, as Node has them: the first one is parked in front of the
-//! stream's queue, and what comes after it waits in the queue (WR-10 … WR-13). By default fyke has
-//! one queue for all.
+//! Writes before the connection is established, as in Node: the first write is parked in front of the
+//! stream's queue, and later writes wait in the queue. By default fyke uses one queue for all of them.
+// WR-10 … WR-13
 
 use std::collections::VecDeque;
 
@@ -8,19 +8,19 @@ use fyke_driver::{Batch, Chunk};
 
 use super::WriteSide;
 
-/// The callbacks to call when the connection will never be established.
+/// The callbacks to call if the connection will never be established.
 #[derive(Debug)]
 pub struct Parked<C> {
-    /// The callbacks of what was parked.
+    /// The callbacks of the parked write.
     pub first: Vec<C>,
-    /// Those of what was queued behind it, each with how many bytes are behind its write.
+    /// The callbacks of the writes queued behind it, each with the number of bytes behind its write.
     pub queued: Vec<(usize, C)>,
-    /// Those of `end`.
+    /// The callbacks of `end`.
     pub ends: Vec<C>,
 }
 
 impl<C> WriteSide<C> {
-    /// Parks what is queued, unless it is corked, or something is parked already.
+    /// Parks the queued writes, unless they are corked or a write is already parked.
     pub fn park(&mut self) {
         let number = self.accepted_writes;
         let Some(queue) = &mut self.queue else { return };
@@ -34,7 +34,7 @@ impl<C> WriteSide<C> {
         self.queue.as_ref().is_some_and(|queue| queue.parked.is_some())
     }
 
-    /// The connection is established: what is parked is in flight from here on. `None` for an empty write.
+    /// The connection is established: the parked write is in flight from now on. `None` for an empty write.
     pub fn hand_over_parked(&mut self) -> Option<Batch> {
         let queue = self.queue.as_mut()?;
         let parked = queue.parked.take()?;
@@ -42,18 +42,18 @@ impl<C> WriteSide<C> {
         self.progressed = true;
         let batch = queue.hand_over_prefix(&parked);
         if let Some(mut before_cork) = queue.before_cork.take() {
-            // What is not held back begins behind it now.
+            // The part of the queue that is not held back now begins behind the parked write.
             before_cork.chunks = before_cork.chunks.saturating_sub(parked.chunks);
             before_cork.bytes = before_cork.bytes.saturating_sub(parked.bytes);
             before_cork.excess = before_cork.excess.saturating_sub(parked.excess);
-            // Empty writes alone wait for `uncork`.
+            // If there are only empty writes, they wait for `uncork`.
             queue.empty_write |= before_cork.bytes == 0 && before_cork.number > parked.number;
             queue.before_cork = Some(before_cork).filter(|prefix| prefix.bytes > 0);
         }
         (parked.bytes > 0).then_some(batch)
     }
 
-    /// It never will: takes the callbacks, if something is parked. The bytes stay.
+    /// The connection will never be established: takes the callbacks if a write is parked. The bytes stay.
     pub fn take_parked(&mut self) -> Option<Parked<C>> {
         let number = self.queue.as_ref()?.parked.as_ref()?.number;
         let first = std::iter::from_fn(|| self.next_callback(number)).collect();
@@ -66,7 +66,7 @@ impl<C> WriteSide<C> {
         Some(Parked { first, queued, ends: self.take_end_callbacks() })
     }
 
-    /// Gives the queue up. Node keeps what is parked apart from it: it goes on counting as written.
+    /// Abandons the queue. Node stores the parked write separately, so it still counts as written.
     // PROP-05.
     #[must_use]
     pub fn give_up_parked(&mut self) -> VecDeque<Chunk> {

@@ -1,4 +1,4 @@
-//! What waits to be sent, in a box that goes from one socket to the next.
+//! The write queue of a socket. Its box is reused by other sockets.
 
 use std::collections::VecDeque;
 
@@ -6,49 +6,49 @@ use fyke_driver::{Batch, Chunk};
 
 use crate::Moment;
 
-/// Up to this size the kernel takes all or nothing, but for rare cases; from here on a call more costs
-/// less than a copy.
+/// Up to this size the kernel accepts a write completely or not at all, except in rare cases. For larger
+/// writes, one more system call costs less than a copy.
 pub const SMALL_BYTES_MAX: usize = 4096;
 
-/// A queue that is not used keeps a buffer of at most this size.
+/// An unused queue keeps a buffer of at most this size.
 const KEPT_BYTES_MAX: usize = 2 * SMALL_BYTES_MAX;
 
-/// What waits to be sent, and its callbacks. One that is empty goes back to a pool, so that a socket
-/// with nothing to send has none.
+/// The queued bytes and their callbacks. An empty queue is returned to a pool, so that a socket with
+/// nothing to send has none.
 #[derive(Debug)]
 pub struct Queue<C> {
     /// Small writes, copied together: the end of the queue.
     pub(super) tail: Vec<u8>,
-    /// What is before it.
+    /// The chunks before the tail.
     pub(super) chunks: VecDeque<Chunk>,
     pub(super) queued_bytes: usize,
     pub(super) in_flight_bytes: usize,
-    /// Of those, the ones that the kernel does not have yet.
+    /// The number of bytes in flight that the kernel has not accepted yet.
     pub(super) unsent_bytes: usize,
     /// The number of the last write that was put in flight.
     pub(super) in_flight_number: u64,
-    /// The number of the last write that the kernel has all of.
+    /// The number of the last write that the kernel has accepted completely.
     pub(super) done: u64,
     pub(super) corked: u32,
-    /// A write returned false: `drain` is owed.
+    /// A write returned false, so `drain` is pending.
     pub(super) need_drain: bool,
-    /// An empty write waits for its turn to call back.
+    /// An empty write waits for its callback.
     pub(super) empty_write: bool,
     /// Callbacks of writes, each with the number of its write.
     pub(super) callbacks: VecDeque<WriteCallback<C>>,
     /// Callbacks of `end`.
     pub(super) end_callbacks: Vec<C>,
-    /// What was queued when `cork` was called: it is not held back.
+    /// The part that was queued when `cork` was called: it is not held back.
     pub(super) before_cork: Option<Prefix>,
-    /// The first write of a socket that connects: the others wait behind it (policy
+    /// The first write of a socket that is connecting: the others wait behind it (policy
     /// `parks_first_write`).
     pub(super) parked: Option<Box<Prefix>>,
     pub(super) excess: Excess,
-    /// Watches that the batch in flight gets on, if that was asked for.
+    /// Monitors the progress of the batch in flight, if a stall timeout is set.
     pub(super) stall: Option<Stall>,
 }
 
-/// Lends what a queue is made of.
+/// Provides reusable parts of a queue.
 pub trait Spares<C> {
     /// An empty buffer.
     fn buffer(&mut self) -> Vec<u8>;
@@ -57,7 +57,7 @@ pub trait Spares<C> {
     fn queue(&mut self) -> Box<Queue<C>>;
 }
 
-/// Nothing is lent: all is made anew.
+/// Provides no reusable parts: everything is allocated.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSpares;
 
@@ -75,27 +75,27 @@ impl<C> Spares<C> for NoSpares {
 #[derive(Debug)]
 pub(super) struct WriteCallback<C> {
     pub(super) number: u64,
-    /// How many bytes were accepted with it and before it.
+    /// The total number of bytes accepted up to and including this write.
     pub(super) end: u64,
     pub(super) callback: C,
 }
 
-/// A batch in flight that is watched.
+/// The monitor of a batch in flight.
 #[derive(Debug)]
 pub(super) struct Stall {
     pub(super) timeout: Moment,
     pub(super) deadline: Moment,
-    /// What had been sent when the time began.
+    /// The total number of sent bytes when the period began.
     pub(super) sent_bytes: u64,
 }
 
-/// The front of the queue.
+/// The front part of the queue.
 #[derive(Debug)]
 pub(super) struct Prefix {
     pub(super) chunks: usize,
     pub(super) bytes: usize,
     pub(super) excess: usize,
-    /// The number of its last write.
+    /// The number of the last write in it.
     pub(super) number: u64,
 }
 
@@ -123,7 +123,7 @@ impl<C> Default for Queue<C> {
 }
 
 impl<C> Queue<C> {
-    /// Takes the buffer, if it is larger than what a queue shall keep.
+    /// Takes the buffer if it is larger than an unused queue may keep.
     pub fn take_large_buffer(&mut self) -> Option<Vec<u8>> {
         (self.tail.capacity() > KEPT_BYTES_MAX).then(|| std::mem::take(&mut self.tail))
     }
@@ -134,7 +134,7 @@ impl<C> Queue<C> {
         bytes == 0 && unheard && self.corked == 0 && !self.need_drain && !self.empty_write
     }
 
-    /// Nothing but small writes, not corked, and callbacks of writes.
+    /// Whether there are only small writes that are not corked, and callbacks of writes.
     pub(super) fn is_plain(&self) -> bool {
         let may_leave = self.in_flight_bytes == 0 && self.corked == 0 && self.parked.is_none();
         let unheard = self.end_callbacks.is_empty() && !self.need_drain;
@@ -157,7 +157,7 @@ impl<C> Queue<C> {
     }
 }
 
-/// By how much the queue is longer in bytes than in what Node counts.
+/// By how much the queue is longer in bytes than in Node's count.
 // WR-04.
 #[derive(Debug, Default)]
 pub(super) struct Excess {

@@ -1,12 +1,12 @@
-//! Whether the batch in flight gets on.
+//! Detects a batch in flight that makes no progress.
 
 use super::WriteSide;
 use super::queue::Stall;
 use crate::Moment;
 
 impl<C> WriteSide<C> {
-    /// Watches the batch in flight until all of it is sent: the kernel must take some of it in each period
-    /// of this length.
+    /// Monitors the batch in flight until all of it is sent: the kernel must accept some of it in each
+    /// period of `timeout`.
     pub fn watch(&mut self, timeout: Moment, now: Moment) {
         let sent_bytes = self.sent_bytes();
         if self.unsent_bytes() > 0 {
@@ -15,12 +15,13 @@ impl<C> WriteSide<C> {
         }
     }
 
-    /// When to [look](Self::has_stalled) at the batch in flight.
+    /// When to [check](Self::has_stalled) the batch in flight.
     pub fn stall_deadline(&self) -> Option<Moment> {
         Some(self.queue.as_ref()?.stall.as_ref()?.deadline)
     }
 
-    /// Whether the period is over and the kernel took nothing in it. If it took something, the next one begins.
+    /// Returns whether the period is over and the kernel accepted nothing in it. If it accepted something,
+    /// the next period begins.
     pub fn has_stalled(&mut self, now: Moment) -> bool {
         let sent_bytes = self.sent_bytes();
         let stall = self.queue.as_mut().and_then(|queue| queue.stall.as_mut());

@@ -1,4 +1,4 @@
-//! The write side without a socket.
+//! Tests of the sending side without a socket.
 
 use super::*;
 
@@ -116,7 +116,7 @@ fn wr_21_what_was_written_before_cork_is_not_held_back() {
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(5));
 }
 
-/// What was parked was counted twice, as parked and as not held back by `cork`.
+/// Regression: a parked write was counted twice, as parked and as not held back by `cork`.
 #[test]
 fn wr_21_a_cork_behind_a_parked_write_holds_back_only_what_comes_after_it() {
     let mut side = side();
@@ -133,7 +133,8 @@ fn wr_21_a_cork_behind_a_parked_write_holds_back_only_what_comes_after_it() {
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(9));
 }
 
-/// Was never told: it counted as one of those that `cork` does not hold back, of which none was left.
+/// Regression: the callback of the empty write was never called. The write counted as one of those that
+/// `cork` does not hold back, of which none was left.
 #[test]
 fn wr_24_an_empty_write_between_a_parked_one_and_cork_is_told() {
     let mut side = side();
@@ -178,7 +179,8 @@ fn prop_05_what_was_never_handed_over_is_not_counted() {
     assert_eq!(side.accepted_bytes(), 4);
 }
 
-/// Was subtracted once more: a callback that is told so may connect the socket again.
+/// Regression: the bytes were subtracted twice. A callback that is told about the failure may connect the
+/// socket again.
 #[test]
 fn prop_05_a_queue_that_is_given_up_write_by_write_is_subtracted_once() {
     let mut side = side();

@@ -1,6 +1,6 @@
-//! Addresses as values: what a text is, an address with its port, and the addresses to refuse.
+//! IP addresses as values: checking text, an address with its port, and lists of blocked addresses.
 //!
-//! Nothing here touches a socket or a loop, and everything is `Send`.
+//! This module uses no socket and no loop, and all of its types are `Send`.
 
 mod block_list;
 mod is_ip;

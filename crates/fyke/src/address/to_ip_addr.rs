@@ -1,17 +1,17 @@
-//! What can stand for an IP address in a call: a value, or a text that is read strictly.
+//! Conversions into an IP address, from a value or from strictly parsed text.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{Error, ErrorCode, Family, Result};
 
-/// What a [`BlockList`](crate::BlockList) takes for an address.
+/// A value that a [`BlockList`](crate::BlockList) accepts as an address.
 ///
 /// | you write | meaning |
 /// |---|---|
 /// | an `IpAddr`, `Ipv4Addr`, `Ipv6Addr` | that address |
 /// | a [`SocketAddress`](crate::SocketAddress), a `SocketAddr` | its address; the port is ignored |
-/// | `("::1", Family::V6)` | the text, read as an address of that family |
-/// | `"192.0.2.1"` | the text, read as IPv4: Node's family when none is named |
+/// | `("::1", Family::V6)` | the text, parsed as an address of that family |
+/// | `"192.0.2.1"` | the text, parsed as IPv4, which is Node's default family |
 ///
 /// A zone in the text of an IPv6 address (`fe80::1%eth0`) is accepted, and dropped.
 ///
@@ -25,11 +25,11 @@ use crate::{Error, ErrorCode, Family, Result};
 /// # Ok::<(), fyke::Error>(())
 /// ```
 pub trait ToIpAddr {
-    /// The address.
+    /// Converts the value into an IP address.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    /// `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
     fn to_ip_addr(&self) -> Result<IpAddr>;
 }
 
@@ -82,7 +82,8 @@ impl ToIpAddr for String {
     }
 }
 
-/// Reads a text as an address of one family, and of no other (BLK-03, ADR-03).
+/// Parses text as an address of one family, and of no other.
+// BLK-03, ADR-03
 pub(super) fn ip_from_text(text: &str, family: Family) -> Result<IpAddr> {
     read_ip(text, family).ok_or_else(|| {
         let mut message = format!("{text:?} is not an {family} address");
@@ -93,8 +94,9 @@ pub(super) fn ip_from_text(text: &str, family: Family) -> Result<IpAddr> {
     })
 }
 
-/// The same without words. Whatever follows the `%` is dropped (ADR-05), as libuv's
-/// `uv_inet_pton` does: names of interfaces have more characters than ISIP-04 allows in a zone.
+/// Parses text like [`ip_from_text`], without an error message. Everything after a `%` is dropped, as in
+/// libuv's `uv_inet_pton`: interface names may contain more characters than Node accepts in a zone.
+// ADR-05, ISIP-04
 pub(super) fn read_ip(text: &str, family: Family) -> Option<IpAddr> {
     match family {
         Family::V4 => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),

@@ -1,5 +1,4 @@
-//! What to do with a host that has several addresses, and the process's defaults for it: the only
-//! global state of the library besides the current thread's loop (contract C11).
+//! How to connect to a host that has several addresses: the defaults, which belong to the process.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,11 +10,13 @@ use crate::{Error, ErrorCode, Result};
 static SELECTION: AtomicU8 = AtomicU8::new(0);
 static ATTEMPT_TIMEOUT_MS: AtomicU64 = AtomicU64::new(500);
 
-/// Shorter ones are raised to this, as in Node (HE-20).
+/// Shorter timeouts are raised to this value, as in Node.
+// HE-20
 const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
-/// What connects use that say nothing: at first [`FamilySelection::Race`]. Node:
-/// `net.getDefaultAutoSelectFamily()`.
+/// The default of connects that do not set
+/// [`ConnectOptions::family_selection`](crate::ConnectOptions::family_selection): initially
+/// [`FamilySelection::Race`]. Node: `net.getDefaultAutoSelectFamily()`.
 #[doc(alias = "getDefaultAutoSelectFamily")]
 pub fn default() -> FamilySelection {
     match SELECTION.load(Ordering::Relaxed) {
@@ -25,7 +26,7 @@ pub fn default() -> FamilySelection {
     }
 }
 
-/// Sets what later connects of the process use. Node: `net.setDefaultAutoSelectFamily()`.
+/// Sets the default for later connects of the process. Node: `net.setDefaultAutoSelectFamily()`.
 #[doc(alias = "setDefaultAutoSelectFamily")]
 pub fn set_default(selection: FamilySelection) {
     let number = match selection {
@@ -36,18 +37,19 @@ pub fn set_default(selection: FamilySelection) {
     SELECTION.store(number, Ordering::Relaxed);
 }
 
-/// How long [`FamilySelection::Sequential`] tries one address, unless a connect says otherwise: at
-/// first 500 ms. Node: `net.getDefaultAutoSelectFamilyAttemptTimeout()`.
+/// How long [`FamilySelection::Sequential`] tries one address, unless the connect sets
+/// [`ConnectOptions::attempt_timeout`](crate::ConnectOptions::attempt_timeout): initially 500 ms. Node:
+/// `net.getDefaultAutoSelectFamilyAttemptTimeout()`.
 #[doc(alias = "getDefaultAutoSelectFamilyAttemptTimeout")]
 pub fn attempt_timeout() -> Duration {
     Duration::from_millis(ATTEMPT_TIMEOUT_MS.load(Ordering::Relaxed))
 }
 
-/// Sets that for later connects of the process, in whole milliseconds; less than 10 ms is raised
-/// to that. Node: `net.setDefaultAutoSelectFamilyAttemptTimeout()`.
+/// Sets the default of [`attempt_timeout`] for later connects of the process. Fractions of a millisecond are
+/// dropped, and less than 10 ms is raised to 10 ms. Node: `net.setDefaultAutoSelectFamilyAttemptTimeout()`.
 ///
 /// # Errors
-/// `ERR_OUT_OF_RANGE` for zero, and for more than 2,147,483,647 ms.
+/// `ERR_OUT_OF_RANGE` for less than 1 ms, and for more than 2,147,483,647 ms.
 #[doc(alias = "setDefaultAutoSelectFamilyAttemptTimeout")]
 pub fn set_attempt_timeout(timeout: Duration) -> Result<()> {
     let timeout = checked(timeout)?;
@@ -56,7 +58,7 @@ pub fn set_attempt_timeout(timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-/// The timeout as it counts.
+/// Checks a timeout, and returns the value that takes effect.
 pub(super) fn checked(timeout: Duration) -> Result<Duration> {
     let range = Duration::from_millis(1)..=Duration::from_millis(0x7fff_ffff);
     if !range.contains(&timeout) {

@@ -1,4 +1,4 @@
-//! A lookup of the user's in the place of the system's.
+//! A user-defined lookup that replaces the system's.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,28 +11,29 @@ use crate::wiring::Core;
 use crate::{Error, LookupHints, Result};
 use fyke_machine::error::MakeError;
 
-/// What a [`lookup`](crate::ConnectOptions::lookup) hook is asked.
+/// The question to a [`lookup`](crate::ConnectOptions::lookup) hook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LookupRequest {
-    /// The host as it was given.
+    /// The host as it was passed to the connect.
     pub host: String,
-    /// Only addresses of this family are wanted.
+    /// If set, only addresses of this family are requested.
     pub family: Option<Family>,
-    /// What the [`hints`](crate::ConnectOptions::hints) of the connect say, or its defaults.
+    /// The [`hints`](crate::ConnectOptions::hints) of the connect, or their defaults.
     pub hints: LookupHints,
-    /// All addresses are wanted: several may be tried. Otherwise only the first counts.
+    /// Whether all addresses are requested, because several may be tried. Otherwise only the first one is
+    /// used.
     pub all: bool,
 }
 
-/// The place for the answer of a [`lookup`](crate::ConnectOptions::lookup) hook. It is `Send`, so a
-/// resolver on another thread can answer: the loop is woken, and goes on with the answer in its next turn.
+/// Receives the answer of a [`lookup`](crate::ConnectOptions::lookup) hook. It is `Send`, so a resolver on
+/// another thread can answer: the answer wakes the loop, which continues the connect in its next turn.
 ///
-/// The connect waits for the answer and holds the loop until then; if the reply is dropped without
-/// an answer, the connect fails with `EAI_FAIL`. On loops made with
-/// [`node_exact`](crate::EventLoopBuilder::node_exact) it is as in Node: a connect that waits for a hook does
-/// not hold the loop, and dropping the reply does nothing, so the socket stays connecting. A
-/// [`lookup_timeout`](crate::ConnectOptions::lookup_timeout) ends the waiting on either.
+/// The connect waits for the answer and keeps the loop alive until then. If the reply is dropped without an
+/// answer, the connect fails with `EAI_FAIL`. A loop made with
+/// [`node_exact`](crate::EventLoopBuilder::node_exact) behaves like Node: a connect that waits for a hook
+/// does not keep the loop alive, and dropping the reply does nothing, so the socket stays connecting. In
+/// both cases a [`lookup_timeout`](crate::ConnectOptions::lookup_timeout) limits the wait.
 ///
 /// ```
 /// use fyke::{ConnectOptions, ErrorCode};
@@ -53,13 +54,13 @@ pub struct LookupRequest {
 /// ```
 pub struct LookupReply {
     host: String,
-    /// Whether dropping this without an answer is one.
+    /// Whether dropping the reply counts as an answer.
     answers_when_dropped: bool,
-    /// None when the answer was given.
+    /// `None` after an answer was given.
     place: Option<AnswerPlace>,
 }
 
-/// The hook as the options keep it.
+/// The hook as it is stored in the options.
 #[derive(Clone)]
 pub(crate) struct LookupHook(Rc<dyn Fn(LookupRequest, LookupReply)>);
 
@@ -80,7 +81,7 @@ impl fmt::Debug for LookupHook {
 }
 
 impl LookupReply {
-    /// `give` takes the answer about `host`, on the thread of the loop.
+    /// Makes a reply for `host`. `give` is called with the answer, on the loop's thread.
     pub(crate) fn new(
         core: &Core,
         host: String,
@@ -90,17 +91,17 @@ impl LookupReply {
         Self { host, answers_when_dropped, place: Some(AnswerPlace::new(core, give)) }
     }
 
-    /// The host's addresses, in the order in which they are to be tried, or the error that the
-    /// connect ends with: one that is made by [`Error::new`] gets the form of a resolver's error,
-    /// with its code, the syscall `getaddrinfo` and the host. No addresses means `ENOTFOUND`. Does
-    /// nothing if the connect or its loop is over.
+    /// Answers with the host's addresses, in the order in which to try them, or with the error that the
+    /// connect fails with. An error made with [`Error::new`] is completed like a resolver's error: it keeps
+    /// its code and gets the syscall `getaddrinfo` and the host. An empty list of addresses fails with
+    /// `ENOTFOUND`. Does nothing if the connect has ended or its loop was dropped.
     pub fn answer(mut self, result: Result<Vec<IpAddr>>) {
         let result = match result {
             // HE-23
             Ok(addresses) if addresses.is_empty() => {
                 Err(Error::lookup("ENOTFOUND", &self.host, None))
             }
-            // As the resolver's own errors are (HE-03).
+            // The resolver's own errors have the same form (HE-03).
             Err(error) if error.syscall().is_none() => {
                 Err(Error::lookup(error.code().as_str(), &self.host, None))
             }

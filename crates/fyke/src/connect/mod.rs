@@ -1,4 +1,4 @@
-//! Connecting: the options, and which address to try when.
+//! Connecting: the options, and the choice of addresses to try.
 
 pub mod family_selection;
 mod lookup_hook;
@@ -15,7 +15,8 @@ pub use lookup_hook::{LookupReply, LookupRequest};
 use crate::socket_options::SocketOptions;
 use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 
-/// Options of a connection. The last call makes it.
+/// Options of a connection. The last call, [`connect`](Self::connect) or
+/// [`connect_then`](Self::connect_then), makes it.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -35,7 +36,7 @@ use crate::{AbortSignal, BlockList, Endpoint, Error, LookupHints, Result};
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     pub(crate) endpoint: Endpoint,
-    /// The first value that is not valid.
+    /// The error of the first option whose value is not valid.
     wrong: Option<Error>,
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) local_port: u16,
@@ -52,11 +53,12 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Options with the defaults.
+    /// Options for a connection to `endpoint`, with the defaults.
     ///
-    /// Never fails: an endpoint that cannot be parsed is the error of the verb that uses the options, as is the
-    /// value of any other option that is not valid. `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` for
-    /// text; the latter also for a host name with a NUL byte, and for an empty path or abstract name.
+    /// Never fails. If the endpoint cannot be parsed or another option is not valid, the method that uses
+    /// the options returns the error. For the endpoint, the codes are `ERR_SOCKET_BAD_PORT` and
+    /// `ERR_INVALID_ARG_VALUE`; the latter is also the code for a host name with a NUL byte, and for an
+    /// empty path or abstract name.
     pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
@@ -81,50 +83,51 @@ impl ConnectOptions {
         }
     }
 
-    /// The address of our end. Default: what the system chooses.
+    /// Sets the local IP address. Default: chosen by the system. Node: `localAddress`.
     #[must_use]
     pub fn local_address(mut self, address: IpAddr) -> Self {
         self.local_address = Some(address);
         self
     }
 
-    /// The port of our end. Default 0: what the system chooses.
+    /// Sets the local port. Default: 0, so the system chooses it. Node: `localPort`.
     #[must_use]
     pub fn local_port(mut self, port: u16) -> Self {
         self.local_port = port;
         self
     }
 
-    /// Uses only addresses of this family when a host name is resolved. A numeric host is taken as
-    /// it is (CON-22).
+    /// Uses only addresses of this family when a host name is resolved. No effect on an IP address.
+    /// Default: both families. Node: `family`.
+    // CON-22
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.family = Some(family);
         self
     }
 
-    /// Which addresses of the family, or of both, a lookup gives. Default:
-    /// [`LookupHints::ADDRCONFIG`] without a [`family`](Self::family), and none with one. Node:
-    /// `hints`, where 0 means the default.
+    /// Selects which addresses of the family, or of both families, a lookup returns. Default:
+    /// [`LookupHints::ADDRCONFIG`] if no [`family`](Self::family) is set, otherwise [`LookupHints::NONE`].
+    /// Node: `hints`, where 0 means the default.
     #[must_use]
     pub fn hints(mut self, hints: LookupHints) -> Self {
         self.hints = Some(hints);
         self
     }
 
-    /// What to do when the host has several addresses. Default: the process's, see
-    /// [`family_selection`](crate::family_selection), at first [`FamilySelection::Race`]. Without
-    /// effect when the family or our own address is given: then only the first address is tried
-    /// (HE-07).
+    /// Selects how several addresses of a host are tried. Default: the process's default, see
+    /// [`family_selection`](crate::family_selection), initially [`FamilySelection::Race`]. No effect if the
+    /// family or the local address is set: then only the first address is tried. Node: `autoSelectFamily`.
+    // HE-07
     #[must_use]
     pub fn family_selection(mut self, selection: FamilySelection) -> Self {
         self.selection = Some(selection);
         self
     }
 
-    /// How long [`FamilySelection::Sequential`] tries one address before it is given up for the
-    /// next; the last has no limit. Default: the process's, at first 500 ms; less than 10 ms is
-    /// raised to that. Zero and more than 2,147,483,647 ms are not valid: the connect fails with
+    /// Sets how long [`FamilySelection::Sequential`] tries one address before it tries the next one. The
+    /// last address has no limit. Default: the process's default, initially 500 ms. 1 ms to 10 ms is
+    /// raised to 10 ms. Less than 1 ms and more than 2,147,483,647 ms are not valid: the connect fails with
     /// `ERR_OUT_OF_RANGE`. Node: `autoSelectFamilyAttemptTimeout`.
     #[must_use]
     #[doc(alias = "autoSelectFamilyAttemptTimeout")]
@@ -136,9 +139,9 @@ impl ConnectOptions {
         self
     }
 
-    /// Asks `f` for the addresses of a host name, instead of the system. It runs once, on the tick
-    /// after the call, and may answer at once or later; [`LookupReply`] tells what happens if it
-    /// does not. It is not asked about numeric hosts. Node: `lookup`.
+    /// Calls `f`, instead of the system's resolver, for the addresses of a host name. `f` runs once, on the
+    /// tick after the call to connect, and may answer at once or later; [`LookupReply`] describes what
+    /// happens if it never answers. It is not called for an IP address. Node: `lookup`.
     ///
     /// ```
     /// use fyke::ConnectOptions;
@@ -162,143 +165,150 @@ impl ConnectOptions {
     }
 
     /// Fails the connect with `ETIMEDOUT` if name resolution, by the system or by a
-    /// [`lookup`](Self::lookup) hook, takes longer than `timeout`: `lookup` and `error` carry that
-    /// code with the syscall `getaddrinfo` and the host, and `close` follows. A later answer is
-    /// ignored.
+    /// [`lookup`](Self::lookup) hook, takes longer than `timeout`. The `lookup` and `error` events have
+    /// that code, the syscall `getaddrinfo` and the host; `close` follows. A later answer is ignored.
     ///
-    /// Default: none. The system's resolver then decides when to give up; glibc takes 10 seconds
-    /// for each name server (resolv.conf(5)). A host that needs no lookup is not affected. Node
-    /// has no such option; [`connect_timeout`](Self::connect_timeout) limits the whole connect.
+    /// Default: no limit. The system's resolver then decides when to give up; glibc takes 10 seconds for
+    /// each name server (resolv.conf(5)). An IP address needs no lookup and is not affected. Node has no
+    /// such option; [`connect_timeout`](Self::connect_timeout) limits the whole connect.
     ///
-    /// The system's resolver cannot be interrupted. A loop has at most four threads for it; a
-    /// lookup that has begun keeps one of them busy until the system answers, while a lookup that
-    /// is still waiting for a thread leaves the queue when the connect ends. At most 4,096
-    /// different names wait: further ones fail at once with `EAI_AGAIN`.
+    /// The system's resolver cannot be interrupted. A loop has at most four threads for it. A lookup that
+    /// has started keeps its thread busy until the system answers; a lookup that is still waiting for a
+    /// thread leaves the queue when the connect ends. At most 4,096 different names can wait: further ones
+    /// fail at once with `EAI_AGAIN`.
     #[must_use]
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = Some(timeout);
         self
     }
 
-    /// An idle timeout from the beginning, so also a limit for connecting: `timeout` is emitted
-    /// and nothing else happens, see
-    /// [`Socket::set_idle_timeout`](crate::Socket::set_idle_timeout). Default: none.
+    /// Sets an idle timeout before the connect, so that it also covers the time of connecting. The timeout
+    /// only emits `timeout`, see [`Socket::set_idle_timeout`](crate::Socket::set_idle_timeout). Default:
+    /// none. Node: `timeout`.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// As [`SocketOptions::allow_half_open`].
+    /// Keeps the socket writable after the peer has ended its side. Default: false. See
+    /// [`SocketOptions::allow_half_open`].
     #[must_use]
     pub fn allow_half_open(mut self, allow: bool) -> Self {
         self.socket = self.socket.allow_half_open(allow);
         self
     }
 
-    /// As [`SocketOptions::no_delay`].
+    /// Sends small writes immediately (TCP_NODELAY). Default: false. See [`SocketOptions::no_delay`].
     #[must_use]
     pub fn no_delay(mut self, no_delay: bool) -> Self {
         self.socket = self.socket.no_delay(no_delay);
         self
     }
 
-    /// As [`SocketOptions::keep_alive`].
+    /// Enables keep-alive probes, the first one after `initial_delay`. Default: off. See
+    /// [`SocketOptions::keep_alive`].
     #[must_use]
     pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
         self.socket = self.socket.keep_alive(initial_delay);
         self
     }
 
-    /// As [`SocketOptions::type_of_service`].
+    /// Sets the type of service (IPv4) or traffic class (IPv6). Default: 0. See
+    /// [`SocketOptions::type_of_service`].
     #[must_use]
     pub fn type_of_service(mut self, value: u8) -> Self {
         self.socket = self.socket.type_of_service(value);
         self
     }
 
-    /// As [`SocketOptions::send_buffer_size_bytes`].
+    /// Sets the size of the kernel's send buffer. Default: the system's. See
+    /// [`SocketOptions::send_buffer_size_bytes`].
     #[must_use]
     pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.socket = self.socket.send_buffer_size_bytes(bytes);
         self
     }
 
-    /// As [`SocketOptions::receive_buffer_size_bytes`].
+    /// Sets the size of the kernel's receive buffer. Default: the system's. See
+    /// [`SocketOptions::receive_buffer_size_bytes`].
     #[must_use]
     pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.socket = self.socket.receive_buffer_size_bytes(bytes);
         self
     }
 
-    /// As [`SocketOptions::high_water_mark`].
+    /// Sets the number of bytes that may be queued in each direction. Default: 65,536. See
+    /// [`SocketOptions::high_water_mark`].
     #[must_use]
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
         self.socket = self.socket.high_water_mark(bytes);
         self
     }
 
-    /// As [`SocketOptions::write_queue_bytes_max`].
+    /// Limits the write queue, in bytes. Default: 64 MiB. See [`SocketOptions::write_queue_bytes_max`].
     #[must_use]
     pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
         self.socket = self.socket.write_queue_bytes_max(bytes);
         self
     }
 
-    /// As [`SocketOptions::write_stall_timeout`].
+    /// Limits how long queued bytes may wait without progress. Default: no limit. See
+    /// [`SocketOptions::write_stall_timeout`].
     #[must_use]
     pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
         self.socket = self.socket.write_stall_timeout(timeout);
         self
     }
 
-    /// As [`SocketOptions::block_list`].
+    /// Sets addresses that must not be connected to. Default: none. See [`SocketOptions::block_list`].
     #[must_use]
     pub fn block_list(mut self, list: &BlockList) -> Self {
         self.socket = self.socket.block_list(list);
         self
     }
 
-    /// As [`SocketOptions::signal`].
+    /// Destroys the socket with `ABORT_ERR` when the signal is aborted. See [`SocketOptions::signal`].
     #[must_use]
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
         self.socket = self.socket.signal(signal);
         self
     }
 
-    /// Destroys the socket with `ETIMEDOUT` if the connection is not established within `timeout`,
-    /// whatever it is waiting for: the lookup, one attempt or several, or a place in the queue of a Unix
-    /// server. The error has the endpoint: its address and port, or the host name. Default: no limit.
-    /// fyke's own; [`idle_timeout`](Self::idle_timeout) only notifies.
+    /// Destroys the socket with `ETIMEDOUT` if the connection is not established within `timeout`. The time
+    /// includes the lookup, all attempts, and waiting for a place in the queue of a Unix server. The error
+    /// contains the endpoint: its address and port, or the host name. Default: no limit. Node has no
+    /// counterpart; [`idle_timeout`](Self::idle_timeout) only notifies.
     ///
-    /// A Unix server whose queue is full makes the system answer `EAGAIN` (Linux). fyke then tries
-    /// again, after 1 ms at first and then at most every 100 ms, until there is room or this time is
-    /// over. Node, and a loop with [`node_exact`](crate::EventLoopBuilder::node_exact), reports `EAGAIN`.
+    /// If the queue of a Unix server is full, the system returns `EAGAIN` (Linux). fyke then retries, after
+    /// 1 ms at first and later at most every 100 ms, until there is room or `timeout` is over. Node, and a
+    /// loop made with [`node_exact`](crate::EventLoopBuilder::node_exact), report `EAGAIN`.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// Treats a connection to itself as refused. Default false.
+    /// Treats a connection of the socket to itself as refused. Default: false.
     ///
-    /// A TCP client that connects to a port of its own machine on which no server listens may get the
-    /// same number as its own port, by chance, and is then connected to itself: it receives what it
-    /// sends. A program that tries again and again sooner or later meets this. With `true` such a
+    /// If a TCP client connects to a port of its own machine on which no server listens, the system may by
+    /// chance choose the same number as its local port. The socket is then connected to itself and receives
+    /// what it sends. A program that retries repeatedly eventually meets this. With `true` such a
     /// connection is reset, and the attempt fails with `ECONNREFUSED`; other addresses of the host are
-    /// still tried. Without effect on Unix sockets. Node has no counterpart.
+    /// still tried. No effect on Unix sockets. Node has no counterpart.
     #[must_use]
     pub fn refuse_self_connection(mut self, refuse: bool) -> Self {
         self.refuses_itself = refuse;
         self
     }
 
-    /// An error if a value is not valid.
+    /// Returns the error of the first option that is not valid.
     pub(crate) fn check(&self) -> Result<()> {
         self.wrong.clone().map_or(Ok(()), Err)
     }
 
-    /// Where the connect goes. Without a host it is this machine (CON-21).
+    /// The target of the connect. Without a host it is this machine.
+    // CON-21
     pub(crate) fn target(&self) -> Target {
         if let Some(address) = self.endpoint.ip_address() {
             return Target::Ip(address);

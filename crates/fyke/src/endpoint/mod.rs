@@ -1,4 +1,4 @@
-//! Where to listen or connect, as one type.
+//! An endpoint to listen on or connect to, as one type.
 
 mod text;
 
@@ -9,13 +9,13 @@ use fyke_driver::{Address, scope_id};
 
 use crate::{Error, ErrorCode, Result};
 
-/// Where to listen or connect.
+/// An endpoint to listen on or connect to.
 ///
-/// Every method that takes an endpoint takes whatever converts to it:
+/// Every method with an endpoint argument accepts any value that converts into an endpoint:
 ///
 /// | you write | meaning |
 /// |---|---|
-/// | `8888_u16`, `"8888"`, `":8888"` | a port; a server takes all addresses, a client `localhost` |
+/// | `8888_u16`, `"8888"`, `":8888"` | a port; a server listens on all addresses, a client connects to `localhost` |
 /// | `("127.0.0.1", 8888)`, `"127.0.0.1:8888"`, `"[::1]:8888"`, `(IpAddr, u16)` | an IP address |
 /// | a `SocketAddr`, `SocketAddrV4` or `SocketAddrV6` | an IP address, with its flow label and scope |
 /// | `("example.org", 80)`, `"example.org:80"` | a host name, resolved when it is used |
@@ -23,9 +23,10 @@ use crate::{Error, ErrorCode, Result};
 /// | `"/run/x.sock"`, `"./x.sock"`, `"unix:x.sock"`, a `Path` or `PathBuf` | a Unix socket |
 /// | `"abstract:name"` | a Unix socket in Linux's abstract namespace; `\\xNN` is a byte |
 ///
-/// Text may be a `&str`, a `String` or a `&String`; an `OsStr` or `OsString`, as the arguments of a program
-/// are, is read in the same way. Addresses and paths may also be given by reference. Text that cannot be
-/// parsed fails with `ERR_INVALID_ARG_VALUE`, and a port outside of 0 to 65535 with `ERR_SOCKET_BAD_PORT`.
+/// Text may be a `&str`, a `String` or a `&String`. An `OsStr` or `OsString`, for example a command-line
+/// argument, is parsed in the same way. Addresses and paths may also be passed by reference. Text that
+/// cannot be parsed fails with `ERR_INVALID_ARG_VALUE`, and a port outside of 0 to 65535 with
+/// `ERR_SOCKET_BAD_PORT`.
 ///
 /// ```
 /// use fyke::Endpoint;
@@ -52,20 +53,21 @@ pub enum Endpoint {
     Ip(SocketAddr),
     /// A host name and a port.
     Host(String, u16),
-    /// A Unix socket with a file.
+    /// A Unix socket with a path in the file system.
     Path(PathBuf),
     /// A Unix socket in the abstract namespace (Linux): the name without the leading zero byte.
     Abstract(Vec<u8>),
 }
 
 impl Endpoint {
-    /// Says whether this is a Unix socket.
+    /// Returns whether this is a Unix socket.
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Path(_) | Self::Abstract(_))
     }
 
-    /// The IP address, for endpoints that need no lookup (HE-01): also one with the name of a zone,
-    /// if there is such an interface.
+    /// The IP address, for endpoints that need no lookup. This includes an address with the name of a zone,
+    /// if an interface with that name exists.
+    // HE-01
     pub(crate) fn ip_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
@@ -87,7 +89,8 @@ impl Endpoint {
         }
     }
 
-    /// Converts and checks what a user gives. If that fails, the answer is an error, and any endpoint.
+    /// Converts and checks a value from the user. If that fails, returns a placeholder endpoint and the
+    /// error.
     pub(crate) fn checked_from<E>(endpoint: E) -> (Self, Option<Error>)
     where
         E: TryInto<Self>,
@@ -99,9 +102,10 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint as it counts: a host without a name is none, one that is an address is that.
-    /// Refuses what no system can take (ARG-04, ARG-08): an empty path would be bound to a name of
-    /// the system's choice (unix(7), "Autobind").
+    /// Normalizes the endpoint: an empty host becomes a port alone, and a host that is an IP address
+    /// becomes that address. Refuses values that no system accepts. An empty path is refused because the
+    /// system would bind it to a name of its own choice (unix(7), "Autobind").
+    // ARG-04, ARG-08
     pub(crate) fn checked(self) -> Result<Self> {
         let refused = |message| Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         match self {
@@ -120,7 +124,7 @@ impl From<u16> for Endpoint {
     }
 }
 
-/// By value and by reference.
+/// Converts an address by value and by reference.
 macro_rules! from_socket_address {
     ($($kind:ty),*) => {$(
         impl From<$kind> for Endpoint {
@@ -157,7 +161,8 @@ impl From<(Ipv6Addr, u16)> for Endpoint {
     }
 }
 
-/// An empty host is none (CON-21).
+/// An empty host is the same as no host.
+// CON-21
 impl From<(&str, u16)> for Endpoint {
     fn from((host, port): (&str, u16)) -> Self {
         let numeric_zone = || {
@@ -209,7 +214,7 @@ impl From<&Endpoint> for Endpoint {
     }
 }
 
-/// An address as it is. To connect to a server that may listen on a wildcard, take
+/// Converts the address unchanged. To connect to a server that may listen on a wildcard address, use
 /// [`Server::endpoint`](crate::Server::endpoint).
 impl TryFrom<&Address> for Endpoint {
     type Error = Error;
@@ -219,7 +224,7 @@ impl TryFrom<&Address> for Endpoint {
     }
 }
 
-/// An address as it is. To connect to a server that may listen on a wildcard, take
+/// Converts the address unchanged. To connect to a server that may listen on a wildcard address, use
 /// [`Server::endpoint`](crate::Server::endpoint).
 impl TryFrom<Address> for Endpoint {
     type Error = Error;

@@ -1,4 +1,4 @@
-//! Endpoints as text: what people write, and what is printed.
+//! Parses endpoints from text, and prints them.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -32,7 +32,7 @@ impl TryFrom<&String> for Endpoint {
     }
 }
 
-/// Read like text. What is not Unicode can only be a path or an abstract name.
+/// Parses the value like text. A value that is not Unicode can only be a path or an abstract name.
 impl TryFrom<&OsStr> for Endpoint {
     type Error = Error;
 
@@ -119,7 +119,7 @@ fn from_bytes(text: &OsStr) -> Result<Endpoint> {
     Err(not_an_endpoint(&text.to_string_lossy()))
 }
 
-/// The bytes of an abstract name, from the form that [`escape_ascii`](slice::escape_ascii) writes.
+/// Decodes the bytes of an abstract name from the form that [`escape_ascii`](slice::escape_ascii) writes.
 fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut name = Vec::with_capacity(text.len());
     let mut rest = text.iter().copied();
@@ -148,7 +148,7 @@ fn nonempty<'a>(part: &'a str, text: &str) -> Result<&'a str> {
     if part.is_empty() { Err(not_an_endpoint(text)) } else { Ok(part) }
 }
 
-/// Digits only: `u16`'s own parser also takes a sign.
+/// Accepts digits only: the parser of `u16` also accepts a sign.
 fn parse_port(text: &str) -> Result<u16> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| {
@@ -164,8 +164,8 @@ fn not_an_endpoint(text: &str) -> Error {
     Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message)
 }
 
-/// What [`FromStr`] reads back, unless it is a path that is not Unicode, or a host called `unix` or
-/// `abstract`.
+/// Writes text that [`FromStr`] parses back into the same endpoint, unless it is a path that is not
+/// Unicode, or a host named `unix` or `abstract`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,7 +180,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Whether a path is taken for one without being called one.
+/// Whether the text is recognised as a path without a prefix.
 fn is_plain(path: &str) -> bool {
     path.contains('/') && !path.starts_with("unix:") && !path.starts_with("abstract:")
 }
@@ -297,7 +297,7 @@ mod tests {
             text in prop_oneof!["\\PC{0,40}", "[\\[\\]:%./+a-f0-9\\\\x-]{0,20}", any::<String>()],
         ) {
             match text.parse::<Endpoint>() {
-                // And then it can be printed, and means the same.
+                // A parsed endpoint can be printed, and parses back into the same value.
                 Ok(endpoint) => prop_assert_eq!(parse(&endpoint.to_string()), endpoint),
                 Err(error) => prop_assert!([
                     ErrorCode::ERR_SOCKET_BAD_PORT,

@@ -1,4 +1,4 @@
-//! Answers about hosts that a loop waits for.
+//! Lookup answers from user code that a loop waits for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use crate::Result;
 /// Called with the answer, on the loop's thread.
 pub(super) type Give = Box<dyn FnOnce(Result<Vec<IpAddr>>)>;
 
-/// What takes the answers, by number.
+/// The receivers of the answers, by number.
 #[derive(Default)]
 pub(super) struct Awaited {
     gives: RefCell<HashMap<u64, Give>>,

@@ -1,4 +1,4 @@
-//! Which addresses a lookup is to give: what `getaddrinfo` calls flags.
+//! Which addresses a lookup returns: the flags of `getaddrinfo`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,8 +6,8 @@ use std::ops::BitOr;
 
 use fyke_driver::Family;
 
-/// Which of a host's addresses a lookup gives: any of the constants, put together with `|`. Node:
-/// the numbers of `hints`.
+/// Selects which of a host's addresses a lookup returns. Combine the constants with `|`. Node: the numbers
+/// of `hints`.
 ///
 /// ```
 /// use fyke::LookupHints;
@@ -20,30 +20,30 @@ use fyke_driver::Family;
 pub struct LookupHints(u8);
 
 impl LookupHints {
-    /// All addresses of the family that was asked for, or of both.
+    /// All addresses of the requested family, or of both families.
     pub const NONE: Self = Self(0);
 
-    /// Only families in which this machine has an address besides its loopback. Node:
-    /// `dns.ADDRCONFIG`.
+    /// Only addresses of families in which this machine has a non-loopback address. Node: `dns.ADDRCONFIG`.
     pub const ADDRCONFIG: Self = Self(1);
 
-    /// When IPv6 is asked for and the host has none: its IPv4 addresses, mapped (`::ffff:1.2.3.4`).
-    /// Without effect unless the family is [`Family::V6`]. Node: `dns.V4MAPPED`.
+    /// If IPv6 is requested and the host has no IPv6 address: its IPv4 addresses in mapped form
+    /// (`::ffff:1.2.3.4`). No effect unless the family is [`Family::V6`]. Node: `dns.V4MAPPED`.
     pub const V4MAPPED: Self = Self(2);
 
-    /// With [`V4MAPPED`](Self::V4MAPPED): the mapped addresses also beside real ones. Node:
-    /// `dns.ALL`.
+    /// With [`V4MAPPED`](Self::V4MAPPED): also returns the mapped addresses if the host has IPv6 addresses.
+    /// Node: `dns.ALL`.
     pub const ALL: Self = Self(4);
 
     const NAMES: [(Self, &'static str); 3] =
         [(Self::ADDRCONFIG, "ADDRCONFIG"), (Self::V4MAPPED, "V4MAPPED"), (Self::ALL, "ALL")];
 
-    /// Whether all of `other` are set.
+    /// Returns whether all flags of `other` are set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Those of a connect that names none: ADDRCONFIG, unless a family is asked for (HE-05).
+    /// The hints of a connect that sets none: ADDRCONFIG, unless a family is set.
+    // HE-05
     pub(crate) fn default_for(family: Option<Family>) -> Self {
         match family {
             None => Self::ADDRCONFIG,
@@ -51,8 +51,8 @@ impl LookupHints {
         }
     }
 
-    /// The flags of `getaddrinfo`, as netdb.h of this system has them. Systems that are not here
-    /// get none.
+    /// The flags of `getaddrinfo`, as defined in this system's netdb.h. Systems that are not listed here
+    /// use none.
     pub(super) fn system_flags(self) -> i32 {
         let (address_config, v4_mapped, all) = if cfg!(target_os = "linux") {
             (0x20, 0x08, 0x10)
@@ -67,7 +67,7 @@ impl LookupHints {
             | flag(Self::ALL, all)
     }
 
-    /// What `getaddrinfo` gives of a host's addresses, on a machine with both families.
+    /// Selects the addresses that `getaddrinfo` would return on a machine with both families.
     pub(super) fn select(self, family: Option<Family>, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
         let Some(family) = family else { return addresses };
         let is_wanted = |ip: &IpAddr| ip.is_ipv4() == (family == Family::V4);
@@ -93,7 +93,7 @@ impl BitOr for LookupHints {
     }
 }
 
-/// `ADDRCONFIG | ALL`, or `NONE`.
+/// Writes `ADDRCONFIG | ALL`, for example, or `NONE`.
 impl fmt::Debug for LookupHints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::NONE {

@@ -1,4 +1,4 @@
-//! Host names to addresses, without blocking the loop. Numeric hosts never come here.
+//! Resolves host names to addresses without blocking the loop. IP addresses are never looked up.
 
 mod awaited;
 mod hints;
@@ -29,38 +29,38 @@ struct Answer {
     outcome: Outcome,
 }
 
-/// Called with the answer, on the loop's thread. It holds the loop until then (PROC-01).
+/// Called with the answer, on the loop's thread. Keeps the loop alive until then.
+// PROC-01
 type Waiter = Box<dyn FnOnce(&Result<Vec<IpAddr>>)>;
 
-/// The lookups of one loop. Dropped with it: then nothing waits any more, and the threads end by
-/// themselves.
+/// The lookups of one loop. When the loop drops them, no waiter remains, and the threads end by themselves.
 #[derive(Default)]
 struct Lookups {
     queries: RefCell<HashMap<Query, Asked>>,
     /// Counts the waiters.
     asked: Cell<u64>,
     pool: RefCell<Option<Pool>>,
-    /// What the user's code is to answer.
+    /// Answers that user code will give.
     awaited: Awaited,
 }
 
-/// A query that was asked and is not answered yet.
+/// A query that is not answered yet.
 struct Asked {
-    /// By number. Empty when all were cancelled while the system was already looking the name up:
-    /// then whoever asks the same again gets that answer, and no second thread is kept busy.
+    /// The waiters, by number. Empty if all were cancelled after the system had started the lookup: a later
+    /// request for the same query then gets that answer, and no second thread is kept busy.
     waiters: BTreeMap<u64, Waiter>,
     by: By,
 }
 
-/// Who answers a query.
+/// The source of the answer to a query.
 enum By {
-    /// The pool; this is its number there.
+    /// The thread pool; the number identifies the query there.
     Pool(u64),
     /// The simulated network, when this timer is due.
     Timer(TimerId),
 }
 
-/// A lookup that somebody waits for. Dropping it changes nothing; [`cancel`](Self::cancel) does.
+/// A lookup with a waiter. Dropping the ticket changes nothing; [`cancel`](Self::cancel) stops waiting.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     core: Weak<Core>,
@@ -69,9 +69,9 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Stops waiting, and no longer holds the loop. A query without a waiter leaves the queue. The
-    /// system cannot be stopped: a lookup that has begun keeps its thread until it is answered.
-    /// After the answer this does nothing.
+    /// Stops waiting, and no longer keeps the loop alive. A query without a waiter leaves the queue. The
+    /// system's resolver cannot be stopped: a lookup that has started keeps its thread until it is
+    /// answered. Does nothing after the answer.
     pub(crate) fn cancel(self) {
         let Some(core) = self.core.upgrade() else { return };
         let waiter = {
@@ -87,13 +87,12 @@ impl Ticket {
         if waiter.is_some() {
             core.release();
         }
-        // Here, with nothing borrowed.
+        // Dropped here, while nothing is borrowed.
         drop(waiter);
     }
 }
 
-/// Asks for the addresses of a host; `then` is called in a later turn, unless the ticket is
-/// cancelled.
+/// Requests the addresses of a host. `then` is called in a later turn, unless the ticket is cancelled.
 pub(crate) fn resolve(
     core: &Rc<Core>,
     query: Query,
@@ -115,8 +114,8 @@ pub(crate) fn resolve(
     Ticket { core: Rc::downgrade(core), query, number }
 }
 
-/// Reports to the loop from other threads. A thread that is still busy when the loop is gone keeps
-/// nothing of it.
+/// Returns a function that reports answers to the loop from other threads. It keeps nothing of the loop
+/// alive, even if a thread is still busy when the loop is dropped.
 fn reporter(core: &Core) -> impl Fn(Query, Outcome) + Send + Sync + 'static {
     let posted = Arc::downgrade(&core.posted);
     move |query, outcome| {
@@ -133,11 +132,11 @@ fn report(posted: &Posted, query: Query, outcome: Outcome) {
             deliver(&core, answer);
         }
     };
-    // A loop that is gone waits for nothing.
+    // A loop that was dropped needs no answer.
     let _ = posted.push(Box::new(call));
 }
 
-/// In the simulated network names are the network's own, and so is the time that they take.
+/// Resolves a name in the simulated network, which has its own names and its own lookup time.
 fn resolve_simulated(
     core: &Rc<Core>,
     query: Query,
@@ -157,12 +156,12 @@ fn resolve_simulated(
         }
     };
     let timer = core.set_timer(core.now().saturating_add(delay), None, Box::new(callback));
-    // What waits for the answer holds the loop.
+    // The waiters keep the loop alive, not the timer.
     core.refer_timer(timer, false);
     timer
 }
 
-/// Gives an answer to everything that waits for it.
+/// Gives an answer to all of its waiters.
 fn deliver(core: &Rc<Core>, answer: Answer) {
     let Answer { query, outcome } = answer;
     let asked = core.service::<Lookups>().queries.borrow_mut().remove(&query);
@@ -172,7 +171,7 @@ fn deliver(core: &Rc<Core>, answer: Answer) {
     let result = Rc::new(result);
     for waiter in waiters.into_values() {
         core.release();
-        // Each by itself, so that a panic of one does not leave the others without an answer.
+        // Deferred separately, so that a panic in one waiter does not leave the others without an answer.
         let result = Rc::clone(&result);
         core.push_tick(Deferred::Call(Box::new(move || waiter(&result))));
     }
@@ -188,14 +187,14 @@ impl Lookups {
         By::Pool(pool.ask(query))
     }
 
-    /// Takes a query back that nothing waits for any more. Returns whether that was possible.
+    /// Withdraws a query that has no waiters. Returns whether that was possible.
     fn withdraw(&self, core: &Core, by: &By) -> bool {
         match by {
             By::Pool(number) => {
                 self.pool.borrow().as_ref().is_none_or(|pool| pool.withdraw(*number))
             }
             By::Timer(timer) => {
-                // What the timer captured is not the user's, so it may be dropped here.
+                // The timer captured nothing of the user's, so dropping its callback is allowed here.
                 core.cancel_timer(*timer);
                 true
             }
@@ -203,20 +202,22 @@ impl Lookups {
     }
 }
 
-/// The place of one answer that the user's code gives. What takes the answer stays with its loop, so this can go to other threads.
+/// A pending answer from user code. The receiver of the answer stays with its loop, so this value can move
+/// to other threads.
 pub(crate) struct AnswerPlace {
     posted: Arc<Posted>,
     number: u64,
 }
 
 impl AnswerPlace {
-    /// `give` is called on the thread of the loop.
+    /// `give` is called on the loop's thread.
     pub(crate) fn new(core: &Core, give: Give) -> Self {
         let number = core.service::<Lookups>().awaited.add(give);
         Self { posted: Arc::clone(&core.posted), number }
     }
 
-    /// Gives the answer, or none for good: at once in a callback of the loop, otherwise in its next turn.
+    /// Gives the answer; `None` means that there will be no answer. It takes effect at once in a callback
+    /// of the loop, otherwise in the loop's next turn.
     pub(crate) fn fill(self, answer: Option<Result<Vec<IpAddr>>>) {
         let Self { posted, number } = self;
         match current_or_none().filter(|core| Arc::ptr_eq(&core.posted, &posted)) {
@@ -227,7 +228,7 @@ impl AnswerPlace {
                         fill(&core, number, answer);
                     }
                 };
-                // A loop that is gone waits for nothing.
+                // A loop that was dropped needs no answer.
                 let _ = posted.push(Box::new(call));
             }
         }
@@ -239,7 +240,7 @@ fn fill(core: &Core, number: u64, answer: Option<Result<Vec<IpAddr>>>) {
         return;
     }
     let give = core.service::<Lookups>().awaited.take(number);
-    // What is not given is dropped here, with nothing borrowed.
+    // If there is no answer, `give` is dropped here, while nothing is borrowed.
     if let (Some(give), Some(answer)) = (give, answer) {
         give(answer);
     }

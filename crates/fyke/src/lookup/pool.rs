@@ -1,5 +1,5 @@
-//! The threads that ask the system for names: `getaddrinfo` blocks, and there is no other way to
-//! get the answers that every other program on the machine gets.
+//! The threads that resolve names with `getaddrinfo`. It blocks, and it is the only way to get the same
+//! answers as every other program on the machine.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,14 +12,14 @@ use fyke_driver::Family;
 
 use super::hints::LookupHints;
 
-/// The most threads of one loop; they are started one by one, when a query finds no idle one
-/// (contract C11).
+/// The maximum number of threads of one loop. A thread is started only when a query finds no idle one.
+// Contract C11
 pub(super) const LOOKUP_THREADS_MAX: usize = 4;
 
-/// The most queries of one loop that wait for a thread. Further ones fail at once.
+/// The maximum number of queries of one loop that wait for a thread. Further queries fail at once.
 pub(super) const LOOKUP_QUEUE_MAX: usize = 4096;
 
-/// What is asked. Equal queries that run at the same time are asked once.
+/// A query. Equal queries that run at the same time are resolved only once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Query {
     pub(crate) host: String,
@@ -27,7 +27,7 @@ pub(crate) struct Query {
     pub(crate) hints: LookupHints,
 }
 
-/// The addresses of a name, or the code of the failure and the system's own error.
+/// The addresses of a name, or the error code and the system's error.
 pub(crate) type Outcome = Result<Vec<IpAddr>, Failure>;
 
 /// Why a name could not be resolved.
@@ -37,12 +37,12 @@ pub(crate) struct Failure {
     pub(super) source: Option<io::Error>,
 }
 
-/// Answers a query, and may block.
+/// Answers a query. May block.
 type Resolve = dyn Fn(&Query) -> Outcome + Send + Sync;
 
 type Report = dyn Fn(Query, Outcome) + Send + Sync;
 
-/// Dropping it ends its threads: idle ones at once, the others when the system has answered.
+/// Dropping the pool ends its threads: idle ones at once, the others when the system has answered.
 pub(super) struct Pool {
     shared: Arc<Shared>,
 }
@@ -65,7 +65,7 @@ struct State {
 }
 
 impl Pool {
-    /// A pool that asks the system.
+    /// Makes a pool that uses the system's resolver.
     pub(super) fn new(report: impl Fn(Query, Outcome) + Send + Sync + 'static) -> Self {
         Self::with_resolver(resolve, report)
     }
@@ -83,8 +83,8 @@ impl Pool {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Asks; the answer is reported, usually from another thread. Returns the number by which the
-    /// query can be withdrawn.
+    /// Submits a query; the answer is reported, usually from another thread. Returns the number with which
+    /// the query can be withdrawn.
     pub(super) fn ask(&self, query: Query) -> u64 {
         let mut state = self.shared.lock();
         state.asked += 1;
@@ -105,7 +105,8 @@ impl Pool {
         let name = String::from("fyke-lookup");
         if let Err(error) = thread::Builder::new().name(name).spawn(move || shared.work()) {
             state.threads -= 1;
-            // A thread that runs takes the query later. Without one it would wait for ever.
+            // If a thread is running, it takes the query later. Without a thread the query would wait
+            // forever.
             if state.threads == 0 {
                 let query = state.queries.remove(&number);
                 drop(state);
@@ -117,7 +118,7 @@ impl Pool {
         number
     }
 
-    /// Takes a query out of the queue. Returns whether it was still there: if not, a thread has it,
+    /// Removes a query from the queue. Returns whether it was still there; if not, a thread has taken it,
     /// and its answer will be reported.
     pub(super) fn withdraw(&self, number: u64) -> bool {
         self.shared.lock().queries.remove(&number).is_some()
@@ -170,7 +171,8 @@ impl Shared {
     }
 }
 
-/// SOCK_STREAM, which is 1 everywhere (sys/socket.h): each address once, not once per type.
+/// SOCK_STREAM, which is 1 on all systems (sys/socket.h): it makes the resolver return each address once,
+/// not once per socket type.
 const STREAM: i32 = 1;
 
 fn resolve(query: &Query) -> Outcome {
@@ -194,10 +196,11 @@ fn resolve(query: &Query) -> Outcome {
     Ok(addresses)
 }
 
-/// EAI_ADDRFAMILY of glibc: the host has addresses, and none of the family.
+/// glibc's EAI_ADDRFAMILY: the host has addresses, but none of the requested family.
 const ADDRESS_FAMILY: i32 = -9;
 
-/// "No such name" and "no such data" are both ENOTFOUND (HE-03).
+/// The codes for "no such name" and "no such data" are both ENOTFOUND.
+// HE-03
 fn code(error: &LookupError) -> &'static str {
     if cfg!(target_os = "linux") && error.error_num() == ADDRESS_FAMILY {
         return "ENOTFOUND";

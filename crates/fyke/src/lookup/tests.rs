@@ -1,5 +1,5 @@
-//! What becomes of lookups that are given up, and of too many of them, with a resolver of the
-//! tests in the place of the system's: one that answers when it is told to.
+//! Tests of cancelled lookups and of a full queue. A test resolver replaces the system's; it answers only
+//! when the test tells it to.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -13,10 +13,10 @@ use super::*;
 use crate::wiring::current;
 use crate::{AbortController, ConnectOptions, ErrorCode, EventLoop, Server, Socket, timer};
 
-/// Generous: only a hang is to reach it, not a busy machine.
+/// Generous, so that only a hang reaches it and not a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Answers `fast.…` at once, and everything else when it is opened.
+/// Answers `fast.…` at once, and all other names when the test opens it.
 #[derive(Default)]
 struct Resolver {
     asked: Mutex<Vec<String>>,
@@ -44,7 +44,7 @@ impl Resolver {
     }
 }
 
-/// A loop whose names the resolver looks up. Nothing is sent to the receiver: it is told when the
+/// Makes a loop that uses the test resolver. The receiver gets no messages; it is disconnected when the
 /// last thread of the pool has ended.
 fn event_loop() -> (EventLoop, Arc<Resolver>, Receiver<()>) {
     let event_loop = EventLoop::builder().driver(crate::DriverKind::Ready).build().unwrap();
@@ -90,7 +90,7 @@ fn connect_with(options: ConnectOptions) -> Socket {
     socket
 }
 
-/// Whether the host's address was found.
+/// A flag that is set when the host's address was found.
 fn is_found(socket: &Socket) -> Rc<Cell<bool>> {
     let found = Rc::new(Cell::new(false));
     let told = Rc::clone(&found);
@@ -98,7 +98,7 @@ fn is_found(socket: &Socket) -> Rc<Cell<bool>> {
     found
 }
 
-/// Lookups are given up by `give_up`, while all threads are busy: they must never be asked for.
+/// Cancels lookups with `give_up` while all threads are busy, and checks that they are never resolved.
 fn leaves_the_queue(give_up: impl FnOnce(&str) -> Box<dyn Fn() -> bool>) {
     let (event_loop, resolver, _ended) = event_loop();
     let _slow = occupy(&event_loop, &resolver);
@@ -112,7 +112,7 @@ fn leaves_the_queue(give_up: impl FnOnce(&str) -> Box<dyn Fn() -> bool>) {
     assert_eq!(asked, ["fast.test", "slow.0", "slow.1", "slow.2", "slow.3"]);
 }
 
-/// Closes, whatever it is waiting for.
+/// Returns a check whether the socket has closed, whatever it is waiting for.
 fn is_closed(socket: &Socket) -> Box<dyn Fn() -> bool> {
     let closed = Rc::new(Cell::new(false));
     let told = Rc::clone(&closed);
@@ -182,7 +182,7 @@ fn lookup_of_a_listen_that_is_superseded_leaves_the_queue() {
     });
 }
 
-/// It kept all threads busy: each attempt asked again.
+/// Regression: such a program kept all threads busy, because each attempt started a new lookup.
 #[test]
 fn retrying_a_name_that_is_not_answered_keeps_one_thread_busy() {
     let (event_loop, resolver, _ended) = event_loop();
@@ -206,7 +206,7 @@ fn retrying_a_name_that_is_not_answered_keeps_one_thread_busy() {
     let fast = event_loop.enter(|| is_found(&connect("fast.test")));
     drive(&event_loop, || fast.get());
     assert_eq!(resolver.asked(), ["dead.test", "fast.test"]);
-    // The answer that comes at last is the one of whoever asks then.
+    // A later request gets the answer of the lookup that is still running.
     let late = event_loop.enter(|| is_found(&connect("dead.test")));
     resolver.open();
     drive(&event_loop, || late.get());
@@ -229,7 +229,7 @@ fn lookup_past_the_limit_of_the_queue_fails_at_once_with_eai_again() {
     };
     let mut waiting: Vec<Socket> =
         (0..LOOKUP_QUEUE_MAX).map(|number| ask(format!("waiting.{number}"))).collect();
-    // A name that is asked for already takes no place.
+    // A name that is already being looked up takes no place in the queue.
     waiting.push(ask(String::from("waiting.0")));
     event_loop.turn(Some(Duration::ZERO)).unwrap();
     event_loop.turn(Some(Duration::ZERO)).unwrap();
@@ -240,7 +240,7 @@ fn lookup_past_the_limit_of_the_queue_fails_at_once_with_eai_again() {
     assert_eq!((error.code(), error.host()), (ErrorCode::EAI_AGAIN, Some("past.limit")));
     assert!(std::error::Error::source(&error).is_some(), "it tells why");
     assert!(waiting.iter().all(Socket::is_connecting));
-    // There is room again when one is given up.
+    // There is room again after one lookup is cancelled.
     waiting[1].destroy();
     let fits = ask(String::from("fast.fits"));
     resolver.open();

@@ -1,4 +1,4 @@
-//! What the loop calls.
+//! The interface between the loop and the objects that it calls.
 
 use std::any::Any;
 use std::rc::Rc;
@@ -7,51 +7,50 @@ use fyke_driver::Completion;
 
 use crate::Error;
 
-/// What actors defer, and what a layer above keeps in each loop.
+/// The types that a layer above the runtime chooses: what actors defer, and what is stored in each loop.
 pub(crate) trait Wired: Copy + 'static {
-    /// Kept for reuse.
+    /// Objects that are stored for reuse.
     type Spares: Default;
 }
 
-/// A socket or a server. Every call may run the user's code.
+/// A socket or a server. Every method may run user code.
 ///
-/// `T` is a small value that the actor defers, and gets back on its tick.
+/// `T` is a small value that the actor defers and receives again in [`tick`](Self::tick).
 pub(crate) trait Actor<T> {
-    /// Bytes were received. A method of its own, because it is by far the most frequent call.
+    /// Bytes were received. This is a separate method because it is by far the most frequent call.
     fn receive(self: Rc<Self>, _bytes: &[u8]) {}
 
-    /// Something else happened to the socket that the actor has in the table.
+    /// Another event of the actor's socket.
     fn complete(self: Rc<Self>, completion: Completion<'_>);
 
-    /// What was deferred with [`Core::push_tick`](super::Core::push_tick).
+    /// Runs the value that was deferred with [`Core::push_tick`](super::Core::push_tick).
     fn tick(self: Rc<Self>, _tick: T) {}
 
     /// The batch of callbacks has ended (phase 7).
     fn flush(self: Rc<Self>) {}
 
-    /// The time that the actor has asked for with [`Core::set_wake`](super::Core::set_wake) has come.
+    /// The time that the actor set with [`Core::set_wake`](super::Core::set_wake) has come.
     fn wake(self: Rc<Self>) {}
 
-    /// A time on the list of idle sockets has come. Returns whether the socket was idle.
+    /// An entry of the idle list is due. Returns whether the socket was idle.
     fn check_idle(self: Rc<Self>) -> bool {
         false
     }
 
-    /// The close phase (phase 6). `cancelled` is what the writes that were in flight are told.
+    /// The close phase (phase 6). `cancelled` is the error for the writes that were in flight.
     fn close(self: Rc<Self>, _cancelled: Option<Error>) {}
 
-    /// Whether it is closed after the others when the loop ends, as listeners are.
+    /// Whether the actor is closed after the others when the loop ends, as listeners are.
     fn is_closed_last(&self) -> bool {
         false
     }
 
-    /// The loop ends, and its descriptor is closed next: the last time that the system can be asked
-    /// about it.
+    /// The loop ends and closes the descriptor next. This is the last chance to query the system about it.
     fn before_abandon(self: Rc<Self>) {}
 
-    /// The loop is gone: no event, but everything that the callbacks captured is freed.
+    /// The loop was dropped: emits no event, but frees everything that the callbacks captured.
     fn abandon(self: Rc<Self>);
 
-    /// For the layer that made the actor.
+    /// Lets the layer that made the actor downcast it.
     fn as_any(self: Rc<Self>) -> Rc<dyn Any>;
 }

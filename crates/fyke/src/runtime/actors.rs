@@ -1,15 +1,15 @@
-//! A table of values by the ids of sockets.
+//! A table of values, indexed by socket id.
 
 use fyke_driver::SocketId;
 use slotmap::Key;
 
-/// The driver gives ids with numbers that are dense, and reuses them. The table grows by blocks: one
-/// that doubles is on average a quarter empty, and moves all of its entries when it grows.
+/// The driver assigns dense numbers and reuses them. The table grows by blocks: a vector that doubles would
+/// on average be a quarter empty, and would move all entries when it grows.
 const BLOCK_LEN: usize = 64;
 
 type Entry<V> = Option<(SocketId, V)>;
 
-/// Values by id. An id of a socket that is gone finds nothing, also when its place is taken again.
+/// Values by id. The id of a closed socket finds nothing, even if its slot is in use again.
 #[derive(Debug)]
 pub(super) struct Actors<V> {
     blocks: Vec<Box<[Entry<V>; BLOCK_LEN]>>,
@@ -21,9 +21,9 @@ impl<V> Default for Actors<V> {
     }
 }
 
-/// The block of an id, and the place in it.
+/// The block of an id, and the index in the block.
 fn place(id: SocketId) -> (usize, usize) {
-    // The lower half is the number, the upper half counts how often it was given.
+    // The lower half is the slot number; the upper half counts how often the slot was assigned.
     let number = id.data().as_ffi() as u32 as usize;
     (number / BLOCK_LEN, number % BLOCK_LEN)
 }
@@ -36,7 +36,7 @@ impl<V> Actors<V> {
         (*found == id).then_some(value)
     }
 
-    /// Returns what was in the place.
+    /// Stores a value and returns the previous one in this slot.
     #[must_use]
     pub(super) fn insert(&mut self, id: SocketId, value: V) -> Option<V> {
         let (block, index) = place(id);

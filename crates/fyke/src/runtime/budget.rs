@@ -1,26 +1,27 @@
-//! How much of what was written the kernel took at once, within one batch of callbacks.
+//! Counts the written bytes that the kernel accepted immediately within one batch of callbacks.
 
 use std::cell::Cell;
 
-/// As much as one read brings.
+/// The size of one read.
 const TOLD_BYTES_MAX: usize = 65_535;
 
 /// Counts from the beginning of a batch of callbacks to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     bytes: Cell<usize>,
-    /// Of those, what writers were told of. They may have written on because of it.
+    /// The part of these bytes that was reported to writers, which may have written more because of it.
     told_bytes: Cell<usize>,
 }
 
 impl Budget {
-    /// The kernel took bytes at once.
+    /// Counts bytes that the kernel accepted immediately.
     pub(crate) fn count(&self, bytes: usize) {
         self.bytes.set(self.bytes.get().saturating_add(bytes));
     }
 
-    /// Whether a writer may be told in this batch that its bytes are with the kernel: the first one
-    /// always, as in Node, and others until it was much. Counts them as told.
+    /// Whether a writer may be told in this batch that the kernel has accepted its bytes. The first writer
+    /// always may, as in Node; further ones may until the reported bytes exceed the limit. Marks the bytes
+    /// as reported.
     pub(crate) fn may_be_told(&self) -> bool {
         let may = self.told_bytes.get() <= TOLD_BYTES_MAX;
         if may {
@@ -29,12 +30,12 @@ impl Budget {
         may
     }
 
-    /// This batch is such news already.
+    /// No more writers may be told in this batch.
     pub(crate) fn tell_no_more(&self) {
         self.told_bytes.set(usize::MAX);
     }
 
-    /// The batch has ended.
+    /// Resets the counters at the end of the batch.
     pub(crate) fn forget(&self) {
         self.bytes.set(0);
         self.told_bytes.set(0);

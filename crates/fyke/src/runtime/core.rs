@@ -1,4 +1,4 @@
-//! What a loop consists of. `EventLoop` is its public face.
+//! The contents of a loop. `EventLoop` is its public interface.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -23,57 +23,59 @@ use super::timers::{Timed, TimerQueue};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
 
-/// Everything of one loop. No cell here is borrowed while a callback runs.
+/// The state of one loop. No cell here is borrowed while a callback runs.
 pub(crate) struct Core<T: Wired> {
     pub(crate) driver: Driver,
     started: Instant,
     pub(crate) policy: Policy,
-    /// The lanes that its sockets can use.
+    /// The lanes that the loop's sockets may use.
     pub(crate) lanes: Lanes,
     now: Cell<Moment>,
-    /// Which of the queues below have something in them.
+    /// Which of the following queues are not empty.
     pub(super) work: Work,
-    /// The actors that the driver's sockets belong to. What is in here lives, whatever the user drops.
+    /// The owners of the driver's sockets. The table keeps them alive, whatever handles the user drops.
     pub(super) actors: RefCell<Actors<Rc<dyn Actor<T>>>>,
-    /// What the user made, to be freed with the loop though it is not open then.
+    /// Objects that the user made, to be freed with the loop even if they are not open then.
     made: RefCell<Made<Weak<dyn Actor<T>>>>,
     ticks: RefCell<VecDeque<Deferred<T>>>,
     immediates: RefCell<VecDeque<Deferred<T>>>,
-    /// What comes before the driver waits again: on exact loops what libuv does then, on others what
-    /// must leave time for something else.
+    /// Work to do before the driver waits again: on loops made with `node_exact`, what libuv does at that
+    /// point; on other loops, work that must leave time for something else.
     next_turn: RefCell<VecDeque<Deferred<T>>>,
     closing: RefCell<VecDeque<Closing<T>>>,
-    /// What the kernel took at once of what this batch of callbacks wrote.
+    /// The bytes written by this batch of callbacks that the kernel accepted immediately.
     pub(crate) budget: Budget,
-    /// Actors with bytes to hand over at the end of the batch (phase 7).
+    /// Actors with bytes to send at the end of the batch (phase 7).
     dirty: RefCell<VecDeque<Rc<dyn Actor<T>>>>,
     pub(super) timers: RefCell<TimerQueue<Timed<T>>>,
     pub(super) idle: RefCell<IdleList<SocketId>>,
-    /// Idle timeouts of actors that have no socket in the table yet.
+    /// Idle timeouts of actors without a socket in the table.
     pub(super) idle_unopened: RefCell<IdleList<Weak<dyn Actor<T>>>>,
-    /// The next time that one of these three is due, as it was found last. None if one has changed.
+    /// The cached time at which the next of these three is due. `None` after one has changed.
     pub(super) deadline: Cell<Option<Option<Moment>>>,
-    /// What a layer above keeps for each loop.
+    /// Data that a layer above stores per loop.
     service: RefCell<Option<Rc<dyn Any>>>,
-    /// What a layer above keeps for reuse.
+    /// Objects that a layer above stores for reuse.
     pub(crate) spares: T::Spares,
     pub(crate) posted: Arc<Posted>,
-    /// Actors that other threads know.
+    /// Actors that other threads have a reference to.
     remotes: Remotes<T>,
-    /// How many sockets, servers and requests keep the loop alive.
+    /// The number of sockets, servers and requests that keep the loop alive.
     holds: Cell<usize>,
-    /// An error without a listener that ends `run` (contract C5).
+    /// An error without a listener that ends `run`.
+    // Contract C5
     unheard: RefCell<Option<Error>>,
-    /// The first error without a listener that `run` returns when it ends by itself (contract C5).
+    /// The first error without a listener that `run` returns when it ends normally.
+    // Contract C5
     unheard_at_end: RefCell<Option<Error>>,
-    /// How many turns there were.
+    /// The number of turns so far.
     pub(crate) turns: Cell<u64>,
     pub(super) turning: Cell<bool>,
     closed: Cell<bool>,
 }
 
-/// One entry of a queue: of the ticks, which are run after every callback (Node's `nextTick`), or of what a
-/// later phase does.
+/// An entry of a queue: the tick queue, which runs after every callback (Node's `nextTick`), or the queue
+/// of a later phase.
 pub(crate) enum Deferred<T> {
     Actor(Rc<dyn Actor<T>>, T),
     Call(Box<dyn FnOnce()>),
@@ -92,7 +94,7 @@ impl<T> Deferred<T> {
 /// An actor whose `close` is due in the close phase (phase 6).
 pub(super) struct Closing<T> {
     pub(super) actor: Rc<dyn Actor<T>>,
-    /// What the writes that were in flight are told.
+    /// The error for the writes that were in flight.
     pub(super) cancelled: Option<Error>,
 }
 
@@ -137,7 +139,7 @@ impl<T: Wired> Core<T> {
         self.now.get().into()
     }
 
-    /// The same time as [`now`](Self::now), in the form in which it is noted and compared.
+    /// The same time as [`now`](Self::now), in the form in which it is stored and compared.
     pub(crate) fn moment(&self) -> Moment {
         self.now.get()
     }
@@ -146,78 +148,79 @@ impl<T: Wired> Core<T> {
         self.now.set(self.driver.now());
     }
 
-    /// Code from outside of a turn begins.
+    /// Called when code from outside of a turn begins to run.
     pub(crate) fn enter(&self) {
         if !self.turning.get() {
             self.update_now();
         }
     }
 
-    /// A time on the driver's clock as the system's.
+    /// Converts a time on the driver's clock to the system's clock.
     pub(crate) fn instant(&self, at: Duration) -> Instant {
         let start = self.started;
         start.checked_add(at).unwrap_or_else(|| start + Duration::from_secs(u32::MAX.into()))
     }
 
-    /// The actor that this socket belongs to.
+    /// The actor that owns this socket.
     #[inline]
     pub(super) fn actor(&self, id: SocketId) -> Option<Rc<dyn Actor<T>>> {
         self.actors.borrow().get(id).cloned()
     }
 
-    /// All actors that have a socket; those with several are there several times.
+    /// All actors that own a socket. An actor with several sockets is listed several times.
     pub(crate) fn actors(&self) -> Vec<Rc<dyn Actor<T>>> {
         self.actors.borrow().iter().map(|(_, actor)| Rc::clone(actor)).collect()
     }
 
-    /// From here on the socket belongs to `actor`, which lives as long as it is in the table.
+    /// Makes `actor` the owner of the socket. The table keeps it alive.
     pub(crate) fn own(&self, id: SocketId, actor: Rc<dyn Actor<T>>) {
         let before = self.actors.borrow_mut().insert(id, actor);
         drop(before);
     }
 
-    /// Takes a socket out of the table. The answer is to be dropped where nothing is borrowed.
+    /// Removes a socket from the table. Drop the result while nothing is borrowed.
     #[must_use]
     fn disown(&self, id: SocketId) -> Option<Rc<dyn Actor<T>>> {
         self.actors.borrow_mut().remove(id)
     }
 
-    /// Remembers what the user made, so that what its callbacks captured is freed with the loop.
+    /// Remembers an object that the user made, so that everything its callbacks captured is freed with the
+    /// loop.
     pub(crate) fn remember(&self, actor: Weak<dyn Actor<T>>) {
         self.made.borrow_mut().add(actor, |actor| actor.strong_count() == 0);
     }
 
-    /// What other threads know of the actor.
+    /// The reference to the actor for other threads.
     pub(crate) fn remote_of(&self, actor: &Rc<dyn Actor<T>>) -> Arc<Remote> {
         self.remotes.of(actor, &self.posted)
     }
 
-    /// The actor that another thread knows, if it is still there.
+    /// The actor that another thread refers to, if it still exists.
     pub(crate) fn find_remote(&self, remote: &Arc<Remote>) -> Option<Rc<dyn Actor<T>>> {
         self.remotes.find(remote)
     }
 
-    /// The actor that lies there is gone for other threads.
+    /// Marks the actor at this memory address as gone for other threads.
     #[inline]
     pub(crate) fn forget_remote(&self, place: *const ()) {
         self.remotes.forget(place.addr());
     }
 
-    /// Closes a socket and takes it out of the table.
+    /// Closes a socket and removes it from the table.
     pub(crate) fn close(&self, id: SocketId) {
         let actor = self.disown(id);
         self.driver.close(id);
         drop(actor);
     }
 
-    /// Closes a socket by RST and takes it out of the table.
+    /// Closes a socket with an RST and removes it from the table.
     pub(crate) fn reset(&self, id: SocketId) {
         let actor = self.disown(id);
         self.driver.reset(id);
         drop(actor);
     }
 
-    /// Takes a socket out of the table and gives its descriptor out.
+    /// Removes a socket from the table and returns its descriptor.
     #[cfg(unix)]
     pub(crate) fn detach(&self, id: SocketId) -> io::Result<std::os::fd::OwnedFd> {
         let fd = self.driver.detach(id)?;
@@ -226,10 +229,10 @@ impl<T: Wired> Core<T> {
         Ok(fd)
     }
 
-    /// Runs when the running callback has returned.
+    /// Defers work until the running callback has returned.
     pub(crate) fn push_tick(&self, tick: Deferred<T>) {
         if self.closed.get() {
-            // Nothing runs any more. Dropped here, with nothing borrowed.
+            // No work runs any more. Dropped here, while nothing is borrowed.
             drop(tick);
         } else {
             self.ticks.borrow_mut().push_back(tick);
@@ -237,7 +240,7 @@ impl<T: Wired> Core<T> {
         }
     }
 
-    /// Whether something waits for the end of the running callback.
+    /// Whether work is deferred until the running callback has returned.
     pub(crate) fn has_ticks(&self) -> bool {
         self.work.waits_in(TICKS)
     }
@@ -251,19 +254,19 @@ impl<T: Wired> Core<T> {
         tick
     }
 
-    /// Has the actor hand its bytes over at the end of the batch of callbacks (phase 7).
+    /// Makes the actor send its bytes at the end of the batch of callbacks (phase 7).
     pub(crate) fn push_dirty(&self, actor: Rc<dyn Actor<T>>) {
         self.dirty.borrow_mut().push_back(actor);
         self.work.begins(DIRTY);
     }
 
-    /// As [`push_dirty`](Self::push_dirty), before all others.
+    /// Makes the actor send its bytes at the end of the batch of callbacks (phase 7), before all others.
     pub(crate) fn push_dirty_first(&self, actor: Rc<dyn Actor<T>>) {
         self.dirty.borrow_mut().push_front(actor);
         self.work.begins(DIRTY);
     }
 
-    /// Whether ticks or actors with bytes to hand over wait for the end of the batch of callbacks.
+    /// Whether ticks, or actors with bytes to send, wait for the end of the batch of callbacks.
     #[inline]
     pub(crate) fn has_batch_work(&self) -> bool {
         self.work.waits_in(TICKS | DIRTY)
@@ -278,19 +281,19 @@ impl<T: Wired> Core<T> {
         actor
     }
 
-    /// Runs after the network (phase 5); from inside an immediate, in the next turn.
+    /// Runs `call` after the network (phase 5). When called from an immediate, runs it in the next turn.
     pub(crate) fn push_immediate(&self, call: Box<dyn FnOnce()>) {
         self.immediates.borrow_mut().push_back(Deferred::Call(call));
         self.work.begins(IMMEDIATES);
     }
 
-    /// Runs before the driver waits again (phase 3).
+    /// Runs the work before the driver waits again (phase 3).
     pub(crate) fn push_next_turn(&self, deferred: Deferred<T>) {
         self.next_turn.borrow_mut().push_back(deferred);
         self.work.begins(NEXT_TURN);
     }
 
-    /// How much waits for a phase.
+    /// The number of entries that wait for a phase.
     pub(super) fn deferred_len(&self, phase: Phase) -> usize {
         self.deferred(phase).0.borrow().len()
     }
@@ -312,13 +315,13 @@ impl<T: Wired> Core<T> {
         }
     }
 
-    /// Has the actor closed in the close phase (phase 6).
+    /// Closes the actor in the close phase (phase 6).
     pub(crate) fn push_closing(&self, actor: Rc<dyn Actor<T>>, cancelled: Option<Error>) {
         self.closing.borrow_mut().push_back(Closing { actor, cancelled });
         self.work.begins(CLOSING);
     }
 
-    /// Whether an actor waits for the close phase. An actor is found by where it lies.
+    /// Whether an actor waits for the close phase. The actor is identified by its memory address.
     pub(crate) fn is_closing(&self, actor: *const ()) -> bool {
         let closing = self.closing.borrow();
         closing.iter().any(|closing| Rc::as_ptr(&closing.actor).cast::<()>() == actor)
@@ -337,8 +340,7 @@ impl<T: Wired> Core<T> {
         closing
     }
 
-    /// What a layer above keeps for this loop, made when it is asked for first. It is dropped with
-    /// the loop.
+    /// Data that a layer above stores for this loop. It is made on first use and dropped with the loop.
     pub(crate) fn service<S: Default + 'static>(&self) -> Rc<S> {
         let known = self.service.borrow().clone();
         let known = known.and_then(|service| service.downcast().ok());
@@ -359,28 +361,29 @@ impl<T: Wired> Core<T> {
         self.holds.set(self.holds.get().saturating_sub(1));
     }
 
-    /// Whether anything is left that keeps the loop alive (phase 8).
+    /// Whether anything keeps the loop alive (phase 8).
     pub(super) fn is_alive(&self) -> bool {
         self.holds.get() > 0
             || self.timers.borrow().keeps_alive()
             || self.has_due_work()
-            // In this order: work is posted before the hold on the loop is given up.
+            // The order matters: work is posted before its hold on the loop is released.
             || self.posted.keeps_alive()
             || self.posted.is_waiting()
     }
 
-    /// Whether there is work for which the loop must not wait.
+    /// Whether there is work to do without waiting.
     pub(crate) fn has_due_work(&self) -> bool {
         self.work.is_any()
     }
 
-    /// Ends `run` with an error that has no listener. The first one counts.
+    /// Makes `run` end with an error that has no listener. Only the first error is stored.
     pub(crate) fn unheard(&self, error: Error) {
         self.unheard.borrow_mut().get_or_insert(error);
         self.work.begins(UNHEARD);
     }
 
-    /// Has `run` return an error that has no listener when it ends by itself. The first one counts.
+    /// Makes `run` return an error that has no listener when it ends normally. Only the first error is
+    /// stored.
     pub(crate) fn unheard_at_end(&self, error: Error) {
         self.unheard_at_end.borrow_mut().get_or_insert(error);
     }
@@ -408,9 +411,9 @@ impl<T: Wired> Core<T> {
         Ok(())
     }
 
-    /// The end: everything is closed without an event, and everything that the callbacks captured
-    /// is dropped, so that sockets which captured each other are freed too. Dropping may run the
-    /// user's code, so nothing is borrowed then and nothing new is taken in.
+    /// Ends the loop: closes everything without events and drops everything that the callbacks captured, so
+    /// that sockets which captured each other are freed too. Dropping may run user code, so nothing is
+    /// borrowed then and no new work is accepted.
     pub(crate) fn shut_down(&self) {
         self.closed.set(true);
         self.posted.close();
@@ -447,7 +450,7 @@ impl<T: Wired> Core<T> {
     }
 }
 
-/// When what was deferred is run, if not on the tick.
+/// The phase in which deferred work runs, if it does not run on the tick.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
     /// Phase 3.

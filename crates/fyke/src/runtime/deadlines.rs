@@ -1,4 +1,4 @@
-//! What a loop does by the clock: timers, and idle timeouts.
+//! The timed work of a loop: timers and idle timeouts.
 
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::core::Core;
 use super::timers::{Timed, TimerCallback, TimerId};
 
 impl<T: Wired> Core<T> {
-    /// Sets a timer at a time of the driver's clock; with a period it comes back.
+    /// Sets a timer to a time on the driver's clock. With a period it repeats.
     pub(crate) fn set_timer(
         &self,
         at: Duration,
@@ -21,7 +21,7 @@ impl<T: Wired> Core<T> {
         self.timers.borrow_mut().set(at, period, Timed::Call(callback))
     }
 
-    /// Has the actor woken at a time of the driver's clock. Keeps neither the actor nor the loop alive.
+    /// Wakes the actor at a time on the driver's clock. Keeps neither the actor nor the loop alive.
     pub(crate) fn set_wake(&self, at: Duration, actor: Weak<dyn Actor<T>>) -> TimerId {
         self.deadline.set(None);
         let mut timers = self.timers.borrow_mut();
@@ -30,14 +30,15 @@ impl<T: Wired> Core<T> {
         timer
     }
 
-    /// Forgets a timer. Its callback is dropped with nothing borrowed: that may run the user's code.
+    /// Removes a timer. Its callback is dropped while nothing is borrowed, because dropping it may run user
+    /// code.
     pub(crate) fn cancel_timer(&self, timer: TimerId) {
         self.deadline.set(None);
         let callback = self.timers.borrow_mut().cancel(timer);
         drop(callback);
     }
 
-    /// Whether the timer keeps the loop alive.
+    /// Sets whether the timer keeps the loop alive.
     pub(crate) fn refer_timer(&self, timer: TimerId, referred: bool) {
         self.timers.borrow_mut().refer(timer, referred);
     }
@@ -47,40 +48,40 @@ impl<T: Wired> Core<T> {
         self.timers.borrow().contains(timer)
     }
 
-    /// Timers that are set from now on are newer than this mark.
+    /// Returns a mark: timers that are set later are newer than it.
     pub(super) fn timer_mark(&self) -> u64 {
         self.timers.borrow().mark()
     }
 
-    /// Takes what the next timer does that is due and older than the mark, see
+    /// Takes the work of the next timer that is due and older than the mark, see
     /// [`TimerQueue::take_due`](super::timers::TimerQueue::take_due).
     pub(super) fn take_timer(&self, now: Duration, mark: u64) -> Option<(TimerId, Timed<T>)> {
         self.deadline.set(None);
         self.timers.borrow_mut().take_due(now, mark)
     }
 
-    /// A timer has run. If it is not set again, its callback is dropped.
+    /// Called after a timer has run. If the timer is not set again, its callback is dropped.
     pub(super) fn timer_has_run(&self, timer: TimerId, timed: Timed<T>) {
         self.deadline.set(None);
         let finished = self.timers.borrow_mut().done(timer, timed, self.now());
         drop(finished);
     }
 
-    /// Has the actor of an open socket asked at `deadline` whether it was idle.
+    /// Checks at `deadline` whether the actor of an open socket was idle.
     pub(crate) fn list_idle(&self, deadline: Duration, id: SocketId) {
         self.deadline.set(None);
         let actors = self.actors.borrow();
         self.idle.borrow_mut().insert(deadline, id, |id| actors.get(*id).is_none());
     }
 
-    /// Has an actor asked that has no socket in the table.
+    /// Checks at `deadline` whether an actor without a socket in the table was idle.
     pub(crate) fn list_idle_unopened(&self, deadline: Duration, actor: Weak<dyn Actor<T>>) {
         self.deadline.set(None);
         let mut idle = self.idle_unopened.borrow_mut();
         idle.insert(deadline, actor, |actor| actor.strong_count() == 0);
     }
 
-    /// Takes the next entry of the lists of idle sockets that is due: an actor, or none if it is gone.
+    /// Takes the next entry of the idle lists that is due: `Some(None)` if its actor no longer exists.
     pub(super) fn take_idle(&self, now: Duration) -> Option<Option<Rc<dyn Actor<T>>>> {
         self.deadline.set(None);
         let unopened = self.idle_unopened.borrow().next_deadline();
@@ -93,7 +94,7 @@ impl<T: Wired> Core<T> {
         Some(self.actor(id))
     }
 
-    /// When the next timer is due, or the next idle timeout.
+    /// The time at which the next timer or idle timeout is due.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.deadline.get().unwrap_or_else(|| self.find_deadline())
@@ -109,7 +110,7 @@ impl<T: Wired> Core<T> {
         deadline
     }
 
-    /// The end: callbacks are dropped with nothing borrowed.
+    /// Clears all timers when the loop ends. Callbacks are dropped while nothing is borrowed.
     pub(super) fn forget_deadlines(&self) {
         self.idle.borrow_mut().clear();
         self.idle_unopened.borrow_mut().clear();
@@ -134,7 +135,7 @@ mod tests {
         type Spares = ();
     }
 
-    /// It is remembered between turns.
+    /// Regression guard: the deadline is cached between turns.
     #[test]
     fn the_next_deadline_follows_every_change() {
         let second = Duration::from_secs(1);

@@ -1,29 +1,31 @@
-//! When to look at which socket for having been idle. No clock: `now` is an argument.
+//! Schedules when to check which socket for idleness. No clock: `now` is an argument.
 //!
-//! Activity costs nothing here: a socket only notes the time. The list holds at most one entry
-//! for it, and when that comes due the socket says whether it was really idle, and if not, when
-//! to look again. So there is no work per packet, and none per turn for sockets that are not due.
+//! Activity costs nothing here: a socket only stores the time of its last activity. The list contains at
+//! most one entry per socket. When the entry is due, the socket reports whether it was idle, and if not,
+//! when to check again. So there is no work per packet, and none per turn for sockets that are not due.
 //!
-//! Nor does a socket that is gone take its entry along: it does not know where it is. Every eighth that
-//! comes looks at sixteen others in its place, and removes those that are gone. So the list is never
-//! much longer than twice the number of sockets, however many come and go within their timeout, and
-//! there is no moment at which all of it is swept.
+//! A closed socket does not remove its entry, because it does not know where the entry is. Instead, every
+//! eighth insertion checks sixteen other entries and removes those of closed sockets. So the list is never
+//! much longer than twice the number of sockets, however many are opened and closed within their timeout,
+//! and the whole list is never swept at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::few::Few;
 
-/// How many come between two looks at others: finding the place costs more than looking.
+/// The number of insertions between two checks of other entries: finding the position costs more than
+/// checking.
 const INSERTS_PER_LOOK: usize = 8;
-/// Entries that are looked at then: two for each that came. With one the gone would never become fewer.
+/// The number of entries to check then: two for each insertion. With one, the number of entries of closed
+/// sockets would never decrease.
 const LOOKED_AT: usize = 2 * INSERTS_PER_LOOK;
 
-/// Entries in slots of one millisecond, Node's grain for timers.
+/// Entries in slots of one millisecond, the resolution of Node's timers.
 #[derive(Debug)]
 pub(super) struct IdleList<T> {
     slots: BTreeMap<u64, Few<T>>,
-    /// Where the search for those that are gone has got to: a slot, and a place in it.
+    /// The position at which the next check of other entries starts: a slot, and an index in it.
     reached: (u64, usize),
     inserts_since_look: usize,
 }
@@ -35,8 +37,8 @@ impl<T> Default for IdleList<T> {
 }
 
 impl<T> IdleList<T> {
-    /// Looks at `entry` at `deadline`, or up to a millisecond later: never before. `is_gone` tells of
-    /// other entries whether their sockets are gone.
+    /// Makes `entry` due at `deadline` or up to a millisecond later, but never earlier. `is_gone` returns
+    /// whether the socket of another entry is closed.
     pub(super) fn insert(&mut self, deadline: Duration, entry: T, is_gone: impl Fn(&T) -> bool) {
         self.inserts_since_look += 1;
         if self.inserts_since_look == INSERTS_PER_LOOK {

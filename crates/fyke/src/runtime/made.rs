@@ -1,15 +1,15 @@
-//! What the user made and the loop does not own, known as long as it exists.
+//! Objects that the user made and the loop does not own. The list contains them while they exist.
 
-/// A list whose elements go by themselves. The ones that are gone are looked for now and then: over all
-/// additions, each costs a constant number of looks, also when hardly any is gone.
+/// A list whose elements expire by themselves. Expired elements are removed now and then. Each addition
+/// checks a constant number of elements on average, even if hardly any element has expired.
 #[derive(Debug)]
 pub(super) struct Made<T> {
     list: Vec<T>,
-    /// With so many elements it is time to look.
+    /// The length at which expired elements are removed.
     look_at: usize,
 }
 
-/// No look before there are so many.
+/// Shorter lists are never checked.
 const LOOK_MIN: usize = 16;
 
 impl<T> Default for Made<T> {
@@ -19,11 +19,11 @@ impl<T> Default for Made<T> {
 }
 
 impl<T> Made<T> {
-    /// Adds an element, and now and then forgets those that are gone.
+    /// Adds an element, and now and then removes the expired ones.
     pub(super) fn add(&mut self, element: T, is_gone: impl Fn(&T) -> bool) {
         if self.list.len() >= self.look_at {
             self.list.retain(|element| !is_gone(element));
-            // As many additions as there are elements pay for the next look.
+            // The next check happens after as many additions as there are elements, which pay for it.
             self.look_at = (2 * self.list.len()).max(LOOK_MIN);
             self.list.shrink_to(self.look_at);
         }
@@ -43,8 +43,8 @@ mod tests {
 
     const COUNT: usize = 1 << 12;
 
-    /// Once all were looked at whenever the list had reached its capacity; where just that many live,
-    /// and one goes for each that comes, that was at every addition.
+    /// Regression: all elements were checked whenever the list had reached its capacity. If exactly that
+    /// many elements were alive, and one expired for each addition, that was at every addition.
     #[test]
     fn an_addition_costs_a_constant_number_of_looks_however_many_live() {
         for live in COUNT / 2 - 3..COUNT / 2 + 3 {

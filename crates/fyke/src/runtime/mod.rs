@@ -1,7 +1,8 @@
-//! The loop's inside: turns, deferred work, timers, and who is told about which socket.
+//! The internals of the loop: turns, deferred work, timers, and the dispatch of events to the owners of
+//! sockets.
 //!
-//! It knows what it calls only as an [`Actor`]. What an actor defers is a value of the type `T`,
-//! which `wiring.rs` chooses.
+//! The runtime calls sockets and servers only through the trait [`Actor`]. Actors defer values of the type
+//! `T`, which `wiring.rs` chooses.
 
 mod actor;
 mod actors;

@@ -1,4 +1,4 @@
-//! Work that comes from other threads.
+//! Work that other threads post.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use crate::{Error, ErrorCode, Result};
 /// Runs on the loop's thread.
 pub(super) type Work = Box<dyn FnOnce() + Send>;
 
-/// What came from other threads, waiting for the loop.
+/// Work from other threads that waits for the loop.
 pub(crate) struct Posted {
     queue: Mutex<VecDeque<Work>>,
-    /// Saves the lock in turns in which nothing was posted.
+    /// Avoids taking the lock in turns in which nothing was posted.
     any: AtomicBool,
     holds: AtomicUsize,
     closed: AtomicBool,
@@ -32,16 +32,17 @@ impl Posted {
         }
     }
 
-    /// A panic of another thread while it held the lock left nothing half done.
+    /// Ignores poisoning: a panic in another thread while it held the lock left nothing incomplete.
     fn lock(&self) -> MutexGuard<'_, VecDeque<Work>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the loop run `work` in its next turn (phase 3), and wakes it. An error if the loop is gone.
+    /// Makes the loop run `work` in its next turn (phase 3), and wakes it. Fails if the loop was dropped.
     pub(crate) fn push(&self, work: Work) -> Result<()> {
         {
             let mut queue = self.lock();
-            // Under the lock, so that nothing is added after the loop has emptied it for good.
+            // Checked under the lock, so that nothing is added after the loop has emptied the queue for the
+            // last time.
             if self.closed.load(Ordering::SeqCst) {
                 return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "the loop is gone"));
             }
@@ -52,12 +53,12 @@ impl Posted {
         Ok(())
     }
 
-    /// How much waits now.
+    /// The number of entries that are waiting now.
     pub(super) fn len(&self) -> usize {
         if self.is_waiting() { self.lock().len() } else { 0 }
     }
 
-    /// Takes the oldest.
+    /// Takes the oldest entry.
     pub(super) fn pop(&self) -> Option<Work> {
         let mut queue = self.lock();
         let work = queue.pop_front();
@@ -81,7 +82,7 @@ impl Posted {
 
     pub(crate) fn release(&self) {
         self.holds.fetch_sub(1, Ordering::SeqCst);
-        // The loop may be waiting for nothing but this.
+        // The loop may be waiting only for this release.
         self.wake();
     }
 
@@ -89,7 +90,7 @@ impl Posted {
         self.holds.load(Ordering::SeqCst) > 0
     }
 
-    /// No more work is taken; what was not done is dropped.
+    /// Accepts no more work, and drops the work that has not run.
     pub(super) fn close(&self) {
         let dropped = {
             let mut queue = self.lock();

@@ -1,4 +1,4 @@
-//! Actors that other threads know.
+//! Actors that other threads have a reference to.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,13 +10,13 @@ use super::actor::Actor;
 use super::posted::Posted;
 use crate::{Error, ErrorCode, Result};
 
-/// What other threads know of an actor. It keeps neither the actor nor the loop alive.
+/// A reference to an actor for other threads. It keeps neither the actor nor the loop alive.
 pub(crate) struct Remote {
-    /// None if the actor belonged to no loop when this was made.
+    /// `None` if the actor belonged to no loop when this was made.
     posted: Option<Arc<Posted>>,
-    /// Where the actor lies.
+    /// The memory address of the actor.
     place: usize,
-    /// The actor is not there any more.
+    /// Whether the actor no longer exists.
     gone: AtomicBool,
 }
 
@@ -25,7 +25,7 @@ impl Remote {
         Arc::new(Self { posted, place, gone: AtomicBool::new(false) })
     }
 
-    /// For an actor that belongs to no loop.
+    /// Makes a reference to an actor that belongs to no loop.
     pub(crate) fn without_loop() -> Arc<Self> {
         Self::new(0, None)
     }
@@ -34,8 +34,8 @@ impl Remote {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Has the actor's loop run `work` in its next turn. An error if the loop is gone; whether the actor
-    /// is still there is known when the work runs.
+    /// Makes the actor's loop run `work` in its next turn. Fails if the loop was dropped. Whether the actor
+    /// still exists is only known when the work runs.
     pub(crate) fn push(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
         let Some(posted) = &self.posted else {
             let message = "the reference was made outside of any event loop";
@@ -47,7 +47,7 @@ impl Remote {
 
 type Entry<T> = (Arc<Remote>, Weak<dyn Actor<T>>);
 
-/// The actors of one loop that other threads know, by where they lie.
+/// The actors of one loop that other threads refer to, by memory address.
 pub(super) struct Remotes<T>(RefCell<HashMap<usize, Entry<T>>>);
 
 impl<T> Default for Remotes<T> {
@@ -57,7 +57,7 @@ impl<T> Default for Remotes<T> {
 }
 
 impl<T> Remotes<T> {
-    /// What other threads know of the actor: the same as long as it is there.
+    /// Returns the reference to the actor. It is the same one while the actor exists.
     pub(super) fn of(&self, actor: &Rc<dyn Actor<T>>, posted: &Arc<Posted>) -> Arc<Remote> {
         let place = Rc::as_ptr(actor).cast::<()>().addr();
         let mut entries = self.0.borrow_mut();
@@ -67,14 +67,15 @@ impl<T> Remotes<T> {
         Arc::clone(remote)
     }
 
-    /// The actor, if it is still there.
+    /// Returns the actor, if it still exists.
     pub(super) fn find(&self, remote: &Arc<Remote>) -> Option<Rc<dyn Actor<T>>> {
         let entries = self.0.borrow();
         let entry = entries.get(&remote.place).filter(|(known, _)| Arc::ptr_eq(known, remote));
         entry.and_then(|(_, actor)| actor.upgrade())
     }
 
-    /// The actor that lies there is gone for other threads. Costs one look if they know none.
+    /// Marks the actor at this memory address as gone for other threads. Costs one check if there are no
+    /// references.
     #[inline]
     pub(super) fn forget(&self, place: usize) {
         let mut entries = self.0.borrow_mut();

@@ -1,4 +1,4 @@
-//! Timers in the order in which they come due. No clock: `now` is an argument.
+//! Timers in the order in which they are due. No clock: `now` is an argument.
 
 use std::collections::BTreeMap;
 use std::rc::Weak;
@@ -8,14 +8,14 @@ use slotmap::SlotMap;
 
 use super::actor::Actor;
 
-/// A timer's code; absent from its place while it runs.
+/// The callback of a timer; it is not in the queue while it runs.
 pub(crate) type TimerCallback = Box<dyn FnMut()>;
 
-/// What a timer of a loop does.
+/// The work of a timer.
 pub(super) enum Timed<T> {
-    /// Runs code of the user's.
+    /// Runs a callback of the user.
     Call(TimerCallback),
-    /// Wakes an actor, if that still exists.
+    /// Wakes an actor, if it still exists.
     Wake(Weak<dyn Actor<T>>),
 }
 
@@ -36,14 +36,14 @@ slotmap::new_key_type! {
     pub(crate) struct TimerId;
 }
 
-/// A set of timers with values. Timers that are due at the same time come in the order in which
-/// they were set.
+/// A set of timers with values. Timers that are due at the same time run in the order in which they were
+/// set.
 #[derive(Debug)]
 pub(super) struct TimerQueue<T> {
     timers: SlotMap<TimerId, Entry<T>>,
     order: BTreeMap<Due, TimerId>,
     set_so_far: u64,
-    /// How many of the timers keep the loop alive.
+    /// The number of timers that keep the loop alive.
     referred: usize,
 }
 
@@ -54,7 +54,7 @@ struct Entry<T> {
     due: Due,
     period: Option<Duration>,
     referred: bool,
-    /// Absent while it runs.
+    /// `None` while it runs.
     value: Option<T>,
 }
 
@@ -65,7 +65,7 @@ impl<T> Default for TimerQueue<T> {
 }
 
 impl<T> TimerQueue<T> {
-    /// Sets a timer; with a period it comes back.
+    /// Sets a timer. With a period it repeats.
     pub(super) fn set(&mut self, at: Duration, period: Option<Duration>, value: T) -> TimerId {
         let due = self.next_due(at);
         let entry = Entry { due, period, referred: true, value: Some(value) };
@@ -80,7 +80,7 @@ impl<T> TimerQueue<T> {
         (at, self.set_so_far)
     }
 
-    /// Forgets a timer, and gives back its value to be dropped where that is safe.
+    /// Removes a timer, and returns its value, to be dropped where that is safe.
     pub(super) fn cancel(&mut self, id: TimerId) -> Option<T> {
         let entry = self.timers.remove(id)?;
         self.order.remove(&entry.due);
@@ -88,7 +88,7 @@ impl<T> TimerQueue<T> {
         entry.value
     }
 
-    /// Says whether the timer keeps the loop alive. Unknown timers are ignored.
+    /// Sets whether the timer keeps the loop alive. Unknown timers are ignored.
     pub(super) fn refer(&mut self, id: TimerId, referred: bool) {
         let Some(entry) = self.timers.get_mut(id) else { return };
         self.referred -= usize::from(entry.referred);
@@ -108,13 +108,13 @@ impl<T> TimerQueue<T> {
         self.referred > 0
     }
 
-    /// Everything set from now on is newer than this mark.
+    /// Returns a mark: everything that is set later is newer than it.
     pub(super) fn mark(&self) -> u64 {
         self.set_so_far
     }
 
-    /// The next timer that is due and older than the mark: so a timer that sets itself again with
-    /// no delay waits for the next turn. Its value is lent: give it back with [`done`](Self::done).
+    /// Takes the next timer that is due and older than the mark, so that a timer which sets itself again
+    /// without a delay waits for the next turn. The caller returns the value with [`done`](Self::done).
     pub(super) fn take_due(&mut self, now: Duration, mark: u64) -> Option<(TimerId, T)> {
         let (&due, &id) = self.order.first_key_value()?;
         if due.0 > now || due.1 > mark {
@@ -125,8 +125,8 @@ impl<T> TimerQueue<T> {
         Some((id, value))
     }
 
-    /// Ends the run of a timer: a periodic one is set again, counted from `now`; a single one, or
-    /// one that was cancelled meanwhile, gives its value back to be dropped.
+    /// Ends the run of a timer. A periodic timer is set again, counted from `now`. For a one-shot timer, or
+    /// one that was cancelled while it ran, returns the value to be dropped.
     pub(super) fn done(&mut self, id: TimerId, value: T, now: Duration) -> Option<T> {
         let Some(period) = self.timers.get(id).map(|entry| entry.period) else {
             return Some(value);
@@ -143,7 +143,7 @@ impl<T> TimerQueue<T> {
         None
     }
 
-    /// Empties the queue and gives back the values, to be dropped where that is safe.
+    /// Empties the queue and returns the values, to be dropped where that is safe.
     pub(super) fn drain(&mut self) -> Vec<T> {
         self.order.clear();
         self.referred = 0;

@@ -12,12 +12,14 @@ use super::work::{DIRTY, NEXT_TURN, TICKS};
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
-/// How many `timeout` events one turn emits: as many as it accepts connections.
+/// The maximum number of `timeout` events per turn: the same as the number of connections that a turn
+/// accepts.
 const IDLE_TIMEOUTS_PER_TURN: usize = 64;
-/// How many sockets one turn looks at for having been idle. Most were not, and cost little.
+/// The maximum number of sockets that a turn checks for idleness. Most were not idle, so a check costs
+/// little.
 const IDLE_LOOKS_PER_TURN: usize = 16 * IDLE_TIMEOUTS_PER_TURN;
 
-/// Says that the loop is turning, until dropped.
+/// Marks the loop as turning until it is dropped.
 struct Turning<'a>(&'a Cell<bool>);
 
 impl<'a> Turning<'a> {
@@ -36,13 +38,13 @@ impl Drop for Turning<'_> {
     }
 }
 
-/// Turns until nothing holds the loop, which is the current one.
+/// Runs turns until nothing keeps the loop alive. The loop must be the current one.
 pub(crate) fn run<T: Wired>(core: &Core<T>) -> Result<()> {
     while turn(core, None)? {}
     Ok(())
 }
 
-/// Runs one turn that waits at most `timeout`. Returns whether the loop, which is the current one, is
+/// Runs one turn that waits for at most `timeout`. The loop must be the current one. Returns whether it is
 /// still alive.
 pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
     let _turning = Turning::begin(&core.turning)?;
@@ -78,8 +80,8 @@ pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Resul
     }
 }
 
-/// Empties the tick queue and hands queued bytes over, until neither has anything (phase 7). Runs
-/// after every callback that the loop makes. Says whether there was anything.
+/// Empties the tick queue and sends queued bytes, until there is nothing left of either (phase 7). Runs
+/// after every callback that the loop calls. Returns whether there was anything to do.
 #[inline]
 fn settle<T: Wired>(core: &Core<T>) -> bool {
     let any = core.work.waits_in(TICKS | DIRTY);
@@ -113,7 +115,7 @@ fn run_timers<T: Wired>(core: &Core<T>) -> bool {
         settle(core);
         ran = true;
     }
-    // The rest is due in the next turn still, which does not wait then (contract C6).
+    // The rest stays due, so the next turn does not wait (contract C6).
     let (mut looks, mut timeouts) = (0, 0);
     while looks < IDLE_LOOKS_PER_TURN && timeouts < IDLE_TIMEOUTS_PER_TURN {
         let Some(actor) = core.take_idle(now) else { break };
@@ -125,7 +127,7 @@ fn run_timers<T: Wired>(core: &Core<T>) -> bool {
     ran
 }
 
-/// A timer that is out of its place. One that panics is over, also an interval.
+/// A timer that was taken out of the queue to run. A timer that panics is over, even an interval.
 struct RunningTimer<'a, T: Wired> {
     core: &'a Core<T>,
     id: TimerId,
@@ -149,7 +151,7 @@ impl<T: Wired> Drop for RunningTimer<'_, T> {
     }
 }
 
-/// One at a time, so that a panic of one loses none of the others.
+/// Takes the entries one at a time, so that a panic in one loses none of the others.
 fn run_posted<T: Wired>(core: &Core<T>) -> bool {
     let count = core.posted.len();
     for _ in 0..count {
@@ -167,7 +169,7 @@ fn turn_driver<T: Wired>(
     timeout: Option<Duration>,
 ) -> Result<()> {
     let until = wait_until(core, deadline, timeout);
-    // The clock is read once after the wait, and only if something happened.
+    // The clock is read once after the wait, and only if there was an event.
     let fresh = Cell::new(false);
     let result = core.driver.turn(until, &mut |completion| {
         if !fresh.replace(true) {
@@ -179,7 +181,8 @@ fn turn_driver<T: Wired>(
     result.map_err(|source| Error::system("wait", source))
 }
 
-/// Until when the driver may wait: not at all when there is work or nothing left to wait for.
+/// The time until which the driver may wait. It must not wait if there is work to do, or nothing left to
+/// wait for.
 #[inline]
 fn wait_until<T: Wired>(
     core: &Core<T>,
@@ -194,10 +197,10 @@ fn wait_until<T: Wired>(
     Some(deadline.map_or(end, |deadline| deadline.min(end)))
 }
 
-/// Gives a completion to the socket or server that it belongs to.
+/// Passes a completion to the socket or server that owns it.
 #[inline]
 fn complete<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
-    // The most frequent one takes the shortest way.
+    // The most frequent case takes the shortest path.
     let Completion::Received { socket, bytes } = completion else {
         return complete_other(core, completion);
     };
@@ -226,7 +229,8 @@ fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
     }
 }
 
-/// Only those of now: an immediate set by an immediate is for the next turn.
+/// Runs only the entries that are queued now: an immediate that is set by an immediate waits for the next
+/// turn.
 fn run_all<T: Wired>(core: &Core<T>, phase: Phase) -> bool {
     let count = core.deferred_len(phase);
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! Which queues of the loop have something in them, in one word: it is looked at after every callback.
+//! Which queues of the loop are not empty, in one word, because it is checked after every callback.
 
 use std::cell::Cell;
 
@@ -25,7 +25,7 @@ impl Work {
         self.0.set(self.0.get() & !queue);
     }
 
-    /// Whether one of these queues has something.
+    /// Whether one of these queues is not empty.
     #[inline]
     pub(super) fn waits_in(&self, queues: u8) -> bool {
         self.0.get() & queues != 0

@@ -1,4 +1,4 @@
-//! Base64, where three bytes are four letters of six bits (RFC 4648).
+//! Base64, which encodes three bytes as four letters of six bits (RFC 4648).
 //!
 //! ```text
 //! aaaaaaaa bbbbbbbb cccccccc
@@ -9,16 +9,17 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 
 use super::held::Held;
 
-/// `+`, `/`, and `=` up to a multiple of four letters.
+/// The standard alphabet with `+` and `/`, padded with `=` to a multiple of four letters.
 pub(super) const PADDED: data_encoding::Encoding = BASE64;
-/// `-`, `_`, and no padding.
+/// The URL-safe alphabet with `-` and `_`, without padding.
 pub(super) const FOR_URLS: data_encoding::Encoding = BASE64URL_NOPAD;
 
-/// How many bytes make a group that has letters of its own.
+/// The number of bytes that are encoded together.
 const GROUP_BYTES: usize = 3;
 
-/// Takes both alphabets, skips what is in neither, stops at the padding. A single letter at the end
-/// is not enough for a byte, and bits that are left over are not looked at (WR-25).
+/// Encodes the text into bytes. Accepts both alphabets, skips all other characters, and stops at the
+/// padding. A single letter at the end is not enough for a byte, and the remaining bits are ignored.
+// WR-25
 pub(super) fn encode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * GROUP_BYTES + 2);
     let mut bits = 0_u32;
@@ -35,7 +36,7 @@ pub(super) fn encode(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Appends the letters of the groups that are complete.
+/// Appends the letters of the complete groups.
 pub(super) fn decode(
     letters: &data_encoding::Encoding,
     held: &mut Held,
@@ -82,7 +83,7 @@ mod tests {
         for text in ["Zn lr\r\nZQ", "Z!n?l.r%Z^Q", "ZnélrZ€Q", "\u{0}ZnlrZQ😀"] {
             assert_eq!(encode(text), b"fyke", "{text}");
         }
-        // Node takes U+0141 for U+0041, an A.
+        // Node reads U+0141 as U+0041, an A.
         assert_eq!(encode("ŁZnlrZQ"), b"fyke");
     }
 

@@ -1,13 +1,13 @@
-//! Bytes in chunks of any size in, whole characters out.
+//! Decodes bytes in chunks of any size into text with complete characters.
 
 use super::held::Held;
 use super::{Encoding, base64, hex, single_byte, utf8, utf16};
 
-/// The text of a stream of bytes, chunk by chunk: Node's `string_decoder`.
+/// Decodes a stream of bytes into text, chunk by chunk: Node's `string_decoder`.
 ///
-/// What a chunk leaves incomplete at its end is held back until the next one:
+/// If a chunk ends with an incomplete character, its bytes are held back until the next chunk:
 ///
-/// | encoding | held back | at the end becomes |
+/// | encoding | held back | result at the end of the stream |
 /// |---|---|---|
 /// | utf8 | 1–3 bytes that start a character | one U+FFFD, if they could have been a character |
 /// | utf16le | an odd byte; a high surrogate; both | nothing; U+FFFD; U+FFFD |
@@ -15,8 +15,8 @@ use super::{Encoding, base64, hex, single_byte, utf8, utf16};
 /// | base64url | 1–2 bytes | their letters |
 /// | latin1, ascii, hex | never | |
 ///
-/// For those who [`read`](crate::Socket::read) bytes by themselves;
-/// [`on_text`](crate::Socket::on_text) has one inside.
+/// Use it if you [`read`](crate::Socket::read) bytes yourself; [`on_text`](crate::Socket::on_text) decodes
+/// automatically.
 ///
 /// ```
 /// use fyke::{Decoder, Encoding};
@@ -34,12 +34,13 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder that holds nothing back yet.
+    /// Makes a decoder for `encoding`.
     pub fn new(encoding: Encoding) -> Self {
         Self { encoding, held: Held::default() }
     }
 
-    /// Appends the text of what is complete now, and holds the rest back.
+    /// Appends the text of all complete characters to `out`, and holds back the remaining bytes. Node:
+    /// `write`.
     pub fn decode(&mut self, bytes: &[u8], out: &mut String) {
         match self.encoding {
             Encoding::Utf8 => utf8::decode(&mut self.held, bytes, out),
@@ -52,14 +53,14 @@ impl Decoder {
         }
     }
 
-    /// Whether it waits for the rest of a character.
+    /// Whether the decoder holds back bytes of an incomplete character.
     #[cfg(unix)]
     pub(crate) fn holds_bytes(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Appends what can be said of the bytes held back: no more will come. Afterwards the decoder
-    /// is as new.
+    /// Appends the text of the bytes that were held back, because no more bytes will follow. Afterwards the
+    /// decoder can be used for a new stream. Node: `end`.
     pub fn finish(&mut self, out: &mut String) {
         match self.encoding {
             Encoding::Utf8 => utf8::push_lossy(self.held.as_slice(), out),
@@ -81,7 +82,7 @@ mod tests {
     use super::super::tests::EVERY_ENCODING;
     use super::*;
 
-    /// What each chunk gives, and last what the end gives.
+    /// The text that each chunk produces, followed by the text that the end produces.
     fn decode_each(encoding: Encoding, chunks: &[&[u8]]) -> Vec<String> {
         let mut decoder = Decoder::new(encoding);
         let mut texts = Vec::new();
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(each(&[&[0xAC], &[0x20, 0x41, 0x00]]), ["", "€A", ""]);
         assert_eq!(each(&[&[0x3D, 0xD8], &[0x00, 0xDE]]), ["", "😀", ""]);
         assert_eq!(each(&[&[0x3D, 0xD8], &[0x00], &[0xDE]]), ["", "", "😀", ""]);
-        // Node hands out a lone surrogate in these, which JavaScript joins with the other half.
+        // Node returns a lone surrogate here, which JavaScript joins with the other half.
         assert_eq!(each(&[&[0x3D], &[0xD8], &[0x00, 0xDE]]), ["", "", "😀", ""]);
         assert_eq!(each(&[&[0x3D, 0xD8, 0x00], &[0xDE]]), ["", "😀", ""]);
     }
@@ -180,7 +181,7 @@ mod tests {
         }
     }
 
-    /// Bytes of which characters and surrogates are made, more often than chance would have them.
+    /// Bytes that form characters and surrogates more often than random bytes would.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         let telling: &[u8] =
             b"\x00A=\x80\x82\x9F\xA0\xBF\xC1\xC3\xD8\xDC\xDE\xE0\xE2\xED\xF0\xF4\xF8\xFF";
@@ -198,7 +199,7 @@ mod tests {
         select(&EVERY_ENCODING[..])
     }
 
-    /// Cuts into chunks of these sizes in turn.
+    /// Splits the bytes into chunks of these sizes, used in turn.
     fn cut<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
         let mut chunks = Vec::new();
         for size in sizes {

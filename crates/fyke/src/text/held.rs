@@ -1,7 +1,7 @@
-//! The bytes that wait for the rest of their character.
+//! The bytes of an incomplete character.
 
-/// Up to four bytes: a whole character of UTF-8 or UTF-16, which is put together here when its
-/// bytes came in different chunks. A group of base64 has three.
+/// Stores up to four bytes: a whole character of UTF-8 or UTF-16 is assembled here if its bytes were in
+/// different chunks. A group of base64 has three bytes.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     bytes: [u8; Self::BYTES_MAX],
@@ -11,21 +11,21 @@ pub(super) struct Held {
 impl Held {
     const BYTES_MAX: usize = 4;
 
-    /// Adds what a chunk leaves incomplete.
+    /// Appends the incomplete bytes at the end of a chunk.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         let (start, end) = (self.len(), self.len() + bytes.len());
         self.bytes[start..end].copy_from_slice(bytes);
         self.set_len(end);
     }
 
-    /// Moves up to `count` bytes from the front of the input behind those held.
+    /// Moves up to `count` bytes from the front of the input to the end of the stored bytes.
     pub(super) fn take_from(&mut self, input: &mut &[u8], count: usize) {
         let (taken, rest) = input.split_at(count.min(input.len()));
         self.extend(taken);
         *input = rest;
     }
 
-    /// Forgets the first bytes.
+    /// Removes the first `count` bytes.
     pub(super) fn discard_first(&mut self, count: usize) {
         let len = self.len();
         self.bytes.copy_within(count..len, 0);

@@ -1,8 +1,10 @@
-//! Hexadecimal digits, two for a byte.
+//! Hexadecimal: two digits per byte.
 
 use data_encoding::HEXLOWER;
 
-/// Stops before the first pair that is not two digits; half a pair is none (WR-25).
+/// Encodes the text into bytes. Stops before the first pair that is not two digits; a single digit at the
+/// end is ignored.
+// WR-25
 pub(super) fn encode(text: &str) -> Vec<u8> {
     text.as_bytes()
         .chunks_exact(2)
@@ -47,7 +49,7 @@ mod tests {
 
     #[test]
     fn wr_25_a_character_with_the_low_byte_of_a_digit_is_no_digit() {
-        // Node takes U+0130 for U+0030.
+        // Node reads U+0130 as U+0030.
         assert_eq!(encode("abİİ"), [0xAB]);
     }
 }

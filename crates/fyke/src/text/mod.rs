@@ -1,4 +1,4 @@
-//! Text of bytes: the encodings, and the decoder that keeps characters whole.
+//! Text encodings, and the decoder that does not split characters.
 
 mod base64;
 mod decoder;
@@ -15,26 +15,26 @@ pub use decoder::Decoder;
 
 use crate::{Error, ErrorCode, Result};
 
-/// How bytes are text: Node's encodings, with Node's names.
+/// A text encoding. The encodings and their names are Node's.
 ///
-/// | encoding | names | the text of bytes |
+/// | encoding | names | bytes as text |
 /// |---|---|---|
-/// | [`Utf8`](Self::Utf8) | `utf8`, `utf-8` | characters; U+FFFD for what is none |
+/// | [`Utf8`](Self::Utf8) | `utf8`, `utf-8` | characters; U+FFFD for invalid bytes |
 /// | [`Utf16Le`](Self::Utf16Le) | `utf16le`, `utf-16le`, `ucs2`, `ucs-2` | characters of 2 or 4 bytes |
 /// | [`Latin1`](Self::Latin1) | `latin1`, `binary` | a character per byte, U+0000 to U+00FF |
 /// | [`Ascii`](Self::Ascii) | `ascii` | a character per byte, without its top bit |
 /// | [`Hex`](Self::Hex) | `hex` | 2 digits per byte |
 /// | [`Base64`](Self::Base64) | `base64` | 4 letters for 3 bytes, with padding |
-/// | [`Base64Url`](Self::Base64Url) | `base64url` | the same with `-` and `_`, without padding |
+/// | [`Base64Url`](Self::Base64Url) | `base64url` | 4 letters for 3 bytes, with `-` and `_`, without padding |
 ///
-/// Names are parsed without regard to case. A name that is none of these is an error with the code
+/// Names are parsed case-insensitively. An unknown name fails with the code
 /// [`ERR_UNKNOWN_ENCODING`](ErrorCode::ERR_UNKNOWN_ENCODING).
 ///
-/// Where text is cut into chunks, a character, or a group of base64, that is not complete waits
-/// for its other bytes, as with Node's `string_decoder`. One thing differs, since a `String` cannot
-/// hold half a surrogate pair: Node hands out the first half alone when the border of two chunks
-/// was at an odd byte, and JavaScript joins the halves again; here the first half always waits for
-/// the second. A surrogate that has no other half becomes U+FFFD.
+/// If a chunk ends within a character or within a group of base64, the incomplete bytes wait for the next
+/// chunk, as in Node's `string_decoder`. One case differs, because a `String` cannot contain half a
+/// surrogate pair: if a chunk boundary is at an odd byte, Node may return the first half alone, which
+/// JavaScript joins with the second half later. In fyke the first half always waits for the second one. A
+/// surrogate without its other half becomes U+FFFD.
 ///
 /// Node: the encodings of `Buffer`, `setEncoding` and `string_decoder`.
 ///
@@ -55,33 +55,33 @@ pub enum Encoding {
     /// UTF-8, the default.
     #[default]
     Utf8,
-    /// UTF-16, the low byte of each unit first.
+    /// UTF-16, with the low byte of each unit first.
     Utf16Le,
-    /// ISO 8859-1: a byte is the character of the same number.
+    /// ISO 8859-1: each byte is the character with the same number.
     Latin1,
-    /// Seven bits of a byte.
+    /// ASCII: the lower seven bits of each byte.
     Ascii,
-    /// Hexadecimal digits.
+    /// Hexadecimal digits, two per byte.
     Hex,
-    /// Base64 of RFC 4648, section 4.
+    /// Base64 (RFC 4648, section 4).
     Base64,
-    /// Base64 for addresses and file names, of RFC 4648, section 5.
+    /// Base64 with the alphabet for URLs and file names (RFC 4648, section 5).
     Base64Url,
 }
 
 impl Encoding {
-    /// The bytes of a text.
+    /// Encodes `text` into bytes.
     ///
-    /// Never fails; what does not fit is cut:
+    /// Never fails. Characters that the encoding cannot represent are handled as follows:
     ///
-    /// - [`Latin1`](Self::Latin1) and [`Ascii`](Self::Ascii) keep the low byte of each UTF-16 unit,
-    ///   all eight bits of it;
+    /// - [`Latin1`](Self::Latin1) and [`Ascii`](Self::Ascii) use the low byte of each UTF-16 unit, with all
+    ///   eight bits;
     /// - [`Hex`](Self::Hex) stops before the first pair that is not two digits;
-    /// - [`Base64`](Self::Base64) and [`Base64Url`](Self::Base64Url) are the same here: both take
-    ///   both alphabets, skip what is in neither, and stop at the first `=`.
+    /// - [`Base64`](Self::Base64) and [`Base64Url`](Self::Base64Url) behave the same: both accept both
+    ///   alphabets, skip all other characters, and stop at the first `=`.
     ///
-    /// Node: `Buffer.from(text, encoding)`, except that Node takes a character above U+00FF for the
-    /// hexadecimal digit or base64 letter that has its low byte. Here it is neither.
+    /// Node: `Buffer.from(text, encoding)`. Node also reads a character above U+00FF as the hexadecimal
+    /// digit or base64 letter with the same low byte; fyke does not.
     ///
     /// ```
     /// use fyke::Encoding;
@@ -137,7 +137,7 @@ impl FromStr for Encoding {
     }
 }
 
-/// The name that Node uses, which [`FromStr`] reads back.
+/// Writes Node's name of the encoding, which [`FromStr`] parses.
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

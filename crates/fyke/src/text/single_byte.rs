@@ -1,6 +1,7 @@
-//! The encodings in which every byte is a character: latin1 and ascii.
+//! The encodings with one byte per character: latin1 and ascii.
 
-/// The low byte of each UTF-16 unit. Node's ascii keeps the top bit here, and is the same.
+/// Encodes the low byte of each UTF-16 unit. Node's ascii keeps the top bit when it encodes, so both
+/// encodings do the same.
 pub(super) fn encode(text: &str) -> Vec<u8> {
     if text.is_ascii() {
         return text.as_bytes().to_vec();
@@ -17,7 +18,7 @@ pub(super) fn decode_ascii(bytes: &[u8], out: &mut String) {
 }
 
 fn push_characters(bytes: &[u8], character: impl Fn(u8) -> u8, out: &mut String) {
-    // Most of what is read in these encodings is ASCII, which is copied and not converted.
+    // Most data in these encodings is ASCII, which can be copied without conversion.
     match std::str::from_utf8(bytes) {
         Ok(text) if text.is_ascii() => out.push_str(text),
         _ => out.extend(bytes.iter().map(|byte| char::from(character(*byte)))),
@@ -55,14 +56,14 @@ mod tests {
         let expected: Vec<_> = every_byte().iter().map(|byte| byte & 0x7F).collect();
         assert_eq!(text(decode_ascii, &every_byte()).as_bytes(), expected);
         assert_eq!(text(decode_ascii, &[0xE9]), "i");
-        // Valid UTF-8, and yet two characters.
+        // Valid UTF-8 for one character, but two characters in this encoding.
         assert_eq!(text(decode_ascii, "é".as_bytes()), "C)");
     }
 
     #[test]
     fn wr_25_characters_above_u_00ff_keep_the_low_byte() {
         assert_eq!(encode("aĀ€"), [0x61, 0x00, 0xAC]);
-        // A pair of surrogates is two units: D83D, DE00.
+        // A surrogate pair has two units: D83D, DE00.
         assert_eq!(encode("😀"), [0x3D, 0x00]);
     }
 }

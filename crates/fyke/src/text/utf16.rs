@@ -1,4 +1,4 @@
-//! UTF-16LE, where a character has one unit of two bytes, or a pair of surrogates.
+//! UTF-16LE: a character has one unit of two bytes, or a surrogate pair.
 //!
 //! ```text
 //! xxxxxxxx xxxxxxxx                     U+0000–U+FFFF, the low byte first
@@ -17,9 +17,10 @@ pub(super) fn encode(text: &str) -> Vec<u8> {
 
 /// Appends the complete characters.
 ///
-/// Node holds a high surrogate back only when it ends a chunk and both its bytes came in it (RD-16).
-/// In JavaScript little depends on it: two halves in two strings are a character again when the
-/// strings are joined. A `String` cannot hold a half, so here it always waits.
+/// Node holds a high surrogate back only if it ends a chunk and both of its bytes are in that chunk. In
+/// JavaScript the difference rarely matters: two halves in two strings form a character again when the
+/// strings are joined. A `String` cannot contain a half, so here it always waits.
+// RD-16
 pub(super) fn decode(held: &mut Held, mut bytes: &[u8], out: &mut String) {
     while !held.is_empty() && !bytes.is_empty() {
         held.take_from(&mut bytes, 2 - held.len() % 2);
@@ -32,7 +33,8 @@ pub(super) fn decode(held: &mut Held, mut bytes: &[u8], out: &mut String) {
     held.extend(rest);
 }
 
-/// Appends with U+FFFD for each surrogate that has no other half. An odd byte at the end is dropped.
+/// Appends the units, with U+FFFD for each surrogate without its other half. An odd byte at the end is
+/// dropped.
 pub(super) fn push_units(bytes: &[u8], out: &mut String) {
     let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
     out.extend(
@@ -40,7 +42,7 @@ pub(super) fn push_units(bytes: &[u8], out: &mut String) {
     );
 }
 
-/// How many bytes at the end start a character that has more: an odd byte, a high surrogate, both.
+/// The number of bytes at the end that are an incomplete character: an odd byte, a high surrogate, or both.
 fn incomplete_bytes(bytes: &[u8]) -> usize {
     let odd = bytes.len() % 2;
     match bytes[..bytes.len() - odd] {
@@ -53,7 +55,7 @@ fn incomplete_bytes(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// All of the text, and the bytes held after the last chunk.
+    /// Returns the whole text, and the bytes that are held back after the last chunk.
     fn decode_all(chunks: &[&[u8]]) -> (String, Vec<u8>) {
         let mut held = Held::default();
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! UTF-8, where a character has one to four bytes and the first says how many.
+//! UTF-8: a character has one to four bytes, and the first byte determines the number.
 //!
 //! ```text
 //! 0xxxxxxx                              U+0000–U+007F
@@ -9,8 +9,9 @@
 
 use super::held::Held;
 
-/// Appends the complete characters. Node holds back by the bit patterns alone, so also what can no
-/// longer become a character (`E0 80`), and so does this: the chunks are to give the same texts.
+/// Appends the complete characters. Node decides by bit patterns alone which bytes to hold back, so it also
+/// holds back bytes that can no longer become a character (`E0 80`). This function does the same, so that
+/// each chunk produces the same text.
 pub(super) fn decode(held: &mut Held, mut bytes: &[u8], out: &mut String) {
     if let Some(&first) = held.as_slice().first() {
         let missing = character_bytes(first) - held.len();
@@ -22,15 +23,15 @@ pub(super) fn decode(held: &mut Held, mut bytes: &[u8], out: &mut String) {
         push_lossy(held.as_slice(), out);
         held.clear();
     }
-    // Cut before validating: from_utf8 would stop at an incomplete end, and the text before it
-    // would have to be validated once more.
+    // Split before validating: `from_utf8` would stop at an incomplete end, and the text before it would
+    // have to be validated again.
     let (complete, rest) = bytes.split_at(bytes.len() - incomplete_bytes(bytes));
     push_lossy(complete, out);
     held.extend(rest);
 }
 
-/// Appends with one U+FFFD for each maximal subpart of a character that is not valid, as Unicode
-/// (3.9, U+FFFD Substitution of Maximal Subparts) recommends and the WHATWG's decoder does.
+/// Appends text with one U+FFFD for each maximal subpart of an invalid character, as Unicode (3.9, U+FFFD
+/// Substitution of Maximal Subparts) recommends and the WHATWG's decoder does.
 pub(super) fn push_lossy(bytes: &[u8], out: &mut String) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         out.push_str(text);
@@ -44,9 +45,9 @@ pub(super) fn push_lossy(bytes: &[u8], out: &mut String) {
     }
 }
 
-/// How many bytes at the end start a character that has more.
+/// The number of bytes at the end that are an incomplete character.
 fn incomplete_bytes(bytes: &[u8]) -> usize {
-    // A fourth byte from the end can only start a character that is complete.
+    // A character that starts four bytes before the end is always complete.
     for (behind, byte) in bytes.iter().rev().take(3).enumerate() {
         if !is_continuation(*byte) {
             let present = behind + 1;
@@ -56,7 +57,8 @@ fn incomplete_bytes(bytes: &[u8]) -> usize {
     0
 }
 
-/// How many bytes the character has that starts with this one; 1 also for what starts none.
+/// The number of bytes of the character that starts with this byte; 1 for a byte that cannot start a
+/// character.
 fn character_bytes(first: u8) -> usize {
     match first {
         0xC0..=0xDF => 2,
@@ -74,7 +76,7 @@ fn is_continuation(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// The text of each chunk, and the bytes held after the last.
+    /// Returns the text of each chunk, and the bytes that are held back after the last one.
     fn decode_each(chunks: &[&[u8]]) -> (Vec<String>, Vec<u8>) {
         let mut held = Held::default();
         let texts = chunks

@@ -1,8 +1,8 @@
-//! Many intervals, and the question whether one of them holds a value.
+//! A set of intervals, and the check whether one of them contains a value.
 
 /// Intervals of numbers, both ends included, sorted and without overlap.
 ///
-/// Starts and ends apart: a search reads starts only, and one end when it is done.
+/// Starts and ends are stored separately: a search reads starts only, and one end at its end.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Intervals {
     starts: Vec<u128>,
@@ -10,7 +10,7 @@ pub(super) struct Intervals {
 }
 
 impl Intervals {
-    /// Sorts the intervals, and merges those that overlap or touch.
+    /// Sorts the intervals, and merges intervals that overlap or touch.
     pub(super) fn new(intervals: impl Iterator<Item = (u128, u128)>) -> Self {
         let mut sorted: Vec<(u128, u128)> = intervals.collect();
         sorted.sort_unstable();
@@ -27,7 +27,7 @@ impl Intervals {
         merged
     }
 
-    /// Says whether one of the intervals holds `value`, in O(log n).
+    /// Returns whether one of the intervals contains `value`, in O(log n).
     pub(super) fn contains(&self, value: u128) -> bool {
         let started = self.starts.partition_point(|start| is_at_most(*start, value));
         let last = started.checked_sub(1).and_then(|index| self.ends.get(index));
@@ -35,8 +35,9 @@ impl Intervals {
     }
 }
 
-/// `one <= other` without a jump. Of a comparison of `u128` the compiler makes one (rustc 1.95,
-/// x86-64), mispredicted at every other step of a search, which then takes three times as long.
+/// Computes `one <= other` without a branch. For a comparison of `u128` the compiler emits a branch (rustc
+/// 1.95, x86-64), which is mispredicted at every other step of a search and makes the search three times
+/// slower.
 fn is_at_most(one: u128, other: u128) -> bool {
     let halves = |number: u128| ((number >> 64) as u64, number as u64);
     let ((one_high, one_low), (other_high, other_low)) = (halves(one), halves(other));

@@ -1,4 +1,4 @@
-//! A block list as JSON: the array of its rules, as Node's `toJSON` and `fromJSON` have it.
+//! Block lists as JSON: an array of rules, as in Node's `toJSON` and `fromJSON`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -7,22 +7,24 @@ use crate::{Error, ErrorCode, Result};
 
 /// # JSON (feature `serde`)
 impl BlockList {
-    /// The rules as a JSON text, an array of strings. Node: `JSON.stringify(blockList)`.
+    /// Returns the rules as JSON text: an array of strings. Node: `JSON.stringify(blockList)`.
     #[doc(alias = "stringify")]
     pub fn to_json(&self) -> String {
         serde_json::Value::from(self.rules()).to_string()
     }
 
-    /// Adds the rules of a JSON text like [`to_json`](Self::to_json)'s, or on an error none; see
-    /// [`add_rules`](Self::add_rules). Node: `fromJSON` with a text.
+    /// Adds the rules of a JSON text in the form of [`to_json`](Self::to_json), in the order described at
+    /// [`add_rules`](Self::add_rules). If one of them is not valid, none is added. Node: `fromJSON` with a
+    /// text.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ARG_VALUE`: not JSON. `ERR_INVALID_ARG_TYPE`: not an array of strings. And those
-    /// of [`add_rules`](Self::add_rules).
+    /// - `ERR_INVALID_ARG_VALUE` if the text is not JSON.
+    /// - `ERR_INVALID_ARG_TYPE` if the JSON value is not an array of strings.
+    /// - The errors of [`add_rules`](Self::add_rules).
     #[doc(alias = "fromJSON")]
     pub fn add_json(&self, json: &str) -> Result<()> {
-        // Two steps, to tell the two kinds of error apart as Node does (BLK-19).
+        // Parsed in two steps, to distinguish the two kinds of error as Node does (BLK-19).
         let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| {
             Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, format!("not JSON: {error}"))
         })?;
@@ -34,14 +36,14 @@ impl BlockList {
     }
 }
 
-/// As the list of its [`rules`](BlockList::rules).
+/// Serializes the list of its [`rules`](BlockList::rules).
 impl Serialize for BlockList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.rules())
     }
 }
 
-/// As [`from_rules`](BlockList::from_rules).
+/// Deserializes a list of rules with [`from_rules`](BlockList::from_rules).
 impl<'de> Deserialize<'de> for BlockList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let texts = Vec::<String>::deserialize(deserializer)?;

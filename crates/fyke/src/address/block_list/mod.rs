@@ -1,11 +1,11 @@
-//! `BlockList`: the addresses that nobody may connect to, or from.
+//! `BlockList`: addresses that connections are refused from or to.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
-//! | `rule` | one rule: which addresses it covers, and how it is written |
-//! | `reading` | the same text, and CIDR notation, back to a rule |
-//! | `rules` | all rules, in the order they came, and the question whether one matches |
-//! | `intervals` | many intervals, and the question whether one holds a value |
+//! | `rule` | one rule: which addresses it covers, and its text form |
+//! | `reading` | parses a rule from its text form or from CIDR notation |
+//! | `rules` | all rules in the order in which they were added, and the check of an address against them |
+//! | `intervals` | a set of intervals, and the check whether one of them contains a value |
 
 mod intervals;
 #[cfg(feature = "serde")]
@@ -27,18 +27,18 @@ use self::rules::Rules;
 use super::ToIpAddr;
 use crate::{Family, Result};
 
-/// Addresses, ranges and subnets that are refused: Node's `net.BlockList`.
+/// A list of addresses, ranges and subnets that are refused: Node's `net.BlockList`.
 ///
-/// An IPv4 address and its IPv6 form `::ffff:a.b.c.d` are the same address, in every rule and
-/// every question: a dual-stack server sees the clients of a blocked IPv4 subnet in the other form.
+/// An IPv4 address and its IPv6 form `::ffff:a.b.c.d` are the same address in every rule and every check: a
+/// dual-stack server sees the clients of a blocked IPv4 subnet in IPv6 form.
 ///
-/// A clone is another handle to the same rules, in this thread or another; a list without rules
-/// blocks nothing.
+/// A clone is another handle to the same rules, in this thread or another. A list without rules blocks
+/// nothing.
 ///
-/// A check takes time that grows with the logarithm of the number of rules, and waits only for a
-/// thread that is changing them. The first one after ranges or subnets were changed sorts them.
+/// The time of a check grows with the logarithm of the number of rules. A check waits only while another
+/// thread changes the rules. The first check after ranges or subnets were changed sorts them.
 ///
-/// What is taken for an address, and how text is read, says [`ToIpAddr`].
+/// [`ToIpAddr`] lists the types that are accepted as an address, and describes how text is parsed.
 ///
 /// ```
 /// use std::net::Ipv6Addr;
@@ -58,14 +58,14 @@ use crate::{Family, Result};
 /// ```
 #[derive(Clone, Default)]
 pub struct BlockList {
-    /// Nobody else's code runs while this is locked.
+    /// No user code runs while this is locked.
     rules: Arc<RwLock<Rules>>,
 }
 
 /// # Making
 impl BlockList {
-    /// The subnets that are not reached from the internet: private (RFC 1918, RFC 4193), loopback
-    /// and link-local. For [`add_cidrs`](Self::add_cidrs).
+    /// The subnets that are not reachable from the internet: private (RFC 1918, RFC 4193), loopback and
+    /// link-local. For [`add_cidrs`](Self::add_cidrs).
     ///
     /// ```
     /// let list = fyke::BlockList::new();
@@ -84,16 +84,16 @@ impl BlockList {
         "fc00::/7",
     ];
 
-    /// A list without rules.
+    /// Makes a list without rules.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A list of rules as [`rules`](Self::rules) gives them; see [`add_rules`](Self::add_rules).
+    /// Makes a list of rules in the form of [`rules`](Self::rules); see [`add_rules`](Self::add_rules).
     ///
     /// # Errors
     ///
-    /// Those of [`add_rules`](Self::add_rules).
+    /// The errors of [`add_rules`](Self::add_rules).
     pub fn from_rules<I>(texts: I) -> Result<Self>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -106,23 +106,23 @@ impl BlockList {
 
 /// # Adding
 impl BlockList {
-    /// Blocks one address. One that is listed already is not listed twice; it becomes the newest,
-    /// in the form it has now. Node: `addAddress`.
+    /// Blocks one address. An address that is already in the list is not added twice: it becomes the newest
+    /// rule, in the form in which it was passed last. Node: `addAddress`.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    /// `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
     #[doc(alias = "addAddress")]
     pub fn add_address(&self, address: impl ToIpAddr) -> Result<()> {
         self.add([Rule::Address(address.to_ip_addr()?)]);
         Ok(())
     }
 
-    /// Blocks several addresses, or on an error none. Node: `addAddresses`.
+    /// Blocks several addresses. If one of them is not valid, none is added. Node: `addAddresses`.
     ///
     /// # Errors
     ///
-    /// Those of [`add_address`](Self::add_address).
+    /// The errors of [`add_address`](Self::add_address).
     #[doc(alias = "addAddresses")]
     pub fn add_addresses<I>(&self, addresses: I) -> Result<()>
     where
@@ -132,52 +132,53 @@ impl BlockList {
         self.add_all(addresses.map(|address| address.to_ip_addr().map(Rule::Address)))
     }
 
-    /// Blocks every address from `start` to `end`, both included. Ends of which one is IPv4 and the
-    /// other `::ffff:a.b.c.d` make an IPv4 range. A range that is listed already is listed again.
-    /// Node: `addRange`.
+    /// Blocks every address from `start` to `end`, inclusive. If one end is an IPv4 address and the other
+    /// one has the form `::ffff:a.b.c.d`, the range is an IPv4 range. A range that is already in the list
+    /// is added again. Node: `addRange`.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
-    /// `ERR_INVALID_ARG_VALUE`: `start` is greater than `end`, or they are of different families.
+    /// - `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
+    /// - `ERR_INVALID_ARG_VALUE` if `start` is greater than `end`, or their families differ.
     #[doc(alias = "addRange")]
     pub fn add_range(&self, start: impl ToIpAddr, end: impl ToIpAddr) -> Result<()> {
         self.add([Rule::Range(Range::new(start.to_ip_addr()?, end.to_ip_addr()?)?)]);
         Ok(())
     }
 
-    /// Blocks every address that has its first `prefix` bits in common with `network`, whose other
-    /// bits do not matter. A subnet that is listed already is listed again. Node: `addSubnet`.
+    /// Blocks every address whose first `prefix` bits are those of `network`. The other bits of `network`
+    /// are ignored. A subnet that is already in the list is added again. Node: `addSubnet`.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
-    /// `ERR_OUT_OF_RANGE`: a prefix of more than 32 bits for IPv4, or 128 for IPv6.
+    /// - `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
+    /// - `ERR_OUT_OF_RANGE` if `prefix` is more than 32 bits for IPv4, or 128 for IPv6.
     #[doc(alias = "addSubnet")]
     pub fn add_subnet(&self, network: impl ToIpAddr, prefix: u8) -> Result<()> {
         self.add([Rule::Subnet(Subnet::new(network.to_ip_addr()?, prefix)?)]);
         Ok(())
     }
 
-    /// Blocks a subnet in CIDR notation: `10.0.0.0/8`, `2001:db8::/32` (RFC 4632 section 3.1, RFC
-    /// 4291 section 2.3). Node: `addCIDR`.
+    /// Blocks a subnet in CIDR notation: `10.0.0.0/8`, `2001:db8::/32` (RFC 4632 section 3.1, RFC 4291
+    /// section 2.3). Node: `addCIDR`.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ARG_VALUE`: no `/`, or what follows it is not a plain decimal number.
-    /// `ERR_INVALID_ADDRESS`: what precedes it is no address.
-    /// `ERR_OUT_OF_RANGE`: a prefix of more than 32 bits for IPv4, or 128 for IPv6.
+    /// - `ERR_INVALID_ARG_VALUE` if there is no `/`, or no plain decimal number after it.
+    /// - `ERR_INVALID_ADDRESS` if the text before the `/` is not an address.
+    /// - `ERR_OUT_OF_RANGE` if the prefix is more than 32 bits for IPv4, or 128 for IPv6.
     #[doc(alias = "addCIDR")]
     pub fn add_cidr(&self, cidr: &str) -> Result<()> {
         self.add([Rule::Subnet(Subnet::from_cidr(cidr)?)]);
         Ok(())
     }
 
-    /// Blocks several subnets in CIDR notation, or on an error none. Node: `addCIDRs`.
+    /// Blocks several subnets in CIDR notation. If one of them is not valid, none is added. Node:
+    /// `addCIDRs`.
     ///
     /// # Errors
     ///
-    /// Those of [`add_cidr`](Self::add_cidr).
+    /// The errors of [`add_cidr`](Self::add_cidr).
     #[doc(alias = "addCIDRs")]
     pub fn add_cidrs<I>(&self, cidrs: I) -> Result<()>
     where
@@ -187,17 +188,19 @@ impl BlockList {
         self.add_all(cidrs.map(|cidr| Subnet::from_cidr(cidr.as_ref()).map(Rule::Subnet)))
     }
 
-    /// Adds rules as [`rules`](Self::rules) gives them, in this order, or on an error none. As that
-    /// begins with the newest, ranges and subnets come back in reverse. Node: `fromJSON` with an
-    /// array.
+    /// Adds rules in the form of [`rules`](Self::rules), in the order of `texts`. If one of them is not
+    /// valid, none is added. Because `rules` returns the newest rule first, ranges and subnets that are
+    /// saved and added again are in reverse order. Node: `fromJSON` with an array.
     ///
-    /// A text that is not in the form of a rule is skipped, as in Node, whose later versions may
-    /// have other rules.
+    /// Text that does not have the form of a rule is skipped, as in Node, because later versions of Node
+    /// may have other kinds of rules.
     ///
     /// # Errors
     ///
-    /// A text in the form of a rule with a value that cannot be: `ERR_INVALID_ADDRESS`,
-    /// `ERR_INVALID_ARG_VALUE` for a range in reverse, `ERR_OUT_OF_RANGE` for a prefix.
+    /// For text in the form of a rule with a value that is not valid:
+    /// - `ERR_INVALID_ADDRESS` for an address.
+    /// - `ERR_INVALID_ARG_VALUE` for a range whose start is greater than its end.
+    /// - `ERR_OUT_OF_RANGE` for a prefix.
     #[doc(alias = "fromJSON")]
     pub fn add_rules<I>(&self, texts: I) -> Result<()>
     where
@@ -214,8 +217,9 @@ impl BlockList {
         }
     }
 
-    /// All or none (BLK-13, BLK-14, BLK-19), and the caller's iterator runs before the lock is
-    /// taken: it may use this list.
+    /// Adds all rules or none. The caller's iterator runs before the lock is taken, so it may use this
+    /// list.
+    // BLK-13, BLK-14, BLK-19
     fn add_all(&self, rules: impl Iterator<Item = Result<Rule>>) -> Result<()> {
         let rules: Vec<Rule> = rules.collect::<Result<_>>()?;
         self.add(rules);
@@ -225,39 +229,40 @@ impl BlockList {
 
 /// # Removing
 ///
-/// A rule is found by its value, not by its text: `::1` is `0:0:0:0:0:0:0:1`, and an IPv4 address
-/// is its IPv6 form. Of equal rules the newest one goes. Each says whether there was one, where
-/// Node says nothing (BLK-15).
+/// A rule is found by its value, not by its text: `::1` equals `0:0:0:0:0:0:0:1`, and an IPv4 address
+/// equals its IPv6 form. Of several equal rules, the newest one is removed. Each method returns whether
+/// there was such a rule; Node's methods return nothing.
+// BLK-15
 impl BlockList {
-    /// Removes the rule for one address. It may still be in a range or subnet. Node:
+    /// Removes the rule for one address. A range or subnet may still contain the address. Node:
     /// `removeAddress`.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    /// `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
     #[doc(alias = "removeAddress")]
     pub fn remove_address(&self, address: impl ToIpAddr) -> Result<bool> {
         Ok(self.remove(&Rule::Address(address.to_ip_addr()?)))
     }
 
-    /// Removes the rule for the range with these ends. Node: `removeRange`.
+    /// Removes the rule for the range from `start` to `end`. Node: `removeRange`.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ADDRESS`: a text that is no address, or one of the other family.
+    /// `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
     #[doc(alias = "removeRange")]
     pub fn remove_range(&self, start: impl ToIpAddr, end: impl ToIpAddr) -> Result<bool> {
         let (start, end) = (start.to_ip_addr()?, end.to_ip_addr()?);
-        // Ends that make no range are no error here: such a rule is just not listed.
+        // Ends that are not a valid range are not an error here: the list cannot contain such a rule.
         Ok(Range::new(start, end).is_ok_and(|range| self.remove(&Rule::Range(range))))
     }
 
-    /// Removes the rule for this subnet, with the same prefix and the same bits after it. Node:
-    /// `removeSubnet`.
+    /// Removes the rule for this subnet. The prefix must be equal, and so must the bits of `network` after
+    /// it. Node: `removeSubnet`.
     ///
     /// # Errors
     ///
-    /// Those of [`add_subnet`](Self::add_subnet).
+    /// The errors of [`add_subnet`](Self::add_subnet).
     #[doc(alias = "removeSubnet")]
     pub fn remove_subnet(&self, network: impl ToIpAddr, prefix: u8) -> Result<bool> {
         Ok(self.remove(&Rule::Subnet(Subnet::new(network.to_ip_addr()?, prefix)?)))
@@ -267,7 +272,7 @@ impl BlockList {
     ///
     /// # Errors
     ///
-    /// Those of [`add_cidr`](Self::add_cidr).
+    /// The errors of [`add_cidr`](Self::add_cidr).
     #[doc(alias = "removeCIDR")]
     pub fn remove_cidr(&self, cidr: &str) -> Result<bool> {
         Ok(self.remove(&Rule::Subnet(Subnet::from_cidr(cidr)?)))
@@ -283,18 +288,18 @@ impl BlockList {
     }
 }
 
-/// # Asking
+/// # Checking
 impl BlockList {
-    /// Says whether an address is blocked. A [`SocketAddress`](crate::SocketAddress) is taken too;
-    /// its port is ignored. Node: `check`.
+    /// Returns whether an address is blocked. For a [`SocketAddress`](crate::SocketAddress), the port is
+    /// ignored. Node: `check`.
     pub fn check(&self, address: impl Into<IpAddr>) -> bool {
         let value = value(address.into());
         self.read().matches(value)
     }
 
-    /// Returns whether the address in `text`, read as an address of `family`, is blocked. A zone
-    /// (`fe80::1%eth0`) is ignored. Node: `check` with a text, which returns false for text that it
-    /// cannot parse; to do the same, use `unwrap_or(false)`, but then such text passes.
+    /// Returns whether the address in `text`, parsed as an address of `family`, is blocked. A zone
+    /// (`fe80::1%eth0`) is ignored. Node: `check` with a text, which returns false for text that it cannot
+    /// parse. `unwrap_or(false)` does the same, but then such text is not blocked.
     ///
     /// ```
     /// use fyke::{BlockList, ErrorCode, Family};
@@ -315,7 +320,8 @@ impl BlockList {
         Ok(self.check((text, family).to_ip_addr()?))
     }
 
-    /// The rules as text, the newest first: addresses, then subnets, then ranges. Node: `rules`.
+    /// Returns the rules as text: first addresses, then subnets, then ranges, each with the newest first.
+    /// Node: `rules`.
     ///
     /// ```
     /// let list = fyke::BlockList::new();
@@ -334,18 +340,19 @@ impl BlockList {
         self.read().texts()
     }
 
-    /// How many rules there are. Node: `size`.
+    /// The number of rules. Node: `size`.
     #[doc(alias = "size")]
     pub fn len(&self) -> usize {
         self.read().len()
     }
 
-    /// Says whether there is no rule.
+    /// Returns whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    // A panic with the lock held is one of the allocator; the rules are whole before and after.
+    // Only the allocator can panic while the lock is held, and the rules are consistent before and after
+    // that.
 
     fn read(&self) -> RwLockReadGuard<'_, Rules> {
         self.rules.read().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,5 @@
-//! The block list against one that is as simple as can be: a list of rules, asked one by one, in
-//! bytes and bits where the real one has numbers.
+//! Compares the block list with a model that is as simple as possible: a list of rules that are checked one
+//! by one, with bytes and bits where the real list uses numbers.
 
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -21,13 +21,13 @@ enum Rule {
 enum Step {
     Add(Rule),
     Remove(Rule),
-    /// Removes the rule that was added as the n-th, which may be gone.
+    /// Removes the n-th rule that was added, which may already be removed.
     RemoveAdded(prop::sample::Index),
     Check(IpAddr),
     Clear,
 }
 
-/// The sixteen bytes of the IPv6 form.
+/// The sixteen bytes of the address in IPv6 form.
 fn bytes(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
@@ -58,7 +58,7 @@ impl Rule {
         }
     }
 
-    /// Whether a list takes it, so that the simple one need not know.
+    /// Returns whether the real list accepts the rule, so that the model need not decide this.
     fn add(&self, list: &BlockList) -> bool {
         match *self {
             Self::Address(address) => list.add_address(address).is_ok(),
@@ -80,7 +80,8 @@ fn bits(network: IpAddr, prefix: u8) -> usize {
     usize::from(prefix) + if network.is_ipv4() { 96 } else { 0 }
 }
 
-/// Few enough that they meet: IPv4, the same mapped, and IPv6 beside and around the mapped ones.
+/// Few different addresses, so that rules overlap: IPv4, the same addresses mapped to IPv6, and IPv6
+/// addresses next to the mapped ones.
 fn ip() -> impl Strategy<Value = IpAddr> {
     let byte = || prop_oneof![Just(0_u8), Just(1), Just(127), Just(128), Just(255)];
     let v4 = || [Just(10_u8).boxed(), byte().boxed(), Just(0).boxed(), byte().boxed()];
@@ -98,7 +99,7 @@ fn ip() -> impl Strategy<Value = IpAddr> {
 fn rule() -> impl Strategy<Value = Rule> {
     let subnet = ip().prop_flat_map(|network| {
         let longest = if network.is_ipv4() { 32_u8 } else { 128 };
-        // Short prefixes cover everything, and then no check says anything.
+        // Short prefixes cover everything, and a check against them would test nothing.
         let prefix = prop_oneof![4 => longest - 32..=longest, 1 => 0..=longest];
         prefix.prop_map(move |prefix| Rule::Subnet(network, prefix))
     });
@@ -176,7 +177,8 @@ proptest! {
     }
 }
 
-/// 10,000 rules of one kind, none of which covers what is asked: the linear list asks them all.
+/// Uses 10,000 rules of one kind, none of which covers the address that is checked, so the linear list
+/// compares all of them.
 #[test]
 #[ignore = "a measurement: cargo test --release -p fyke -- --ignored --nocapture block_list"]
 fn a_check_is_fifty_times_faster_than_a_linear_list() {
@@ -197,7 +199,7 @@ fn a_check_is_fifty_times_faster_than_a_linear_list() {
             .collect();
         let list = BlockList::new();
         assert!(rules.iter().all(|rule| rule.add(&list)));
-        // Beside the rules, and in no order.
+        // Addresses next to the rules, in no particular order.
         let beside = |number: u32| IpAddr::from((0x0a00_0080 + (number << 8)).to_be_bytes());
         let asked: Vec<IpAddr> = (0..10_000).map(|n| beside(n * 7919 % 10_000)).collect();
         let start = Instant::now();

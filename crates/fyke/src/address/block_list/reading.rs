@@ -1,11 +1,12 @@
-//! Reading rules: CIDR notation, and the text that a rule is written as.
+//! Parses rules, from CIDR notation and from the text form of a rule.
 
 use super::super::to_ip_addr::ip_from_text;
 use super::rule::{Range, Rule, Subnet, prefix_too_long};
 use crate::{Error, ErrorCode, Family, Result};
 
 impl Subnet {
-    /// Reads CIDR notation (BLK-12): the form first, then the address, then the prefix's range.
+    /// Parses CIDR notation. Checks the form first, then the address, then the range of the prefix.
+    // BLK-12
     pub(super) fn from_cidr(cidr: &str) -> Result<Self> {
         let (address, prefix) = cidr.rsplit_once('/').ok_or_else(|| not_a_cidr(cidr))?;
         let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
@@ -16,7 +17,7 @@ impl Subnet {
         Self::from_text(address, prefix, family)
     }
 
-    /// Of an address, and digits.
+    /// Parses an address, and a prefix of decimal digits.
     fn from_text(address: &str, prefix: &str, family: Family) -> Result<Self> {
         let network = ip_from_text(address, family)?;
         let bits = prefix.parse().map_err(|_| prefix_too_long(network, prefix))?;
@@ -30,8 +31,9 @@ fn not_a_cidr(cidr: &str) -> Error {
 }
 
 impl Rule {
-    /// Reads what [`Display`](fmt::Display) writes. A text that is not of that form is none; one
-    /// that is, with a value that cannot be, is an error (BLK-19).
+    /// Parses the output of [`Display`](fmt::Display). Returns `None` for text that does not have this
+    /// form, and an error for text in this form with a value that is not valid.
+    // BLK-19
     pub(super) fn parse(text: &str) -> Result<Option<Self>> {
         let Some((kind, family, value)) = split(text) else { return Ok(None) };
         let is_address = |text| looks_like_an_address(text, family);
@@ -51,7 +53,7 @@ impl Rule {
     }
 }
 
-/// The kind, the family, and what follows them.
+/// Splits the text into the kind, the family, and the rest.
 fn split(text: &str) -> Option<(&str, Family, &str)> {
     let (kind, rest) = text.split_once(": ")?;
     let (family, value) = rest.split_once(' ')?;
@@ -62,8 +64,8 @@ fn split(text: &str) -> Option<(&str, Family, &str)> {
     }
 }
 
-/// The form that Node looks for, not the values: four numbers of up to three digits, or the
-/// characters of an IPv6 address.
+/// Checks the form as Node does, not the values: four numbers of up to three digits, or only characters of
+/// an IPv6 address.
 fn looks_like_an_address(text: &str, family: Family) -> bool {
     match family {
         Family::V4 => text.split('.').count() == 4 && text.split('.').all(is_short),
@@ -74,7 +76,7 @@ fn looks_like_an_address(text: &str, family: Family) -> bool {
     }
 }
 
-/// Up to three digits.
+/// Whether the text is a number of up to three digits.
 fn is_short(text: &str) -> bool {
     (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }

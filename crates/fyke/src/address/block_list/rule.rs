@@ -1,4 +1,4 @@
-//! One rule of a block list: which addresses it covers, and how it is written.
+//! One rule of a block list: which addresses it covers, and its text form.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,24 +12,26 @@ pub(super) enum Rule {
     Subnet(Subnet),
 }
 
-/// Addresses from one to another, both included; of one family, and in order.
+/// A range of addresses of one family, both ends included, with the smaller end first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     start: IpAddr,
     end: IpAddr,
 }
 
-/// The addresses that begin with the same bits. The other bits of the network are kept, for the
-/// text and for removal (BLK-10, BLK-15).
+/// The addresses that begin with the same bits. The other bits of the network are stored, for the text form
+/// and for removal.
+// BLK-10, BLK-15
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subnet {
     network: IpAddr,
     prefix: u8,
 }
 
-/// An address as a number. IPv4 has that of its IPv6 form, `::ffff:a.b.c.d` (RFC 4291 section
-/// 2.5.5.2): with that, rules and addresses of different families match each other without more
-/// (BLK-01, BLK-05, BLK-08).
+/// Converts an address into a number. An IPv4 address has the number of its IPv6 form, `::ffff:a.b.c.d`
+/// (RFC 4291 section 2.5.5.2), so rules and addresses of different families match each other without extra
+/// code.
+// BLK-01, BLK-05, BLK-08
 pub(super) fn value(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -38,7 +40,8 @@ pub(super) fn value(address: IpAddr) -> u128 {
 }
 
 impl Range {
-    /// Ends of different families are brought to IPv4, where that can be (BLK-06).
+    /// Converts ends of different families to IPv4 if possible.
+    // BLK-06
     pub(super) fn new(start: IpAddr, end: IpAddr) -> Result<Self> {
         let (start, end) = if start.is_ipv4() == end.is_ipv4() {
             (start, end)
@@ -56,7 +59,7 @@ impl Range {
         Ok(Self { start, end })
     }
 
-    /// Its ends as numbers.
+    /// The ends of the range as numbers.
     pub(super) fn interval(&self) -> (u128, u128) {
         (value(self.start), value(self.end))
     }
@@ -70,16 +73,17 @@ impl Subnet {
         Ok(Self { network, prefix })
     }
 
-    /// What a rule is found by: the bits as they were given, and how many count of the 128.
+    /// The key for finding the rule: the bits as they were given, and how many of the 128 bits are
+    /// compared.
     pub(super) fn key(&self) -> (u128, u8) {
         let prefix = self.prefix + (128 - bits(self.network));
         (value(self.network), prefix)
     }
 
-    /// Its first and last address as numbers.
+    /// The first and last address as numbers.
     pub(super) fn interval(&self) -> (u128, u128) {
         let (network, prefix) = self.key();
-        // With no bit left after the prefix, the shift would be one by all 128.
+        // If the prefix has all 128 bits, the plain shift by 128 would overflow.
         let rest = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
         (network & !rest, network | rest)
     }
@@ -94,7 +98,8 @@ pub(super) fn prefix_too_long(network: IpAddr, prefix: &str) -> Error {
     Error::new(ErrorCode::ERR_OUT_OF_RANGE, message)
 }
 
-/// `Address: IPv4 1.2.3.4`, `Range: IPv4 1.1.1.1-1.1.1.9`, `Subnet: IPv6 2001:db8::/32`.
+/// Writes, for example, `Address: IPv4 1.2.3.4`, `Range: IPv4 1.1.1.1-1.1.1.9` or
+/// `Subnet: IPv6 2001:db8::/32`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,5 @@
-//! All rules of a block list, in the order they came, and the question whether one matches.
+//! All rules of a block list in the order in which they were added, and the check of an address against
+//! them.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -8,23 +9,24 @@ use std::sync::OnceLock;
 use super::intervals::Intervals;
 use super::rule::{Range, Rule, Subnet, value};
 
-/// Three kinds, each stored for the question that is asked most: a check looks an address up, and
-/// searches the ranges and subnets, which are sorted and merged when the first check needs them.
+/// The three kinds of rules, stored so that a check is fast: it looks an address up in a map and searches
+/// the ranges and subnets, which the first check after a change sorts and merges.
 #[derive(Default)]
 pub(super) struct Rules {
-    /// By value, so that none is there twice (BLK-11).
+    /// By value, so that no address is stored twice.
+    // BLK-11
     addresses: HashMap<u128, Listed>,
-    /// How many addresses were ever added.
+    /// The number of addresses that were ever added.
     added: u64,
     /// The oldest first.
     subnets: Vec<Subnet>,
     /// The oldest first.
     ranges: Vec<Range>,
-    /// Of subnets and ranges; empty after they were changed.
+    /// The merged subnets and ranges; empty after they were changed.
     intervals: OnceLock<Intervals>,
 }
 
-/// An address, in the family it was given in, and its place in the order.
+/// An address in the family in which it was given, and its position in the order of addition.
 struct Listed {
     address: IpAddr,
     number: u64,
@@ -48,7 +50,8 @@ impl Rules {
         }
     }
 
-    /// Removes the newest rule that is equal in value, and says whether there was one (BLK-15).
+    /// Removes the newest rule with an equal value. Returns whether there was one.
+    // BLK-15
     pub(super) fn remove(&mut self, rule: &Rule) -> bool {
         let removed = match rule {
             Rule::Address(address) => return self.addresses.remove(&value(*address)).is_some(),
@@ -65,7 +68,7 @@ impl Rules {
         removed
     }
 
-    /// Says whether a rule matches the address with this [`value`].
+    /// Returns whether a rule matches the address with this [`value`].
     pub(super) fn matches(&self, value: u128) -> bool {
         self.addresses.contains_key(&value) || self.intervals().contains(value)
     }
@@ -81,7 +84,8 @@ impl Rules {
         self.addresses.len() + self.subnets.len() + self.ranges.len()
     }
 
-    /// Addresses, subnets, ranges; in each the newest first (BLK-10).
+    /// The texts of addresses, subnets and ranges, in this order; the newest first within each kind.
+    // BLK-10
     pub(super) fn texts(&self) -> Vec<String> {
         let mut addresses: Vec<&Listed> = self.addresses.values().collect();
         addresses.sort_unstable_by_key(|listed| Reverse(listed.number));

@@ -1,11 +1,13 @@
-//! A [`SocketAddress`] as the object that Node's `toJSON` makes of it (ADR-08).
+//! Serializes a [`SocketAddress`] as the object that Node's `toJSON` returns.
+// ADR-08
 
 use serde::{Deserialize, Serialize};
 
 use super::SocketAddress;
 use crate::{Error, ErrorCode, Family, Result};
 
-/// The object. Named and ordered as Node does; what is missing has the default of ADR-01.
+/// The object, with Node's names and order of fields. A missing field has its default.
+// ADR-01
 #[derive(Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Fields {
@@ -45,7 +47,8 @@ impl TryFrom<Fields> for SocketAddress {
     }
 }
 
-/// In upper or lower case (ADR-01).
+/// Accepts upper and lower case.
+// ADR-01
 fn family_from_text(text: &str) -> Result<Family> {
     match text.to_ascii_lowercase().as_str() {
         "ipv4" => Ok(Family::V4),

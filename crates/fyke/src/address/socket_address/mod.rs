@@ -12,16 +12,16 @@ use crate::{Endpoint, Error, ErrorCode, Family, Result};
 
 /// An IP address with its port: Node's `net.SocketAddress`.
 ///
-/// A [`std::net::SocketAddr`] with Node's ways of making one, and converts to it and back without
-/// loss. It can be handed to [`connect`](crate::connect), to `listen`, and to a
-/// [`BlockList`](crate::BlockList).
+/// It is a [`std::net::SocketAddr`] with Node's constructors, and converts to it and back without loss. You
+/// can pass it to [`connect`](crate::connect), to `listen` and to a [`BlockList`](crate::BlockList).
 ///
-/// Printed in Rust's form, `127.0.0.1:80` or `[::1]:80`; that of an address is Node's too, but for
-/// the deprecated IPv4-compatible ones, for which Node writes `::0.1.0.2` and Rust `::1:2` (ADR-04).
+/// It is printed in Rust's form, `127.0.0.1:80` or `[::1]:80`. The address part is the same as Node's,
+/// except for the deprecated IPv4-compatible addresses: Node writes `::0.1.0.2` where Rust writes `::1:2`.
 ///
-/// With the feature `serde` it is the object of Node's `toJSON`:
-/// `{"address":"127.0.0.1","port":80,"family":"ipv4","flowlabel":0}`. What is missing when one is
-/// read has its default.
+/// With the feature `serde` it is serialized as the object of Node's `toJSON`:
+/// `{"address":"127.0.0.1","port":80,"family":"ipv4","flowlabel":0}`. A field that is missing when it is
+/// deserialized has its default.
+// ADR-04
 ///
 /// ```
 /// use fyke::{Family, SocketAddress};
@@ -41,12 +41,12 @@ impl SocketAddress {
     /// The largest flow label: 20 bits (RFC 8200 section 3).
     pub const FLOW_LABEL_MAX: u32 = 0xf_ffff;
 
-    /// An address with a port, and the flow label 0.
+    /// Makes an address with a port, and with the flow label 0.
     pub fn new(address: impl Into<IpAddr>, port: u16) -> Self {
         Self(SocketAddr::new(address.into(), port))
     }
 
-    /// Node's default for a family, with port 0: `127.0.0.1`, or `::`. Node:
+    /// Makes Node's default address of a family, `127.0.0.1` or `::`, with port 0. Node:
     /// `new net.SocketAddress({ family })`.
     pub fn for_family(family: Family) -> Self {
         match family {
@@ -55,23 +55,24 @@ impl SocketAddress {
         }
     }
 
-    /// Reads the text of an address of this family. A zone (`fe80::1%eth0`) is accepted, and
-    /// dropped. Node: `new net.SocketAddress({ address, port, family })`.
+    /// Parses the text of an address of `family`. A zone (`fe80::1%eth0`) is accepted, and dropped. Node:
+    /// `new net.SocketAddress({ address, port, family })`.
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_ADDRESS`: the text is no address, or one of the other family.
+    /// `ERR_INVALID_ADDRESS` if the text is not an address, or is an address of another family.
     pub fn from_text(address: &str, port: u16, family: Family) -> Result<Self> {
         Ok(Self::new(ip_from_text(address, family)?, port))
     }
 
-    /// Reads `<ipv4>[:port]` or `[<ipv6>][:port]`; without a port it is 0. `None` for everything
-    /// else: a host name, an IPv6 address without brackets or with a zone, a port over 65535.
+    /// Parses `<ipv4>[:port]` or `[<ipv6>][:port]`; the default port is 0. Returns `None` for everything
+    /// else, for example a host name, an IPv6 address without brackets or with a zone, or a port above
+    /// 65535.
     ///
-    /// An IPv4 address may be spelled as in a URL, in up to four parts of which the last fills what
-    /// is left, each decimal, octal or hexadecimal: `192.168.257` is `192.168.1.1`. Node:
-    /// `SocketAddress.parse`, which loses port 80 and skips what else a URL may have (ADR-07);
-    /// here 80 stays 80, and with anything else it is none.
+    /// An IPv4 address may be written as in a URL, with up to four decimal, octal or hexadecimal parts, of
+    /// which the last one fills the remaining bytes: `192.168.257` is `192.168.1.1`. Node:
+    /// `SocketAddress.parse`, which drops port 80 and ignores other parts of a URL. fyke keeps port 80, and
+    /// returns `None` if there are other parts.
     ///
     /// ```
     /// use fyke::SocketAddress;
@@ -84,14 +85,15 @@ impl SocketAddress {
         parse::parse(text).map(Self)
     }
 
-    /// Sets the flow label of an IPv6 address (RFC 6437). That of an IPv4 address stays 0.
+    /// Sets the flow label of an IPv6 address (RFC 6437). The flow label of an IPv4 address stays 0.
     ///
-    /// It is kept in `flowinfo` of the [`SocketAddrV6`](std::net::SocketAddrV6) as the number it
-    /// is, as Node does, and not in network order.
+    /// As in Node, it is stored in the `flowinfo` of the [`SocketAddrV6`](std::net::SocketAddrV6) as a
+    /// number in host byte order, and not in network byte order.
     ///
     /// # Errors
     ///
-    /// `ERR_OUT_OF_RANGE`: more than [`FLOW_LABEL_MAX`](Self::FLOW_LABEL_MAX), for either family.
+    /// `ERR_OUT_OF_RANGE` if it is greater than [`FLOW_LABEL_MAX`](Self::FLOW_LABEL_MAX), for either
+    /// family.
     pub fn with_flow_label(mut self, flow_label: u32) -> Result<Self> {
         if flow_label > Self::FLOW_LABEL_MAX {
             let message = format!("a flow label is at most {:#x}", Self::FLOW_LABEL_MAX);
@@ -104,29 +106,32 @@ impl SocketAddress {
     }
 }
 
-/// # Asking
+/// # Getters
 impl SocketAddress {
-    /// The address. Printed, it is Node's `address`: lower case, and as short as can be.
+    /// The IP address. Printed, it equals Node's `address`: in lower case and in the shortest form. Node:
+    /// `address`.
     pub fn address(&self) -> IpAddr {
         self.0.ip()
     }
 
-    /// The port.
+    /// The port. Node: `port`.
     pub fn port(&self) -> u16 {
         self.0.port()
     }
 
-    /// The family of the address. An IPv4 address that is mapped to IPv6 is of the latter.
+    /// The family of the address. An IPv4 address in mapped form (`::ffff:a.b.c.d`) is an IPv6 address.
+    /// Node: `family`.
     pub fn family(&self) -> Family {
         Family::of(&self.0)
     }
 
-    /// The flow label: 0 for IPv4. Node: `flowlabel`.
+    /// The flow label, which is 0 for IPv4. Node: `flowlabel`.
     #[doc(alias = "flowlabel")]
     pub fn flow_label(&self) -> u32 {
         match self.0 {
             SocketAddr::V4(_) => 0,
-            // A `SocketAddr` of elsewhere may have the traffic class beside it (RFC 3493 section 3.3).
+            // A `SocketAddr` from other code may also contain the traffic class here (RFC 3493 section
+            // 3.3).
             SocketAddr::V6(address) => address.flowinfo() & Self::FLOW_LABEL_MAX,
         }
     }

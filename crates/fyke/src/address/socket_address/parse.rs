@@ -1,8 +1,9 @@
-//! The text of an address with a port, in which an IPv4 address may be spelled as in a URL.
+//! Parses an address with a port. An IPv4 address may be written as in a URL.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// `<ipv4>[:port]` or `[<ipv6>][:port]` (ADR-06), and nothing more (ADR-07).
+/// Parses `<ipv4>[:port]` or `[<ipv6>][:port]`, and nothing else.
+// ADR-06, ADR-07
 pub(super) fn parse(text: &str) -> Option<SocketAddr> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, port) = rest.split_once(']')?;
@@ -13,18 +14,18 @@ pub(super) fn parse(text: &str) -> Option<SocketAddr> {
     Some((parse_ipv4(host)?, parse_port(port)?).into())
 }
 
-/// Nothing, or a colon and digits, of which there may be none.
+/// Parses an empty text, or a colon followed by any number of digits, also none.
 fn parse_port(text: &str) -> Option<u16> {
     if text.is_empty() || text == ":" {
         return Some(0);
     }
     let digits = text.strip_prefix(':')?;
-    // `u16`'s own parser also takes a sign.
+    // The parser of `u16` also accepts a sign.
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// The IPv4 parser of the URL standard (<https://url.spec.whatwg.org/#concept-ipv4-parser>): one to
-/// four numbers, of which the last fills the bytes that the others leave, and a dot may follow.
+/// The IPv4 parser of the URL standard (<https://url.spec.whatwg.org/#concept-ipv4-parser>): one to four
+/// numbers, of which the last one fills the remaining bytes. A trailing dot is allowed.
 fn parse_ipv4(host: &str) -> Option<Ipv4Addr> {
     let parts = host.strip_suffix('.').unwrap_or(host).split('.');
     let numbers: Vec<u64> = parts.map(parse_number).collect::<Option<_>>()?;
@@ -40,7 +41,7 @@ fn parse_ipv4(host: &str) -> Option<Ipv4Addr> {
     u32::try_from(high << bits_left | last).ok().map(Ipv4Addr::from_bits)
 }
 
-/// `0x` before hexadecimal digits, of which there may be none; `0` before octal ones.
+/// Parses a number: hexadecimal digits, also none, after `0x`; octal digits after `0`; otherwise decimal.
 fn parse_number(part: &str) -> Option<u64> {
     if let Some(digits) = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
         return if digits.is_empty() { Some(0) } else { parse_digits(digits, 16) };
@@ -52,7 +53,7 @@ fn parse_number(part: &str) -> Option<u64> {
 }
 
 fn parse_digits(digits: &str, radix: u32) -> Option<u64> {
-    // `from_str_radix` also takes a sign.
+    // `from_str_radix` also accepts a sign.
     let all_digits = digits.chars().all(|digit| digit.is_digit(radix));
     if all_digits { u64::from_str_radix(digits, radix).ok() } else { None }
 }

@@ -1,4 +1,4 @@
-//! How the rules change, and what is seen of it: BLK-10 to BLK-23.
+//! How rules are added and removed, and how the changes are visible: BLK-10 to BLK-23.
 
 use std::net::IpAddr;
 use std::thread;
@@ -264,7 +264,7 @@ fn blk_23_debug_shows_the_rules() {
     assert_eq!(format!("{list:?}"), r#"BlockList { rules: ["Address: IPv4 1.1.1.1"] }"#);
 }
 
-/// A regression of this kind would be a deadlock: the iterator ran with the lock held.
+/// Regression test: the iterator ran while the lock was held, which would be a deadlock.
 #[test]
 fn an_iterator_of_rules_may_use_the_list_it_is_added_to() {
     let list = BlockList::new();

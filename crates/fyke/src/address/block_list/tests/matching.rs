@@ -159,7 +159,7 @@ fn blk_09_a_prefix_is_no_longer_than_the_address() {
     assert_eq!(list.len(), 2);
 }
 
-/// Node says no for an end that is not mapped, but yes for the same address in its IPv6 form.
+/// Node returns false for a range whose ends are not mapped, but true for the same address in IPv6 form.
 #[test]
 fn blk_05_a_range_around_the_mapped_addresses_matches_ipv4_in_both_forms() {
     let list = BlockList::new();

@@ -1,4 +1,4 @@
-//! The entries of BLK, one after the other.
+//! Tests of the BLK entries, in their order.
 
 mod changing;
 mod matching;
