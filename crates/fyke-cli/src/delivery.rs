@@ -36,8 +36,8 @@ pub(crate) fn end_when_delivered(socket: &Socket) {
 }
 
 /// Sends the queued data, ends our side, and closes as soon as that cannot lose data: when all data
-/// is delivered, or, if the peer sends data meanwhile, when the peer ends. The caller continues to
-/// read.
+/// is delivered, or, if the peer sends data meanwhile, when the peer ends (at most [`COURTESY`]
+/// later). The caller continues to read.
 pub(crate) fn leave(socket: &Socket) {
     socket.set_allow_half_open(true);
     socket.end();

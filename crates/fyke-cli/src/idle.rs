@@ -47,7 +47,8 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// Returns a number that grows with every byte that is received or passed to the kernel.
+/// Returns a number that grows with every byte that is received, and with every byte that the
+/// peer's system acknowledges (or that the kernel takes, where it does not report that).
 pub(crate) fn progress(socket: &Socket) -> u64 {
     let queued = u64::try_from(socket.write_queue_len()).unwrap_or(u64::MAX);
     let unacknowledged = socket.unacknowledged_bytes().unwrap_or(0);
