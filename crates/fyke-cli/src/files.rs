@@ -15,7 +15,7 @@ use crate::failure::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Owner,
-    /// What the umask allows.
+    /// The permissions that the umask allows.
     Usual,
 }
 
