@@ -96,7 +96,7 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
         ("EADDRINUSE", false, _) if first.port().is_none() => "no local port is free",
         ("EADDRINUSE", false, true) => "another program listens there",
         ("EADDRINUSE", false, false) => "that local port is in use",
-        // The local address matters only if its port was given.
+        // The error has a local address only if the user gave the local port.
         ("EADDRNOTAVAIL", ..) if connects && first.local_address().is_some() => {
             "that local port has such a connection already, or had one a moment ago"
         }

@@ -49,7 +49,7 @@ pub(crate) struct Recorder {
     failure: RefCell<Option<Failure>>,
 }
 
-/// The file. `None` after a failure.
+/// A file to which no write has failed, and its pending lines.
 struct Recording {
     file: NewFile,
     /// The length of the file. The file ends with a complete line.
