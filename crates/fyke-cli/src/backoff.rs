@@ -1,11 +1,11 @@
-//! How long to wait before the next try.
+//! How long to wait before the next attempt.
 
 use std::time::Duration;
 
 use crate::random::Random;
 
-/// Doubles from `first` up to `most`; of each the last quarter is chance, so that many who lost the
-/// same server do not all come back in the same moment.
+/// The delay doubles from `first` up to `most`. The last quarter of each delay is random, so that
+/// clients that lost the same server do not all return at the same moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -20,14 +20,14 @@ impl Backoff {
         Self { first, most, next: first, random: Random::from_clock() }
     }
 
-    /// After another failure.
+    /// Returns the delay after another failure.
     pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.most);
         pause - self.random.up_to(pause / 4)
     }
 
-    /// After a success.
+    /// Resets the delay after a success.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }

@@ -2,7 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `2026-05-12T10:11:12.345678Z`. UTC, because the standard library knows of no other.
+/// Formats the time as `2026-05-12T10:11:12.345678Z`. It is always UTC, because the standard
+/// library supports no other time zone.
 pub(crate) fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     text(since.as_secs(), since.subsec_micros())
@@ -15,8 +16,8 @@ fn text(seconds: u64, microseconds: u32) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{microseconds:06}Z")
 }
 
-/// The Gregorian date so many days after 1970-01-01: Howard Hinnant's `civil_from_days`, for years
-/// that begin in March, so that a leap day is the last.
+/// The Gregorian date of the day that is this many days after 1970-01-01. This is Howard Hinnant's
+/// `civil_from_days`: years begin in March, so that a leap day is the last day of a year.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

@@ -1,8 +1,9 @@
-//! Closing a connection that has said everything, not before all of it is delivered.
+//! Closing a connection after all data was sent, but not before it is delivered.
 //!
-//! Closing at once would do harm: a system that closes a connection with unread bytes in it, or that
-//! receives bytes after that, sends RST (RFC 9293, 3.6.1 and RFC 2525, 2.17). What it had not sent by
-//! then is lost, and the peer's system may throw away what the peer has not read.
+//! Closing at once could lose data. A system that closes a connection with unread bytes in it, or
+//! that receives bytes after that, sends RST (RFC 9293, 3.6.1 and RFC 2525, 2.17). The bytes that
+//! it has not sent by then are lost, and the peer's system may discard bytes that the peer has not
+//! read.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use fyke::{Socket, timer};
 
-/// How long a peer may take to end after everything was delivered to its system.
+/// How long a peer may take to end after all data was delivered to its system.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a peer that goes on talking may take, when it is not waited for.
+/// How long a peer that keeps sending may take to end, if the caller does not wait for its end.
 const COURTESY: Duration = Duration::from_secs(2);
-/// Delivery makes no event, so it is looked for.
+/// Delivery emits no event, so it is polled.
 const LOOK_PERIOD: Duration = Duration::from_millis(5);
 
-/// Sends what is queued, ends our side, and discards what still comes until the peer ends too. A peer
-/// that reads slowly has all the time that it needs; only one that does not end after its system has
-/// got everything is given up after a while.
+/// Sends the queued data, ends our side, and discards received data until the peer ends too. A peer
+/// that reads slowly has unlimited time. The connection is closed if the peer does not end within
+/// [`PATIENCE`] after its system has received all data.
 pub(crate) fn end_when_delivered(socket: &Socket) {
     if socket.is_destroyed() {
         return;
@@ -34,21 +35,23 @@ pub(crate) fn end_when_delivered(socket: &Socket) {
     Delivery::watch(socket, PATIENCE, PATIENCE);
 }
 
-/// Sends what is queued, ends our side, and closes as soon as that cannot lose anything: when
-/// everything was delivered, or if the peer talks meanwhile, when it ends. The caller goes on reading.
+/// Sends the queued data, ends our side, and closes as soon as that cannot lose data: when all data
+/// is delivered, or, if the peer sends data meanwhile, when the peer ends (at most [`COURTESY`]
+/// later). The caller continues to read.
 pub(crate) fn leave(socket: &Socket) {
     socket.set_allow_half_open(true);
     socket.end();
     Delivery::watch(socket, Duration::ZERO, COURTESY);
 }
 
-/// Waits until everything was delivered, and then closes.
+/// Waits until all data is delivered, and then closes the connection.
 struct Delivery {
     socket: Socket,
-    /// How long to wait after that for the end of a peer that is silent, and of one that talks.
+    /// How long to wait after delivery for the end of a silent peer, and of a peer that keeps
+    /// sending.
     silent: Duration,
     talking: Duration,
-    /// What the peer had said when we ended.
+    /// The number of bytes that the peer had sent when our side ended.
     heard: u64,
     delivered_at: Cell<Option<Instant>>,
 }
@@ -66,14 +69,14 @@ impl Delivery {
         }
     }
 
-    /// The system has everything.
+    /// The peer's system has received all data.
     fn begin(self: &Rc<Self>) {
         self.look();
         if self.socket.is_destroyed() {
             return;
         }
         let same = Rc::clone(self);
-        // Without a loop there is nothing to wait for.
+        // Without a loop, waiting is impossible.
         if let Ok(timer) = timer::set_interval(LOOK_PERIOD, move || same.look()) {
             timer.unref_loop();
             self.socket.on_close(move |_, _| timer.cancel());
@@ -81,8 +84,8 @@ impl Delivery {
     }
 
     fn look(&self) {
-        // A Unix socket has delivered what it was given. Where the system does not tell, all peers are
-        // waited for.
+        // A Unix socket delivers data at once. On systems that do not report unacknowledged bytes,
+        // every peer gets the time to end.
         let tcp = self.socket.remote_address().is_some();
         let unacknowledged = self.socket.unacknowledged_bytes();
         if tcp && unacknowledged.is_some_and(|bytes| bytes > 0) {

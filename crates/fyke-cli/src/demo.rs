@@ -1,5 +1,4 @@
-//! `fyke demo`: a server and a client talk to each other, and every event is printed as it
-//! happens.
+//! `fyke demo`: a server and a client exchange messages, and every event is printed as it happens.
 
 use fyke::{Endpoint, Server, Socket};
 
@@ -28,7 +27,7 @@ fn conversations(output: &Output) -> Result<(), Failure> {
     converse(folder.path().join("demo.sock").into(), output)
 }
 
-/// Prints what one side sees.
+/// Prints the events of one side.
 #[derive(Clone)]
 struct Side {
     name: &'static str,
@@ -46,7 +45,7 @@ impl Side {
     }
 }
 
-/// One conversation, from `listen` to the server's `close`.
+/// Runs one conversation, from `listen` to the server's `close`.
 fn converse(endpoint: Endpoint, output: &Output) -> Result<(), Failure> {
     fyke::run(|| {
         let server = serve(&Side { name: "server", output: output.clone() });
@@ -54,7 +53,7 @@ fn converse(endpoint: Endpoint, output: &Output) -> Result<(), Failure> {
         server.listen_then(endpoint, move |server| {
             let Some(endpoint) = server.endpoint() else { return };
             if let Err(error) = client.connect(endpoint) {
-                // An error that nobody listens to ends `run`.
+                // An error without a listener ends `run`.
                 client.destroy_with(error);
             }
         })
@@ -62,7 +61,7 @@ fn converse(endpoint: Endpoint, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A server that prints what its clients send, and answers.
+/// Creates a server that prints what its clients send, and answers.
 fn serve(side: &Side) -> Server {
     let server = Server::new();
     let here = side.clone();
@@ -78,7 +77,7 @@ fn serve(side: &Side) -> Server {
             side.saw_data(data);
             let _ = socket.write("hello client");
         });
-        // Its own side it ends by itself.
+        // The socket ends its own side automatically.
         let side = here.clone();
         socket.on_end(move |_| side.saw("end", "the client has ended"));
         let side = here.clone();
@@ -89,7 +88,7 @@ fn serve(side: &Side) -> Server {
     server
 }
 
-/// A client that says hello, prints the answer, and ends. The server goes with it.
+/// Creates a client that sends a greeting, prints the answer, and ends. The server closes with it.
 fn call(side: &Side, server: &Server) -> Socket {
     let client = Socket::new();
     let here = side.clone();

@@ -1,17 +1,18 @@
-//! Breaking a connection off: nothing that precedes the reset is lost on the way, and a stream that was
-//! cut off does not look whole.
+//! Breaking a connection off: all data that precedes the reset is delivered, and the peer sees that
+//! the stream was cut off.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use fyke::{Socket, timer};
 
-/// How long a peer may accept nothing of what precedes a reset.
+/// How long a peer may accept none of the data that precedes a reset.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often to ask whether the peer's system has everything.
+/// The period at which to check whether the peer's system has received all data.
 const ASK_PERIOD: Duration = Duration::from_millis(5);
 
-/// Closes an idle connection: with an end if the peer has everything that was written, else by a reset.
+/// Closes an idle connection: with an end if the peer's system has received all written data,
+/// otherwise by a reset.
 pub(crate) fn close_idle(socket: &Socket) {
     if undelivered(socket) == 0 {
         socket.destroy();
@@ -20,17 +21,18 @@ pub(crate) fn close_idle(socket: &Socket) {
     }
 }
 
-/// Breaks a connection off so that the peer notices: with RST over TCP. A Unix socket has no RST.
+/// Breaks a connection off so that the peer notices. This sends RST over TCP. A Unix socket has no
+/// RST and is closed.
 pub(crate) fn reset(socket: &Socket) {
-    // While connecting, a reset would wait for the connection.
+    // While connecting, `reset_and_destroy` would wait until the connection is established.
     if socket.is_connecting() || socket.reset_and_destroy().is_err() {
         socket.destroy();
     }
 }
 
-/// Delivers everything that was written, then resets the connection. The peer's system must have
-/// acknowledged the bytes first, because a reset discards what the kernel has not sent yet. A peer
-/// that stops accepting bytes is reset as [`reset_when_stalled`] does it.
+/// Delivers all written data, then resets the connection. The peer's system must have acknowledged
+/// the data first, because a reset discards what the kernel has not sent yet. If the peer stops
+/// accepting data, the connection is reset by [`reset_when_stalled`].
 pub(crate) fn reset_when_delivered(socket: &Socket) {
     if socket.is_destroyed() {
         return;
@@ -46,9 +48,10 @@ pub(crate) fn reset_when_delivered(socket: &Socket) {
     });
 }
 
-/// Resets the connection when bytes wait and the peer accepts none of them for 5 to 10 seconds.
+/// Resets the connection if data is waiting and the peer accepts none of it for 5 to 10 seconds.
 pub(crate) fn reset_when_stalled(socket: &Socket) {
-    // Not what is left: more may be written as fast as the peer accepts it.
+    // The number of waiting bytes alone says nothing, because more may be written as fast as the
+    // peer accepts it.
     let before = Cell::new(None);
     repeat_until_closed(socket, PATIENCE, move |socket| {
         let left = undelivered(socket);
@@ -63,12 +66,12 @@ fn repeat_until_closed(socket: &Socket, period: Duration, f: impl Fn(&Socket) + 
     let same = socket.clone();
     match timer::set_interval(period, move || f(&same)) {
         Ok(timer) => _ = socket.on_close(move |_, _| timer.cancel()),
-        // Outside of a loop nothing can be waited for.
+        // Outside of a loop, waiting is impossible.
         Err(_) => reset(socket),
     }
 }
 
-/// How many of the bytes written the peer's system does not have yet.
+/// The number of written bytes that the peer's system has not received yet.
 fn undelivered(socket: &Socket) -> usize {
     socket.write_queue_len() + socket.unacknowledged_bytes().unwrap_or(0)
 }

@@ -1,6 +1,6 @@
-//! The steps underneath, for `fyke demo --explain` and `--log trace`. The library reports every
-//! system call that makes, joins or ends something as a `tracing` event; this prints them, each
-//! with what it does.
+//! Prints the steps of a conversation, for `fyke demo --explain` and `--log trace`. The library
+//! reports every system call that opens, connects or closes something as a `tracing` event. This
+//! module prints each of them with an explanation.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use tracing::{Event, Metadata, Subscriber};
 use crate::log;
 use crate::streams::{Stream, Writer};
 
-/// Listens to the steps, and to nothing else.
+/// A subscriber that receives only the step events.
 pub(crate) enum Steps {
-    /// Set in from the lines of a conversation, on standard output.
+    /// Printed on standard output, indented below the lines of a conversation.
     Explained,
-    /// On standard error.
+    /// Printed on standard error.
     Logged,
 }
 
@@ -33,7 +33,7 @@ impl Subscriber for Steps {
         let mut step = Step::default();
         event.record(&mut step);
         match self {
-            // A closed standard output is noticed with the next event of the conversation.
+            // If standard output is closed, the next event of the conversation reports it.
             Self::Explained => {
                 let line = format!("    | {step}\n");
                 Writer::of(Stream::Output).push_data(Stream::Output, line.as_bytes());
@@ -42,7 +42,7 @@ impl Subscriber for Steps {
         }
     }
 
-    // Spans are not enabled, so these are never called.
+    // Spans are disabled, so these functions are never called.
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }
@@ -52,11 +52,11 @@ impl Subscriber for Steps {
     fn exit(&self, _: &Id) {}
 }
 
-/// One event.
+/// The fields of one event.
 #[derive(Default)]
 struct Step {
     call: String,
-    /// The other fields, with their names: the address, the backlog.
+    /// The other fields with their names, such as the address and the backlog.
     details: Vec<(&'static str, String)>,
 }
 
@@ -94,7 +94,7 @@ impl Step {
             "close" => {
                 String::from("gives the socket back to the system, which ends what is still open")
             }
-            // A step that this version does not know yet.
+            // A step that this version does not know.
             _ => {
                 let details = self.details.iter().map(|(name, value)| format!("{name} {value}"));
                 details.collect::<Vec<_>>().join(", ")

@@ -1,5 +1,5 @@
-//! What ends the command with an exit status other than 0, and what to tell about it: one line,
-//! the error's own text and a hint on what it means here.
+//! Failures that end the command with an exit status other than 0. Each is printed as one line: the
+//! text of the error, and a hint on what it means here.
 
 use std::fmt;
 use std::io;
@@ -9,29 +9,29 @@ use std::process::ExitCode;
 use fyke::{Error, ErrorCode};
 use rustix::io::Errno;
 
-/// The statuses are documented in `fyke --help`.
+/// The kinds of failures. `fyke --help` documents their exit statuses.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What was typed makes no sense.
+    /// The arguments are not valid.
     Usage(String),
-    /// A server or connection failed.
+    /// A server or an established connection failed.
     Network(Error),
-    /// No connection could be made.
+    /// No connection could be established.
     Unreachable(Error),
-    /// Something took longer than it was given.
+    /// An operation exceeded its time limit.
     Late(String),
-    /// Something else did: what, and what the system said.
+    /// Another operation failed: the operation, and the system's error.
     System(&'static str, io::Error),
     /// A file could not be read or written: the operation with the path, and the system's error.
     File(String, io::Error),
-    /// It was done, but the result is not good: an answer that differs.
+    /// The operation finished with a bad result, such as an answer that differs.
     Bad(String),
 }
 
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            // As clap does it.
+            // The status that clap uses.
             Self::Usage(_) => 2,
             Self::Unreachable(error) if error.code() != ErrorCode::ETIMEDOUT => 3,
             Self::Unreachable(_) | Self::Late(_) => 4,
@@ -59,7 +59,7 @@ impl fmt::Display for Failure {
                 Some(hint) => {
                     let text = error.to_string();
                     f.write_str(&text)?;
-                    // Parts of the hint that the error's own text contains are left out.
+                    // Skip the parts of the hint that the error's own text contains.
                     let new = hint.split("; ").filter(|part| !text.contains(part));
                     new.enumerate().try_for_each(|(index, part)| {
                         write!(f, "{}{part}", if index == 0 { ": " } else { "; " })
@@ -73,7 +73,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A hint for errors of the system that a limit of the process causes.
+/// Returns a hint for system errors that are caused by a limit of the process.
 fn limit(error: &io::Error) -> &'static str {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE) => "; `ulimit -n` is the limit",
@@ -82,21 +82,21 @@ fn limit(error: &io::Error) -> &'static str {
     }
 }
 
-/// What the code means to somebody at a terminal.
+/// Returns a hint that explains the code to a user at a terminal.
 pub(crate) fn hint(error: &Error) -> Option<&'static str> {
-    // An error of several attempts has no address of its own.
+    // An error about several attempts has no single address.
     let first = error.attempts().first().unwrap_or(error);
     let unix = first.address().is_some_and(fyke::Address::is_unix);
     let listens = first.syscall() == Some("listen");
     let connects = first.syscall() == Some("connect");
-    // By name: not every code that the system knows has a constant.
+    // Match by name, because not every code of the system has a constant.
     Some(match (error.code().as_str(), unix, listens) {
-        // The file of a server that was killed stays; only the user knows whether that is so.
+        // The file of a killed server remains. Only the user knows whether that is the case here.
         ("EADDRINUSE", true, _) => "another program listens there, or it is no socket",
         ("EADDRINUSE", false, _) if first.port().is_none() => "no local port is free",
         ("EADDRINUSE", false, true) => "another program listens there",
         ("EADDRINUSE", false, false) => "that local port is in use",
-        // Our own end is known if its port was given.
+        // The error has a local address only if the user gave the local port.
         ("EADDRNOTAVAIL", ..) if connects && first.local_address().is_some() => {
             "that local port has such a connection already, or had one a moment ago"
         }
@@ -126,13 +126,13 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
     })
 }
 
-/// Whether a host is an IPv6 address with a zone.
+/// Returns whether a host is an IPv6 address with a zone.
 fn has_zone(host: &str) -> bool {
     let address = host.split_once('%').map(|(address, _)| address.parse::<Ipv6Addr>());
     matches!(address, Some(Ok(_)))
 }
 
-/// A missing folder is EACCES too, as in Node; what the system said is in the source.
+/// As in Node, a missing folder is EACCES too. The source of the error has the system's own error.
 fn is_missing(error: &Error) -> bool {
     let source = std::error::Error::source(error);
     let system = source.and_then(|source| source.downcast_ref::<io::Error>());

@@ -15,16 +15,16 @@ use crate::failure::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Owner,
-    /// What the umask allows.
+    /// The permissions that the umask allows.
     Usual,
 }
 
 /// A new file. It is created before there is anything to write, so that an unusable path is
-/// reported at once, and removed again unless it is [kept](Self::keep).
+/// reported at once. It is removed again unless it is [kept](Self::keep).
 pub(crate) struct NewFile {
     file: File,
     path: PathBuf,
-    /// The name until the file is kept, if it is to replace another one.
+    /// The temporary name until the file is kept, if it replaces another file.
     temporary: Option<PathBuf>,
     is_kept: bool,
 }
@@ -66,7 +66,7 @@ impl NewFile {
         Ok(Self { file, path: path.to_owned(), temporary, is_kept: false })
     }
 
-    /// Gives the file its name, and lets it stay when this is dropped.
+    /// Gives the file its final name, and keeps it when this value is dropped.
     pub(crate) fn keep(&mut self) -> io::Result<()> {
         if let Some(temporary) = &self.temporary {
             fs::rename(temporary, &self.path)?;
@@ -76,7 +76,7 @@ impl NewFile {
         Ok(())
     }
 
-    /// Writes the whole content, and keeps the file.
+    /// Writes the whole content and keeps the file.
     pub(crate) fn write_and_keep(mut self, text: &str) -> Result<(), Failure> {
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.keep());
         written.map_err(|error| failure("cannot write", &self.path, error))
@@ -90,13 +90,13 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.is_kept {
-            // It may have been removed already.
+            // The file may have been removed already.
             let _ = fs::remove_file(self.temporary.as_deref().unwrap_or(&self.path));
         }
     }
 }
 
-/// In the same folder, so that it can be renamed.
+/// The temporary file is in the same folder, so that it can be renamed.
 fn temporary_name(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());

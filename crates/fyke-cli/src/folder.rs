@@ -1,4 +1,4 @@
-//! A temporary folder that goes when it is dropped.
+//! A temporary folder that is removed when it is dropped.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -18,7 +18,7 @@ impl TemporaryFolder {
             let path = std::env::temp_dir().join(name);
             match private().create(&path) {
                 Ok(()) => return Ok(Self { path }),
-                // Left by a process that had our number once, or put there by somebody else.
+                // The folder belongs to an earlier process with our id, or to another user.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(Failure::System("a temporary folder", error)),
             }
@@ -30,7 +30,7 @@ impl TemporaryFolder {
     }
 }
 
-/// Nobody else may connect to the sockets in it.
+/// Other users must not be able to connect to the sockets in the folder.
 #[cfg(unix)]
 fn private() -> DirBuilder {
     use std::os::unix::fs::DirBuilderExt;
@@ -47,7 +47,7 @@ fn private() -> DirBuilder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // With what a server may have left behind. If it cannot be removed, nothing is lost.
+        // Also removes files that a server left behind. A failure has no consequences.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! Who may connect: `--allow`, `--deny`, and the numbers.
+//! Which clients may connect: `--allow`, `--deny`, and the limits on the number of connections.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,8 @@ use fyke::{BlockList, ServerOptions, Socket};
 use crate::arguments::Limits;
 use crate::failure::Failure;
 
-/// Rules about addresses. The library's lists are made for blocking, but they are sets like any
-/// other.
+/// Rules for client addresses. The library's block lists are sets of addresses, so they serve as
+/// allow lists too.
 pub(crate) struct Gate {
     allow: Option<BlockList>,
     deny: BlockList,
@@ -27,8 +27,9 @@ impl Gate {
         }
     }
 
-    /// A client of a Unix socket has no IP address: it is not on any list, so `--allow` refuses it and
-    /// `--deny` does not. A client whose address cannot be told is refused if there is any rule.
+    /// Returns whether the client may connect. A client of a Unix socket has no IP address and
+    /// matches no list: `--allow` refuses it, and `--deny` does not. A client whose address cannot
+    /// be determined is refused if there is any rule.
     pub(crate) fn admits_without_ip(&self, is_unix: bool) -> bool {
         self.allow.is_none() && (is_unix || self.deny.is_empty())
     }
@@ -38,12 +39,12 @@ impl Gate {
     }
 }
 
-/// Whether the client has connected through a Unix socket.
+/// Returns whether the client is connected through a Unix socket.
 pub(crate) fn is_unix(client: &Socket) -> bool {
     client.server().and_then(|server| server.address()).is_some_and(|address| address.is_unix())
 }
 
-/// A list of addresses and subnets.
+/// Parses a list of addresses and subnets.
 pub(crate) fn addresses(texts: &[String]) -> Result<BlockList, Failure> {
     let list = BlockList::new();
     for text in texts {
@@ -59,7 +60,8 @@ pub(crate) fn addresses(texts: &[String]) -> Result<BlockList, Failure> {
     Ok(list)
 }
 
-/// Options of a server with these limits. Small writes are sent at once, as by `Place::connect`.
+/// Returns the options of a server with these limits. Small writes are sent at once, as with
+/// `Place::connect`.
 pub(crate) fn server_options(limits: &Limits) -> ServerOptions {
     let number = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
     let mut options = ServerOptions::new().no_delay(true);
@@ -95,7 +97,7 @@ mod tests {
         {
             assert_eq!(admitted(&gate, ip), expected, "{ip}");
         }
-        // As a dual-stack server sees an IPv4 client.
+        // A dual-stack server sees an IPv4 client with this address.
         assert!(admitted(&gate, "::ffff:10.2.3.4") && !admitted(&gate, "::ffff:10.1.2.3"));
     }
 

@@ -1,8 +1,8 @@
-//! `--idle-timeout`: closing what nothing happens on.
+//! `--idle-timeout`: closes connections on which no byte moves.
 //!
-//! The library's own timeout follows Node: a write that has progressed since it was set postpones it
-//! by a whole period, so that a peer that never reads is noticed after up to twice the time. Here
-//! every byte that moves counts when it moves.
+//! The library's own timeout follows Node: a write that has progressed since the timeout was set
+//! postpones it by a whole period. So a peer that never reads is detected only after up to twice
+//! the time. Here every byte counts at the time when it moves.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use fyke::timer::{self, Timer};
 use fyke::{Result, Socket};
 
-/// Looks this many times per timeout, which is how late it can be noticed.
+/// The number of checks per timeout. An idle connection is detected late by at most one check
+/// period.
 const LOOKS: u32 = 20;
 const PERIOD_MIN: Duration = Duration::from_millis(5);
 
-/// Calls `is_over` once, when `progress` has not changed for `timeout`; `None` ends the watch. The
-/// timer does not keep the loop alive.
+/// Calls `is_over` once, when `progress` has not changed for `timeout`. The watch ends when
+/// `progress` returns `None`. The timer does not keep the loop alive.
 pub(crate) fn watch(
     timeout: Duration,
     progress: impl Fn() -> Option<u64> + 'static,
@@ -46,11 +47,12 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// A number that grows with every byte that is received or passed to the kernel.
+/// Returns a number that grows with every byte that is received, and with every byte that the
+/// peer's system acknowledges (or that the kernel takes, where it does not report that).
 pub(crate) fn progress(socket: &Socket) -> u64 {
     let queued = u64::try_from(socket.write_queue_len()).unwrap_or(u64::MAX);
     let unacknowledged = socket.unacknowledged_bytes().unwrap_or(0);
     let unsent = queued.saturating_add(u64::try_from(unacknowledged).unwrap_or(u64::MAX));
-    // Queued bytes count as written.
+    // `bytes_written` includes queued bytes.
     socket.bytes_read().wrapping_add(socket.bytes_written().wrapping_sub(unsent))
 }

@@ -1,5 +1,5 @@
-//! Standard input. Reading it blocks, so a thread does; it hands over one piece at a time, and
-//! only when it was asked to, so that no more than one piece is ever in memory.
+//! Standard input. Reading blocks, so a thread reads. It hands over one piece at a time, and only
+//! on request, so that at most one piece is in memory.
 
 use std::cell::Cell;
 use std::io;
@@ -19,18 +19,18 @@ use crate::output::Output;
 use crate::place::Place;
 use crate::streams::{Retries, wait_for};
 
-/// As much as a socket queues before it says that it is full.
+/// The high-water mark of a socket: the number of bytes at which `write` returns `false`.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
-/// The period at which a background job checks whether it is in the foreground: a process is not
+/// The period at which a background job checks whether it is in the foreground. A process is not
 /// notified of that.
 const BACKGROUND_PERIOD: Duration = Duration::from_millis(200);
 
-/// What came from standard input.
+/// What the thread read from standard input.
 pub(crate) enum Piece {
     Bytes(Bytes),
-    /// The last one.
+    /// The end of the input. No other piece follows.
     End,
-    /// Also the last one.
+    /// The input failed. No other piece follows.
     Failed(io::Error),
 }
 
@@ -43,20 +43,20 @@ pub(crate) struct Input {
 struct Inner {
     asks: Sender<()>,
     pieces: Receiver<Piece>,
-    /// A piece was asked for and has not come yet, or will never come.
+    /// A piece was requested and has not arrived yet, or will never arrive.
     asked: Cell<bool>,
 }
 
 impl Input {
-    /// Starts the thread. It reads nothing yet.
+    /// Starts the thread. It does not read yet.
     ///
-    /// It does not keep the loop alive: when the connections are gone the command ends, though
-    /// the thread may be waiting for a key to be pressed.
+    /// It does not keep the loop alive: when the connections are closed the command ends, even if
+    /// the thread waits for a key press.
     pub(crate) fn open(event_loop: LoopHandle) -> Result<Self, Failure> {
         Self::of(Source::StandardInput, event_loop)
     }
 
-    /// An input that ends at once, for a command whose standard input is its socket.
+    /// Creates an input that ends at once, for a command whose standard input is its socket.
     pub(crate) fn nothing(event_loop: LoopHandle) -> Result<Self, Failure> {
         Self::of(Source::Nothing, event_loop)
     }
@@ -71,24 +71,24 @@ impl Input {
         Ok(Self { inner: Rc::new(Inner { asks, pieces, asked: Cell::new(false) }) })
     }
 
-    /// Asks for the next piece, unless one is on its way.
+    /// Requests the next piece, unless a request is pending.
     pub(crate) fn ask(&self) {
         if !self.inner.asked.replace(true) {
-            // Fails after the end, when the thread is gone: then there is nothing to come.
+            // This fails after the end, when the thread has exited and there is no next piece.
             let _ = self.inner.asks.send(());
         }
     }
 
     fn take(&self) -> Option<Piece> {
         let piece = self.inner.pieces.try_recv().ok()?;
-        // After the last piece it stays "asked", for ever.
+        // After the last piece, the request stays pending forever.
         self.inner.asked.set(!matches!(piece, Piece::Bytes(_)));
         Some(piece)
     }
 }
 
-/// Opens standard input and output of a command that uses these places. If a standard stream is the
-/// socket of a place (inetd passes it so), it is used as the socket only.
+/// Opens standard input and output for a command that uses these places. If a standard stream is
+/// the socket of a place (inetd passes it like that), it is used only as the socket.
 pub(crate) fn standard_streams(
     event_loop: &EventLoop,
     places: &[Place],
@@ -117,9 +117,8 @@ fn is_socket_of(places: &[Place], stream: impl AsFd) -> bool {
     places.iter().any(|place| place.is_same_file(stream.as_fd()))
 }
 
-/// Turns the loop until nothing holds it any more or `over` returns true. Between turns, passes the
-/// pieces of standard input to `on_piece`, and resumes connections that had to wait for standard
-/// output.
+/// Turns the loop until nothing holds it or `over` returns true. Between turns, it passes the
+/// pieces of standard input to `on_piece`, and resumes connections that waited for standard output.
 pub(crate) fn turn_to_the_end(
     event_loop: &EventLoop,
     input: &Input,
@@ -136,15 +135,15 @@ pub(crate) fn turn_to_the_end(
     output.result()
 }
 
-/// What the thread reads.
+/// The source that the thread reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     StandardInput,
-    /// Nothing: standard input is something else.
+    /// No source, because standard input is used as a socket.
     Nothing,
 }
 
-/// The thread.
+/// The body of the thread.
 fn read(source: Source, asked: &Receiver<()>, pieces: &Sender<Piece>, event_loop: &LoopHandle) {
     let mut buffer = vec![0; PIECE_BYTES_MAX];
     while asked.recv().is_ok() {
@@ -163,8 +162,8 @@ fn read(source: Source, asked: &Receiver<()>, pieces: &Sender<Piece>, event_loop
     }
 }
 
-/// Waits until there is something to read, and only then reads. So a non-blocking input does not
-/// fail, and the process is not stopped for reading the terminal of another job.
+/// Waits until there is something to read, and then reads. So a non-blocking input does not fail,
+/// and the process is not stopped for reading the terminal of another job.
 fn read_piece(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Piece {
     let mut retries = Retries::default();
     loop {
@@ -175,7 +174,7 @@ fn read_piece(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Piece {
         if let Err(error) = wait_for(fd, PollFlags::IN) {
             return Piece::Failed(error);
         }
-        // The job may have been sent to the background in between.
+        // The job may have been moved to the background in the meantime.
         if is_in_background(fd) {
             continue;
         }
@@ -193,9 +192,9 @@ fn read_piece(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Piece {
     }
 }
 
-/// Returns whether this is the controlling terminal, but belongs to another job of the shell.
-/// Reading it would stop the process by SIGTTIN.
+/// Returns whether the descriptor is the controlling terminal and belongs to another job of the
+/// shell. Reading it would stop the process with SIGTTIN.
 fn is_in_background(fd: BorrowedFd<'_>) -> bool {
-    // It fails for everything but the controlling terminal.
+    // This call fails for everything but the controlling terminal.
     rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group != rustix::process::getpgrp())
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::visible;
 
-/// One object, that becomes one line.
+/// One JSON object, printed as one line.
 pub(crate) struct Line(String);
 
 impl Line {
@@ -14,7 +14,7 @@ impl Line {
         Self(String::from("{"))
     }
 
-    /// What happened, and when.
+    /// Starts a line with the event and its time.
     pub(crate) fn event(event: &str) -> Self {
         Self::new().with("time", crate::clock::now()).with("event", event)
     }
@@ -25,7 +25,7 @@ impl Line {
         self
     }
 
-    /// Bytes: as `text` if they are UTF-8, else as `base64`.
+    /// Adds bytes: as `text` if they are UTF-8, otherwise as `base64`.
     pub(crate) fn with_bytes(self, bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.with("text", text),
@@ -33,14 +33,14 @@ impl Line {
         }
     }
 
-    /// Another object as a field.
+    /// Adds another object as a field.
     pub(crate) fn with_line(mut self, name: &str, line: Self) -> Self {
         self.name(name);
         self.0 += &line.finish();
         self
     }
 
-    /// Escaped, because names include error messages.
+    /// Escapes field names too, because some of them contain error messages.
     fn name(&mut self, name: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
@@ -55,7 +55,7 @@ impl Line {
     }
 }
 
-/// The bytes that [`Line::with_bytes`] has written.
+/// Reads the bytes that [`Line::with_bytes`] has written.
 pub(crate) fn bytes(object: &Value) -> Option<Vec<u8>> {
     match (object["text"].as_str(), object["base64"].as_str()) {
         (Some(text), _) => Some(text.as_bytes().to_vec()),

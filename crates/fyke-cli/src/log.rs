@@ -14,7 +14,7 @@ pub(crate) fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-/// Prints nothing from now on, because standard error is the connection to a peer.
+/// Disables the log, because standard error is the connection to a peer.
 pub(crate) fn mute() {
     MUTED.store(true, Ordering::Relaxed);
 }
@@ -37,22 +37,23 @@ pub(crate) fn debug(line: Arguments<'_>) {
     }
 }
 
-/// Prints a line on standard error. Never waits: if too many lines are queued, the line is dropped
-/// and counted.
+/// Prints a line on standard error without waiting. If too many lines are queued, the line is
+/// dropped and counted.
 pub(crate) fn note(text: impl Display) {
     if !MUTED.load(Ordering::Relaxed) {
         Writer::of(Stream::Errors).push_line(Stream::Errors, line(text));
     }
 }
 
-/// Prints the final error message, for which there is always room in the queue.
+/// Prints the final error message. The queue always has room for it.
 pub(crate) fn last_words(text: impl Display) {
     if !MUTED.load(Ordering::Relaxed) {
         Writer::of(Stream::Errors).push_last_line(Stream::Errors, line(text));
     }
 }
 
-/// Text from a peer, or a host name, can neither end the line nor control the terminal.
+/// Escapes text from a peer or a host name, so that it can neither end the line nor control the
+/// terminal.
 fn line(text: impl Display) -> String {
     let erased = status_line::erased();
     format!("{erased}fyke: {}\n", visible::of_text(&text.to_string()))

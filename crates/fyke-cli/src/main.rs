@@ -1,5 +1,5 @@
-//! The `fyke` command: talk to TCP and Unix sockets from the terminal, and watch how a
-//! conversation goes. Built on the public interface of the `fyke` library alone.
+//! The `fyke` command: talk to TCP and Unix sockets from the terminal, and watch the events of a
+//! conversation. It uses only the public interface of the `fyke` library.
 
 #![forbid(unsafe_code)]
 
@@ -85,7 +85,7 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// What clap cannot make sense of, in one line; but what was asked for (`--help`) as it is.
+/// Prints a usage error of clap in one line. Requested output (`--help`) is printed unchanged.
 fn refuse(error: &clap::Error) -> ExitCode {
     let shown = matches!(
         error.kind(),
@@ -98,7 +98,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    // The first paragraph is the cause; then come a tip or two, the usage, and the help.
+    // The first paragraph is the cause. Tips, the usage and a reference to the help follow.
     let cause = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
     let words = text.lines().take_while(cause).flat_map(str::split_whitespace);
     let cause = words.collect::<Vec<_>>().join(" ");
@@ -112,7 +112,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Prints help or the version on standard output, or usage on standard error.
+/// Prints help or the version on standard output, and usage errors on standard error.
 fn show(error: &clap::Error) -> ExitCode {
     let text = error.render();
     let text = if report::colours() { text.ansi().to_string() } else { text.to_string() };

@@ -7,13 +7,13 @@ use crate::arguments::{self, Arguments, Shell};
 use crate::failure::Failure;
 use crate::output::print;
 
-// `PAGES`, made by the build script: the name of each command, and its page.
+// The build script generates `PAGES`: the name of each command and its page.
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
 pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut command = Arguments::command();
     let mut text = Vec::new();
-    // Without `help` as a command, which would double everything.
+    // Omit `help` as a subcommand, because it would list every command twice.
     command = command.disable_help_subcommand(true);
     command.set_bin_name("fyke");
     command.build();

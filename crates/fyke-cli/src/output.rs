@@ -12,21 +12,21 @@ use crate::log;
 use crate::streams::{Patience, Stream, Writer};
 
 /// Standard output of a command with an event loop. A thread writes, so the loop keeps running
-/// while the output is not read: it still handles signals, timers and the other direction.
+/// while the output is not read, and still handles signals, timers and the other direction.
 #[derive(Clone)]
 pub(crate) struct Output {
-    /// `None` if nothing is to be printed.
+    /// `None` if nothing is printed.
     writer: Option<&'static Writer>,
     paused: Rc<RefCell<Paused>>,
-    /// The failure was logged.
+    /// Whether the failure has been logged.
     told: Rc<Cell<bool>>,
 }
 
-/// Connections whose data would only be queued here.
+/// Paused connections, whose data would only be queued here.
 #[derive(Default)]
 struct Paused {
     sockets: Vec<Socket>,
-    /// A paused socket does not hold the loop.
+    /// Keeps the loop alive, because a paused socket does not.
     alive: Option<KeepAlive>,
 }
 
@@ -36,17 +36,17 @@ impl Output {
         Self::attached()
     }
 
-    /// For a command that does not call [`let_go_on`](Self::let_go_on).
+    /// Creates the output of a command that does not call [`let_go_on`](Self::let_go_on).
     pub(crate) fn attached() -> Self {
         Self { writer: Some(Writer::of(Stream::Output)), ..Self::closed() }
     }
 
-    /// Prints nothing.
+    /// Creates an output that prints nothing.
     pub(crate) fn closed() -> Self {
         Self { writer: None, paused: Rc::default(), told: Rc::default() }
     }
 
-    /// Prints bytes as they are.
+    /// Prints bytes unchanged.
     pub(crate) fn write(&self, bytes: &[u8]) {
         if let Some(writer) = self.writer {
             writer.push_data(Stream::Output, bytes);
@@ -58,15 +58,15 @@ impl Output {
         self.write(format!("{line}\n").as_bytes());
     }
 
-    /// Prints a line, or drops and counts it if too much is queued.
+    /// Prints a line. If too much is queued, the line is dropped and counted.
     pub(crate) fn line_or_drop(&self, line: impl Display) {
         if let Some(writer) = self.writer {
             writer.push_line(Stream::Output, format!("{line}\n"));
         }
     }
 
-    /// Pauses the connection that the data was received from if too much is queued. The kernel's
-    /// buffers fill then, and the peer has to wait.
+    /// Pauses the connection from which the data was received if too much is queued. The kernel's
+    /// buffers then fill, and the peer has to wait.
     pub(crate) fn hold_back(&self, socket: &Socket) {
         if self.is_full() {
             socket.pause();
@@ -99,7 +99,8 @@ impl Output {
         });
     }
 
-    /// Returns whether printing has failed, and logs that once: for servers that go on without it.
+    /// Returns whether printing has failed, and logs the failure once. It is for servers that
+    /// continue without output.
     pub(crate) fn is_broken_and_told(&self) -> bool {
         let broken = self.is_broken();
         if broken && !self.told.replace(true) {
@@ -113,14 +114,15 @@ impl Output {
     }
 
     /// Waits until everything is written or a signal was received. Returns the failure with which
-    /// the command has to end. A reader that has exited (`| head -1`) is not a failure.
+    /// the command must end. A reader that has exited (`| head -1`) is not a failure.
     pub(crate) fn result(&self) -> Result<(), Failure> {
         let Some(writer) = self.writer else { return Ok(()) };
         writer.flush(Stream::Output, Patience::DATA);
         result(writer.take_failure())
     }
 
-    /// Returns how printing went, as [`result`](Self::result) does, but gives up after a second without any progress.
+    /// Returns whether printing succeeded, as [`result`](Self::result) does, but gives up after a
+    /// second without progress.
     pub(crate) fn result_of_lines(&self) -> Result<(), Failure> {
         let Some(writer) = self.writer else { return Ok(()) };
         writer.flush(Stream::Output, Patience::LOG);
@@ -129,7 +131,7 @@ impl Output {
 }
 
 /// Prints the only output of a command that has no event loop, and waits until it is written. No
-/// signal handlers are installed then, so a signal ends the process.
+/// signal handlers are installed in such commands, so a signal ends the process.
 pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
     result(Stream::Output.write_all(text).err())
 }

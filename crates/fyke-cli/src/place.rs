@@ -1,4 +1,4 @@
-//! Endpoints as they are typed, the same for every command.
+//! Endpoints in the syntax that all commands accept.
 
 use std::fmt;
 use std::fs::File;
@@ -12,17 +12,16 @@ use crate::arguments::Limits;
 use crate::failure::Failure;
 use crate::streams;
 
-/// Where to listen or connect: an endpoint of the library, or a descriptor that this process was
-/// started with.
+/// A place to listen at or to connect to: an endpoint of the library, or an inherited descriptor.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Endpoint(Endpoint),
-    /// Its name as it was typed, and the descriptor.
+    /// The name that the user typed, and the descriptor.
     Descriptor(String, Rc<OwnedFd>),
 }
 
 impl Place {
-    /// Several, if systemd has passed several by that name.
+    /// Several descriptors, if systemd passed several with that name.
     pub(crate) fn parse_each(text: &str) -> Result<Vec<Self>, Failure> {
         match text.strip_prefix("systemd:") {
             Some(name) => from_systemd(text, name),
@@ -30,7 +29,7 @@ impl Place {
         }
     }
 
-    /// Not left to clap: its answer would be several lines.
+    /// fyke parses places itself, because the error message of clap has several lines.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         if let Some(name) = text.strip_prefix("systemd:") {
             let mut places = from_systemd(text, name)?;
@@ -53,7 +52,7 @@ impl Place {
         Ok(Self::Endpoint(endpoint))
     }
 
-    /// Returns whether this descriptor is another name for the socket.
+    /// Returns whether this descriptor refers to the socket.
     pub(crate) fn is_same_file(&self, fd: BorrowedFd<'_>) -> bool {
         match self {
             Self::Endpoint(_) => false,
@@ -61,7 +60,7 @@ impl Place {
         }
     }
 
-    /// Makes `server` listen there; `f` runs when it does.
+    /// Makes `server` listen at this place. `f` runs when it is listening.
     pub(crate) fn listen(
         &self,
         server: &Server,
@@ -84,16 +83,16 @@ impl Place {
         Ok(())
     }
 
-    /// A socket that connects there, or is connected; `f` runs when it is. Small writes are sent at
-    /// once: what a command passes on was cut into pieces by another program, which may wait for the
-    /// answer to each.
+    /// Returns a socket that connects to this place or is already connected. `f` runs when the
+    /// connection is established. Small writes are sent at once: the data was cut into pieces by
+    /// another program, which may wait for the answer to each.
     pub(crate) fn connect(
         &self,
         options: impl FnOnce(ConnectOptions) -> ConnectOptions,
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<Socket, Failure> {
         match self {
-            // A connection to itself does not mean that a server listens there.
+            // A TCP connection to itself does not mean that a server listens there.
             Self::Endpoint(endpoint) => {
                 let options = options(ConnectOptions::new(endpoint).no_delay(true));
                 Ok(options.refuse_self_connection(true).connect_then(f)?)
@@ -101,7 +100,7 @@ impl Place {
             Self::Descriptor(_, fd) => {
                 let socket = Socket::from_fd(copy(fd)?)?;
                 socket.set_allow_half_open(true);
-                // Only TCP has the option.
+                // Only TCP supports the option.
                 let _ = socket.set_no_delay(true);
                 let same = socket.clone();
                 fyke::timer::next_tick(move || f(&same))?;
@@ -111,7 +110,7 @@ impl Place {
     }
 }
 
-/// What sd_listen_fds(3) finds; without a name, all of it.
+/// Returns the descriptors that sd_listen_fds(3) would return; without a name, all of them.
 fn from_systemd(text: &str, name: &str) -> Result<Vec<Place>, Failure> {
     let found = if name.is_empty() {
         fyke::systemd::listen_fds()
@@ -132,11 +131,12 @@ fn copy(fd: &OwnedFd) -> Result<OwnedFd, Failure> {
     fd.try_clone().map_err(|error| Failure::System("the descriptor", error))
 }
 
-/// Takes over a descriptor that this process was started with, so that no program that it starts
-/// inherits it. Called while the arguments are read: later the number may be one of our own.
+/// Takes over an inherited descriptor, so that programs that this process starts do not inherit it.
+/// Call it while the arguments are parsed, because later the number may belong to one of our own
+/// descriptors.
 ///
-/// The standard descriptors cannot be closed, because the next file to be opened would take their
-/// place: so the socket gets another number, and /dev/null takes its place.
+/// The standard descriptors cannot be closed, because the next file to be opened would get their
+/// number. So the socket gets another number, and /dev/null replaces it.
 fn inherited(number: i32) -> Result<OwnedFd, Box<dyn std::error::Error>> {
     let null = || File::options().read(true).write(true).open("/dev/null");
     Ok(match number {

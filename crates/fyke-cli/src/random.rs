@@ -1,5 +1,5 @@
-//! Chance that can be repeated: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
-//! generators", 2014), which also turns seeds that are close to each other into streams that are not.
+//! Reproducible random numbers: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom
+//! number generators", 2014). It also turns similar seeds into unrelated streams.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ impl Random {
         Self(seed)
     }
 
-    /// For the n-th of several that share a seed.
+    /// Creates the n-th of several generators that share a seed.
     pub(crate) fn of(seed: u64, number: u64) -> Self {
         let mut mixed = Self(seed ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03));
         Self(mixed.next())
     }
 
-    /// Not to be foreseen, and not to be repeated.
+    /// Creates a generator whose numbers can be neither predicted nor reproduced.
     pub(crate) fn from_clock() -> Self {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self::of(u64::from(now.subsec_nanos()) ^ now.as_secs(), u64::from(std::process::id()))
@@ -34,11 +34,11 @@ impl Random {
     }
 
     pub(crate) fn within(&mut self, span: Span) -> u64 {
-        // The spans are of sizes, far below 2^63; the modulo prefers nothing that one could notice.
+        // The spans are sizes, far below 2^63, so the bias of the modulo is negligible.
         span.least + self.next() % (span.most - span.least + 1)
     }
 
-    /// From nothing up to `most`.
+    /// Returns a random duration from 0 to `most`.
     pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         let nanoseconds = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX - 1);
         Duration::from_nanos(self.next() % (nanoseconds + 1))

@@ -1,4 +1,4 @@
-//! What `relay --record` writes and `replay` reads: a line of JSON for each event.
+//! The file that `relay --record` writes and `replay` reads. It has a line of JSON for each event.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -13,7 +13,7 @@ use crate::files::{self, Access, NewFile};
 use crate::json::{self, Line};
 use crate::log;
 
-/// What happened to a connection.
+/// An event of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Open,
@@ -49,12 +49,12 @@ pub(crate) struct Recorder {
     failure: RefCell<Option<Failure>>,
 }
 
-/// The file, while all is well.
+/// A file to which no write has failed, and its pending lines.
 struct Recording {
     file: NewFile,
-    /// The length of the file: it ends with a whole line.
+    /// The length of the file. The file ends with a complete line.
     length: u64,
-    /// Whole lines that are not in the file yet.
+    /// Complete lines that are not in the file yet.
     pending: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ impl Recorder {
         })
     }
 
-    /// Keeps the file, even if nothing is recorded. To be called when the relay listens: until
+    /// Keeps the file, even if nothing is recorded. Call it when the relay is listening: until
     /// then, a relay that cannot be started leaves no file behind, and replaces none.
     pub(crate) fn begin(&self) {
         let mut file = self.file.borrow_mut();
@@ -96,7 +96,7 @@ impl Recorder {
         self.flush();
     }
 
-    /// Writes what is pending. A failure ends the recording, but not the relay.
+    /// Writes the pending lines. A failure ends the recording, but not the relay.
     pub(crate) fn flush(&self) {
         let mut file = self.file.borrow_mut();
         let Some(Err(error)) = file.as_mut().map(Recording::flush) else { return };
@@ -111,7 +111,7 @@ impl Recorder {
         *self.failure.borrow_mut() = Some(failure);
     }
 
-    /// Why the recording is incomplete, if it is.
+    /// Returns why the recording is incomplete, if it is.
     pub(crate) fn result(&self) -> Result<(), Failure> {
         self.failure.take().map_or(Ok(()), Err)
     }
@@ -135,11 +135,11 @@ impl Recording {
         Ok(())
     }
 
-    /// Removes an incomplete line: a recording has to end with a whole one.
+    /// Removes an incomplete line, because a recording has to end with a complete one.
     fn cut(&mut self, written: &[u8], error: io::Error) -> io::Result<()> {
         let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole < written.len() {
-            // If that fails as well, `read` ignores the incomplete line.
+            // If that fails too, `read` ignores the incomplete line.
             let _ = self.file.file().set_len(self.length + whole as u64);
         }
         Err(error)
@@ -155,7 +155,7 @@ fn line(connection: u64, at: u64, event: &Event) -> String {
     }
 }
 
-/// One line.
+/// Formats one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) connection: u64,

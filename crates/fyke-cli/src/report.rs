@@ -1,4 +1,4 @@
-//! What is printed of a conversation: the bytes as they are, a hex dump, or lines of JSON.
+//! Prints a conversation: the bytes unchanged, a hex dump, or lines of JSON.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,15 +43,15 @@ pub(crate) struct Report {
     format: Format,
     output: Output,
     colours: bool,
-    /// There are several peers, and each has a number.
+    /// Whether there are several peers, which are then numbered.
     numbered: bool,
     /// Makes control characters visible, for each peer. `None` if they are printed unchanged.
     visible: Option<Rc<RefCell<HashMap<u64, Visible>>>>,
 }
 
 impl Report {
-    /// For a server with several clients. On a terminal, control characters are made visible unless
-    /// `raw` is set.
+    /// Creates a report for a server with several clients. On a terminal, control characters are
+    /// made visible unless `raw` is set.
     pub(crate) fn new(format: Format, output: &Output, raw: bool) -> Self {
         let shown = format == Format::Plain && !raw && std::io::stdout().is_terminal();
         Self {
@@ -63,12 +63,12 @@ impl Report {
         }
     }
 
-    /// For a single connection.
+    /// Creates a report for a single connection.
     pub(crate) fn of_one(format: Format, output: &Output, raw: bool) -> Self {
         Self { numbered: false, ..Self::new(format, output, raw) }
     }
 
-    /// Whether [`data`](Self::data) has any use for what is sent.
+    /// Returns whether [`data`](Self::data) uses sent bytes.
     pub(crate) fn shows_sent(&self) -> bool {
         self.format != Format::Plain
     }
@@ -93,7 +93,7 @@ impl Report {
         });
     }
 
-    /// Our own connection stands.
+    /// Reports that our own connection is established.
     pub(crate) fn reached(&self, socket: &Socket) {
         let address = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string());
         let (remote, local) = (address(socket.remote_address()), address(socket.local_address()));
@@ -202,7 +202,8 @@ impl Report {
     }
 }
 
-/// Only on a terminal that knows them, and only if nobody minds (no-color.org).
+/// Returns whether to use colours: only on a terminal that supports them, and unless they are
+/// disabled (no-color.org).
 pub(crate) fn colours() -> bool {
     let minds = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
@@ -218,7 +219,8 @@ fn head(name: &str, way: Way, length: usize) -> String {
     format!("{}{name} {arrow} {length} {unit}", clock::now())
 }
 
-/// As `hexdump -C` prints it: sixteen bytes a line, from `offset` of the stream on.
+/// Formats bytes as `hexdump -C` does: sixteen bytes per line. `offset` is the position of the
+/// first byte in the stream.
 fn dump(head: &str, mut offset: u64, bytes: &[u8]) -> String {
     let mut text = format!("{head}\n");
     for row in bytes.chunks(16) {

@@ -1,5 +1,5 @@
-//! Signals, as events of the loop: the handler writes to a socket pair whose other end is a socket
-//! like any other.
+//! Signals as events of the loop. The signal handler writes to a socket pair, whose other end is an
+//! ordinary socket of the loop.
 
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
@@ -15,8 +15,8 @@ use signal_hook::{flag, low_level};
 use crate::failure::Failure;
 use crate::{log, streams};
 
-/// A signal that ends the command was received. Also read by threads, and by code that waits
-/// outside of the loop.
+/// Whether a signal that ends the command was received. Threads and code that waits outside of the
+/// loop also read it.
 static ENDING: AtomicBool = AtomicBool::new(false);
 /// The signal's number, or 0.
 static ENDING_BY: AtomicUsize = AtomicUsize::new(0);
@@ -24,17 +24,17 @@ static ENDING_BY: AtomicUsize = AtomicUsize::new(0);
 /// The pause before a socket that failed is replaced.
 const REPLACE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Returns whether a signal that ends the command was received. Always false for commands that do
-/// not [watch](Ending::watch) for signals: they are ended by the system.
+/// Returns whether a signal that ends the command was received. It is always false for commands
+/// that do not [watch](Ending::watch) signals: the system ends them.
 pub(crate) fn have_come() -> bool {
     ENDING.load(Ordering::SeqCst)
 }
 
-/// Makes a write beyond the limit for the size of a file (`ulimit -f`) fail, like a write to a full
-/// disk, instead of ending the process.
+/// Makes a write that exceeds the file size limit (`ulimit -f`) fail, like a write to a full disk,
+/// instead of ending the process.
 pub(crate) fn survive_file_size_limit() {
     static IGNORED: AtomicBool = AtomicBool::new(false);
-    // Without a handler the signal ends the process, as by default.
+    // If the handler cannot be installed, the signal ends the process, as by default.
     let _ = flag::register(SIGXFSZ, &IGNORED);
 }
 
@@ -54,7 +54,7 @@ struct Watch<F> {
 }
 
 impl<F: FnMut() + 'static> Watch<F> {
-    /// Makes the socket pair. If the loop's end fails or is closed, it is replaced by a new pair.
+    /// Creates the socket pair. If the loop's end fails or is closed, a new pair replaces it.
     fn connect(self: &Rc<Self>) -> Result<(), Failure> {
         let failed = |error| Failure::System("a signal handler", error);
         let (ours, handlers) = UnixStream::pair().map_err(failed)?;
@@ -62,7 +62,7 @@ impl<F: FnMut() + 'static> Watch<F> {
         let socket = Socket::from_fd(ours.into())?;
         socket.unref_loop();
         let same = Rc::clone(self);
-        // Several at once may be one byte or several.
+        // Several signals at once may arrive as one byte or as several.
         socket.on_data(move |_, _| same.look());
         socket.on_error(|_, error| log::note(format_args!("signals are late: {error}")));
         let same = Rc::clone(self);
@@ -83,24 +83,24 @@ impl<F: FnMut() + 'static> Watch<F> {
         let same = Rc::clone(self);
         let again = timer::set_timeout(REPLACE_PAUSE, move || {
             match same.connect() {
-                // A signal may have been received in between.
+                // A signal may have been received in the meantime.
                 Ok(()) => same.look(),
                 Err(_) => same.replace(),
             }
         });
-        // It fails only when the loop is gone.
+        // This fails only if the loop has ended.
         if let Ok(timer) = again {
             timer.unref_loop();
         }
     }
 }
 
-/// The signals by which people and systems end a command.
+/// The signals by which users and systems end a command.
 #[derive(Clone, Copy)]
 pub(crate) struct Ending(());
 
 impl Ending {
-    /// Runs `f` at the first of them. A second one ends the process at once.
+    /// Runs `f` at the first of these signals. A second signal ends the process at once.
     pub(crate) fn watch(f: impl Fn() + 'static) -> Result<Self, Failure> {
         let f = Rc::new(f);
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -119,7 +119,7 @@ impl Ending {
         have_come()
     }
 
-    /// Ends the process by the signal that was received, so that a shell sees which one it was.
+    /// Ends the process by the signal that was received, so that a shell sees which signal it was.
     /// Returns if there was none.
     pub(crate) fn die(self) {
         if let Ok(signal @ 1..) = i32::try_from(ENDING_BY.load(Ordering::SeqCst)) {

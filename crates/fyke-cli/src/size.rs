@@ -1,6 +1,6 @@
-//! Sizes as people read them.
+//! Sizes in human-readable form.
 
-/// `512 B`, `1.5 KiB`, `20.0 GiB`.
+/// Formats a size as `512 B`, `1.5 KiB` or `20.0 GiB`.
 pub(crate) fn text(bytes: f64) -> String {
     let mut value = bytes;
     let mut units = ["B", "KiB", "MiB", "GiB", "TiB"].into_iter();

@@ -1,11 +1,11 @@
-//! A line on standard error that is redrawn in place, if it is a terminal.
+//! A line on standard error that is redrawn in place if standard error is a terminal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::streams::{Stream, Writer};
 use crate::visible;
 
-/// Goes back to the beginning of the line and clears it.
+/// The sequence that moves to the beginning of the line and clears it.
 const ERASE: &str = "\r\x1b[K";
 
 static SHOWN: AtomicBool = AtomicBool::new(false);
@@ -19,14 +19,14 @@ impl StatusLine {
         (!dumb && Stream::Errors.columns().is_some()).then_some(Self(()))
     }
 
-    /// The number of characters for which there is room.
+    /// Returns the number of characters that fit.
     pub(crate) fn columns(&self) -> usize {
-        // In the last column some terminals break the line.
+        // Some terminals wrap the line when the last column is used.
         Stream::Errors.columns().unwrap_or(80).saturating_sub(1)
     }
 
-    /// Replaces the text of the line. Does nothing while earlier output waits to be written, as on
-    /// a terminal that is stopped (Ctrl-S).
+    /// Replaces the text of the line. Does nothing while earlier output waits to be written, for
+    /// example on a terminal that is stopped (Ctrl-S).
     pub(crate) fn show(&self, text: &str) {
         let writer = Writer::of(Stream::Errors);
         if writer.is_idle(Stream::Errors) {
@@ -36,7 +36,7 @@ impl StatusLine {
         }
     }
 
-    /// Leaves the line on the screen and goes to the next one.
+    /// Keeps the line on the screen and moves to the next one.
     pub(crate) fn keep(&self) {
         if SHOWN.swap(false, Ordering::Relaxed) {
             Writer::of(Stream::Errors).push_line(Stream::Errors, String::from("\n"));
@@ -48,7 +48,7 @@ impl StatusLine {
     }
 }
 
-/// The text that has to be printed before another line: it erases the status line.
+/// Returns the text to print before another line. It erases the status line.
 pub(crate) fn erased() -> &'static str {
     if SHOWN.swap(false, Ordering::Relaxed) { ERASE } else { "" }
 }

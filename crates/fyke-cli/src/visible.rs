@@ -36,7 +36,7 @@ fn push_byte(text: &mut String, byte: u8) {
     let _ = write!(text, "<{byte:02X}>");
 }
 
-/// For one line of text: a newline is displayed as `^J`.
+/// Escapes one line of text. A newline is displayed as `^J`.
 pub(crate) fn of_text(text: &str) -> Cow<'_, str> {
     let shown = |c: char| c == '\n' || is_control(c);
     if !text.contains(shown) {
@@ -49,7 +49,7 @@ pub(crate) fn of_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
-/// For JSON text, in which control characters may be written as `\uXXXX` (RFC 8259, section 7).
+/// Escapes JSON text, in which control characters may be written as `\uXXXX` (RFC 8259, section 7).
 pub(crate) fn of_json(json: String) -> String {
     if !json.contains(is_control) {
         return json;
@@ -67,7 +67,7 @@ pub(crate) fn of_json(json: String) -> String {
     visible
 }
 
-/// For a stream of bytes, in which characters and line ends may be split between two chunks.
+/// Escapes a stream of bytes, in which characters and line ends may be split between two chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Visible {
     /// An incomplete character, or a carriage return that may be followed by a newline.
@@ -93,7 +93,7 @@ impl Visible {
                 }
                 Err(error) => {
                     let (valid, rest) = bytes.split_at(error.valid_up_to());
-                    // It is valid up to there.
+                    // The text is valid up to this position.
                     let valid = std::str::from_utf8(valid).unwrap_or_default();
                     self.take_text(&mut text, valid, false);
                     let Some(length) = error.error_len() else {
@@ -120,7 +120,8 @@ impl Visible {
         let mut characters = valid.chars().peekable();
         while let Some(c) = characters.next() {
             match (c, characters.peek()) {
-                // The end of a line in most protocols. Alone it would hide what is before it.
+                // A carriage return before a newline is the end of a line in most protocols. Alone,
+                // it would hide the text before it.
                 ('\r', Some('\n')) => {}
                 ('\r', None) if more_may_come => self.rest = b"\r".to_vec(),
                 _ if is_control(c) => push(text, c),

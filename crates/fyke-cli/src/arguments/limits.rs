@@ -1,4 +1,4 @@
-//! Who may connect, and how many: the same for every command that listens.
+//! Limits on clients and on the number of connections, shared by all commands that listen.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What can be typed. Only the standard library and clap are used here: the build script reads these
-//! files too, for the man pages.
+//! The command-line arguments. This module uses only the standard library and clap, because the
+//! build script also reads these files to generate the manual pages.
 
 mod connect;
 mod demo;
@@ -153,7 +153,7 @@ Examples:
   fyke man | man -l -
   fyke man relay > /usr/local/share/man/man1/fyke-relay.1";
 
-/// Of the commands.
+/// Returns the names of the commands.
 #[allow(dead_code, reason = "the build script has no use for it")]
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ["listen", "connect", "relay", "replay", "load", "demo", "completions", "man"].into_iter()

@@ -1,8 +1,8 @@
-//! Times, sizes, rates and numbers as they are typed.
+//! Parsers for times, sizes, rates and numbers.
 
 use std::time::Duration;
 
-/// `5` (seconds), `100ms`, `1.5s`, `2m`, `1h`, `50us`.
+/// Parses a time: `5` (seconds), `100ms`, `1.5s`, `2m`, `1h`, `50us`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let seconds = match unit {
@@ -16,7 +16,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let number = number.parse::<f64>();
     let number =
         number.map_err(|_| String::from("a time is 5 (seconds), 100ms, 1.5s, 2m or 1h"))?;
-    // What a timer takes: about 24 days.
+    // The longest time that a timer supports, about 24 days.
     let most = Duration::from_millis(0x7fff_ffff);
     match Duration::try_from_secs_f64(number * seconds) {
         Ok(duration) if duration <= most => Ok(duration),
@@ -24,7 +24,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A time that is not nothing.
+/// Parses a time greater than zero.
 pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err(String::from("it has to be more than nothing")),
@@ -32,35 +32,35 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `500`, `64k`, `10M`, `1G`: of 1024.
+/// Parses a size in multiples of 1024: `500`, `64k`, `10M`, `1G`.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     scaled(text, 1024.0, "a size is 500, 64k, 10M or 1G")
 }
 
-/// A size that is not nothing.
+/// Parses a size greater than zero.
 pub(super) fn some_bytes(text: &str) -> Result<u64, String> {
     nonzero(bytes(text)?)
 }
 
-/// Bytes per second, with or without `/s`.
+/// Parses a rate in bytes per second, with or without `/s`.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     some_bytes(text.strip_suffix("/s").unwrap_or(text))
 }
 
-/// `500`, `10k`, `1M`: of 1000.
+/// Parses a number in multiples of 1000: `500`, `10k`, `1M`.
 pub(super) fn count(text: &str) -> Result<u64, String> {
     let number =
         scaled(text.strip_suffix("/s").unwrap_or(text), 1000.0, "a number is 500, 10k or 1M")?;
     nonzero(number)
 }
 
-/// The mode of a file, in octal digits.
+/// Parses the mode of a file, in octal digits.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| String::from("a mode is up to three octal digits, as 660"))
 }
 
-/// A size, or two with `..` between: each time one from the span is taken.
+/// A size, or a range of sizes `A..B` from which each use takes a random value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) least: u64,
@@ -91,7 +91,7 @@ fn scaled(text: &str, thousand: f64, expected: &str) -> Result<u64, String> {
         _ => return Err(expected.to_owned()),
     };
     let number = number.parse::<f64>().map_err(|_| expected.to_owned())? * thousand.powi(power);
-    // Beyond that not every number is a float.
+    // Larger numbers cannot all be represented as a float.
     if !(0.0..9e15).contains(&number) {
         return Err(expected.to_owned());
     }
@@ -100,7 +100,7 @@ fn scaled(text: &str, thousand: f64, expected: &str) -> Result<u64, String> {
     Ok(number)
 }
 
-/// The digits, and what stands behind them.
+/// Splits text into its digits and the suffix.
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     text.split_at(end)

@@ -1,4 +1,4 @@
-//! Getting a connection: once, again and again, or only to see whether it can be had.
+//! Establishing a connection: once, with retries, or only to check whether it is possible.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::log;
 use crate::place::Place;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// `--wait` looks at least so often.
+/// The longest pause between two attempts of `--wait`.
 const WAIT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Caller {
@@ -21,14 +21,14 @@ pub(super) struct Caller {
     place: Place,
     began: Instant,
     backoff: RefCell<Backoff>,
-    /// How often it may still be tried.
+    /// The number of remaining attempts.
     tries: Cell<u64>,
     on_connect: Box<dyn Fn(&Socket)>,
     on_failure: Box<dyn Fn(Failure)>,
 }
 
 impl Caller {
-    /// One of the two runs, once.
+    /// Creates a caller. It runs one of the two callbacks once.
     pub(super) fn new(
         options: &Connect,
         place: Place,
@@ -74,7 +74,7 @@ impl Caller {
 
     fn with_options(&self, mut options: ConnectOptions) -> ConnectOptions {
         let own = &self.options;
-        // Our end is the end of standard input, or what becomes of the peer's.
+        // The end of our side depends on standard input, or on `--on-peer-end` when the peer ends.
         options = options.allow_half_open(true);
         let timeout = [own.timeout, self.left()].into_iter().flatten().min();
         if let Some(timeout) = timeout {
@@ -92,7 +92,7 @@ impl Caller {
         }
     }
 
-    /// What is left of `--wait`.
+    /// The remaining time of `--wait`.
     fn left(&self) -> Option<Duration> {
         self.options.wait.map(|wait| wait.saturating_sub(self.began.elapsed()))
     }
@@ -130,7 +130,7 @@ impl Caller {
         }
     }
 
-    /// Tells every step, with its time.
+    /// Logs every step with its time.
     fn watch(self: &Rc<Self>, socket: &Socket) {
         let caller = Rc::clone(self);
         socket.on_lookup(move |_, lookup| match &lookup.address {
@@ -165,7 +165,7 @@ fn family(options: &Connect) -> Option<Family> {
     }
 }
 
-/// Refuses options that could not have any effect.
+/// Rejects options that could not have any effect.
 fn check(options: &Connect, place: &Place) -> Result<(), Failure> {
     let usage = |text: &str| Err(Failure::Usage(format!("{place}: {text}")));
     let bound = options.source.is_some() || options.source_port.is_some();

@@ -50,7 +50,7 @@ pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
     talk.failure.take().map_or(Ok(()), Err)
 }
 
-/// The conversation. It has begun when there is a peer.
+/// The conversation. It begins when the connection is established.
 struct Talk {
     options: Connect,
     report: Report,
@@ -58,7 +58,7 @@ struct Talk {
     input: Input,
     peer: RefCell<Option<Socket>>,
     input_ended: Cell<bool>,
-    /// While there is only standard input to wait for.
+    /// Keeps the loop alive while only standard input is left to wait for.
     alive: RefCell<Option<KeepAlive>>,
     failure: RefCell<Option<Failure>>,
 }
@@ -87,18 +87,19 @@ impl Talk {
             *talk.alive.borrow_mut() = None;
         });
         peer.set_idle_timeout(self.options.idle_timeout);
-        // Not before: a connection that cannot be made must not swallow input.
+        // Input is not read earlier, so that a connection that cannot be established consumes no
+        // input.
         self.input.ask();
     }
 
-    /// What is queued still goes out, and then nothing is left to turn the loop for. If the peer
-    /// does not take it, that is an error like any other.
+    /// Sends the queued data. After that nothing holds the loop, unless standard input is still sent
+    /// (`--on-peer-end keep`). If the peer does not accept the data, that is an error as usual.
     fn peer_ended(&self, peer: &Socket) {
         self.report.ended(1);
         if self.options.on_peer_end == OnPeerEnd::Exit || self.input_ended.get() {
             peer.destroy_soon();
         } else {
-            // A socket that only sends holds no loop, and the thread that reads does not either.
+            // Neither a socket that only sends nor the reading thread holds the loop.
             *self.alive.borrow_mut() =
                 fyke::LoopHandle::current().ok().map(|handle| handle.keep_alive());
         }
@@ -131,14 +132,14 @@ impl Talk {
         }
     }
 
-    /// Sends a piece of standard input, and asks for the next when there is room for it.
+    /// Sends a piece of standard input, and requests the next piece when there is room for it.
     fn send(&self, piece: Piece) -> Result<(), Failure> {
         let Some(peer) = self.peer.borrow().clone() else { return Ok(()) };
         match piece {
-            // The peer has gone while the thread was reading.
+            // The peer has disconnected while the thread was reading.
             _ if !peer.is_writable() => {}
             Piece::Bytes(bytes) => {
-                // Otherwise `drain` asks.
+                // Otherwise the `drain` listener requests the next piece.
                 if peer.write(bytes.clone()) {
                     self.input.ask();
                 }

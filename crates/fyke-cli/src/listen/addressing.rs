@@ -1,17 +1,17 @@
-//! `--to chosen`: lines that name their client.
+//! `--to chosen`: input lines that name their client.
 
 use fyke::Bytes;
 
-/// A line that does not end is told in pieces of this size, so that it needs no more memory.
+/// A longer line is passed on in pieces of this size, so that it does not need more memory.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Cuts standard input into lines.
+/// Splits standard input into lines.
 #[derive(Default)]
 pub(super) struct Lines {
     rest: Vec<u8>,
 }
 
-/// Whom it is for, and what.
+/// A message and the clients to which it goes.
 pub(super) struct Addressed {
     whom: Whom,
     pub(super) text: Bytes,
@@ -21,12 +21,12 @@ pub(super) struct Addressed {
 enum Whom {
     All,
     One(u64),
-    /// The line does not say.
+    /// The line names no client.
     Nobody,
 }
 
 impl Lines {
-    /// The lines that are whole now; at the end, the last one too.
+    /// Returns the complete lines. At the end of the input, this includes the last line.
     pub(super) fn take(&mut self, bytes: &[u8], end: bool) -> Vec<Addressed> {
         self.rest.extend_from_slice(bytes);
         let mut lines = Vec::new();
@@ -49,7 +49,7 @@ impl Addressed {
     fn parse(line: &[u8]) -> Self {
         let space = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
         let (name, text) = line.split_at(space);
-        // One separator; what follows is the message as it was typed.
+        // Skips one separator. The rest is the message as it was typed.
         let text = if text.first() == Some(&b'\n') { text } else { text.get(1..).unwrap_or(b"") };
         let name = std::str::from_utf8(name).unwrap_or("");
         let whom = match name {
@@ -63,7 +63,7 @@ impl Addressed {
         self.whom == Whom::All || self.whom == Whom::One(client)
     }
 
-    /// What to say when nobody was told.
+    /// The text to print if no client received the message.
     pub(super) fn unheard(&self) -> String {
         match self.whom {
             Whom::All => String::from("no client is connected"),

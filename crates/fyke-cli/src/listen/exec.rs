@@ -1,4 +1,4 @@
-//! `--exec`: a program for every client, with its standard streams on the connection.
+//! `--exec`: a program for every client, whose standard input and output are the connection.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,20 +19,20 @@ use crate::failure::Failure;
 use crate::log;
 use crate::signals::on_signal;
 
-/// How long a program that was killed may take to be gone.
+/// How long a killed program may take to exit.
 const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What to run for each client, and what runs.
+/// The program to run for each client, and the running programs.
 pub(super) struct Programs {
     words: Vec<String>,
     kill_after: Duration,
-    /// At most as many at once of one endpoint, and of one IP address.
+    /// The maximum number of programs per endpoint and per IP address.
     max: Option<u64>,
     max_per_ip: Option<u64>,
     running: Rc<RefCell<Vec<Rc<Running>>>>,
 }
 
-/// Where a client comes from: the number of the endpoint, and its address.
+/// The origin of a client: the number of the endpoint, and the client's address.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
     pub(super) server: usize,
@@ -40,8 +40,8 @@ pub(super) struct Origin {
 }
 
 impl Programs {
-    /// The command is split into words as a shell would; but no shell runs it, so nothing that a
-    /// peer sends can mean anything to one.
+    /// Splits the command into words as a shell would. No shell runs it, so no data from a peer is
+    /// interpreted by a shell.
     pub(super) fn parse(text: &str, options: &Listen) -> Result<Self, Failure> {
         let words = shlex::split(text).filter(|words| !words.is_empty());
         let words =
@@ -55,8 +55,8 @@ impl Programs {
         })
     }
 
-    /// Whether another program may be started for this client. The server counts connections; a
-    /// program may outlive its connection.
+    /// Returns whether another program may be started for this client. The server's own limit
+    /// counts connections, but a program may outlive its connection.
     pub(super) fn has_room(&self, origin: Origin) -> bool {
         let running = self.running.borrow();
         let count = |same: &dyn Fn(&Origin) -> bool| {
@@ -70,9 +70,9 @@ impl Programs {
         })
     }
 
-    /// Starts one for this client, with a socket pair for each of its streams: so half-close and
-    /// backpressure go through as they are, and a program that does not read to the end breaks off
-    /// only what it does not want, not what it has said.
+    /// Starts a program for this client, with a socket pair for each of its streams. So half-close
+    /// and backpressure work unchanged, and if the program does not read all of its input, its
+    /// output is not lost.
     pub(super) fn serve(
         &self,
         client: u64,
@@ -82,7 +82,8 @@ impl Programs {
         let failed = |error| Failure::System("a socket pair", error);
         let (input, its_input) = UnixStream::pair().map_err(failed)?;
         let (output, its_output) = UnixStream::pair().map_err(failed)?;
-        // The loop keeps each of them from here on: when a later step fails, they have to be closed.
+        // From here on the loop keeps each socket alive, so they must be closed if a later step
+        // fails.
         let input = Socket::from_fd(input.into())?;
         let output = Socket::from_fd(output.into()).inspect_err(|_| _ = input.destroy())?;
         let child = self.start(client, socket, [its_input.into(), its_output.into()]);
@@ -114,22 +115,23 @@ impl Programs {
         };
         command.env("FYKE_REMOTE_ADDRESS", address(socket.remote_address()));
         command.env("FYKE_LOCAL_ADDRESS", address(socket.local_address()));
-        // They are about descriptors that the program does not have.
+        // These variables describe descriptors that the program does not have.
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             command.env_remove(name);
         }
-        // With the command go the other ends of the pairs, which have to close with the program.
+        // Dropping the command closes this process's copies of the program's ends of the pairs, so
+        // that these ends close with the program.
         command.spawn().map_err(|error| Failure::System("the program", error))
     }
 
-    /// Reaps the programs that end. To be called once, before any is started.
+    /// Reaps programs that end. Call this once, before any program is started.
     pub(super) fn watch(&self) -> Result<(), Failure> {
         reap_descendants();
         let running = Rc::clone(&self.running);
         on_signal(SIGCHLD, move || look_at_all(&running))
     }
 
-    /// Tells all that run to end, and turns the loop until they have.
+    /// Tells all running programs to end, and turns the loop until they have ended.
     pub(super) fn end_all(&self, event_loop: &EventLoop) -> Result<(), Failure> {
         event_loop.enter(|| {
             let all: Vec<_> = self.running.borrow().clone();
@@ -147,8 +149,8 @@ impl Programs {
     }
 }
 
-/// What `--max-per-ip` counts under for this address: an IPv4 address, or an IPv6 network of 64 bits, as
-/// the library does.
+/// Returns the key by which `--max-per-ip` counts this address: an IPv4 address, or the /64 network
+/// of an IPv6 address, as in the library.
 fn group_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
@@ -156,12 +158,13 @@ fn group_of(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Joins the client and the program's two streams.
+/// Connects the client to the program's two streams.
 fn join(running: &Rc<Running>, input: &Socket, output: &Socket) {
     let client = running.socket();
     client.pipe(input);
     output.pipe_without_end(client);
-    // A program that has said everything need not read to the end, but its client shall get all.
+    // A program may stop reading before the end of its input, and its client must still get all of
+    // its output.
     let same = Rc::clone(running);
     output.on_end(move |_| {
         same.output_ended();
@@ -175,7 +178,7 @@ fn join(running: &Rc<Running>, input: &Socket, output: &Socket) {
     });
     let from = client.clone();
     input.on_error(move |_, error| {
-        // It does not read any more: nothing unusual.
+        // The program does not read any more, which is normal.
         log::debug(format_args!("to the program: {error}"));
         from.on_data(|_, _| {});
         from.resume();

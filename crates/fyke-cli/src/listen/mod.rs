@@ -1,4 +1,4 @@
-//! `fyke listen`: what the clients send to standard output, standard input to them.
+//! `fyke listen`: prints what clients send on standard output, and sends standard input to them.
 
 mod addressing;
 mod exec;
@@ -26,7 +26,7 @@ use crate::signals::Ending;
 use addressing::Lines;
 use exec::{Origin, Programs};
 
-/// At most as many programs of `--exec` run at once, unless `--max-connections` says otherwise.
+/// The maximum number of running programs of `--exec`, unless `--max-connections` is given.
 const PROGRAMS_MAX: u64 = 64;
 
 pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
@@ -39,7 +39,7 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
     let programs = options.exec.as_deref().map(|text| Programs::parse(text, &options));
     let programs = programs.transpose()?;
     let gate = Gate::new(&options.limits)?;
-    // Programs would inherit it, and some cannot cope with so many.
+    // Programs would inherit the higher limit, and some do not work with it.
     if programs.is_none() {
         descriptors::allow_many();
     }
@@ -68,8 +68,8 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
         memory::return_regularly()?;
         Ok::<_, Failure>(ending)
     })?;
-    // A server that prints what it receives is of no use without an output. A server that only
-    // displays what passes through goes on.
+    // A server whose purpose is to print what it receives is useless without an output, so it ends.
+    // A server that only displays data that passes through continues.
     let blind = || output.is_broken_and_told() && !room.passes_through();
     let over = || ending.came() || room.stopped.get() || blind();
     let done = turn_to_the_end(&event_loop, &input, &output, over, |piece| {
@@ -77,15 +77,15 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
         Ok(())
     });
     let done = done.and(room.end_programs(&event_loop));
-    // With it go the files of the servers.
+    // Dropping the servers also removes the files of their Unix sockets.
     drop(event_loop);
     ending.die();
     done?;
     room.failure.take().map_or(Ok(()), Err)
 }
 
-/// A port alone means all addresses, but not for programs: what they do is for this machine, unless an
-/// address says otherwise.
+/// A port alone means all addresses. With `--exec` it means 127.0.0.1, because programs serve only
+/// this machine unless an address is given.
 fn keep_on_this_machine(place: &mut Place) {
     if let Place::Endpoint(Endpoint::Port(port)) = *place {
         log::info(format_args!(
@@ -97,13 +97,13 @@ fn keep_on_this_machine(place: &mut Place) {
 
 const TOO_MANY: &str = "too many connections";
 
-/// One who is connected.
+/// A connected client.
 struct Client {
     number: u64,
     socket: Socket,
 }
 
-/// Everybody who is connected, and what is to be told to them.
+/// All connected clients, and the data to send to them.
 struct Room {
     options: Listen,
     report: Report,
@@ -112,30 +112,31 @@ struct Room {
     programs: Option<Programs>,
     input: Input,
     servers: RefCell<Vec<Server>>,
-    /// Those who can be sent what is typed, in the order in which they came: they are here until
-    /// they end.
+    /// The clients that can receive standard input, in the order of their arrival. A client is
+    /// removed when it ends.
     clients: RefCell<Vec<Client>>,
-    /// A piece of standard input that came when it could not be sent.
+    /// A piece of standard input that could not be sent yet.
     waiting: RefCell<Option<Bytes>>,
-    /// Standard input as lines that name their client.
+    /// Splits standard input into lines that name their client.
     lines: RefCell<Lines>,
-    /// How many clients there were: their numbers in the log.
+    /// The number of clients so far. It numbers them in the log.
     count: Cell<u64>,
-    /// Why a server could not listen, or why the only client of `--once` left.
+    /// The reason why a server could not listen, or why the only client of `--once` failed.
     failure: RefCell<Option<Failure>>,
     stopped: Cell<bool>,
 }
 
 impl Room {
-    /// What a client sends goes back to it, or to a program.
+    /// Returns whether received data goes back to the client or to a program.
     fn passes_through(&self) -> bool {
         self.options.echo || self.programs.is_some()
     }
 
-    /// Drops the places: of descriptors they have another one, which would hold the port.
+    /// Opens a server at each place. The places are dropped, because a place made from a descriptor
+    /// holds a duplicate that would keep the port in use.
     fn open(self: &Rc<Self>, places: Vec<Place>) -> Result<(), Failure> {
         for (number, place) in places.into_iter().enumerate() {
-            // `--exec` and `--echo` end a connection themselves.
+            // `--exec` and `--echo` end connections themselves.
             let half_open = self.programs.is_some();
             let options = gate::server_options(&self.options.limits).allow_half_open(half_open);
             let room = Rc::clone(self);
@@ -199,7 +200,7 @@ impl Room {
         }
     }
 
-    /// What is reported of every client.
+    /// Reports the events of every client.
     fn watch(self: &Rc<Self>, number: u64, socket: &Socket) {
         let room = Rc::clone(self);
         socket.on_error(move |_, error| room.failed(number, error));
@@ -208,7 +209,7 @@ impl Room {
             room.report.left(number, socket);
             room.leave(socket);
         });
-        // What goes through is not printed, unless somebody wants to look at it.
+        // Data that passes through is printed only on request.
         if !self.passes_through() || self.report.shows_sent() {
             let (report, echo) = (self.report.clone(), self.options.echo);
             socket.on_data(move |socket, data| {
@@ -229,7 +230,7 @@ impl Room {
                 let moved = idle::progress(&same).wrapping_add(held_up.get());
                 (!same.is_destroyed()).then_some(moved)
             };
-            // Clients only come inside of a loop.
+            // Clients only arrive inside of a loop, so this does not fail.
             let _ = idle::watch(timeout, progress, move || {
                 log::info(format_args!("client {number} was idle for too long"));
                 if room.options.once {
@@ -244,21 +245,21 @@ impl Room {
     fn join(self: &Rc<Self>, number: u64, socket: &Socket) {
         let room = Rc::clone(self);
         socket.on_drain(move |_| room.pump());
-        // It ends itself in a moment, and takes nothing more.
+        // The socket is about to end automatically, and accepts no more data.
         let room = Rc::clone(self);
         socket.on_end(move |socket| room.leave(socket));
         self.clients.borrow_mut().push(Client { number, socket: socket.clone() });
         self.pump();
     }
 
-    /// Also for clients who left before.
+    /// Removes a client. It may have been removed before.
     fn leave(&self, socket: &Socket) {
         self.clients.borrow_mut().retain(|other| other.socket != *socket);
-        // Perhaps it was the one that the others had to wait for.
+        // The other clients may have waited for this one.
         self.pump();
     }
 
-    /// A client's failure is its own affair, unless it was the only one to come.
+    /// A client's failure does not end the command, except with `--once`.
     fn failed(&self, number: u64, error: &Error) {
         self.report.failed(number, error);
         if self.options.once {
@@ -276,12 +277,12 @@ impl Room {
                 self.tell_chosen(&Bytes::new(), true);
                 log::info(format_args!("end of standard input"));
             }
-            // The clients may still have something to say.
+            // The clients may still send data.
             Piece::Failed(error) => log::note(Failure::System("standard input", error)),
         }
     }
 
-    /// Takes no more clients, and ends the programs of those that are here.
+    /// Accepts no more clients, and ends the programs of the connected ones.
     fn end_programs(&self, event_loop: &EventLoop) -> Result<(), Failure> {
         let Some(programs) = &self.programs else { return Ok(()) };
         event_loop.enter(|| {
@@ -292,9 +293,9 @@ impl Room {
         programs.end_all(event_loop)
     }
 
-    /// Sends what was typed, and asks for more, as long as there is somebody to send it to and
-    /// nobody's queue is full. So a client that reads slowly costs one piece of memory; and what
-    /// is typed before anybody is here is kept for the first to come.
+    /// Sends standard input and requests more while there is a client to send to and no client's
+    /// queue is full. So a client that reads slowly costs the memory of one piece. Input that is
+    /// typed before a client connects is kept for the first client.
     fn pump(&self) {
         while self.can_send() {
             let Some(bytes) = self.waiting.take() else { return self.input.ask() };
@@ -321,7 +322,8 @@ impl Room {
         }
     }
 
-    /// The answer to whether there is room comes from `needs_drain`, of all together.
+    /// The results of `write` are not needed here, because `needs_drain` is checked for all
+    /// clients.
     fn send(&self, client: &Client, bytes: &Bytes) {
         if client.socket.is_writable() {
             let _ = client.socket.write(bytes.clone());

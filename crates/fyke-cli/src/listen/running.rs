@@ -1,5 +1,5 @@
-//! A program that runs, which belongs to its connection: it counts until it has ended, and is told
-//! to end when the connection has.
+//! A running program of `--exec`, which belongs to its connection. It counts towards the limits
+//! until it has ended, and is told to end when the connection has ended.
 
 use std::cell::{Cell, RefCell};
 use std::os::unix::process::ExitStatusExt;
@@ -17,41 +17,41 @@ use super::exec::Origin;
 use crate::failure::Failure;
 use crate::log;
 
-/// While programs are to end, it is looked whether they have.
+/// The period at which to check whether programs that were told to end have ended.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
 pub(super) struct Running {
     client: u64,
     pub(super) origin: Origin,
     socket: Socket,
-    /// The process group, which has the id of the program: the program, and what it has started.
+    /// The process group of the program and its children. Its id is the id of the program.
     group: Pid,
     kill_after: Duration,
-    /// The program itself has ended, and was reaped.
+    /// Whether the program itself has ended and was reaped.
     reaped: Cell<bool>,
     output_ended: Cell<bool>,
     phase: Cell<Phase>,
     /// Holds the loop until the program has ended.
     alive: Cell<Option<KeepAlive>>,
     looking: RefCell<Option<timer::Timer>>,
-    /// All that run, this one among them.
+    /// All running programs, including this one.
     all: Weak<RefCell<Vec<Rc<Running>>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connected,
-    /// The connection has ended as the program wanted it; it may take until then to end by itself.
+    /// The connection has ended normally. The program may end by itself until this time.
     Leaving(Instant),
-    /// It was sent SIGTERM, and has until then.
+    /// The program was sent SIGTERM, and has until this time to end.
     Told(Instant),
-    /// It was sent SIGKILL.
+    /// The program was sent SIGKILL.
     Killed,
 }
 
 impl Running {
     /// # Errors
-    /// When there is no loop, or the program has no id; it is killed then.
+    /// If there is no loop. The program is killed then.
     pub(super) fn new(
         client: u64,
         origin: Origin,
@@ -87,12 +87,13 @@ impl Running {
         &self.socket
     }
 
-    /// The program has closed its standard output.
+    /// Called when the program has closed its standard output.
     pub(super) fn output_ended(&self) {
         self.output_ended.set(true);
     }
 
-    /// The connection is gone. A program that has closed its output may be about to end by itself.
+    /// Called when the connection has closed. A program that has closed its output may be about to
+    /// end by itself.
     pub(super) fn disconnected(self: &Rc<Self>) {
         if self.phase.get() != Phase::Connected {
             return;
@@ -106,7 +107,7 @@ impl Running {
         }
     }
 
-    /// Breaks the connection off, and tells the program to end.
+    /// Breaks the connection off and tells the program to end.
     pub(super) fn end_now(self: &Rc<Self>) {
         if matches!(self.phase.get(), Phase::Connected | Phase::Leaving(_)) {
             self.tell();
@@ -120,21 +121,21 @@ impl Running {
         if !self.is_over() {
             log::info(format_args!("client {}: the program is told to end", self.client));
             self.signal(Signal::TERM);
-            // One that is stopped would not get it.
+            // A stopped program would not receive SIGTERM.
             self.signal(Signal::CONT);
         }
         self.look_regularly();
         self.look();
     }
 
-    /// Looks whether the program has ended, and whether its time has come. Called when any process
-    /// has ended, and regularly while this one is to end.
+    /// Checks whether the program has ended and whether its time is over. Called when any process
+    /// has ended, and regularly after this program was told to end.
     fn look(self: &Rc<Self>) {
         let now = Instant::now();
         match self.phase.get() {
             Phase::Connected => return,
             _ if self.is_over() => {}
-            // What it has left behind is not going to end by itself.
+            // The remaining processes of the group will not end by themselves.
             Phase::Leaving(until) if self.reaped.get() || now >= until => return self.tell(),
             Phase::Told(until) if now >= until => {
                 log::info(format_args!("client {}: the program is killed", self.client));
@@ -158,7 +159,7 @@ impl Running {
                 look_at_all(&all);
             }
         };
-        // Fails only when the loop is gone; then nothing waits for it.
+        // This fails only if the loop has ended. Then nothing waits for the program.
         *self.looking.borrow_mut() = timer::set_interval(LOOK_PERIOD, look).ok();
     }
 
@@ -168,17 +169,17 @@ impl Running {
         self.reaped.set(true);
     }
 
-    /// Neither the program nor anything of its group is left.
+    /// Returns whether neither the program nor any process of its group is left.
     fn is_over(&self) -> bool {
         self.reaped.get() && test_kill_process_group(self.group) == Err(Errno::SRCH)
     }
 
     fn signal(&self, signal: Signal) {
-        // Fails if it has just ended.
+        // This fails if the group has just ended.
         let _ = kill_process_group(self.group, signal);
     }
 
-    /// It does not count any more.
+    /// Removes the program from the count.
     fn forget(self: &Rc<Self>) {
         if let Some(timer) = self.looking.borrow_mut().take() {
             timer.cancel();
@@ -190,10 +191,10 @@ impl Running {
     }
 }
 
-/// Reaps the processes that have ended, and looks at the programs.
+/// Reaps processes that have ended, and checks all programs.
 pub(super) fn look_at_all(all: &RefCell<Vec<Rc<Running>>>) {
     while let Ok(Some((id, status))) = wait(WaitOptions::NOHANG) {
-        // Otherwise what a program has left behind.
+        // Other processes are children that a program left behind.
         if let Some(one) = all.borrow().iter().find(|one| one.group == id && !one.reaped.get()) {
             one.ended(status);
         }
@@ -202,11 +203,11 @@ pub(super) fn look_at_all(all: &RefCell<Vec<Rc<Running>>>) {
     all.iter().for_each(Running::look);
 }
 
-/// Has this process reap what its programs leave behind, instead of the first process of the system:
-/// otherwise a process group would not be empty before that one has come to it.
+/// Makes this process reap the children that its programs leave behind, instead of the init
+/// process. Otherwise a process group would not be empty until the init process has reaped them.
 #[cfg(target_os = "linux")]
 pub(super) fn reap_descendants() {
-    // It takes longer to see that a group is empty if this is refused.
+    // If this is refused, it only takes longer to detect that a group is empty.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 

@@ -1,4 +1,4 @@
-//! One connection: what was asked, and what has been answered of it.
+//! One connection: its requests, and the answers received so far.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,16 +15,16 @@ pub(super) struct Connection {
     socket: RefCell<Option<Socket>>,
     run: Rc<Run>,
     opened_at: Instant,
-    /// When the requests without an answer were due: first those that were sent, then those for
-    /// which there was no room.
+    /// The due times of unanswered requests: first those that were sent, then those for which there
+    /// was no room.
     due: RefCell<VecDeque<Instant>>,
     unsent: Cell<usize>,
-    /// Places in the stream.
+    /// Positions in the stream.
     sent_to: Cell<u64>,
     received_to: Cell<u64>,
-    /// Bytes of the answer that has begun.
+    /// The number of bytes received of the current answer.
     part: Cell<usize>,
-    /// Why it is given up, by us.
+    /// The reason why `load` gave the connection up.
     given_up: Cell<Option<&'static str>>,
     gone: Cell<bool>,
 }
@@ -75,20 +75,20 @@ impl Connection {
         });
         let same = Rc::clone(&connection);
         socket.on_close(move |_, _| {
-            // A peer that ends has not failed by itself, but it was not asked to.
+            // A peer that ends has not failed, but it was not asked to end.
             let ours = same.run.mode == Mode::Connects && same.waiting() == 0;
             same.gone(if ours { None } else { Some("ended by the peer") });
         });
         Ok(connection)
     }
 
-    /// How many answers are still to come.
+    /// Returns the number of outstanding answers.
     pub(super) fn waiting(&self) -> u64 {
         u64::try_from(self.due.borrow().len()).unwrap_or(u64::MAX)
     }
 
-    /// Since when the first of them is waited for. One that was due before its connection was begun
-    /// is late, but that is not for this connection to answer for.
+    /// Returns since when the first answer is awaited. If its request was due before the connection
+    /// was opened, the time before that does not count as waiting for this connection.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         self.due.borrow().front().map(|due| self.opened_at.max(*due))
     }
@@ -99,7 +99,7 @@ impl Connection {
         self.send();
     }
 
-    /// Sends as much as there is room for.
+    /// Sends requests while there is room.
     fn send(&self) {
         let Some(socket) = self.socket.borrow().clone() else { return };
         while self.unsent.get() > 0 && !socket.is_connecting() && !socket.needs_drain() {

@@ -14,7 +14,7 @@ pub(super) fn start() -> Result<Endpoint, Failure> {
         let (listens, fails) = (sender.clone(), sender.clone());
         let ran = fyke::run(|| {
             let server = fyke::create_server(|socket| {
-                // Nagle's algorithm would wait for more where there is nothing more to come.
+                // Nagle's algorithm would wait for more data, but no more data follows.
                 let _ = socket.set_no_delay(true);
                 // The client's side of the connection reports the failure.
                 socket.on_error(|_, _| {});
@@ -22,7 +22,7 @@ pub(super) fn start() -> Result<Endpoint, Failure> {
             });
             server.on_error(move |_, error| _ = fails.send(Err(error.clone())));
             server.listen_then(("127.0.0.1", 0), move |server: &Server| {
-                // Nobody listens any more when the command has ended.
+                // The receiver is gone if the command has ended.
                 let _ = listens.send(Ok(server.endpoint()));
             })
         });

@@ -1,4 +1,4 @@
-//! From the first request to the last answer.
+//! Measuring, from the first request to the last answer.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -40,8 +40,9 @@ impl Run {
         }
     }
 
-    /// Sends what is due, and comes back when the next is. Shortly before that it does not sleep: a
-    /// timer of the system is late by up to a millisecond, which would all count as latency.
+    /// Sends requests that are due, and schedules the next call for the next due time. It does not
+    /// sleep for the last 1.5 ms, because a system timer is late by up to a millisecond, which
+    /// would count as latency.
     fn keep_up(self: &Rc<Self>) {
         while self.phase.get() == Phase::Measuring {
             let step =
@@ -51,7 +52,7 @@ impl Run {
                 Some(Err(pause)) => {
                     let same = Rc::clone(self);
                     let keep_up = move || same.keep_up();
-                    // Fails only when the loop is gone.
+                    // This fails only if the loop has ended.
                     let _ = match pause.checked_sub(Duration::from_micros(1500)) {
                         Some(pause) => timer::set_timeout(pause, keep_up).map(drop),
                         None => timer::set_immediate(keep_up),
@@ -82,7 +83,7 @@ impl Run {
         }
     }
 
-    /// Connections that are due, as long as there are not too many at a time.
+    /// Opens connections that are due, while fewer than `--connections` are open.
     fn open_queued(self: &Rc<Self>) {
         let most = usize::try_from(self.options.connections).unwrap_or(usize::MAX);
         while self.connections.borrow().len() < most {
@@ -91,14 +92,14 @@ impl Run {
         }
     }
 
-    /// A request that was due at this time.
+    /// Sends a request that was due at this time.
     fn request(self: &Rc<Self>, connection: &Rc<Connection>, due: Instant) {
         if self.may_send() {
             connection.request(due);
         }
     }
 
-    /// Counts one more, unless those were all.
+    /// Counts one more request. Returns `false` if all requests were sent or measuring is over.
     fn may_send(self: &Rc<Self>) -> bool {
         let all = self.options.count.is_some_and(|count| self.sent.get() >= count);
         if all {
@@ -125,7 +126,7 @@ impl Run {
         self.end_if_all_came();
     }
 
-    /// A connection is gone, and what it had not answered with it.
+    /// Removes a closed connection and counts its unanswered requests.
     pub(super) fn lost(self: &Rc<Self>, connection: &Rc<Connection>, why: Option<&str>) {
         self.connections.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
         let mut results = self.results.borrow_mut();
@@ -155,8 +156,8 @@ impl Run {
         }
     }
 
-    /// No more requests. What is on its way has as much time as an answer has; what could not even
-    /// be sent, also what is left of the whole.
+    /// Stops sending requests. Requests that were sent have the time limit of an answer. If
+    /// connections are still waiting to be opened, the remaining measuring time is added.
     pub(super) fn finish(self: &Rc<Self>) {
         if self.phase.get() != Phase::Measuring {
             return;
@@ -169,7 +170,7 @@ impl Run {
             true => Duration::ZERO,
             false => self.options.duration.saturating_sub(self.elapsed()),
         };
-        // Without a loop there is nothing to wait for.
+        // Without a loop, waiting is impossible.
         let _ = timer::set_timeout(self.options.timeout + left, move || same.over());
     }
 }

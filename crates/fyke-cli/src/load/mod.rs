@@ -1,4 +1,4 @@
-//! `fyke load`: requests to an echo server, and how long the answers take.
+//! `fyke load`: sends requests to an echo server and measures how long the answers take.
 
 mod connection;
 mod echo;
@@ -28,9 +28,9 @@ use progress::Progress;
 use results::{Files, Results};
 use schedule::Schedule;
 
-/// So many connections are being made at a time, so that no server's backlog overflows.
+/// The maximum number of connects at a time, so that no server's backlog overflows.
 const CONNECTING_MAX: usize = 100;
-/// How often it is looked for answers that take too long.
+/// The period at which to check for answers that take too long.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 pub(crate) fn load(options: Load) -> Result<(), Failure> {
@@ -76,14 +76,14 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
     done
 }
 
-/// What is done with the connections.
+/// How requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// The next request when an answer has come.
+    /// A connection sends the next request when an answer has arrived.
     Closed,
-    /// Requests at their time.
+    /// Requests are sent at fixed times.
     Open,
-    /// A connection for each request.
+    /// Each request has its own connection.
     Connects,
     Idle,
 }
@@ -103,7 +103,7 @@ impl Mode {
 enum Phase {
     Connecting,
     Measuring,
-    /// No more requests; the answers that are still to come.
+    /// No more requests are sent, but answers are outstanding.
     Ending,
     Over,
 }
@@ -116,25 +116,25 @@ struct Run {
     progress: Progress,
     connections: RefCell<Vec<Rc<Connection>>>,
     connecting: Cell<usize>,
-    /// Connections that were begun, also those that failed.
+    /// The number of connections that were begun, including failed ones.
     opened: Cell<u64>,
-    /// When measuring began.
+    /// The time when measuring began.
     began: Cell<Option<Instant>>,
     phase: Cell<Phase>,
-    /// Whose turn it is.
+    /// The index of the connection that sends the next request.
     next: Cell<usize>,
-    /// Requests, also those that wait to be sent.
+    /// The number of requests, including those that wait to be sent.
     sent: Cell<u64>,
     results: RefCell<Results>,
-    /// When connections were due that wait for others to end.
+    /// The due times of connections that wait until others have ended.
     queued: RefCell<VecDeque<Instant>>,
-    /// The first connection that could not be made.
+    /// The error of the first connection that could not be established.
     unreachable: RefCell<Option<Error>>,
     schedule: RefCell<Option<Schedule>>,
 }
 
 impl Run {
-    /// Connections until there are as many as asked for, or too many at a time.
+    /// Opens connections, up to the requested number and the limit on connects at a time.
     fn open_more(self: &Rc<Self>) {
         if self.mode == Mode::Connects {
             return self.begin();
@@ -150,7 +150,7 @@ impl Run {
         }
     }
 
-    /// One connection; with a time, its first request was due then.
+    /// Opens one connection. `due` is the due time of its first request.
     fn open(self: &Rc<Self>, due: Option<Instant>) {
         self.connecting.set(self.connecting.get() + 1);
         self.opened.set(self.opened.get() + 1);
@@ -164,7 +164,7 @@ impl Run {
         }
     }
 
-    /// A connection stands, or could not be made.
+    /// Called when a connection is established or has failed to connect.
     fn connected(self: &Rc<Self>, error: Option<&Error>) {
         self.connecting.set(self.connecting.get() - 1);
         match error {
@@ -190,7 +190,7 @@ impl Run {
         self.began.get().map_or(Duration::ZERO, |began| began.elapsed())
     }
 
-    /// Regularly looks for answers that take too long, and moves the bar.
+    /// Starts a timer that checks for answers that take too long and updates the progress bar.
     fn watch_the_time(self: &Rc<Self>) -> Result<(), Failure> {
         let same = Rc::clone(self);
         let look = move || {
@@ -219,7 +219,7 @@ impl Run {
         }
         let kept = if self.mode == Mode::Idle { Some(open.len()) } else { None };
         output.write(results.print(&self.options, &self.place, kept).as_bytes());
-        // First, so that they are written even if printing fails.
+        // The files come first, so that they are written even if printing fails.
         results.write_files(&self.options, files)?;
         output.result()?;
         results.verdict()

@@ -1,17 +1,17 @@
-//! The bytes that are sent. They are a part of one stream for each connection, so that an answer that
-//! was lost, doubled or given to another connection is noticed.
+//! The bytes that are sent. Each connection sends its own part of one stream, so that an answer
+//! that was lost, duplicated or sent to another connection is detected.
 
 use fyke::Bytes;
 
 use crate::random::Random;
 
-/// A prime: no buffer anywhere has a size that hides a shift.
+/// A prime, so that no buffer size hides a shift.
 const PERIOD: usize = 65_521;
-/// The most that comes in one piece.
+/// The maximum size of one piece.
 const PIECE_BYTES_MAX: usize = 65_536;
 
 pub(super) struct Pattern {
-    /// Repeats after the period.
+    /// The stream. It repeats after the period.
     bytes: Bytes,
     size: usize,
 }
@@ -25,23 +25,23 @@ impl Pattern {
         Self { bytes: base.into_iter().cycle().take(length).collect(), size }
     }
 
-    /// How long a request is.
+    /// The size of a request.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// Where a connection begins.
+    /// Returns the position at which a connection begins.
     pub(super) fn start(connection: u64) -> u64 {
         connection.wrapping_mul(7919) % 1_000_003
     }
 
-    /// The request at this place of the stream.
+    /// Returns the request at this position of the stream.
     pub(super) fn request(&self, at: u64) -> Bytes {
         let start = Self::within(at);
         self.bytes.slice(start..start + self.size)
     }
 
-    /// Whether that is what was sent at this place.
+    /// Returns whether these are the bytes that were sent at this position.
     pub(super) fn is_at(&self, at: u64, bytes: &[u8]) -> bool {
         let start = Self::within(at);
         self.bytes.get(start..start + bytes.len()) == Some(bytes)

@@ -1,5 +1,5 @@
-//! `--histogram`: latency by percentile, the way HdrHistogram's plots have it: each step to the right
-//! is ten times rarer.
+//! `--histogram`: latency by percentile on the scale of HdrHistogram's plots, on which each step to
+//! the right is ten times rarer.
 
 use std::fmt::Write;
 
@@ -7,16 +7,16 @@ use hdrhistogram::Histogram;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 480.0;
-/// Room for labels: left, top, right, bottom.
+/// Space for labels: left, top, right, bottom.
 const LEFT: f64 = 80.0;
 const TOP: f64 = 50.0;
 const RIGHT: f64 = 30.0;
 const BOTTOM: f64 = 60.0;
 
-/// A picture of latencies in nanoseconds.
+/// Draws latencies in nanoseconds as SVG.
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
 pub(super) fn svg(latencies: &Histogram<u64>, title: &str) -> String {
-    // As many nines as the number of values can tell anything about.
+    // The number of nines for which there are enough values.
     let decades = (latencies.len().max(10) as f64).log10().clamp(1.0, 7.0);
     let most = latencies.max().max(1) as f64 / 1e6;
     let step = nice_step(most / 5.0);
@@ -84,14 +84,14 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
     let _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#);
 }
 
-/// 1, 2 or 5 times a power of ten, at least as much as asked for.
+/// Rounds up to 1, 2 or 5 times a power of ten.
 fn nice_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let factors = [1.0, 2.0, 5.0, 10.0];
     factors.into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(least)
 }
 
-/// Without zeros at the end.
+/// Formats a number without trailing zeros.
 fn trimmed(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -1,4 +1,4 @@
-//! A bar on a terminal.
+//! A progress bar on a terminal.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What was measured, and how it is told.
+//! The results and how they are printed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ use crate::json::Line;
 use crate::place::Place;
 use crate::visible;
 
-/// Which are told.
+/// The percentiles that are printed.
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// The files to write.
@@ -38,12 +38,12 @@ impl Files {
 }
 
 pub(super) struct Results {
-    /// Of nanoseconds, to three digits.
+    /// Latencies in nanoseconds, with three significant digits.
     latencies: Histogram<u64>,
     took: Duration,
-    /// Those that could be made.
+    /// The number of connections that were established.
     pub(super) connections: u64,
-    /// Those that failed later.
+    /// The number of established connections that failed later.
     pub(super) lost: u64,
     pub(super) unanswered: u64,
     errors: BTreeMap<String, u64>,
@@ -51,7 +51,7 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn new() -> Self {
-        // Three digits are within what the crate can do.
+        // The histogram supports three digits, so this does not fail.
         #[expect(clippy::expect_used, reason = "a constant that is right")]
         let latencies = Histogram::new(3).expect("three digits");
         Self {
@@ -66,7 +66,7 @@ impl Results {
 
     pub(super) fn answer(&mut self, latency: Duration) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        // It grows as it must.
+        // The histogram grows automatically, so this does not fail.
         let _ = self.latencies.record(nanoseconds.max(1));
     }
 
@@ -74,7 +74,8 @@ impl Results {
         *self.errors.entry(why.to_owned()).or_default() += 1;
     }
 
-    /// So long it took until now: to the last answer, or to the end of the time.
+    /// Sets the time measured so far: until the last answer, or until the end of the measuring
+    /// time.
     pub(super) fn took(&mut self, time: Duration) {
         self.took = self.took.max(time);
     }
@@ -176,7 +177,7 @@ impl Results {
         Ok(())
     }
 
-    /// Whether all went well.
+    /// Returns whether everything succeeded.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
         let count = self.errors.values().sum::<u64>();
         match (count, self.unanswered) {
@@ -204,7 +205,7 @@ fn describe(options: &Load) -> String {
     }
 }
 
-/// Of nanoseconds, with three digits that mean something.
+/// Formats nanoseconds with three significant digits.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn milliseconds(nanoseconds: u64) -> String {
     let value = nanoseconds as f64 / 1e6;
@@ -216,7 +217,7 @@ fn milliseconds(nanoseconds: u64) -> String {
     }
 }
 
-/// The percentile distribution as HdrHistogram's `outputPercentileDistribution` writes it, in
+/// Formats the percentile distribution like HdrHistogram's `outputPercentileDistribution`, in
 /// milliseconds.
 #[expect(clippy::cast_precision_loss, reason = "as the format has it")]
 fn hgrm(latencies: &Histogram<u64>) -> String {

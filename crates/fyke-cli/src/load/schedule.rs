@@ -1,11 +1,11 @@
-//! When requests are due, at a rate. Has no clock: `now` is an argument.
+//! The due times of requests at a fixed rate. It has no clock: `now` is an argument.
 
 use std::time::{Duration, Instant};
 
 pub(super) struct Schedule {
     began: Instant,
     per_second: u64,
-    /// How many were due.
+    /// The number of requests that were due so far.
     count: u64,
 }
 
@@ -14,8 +14,8 @@ impl Schedule {
         Self { began, per_second, count: 0 }
     }
 
-    /// The time of the next that is due, or how long to wait for it. Counted from the beginning, so
-    /// that nothing adds up, however late the call is.
+    /// Returns the due time of the next request if it is due, or how long to wait for it. Due times
+    /// are computed from the beginning, so errors do not accumulate, however late the call is.
     pub(super) fn next(&mut self, now: Instant) -> Result<Instant, Duration> {
         let nanoseconds = u128::from(self.count) * 1_000_000_000 / u128::from(self.per_second);
         let due = self.began + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));

@@ -1,17 +1,17 @@
-//! As much of HTTP/1.1 as `--metrics` needs: the head of a request (RFC 9112), and a response. Has no
-//! socket and no clock.
+//! The part of HTTP/1.1 that `--metrics` needs: the head of a request (RFC 9112), and a response.
+//! It has no socket and no clock.
 
-/// The longest head of a request, and the longest request line.
+/// The maximum size of the head of a request, and of the request line.
 const HEAD_BYTES_MAX: usize = 8192;
 
-/// What the bytes received so far are.
+/// The result of parsing the bytes received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// More is needed.
+    /// More bytes are needed.
     Incomplete,
     Get,
     Head,
-    /// A method that has no meaning here.
+    /// The method is not supported.
     Other,
     Refused(Refusal),
 }
@@ -24,8 +24,8 @@ pub(super) enum Refusal {
     Version,
 }
 
-/// Lines end with CR LF or only LF (section 2.2). Empty lines before the request line are ignored.
-/// Bytes that cannot become a request are refused at once.
+/// Parses the head of a request. Lines end with CR LF or only LF (section 2.2). Empty lines before
+/// the request line are ignored. Bytes that cannot become a request are refused at once.
 pub(super) fn parse(bytes: &[u8]) -> Request {
     let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let too_long = bytes.len() > HEAD_BYTES_MAX;
@@ -76,13 +76,13 @@ fn request_line(line: &[u8]) -> Request {
     }
 }
 
-/// What a method may consist of (RFC 9110, 5.6.2).
+/// Returns whether the byte is allowed in a method (RFC 9110, 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The response to a request that is complete or refused, after which the connection ends. `page` is
-/// what GET gets.
+/// Returns the response to a request that is complete or refused. The connection ends after it.
+/// `page` is the body for GET.
 pub(super) fn response(request: Request, page: impl FnOnce() -> String) -> String {
     let short = |text: &str| (String::from("text/plain; charset=utf-8"), text.to_owned());
     let (status, more, (kind, body)) = match request {
@@ -109,7 +109,7 @@ pub(super) fn response(request: Request, page: impl FnOnce() -> String) -> Strin
         "HTTP/1.1 {status}\r\n{more}Content-Type: {kind}\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n"
     );
-    // With the length that the answer to GET has (RFC 9110, 9.3.2).
+    // The length is that of the response to GET (RFC 9110, 9.3.2).
     if request == Request::Head { head } else { head + &body }
 }
 

@@ -1,6 +1,7 @@
-//! How many sessions there may be, in all and per client address. The server's own limits count the
-//! clients' connections; a session lasts until its target's connection has closed too, and with the
-//! PROXY protocol the client's address is known only after the connection was accepted.
+//! The limits on sessions, in total and per client address. The server's own limits count the
+//! connections of clients. But a session lasts until the connection to its target has closed too,
+//! and with the PROXY protocol the client's address is known only after the connection was
+//! accepted.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ pub(super) struct Seats {
     by_ip: RefCell<HashMap<IpAddr, u64>>,
 }
 
-/// One session's place; given back when dropped.
+/// The slot of one session. Dropping it frees the slot.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Rc<Seats>,
@@ -30,7 +31,7 @@ impl Seats {
         Rc::new(Self { max, max_per_ip, ..Self::default() })
     }
 
-    /// A place for another session, if there is one.
+    /// Returns a slot for another session if the limit allows it.
     pub(super) fn take(self: &Rc<Self>) -> Option<Seat> {
         let taken = self.taken.get();
         if self.max.is_some_and(|max| taken >= max) {
@@ -42,8 +43,8 @@ impl Seats {
 }
 
 impl Seat {
-    /// Counts the session as one of this address; returns whether the limit allows it. A client
-    /// without an IP address (a Unix socket) is not limited.
+    /// Counts the session for this address. Returns whether the limit allows it. A client without
+    /// an IP address (a Unix socket) is not limited.
     pub(super) fn belongs_to(&self, ip: Option<IpAddr>) -> bool {
         let (Some(max), Some(ip)) = (self.seats.max_per_ip, ip) else { return true };
         let ip = network(ip);
@@ -58,8 +59,8 @@ impl Seat {
     }
 }
 
-/// What counts as one address, the same as for the library's servers: one customer usually has a whole
-/// IPv6 network of this length.
+/// Returns the network that counts as one address, the same as for the library's servers: one
+/// customer usually has a whole IPv6 network of this length.
 fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
@@ -92,7 +93,7 @@ mod tests {
         let first = seats.take().unwrap();
         assert!(first.belongs_to(ip("10.0.0.1")));
         let second = seats.take().unwrap();
-        // As a dual-stack server sees the same client.
+        // A dual-stack server sees the same client with this address.
         assert!(!second.belongs_to(ip("::ffff:10.0.0.1")));
         assert!(second.belongs_to(None) && second.belongs_to(ip("10.0.0.2")));
         let third = seats.take().unwrap();

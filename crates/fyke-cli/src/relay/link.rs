@@ -1,5 +1,5 @@
-//! One direction of a connection that is disturbed: from one socket to the other, as the shaping
-//! says.
+//! One direction of a connection with faults: it passes data from one socket to the other as
+//! [`Shaping`] decides.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,22 +12,22 @@ use super::shaping::{Break, Next, Shaping};
 use crate::delivery::end_when_delivered;
 use crate::ending::{reset, reset_when_delivered, reset_when_stalled};
 
-/// More than this is not held back: the sender has to wait.
+/// The maximum number of bytes that are held back. Beyond it, the sender has to wait.
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) struct Link {
     from: Socket,
     to: Socket,
     shaping: RefCell<Shaping>,
-    /// Asks again, later: now and then by a timer.
+    /// Whether a later call of the shaping is scheduled, by a timer or an immediate.
     scheduled: Cell<bool>,
     timer: Cell<Option<Timer>>,
-    /// Slices shall be seen as such: one a turn.
+    /// Whether to pass one slice per turn, so that slices arrive separately.
     slices: bool,
     swallows: Cell<bool>,
 }
 
-/// Passes everything on from `from` to `to`, and its end.
+/// Passes all data, and the end, from `from` to `to`.
 pub(super) fn link(from: &Socket, to: &Socket, shaping: Shaping, slices: bool) -> Rc<Link> {
     let link = Rc::new(Link {
         from: from.clone(),
@@ -53,7 +53,8 @@ pub(super) fn link(from: &Socket, to: &Socket, shaping: Shaping, slices: bool) -
 }
 
 impl Link {
-    /// The connection `from` has failed: `to` is reset after everything that was received before.
+    /// Called when the connection `from` has failed. `to` is reset after all data that was received
+    /// before.
     pub(super) fn break_off(self: &Rc<Self>) {
         if self.swallows.get() {
             return reset(&self.to);
@@ -63,7 +64,7 @@ impl Link {
         self.pass();
     }
 
-    /// Whether bytes wait here.
+    /// Returns whether bytes are held back here.
     pub(super) fn is_empty(&self) -> bool {
         self.shaping.borrow().held_bytes() == 0
     }
@@ -116,7 +117,7 @@ impl Link {
         } else {
             timer::set_timeout(pause, go_on).map(|timer| self.timer.set(Some(timer)))
         };
-        // Outside of a loop there is nothing to go on with.
+        // Outside of a loop, the link cannot continue.
         self.scheduled.set(scheduled.is_ok());
     }
 
@@ -129,12 +130,12 @@ impl Link {
                 }
             }
             Break::Reset => {
-                // After what was passed on.
+                // The reset follows the data that was passed on.
                 let from = self.from.clone();
                 self.to.on_close(move |_, _| reset(&from));
                 reset_when_delivered(&self.to);
             }
-            // Nothing is ever seen to end, and nobody has to wait.
+            // The end is never visible to the peer, so nothing has to wait for it.
             Break::Blackhole => {
                 self.swallows.set(true);
                 self.from.resume();

@@ -1,4 +1,4 @@
-//! `--metrics`: numbers for Prometheus, by just as much of HTTP as that needs. The format:
+//! `--metrics`: statistics for Prometheus, over a minimal HTTP server. The format:
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use std::cell::{Cell, RefCell};
@@ -13,13 +13,14 @@ use super::http::{self, Request};
 use super::statistics::Counts;
 use super::targets::Targets;
 
-/// How long a connection lasts at most, whatever its client sends or reads.
+/// The maximum lifetime of a connection, whatever its client sends or reads.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// One more closes the oldest that has not asked yet, so that slow clients cannot shut others out.
+/// A further connection closes the oldest one that has not sent its request yet, so that slow
+/// clients cannot lock others out.
 const CONNECTIONS_MAX: usize = 64;
 
-/// A server that answers every request with what `text` says then. It does not keep the loop alive,
-/// and neither do its connections.
+/// Starts a server that answers every request with the current result of `text`. Neither the server
+/// nor its connections keep the loop alive.
 pub(super) fn server(text: impl Fn() -> String + 'static) -> Server {
     let (text, clients) = (Rc::new(text), Rc::new(Clients::default()));
     let server =
@@ -42,7 +43,7 @@ impl Clients {
         let client = Rc::new(Client { socket: socket.clone(), is_answered: Cell::new(false) });
         self.0.borrow_mut().push_back(Rc::clone(&client));
         socket.unref_loop();
-        // A client that breaks off needs no report.
+        // An aborted connection does not need a report.
         socket.on_error(|_, _| {});
         let same = Rc::clone(self);
         socket.on_close(move |socket, _| same.0.borrow_mut().retain(|one| one.socket != *socket));
@@ -51,8 +52,8 @@ impl Clients {
         socket.on_end(move |_| at_the_end.answer(Request::Incomplete, &*page));
         let mut received = Vec::new();
         socket.on_data(move |_, data| {
-            // Whatever follows the head is of no interest, but is received: closing a connection
-            // with unread bytes would discard the answer.
+            // Bytes after the head are ignored, but they are read: closing a connection with unread
+            // bytes would discard the answer.
             if client.is_answered.get() {
                 return;
             }
@@ -74,7 +75,7 @@ impl Clients {
         };
         if let Some(socket) = oldest {
             socket.destroy();
-            // Its `close` is still to come.
+            // The `close` event of this connection has not been emitted yet.
             self.0.borrow_mut().retain(|client| client.socket != socket);
         }
     }
@@ -90,7 +91,7 @@ impl Client {
 
 fn destroy_after_patience(socket: &Socket) {
     let late = socket.clone();
-    // Without a loop there is nothing that could be late.
+    // Without a loop there are no clients that could be late.
     if let Ok(timer) = timer::set_timeout(PATIENCE, move || _ = late.destroy()) {
         timer.unref_loop();
         socket.on_close(move |_, _| timer.cancel());

@@ -1,4 +1,4 @@
-//! `fyke relay`: connections go on to other servers.
+//! `fyke relay`: passes connections on to other servers.
 
 mod http;
 mod limits;
@@ -82,31 +82,31 @@ fn recorder(options: &Relay) -> Result<Option<Recorder>, Failure> {
     options.record.as_deref().map(create).transpose()
 }
 
-/// Everything that the connections share.
+/// The state that all sessions share.
 struct Relaying {
     options: Relay,
     gate: Gate,
     seats: Rc<Seats>,
-    /// The addresses that have to send a header of the PROXY protocol.
+    /// The addresses that must send a PROXY protocol header.
     trusted: BlockList,
     recorder: Option<Recorder>,
     targets: RefCell<Targets>,
-    /// Of what is over; see [`Relaying::counts_now`].
+    /// The counts of finished sessions; see [`Relaying::counts_now`].
     counts: RefCell<Counts>,
     sessions: RefCell<HashMap<u64, Rc<Session>>>,
     server: RefCell<Option<Server>>,
     failure: RefCell<Option<Failure>>,
-    /// No more clients are accepted.
+    /// Whether no more clients are accepted.
     draining: Cell<bool>,
-    /// Connections that did not end in time.
+    /// The number of connections that did not end in time.
     cut_off: Cell<usize>,
-    /// Servers that do not listen yet.
+    /// The number of servers that are not listening yet.
     not_listening: Cell<usize>,
 }
 
 impl Relaying {
     fn open(self: &Rc<Self>, listen: &Place) -> Result<(), Failure> {
-        // By the client's address only when that is known; see `Seats`.
+        // The limit by client address applies only when that address is known; see `Seats`.
         let limits = Limits { max_per_ip: None, ..self.options.limits.clone() };
         let options = gate::server_options(&limits);
         let same = Rc::clone(self);
@@ -143,7 +143,7 @@ impl Relaying {
         })
     }
 
-    /// Begins the recording when the last of the servers listens.
+    /// Begins the recording when the last server is listening.
     fn listens(&self) {
         self.not_listening.set(self.not_listening.get() - 1);
         if self.not_listening.get() == 0 {
@@ -151,7 +151,7 @@ impl Relaying {
         }
     }
 
-    /// A server that cannot listen ends the command.
+    /// Called when a server cannot listen. It ends the command.
     fn fails_with(self: &Rc<Self>, server: &Server) {
         let same = Rc::clone(self);
         server.on_error(move |_, error| *same.failure.borrow_mut() = Some(error.clone().into()));
@@ -174,7 +174,7 @@ impl Relaying {
             client.destroy();
             return;
         }
-        // With headers, it is not known yet whose connection this is.
+        // With PROXY protocol headers, the client's address is not known yet.
         let ip = address.map(|address| address.ip()).filter(|_| !headers);
         let seat = self.seats.take().filter(|seat| seat.belongs_to(ip));
         let Some(seat) = seat else {
@@ -193,7 +193,7 @@ impl Relaying {
         self.sessions.borrow_mut().insert(number, session);
     }
 
-    /// Both connections of a client have closed.
+    /// Called when both connections of a session have closed.
     fn ended(&self, number: u64, client: &Socket) {
         let session = self.sessions.borrow_mut().remove(&number);
         let mut counts = self.counts.borrow_mut();
@@ -202,7 +202,7 @@ impl Relaying {
         counts.bytes_down += session.map_or(0, |session| session.bytes().1);
     }
 
-    /// With what is going on now.
+    /// Returns the counts, including those of running sessions.
     fn counts_now(&self) -> Counts {
         let mut counts = self.counts.borrow().clone();
         for session in self.sessions.borrow().values() {
@@ -213,13 +213,14 @@ impl Relaying {
         counts
     }
 
-    /// Whether to stop. Connections beside the sessions, as those of `--metrics`, do not hold it up.
+    /// Returns whether to stop. Only sessions delay the end; other connections, such as those of
+    /// `--metrics`, do not.
     fn is_over(&self) -> bool {
         let ended = self.draining.get() && self.sessions.borrow().is_empty();
         ended || self.failure.borrow().is_some()
     }
 
-    /// Takes no more clients, and gives those that are here their time.
+    /// Accepts no more clients, and gives the running sessions their time to end.
     fn drain(self: &Rc<Self>) {
         self.draining.set(true);
         if let Some(server) = self.server.borrow().as_ref() {

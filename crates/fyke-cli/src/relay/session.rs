@@ -24,29 +24,29 @@ pub(super) struct Session {
     relaying: Rc<Relaying>,
     number: u64,
     client: Socket,
-    /// Where the client really comes from, and what it connected to.
+    /// The real address of the client, and the address to which it connected.
     addresses: Cell<Addresses>,
-    /// Its place among those that the limits allow.
+    /// The slot of this session in the limits.
     seat: RefCell<Option<Seat>>,
     target: RefCell<Option<Socket>>,
     /// The targets that were tried.
     tried: RefCell<Vec<usize>>,
-    /// The one that it is connected to now, or that is being tried.
+    /// The target that is connected or being tried.
     chosen: Cell<Option<usize>>,
-    /// The two directions that are disturbed, if they are: up and down.
+    /// The two directions with faults, if any: up and down.
     links: [RefCell<Option<Rc<Link>>>; 2],
     is_over: Cell<bool>,
 }
 
 impl Session {
-    /// Takes a client that the gate let in. It is paused.
+    /// Starts a session for a client that the gate has admitted. The client is paused.
     pub(super) fn begin(
         relaying: &Rc<Relaying>,
         number: u64,
         client: &Socket,
         seat: Seat,
     ) -> Rc<Self> {
-        // Only a header that is sent needs them.
+        // The addresses are needed only for a header that is sent.
         let sends = relaying.options.proxy.proxy_out.is_some();
         let addresses = || client.remote_address().zip(client.local_address());
         let session = Rc::new(Self {
@@ -76,13 +76,14 @@ impl Session {
         session
     }
 
-    /// The timeout is the session's: it counts what moves on either connection, and closes both.
+    /// Starts the idle timeout of the session. It counts bytes that move on either connection, and
+    /// closes both.
     fn limit_idle_time(self: &Rc<Self>) {
         let Some(timeout) = self.relaying.options.limits.idle_timeout else { return };
         let (progress, idle) = (Rc::downgrade(self), Rc::downgrade(self));
         let progress = move || progress.upgrade().and_then(|session| session.progress());
         let idle = move || idle.upgrade().iter().for_each(|session| session.was_idle());
-        // Sessions are only begun inside of a loop.
+        // Sessions only begin inside of a loop, so this does not fail.
         let _ = idle::watch(timeout, progress, idle);
     }
 
@@ -98,7 +99,7 @@ impl Session {
         log::info(format_args!("{} was idle for too long", self.name()));
         self.relaying.counts.borrow_mut().fail("idle");
         let target = self.target.borrow().clone();
-        // A client for which nothing is on its way is closed as any idle connection is.
+        // A client that has no data in transit is closed like any idle connection.
         let waits = target.as_ref().is_some_and(|target| target.read_queue_len() > 0)
             || self.links[1].borrow().as_ref().is_some_and(|link| !link.is_empty());
         if waits {
@@ -109,7 +110,7 @@ impl Session {
         target.iter().for_each(cut);
     }
 
-    /// So far: what the client sent, and what the target did.
+    /// Returns the number of bytes that the client and the target have sent so far.
     pub(super) fn bytes(&self) -> (u64, u64) {
         let down = self.target.borrow().as_ref().map_or(0, Socket::bytes_read);
         (self.client.bytes_read(), down)
@@ -125,7 +126,7 @@ impl Session {
         format!("client {}", self.number)
     }
 
-    /// The header of the PROXY protocol is here.
+    /// Called when the PROXY protocol header was received.
     fn identified(self: &Rc<Self>, client: &Socket, result: Result<Addresses, ()>) {
         let Ok(addresses) = result else {
             log::info(format_args!("{}: no header of the PROXY protocol", self.name()));
@@ -137,7 +138,7 @@ impl Session {
             log::info(format_args!("{} is {from}", self.name()));
             self.addresses.set(addresses);
         }
-        // Without an address in the header, the rules look at the connection's own.
+        // If the header has no address, the rules apply to the connection's own address.
         let admitted = match addresses {
             Some((from, _)) => self.relaying.gate.admits_ip(from.ip()),
             None => self.relaying.gate.admits(client),
@@ -210,7 +211,7 @@ impl Session {
         self.relaying.counts.borrow_mut().fail(error.code().as_str());
         self.release();
         let mut targets = self.relaying.targets.borrow_mut();
-        // What this machine has run out of is not the target's fault.
+        // Exhausted resources of this machine are not the target's fault.
         let ours = ["EMFILE", "ENFILE", "ENOBUFS", "EADDRNOTAVAIL"];
         let pause = if ours.contains(&error.code().as_str()) {
             None
@@ -226,7 +227,7 @@ impl Session {
         }
     }
 
-    /// The chosen target has one connection less.
+    /// Reduces the connection count of the chosen target.
     fn release(&self) {
         if let Some(index) = self.chosen.take() {
             self.relaying.targets.borrow_mut().over(index);
@@ -250,7 +251,7 @@ impl Session {
         self.lead(target, &self.client, Direction::Down);
     }
 
-    /// Straight on, or with faults.
+    /// Joins the client and the target, with or without faults.
     fn lead(&self, from: &Socket, to: &Socket, direction: Direction) {
         let faults = &self.relaying.options.faults;
         let meant = faults.direction == Direction::Both || faults.direction == direction;
@@ -286,7 +287,7 @@ impl Session {
         }
     }
 
-    /// An error of either side after they were joined, or of the client before.
+    /// Called for an error of either side after they were joined, or of the client before.
     fn failed(&self, side: &str, error: &Error) {
         log::info(format_args!("{}, its {side} side: {error}", self.name()));
         self.relaying.counts.borrow_mut().fail(error.code().as_str());
@@ -307,11 +308,12 @@ impl Session {
         self.other_side_closed(target, &self.client, had_error, Direction::Down);
     }
 
-    /// `from` has closed. If both of its directions had ended, what is on its way to `to` is still
-    /// delivered, and then the end. Otherwise the stream is cut off, and `to` must see that.
+    /// Called when `from` has closed. If both of its directions had ended, the data in transit to
+    /// `to` is still delivered, followed by the end. Otherwise the stream is cut off, and `to` must
+    /// see that.
     fn other_side_closed(&self, from: &Socket, to: &Socket, had_error: bool, way: Direction) {
         if to.is_connecting() {
-            // Nothing was sent yet.
+            // No data has been sent yet.
             to.destroy();
         } else if had_error {
             let link = self.links[usize::from(way == Direction::Down)].borrow().clone();
@@ -324,7 +326,7 @@ impl Session {
         }
     }
 
-    /// The session lasts until both connections have closed.
+    /// Ends the session when both connections have closed.
     fn end_if_over(&self) {
         let over =
             self.client.is_closed() && self.target.borrow().as_ref().is_none_or(Socket::is_closed);
@@ -336,7 +338,8 @@ impl Session {
     }
 }
 
-/// Closes a connection whose other side is gone: by a reset, unless everything was sent and ended.
+/// Closes a connection whose other side has closed. It is reset unless all data was sent and the
+/// stream has ended.
 fn cut(socket: &Socket) {
     if socket.is_writable_finished() {
         socket.destroy();

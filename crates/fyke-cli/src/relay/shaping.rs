@@ -1,5 +1,5 @@
-//! What `--throttle` and the faults make of a direction. Has no clock and no socket: `now` is an
-//! argument.
+//! The effect of `--throttle` and the faults on one direction. It has no clock and no socket: `now`
+//! is an argument.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::arguments::{Faults, Span};
 use crate::random::Random;
 
-/// With a rate, what passes at once is what may pass in this time.
+/// With a rate limit, the amount that may pass at once is what the rate allows in this time.
 const BURST: Duration = Duration::from_millis(20);
 
-/// How a connection is broken, and after how many bytes.
+/// How a connection is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Break {
     Close,
@@ -18,14 +18,14 @@ pub(super) enum Break {
     Blackhole,
 }
 
-/// What is to be done next.
+/// The next action.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Pass this on, and ask again.
+    /// Pass these bytes on, and ask again.
     Pass(Vec<u8>),
-    /// Ask again then.
+    /// Ask again at this time.
     Wait(Instant),
-    /// Nothing is here.
+    /// No data is available.
     Nothing,
     /// The sender has ended.
     End,
@@ -39,9 +39,9 @@ pub(super) struct Shaping {
     random: Random,
     held: VecDeque<(Instant, Held)>,
     held_bytes: usize,
-    /// Nothing may overtake what was held back longer.
+    /// The due time of the last item. Later items must not overtake it.
     last_due: Option<Instant>,
-    /// From when on the rate allows more.
+    /// The time from which the rate allows more data.
     free_at: Option<Instant>,
     passed: u64,
     breaks: Option<(u64, Break)>,
@@ -54,7 +54,7 @@ enum Held {
 }
 
 impl Shaping {
-    /// For one direction of a connection.
+    /// Creates the shaping for one direction of a connection.
     pub(super) fn new(faults: &Faults, mut random: Random) -> Self {
         let mut after = |span: Option<Span>, how| span.map(|span| (random.within(span), how));
         let breaks = [
@@ -96,7 +96,8 @@ impl Shaping {
         self.held.push_back((due, Held::End));
     }
 
-    /// Delayed like bytes: a network does not let a reset overtake what was sent before it.
+    /// The failure is delayed like data, because a reset must not overtake data that was sent
+    /// before it.
     pub(super) fn push_break(&mut self, now: Instant) {
         let due = self.due(now);
         self.held.push_back((due, Held::BrokenOff));
@@ -138,7 +139,7 @@ impl Shaping {
         Next::Pass(bytes)
     }
 
-    /// How many bytes may pass at once.
+    /// Returns how many bytes may pass at once.
     fn most(&self) -> usize {
         let until_break = self.breaks.map_or(u64::MAX, |(after, _)| after - self.passed);
         let burst = |rate: u64| (rate / (1000 / 20)).max(1);
@@ -152,7 +153,7 @@ impl Shaping {
         self.passed += length;
         if let Some(rate) = self.faults.throttle {
             let takes = Duration::from_nanos(length.saturating_mul(1_000_000_000) / rate);
-            // A timer that came late may be made up for, a pause of the sender may not.
+            // The delay of a late timer may be caught up, but not a pause of the sender.
             let from =
                 self.free_at.map_or(now, |free| free.max(now.checked_sub(BURST).unwrap_or(now)));
             self.free_at = Some(from + takes);
@@ -183,7 +184,7 @@ mod tests {
         Some(Span { least: bytes, most: bytes })
     }
 
-    /// Everything that passes until `end`, with the time that it took.
+    /// Returns everything that passes until `end`, with the time at which it passed.
     fn passed(shaping: &mut Shaping, mut now: Instant) -> (Vec<Vec<u8>>, Duration, Next) {
         let (start, mut pieces) = (now, Vec::new());
         loop {

@@ -1,4 +1,4 @@
-//! What a relay counts, and how it is told: one line for people, one of JSON for programs.
+//! The statistics of a relay, printed as one line of text or one line of JSON.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,19 +8,19 @@ use crate::size;
 
 use super::targets::Targets;
 
-/// What has happened since the beginning.
+/// The counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Clients that were let in.
+    /// Clients that were admitted.
     pub(super) connections: u64,
-    /// Those that are connected now.
+    /// Clients that are connected now.
     pub(super) open: u64,
-    /// From clients to targets, and back.
+    /// Bytes from clients to targets, and from targets to clients.
     pub(super) bytes_up: u64,
     pub(super) bytes_down: u64,
-    /// Clients that were not let in, by reason.
+    /// Refused clients, by reason.
     pub(super) refused: BTreeMap<&'static str, u64>,
-    /// What connections and attempts ended with, by code.
+    /// Errors of connections and attempts, by code.
     pub(super) errors: BTreeMap<String, u64>,
 }
 
@@ -42,13 +42,13 @@ impl Counts {
     }
 }
 
-/// Turns counts into rates: remembers those of the last time.
+/// Converts counts into rates. It stores the counts of the previous call.
 pub(super) struct Rates {
     at: Instant,
     last: Counts,
 }
 
-/// Per second.
+/// Rates per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rate {
     connections: f64,
@@ -76,6 +76,8 @@ impl Rates {
     }
 }
 
+/// Formats the statistics as one line:
+///
 /// `12 open, 340 in all (5/s)   up 1.2 MiB/s   down 3.4 MiB/s   2 errors, 1 refused`
 pub(super) fn text(counts: &Counts, rate: Rate) -> String {
     format!(

@@ -1,5 +1,5 @@
-//! Which target takes the next connection. Those that failed are left out for a while, twice as long
-//! each time.
+//! Chooses the target of the next connection. A target that failed is left out for a while; the
+//! time doubles with each failure.
 
 use std::time::{Duration, Instant};
 
@@ -11,28 +11,28 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Target {
     pub(super) place: Place,
-    /// Those that it has now, also those that are only being made.
+    /// The number of connections, including those that are being established.
     pub(super) connections: u64,
-    /// How many were made.
+    /// The number of connections that were established.
     pub(super) total: u64,
-    /// How often it could not be connected to.
+    /// The number of failed connects.
     pub(super) failures: u64,
     left_out_until: Option<Instant>,
     backoff: Backoff,
 }
 
 impl Target {
-    /// Its last connection could be made.
+    /// Whether the last connect succeeded.
     pub(super) fn is_up(&self) -> bool {
         self.left_out_until.is_none()
     }
 }
 
-/// Has no clock and no socket.
+/// The targets and their state. It has no clock and no socket.
 pub(super) struct Targets {
     balance: Balance,
     targets: Vec<Target>,
-    /// Whose turn it is.
+    /// The index of the next target in turn.
     next: usize,
 }
 
@@ -57,7 +57,8 @@ impl Targets {
         &self.targets[index].place
     }
 
-    /// The target for a connection that has tried some already. It counts as connected from now on.
+    /// Chooses a target for a connection that may have tried some targets already. The target
+    /// counts as connected from now on.
     pub(super) fn choose(&mut self, now: Instant, tried: &[usize]) -> Option<usize> {
         let rest = |index: &usize| !tried.contains(index);
         let up =
@@ -70,7 +71,7 @@ impl Targets {
             }
             Balance::First => (0..self.targets.len()).filter(rest).find(up),
         };
-        // If all are left out, trying one is better than to refuse.
+        // If all targets are left out, trying one is better than refusing the client.
         let soonest = || order.min_by_key(|index| self.targets[*index].left_out_until);
         let chosen = chosen.or_else(soonest)?;
         if self.balance != Balance::First {
@@ -87,8 +88,8 @@ impl Targets {
         target.backoff.reset();
     }
 
-    /// It could not be connected to; for how long it is left out now. Several that fail at once
-    /// count as one.
+    /// Records a failed connect. Returns for how long the target is left out. Several failures at
+    /// the same time count as one.
     pub(super) fn failed(&mut self, now: Instant, index: usize) -> Option<Duration> {
         let target = &mut self.targets[index];
         target.failures += 1;
@@ -100,7 +101,7 @@ impl Targets {
         Some(pause)
     }
 
-    /// The connection, or the attempt at one, is over.
+    /// Called when a connection, or an attempt to connect, is over.
     pub(super) fn over(&mut self, index: usize) {
         self.targets[index].connections -= 1;
     }

@@ -1,4 +1,4 @@
-//! The live line, the statistics as JSON, and the recording's regular way to the disk.
+//! The live line, the statistics as JSON, and regular writes of the recording.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,16 +17,16 @@ use crate::status_line::StatusLine;
 pub(super) struct Watching {
     relaying: Rc<Relaying>,
     output: Output,
-    /// None if nobody could see it.
+    /// `None` if the line would not be visible.
     line: Option<StatusLine>,
     rates: RefCell<Rates>,
 }
 
 impl Watching {
-    /// Tells from now on, without keeping the loop alive.
+    /// Starts the reports. They do not keep the loop alive.
     pub(super) fn begin(relaying: &Rc<Relaying>, output: &Output) -> Result<Rc<Self>, Failure> {
         let options = &relaying.options;
-        // The log would tear it apart.
+        // Log lines would break the live line.
         let hidden = options.quiet || log::is_on(Level::Info);
         let watching = Rc::new(Self {
             relaying: Rc::clone(relaying),
@@ -69,7 +69,7 @@ impl Watching {
         }
     }
 
-    /// For the last time.
+    /// Prints the statistics for the last time.
     pub(super) fn end(&self) {
         if let Some(line) = &self.line {
             self.tell_people();

@@ -1,4 +1,4 @@
-//! `fyke replay`: a recording, played to a server or to clients.
+//! `fyke replay`: plays a recording to a server or to clients.
 
 mod player;
 
@@ -47,7 +47,7 @@ pub(crate) fn replay(options: &Replay) -> Result<(), Failure> {
     stage.result()
 }
 
-/// Each connection's own part of the recording, in the order in which they were opened.
+/// Splits the recording by connection, in the order in which the connections were opened.
 fn connections(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
     let mut scripts: Vec<Vec<Entry>> = Vec::new();
     for entry in entries {
@@ -55,26 +55,26 @@ fn connections(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         match own {
             Some(script) => script.push(entry),
             None if entry.event == Event::Open => scripts.push(vec![entry]),
-            // A client that came and went without any target.
+            // A client that left before it had a target.
             None => {}
         }
     }
     scripts
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Stage {
     options: Replay,
-    /// Connections that are not over.
+    /// The number of connections that are not finished.
     left: Cell<usize>,
     differences: Cell<u64>,
     failure: RefCell<Option<Failure>>,
-    /// When anything happened for the last time.
+    /// The time of the last event.
     heard_at: Cell<Instant>,
 }
 
 impl Stage {
-    /// Plays the clients.
+    /// Plays the clients of the recording.
     fn call(self: &Rc<Self>, place: &Place, scripts: Vec<Vec<Entry>>) -> Result<(), Failure> {
         let first = scripts[0][0].at;
         for script in scripts {
@@ -107,7 +107,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Plays the server: the n-th client gets what the n-th was told then.
+    /// Plays the server: the n-th client gets the answers of the n-th client of the recording.
     fn serve(self: &Rc<Self>, place: &Place, scripts: Vec<Vec<Entry>>) -> Result<(), Failure> {
         let (stage, scripts) = (Rc::clone(self), RefCell::new(VecDeque::from(scripts)));
         let server = gate::server_options(&Limits::default()).allow_half_open(true).create_server(
@@ -130,7 +130,7 @@ impl Stage {
         })
     }
 
-    /// A time of the recording, as it is played.
+    /// Scales a time of the recording by the speed.
     fn scaled(&self, time: Duration) -> Duration {
         let speed = self.options.speed;
         if speed == 0.0 { Duration::ZERO } else { time.div_f64(speed.max(1e-6)) }
@@ -155,7 +155,7 @@ impl Stage {
         self.failure.borrow_mut().get_or_insert(failure);
     }
 
-    /// A server waits for its clients as long as it takes.
+    /// A server waits for its clients without a time limit.
     fn watch_the_time(self: &Rc<Self>) -> Result<(), Failure> {
         let stage = Rc::clone(self);
         if self.options.side == Side::Client {

@@ -1,4 +1,4 @@
-//! One connection of a recording: says our part of it, and listens to the other.
+//! Plays one connection of a recording: sends our part, and compares what the other side sends.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,11 +15,11 @@ pub(super) struct Player {
     socket: Socket,
     script: Vec<Entry>,
     began: Instant,
-    /// The next entry.
+    /// The index of the next entry.
     at: Cell<usize>,
-    /// How much the other side had said by then.
+    /// How many bytes the other side had sent before the next entry.
     expected: Cell<u64>,
-    /// What the other side is to say in all, and how much of it has come.
+    /// The expected bytes of the other side, and how many of them were received.
     other: Vec<u8>,
     received: RefCell<Received>,
     waits: Cell<bool>,
@@ -32,7 +32,7 @@ struct Received {
 }
 
 impl Player {
-    /// Takes over a connection that stands. When it has closed, the stage knows.
+    /// Takes over an established connection. When it has closed, the stage is informed.
     pub(super) fn begin(stage: &Rc<Stage>, socket: &Socket, script: Vec<Entry>) {
         let side = stage.options.side;
         let other = script.iter().filter_map(|entry| match (&entry.event, side) {
@@ -57,7 +57,7 @@ impl Player {
         socket.on_data(move |_, data| same.came(data));
         let same = Rc::clone(&player);
         socket.on_drain(move |_| same.go_on());
-        // A connection that breaks off is one that went otherwise, unless it did so then.
+        // A connection that breaks off is a difference, unless it broke off in the recording too.
         socket.on_error(|_, _| {});
         let same = Rc::clone(&player);
         socket.on_close(move |_, _| same.closed());
@@ -80,7 +80,7 @@ impl Player {
         self.go_on();
     }
 
-    /// Says everything whose time has come.
+    /// Plays every entry that is due.
     fn go_on(self: &Rc<Self>) {
         while let Some(entry) = self.script.get(self.at.get()) {
             let ours = match (&entry.event, self.stage.options.side) {
@@ -102,13 +102,15 @@ impl Player {
             }
             self.at.set(self.at.get() + 1);
         }
-        // What ended by a reset then ends in peace now, when everything has come.
+        // A connection that was reset in the recording ends normally here, when everything was
+        // received.
         if self.received.borrow().count >= self.expected.get() {
             self.socket.end();
         }
     }
 
-    /// Not before its time, nor before the other side has said what it had said then.
+    /// Returns whether the next entry is due: its time has come, and the other side has sent what
+    /// it had sent before this entry.
     fn may_speak(self: &Rc<Self>, entry: &Entry) -> bool {
         let heard = self.received.borrow().count >= self.expected.get();
         if !heard || self.socket.needs_drain() || self.waits.get() {
@@ -119,7 +121,7 @@ impl Player {
         if pause < Duration::from_millis(1) {
             return true;
         }
-        // A pause of the recording is none of the other side's.
+        // A pause in the recording is not the other side's delay.
         self.stage.heard_at.set(Instant::now() + pause);
         self.waits.set(true);
         let same = Rc::clone(self);

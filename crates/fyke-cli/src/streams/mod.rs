@@ -23,7 +23,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Writes all of it, and waits as long as that takes.
+    /// Writes all bytes, and waits without a time limit.
     pub(crate) fn write_all(self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Output => write_all(io::stdout().as_fd(), bytes, |_| {}),
@@ -31,13 +31,13 @@ impl Stream {
         }
     }
 
-    /// Writes as much as is possible without waiting, whatever the flags of the stream. Returns 0
-    /// if the system cannot do that for this kind of file, and if the write fails.
+    /// Writes as many bytes as possible without waiting, whatever the flags of the stream. Returns
+    /// 0 if the system does not support that for this kind of file, or if the write fails.
     #[cfg(target_os = "linux")]
     fn write_now(self, bytes: &[u8]) -> usize {
         use rustix::io::{IoSlice, ReadWriteFlags, pwritev2};
 
-        // As write(2), at the current position.
+        // Like write(2), this writes at the current position.
         let (slices, position) = ([IoSlice::new(bytes)], u64::MAX);
         let written = match self {
             Self::Output => pwritev2(io::stdout(), &slices, position, ReadWriteFlags::NOWAIT),
@@ -51,7 +51,7 @@ impl Stream {
         0
     }
 
-    /// Calls `progress` with the number of bytes after each successful write.
+    /// Writes the bytes and calls `progress` with the number of bytes after each successful write.
     fn write_all_and_count(self, bytes: &[u8], progress: impl FnMut(usize)) -> io::Result<()> {
         match self {
             Self::Output => write_all(io::stdout().as_fd(), bytes, progress),
@@ -59,7 +59,7 @@ impl Stream {
         }
     }
 
-    /// The width of its terminal. `None` if it is not a terminal.
+    /// Returns the width of the terminal, or `None` if the stream is not a terminal.
     pub(crate) fn columns(self) -> Option<usize> {
         let size = match self {
             Self::Output => rustix::termios::tcgetwinsize(io::stdout()),
@@ -78,7 +78,7 @@ pub(crate) fn is_same_file(one: impl AsFd, other: impl AsFd) -> bool {
     }
 }
 
-/// Waits until the descriptor can be read from, or written to.
+/// Waits until the descriptor is readable or writable.
 pub(crate) fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
     loop {
         match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, flags)], None) {

@@ -10,7 +10,7 @@ const JOINED_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Item {
     pub(super) stream: Stream,
     pub(super) bytes: Vec<u8>,
-    /// A line of a log is written by one call, so that lines of several processes do not mix.
+    /// A log line is written by one call, so that lines of several processes do not mix.
     is_line: bool,
 }
 
@@ -24,9 +24,9 @@ pub(super) struct Queue {
 /// The state of one stream.
 #[derive(Default)]
 pub(super) struct Level {
-    /// Queued, or being written.
+    /// Bytes that are queued or being written.
     pub(super) bytes: usize,
-    /// Lines that were dropped and not reported yet.
+    /// The number of lines that were dropped and not reported yet.
     pub(super) dropped: u64,
 }
 
@@ -82,7 +82,7 @@ impl Queue {
         level.bytes = level.bytes.saturating_sub(count);
     }
 
-    /// Removes everything of this stream.
+    /// Removes all items of this stream.
     pub(super) fn discard(&mut self, stream: Stream) {
         self.items.retain(|item| item.stream != stream);
         *self.level(stream) = Level::default();

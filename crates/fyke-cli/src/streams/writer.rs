@@ -15,9 +15,10 @@ use crate::signals;
 
 /// A line is dropped and counted if others are queued and it would make the queue longer than this.
 const LINES_BYTES_MAX: usize = 128 * 1024;
-/// The caller of `push_data` waits while more bytes than this are queued.
+/// `push_data` waits while more bytes than this are queued.
 const DATA_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Connections are paused while more bytes than this are queued, and resumed at the second limit.
+/// Connections are paused while more bytes than the first limit are queued, and resumed at the
+/// second limit.
 const FULL_BYTES: usize = 256 * 1024;
 const LOW_BYTES: usize = 64 * 1024;
 /// The period at which a waiting thread checks for a signal.
@@ -27,12 +28,12 @@ const LOOK_PERIOD: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) usual: Option<Duration>,
-    /// Once a signal that ends the command was received.
+    /// The limit after a signal that ends the command was received.
     pub(crate) signalled: Duration,
 }
 
 impl Patience {
-    /// Data waits for its reader without a limit.
+    /// Data waits for its reader without a time limit.
     pub(crate) const DATA: Self = Self { usual: None, signalled: Duration::from_millis(200) };
     pub(crate) const LOG: Self =
         Self { usual: Some(Duration::from_secs(1)), signalled: Duration::from_millis(200) };
@@ -51,18 +52,18 @@ pub(crate) struct Writer {
 struct State {
     queue: Queue,
     started: bool,
-    /// Bytes written since the beginning.
+    /// The number of bytes written so far.
     progress: u64,
     /// The error because of which nothing more can be printed.
     output_failed: Option<io::Error>,
-    /// The loop to wake up when there is room again, and when printing fails.
+    /// The loop to wake up when there is room again, or when printing fails.
     event_loop: Option<LoopHandle>,
     wakes: bool,
 }
 
-/// Writes to standard output; and to standard error, if that is the same file.
+/// The writer of standard output. It also writes standard error if both are the same file.
 static FIRST: Writer = Writer::new();
-/// Writes to standard error if that is another file.
+/// The writer of standard error if that is another file.
 static SECOND: Writer = Writer::new();
 static IS_SAME_FILE: OnceLock<bool> = OnceLock::new();
 
@@ -85,13 +86,13 @@ impl Writer {
         }
     }
 
-    /// The loop that is woken up when there is room again after [`is_full`](Self::is_full), and
+    /// Sets the loop that is woken up when there is room again after [`is_full`](Self::is_full), or
     /// when standard output fails.
     pub(crate) fn wakes(&self, event_loop: LoopHandle) {
         self.lock().event_loop = Some(event_loop);
     }
 
-    /// Queues data. Waits only while far too much is queued, until the reader has caught up or a
+    /// Queues data. It waits only while far too much is queued, until the reader has caught up or a
     /// signal was received.
     pub(crate) fn push_data(&'static self, stream: Stream, bytes: &[u8]) {
         let mut state = self.lock();
@@ -104,7 +105,7 @@ impl Writer {
         if stream == Stream::Output && state.output_failed.is_some() {
             return;
         }
-        // Usually the reader is fast: then this saves a copy and a thread switch.
+        // If the reader is fast, which is usual, this saves a copy and a thread switch.
         let direct = state.queue.is_all_written();
         let written = if direct { stream.write_now(bytes) } else { 0 };
         if written < bytes.len() {
@@ -113,8 +114,8 @@ impl Writer {
         }
     }
 
-    /// Queues a line if there is room for it. Otherwise it is dropped and counted; the next line
-    /// for which there is room says how many are missing before it.
+    /// Queues a line if there is room for it. Otherwise the line is dropped and counted, and the
+    /// next line for which there is room reports the number of missing lines before it.
     pub(crate) fn push_line(&'static self, stream: Stream, line: String) {
         let mut state = self.lock();
         if stream == Stream::Output && state.output_failed.is_some() {
@@ -132,7 +133,7 @@ impl Writer {
         self.start(state);
     }
 
-    /// Queues a line whatever the length of the queue.
+    /// Queues a line regardless of the length of the queue.
     pub(crate) fn push_last_line(&'static self, stream: Stream, line: String) {
         let mut state = self.lock();
         state.tell_dropped(stream);
@@ -145,7 +146,7 @@ impl Writer {
         self.lock().queue.level(stream).bytes == 0
     }
 
-    /// Returns whether no more data for standard output should be read for now. Then the loop is
+    /// Returns whether no more data for standard output should be read for now. If so, the loop is
     /// woken up when there is room again.
     pub(crate) fn is_full(&self, was_full: bool) -> bool {
         let mut state = self.lock();
@@ -159,7 +160,8 @@ impl Writer {
         self.lock().output_failed.is_some()
     }
 
-    /// The error because of which nothing more can be printed. Its details are returned once.
+    /// Returns the error because of which nothing more can be printed. Its details are returned
+    /// once.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         let mut state = self.lock();
         let error = state.output_failed.as_ref()?;
@@ -167,7 +169,8 @@ impl Writer {
         state.output_failed.replace(gone)
     }
 
-    /// Waits until everything is written or nothing more can be, within the limits of `patience`.
+    /// Waits until everything is written or nothing more can be written, within the limits of
+    /// `patience`.
     pub(crate) fn flush(&self, stream: Stream, patience: Patience) {
         let mut state = self.lock();
         let (mut progress, mut since) = (state.progress, Instant::now());
@@ -182,7 +185,8 @@ impl Writer {
         }
     }
 
-    /// A panic of another thread while it held the lock left nothing half done.
+    /// Ignores a panic of another thread that held the lock, because it leaves no inconsistent
+    /// state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,7 +196,7 @@ impl Writer {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Ensures that what was queued is written.
+    /// Ensures that queued items are written.
     fn start(&'static self, mut state: MutexGuard<'_, State>) {
         if !state.started {
             let thread = thread::Builder::new().name(String::from("writer"));
@@ -203,14 +207,14 @@ impl Writer {
         if started {
             self.changed.notify_all();
         } else {
-            // No thread could be started, so the caller writes, and waits.
+            // If no thread could be started, the caller writes, and waits.
             while let Some(item) = self.next_item() {
                 self.write(&item);
             }
         }
     }
 
-    /// The thread.
+    /// The body of the thread.
     fn run(&self) {
         loop {
             while let Some(item) = self.next_item() {
@@ -260,7 +264,7 @@ impl Writer {
                 state.queue.discard(stream);
                 state.wake();
             }
-            // The next line is tried again: a disk may have room again.
+            // The next line is tried again, because a disk may have room again.
             Stream::Errors => state.queue.written(stream, rest),
         }
         drop(state);
@@ -280,7 +284,7 @@ impl State {
         }
     }
 
-    /// Queues a line that says how many lines are missing at this point.
+    /// Queues a line with the number of missing lines at this point.
     fn tell_dropped(&mut self, stream: Stream) {
         let count = std::mem::take(&mut self.queue.level(stream).dropped);
         if count > 0 {

@@ -1,4 +1,4 @@
-//! The PROXY protocol: a header before the first byte that tells the client's address.
+//! The PROXY protocol: a header before the first byte, which contains the client's address.
 //! Specification: <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
 mod v1;
@@ -13,19 +13,19 @@ use fyke::{Socket, timer};
 
 use crate::arguments::ProxyVersion;
 
-/// A sender of headers sends one at once.
+/// How long to wait for the header. A proxy that uses the protocol sends it at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The client's address, and the one that it connected to. `None` if the header tells none: the
-/// connection's own addresses count then.
+/// The client's address and the address to which it connected. `None` if the header has no address;
+/// the addresses of the connection apply then.
 pub(super) type Addresses = Option<(SocketAddr, SocketAddr)>;
 
-/// What the bytes received so far mean. It does not depend on how they were cut into pieces.
+/// The result of parsing the bytes received so far. It does not depend on chunk boundaries.
 #[derive(Debug, PartialEq, Eq)]
 enum Parsed {
-    /// A whole header, and its length.
+    /// A complete header, and its length.
     Header(Addresses, usize),
-    /// More is needed: at least this many bytes in all, as far as that is known.
+    /// More bytes are needed: at least this many in total, as far as is known.
     Incomplete(usize),
     Bad,
 }
@@ -42,15 +42,15 @@ fn parse(bytes: &[u8]) -> Parsed {
     }
 }
 
-/// Reads the header that has to come first. `done` runs once: with what the header tells, or with
-/// `Err`. The socket is paused then, and the bytes behind the header are still to be read.
+/// Reads the header that must come first. `done` runs once, with the addresses in the header or
+/// with `Err`. The socket is then paused, and the bytes after the header can still be read.
 pub(super) fn receive(
     socket: &Socket,
     done: impl FnOnce(&Socket, Result<Addresses, ()>) + 'static,
 ) {
     let done = Rc::new(RefCell::new(Some(done)));
     let finish = Rc::new(move |socket: &Socket, result| {
-        // Out of its place first: it may close the socket, which would come here again.
+        // Take the callback first: it may close the socket, which would call this closure again.
         let done = done.borrow_mut().take();
         if let Some(done) = done {
             done(socket, result);
@@ -94,7 +94,7 @@ pub(super) fn receive(
     socket.resume();
 }
 
-/// The header to send.
+/// Returns the header to send.
 pub(super) fn header(version: ProxyVersion, addresses: Addresses) -> Vec<u8> {
     let addresses = addresses.map(|(from, to)| of_one_family(from, to));
     match version {
@@ -103,8 +103,9 @@ pub(super) fn header(version: ProxyVersion, addresses: Addresses) -> Vec<u8> {
     }
 }
 
-/// A header has addresses of one family. A server of both families sees an IPv4 client as
-/// ::ffff:a.b.c.d, which is written as IPv4; but if only one end is IPv4, it is written as IPv6.
+/// Converts both addresses to one family, because a header has addresses of one family. A
+/// dual-stack server sees an IPv4 client as ::ffff:a.b.c.d, which is converted to IPv4. If only one
+/// of the two is an IPv4 address, it is converted to IPv6.
 fn of_one_family(from: SocketAddr, to: SocketAddr) -> (SocketAddr, SocketAddr) {
     let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let (from, to) = (plain(from), plain(to));
@@ -126,7 +127,7 @@ mod tests {
         Some((from.parse().unwrap(), to.parse().unwrap()))
     }
 
-    /// What is parsed of each beginning, and of more than the header, must agree.
+    /// The results for each prefix, and for the header with more bytes, must be consistent.
     fn assert_parsed(bytes: &[u8], expected: Addresses) {
         for cut in 0..bytes.len() {
             let parsed = parse(&bytes[..cut]);

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use super::{Addresses, Parsed};
 
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
-/// The longest line, with its end.
+/// The maximum length of a line, including its end.
 const LINE_BYTES_MAX: usize = 107;
 
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let line = &bytes[..bytes.len().min(LINE_BYTES_MAX)];
-    // Only CR LF ends a line, and neither may be inside of it.
+    // Only CR LF ends a line, and neither may occur within it.
     let Some(end) = line.iter().position(|byte| *byte == b'\r' || *byte == b'\n') else {
         return match bytes.len() < LINE_BYTES_MAX {
             true => Parsed::Incomplete(SIGNATURE.len().max(bytes.len() + 1)),
@@ -30,7 +30,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
 
 fn addresses(line: &[u8]) -> Option<Addresses> {
     let text = std::str::from_utf8(line.strip_prefix(SIGNATURE)?);
-    // What follows UNKNOWN is to be ignored.
+    // The specification says to ignore everything after UNKNOWN.
     if line == b"PROXY UNKNOWN" || line.starts_with(b"PROXY UNKNOWN ") {
         return Some(None);
     }
@@ -44,7 +44,7 @@ fn addresses(line: &[u8]) -> Option<Addresses> {
     next().is_none().then_some(Some(both))
 }
 
-/// The two addresses, then the two ports.
+/// Parses the two addresses, then the two ports.
 fn both<'a, Ip: FromStr>(
     next: &mut impl FnMut() -> Option<&'a str>,
 ) -> Option<(SocketAddr, SocketAddr)>
@@ -56,14 +56,14 @@ where
     Some(((from, from_port).into(), (to, to_port).into()))
 }
 
-/// A decimal number without a sign or leading zeros.
+/// Parses a decimal number without a sign or leading zeros.
 fn port(text: &str) -> Option<u16> {
     let plain =
         text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain)
 }
 
-/// Both addresses are of the same family.
+/// Returns the header. Both addresses are of the same family.
 pub(super) fn header(addresses: Addresses) -> Vec<u8> {
     let Some((from, to)) = addresses else { return b"PROXY UNKNOWN\r\n".to_vec() };
     let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };

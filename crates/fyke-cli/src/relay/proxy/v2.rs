@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::{Addresses, Parsed};
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Signature, version and command, family and protocol, length of the rest.
+/// The size of the signature, version and command, family and protocol, and length of the rest.
 const HEAD_BYTES: usize = 16;
 
 const LOCAL: u8 = 0x20;
@@ -14,27 +14,27 @@ const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
 const UNSPECIFIED: u8 = 0x00;
 
-/// The length of the addresses: IPv4, IPv6, and paths of Unix sockets.
+/// The sizes of the address blocks for IPv4, IPv6, and paths of Unix sockets.
 const IPV4_BYTES: usize = 12;
 const IPV6_BYTES: usize = 36;
 const UNIX_BYTES: usize = 216;
 
-/// What follows the addresses (TLV) is skipped, whatever it is.
+/// Parses a header. Fields after the addresses (TLV) are skipped.
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let (command, protocol) = (bytes.get(12).copied(), bytes.get(13).copied());
     let local = command == Some(LOCAL);
     if command.is_some_and(|command| command != LOCAL && command != PROXY) {
         return Parsed::Bad;
     }
-    // The proxy itself has opened a local connection, to check our health for instance: whatever
-    // the rest of the header says is to be discarded.
+    // LOCAL: the proxy itself has opened the connection, for example as a health check. The rest of
+    // the header is discarded.
     let needed = match protocol.map(|protocol| (protocol >> 4, protocol & 0xf)) {
         _ if local => 0,
         None | Some((0, 0..=2)) => 0,
         Some((1, 0..=2)) => IPV4_BYTES,
         Some((2, 0..=2)) => IPV6_BYTES,
         Some((3, 0..=2)) => UNIX_BYTES,
-        // Values that no version 2 may use.
+        // Version 2 does not define these values.
         Some(_) => return Parsed::Bad,
     };
     let Some(head) = bytes.get(..HEAD_BYTES) else { return Parsed::Incomplete(bytes.len() + 1) };
@@ -52,7 +52,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     Parsed::Header(addresses, length)
 }
 
-/// The two addresses, then the two ports.
+/// Parses the two addresses, then the two ports.
 fn both<const N: usize>(block: &[u8]) -> Addresses
 where
     IpAddr: From<[u8; N]>,
@@ -65,7 +65,7 @@ where
     Some((address(*from, *from_port), address(*to, *to_port)))
 }
 
-/// Both addresses are of the same family.
+/// Returns the header. Both addresses are of the same family.
 pub(super) fn header(addresses: Addresses) -> Vec<u8> {
     let mut header = [SIGNATURE, &[PROXY]].concat();
     match addresses {
