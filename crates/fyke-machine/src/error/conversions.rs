@@ -9,8 +9,19 @@ use fyke_driver::errno_name;
 use super::{Error, ErrorCode, Inner, words};
 
 impl Error {
-    /// The code decides: if it differs from the system's error, fyke changed it on purpose.
-    fn kind(&self) -> io::ErrorKind {
+    /// The kind of the error, as the standard library names it. The kind of your own code is
+    /// [`Other`](io::ErrorKind::Other).
+    ///
+    /// ```
+    /// # extern crate fyke_machine as fyke;
+    /// use std::io::ErrorKind;
+    /// use fyke::{Error, ErrorCode};
+    ///
+    /// assert_eq!(Error::new(ErrorCode::ECONNREFUSED, "nobody").kind(), ErrorKind::ConnectionRefused);
+    /// assert_eq!(Error::new(ErrorCode::ERR_WRITE_STALLED, "slow").kind(), ErrorKind::TimedOut);
+    /// ```
+    pub fn kind(&self) -> io::ErrorKind {
+        // The code decides: if it differs from the system's error, fyke changed it on purpose.
         let inner = &*self.0;
         let of_source = || inner.source.as_ref().map(io::Error::kind);
         let of_first = || inner.attempts.first().map(Self::kind);

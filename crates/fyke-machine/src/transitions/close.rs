@@ -63,7 +63,7 @@ impl<C> Connection<C> {
         }
         self.phase = Phase::Closed;
         if !policy.cork_survives_reconnect {
-            self.write.forget_holds();
+            self.write.leave_queue();
         }
         let parked = self.write.take_parked();
         fx.push(Effect::Close { had_error: self.had_error });

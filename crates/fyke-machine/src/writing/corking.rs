@@ -22,24 +22,29 @@ impl<C> WriteSide<C> {
 
     /// Undoes one call of `cork`.
     pub fn uncork(&mut self) {
-        if let Some(queue) = &mut self.queue {
-            queue.corked = queue.corked.saturating_sub(1);
+        match &mut self.queue {
+            Some(queue) if queue.corked > 0 => queue.corked -= 1,
+            _ => self.corks_left = self.corks_left.saturating_sub(1),
         }
     }
 
     /// Undoes all calls of `cork`, because `end` does so.
     // WR-22.
     pub fn uncork_all(&mut self) {
+        self.corks_left = 0;
         if let Some(queue) = &mut self.queue {
             queue.corked = 0;
         }
     }
 
-    /// The connection is closed: forgets corks and a pending `drain`.
-    pub(crate) fn forget_holds(&mut self) {
-        if let Some(queue) = &mut self.queue {
+    /// The connection is closed: forgets a pending `drain`, and counts corks without a queue. The queue stays
+    /// only if there are more corks than a byte can count.
+    pub(crate) fn leave_queue(&mut self) {
+        let Some(queue) = &mut self.queue else { return };
+        queue.need_drain = false;
+        if let Ok(corked) = u8::try_from(queue.corked) {
             queue.corked = 0;
-            queue.need_drain = false;
+            self.corks_left = corked;
         }
     }
 }

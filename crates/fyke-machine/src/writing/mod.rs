@@ -29,6 +29,8 @@ pub struct WriteSide<C> {
     progressed: bool,
     /// The socket is on the loop's list of sockets whose queues must be sent.
     pub dirty: bool,
+    /// The corks of a closed socket, which has no queue to count them.
+    corks_left: u8,
     /// The state of our side.
     pub side: Side,
 }
@@ -59,6 +61,7 @@ impl<C> WriteSide<C> {
             high_water_mark_bytes,
             progressed: false,
             dirty: false,
+            corks_left: 0,
             side: Side::Open,
         }
     }
@@ -176,7 +179,7 @@ impl<C> WriteSide<C> {
 
     /// The number of calls of `cork` without a call of `uncork`.
     pub fn corked(&self) -> u32 {
-        self.queue.as_ref().map_or(0, |queue| queue.corked)
+        self.queue.as_ref().map_or(0, |queue| queue.corked) + u32::from(self.corks_left)
     }
 
     /// Appends a copy of a write to the queue.

@@ -101,6 +101,21 @@ fn wr_21_corked_writes_wait_and_leave_together() {
     assert_eq!(side.hand_over().map(|batch| batch.remaining()), Some(1));
 }
 
+/// Regression: the count was 0 after `close`.
+#[test]
+fn prop_13_a_closed_side_counts_its_corks_without_a_queue() {
+    for corks in [1, 255, 256] {
+        let mut side = side();
+        (0..corks).for_each(|_| side.cork(false));
+        side.leave_queue();
+        assert_eq!((side.corked(), side.reclaim().is_some()), (corks, corks < 256));
+        side.uncork();
+        assert_eq!(side.corked(), corks - 1);
+        side.uncork_all();
+        assert_eq!(side.corked(), 0);
+    }
+}
+
 #[test]
 fn wr_21_what_was_written_before_cork_is_not_held_back() {
     let mut side = side();
