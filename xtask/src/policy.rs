@@ -14,27 +14,26 @@ impl Policy {
     #[cfg(test)]
     pub(crate) const NONE: Self = Self { fields: BTreeMap::new() };
 
-    /// Reads the table. The last parentheses of a choice's comment have the ids, or `contract C6`.
+    /// Reads the table. The comments between the description of a choice and its line have the ids, or a contract.
     pub(crate) fn parse(text: &str, behaviour: &Behaviour) -> Result<Self, String> {
         let mut policy = Self::default();
         let table = text.split("\npolicy! {\n").nth(1).ok_or("policy.rs has no table")?;
-        let mut comment = String::new();
+        let mut ids = String::new();
         for line in table.lines().map(str::trim) {
             if line == "}" {
                 break;
-            } else if let Some(words) = line.strip_prefix("/// ") {
-                comment = format!("{comment} {words}");
-            } else if let Some((field, _)) =
-                line.split_once(':').filter(|_| !line.starts_with("//"))
-            {
-                policy.add(field, &std::mem::take(&mut comment), behaviour)?;
+            } else if line.starts_with("/// ") {
+                ids.clear();
+            } else if let Some(words) = line.strip_prefix("// ") {
+                ids = format!("{ids} {words}");
+            } else if let Some((field, _)) = line.split_once(':') {
+                policy.add(field, ids.trim(), behaviour)?;
             }
         }
         Ok(policy)
     }
 
-    fn add(&mut self, field: &str, comment: &str, behaviour: &Behaviour) -> Result<(), String> {
-        let ids = comment.rsplit_once('(').map_or("", |(_, ids)| ids.trim_end_matches([')', '.']));
+    fn add(&mut self, field: &str, ids: &str, behaviour: &Behaviour) -> Result<(), String> {
         if ids.is_empty() {
             return Err(format!("policy.rs: {field} names no behaviour"));
         }
@@ -68,8 +67,8 @@ mod tests {
     #[test]
     fn a_behaviour_has_the_choices_whose_comments_name_it() {
         let policy = parse(
-            "    // Writing.\n    /// Says (WR-09) so\n    /// now (WR-02,\n    /// WR-01).\n    a: true | false,\n\
-             \n    /// Else (WR-02, contract C2).\n    b: true | false,\n",
+            "    // Writing.\n    /// Says so\n    /// now.\n    // WR-02,\n    // WR-01\n    a: true | false,\n\
+             \n    /// Else.\n    // WR-02, contract C2\n    b: true | false,\n",
         )
         .unwrap();
         assert_eq!(policy.of("WR-02"), ["a", "b"]);
@@ -83,7 +82,9 @@ mod tests {
             parse("    /// Says so.\n    a: true | false,\n").unwrap_err().contains("a names no")
         );
         assert!(
-            parse("    /// So (WR-07).\n    a: true | false,\n").unwrap_err().contains("WR-07")
+            parse("    /// So.\n    // WR-07\n    a: true | false,\n")
+                .unwrap_err()
+                .contains("WR-07")
         );
     }
 }

@@ -210,7 +210,7 @@ Some words.
     #[test]
     fn a_row_has_the_behaviour_the_decision_and_the_tests() {
         let (behaviour, tests) = (behaviour(), tests());
-        let table = "\npolicy! {\n    /// So (WR-02).\n    late: true | false,\n}\n";
+        let table = "\npolicy! {\n    /// So.\n    // WR-02\n    late: true | false,\n}\n";
         let policy = Policy::parse(table, &behaviour).unwrap();
         let text = Table::new(&behaviour, &tests, &policy, "").unwrap().print();
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| [")).collect();

@@ -73,7 +73,7 @@ policy! {
     /// An end that directly follows bytes is reported in the next turn.
     // RD-02
     defers_end_behind_bytes: false | true,
-    /// `read_exact` reads up to 1 GiB at once, not 64 MiB.
+    /// `read_n` reads up to 1 GiB at once, not 64 MiB.
     // RD-10
     reads_up_to_1_gib: false | true,
     /// Bytes that were received and not yet read stay readable after `destroy`.
@@ -130,7 +130,7 @@ policy! {
     // CON-17
     connects_before_close: false | true,
     /// The callback of a failed connect runs when a later connect succeeds, and each call of
-    /// `set_timeout_then` adds one more.
+    /// `set_idle_timeout_then` adds one more.
     // CON-16, TMO-04
     keeps_old_once_listeners: false | true,
     /// `ready` follows `connect` even if a listener has destroyed the socket.
