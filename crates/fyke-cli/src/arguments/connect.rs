@@ -12,16 +12,16 @@ use super::values;
 pub(crate) struct Connect {
     /// Where to connect to: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
     pub(crate) endpoint: String,
-    /// Give up connecting after so long; with --retry, each time
+    /// Give up connecting after TIME; with --retry, each attempt
     #[arg(short, long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) timeout: Option<Duration>,
-    /// Try again so often, after 100 ms, then twice as long each time, up to --retry-max-delay
+    /// Retry up to COUNT times, starting after 100 ms and doubling, up to --retry-max-delay
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) retry: Option<u64>,
     /// The longest pause between two tries
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::some_time)]
     pub(crate) retry_max_delay: Duration,
-    /// Only wait until somebody listens there, at most so long: status 0 if so, 4 if not
+    /// Only wait until a server listens there, for at most TIME: status 0 if one does, 4 if not
     #[arg(long, value_name = "TIME", value_parser = values::some_time, conflicts_with_all = ["retry", "hex", "json"])]
     pub(crate) wait: Option<Duration>,
     /// Our own address
@@ -49,7 +49,7 @@ pub(crate) struct Connect {
     /// the peer has not taken everything
     #[arg(long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) linger: Option<Duration>,
-    /// Exit when nothing came or went for so long, with status 4
+    /// Exit with status 4 if nothing was sent or received for TIME
     #[arg(long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) idle_timeout: Option<Duration>,
     /// Print a hex dump of what comes and goes, with time and direction

@@ -28,7 +28,7 @@ pub(crate) struct Limits {
     /// The mode of the file of a Unix socket, as 660; without it the mask decides
     #[arg(long, value_name = "MODE", value_parser = values::mode)]
     pub(crate) mode: Option<u32>,
-    /// Fail if the path of a Unix socket is taken, even if nobody listens there any more
+    /// Fail if the path of a Unix socket exists, even if no server listens there any more
     #[arg(long)]
     pub(crate) keep_stale: bool,
 }

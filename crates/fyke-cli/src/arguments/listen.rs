@@ -27,7 +27,7 @@ pub(crate) struct Listen {
     /// connection or fyke ends
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     pub(crate) kill_after: Duration,
-    /// Who is sent what is typed
+    /// Which clients receive what is typed
     #[arg(long, value_name = "WHO", value_enum, default_value = "all", conflicts_with_all = ["echo", "exec"])]
     pub(crate) to: To,
     /// Print a hex dump of what comes and goes, with time and direction
@@ -77,7 +77,7 @@ that the program says. A program that has closed its standard output has
 only; to serve other machines say 0.0.0.0:8888 or [::]:8888.
 
 The file of a Unix socket that a killed server has left is replaced; one on which
-somebody listens is not.";
+a server listens is not.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -12,7 +12,7 @@ use super::values;
 pub(crate) struct Load {
     /// An echo server; without it, one is started in this process
     pub(crate) endpoint: Option<String>,
-    /// How many connections; with --connect-rate, at most so many at a time
+    /// The number of connections; with --connect-rate, the most at a time
     #[arg(short, long, value_name = "COUNT", default_value = "50", value_parser = values::count)]
     pub(crate) connections: u64,
     /// How many requests a connection sends before it waits for an answer (closed loop)
@@ -21,11 +21,11 @@ pub(crate) struct Load {
     /// How long a request is
     #[arg(short, long, value_name = "BYTES", default_value = "64", value_parser = values::some_bytes)]
     pub(crate) size: u64,
-    /// Send so many requests a second, of all connections together, whether answers come or not
+    /// Send COUNT requests per second over all connections together, whether answers arrive or not
     /// (open loop)
     #[arg(short, long, value_name = "COUNT", value_parser = values::count, conflicts_with = "depth")]
     pub(crate) rate: Option<u64>,
-    /// Make so many connections a second, each for one request, and measure from connect to answer
+    /// Make COUNT connections per second, each for one request, and measure from connect to answer
     #[arg(long, value_name = "COUNT", value_parser = values::count, conflicts_with_all = ["rate", "depth"])]
     pub(crate) connect_rate: Option<u64>,
     /// Only keep the connections open, and see how many stay
@@ -34,13 +34,13 @@ pub(crate) struct Load {
     /// How long
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = values::some_time)]
     pub(crate) duration: Duration,
-    /// Stop after so many requests, if that is earlier
+    /// Stop after COUNT requests, if that is earlier
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) count: Option<u64>,
     /// Compare every byte that comes back
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Give up an answer or a connection after so long
+    /// Give up waiting for an answer or a connection after TIME
     #[arg(short, long, value_name = "TIME", default_value = "5s", value_parser = values::some_time)]
     pub(crate) timeout: Duration,
     /// Draw the latencies, as SVG

@@ -59,7 +59,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What is told on standard error.
+/// What is printed on standard error.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Log {
     /// Say on standard error who comes and goes; twice: every attempt too; three times: every

@@ -18,13 +18,13 @@ pub(crate) struct Relay {
     /// Which of several targets takes a connection
     #[arg(long, value_name = "HOW", value_enum, default_value = "round-robin")]
     pub(crate) balance: Balance,
-    /// Give up connecting to a target after so long, and try the next
+    /// Give up connecting to a target after TIME, and try the next one
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::some_time)]
     pub(crate) connect_timeout: Duration,
     /// The longest time for which a target that failed is left out: it begins at 1 s, and doubles
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::some_time)]
     pub(crate) backoff_max: Duration,
-    /// On SIGTERM, let connections end by themselves for so long, then cut them off
+    /// On SIGTERM, let connections end by themselves for TIME, then close them
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
     pub(crate) drain: Duration,
     #[command(flatten)]
@@ -87,25 +87,25 @@ pub(crate) enum ProxyVersion {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Faults, to test other programs")]
 pub(crate) struct Faults {
-    /// Pass on at most so many bytes per second, of each connection each way
+    /// Forward at most RATE bytes per second, for each connection and direction
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
     pub(crate) throttle: Option<u64>,
-    /// Hold everything back for so long
+    /// Delay everything by TIME
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub(crate) delay: Option<Duration>,
-    /// Add something from 0 up to so long to --delay, each time anew; order is kept
+    /// Add a random time of up to TIME to --delay for each piece; the order is kept
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub(crate) jitter: Option<Duration>,
-    /// Close a connection after so many bytes, or after some number of a span, as 1k..64k
+    /// Close a connection after BYTES, or after a random number in a range such as 1k..64k
     #[arg(long, value_name = "BYTES", value_parser = values::span)]
     pub(crate) drop_after: Option<Span>,
-    /// Reset a connection (RST) after so many bytes
+    /// Reset a connection (RST) after BYTES
     #[arg(long, value_name = "BYTES", value_parser = values::span)]
     pub(crate) reset_after: Option<Span>,
-    /// Swallow everything after so many bytes, and keep the connection open
+    /// Discard everything after BYTES, and keep the connection open
     #[arg(long, value_name = "BYTES", value_parser = values::span)]
     pub(crate) blackhole_after: Option<Span>,
-    /// Cut what passes into pieces of so many bytes
+    /// Split what is forwarded into pieces of BYTES
     #[arg(long, value_name = "BYTES", value_parser = values::span)]
     pub(crate) slice: Option<Span>,
     /// Only disturb what goes up (to the target) or down

@@ -23,7 +23,7 @@ pub(crate) struct Replay {
     /// Do not compare what the other side says with what it said then
     #[arg(long)]
     pub(crate) no_compare: bool,
-    /// Wait for the other side so long
+    /// Wait for the other side for at most TIME
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = values::some_time)]
     pub(crate) timeout: Duration,
 }
