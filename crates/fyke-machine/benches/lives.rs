@@ -2,7 +2,7 @@
 //! model. A step is an input that a machine is given: a call, something that arrived, a tick, what the kernel
 //! took. `cargo bench -p fyke-machine`
 
-#![allow(clippy::disallowed_types, reason = "the machine reads no clock; who measures it does")]
+#![allow(clippy::disallowed_types, reason = "the machine reads no clock, but the benchmark does")]
 
 #[path = "../tests/bench/mod.rs"]
 mod bench;

@@ -23,7 +23,7 @@ fn at_most(max_connections: usize) -> Limits {
     limits
 }
 
-/// One that listens, and has so many connections.
+/// An acceptor that listens and has `connections` connections.
 fn listening(limits: Limits, connections: usize) -> Acceptor {
     let mut acceptor = Acceptor::new(limits);
     let round = acceptor.begin_round();

@@ -3,55 +3,12 @@
 
 mod support;
 
-use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
-
 use fyke::{Server, Socket};
-use support::Net;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Keeps the warnings.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::WARN && metadata.target() == "fyke"
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if field.name() != "message" {
-            write!(self.0, "{}={value:?} ", field.name()).unwrap();
-        }
-    }
-}
+use support::{Net, steps};
 
 /// What is logged while `f` runs inside a loop.
 fn warnings(f: impl FnOnce()) -> Vec<String> {
-    let warnings = Warnings::default();
-    tracing::subscriber::with_default(warnings.clone(), || Net::sim().run(f));
-    let lines = warnings.0.lock().unwrap();
-    lines.clone()
+    steps::warnings(|| Net::sim().run(f))
 }
 
 #[test]
@@ -70,7 +27,7 @@ fn more_than_ten_listeners_of_one_event_are_logged_once_for_each_socket() {
         sockets[0].destroy();
         sockets[1].destroy();
     });
-    assert_eq!(lines, ["event=Data count=11 "]);
+    assert_eq!(lines, ["event=Data count=11"]);
 }
 
 #[test]
@@ -106,5 +63,5 @@ fn the_number_can_be_changed_and_zero_means_any() {
         few.destroy();
         any.destroy();
     });
-    assert_eq!(lines, ["event=End count=2 ", "event=Connection count=3 "]);
+    assert_eq!(lines, ["event=End count=2", "event=Connection count=3"]);
 }

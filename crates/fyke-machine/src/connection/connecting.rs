@@ -152,7 +152,7 @@ impl Connecting {
         self.request.selection == FamilySelection::Off
     }
 
-    /// The host to resolve; empty if there is none.
+    /// The host to resolve; empty if the target is an address or a path.
     pub(crate) fn host(&self) -> &str {
         match &self.request.target {
             Target::Host(host, _) => host,

@@ -17,7 +17,7 @@ impl Error {
     /// use std::io::ErrorKind;
     /// use fyke::{Error, ErrorCode};
     ///
-    /// assert_eq!(Error::new(ErrorCode::ECONNREFUSED, "nobody").kind(), ErrorKind::ConnectionRefused);
+    /// assert_eq!(Error::new(ErrorCode::ECONNREFUSED, "refused").kind(), ErrorKind::ConnectionRefused);
     /// assert_eq!(Error::new(ErrorCode::ERR_WRITE_STALLED, "slow").kind(), ErrorKind::TimedOut);
     /// ```
     pub fn kind(&self) -> io::ErrorKind {

@@ -53,7 +53,7 @@ enum EndEvent {
 /// The single consumer of everything that is received. It replaces the data listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sink {
-    /// There is none.
+    /// No consumer was set.
     Absent,
     /// It accepts the received bytes.
     Taking,

@@ -89,7 +89,7 @@ pub(crate) struct Side<U> {
     pub plain: bool,
     /// The kernel takes so many bytes, before the other side has taken them.
     pub window_bytes: usize,
-    /// At most so many are received in one piece.
+    /// The most bytes that are received in one piece.
     pub piece_bytes_max: usize,
     /// Much was told in this turn: news of writes waits for the next one.
     pub tells_late: bool,
@@ -187,7 +187,7 @@ impl<U: User> Side<U> {
         self.ticks.push_back(Deferred::User(number));
     }
 
-    /// Somebody listens for data.
+    /// Adds a listener for data.
     pub(crate) fn listen_for_data(&mut self) {
         self.inputs += 1;
         if self.change().data_listened() {

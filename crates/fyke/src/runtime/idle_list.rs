@@ -5,8 +5,8 @@
 //! when to check again. So there is no work per packet, and none per turn for sockets that are not due.
 //!
 //! A closed socket does not remove its entry, because it does not know where the entry is. Instead, every
-//! eighth insertion checks sixteen other entries and removes those of closed sockets. So the list is never
-//! much longer than twice the number of sockets, however many are opened and closed within their timeout,
+//! eighth insertion checks sixteen other entries and removes those of closed sockets. So the list stays
+//! below four times the number of sockets, however many are opened and closed within their timeout,
 //! and the whole list is never swept at once.
 
 use std::collections::BTreeMap;

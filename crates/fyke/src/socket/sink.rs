@@ -31,16 +31,6 @@ impl<S> Consumer<S> {
 }
 
 impl<S> Buffers<S> {
-    fn call(&mut self, socket: &S, piece: &[u8]) -> bool {
-        let bytes = self.buffer.len();
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.truncate(piece.len());
-        buffer.copy_from_slice(piece);
-        let go_on = (self.take)(socket, buffer);
-        self.renew(bytes);
-        go_on
-    }
-
     /// Asks `next` for the first buffer. `bytes` is the size of the buffer that replaces an empty one.
     pub(super) fn new(
         next: impl FnMut() -> Vec<u8> + 'static,
@@ -50,6 +40,16 @@ impl<S> Buffers<S> {
         let mut buffers = Self { buffer: Vec::new(), next: Box::new(next), take: Box::new(take) };
         buffers.renew(bytes);
         buffers
+    }
+
+    fn call(&mut self, socket: &S, piece: &[u8]) -> bool {
+        let bytes = self.buffer.len();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.truncate(piece.len());
+        buffer.copy_from_slice(piece);
+        let go_on = (self.take)(socket, buffer);
+        self.renew(bytes);
+        go_on
     }
 
     /// Asks `next` for the next buffer, and replaces an empty one with a buffer of `bytes` bytes.

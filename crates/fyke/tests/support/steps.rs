@@ -1,4 +1,4 @@
-//! The system calls that a driver says it makes: its `tracing` events.
+//! What is logged, as `tracing` events: the system calls that a driver makes, and fyke's warnings.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -6,14 +6,24 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 /// The calls made by `run` on this thread, each with what it was about:
 /// `setsockopt option=NoDelay(true)`. Nothing without the feature `tracing`.
 pub(crate) fn of(run: impl FnOnce()) -> Vec<String> {
-    let steps = Steps::default();
-    tracing::subscriber::with_default(Steps(Arc::clone(&steps.0)), run);
-    std::mem::take(&mut steps.0.lock().unwrap())
+    logged("fyke::step", Level::TRACE, run)
+}
+
+/// The fields of the warnings that are logged while `run` runs on this thread: `event=Data count=11`.
+pub(crate) fn warnings(run: impl FnOnce()) -> Vec<String> {
+    let lines = logged("fyke", Level::WARN, run);
+    lines.iter().map(|line| line.trim().to_owned()).collect()
+}
+
+fn logged(target: &'static str, level: Level, run: impl FnOnce()) -> Vec<String> {
+    let lines = Arc::default();
+    tracing::subscriber::with_default(Log { target, level, lines: Arc::clone(&lines) }, run);
+    std::mem::take(&mut lines.lock().unwrap())
 }
 
 /// Those of one call, without its name.
@@ -22,22 +32,26 @@ pub(crate) fn named(call: &str, run: impl FnOnce()) -> Vec<String> {
     steps.filter_map(|step| Some(step.strip_prefix(call)?.trim().to_owned())).collect()
 }
 
-#[derive(Default)]
-struct Steps(Arc<Mutex<Vec<String>>>);
+/// Records the events of one target, down to a level.
+struct Log {
+    target: &'static str,
+    level: Level,
+    lines: Arc<Mutex<Vec<String>>>,
+}
 
-impl Subscriber for Steps {
+impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == "fyke::step"
+        metadata.is_event() && metadata.target() == self.target && *metadata.level() <= self.level
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::TRACE)
+        Some(LevelFilter::from_level(self.level))
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut step = Step(String::new());
-        event.record(&mut step);
-        self.0.lock().unwrap().push(step.0);
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.lines.lock().unwrap().push(line.0);
     }
 
     // Spans are not enabled, so these are never called.
@@ -50,9 +64,9 @@ impl Subscriber for Steps {
     fn exit(&self, _: &Id) {}
 }
 
-struct Step(String);
+struct Line(String);
 
-impl Visit for Step {
+impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
@@ -60,6 +74,7 @@ impl Visit for Step {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         match field.name() {
             "call" => write!(self.0, "{value:?}").unwrap(),
+            "message" => {}
             name => write!(self.0, " {name}={value:?}").unwrap(),
         }
     }

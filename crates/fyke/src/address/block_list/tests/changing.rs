@@ -1,4 +1,5 @@
-//! How rules are added and removed, and how the changes are visible: BLK-10 to BLK-23.
+//! How rules are added and removed, and how the changes are visible.
+// BLK-10 to BLK-23
 
 use std::net::IpAddr;
 use std::thread;

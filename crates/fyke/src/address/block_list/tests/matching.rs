@@ -1,4 +1,5 @@
-//! Which addresses a rule matches: BLK-01 to BLK-09.
+//! Which addresses a rule matches.
+// BLK-01 to BLK-09
 
 use std::net::{Ipv6Addr, SocketAddr};
 
