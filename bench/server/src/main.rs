@@ -5,17 +5,19 @@
 //! |---|---|
 //! | `PORT` or `UNIX_PATH` | where it listens, on 127.0.0.1 |
 //! | `MODE` | `echo` (default), `sink` only receives, `source` sends as much as is taken, `mixed` only receives on connections whose first byte is `n`, and echoes on the others |
+//! | `API` | `callbacks` (default), or `async`: a task for each connection, which echoes |
 //! | `TIMER=1` | prints how late a timer of 20 ms was: one line a second |
 //! | `FYKE_DRIVER` | the driver, as everywhere |
 
 mod lateness;
+mod tasks;
 
 use std::cell::Cell;
 use std::env;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Bytes, EventLoop, ListenOptions, Result, ServerOptions, Socket};
+use fyke::{Bytes, EventLoop, ListenOptions, Result, Server, ServerOptions, Socket};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const BACKLOG: u32 = 4096;
@@ -85,6 +87,11 @@ fn main() -> Result<()> {
     };
     let event_loop = EventLoop::new()?;
     exit_unless_asked_for(&event_loop);
+    match env::var("API").as_deref() {
+        Ok("async") => return event_loop.block_on(tasks::serve(listen_options()))?,
+        Ok("callbacks") | Err(_) => {}
+        Ok(api) => refuse(&format!("API is callbacks or async, not {api}")),
+    }
     event_loop.enter(|| {
         let server = ServerOptions::new().no_delay(true).create_server(move |socket| {
             socket.set_idle_timeout(Some(IDLE_TIMEOUT));
@@ -96,15 +103,21 @@ fn main() -> Result<()> {
         if env::var("TIMER").is_ok() {
             lateness::report_each_second()?;
         }
-        let options = match env::var("UNIX_PATH") {
-            Ok(path) => ListenOptions::new(format!("unix:{path}")),
-            Err(_) => ListenOptions::new(("127.0.0.1", port())),
-        };
-        options.backlog(BACKLOG).listen_then(&server, |server| {
-            println!("listening on {}", server.endpoint().expect("it listens"));
-        })
+        listen_options().listen_then(&server, report)
     })?;
     event_loop.run()
+}
+
+fn listen_options() -> ListenOptions {
+    let options = match env::var("UNIX_PATH") {
+        Ok(path) => ListenOptions::new(format!("unix:{path}")),
+        Err(_) => ListenOptions::new(("127.0.0.1", port())),
+    };
+    options.backlog(BACKLOG)
+}
+
+fn report(server: &Server) {
+    println!("listening on {}", server.endpoint().expect("it listens"));
 }
 
 /// Any free one, if none is asked for.

@@ -65,6 +65,7 @@
 mod address;
 mod backend;
 mod batch;
+mod coarse;
 mod completion;
 mod driver;
 mod errno;
@@ -96,6 +97,7 @@ mod zone;
 
 pub use address::{Address, Family, PeerCredentials};
 pub use batch::{Batch, Chunk};
+pub use coarse::coarse_time;
 pub use completion::{Completion, Operation};
 pub use driver::{Driver, DriverKind};
 pub use errno::errno_name;

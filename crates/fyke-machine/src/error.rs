@@ -141,6 +141,8 @@ codes! {
     ERR_SOCKET_BAD_PORT => InvalidInput,
     /// There is no connection.
     ERR_SOCKET_CLOSED => NotConnected,
+    /// fyke's own code: the data of the socket, or the connections of the server, already have a consumer.
+    ERR_HAS_CONSUMER => ResourceBusy,
     /// The socket was closed before the connection was established.
     ERR_SOCKET_CLOSED_BEFORE_CONNECTION => ConnectionAborted,
     /// The server is already listening.
@@ -169,6 +171,8 @@ codes! {
     ERR_NO_EVENT_LOOP => NotFound,
     /// fyke's own code: the loop is already running; `turn` was called from one of its callbacks.
     ERR_EVENT_LOOP_BUSY => ResourceBusy,
+    /// fyke's own code: a task panicked.
+    ERR_TASK_PANICKED => Other,
     /// fyke's own code: the loop was dropped.
     ERR_EVENT_LOOP_CLOSED => NotConnected,
 }

@@ -133,6 +133,33 @@ impl<C> Machine<C> {
         plain
     }
 
+    /// The owner got bytes from the driver, see [`Connection::pulled`]. Returns whether this was noted; if not,
+    /// nothing has changed.
+    #[inline]
+    pub fn pulled_plain(&mut self, bytes: usize, now: Moment) -> bool {
+        let connection = &mut self.connection;
+        let plain = connection.idle.is_settled();
+        if plain {
+            connection.read.count(bytes);
+            connection.idle.note_plain_activity(now);
+            connection.idle.declared = false;
+        }
+        plain
+    }
+
+    /// The driver has accepted bytes of the owner, see [`Connection::pushed`]. Returns whether this was noted;
+    /// if not, nothing has changed.
+    #[inline]
+    pub fn pushed_plain(&mut self, bytes: usize, now: Moment) -> bool {
+        let connection = &mut self.connection;
+        let plain = connection.idle.is_settled() && connection.cold.is_none();
+        if plain {
+            connection.write.sent_directly(bytes, bytes);
+            connection.idle.note_plain_activity(now);
+        }
+        plain
+    }
+
     /// Accepts bytes to be copied, in the plain lane. Takes the callback if the bytes are queued.
     #[inline(always)]
     pub fn write_plain(

@@ -241,6 +241,10 @@ impl EventLoop {
         LoopHandle(Arc::clone(&self.core.posted))
     }
 
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
     /// The name of the driver in use: `ready`, `uring` or `sim`.
     pub fn driver_name(&self) -> &'static str {
         self.core.driver.name()

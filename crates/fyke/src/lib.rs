@@ -101,6 +101,7 @@
 
 mod abort;
 mod address;
+mod answer;
 mod bound_socket;
 mod connect;
 mod endpoint;
@@ -111,14 +112,20 @@ pub mod guide;
 mod inherited;
 mod listeners;
 mod lookup;
+#[cfg(feature = "hyper")]
+pub mod rt;
 mod runtime;
 mod server;
 mod socket;
 mod socket_options;
+mod stream;
 #[cfg(unix)]
 pub mod systemd;
+pub mod task;
 mod text;
 pub mod timer;
+#[cfg(all(feature = "tokio-runtime", unix))]
+mod tokio_runtime;
 mod wiring;
 mod wishes;
 
@@ -138,11 +145,13 @@ pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
 pub use server::{
-    ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome, StaleFile,
+    Incoming, ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome, StaleFile,
     create_server,
 };
 pub use socket::{LookupEvent, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
 pub use socket_options::SocketOptions;
+pub use stream::{ReadHalf, SocketStream, WriteHalf};
+pub use task::{block_on, spawn_local};
 pub use text::{Decoder, Encoding};
 
 // The documents compile.

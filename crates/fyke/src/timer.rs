@@ -5,10 +5,14 @@
 //! [`EventLoop::enter`](crate::EventLoop::enter) or a callback. Elsewhere they return an `Err` with
 //! the code [`ERR_NO_EVENT_LOOP`](crate::ErrorCode::ERR_NO_EVENT_LOOP).
 
+mod sleep;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
+
+pub use sleep::{Interval, Sleep, Timeout, interval, sleep, timeout};
 
 use crate::Result;
 use crate::runtime::{TimerCallback, TimerId};

@@ -6,13 +6,13 @@ mod support;
 
 use std::alloc::System;
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fyke::{BlockList, EventLoop, ServerOptions, Socket};
+use fyke::{BlockList, EventLoop, Server, ServerOptions, Socket, spawn_local, task, timer};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::{Net, drive};
 
@@ -80,11 +80,21 @@ fn of_accepted(
     greeting_bytes: usize,
     serve: Serve,
 ) -> [usize; 2] {
+    of_server(net, greeting_bytes, |count| {
+        options.create_server(move |socket| serve(socket, &count))
+    })
+}
+
+/// The same for any server, which is made inside the loop and counts the bytes that it receives.
+fn of_server(
+    net: &Net,
+    greeting_bytes: usize,
+    make: impl FnOnce(Received) -> Server,
+) -> [usize; 2] {
     let event_loop = net.event_loop();
     let received = Received::default();
-    let count = Rc::clone(&received);
     let server = event_loop.enter(|| {
-        let server = options.create_server(move |socket| serve(socket, &count));
+        let server = make(Rc::clone(&received));
         server.listen(net.tcp()).unwrap();
         server
     });
@@ -130,6 +140,75 @@ fn echo(socket: &Socket, received: &Received) {
         let _ = socket.write(second);
         count.set(count.get() + data.len());
     });
+}
+
+/// A task for each connection. It reads into memory of its own, lent memory, and sleeps now and then.
+fn serve_with_tasks(received: Received) -> Server {
+    let server = Server::new();
+    let mut incoming = server.incoming();
+    drop(spawn_local(async move {
+        while let Some(socket) = incoming.next().await {
+            let (socket, received) = (socket.unwrap(), Rc::clone(&received));
+            drop(spawn_local(async move { _ = echo_with_task(&socket, &received).await }).unwrap());
+        }
+    }));
+    server
+}
+
+async fn echo_with_task(socket: &Socket, received: &Received) -> fyke::Result<()> {
+    socket.set_idle_timeout(Some(Duration::from_secs(600)));
+    let (mut reader, mut writer) = socket.stream()?.split();
+    let mut buffer = [0; 64];
+    let mut lent = false;
+    loop {
+        let count = if lent {
+            let bytes = reader.fill_buf().await?;
+            let count = bytes.len();
+            writer.write_all(bytes).await?;
+            reader.consume(count);
+            count
+        } else {
+            let count = reader.read(&mut buffer).await?;
+            let (first, second) = buffer[..count].split_at(count / 2);
+            writer.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]).await?;
+            count
+        };
+        if count == 0 {
+            return writer.end().await;
+        }
+        received.set(received.get() + count);
+        lent = !lent;
+        timer::timeout(MINUTE, task::yield_now()).await?;
+    }
+}
+
+#[test]
+fn c7_a_task_per_connection_allocates_nothing_for_reads_writes_wakes_and_timers() {
+    let _running = one_at_a_time();
+    for net in Net::of_the_system() {
+        let [accepting, messages] = of_server(&net, 0, serve_with_tasks);
+        let driver = net.event_loop().driver_name();
+        println!("{driver}: {accepting} allocations for {CONNECTIONS} connections");
+        // The socket, its listeners, its wakers, the halves, and the task: one each.
+        assert!(accepting <= 6 * CONNECTIONS + FOR_TABLES_MAX, "{driver}: {accepting} for {CONNECTIONS}");
+        assert_eq!(messages, 0, "{driver}, in {MESSAGES} messages");
+    }
+}
+
+#[test]
+fn c7_a_task_is_one_allocation() {
+    let _running = one_at_a_time();
+    let event_loop = EventLoop::new().unwrap();
+    let spawn = || {
+        for _ in 0..100 {
+            drop(event_loop.enter(|| spawn_local(async { task::yield_now().await })).unwrap());
+        }
+        event_loop.run().unwrap();
+    };
+    spawn();
+    let before = allocations();
+    spawn();
+    assert_eq!(allocations() - before, 100);
 }
 
 #[test]

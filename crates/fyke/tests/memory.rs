@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fyke::{BlockList, EventLoop, Server, ServerOptions, Socket};
+use fyke::{BlockList, EventLoop, Server, ServerOptions, Socket, spawn_local};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::{Net, drive};
@@ -89,9 +89,19 @@ fn bytes_per_accepted(
     answer_bytes: usize,
     serve: impl Fn(&Socket) + 'static,
 ) -> usize {
+    bytes_per_connection_of(net, max, answer_bytes, || options.create_server(serve))
+}
+
+/// The same for any server, which is made inside the loop.
+fn bytes_per_connection_of(
+    net: &Net,
+    max: usize,
+    answer_bytes: usize,
+    make: impl FnOnce() -> Server,
+) -> usize {
     let event_loop = net.event_loop();
     let server = event_loop.enter(|| {
-        let server = options.create_server(serve);
+        let server = make();
         server.listen(net.tcp()).unwrap();
         server
     });
@@ -132,6 +142,34 @@ fn serve(socket: &Socket) {
     socket.set_idle_timeout(Some(Duration::from_secs(600)));
     socket.on_idle_timeout(|socket| _ = socket.destroy());
     socket.on_data(|socket, data| _ = socket.write(data));
+}
+
+/// The same with a task for each connection.
+fn serve_with_tasks() -> Server {
+    let server = Server::new();
+    let mut incoming = server.incoming();
+    drop(spawn_local(async move {
+        while let Some(socket) = incoming.next().await {
+            let socket = socket.unwrap();
+            socket.set_idle_timeout(Some(Duration::from_secs(600)));
+            socket.on_idle_timeout(|socket| _ = socket.destroy());
+            drop(spawn_local(async move { _ = echo(&socket).await }).unwrap());
+        }
+    }));
+    server
+}
+
+async fn echo(socket: &Socket) -> fyke::Result<()> {
+    let (mut reader, mut writer) = socket.stream()?.split();
+    loop {
+        let bytes = reader.fill_buf().await?;
+        let count = bytes.len();
+        if count == 0 {
+            return writer.end().await;
+        }
+        writer.write_all(bytes).await?;
+        reader.consume(count);
+    }
 }
 
 #[test]
@@ -228,6 +266,10 @@ fn rows() -> Vec<Row> {
             socket.set_idle_timeout(Some(MINUTE));
             socket.on_idle_timeout(|socket| _ = socket.destroy());
             socket.pipe(socket);
+        }),
+        row("a task that waits", [600, 620], |net| {
+            let answer_bytes = MESSAGE.len();
+            bytes_per_connection_of(net, CONNECTIONS_PER_ROW_MAX, answer_bytes, serve_with_tasks)
         }),
         row("outgoing", [420, 430], |net| bytes_per_outgoing(net, CONNECTIONS_PER_ROW_MAX)),
     ]

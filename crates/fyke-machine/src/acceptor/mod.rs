@@ -30,6 +30,8 @@ use crate::connection::Gone;
 pub struct Acceptor {
     limits: Limits,
     is_listening: bool,
+    /// `listen` was called, and its outcome is still due.
+    is_pending: bool,
     /// Counts calls of `listen` and `close`, so that the outcome of an older call is recognised.
     // SRV-14
     round: u64,
@@ -69,6 +71,7 @@ impl Acceptor {
         Self {
             limits,
             is_listening: false,
+            is_pending: false,
             round: 0,
             close: CloseEvent::NotOwed,
             connections: 0,
@@ -92,6 +95,7 @@ impl Acceptor {
     /// Begins a round because `listen` was called. Returns its number, which identifies the outcome.
     pub fn begin_round(&mut self) -> u64 {
         self.round += 1;
+        self.is_pending = true;
         self.round
     }
 
@@ -104,7 +108,23 @@ impl Acceptor {
     pub fn listens(&mut self, round: u64) -> bool {
         let wanted = self.is_round(round);
         self.is_listening |= wanted;
+        self.is_pending &= !wanted;
         wanted
+    }
+
+    /// A round has failed.
+    pub fn fails(&mut self, round: u64) {
+        self.is_pending &= !self.is_round(round);
+    }
+
+    /// Returns the number of the current round.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// Returns whether `listen` was called and its outcome is still due.
+    pub fn is_about_to_listen(&self) -> bool {
+        self.is_pending
     }
 
     /// Returns whether the server is listening.
@@ -177,6 +197,7 @@ impl Acceptor {
     pub fn close(&mut self) {
         self.begin_round();
         self.is_listening = false;
+        self.is_pending = false;
         if self.close == CloseEvent::NotOwed {
             self.close = CloseEvent::Owed;
         }
@@ -186,6 +207,7 @@ impl Acceptor {
     pub fn stop(&mut self) {
         self.begin_round();
         self.is_listening = false;
+        self.is_pending = false;
     }
 
     /// Returns whether `close` is due, and marks it as deferred to the tick. It is due when the server is

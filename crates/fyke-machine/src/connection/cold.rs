@@ -6,7 +6,7 @@ use fyke_driver::Address;
 
 use super::connecting::Connecting;
 use super::effect::Value;
-use crate::{Error, Result};
+use crate::{Error, Moment, Result};
 
 #[derive(Debug)]
 pub(crate) struct Cold<C> {
@@ -29,6 +29,8 @@ pub(crate) struct Cold<C> {
     pub(crate) end_is_lost: bool,
     /// `connect` was called again on the open connection (policy `tries_to_connect_again`).
     pub(crate) connected_again: bool,
+    /// Until then the driver must accept some of the bytes that the owner offers, see `transitions/pull.rs`.
+    pub(crate) push_deadline: Option<Moment>,
     /// The connect in progress.
     pub(crate) connecting: Option<Box<Connecting>>,
     /// The targets of repeated calls of `connect` whose outcome is due in the next turn (policy
@@ -54,6 +56,7 @@ impl<C> Default for Cold<C> {
             received_in_turn: 0,
             end_is_lost: false,
             connected_again: false,
+            push_deadline: None,
             connecting: None,
             again: VecDeque::new(),
             cancelled_attempt: None,
@@ -66,7 +69,7 @@ impl<C> Cold<C> {
     pub(crate) fn is_empty(&self) -> bool {
         let told = self.errored.is_none() && self.failing.is_none() && self.taken.is_empty();
         let flags = self.delivers_before_error || self.end_is_lost || self.connected_again;
-        let waits = !self.values.is_empty() || self.late_error.is_some();
+        let waits = !self.values.is_empty() || self.late_error.is_some() || self.push_deadline.is_some();
         let connects = self.connecting.is_some() || !self.again.is_empty();
         let owes = self.cancelled_attempt.is_some() || self.late_lookup.is_some();
         told && !flags

@@ -249,7 +249,7 @@ impl<C> Connection<C> {
         if !self.is_live() {
             return false;
         }
-        if self.referred && self.read.is_receiving() {
+        if self.referred && (self.read.is_receiving() || self.sink == Sink::Pulled) {
             return true;
         }
         let has_connection = self.phase != Phase::Connecting;

@@ -59,6 +59,8 @@ pub enum Sink {
     Taking,
     /// It has asked to stop, until `resume`.
     Stopped,
+    /// It asks for the bytes itself, see `transitions/pull.rs`.
+    Pulled,
 }
 
 /// What to do with received bytes.

@@ -12,7 +12,7 @@ impl<C> Connection<C> {
             return;
         }
         self.read.pause();
-        if self.read.is_receiving() && self.sink != Sink::Absent {
+        if self.read.is_receiving() && matches!(self.sink, Sink::Taking | Sink::Stopped) {
             // Nothing is stored for a sink, so receiving stops at once (RD-24).
             self.stop_receiving(fx);
         }
@@ -55,7 +55,9 @@ impl<C> Connection<C> {
     /// The tick of `resume`: delivers the stored bytes, and receives again.
     pub(crate) fn run_resume(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.read.begin_resume();
-        if self.sink != Sink::Absent {
+        if self.sink == Sink::Pulled {
+            // The owner asks.
+        } else if self.sink != Sink::Absent {
             if !self.read.is_paused() {
                 fx.push(Effect::SinkStored);
             }

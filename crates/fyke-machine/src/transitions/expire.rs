@@ -12,14 +12,15 @@ impl<C> Connection<C> {
     pub fn wake(&self) -> Option<Moment> {
         let connecting = self.cold.as_ref().and_then(|cold| cold.connecting.as_ref());
         let connect = connecting.and_then(|connecting| connecting.wake());
-        let stall = self.write.stall_deadline().filter(|_| !self.destroyed());
-        connect.into_iter().chain(stall).min()
+        let push = self.cold.as_ref().and_then(|cold| cold.push_deadline);
+        let stall = self.write.stall_deadline().into_iter().chain(push).min();
+        connect.into_iter().chain(stall.filter(|_| !self.destroyed())).min()
     }
 
     /// Handles the time of [`wake`](Self::wake). Calling it too early does no harm.
     pub fn expire(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.expire_connect(cx, fx);
-        if !self.destroyed() && self.write.has_stalled(cx.now) {
+        if !self.destroyed() && (self.write.has_stalled(cx.now) || self.has_push_stalled(cx.now)) {
             let message = "the peer took nothing of what was written";
             self.fail(Error::new(ErrorCode::ERR_WRITE_STALLED, message), cx, fx);
         }

@@ -12,11 +12,13 @@ mod expire;
 mod fail;
 mod flush;
 mod owed;
+mod pull;
 mod receive;
 mod resolve;
 mod write;
 
 pub use flush::Flushed;
+pub use pull::{Pull, Push};
 pub use receive::Received;
 pub use write::Written;
 

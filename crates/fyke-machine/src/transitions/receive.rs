@@ -24,6 +24,12 @@ impl<C> Connection<C> {
             self.cold().received_in_turn = cx.turn;
         }
         self.touch(cx);
+        if self.sink == Sink::Pulled {
+            // They were on their way when the owner began to ask.
+            self.read.store(bytes);
+            self.read.bytes_read += bytes.len() as u64;
+            return Received::Done;
+        }
         if self.sink != Sink::Absent {
             self.idle.declared = false;
             return Received::Sink;
@@ -62,7 +68,11 @@ impl<C> Connection<C> {
     /// [`start_receiving`](Self::start_receiving).
     pub fn begins_to_receive(&mut self) -> bool {
         // Nothing is stored for a sink (RD-24).
-        let held = self.sink != Sink::Absent && self.read.is_paused();
+        let held = match self.sink {
+            Sink::Absent => false,
+            Sink::Taking | Sink::Stopped => self.read.is_paused(),
+            Sink::Pulled => true,
+        };
         let may = !held && self.is_connected() && !self.has_received_all();
         may && self.read.begin_receiving()
     }

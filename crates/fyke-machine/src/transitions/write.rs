@@ -64,7 +64,7 @@ impl<C> Connection<C> {
 
     /// The error of a write that cannot even be queued.
     // WR-15, WR-16, END-10.
-    fn refuse_write(&self, policy: &Policy) -> Option<Error> {
+    pub(crate) fn refuse_write(&self, policy: &Policy) -> Option<Error> {
         if self.write.is_ended() {
             let ended = self.read.has_emitted_end() && self.read.has_ended();
             let by_peer = ended && !self.half_open;

@@ -19,6 +19,7 @@ use super::idle_list::IdleList;
 use super::made::Made;
 use super::posted::Posted;
 use super::remotes::{Remote, Remotes};
+use super::tasks::Tasks;
 use super::timers::{Timed, TimerQueue};
 use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
@@ -60,6 +61,7 @@ pub(crate) struct Core<T: Wired> {
     pub(crate) posted: Arc<Posted>,
     /// Actors that other threads have a reference to.
     remotes: Remotes<T>,
+    pub(crate) tasks: Tasks,
     /// The number of sockets, servers and requests that keep the loop alive.
     holds: Cell<usize>,
     /// An error without a listener that ends `run`.
@@ -71,6 +73,9 @@ pub(crate) struct Core<T: Wired> {
     /// The number of turns so far.
     pub(crate) turns: Cell<u64>,
     pub(super) turning: Cell<bool>,
+    /// A host waits for the driver's descriptor and does not ask before each wait, see
+    /// [`notify_host`](Self::notify_host).
+    pub(crate) hosted: Cell<bool>,
     closed: Cell<bool>,
 }
 
@@ -102,6 +107,7 @@ impl<T: Wired> Core<T> {
     pub(crate) fn new(kind: &DriverKind, policy: Policy, lanes: Lanes) -> io::Result<Rc<Self>> {
         let driver = Driver::new(kind)?;
         let posted = Arc::new(Posted::new(driver.waker()));
+        let tasks = Tasks::new(driver.waker());
         Ok(Rc::new(Self {
             now: Cell::new(driver.now()),
             driver,
@@ -125,11 +131,13 @@ impl<T: Wired> Core<T> {
             spares: T::Spares::default(),
             posted,
             remotes: Remotes::default(),
+            tasks,
             holds: Cell::new(0),
             unheard: RefCell::default(),
             unheard_at_end: RefCell::default(),
             turns: Cell::new(0),
             turning: Cell::new(false),
+            hosted: Cell::new(false),
             closed: Cell::new(false),
         }))
     }
@@ -236,7 +244,23 @@ impl<T: Wired> Core<T> {
             drop(tick);
         } else {
             self.ticks.borrow_mut().push_back(tick);
-            self.work.begins(TICKS);
+            self.begins(TICKS);
+        }
+    }
+
+    /// A queue is not empty any more.
+    #[inline]
+    fn begins(&self, queue: u8) {
+        self.work.begins(queue);
+        self.notify_host();
+    }
+
+    /// Ends the wait of a host that waits for the driver's descriptor, if the loop is not turning: the next
+    /// turn has to come earlier than the host knows.
+    #[inline]
+    pub(crate) fn notify_host(&self) {
+        if self.hosted.get() && !self.turning.get() {
+            self.posted.wake();
         }
     }
 
@@ -257,13 +281,13 @@ impl<T: Wired> Core<T> {
     /// Makes the actor send its bytes at the end of the batch of callbacks (phase 7).
     pub(crate) fn push_dirty(&self, actor: Rc<dyn Actor<T>>) {
         self.dirty.borrow_mut().push_back(actor);
-        self.work.begins(DIRTY);
+        self.begins(DIRTY);
     }
 
     /// Makes the actor send its bytes at the end of the batch of callbacks (phase 7), before all others.
     pub(crate) fn push_dirty_first(&self, actor: Rc<dyn Actor<T>>) {
         self.dirty.borrow_mut().push_front(actor);
-        self.work.begins(DIRTY);
+        self.begins(DIRTY);
     }
 
     /// Whether ticks, or actors with bytes to send, wait for the end of the batch of callbacks.
@@ -284,13 +308,13 @@ impl<T: Wired> Core<T> {
     /// Runs `call` after the network (phase 5). When called from an immediate, runs it in the next turn.
     pub(crate) fn push_immediate(&self, call: Box<dyn FnOnce()>) {
         self.immediates.borrow_mut().push_back(Deferred::Call(call));
-        self.work.begins(IMMEDIATES);
+        self.begins(IMMEDIATES);
     }
 
     /// Runs the work before the driver waits again (phase 3).
     pub(crate) fn push_next_turn(&self, deferred: Deferred<T>) {
         self.next_turn.borrow_mut().push_back(deferred);
-        self.work.begins(NEXT_TURN);
+        self.begins(NEXT_TURN);
     }
 
     /// The number of entries that wait for a phase.
@@ -318,7 +342,7 @@ impl<T: Wired> Core<T> {
     /// Closes the actor in the close phase (phase 6).
     pub(crate) fn push_closing(&self, actor: Rc<dyn Actor<T>>, cancelled: Option<Error>) {
         self.closing.borrow_mut().push_back(Closing { actor, cancelled });
-        self.work.begins(CLOSING);
+        self.begins(CLOSING);
     }
 
     /// Whether an actor waits for the close phase. The actor is identified by its memory address.
@@ -373,7 +397,7 @@ impl<T: Wired> Core<T> {
 
     /// Whether there is work to do without waiting.
     pub(crate) fn has_due_work(&self) -> bool {
-        self.work.is_any()
+        self.work.is_any() || self.tasks.is_work_due()
     }
 
     /// Makes `run` end with an error that has no listener. Only the first error is stored.
@@ -417,6 +441,7 @@ impl<T: Wired> Core<T> {
     pub(crate) fn shut_down(&self) {
         self.closed.set(true);
         self.posted.close();
+        self.tasks.close();
         let mut ids: Vec<(bool, SocketId)> = {
             let actors = self.actors.borrow();
             actors.iter().map(|(id, actor)| (actor.is_closed_last(), id)).collect()

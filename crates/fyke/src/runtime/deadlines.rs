@@ -1,6 +1,7 @@
 //! The timed work of a loop: timers and idle timeouts.
 
 use std::rc::{Rc, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 use fyke_driver::{Moment, SocketId};
@@ -10,6 +11,12 @@ use super::core::Core;
 use super::timers::{Timed, TimerCallback, TimerId};
 
 impl<T: Wired> Core<T> {
+    /// Something is due at another time than before.
+    fn deadline_changes(&self) {
+        self.deadline.set(None);
+        self.notify_host();
+    }
+
     /// Sets a timer to a time on the driver's clock. With a period it repeats.
     pub(crate) fn set_timer(
         &self,
@@ -17,17 +24,37 @@ impl<T: Wired> Core<T> {
         period: Option<Duration>,
         callback: TimerCallback,
     ) -> TimerId {
-        self.deadline.set(None);
+        self.deadline_changes();
         self.timers.borrow_mut().set(at, period, Timed::Call(callback))
     }
 
     /// Wakes the actor at a time on the driver's clock. Keeps neither the actor nor the loop alive.
     pub(crate) fn set_wake(&self, at: Duration, actor: Weak<dyn Actor<T>>) -> TimerId {
-        self.deadline.set(None);
+        self.deadline_changes();
         let mut timers = self.timers.borrow_mut();
         let timer = timers.set(at, None, Timed::Wake(actor));
         timers.refer(timer, false);
         timer
+    }
+
+    /// Wakes a task at a time on the driver's clock. Keeps the loop alive until then.
+    pub(crate) fn set_task_timer(&self, at: Duration, waker: Waker) -> TimerId {
+        self.deadline_changes();
+        self.timers.borrow_mut().set(at, None, Timed::Task(waker))
+    }
+
+    /// Changes which task a timer wakes. Returns whether the timer will still run.
+    pub(crate) fn change_task_timer(&self, timer: TimerId, waker: &Waker) -> bool {
+        let before = {
+            let mut timers = self.timers.borrow_mut();
+            let Some(Timed::Task(current)) = timers.get_mut(timer) else { return false };
+            match current.will_wake(waker) {
+                true => None,
+                false => Some(std::mem::replace(current, waker.clone())),
+            }
+        };
+        drop(before);
+        true
     }
 
     /// Removes a timer. Its callback is dropped while nothing is borrowed, because dropping it may run user
@@ -69,14 +96,14 @@ impl<T: Wired> Core<T> {
 
     /// Checks at `deadline` whether the actor of an open socket was idle.
     pub(crate) fn list_idle(&self, deadline: Duration, id: SocketId) {
-        self.deadline.set(None);
+        self.deadline_changes();
         let actors = self.actors.borrow();
         self.idle.borrow_mut().insert(deadline, id, |id| actors.get(*id).is_none());
     }
 
     /// Checks at `deadline` whether an actor without a socket in the table was idle.
     pub(crate) fn list_idle_unopened(&self, deadline: Duration, actor: Weak<dyn Actor<T>>) {
-        self.deadline.set(None);
+        self.deadline_changes();
         let mut idle = self.idle_unopened.borrow_mut();
         idle.insert(deadline, actor, |actor| actor.strong_count() == 0);
     }

@@ -13,13 +13,16 @@ mod idle_list;
 mod made;
 mod posted;
 mod remotes;
+mod tasks;
 mod timers;
 mod turn;
+mod watch;
 mod work;
 
 pub(crate) use self::core::{Core, Deferred};
 pub(crate) use actor::{Actor, Wired};
 pub(crate) use posted::Posted;
 pub(crate) use remotes::Remote;
+pub(crate) use tasks::{MainWaker, Outcome, TaskKey};
 pub(crate) use timers::{TimerCallback, TimerId};
-pub(crate) use turn::{run, turn};
+pub(crate) use turn::{finish, run, turn};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Weak;
+use std::task::Waker;
 use std::time::Duration;
 
 use slotmap::SlotMap;
@@ -17,6 +18,8 @@ pub(super) enum Timed<T> {
     Call(TimerCallback),
     /// Wakes an actor, if it still exists.
     Wake(Weak<dyn Actor<T>>),
+    /// Wakes a task.
+    Task(Waker),
 }
 
 impl<T> Timed<T> {
@@ -28,6 +31,7 @@ impl<T> Timed<T> {
                     actor.wake();
                 }
             }
+            Self::Task(waker) => waker.wake_by_ref(),
         }
     }
 }
@@ -94,6 +98,11 @@ impl<T> TimerQueue<T> {
         self.referred -= usize::from(entry.referred);
         self.referred += usize::from(referred);
         entry.referred = referred;
+    }
+
+    /// The value of a timer that will still run.
+    pub(super) fn get_mut(&mut self, id: TimerId) -> Option<&mut T> {
+        self.timers.get_mut(id)?.value.as_mut()
     }
 
     pub(super) fn contains(&self, id: TimerId) -> bool {

@@ -20,21 +20,23 @@ const IDLE_TIMEOUTS_PER_TURN: usize = 64;
 const IDLE_LOOKS_PER_TURN: usize = 16 * IDLE_TIMEOUTS_PER_TURN;
 
 /// Marks the loop as turning until it is dropped.
-struct Turning<'a>(&'a Cell<bool>);
+struct Turning<'a, T: Wired>(&'a Core<T>);
 
-impl<'a> Turning<'a> {
-    fn begin(turning: &'a Cell<bool>) -> Result<Self> {
-        if turning.replace(true) {
+impl<'a, T: Wired> Turning<'a, T> {
+    fn begin(core: &'a Core<T>) -> Result<Self> {
+        if core.turning.replace(true) {
             let message = "turn and run cannot be called from a callback of the same loop";
             return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_BUSY, message));
         }
-        Ok(Self(turning))
+        core.tasks.set_running(true);
+        Ok(Self(core))
     }
 }
 
-impl Drop for Turning<'_> {
+impl<T: Wired> Drop for Turning<'_, T> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.turning.set(false);
+        self.0.tasks.set_running(false);
     }
 }
 
@@ -47,7 +49,7 @@ pub(crate) fn run<T: Wired>(core: &Core<T>) -> Result<()> {
 /// Runs one turn that waits for at most `timeout`. The loop must be the current one. Returns whether it is
 /// still alive.
 pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
-    let _turning = Turning::begin(&core.turning)?;
+    let _turning = Turning::begin(core)?;
 
     core.turns.set(core.turns.get() + 1);
     core.update_now(); // 1
@@ -80,11 +82,11 @@ pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Resul
     }
 }
 
-/// Empties the tick queue and sends queued bytes, until there is nothing left of either (phase 7). Runs
-/// after every callback that the loop calls. Returns whether there was anything to do.
+/// Empties the tick queue, sends queued bytes, and polls the tasks that were woken (phase 7). Runs after
+/// every callback that the loop calls. Returns whether there was anything to do.
 #[inline]
 fn settle<T: Wired>(core: &Core<T>) -> bool {
-    let any = core.work.waits_in(TICKS | DIRTY);
+    let any = core.work.waits_in(TICKS | DIRTY) || core.tasks.are_ready();
     if any {
         settle_all(core);
     }
@@ -93,13 +95,31 @@ fn settle<T: Wired>(core: &Core<T>) -> bool {
 }
 
 fn settle_all<T: Wired>(core: &Core<T>) {
+    // A task that is woken from now on is polled later, so that tasks which wake each other for ever leave
+    // time for the rest.
+    let mut tasks = None;
     loop {
         while core.has_ticks() {
             let Some(deferred) = core.pop_tick() else { break };
             deferred.run();
         }
-        let Some(actor) = core.pop_dirty() else { return };
-        actor.flush();
+        if let Some(actor) = core.pop_dirty() {
+            actor.flush();
+            continue;
+        }
+        let left = tasks.get_or_insert_with(|| core.tasks.ready_len());
+        if *left == 0 {
+            return;
+        }
+        *left -= 1;
+        core.tasks.run_next();
+    }
+}
+
+/// Does the work that must be done before the loop is dropped: what code outside of a turn has deferred.
+pub(crate) fn finish<T: Wired>(core: &Core<T>) {
+    if let Ok(_turning) = Turning::begin(core) {
+        settle(core);
     }
 }
 
@@ -220,6 +240,8 @@ fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
         Completion::Received { socket, .. }
         | Completion::Connected { socket }
         | Completion::EndOfStream { socket }
+        | Completion::Readable { socket }
+        | Completion::Writable { socket }
         | Completion::Sent { socket, .. }
         | Completion::ShutDown { socket }
         | Completion::Failed { socket, .. } => *socket,

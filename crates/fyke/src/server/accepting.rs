@@ -47,6 +47,10 @@ impl Server {
             let socket = Socket::accepted(core, id, (peer, unix), origin);
             (socket, state.inherits, state.options.pause_on_connect)
         };
+        if self.has_takers() {
+            socket.begin_unread(inherits);
+            return self.offer(socket);
+        }
         socket.begin(inherits, paused, || self.emit_connection(&socket));
     }
 

@@ -41,6 +41,7 @@ impl Actor<Tick> for Inner {
             state.holding = false;
             (state.drain.take(), state.origin.take())
         };
+        Server { inner: Rc::clone(&self) }.abandon_waiting();
         drop((drain, self.listeners.clear()));
     }
 

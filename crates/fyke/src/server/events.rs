@@ -170,7 +170,11 @@ impl Server {
     /// Emits `error`. Without a listener, the error ends `run`.
     // Contract C5.
     pub(super) fn emit_error(&self, error: &Error) {
+        let taken = self.offer_error(error);
         if !self.inner.listeners.has(Event::Error) {
+            if taken {
+                return;
+            }
             if let Some(core) = self.core() {
                 core.unheard(error.clone());
             }

@@ -202,7 +202,11 @@ impl Server {
 
     /// Emits `error` on the next tick.
     pub(super) fn fail_later(&self, error: Error) {
-        self.tick(move |server| server.emit_error(&error));
+        let round = self.inner.state.borrow().acceptor.round();
+        self.tick(move |server| {
+            server.inner.state.borrow_mut().acceptor.fails(round);
+            server.emit_error(&error);
+        });
     }
 
     fn is_round(&self, round: u64) -> bool {
@@ -397,6 +401,7 @@ impl Server {
         if let (Some(core), Some(listener)) = (self.core(), listener) {
             core.close(listener);
         }
+        self.close_waiting();
         self.sync_hold();
         self.close_if_drained();
     }

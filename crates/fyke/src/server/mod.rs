@@ -9,6 +9,7 @@ mod drain;
 mod events;
 #[cfg(unix)]
 mod handing_over;
+mod incoming;
 mod listener;
 mod listening;
 mod options;
@@ -25,6 +26,8 @@ use fyke_machine::acceptor::Acceptor;
 
 use drain::Drain;
 pub use drain::ShutdownOutcome;
+pub use incoming::Incoming;
+use incoming::MaybeWaiting;
 pub use listener::RefusedConnection;
 use listener::{Event, Listener};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
@@ -67,6 +70,8 @@ pub(crate) struct Inner {
     core: OnceCell<Rc<Core>>,
     state: RefCell<State>,
     listeners: Listeners<Event, Listener<Server>>,
+    /// Connections that wait for tasks.
+    waiting: MaybeWaiting,
 }
 
 /// The server's data. Its [`Acceptor`] decides what may happen to it.
@@ -104,6 +109,12 @@ pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
 
 /// # Making
 impl ServerOptions {
+    /// Makes a server with these options and no listener: add one, or [`accept`](Server::accept) its connections.
+    /// Node: `net.createServer(options)`.
+    pub fn create(self) -> Server {
+        Server::with_options(self)
+    }
+
     /// Makes a server with these options that calls `f` for each accepted connection. Node:
     /// `net.createServer(options, listener)`.
     pub fn create_server(self, mut f: impl FnMut(&Socket) + 'static) -> Server {
@@ -145,6 +156,7 @@ impl Server {
                 core: OnceCell::new(),
                 state: RefCell::new(state),
                 listeners: Listeners::default(),
+                waiting: MaybeWaiting::default(),
             }),
         };
         if let Some(core) = current_or_none() {

@@ -21,7 +21,13 @@ impl Actor<Tick> for Inner {
     }
 
     fn complete(self: Rc<Self>, completion: Completion<'_>) {
-        Socket::from_inner(self).complete(completion);
+        let socket = Socket::from_inner(self);
+        match completion {
+            // They change nothing, and run no listener.
+            Completion::Readable { .. } => socket.wake_reader(),
+            Completion::Writable { .. } => socket.wake_writer(),
+            completion => socket.complete(completion),
+        }
     }
 
     fn tick(self: Rc<Self>, tick: Tick) {
@@ -107,6 +113,8 @@ impl Socket {
             },
             // Received bytes are passed to `receive` instead.
             Completion::Received { .. }
+            | Completion::Readable { .. }
+            | Completion::Writable { .. }
             | Completion::Accepted { .. }
             | Completion::Shed { .. }
             | Completion::Woken => {}

@@ -210,6 +210,7 @@ impl Socket {
         match running {
             Listener::User(callback) => callback(self, news),
             Listener::Pipe(end) => self.run_pipe(end, event, news),
+            Listener::Stream(wakers) => wakers.tell(event),
         }
     }
 

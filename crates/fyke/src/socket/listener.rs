@@ -9,6 +9,7 @@ use fyke_driver::Address;
 use fyke_machine::connection::{Event, LookupEvent};
 
 use crate::Error;
+use super::wakers::Wakers;
 use crate::listeners::{EventSet, Handler};
 
 /// The events that one listener listens to.
@@ -21,16 +22,24 @@ pub(crate) enum Hears {
     PipeDestination,
     /// The events that a pipe needs if the socket is piped into itself.
     PipeItself,
+    /// The events that the tasks of a stream wait for.
+    Stream,
 }
 
 const SOURCE: u32 = 1 << Event::Data as u32 | 1 << Event::End as u32;
 const DESTINATION: u32 =
     1 << Event::Drain as u32 | 1 << Event::Finish as u32 | 1 << Event::Gone as u32;
+const STREAM: u32 = 1 << Event::Connect as u32
+    | 1 << Event::Drain as u32
+    | 1 << Event::Finish as u32
+    | 1 << Event::Error as u32
+    | 1 << Event::Close as u32;
 
 impl fmt::Debug for Hears {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(event) => event.fmt(f),
+            Self::Stream => f.write_str("Stream"),
             _ => f.write_str("Pipe"),
         }
     }
@@ -44,6 +53,7 @@ impl EventSet for Hears {
             Self::PipeSource => SOURCE,
             Self::PipeDestination => DESTINATION,
             Self::PipeItself => SOURCE | DESTINATION,
+            Self::Stream => STREAM,
         }
     }
 
@@ -57,6 +67,8 @@ impl EventSet for Hears {
 pub(crate) enum Listener<S, W> {
     User(UserListener<S>),
     Pipe(Rc<PipeEnd<S, W>>),
+    /// Wakes tasks.
+    Stream(Rc<Wakers>),
 }
 
 impl<S, W> Handler for Listener<S, W> {
@@ -64,18 +76,19 @@ impl<S, W> Handler for Listener<S, W> {
         Self::User(Box::new(|_, _| {}))
     }
 
-    /// Leaves a pipe in its place, so that it can be found while it runs.
+    /// Leaves a pipe or a stream in its place, so that it can be found while it runs.
     #[inline]
     fn take(&mut self) -> Self {
         match self {
             Self::User(_) => std::mem::replace(self, Self::placeholder()),
             Self::Pipe(end) => Self::Pipe(Rc::clone(end)),
+            Self::Stream(wakers) => Self::Stream(Rc::clone(wakers)),
         }
     }
 
     #[inline]
     fn put_back(&mut self, running: Self) -> Option<Self> {
-        if matches!(self, Self::Pipe(_)) {
+        if !matches!(self, Self::User(_)) {
             return Some(running);
         }
         // A placeholder owns no memory.

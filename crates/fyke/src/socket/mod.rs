@@ -9,6 +9,7 @@ mod addresses;
 #[cfg(unix)]
 mod adopting;
 mod attempts;
+mod awaiting;
 mod bound;
 mod connect;
 mod connecting;
@@ -31,6 +32,7 @@ mod peer;
 mod pipe;
 mod pipeline;
 mod properties;
+mod pulling;
 mod read_buffer;
 mod readable;
 mod reading;
@@ -43,6 +45,7 @@ mod size;
 mod spares;
 mod state;
 mod text;
+mod wakers;
 mod wire;
 mod writing;
 
@@ -62,10 +65,12 @@ pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
 use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
+pub(crate) use pulling::Target;
 use peer::Peer;
 pub use pipeline::pipeline;
 pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
+pub(crate) use wakers::Wakers;
 
 use crate::listeners::Listeners;
 use crate::socket_options::SocketOptions;
@@ -212,6 +217,12 @@ impl Socket {
         if !paused {
             self.start_receiving();
         }
+        self.sync();
+    }
+
+    /// Makes an accepted socket ready for a task, which decides how it is read.
+    pub(crate) fn begin_unread(&self, inherits: bool) {
+        self.apply_wishes(inherits);
         self.sync();
     }
 

@@ -174,7 +174,7 @@ impl Socket {
                     PipeEnd::From(source) if source.as_ptr() == Rc::as_ptr(&self.inner) => Some(()),
                     _ => None,
                 },
-                Listener::User(_) => None,
+                Listener::User(_) | Listener::Stream(_) => None,
             };
             let listeners = &destination.inner.listeners;
             listeners.find(is_from_here).and_then(|(listener, ())| listeners.remove(listener))
@@ -213,7 +213,7 @@ impl Socket {
     fn first_destination(&self) -> Option<Socket> {
         let found = self.inner.listeners.find(|callback| match callback {
             Listener::Pipe(end) => end.destination(self),
-            Listener::User(_) => None,
+            Listener::User(_) | Listener::Stream(_) => None,
         });
         found.map(|(_, destination)| destination)
     }
@@ -248,7 +248,7 @@ impl Socket {
     fn resume_if_unblocked(&self) {
         let blocked = self.inner.listeners.find(|callback| match callback {
             Listener::Pipe(end) => end.flow().filter(|flow| flow.get().blocked).map(|_| ()),
-            Listener::User(_) => None,
+            Listener::User(_) | Listener::Stream(_) => None,
         });
         if blocked.is_none() {
             self.resume();

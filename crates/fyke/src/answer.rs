@@ -1,0 +1,45 @@
+//! A value that a callback gives to a task.
+
+use std::cell::Cell;
+use std::task::{Context, Poll, Waker};
+
+/// The first value that is given, and the task that waits for it.
+pub(crate) struct Answer<T> {
+    value: Cell<Option<T>>,
+    given: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl<T> Default for Answer<T> {
+    fn default() -> Self {
+        Self { value: Cell::new(None), given: Cell::new(false), waker: Cell::new(None) }
+    }
+}
+
+impl<T> Answer<T> {
+    /// Gives a value. Later ones are ignored.
+    pub(crate) fn give(&self, value: T) {
+        if self.given.replace(true) {
+            return;
+        }
+        self.value.set(Some(value));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.get()
+    }
+
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<T> {
+        match self.value.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                let before = self.waker.replace(Some(cx.waker().clone()));
+                drop(before);
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What hyper needs beside a connection: an executor and a timer, on the current event loop.
+//!
+//! A [`SocketStream`](crate::SocketStream) is the connection. `examples/http.rs` is a server.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use slotmap::SlotMap;
+
+use crate::task::spawn_local;
+use crate::timer;
+
+/// Runs hyper's tasks on the current event loop, for HTTP/2. They need not be `Send`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    /// Makes a task of the future. Without an event loop the future is dropped, and its connection ends.
+    #[track_caller]
+    fn execute(&self, future: F) {
+        drop(spawn_local(future));
+    }
+}
+
+/// Gives hyper the timers of the current event loop, for its timeouts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalTimer;
+
+impl hyper::rt::Timer for LocalTimer {
+    fn sleep(&self, delay: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(LocalSleep::new(delay))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.sleep(deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+slotmap::new_key_type! {
+    struct SleepKey;
+}
+
+thread_local! {
+    static SLEEPS: RefCell<SlotMap<SleepKey, timer::Sleep>> = RefCell::default();
+}
+
+/// A sleep that is stored with its thread. hyper demands a `Send` type; on another thread this is never ready.
+struct LocalSleep(Option<SleepKey>);
+
+impl LocalSleep {
+    fn new(delay: Duration) -> Self {
+        let sleep = timer::sleep(delay).ok();
+        Self(sleep.map(|sleep| SLEEPS.with_borrow_mut(|sleeps| sleeps.insert(sleep))))
+    }
+
+    /// Takes the sleep out, so that nothing is borrowed while it is used.
+    fn take(&self) -> Option<timer::Sleep> {
+        let key = self.0?;
+        SLEEPS.try_with(|sleeps| sleeps.borrow_mut().remove(key)).ok().flatten()
+    }
+}
+
+impl Future for LocalSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(mut sleep) = self.take() else { return Poll::Pending };
+        let polled = Pin::new(&mut sleep).poll(cx);
+        self.0 = Some(SLEEPS.with_borrow_mut(|sleeps| sleeps.insert(sleep)));
+        polled
+    }
+}
+
+impl hyper::rt::Sleep for LocalSleep {}
+
+impl Drop for LocalSleep {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+impl fmt::Debug for LocalSleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSleep").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,320 @@
+//! Tasks: futures that the loop polls where it runs callbacks.
+//!
+//! A task that is woken is put into the [`Ready`] queue, by any thread. The loop takes it out and polls it
+//! when the running callback has returned and its deferred work is done.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use async_task::Runnable;
+use pin_project_lite::pin_project;
+use slotmap::SlotMap;
+
+use super::actor::Wired;
+use super::core::Core;
+
+/// The number of operations that a task may complete in one poll. Then its operations are pending until it
+/// is polled again, so that a task whose operations are always ready does not stop the others.
+const OPERATIONS_PER_POLL: u32 = 64;
+
+/// The budget outside of a poll of the loop: another executor has its own limits.
+const UNLIMITED: u32 = u32::MAX;
+
+slotmap::new_key_type! {
+    pub(crate) struct TaskKey;
+}
+
+/// The result of a task: its output, or the value that it panicked with.
+pub(crate) type Outcome<T> = Result<T, Box<dyn Any + Send>>;
+
+/// The tasks of one loop.
+pub(crate) struct Tasks {
+    ready: Arc<Ready>,
+    /// The tasks that have not ended, so that they can be dropped with the loop.
+    active: RefCell<SlotMap<TaskKey, Entry>>,
+    /// The number of operations that the running poll may still complete.
+    budget: Cell<u32>,
+}
+
+struct Entry {
+    /// `None` until the task is made.
+    waker: Option<Waker>,
+    /// Whether the task keeps the loop alive.
+    referred: bool,
+}
+
+/// Tasks that are to be polled. Shared with their wakers.
+pub(crate) struct Ready {
+    queue: Mutex<VecDeque<Runnable>>,
+    /// Avoids taking the lock when the queue is empty.
+    any: AtomicBool,
+    /// The future of `block_on` is to be polled.
+    main: AtomicBool,
+    /// The loop is running callbacks, so it looks at the queue before it waits.
+    running: AtomicBool,
+    closed: AtomicBool,
+    /// Identifies the loop's thread.
+    thread: usize,
+    waker: fyke_driver::Waker,
+}
+
+/// Returns a number that differs from that of every other living thread.
+fn this_thread() -> usize {
+    thread_local! {
+        static PLACE: u8 = const { 0 };
+    }
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
+}
+
+impl Ready {
+    fn new(waker: fyke_driver::Waker) -> Self {
+        Self {
+            queue: Mutex::default(),
+            any: AtomicBool::new(false),
+            main: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            thread: this_thread(),
+            waker,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Runnable>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the loop poll a task, and wakes the loop if it may be waiting.
+    fn push(&self, task: Runnable) {
+        {
+            let mut queue = self.lock();
+            if self.closed.load(Ordering::Relaxed) {
+                drop(queue);
+                return self.refuse(task);
+            }
+            queue.push_back(task);
+            if self.any.swap(true, Ordering::SeqCst) {
+                // The loop was woken for the first one.
+                return;
+            }
+        }
+        self.wake_loop();
+    }
+
+    /// The loop is gone. Its tasks were dropped with it, so this one was made later.
+    fn refuse(&self, task: Runnable) {
+        match this_thread() == self.thread {
+            true => drop(task),
+            // Its future must not be dropped on another thread.
+            false => std::mem::forget(task),
+        }
+    }
+
+    fn wake_loop(&self) {
+        let looks = self.running.load(Ordering::SeqCst) && this_thread() == self.thread;
+        if !looks {
+            self.waker.wake();
+        }
+    }
+
+    fn pop(&self) -> Option<Runnable> {
+        let mut queue = self.lock();
+        let task = queue.pop_front();
+        if queue.is_empty() {
+            self.any.store(false, Ordering::SeqCst);
+        }
+        task
+    }
+
+    /// Whether the future of `block_on` was woken. Resets that.
+    pub(crate) fn take_main(&self) -> bool {
+        self.main.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// The waker of the future of `block_on`.
+pub(crate) struct MainWaker(pub(crate) Arc<Ready>);
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.0.main.swap(true, Ordering::SeqCst) {
+            self.0.wake_loop();
+        }
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(waker: fyke_driver::Waker) -> Self {
+        Self {
+            ready: Arc::new(Ready::new(waker)),
+            active: RefCell::default(),
+            budget: Cell::new(UNLIMITED),
+        }
+    }
+
+    /// The queue of the tasks to be polled.
+    pub(crate) fn ready(&self) -> &Arc<Ready> {
+        &self.ready
+    }
+
+    /// Whether a task is to be polled.
+    #[inline]
+    pub(super) fn are_ready(&self) -> bool {
+        self.ready.any.load(Ordering::SeqCst)
+    }
+
+    /// Whether a task, or the future of `block_on`, is to be polled.
+    pub(super) fn is_work_due(&self) -> bool {
+        self.are_ready() || self.ready.main.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn ready_len(&self) -> usize {
+        if self.are_ready() { self.ready.lock().len() } else { 0 }
+    }
+
+    /// Polls the next task.
+    pub(super) fn run_next(&self) {
+        if let Some(task) = self.ready.pop() {
+            let _limit = self.limit();
+            task.run();
+        }
+    }
+
+    /// Limits the operations that futures may complete until the returned value is dropped.
+    pub(crate) fn limit(&self) -> impl Drop + '_ {
+        struct Limited<'a>(&'a Cell<u32>, u32);
+        impl Drop for Limited<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        Limited(&self.budget, self.budget.replace(OPERATIONS_PER_POLL))
+    }
+
+    /// Called before an operation that may complete at once. Pending if the running poll has completed its
+    /// share; the task is polled again later then.
+    #[inline]
+    pub(crate) fn spend(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.budget.get() {
+            UNLIMITED => Poll::Ready(()),
+            0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            left => {
+                self.budget.set(left - 1);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// The loop runs callbacks from now on, or has ended its turn.
+    pub(super) fn set_running(&self, running: bool) {
+        self.ready.running.store(running, Ordering::SeqCst);
+    }
+
+    /// Drops all tasks because the loop ends. Dropping them runs user code, so nothing is borrowed then.
+    pub(super) fn close(&self) {
+        let active = self.active.take();
+        // Tasks that wait get into the queue, so that all of them are there.
+        for entry in active.into_iter().filter_map(|(_, entry)| entry.waker) {
+            entry.wake();
+        }
+        while let Some(task) = self.ready.pop() {
+            drop(task);
+        }
+        let late = {
+            let mut queue = self.ready.lock();
+            self.ready.closed.store(true, Ordering::Relaxed);
+            std::mem::take(&mut *queue)
+        };
+        drop(late);
+    }
+}
+
+impl<T: Wired> Core<T> {
+    /// Makes a task of the loop. It is polled for the first time when the running callback has returned.
+    /// `name` is where the user's code made it, for the log.
+    pub(crate) fn spawn<F: Future + 'static>(
+        self: &Rc<Self>,
+        future: F,
+        name: &'static Location<'static>,
+    ) -> (async_task::Task<Outcome<F::Output>>, TaskKey) {
+        let entry = Entry { waker: None, referred: true };
+        let key = self.tasks.active.borrow_mut().insert(entry);
+        self.hold();
+        let tracked = Tracked { tracker: Tracker { core: Rc::clone(self), key, name }, future };
+        let ready = Arc::clone(&self.tasks.ready);
+        let (runnable, task) = async_task::spawn_local(tracked, move |task| ready.push(task));
+        if let Some(entry) = self.tasks.active.borrow_mut().get_mut(key) {
+            entry.waker = Some(runnable.waker());
+        }
+        runnable.schedule();
+        (task, key)
+    }
+
+    /// Sets whether a task keeps the loop alive. Ended tasks are ignored.
+    pub(crate) fn refer_task(&self, key: TaskKey, referred: bool) {
+        let before = {
+            let mut active = self.tasks.active.borrow_mut();
+            let Some(entry) = active.get_mut(key) else { return };
+            std::mem::replace(&mut entry.referred, referred)
+        };
+        match (before, referred) {
+            (false, true) => self.hold(),
+            (true, false) => self.release(),
+            _ => {}
+        }
+    }
+}
+
+pin_project! {
+    /// The future of a task: notes its end, and catches its panic.
+    struct Tracked<F, T: Wired> {
+        tracker: Tracker<T>,
+        #[pin]
+        future: F,
+    }
+}
+
+struct Tracker<T: Wired> {
+    core: Rc<Core<T>>,
+    key: TaskKey,
+    name: &'static Location<'static>,
+}
+
+impl<F: Future, T: Wired> Future for Tracked<F, T> {
+    type Output = Outcome<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let watch = super::watch::Watch::begin();
+        let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
+        watch.end(this.tracker.name);
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+impl<T: Wired> Drop for Tracker<T> {
+    fn drop(&mut self) {
+        let entry = self.core.tasks.active.borrow_mut().remove(self.key);
+        if entry.is_some_and(|entry| entry.referred) {
+            self.core.release();
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Events of a socket as futures.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use fyke_machine::connection::Phase;
+
+use super::Socket;
+use super::finished::premature_close;
+use crate::answer::Answer;
+use crate::listeners::ListenerId;
+use crate::{Error, ErrorCode, Result};
+
+/// A future that listeners of a socket answer. Dropping it removes them.
+struct Awaited<T> {
+    socket: Socket,
+    listeners: Vec<ListenerId>,
+    answer: Rc<Answer<T>>,
+}
+
+impl<T> Future for Awaited<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.answer.poll(cx)
+    }
+}
+
+impl<T> Unpin for Awaited<T> {}
+
+impl<T> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        self.socket.off_all(std::mem::take(&mut self.listeners));
+    }
+}
+
+/// # Awaiting
+impl Socket {
+    /// Waits until the connection is established. Ready at once if it is already. Like an `on_error` listener,
+    /// this handles the error of a connection that fails.
+    ///
+    /// Cancel safe: the connection is not affected when the future is dropped.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::block_on(async {
+    ///     let refused = fyke::connect(("127.0.0.1", 1))?.connected().await;
+    ///     assert_eq!(refused.unwrap_err().code(), fyke::ErrorCode::ECONNREFUSED);
+    ///     Ok(())
+    /// })?
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The error with which connecting has failed, for example `ECONNREFUSED`. `ERR_STREAM_PREMATURE_CLOSE` if
+    /// the socket is destroyed before. `ERR_SOCKET_CLOSED` if it is not connecting.
+    pub fn connected(&self) -> impl Future<Output = Result<()>> + use<> {
+        let answer = Rc::<Answer<_>>::default();
+        let phase = self.inner.state.borrow().phase;
+        match phase {
+            Phase::Open => answer.give(Ok(())),
+            Phase::Fresh | Phase::Closed => {
+                let message = "the socket is not connecting";
+                answer.give(Err(Error::new(ErrorCode::ERR_SOCKET_CLOSED, message)));
+            }
+            _ => {}
+        }
+        let mut listeners = Vec::new();
+        if !answer.is_given() {
+            let [connect, error, close] = std::array::from_fn(|_| Rc::clone(&answer));
+            listeners.push(self.on_connect(move |_| connect.give(Ok(()))));
+            listeners.push(self.on_error(move |_, failure| error.give(Err(failure.clone()))));
+            listeners.push(self.on_close(move |_, _| close.give(Err(premature_close()))));
+        }
+        Awaited { socket: self.clone(), listeners, answer }
+    }
+
+    /// Waits for `close`, the last event of the connection. Ready at once if the socket is closed, or was never
+    /// connected. The output is the error with which the connection has failed, if it has. Like an `on_error`
+    /// listener, this handles the error.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::block_on(async {
+    ///     let server = fyke::create_server(|socket| { socket.end_with("bye"); });
+    ///     server.listen(("127.0.0.1", 0))?;
+    ///     server.listening().await?;
+    ///     let client = fyke::connect(server.endpoint().unwrap())?;
+    ///     client.on_text(|_, text| assert_eq!(text, "bye"));
+    ///     client.closed().await
+    /// })?
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The error that `on_error` gets.
+    pub fn closed(&self) -> impl Future<Output = Result<()>> + use<> {
+        let answer = Rc::<Answer<_>>::default();
+        let phase = self.inner.state.borrow().phase;
+        let mut listeners = Vec::new();
+        if matches!(phase, Phase::Fresh | Phase::Closed) {
+            answer.give(self.errored().map_or(Ok(()), Err));
+        } else {
+            let answer = Rc::clone(&answer);
+            listeners.push(self.on_error(|_, _| {}));
+            listeners.push(self.on_close(move |socket, _| {
+                answer.give(socket.errored().map_or(Ok(()), Err));
+            }));
+        }
+        Awaited { socket: self.clone(), listeners, answer }
+    }
+
+    /// Waits until the server of this connection is shutting down, see [`on_shutdown`](Self::on_shutdown). Ready
+    /// at once if it is already. Never ready for a socket that no server has accepted.
+    ///
+    /// Cancel safe.
+    pub fn shutting_down(&self) -> impl Future<Output = ()> + use<> {
+        let answer = Rc::<Answer<_>>::default();
+        let mut listeners = Vec::new();
+        if self.is_shutting_down() {
+            answer.give(());
+        } else {
+            let answer = Rc::clone(&answer);
+            listeners.push(self.on_shutdown(move |_| answer.give(())));
+        }
+        Awaited { socket: self.clone(), listeners, answer }
+    }
+}

@@ -1,0 +1,441 @@
+//! Sockets that are read and written by polls, for [`SocketStream`](crate::SocketStream).
+//!
+//! A poll makes one call to the driver, which reads into the caller's memory or sends from it. If the call would
+//! have to wait, the driver reports once when it is worth another try, and the task is woken.
+
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use fyke_driver::uninit::{Unfilled, copy_into};
+use fyke_driver::{Driver, SocketId};
+use fyke_machine::connection::Event;
+use fyke_machine::error::MakeError;
+use fyke_machine::transitions::{Pull, Push};
+
+use super::listener::Hears;
+use super::wakers::Wakers;
+use super::{Listener, Socket};
+use crate::listeners::{Lasts, ListenerId};
+use crate::wiring::Core;
+use crate::{Error, ErrorCode, Result};
+
+/// Memory that is read into.
+pub(crate) trait Target {
+    /// The memory that was filled, or how much of it.
+    type Filled;
+
+    /// How many bytes have room.
+    fn room(&self) -> usize;
+
+    fn read(self, driver: &Driver, socket: SocketId) -> io::Result<Self::Filled>;
+
+    /// Fills the memory with bytes that were received before, at most as many as have room.
+    fn copy(self, bytes: &[u8]) -> Self::Filled;
+
+    fn len(filled: &Self::Filled) -> usize;
+}
+
+impl<'a> Target for Unfilled<'a> {
+    type Filled = &'a mut [u8];
+
+    fn room(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn read(self, driver: &Driver, socket: SocketId) -> io::Result<&'a mut [u8]> {
+        driver.read_into(socket, self)
+    }
+
+    fn copy(self, bytes: &[u8]) -> &'a mut [u8] {
+        copy_into(bytes, self)
+    }
+
+    fn len(filled: &&'a mut [u8]) -> usize {
+        <[u8]>::len(filled)
+    }
+}
+
+/// Appends to the spare capacity of a vector, which must have some.
+impl Target for &mut Vec<u8> {
+    type Filled = usize;
+
+    fn room(&self) -> usize {
+        self.capacity() - Vec::len(self)
+    }
+
+    #[inline]
+    fn read(self, driver: &Driver, socket: SocketId) -> io::Result<usize> {
+        driver.read_append(socket, self)
+    }
+
+    fn copy(self, bytes: &[u8]) -> usize {
+        self.extend_from_slice(bytes);
+        bytes.len()
+    }
+
+    fn len(filled: &usize) -> usize {
+        *filled
+    }
+}
+
+impl Socket {
+    /// From now on the socket is read by polls. Fails if its data has a consumer.
+    pub(crate) fn begin_pulling(&self, wakers: &Rc<Wakers>) -> Result<ListenerId> {
+        self.check_consumers()?;
+        let taken = |listener: &mut Listener| matches!(listener, Listener::Stream(_)).then_some(());
+        let has_sink = self.inner.state.borrow().sink != fyke_machine::reading::Sink::Absent;
+        if has_sink || self.inner.listeners.find(taken).is_some() {
+            return Err(has_consumer());
+        }
+        let listener = Listener::Stream(Rc::clone(wakers));
+        let id = self.inner.listeners.add(Hears::Stream, Lasts::Always, listener);
+        self.step(|machine, _, fx| machine.begin_pulling(fx));
+        Ok(id)
+    }
+
+    /// From now on the socket's data goes to its listeners again.
+    pub(crate) fn end_pulling(&self, id: ListenerId) {
+        drop(self.inner.listeners.remove(id));
+        if !self.is_destroyed() {
+            self.step(|machine, _, fx| machine.end_pulling(fx));
+        }
+    }
+
+    /// Fails if listeners consume the socket's data.
+    fn check_consumers(&self) -> Result<()> {
+        const CONSUMERS: u32 =
+            1 << Event::Data as u32 | 1 << Event::Text as u32 | 1 << Event::Readable as u32;
+        match self.inner.listeners.heard() & CONSUMERS {
+            0 => Ok(()),
+            _ => Err(has_consumer()),
+        }
+    }
+
+    /// The driver has reported that reading is worth a try.
+    pub(super) fn wake_reader(&self) {
+        self.with_wakers(Wakers::wake_reader);
+    }
+
+    /// The driver has reported that writing is worth a try.
+    pub(super) fn wake_writer(&self) {
+        self.with_wakers(Wakers::wake_writer);
+    }
+
+    fn with_wakers(&self, wake: impl FnOnce(&Wakers)) {
+        let wakers = self.inner.listeners.find(|listener| match listener {
+            Listener::Stream(wakers) => Some(Rc::clone(wakers)),
+            _ => None,
+        });
+        if let Some((_, wakers)) = wakers {
+            wake(&wakers);
+        }
+    }
+
+    /// Reads into `target`, which must have room. Nothing was read at the end of the stream.
+    #[inline]
+    pub(crate) fn poll_pull<T: Target>(
+        &self,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+        target: T,
+    ) -> Poll<Result<T::Filled>> {
+        let core = self.pulling_core()?;
+        ready!(core.tasks.spend(cx));
+        self.check_consumers()?;
+        let (pull, id) = {
+            let state = self.inner.state.borrow();
+            (state.pull(), state.id)
+        };
+        let (Pull::Driver, Some(id)) = (&pull, id) else {
+            return self.poll_stored(pull, wakers, cx, target);
+        };
+        match target.read(&core.driver, id) {
+            Ok(filled) => {
+                match T::len(&filled) {
+                    0 => self.step(|machine, cx, fx| machine.pulled_end(cx, fx)),
+                    count => self.count_pulled(core, count),
+                }
+                Poll::Ready(Ok(filled))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wait_for_bytes(core, id, wakers, cx)
+            }
+            Err(error) => Poll::Ready(Err(self.pull_failed(error))),
+        }
+    }
+
+    #[inline]
+    fn wait_for_bytes<R>(
+        &self,
+        core: &Core,
+        id: SocketId,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+    ) -> Poll<Result<R>> {
+        wakers.set_reader(cx.waker());
+        match core.driver.readable_start(id) {
+            Ok(()) => self.wait_outside(core),
+            Err(error) => Poll::Ready(Err(self.pull_failed(error))),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_stored<T: Target>(
+        &self,
+        pull: Pull,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+        target: T,
+    ) -> Poll<Result<T::Filled>> {
+        match pull {
+            Pull::Stored => {
+                let room = target.room();
+                let bytes = self.step(|machine, _, _| machine.take_pulled(room));
+                Poll::Ready(Ok(target.copy(&bytes.unwrap_or_default())))
+            }
+            Pull::Ended => {
+                self.step(|machine, cx, fx| machine.pulled_end(cx, fx));
+                Poll::Ready(Ok(target.copy(&[])))
+            }
+            Pull::Wait => {
+                wakers.set_reader(cx.waker());
+                Poll::Pending
+            }
+            Pull::Gone(error) => Poll::Ready(Err(error)),
+            Pull::Driver => Poll::Ready(Err(loop_is_gone())),
+        }
+    }
+
+    /// Copies bytes into `buffer`, which must have room, without taking them.
+    pub(crate) fn poll_peek<'a>(
+        &self,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+        buffer: Unfilled<'a>,
+    ) -> Poll<Result<&'a mut [u8]>> {
+        let core = self.pulling_core()?;
+        ready!(core.tasks.spend(cx));
+        self.check_consumers()?;
+        let (pull, id) = {
+            let state = self.inner.state.borrow();
+            (state.pull(), state.id)
+        };
+        match (pull, id) {
+            (Pull::Driver, Some(id)) => match core.driver.peek_into(id, buffer) {
+                Ok(bytes) => Poll::Ready(Ok(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_for_bytes(core, id, wakers, cx)
+                }
+                // The error stays for the read that follows.
+                Err(error) => Poll::Ready(Err(Error::system("read", error))),
+            },
+            (Pull::Stored, _) => {
+                let bytes = self.inner.state.borrow().read.copy_stored();
+                Poll::Ready(Ok(copy_into(&bytes, buffer)))
+            }
+            (pull, _) => self.poll_stored(pull, wakers, cx, buffer),
+        }
+    }
+
+    #[inline]
+    fn count_pulled(&self, core: &Core, count: usize) {
+        let plain = self.inner.state.borrow_mut().machine.pulled_plain(count, core.moment());
+        if !plain {
+            self.step(|machine, cx, _| machine.pulled(count, cx));
+        }
+    }
+
+    fn pull_failed(&self, error: io::Error) -> Error {
+        self.step(|machine, cx, fx| machine.pull_failed(error, cx, fx))
+    }
+
+    /// Sends bytes, and returns how many the kernel has accepted.
+    #[inline]
+    pub(crate) fn poll_push(
+        &self,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
+        let send = |driver: &Driver, id| driver.send_at_once(id, bytes);
+        self.poll_push_with(wakers, cx, bytes, send)
+    }
+
+    /// Sends bytes from several places with one call, and returns how many the kernel has accepted.
+    pub(crate) fn poll_push_vectored(
+        &self,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        let first = first.map_or(&[] as &[u8], |slice| slice);
+        let send = |driver: &Driver, id| driver.send_vectored_at_once(id, slices);
+        self.poll_push_with(wakers, cx, first, send)
+    }
+
+    /// `first` is sent, or a part of it, if the bytes have to be queued.
+    #[inline]
+    fn poll_push_with(
+        &self,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+        first: &[u8],
+        send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
+    ) -> Poll<Result<usize>> {
+        let core = self.pulling_core()?;
+        ready!(core.tasks.spend(cx));
+        let (may, id) = {
+            let state = self.inner.state.borrow();
+            (state.may_push(), state.id)
+        };
+        let (Some(id), true) = (id, may) else {
+            return self.poll_push_otherwise(wakers, cx, first, send);
+        };
+        if first.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        match send(&core.driver, id) {
+            Ok(0) => self.wait_for_room(core, id, wakers, cx),
+            Ok(count) => {
+                let plain = {
+                    let mut state = self.inner.state.borrow_mut();
+                    state.machine.pushed_plain(count, core.moment())
+                };
+                if !plain {
+                    self.step(|machine, cx, _| machine.pushed(count, cx));
+                }
+                Poll::Ready(Ok(count))
+            }
+            Err(error) => {
+                Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn poll_push_otherwise(
+        &self,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+        first: &[u8],
+        send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
+    ) -> Poll<Result<usize>> {
+        let core = self.pulling_core()?;
+        let push = self.step(|machine, cx, _| machine.push(cx.policy));
+        match (push, self.id()) {
+            (Push::Driver, Some(id)) => match send(&core.driver, id) {
+                Ok(0) if !first.is_empty() => self.wait_for_room(core, id, wakers, cx),
+                Ok(count) => {
+                    self.step(|machine, cx, _| machine.pushed(count, cx));
+                    Poll::Ready(Ok(count))
+                }
+                Err(error) => {
+                    Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))))
+                }
+            },
+            (Push::Queue, _) => {
+                // `drain` tells when there is room again.
+                let _ = self.write(first);
+                Poll::Ready(Ok(first.len()))
+            }
+            (Push::Drain | Push::Wait, _) => {
+                wakers.set_writer(cx.waker());
+                Poll::Pending
+            }
+            (Push::Gone(error), _) => Poll::Ready(Err(error)),
+            (Push::Driver, None) => Poll::Ready(Err(loop_is_gone())),
+        }
+    }
+
+    #[cold]
+    fn wait_for_room<R>(
+        &self,
+        core: &Core,
+        id: SocketId,
+        wakers: &Wakers,
+        cx: &Context<'_>,
+    ) -> Poll<Result<R>> {
+        wakers.set_writer(cx.waker());
+        if let Err(error) = core.driver.writable_start(id) {
+            return Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))));
+        }
+        let timeout = self.inner.state.borrow().write_stall_timeout();
+        if timeout.is_some() {
+            self.step(|machine, cx, _| machine.push_waits(timeout.map(Into::into), cx.now));
+        }
+        self.wait_outside(core)
+    }
+
+    /// Ready when the kernel has everything that was written.
+    pub(crate) fn poll_flushed(&self, wakers: &Wakers, cx: &Context<'_>) -> Poll<Result<()>> {
+        let queued = self.inner.state.borrow().write.queued_bytes();
+        if queued == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        match self.step(|machine, cx, _| machine.push(cx.policy)) {
+            Push::Gone(error) => Poll::Ready(Err(error)),
+            _ => {
+                wakers.set_writer(cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Ends our side, if it was not ended before. Ready when the kernel has everything that was written, and
+    /// the end.
+    pub(crate) fn poll_ended(&self, wakers: &Wakers, cx: &Context<'_>) -> Poll<Result<()>> {
+        if self.is_writable_finished() {
+            return Poll::Ready(Ok(()));
+        }
+        let failure = self.inner.state.borrow().errored().cloned();
+        if let Some(error) = failure {
+            return Poll::Ready(Err(error));
+        }
+        if self.is_destroyed() {
+            let message = "the socket was destroyed before it was ended";
+            return Poll::Ready(Err(Error::new(ErrorCode::ERR_STREAM_DESTROYED, message)));
+        }
+        if !self.inner.state.borrow().write.is_ended() {
+            self.end();
+        }
+        wakers.set_writer(cx.waker());
+        Poll::Pending
+    }
+
+    /// Returns an empty buffer of the loop's pool.
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        self.core().map_or_else(Vec::new, |core| core.driver.take_buffer())
+    }
+
+    pub(crate) fn give_back_buffer(&self, buffer: Vec<u8>) {
+        if let Some(core) = self.core() {
+            core.driver.give_back_buffer(buffer);
+        }
+    }
+
+    fn pulling_core(&self) -> Result<&Rc<Core>> {
+        self.core().ok_or_else(loop_is_gone)
+    }
+
+    /// The driver will report something. If the loop is not turning, its host must know about work that the
+    /// descriptor does not show.
+    #[inline]
+    fn wait_outside<R>(&self, core: &Core) -> Poll<R> {
+        if core.driver.has_work() {
+            core.notify_host();
+        }
+        Poll::Pending
+    }
+}
+
+fn has_consumer() -> Error {
+    let message = "the socket's data already has a consumer: a listener, a pipe or another stream";
+    Error::new(ErrorCode::ERR_HAS_CONSUMER, message)
+}
+
+fn loop_is_gone() -> Error {
+    Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "the event loop was dropped")
+}

@@ -1,0 +1,106 @@
+//! The traits of `futures-io` and `futures-core`.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use fyke_driver::uninit::Unfilled;
+use futures_core::Stream;
+use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+
+use super::reading::poll_read;
+use super::{ReadHalf, SocketStream, WriteHalf};
+use crate::{Bytes, Result};
+
+macro_rules! read_traits {
+    ($type:ty) => {
+        impl AsyncRead for $type {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                let read = poll_read(self.reader(), cx, Unfilled::from(buffer));
+                read.map_ok(|bytes| bytes.len()).map_err(io::Error::from)
+            }
+        }
+
+        impl AsyncBufRead for $type {
+            fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+                let (end, buffer) = self.get_mut().reader();
+                buffer.poll_fill(end, cx).map_err(io::Error::from)
+            }
+
+            fn consume(mut self: Pin<&mut Self>, count: usize) {
+                <$type>::consume(&mut self, count);
+            }
+        }
+
+        impl $type {
+            /// Returns the received data as a `Stream` of owned chunks, see [`next_chunk`](Self::next_chunk).
+            /// It ends with the stream, or after an error.
+            pub fn chunks(&mut self) -> impl Stream<Item = Result<Bytes>> + '_ {
+                Chunks { stream: self, failed: false }
+            }
+        }
+
+        impl Stream for Chunks<'_, $type> {
+            type Item = Result<Bytes>;
+
+            fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+                if self.failed {
+                    return Poll::Ready(None);
+                }
+                let polled = self.stream.poll_chunk(cx);
+                self.failed = matches!(polled, Poll::Ready(Err(_)));
+                polled.map(Result::transpose)
+            }
+        }
+    };
+}
+
+/// The chunks of a stream `S`.
+struct Chunks<'a, S> {
+    stream: &'a mut S,
+    failed: bool,
+}
+
+macro_rules! write_traits {
+    ($type:ty) => {
+        impl AsyncWrite for $type {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                let end = self.writer();
+                end.socket().poll_push(end.wakers(), cx, bytes).map_err(io::Error::from)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let end = self.writer();
+                end.socket().poll_push_vectored(end.wakers(), cx, slices).map_err(io::Error::from)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let end = self.writer();
+                end.socket().poll_flushed(end.wakers(), cx).map_err(io::Error::from)
+            }
+
+            /// Ends our side, see `end`. Reading goes on.
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let end = self.writer();
+                end.socket().poll_ended(end.wakers(), cx).map_err(io::Error::from)
+            }
+        }
+    };
+}
+
+read_traits!(SocketStream);
+read_traits!(ReadHalf);
+write_traits!(SocketStream);
+write_traits!(WriteHalf);

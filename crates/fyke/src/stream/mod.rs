@@ -1,0 +1,163 @@
+//! Sockets for `async` code: reading and writing as futures, and the traits of the ecosystem.
+
+mod buffer;
+mod end;
+#[cfg(feature = "futures")]
+mod futures;
+mod halves;
+#[cfg(feature = "hyper")]
+mod hyper;
+mod reading;
+#[cfg(feature = "tokio")]
+mod tokio;
+mod writing;
+
+use std::fmt;
+
+use buffer::Buffer;
+use end::End;
+pub use halves::{ReadHalf, WriteHalf};
+
+use crate::{ConnectOptions, Endpoint, Error, Result, Socket};
+
+/// A socket that is read and written with `async` calls. [`Socket::stream`] makes one.
+///
+/// It is another face of the same socket: [`socket`](Self::socket) returns it, with its events, timeouts, limits
+/// and addresses. Only the received data has one consumer, which is this stream: while a listener for data, a
+/// pipe or another consumer is added, reading fails with the code `ERR_HAS_CONSUMER`.
+///
+/// - Reading copies from the kernel into your memory. A stream that waits for data holds no buffer.
+/// - Writing hands the bytes to the kernel before the future is ready. If the kernel's buffer is full, it waits.
+///   An error is returned by the call that meets it, and no byte waits in fyke.
+/// - When the peer ends, reads return 0, and this side stays open, as with `allow_half_open`:
+///   [`end`](Self::end) it when everything is written.
+/// - Dropping the stream closes the connection as [`Socket::destroy`] does. What was written is still sent.
+/// - The stream keeps the loop alive while it exists and the connection is open, unless the socket is
+///   [`unref_loop`](Socket::unref_loop)'ed.
+///
+/// With the features `futures`, `tokio` and `hyper` it implements `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of
+/// `futures-io` and of tokio, and `hyper::rt::{Read, Write}`. It can be used from every executor that runs on
+/// the loop's thread: that of the loop itself ([`task::spawn_local`](crate::task::spawn_local)), and tokio's
+/// (with the feature `tokio-runtime`).
+///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::block_on(async {
+///     let server = fyke::Server::new();
+///     server.listen(("127.0.0.1", 0))?;
+///     server.listening().await?;
+///     let mut client = fyke::SocketStream::connect(server.endpoint().unwrap()).await?;
+///     let mut accepted = server.accept().await?.stream()?;
+///     client.write_all(b"hello").await?;
+///     let mut buffer = [0; 5];
+///     accepted.read_exact(&mut buffer).await?;
+///     assert_eq!(&buffer, b"hello");
+///     Ok(())
+/// })?
+/// # }
+/// ```
+pub struct SocketStream {
+    end: End,
+    buffer: Buffer,
+}
+
+/// # Streams
+impl Socket {
+    /// Returns the socket as a stream, for `async` code. From now on the stream is the only consumer of the
+    /// received data; data that was received before comes first. The socket is half-open from now on: the end of
+    /// the peer does not end our side. No counterpart in Node.
+    ///
+    /// The stream can be made at any time: on an accepted socket, while it is connecting, or in the middle of a
+    /// connection, after callbacks have read the beginning. [`SocketStream::into_socket`] is the way back.
+    ///
+    /// # Errors
+    /// `ERR_HAS_CONSUMER` if there is a listener for data, a pipe or another consumer.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.server().unwrap().close();
+    ///         let mut stream = socket.stream().unwrap();
+    ///         fyke::task::spawn_local(async move {
+    ///             let request = stream.read_to_end().await.unwrap();
+    ///             assert_eq!(request, b"hello");
+    ///         }).unwrap();
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().end_with("hello");
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn stream(&self) -> Result<SocketStream> {
+        Ok(SocketStream { end: End::new(self)?, buffer: Buffer::default() })
+    }
+}
+
+impl SocketStream {
+    /// Connects to `endpoint`, and returns the stream when the connection is established. Dropping the future
+    /// gives the connection up.
+    ///
+    /// # Errors
+    /// The errors of [`fyke::connect`](crate::connect), and those of connecting, for example `ECONNREFUSED`,
+    /// `ETIMEDOUT` or `ENOTFOUND`.
+    pub async fn connect<E>(endpoint: E) -> Result<Self>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        Self::connect_with(ConnectOptions::new(endpoint)).await
+    }
+
+    /// Connects with options, see [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// The errors of [`connect`](Self::connect), and that of the first option whose value is not valid.
+    pub async fn connect_with(options: ConnectOptions) -> Result<Self> {
+        let stream = options.connect()?.stream()?;
+        stream.socket().connected().await?;
+        Ok(stream)
+    }
+
+    /// Returns the socket, for its addresses, options, timeouts and events.
+    pub fn socket(&self) -> &Socket {
+        self.end.socket()
+    }
+
+    /// Returns the socket, whose data goes to its listeners again. Data that [`fill_buf`](Self::fill_buf) has
+    /// returned and that was not consumed comes first. The socket stays half-open.
+    pub fn into_socket(self) -> Socket {
+        let Self { end, buffer } = self;
+        let socket = end.release();
+        let left = buffer.bytes().to_vec();
+        if !left.is_empty() {
+            socket.unshift(left);
+        }
+        socket
+    }
+
+    /// Splits the stream into two halves that different tasks can use.
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        halves::split(self.end, self.buffer)
+    }
+}
+
+reading::reads!(SocketStream, "The stream");
+writing::writes!(SocketStream);
+
+impl SocketStream {
+    fn reader(&mut self) -> (&End, &mut Buffer) {
+        (&self.end, &mut self.buffer)
+    }
+
+    fn writer(&self) -> &End {
+        &self.end
+    }
+}
+
+impl fmt::Debug for SocketStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SocketStream").field(self.socket()).finish()
+    }
+}

@@ -1,0 +1,175 @@
+//! Tasks that other threads make.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use super::JoinError;
+use crate::Result;
+use crate::event_loop::LoopHandle;
+use crate::wiring::current;
+
+/// A handle to a task on another thread's loop, see [`LoopHandle::spawn`]. Awaiting it, on any executor,
+/// returns the task's output; [`join`](Self::join) waits without one. Dropping it does not end the task.
+pub struct RemoteJoinHandle<T>(Arc<Mutex<State<T>>>);
+
+enum State<T> {
+    Running(Option<Waker>),
+    Ended(Result<T, JoinError>),
+    /// The output was returned.
+    Taken,
+}
+
+impl LoopHandle {
+    /// Makes a task of the loop, from any thread. `make` runs on the loop's thread and returns the future, so
+    /// the future itself need not be `Send`, and may use the loop's sockets. Only its output is sent back.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let handle = fyke::LoopHandle::current()?;
+    ///     let alive = handle.keep_alive();
+    ///     std::thread::spawn(move || {
+    ///         let task = handle.spawn(|| async {
+    ///             let socket = fyke::Socket::new(); // belongs to the loop's thread
+    ///             socket.is_connecting()
+    ///         });
+    ///         assert_eq!(task.unwrap().join().unwrap(), false);
+    ///         drop(alive);
+    ///     });
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `ERR_EVENT_LOOP_CLOSED` if the loop was dropped. If it is dropped later, awaiting the handle returns an
+    /// error.
+    #[track_caller]
+    pub fn spawn<F, M>(&self, make: M) -> Result<RemoteJoinHandle<F::Output>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let name = Location::caller();
+        let state = Arc::new(Mutex::new(State::Running(None)));
+        let answer = Answer(Some(Arc::clone(&state)));
+        self.post(move || {
+            // Without a loop, `answer` is dropped, which is an answer too.
+            let Ok(core) = current() else { return };
+            let task = async move {
+                let made = catch_unwind(AssertUnwindSafe(make));
+                let result = match made {
+                    Ok(future) => Caught(Box::pin(future)).await,
+                    Err(panic) => Err(JoinError { panic: Some(panic) }),
+                };
+                answer.give(result);
+            };
+            core.spawn(task, name).0.detach();
+        })?;
+        Ok(RemoteJoinHandle(state))
+    }
+}
+
+/// A future whose panic is its output.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(JoinError { panic: Some(panic) })),
+        }
+    }
+}
+
+/// The loop's end of the handle. Dropped without a result, the task was aborted.
+struct Answer<T>(Option<Arc<Mutex<State<T>>>>);
+
+impl<T> Answer<T> {
+    fn give(mut self, result: Result<T, JoinError>) {
+        self.end(result);
+    }
+
+    fn end(&mut self, result: Result<T, JoinError>) {
+        let Some(state) = self.0.take() else { return };
+        let before = std::mem::replace(&mut *lock(&state), State::Ended(result));
+        if let State::Running(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        self.end(Err(JoinError::aborted()));
+    }
+}
+
+fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> RemoteJoinHandle<T> {
+    /// Blocks this thread until the task has ended, and returns its output. Do not call it on the thread of the
+    /// loop: the task could not run meanwhile.
+    ///
+    /// # Errors
+    /// The task panicked, or its loop was dropped.
+    pub fn join(mut self) -> Result<T, JoinError> {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            match Pin::new(&mut self).poll(&mut cx) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    /// Returns whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        !matches!(*lock(&self.0), State::Running(_))
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Cancel safe: dropping the future detaches the task, see [`RemoteJoinHandle`].
+impl<T> Future for RemoteJoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = lock(&self.0);
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Ended(result) => Poll::Ready(result),
+            State::Running(before) => {
+                let same = before.filter(|before| before.will_wake(cx.waker()));
+                *state = State::Running(Some(same.unwrap_or_else(|| cx.waker().clone())));
+                Poll::Pending
+            }
+            // Polled again after it was ready.
+            State::Taken => Poll::Ready(Err(JoinError::aborted())),
+        }
+    }
+}
+
+impl<T> fmt::Debug for RemoteJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteJoinHandle").field("is_finished", &self.is_finished()).finish()
+    }
+}

@@ -1,0 +1,191 @@
+//! Timers for tasks: `sleep`, `timeout` and `interval`.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::runtime::TimerId;
+use crate::wiring::{Core, current};
+use crate::{Error, ErrorCode, Result};
+
+/// A future that is ready when a time is over, see [`sleep`]. It keeps the loop alive from its first poll until
+/// then. Dropping it cancels it.
+pub struct Sleep {
+    core: Rc<Core>,
+    at: Duration,
+    timer: Option<TimerId>,
+}
+
+/// Returns a future that is ready after at least `delay`. The time begins with this call.
+///
+/// It is the counterpart of [`set_timeout`](super::set_timeout) for tasks. Node: `timers/promises.setTimeout`.
+///
+/// # Errors
+/// `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # fn main() -> fyke::Result<()> {
+/// fyke::block_on(async {
+///     fyke::timer::sleep(Duration::from_millis(1))?.await;
+///     Ok(())
+/// })?
+/// # }
+/// ```
+pub fn sleep(delay: Duration) -> Result<Sleep> {
+    let core = current()?;
+    core.check_open()?;
+    let at = core.now().saturating_add(delay);
+    Ok(Sleep { core, at, timer: None })
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.core.tasks.spend(cx));
+        let is_over = match self.timer {
+            Some(timer) => !self.core.change_task_timer(timer, cx.waker()),
+            None => self.core.now() >= self.at,
+        };
+        // A loop that is gone runs no timers, so the rest of the time would never end.
+        if is_over || self.core.is_closed() {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        if self.timer.is_none() {
+            self.timer = Some(self.core.set_task_timer(self.at, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.core.cancel_timer(timer);
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = self.at.saturating_sub(self.core.now());
+        f.debug_struct("Sleep").field("left", &left).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A future with a time limit, see [`timeout`].
+    #[derive(Debug)]
+    pub struct Timeout<F> {
+        sleep: Result<Sleep>,
+        #[pin]
+        future: F,
+    }
+}
+
+/// Limits the time of a future: the result is its output, or an error with the code `ETIMEDOUT` after `limit`.
+/// The time begins with this call. The future is dropped together with the returned one; what that means for its
+/// operation is described there as cancel safety.
+///
+/// # Errors
+/// The output is an error with the code `ETIMEDOUT` when the time is over, `ERR_NO_EVENT_LOOP` if this was
+/// called outside of a loop.
+///
+/// ```
+/// use std::time::Duration;
+/// use fyke::{ErrorCode, timer};
+///
+/// # fn main() -> fyke::Result<()> {
+/// fyke::block_on(async {
+///     let never = std::future::pending::<()>();
+///     let result = timer::timeout(Duration::from_millis(1), never).await;
+///     assert_eq!(result.unwrap_err().code(), ErrorCode::ETIMEDOUT);
+/// })
+/// # }
+/// ```
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout { sleep: sleep(limit), future }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let sleep = match this.sleep {
+            Ok(sleep) => sleep,
+            Err(error) => return Poll::Ready(Err(error.clone())),
+        };
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        ready!(Pin::new(sleep).poll(cx));
+        Poll::Ready(Err(Error::new(ErrorCode::ETIMEDOUT, "the operation took longer than its limit")))
+    }
+}
+
+/// Ticks in regular intervals, see [`interval`].
+#[derive(Debug)]
+pub struct Interval {
+    period: Duration,
+    next: Sleep,
+}
+
+/// Returns an interval whose first tick is due after `period` (at least 1 millisecond), and each further one
+/// `period` after the previous one was taken, as with [`set_interval`](super::set_interval). With the feature
+/// `futures` it is also a `Stream`. Node: `timers/promises.setInterval`.
+///
+/// # Errors
+/// The errors of [`sleep`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # fn main() -> fyke::Result<()> {
+/// fyke::block_on(async {
+///     let mut interval = fyke::timer::interval(Duration::from_millis(1))?;
+///     for _ in 0..3 {
+///         interval.tick().await;
+///     }
+///     Ok(())
+/// })?
+/// # }
+/// ```
+pub fn interval(period: Duration) -> Result<Interval> {
+    let period = period.max(Duration::from_millis(1));
+    Ok(Interval { period, next: sleep(period)? })
+}
+
+impl Interval {
+    /// Waits for the next tick.
+    ///
+    /// Cancel safe: if the future is dropped, the tick is not lost.
+    pub async fn tick(&mut self) {
+        poll_fn(|cx| self.poll_tick(cx)).await;
+    }
+
+    /// Returns whether a tick is due; otherwise has the task woken then.
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(Pin::new(&mut self.next).poll(cx));
+        let at = self.next.core.now().saturating_add(self.period);
+        self.next = Sleep { core: Rc::clone(&self.next.core), at, timer: None };
+        Poll::Ready(())
+    }
+}
+
+#[cfg(feature = "futures")]
+impl futures_core::Stream for Interval {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        self.poll_tick(cx).map(Some)
+    }
+}
