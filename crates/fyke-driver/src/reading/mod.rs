@@ -10,15 +10,16 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::SocketId;
+use crate::completion::Wanted;
 use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
 use crate::system;
+use crate::uninit::Unfilled;
 pub(crate) use backlog::Backlog;
 
 /// What is known about a socket that is read by calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
-    /// Receiving (of a listener: accepting) is wanted.
-    pub(crate) wanted: bool,
+    pub(crate) wanted: Wanted,
     /// A read may find something: there was an edge, and it is not drained yet.
     pub(crate) readable: bool,
     behind: Behind,
@@ -65,14 +66,25 @@ type Buffer = Box<[u8; READ_BUFFER_BYTES]>;
 /// What a read gave.
 pub(crate) enum Read {
     Nothing,
-    Bytes { count: usize, drained: bool },
+    /// There is something to read, and nothing was read.
+    Readable,
+    Bytes {
+        count: usize,
+        drained: bool,
+    },
     End,
     Failed(Errno),
 }
 
 impl Reading {
     pub(crate) fn may_read(self) -> bool {
-        self.wanted && self.readable && !self.ended && !self.connecting
+        self.wanted == Wanted::Delivery && self.readable && !self.ended && !self.connecting
+    }
+
+    /// Whether a notice is due. The end of the stream can be read again and again, so after it there is
+    /// always something.
+    pub(crate) fn may_notify(self) -> bool {
+        self.wanted == Wanted::Notice && (self.readable || self.ended) && !self.connecting
     }
 
     /// The kernel has told that the peer has ended or is gone, or that it sends urgent bytes.
@@ -132,7 +144,7 @@ impl Reading {
         lent: &mut Lent<'_>,
     ) -> Read {
         if !self.may_read() {
-            return Read::Nothing;
+            return self.read_nothing();
         }
         if self.pipe || self.streak >= TURNS_TO_BULK {
             return self.read_otherwise(socket, fd, lent);
@@ -140,6 +152,77 @@ impl Reading {
         let buffer = lent.bytes_mut();
         let received = system::receive(fd, buffer);
         self.note(received, buffer.len())
+    }
+
+    /// Nothing is to be delivered: perhaps a notice is. Apart, so that `read` stays small.
+    #[inline(never)]
+    fn read_nothing(&mut self) -> Read {
+        if !self.may_notify() {
+            return Read::Nothing;
+        }
+        self.wanted = Wanted::Nothing;
+        Read::Readable
+    }
+
+    /// Reads into memory of the caller, by one call, whatever is wanted.
+    pub(crate) fn read_into<'a>(
+        &mut self,
+        socket: SocketId,
+        fd: BorrowedFd<'_>,
+        reader: &Reader,
+        buffer: Unfilled<'a>,
+    ) -> Result<&'a mut [u8], Errno> {
+        if self.ended {
+            return Ok(&mut []);
+        }
+        if !self.readable || self.connecting {
+            return Err(Errno::AGAIN);
+        }
+        if self.streak == BROKEN {
+            self.ended = true;
+            return reader.take_failure(socket, self).map_or(Ok(&mut []), Err);
+        }
+        // A pipe is never drained before it says so, see `read_otherwise`.
+        let (full, received) = match self.pipe {
+            true => (1, system::read_pipe_into(fd, buffer)),
+            false => (buffer.len(), system::receive_into(fd, buffer)),
+        };
+        self.note(received.as_ref().map(|bytes| bytes.len()).map_err(|errno| *errno), full);
+        received
+    }
+
+    /// What [`read_into`](Self::read_into) would give; it stays where it is.
+    pub(crate) fn peek_into<'a>(
+        &mut self,
+        socket: SocketId,
+        fd: BorrowedFd<'_>,
+        reader: &Reader,
+        buffer: Unfilled<'a>,
+    ) -> Result<&'a mut [u8], Errno> {
+        if self.pipe {
+            return Err(Errno::OPNOTSUPP);
+        }
+        if self.ended {
+            return Ok(&mut []);
+        }
+        if !self.readable || self.connecting {
+            return Err(Errno::AGAIN);
+        }
+        if self.streak == BROKEN {
+            let failure = reader.failures.borrow().get(&socket).copied();
+            return failure.map_or(Ok(&mut []), Err);
+        }
+        let peeked = system::peek_into(fd, buffer);
+        match peeked {
+            Ok(_) => {}
+            Err(Errno::AGAIN) => _ = self.note(Err(Errno::AGAIN), 1),
+            // The kernel tells it once, and it was not taken.
+            Err(errno) => {
+                self.streak = BROKEN;
+                reader.failures.borrow_mut().insert(socket, errno);
+            }
+        }
+        peeked
     }
 
     /// What is read otherwise than by one call: pipes, and what comes in bulk.

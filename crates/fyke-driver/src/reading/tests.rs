@@ -26,12 +26,14 @@ fn read_once(ours: &TcpStream, reading: &mut Reading, reader: &Reader) -> Read {
 }
 
 fn in_bulk() -> Reading {
-    Reading { wanted: true, readable: true, streak: TURNS_TO_BULK, ..Reading::default() }
+    let wanted = Wanted::Delivery;
+    Reading { wanted, readable: true, streak: TURNS_TO_BULK, ..Reading::default() }
 }
 
 #[test]
 fn who_sends_more_than_a_turn_takes_again_and_again_sends_in_bulk_unless_it_is_answered() {
-    let mut reading = Reading { wanted: true, readable: true, ..Reading::default() };
+    let wanted = Wanted::Delivery;
+    let mut reading = Reading { wanted, readable: true, ..Reading::default() };
     for _ in 0..3 * TURNS_TO_BULK {
         reading.note_sending(READ_CALL_BYTES);
         reading.note_used_up();
@@ -63,9 +65,9 @@ fn a_reset_behind_the_bytes_of_a_whole_call_is_told_after_them() {
     let mut reading = in_bulk();
     let first = read_once(&ours, &mut reading, &reader);
     assert!(matches!(first, Read::Bytes { count: READ_CALL_BYTES, drained: false }));
-    reading.wanted = false;
+    reading.wanted = Wanted::Nothing;
     assert!(matches!(read_once(&ours, &mut reading, &reader), Read::Nothing));
-    reading.wanted = true;
+    reading.wanted = Wanted::Delivery;
     let second = read_once(&ours, &mut reading, &reader);
     assert!(matches!(second, Read::Failed(Errno::CONNRESET)));
     assert!(reading.ended && reader.failures.borrow().is_empty());
@@ -84,7 +86,7 @@ fn a_short_read_means_drained_again_when_the_urgent_byte_was_passed() {
     let (ours, mut peer) = pair();
     let reader = Reader::default();
     for behind in ["", "behind"] {
-        let mut reading = Reading { wanted: true, ..Reading::default() };
+        let mut reading = Reading { wanted: Wanted::Delivery, ..Reading::default() };
         peer.write_all(b"before").unwrap();
         rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
         peer.write_all(behind.as_bytes()).unwrap();

@@ -107,6 +107,8 @@ impl Socket {
             },
             // Received bytes are passed to `receive` instead.
             Completion::Received { .. }
+            | Completion::Readable { .. }
+            | Completion::Writable { .. }
             | Completion::Accepted { .. }
             | Completion::Shed { .. }
             | Completion::Woken => {}
