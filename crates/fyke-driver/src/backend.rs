@@ -1,7 +1,7 @@
 //! What a backend does, each operation once. The contract is in the [crate's documentation](crate), and
 //! each operation is described at [`Driver`](crate::Driver).
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 #[cfg(unix)]
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
@@ -10,6 +10,7 @@ use std::time::Duration;
 #[cfg(unix)]
 use crate::Adopted;
 use crate::pool::Pool;
+use crate::uninit::Unfilled;
 use crate::{
     Address, Batch, Completion, KeepAliveProbes, Moment, Open, OpenError, PeerCredentials,
     SocketId, SocketOption, Waker,
@@ -43,10 +44,22 @@ pub(crate) trait Backend: Properties {
 
     fn receive_stop(&self, socket: SocketId);
 
+    fn readable_start(&self, socket: SocketId) -> io::Result<()>;
+
+    /// The bytes are the first ones of `buffer`, which is not empty.
+    fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]>;
+
+    /// As [`read_into`](Self::read_into), and takes nothing.
+    fn peek_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]>;
+
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize>;
 
     /// Drops nothing that is the user's.
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize>;
+
+    fn send_vectored_at_once(&self, socket: SocketId, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    fn writable_start(&self, socket: SocketId) -> io::Result<()>;
 
     /// Returns whether the system has ended our side.
     fn shutdown(&self, socket: SocketId) -> bool;

@@ -40,6 +40,12 @@ pub enum Completion<'a> {
         /// The bytes.
         bytes: &'a [u8],
     },
+    /// A read may find something: bytes, the end of the stream, or an error. The answer to
+    /// [`readable_start`](crate::Driver::readable_start).
+    Readable {
+        /// The socket.
+        socket: SocketId,
+    },
     /// The peer has ended its side. Nothing more will be received.
     EndOfStream {
         /// The socket.
@@ -51,6 +57,12 @@ pub enum Completion<'a> {
         socket: SocketId,
         /// How many bytes.
         bytes: usize,
+    },
+    /// The kernel may have room for bytes, or sending fails. The answer to
+    /// [`writable_start`](crate::Driver::writable_start).
+    Writable {
+        /// The socket.
+        socket: SocketId,
     },
     /// Our side is ended: the peer receives everything that was sent, and then end-of-stream.
     ShutDown {
@@ -91,6 +103,7 @@ pub enum Operation {
 pub(crate) enum Deferred {
     Connected,
     ShutDown,
+    Writable,
     Failed(Operation, io::Error),
 }
 
@@ -99,9 +112,21 @@ impl Deferred {
         match self {
             Self::Connected => Completion::Connected { socket },
             Self::ShutDown => Completion::ShutDown { socket },
+            Self::Writable => Completion::Writable { socket },
             Self::Failed(operation, error) => Completion::Failed { socket, operation, error },
         }
     }
+}
+
+/// What a socket is to report of what it receives; of a listener, of its connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    #[default]
+    Nothing,
+    /// All of it, until stopped.
+    Delivery,
+    /// Once, that there is something to read.
+    Notice,
 }
 
 /// The failure of a call on a dead id.

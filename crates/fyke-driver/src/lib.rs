@@ -17,7 +17,11 @@
 //! | [`accept_start`](Driver::accept_start) … [`accept_stop`](Driver::accept_stop) | [`Accepted`](Completion::Accepted), any number; [`Shed`](Completion::Shed); `Failed` at most once | stays on until stopped, closed or failed |
 //! | [`connect`](Driver::connect) | [`Connected`](Completion::Connected) or [`Failed`](Completion::Failed) | never completes inside the call |
 //! | [`receive_start`](Driver::receive_start) … [`receive_stop`](Driver::receive_stop) | [`Received`](Completion::Received), any number; then [`EndOfStream`](Completion::EndOfStream) or `Failed` | stays on until stopped |
+//! | [`readable_start`](Driver::readable_start) … [`receive_stop`](Driver::receive_stop) | [`Readable`](Completion::Readable), once | replaces `receive_start`, which replaces it |
+//! | [`read_into`](Driver::read_into), [`read_append`](Driver::read_append), [`peek_into`](Driver::peek_into) | none, the answer is the return value | into memory of the caller |
 //! | [`send`](Driver::send) | [`Sent`](Completion::Sent), until all of the batch is sent, or `Failed` | what the kernel took inside the call is the return value instead |
+//! | [`send_at_once`](Driver::send_at_once), [`send_vectored_at_once`](Driver::send_vectored_at_once) | none, the answer is the return value | what the kernel does not take stays with the caller |
+//! | [`writable_start`](Driver::writable_start) | [`Writable`](Completion::Writable), once | only with nothing in flight; a `send` that follows replaces it |
 //! | [`shutdown`](Driver::shutdown) | [`ShutDown`](Completion::ShutDown) or `Failed` | never completes inside the call; only with nothing in flight |
 //! | `adopt`, `detach`, `duplicate` | none | descriptors that come from outside, or go there |
 //! | [`close`](Driver::close) | none: from here on the id is dead | |
@@ -36,12 +40,15 @@
 //!    with, belong to the driver from the operation until the kernel is done with them: also if
 //!    the socket is closed, the driver is dropped, or the callback panics. That is why `send`
 //!    takes its [`Batch`] by value.
+//!    Memory that is passed to `read_into` is filled inside the call, and never touched after it.
 //! 5. **One batch.** At most one batch is in flight per socket.
 //! 6. **Fairness.** A socket gets a bounded number of reads, and a listener a bounded number of
 //!    accepts, per turn ([`limits`]). What is left over is done in the next turn, which does not
-//!    wait.
+//!    wait. A caller of `read_into` has its own budget, and asks for `Readable` when it is used up.
 //! 7. **Nothing lost.** Bytes that were received before `receive_stop` was called are delivered
-//!    after the next `receive_start`, also if the peer has ended or reset the connection meanwhile.
+//!    after the next `receive_start`, also if the peer has ended or reset the connection meanwhile. However
+//!    `receive_start` and `read_into` take turns, the bytes come in order. `Readable` and `Writable` are also
+//!    given if what they report was there before they were asked for.
 //! 8. **Out of descriptors.** If `accept` fails because descriptors or memory are exhausted, the loop
 //!    does not spin, and the listener does not stall: waiting connections are accepted and closed with a
 //!    spare descriptor and counted in [`Completion::Shed`]. If that is not possible either, the listener is
@@ -89,7 +96,10 @@ pub mod sim;
 mod system;
 #[cfg(unix)]
 mod table;
+#[cfg(all(feature = "tokio-runtime", unix))]
+mod tokio_watch;
 mod trace;
+pub mod uninit;
 #[cfg(uring)]
 mod uring;
 mod waker;
@@ -108,5 +118,7 @@ pub use memory::return_unused_memory;
 pub use moment::Moment;
 pub use open::{Adopted, Open, OpenError, Transport};
 pub use options::{KeepAliveProbes, SocketOption};
+#[cfg(all(feature = "tokio-runtime", unix))]
+pub use tokio_watch::watch_with_tokio;
 pub use waker::Waker;
 pub use zone::scope_id;

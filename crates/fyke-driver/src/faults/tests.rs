@@ -1,7 +1,7 @@
 //! Every error of every system call, on both backends of Linux: what the library sees is the same.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{IoSlice, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ impl World {
                 sockets.push(socket);
             }
             Completion::Received { bytes, .. } => received.extend_from_slice(bytes),
+            Completion::Readable { .. } => log.push("readable".into()),
+            Completion::Writable { .. } => log.push("writable".into()),
             Completion::EndOfStream { .. } => log.push("end of stream".into()),
             Completion::Failed { operation, error, .. } => {
                 log.push(format!("{operation:?} failed: {:?}", error.raw_os_error()));
@@ -202,6 +204,44 @@ fn every_error_of_receive_means_the_same_on_unix_sockets() {
 }
 
 #[test]
+fn every_error_of_receive_means_the_same_when_the_caller_reads() {
+    for look_first in [false, true] {
+        let differing = differences(|world, errno| {
+            let (socket, mut peer) = world.pair();
+            let note = |world: &mut World, read: std::io::Result<Vec<u8>>| {
+                let read = read.map_err(|error| error.raw_os_error());
+                world.log.push(format!("{read:?}"));
+            };
+            let read = |world: &mut World| {
+                let read =
+                    world.driver.read_into(socket, &mut [0; 9][..]).map(|bytes| bytes.to_vec());
+                note(world, read);
+            };
+            peer.write_all(b"first").unwrap();
+            world.driver.readable_start(socket).unwrap();
+            world.settle(|world| !world.log.is_empty());
+            inject(Call::Receive, errno, 1);
+            if look_first {
+                let mut memory = [0; 9];
+                let peeked = world.driver.peek_into(socket, &mut memory[..]);
+                note(world, peeked.map(|bytes| bytes.to_vec()));
+            }
+            read(world);
+            assert_eq!(hits(), 1);
+            read(world);
+            world.driver.readable_start(socket).unwrap();
+            peer.write_all(b"second").unwrap();
+            drop(peer);
+            world.settle(|world| world.log.last().is_some_and(|entry| entry == "readable"));
+            for _ in 0..3 {
+                read(world);
+            }
+        });
+        assert_eq!(differing, BTreeSet::new(), "look first: {look_first}");
+    }
+}
+
+#[test]
 fn every_error_of_send_means_the_same_on_both_backends() {
     let batch = || Batch::one(Chunk::Buffer(vec![7; 100]));
     let differing = differences(|world, errno| {
@@ -217,6 +257,24 @@ fn every_error_of_send_means_the_same_on_both_backends() {
     // Readiness waits for the edge that follows a real EAGAIN, and an injected one has none. A ring polls, and
     // finds room at once.
     assert_eq!(differing, BTreeSet::from([Errno::AGAIN.raw_os_error()]));
+}
+
+#[test]
+fn every_error_of_sending_without_a_batch_means_the_same_on_both_backends() {
+    let differing = differences(|world, errno| {
+        let (socket, _peer) = world.pair();
+        for vectored in [false, true] {
+            inject(Call::Send, errno, 1);
+            let sent = match vectored {
+                false => world.driver.send_at_once(socket, b"short"),
+                true => world.driver.send_vectored_at_once(socket, &[IoSlice::new(b"short")]),
+            };
+            world.log.push(format!("{:?}", sent.map_err(|error| error.raw_os_error())));
+            world.driver.writable_start(socket).unwrap();
+            world.settle(|world| world.log.last().is_some_and(|entry| entry == "writable"));
+        }
+    });
+    assert_eq!(differing, BTreeSet::new());
 }
 
 /// The kernel is full at first, and fails when the rest is offered.

@@ -10,15 +10,16 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::SocketId;
+use crate::completion::Wanted;
 use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
 use crate::system;
+use crate::uninit::Unfilled;
 pub(crate) use backlog::Backlog;
 
 /// What is known about a socket that is read by calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
-    /// Receiving (of a listener: accepting) is wanted.
-    pub(crate) wanted: bool,
+    pub(crate) wanted: Wanted,
     /// A read may find something: there was an edge, and it is not drained yet.
     pub(crate) readable: bool,
     behind: Behind,
@@ -65,14 +66,25 @@ type Buffer = Box<[u8; READ_BUFFER_BYTES]>;
 /// What a read gave.
 pub(crate) enum Read {
     Nothing,
-    Bytes { count: usize, drained: bool },
+    /// There is something to read, and nothing was read.
+    Readable,
+    Bytes {
+        count: usize,
+        drained: bool,
+    },
     End,
     Failed(Errno),
 }
 
 impl Reading {
     pub(crate) fn may_read(self) -> bool {
-        self.wanted && self.readable && !self.ended && !self.connecting
+        self.wanted == Wanted::Delivery && self.readable && !self.ended && !self.connecting
+    }
+
+    /// Whether a notice is due. The end of the stream can be read again and again, so after it there is
+    /// always something.
+    pub(crate) fn may_notify(self) -> bool {
+        self.wanted == Wanted::Notice && (self.readable || self.ended) && !self.connecting
     }
 
     /// The kernel has told that the peer has ended or is gone, or that it sends urgent bytes.
@@ -132,7 +144,7 @@ impl Reading {
         lent: &mut Lent<'_>,
     ) -> Read {
         if !self.may_read() {
-            return Read::Nothing;
+            return self.read_nothing();
         }
         if self.pipe || self.streak >= TURNS_TO_BULK {
             return self.read_otherwise(socket, fd, lent);
@@ -140,6 +152,77 @@ impl Reading {
         let buffer = lent.bytes_mut();
         let received = system::receive(fd, buffer);
         self.note(received, buffer.len())
+    }
+
+    /// Nothing is to be delivered: perhaps a notice is. Apart, so that `read` stays small.
+    #[inline(never)]
+    fn read_nothing(&mut self) -> Read {
+        if !self.may_notify() {
+            return Read::Nothing;
+        }
+        self.wanted = Wanted::Nothing;
+        Read::Readable
+    }
+
+    /// Reads into memory of the caller, by one call, whatever is wanted.
+    pub(crate) fn read_into<'a>(
+        &mut self,
+        socket: SocketId,
+        fd: BorrowedFd<'_>,
+        reader: &Reader,
+        buffer: Unfilled<'a>,
+    ) -> Result<&'a mut [u8], Errno> {
+        if self.ended {
+            return Ok(&mut []);
+        }
+        if !self.readable || self.connecting {
+            return Err(Errno::AGAIN);
+        }
+        if self.streak == BROKEN {
+            self.ended = true;
+            return reader.take_failure(socket, self).map_or(Ok(&mut []), Err);
+        }
+        // A pipe is never drained before it says so, see `read_otherwise`.
+        let (full, received) = match self.pipe {
+            true => (1, system::read_pipe_into(fd, buffer)),
+            false => (buffer.len(), system::receive_into(fd, buffer)),
+        };
+        self.note(received.as_ref().map(|bytes| bytes.len()).map_err(|errno| *errno), full);
+        received
+    }
+
+    /// What [`read_into`](Self::read_into) would give; it stays where it is.
+    pub(crate) fn peek_into<'a>(
+        &mut self,
+        socket: SocketId,
+        fd: BorrowedFd<'_>,
+        reader: &Reader,
+        buffer: Unfilled<'a>,
+    ) -> Result<&'a mut [u8], Errno> {
+        if self.pipe {
+            return Err(Errno::OPNOTSUPP);
+        }
+        if self.ended {
+            return Ok(&mut []);
+        }
+        if !self.readable || self.connecting {
+            return Err(Errno::AGAIN);
+        }
+        if self.streak == BROKEN {
+            let failure = reader.failures.borrow().get(&socket).copied();
+            return failure.map_or(Ok(&mut []), Err);
+        }
+        let peeked = system::peek_into(fd, buffer);
+        match peeked {
+            Ok(_) => {}
+            Err(Errno::AGAIN) => _ = self.note(Err(Errno::AGAIN), 1),
+            // The kernel tells it once, and it was not taken.
+            Err(errno) => {
+                self.streak = BROKEN;
+                reader.failures.borrow_mut().insert(socket, errno);
+            }
+        }
+        peeked
     }
 
     /// What is read otherwise than by one call: pipes, and what comes in bulk.
@@ -275,137 +358,4 @@ impl Reading {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsFd;
-
-    use rustix::event::{PollFd, PollFlags, poll};
-
-    use super::*;
-
-    pub(crate) fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        ours.set_nonblocking(true).unwrap();
-        // So that what one read takes has room in the kernel.
-        rustix::net::sockopt::set_socket_recv_buffer_size(&ours, 1 << 20).unwrap();
-        (ours, listener.accept().unwrap().0)
-    }
-
-    pub(crate) fn wait_for(socket: &TcpStream, events: PollFlags) {
-        let mut fds = [PollFd::new(socket, events)];
-        assert_eq!(poll(&mut fds, None), Ok(1));
-    }
-
-    fn read_once(ours: &TcpStream, reading: &mut Reading, reader: &Reader) -> Read {
-        let mut lent = reader.lend();
-        reading.read(SocketId::default(), ours.as_fd(), &mut lent)
-    }
-
-    fn in_bulk() -> Reading {
-        Reading { wanted: true, readable: true, streak: TURNS_TO_BULK, ..Reading::default() }
-    }
-
-    #[test]
-    fn who_sends_more_than_a_turn_takes_again_and_again_sends_in_bulk_unless_it_is_answered() {
-        let mut reading = Reading { wanted: true, readable: true, ..Reading::default() };
-        for _ in 0..3 * TURNS_TO_BULK {
-            reading.note_sending(READ_CALL_BYTES);
-            reading.note_used_up();
-            assert_eq!(reading.streak, 1);
-        }
-        for _ in 0..3 * TURNS_TO_BULK {
-            // A few bytes now and then are no conversation.
-            reading.note_sending(64);
-            reading.note_used_up();
-        }
-        assert_eq!(reading.streak, TURNS_TO_BULK);
-        reading.note_sending(READ_CALL_BYTES);
-        assert_eq!(reading.streak, 0);
-    }
-
-    #[test]
-    fn a_reset_behind_the_bytes_of_a_whole_call_is_told_after_them() {
-        let (ours, mut peer) = pair();
-        peer.write_all(&[7; READ_CALL_BYTES]).unwrap();
-        let mut all = vec![0; READ_CALL_BYTES];
-        while ours.peek(&mut all).unwrap_or(0) < READ_CALL_BYTES {
-            wait_for(&ours, PollFlags::IN);
-        }
-        system::reset_on_close(peer.as_fd()).unwrap();
-        drop(peer);
-        wait_for(&ours, PollFlags::empty());
-
-        let reader = Reader::default();
-        let mut reading = in_bulk();
-        let first = read_once(&ours, &mut reading, &reader);
-        assert!(matches!(first, Read::Bytes { count: READ_CALL_BYTES, drained: false }));
-        reading.wanted = false;
-        assert!(matches!(read_once(&ours, &mut reading, &reader), Read::Nothing));
-        reading.wanted = true;
-        let second = read_once(&ours, &mut reading, &reader);
-        assert!(matches!(second, Read::Failed(Errno::CONNRESET)));
-        assert!(reading.ended && reader.failures.borrow().is_empty());
-    }
-
-    /// One urgent byte cost a call more per message for ever.
-    #[test]
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn a_short_read_means_drained_again_when_the_urgent_byte_was_passed() {
-        fn wait_and_expect(ours: &TcpStream, events: PollFlags, reading: &mut Reading) {
-            let mut fds = [PollFd::new(ours, events | PollFlags::PRI)];
-            assert_eq!(poll(&mut fds, None), Ok(1));
-            reading.readable = true;
-            reading.expect(false, fds[0].revents().contains(PollFlags::PRI));
-        }
-        let (ours, mut peer) = pair();
-        let reader = Reader::default();
-        for behind in ["", "behind"] {
-            let mut reading = Reading { wanted: true, ..Reading::default() };
-            peer.write_all(b"before").unwrap();
-            rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
-            peer.write_all(behind.as_bytes()).unwrap();
-            wait_and_expect(&ours, PollFlags::empty(), &mut reading);
-            let mut count = 0;
-            loop {
-                while let Read::Bytes { count: bytes, .. } = read_once(&ours, &mut reading, &reader)
-                {
-                    count += bytes;
-                }
-                if count == 6 + behind.len() {
-                    break;
-                }
-                wait_and_expect(&ours, PollFlags::IN, &mut reading);
-            }
-            peer.write_all(b"x").unwrap();
-            wait_and_expect(&ours, PollFlags::IN, &mut reading);
-            let read = read_once(&ours, &mut reading, &reader);
-            assert!(matches!(read, Read::Bytes { count: 1, drained: true }));
-        }
-    }
-
-    #[test]
-    fn what_is_behind_a_socket_that_is_closed_is_forgotten() {
-        let reader = Reader::default();
-        let mut reading = Reading::broken();
-        reader.failures.borrow_mut().insert(SocketId::default(), Errno::CONNRESET);
-        reader.forget(SocketId::default(), &mut reading);
-        assert!(reader.failures.borrow().is_empty());
-    }
-
-    #[test]
-    fn one_read_fills_the_buffer_when_there_is_enough() {
-        let (ours, peer) = pair();
-        let (reader, mut reading) = (Reader::default(), in_bulk());
-        let writer = std::thread::spawn(move || (&peer).write_all(&[7; 1 << 20]).unwrap());
-        let mut all = vec![0; READ_BUFFER_BYTES];
-        while ours.peek(&mut all).unwrap_or(0) < READ_BUFFER_BYTES {
-            wait_for(&ours, PollFlags::IN);
-        }
-        let read = read_once(&ours, &mut reading, &reader);
-        assert!(matches!(read, Read::Bytes { count: READ_BUFFER_BYTES, drained: false }));
-        drop(ours);
-        let _ = writer.join();
-    }
-}
+pub(crate) mod tests;

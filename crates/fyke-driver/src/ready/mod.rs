@@ -16,7 +16,7 @@ mod outside;
 mod turn;
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -26,11 +26,12 @@ use rustix::io::Errno;
 use slotmap::{Key, KeyData};
 
 use crate::backend::Backend;
-use crate::completion::Deferred;
+use crate::completion::{Deferred, Wanted};
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
 use crate::system;
-use crate::table::{self, Slot, SystemBackend, Table, send};
+use crate::table::{self, Slot, SystemBackend, Table, receive, send};
+use crate::uninit::Unfilled;
 use crate::waker::Wake;
 use crate::{
     Address, Adopted, Batch, Completion, Moment, Open, OpenError, Operation, SocketId, Waker,
@@ -115,7 +116,7 @@ impl Backend for Ready {
     }
 
     fn accept_start(&self, listener: SocketId) -> io::Result<()> {
-        table::start(self, listener)
+        table::start(self, listener, Wanted::Delivery)
     }
 
     fn accept_stop(&self, listener: SocketId) {
@@ -137,11 +138,23 @@ impl Backend for Ready {
     }
 
     fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        table::start(self, socket)
+        table::start(self, socket, Wanted::Delivery)
     }
 
     fn receive_stop(&self, socket: SocketId) {
         self.table.stop(socket);
+    }
+
+    fn readable_start(&self, socket: SocketId) -> io::Result<()> {
+        table::start(self, socket, Wanted::Notice)
+    }
+
+    fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
+        receive::read_into(self, socket, buffer)
+    }
+
+    fn peek_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
+        receive::peek_into(self, socket, buffer)
     }
 
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
@@ -150,6 +163,14 @@ impl Backend for Ready {
 
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
         send::send_at_once(self, socket, bytes)
+    }
+
+    fn send_vectored_at_once(&self, socket: SocketId, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        send::send_vectored_at_once(self, socket, slices)
+    }
+
+    fn writable_start(&self, socket: SocketId) -> io::Result<()> {
+        send::writable_start(self, socket)
     }
 
     fn shutdown(&self, socket: SocketId) -> bool {

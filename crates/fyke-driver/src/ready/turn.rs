@@ -7,7 +7,7 @@ use mio::Events;
 use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
-use crate::table::{self, AgainOnPanic, SystemBackend, Waiting, accept, receive};
+use crate::table::{self, AgainOnPanic, Sending, SystemBackend, Waiting, accept, receive};
 use crate::{Completion, Moment, SocketId};
 
 impl Ready {
@@ -77,7 +77,8 @@ impl Ready {
             return;
         }
         // A full pipe whose reader goes is not writable, but in error (pipe(7)).
-        let sending = flags.sending && (event.is_writable() || event.is_error());
+        let sending =
+            flags.sending != Sending::Nothing && (event.is_writable() || event.is_error());
         if flags.listener || flags.reading.connecting || sending {
             let (listener, connecting) = (flags.listener, flags.reading.connecting);
             drop(sockets);

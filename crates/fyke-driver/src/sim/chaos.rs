@@ -1,6 +1,7 @@
 //! Everything at once, at random: what must hold whatever is called.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::options::SimOptions;
@@ -20,6 +21,9 @@ struct Chaos {
     dead: BTreeSet<SocketId>,
     /// After these, nothing more is received.
     ended: BTreeSet<SocketId>,
+    /// Those that asked for `Readable`, and for `Writable`.
+    readable: BTreeSet<SocketId>,
+    writable: BTreeSet<SocketId>,
     /// Bytes of a batch that are still to be sent.
     in_flight: BTreeMap<SocketId, usize>,
     trace: Vec<(Duration, Seen)>,
@@ -32,6 +36,8 @@ impl Chaos {
             alive: Vec::new(),
             dead: BTreeSet::new(),
             ended: BTreeSet::new(),
+            readable: BTreeSet::new(),
+            writable: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             trace: Vec::new(),
         }
@@ -45,7 +51,7 @@ impl Chaos {
     fn act(&mut self, sim: &Sim) {
         let place = address(PLACES[self.random.up_to(PLACES.len()) - 1]);
         let mut request = Open::new(Transport::of(&place));
-        let what = self.random.up_to(24);
+        let what = self.random.up_to(30);
         if what <= 2 {
             request.bind = Some(place);
             if let Ok(listener) = sim.open(&request) {
@@ -66,14 +72,21 @@ impl Chaos {
             6..=12 => {
                 let count = self.random.up_to(5000);
                 if let Ok(taken) = World::send_on(sim, socket, &vec![7; count]) {
+                    self.writable.remove(&socket);
                     assert!(!self.in_flight.contains_key(&socket));
                     if taken < count {
                         self.in_flight.insert(socket, count - taken);
                     }
                 }
             }
-            13..=18 => sim.receive_start(socket).unwrap(),
-            19 => sim.receive_stop(socket),
+            13..=18 => {
+                sim.receive_start(socket).unwrap();
+                self.readable.remove(&socket);
+            }
+            19 => {
+                sim.receive_stop(socket);
+                self.readable.remove(&socket);
+            }
             20 if !self.in_flight.contains_key(&socket) => _ = sim.shutdown(socket),
             21 | 22 => {
                 if what == 21 {
@@ -84,7 +97,36 @@ impl Chaos {
                 self.alive.retain(|alive| *alive != socket);
                 self.dead.insert(socket);
             }
-            _ => drop(sim.accept_start(socket)),
+            23 | 24 => {
+                sim.readable_start(socket).unwrap();
+                self.readable.insert(socket);
+            }
+            25 if !self.in_flight.contains_key(&socket) => {
+                sim.writable_start(socket).unwrap();
+                self.writable.insert(socket);
+            }
+            26..=28 => self.read(sim, socket),
+            _ => {
+                drop(sim.accept_start(socket));
+            }
+        }
+    }
+
+    fn read(&mut self, sim: &Sim, socket: SocketId) {
+        let mut memory = vec![0; self.random.up_to(2000)];
+        let peeked = sim.peek_into(socket, (&mut memory[..]).into()).map(|bytes| bytes.len());
+        let peeked = peeked.map_err(|error| error.kind());
+        let read = sim.read_into(socket, (&mut memory[..]).into()).map(|bytes| bytes.len());
+        let read = read.map_err(|error| error.kind());
+        match (peeked, read) {
+            (Ok(peeked @ 1..), Ok(read)) => {
+                assert!(peeked <= read);
+                assert!(!self.ended.contains(&socket), "bytes after the end");
+            }
+            (peeked, read) => assert_eq!(peeked, read),
+        }
+        if !matches!(read, Ok(1..) | Err(ErrorKind::WouldBlock)) {
+            self.ended.insert(socket);
         }
     }
 
@@ -112,6 +154,14 @@ impl Chaos {
             }
             Seen::Failed(socket, crate::Operation::Send, _) => {
                 assert!(self.in_flight.remove(socket).is_some(), "nothing was in flight");
+                *socket
+            }
+            Seen::Readable(socket) => {
+                assert!(self.readable.remove(socket), "it was not asked for");
+                *socket
+            }
+            Seen::Writable(socket) => {
+                assert!(self.writable.remove(socket), "it was not asked for");
                 *socket
             }
             Seen::Connected(socket) | Seen::ShutDown(socket) | Seen::Failed(socket, ..) => *socket,

@@ -126,6 +126,7 @@ impl Network {
         let server = self.sockets.insert(server_slot);
         self.sockets[client].role = Role::Stream(Box::new(Stream::new(server, local, remote)));
         self.complete(client, Deferred::Connected);
+        self.line_up(client);
         if let Some(listener) = self.listener_mut(listener) {
             listener.queue.push_back(server);
         }

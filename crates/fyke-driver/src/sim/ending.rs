@@ -29,6 +29,7 @@ impl Network {
             self.send_end(peer);
         }
         self.complete(socket, Deferred::ShutDown);
+        self.line_up(socket);
         true
     }
 

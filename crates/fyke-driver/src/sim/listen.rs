@@ -9,6 +9,7 @@ use super::place::{Place, any};
 use super::schedule::Event;
 use super::settings::Settings;
 use super::socket::{Listener, Role, Socket};
+use crate::completion::Wanted;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 
 /// The longest queue that a listener gets, whatever it asks for: Linux's `net.core.somaxconn`.
@@ -83,13 +84,13 @@ impl Network {
         if slot.listener_mut().is_none() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        slot.wanted = true;
+        slot.wanted = Wanted::Delivery;
         self.line_up(listener);
         Ok(())
     }
 
     pub(super) fn accept_next(&mut self, listener: SocketId) -> Option<Completion<'static>> {
-        let slot = self.sockets.get_mut(listener).filter(|slot| slot.wanted)?;
+        let slot = self.sockets.get_mut(listener).filter(|slot| slot.wanted == Wanted::Delivery)?;
         let socket = slot.listener_mut()?.queue.pop_front()?;
         self.admit(listener);
         let peer = self.stream(socket).and_then(|stream| stream.remote.ip());

@@ -41,13 +41,15 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Backend;
+use crate::completion::Wanted;
 use crate::pool::Pool;
+use crate::uninit::Unfilled;
 use crate::{Address, Batch, Completion, Moment, Open, OpenError, SocketId, Waker};
 use bell::Bell;
 use network::Network;
@@ -75,7 +77,7 @@ impl Sim {
 
     fn want_nothing(&self, socket: SocketId) {
         if let Some(slot) = self.network.borrow_mut().sockets.get_mut(socket) {
-            slot.wanted = false;
+            slot.wanted = Wanted::Nothing;
         }
     }
 
@@ -126,11 +128,23 @@ impl Backend for Sim {
     }
 
     fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        self.network.borrow_mut().receive_start(socket)
+        self.network.borrow_mut().start_reading(socket, Wanted::Delivery)
     }
 
     fn receive_stop(&self, socket: SocketId) {
         self.want_nothing(socket);
+    }
+
+    fn readable_start(&self, socket: SocketId) -> io::Result<()> {
+        self.network.borrow_mut().start_reading(socket, Wanted::Notice)
+    }
+
+    fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
+        self.network.borrow_mut().read_into(socket, buffer)
+    }
+
+    fn peek_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
+        self.network.borrow().peek_into(socket, buffer)
     }
 
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
@@ -140,7 +154,15 @@ impl Backend for Sim {
     }
 
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
-        self.network.borrow_mut().send_at_once(socket, bytes)
+        self.send_vectored_at_once(socket, &[IoSlice::new(bytes)])
+    }
+
+    fn send_vectored_at_once(&self, socket: SocketId, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.network.borrow_mut().send_at_once(socket, slices)
+    }
+
+    fn writable_start(&self, socket: SocketId) -> io::Result<()> {
+        self.network.borrow_mut().writable_start(socket)
     }
 
     fn shutdown(&self, socket: SocketId) -> bool {

@@ -134,10 +134,13 @@ impl Network {
         match self.sockets.get(socket)?.role {
             Role::Idle | Role::Connecting { .. } => None,
             Role::Listener(_) => self.accept_next(socket).map(Given::Other),
-            Role::Stream(_) => match self.send_more(socket, pool) {
-                Some(sent) => Some(Given::Other(sent)),
-                None => self.receive_next(socket),
-            },
+            Role::Stream(_) => {
+                let sent = match self.send_more(socket, pool) {
+                    None => self.tell_room(socket),
+                    sent => sent,
+                };
+                sent.map(Given::Other).or_else(|| self.receive_next(socket))
+            }
         }
     }
 }

@@ -9,9 +9,17 @@ use crate::limits::PIECES_PER_SEND_MAX;
 use crate::pool::Pool;
 
 /// What the receiving end is given next.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Arrival {
     Bytes(Vec<u8>),
+    End,
+    Reset,
+}
+
+/// What the receiving end would be given next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Peek<'a> {
+    Bytes(&'a [u8]),
     End,
     Reset,
 }
@@ -25,7 +33,7 @@ pub(super) struct Inbound {
     /// The end is still to be given, after the pieces.
     end: bool,
     reset: bool,
-    /// The end or the reset was given: nothing follows.
+    /// See [`is_done`](Self::is_done).
     done: bool,
 }
 
@@ -57,8 +65,23 @@ impl Inbound {
         !self.done && (!self.pieces.is_empty() || self.end || self.reset)
     }
 
+    /// Whether the end or the reset was taken: nothing follows.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// What a read would find. After the end it finds the end again.
+    pub(super) fn peek(&self) -> Option<Peek<'_>> {
+        match self.pieces.front() {
+            _ if self.done => Some(Peek::End),
+            Some(piece) => Some(Peek::Bytes(piece)),
+            None if self.end => Some(Peek::End),
+            None => self.reset.then_some(Peek::Reset),
+        }
+    }
+
     /// The next arrival; pieces that wait are joined, up to `piece_bytes_max`, as long as `join`
-    /// says so.
+    /// says so. What is longer is cut.
     pub(super) fn take(
         &mut self,
         piece_bytes_max: usize,
@@ -75,6 +98,9 @@ impl Inbound {
                 (false, false) => None,
             };
         };
+        if piece.len() > piece_bytes_max {
+            self.pieces.push_front(piece.split_off(piece_bytes_max));
+        }
         while let Some(next) = self.pieces.front() {
             if piece.len() + next.len() > piece_bytes_max || !join() {
                 break;
@@ -145,6 +171,28 @@ mod tests {
         let pieces: [&[u8]; 3] = [b"ab", b"cd", b"ef"];
         assert_eq!(all(inbound(&pieces), 5, true), [bytes(b"abcd"), bytes(b"ef")]);
         assert_eq!(all(inbound(&pieces), 5, false), [bytes(b"ab"), bytes(b"cd"), bytes(b"ef")]);
+    }
+
+    #[test]
+    fn a_piece_that_is_too_long_is_cut_and_its_rest_is_not_overtaken() {
+        let bytes = |bytes: &[u8]| Arrival::Bytes(bytes.to_vec());
+        for join in [true, false] {
+            let taken = all(inbound(&[b"abcde", b"f"]), 2, join);
+            let rest = if join { vec![bytes(b"ef")] } else { vec![bytes(b"e"), bytes(b"f")] };
+            assert_eq!(taken, [vec![bytes(b"ab"), bytes(b"cd")], rest].concat());
+        }
+    }
+
+    #[test]
+    fn what_is_taken_next_can_be_looked_at_before() {
+        let mut inbound = inbound(&[b"ab"]);
+        assert_eq!(inbound.peek(), Some(Peek::Bytes(b"ab")));
+        inbound.take(9, || false);
+        assert_eq!(inbound.peek(), None);
+        inbound.reset(false);
+        assert_eq!(inbound.peek(), Some(Peek::Reset));
+        inbound.take(9, || false);
+        assert_eq!(inbound.peek(), Some(Peek::End));
     }
 
     #[test]

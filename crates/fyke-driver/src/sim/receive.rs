@@ -3,8 +3,10 @@
 use std::io;
 
 use super::network::{Given, Network};
-use super::pipe::Arrival;
+use super::pipe::{Arrival, Peek};
 use super::socket::Reset;
+use crate::completion::Wanted;
+use crate::uninit::{Unfilled, copy_into};
 use crate::{Completion, Operation, SocketId};
 
 impl Network {
@@ -18,35 +20,85 @@ impl Network {
         self.line_up(to);
     }
 
-    pub(super) fn receive_start(&mut self, socket: SocketId) -> io::Result<()> {
-        self.socket_mut(socket)?.wanted = true;
+    pub(super) fn start_reading(&mut self, socket: SocketId, wanted: Wanted) -> io::Result<()> {
+        self.socket_mut(socket)?.wanted = wanted;
         self.line_up(socket);
         Ok(())
     }
 
     pub(super) fn receive_next(&mut self, socket: SocketId) -> Option<Given> {
+        let slot = self.sockets.get_mut(socket)?;
+        match slot.wanted {
+            Wanted::Nothing => return None,
+            Wanted::Delivery => {}
+            Wanted::Notice => {
+                slot.stream()?.inbound.peek()?;
+                slot.wanted = Wanted::Nothing;
+                return Some(Given::Other(Completion::Readable { socket }));
+            }
+        }
+        Some(match self.take(socket, self.options.piece_bytes_max)? {
+            Arrival::Bytes(bytes) => Given::Received(socket, bytes),
+            Arrival::End => Given::Other(Completion::EndOfStream { socket }),
+            Arrival::Reset => {
+                let (operation, error) = (Operation::Receive, RESET.into());
+                Given::Other(Completion::Failed { socket, operation, error })
+            }
+        })
+    }
+
+    pub(super) fn read_into<'a>(
+        &mut self,
+        socket: SocketId,
+        buffer: Unfilled<'a>,
+    ) -> io::Result<&'a mut [u8]> {
+        let stream = self.socket(socket)?.stream().ok_or(io::ErrorKind::WouldBlock)?;
+        if stream.inbound.is_done() {
+            return Ok(&mut []);
+        }
+        match self.take(socket, self.options.piece_bytes_max.min(buffer.len())) {
+            Some(Arrival::Bytes(bytes)) => Ok(copy_into(&bytes, buffer)),
+            Some(Arrival::End) => Ok(&mut []),
+            Some(Arrival::Reset) => Err(RESET.into()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    pub(super) fn peek_into<'a>(
+        &self,
+        socket: SocketId,
+        buffer: Unfilled<'a>,
+    ) -> io::Result<&'a mut [u8]> {
+        match self.socket(socket)?.stream().and_then(|stream| stream.inbound.peek()) {
+            Some(Peek::Bytes(bytes)) => Ok(copy_into(bytes, buffer)),
+            Some(Peek::End) => Ok(&mut []),
+            Some(Peek::Reset) => Err(RESET.into()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Takes what arrived first, of bytes at most so many. The sender has room for them again.
+    fn take(&mut self, socket: SocketId, bytes_max: usize) -> Option<Arrival> {
         let Self { sockets, random, options, .. } = self;
-        let stream = sockets.get_mut(socket).filter(|slot| slot.wanted)?.stream_mut()?;
+        let stream = sockets.get_mut(socket)?.stream_mut()?;
         let join = || options.cut && random.one_in(2);
-        match stream.inbound.take(options.piece_bytes_max, join)? {
+        let arrival = stream.inbound.take(bytes_max, join)?;
+        match &arrival {
             Arrival::Bytes(bytes) => {
                 let peer = stream.peer;
                 if let Some(sender) = self.stream_mut(peer) {
                     sender.outbound.unreceived -= bytes.len();
                     self.line_up(peer);
                 }
-                Some(Given::Received(socket, bytes))
             }
-            Arrival::End => Some(Given::Other(Completion::EndOfStream { socket })),
-            Arrival::Reset => {
-                stream.reset = Reset::Reported;
-                let error = io::ErrorKind::ConnectionReset.into();
-                let operation = Operation::Receive;
-                Some(Given::Other(Completion::Failed { socket, operation, error }))
-            }
+            Arrival::End => {}
+            Arrival::Reset => stream.reset = Reset::Reported,
         }
+        Some(arrival)
     }
 }
+
+const RESET: io::ErrorKind = io::ErrorKind::ConnectionReset;
 
 #[cfg(test)]
 mod tests {

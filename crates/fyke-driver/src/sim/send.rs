@@ -1,6 +1,6 @@
 //! Sending.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use super::network::Network;
@@ -8,6 +8,7 @@ use super::pipe::take_piece;
 use super::schedule::Event;
 use super::socket::Reset;
 use crate::completion::dead;
+use crate::limits::PIECES_PER_SEND_MAX;
 use crate::pool::Pool;
 use crate::{Batch, Completion, SocketId};
 
@@ -25,19 +26,26 @@ impl Network {
             batch.dismantle(|chunk| pool.keep_or_bury(chunk));
             return Err(error);
         }
+        self.socket_mut(socket)?.room_wanted = false;
         let taken = self.transmit(socket, &mut batch, pool);
         self.keep_rest(socket, batch, pool);
         Ok(taken)
     }
 
     /// Takes what a kernel may take: all, a part, or nothing, so that its users meet each of these.
-    pub(super) fn send_at_once(&mut self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn send_at_once(
+        &mut self,
+        socket: SocketId,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
         self.may_send(socket)?;
+        let slices = &slices[..slices.len().min(PIECES_PER_SEND_MAX)];
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         let window = self.options.window_bytes;
         let Some(stream) = self.stream(socket) else { return Ok(0) };
         let peer = stream.peer;
         let room = window.saturating_sub(stream.outbound.unreceived);
-        let mut count = bytes.len().min(room).min(self.options.piece_bytes_max);
+        let mut count = offered.min(room).min(self.options.piece_bytes_max);
         if count > 0 && self.options.cut {
             // Left to the batch, whose pieces come apart in time too.
             count = if self.random.one_in(2) { 0 } else { self.random.cut(count) };
@@ -46,10 +54,31 @@ impl Network {
             if let Some(stream) = self.stream_mut(socket) {
                 stream.outbound.unreceived += count;
             }
-            let bytes = bytes[..count].to_vec();
+            let mut bytes = Vec::with_capacity(count);
+            for slice in slices {
+                bytes.extend_from_slice(&slice[..slice.len().min(count - bytes.len())]);
+            }
             self.deliver(peer, Duration::ZERO, Event::Bytes { from: socket, to: peer, bytes });
         }
         Ok(count)
+    }
+
+    pub(super) fn writable_start(&mut self, socket: SocketId) -> io::Result<()> {
+        let slot = self.socket_mut(socket)?;
+        if slot.stream().is_some_and(|stream| stream.outbound.in_flight.is_some()) {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        slot.room_wanted = true;
+        self.line_up(socket);
+        Ok(())
+    }
+
+    /// Reports that there is room, if this is wanted.
+    pub(super) fn tell_room(&mut self, socket: SocketId) -> Option<Completion<'static>> {
+        let window = self.options.window_bytes;
+        let slot = self.sockets.get_mut(socket).filter(|slot| slot.may_tell_room(window))?;
+        slot.room_wanted = false;
+        Some(Completion::Writable { socket })
     }
 
     fn may_send(&mut self, socket: SocketId) -> io::Result<()> {

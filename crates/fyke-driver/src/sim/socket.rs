@@ -8,6 +8,7 @@ use super::names::Sharing;
 use super::pipe::{Inbound, Outbound};
 use super::place::Place;
 use super::settings::Settings;
+use crate::completion::Wanted;
 use crate::{Address, SocketId, Transport};
 
 /// One socket.
@@ -17,8 +18,9 @@ pub(super) struct Socket {
     pub(super) sharing: Sharing,
     pub(super) settings: Settings,
     pub(super) bound: Option<Place>,
-    /// Receiving or accepting is wanted.
-    pub(super) wanted: bool,
+    pub(super) wanted: Wanted,
+    /// It is to report once that there is room.
+    pub(super) room_wanted: bool,
     /// It is in line for work, see [`Network::line_up`](super::network::Network::line_up).
     pub(super) in_line: bool,
     pub(super) role: Role,
@@ -75,8 +77,16 @@ pub(super) enum Reset {
 
 impl Socket {
     pub(super) fn new(transport: Transport, sharing: Sharing, settings: Settings) -> Self {
-        let role = Role::Idle;
-        Self { transport, sharing, settings, bound: None, wanted: false, in_line: false, role }
+        Self {
+            transport,
+            sharing,
+            settings,
+            bound: None,
+            wanted: Wanted::Nothing,
+            room_wanted: false,
+            in_line: false,
+            role: Role::Idle,
+        }
     }
 
     pub(super) fn stream(&self) -> Option<&Stream> {
@@ -118,13 +128,28 @@ impl Socket {
     pub(super) fn has_work(&self, window_bytes: usize) -> bool {
         match &self.role {
             Role::Idle | Role::Connecting { .. } => false,
-            Role::Listener(listener) => self.wanted && !listener.queue.is_empty(),
+            Role::Listener(listener) => {
+                self.wanted == Wanted::Delivery && !listener.queue.is_empty()
+            }
             Role::Stream(stream) => {
                 let Outbound { unreceived, in_flight, .. } = &stream.outbound;
                 let sends = in_flight.is_some() && *unreceived < window_bytes;
-                sends || (self.wanted && stream.inbound.has_arrivals())
+                let receives = match self.wanted {
+                    Wanted::Nothing => false,
+                    Wanted::Delivery => stream.inbound.has_arrivals(),
+                    Wanted::Notice => stream.inbound.peek().is_some(),
+                };
+                sends || receives || self.may_tell_room(window_bytes)
             }
         }
+    }
+
+    /// Whether it is to report that there is room, and there is, or sending fails.
+    pub(super) fn may_tell_room(&self, window_bytes: usize) -> bool {
+        let tells = |stream: &Stream| {
+            stream.outbound.unreceived < window_bytes || stream.send_failure().is_some()
+        };
+        self.room_wanted && self.stream().is_some_and(tells)
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Seen {
     Accepted(SocketId, SocketId, Option<SocketAddr>),
     Connected(SocketId),
     Received(SocketId, Vec<u8>),
+    Readable(SocketId),
+    Writable(SocketId),
     End(SocketId),
     Sent(SocketId, usize),
     ShutDown(SocketId),
@@ -35,6 +37,8 @@ impl Seen {
                 assert!(!bytes.is_empty());
                 Self::Received(socket, bytes.to_vec())
             }
+            Completion::Readable { socket } => Self::Readable(socket),
+            Completion::Writable { socket } => Self::Writable(socket),
             Completion::EndOfStream { socket } => Self::End(socket),
             Completion::Sent { socket, bytes } => Self::Sent(socket, bytes),
             Completion::ShutDown { socket } => Self::ShutDown(socket),

@@ -13,6 +13,7 @@ mod shedding;
 mod unacknowledged;
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -24,6 +25,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
 
 use crate::faults::{Call, fault};
+use crate::uninit::Unfilled;
 use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, Transport};
 pub(crate) use alarm::Alarm;
@@ -133,6 +135,51 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize
     .map(|(_, count)| count)
 }
 
+pub(crate) fn receive_into<'a>(
+    socket: BorrowedFd<'_>,
+    buffer: Unfilled<'a>,
+) -> Result<&'a mut [u8], Errno> {
+    receive_with(socket, buffer, net::RecvFlags::empty())
+}
+
+/// As [`receive_into`], and leaves the bytes with the kernel. An error it does not leave there.
+pub(crate) fn peek_into<'a>(
+    socket: BorrowedFd<'_>,
+    buffer: Unfilled<'a>,
+) -> Result<&'a mut [u8], Errno> {
+    receive_with(socket, buffer, net::RecvFlags::PEEK)
+}
+
+#[allow(unsafe_code, reason = "memory that is not initialised")]
+fn receive_with<'a>(
+    socket: BorrowedFd<'_>,
+    buffer: Unfilled<'a>,
+    flags: net::RecvFlags,
+) -> Result<&'a mut [u8], Errno> {
+    let receive = |buffer: &mut [MaybeUninit<u8>]| {
+        fault(Call::Receive)?;
+        net::recv(socket, buffer, flags).map(|((filled, _), _)| filled.len())
+    };
+    // SAFETY: only the kernel writes to the memory, and these are the bytes that it has written.
+    unsafe { fill(buffer, receive) }
+}
+
+/// Fills memory by a call that returns how many bytes of it are filled.
+///
+/// # Safety
+/// The call initialises so many bytes from the beginning on, and writes nothing uninitialised.
+#[allow(unsafe_code, reason = "memory that is not initialised")]
+unsafe fn fill(
+    mut buffer: Unfilled<'_>,
+    call: impl Fn(&mut [MaybeUninit<u8>]) -> Result<usize, Errno>,
+) -> Result<&mut [u8], Errno> {
+    // SAFETY: what the caller promises.
+    let memory = unsafe { buffer.as_mut() };
+    let count = retry_on_intr(|| call(memory))?;
+    // SAFETY: what the caller promises.
+    Ok(unsafe { buffer.assume_init(count) })
+}
+
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     retry_on_intr(|| {
         fault(Call::Send)?;
@@ -148,6 +195,12 @@ pub(crate) fn send_gathered(
         fault(Call::Send)?;
         net::sendmsg(socket, slices, &mut net::SendAncillaryBuffer::default(), SEND)
     })
+}
+
+/// Whether sending has something to tell: there is room, or it fails.
+pub(crate) fn is_writable(socket: BorrowedFd<'_>) -> bool {
+    let mut watched = [PollFd::new(&socket, PollFlags::OUT)];
+    poll(&mut watched, Some(&Timespec::default())) != Ok(0)
 }
 
 pub(crate) fn shutdown_write(socket: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -261,10 +314,20 @@ fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
 
 /// Reads from a pipe. One that is only for writing is "not connected", as libuv has it.
 pub(crate) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    retry_on_intr(|| rustix::io::read(pipe, &mut *buffer)).map_err(|errno| match errno {
-        Errno::BADF => Errno::NOTCONN,
-        errno => errno,
-    })
+    read_pipe_into(pipe, buffer.into()).map(|bytes| bytes.len())
+}
+
+#[allow(unsafe_code, reason = "memory that is not initialised")]
+pub(crate) fn read_pipe_into<'a>(
+    pipe: BorrowedFd<'_>,
+    buffer: Unfilled<'a>,
+) -> Result<&'a mut [u8], Errno> {
+    let read = |buffer: &mut [MaybeUninit<u8>]| {
+        rustix::io::read(pipe, buffer).map(|(filled, _)| filled.len())
+    };
+    // SAFETY: only the kernel writes to the memory, and these are the bytes that it has written.
+    let read = unsafe { fill(buffer, read) };
+    read.map_err(|errno| if errno == Errno::BADF { Errno::NOTCONN } else { errno })
 }
 
 /// Writes to a pipe. One that is only for reading is broken, as libuv has it. Unlike a socket's, a

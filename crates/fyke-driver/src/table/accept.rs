@@ -7,6 +7,7 @@
 use rustix::io::Errno;
 
 use super::{AgainOnPanic, SystemBackend};
+use crate::completion::Wanted;
 use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, ACCEPTS_PER_TURN_MAX};
 use crate::system::{self, Failure};
 use crate::trace::step;
@@ -48,7 +49,7 @@ pub(crate) fn accept(
     let mut any = false;
     for _ in 0..ACCEPTS_PER_TURN_MAX {
         let accepted = driver.table().with_reading(listener, |reading, fd| {
-            reading.wanted.then(|| match any && !system::is_acceptable(fd) {
+            (reading.wanted == Wanted::Delivery).then(|| match any && !system::is_acceptable(fd) {
                 true => Err(Errno::AGAIN),
                 false => system::accept(fd),
             })
@@ -126,7 +127,7 @@ fn fail(
         reading.readable = false;
         std::mem::take(&mut reading.wanted)
     });
-    if listens.unwrap_or(false) {
+    if listens == Some(Wanted::Delivery) {
         let (operation, error) = (Operation::Accept, errno.into());
         on(Completion::Failed { socket: listener, operation, error });
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::{Slot, SystemBackend, Table};
+use super::{Sending, Slot, SystemBackend, Table};
 use crate::completion::{Deferred, dead};
 use crate::system::{self, BoundFile};
 use crate::{Completion, Open, OpenError, Operation, SocketId, Transport};
@@ -39,6 +39,10 @@ pub(crate) fn connected(
             Ok(()) if !system::is_connected(fd) => return,
             result => {
                 slot.flags.reading.connecting = false;
+                // The same event may have said that there is something to read, or that there is room.
+                if slot.flags.reading.may_notify() || slot.flags.sending == Sending::Notice {
+                    driver.work_later(socket, slot);
+                }
                 result
             }
         }
@@ -54,8 +58,8 @@ pub(crate) fn connected(
 
 /// Returns whether the system has ended our side.
 pub(crate) fn shutdown(driver: &impl SystemBackend, socket: SocketId) -> bool {
-    let sockets = driver.table().sockets.borrow();
-    let Some(slot) = sockets.get(socket) else { return false };
+    let mut sockets = driver.table().sockets.borrow_mut();
+    let Some(slot) = sockets.get_mut(socket) else { return false };
     let result = system::shutdown_write(system::borrow(&slot.fd));
     let shut_down = result.is_ok();
     let completion = match result {
@@ -65,6 +69,11 @@ pub(crate) fn shutdown(driver: &impl SystemBackend, socket: SocketId) -> bool {
         Err(errno) => Deferred::Failed(Operation::Shutdown, errno.into()),
     };
     driver.defer(socket, completion);
+    if shut_down && slot.flags.sending == Sending::Notice {
+        // Sending fails from now on, which the kernel does not report.
+        slot.flags.sending = Sending::Nothing;
+        driver.defer(socket, Deferred::Writable);
+    }
     shut_down
 }
 
@@ -114,7 +123,7 @@ impl<W> Table<W> {
 
     /// Drops what a closed socket was to send. Called with nothing borrowed: it may run the user's code.
     pub(crate) fn drop_batch(&self, socket: SocketId, slot: &Slot<W>) {
-        if slot.flags.sending {
+        if slot.flags.sending == Sending::Batch {
             let batch = self.in_flight.borrow_mut().remove(&socket);
             if let Some(batch) = batch {
                 batch.dismantle(|chunk| drop(self.pool.give_back(chunk)));

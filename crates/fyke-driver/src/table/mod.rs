@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use slotmap::SlotMap;
 
-use crate::completion::{Deferred, dead};
+use crate::completion::{Deferred, Wanted, dead};
 use crate::pool::Pool;
 use crate::reading::{Backlog, Lent, Read, Reader, Reading};
 use crate::system::{self, Alarm, BoundFile, Clock, Spare};
@@ -71,11 +71,21 @@ pub(crate) struct Waiting {
 pub(crate) struct Flags {
     /// Accepts; otherwise it is a connection, or may become one.
     pub(crate) listener: bool,
-    /// A batch is in flight.
-    pub(crate) sending: bool,
+    pub(crate) sending: Sending,
     /// Other owners may have descriptors of it too: it came from outside, or was duplicated.
     pub(crate) shared: bool,
     pub(crate) reading: Reading,
+}
+
+/// What a socket waits for until the kernel has room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sending {
+    #[default]
+    Nothing,
+    /// A batch is in flight.
+    Batch,
+    /// To report once that there is room.
+    Notice,
 }
 
 /// A backend whose sockets are in a [`Table`].
@@ -116,14 +126,18 @@ pub(crate) trait SystemBackend {
     }
 }
 
-/// Begins to receive; at a listener, to accept.
-pub(crate) fn start(driver: &impl SystemBackend, socket: SocketId) -> io::Result<()> {
+/// Begins to receive, or to wait for something to read; at a listener, to accept.
+pub(crate) fn start(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    wanted: Wanted,
+) -> io::Result<()> {
     let mut sockets = driver.table().sockets.borrow_mut();
     let slot = sockets.get_mut(socket).ok_or_else(dead)?;
     driver.watch(socket, slot)?;
-    slot.flags.reading.wanted = true;
+    slot.flags.reading.wanted = wanted;
     // The kernel does not report again what it reported while nothing was wanted.
-    if slot.flags.reading.readable {
+    if slot.flags.reading.readable || slot.flags.reading.may_notify() {
         driver.work_later(socket, slot);
     }
     Ok(())
@@ -153,7 +167,7 @@ impl<W> Table<W> {
     /// The opposite of [`start`].
     pub(crate) fn stop(&self, socket: SocketId) {
         if let Some(slot) = self.sockets.borrow_mut().get_mut(socket) {
-            slot.flags.reading.wanted = false;
+            slot.flags.reading.wanted = Wanted::Nothing;
         }
     }
 
@@ -274,7 +288,7 @@ impl<W> Slot<W> {
     /// Whether it has something in progress that a new owner of the descriptor could not go on with.
     pub(crate) fn is_busy(&self) -> bool {
         let Flags { sending, reading, .. } = self.flags;
-        sending || reading.connecting || reading.is_broken()
+        sending == Sending::Batch || reading.connecting || reading.is_broken()
     }
 }
 

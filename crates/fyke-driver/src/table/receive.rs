@@ -1,9 +1,37 @@
 //! Receiving by calls, when the kernel has reported that there is something.
 
+use std::io;
+
 use super::{SystemBackend, send};
+use crate::completion::dead;
 use crate::limits::READS_PER_TURN_MAX;
 use crate::reading::{Lent, Read};
+use crate::uninit::Unfilled;
 use crate::{Completion, Operation, SocketId};
+
+/// Reads into memory of the caller.
+pub(crate) fn read_into<'a>(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    buffer: Unfilled<'a>,
+) -> io::Result<&'a mut [u8]> {
+    let table = driver.table();
+    let read = table
+        .with_reading(socket, |reading, fd| reading.read_into(socket, fd, &table.reader, buffer));
+    Ok(read.ok_or_else(dead)??)
+}
+
+/// As [`read_into`], and takes nothing.
+pub(crate) fn peek_into<'a>(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    buffer: Unfilled<'a>,
+) -> io::Result<&'a mut [u8]> {
+    let table = driver.table();
+    let peeked = table
+        .with_reading(socket, |reading, fd| reading.peek_into(socket, fd, &table.reader, buffer));
+    Ok(peeked.ok_or_else(dead)??)
+}
 
 /// Reads until drained, stopped or out of budget.
 #[cfg(uring)]
@@ -103,6 +131,7 @@ fn deliver(
 ) -> After {
     match read {
         Read::Nothing => {}
+        Read::Readable => on(Completion::Readable { socket }),
         Read::Bytes { count, drained } => {
             on(Completion::Received { socket, bytes: &lent.bytes()[..count] });
             if !drained {
@@ -120,13 +149,14 @@ fn deliver(
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
+    use std::io::Write;
     use std::os::fd::OwnedFd;
 
     use rustix::event::PollFlags;
 
     use super::super::{Slot, Table};
     use super::*;
+    use crate::completion::Wanted;
     use crate::limits::READ_BUFFER_BYTES;
     use crate::reading::tests::{pair, wait_for};
 
@@ -161,7 +191,7 @@ mod tests {
         let driver = Blind(Table::new());
         let socket = driver.insert(stream.into(), false).unwrap();
         driver.0.with_reading(socket, |reading, _| {
-            (reading.wanted, reading.readable) = (true, true);
+            (reading.wanted, reading.readable) = (Wanted::Delivery, true);
         });
         let mut count = 0;
         receive_and_send(&driver, socket, &mut |completion| {

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 
 use rustix::io::Errno;
 
-use super::{Slot, SystemBackend};
+use super::{Sending, Slot, SystemBackend};
 use crate::completion::dead;
 use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
 use crate::pool::Pool;
@@ -29,13 +29,72 @@ pub(crate) fn send_at_once(
 ) -> io::Result<usize> {
     let sent = driver.table().with_reading(socket, |reading, fd| {
         reading.note_sending(bytes.len());
+        if reading.pipe {
+            return system::write_pipe(fd, &[IoSlice::new(bytes)]);
+        }
         system::send(fd, bytes)
     });
+    taken(sent)
+}
+
+/// The same for bytes in several places.
+pub(crate) fn send_vectored_at_once(
+    driver: &impl SystemBackend,
+    socket: SocketId,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    let slices = &slices[..slices.len().min(PIECES_PER_SEND_MAX)];
+    let sent = driver.table().with_reading(socket, |reading, fd| {
+        reading.note_sending(slices.iter().map(|slice| slice.len()).sum());
+        match reading.pipe {
+            true => system::write_pipe(fd, slices),
+            false => system::send_gathered(fd, slices),
+        }
+    });
+    taken(sent)
+}
+
+/// How many bytes the kernel took; it may be full. `None` is a dead id.
+#[inline]
+fn taken(sent: Option<Result<usize, Errno>>) -> io::Result<usize> {
     match sent.ok_or_else(dead)? {
         Ok(count) => Ok(count),
-        // The kernel is full, or it is a pipe, which takes no such call: the batch will find a way.
-        Err(Errno::AGAIN | Errno::NOTSOCK) => Ok(0),
+        Err(Errno::AGAIN) => Ok(0),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Has the socket report once that there is room. EBUSY while a batch is in flight.
+pub(crate) fn writable_start(driver: &impl SystemBackend, socket: SocketId) -> io::Result<()> {
+    let mut sockets = driver.table().sockets.borrow_mut();
+    let slot = sockets.get_mut(socket).ok_or_else(dead)?;
+    if slot.flags.sending == Sending::Batch {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    driver.watch(socket, slot)?;
+    slot.flags.sending = Sending::Notice;
+    // The kernel reports room only after it was full, and it may have taken less for another reason.
+    if has_room(slot) {
+        driver.work_later(socket, slot);
+    }
+    Ok(())
+}
+
+/// Reports that there is room, if there is and this is wanted.
+#[cold]
+fn notify(driver: &impl SystemBackend, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
+    let room = driver.table().with_slot(socket, |slot| {
+        let room = has_room(slot);
+        if room {
+            slot.flags.sending = Sending::Nothing;
+        } else {
+            // It does not fail: `writable_start` has watched the socket.
+            drop(driver.watch(socket, slot));
+        }
+        room
+    });
+    if room.unwrap_or(false) {
+        on(Completion::Writable { socket });
     }
 }
 
@@ -66,15 +125,25 @@ pub(crate) fn send(
         if matches!(progress, Progress::Unfinished) {
             driver.work_later(socket, slot);
         }
-        debug_assert!(!slot.flags.sending, "two batches in flight (contract rule 5)");
-        slot.flags.sending = true;
+        debug_assert!(
+            slot.flags.sending != Sending::Batch,
+            "two batches in flight (contract rule 5)"
+        );
+        slot.flags.sending = Sending::Batch;
         batch.release_spare();
         table.in_flight.borrow_mut().insert(socket, batch);
+    } else if slot.flags.sending == Sending::Notice {
+        slot.flags.sending = Sending::Nothing;
     }
     Ok(sent)
 }
 
-/// Goes on with the batch in flight, if there is one.
+/// A socket that connects has room when this is decided, see [`connected`](super::connected).
+fn has_room<W>(slot: &Slot<W>) -> bool {
+    !slot.flags.reading.connecting && system::is_writable(system::borrow(&slot.fd))
+}
+
+/// Goes on with the batch in flight, if there is one; or reports that there is room, if this is wanted.
 pub(crate) fn send_more(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -85,8 +154,13 @@ pub(crate) fn send_more(
         let table = driver.table();
         let mut sockets = table.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };
-        if !slot.flags.sending {
-            return;
+        match slot.flags.sending {
+            Sending::Batch => {}
+            Sending::Nothing => return,
+            Sending::Notice => {
+                drop(sockets);
+                return notify(driver, socket, on);
+            }
         }
         let mut in_flight = table.in_flight.borrow_mut();
         let Some(batch) = in_flight.get_mut(&socket) else { return };
@@ -98,7 +172,7 @@ pub(crate) fn send_more(
             Ok(Progress::Blocked) => drop(driver.watch(socket, slot)),
             Ok(Progress::Unfinished) => driver.work_later(socket, slot),
             Ok(Progress::Done) | Err(_) => {
-                slot.flags.sending = false;
+                slot.flags.sending = Sending::Nothing;
                 if let Some(batch) = in_flight.remove(&socket) {
                     batch.dismantle(|chunk| done.extend(table.pool.give_back(chunk)));
                 }

@@ -11,13 +11,17 @@
 //! (contract rule 6). Single receives into the same pool are no way out: their completions come after
 //! those of multishot receives that filled the buffer behind them, and only the order tells where in
 //! a buffer the bytes are.
+//!
+//! *Connections that are read into memory of the caller*: it says where the bytes are to go only when it
+//! reads.
 
 use rustix::io::Errno;
 
 use super::ring::Completed;
 use super::token::Kind;
 use super::{Slot, Uring};
-use crate::table::receive;
+use crate::completion::Wanted;
+use crate::table::{Sending, receive};
 use crate::{Completion, SocketId};
 
 /// What the ring waits for. A hang-up is asked for by name: it makes no edge of its own later.
@@ -54,7 +58,7 @@ impl Uring {
             }
             // In the order of readiness. A Unix socket's poll says so before its data is read, and
             // there the read fails first.
-            gone && slot.watch.bulk && slot.flags.sending
+            gone && slot.watch.bulk && slot.flags.sending != Sending::Nothing
         };
         match sends {
             true => self.receive_and_send(socket, on),
@@ -72,7 +76,7 @@ impl Slot {
     /// Whether it is to be read by calls as soon as its multishot receive has ended.
     pub(super) fn changes_to_calls(&self) -> bool {
         let watch = &self.watch;
-        let wanted = self.flags.reading.wanted;
+        let wanted = self.flags.reading.wanted != Wanted::Nothing;
         watch.bulk && !watch.by_call && wanted && watch.started.contains(Kind::Receive)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use rustix::io::Errno;
 
 use crate::SocketId;
@@ -9,7 +10,8 @@ use crate::SocketId;
 /// What the kernel received after `receive_stop`.
 #[derive(Debug)]
 pub(super) enum Held {
-    Bytes(Box<[u8]>),
+    /// Never empty.
+    Bytes(Bytes),
     End,
     Failed(Errno),
 }

@@ -7,7 +7,8 @@
 //!   the ring does, at the beginning of a turn. So a pause and a resume in one turn cost nothing.
 //! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]). What the
 //!   kernel received before it heard of a `receive_stop` is copied and kept (contract rule 7). Unix
-//!   sockets, and those that receive in bulk, are polled by the ring and read by calls ([`by_call`]).
+//!   sockets, those that receive in bulk, and those that are read into memory of the caller, are polled
+//!   by the ring and read by calls ([`by_call`]).
 //! - *Sending* is done by calls, as with readiness: whether the kernel took the bytes at once decides when
 //!   callbacks come, and that is to be the same on every driver. When the kernel is full the ring tells when
 //!   it is not. It does not send itself: a connection that broke fails its read before its write (DST-10),
@@ -35,6 +36,7 @@ mod held;
 mod host;
 mod outside;
 mod probe;
+mod read_into;
 mod receive;
 mod ring;
 mod submitting;
@@ -45,17 +47,18 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
 use crate::backend::Backend;
-use crate::completion::dead;
+use crate::completion::Wanted;
 use crate::pool::Pool;
 use crate::system;
 use crate::table::{self, SystemBackend, Table, send};
+use crate::uninit::Unfilled;
 use crate::{Address, Adopted, Batch, Completion, Moment, Open, OpenError, SocketId, Waker};
 use buffers::Buffers;
 use held::{Held, Starved};
@@ -108,11 +111,12 @@ pub(crate) struct Watched {
     starved: bool,
     /// Has received something since its receive was armed.
     fed: bool,
-    /// Its peer sends so much that it is to be read by calls, see [`by_call`].
+    /// It is to be read by calls, because its peer sends much or it is read into memory of the caller, see
+    /// [`by_call`].
     bulk: bool,
     /// In `changed`.
     changed: bool,
-    /// A Unix socket or pipe, or one that receives in bulk, see [`by_call`]. What the ring receives for others
+    /// A Unix socket or pipe, or one of `bulk`, see [`by_call`]. What the ring receives for others
     /// is not in `reading`, which then knows only whether it is wanted, has ended, and is connecting.
     by_call: bool,
     /// The turn in which bytes were received last; the low half of its number is enough. As bytes, so that
@@ -201,7 +205,7 @@ impl Backend for Uring {
     }
 
     fn accept_start(&self, listener: SocketId) -> io::Result<()> {
-        table::start(self, listener)
+        table::start(self, listener, Wanted::Delivery)
     }
 
     fn accept_stop(&self, listener: SocketId) {
@@ -213,20 +217,26 @@ impl Backend for Uring {
     }
 
     fn receive_start(&self, socket: SocketId) -> io::Result<()> {
-        table::start(self, socket)?;
-        let mut sockets = self.table.sockets.borrow_mut();
-        let slot = sockets.get_mut(socket).ok_or_else(dead)?;
-        if slot.watch.holding {
-            self.work_later(socket, slot);
-        }
-        Ok(())
+        self.start_reading(socket, Wanted::Delivery)
     }
 
     fn receive_stop(&self, socket: SocketId) {
         if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
-            slot.flags.reading.wanted = false;
+            slot.flags.reading.wanted = Wanted::Nothing;
             self.note_change(socket, slot);
         }
+    }
+
+    fn readable_start(&self, socket: SocketId) -> io::Result<()> {
+        self.start_reading(socket, Wanted::Notice)
+    }
+
+    fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
+        self.read_into(socket, buffer)
+    }
+
+    fn peek_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
+        self.peek_into(socket, buffer)
     }
 
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
@@ -235,6 +245,14 @@ impl Backend for Uring {
 
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
         send::send_at_once(self, socket, bytes)
+    }
+
+    fn send_vectored_at_once(&self, socket: SocketId, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        send::send_vectored_at_once(self, socket, slices)
+    }
+
+    fn writable_start(&self, socket: SocketId) -> io::Result<()> {
+        send::writable_start(self, socket)
     }
 
     fn shutdown(&self, socket: SocketId) -> bool {

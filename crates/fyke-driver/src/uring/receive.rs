@@ -1,13 +1,15 @@
 //! Receiving: what the kernel has put into the pool is lent to the callback, or copied and kept.
 
+use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::buffers::Lent;
 use super::held::Held;
 use super::ring::Completed;
 use super::{Slot, Uring};
+use crate::completion::Wanted;
 use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
-use crate::table::{SystemBackend, send};
+use crate::table::{Sending, SystemBackend, send};
 use crate::{Completion, Operation, SocketId};
 
 impl Completed {
@@ -66,7 +68,7 @@ impl Uring {
             if !completed.has_more() {
                 self.note_change(socket, slot);
             }
-            if !slot.flags.reading.wanted || slot.watch.holding {
+            if slot.flags.reading.wanted != Wanted::Delivery || slot.watch.holding {
                 return match outcome {
                     Outcome::Bytes(lent) => self.hold_bytes(socket, slot, lent.as_slice()),
                     Outcome::End => self.hold(socket, slot, Held::End),
@@ -87,7 +89,8 @@ impl Uring {
     /// in libuv and with readiness, see `receive_and_send`.
     fn sends_first(&self, socket: SocketId) -> bool {
         self.table.sockets.borrow().get(socket).is_some_and(|slot| {
-            slot.flags.sending && slot.watch.fed_in_turn == low_half(self.turns.get())
+            slot.flags.sending == Sending::Batch
+                && slot.watch.fed_in_turn == low_half(self.turns.get())
         })
     }
 
@@ -104,7 +107,8 @@ impl Uring {
     }
 
     fn wants(&self, socket: SocketId) -> bool {
-        self.table.sockets.borrow().get(socket).is_some_and(|slot| slot.flags.reading.wanted)
+        let sockets = self.table.sockets.borrow();
+        sockets.get(socket).is_some_and(|slot| slot.flags.reading.wanted == Wanted::Delivery)
     }
 
     fn outcome(&self, completed: Completed) -> Outcome<'_> {
@@ -123,19 +127,25 @@ impl Uring {
     /// kernel hears of a stop before it receives again.
     fn hold_bytes(&self, socket: SocketId, slot: &mut Slot, bytes: &[u8]) {
         for piece in bytes.chunks(READ_BUFFER_BYTES) {
-            self.hold(socket, slot, Held::Bytes(piece.into()));
+            self.hold(socket, slot, Held::Bytes(Bytes::copy_from_slice(piece)));
         }
     }
 
     fn hold(&self, socket: SocketId, slot: &mut Slot, held: Held) {
         self.held.borrow_mut().entry(socket).or_default().push_back(held);
         slot.watch.holding = true;
-        if slot.flags.reading.wanted {
+        if slot.flags.reading.wanted != Wanted::Nothing {
             self.work_later(socket, slot);
         }
     }
 
-    fn take_held(&self, socket: SocketId, slot: &mut Slot) -> Option<Held> {
+    /// Puts back what was taken.
+    pub(super) fn hold_first(&self, socket: SocketId, slot: &mut Slot, held: Held) {
+        self.held.borrow_mut().entry(socket).or_default().push_front(held);
+        slot.watch.holding = true;
+    }
+
+    pub(super) fn take_held(&self, socket: SocketId, slot: &mut Slot) -> Option<Held> {
         if !slot.watch.holding {
             return None;
         }
@@ -149,14 +159,24 @@ impl Uring {
         first
     }
 
-    /// Gives what was kept, up to the budget.
+    /// Gives what was kept, up to the budget; or reports once that there is something.
     pub(super) fn give_held(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         for _ in 0..READS_PER_TURN_MAX {
             let held = {
                 let mut sockets = self.table.sockets.borrow_mut();
                 let Some(slot) = sockets.get_mut(socket) else { return };
-                if !slot.flags.reading.wanted || slot.flags.reading.connecting {
+                let reading = &mut slot.flags.reading;
+                if reading.connecting {
                     return;
+                }
+                match reading.wanted {
+                    Wanted::Delivery => {}
+                    Wanted::Notice if slot.watch.holding || reading.ended => {
+                        reading.wanted = Wanted::Nothing;
+                        drop(sockets);
+                        return on(Completion::Readable { socket });
+                    }
+                    Wanted::Notice | Wanted::Nothing => return,
                 }
                 let Some(held) = self.take_held(socket, slot) else { return };
                 self.note_change(socket, slot);

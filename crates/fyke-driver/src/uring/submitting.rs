@@ -10,9 +10,11 @@ use super::by_call::EVENTS;
 use super::token::{self, Kind, token};
 use super::{Slot, Uring};
 use crate::SocketId;
+use crate::completion::Wanted;
 #[cfg(test)]
 use crate::faults;
 use crate::limits::READ_BUFFER_BYTES;
+use crate::table::Sending;
 
 /// POLLIN and POLLOUT of poll(2); errors and hang-ups are always reported.
 const READABLE: u32 = libc::POLLIN as u32;
@@ -57,7 +59,7 @@ impl Uring {
 
     /// From the first time on that it is wanted: what the poll reports while it is not wanted is remembered.
     fn submit_listener(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        if !slot.flags.reading.wanted {
+        if slot.flags.reading.wanted == Wanted::Nothing {
             return Ok(());
         }
         let fd = types::Fd(slot.fd.as_raw_fd());
@@ -70,7 +72,8 @@ impl Uring {
         if watch.by_call {
             return self.submit_poll_for_calls(socket, slot);
         }
-        if !reading.wanted || watch.bulk && slot.watch.started.contains(Kind::Receive) {
+        let unwanted = reading.wanted == Wanted::Nothing;
+        if unwanted || watch.bulk && slot.watch.started.contains(Kind::Receive) {
             return self.submit_cancel(socket, slot, Kind::Receive);
         }
         if reading.ended || reading.connecting || watch.starved || watch.holding {
@@ -100,7 +103,7 @@ impl Uring {
 
     /// From the first time on that it is wanted: what the poll reports while it is not wanted is remembered.
     fn submit_poll_for_calls(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        if !slot.flags.reading.wanted || slot.flags.reading.ended {
+        if slot.flags.reading.wanted == Wanted::Nothing || slot.flags.reading.ended {
             return Ok(());
         }
         let fd = types::Fd(slot.fd.as_raw_fd());
@@ -110,7 +113,7 @@ impl Uring {
 
     fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         // With a budget that was used up the kernel is perhaps not full: then the backlog goes on.
-        if !slot.flags.sending || slot.flags.reading.in_backlog {
+        if slot.flags.sending == Sending::Nothing || slot.flags.reading.in_backlog {
             return Ok(());
         }
         let entry = opcode::PollAdd::new(types::Fd(slot.fd.as_raw_fd()), WRITABLE).build();

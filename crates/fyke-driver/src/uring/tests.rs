@@ -212,6 +212,67 @@ fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
 }
 
 #[test]
+fn what_the_ring_has_received_is_read_before_what_the_kernel_has() {
+    for shape in [Shape::tiny(true), Shape::WHOLE] {
+        let Some(driver) = driver(shape) else { return };
+        let (socket, mut peer) = pair(&driver);
+        driver.receive_start(socket).unwrap();
+        driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
+        let sent = pattern(150_000);
+        peer.write_all(&sent).unwrap();
+        let mut got = Vec::new();
+        turn_until(&driver, |completion| match completion {
+            Completion::Received { bytes, .. } => {
+                got.extend_from_slice(bytes);
+                driver.readable_start(socket).unwrap();
+                false
+            }
+            completion => matches!(completion, Completion::Readable { .. }),
+        });
+        assert!(driver.held.borrow().contains_key(&socket), "{shape:?}");
+        drop(peer);
+        let mut memory = [0; 700];
+        loop {
+            match Backend::read_into(&driver, socket, (&mut memory[..]).into()) {
+                Ok([]) => break,
+                Ok(bytes) => got.extend_from_slice(bytes),
+                Err(_) => {
+                    driver.readable_start(socket).unwrap();
+                    turn_until(&driver, |seen| matches!(seen, Completion::Readable { .. }));
+                }
+            }
+        }
+        assert!(got == sent, "{shape:?}");
+        assert!(driver.held.borrow().is_empty());
+    }
+}
+
+#[test]
+fn an_end_or_a_failure_that_the_ring_has_received_is_read_once() {
+    for held in [Held::End, Held::Failed(Errno::CONNRESET)] {
+        let Some(driver) = driver(Shape::WHOLE) else { return };
+        let (socket, _peer) = pair(&driver);
+        let read = |peek: bool| {
+            let mut memory = [0];
+            let read = match peek {
+                true => Backend::peek_into(&driver, socket, (&mut memory[..]).into()),
+                false => Backend::read_into(&driver, socket, (&mut memory[..]).into()),
+            };
+            read.map(|bytes| bytes.len()).map_err(|error| error.kind())
+        };
+        let expected = if held.is_failure() { Err(io::ErrorKind::ConnectionReset) } else { Ok(0) };
+        driver.table.with_slot(socket, |slot| {
+            slot.flags.reading.ended = true;
+            driver.hold_first(socket, slot, held);
+        });
+        driver.readable_start(socket).unwrap();
+        turn_until(&driver, |seen| matches!(seen, Completion::Readable { .. }));
+        assert_eq!([true, true, false].map(read), [expected; 3]);
+        assert_eq!([true, false].map(read), [Ok(0); 2]);
+    }
+}
+
+#[test]
 fn a_callback_that_panics_loses_no_bytes_that_it_was_not_given() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, mut peer) = pair(&driver);

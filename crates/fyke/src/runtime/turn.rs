@@ -239,6 +239,8 @@ fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
         Completion::Accepted { listener, .. } | Completion::Shed { listener, .. } => *listener,
         Completion::Received { socket, .. }
         | Completion::Connected { socket }
+        | Completion::Readable { socket }
+        | Completion::Writable { socket }
         | Completion::EndOfStream { socket }
         | Completion::Readable { socket }
         | Completion::Writable { socket }

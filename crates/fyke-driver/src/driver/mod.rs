@@ -64,6 +64,8 @@ macro_rules! delegate {
     };
 }
 
+mod callers_memory;
+
 impl Driver {
     /// Makes a driver.
     ///
@@ -146,7 +148,7 @@ impl Driver {
         delegate!(self.receive_start(socket))
     }
 
-    /// Stops receiving. New bytes wait in the kernel.
+    /// Stops receiving, or waiting for something to read. New bytes wait in the kernel.
     pub fn receive_stop(&self, socket: SocketId) {
         delegate!(self.receive_stop(socket));
     }
