@@ -1,11 +1,13 @@
 //! An event loop inside a runtime of tokio.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
+use fyke_driver::watch_with_tokio;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Sleep, sleep_until};
 
@@ -61,8 +63,7 @@ impl EventLoop {
         let fd = self.as_fd().ok_or_else(|| {
             Error::new(ErrorCode::ENOTSUP, "the simulated network has no descriptor to wait for")
         })?;
-        let fd = AsyncFd::with_interest(fd, Interest::READABLE)
-            .map_err(|source| Error::system("epoll_ctl", source))?;
+        let fd = watch_with_tokio(fd).map_err(|source| Error::system("epoll_ctl", source))?;
         let mut alarm = Alarm::default();
         while self.turn(Some(Duration::ZERO))? {
             let deadline = self.next_deadline();
@@ -81,20 +82,18 @@ async fn wait(
     alarm: &mut Alarm,
     deadline: Option<Instant>,
 ) -> Result<()> {
-    let ready = fd.readable();
-    let ready = match deadline {
-        None => Some(ready.await),
-        Some(deadline) => tokio::select! {
-            biased;
-            ready = ready => Some(ready),
-            () = alarm.until(deadline) => None,
-        },
-    };
-    if let Some(ready) = ready {
-        // Before the turn, which handles all there is: what comes meanwhile makes it ready again.
-        ready.map_err(|source| Error::system("epoll_wait", source))?.clear_ready();
-    }
-    Ok(())
+    poll_fn(|cx| {
+        if let Poll::Ready(ready) = fd.poll_read_ready(cx) {
+            // Before the turn, which handles all there is: what comes meanwhile makes it ready again.
+            let ready = ready.map(|mut ready| ready.clear_ready());
+            return Poll::Ready(ready.map_err(|source| Error::system("epoll_wait", source)));
+        }
+        match deadline {
+            Some(deadline) => alarm.until(deadline).poll(cx).map(Ok),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// A timer of tokio. It is set again only for an earlier deadline, because most deadlines move with every message.

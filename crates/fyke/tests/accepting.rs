@@ -54,14 +54,25 @@ on_every_driver! {
         net.block_on(async {
             let server = listening(net.tcp()).await;
             let client = fyke::connect(server.endpoint().unwrap()).unwrap();
-            while timer::timeout(Duration::ZERO, client.connected()).await.is_err() {
-                let _ = timer::timeout(Duration::ZERO, async {
-                    std::future::poll_fn(|_| std::task::Poll::<()>::Pending).await;
-                }).await;
+            while client.is_connecting() || server.connections() == 0 {
                 let accept = server.accept();
                 drop(accept);
+                timer::sleep(Duration::from_millis(1)).unwrap().await;
             }
             server.accept().await.unwrap();
+        });
+    }
+
+    fn connections_before_the_first_accept_wait_for_it(net) {
+        net.block_on(async {
+            let server = listening(net.tcp()).await;
+            let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+            client.end_with("early");
+            while server.connections() == 0 || client.bytes_written() == 0 {
+                timer::sleep(Duration::from_millis(1)).unwrap().await;
+            }
+            let mut stream = server.accept().await.unwrap().stream().unwrap();
+            assert_eq!(stream.read_to_end().await.unwrap(), b"early");
         });
     }
 

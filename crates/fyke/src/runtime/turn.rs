@@ -242,8 +242,6 @@ fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
         | Completion::Readable { socket }
         | Completion::Writable { socket }
         | Completion::EndOfStream { socket }
-        | Completion::Readable { socket }
-        | Completion::Writable { socket }
         | Completion::Sent { socket, .. }
         | Completion::ShutDown { socket }
         | Completion::Failed { socket, .. } => *socket,

@@ -52,6 +52,10 @@ impl Server {
             return self.offer(socket);
         }
         socket.begin(inherits, paused, || self.emit_connection(&socket));
+        if !self.has_connection_listener() {
+            // A task may ask for it later.
+            self.offer(socket);
+        }
     }
 
     /// Returns whether the peer's address is needed to decide about a connection.

@@ -24,13 +24,15 @@ pub(super) struct Waiting {
     /// An error of the server that no task has taken.
     error: Option<Error>,
     wakers: Vec<Waker>,
+    /// A task has asked for connections.
+    asked: bool,
     /// The driver does not accept, because too many wait.
     stopped: bool,
     /// The server was closed after it listened.
     closed: bool,
 }
 
-/// `None` until a task asks for a connection.
+/// `None` until a task asks for a connection, or there is one without a listener.
 pub(super) type MaybeWaiting = RefCell<Option<Box<Waiting>>>;
 
 /// The connections of a server, see [`Server::incoming`].
@@ -41,8 +43,9 @@ pub struct Incoming {
 
 /// # Accepting with `async`
 impl Server {
-    /// Waits for a connection, and returns it. From the first poll on, connections wait here for tasks (at most
-    /// 64; others in the kernel's queue), and the event `connection` is not emitted.
+    /// Waits for a connection, and returns it. From this call on, connections wait here for tasks (at most 64; others
+    /// in the kernel's queue), and the event `connection` is not emitted. Connections that came before, because there
+    /// was no listener for them, come first.
     ///
     /// The returned socket is open and reads nothing yet. It begins with a listener for data or
     /// [`resume`](Socket::resume), or [`Socket::stream`] reads it. Limits and the block list of the server apply as
@@ -77,12 +80,14 @@ impl Server {
     /// - The errors that `on_error` gets, for example `EADDRINUSE`; they then count as handled.
     pub fn accept(&self) -> impl Future<Output = Result<Socket>> + use<> {
         let server = self.clone();
+        server.ask();
         poll_fn(move |cx| server.poll_accept(cx))
     }
 
     /// Returns the connections one after the other, see [`accept`](Self::accept). With the feature `futures` it
     /// is a `Stream`.
     pub fn incoming(&self) -> Incoming {
+        self.ask();
         Incoming { server: self.clone() }
     }
 
@@ -109,38 +114,54 @@ impl Server {
         })
     }
 
+    /// From now on connections wait for tasks.
+    fn ask(&self) {
+        if !self.has_connection_listener() {
+            self.inner.waiting.borrow_mut().get_or_insert_default().asked = true;
+        }
+    }
+
+    pub(super) fn has_connection_listener(&self) -> bool {
+        self.inner.listeners.has(Event::Connection)
+    }
+
     fn poll_accept(&self, cx: &Context<'_>) -> Poll<Result<Socket>> {
-        if self.inner.listeners.has(Event::Connection) {
+        if self.has_connection_listener() {
             let message = "the server's connections already have a consumer: a listener for connection";
             return Poll::Ready(Err(Error::new(ErrorCode::ERR_HAS_CONSUMER, message)));
         }
         let Some(core) = self.core() else { return Poll::Ready(Err(Self::not_running())) };
         ready!(core.tasks.spend(cx));
         let listens = self.is_listening() || self.inner.state.borrow().acceptor.is_about_to_listen();
-        let (polled, before, starts) = {
+        let (polled, gone, starts) = {
             let mut waiting = self.inner.waiting.borrow_mut();
             let waiting = waiting.get_or_insert_default();
+            waiting.asked = true;
             waiting.closed &= !listens;
-            match (waiting.sockets.pop_front(), waiting.error.take()) {
+            let open = waiting.sockets.iter().position(|socket| !socket.is_destroyed());
+            let gone: Vec<Socket> =
+                waiting.sockets.drain(..open.unwrap_or(waiting.sockets.len())).collect();
+            let (polled, starts) = match (waiting.sockets.pop_front(), waiting.error.take()) {
                 (Some(socket), error) => {
                     waiting.error = error;
                     let starts = waiting.stopped && waiting.sockets.len() < WAITING_MAX / 2;
                     waiting.stopped &= !starts;
-                    (Poll::Ready(Ok(socket)), None, starts)
+                    (Poll::Ready(Ok(socket)), starts)
                 }
-                (None, Some(error)) => (Poll::Ready(Err(error)), None, false),
+                (None, Some(error)) => (Poll::Ready(Err(error)), false),
                 (None, None) if waiting.closed || !listens => {
-                    (Poll::Ready(Err(Self::not_running())), None, false)
+                    (Poll::Ready(Err(Self::not_running())), false)
                 }
                 (None, None) => {
                     if !waiting.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
                         waiting.wakers.push(cx.waker().clone());
                     }
-                    (Poll::Pending, None::<Waker>, false)
+                    (Poll::Pending, false)
                 }
-            }
+            };
+            (polled, gone, starts)
         };
-        drop(before);
+        drop(gone);
         if starts {
             self.accept_on();
         }
@@ -159,16 +180,19 @@ impl Server {
 
     /// Whether connections wait for tasks.
     pub(super) fn has_takers(&self) -> bool {
-        self.inner.waiting.borrow().is_some()
+        self.inner.waiting.borrow().as_ref().is_some_and(|waiting| waiting.asked)
     }
 
     /// Puts a connection in line for the tasks.
     pub(super) fn offer(&self, socket: Socket) {
         let (wakers, full) = {
             let mut waiting = self.inner.waiting.borrow_mut();
-            let Some(waiting) = waiting.as_mut() else { return };
+            let waiting = waiting.get_or_insert_default();
+            if !waiting.asked && waiting.sockets.len() >= WAITING_MAX {
+                return;
+            }
             waiting.sockets.push_back(socket);
-            let full = waiting.sockets.len() >= WAITING_MAX && !waiting.stopped;
+            let full = waiting.asked && waiting.sockets.len() >= WAITING_MAX && !waiting.stopped;
             waiting.stopped |= full;
             (std::mem::take(&mut waiting.wakers), full)
         };
@@ -183,7 +207,9 @@ impl Server {
     pub(super) fn offer_error(&self, error: &Error) -> bool {
         let wakers = {
             let mut waiting = self.inner.waiting.borrow_mut();
-            let Some(waiting) = waiting.as_mut() else { return false };
+            let Some(waiting) = waiting.as_mut().filter(|waiting| waiting.asked) else {
+                return false;
+            };
             waiting.error.get_or_insert_with(|| error.clone());
             std::mem::take(&mut waiting.wakers)
         };
@@ -191,17 +217,18 @@ impl Server {
         true
     }
 
-    /// The server stops listening. Connections that no task has taken are closed, like those in the kernel's
-    /// queue.
+    /// The server stops listening. Connections that wait for a task are closed, like those in the kernel's queue.
     pub(super) fn close_waiting(&self) {
-        let (sockets, wakers) = {
+        let (sockets, wakers, asked) = {
             let mut waiting = self.inner.waiting.borrow_mut();
             let Some(waiting) = waiting.as_mut() else { return };
             waiting.closed = true;
             waiting.stopped = false;
-            (std::mem::take(&mut waiting.sockets), std::mem::take(&mut waiting.wakers))
+            let (sockets, wakers) = (&mut waiting.sockets, &mut waiting.wakers);
+            (std::mem::take(sockets), std::mem::take(wakers), waiting.asked)
         };
-        for socket in sockets {
+        // Without a task they are connections that nothing handles, and stay open.
+        for socket in sockets.into_iter().filter(|_| asked) {
             if socket.reset_and_destroy().is_err() {
                 socket.destroy();
             }

@@ -6,14 +6,14 @@ use std::task::Waker;
 use fyke_machine::connection::Event;
 
 /// The tasks that wait for a socket: at most one for each direction.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Wakers {
     reader: Slot,
     writer: Slot,
 }
 
 /// A task that waits. Its waker stays here after it was woken, because it usually waits again.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Slot(Cell<Option<Waker>>);
 
 impl Slot {
