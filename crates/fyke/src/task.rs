@@ -139,12 +139,13 @@ impl EventLoop {
         waker.wake_by_ref();
         loop {
             if ready.take_main() {
-                let _limit = core.tasks.limit();
-                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                    break Ok({
-                        runtime::finish(core);
-                        output
-                    });
+                let polled = {
+                    let _main = core.tasks.begin_main();
+                    future.as_mut().poll(&mut cx)
+                };
+                if let Poll::Ready(output) = polled {
+                    runtime::finish(core);
+                    return Ok(output);
                 }
             }
             runtime::turn(core, None)?;

@@ -118,7 +118,7 @@ impl Ready {
     }
 
     fn wake_loop(&self) {
-        let looks = self.running.load(Ordering::SeqCst) && this_thread() == self.thread;
+        let looks = this_thread() == self.thread && self.running.load(Ordering::Relaxed);
         if !looks {
             self.waker.wake();
         }
@@ -191,14 +191,21 @@ impl Tasks {
         }
     }
 
-    /// Limits the operations that futures may complete until the returned value is dropped.
-    pub(crate) fn limit(&self) -> impl Drop + '_ {
-        struct Limited<'a>(&'a Cell<u32>, u32);
-        impl Drop for Limited<'_> {
+    /// The future of `block_on` is polled until the returned value is dropped. Tasks that it wakes need not end
+    /// the wait of the loop: a turn follows.
+    pub(crate) fn begin_main(&self) -> impl Drop + '_ {
+        struct Main<'a>(&'a Tasks, #[expect(dead_code, reason = "is dropped")] Limited<'a>);
+        impl Drop for Main<'_> {
             fn drop(&mut self) {
-                self.0.set(self.1);
+                self.0.set_running(false);
             }
         }
+        self.set_running(true);
+        Main(self, self.limit())
+    }
+
+    /// Limits the operations that futures may complete until the returned value is dropped.
+    fn limit(&self) -> Limited<'_> {
         Limited(&self.budget, self.budget.replace(OPERATIONS_PER_POLL))
     }
 
@@ -221,7 +228,7 @@ impl Tasks {
 
     /// The loop runs callbacks from now on, or has ended its turn.
     pub(super) fn set_running(&self, running: bool) {
-        self.ready.running.store(running, Ordering::SeqCst);
+        self.ready.running.store(running, Ordering::Relaxed);
     }
 
     /// Drops all tasks because the loop ends. Dropping them runs user code, so nothing is borrowed then.
@@ -240,6 +247,15 @@ impl Tasks {
             std::mem::take(&mut *queue)
         };
         drop(late);
+    }
+}
+
+/// A limit that was set for a poll, with the one before.
+struct Limited<'a>(&'a Cell<u32>, u32);
+
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.1);
     }
 }
 
