@@ -176,7 +176,7 @@ impl Server {
                 return;
             }
             if let Some(core) = self.core() {
-                core.unheard(error.clone());
+                core.unhandled(error.clone());
             }
             return;
         }
