@@ -181,6 +181,23 @@ impl Socket {
         }
     }
 
+    /// Ready if a read may find something, so that it is worth finding memory for it.
+    #[inline]
+    pub(crate) fn poll_drained(&self, wakers: &Wakers, cx: &Context<'_>) -> Poll<Result<()>> {
+        let core = self.pulling_core()?;
+        let id = {
+            let state = self.inner.state.borrow();
+            state.id.filter(|_| matches!(state.pull(), Pull::Driver))
+        };
+        match id {
+            Some(id) if core.driver.is_drained(id) => {
+                self.check_consumers()?;
+                self.wait_for_bytes(core, id, wakers, cx)
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
     #[inline(never)]
     fn poll_stored<T: Target>(
         &self,
