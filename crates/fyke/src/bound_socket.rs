@@ -64,8 +64,9 @@ pub struct BoundSocket {
 /// # Making
 impl BoundSocket {
     /// Binds `endpoint`: an IP address and a port, a port alone (on 0.0.0.0), or the name of a Unix socket,
-    /// whose file is created by this call. With port 0 the system chooses the port; with an empty path it
-    /// chooses an abstract name (Linux).
+    /// whose file is created by this call. With port 0 the system chooses the port. With an empty path
+    /// (`Path::new("")`) it chooses an abstract name, as in Node (Linux; unix(7), "Autobind");
+    /// `listen` and `connect` refuse an empty path, because no peer could know the name.
     ///
     /// TCP sockets set SO_REUSEADDR, so two of them may be bound to one port; then only the first one that
     /// listens succeeds. Node: `new net.BoundSocket(options)`.
@@ -75,7 +76,8 @@ impl BoundSocket {
     ///   `EACCES` also if the directory does not exist; `EINVAL` if the path is too long or contains a NUL
     ///   byte.
     /// - `ERR_INVALID_ARG_VALUE` for a host name, because it would need a lookup.
-    /// - `ERR_SOCKET_BAD_PORT` or `ERR_INVALID_ARG_VALUE` if the endpoint is not valid.
+    /// - `ERR_SOCKET_BAD_PORT` or `ERR_INVALID_ARG_VALUE` if the endpoint is not valid; the latter also for
+    ///   an empty abstract name.
     /// - `ERR_NO_EVENT_LOOP` outside of a loop.
     // BND-04
     pub fn bind<E>(endpoint: E) -> Result<Self>
@@ -304,6 +306,9 @@ impl BindOptions {
             Endpoint::Host(..) => return refused("only an IP address can be bound, not a name"),
             Endpoint::Path(path) if path.as_os_str().is_empty() => Address::Unnamed,
             Endpoint::Path(path) => Address::Path(path.clone()),
+            Endpoint::Abstract(name) if name.is_empty() => {
+                return refused("an empty abstract name");
+            }
             Endpoint::Abstract(name) => Address::Abstract(name.clone()),
         };
         let abstract_name = matches!(address, Address::Unnamed | Address::Abstract(_));

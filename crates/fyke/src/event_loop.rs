@@ -248,7 +248,8 @@ impl EventLoop {
 
     /// A descriptor that becomes readable when a [`turn`](Self::turn) has work to do, for a host's
     /// own `epoll` or `poll`. It does not report timers: see
-    /// [`next_deadline`](Self::next_deadline). `None` with the simulated network.
+    /// [`next_deadline`](Self::next_deadline). `None` with the simulated network, which has no
+    /// descriptor; therefore a loop does not implement [`AsFd`](std::os::fd::AsFd).
     #[cfg(unix)]
     pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.core.driver.as_fd()
@@ -305,13 +306,14 @@ impl LoopHandle {
         current().map(|core| Self(Arc::clone(&core.posted)))
     }
 
-    /// Runs `work` on the loop's thread, in the next turn, and wakes the loop. Work that one thread
-    /// posts runs in the order in which it was posted.
+    /// Runs `work` on the loop's thread, and wakes the loop. It runs in the next phase 3 of the loop
+    /// ([LOOP.md](https://github.com/fyke-rs/fyke/blob/main/docs/LOOP.md)), that is, after the timers
+    /// that are due and before the loop waits for the network. Work that one thread posts runs in the
+    /// order in which it was posted; work that posted work posts runs in the next turn.
     ///
     /// # Errors
     /// `ERR_EVENT_LOOP_CLOSED` if the loop was dropped. A loop that ends before the work has run
     /// drops the work: hold a [`KeepAlive`] if it must run.
-    // Phase 3 of `docs/LOOP.md`.
     pub fn post(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
         self.0.push(Box::new(work))
     }

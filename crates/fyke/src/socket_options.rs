@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fyke_driver::KeepAliveProbes;
+
 use crate::wishes::{KeepAliveWish, Wishes};
 use crate::{AbortSignal, BlockList};
 
@@ -79,13 +81,16 @@ impl SocketOptions {
         self
     }
 
-    /// Enables keep-alive probes on an idle connection, the first one after `initial_delay`, in
-    /// whole seconds. Below one second the system's default is used (two hours on Linux); more than
-    /// 32,767 seconds are reduced to that. Default: off. Node: `keepAlive` and
-    /// `keepAliveInitialDelay`.
+    /// Enables keep-alive probes on an idle connection, the first one after `initial_delay`, rounded
+    /// down to whole seconds. Below one second the system's default is used (two hours on Linux).
+    /// More than 32,767 seconds are not valid: the call that uses the options (`connect`, `listen`,
+    /// `build_from_fd`) returns `ERR_OUT_OF_RANGE`, as
+    /// [`Socket::set_keep_alive`](crate::Socket::set_keep_alive) does. Default: off. Node:
+    /// `keepAlive` and `keepAliveInitialDelay`.
     #[must_use]
     pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
-        self.wishes.keep_alive = Some(KeepAliveWish::within_bounds(initial_delay));
+        self.wishes.keep_alive =
+            Some(KeepAliveWish::new(true, KeepAliveProbes::new(initial_delay)));
         self
     }
 

@@ -25,7 +25,7 @@ impl<C> Connection<C> {
         }
         self.touch(cx);
         if self.sink != Sink::Absent {
-            self.idle.declared = false;
+            self.idle.busy = true;
             return Received::Sink;
         }
         if !self.is_live() {
@@ -33,7 +33,7 @@ impl<C> Connection<C> {
         }
         let arrival = self.read.received(bytes, cx.heard.has_data());
         // The application does not see bytes that are discarded.
-        self.idle.declared &= matches!(arrival, Arrival::Discard);
+        self.idle.busy |= !matches!(arrival, Arrival::Discard);
         match arrival {
             Arrival::Deliver => {
                 fx.then(Then::EmitTaken);

@@ -304,7 +304,8 @@ impl ConnectOptions {
 
     /// Returns the error of the first option that is not valid.
     pub(crate) fn check(&self) -> Result<()> {
-        self.wrong.clone().map_or(Ok(()), Err)
+        self.wrong.clone().map_or(Ok(()), Err)?;
+        self.socket.wishes.check()
     }
 
     /// The target of the connect. Without a host it is this machine.

@@ -26,8 +26,9 @@ impl Server {
     /// a pipe; `EINVAL` for a connection, another kind of socket, a file, a directory or a device.
     ///
     /// # Errors
-    /// `ERR_SERVER_ALREADY_LISTEN` if the server is listening, `ERR_NO_EVENT_LOOP` outside of a loop. The
-    /// descriptor is closed then.
+    /// `ERR_SERVER_ALREADY_LISTEN` if the server is listening, `ERR_OUT_OF_RANGE` if it was made with a
+    /// [`keep_alive`](crate::ServerOptions::keep_alive) delay that is not valid, `ERR_NO_EVENT_LOOP` outside
+    /// of a loop. The descriptor is closed then.
     #[doc(alias = "listen")]
     pub fn listen_fd(&self, fd: OwnedFd) -> Result<()> {
         self.listen_fd_then(fd, |_| {})
@@ -41,7 +42,7 @@ impl Server {
     pub fn listen_fd_then(&self, fd: OwnedFd, f: impl FnOnce(&Server) + 'static) -> Result<()> {
         let core = self.bind_to_loop()?;
         core.check_open()?;
-        self.check_not_listening()?;
+        self.check_ready()?;
         self.once(Event::Listening, f);
         let round = self.next_round();
         match self.adopt(&core, fd) {

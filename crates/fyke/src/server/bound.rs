@@ -21,6 +21,8 @@ impl Server {
     /// Returns the bound socket unchanged, with one of these errors:
     /// - `ERR_SERVER_ALREADY_LISTEN` if the server is listening.
     /// - `ERR_INVALID_ARG_VALUE` if the socket and the server belong to different loops.
+    /// - `ERR_OUT_OF_RANGE` if the server was made with a
+    ///   [`keep_alive`](crate::ServerOptions::keep_alive) delay that is not valid.
     /// - `ERR_EVENT_LOOP_CLOSED` if their loop is gone.
     #[doc(alias = "listen")]
     pub fn listen_bound(&self, bound: BoundSocket) -> Result<(), NotAdopted> {
@@ -74,6 +76,6 @@ impl Server {
             let message = "the bound socket belongs to another event loop";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         }
-        self.check_not_listening()
+        self.check_ready()
     }
 }

@@ -88,6 +88,8 @@ impl Server {
     /// Errors that are known at once:
     /// - `ERR_SERVER_ALREADY_LISTEN` if the server is listening.
     /// - `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be parsed.
+    /// - `ERR_OUT_OF_RANGE` if the server was made with a
+    ///   [`keep_alive`](crate::ServerOptions::keep_alive) delay that is not valid.
     /// - `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
     /// - The system's error, with the syscall `chmod`, if the mode of a Unix socket's file cannot be set.
     pub fn listen<E>(&self, endpoint: E) -> Result<()>
@@ -121,7 +123,7 @@ impl Server {
         options.check()?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
-        self.check_not_listening()?;
+        self.check_ready()?;
         if options.file_mode().is_some() && matches!(options.endpoint, Endpoint::Abstract(_)) {
             let message = "an abstract name has no file whose mode could be set";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
@@ -159,9 +161,10 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn check_not_listening(&self) -> Result<()> {
+    /// Returns an error if the server is listening, or if an option of the server is not valid.
+    pub(super) fn check_ready(&self) -> Result<()> {
         if !self.is_listening() {
-            return Ok(());
+            return self.inner.state.borrow().options.socket.wishes.check();
         }
         let message = "the server listens already; close it first";
         Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message))

@@ -203,6 +203,26 @@ impl Server {
         state.address.clone().or(path)
     }
 
+    /// Returns the TCP port on which the server listens: the one that the system chose if port 0 was
+    /// requested. `None` on a Unix socket, and if the server is not listening. Node:
+    /// `server.address().port`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     assert_eq!(server.port(), None);
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         assert_ne!(server.port(), Some(0));
+    ///         server.close();
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn port(&self) -> Option<u16> {
+        self.address()?.port()
+    }
+
     /// Returns the endpoint at which a client on this machine reaches the server: its address, with the
     /// loopback address in place of a wildcard. `None` if the server is not listening. No counterpart in
     /// Node.

@@ -57,8 +57,9 @@ impl Drop for Inner {
 }
 
 impl ServerRef {
-    /// Runs `f` with the server on the thread of its loop, in the loop's next turn, and wakes the loop.
-    /// Closures that one thread posts to one loop run in order.
+    /// Runs `f` with the server on the thread of its loop, and wakes the loop. `f` runs when
+    /// [`LoopHandle::post`](crate::LoopHandle::post) would run it. Closures that one thread posts to one
+    /// loop run in order.
     ///
     /// `Ok` means that `f` is queued. If the server or the loop is gone before `f` runs, `f` is dropped
     /// without running. A server is gone if it is not listening, has no connections, and its last handle

@@ -19,7 +19,7 @@ impl Server {
     /// - The listener is closed inside the call, as by [`close`](Self::close).
     /// - Each connection gets the event [`on_shutdown`](Socket::on_shutdown), and
     ///   [`is_shutting_down`](Socket::is_shutting_down) returns true from now on.
-    /// - A connection that the application declares idle with [`set_idle`](Socket::set_idle), before or
+    /// - A connection for which the program has called [`set_busy(false)`](Socket::set_busy), before or
     ///   during the shutdown, is ended: what was written is sent, then end-of-stream, and the connection
     ///   closes when its peer has ended too.
     /// - Every other connection stays fully usable, because only the application knows whether an answer is
@@ -97,7 +97,7 @@ impl Server {
         }
         self.sync_wake(&core);
         let server = self.clone();
-        after_next_poll(&core, move || server.each_draining(Socket::end_if_idle));
+        after_next_poll(&core, move || server.each_draining(Socket::end_unless_busy));
         Ok(())
     }
 

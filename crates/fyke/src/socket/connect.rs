@@ -71,7 +71,9 @@ impl Socket {
     ///
     /// # Errors
     /// `EALREADY` while connecting, `EISCONN` while connected, `ERR_SOCKET_CLOSED` between `destroy` and
-    /// `close`, and the errors of [`fyke::connect`](connect). The socket is unchanged then.
+    /// `close`, `ERR_OUT_OF_RANGE` if the socket was built with a
+    /// [`keep_alive`](crate::SocketOptions::keep_alive) delay that is not valid, and the errors of
+    /// [`fyke::connect`](connect). The socket is unchanged then.
     pub fn connect<E>(&self, endpoint: E) -> Result<()>
     where
         E: TryInto<Endpoint>,

@@ -92,6 +92,7 @@ impl Socket {
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<()> {
         options.check()?;
+        self.wishes().check()?;
         if let Some(target) = self.target_again(&options) {
             self.once(Event::Connect, f);
             let inside = self.tells_inside_calls();

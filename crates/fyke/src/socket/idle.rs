@@ -14,7 +14,8 @@ impl Socket {
     /// Connecting, receiving data, writing, and the completion of a queued write count as activity. The
     /// timeout does not keep the loop alive. Before the connection is established, it works as a connect
     /// timeout. Values above 2,147,483,647 ms are reduced to that. On a closed socket this does nothing.
-    /// Node: `socket.setTimeout()`.
+    /// Whether the program still works for the peer does not matter here; a shutdown of the server asks
+    /// that, see [`set_busy`](Self::set_busy). Node: `socket.setTimeout()`.
     #[doc(alias = "setTimeout")]
     pub fn set_idle_timeout(&self, timeout: Option<Duration>) {
         self.step(|machine, cx, _| machine.set_timeout(timeout, cx));

@@ -97,7 +97,8 @@ impl Socket {
     }
 
     /// Returns the error that the socket was destroyed with, if any. Node: `errored`.
-    pub fn errored(&self) -> Option<Error> {
+    #[doc(alias = "errored")]
+    pub fn error(&self) -> Option<Error> {
         self.inner.state.borrow().errored().cloned()
     }
 

@@ -83,8 +83,9 @@ impl Drop for Inner {
 }
 
 impl SocketRef {
-    /// Runs `f` with the socket on the thread of its loop, in the loop's next turn, and wakes the loop.
-    /// Closures that one thread posts to one loop run in order.
+    /// Runs `f` with the socket on the thread of its loop, and wakes the loop. `f` runs when
+    /// [`LoopHandle::post`](crate::LoopHandle::post) would run it. Closures that one thread posts to one
+    /// loop run in order.
     ///
     /// `Ok` means that `f` is queued. If the socket or the loop is gone before `f` runs, `f` is dropped
     /// without running. A socket is gone after its `close` event. A socket made by [`Socket::new`] may

@@ -168,7 +168,7 @@ impl Socket {
 
     /// Returns how many calls of `cork` have no matching `uncork` yet. Node: `writableCorked`.
     #[doc(alias = "writableCorked")]
-    pub fn corked(&self) -> u32 {
+    pub fn cork_count(&self) -> u32 {
         self.inner.state.borrow().write.corked()
     }
 
