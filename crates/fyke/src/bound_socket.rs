@@ -71,6 +71,18 @@ impl BoundSocket {
     /// TCP sockets set SO_REUSEADDR, so two of them may be bound to one port; then only the first one that
     /// listens succeeds. Node: `new net.BoundSocket(options)`.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     assert_ne!(bound.address().port(), Some(0), "the system has chosen it");
+    ///     let error = fyke::BoundSocket::bind(("example.org", 80)).unwrap_err();
+    ///     assert_eq!(error.code(), fyke::ErrorCode::ERR_INVALID_ARG_VALUE);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// - The system's code, with the syscall `bind` and the address: `EADDRINUSE`, `EADDRNOTAVAIL`;
     ///   `EACCES` also if the directory does not exist; `EINVAL` if the path is too long or contains a NUL
@@ -135,6 +147,20 @@ impl BoundSocket {
 
     /// Sets a signal that closes the adopting server when it is aborted; see
     /// [`ListenOptions::signal`](crate::ListenOptions::signal).
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let controller = fyke::AbortController::new();
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?.signal(&controller.signal());
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_bound(bound)?;
+    ///     controller.abort();
+    ///     assert!(!server.is_listening());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
         self.signal = Some(signal.clone());
@@ -151,6 +177,18 @@ impl BoundSocket {
     }
 
     /// Returns whether this is a Unix socket. Node: `isPipe`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     # if cfg!(target_os = "linux") {
+    ///     assert!(fyke::BoundSocket::bind("abstract:fyke-is-unix")?.is_unix());
+    ///     # }
+    ///     assert!(!fyke::BoundSocket::bind(("127.0.0.1", 0))?.is_unix());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "isPipe")]
     pub fn is_unix(&self) -> bool {
         self.address.is_unix()
@@ -165,10 +203,34 @@ impl BoundSocket {
     }
 
     /// Closes the unused socket, as dropping it does. Node: `close()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     let address = bound.address().ip().unwrap();
+    ///     bound.close();
+    ///     fyke::BoundSocket::bind(address)?; // it is free again
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn close(self) {}
 
     /// Releases the descriptor, so that [`from_fd`](Self::from_fd) can take it over in the loop of another
     /// thread or process. The descriptor stays bound and non-blocking. TCP only.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     let address = bound.address().clone();
+    ///     let fd = bound.into_fd()?; // may be sent to another thread
+    ///     assert_eq!(*fyke::BoundSocket::from_fd(fd)?.address(), address);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns the socket unchanged, in [`NotAdopted`], with the code:
@@ -257,6 +319,18 @@ impl BindOptions {
 
     /// Shares the port with other sockets that set this option (SO_REUSEPORT). Default: false. Node:
     /// `reusePort`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bind = |port| fyke::BindOptions::new(("127.0.0.1", port)).reuse_port(true).bind();
+    ///     let first = bind(0)?;
+    ///     let second = bind(first.address().port().unwrap())?;
+    ///     assert_eq!(first.address(), second.address());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;

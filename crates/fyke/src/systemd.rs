@@ -57,6 +57,12 @@ impl From<Descriptor> for OwnedFd {
 /// Empty if the process was not started by socket activation, if no descriptors were passed
 /// (`LISTEN_FDS=0`), or if the descriptors are meant for another process.
 ///
+/// ```
+/// // A process that systemd did not start by socket activation gets none.
+/// assert!(fyke::systemd::listen_fds()?.is_empty());
+/// # Ok::<(), fyke::Error>(())
+/// ```
+///
 /// # Errors
 /// The call fails in the same way each time, and no descriptor is changed:
 /// - `ERR_INVALID_ARG_VALUE` if the environment variables are malformed, or the number of names is not the
@@ -68,6 +74,22 @@ pub fn listen_fds() -> Result<Vec<Descriptor>> {
 }
 
 /// Returns the descriptors with this name. The others remain available to later calls.
+///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let web = fyke::systemd::listen_fds_named("web")?;
+///     if web.is_empty() {
+///         println!("started by hand: listening on a port of our own");
+///     }
+///     for descriptor in web {
+///         assert_eq!(descriptor.name(), "web");
+///         fyke::create_server(|socket| _ = socket.pipe(socket)).listen_fd(descriptor.into())?;
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
 ///
 /// # Errors
 /// The errors of [`listen_fds`].

@@ -62,6 +62,12 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Returns whether this is a Unix socket.
+    ///
+    /// ```
+    /// assert!("/run/x.sock".parse::<fyke::Endpoint>()?.is_unix());
+    /// assert!(!"127.0.0.1:80".parse::<fyke::Endpoint>()?.is_unix());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Path(_) | Self::Abstract(_))
     }

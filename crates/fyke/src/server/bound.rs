@@ -32,6 +32,21 @@ impl Server {
     /// Listens on a socket that is already bound, as [`listen_bound`](Self::listen_bound) does, and runs
     /// `f` once when the server starts to listen. Node: `server.listen(boundSocket, callback)`.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     let address = bound.address().clone();
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_bound_then(bound, move |server| {
+    ///         assert_eq!(server.address(), Some(address));
+    ///         server.close();
+    ///     })?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The errors of [`listen_bound`](Self::listen_bound); `f` is dropped then.
     pub fn listen_bound_then(

@@ -83,6 +83,20 @@ impl ServerRef {
 
     /// Returns whether the server is gone. After `false`, it may be gone the next moment; check the result
     /// of [`post`](Self::post) instead.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     let reference = server.to_ref();
+    ///     assert!(!reference.is_gone());
+    ///     drop(server);
+    ///     assert!(reference.is_gone());
+    ///     assert!(reference.post(|_| unreachable!()).is_err());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn is_gone(&self) -> bool {
         self.0.is_gone()
     }

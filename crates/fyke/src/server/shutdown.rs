@@ -66,6 +66,21 @@ impl Server {
     /// after `close`, when the last connection is gone. If several calls join one shutdown, each of their
     /// callbacks gets the same outcome.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let deadline = std::time::Duration::from_secs(10);
+    ///         let done = |_: &fyke::Server, outcome: fyke::ShutdownOutcome| {
+    ///             assert_eq!((outcome.ended, outcome.failed, outcome.reset), (0, 0, 0));
+    ///         };
+    ///         server.shutdown_then(deadline, done).unwrap();
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The errors of [`shutdown`](Self::shutdown); `f` is dropped then.
     pub fn shutdown_then(

@@ -18,6 +18,27 @@ impl Socket {
     /// that no more requests are accepted, then call [`set_busy(false)`](Self::set_busy) or [`end`](Self::end).
     /// `close` follows. A connection that is still open at the deadline is reset. No counterpart in Node's
     /// `net`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.on_shutdown(|socket| {
+    ///             assert!(socket.is_shutting_down());
+    ///             socket.end_with("the server stops");
+    ///         });
+    ///         socket.resume();
+    ///         let server = socket.server().unwrap();
+    ///         server.shutdown(std::time::Duration::from_secs(10)).unwrap();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "the server stops"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn on_shutdown(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Shutdown, listener::plain(f))
     }
@@ -58,6 +79,13 @@ impl Socket {
 
     /// Returns whether the connection is busy: true until [`set_busy(false)`](Self::set_busy), and again
     /// when data is received. False on a closed socket. No counterpart in Node.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert!(socket.is_busy());
+    /// assert!(!socket.set_busy(false).is_busy());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn is_busy(&self) -> bool {
         self.inner.state.borrow().is_busy()
     }
