@@ -112,7 +112,7 @@ pub(crate) struct Faults {
     #[arg(long, value_name = "WHERE", value_enum, default_value = "both")]
     pub(crate) direction: Direction,
     /// What chance begins with: the same seed disturbs the n-th connection in the same way
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = values::seed)]
     pub(crate) seed: u64,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Replay {
     #[arg(long = "as", value_name = "SIDE", value_enum, default_value = "client")]
     pub(crate) side: Side,
     /// So many times as fast as it was; 0: without any pause
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = values::factor)]
     pub(crate) speed: f64,
     /// Do not compare what the other side says with what it said then
     #[arg(long)]
