@@ -38,7 +38,7 @@ use fyke_machine::{Lanes, policy};
 ///         socket.end_with("hello\n");
 ///     });
 ///     server.listen_then(("127.0.0.1", 0), |server| {
-///         println!("listening on {:?}", server.address());
+///         println!("listening on {}", server.address().unwrap());
 ///         server.close(); // nothing holds the loop any more
 ///     })
 /// })
