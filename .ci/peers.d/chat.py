@@ -1,4 +1,4 @@
-"""A hostile evening in examples/chat: one who never reads, one who floods, one who resets."""
+"""examples/chat with hostile members: one that never reads, one that floods, one that resets."""
 import socket, struct, sys, threading
 
 address = ('127.0.0.1', int(sys.argv[1]))
@@ -35,7 +35,7 @@ threading.Thread(target=flood, daemon=True).start()
 count, peak = 0, 0
 while count < size:
     data = quiet.recv(1 << 20)
-    assert data, 'the chat closed the one who listens'
+    assert data, 'the chat closed the member that reads'
     count += data.count(b'x')
     peak = max(peak, memory_kib())
 assert peak < 32 * 1024, f'the chat took {peak} KiB'

@@ -1,4 +1,4 @@
-"""The command against the tools that people have: nc, ncat, socat, curl, openssl, HAProxy, Node, Redis
+"""The command together with common tools: nc, ncat, socat, curl, openssl, HAProxy, Node, Redis
 and PostgreSQL. Prints a line per check, and exits with the number of those that failed.
 Usage: command.py PATH-OF-FYKE"""
 import contextlib, hashlib, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile
@@ -23,7 +23,7 @@ def check(name, wanted, got):
 
 
 def run(*command, input=b'', **more):
-    """A command that ends by itself: its status and standard output."""
+    """Runs a command that ends by itself. Returns its status and standard output."""
     try:
         done = subprocess.run(command, input=input, stdout=subprocess.PIPE, timeout=PATIENCE, **more)
         return done.returncode, done.stdout
@@ -33,7 +33,7 @@ def run(*command, input=b'', **more):
 
 @contextlib.contextmanager
 def running(*command, **more):
-    """A command that runs meanwhile. It is killed if it does not end by SIGTERM."""
+    """A command that runs in the background. It is killed if SIGTERM does not end it."""
     process = subprocess.Popen(command, **{'stdin': subprocess.DEVNULL, **more})
     try:
         yield process
@@ -48,7 +48,7 @@ def running(*command, **more):
 
 @contextlib.contextmanager
 def listening(*arguments):
-    """A `fyke` command that listens; its endpoint, and its log's lines so far."""
+    """A `fyke` command that is listening, its endpoint, and the lines of its log so far."""
     log = tempfile.NamedTemporaryFile(dir=work)
     with running(fyke, *arguments, '-v', stderr=log, stdout=subprocess.DEVNULL) as process:
         said = lambda: pathlib.Path(log.name).read_text()
@@ -84,7 +84,7 @@ def digest(data):
 
 
 def end_of_file():
-    """Each tool at each end, and each side the first to end."""
+    """Each tool at each end, with each side ending first."""
     data = os.urandom(5_000_000)
     dial = ['--retry', '200', '--retry-max-delay', '50ms']
     path, got = str(work / 'socat-1'), work / 'socat-got'
@@ -92,7 +92,7 @@ def end_of_file():
         answer = run(fyke, 'connect', *dial, path, input=data)
         check('fyke connect ends first, socat answers after that', (0, b'answer\n'), answer)
         check('socat has all of it', digest(data), digest(got.read_bytes()))
-    # These two leave when the other side has ended, whatever their own standard input is.
+    # These two exit when the other side has ended, whatever their own standard input is.
     for tool, listen in [('nc', ['nc', '-N', '-lU']), ('ncat', ['ncat', '-lU'])]:
         path, got = str(work / f'{tool}-1'), work / f'{tool}-got'
         with running(*listen, path, stdin=subprocess.PIPE, stdout=open(got, 'wb')) as peer:
@@ -197,7 +197,7 @@ def proxy_protocol():
             wait_for(lambda: is_open(v2))
             for version in ['v1', 'v2']:
                 with listening('relay', '127.0.0.1:0', f'127.0.0.1:{accepts}', '--proxy-out', version) as (at, _, _):
-                    # From an address that nobody else here has.
+                    # From an address that no other client uses.
                     got = run('curl', '-s', '--max-time', '30', '--interface', '127.0.0.77', f'http://{at}/')
                     check(f'HAProxy reads our header, {version}', (0, b'127.0.0.77'), got)
             for version, port in [('v1', v1), ('v2', v2)]:
@@ -230,7 +230,7 @@ def redis():
             check('redis-cli from standard input', (0, b'OK\nb\n1\n'), run(*cli, input=script))
         record = work / 'redis.jsonl'
         with listening('relay', '127.0.0.1:0', str(path), '--record', str(record)) as (at, _, process):
-            # Not by redis-cli: it asks for a list of commands first, and Redis does not always give it in the
+            # Not with redis-cli: it requests a list of commands first, and Redis does not always return it in the
             # same order twice.
             with socket.create_connection(('127.0.0.1', int(port_of(at))), PATIENCE) as client:
                 client.sendall(b'set a b\r\nget a\r\ndel a\r\nquit\r\n')
@@ -258,7 +258,7 @@ def a_target_that_dies_and_returns():
         time.sleep(1)
         with listening('listen', '--echo', f'127.0.0.1:{one}') as (_, returned, _):
             told = json.loads(load.communicate(timeout=PATIENCE)[0])
-            check('a target dies under load: hardly anybody notices', True, told['requests'] >= 1190)
+            check('a target dies under load: hardly any request fails', True, told['requests'] >= 1190)
             check('it returns, and gets connections again', True, 'client 1 connected' in returned())
 
 

@@ -1,4 +1,4 @@
-"""What well-behaved connections and timers suffer from those that are not."""
+"""How misbehaving connections affect well-behaved ones and timers."""
 
 import json
 import os
@@ -15,7 +15,7 @@ FLOODED = (*QUIET_ONE, "--flood")
 QUIET_MANY = ("echo", "--connections", 990)
 STUCK = (*QUIET_MANY, "--stuck", 10)
 BULK = (1, 8, 64)
-# What happens beside the connections that are measured: the server's mode, and the load.
+# The situations beside the measured connections: the server's mode, and the load.
 SITUATIONS = {
     "quiet": ("echo", QUIET_ONE),
     "flood": ("echo", FLOODED),
@@ -26,9 +26,9 @@ SITUATIONS = {
 
 
 def _latest(process) -> float:
-    """The worst lateness of a timer that the server has told of so far, in milliseconds."""
+    """The largest lateness of a timer that the server has reported so far, in milliseconds."""
     text = b""
-    # Not by `readline`: it reads ahead, and what it has is not seen by `select`.
+    # Not with `readline`: it reads ahead, and `select` does not see its buffer.
     while select.select([process.stdout], [], [], 0)[0]:
         piece = os.read(process.stdout.fileno(), 65536)
         if not piece:
@@ -40,7 +40,7 @@ def _latest(process) -> float:
 def _one(peer, mode, words, options) -> dict:
     with measure.started(peer, mode, TIMER="1") as (process, where):
         time.sleep(measure.SETTLING_SECONDS)
-        # The server tells once a second.
+        # The server reports once per second.
         seconds = max(options.seconds, 2.5)
         figures = measure.load(process, where, words, seconds, options.warm_up)
         return {"p50": figures["p50_microseconds"], "p99": figures["p99_microseconds"], "late": _latest(process)}

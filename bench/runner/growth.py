@@ -39,7 +39,7 @@ def _served(numbers, words_of, options, limit) -> list:
 
 
 def _in_process(what, numbers) -> list:
-    # A process for each number: memory that an earlier one left would be taken for free.
+    # A process for each number, because memory released by an earlier run would be reused.
     printed = [peers.run(GROWTH, what, number) for number in numbers]
     points = [(line["number"], line["value"]) for line in map(json.loads, printed)]
     return [lines.Series("fyke", points)]

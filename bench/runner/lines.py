@@ -1,4 +1,4 @@
-"""Plots of something that grows: numbers below on a logarithmic axis."""
+"""Plots of growth: the numbers are on a logarithmic horizontal axis."""
 
 from dataclasses import dataclass
 from html import escape
@@ -27,7 +27,7 @@ def _text(x, y, words, **style) -> str:
 
 
 def draw(title: str, below: str, beside: str, series: list) -> str:
-    """The axis of values begins at zero: what does not grow looks flat."""
+    """The axis of values begins at zero, so constant values look flat."""
     numbers = sorted({x for one in series for x, _ in one.points})
     highest = max((y for one in series for _, y in one.points), default=1) * 1.1 or 1
     low, high = floor(log10(max(numbers[0], 1))), ceil(log10(max(numbers[-1], 10)))
@@ -54,7 +54,7 @@ def draw(title: str, below: str, beside: str, series: list) -> str:
         parts.append(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
         ends.append((points[-1][1], color, one.label))
-    # Labels of lines that end beside each other are moved apart.
+    # Labels of lines with close ends are moved apart.
     below_last = 0.0
     for y, color, label in sorted(ends):
         below_last = max(y + 4, below_last + 13)

@@ -1,11 +1,11 @@
-"""Where the figures come from, and whether it was quiet there."""
+"""The machine that produced the figures, and whether it was quiet."""
 
 import os
 import platform
 import re
 from pathlib import Path
 
-# More than one and a half runnable processes besides ours: somebody else uses the
+# More than one and a half runnable processes besides ours: other programs use the
 # processors.
 NOISY_LOAD_AVERAGE = 1.5
 # The server and the load generator.
@@ -21,7 +21,7 @@ def _first(path: str, pattern: str = r"(.+)") -> str:
 
 
 def _processor() -> str:
-    """Its name, and what tells one of this name from another."""
+    """The name of the processor, and what distinguishes processors of the same name."""
     name, family, model = (_first("/proc/cpuinfo", rf"{field}\s*: (.+)") for field in ("model name", "cpu family", r"model\b"))
     cache = _first("/sys/devices/system/cpu/cpu0/cache/index2/size")
     return f"{name} (family {family}, model {model}, L2 {cache})"

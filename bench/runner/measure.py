@@ -13,7 +13,7 @@ from pathlib import Path
 from . import machine, peers
 
 STARTING_SECONDS = 20
-# Loops that were just started still compile, grow and fault pages in.
+# Loops that have just started still compile, grow and fault pages in.
 SETTLING_SECONDS = 0.15
 
 
@@ -33,7 +33,7 @@ def raise_descriptor_limit(wanted: int) -> int:
 
 
 def _on_processor(number: int):
-    """What a child does before it becomes the server or the load generator."""
+    """Runs in the child before it becomes the server or the load generator."""
 
     def prepare():
         os.setsid()
@@ -63,7 +63,7 @@ def _free_port() -> int:
 
 @contextmanager
 def started(peer, mode: str, unix: bool = False, processor: int = 0, **env):
-    """Gives the running server and the load generator's arguments for it."""
+    """Yields the running server and the load generator's arguments for it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "server.sock" if unix else None
         port = 0 if unix else _free_port()
@@ -101,7 +101,7 @@ def _wait_until_listening(process, errors, path, port):
 
 
 def _let_others_go_first(process):
-    """The threads that only make it hard for the others run when the one that measures waits."""
+    """Makes the flooding threads run only while the measuring thread is waiting."""
     time.sleep(0.1)
     for thread in os.listdir(f"/proc/{process.pid}/task"):
         if int(thread) != process.pid:
@@ -140,7 +140,7 @@ def one(peer, scenario, seconds: float, warm_up: float) -> dict:
 
 
 def can_run(peer) -> None:
-    """Fails as `Absent` for a server that was built, but does not start here."""
+    """Raises `Absent` for a server that was built but does not start here."""
     try:
         with started(peer, "echo"):
             pass

@@ -1,4 +1,4 @@
-"""The servers: where each comes from, how it is built, and how it is started."""
+"""The servers: their sources, how each is built, and how it is started."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ LOAD = RELEASE / "fyke-bench-load"
 
 
 class Absent(Exception):
-    """A peer that cannot be had on this machine, and why."""
+    """A peer that is not available on this machine, with the reason."""
 
 
 def run(*command, cwd=None, env=None) -> str:
@@ -27,7 +27,7 @@ def run(*command, cwd=None, env=None) -> str:
         raise Absent(f"{command[0]}: {error.strerror}") from error
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        # The compilers' first error says more than their last line.
+        # The first error of a compiler is more useful than its last line.
         why = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no output")
         raise Absent(f"{Path(str(command[0])).name}: {why.strip()}")
     return done.stdout
@@ -66,7 +66,7 @@ class Peer:
 
 class Ours(Peer):
     def build(self):
-        # The load generator is built beside it: without it there is nothing to do.
+        # The load generator is built together with it, and is always needed.
         run("cargo", "build", "--release", "--quiet", "-p", "fyke-bench-server", "-p", "fyke-bench-load", cwd=ROOT)
 
     def version(self):

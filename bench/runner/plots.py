@@ -1,4 +1,4 @@
-"""The plots: bars in panels, as SVG without anything to install."""
+"""The plots: bars in panels, as SVG, without further dependencies."""
 
 from dataclasses import dataclass
 from html import escape
@@ -77,7 +77,7 @@ def draw(title: str, panels: list, columns: int = 3) -> str:
             parts += _draw(panel, 12 + column * (across + GAP), top)
         top += max(panel.height() for panel in row)
     width = max(24 + columns * (across + GAP) - GAP, 24 + int(len(title) * 14 * 0.6))
-    # A ground of its own: readable on light and dark pages.
+    # A separate background, readable on light and dark pages.
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}" viewBox="0 0 {width} {top}" '
         f'font-family="system-ui, sans-serif" font-size="11" fill="#0f172a">\n<title>{escape(title)}</title>\n'

@@ -1,4 +1,4 @@
-"""What relaying costs: `fyke relay` beside HAProxy in TCP mode, in front of the C server on epoll."""
+"""The cost of relaying: `fyke relay` compared with HAProxy in TCP mode, in front of the C server on epoll."""
 
 import json
 import shutil
@@ -64,7 +64,7 @@ RELAYS = [
     Relay("haproxy", "HAProxy", _haproxy(False)),
     Relay("haproxy-splice", "HAProxy, splice-auto", _haproxy(True)),
 ]
-# What a message takes without a relay, to tell the latency that one adds.
+# The latency of a message without a relay, to compute the latency that a relay adds.
 DIRECT = "direct"
 SERVERS = tuple(relay.name for relay in RELAYS)
 

@@ -1,4 +1,4 @@
-"""What was measured, round by round: medians, and how far the rounds differ."""
+"""The results of each round: medians, and the range of the rounds."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ FLOOR = ("epoll", "uring")
 
 
 class Results:
-    """`data` is what `results.json` holds; the rest is derived from it."""
+    """`data` is the content of `results.json`; the rest is derived from it."""
 
     def __init__(self, data: dict):
         self.data = data
@@ -26,7 +26,7 @@ class Results:
         self.data["load_average"] = {"lowest": min(averages, default=0), "highest": max(averages, default=0)}
         others = max(averages, default=0) - machine.OWN_LOAD_AVERAGE
         self.data["noisy"] = max(self.data["load_average_before"], others) > machine.NOISY_LOAD_AVERAGE
-        # A line for each run: a diff can be read, and the file is half as large.
+        # A line for each run, so that a diff is readable and the file is half as large.
         runs = ",\n  ".join(json.dumps(run) for run in self.data["runs"])
         document = json.dumps({**self.data, "runs": []}, indent=1, ensure_ascii=False)
         (folder / "results.json").write_text(document.replace('"runs": []', f'"runs": [\n  {runs}\n ]') + "\n")

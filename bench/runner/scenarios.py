@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The scenarios."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ def idle(connections: int) -> Scenario:
 
 
 def custom(text: str) -> Scenario:
-    """`echo --connections 200 --size 512 [--unix]`, as the load generator takes it."""
+    """`echo --connections 200 --size 512 [--unix]`, as the load generator accepts it."""
     words = text.split()
     unix = "--unix" in words
     words = [word for word in words if word != "--unix"]

@@ -1,5 +1,5 @@
-//! `fyke-conform all`: plays every scenario of some folders, each in a process of its own, and
-//! compares with what Node did.
+//! `fyke-conform all`: plays every scenario of some folders, each in a separate process, and compares
+//! the traces with Node's.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io, thread};
 
 use crate::case::{Case, Deviations, Outcome, deviations};
-use crate::manner::{Manner, drivers};
+use crate::mode::{Mode, drivers};
 
 const USAGE: &str = "usage: fyke-conform all [DIR…] [--match TEXT] [--jobs N] [--verbose]\n\
        [--node | --default] [--driver NAME] [--adapt WHY]";
 
-/// What is asked for on the command line.
+/// The command-line arguments.
 #[derive(Debug, Default)]
 struct Request {
     folders: Vec<PathBuf>,
-    manners: Vec<Manner>,
+    modes: Vec<Mode>,
     text: String,
     jobs: Option<usize>,
     verbose: bool,
     drivers: Vec<String>,
-    /// Records what fyke does in the scenarios that fail, as meant so by these behaviours.
+    /// Records the traces of failing scenarios as adapted, with these behaviours as the reason.
     adapt: Option<String>,
 }
 
@@ -58,16 +58,16 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
             "--driver" => request.drivers.push(value()?.clone()),
             "--adapt" => {
                 request.adapt = Some(value()?.clone());
-                request.manners = vec![Manner::Default];
+                request.modes = vec![Mode::Default];
             }
-            "--node" => request.manners = vec![Manner::Node],
-            Manner::OPTION => request.manners = vec![Manner::Default],
+            "--node" => request.modes = vec![Mode::Node],
+            Mode::OPTION => request.modes = vec![Mode::Default],
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
             folder => request.folders.push(folder.into()),
         }
     }
-    if request.manners.is_empty() {
-        request.manners = vec![Manner::Node, Manner::Default];
+    if request.modes.is_empty() {
+        request.modes = vec![Mode::Node, Mode::Default];
     }
     if request.drivers.is_empty() {
         request.drivers = drivers();
@@ -79,7 +79,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
     Ok(request)
 }
 
-/// Says how many failed.
+/// Returns the number of failures.
 fn run(request: &Request) -> io::Result<usize> {
     let (mut cases, deviations) = (Vec::new(), deviations()?);
     for folder in &request.folders {
@@ -87,11 +87,11 @@ fn run(request: &Request) -> io::Result<usize> {
     }
     let jobs = request.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into));
     let mut failed = 0;
-    for (driver, manner) in
-        request.drivers.iter().flat_map(|driver| request.manners.iter().map(move |m| (driver, *m)))
+    for (driver, mode) in
+        request.drivers.iter().flat_map(|driver| request.modes.iter().map(move |m| (driver, *m)))
     {
-        let mut outcomes = run_cases(&cases, driver, manner, jobs.unwrap_or(1));
-        let again = run_failed_again(&cases, driver, manner, &mut outcomes);
+        let mut outcomes = run_cases(&cases, driver, mode, jobs.unwrap_or(1));
+        let again = run_failed_again(&cases, driver, mode, &mut outcomes);
         if let Some(why) = &request.adapt {
             for (case, outcome) in cases.iter().zip(&outcomes) {
                 if let Outcome::Failed { trace: Some(trace), .. } = outcome {
@@ -99,39 +99,34 @@ fn run(request: &Request) -> io::Result<usize> {
                 }
             }
         }
-        println!("{}, {driver}:", manner.name());
+        println!("{}, {driver}:", mode.name());
         failed += report(&cases, &outcomes, request.verbose);
         if again > 0 {
-            println!("({again} of them only alone)");
+            println!("({again} of them only when run alone)");
         }
     }
     Ok(failed)
 }
 
-/// The times of a scenario are milliseconds apart: on a machine that is busy with the others, two
-/// timers may come in one turn. So what failed is played once more, alone. Says how many passed then.
-fn run_failed_again(
-    cases: &[Case],
-    driver: &str,
-    manner: Manner,
-    outcomes: &mut [Outcome],
-) -> usize {
+/// The times of a scenario are milliseconds apart, and on a busy machine two timers may run in one
+/// turn. So failed scenarios are played once more, one at a time. Returns how many passed then.
+fn run_failed_again(cases: &[Case], driver: &str, mode: Mode, outcomes: &mut [Outcome]) -> usize {
     let mut passed = 0;
     for (case, outcome) in cases.iter().zip(outcomes) {
         if matches!(outcome, Outcome::Failed { .. }) {
-            *outcome = case.run(driver, manner);
+            *outcome = case.run(driver, mode);
             passed += usize::from(!matches!(outcome, Outcome::Failed { .. }));
         }
     }
     passed
 }
 
-/// Several at once: most of the time they wait for a timer.
-fn run_cases(cases: &[Case], driver: &str, manner: Manner, jobs: usize) -> Vec<Outcome> {
+/// Several run at once, because most of the time they wait for a timer.
+fn run_cases(cases: &[Case], driver: &str, mode: Mode, jobs: usize) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let work = || {
         let indices = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
-        let mine = indices.map_while(|index| Some((index, cases.get(index)?.run(driver, manner))));
+        let mine = indices.map_while(|index| Some((index, cases.get(index)?.run(driver, mode))));
         mine.collect::<Vec<_>>()
     };
     let mut outcomes: Vec<(usize, Outcome)> = thread::scope(|scope| {
@@ -143,7 +138,7 @@ fn run_cases(cases: &[Case], driver: &str, manner: Manner, jobs: usize) -> Vec<O
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-/// The scenarios of a folder whose names contain the text, by name.
+/// The scenarios of a folder whose names contain the text, sorted by name.
 fn find_cases(folder: &Path, text: &str, deviations: &Deviations) -> io::Result<Vec<Case>> {
     let mut cases = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,7 +1,7 @@
-//! One scenario of many: played in a process of its own, and compared with what Node did.
+//! One scenario: played in a separate process, and compared with Node's trace.
 //!
-//! Where fyke does something else on purpose, its own trace stands in `adapted/`, with the
-//! behaviours of the catalogue that say so, and counts in the place of Node's.
+//! Where fyke differs on purpose, its own trace is in `adapted/`, with the behaviours of the catalogue
+//! that justify it, and is used in place of Node's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use std::{fs, io};
 use serde_json::Value;
 
 use crate::compare::differences;
-use crate::manner::Manner;
+use crate::mode::Mode;
 use crate::scenario::Scenario;
 use crate::supported::missing;
 
-/// The key of an adapted trace that says why it is not Node's.
+/// The key of an adapted trace with the reason for the difference.
 const WHY: &str = "adapted";
 
-/// The scenarios in which fyke does otherwise although it is to do as Node, each with the reason.
+/// The scenarios in which fyke differs even in Node mode, each with the reason.
 pub(crate) type Deviations = BTreeMap<String, String>;
 
-/// What `deviations.json` says.
+/// The content of `deviations.json`.
 pub(crate) fn deviations() -> io::Result<Deviations> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deviations.json");
     Ok(serde_json::from_slice(&fs::read(file)?)?)
@@ -33,29 +33,29 @@ pub(crate) struct Case {
     scenario: PathBuf,
     expected: PathBuf,
     adapted: PathBuf,
-    /// Why fyke does otherwise also where it does as Node, if it does.
+    /// The reason why fyke differs even in Node mode, if it does.
     deviation: Option<String>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Passed {
-        /// Why the trace is not Node's, if it is not.
+        /// The reason why the trace differs from Node's, if it does.
         adapted: Option<String>,
     },
-    /// Not Node's, and listed with this reason in `deviations.json`.
+    /// Differs from Node's trace, and is listed with this reason in `deviations.json`.
     Deviates(String),
     Failed {
         differences: Vec<String>,
-        /// What was printed, if the run came so far.
+        /// The output, if the run printed any.
         trace: Option<String>,
     },
     Skipped(Vec<String>),
 }
 
 impl Case {
-    /// What Node did stands beside the folder: for `scenarios` in `expected`, else in a folder of
-    /// the same name with `-expected` behind it.
+    /// Node's trace is next to the folder: for `scenarios` in `expected`, otherwise in a folder of the
+    /// same name with the suffix `-expected`.
     pub(crate) fn new(scenario: PathBuf, deviations: &Deviations) -> Self {
         let folder = scenario.parent().unwrap_or(&scenario);
         let expected = match folder.file_name().unwrap_or_default().to_string_lossy() {
@@ -71,7 +71,7 @@ impl Case {
         Self { name, scenario, expected, adapted, deviation }
     }
 
-    pub(crate) fn run(&self, driver: &str, manner: Manner) -> Outcome {
+    pub(crate) fn run(&self, driver: &str, mode: Mode) -> Outcome {
         let failed = |message: String| Outcome::Failed { differences: vec![message], trace: None };
         let reasons = match Scenario::load(&self.scenario) {
             Ok(scenario) => missing(&scenario),
@@ -80,14 +80,14 @@ impl Case {
         if !reasons.is_empty() {
             return Outcome::Skipped(reasons);
         }
-        self.play_and_compare(driver, manner).unwrap_or_else(|error| failed(error.to_string()))
+        self.play_and_compare(driver, mode).unwrap_or_else(|error| failed(error.to_string()))
     }
 
-    fn play_and_compare(&self, driver: &str, manner: Manner) -> io::Result<Outcome> {
+    fn play_and_compare(&self, driver: &str, mode: Mode) -> io::Result<Outcome> {
         let node: Value = serde_json::from_slice(&fs::read(&self.expected)?)?;
         let mut command = Command::new(std::env::current_exe()?);
-        if manner == Manner::Default {
-            command.arg(Manner::OPTION);
+        if mode == Mode::Default {
+            command.arg(Mode::OPTION);
         }
         let output = command.arg(&self.scenario).env("FYKE_DRIVER", driver).output()?;
         if !output.status.success() {
@@ -97,8 +97,8 @@ impl Case {
             return Ok(Outcome::Failed { differences: lines, trace: None });
         }
         let found: Value = serde_json::from_slice(&output.stdout)?;
-        let differences = self.judge(&node, &found, driver, manner)?;
-        if let (Some(why), Manner::Node) = (&self.deviation, manner) {
+        let differences = self.judge(&node, &found, driver, mode)?;
+        if let (Some(why), Mode::Node) = (&self.deviation, mode) {
             return Ok(self.judge_deviation(why, &differences));
         }
         let trace = Some(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -108,24 +108,26 @@ impl Case {
         ))
     }
 
-    /// Why the trace is right although it is not Node's, if so; or what is wrong with it.
+    /// Returns the reason why the trace is accepted although it differs from Node's, if it is;
+    /// otherwise the differences.
     fn judge(
         &self,
         node: &Value,
         found: &Value,
         driver: &str,
-        manner: Manner,
+        mode: Mode,
     ) -> io::Result<Result<Option<String>, Vec<String>>> {
         let from_node = differences(node, found);
-        // What differs between drivers too may have a trace for each.
+        // If drivers differ too, each may have a trace.
         let of_driver = self.adapted.with_extension(format!("{driver}.json"));
         let adapted = [&self.adapted, &of_driver].map(|file| file.exists().then_some(file));
         let adapted: Vec<_> = adapted.into_iter().flatten().collect();
-        if manner == Manner::Node || adapted.is_empty() {
+        if mode == Mode::Node || adapted.is_empty() {
             return Ok(if from_node.is_empty() { Ok(None) } else { Err(from_node) });
         }
         if from_node.is_empty() {
-            let message = format!("this is what Node does: {} can go", adapted[0].display());
+            let message =
+                format!("the trace is the same as Node's: {} can be removed", adapted[0].display());
             return Ok(Err(vec![message]));
         }
         let mut nearest = Vec::new();
@@ -144,11 +146,14 @@ impl Case {
         if found.is_err() {
             return Outcome::Deviates(why.to_owned());
         }
-        let message = format!("this is what Node does: {} in deviations.json can go", self.name);
+        let message = format!(
+            "the trace is the same as Node's: {} in deviations.json can be removed",
+            self.name
+        );
         Outcome::Failed { differences: vec![message], trace: None }
     }
 
-    /// From now on this trace counts.
+    /// Records this trace as the expected one.
     pub(crate) fn adapt(&self, trace: &str, why: &str) -> io::Result<()> {
         let body = trace.strip_prefix("{\n").unwrap_or(trace);
         let text = format!("{{\n {}: {},\n{body}", Value::from(WHY), Value::from(why));

@@ -8,10 +8,10 @@ use serde_json::Value;
 /// Entries shown before the first difference.
 const CONTEXT_ENTRIES: usize = 2;
 
-/// A hash is shown this far.
+/// The number of digits of a hash that are shown.
 const HASH_SHOWN: usize = 12;
 
-/// The differences as lines for people; none if the traces are equal.
+/// The differences as text; empty if the traces are equal.
 pub(crate) fn differences(expected: &Value, found: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     for key in ["scenario", "loopEnd", "uncaught", "files", "problems"] {
@@ -58,7 +58,7 @@ fn compare_actor(name: &str, expected: &[Value], found: &[Value], lines: &mut Ve
     lines.push(format!("   + got      {}", show_entry(found.get(index))));
 }
 
-/// The event first, then what is known of it.
+/// The event first, then its fields.
 fn show_entry(entry: Option<&Value>) -> String {
     let Some(entry) = entry.and_then(Value::as_object) else {
         return String::from("(no more entries)");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_difference_is_shown_with_what_came_before() {
+    fn the_first_difference_is_shown_with_the_preceding_entries() {
         let expected = trace(json!({ "C0": [{ "ev": "open" }, { "ev": "end" }] }));
         let found = trace(json!({ "C0": [{ "ev": "open" }], "C1": [] }));
         let lines = differences(&expected, &found);

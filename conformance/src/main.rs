@@ -8,7 +8,7 @@ mod all;
 mod bare;
 mod case;
 mod compare;
-mod manner;
+mod mode;
 mod names;
 mod payload;
 mod play;
@@ -24,26 +24,26 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use manner::Manner;
+use mode::Mode;
 use scenario::Scenario;
 
-/// A loop that never comes back cannot stop itself at the limit: after this much more time the
-/// process ends.
+/// A loop that never returns cannot stop itself at the limit, so the process ends after this additional
+/// time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Exit status for a file that is no scenario.
+/// Exit status for a file that is not a scenario.
 const INVALID: u8 = 2;
-/// For a scenario that needs what fyke does not have.
+/// Exit status for a scenario that needs a feature that fyke does not have.
 const SKIPPED: u8 = 3;
-/// For a loop that hangs.
+/// Exit status for a loop that hangs.
 const STUCK: i32 = 4;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [word, rest @ ..] if word == "all" => all::all(rest),
-        [file] => play_one(Path::new(file), Manner::Node),
-        [option, file] if option == Manner::OPTION => play_one(Path::new(file), Manner::Default),
+        [file] => play_one(Path::new(file), Mode::Node),
+        [option, file] if option == Mode::OPTION => play_one(Path::new(file), Mode::Default),
         _ => {
             eprintln!("usage: fyke-conform [--default] SCENARIO.json | fyke-conform all [DIR…]");
             ExitCode::from(INVALID)
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn play_one(file: &Path, manner: Manner) -> ExitCode {
+fn play_one(file: &Path, mode: Mode) -> ExitCode {
     let scenario = match Scenario::load(file) {
         Ok(scenario) => scenario,
         Err(complaint) => {
@@ -73,7 +73,7 @@ fn play_one(file: &Path, manner: Manner) -> ExitCode {
         eprintln!("the loop hangs");
         std::process::exit(STUCK);
     });
-    let printed = play::play(scenario, scale, manner)
+    let printed = play::play(scenario, scale, mode)
         .and_then(|trace| std::io::stdout().write_all(trace.print().as_bytes()));
     match printed {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,7 +25,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Chooses the names of this run, and makes the temporary folder.
+    /// Chooses the names of this run, and creates the temporary folder.
     pub(crate) fn choose(placeholders: &[String]) -> std::io::Result<Self> {
         let unique = format!("cf-{}-{:08x}", std::process::id(), random() as u32);
         let folder = std::env::temp_dir().join(&unique);
@@ -51,12 +51,12 @@ impl Names {
         }
     }
 
-    /// The port behind `P0` and so on.
+    /// The port of a placeholder such as `P0`.
     pub(crate) fn fixed_port(&self, name: &str) -> Option<u16> {
         self.fixed.get(name).copied()
     }
 
-    /// From now on this port is shown as that server's.
+    /// Shows this port as that server's from now on.
     pub(crate) fn name_port(&self, port: u16, server: &str) {
         self.shown.borrow_mut().insert(port, format!("<{server}>"));
     }
@@ -88,7 +88,7 @@ impl Names {
         }
     }
 
-    /// What Node calls an address: a path, or an object.
+    /// The address in Node's form: a path, or an object.
     pub(crate) fn show_address(&self, address: &Address) -> Value {
         match address.ip() {
             None => self.show_host(address),
@@ -130,8 +130,8 @@ pub(crate) fn family_number(address: &SocketAddr) -> u8 {
     if address.is_ipv4() { 4 } else { 6 }
 }
 
-/// An error of the scenario's own. Its code is never freed: there are few of them, and codes live
-/// as long as the program.
+/// An error that the scenario defines. Its code is never freed, because codes live as long as the
+/// program, and there are few of them.
 pub(crate) fn own_error(code: &str) -> Error {
     let code = ErrorCode::from_static(Box::leak(code.into()));
     Error::new(code, "the scenario's own")

@@ -4,12 +4,12 @@ use fyke::{Encoding, Payload, Result};
 
 use crate::scenario::Fields;
 
-/// A period that is no power of two, so that lost or swapped blocks show.
+/// A period that is not a power of two, so that lost or swapped blocks are detected.
 const PERIOD: usize = 65_521;
 
-/// What `write` or `end` is given; none if nothing is.
+/// The data for `write` or `end`; `None` if there is none.
 ///
-/// fyke takes bytes (WR-25), so encoding a text is its caller's work.
+/// fyke accepts bytes (WR-25), so the caller encodes text.
 pub(crate) fn payload(fields: &Fields) -> Result<Option<Payload<'static>>> {
     if let Some(length) = fields.count("big") {
         return Ok(Some(pattern(length).into()));
@@ -27,7 +27,7 @@ pub(crate) fn payload(fields: &Fields) -> Result<Option<Payload<'static>>> {
 fn pattern(length: usize) -> Vec<u8> {
     let byte = |j: usize| (j * 7 + (j >> 8) * 13) as u8;
     let period: Vec<u8> = (0..PERIOD.min(length)).map(byte).collect();
-    // By whole periods: some scenarios write 32 MiB between two timers.
+    // In whole periods, because some scenarios write 32 MiB between two timers.
     let mut bytes = period.repeat(length / PERIOD);
     bytes.extend_from_slice(&period[..length % PERIOD]);
     bytes

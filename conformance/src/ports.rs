@@ -1,5 +1,5 @@
-//! Ports on which nobody listens, and addresses where attempts to connect hang (FORMAT.md 6.1 and
-//! 6.3). Made without the library that is tested.
+//! Ports without a listener, and addresses where attempts to connect hang (FORMAT.md 6.1 and 6.3).
+//! Created without the library under test.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -29,12 +29,12 @@ fn is_free(port: u16) -> bool {
     let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     loopback.into_iter().all(|ip| match TcpListener::bind((ip, port)) {
         Ok(_) => true,
-        // A machine without that family.
+        // A machine without this family.
         Err(error) => error.kind() == io::ErrorKind::AddrNotAvailable,
     })
 }
 
-/// A listener that nobody empties and whose queue is full. Exists until it is dropped.
+/// A listener that is never accepted from and whose queue is full. Exists until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Blackhole {
     _listener: OwnedFd,
@@ -46,7 +46,7 @@ impl Blackhole {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let listener = socket(family, SocketType::STREAM, None)?;
         bind(&listener, &address)?;
-        // Linux takes one more than the backlog, and then drops every attempt.
+        // Linux accepts one connection more than the backlog, and then drops every attempt.
         listen(&listener, 1)?;
         let filling = [TcpStream::connect(address)?, TcpStream::connect(address)?];
         Ok(Self { _listener: listener, _filling: filling })

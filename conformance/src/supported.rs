@@ -1,8 +1,8 @@
-//! What of the format fyke cannot do yet, or cannot be asked for in Rust. Scenarios that need one
-//! of these are left out, and `--verbose` says why.
+//! The parts of the format that fyke does not support yet, or that cannot be expressed in Rust.
+//! Scenarios that need one of these are skipped, and `--verbose` prints the reason.
 //!
-//! When fyke learns something: delete its line here and write the operation, option or property
-//! where the others are, in `play/`.
+//! When fyke supports one: delete its line here, and implement the operation, option or property next
+//! to the others in `play/`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ const SERVER_OPTIONS: &[&str] = &[];
 /// Functions of `calls`.
 const CALLS: &[&str] = &[];
 
-/// Why the scenario cannot be played; empty if it can.
+/// The reasons why the scenario cannot be played; empty if it can.
 pub(crate) fn missing(scenario: &Scenario) -> Vec<String> {
     let mut reasons = Reasons::default();
     for call in &scenario.calls {
@@ -69,7 +69,7 @@ impl Reasons {
         }
     }
 
-    /// What the types of a call's arguments cannot hold.
+    /// Values that the argument types of a call cannot hold.
     fn check_call(&mut self, call: &Call) {
         for argument in &call.arguments {
             if argument.as_f64().is_some_and(|number| number < 0.0) {
@@ -114,15 +114,15 @@ impl Reasons {
         self.check_port(target, &["localPort"]);
         target.get("lookup").into_iter().for_each(|lookup| self.check_lookup(lookup));
         if !(target.has("server") || target.has("port") || target.has("path")) {
-            self.add("Rust: a target that names none");
+            self.add("Rust: a target without an address");
         }
         let local = target.text("localAddress");
         if local.is_some_and(|text| text.parse::<IpAddr>().is_err()) {
-            self.add("Rust: a local address that is none");
+            self.add("Rust: a local address that is not an IP address");
         }
     }
 
-    /// What an `IpAddr` cannot hold: text that is none, and one of the other family.
+    /// Values that an `IpAddr` cannot hold: text that is not an address, and text of the other family.
     fn check_lookup(&mut self, lookup: &Value) {
         let results = lookup.get("results").and_then(Value::as_array);
         for result in results.into_iter().flatten() {
@@ -138,7 +138,7 @@ impl Reasons {
         }
     }
 
-    /// What a `u16` cannot hold.
+    /// Values that a `u16` cannot hold.
     fn check_port(&mut self, fields: &Fields, keys: &[&str]) {
         for key in keys {
             let port = fields.number(key);
@@ -148,7 +148,7 @@ impl Reasons {
         }
     }
 
-    /// What a `u8` cannot hold.
+    /// Values that a `u8` cannot hold.
     fn check_type_of_service(&mut self, fields: &Fields, key: &str) {
         let value = fields.number(key);
         if value.is_some_and(|value| !is_whole(value, U8)) {
@@ -156,7 +156,7 @@ impl Reasons {
         }
     }
 
-    /// What a `Duration` and a `usize` cannot hold.
+    /// Values that a `Duration` and a `usize` cannot hold.
     fn check_durations_and_sizes(&mut self, fields: &Fields) {
         let durations = ["ms", "timeout", "keepAliveInitialDelay"];
         let sizes = ["highWaterMark", "maxConnections", "n", "backlog"];
@@ -167,7 +167,7 @@ impl Reasons {
         }
         for key in sizes {
             if fields.number(key).is_some_and(|number| number.fract() != 0.0) {
-                self.add("Rust: a size that is not a whole number");
+                self.add("Rust: a size that is not an integer");
             }
         }
     }
@@ -192,9 +192,9 @@ mod tests {
         missing(&Scenario::of_text(&scenario.to_string()).unwrap())
     }
 
-    /// It was a problem of the scenario when it was played.
+    /// Regression: playing it reported a problem of the scenario.
     #[test]
-    fn type_of_service_that_is_no_byte_is_left_out_wherever_it_stands() {
+    fn type_of_service_that_is_not_a_byte_is_skipped_in_every_operation() {
         for tos in [json!(256), json!(-1), json!(1.5)] {
             let reasons = operation(&json!({ "op": "setTypeOfService", "tos": tos }));
             assert_eq!(reasons, ["Rust: a type of service out of range"], "{tos}");
@@ -206,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_are_not_whole_numbers_are_left_out() {
+    fn sizes_that_are_not_integers_are_skipped() {
         let reasons = operation(&json!({ "op": "read", "n": 1.5 }));
-        assert_eq!(reasons, ["Rust: a size that is not a whole number"]);
+        assert_eq!(reasons, ["Rust: a size that is not an integer"]);
         assert!(operation(&json!({ "op": "read", "n": 2 })).is_empty());
     }
 }

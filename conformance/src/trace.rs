@@ -6,23 +6,23 @@ use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// Up to this many bytes are also shown.
+/// Up to this number, the bytes themselves are also shown.
 const SHOWN_BYTES_MAX: usize = 64;
 
 /// What was recorded about one actor, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     entries: Vec<Entry>,
-    /// Data that is kept back until `end` or `close`.
+    /// Data that is held until `end` or `close`.
     held: Option<(Kind, Vec<u8>)>,
 }
 
-/// In what form data was delivered.
+/// The form in which data was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Bytes,
     Text,
-    /// In pieces of a fixed size, past the listeners.
+    /// In pieces of a fixed size, without the listeners.
     Piece,
 }
 
@@ -38,7 +38,7 @@ impl Kind {
 
 #[derive(Debug)]
 enum Entry {
-    /// Data of neighbouring events, and the properties at the first of them.
+    /// Data of consecutive events, and the properties at the first of them.
     Data {
         kind: Kind,
         bytes: Vec<u8>,
@@ -52,7 +52,7 @@ impl Log {
         self.entries.push(Entry::Other(entry));
     }
 
-    /// Whether data of this kind would now go on in the last entry.
+    /// Whether data of this kind continues the last entry.
     pub(crate) fn ends_in(&self, wanted: Kind) -> bool {
         matches!(self.entries.last(), Some(Entry::Data { kind, .. }) if *kind == wanted)
     }
@@ -73,7 +73,7 @@ impl Log {
         self.held.get_or_insert((kind, Vec::new())).1.extend_from_slice(chunk);
     }
 
-    /// Records what was kept back.
+    /// Records the held data.
     pub(crate) fn release_data(&mut self) {
         if let Some((kind, bytes)) = self.held.take() {
             self.entries.push(Entry::Data { kind, bytes, snapshot: None });
@@ -128,11 +128,11 @@ pub(crate) fn describe(kind: Kind, bytes: &[u8]) -> Map<String, Value> {
     shown
 }
 
-/// Everything that a run has shown.
+/// The complete result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) scenario: String,
-    /// Nothing was left that keeps the loop alive; otherwise the limit was reached.
+    /// Whether the loop ended by itself; otherwise the limit was reached.
     pub(crate) loop_end: bool,
     /// Codes of the errors that ended a turn of the loop.
     pub(crate) uncaught: Vec<&'static str>,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_data_is_one_entry() {
+    fn consecutive_data_events_are_one_entry() {
         let mut log = Log::default();
         log.push_data(Kind::Bytes, b"a", Some(json!(1)));
         log.push_data(Kind::Bytes, b"b", Some(json!(2)));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn held_data_comes_when_it_is_released() {
+    fn held_data_is_delivered_when_it_is_released() {
         let mut log = Log::default();
         log.hold_data(Kind::Bytes, b"a");
         log.push(event("drain"));

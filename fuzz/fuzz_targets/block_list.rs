@@ -1,5 +1,5 @@
-//! Block lists: the first line is JSON, the others are subnets, and addresses to look for. A list
-//! takes all of a text or nothing, writes what it reads, and finds what it has.
+//! Block lists: the first line is JSON, the others are subnets and addresses to look up. A list accepts
+//! a text completely or not at all, prints what it parses, and finds its rules.
 
 #![no_main]
 
@@ -22,7 +22,7 @@ fuzz_target!(|text: &str| {
         } else if list.add_cidr(line).is_ok() {
             let network: IpAddr = line.split(['/', '%']).next().unwrap().parse().unwrap();
             assert!(list.check(network), "{line} has its own address");
-            // Of equal rules the newest is removed, and the list is as it was.
+            // Of equal rules the newest is removed, and the list is unchanged.
             assert!(list.remove_cidr(line).unwrap(), "{line}");
             assert_eq!(list.rules(), before);
             list.add_cidr(line).unwrap();

@@ -1,4 +1,4 @@
-//! Endpoints as text: what is understood is printed in a way that is understood as the same.
+//! Endpoints as text: every parsed endpoint round-trips through its text.
 
 #![no_main]
 

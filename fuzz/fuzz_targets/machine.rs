@@ -1,7 +1,7 @@
-//! Calls on joined machines, in any order and from any callback, in both manners and with any choice turned
-//! round: nothing panics, no rule of the model in `crates/fyke-machine/tests/lives` is broken, every byte
-//! arrives or is reported, every callback is called once, memory is bounded by what is queued and stored,
-//! and the short ways change no event.
+//! Calls on joined machines, in any order and from any callback, with both policies and with any choice
+//! inverted: nothing panics, no rule of the model in `crates/fyke-machine/tests/lives` is broken, every
+//! byte arrives or is reported, every callback runs once, memory is bounded by the queued and stored
+//! bytes, and the plain lanes change no event.
 
 #![no_main]
 
@@ -30,10 +30,10 @@ fn bytes_in_use() -> usize {
 
 fuzz_target!(|input: &[u8]| {
     let Some((choices, script)) = Script::from_bytes(input) else { return };
-    let manners = if script.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
-    let turned = Policy::NAMES.get(usize::from(choices.seed) % (2 * Policy::NAMES.len()));
+    let policy = if script.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
+    let inverted = Policy::NAMES.get(usize::from(choices.seed) % (2 * Policy::NAMES.len()));
     let setting = Setting {
-        policy: turned.map_or(manners, |name| manners.turned(name)),
+        policy: inverted.map_or(policy, |name| policy.inverted(name)),
         plain: true,
         window_bytes: [128 * 1024, 4096, 300][choices.window % 3],
         piece_bytes_max: [64 * 1024, 3000, 100, 1][choices.piece % 4],

@@ -1,7 +1,7 @@
 //! Calls on the ends of up to three connections of the simulated network, in any order and from any
-//! callback, on loops of both manners: nothing panics, no rule of the model in
-//! `crates/fyke-machine/tests/lives` is broken, every byte arrives or is reported, every callback is called
-//! once, and memory is bounded by what is in the queues.
+//! callback, on loops with both policies: nothing panics, no rule of the model in
+//! `crates/fyke-machine/tests/lives` is broken, every byte arrives or is reported, every callback runs
+//! once, and memory is bounded by the content of the queues.
 
 #![no_main]
 
@@ -25,12 +25,12 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Long after everything that happens by itself; the clock is virtual.
+/// Long after everything that happens automatically. The clock is virtual.
 const QUIET: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// For what is no queue of a socket's, beside the simulated wires.
+/// For memory that is not a queue of a socket, beside the data in transit.
 const OTHER_BYTES: usize = 128 * 1024;
-/// What a byte on a wire may take, as a piece of its own.
+/// The memory of a byte in transit, as a piece of its own.
 const WIRE_BYTES: usize = 100;
 
 fn bytes_in_use() -> usize {

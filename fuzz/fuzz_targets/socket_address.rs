@@ -1,5 +1,4 @@
-//! Socket addresses as text and as JSON: what is understood is written in a way that is understood
-//! as the same.
+//! Socket addresses as text and as JSON: every parsed address round-trips through both forms.
 
 #![no_main]
 

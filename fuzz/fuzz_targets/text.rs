@@ -1,9 +1,9 @@
-//! The text decoder: however bytes are cut into chunks, the text is that of the whole. The first byte
-//! chooses the encoding, each chunk begins with its length.
+//! The text decoder: bytes split into any chunks decode to the same text as in one piece. The first
+//! byte selects the encoding, each chunk begins with its length.
 
 #![no_main]
 
-// The decoder is no part of the library's interface, so it is built in here.
+// The decoder is not part of the library's public API, so it is included here.
 #[allow(dead_code, unused_imports, reason = "only the decoder is used")]
 #[path = "../../crates/fyke/src/text/mod.rs"]
 mod text;

@@ -1,9 +1,9 @@
-//! Reads `docs/BEHAVIOUR.md`: which behaviours there are, and what was decided about each.
+//! Reads `docs/BEHAVIOUR.md`: the behaviours, and the decision about each.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
-/// What fyke does about a behaviour of Node's.
+/// fyke's decision about a behaviour of Node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     Same,
@@ -28,7 +28,7 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) decision: Decision,
-    /// Why, or how; may be empty.
+    /// The reason or the explanation; may be empty.
     pub(crate) reason: String,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Section {
 
 #[derive(Debug)]
 pub(crate) struct Behaviour {
-    /// In the order of the document; those without an entry are left out.
+    /// In the order of the document; areas without an entry are omitted.
     pub(crate) sections: Vec<Section>,
 }
 
@@ -80,7 +80,7 @@ impl Behaviour {
         let behaviour = Self { sections };
         let mut seen = HashSet::new();
         let twice = behaviour.entries().find(|entry| !seen.insert(&entry.id));
-        let twice = twice.map(|entry| format!("{} is there twice", entry.id));
+        let twice = twice.map(|entry| format!("{} is defined twice", entry.id));
         twice.map_or(Ok(behaviour), Err)
     }
 
@@ -92,7 +92,7 @@ impl Behaviour {
         self.entries().any(|entry| entry.id == id)
     }
 
-    /// The letters that ids begin with.
+    /// The letters that ids start with.
     pub(crate) fn areas(&self) -> BTreeSet<&str> {
         self.entries().filter_map(|entry| entry.id.split('-').next()).collect()
     }
@@ -164,14 +164,14 @@ fyke: adapted: later, `Err`
     }
 
     #[test]
-    fn two_decisions_two_equal_ids_and_unknown_words_are_errors() {
+    fn duplicate_decisions_duplicate_ids_and_unknown_words_are_errors() {
         assert!(Behaviour::parse(&TWO.replace("Facts.", "fyke: same")).is_err());
         assert!(Behaviour::parse(&TWO.replace("WR-02", "WR-01")).unwrap_err().contains("twice"));
         assert!(Behaviour::parse(&TWO.replace("adapted", "adopted")).is_err());
     }
 
     #[test]
-    fn remarks_lose_their_parentheses_only_when_they_are_the_whole() {
+    fn remarks_lose_their_parentheses_only_if_these_enclose_everything() {
         assert_eq!(decision("same").unwrap().1, "");
         assert_eq!(decision(" same (`a`)").unwrap().1, "`a`");
         assert_eq!(decision("same (a) and (b)").unwrap().1, "(a) and (b)");

@@ -1,4 +1,4 @@
-//! What the project checks and generates for itself.
+//! The checks and generators of the project.
 //!
 //! - `cargo xtask conformance-table --write` writes `docs/CONFORMANCE.md`; `--check` reports what is
 //!   wrong with it.
@@ -28,7 +28,7 @@ use tests_by_id::TestsById;
 const BEHAVIOUR: &str = "docs/BEHAVIOUR.md";
 const POLICY: &str = "crates/fyke-machine/src/policy.rs";
 const CONFORMANCE: &str = "docs/CONFORMANCE.md";
-/// Where there are tests.
+/// The folders with tests.
 const SOURCES: [&str; 2] = ["crates", "conformance/src"];
 
 const USAGE: u8 = 2;
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Writes the table as the tests are, and tells what is missing all the same.
+/// Writes the table for the current tests, and also reports missing tests.
 fn write(root: &Path) -> Result<Vec<String>, String> {
     let behaviour = Behaviour::parse(&read(root, BEHAVIOUR)?)?;
     let tests = TestsById::find(root, &SOURCES, &behaviour)?;
@@ -78,7 +78,7 @@ fn check(root: &Path) -> Result<Vec<String>, String> {
     let mut complaints = table.complaints();
     if table.print() != before {
         complaints.push(format!(
-            "{CONFORMANCE} is not what the tests say: cargo xtask conformance-table --write"
+            "{CONFORMANCE} is out of date: run cargo xtask conformance-table --write"
         ));
     }
     Ok(complaints)

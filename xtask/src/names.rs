@@ -1,12 +1,12 @@
-//! Which behaviours a test's name says that it carries: `end_03_end_04_both_sides_…`.
+//! Which behaviours a test's name refers to: `end_03_end_04_both_sides_…`.
 
 use std::collections::BTreeSet;
 
-/// The ids at the beginning of a test's name, none for a test of something else. A letter may
-/// follow the number, for one part of a behaviour: `wr_08b_…` carries WR-08.
+/// The ids at the beginning of a test's name, empty for other tests. A letter may follow the number,
+/// for one part of a behaviour: `wr_08b_…` refers to WR-08.
 ///
-/// What looks like an id of an area that does not exist is one as well, so that a slip of the
-/// hand is noticed.
+/// Text that looks like an id of an unknown area counts as an id too, so that a typing error is
+/// reported.
 pub(crate) fn ids_in(name: &str, areas: &BTreeSet<&str>) -> Vec<String> {
     let words: Vec<&str> = name.split('_').collect();
     let mut ids = Vec::new();
@@ -50,13 +50,13 @@ mod tests {
     }
 
     #[test]
-    fn ids_further_on_do_not_count() {
+    fn ids_after_the_beginning_do_not_count() {
         assert!(ids("after_wr_08_nothing_happens").is_empty());
         assert_eq!(ids("wr_08_and_wr_09_too"), ["WR-08"]);
     }
 
     #[test]
-    fn contracts_counts_and_words_are_no_ids() {
+    fn contracts_counts_and_words_are_not_ids() {
         assert!(ids("c8_nothing_is_lost").is_empty());
         assert!(ids("wr_8_is_too_short").is_empty());
         assert!(ids("wr_008_is_too_long").is_empty());
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_area_at_the_very_beginning_is_seen() {
+    fn an_unknown_area_at_the_beginning_is_reported() {
         assert_eq!(ids("rw_08_letters_swapped"), ["RW-08"]);
         assert_eq!(ids("wr_99_no_such_number"), ["WR-99"]);
     }

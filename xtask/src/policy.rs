@@ -1,10 +1,10 @@
-//! Reads `crates/fyke-machine/src/policy.rs`: which choice of a loop's manners belongs to which behaviour.
+//! Reads `crates/fyke-machine/src/policy.rs`: which field of the policy belongs to which behaviour.
 
 use std::collections::BTreeMap;
 
 use crate::behaviour::{Behaviour, is_id};
 
-/// The names of the choices, by the id of a behaviour.
+/// The names of the fields, by the id of a behaviour.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
     fields: BTreeMap<String, Vec<String>>,
@@ -14,7 +14,8 @@ impl Policy {
     #[cfg(test)]
     pub(crate) const NONE: Self = Self { fields: BTreeMap::new() };
 
-    /// Reads the table. The comments between the description of a choice and its line have the ids, or a contract.
+    /// Reads the table. The comments between the description of a field and its line have the ids, or a
+    /// contract.
     pub(crate) fn parse(text: &str, behaviour: &Behaviour) -> Result<Self, String> {
         let mut policy = Self::default();
         let table = text.split("\npolicy! {\n").nth(1).ok_or("policy.rs has no table")?;
@@ -46,7 +47,7 @@ impl Policy {
         Ok(())
     }
 
-    /// The choices that decide about a behaviour.
+    /// The fields that decide about a behaviour.
     pub(crate) fn of(&self, id: &str) -> &[String] {
         self.fields.get(id).map_or(&[], Vec::as_slice)
     }

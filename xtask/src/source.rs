@@ -1,7 +1,7 @@
 //! Finds the functions of a Rust source, and which of them are tests.
 //!
-//! No parser: comments and literals are blanked out, then words and braces are read. Whatever the
-//! project's tests do not do, this does not know.
+//! This is not a parser: comments and literals are blanked out, then words and braces are read. It
+//! supports what the project's tests use.
 
 /// A function, and whether the test harness runs it.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,20 +12,20 @@ pub(crate) struct Function {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Under `#[test]`, or directly in `on_every_driver! { … }` or another macro with `on_…`.
+    /// After `#[test]`, or directly in `on_every_driver! { … }` or another macro named `on_…`.
     Test,
-    /// A test with `#[ignore]`: nobody runs it.
+    /// A test with `#[ignore]`, which is not run.
     Ignored,
     Other,
 }
 
-/// All functions of a source with a name, in its order.
+/// All named functions of a source, in order.
 pub(crate) fn functions(source: &str) -> Vec<Function> {
     let text = blank_literals(source);
     let tokens = tokens(&text);
     let mut found = Vec::new();
     let mut attributes: Vec<String> = Vec::new();
-    // For each open brace: whether it makes tests of the functions directly in it.
+    // For each open brace: whether the functions directly in it are tests.
     let mut braces = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -70,7 +70,7 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
-/// Words, and everything else by the character.
+/// Words, and all other characters one by one.
 fn tokens(text: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -103,7 +103,7 @@ fn closing_bracket(tokens: &[&str], open: usize) -> usize {
     tokens.len()
 }
 
-/// The source without what is in comments, strings and character literals.
+/// The source without the content of comments, strings and character literals.
 fn blank_literals(source: &str) -> String {
     let mut text = String::with_capacity(source.len());
     let mut rest = source;
@@ -133,7 +133,7 @@ fn blank_literals(source: &str) -> String {
     text
 }
 
-/// The length of the comment at the start of `text`; they nest.
+/// The length of the comment at the start of `text`. Comments may be nested.
 fn block_comment(text: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -173,7 +173,7 @@ fn character(text: &str) -> usize {
     let mut inner = text[1..].char_indices();
     match inner.next() {
         Some((_, '\\')) => {
-            // What is escaped may be the quote.
+            // The escaped character may be the quote.
             let after = 3.min(text.len());
             text.get(after..).and_then(|rest| rest.find('\'')).map_or(0, |end| after + end + 1)
         }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_what_stands_under_the_attribute() {
+    fn a_test_is_the_function_after_the_attribute() {
         let source =
             "fn a() {} #[test] fn b() {} fn c() {}\n#[test]\n/// Why.\n#[cfg(unix)]\npub fn d() {}";
         assert_eq!(names(source, Kind::Test), ["b", "d"]);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_macro_itself_and_other_macros_make_no_tests() {
+    fn the_macro_itself_and_other_macros_define_no_tests() {
         let source = "macro_rules! on_every_driver { ($n:ident) => { #[test] fn $n() {} fn x() {} } } codes! { fn y() {} }";
         assert_eq!(names(source, Kind::Test), [""; 0]);
         assert_eq!(names(source, Kind::Other), ["x", "y"]);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignored_test_is_none() {
+    fn an_ignored_test_does_not_count() {
         let source =
             "#[test] #[ignore = \"slow\"] fn a() {} #[ignore] #[test] fn b() {} #[test] fn c() {}";
         assert_eq!(names(source, Kind::Ignored), ["a", "b"]);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_that_never_ends_is_the_rest() {
+    fn an_unterminated_literal_extends_to_the_end() {
         for source in ["\"x", "/* x", "r#\"x\"", "'\\", "'", "br\"", "#[test", "fn"] {
             assert_eq!(functions(source), [], "{source}");
         }

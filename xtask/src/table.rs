@@ -1,5 +1,5 @@
 //! `docs/CONFORMANCE.md`: one part is generated from the behaviours and the tests, the other is
-//! kept by hand, and handed through.
+//! maintained by hand and copied.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use crate::tests_by_id::{Test, TestsById};
 
 /// Ends the generated part.
 const BY_HAND: &str = "<!-- What follows is kept by hand. -->";
-/// The heading in the part kept by hand whose list decides on entries.
+/// The heading of the list in the manual part that overrides entries.
 const DIFFERENTLY: &str = "## Entries decided differently, and why";
 
 #[derive(Debug)]
@@ -18,13 +18,13 @@ pub(crate) struct Table<'a> {
     behaviour: &'a Behaviour,
     tests: &'a TestsById,
     policy: &'a Policy,
-    /// What the part kept by hand decides, by id.
+    /// The decisions of the manual part, by id.
     decided: BTreeMap<String, (Decision, String)>,
     by_hand: String,
 }
 
 impl<'a> Table<'a> {
-    /// The table of these behaviours and tests; `before` is the document as it is now, or empty.
+    /// The table of these behaviours and tests; `before` is the current document, or empty.
     pub(crate) fn new(
         behaviour: &'a Behaviour,
         tests: &'a TestsById,
@@ -42,14 +42,14 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Ids that lack a test, and names of tests that are wrong.
+    /// Ids without a test, and wrong names of tests.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let lacking = self.behaviour.entries().filter(|entry| self.lacks_test(entry));
         let lacking = lacking.map(|entry| format!("{} has no test: {}", entry.id, entry.title));
         self.tests.complaints().iter().cloned().chain(lacking).collect()
     }
 
-    /// The whole document.
+    /// The complete document.
     pub(crate) fn print(&self) -> String {
         let mut text = String::new();
         self.print_head(&mut text).expect("a string takes everything");
@@ -127,8 +127,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Reads the list of entries decided differently: `- WR-21, WR-22: adapted: the reason`. Further
-/// lines of an item belong to the reason.
+/// Reads the list of entries decided differently: `- WR-21, WR-22: adapted: the reason`. Further lines
+/// of an item belong to the reason.
 fn decided(by_hand: &str) -> Result<BTreeMap<String, (Decision, String)>, String> {
     let mut decided = BTreeMap::new();
     let section = by_hand.split_once(DIFFERENTLY).map_or("", |(_, section)| section);
@@ -158,7 +158,7 @@ fn link(test: &Test) -> String {
     format!("[`{shown}::{}`](../{})", test.name, test.file)
 }
 
-/// What GitHub makes of a heading.
+/// The anchor that GitHub generates for a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
@@ -227,7 +227,7 @@ Some words.
     }
 
     #[test]
-    fn an_id_without_a_test_is_complained_about_unless_it_is_skipped() {
+    fn an_id_without_a_test_is_reported_unless_it_is_skipped() {
         let (behaviour, tests) = (behaviour(), tests());
         let table = Table::new(&behaviour, &tests, &NONE, "").unwrap();
         assert_eq!(table.complaints(), ["WR-02 has no test: Callbacks"]);
@@ -237,7 +237,7 @@ Some words.
     }
 
     #[test]
-    fn wrong_names_are_complained_about() {
+    fn wrong_names_are_reported() {
         let (behaviour, mut tests) = (behaviour(), tests());
         tests.add("c.rs", "#[test] fn wr_09_x() {} #[test] fn wr_02_x() {}", &behaviour);
         let table = Table::new(&behaviour, &tests, &NONE, "").unwrap();
@@ -245,7 +245,7 @@ Some words.
     }
 
     #[test]
-    fn what_is_kept_by_hand_stays_and_decides() {
+    fn parts_maintained_by_hand_are_kept_and_take_precedence() {
         let (behaviour, tests) = (behaviour(), tests());
         let before = format!("anything\n{BY_HAND}\n\n{BY_HAND_TEXT}");
         let text = Table::new(&behaviour, &tests, &NONE, &before).unwrap().print();
@@ -259,7 +259,7 @@ Some words.
     }
 
     #[test]
-    fn a_decision_that_cannot_be_read_is_an_error() {
+    fn a_decision_that_cannot_be_parsed_is_an_error() {
         let (behaviour, tests) = (behaviour(), tests());
         let with = |item: &str| {
             let before = format!("{BY_HAND}\n{DIFFERENTLY}\n\n{item}\n");

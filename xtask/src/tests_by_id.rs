@@ -11,7 +11,7 @@ use crate::source::{Kind, functions};
 /// A test, by its file and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Test {
-    /// From the root of the project, with `/`.
+    /// The path from the root of the project, with `/`.
     pub(crate) file: String,
     pub(crate) name: String,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Test {
 #[derive(Debug, Default)]
 pub(crate) struct TestsById {
     by_id: BTreeMap<String, Vec<Test>>,
-    /// Names that promise what they do not keep.
+    /// Wrong names.
     complaints: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl TestsById {
         for folder in folders {
             files.extend(rust_files(root, folder)?);
         }
-        // By their parts: a folder comes before what is longer than its name.
+        // By path components: a folder sorts before longer names.
         files.sort_by(|a, b| Path::new(a).cmp(Path::new(b)));
         let mut found = Self::default();
         for file in files {
@@ -60,7 +60,7 @@ impl TestsById {
                     }
                     Kind::Test => format!("there is no {id}"),
                     Kind::Ignored => format!("an ignored test does not prove {id}"),
-                    Kind::Other => format!("names {id} and is no test"),
+                    Kind::Other => format!("names {id} but is not a test"),
                 };
                 self.complaints.push(format!("{file}: {name}: {complaint}"));
             }
@@ -76,8 +76,8 @@ impl TestsById {
     }
 }
 
-/// The Rust files below a folder of `root`, by their paths from `root` with `/`. Build output is left
-/// out.
+/// The Rust files below a folder of `root`, by their paths from `root` with `/`. Build output is
+/// skipped.
 pub(crate) fn rust_files(root: &Path, folder: &str) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
     sources(&root.join(folder), &mut files).map_err(|error| format!("{folder}: {error}"))?;
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn two_parts_of_one_id_in_a_name_are_one_test() {
+    fn two_parts_of_one_id_in_a_name_count_as_one_test() {
         let mut tests = TestsById::default();
         tests.add("a.rs", "#[test] fn wr_01a_wr_01b_x() {}", &behaviour());
         assert_eq!(tests.of("WR-01").len(), 1);
     }
 
     #[test]
-    fn ids_that_do_not_exist_and_functions_that_nobody_runs_are_complained_about() {
+    fn unknown_ids_and_functions_that_are_never_run_are_reported() {
         let mut tests = TestsById::default();
         let source = "#[test] fn wr_03_x() {} #[test] fn rw_01_x() {} fn wr_01_x() {} \
                       #[test] #[ignore] fn wr_02_x() {} fn helper() {}";
@@ -139,7 +139,7 @@ mod tests {
             [
                 "a.rs: wr_03_x: there is no WR-03",
                 "a.rs: rw_01_x: there is no RW-01",
-                "a.rs: wr_01_x: names WR-01 and is no test",
+                "a.rs: wr_01_x: names WR-01 but is not a test",
                 "a.rs: wr_02_x: an ignored test does not prove WR-02",
             ]
         );
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_found_in_folders_but_not_what_was_built() {
+    fn sources_are_found_in_folders_but_not_in_build_output() {
         let root = std::env::temp_dir().join(format!("xtask-test-{}", std::process::id()));
         std::fs::create_dir_all(root.join("a/target")).unwrap();
         std::fs::create_dir_all(root.join("a/b")).unwrap();

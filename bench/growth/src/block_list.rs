@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fyke::{BlockList, Result};
 
-/// Nanoseconds of one check, with addresses that are blocked and others that are not.
+/// Nanoseconds per check, for addresses that are blocked and addresses that are not.
 pub(crate) fn measure(rules: usize) -> Result<f64> {
     let list = BlockList::new();
     for rule in 0..rules as u32 {
-        // A third of each kind, and none inside another.
+        // A third of each kind, and none contains another.
         let address = |low: u32| IpAddr::from(Ipv4Addr::from(0x0a00_0000 + (rule << 6) + low));
         match rule % 3 {
             0 => list.add_address(address(0))?,

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use fyke::Result;
 
-/// Long enough for the clock, short enough for a look.
+/// Long enough for the resolution of the clock.
 const MEASURED: Duration = Duration::from_millis(200);
 
-/// Nanoseconds for one call of `step`, the best of three.
+/// Nanoseconds per call of `step`, the best of three.
 fn nanoseconds_each(mut step: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..3 {

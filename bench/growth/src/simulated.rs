@@ -1,4 +1,4 @@
-//! What a connection costs in memory, both ends of it, in the simulated network.
+//! The memory of a connection, both ends included, in the simulated network.
 
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,14 +8,14 @@ use std::time::Duration;
 use fyke::{ConnectOptions, DriverKind, Error, EventLoop, Result, ServerOptions, sim::SimOptions};
 
 const PORT: u16 = 1000;
-/// Clients have ports of their own choice: of those that the network gives there are 16,384 in all.
+/// Clients choose their ports, because the network has only 16,384 ephemeral ports.
 const FIRST_CLIENT_PORT: u16 = 2000;
 const CONNECTIONS_PER_ADDRESS: usize = 60_000;
 const OPENED_AT_ONCE: usize = 256;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(86_400);
 
-/// Bytes for each accepted connection with its client: data listener and idle timeout on the first,
-/// after a message to and fro.
+/// Bytes per accepted connection including its client: a data listener and an idle timeout on the
+/// accepted side, after a message in each direction.
 pub(crate) fn measure(connections: usize) -> Result<f64> {
     let kind = DriverKind::Sim(SimOptions { cut: false, ..SimOptions::default() });
     let event_loop = EventLoop::builder().driver(kind).build()?;

@@ -10,7 +10,7 @@ pub(crate) fn measure(pending: usize) -> Result<f64> {
     event_loop.enter(|| {
         let mut timers = Vec::with_capacity(pending);
         for number in 0..pending as u64 {
-            // Times that differ, and come in no order.
+            // Different times in no particular order.
             let seconds = 60 + number.wrapping_mul(2_654_435_761) % 100_000;
             timers.push(timer::set_timeout(Duration::from_secs(seconds), || {})?);
         }

@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The command-line arguments.
 
 use std::io::{Error, ErrorKind, Result};
 use std::path::PathBuf;
@@ -46,9 +46,9 @@ pub(crate) struct Arguments {
     pub flood: bool,
     /// Number of further connections that send at full speed, to a server with `MODE=mixed`.
     pub bulk: usize,
-    /// So many further connections send without ever reading the answer.
+    /// The number of further connections that send without ever reading the answer.
     pub stuck: usize,
-    /// So many further connections have one message echoed, and do nothing then.
+    /// The number of further connections that have one message echoed and then stay idle.
     pub idle: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Connections that live for one byte: connect, send it, have it back, close.
+//! Short connections: connect, send a byte, receive it back, close.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Echo: so many messages under way on each connection, and for each that came back the next is sent.
+//! Echo: keeps a number of messages in flight on each connection, and sends the next one for each
+//! answer.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -14,7 +15,7 @@ use crate::stream::{Connection, Stream, unless_blocked};
 use crate::window::{Phase, Window};
 
 const BUFFER_BYTES: usize = 256 * 1024;
-/// The window must end even if no answer comes.
+/// The window must end even if no answer arrives.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 struct Client {
@@ -49,7 +50,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads what is there: how many messages came back.
+    /// Reads the available data. Returns the number of complete answers.
     fn receive(&mut self, pattern: &Pattern, buffer: &mut [u8]) -> io::Result<u64> {
         let mut messages = 0;
         loop {

@@ -34,7 +34,7 @@ impl Histogram {
         self.total += 1;
     }
 
-    /// In microseconds; 0 when nothing was added.
+    /// In microseconds; 0 if nothing was added.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let wanted = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;

@@ -1,4 +1,4 @@
-//! Connections that do nothing: what each costs the server in user memory.
+//! Idle connections: the user memory of the server for each.
 
 use std::io;
 use std::thread::sleep;
@@ -10,7 +10,7 @@ use crate::process::{Memory, memory};
 use crate::report::Report;
 use crate::stream::Stream;
 
-/// Garbage collectors and allocators give back what they do not need, if they are left alone.
+/// Garbage collectors and allocators release unused memory when the process is idle.
 const SETTLING: Duration = Duration::from_secs(1);
 /// Fewer than the shortest backlog of the servers.
 const OPENED_AT_ONCE: usize = 100;
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     let pattern = Pattern::new(arguments.size_bytes);
     let mut buffer = Vec::new();
 
-    // The first connection pays for what is only needed once.
+    // The first connection includes one-time costs.
     let mut first = Stream::connect(&arguments.target, 0)?;
     let mut wrong = u64::from(!one_message(&mut first, &pattern, 0, &mut buffer)?);
     sleep(SETTLING);

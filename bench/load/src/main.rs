@@ -7,15 +7,16 @@
 //!
 //! | mode | |
 //! |---|---|
-//! | `echo` | each connection has `depth` messages of `size` bytes under way, and sends the next for each that came back |
-//! | `sink` | each connection sends as much as is taken |
-//! | `source` | each connection receives as much as there is |
+//! | `echo` | each connection has `depth` messages of `size` bytes in flight, and sends the next for
+//! each answer |
+//! | `sink` | each connection sends as much as the server accepts |
+//! | `source` | each connection receives as much as the server sends |
 //! | `connect` | connects, has one byte echoed, closes; `connections` at a time |
-//! | `idle` | opens `connections`, has one message of each echoed, and tells what they cost in memory |
+//! | `idle` | opens `connections`, has one message of each echoed, and reports their memory |
 //!
-//! Beside those that are measured there may be one connection that floods (`--flood`), some that only send
-//! (`--bulk`, for a server that does not echo these), some that send and never read (`--stuck`), and some
-//! that do nothing (`--idle`).
+//! In addition to the measured connections there may be one that floods (`--flood`), some that only
+//! send (`--bulk`, for a server that does not echo these), some that send and never read (`--stuck`),
+//! and some that are idle (`--idle`).
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(0) => ExitCode::SUCCESS,
         Ok(wrong) => {
-            eprintln!("wrong bytes came back on {wrong} connections");
+            eprintln!("wrong bytes were received on {wrong} connections");
             ExitCode::from(2)
         }
         Err(error) => {

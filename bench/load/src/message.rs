@@ -1,14 +1,14 @@
-//! The messages of one connection, and what must come back.
+//! The messages of one connection, and the expected answers.
 
 const HEADER_BYTES: usize = 8;
 
-/// Every message begins with a number of its own: an answer that was lost, doubled or given to another
-/// connection is found at once.
+/// Every message begins with a unique number, so an answer that was lost, duplicated or sent to another
+/// connection is detected immediately.
 fn header(connection: usize, sequence: u64) -> [u8; HEADER_BYTES] {
     (sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((connection as u64) << 17)).to_le_bytes()
 }
 
-/// What follows the header: the same in each message of this size.
+/// The bytes after the header: the same in each message of this size.
 pub(crate) struct Pattern(Vec<u8>);
 
 impl Pattern {
@@ -29,7 +29,7 @@ impl Pattern {
     }
 }
 
-/// Where in its messages a connection is.
+/// The position of a connection in its messages.
 #[derive(Default)]
 pub(crate) struct Checker {
     sequence: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Takes what came back: how many messages are complete now, or nothing when a byte is wrong.
+    /// Checks received bytes. Returns the number of complete messages, or `None` if a byte is wrong.
     pub(crate) fn take(
         &mut self,
         pattern: &Pattern,
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_byte_a_lost_message_and_a_foreign_one_are_found() {
+    fn a_changed_byte_a_lost_message_and_a_foreign_message_are_detected() {
         let pattern = Pattern::new(16);
         let mut bytes = Vec::new();
         (0..2).for_each(|sequence| pattern.write(7, sequence, &mut bytes));

@@ -1,4 +1,4 @@
-//! Connections beside the measured ones: one that floods, some that never read, some that do nothing.
+//! Connections beside the measured ones: one that floods, some that never read, some that are idle.
 
 use std::io;
 use std::thread;
@@ -10,7 +10,7 @@ use crate::transfer;
 
 static CHUNK: [u8; 65536] = [b'n'; 65536];
 
-/// What lives as long as the measurement.
+/// Resources that are kept for the whole measurement.
 pub(crate) struct Nuisance {
     _stuck: Vec<Box<dyn Connection>>,
     _idle: Vec<Stream>,
@@ -29,7 +29,7 @@ pub(crate) fn start(arguments: &Arguments) -> io::Result<Nuisance> {
     for index in 0..arguments.stuck {
         stuck.push(Stream::connect(&arguments.target, index)?.register(poll.registry(), index)?);
     }
-    // When nothing is taken for so long, the buffers of both sides are full of what nobody reads.
+    // If nothing is accepted for this time, the buffers of both sides are full of unread data.
     let mut quiet = 0;
     while quiet < 5 && !stuck.is_empty() {
         quiet += 1;
@@ -43,7 +43,7 @@ pub(crate) fn start(arguments: &Arguments) -> io::Result<Nuisance> {
     let mut idle = Vec::with_capacity(arguments.idle);
     for index in 0..arguments.idle {
         let mut stream = Stream::connect(&arguments.target, index)?;
-        // Once it has its answer it was accepted: no backlog overflows.
+        // After its answer the connection is known to be accepted, so no backlog overflows.
         stream.write_all(&[0])?;
         stream.read_exact(&mut [0])?;
         idle.push(stream);
@@ -51,7 +51,8 @@ pub(crate) fn start(arguments: &Arguments) -> io::Result<Nuisance> {
     Ok(Nuisance { _stuck: stuck, _idle: idle, _poll: poll })
 }
 
-/// One thread that sends on every connection as much as the server takes. It ends with the process.
+/// Starts one thread that sends on every connection as much as the server accepts. It ends with the
+/// process.
 fn send_in_bulk(target: &Target, connections: usize) -> io::Result<()> {
     let mut poll = mio::Poll::new()?;
     let mut streams = Vec::new();
@@ -82,7 +83,7 @@ fn send_in_bulk(target: &Target, connections: usize) -> io::Result<()> {
 }
 
 /// Two threads, so that neither direction ever waits for the other. They end with the process.
-/// `bench/run` lets them run only when the one that measures has nothing to do.
+/// `bench/run` lets them run only when the measuring thread is idle.
 fn flood(target: &Target) -> io::Result<()> {
     let (mut sender, mut receiver) = Stream::connect(target, 0)?.halves()?;
     thread::spawn(move || while sender.write_all(&CHUNK).is_ok() {});

@@ -1,4 +1,4 @@
-//! What `/proc` tells about the server and about this process.
+//! Reads figures about the server and this process from `/proc`.
 
 use std::fs;
 use std::io::{self, BufRead};
@@ -16,7 +16,7 @@ pub(crate) fn processor_time(pid: &str) -> Duration {
     Duration::from_nanos(times.sum())
 }
 
-/// How often its threads went to sleep.
+/// The number of voluntary context switches of its threads.
 pub(crate) fn voluntary_switches(pid: &str) -> u64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
     let counts = threads.flatten().filter_map(|thread| {
@@ -27,7 +27,7 @@ pub(crate) fn voluntary_switches(pid: &str) -> u64 {
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Memory {
-    /// Its share of everything that is resident.
+    /// Its proportional share of resident memory.
     pub proportional_bytes: u64,
     pub resident_bytes: u64,
 }
@@ -51,6 +51,6 @@ fn field(path: &str, name: &str) -> Option<u64> {
 pub(crate) fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // With the old limit too many connections fail, and say so.
+    // With the old limit, too many connections fail with an error.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -26,7 +26,7 @@ impl Report {
         let _ = write!(self.fields, ",\"{name}\":{}", (value * 1000.0).round() / 1000.0);
     }
 
-    /// Rates, and costs for each of `count` messages, connections or reads with `bytes` in all.
+    /// Rates, and costs per unit for `count` messages, connections or reads with `bytes` in total.
     pub(crate) fn measured(&mut self, measured: &Measured, count: u64, bytes: u64) {
         let seconds = measured.elapsed.as_secs_f64();
         self.number("seconds", seconds);

@@ -10,13 +10,13 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::arguments::Target;
 
-/// One address has some 28,000 ports for connections that leave it; so many addresses share them.
+/// One address has about 28,000 ports for outgoing connections; this many addresses share them.
 const SOURCE_ADDRESSES: u32 = 250;
 
 pub(crate) trait Connection: Read + Write + Source + Send {}
 impl<T: Read + Write + Source + Send> Connection for T {}
 
-/// A connected, blocking stream. `index` chooses the address that it leaves from.
+/// A connected, blocking stream. `index` selects its local address.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -82,7 +82,7 @@ impl Stream {
     }
 }
 
-/// What the kernel would have blocked on.
+/// Returns whether the call would have blocked.
 pub(crate) fn unless_blocked<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

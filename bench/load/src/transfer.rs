@@ -1,4 +1,4 @@
-//! Bytes in one direction: to a server that only receives, or from one that only sends.
+//! Bytes in one direction: to a server that only receives, or from a server that only sends.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::stream::{Connection, Stream, unless_blocked};
 use crate::window::{Phase, Window};
 
 const READ_BYTES: usize = 1 << 20;
-/// How often one connection goes on before the others have their turn.
+/// The number of reads or writes of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 16;
 
-/// Whether it may be able to go on at once.
+/// Returns whether more data may be available immediately.
 pub(crate) fn step(
     stream: &mut dyn Connection,
     buffer: &mut [u8],

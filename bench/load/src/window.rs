@@ -1,14 +1,14 @@
-//! The window of time that is measured: after the warm-up, and over when it has been long enough.
+//! The measured window of time: it begins after the warm-up, and ends after the requested time.
 
 use std::time::{Duration, Instant};
 
 use crate::arguments::Arguments;
 use crate::process::{processor_time, voluntary_switches};
 
-/// A window in which nothing happened is made so much longer at most: busy machines have pauses.
+/// A window without any event is extended up to this factor, because busy machines have pauses.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Everything that is compared at both ends of the window.
+/// The values that are compared at both ends of the window.
 #[derive(Clone, Copy, Default)]
 struct Sample {
     server_time: Duration,
@@ -33,7 +33,7 @@ pub(crate) struct Measured {
 
 pub(crate) enum Phase {
     WarmUp,
-    /// The counts so far are of the warm-up: they begin again.
+    /// The counts so far belong to the warm-up: they are reset.
     Begins,
     Measuring,
     Over(Measured),
@@ -59,7 +59,7 @@ impl Window {
         }
     }
 
-    /// `anything`: whether something happened since the window began.
+    /// `anything`: whether an event occurred since the window began.
     pub(crate) fn phase(&mut self, now: Instant, anything: bool) -> Phase {
         let patience = if anything { Duration::ZERO } else { PATIENCE };
         match self.began {

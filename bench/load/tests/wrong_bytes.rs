@@ -1,11 +1,11 @@
-//! The load generator finds out a server that does not give back what it got.
+//! The load generator detects a server that does not echo correctly.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::thread;
 
-/// Serves until the process of the test ends. `change` may spoil each piece before it is sent back.
+/// Serves until the process of the test ends. `change` may modify each piece before it is sent back.
 fn server(change: fn(usize, &mut Vec<u8>)) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -38,7 +38,7 @@ fn load(mode: &str, port: &str) -> Output {
 }
 
 #[test]
-fn what_is_echoed_rightly_passes() {
+fn a_correct_echo_passes() {
     let port = server(|_, _| {});
     for mode in ["echo", "connect", "idle"] {
         let output = load(mode, &port);
@@ -48,7 +48,7 @@ fn what_is_echoed_rightly_passes() {
 }
 
 #[test]
-fn a_byte_that_was_changed_fails_the_run() {
+fn a_changed_byte_fails_the_run() {
     let port = server(|_, answer| answer[0] ^= 1);
     for mode in ["echo", "connect", "idle"] {
         assert_eq!(load(mode, &port).status.code(), Some(2), "{mode}");
@@ -56,7 +56,7 @@ fn a_byte_that_was_changed_fails_the_run() {
 }
 
 #[test]
-fn a_message_that_comes_twice_fails_the_run() {
+fn a_duplicated_message_fails_the_run() {
     let port = server(|piece, answer| {
         if piece == 3 {
             answer.extend_from_within(..);

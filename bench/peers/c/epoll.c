@@ -1,5 +1,5 @@
-/* The floor, by readiness: edge-triggered epoll, each socket registered once, one buffer for all, the
-   answer tried at once, and a short read taken as "drained". */
+/* The lower limit with readiness: edge-triggered epoll, each socket registered once, one buffer for all;
+   the answer is sent immediately, and a short read counts as "drained". */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 enum { EVENTS_PER_TURN = 512 };
 
-/* What could not be sent. A connection that keeps up has none, and costs these 16 bytes. */
+/* Unsent data. A connection that keeps up has none, and costs these 16 bytes. */
 struct unsent {
     char *bytes;
     uint32_t sent, length;
@@ -25,7 +25,7 @@ static void drop(int fd) {
     close(fd);
 }
 
-/* Whether nothing is left to send. */
+/* Returns whether all data is sent. */
 static int flush(int fd) {
     struct unsent *unsent = &unsent_of[fd];
     while (unsent->sent < unsent->length) {
@@ -41,7 +41,7 @@ static int flush(int fd) {
     return 1;
 }
 
-/* Whether to go on reading. */
+/* Returns whether to continue reading. */
 static int echo(int fd, size_t length) {
     ssize_t sent = send(fd, buffer, length, MSG_NOSIGNAL);
     if (sent == (ssize_t)length) return 1;

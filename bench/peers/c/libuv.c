@@ -1,5 +1,5 @@
-/* libuv used well: one buffer for all connections, uv_try_write first, and a copy of the rest only
-   when the kernel does not take everything. */
+/* An efficient use of libuv: one buffer for all connections, uv_try_write first, and a copy of the rest only
+   if the kernel does not accept everything. */
 #include "listen.h"
 #include <stddef.h>
 #include <uv.h>

@@ -1,4 +1,4 @@
-/* What the C servers share: their environment, and a listening socket made from it. */
+/* Shared by the C servers: their environment, and a listening socket for it. */
 #pragma once
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -27,7 +27,7 @@ static void fail(const char *what) {
     exit(1);
 }
 
-/* Non-blocking. What it accepts has TCP_NODELAY: Linux lets it inherit the option. */
+/* Non-blocking. Accepted sockets have TCP_NODELAY, because Linux lets them inherit the option. */
 static int listen_from_environment(void) {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);

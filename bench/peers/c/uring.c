@@ -1,4 +1,4 @@
-/* The floor, by completion: io_uring with what was measured to pay: multishot accept into direct
+/* The lower limit with completions: io_uring with the features that had a measured gain: multishot accept into direct
    descriptors, multishot receive into incremental provided buffers, one enter per turn that submits and
    waits, one gathered send in flight per connection, silent unless it did not complete.
 
@@ -128,7 +128,7 @@ static void drop_first(struct connection *connection) {
     }
 }
 
-/* Everything that waits, in one operation. A silent one says nothing if it completes at once. */
+/* Sends all queued data in one operation. A silent one has no completion if it succeeds immediately. */
 static void send_pieces(unsigned index, int silently) {
     struct connection *connection = &connections[index];
     struct io_uring_sqe *sqe = entry();
@@ -249,7 +249,7 @@ static void complete(const struct io_uring_cqe *cqe) {
     }
 }
 
-/* What was sent silently is sent, unless a completion said otherwise. */
+/* Data sent silently is sent, unless a completion has reported otherwise. */
 static void settle_silent_sends(void) {
     unsigned count = silent_count;
     silent_count = 0;
@@ -266,7 +266,7 @@ static void settle_silent_sends(void) {
     }
 }
 
-/* No more of them than there are buffers: the others would only fail again. */
+/* At most as many as there are buffers, because the others would only fail again. */
 static void rearm_starved(void) {
     for (unsigned i = 0; i < kernel_buffers && starved_count; i++) {
         unsigned index = starved[--starved_count];
@@ -286,7 +286,7 @@ static void go_on(unsigned index) {
     }
 }
 
-/* Whether something waits behind a silent send: nothing would wake us for it. */
+/* Returns whether data is queued after a silent send, which would not wake us for it. */
 static int must_not_wait(void) {
     if (starved_count && (silent_count || kernel_buffers)) return 1;
     for (unsigned i = 0; i < silent_count; i++) {

@@ -1,4 +1,4 @@
-// Bun.listen: Bun's own sockets, which say how much of a write was taken.
+// Bun.listen: Bun's own sockets, whose write returns how many bytes were accepted.
 const { MODE: mode = 'echo', PORT, UNIX_PATH } = process.env;
 const chunk = Buffer.alloc(65536, 'x');
 
@@ -20,7 +20,7 @@ function flush(socket) {
 
 function echo(socket, data) {
   const length = socket.data?.length ? 0 : Math.max(socket.write(data), 0);
-  // What was received is only lent: what is kept is a copy.
+  // Received data is valid only during the call, so it is copied to be kept.
   if (length < data.length) (socket.data ??= []).push(Buffer.from(data.subarray(length)));
 }
 

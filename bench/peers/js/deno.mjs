@@ -21,7 +21,7 @@ async function serve(connection) {
       if (mode === 'echo') await writeAll(connection, buffer.subarray(0, length));
     }
   } catch {
-    // The peer has gone.
+    // The peer has closed the connection.
   }
   try {
     connection.close();

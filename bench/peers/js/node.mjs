@@ -1,4 +1,4 @@
-// node:net as people write it, with the same idle timeout as fyke's server.
+// node:net in the usual style, with the same idle timeout as fyke's server.
 import net from 'node:net';
 import { performance } from 'node:perf_hooks';
 
@@ -17,7 +17,7 @@ const serve = {
   sink(socket) {
     socket.on('data', () => {});
   },
-  // What the first byte says: bulk to receive, or messages to echo.
+  // The first byte selects: bulk to receive, or messages to echo.
   mixed(socket) {
     let bulk;
     socket.on('data', (data) => {

@@ -8,7 +8,7 @@ use fyke::{Result, timer};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Prints `late MICROSECONDS`, the latest of the timers of each second.
+/// Prints `late MICROSECONDS`, the maximum over the timers of each second.
 pub(crate) fn report_each_second() -> Result<()> {
     let latest = Rc::new(Cell::new(Duration::ZERO));
     arm(Rc::clone(&latest))?;

@@ -1,11 +1,12 @@
 //! The server that `bench/` measures: one thread, and on every connection a data listener and an idle
-//! timeout, as a real server has.
+//! timeout, as in a real server.
 //!
 //! | environment | |
 //! |---|---|
-//! | `PORT` or `UNIX_PATH` | where it listens, on 127.0.0.1 |
-//! | `MODE` | `echo` (default), `sink` only receives, `source` sends as much as is taken, `mixed` only receives on connections whose first byte is `n`, and echoes on the others |
-//! | `TIMER=1` | prints how late a timer of 20 ms was: one line a second |
+//! | `PORT` or `UNIX_PATH` | where to listen, on 127.0.0.1 |
+//! | `MODE` | `echo` (default), `sink` only receives, `source` sends as much as is accepted, `mixed`
+//! only receives on connections whose first byte is `n`, and echoes on the others |
+//! | `TIMER=1` | prints how late a timer of 20 ms was, once per second |
 //! | `FYKE_DRIVER` | the driver, as everywhere |
 
 mod lateness;
@@ -30,7 +31,7 @@ fn echo(socket: &Socket) {
     });
 }
 
-/// Listens for `drain` only while it is awaited: a socket that keeps up has one listener less.
+/// Listens for `drain` only while it is awaited, so a socket that keeps up has one listener less.
 fn resume_on_drain(socket: &Socket) {
     let listener = Rc::new(Cell::new(None));
     let same = Rc::clone(&listener);
@@ -47,7 +48,7 @@ fn sink(socket: &Socket) {
     socket.on_data(|_, _| {});
 }
 
-/// What the first byte says: bulk to receive, or messages to echo.
+/// The first byte selects: bulk to receive, or messages to echo.
 fn mixed(socket: &Socket) {
     let bulk = Cell::new(None);
     socket.on_data(move |socket, data| {
@@ -60,7 +61,7 @@ fn mixed(socket: &Socket) {
     });
 }
 
-/// The next chunk when the kernel has the one before.
+/// Sends the next chunk when the kernel has accepted the previous one.
 fn source(socket: &Socket) {
     socket.on_data(|_, _| {});
     send_chunks(socket);
@@ -81,7 +82,7 @@ fn main() -> Result<()> {
         Ok("source") => source,
         Ok("mixed") => mixed,
         Ok("echo") | Err(_) => echo,
-        Ok(mode) => refuse(&format!("MODE is echo, sink, source or mixed, not {mode}")),
+        Ok(mode) => refuse(&format!("MODE must be echo, sink, source or mixed, not {mode}")),
     };
     let event_loop = EventLoop::new()?;
     exit_unless_asked_for(&event_loop);
@@ -107,10 +108,11 @@ fn main() -> Result<()> {
     event_loop.run()
 }
 
-/// Any free one, if none is asked for.
+/// Any free port, if none is given.
 fn port() -> u16 {
     let Ok(port) = env::var("PORT") else { return 0 };
-    port.parse().unwrap_or_else(|_| refuse(&format!("PORT is a number up to 65535, not {port}")))
+    port.parse()
+        .unwrap_or_else(|_| refuse(&format!("PORT must be a number up to 65535, not {port}")))
 }
 
 fn refuse(why: &str) -> ! {
@@ -118,12 +120,12 @@ fn refuse(why: &str) -> ! {
     std::process::exit(2)
 }
 
-/// A loop that may not use io_uring is one of readiness: good for a server, but not for one that is
-/// measured.
+/// A loop that may not use io_uring falls back to readiness. That is right for a server, but not for a
+/// measurement.
 fn exit_unless_asked_for(event_loop: &EventLoop) {
     if env::var("FYKE_DRIVER").is_ok_and(|name| name == "uring" && event_loop.driver_name() != name)
     {
-        eprintln!("io_uring is not to be had here");
+        eprintln!("io_uring is not available");
         std::process::exit(1);
     }
 }
@@ -134,7 +136,7 @@ fn raise_descriptor_limit() {
         use rustix::process::{Resource, getrlimit, setrlimit};
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
-        // A server with the old limit is still one.
+        // A server with the old limit still works.
         let _ = setrlimit(Resource::Nofile, limit);
     }
 }

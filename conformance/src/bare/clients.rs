@@ -1,4 +1,4 @@
-//! How sides are made, and how clients connect.
+//! How sides are created, and how clients connect.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::scenario::Fields;
 
 /// As much as fits into the buffers of two kernels.
 const WINDOW_BYTES: usize = 1 << 20;
-/// What one read brings.
+/// The maximum size of one read.
 const PIECE_BYTES_MAX: usize = 65_536;
 const HIGH_WATER_MARK_BYTES: u32 = 65_536;
 
@@ -54,7 +54,7 @@ impl Bare {
         side.settle();
     }
 
-    /// The actor is there: its first operations, and its timers.
+    /// The actor was created: runs its first operations, and starts its timers.
     pub(super) fn begin(self: &Rc<Self>, actor: &Rc<Actor>, side: &mut Side<Watch>) {
         self.run_all(&actor.spec.script.start, Some(actor), &mut Some(side));
         self.start_timer(actor, 0, 0.0);

@@ -1,6 +1,6 @@
-//! Plays scenarios on bare machines: two for each connection, a wire between them, and a clock that does not
-//! wait. No loop, no socket and no listener of fyke's is between a machine and what Node did, so a
-//! difference points at a transition. What machines do not have is left out: see [`support`].
+//! Plays scenarios on bare machines: two for each connection, a wire between them, and a virtual clock.
+//! There is no loop, socket or listener of fyke between a machine and the trace, so a difference points
+//! at a transition. Features that machines do not have are skipped: see [`support`].
 
 #[path = "../../../crates/fyke-machine/tests/bench/mod.rs"]
 mod bench;
@@ -22,12 +22,12 @@ use serde_json::{Map, Value, json};
 
 use self::bench::Side;
 use self::sides::Watch;
-use crate::manner::Manner;
+use crate::mode::Mode;
 use crate::scenario::{Occurrence, Scenario, SocketSpec};
 use crate::trace::{Log, Trace};
 
 type Job = Box<dyn FnOnce(&Rc<Bare>)>;
-/// With the side whose tick it is.
+/// The side whose tick it is, and the tick.
 type Ticked = Box<dyn FnOnce(&Rc<Bare>, &mut Option<&mut Side<Watch>>)>;
 
 /// A scenario that is being played.
@@ -40,15 +40,15 @@ struct Bare {
     listens: Cell<bool>,
     /// The server keeps the loop alive.
     referred: Cell<bool>,
-    /// Something was called that only the shell can do.
+    /// A call was made that only the shell supports.
     left_out: Cell<bool>,
     closes: Cell<bool>,
     now: Cell<Duration>,
-    /// What is due when, in order, and whether it keeps the loop alive.
+    /// The pending timers in order, and whether each keeps the loop alive.
     timers: RefCell<BTreeMap<(Duration, usize), (bool, Job)>>,
     timers_set: Cell<usize>,
     immediates: RefCell<VecDeque<Job>>,
-    /// What is due on a tick, by number.
+    /// The pending ticks, by number.
     ticks: RefCell<Vec<Option<Ticked>>>,
     marks: RefCell<HashSet<String>>,
     gates_open: RefCell<Vec<bool>>,
@@ -65,10 +65,10 @@ struct Actor {
     side: Option<RefCell<Side<Watch>>>,
 }
 
-/// Plays the scenario to its end, or to its limit. None if machines alone cannot.
-fn play(scenario: Scenario, manner: Manner) -> Option<Trace> {
+/// Plays the scenario to its end, or to its limit. `None` if it needs more than machines.
+fn play(scenario: Scenario, mode: Mode) -> Option<Trace> {
     let limit = time(scenario.limit_ms);
-    let bare = Rc::new(Bare::new(scenario, manner));
+    let bare = Rc::new(Bare::new(scenario, mode));
     let server = bare.add(Actor::new("S0".into(), bare.server_spec(), None));
     bare.note_open(&server);
     bare.run_all(&server.spec.script.start, Some(&server), &mut None);
@@ -111,12 +111,12 @@ impl Actor {
 }
 
 impl Bare {
-    fn new(scenario: Scenario, manner: Manner) -> Self {
+    fn new(scenario: Scenario, mode: Mode) -> Self {
         let listen = scenario.servers[0].listen.as_ref();
         Self {
-            policy: match manner {
-                Manner::Node => policy::NODE_EXACT,
-                Manner::Default => policy::DEFAULT,
+            policy: match mode {
+                Mode::Node => policy::NODE_EXACT,
+                Mode::Default => policy::DEFAULT,
             },
             unix: listen.is_some_and(|listen| listen.has("path")),
             actors: RefCell::default(),
@@ -175,7 +175,7 @@ impl Bare {
         actor.count_one("open");
     }
 
-    /// Records an event, carries out what the scenario hangs on it, and looks at the conditions.
+    /// Records an event, runs the operations of the scenario for it, and checks the conditions.
     fn event(
         self: &Rc<Self>,
         actor: &Rc<Actor>,

@@ -13,8 +13,8 @@ use crate::scenario::Operation;
 use crate::trace::{Kind, describe};
 
 impl Bare {
-    /// Carries out an operation in the name of `owner`, in whose list it stands. `own` is what is on the
-    /// stack already: the side whose callback this is.
+    /// Performs an operation for `owner`, in whose list it stands. `own` is the side whose callback is
+    /// running.
     pub(super) fn run(
         self: &Rc<Self>,
         operation: &Operation,
@@ -91,7 +91,7 @@ impl Bare {
         true
     }
 
-    /// On the tick of a side that it is about.
+    /// On the tick of the side that it concerns.
     fn tick(
         self: &Rc<Self>,
         operation: &Operation,
@@ -177,13 +177,13 @@ impl Bare {
                 let values = properties(side, &fields.texts("props"));
                 self.note(actor, json!({ "ev": "get", "values": values }));
             }
-            // Options of the kernel's.
+            // Options of the kernel.
             _ => {}
         }
         Ok(None)
     }
 
-    /// On a socket that has no connection any more. What a socket tries on one that it has is the shell's.
+    /// On a socket that no longer has a connection. Attempts on a connected socket belong to the shell.
     fn connect_again(
         &self,
         operation: &Operation,

@@ -1,4 +1,4 @@
-//! What a side is told, and what it says of itself.
+//! The events of a side, and its properties.
 
 use std::rc::{Rc, Weak};
 
@@ -12,21 +12,21 @@ use super::{Actor, Bare};
 use crate::scenario::{Occurrence, Reading};
 use crate::trace::Kind;
 
-/// The scenario's code on a side.
+/// The code of the scenario for a side.
 #[derive(Default)]
 pub(super) struct Watch {
     bare: Weak<Bare>,
-    /// Of its actor.
+    /// The events of its actor.
     pub(super) name: String,
     /// The events and the labels of callbacks, by number.
     pub(super) callbacks: Vec<(&'static str, String)>,
-    /// Labels of callbacks that run with the next `timeout`.
+    /// The labels of callbacks that run with the next `timeout`.
     pub(super) timeouts: Vec<String>,
-    /// Of callbacks that run with the next `connect`.
+    /// The labels of callbacks that run with the next `connect`.
     pub(super) connects: Vec<String>,
-    /// Made and connected in two steps, and not in one: it keeps its listeners when it closes.
+    /// Created and connected in two steps, so it keeps its listeners when it closes.
     pub(super) keeps_listeners: bool,
-    /// There are no listeners yet, or not any more.
+    /// There are no listeners yet, or no longer.
     deaf: bool,
 }
 
@@ -44,7 +44,7 @@ impl Watch {
 }
 
 impl User for Watch {
-    fn told(side: &mut Side<Self>, news: News<'_>) {
+    fn reported(side: &mut Side<Self>, news: News<'_>) {
         let Some((bare, actor)) = side.user.actor() else { return };
         match news {
             News::Called(number, result) => {
@@ -55,7 +55,7 @@ impl User for Watch {
             News::Event(event) if side.user.deaf => bare.run_once(&actor, side, event),
             _ if side.user.deaf => {}
             News::Data(bytes) => {
-                // Nobody may listen any more, or yet.
+                // There may be no listener yet, or no longer.
                 if side.heard.has(Event::Data) {
                     bare.data(&actor, side, bytes);
                 }
@@ -112,7 +112,7 @@ fn code(result: &Result<()>) -> Option<&'static str> {
     result.as_ref().err().map(|error| error.code().as_str())
 }
 
-/// Where it was is the shell's.
+/// Addresses belong to the shell.
 fn shown(error: &Error) -> Value {
     json!({ "code": error.code().as_str() })
 }
@@ -130,7 +130,7 @@ impl Bare {
         }
     }
 
-    /// Listens for data as the scenario says.
+    /// Adds the data listener of the scenario.
     pub(super) fn attach(&self, actor: &Actor, side: &mut Side<Watch>) {
         side.user.deaf = false;
         const WAYS: [Event; 3] = [Event::Data, Event::Text, Event::Readable];
@@ -168,7 +168,7 @@ pub(super) fn attach_data(side: &mut Side<Watch>) {
     side.listen_for_data();
 }
 
-/// The properties that a machine has.
+/// The properties of a machine.
 pub(super) fn properties(side: &Side<Watch>, names: &[String]) -> Value {
     let known = names.iter().filter_map(|name| Some((name.clone(), property(side, name)?)));
     Value::Object(known.collect::<Map<_, _>>())

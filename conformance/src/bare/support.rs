@@ -1,10 +1,10 @@
-//! Which scenarios can be played on bare machines, and what of a trace is about a machine.
+//! Which scenarios can be played on bare machines, and which part of a trace belongs to a machine.
 
 use serde_json::{Map, Value, json};
 
 use crate::scenario::{Fields, Scenario};
 
-/// Operations of machines, and such as change nothing for them.
+/// Operations of machines, and operations that do not affect them.
 const OPERATIONS: [&str; 30] = [
     "connect",
     "unref",
@@ -47,11 +47,11 @@ const OPTIONS: [&str; 6] = [
     "keepAliveInitialDelay",
 ];
 
-/// More may not fit into the buffers of two kernels (FORMAT.md 10).
+/// A larger number may not fit into the buffers of two kernels (FORMAT.md 10).
 const WRITE_BYTES_MAX: usize = 100 * 1024;
 
-/// Whether machines can play the scenario: one server, clients that connect to it once, and nothing that
-/// only sockets have.
+/// Whether machines can play the scenario: one server, clients that connect to it once, and no feature
+/// of sockets only.
 pub(super) fn can_play(scenario: &Scenario) -> bool {
     let [server] = scenario.servers.as_slice() else { return false };
     let props = scenario.files.len() + scenario.signals.len() + scenario.blackholes.len();
@@ -73,7 +73,8 @@ pub(super) fn can_play(scenario: &Scenario) -> bool {
     props == 0 && scenario.calls.is_empty() && listens && named && clients && operations
 }
 
-/// What a trace says of machines: the entries of sockets, without what the shell and the system add.
+/// The part of a trace that concerns machines: the entries of sockets, without those of the shell and
+/// the system.
 pub(super) fn of_machines(trace: &Value, known: &dyn Fn(&str) -> bool) -> Value {
     let actors = trace.get("actors").and_then(Value::as_object).into_iter().flatten();
     let sockets = actors.filter(|(name, _)| name.starts_with('C') || name.contains('.'));

@@ -1,4 +1,4 @@
-//! Every scenario that machines can play, in both manners, against Node's traces.
+//! Every scenario that machines can play, in both modes, compared with Node's traces.
 
 use std::fs;
 use std::path::Path;
@@ -9,11 +9,11 @@ use crate::case::deviations;
 use crate::compare::differences;
 use crate::supported::missing;
 
-/// So often a scenario is about machines alone, in one manner or the other.
+/// The number of scenarios that concern machines only, in either mode.
 const PLAYED_MIN: usize = 453;
 
 #[test]
-fn scenarios_of_one_connection_are_played_by_bare_machines_as_by_node() {
+fn bare_machines_play_scenarios_of_one_connection_as_node_does() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let deviations = deviations().unwrap();
     let (mut played, mut wrong) = (0, Vec::new());
@@ -27,20 +27,20 @@ fn scenarios_of_one_connection_are_played_by_bare_machines_as_by_node() {
             if !is_for_machines || deviations.contains_key(&load().name) {
                 continue;
             }
-            for manner in [Manner::Node, Manner::Default] {
+            for mode in [Mode::Node, Mode::Default] {
                 let adapted = folder.join("adapted").join(&file);
-                let wanted = match manner {
-                    Manner::Default if adapted.exists() => adapted,
+                let wanted = match mode {
+                    Mode::Default if adapted.exists() => adapted,
                     _ => folder.join(expected).join(&file),
                 };
-                let Some(found) = play(load(), manner) else { continue };
+                let Some(found) = play(load(), mode) else { continue };
                 let wanted = serde_json::from_slice(&fs::read(wanted).unwrap()).unwrap();
                 let found = serde_json::from_str(&found.print()).unwrap();
                 let [wanted, found] =
                     [wanted, found].map(|trace: Value| of_machines(&trace, &sides::is_known));
                 let lines = differences(&wanted, &found);
                 if !lines.is_empty() {
-                    wrong.push(format!("{file:?} {}:\n{}", manner.name(), lines.join("\n")));
+                    wrong.push(format!("{file:?} {}:\n{}", mode.name(), lines.join("\n")));
                 }
                 played += 1;
             }

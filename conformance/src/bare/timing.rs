@@ -1,4 +1,4 @@
-//! When things happen (FORMAT.md 5).
+//! When events happen (FORMAT.md 5).
 
 use std::rc::Rc;
 
@@ -54,7 +54,7 @@ impl Bare {
         self.timers.borrow_mut().insert((self.now.get() + time(delay_ms), number), (holds, job));
     }
 
-    /// Keeps what a tick is to bring. Returns its number.
+    /// Stores an action for a tick. Returns its number.
     pub(super) fn on_tick(&self, job: Ticked) -> usize {
         let mut ticks = self.ticks.borrow_mut();
         ticks.push(Some(job));

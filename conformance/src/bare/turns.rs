@@ -1,4 +1,4 @@
-//! The turns of a loop, for all sides, and the server's part in them.
+//! The turns of a loop for all sides, and the server's part in them.
 
 use std::io::ErrorKind::{ConnectionRefused, NotFound};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use super::sides::Watch;
 use super::{Actor, Bare};
 use crate::scenario::Occurrence;
 
-/// So many turns, and it turns in circles.
+/// After this many turns the scenario does not make progress.
 const TURNS_MAX: usize = 100_000;
 
 impl Bare {
@@ -25,7 +25,7 @@ impl Bare {
             if ran || before != self.inputs() || !self.is_quiet() {
                 continue;
             }
-            // Nothing happens before time passes.
+            // Nothing happens until time passes.
             let due = self.timers.borrow().keys().next().map(|(at, _)| *at);
             let mut deadline = due;
             let timed = self.timers.borrow().values().any(|(holds, _)| *holds);
@@ -38,7 +38,7 @@ impl Bare {
             self.now.set(deadline);
             self.each(|_, side| side.now = deadline);
         }
-        panic!("{} turns in circles", self.scenario.name);
+        panic!("{} makes no progress", self.scenario.name);
     }
 
     fn inputs(&self) -> u64 {
@@ -79,7 +79,7 @@ impl Bare {
         ran
     }
 
-    /// The attempts to connect have won, in order.
+    /// The attempts to connect succeed, in order.
     fn accept(self: &Rc<Self>) {
         let actors = self.actors.borrow().clone();
         for actor in &actors {
@@ -120,7 +120,7 @@ impl Bare {
         }
     }
 
-    /// The server has closed when its connections have.
+    /// The server closes when its connections have closed.
     fn close_server(self: &Rc<Self>) {
         let mut lives = false;
         self.each(|_, side| lives |= side.machine.accepted && !side.machine.destroyed());

@@ -15,16 +15,16 @@ pub(crate) struct Actor {
     pub(crate) script: Rc<Script>,
     pub(crate) reading: Reading,
     pub(crate) log: RefCell<Log>,
-    /// Empty if it could not be made.
+    /// Empty if the object could not be created.
     pub(crate) object: OnceCell<Object>,
     /// How often each event has happened.
     pub(crate) counts: RefCell<HashMap<String, u64>>,
     pub(crate) received: Cell<u64>,
     /// The socket's listeners for data.
     pub(crate) data_listeners: RefCell<Vec<ListenerId>>,
-    /// For what is read, once an encoding is set.
+    /// For text, once an encoding is set.
     decoder: RefCell<Option<Decoder>>,
-    /// Where a server listens, or listened last.
+    /// The endpoint of a server: where it listens, or listened last.
     pub(crate) last_address: RefCell<Option<Address>>,
 }
 
@@ -55,8 +55,8 @@ impl Actor {
         }
     }
 
-    /// What was read, as text, once an encoding is set: fyke's `read` gives bytes, Node's then
-    /// gives text.
+    /// Decodes read data once an encoding is set: fyke's `read` returns bytes, Node's then returns
+    /// text.
     pub(crate) fn decode(&self, socket: &Socket, chunk: &[u8]) -> Option<String> {
         let encoding = socket.encoding()?;
         let mut decoder = self.decoder.borrow_mut();
@@ -76,7 +76,7 @@ impl Actor {
         self.counts.borrow().get(event).copied().unwrap_or(0)
     }
 
-    /// Counts the event, and says how often it has happened now.
+    /// Counts the event, and returns the new count.
     pub(crate) fn count_one(&self, event: &str) -> u64 {
         let mut counts = self.counts.borrow_mut();
         let count = counts.entry(event.to_owned()).or_default();

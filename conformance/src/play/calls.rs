@@ -11,7 +11,7 @@ use super::options::{block_list, family, selection};
 use crate::scenario::{Call, SocketSpec};
 
 impl Play {
-    /// Makes the calls, and records what they answer on the actor `G`.
+    /// Makes the calls, and records their results on the actor `G`.
     pub(super) fn make_calls(&self) {
         if self.scenario.calls.is_empty() {
             return;
@@ -59,7 +59,7 @@ impl Play {
                 let argument = |index: usize| call.arguments.get(index).unwrap_or(&Value::Null);
                 let list = block_list(first)?;
                 let address = argument(1).as_str().unwrap_or_default();
-                // Node lets pass what it cannot read.
+                // Node accepts text that it cannot parse.
                 json!(list.check_text(address, family(argument(2))).unwrap_or(false))
             }
             "socketAddress" => {
@@ -80,7 +80,7 @@ impl Play {
     }
 }
 
-/// From Node's options; what is missing has its default.
+/// From Node's options; missing ones have their defaults.
 fn socket_address(options: &Value) -> Result<SocketAddress> {
     let family = family(&options["family"]);
     let number = |key: &str| options[key].as_u64().unwrap_or(0);

@@ -9,8 +9,8 @@ use crate::ports::Blackhole;
 use crate::scenario::{Condition, Fields};
 
 impl Play {
-    /// Opens the gates and starts the clients whose time has come. Called whenever something has
-    /// happened that a condition may ask for.
+    /// Opens the gates and starts the clients whose conditions are met. Called after every event that a
+    /// condition may refer to.
     pub(crate) fn look_around(self: &Rc<Self>) {
         for (index, gate) in self.scenario.gates.iter().enumerate() {
             if self.gates_open.borrow()[index] || !self.all_hold(&gate.when) {
@@ -57,7 +57,7 @@ impl Play {
         }
     }
 
-    /// Whether the servers listen, or never will, and the black holes are there.
+    /// Whether the servers are listening, or never will, and the black holes exist.
     fn stage_is_set(&self) -> bool {
         let is_settled = |(index, server): (usize, &crate::scenario::ServerSpec)| {
             server.listen.is_none()

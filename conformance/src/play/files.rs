@@ -1,4 +1,4 @@
-//! Files that a scenario looks at: those of Unix sockets.
+//! Files that a scenario inspects: those of Unix sockets.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use serde_json::{Value, json};
 
-/// What kind of file it is and its mode, or an error code. Does not follow links.
+/// The kind of the file and its mode, or an error code. Does not follow links.
 pub(crate) fn stat(path: &str) -> Value {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -28,7 +28,7 @@ pub(crate) fn unlink(path: &str) -> Value {
     }
 }
 
-/// The system's name of an error, for those that a look at a file can meet.
+/// The name of a system error, for those that inspecting a file can cause.
 fn error_code(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "ENOENT",

@@ -1,4 +1,4 @@
-//! Scripted lookups, in the place of the system's (FORMAT.md 6.2).
+//! Scripted lookups, in place of the system's (FORMAT.md 6.2).
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Play;
 
 impl Play {
-    /// Answers as `script` says: at once, in a later turn, or after a time.
+    /// Answers as `script` specifies: immediately, in a later turn, or after a time.
     pub(super) fn script_lookup(&self, options: ConnectOptions, script: &Value) -> ConnectOptions {
         let delay_ms = script.get("delay").and_then(Value::as_f64).unwrap_or(0.0);
         let is_sync = script.get("sync").and_then(Value::as_bool).unwrap_or(false);

@@ -1,5 +1,5 @@
-//! Plays one scenario on fyke. One file per idea: the actors, what is recorded, the operations,
-//! the conditions.
+//! Plays one scenario on fyke. One file per topic: the actors, what is recorded, the operations, the
+//! conditions.
 
 mod actor;
 mod calls;
@@ -26,7 +26,7 @@ use fyke::{AbortController, EventLoop, FamilySelection, family_selection};
 use serde_json::Value;
 
 use self::actor::Actor;
-use crate::manner::Manner;
+use crate::mode::Mode;
 use crate::names::Names;
 use crate::ports::Blackhole;
 use crate::scenario::{Fields, Scenario};
@@ -51,17 +51,17 @@ pub(crate) struct Play {
 }
 
 /// Plays the scenario to its end, or to its limit.
-pub(crate) fn play(scenario: Scenario, scale: f64, manner: Manner) -> io::Result<Trace> {
+pub(crate) fn play(scenario: Scenario, scale: f64, mode: Mode) -> io::Result<Trace> {
     let names = Names::choose(&scenario.port_placeholders)?;
     for (name, text) in &scenario.files {
         fs::write(names.folder().join(name), text)?;
     }
     let play = Rc::new(Play::new(scenario, names, scale));
-    let event_loop = EventLoop::builder().node_exact(manner == Manner::Node).build();
+    let event_loop = EventLoop::builder().node_exact(mode == Mode::Node).build();
     let event_loop = event_loop.map_err(io::Error::from)?;
     let mut trace = Trace { scenario: play.scenario.name.clone(), ..Trace::default() };
     let deadline = Instant::now() + play.time(play.scenario.limit_ms);
-    // Node's way of trying several addresses; fyke's own has no counterpart there.
+    // Node's way of trying several addresses; fyke's race has no counterpart there.
     family_selection::set_default(FamilySelection::Sequential);
     event_loop.enter(|| {
         play.make_calls();
@@ -69,13 +69,13 @@ pub(crate) fn play(scenario: Scenario, scale: f64, manner: Manner) -> io::Result
         play.look_around();
     });
     trace.loop_end = turn_until(&event_loop, deadline, &mut trace.uncaught);
-    // Before the loop is dropped: that closes servers, and removes their files.
+    // Before the loop is dropped, because dropping it closes servers and removes their files.
     play.fill(&mut trace)?;
     fs::remove_dir_all(play.names.folder())?;
     Ok(trace)
 }
 
-/// Says whether the loop came to its end by itself.
+/// Returns whether the loop ended by itself.
 fn turn_until(event_loop: &EventLoop, deadline: Instant, uncaught: &mut Vec<&'static str>) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -124,7 +124,7 @@ impl Play {
         actor
     }
 
-    /// An operation had nothing to work on: a mistake of the scenario.
+    /// An operation without an object: a mistake of the scenario.
     fn problem(&self, text: impl Into<String>) {
         self.problems.borrow_mut().push(text.into());
     }
@@ -134,13 +134,13 @@ impl Play {
         Duration::from_secs_f64(ms.max(0.0) * self.scale / 1000.0)
     }
 
-    /// A time as the scenario would write it.
+    /// A time in the units of the scenario.
     fn shown_ms(&self, time: Duration) -> Value {
         let ms = time.as_secs_f64() * 1000.0 / self.scale;
         Value::from(ms.round() as u64)
     }
 
-    /// A port, or the one behind a placeholder.
+    /// A port, or that of a placeholder.
     fn port(&self, fields: &Fields, key: &str) -> Option<u16> {
         let Some(placeholder) = fields.text(key) else {
             return u16::try_from(fields.count(key)?).ok();

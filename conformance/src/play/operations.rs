@@ -1,5 +1,4 @@
-//! Operations: which actor they work on, what is recorded about them, and what they do
-//! (FORMAT.md 4).
+//! Operations: which actor they apply to, what is recorded about them, and what they do (FORMAT.md 4).
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,11 +15,11 @@ use crate::payload::payload;
 use crate::scenario::{Delayed, Operation};
 use crate::trace::{Kind, describe};
 
-/// What an operation answers, if it does.
+/// The result of an operation, if any.
 type Answer = Result<Option<Value>>;
 
 impl Play {
-    /// Carries out an operation in the name of `owner`, in whose list it stands.
+    /// Performs an operation for `owner`, in whose list it stands.
     pub(crate) fn run(
         self: &Rc<Self>,
         operation: &Operation,
@@ -56,7 +55,7 @@ impl Play {
         }
     }
 
-    /// Says whether it was one of those that need no actor.
+    /// Returns whether the operation was one that needs no actor.
     fn run_without_actor(
         self: &Rc<Self>,
         operation: &Operation,
@@ -252,7 +251,7 @@ impl Play {
                     server.close_then(move |_, result| done(result));
                 }
             },
-            // A plain getter (CLS-11). What it says is recorded where Node calls back: on the tick.
+            // A plain getter (CLS-11). Its value is recorded where Node calls back, on the tick.
             "getConnections" => {
                 let count = server.connections();
                 let fields = entry(json!({ "label": label, "err": null, "count": count }));

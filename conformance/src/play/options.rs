@@ -1,4 +1,4 @@
-//! The library's options and endpoints, from those that a scenario names.
+//! The library's options and endpoints, from the names in a scenario.
 
 use std::net::IpAddr;
 
@@ -26,14 +26,14 @@ macro_rules! common {
             made = made.high_water_mark(bytes);
         }
         if let Some(rules) = options.get("blockList") {
-            // A bad rule shows as a list that blocks nothing.
+            // A bad rule results in a list that blocks nothing.
             made = made.block_list(&block_list(rules).unwrap_or_default());
         }
         made
     }};
 }
 
-/// The same for what only clients have.
+/// The same for options of clients only.
 macro_rules! of_client {
     ($play:expr, $made:expr, $options:expr) => {{
         let made = common!($play, $made, $options);
@@ -63,7 +63,7 @@ impl Play {
         }
     }
 
-    /// For a socket that is made and connected in one call.
+    /// For a socket that is created and connected in one call.
     pub(super) fn connect_options(
         &self,
         options: &Fields,
@@ -79,7 +79,7 @@ impl Play {
         Ok(made)
     }
 
-    /// Where and how to connect: all that a target says.
+    /// Where and how to connect, as the target specifies.
     pub(super) fn target_options(&self, target: &Fields) -> Result<ConnectOptions> {
         let mut made = ConnectOptions::new(self.endpoint(target)?);
         let local = target.text("localAddress").and_then(|text| text.parse::<IpAddr>().ok());
@@ -135,7 +135,7 @@ impl Play {
         Some(self.signals.get(options.text("signal")?)?.signal())
     }
 
-    /// Where a target leads: the keys that are given, and for the rest the server's address.
+    /// The address of a target: the given keys, and otherwise the server's address.
     pub(super) fn endpoint(&self, target: &Fields) -> Result<Endpoint> {
         let server = target.text("server").and_then(|name| self.find(name));
         let address = server.and_then(|actor| self.server_address(&actor));
@@ -163,7 +163,7 @@ impl Play {
     }
 }
 
-/// What is not a port comes to a Rust program as text.
+/// A value that is not a port reaches a Rust program as text.
 fn refuse_bad_port(host: &str, fields: &Fields) -> Result<()> {
     match fields.number("port") {
         Some(port) if !(0.0..=65535.0).contains(&port) || port.fract() != 0.0 => {
@@ -173,7 +173,7 @@ fn refuse_bad_port(host: &str, fields: &Fields) -> Result<()> {
     }
 }
 
-/// Node's switch. On is its own way of trying one address after the other.
+/// Node's switch. On means its own way of trying the addresses one after the other.
 pub(super) fn selection(on: bool) -> FamilySelection {
     if on { FamilySelection::Sequential } else { FamilySelection::Off }
 }

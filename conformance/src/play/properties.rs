@@ -1,4 +1,4 @@
-//! Properties of actors, under the names that Node gives them (FORMAT.md 4.3).
+//! Properties of actors, under Node's names (FORMAT.md 4.3).
 
 use fyke::{Address, ReadyState, Server, Socket};
 use serde_json::{Map, Value, json};
@@ -28,7 +28,7 @@ impl Play {
     }
 
     fn socket_property(&self, socket: &Socket, name: &str) -> Value {
-        // Asked for only where wanted: Node remembers an address that was asked for in time.
+        // Requested only where needed, because Node remembers an address that was requested in time.
         let local = || socket.local_address();
         let remote = || socket.remote_address();
         match name {
@@ -54,7 +54,7 @@ impl Play {
             "writableNeedDrain" => json!(socket.needs_drain()),
             "writableCorked" => json!(socket.cork_count()),
             "readableHighWaterMark" | "writableHighWaterMark" => json!(socket.high_water_mark()),
-            // Node: none without a handle, which is there from `connect` to `destroy`.
+            // In Node, absent without a handle, which exists from `connect` to `destroy`.
             "bufferSize" => json!(socket.buffer_size()),
             "allowHalfOpen" => json!(socket.allow_half_open()),
             "timeout" => json!(socket.idle_timeout().map(|timeout| self.shown_ms(timeout))),
@@ -78,7 +78,7 @@ impl Play {
         local.map_or(json!({}), |address| self.names.show_address(&Address::Ip(address)))
     }
 
-    /// None unless there were several to choose from; of these, perhaps none was tried.
+    /// Absent unless there were several addresses; empty if none of these was tried.
     fn attempted_addresses(&self, socket: &Socket) -> Value {
         if !socket.has_several_addresses() {
             return Value::Null;
@@ -91,7 +91,7 @@ impl Play {
         json!(shown.collect::<Vec<_>>())
     }
 
-    /// What the operation `address` answers.
+    /// The result of the operation `address`.
     pub(crate) fn address(&self, object: &Object) -> Value {
         match object {
             Object::Socket(socket) => self.address_of_socket(socket),

@@ -1,4 +1,4 @@
-//! Recording: what goes into an actor's log, and what an event sets off (FORMAT.md 3.6).
+//! Recording: the entries in an actor's log, and what an event triggers (FORMAT.md 3.6).
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ pub(crate) fn entry(value: Value) -> Entry {
 }
 
 impl Play {
-    /// Records something that is no event.
+    /// Records something that is not an event.
     pub(crate) fn note(&self, actor: &Actor, value: Value) {
         actor.log.borrow_mut().push(entry(value));
     }
@@ -33,13 +33,13 @@ impl Play {
         actor.count_one("open");
     }
 
-    /// Records that a call has failed at once.
+    /// Records that a call has failed immediately.
     pub(crate) fn note_throw(&self, actor: &Actor, operation: &str, error: &Error) {
         let code = error.code().as_str();
         self.note(actor, json!({ "ev": "throw", "op": operation, "code": code }));
     }
 
-    /// Records an event, carries out what the scenario hangs on it, and looks at the conditions.
+    /// Records an event, runs the operations of the scenario for it, and checks the conditions.
     pub(crate) fn event(self: &Rc<Self>, actor: &Rc<Actor>, name: &str, fields: Entry) {
         if matches!(name, "end" | "close") {
             actor.log.borrow_mut().release_data();
@@ -107,14 +107,14 @@ impl Play {
         }
     }
 
-    /// The actor is there: its first operations, and its timers.
+    /// The actor was created: runs its first operations, and starts its timers.
     pub(crate) fn begin(self: &Rc<Self>, actor: &Rc<Actor>) {
         self.run_all(&actor.script.start, Some(actor));
         self.start_timer(actor, 0, 0.0);
         self.look_around();
     }
 
-    /// The timers of an `after` list form a chain, so that they never fire in one burst on a
+    /// The timers of an `after` list form a chain, so that they do not all run in one burst on a
     /// machine that stalls.
     fn start_timer(self: &Rc<Self>, actor: &Rc<Actor>, index: usize, before_ms: f64) {
         let Some(delayed) = actor.script.after.get(index).cloned() else { return };
@@ -124,7 +124,7 @@ impl Play {
         self.run_after(&relative, Some(actor), move || play.start_timer(&owner, index + 1, at_ms));
     }
 
-    /// Carries out a list after a time, and then something more.
+    /// Runs a list of operations after a time, and then something more.
     pub(crate) fn run_after(
         self: &Rc<Self>,
         delayed: &Delayed,

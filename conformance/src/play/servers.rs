@@ -1,4 +1,4 @@
-//! Servers: how they are made, listen, and what is recorded about them.
+//! Servers: how they are created, listen, and what is recorded about them.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Sockets: how clients are made, and the listeners of every socket.
+//! Sockets: how clients are created, and the listeners of every socket.
 
 use std::rc::Rc;
 
@@ -86,7 +86,7 @@ impl Play {
         }
     }
 
-    /// Listens for data: for text once an encoding is set, as Node's `data` changes then.
+    /// Listens for data, or for text once an encoding is set, as Node's `data` changes then.
     pub(crate) fn attach_data(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket) {
         let (play, owner) = (Rc::clone(self), Rc::clone(actor));
         let id = match socket.encoding() {
@@ -98,7 +98,7 @@ impl Play {
         actor.data_listeners.borrow_mut().push(id);
     }
 
-    /// Reads until nothing is left, whenever something has come.
+    /// Reads until nothing is left, whenever data has arrived.
     fn attach_readable(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket) {
         let (play, owner) = (Rc::clone(self), Rc::clone(actor));
         socket.on_readable(move |socket| {
@@ -111,7 +111,7 @@ impl Play {
         });
     }
 
-    /// The option `onread`: pieces of a fixed size. Asks once to stop, at `stopAt` bytes.
+    /// The option `onread`: pieces of a fixed size. Stops once, at `stopAt` bytes.
     fn attach_pieces(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket, options: &Fields) {
         let Some(onread) = options.get("onread") else { return };
         let size = onread["size"].as_u64().and_then(|size| usize::try_from(size).ok());
@@ -145,7 +145,7 @@ impl Play {
         }
     }
 
-    /// The events before the connection stands.
+    /// The events before the connection is established.
     fn attach_attempts(self: &Rc<Self>, actor: &Rc<Actor>, socket: &Socket) {
         let with = || (Rc::clone(self), Rc::clone(actor));
         let (play, owner) = with();

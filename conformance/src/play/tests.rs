@@ -3,19 +3,19 @@
 use serde_json::{Value, json};
 
 use super::play;
-use crate::manner::Manner;
+use crate::mode::Mode;
 use crate::scenario::Scenario;
 
-/// What happens to the one client of a scenario without a server.
+/// The events of the only client in a scenario without a server.
 fn entries(client: Value) -> Vec<Value> {
     let scenario = json!({ "name": "a", "clients": [client] }).to_string();
-    let trace = play(Scenario::of_text(&scenario).unwrap(), 1.0, Manner::Node).unwrap();
+    let trace = play(Scenario::of_text(&scenario).unwrap(), 1.0, Mode::Node).unwrap();
     assert!(trace.problems.is_empty(), "{:?}", trace.problems);
     let trace: Value = serde_json::from_str(&trace.print()).unwrap();
     trace["actors"]["C0"].as_array().unwrap().clone()
 }
 
-/// It was played as its whole part.
+/// Regression: it was played as its integer part.
 #[test]
 fn fractional_port_is_refused_as_node_refuses_it() {
     let connect = json!({ "op": "connect", "to": { "host": "127.0.0.1", "port": 80.5 } });
@@ -38,7 +38,7 @@ fn attempted_when_blocked(addresses: &[&str]) -> Value {
 }
 
 #[test]
-fn list_of_attempts_is_empty_if_none_was_made_and_absent_without_a_choice() {
+fn list_of_attempts_is_empty_if_no_attempt_was_made_and_absent_without_a_choice() {
     assert_eq!(attempted_when_blocked(&["127.0.0.1", "127.0.0.2"]), json!([]));
     assert_eq!(attempted_when_blocked(&["127.0.0.1"]), Value::Null);
 }

@@ -1,15 +1,15 @@
-//! What a gate or a client waits for.
+//! The conditions of gates and clients.
 
 use super::fields::Complaint;
 
 /// Once true, a condition stays true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// The actor has had that event this many times.
+    /// The actor has had this event this many times.
     Event { actor: String, event: String, times: u64 },
     /// The actor has received this many bytes.
     Received { actor: String, bytes: u64 },
-    /// The operation `mark` was carried out with this name.
+    /// The operation `mark` was performed with this name.
     Mark(String),
 }
 
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_understood() {
+    fn every_form_is_parsed() {
         let event = |times| Condition::Event {
             actor: String::from("S0.1"),
             event: String::from("write-cb"),

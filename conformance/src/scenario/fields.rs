@@ -1,5 +1,5 @@
-//! One JSON object of a scenario: its keys are checked once, when the file is read, so that what
-//! plays it later only has to look.
+//! One JSON object of a scenario. Its keys are checked once, when the file is read, so that later code
+//! only looks them up.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::format::{Keys, Kind};
 
-/// What is wrong with a scenario file.
+/// The mistake in a scenario file.
 #[derive(Debug)]
 pub(crate) struct Complaint(String);
 
@@ -23,7 +23,7 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// An object with known keys. Missing keys are `None` everywhere.
+/// An object with known keys. Missing keys are `None`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields(Map<String, Value>);
 
@@ -66,17 +66,17 @@ impl Fields {
         self.get(key)?.as_f64()
     }
 
-    /// A number of things: whole, and not below zero.
+    /// A count: an integer that is not negative.
     pub(crate) fn count(&self, key: &str) -> Option<usize> {
         usize::try_from(self.get(key)?.as_u64()?).ok()
     }
 
-    /// False when it is missing, as everywhere in the format.
+    /// False if it is missing, as everywhere in the format.
     pub(crate) fn flag(&self, key: &str) -> bool {
         self.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// The elements of a list; none when it is missing.
+    /// The elements of a list; empty if it is missing.
     pub(crate) fn list(&self, key: &str) -> &[Value] {
         self.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
@@ -132,7 +132,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_unknown_key_is_named() {
+    fn an_unknown_key_is_reported_by_name() {
         let value = json!({ "ms": 1, "mss": 2 });
         let complaint = Fields::read(&value, &[format::AFTER], "C0.after").unwrap_err();
         assert_eq!(complaint.to_string(), "unknown key \"mss\" in C0.after");

@@ -1,7 +1,7 @@
-//! The words of the format, as tables: which object has which keys, and what stands behind them.
-//! FORMAT.md explains them.
+//! The words of the format as tables: the keys of each object, and their values. FORMAT.md explains
+//! them.
 
-/// What a key may be followed by.
+/// The possible values of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     Numbers,
     /// A list of operations; checked where it is read.
     Operations,
-    /// Something with a table of its own, checked where it is read, or free in form.
+    /// An object with its own table that is checked where it is read, or of any form.
     Other,
 }
 
@@ -186,7 +186,7 @@ pub(crate) const OPERATIONS: &[(&str, Keys)] = &[
     ("cleanup", NOTHING),
 ];
 
-/// Operations that work on no actor, so a gate may use them without `on`.
+/// Operations that apply to no actor, so a gate may use them without `on`.
 pub(crate) const WITHOUT_ACTOR: &[&str] =
     &["after", "immediate", "tick", "repeat", "mark", "spawn", "abort", "cleanup"];
 

@@ -1,4 +1,4 @@
-//! A scenario file: read, checked, and in the form in which it is played.
+//! A scenario file: parsed, checked, and in the form in which it is played.
 
 mod condition;
 mod fields;
@@ -23,13 +23,13 @@ pub(crate) struct Scenario {
     pub(crate) clients: Vec<ClientSpec>,
     pub(crate) gates: Vec<GateSpec>,
     pub(crate) blackholes: Vec<Fields>,
-    /// Names and contents of the files to make beforehand.
+    /// Names and contents of the files to create before the start.
     pub(crate) files: Vec<(String, String)>,
     /// Names of the abort signals, and whether they are aborted from the beginning.
     pub(crate) signals: Vec<(String, bool)>,
-    /// Functions called beforehand.
+    /// Functions called before the start.
     pub(crate) calls: Vec<Call>,
-    /// The placeholders `P0` to `P9` that occur anywhere.
+    /// The placeholders `P0` to `P9` that occur anywhere in the file.
     pub(crate) port_placeholders: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Call {
     pub(crate) arguments: Vec<Value>,
 }
 
-/// What servers and sockets have in common.
+/// Common to servers and sockets.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub(crate) start: Operations,
@@ -62,14 +62,14 @@ pub(crate) struct Delayed {
 #[derive(Debug)]
 pub(crate) struct ServerSpec {
     pub(crate) options: Fields,
-    /// None: it does not listen by itself.
+    /// `None`: it does not listen automatically.
     pub(crate) listen: Option<Fields>,
     pub(crate) script: Rc<Script>,
     sockets: Vec<SocketSpec>,
 }
 
 impl ServerSpec {
-    /// The description of its accepted socket number `index`: the last one goes on for all that
+    /// The description of its accepted socket number `index`. The last one also applies to all that
     /// follow.
     pub(crate) fn socket(&self, index: usize) -> SocketSpec {
         self.sockets.get(index).or(self.sockets.last()).cloned().unwrap_or_default()
@@ -91,25 +91,25 @@ pub(crate) struct SocketSpec {
 /// How a socket is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Chunk by chunk; neighbours become one entry.
+    /// Chunk by chunk; consecutive chunks become one entry.
     #[default]
     Merge,
     /// One entry for everything, before `end` or `close`.
     Total,
-    /// Nobody listens for data.
+    /// There is no data listener.
     None,
-    /// A listener that asks for the bytes.
+    /// A listener that reads the bytes.
     Readable,
 }
 
 #[derive(Debug)]
 pub(crate) struct ClientSpec {
     pub(crate) options: Fields,
-    /// Made first and connected in a second step, instead of both in one call.
+    /// Created first and connected in a second step, instead of in one call.
     pub(crate) is_made_first: bool,
-    /// None: it does not connect by itself.
+    /// `None`: it does not connect automatically.
     pub(crate) target: Option<Fields>,
-    /// None: only the operation `spawn` starts it.
+    /// `None`: only the operation `spawn` starts it.
     pub(crate) when: Option<Vec<Condition>>,
     pub(crate) delay_ms: f64,
     /// Operations between creation and connecting.

@@ -13,7 +13,7 @@ pub(crate) type Operations = Rc<[Operation]>;
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
-    /// The actor it works on; none for the one whose list it is in.
+    /// The actor that it applies to; `None` for the one whose list contains it.
     pub(crate) on: Option<String>,
     /// Neither the call nor its result is recorded.
     pub(crate) quiet: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Operation {
     filter: Filter,
 }
 
-/// When an operation in an event handler is carried out.
+/// When an operation in an event handler is performed.
 #[derive(Debug, Default)]
 struct Filter {
     /// Only at these occurrences of the event.
@@ -36,7 +36,7 @@ struct Filter {
     label: Option<String>,
 }
 
-/// An event, as far as filters ask for it.
+/// An event, with the fields that filters use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Occurrence<'a> {
     pub(crate) count: u64,
@@ -54,7 +54,7 @@ impl Operation {
         nth && at && label
     }
 
-    /// What a bare `connect` to `target` is: how a client makes its first connection.
+    /// The operation of a plain `connect` to `target`, which is the first connection of a client.
     pub(crate) fn quiet_connect(target: Fields) -> Self {
         Self {
             name: "connect",
@@ -68,7 +68,7 @@ impl Operation {
     }
 }
 
-/// Reads the list under `value`; none when it is missing.
+/// Reads the list under `value`; empty if it is missing.
 pub(crate) fn read_operations(value: Option<&Value>, place: &str) -> Result<Operations, Complaint> {
     let Some(value) = value else { return Ok(Operations::default()) };
     let list = value.as_array();

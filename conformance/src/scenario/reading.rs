@@ -1,4 +1,4 @@
-//! Reading a scenario file. Unknown keys and operations make it invalid.
+//! Parses a scenario file. Unknown keys and operations make it invalid.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::{
     ServerSpec, SocketSpec, format,
 };
 
-/// Milliseconds after which a run is stopped, unless the scenario says something else.
+/// The time limit of a run in milliseconds, unless the scenario sets another one.
 const LIMIT_MS: f64 = 3000.0;
 
 impl Scenario {
@@ -183,7 +183,7 @@ fn read_call(value: &Value) -> Result<Call, Complaint> {
     }
 }
 
-/// The names behind `$P`, wherever in the file they are.
+/// The names after `$P` anywhere in the file.
 fn port_placeholders(text: &str) -> Vec<String> {
     let digits = text.split("$P").skip(1).filter_map(|rest| rest.chars().next());
     let mut names: Vec<String> =

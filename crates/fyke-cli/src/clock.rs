@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leap_days_and_the_ends_of_years_are_right() {
+    fn leap_days_and_the_ends_of_years_are_correct() {
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00.000007Z"),
             (951_782_400, "2000-02-29T00:00:00.000007Z"),

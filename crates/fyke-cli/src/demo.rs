@@ -97,7 +97,7 @@ fn serve(side: &Side) -> Server {
         });
         // The socket ends its own side automatically.
         let side = here.clone();
-        socket.on_end(move |_| side.saw("end", "the client has ended"));
+        socket.on_end(move |_| side.saw("end", "the client has ended its side"));
         let side = here.clone();
         socket.on_close(move |_, _| side.saw("close", "of the connection"));
     });
@@ -121,7 +121,7 @@ fn call(side: &Side, server: &Server) -> Socket {
         client.end();
     });
     let here = side.clone();
-    client.on_end(move |_| here.saw("end", "the server has ended"));
+    client.on_end(move |_| here.saw("end", "the server has ended its side"));
     let (here, server) = (side.clone(), server.clone());
     client.on_close(move |_, _| {
         here.saw("close", "of the connection");

@@ -72,28 +72,26 @@ impl Step {
                 let kind = match self.detail("transport") {
                     "Tcp(V4)" => "TCP over IPv4",
                     "Tcp(V6)" => "TCP over IPv6",
-                    "Unix" => "within this machine",
+                    "Unix" => "Unix, within this machine",
                     other => other,
                 };
-                format!("makes a socket ({kind}); it has no address yet")
+                format!("creates a socket ({kind}), which has no address yet")
             }
             "bind" => match self.detail("address") {
                 address if address.ends_with(":0") => {
-                    format!("gives it the address {address}; 0 means any free port")
+                    format!("assigns the address {address}; port 0 means any free port")
                 }
-                address => format!("gives it the address {address}"),
+                address => format!("assigns the address {address}"),
             },
             "listen" => {
                 let backlog = self.detail("backlog");
-                format!("lets clients come; up to {backlog} can wait to be accepted")
+                format!("allows clients to connect; up to {backlog} can wait to be accepted")
             }
-            "connect" => format!("asks {} for a connection", self.detail("address")),
+            "connect" => format!("requests a connection to {}", self.detail("address")),
             "setsockopt" => format!("sets an option of the socket: {}", self.detail("option")),
-            "accept" => String::from("takes a client that waits, as a socket of its own"),
-            "shutdown" => String::from("tells the peer that nothing more will come"),
-            "close" => {
-                String::from("gives the socket back to the system, which ends what is still open")
-            }
+            "accept" => String::from("accepts a waiting client, which gets its own socket"),
+            "shutdown" => String::from("tells the peer that no more data will be sent"),
+            "close" => String::from("closes the socket, and the connection if it is still open"),
             // A step that this version does not know.
             _ => {
                 let details = self.details.iter().map(|(name, value)| format!("{name} {value}"));

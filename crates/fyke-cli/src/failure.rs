@@ -92,35 +92,37 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
     // Match by name, because not every code of the system has a constant.
     Some(match (error.code().as_str(), unix, listens) {
         // The file of a killed server remains. Only the user knows whether that is the case here.
-        ("EADDRINUSE", true, _) => "another program listens there, or it is no socket",
+        ("EADDRINUSE", true, _) => {
+            "another program is listening there, or the file is not a socket"
+        }
         ("EADDRINUSE", false, _) if first.port().is_none() => "no local port is free",
-        ("EADDRINUSE", false, true) => "another program listens there",
-        ("EADDRINUSE", false, false) => "that local port is in use",
+        ("EADDRINUSE", false, true) => "another program is listening there",
+        ("EADDRINUSE", false, false) => "the local port is in use",
         // The error has a local address only if the user gave the local port.
         ("EADDRNOTAVAIL", ..) if connects && first.local_address().is_some() => {
-            "that local port has such a connection already, or had one a moment ago"
+            "the local port already has a connection to this address, or had one until recently"
         }
         ("EADDRNOTAVAIL", ..) if connects => {
-            "no local port is free, or no address of this machine reaches that one"
+            "no local port is free, or this machine has no address that can reach it"
         }
-        ("EADDRNOTAVAIL", ..) => "that is not an address of this machine",
-        ("EACCES", true, true) if is_missing(error) => "there is no such folder",
-        ("EACCES", true, true) => "that folder is not writable",
-        ("EACCES", true, false) => "no permission for that socket",
-        ("EACCES", false, true) => "ports below 1024 are the administrator's",
-        ("ECONNREFUSED", ..) => "nobody listens there",
-        ("ENOENT", true, false) => "there is no such socket",
-        ("EINVAL", true, _) => "the path of a Unix socket has at most about 100 bytes",
+        ("EADDRNOTAVAIL", ..) => "this machine does not have that address",
+        ("EACCES", true, true) if is_missing(error) => "the folder does not exist",
+        ("EACCES", true, true) => "the folder is not writable",
+        ("EACCES", true, false) => "no permission to connect to the socket",
+        ("EACCES", false, true) => "only the administrator may listen on ports below 1024",
+        ("ECONNREFUSED", ..) => "no server is listening there",
+        ("ENOENT", true, false) => "the socket does not exist",
+        ("EINVAL", true, _) => "the path of a Unix socket may have at most about 100 bytes",
         ("ENOTFOUND", ..) if first.host().is_some_and(has_zone) => {
-            "no interface of this machine with an IPv6 address has the name after the %"
+            "this machine has no interface with the name after the % and an IPv6 address"
         }
-        ("ENOTFOUND", ..) => "no host has that name",
+        ("ENOTFOUND", ..) => "the host name does not exist",
         ("EAI_AGAIN", ..) => "the name servers do not answer",
-        ("ETIMEDOUT", ..) => "no answer from there in time",
+        ("ETIMEDOUT", ..) => "the host did not answer in time",
         ("EMFILE", ..) => "too many open files; `ulimit -n` is the limit",
         ("ENFILE", ..) => "too many open files in system; `sysctl fs.file-max` is the limit",
-        ("EHOSTUNREACH" | "ENETUNREACH", ..) => "there is no way to that address",
-        ("ECONNRESET", ..) => "the peer has broken the connection off",
+        ("EHOSTUNREACH" | "ENETUNREACH", ..) => "there is no route to the address",
+        ("ECONNRESET", ..) => "the peer has reset the connection",
         ("EPIPE", ..) => "the peer does not read any more",
         _ => return None,
     })

@@ -51,13 +51,13 @@ impl NewFile {
                 let file = options.open(path)?;
                 // The path may have been replaced since it was looked at.
                 if !file.metadata()?.file_type().is_char_device() {
-                    return refuse("it is not a file");
+                    return refuse("the path is not a regular file");
                 }
                 return Ok(Self { file, path: path.to_owned(), temporary: None, is_kept: true });
             }
-            Ok(found) if found.is_symlink() => return refuse("it is a symbolic link"),
-            Ok(found) if !found.is_file() => return refuse("it is not a file"),
-            Ok(_) if !overwrite => return refuse("it exists; --overwrite replaces it"),
+            Ok(found) if found.is_symlink() => return refuse("the path is a symbolic link"),
+            Ok(found) if !found.is_file() => return refuse("the path is not a regular file"),
+            Ok(_) if !overwrite => return refuse("the file exists; --overwrite replaces it"),
             Ok(_) => Some(temporary_name(path)),
         };
         let mode = if access == Access::Owner { 0o600 } else { 0o666 };

@@ -20,7 +20,9 @@ impl TemporaryFolder {
                 Ok(()) => return Ok(Self { path }),
                 // The folder belongs to an earlier process with our id, or to another user.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(Failure::System("a temporary folder", error)),
+                Err(error) => {
+                    return Err(Failure::System("cannot create a temporary folder", error));
+                }
             }
         }
     }

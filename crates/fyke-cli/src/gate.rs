@@ -53,7 +53,9 @@ pub(crate) fn addresses(texts: &[String]) -> Result<BlockList, Failure> {
             Err(_) => list.add_cidr(text).is_ok(),
         };
         if !added {
-            let text = format!("{text:?} is no address; try 10.1.2.3, 10.0.0.0/8 or fd00::/8");
+            let text = format!(
+                "{text:?} is not an address; expected for example 10.1.2.3, 10.0.0.0/8 or fd00::/8"
+            );
             return Err(Failure::Usage(text));
         }
     }
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_everybody_comes_in_and_deny_beats_allow() {
+    fn without_rules_all_clients_are_admitted_and_deny_overrides_allow() {
         assert!(admitted(&gate(&[], &[]), "1.2.3.4"));
         let gate = gate(&["10.0.0.0/8", "::1"], &["10.1.0.0/16"]);
         for (ip, expected) in
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn client_without_an_address_is_not_on_any_list() {
+    fn client_without_an_address_matches_no_list() {
         for (allow, deny, unix, unknown) in [
             (&[][..], &[][..], true, true),
             (&[], &["10.0.0.0/8"], true, false),
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_wrong_usage() {
+    fn text_that_is_not_an_address_is_a_usage_error() {
         for text in ["", "x", "10.0.0.0/33", "10.0.0/8", "host.example"] {
             let limits = Limits { deny: vec![text.to_owned()], ..Limits::default() };
             assert!(matches!(Gate::new(&limits), Err(Failure::Usage(_))), "{text}");

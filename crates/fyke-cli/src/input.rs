@@ -67,7 +67,7 @@ impl Input {
         thread::Builder::new()
             .name(String::from("stdin"))
             .spawn(move || read(source, &asked, &sender, &event_loop))
-            .map_err(|error| Failure::System("a thread", error))?;
+            .map_err(|error| Failure::System("cannot start a thread", error))?;
         Ok(Self { inner: Rc::new(Inner { asks, pieces, asked: Cell::new(false) }) })
     }
 

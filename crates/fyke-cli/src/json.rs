@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_json_and_keeps_its_order() {
+    fn a_line_is_json_and_keeps_the_order_of_its_fields() {
         let inner = Line::new().with("x", 1.5);
         let line = Line::new().with("b", 1).with("a", "\"\n").with_line("c", inner).finish();
         assert_eq!(line, r#"{"b":1,"a":"\"\n","c":{"x":1.5}}"#);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_can_be_read_back() {
+    fn arbitrary_bytes_round_trip_through_json() {
         for sample in [&b"hello"[..], b"\0\r\n\"", b"\xff\xfe", "\u{1F41F}".as_bytes(), b""] {
             let line = Line::new().with_bytes(sample).finish();
             let value: Value = serde_json::from_str(&line).unwrap();

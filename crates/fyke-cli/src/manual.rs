@@ -31,7 +31,7 @@ pub(crate) fn page(command: Option<&str>) -> Result<(), Failure> {
     let page = PAGES.iter().find(|(name, _)| *name == command.unwrap_or(""));
     let Some((_, text)) = page else {
         let names: Vec<_> = arguments::names().collect();
-        let text = format!("no such command; there are {}", names.join(", "));
+        let text = format!("the command does not exist; the commands are {}", names.join(", "));
         return Err(Failure::Usage(text));
     };
     print(text.as_bytes())

@@ -19,7 +19,7 @@ pub(crate) struct Output {
     writer: Option<&'static Writer>,
     paused: Rc<RefCell<Paused>>,
     /// Whether the failure has been logged.
-    told: Rc<Cell<bool>>,
+    logged: Rc<Cell<bool>>,
 }
 
 /// Paused connections, whose data would only be queued here.
@@ -43,7 +43,7 @@ impl Output {
 
     /// Creates an output that prints nothing.
     pub(crate) fn closed() -> Self {
-        Self { writer: None, paused: Rc::default(), told: Rc::default() }
+        Self { writer: None, paused: Rc::default(), logged: Rc::default() }
     }
 
     /// Prints bytes unchanged.
@@ -101,10 +101,10 @@ impl Output {
 
     /// Returns whether printing has failed, and logs the failure once. It is for servers that
     /// continue without output.
-    pub(crate) fn is_broken_and_told(&self) -> bool {
+    pub(crate) fn is_broken_and_logged(&self) -> bool {
         let broken = self.is_broken();
-        if broken && !self.told.replace(true) {
-            log::info(format_args!("standard output is closed or full: nothing more is printed"));
+        if broken && !self.logged.replace(true) {
+            log::info(format_args!("standard output is closed or full; printing has stopped"));
         }
         broken
     }

@@ -35,15 +35,21 @@ impl Place {
             let mut places = from_systemd(text, name)?;
             return match (places.pop(), places.len()) {
                 (Some(place), 0) => Ok(place),
-                _ => Err(Failure::Usage(format!("{text}: several sockets have that name"))),
+                _ => Err(Failure::Usage(format!(
+                    "{text}: systemd has passed several sockets with this name"
+                ))),
             };
         }
         if let Some(number) = text.strip_prefix("fd:") {
             let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-            let usage = || Failure::Usage(format!("{text:?}: a descriptor is a number, as fd:3"));
+            let usage = || {
+                Failure::Usage(format!(
+                    "{text:?} is not a descriptor; expected a number, as in fd:3"
+                ))
+            };
             let number = number.parse().ok().filter(|_| digits).ok_or_else(usage)?;
             let fd = inherited(number).map_err(|error| {
-                Failure::Usage(format!("{text}: fyke was not started with it: {error}"))
+                Failure::Usage(format!("{text}: fyke has not inherited this descriptor: {error}"))
             })?;
             return Ok(Self::Descriptor(text.to_owned(), Rc::new(fd)));
         }
@@ -119,7 +125,7 @@ fn from_systemd(text: &str, name: &str) -> Result<Vec<Place>, Failure> {
     };
     let found = found.map_err(|error| Failure::Usage(format!("{text}: {error}")))?;
     if found.is_empty() {
-        return Err(Failure::Usage(format!("{text}: systemd has passed no such socket")));
+        return Err(Failure::Usage(format!("{text}: systemd has passed no socket with this name")));
     }
     let place = |descriptor: fyke::systemd::Descriptor| {
         Place::Descriptor(text.to_owned(), Rc::new(descriptor.into()))
@@ -128,7 +134,7 @@ fn from_systemd(text: &str, name: &str) -> Result<Vec<Place>, Failure> {
 }
 
 fn copy(fd: &OwnedFd) -> Result<OwnedFd, Failure> {
-    fd.try_clone().map_err(|error| Failure::System("the descriptor", error))
+    fd.try_clone().map_err(|error| Failure::System("cannot duplicate the descriptor", error))
 }
 
 /// Takes over an inherited descriptor, so that programs that this process starts do not inherit it.
@@ -173,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_and_descriptors_are_told_apart() {
+    fn endpoints_and_descriptors_are_distinguished() {
         assert!(matches!(Place::parse("fd:0").unwrap(), Place::Descriptor(..)));
         let port = Endpoint::from(80);
         assert!(matches!(Place::parse(":80").unwrap(), Place::Endpoint(other) if other == port));

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_and_another_number_something_else() {
+    fn the_same_seed_gives_the_same_sequence_and_another_stream_a_different_one() {
         let take = |seed, number| {
             let mut random = Random::of(seed, number);
             [random.next(), random.next()]
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_of_a_span_are_taken_and_nothing_beyond() {
+    fn values_of_a_span_include_both_ends_and_nothing_beyond() {
         let mut random = Random::new(1);
         let mut seen = [0_u32; 5];
         for _ in 0..1000 {

@@ -106,7 +106,7 @@ impl Recorder {
     }
 
     fn fail(&self, error: io::Error) {
-        let failure = files::failure("the recording ends early", &self.path, error);
+        let failure = files::failure("cannot continue the recording", &self.path, error);
         log::note(&failure);
         *self.failure.borrow_mut() = Some(failure);
     }
@@ -177,12 +177,12 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, Failure> {
             Some(entry) => entries.push(entry),
             // The relay was killed while it wrote the line.
             None if line.last() != Some(&b'\n') && number > 1 => {
-                log::note(format_args!("{}:{number}: half a line, left out", path.display()));
+                log::note(format_args!("{}:{number}: skipping an incomplete line", path.display()));
             }
             None => {
                 let at = format!("{}:{number}", path.display());
                 return Err(Failure::Usage(format!(
-                    "{at}: not a line of a recording; `fyke relay --record` makes one"
+                    "{at}: the line is not part of a recording of `fyke relay --record`"
                 )));
             }
         }
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_can_be_read_back() {
+    fn every_event_round_trips_through_a_recording() {
         let events = [
             Event::Open,
             Event::Up(b"GET\r\n".to_vec()),

@@ -166,7 +166,7 @@ impl Report {
         if let Some(mut visible) = visible {
             self.output.write(visible.finish().as_bytes());
         }
-        self.event("left", &format!("{} left", self.subject(client)), |line| {
+        self.event("left", &format!("{} disconnected", self.subject(client)), |line| {
             let line = if self.numbered { line.with("client", client) } else { line };
             line.with("bytes_received", socket.bytes_read())
                 .with("bytes_sent", socket.bytes_written())
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dump_looks_like_that_of_hexdump() {
+    fn a_dump_has_the_format_of_hexdump() {
         let bytes: Vec<u8> = (0x30..0x42).collect();
         let expected = "head\n\
             00000010  30 31 32 33 34 35 36 37  38 39 3a 3b 3c 3d 3e 3f  |0123456789:;<=>?|\n\

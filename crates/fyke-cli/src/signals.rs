@@ -40,7 +40,7 @@ pub(crate) fn survive_file_size_limit() {
 
 /// Runs `f` on the loop for every signal of this kind. It does not keep the loop alive.
 pub(crate) fn on_signal(signal: i32, f: impl FnMut() + 'static) -> Result<(), Failure> {
-    let failed = |error| Failure::System("a signal handler", error);
+    let failed = |error| Failure::System("cannot install a signal handler", error);
     let come = Arc::new(AtomicBool::new(false));
     flag::register(signal, Arc::clone(&come)).map_err(failed)?;
     Rc::new(Watch { signal, come, f: RefCell::new(f) }).connect()
@@ -56,7 +56,7 @@ struct Watch<F> {
 impl<F: FnMut() + 'static> Watch<F> {
     /// Creates the socket pair. If the loop's end fails or is closed, a new pair replaces it.
     fn connect(self: &Rc<Self>) -> Result<(), Failure> {
-        let failed = |error| Failure::System("a signal handler", error);
+        let failed = |error| Failure::System("cannot install a signal handler", error);
         let (ours, handlers) = UnixStream::pair().map_err(failed)?;
         let id = low_level::pipe::register(self.signal, handlers).map_err(failed)?;
         let socket = Socket::from_fd(ours.into())?;
@@ -64,7 +64,7 @@ impl<F: FnMut() + 'static> Watch<F> {
         let same = Rc::clone(self);
         // Several signals at once may arrive as one byte or as several.
         socket.on_data(move |_, _| same.look());
-        socket.on_error(|_, error| log::note(format_args!("signals are late: {error}")));
+        socket.on_error(|_, error| log::note(format_args!("signals may be delayed: {error}")));
         let same = Rc::clone(self);
         socket.on_close(move |_, _| {
             low_level::unregister(id);
@@ -104,7 +104,7 @@ impl Ending {
     pub(crate) fn watch(f: impl Fn() + 'static) -> Result<Self, Failure> {
         let f = Rc::new(f);
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let failed = |error| Failure::System("a signal handler", error);
+            let failed = |error| Failure::System("cannot install a signal handler", error);
             flag::register_conditional_default(signal, &ENDING).map_err(failed)?;
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, &ENDING_BY, number).map_err(failed)?;

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn controls_are_shown_and_text_stays() {
+    fn control_characters_are_escaped_and_text_is_unchanged() {
         for (bytes, expected) in [
             (&b"plain\ttext\n"[..], "plain\ttext\n"),
             ("Grüße, 日本 🐟\u{200d}".as_bytes(), "Grüße, 日本 🐟\u{200d}"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn cutting_a_stream_anywhere_makes_no_difference() {
+    fn splitting_a_stream_anywhere_makes_no_difference() {
         let bytes = "a\u{1b}ü\u{202e}\r\n\r🐟\u{9b}\r".as_bytes();
         let bytes = [bytes, b"\x9b\xe2\x80\xf0\x9f\x90"].concat();
         let expected = whole(&bytes);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same_with_numbers() {
+    fn json_escapes_the_same_characters_as_numbers() {
         let text = "\x7f\u{9b}\u{202e}\u{2069}\u{61c}\u{e0001}ü\u{1b}\n";
         let json = of_json(serde_json::Value::from(text).to_string());
         assert_eq!(json, r#""\u007f\u009b\u202e\u2069\u061c\udb40\udc01ü\u001b\n""#);

@@ -1,4 +1,4 @@
-//! Much data: nothing lost, nothing piled up.
+//! Large amounts of data: nothing is lost, and nothing accumulates.
 
 mod support;
 
@@ -13,8 +13,8 @@ use support::{Folder, Running, noise};
 
 const BYTES: usize = 20_000_000;
 
-/// Types everything in, from a thread of its own, and ends the input. The answer comes when the
-/// command has read all of it.
+/// Writes everything to standard input from another thread, and ends the input. The receiver gets a
+/// message when the command has read all of it.
 fn feed(to: &mut Running, bytes: &[u8]) -> mpsc::Receiver<()> {
     let (mut stdin, bytes) = (to.stdin.take().expect("standard input is open"), bytes.to_vec());
     let (sender, done) = mpsc::channel();
@@ -26,20 +26,20 @@ fn feed(to: &mut Running, bytes: &[u8]) -> mpsc::Receiver<()> {
     done
 }
 
-/// What does not happen can only be waited for by the clock. Too short a time lets a test pass that
-/// should fail, never the other way round.
+/// The absence of an event can only be checked with the clock. Too short a time may let a broken test
+/// pass, but never fail a correct one.
 fn assert_held_back(done: &mpsc::Receiver<()>) {
     assert!(done.recv_timeout(Duration::from_millis(300)).is_err(), "nothing held the input back");
 }
 
-/// Not by `assert_eq`, which would print both.
+/// Not with `assert_eq`, which would print both.
 fn assert_whole(came: &[u8], sent: &[u8]) {
     assert_eq!(came.len(), sent.len());
     assert!(came == sent, "the bytes differ");
 }
 
 #[test]
-fn a_file_from_a_client_arrives_whole() {
+fn a_file_from_a_client_arrives_complete() {
     let bytes = noise(BYTES);
     let (mut server, endpoint) = Running::listen(&["--once"]);
     let mut client = Running::connect(&endpoint);
@@ -50,7 +50,7 @@ fn a_file_from_a_client_arrives_whole() {
 }
 
 #[test]
-fn a_file_from_the_server_arrives_whole() {
+fn a_file_from_the_server_arrives_complete() {
     let bytes = noise(BYTES);
     let (mut server, endpoint) = Running::listen(&["--once"]);
     let mut client = Running::connect(&endpoint);
@@ -75,7 +75,7 @@ fn an_echo_returns_everything_over_tcp_and_over_a_unix_socket() {
     }
 }
 
-/// The most memory that a process ever had, in kilobytes.
+/// The peak memory of a process, in kilobytes.
 #[cfg(target_os = "linux")]
 fn peak_kilobytes(process: &Running) -> u64 {
     let path = format!("/proc/{}/status", process.id());
@@ -86,7 +86,7 @@ fn peak_kilobytes(process: &Running) -> u64 {
 }
 
 #[test]
-fn a_client_that_does_not_read_makes_the_input_wait_and_costs_no_memory() {
+fn a_client_that_does_not_read_pauses_standard_input_and_memory_stays_constant() {
     let bytes = noise(BYTES);
     let folder = Folder::new();
     let (mut server, endpoint) = Running::listen_at(&folder.path("s"), &[]);
@@ -94,7 +94,7 @@ fn a_client_that_does_not_read_makes_the_input_wait_and_costs_no_memory() {
     server.note("client 1 connected");
     let done = feed(&mut server, &bytes);
     assert_held_back(&done);
-    // The server itself is as lively as before.
+    // The server itself still works as before.
     let mut other = UnixStream::connect(&endpoint).unwrap();
     other.write_all(b"still there?").unwrap();
     server.expect("still there?");
@@ -107,11 +107,11 @@ fn a_client_that_does_not_read_makes_the_input_wait_and_costs_no_memory() {
 }
 
 #[test]
-fn a_slow_client_that_leaves_or_ends_lets_the_others_go_on() {
+fn the_other_clients_continue_when_a_slow_client_leaves_or_ends() {
     let bytes = noise(2_000_000);
     let ways: [fn(&UnixStream); 2] = [
         |slow| slow.shutdown(Shutdown::Both).unwrap(),
-        // It is still there, and could read what is queued for it.
+        // The client is still connected, and could read the data queued for it.
         |slow| slow.shutdown(Shutdown::Write).unwrap(),
     ];
     for leave in ways {
@@ -131,7 +131,7 @@ fn a_slow_client_that_leaves_or_ends_lets_the_others_go_on() {
 }
 
 #[test]
-fn a_server_that_does_not_read_makes_the_client_wait_at_no_cost() {
+fn a_server_that_does_not_read_pauses_the_client_and_memory_stays_constant() {
     let bytes = noise(BYTES);
     let folder = Folder::new();
     let listener = std::os::unix::net::UnixListener::bind(folder.path("s")).unwrap();

@@ -1,4 +1,4 @@
-//! `fyke connect`: the table of its help, and how it gets a connection.
+//! `fyke connect`: the table of its help, and how it connects.
 
 mod support;
 
@@ -18,14 +18,14 @@ fn connected(more: &[&str]) -> (Running, TcpStream) {
     (client, peer)
 }
 
-/// Closes with unread bytes, or asks for it: the other side gets RST.
+/// Closes with unread bytes, or sets the option: the other side gets RST.
 fn break_off(peer: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&peer, Some(std::time::Duration::ZERO)).expect("set");
     drop(peer);
 }
 
 #[test]
-fn first_case_standard_input_ends_all_is_sent_and_the_answer_is_printed() {
+fn when_standard_input_ends_all_of_it_is_sent_and_the_answer_is_printed() {
     let (mut client, mut peer) = connected(&[]);
     client.type_in("question");
     client.end_of_input();
@@ -40,7 +40,7 @@ fn first_case_standard_input_ends_all_is_sent_and_the_answer_is_printed() {
 }
 
 #[test]
-fn second_case_the_peer_ends_all_is_printed_and_what_was_read_is_sent() {
+fn when_the_peer_ends_all_data_is_printed_and_the_input_read_so_far_is_sent() {
     let (mut client, mut peer) = connected(&[]);
     client.type_in("read before");
     assert_eq!(line(&mut peer, 11), "read before");
@@ -53,27 +53,27 @@ fn second_case_the_peer_ends_all_is_printed_and_what_was_read_is_sent() {
 }
 
 #[test]
-fn third_case_standard_output_is_closed() {
+fn when_standard_output_is_closed_connect_exits() {
     let (mut client, mut peer) = connected(&[]);
     client.close_output();
-    // Once would not do: another test's process may hold the pipe for a moment.
-    while peer.write_all(b"nobody reads this").is_ok() {}
+    // One write would not be enough: a process of another test may hold the pipe for a moment.
+    while peer.write_all(b"this text is not read").is_ok() {}
     assert_eq!(client.wait().code(), Some(0));
     assert_eq!(client.notes_to_the_end(), [""; 0]);
 }
 
 #[test]
-fn fourth_case_the_peer_breaks_off() {
+fn when_the_peer_resets_the_connection_connect_prints_what_was_received_and_fails() {
     let (mut client, mut peer) = connected(&[]);
     peer.write_all(b"so far").unwrap();
     client.expect("so far");
     break_off(peer);
     assert_eq!(client.wait().code(), Some(5));
-    client.note("ECONNRESET: the peer has broken the connection off");
+    client.note("ECONNRESET: the peer has reset the connection");
 }
 
 #[test]
-fn on_eof_keep_tells_the_peer_nothing_and_exit_waits_for_nothing() {
+fn on_eof_keep_leaves_our_side_open_and_exit_does_not_wait() {
     let (mut client, mut peer) = connected(&["--on-eof", "keep"]);
     client.type_in("question");
     client.end_of_input();
@@ -95,8 +95,8 @@ fn on_eof_keep_tells_the_peer_nothing_and_exit_waits_for_nothing() {
     assert_eq!(text, "all of it");
 }
 
-/// `fyke connect` sends these bytes to a peer with a small receive buffer, which talks all the time if
-/// `talks`. What the peer has received in the end, and the exit status.
+/// `fyke connect` sends these bytes to a peer with a small receive buffer, which keeps sending if
+/// `talks`. Returns what the peer has received in the end, and the exit status.
 fn slow_peer(more: &[&str], talks: bool, bytes: &[u8]) -> (Vec<u8>, Option<i32>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 4096).expect("set");
@@ -108,7 +108,7 @@ fn slow_peer(more: &[&str], talks: bool, bytes: &[u8]) -> (Vec<u8>, Option<i32>)
     let talking = talks
         .then(|| std::thread::spawn(move || while talker.write_all(b"more and more").is_ok() {}));
     let mut received = Vec::new();
-    // What comes after a reset is lost; what came before is read.
+    // Data after a reset is lost; earlier data is read.
     let _ = peer.read_to_end(&mut received);
     let _ = peer.shutdown(Shutdown::Both);
     talking.into_iter().for_each(|thread| thread.join().expect("it ends"));
@@ -116,7 +116,7 @@ fn slow_peer(more: &[&str], talks: bool, bytes: &[u8]) -> (Vec<u8>, Option<i32>)
 }
 
 #[test]
-fn on_eof_exit_delivers_everything_also_to_a_peer_that_talks_meanwhile() {
+fn on_eof_exit_delivers_everything_even_to_a_peer_that_keeps_sending() {
     let bytes = noise(3_000_000);
     for talks in [false, true] {
         let (received, code) = slow_peer(&["--on-eof", "exit"], talks, &bytes);
@@ -126,7 +126,7 @@ fn on_eof_exit_delivers_everything_also_to_a_peer_that_talks_meanwhile() {
 }
 
 #[test]
-fn on_peer_end_keep_goes_on_sending_until_the_input_ends() {
+fn on_peer_end_keep_continues_to_send_until_the_input_ends() {
     let (mut client, mut peer) = connected(&["--on-peer-end", "keep"]);
     peer.write_all(b"go").unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
@@ -141,47 +141,50 @@ fn on_peer_end_keep_goes_on_sending_until_the_input_ends() {
 }
 
 #[test]
-fn linger_bounds_the_wait_for_an_answer_and_idle_timeout_any_wait() {
+fn linger_limits_the_wait_for_an_answer_and_idle_timeout_limits_any_wait() {
     let (mut client, _peer) = connected(&["--linger", "50ms"]);
     client.end_of_input();
     assert_eq!(client.wait().code(), Some(0));
     let (mut client, _peer) = connected(&["--idle-timeout", "50ms"]);
     assert_eq!(client.wait().code(), Some(4));
-    client.note("nothing came or went for too long");
+    client.note("nothing was sent or received within the time of --idle-timeout");
 }
 
 #[test]
-fn retry_tries_again_with_pauses_and_gives_up_after_so_many() {
+fn retry_pauses_between_attempts_and_gives_up_after_the_given_number() {
     let (code, _, errors) = output(&["connect", "-v", "--retry", "2", "127.0.0.1:1"]);
     assert_eq!(code, Some(3));
     let lines: Vec<_> = errors.lines().collect();
     assert_eq!(lines.len(), 3, "{errors}");
-    assert!(lines[0].contains("2 more tries") && lines[1].contains("1 more tries"), "{errors}");
+    assert!(
+        lines[0].contains("2 attempts left") && lines[1].contains("1 attempts left"),
+        "{errors}"
+    );
 }
 
 #[test]
-fn retry_gets_there_when_somebody_begins_to_listen() {
+fn retry_connects_as_soon_as_a_server_listens() {
     let folder = Folder::new();
     let path = folder.path("s");
     let mut client = Running::start(&["connect", "-v", "--retry", "1000", &path]);
-    client.type_in("kept until then");
+    client.type_in("stays open until then");
     client.note("ENOENT");
     let (mut server, _) = Running::listen_at(&path, &[]);
-    server.expect("kept until then");
+    server.expect("stays open until then");
 }
 
 #[test]
-fn wait_says_by_its_status_whether_somebody_listens() {
+fn wait_reports_by_its_exit_status_whether_a_server_listens() {
     let (code, _, errors) = output(&["connect", "--wait", "150ms", "127.0.0.1:1"]);
     assert_eq!(code, Some(4));
-    assert!(errors.contains("nobody listened there in time"), "{errors}");
+    assert!(errors.contains("no server was listening within the time of --wait"), "{errors}");
     let folder = Folder::new();
     let path = folder.path("s");
     let mut waiting = Running::start(&["connect", "-vv", "--wait", "60s", &path]);
     waiting.note("ENOENT");
     let (server, _) = Running::listen_at(&path, &[]);
     assert_eq!(waiting.wait().code(), Some(0));
-    server.note("client 1 left");
+    server.note("client 1 disconnected");
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn race_shows_every_attempt_with_its_time() {
 }
 
 #[test]
-fn our_own_address_is_what_was_asked_for() {
+fn the_local_address_is_the_one_that_was_requested() {
     let (server, endpoint) = Running::listen(&[]);
     let _client = Running::start(&["connect", "--source", "127.0.0.9", &endpoint]);
     server.note("connected from 127.0.0.9:");
@@ -217,7 +220,7 @@ fn a_dump_shows_both_directions() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn an_inherited_connection_is_one_like_any_other() {
+fn an_inherited_connection_works_like_any_other() {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 

@@ -8,7 +8,7 @@ use support::{Folder, fyke, output};
 const FIRST: &str = "\nTCP\n";
 const SECOND: &str = "\nUnix socket\n";
 
-/// The events that one side saw, in order.
+/// The events of one side, in order.
 fn events<'a>(conversation: &'a str, side: &str) -> Vec<&'a str> {
     let lines = conversation.lines().filter_map(|line| line.strip_prefix(side));
     lines.filter_map(|line| line.split_whitespace().next()).collect()
@@ -40,7 +40,7 @@ fn both_conversations_print_the_events_of_each_side_in_order() {
 }
 
 #[test]
-fn explained_it_names_every_step_of_both_conversations() {
+fn explain_names_every_step_of_both_conversations() {
     let (code, text, _) = output(&["demo", "--explain"]);
     assert_eq!(code, Some(0));
     let (introduction, conversations) = text.split_once(FIRST).unwrap();
@@ -51,19 +51,19 @@ fn explained_it_names_every_step_of_both_conversations() {
     }
     for conversation in [tcp, unix] {
         let opening = ["socket", "bind", "listen", "socket", "connect", "accept"];
-        // The server's side of the connection has nothing more to do than to close: that ends it too.
+        // The server's side of the connection has only to close, which ends it too.
         let ending = ["shutdown", "close", "close", "close"];
         assert_eq!(steps(conversation), [&opening[..], &ending].concat(), "{text}");
         // The conversation itself is the same.
         assert_eq!(events(conversation, "client"), ["connect", "data", "end", "close"], "{text}");
     }
     assert!(tcp.contains("TCP over IPv4"), "{text}");
-    assert!(tcp.contains("gives it the address 127.0.0.1:0"), "{text}");
+    assert!(tcp.contains("assigns the address 127.0.0.1:0"), "{text}");
     assert!(!text.contains('?'), "a field is missing: {text}");
 }
 
 #[test]
-fn a_step_comes_before_the_event_that_it_leads_to() {
+fn a_step_is_printed_before_the_event_that_it_causes() {
     let (_, text, _) = output(&["demo", "--explain"]);
     let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what:?} in {text}"));
     assert!(place("| bind") < place("server  listening"));
@@ -82,7 +82,7 @@ fn the_temporary_folder_is_removed() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn a_reader_that_exits_early_is_not_a_failure() {
     use std::process::Stdio;
 
     let mut child = fyke(&["demo"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

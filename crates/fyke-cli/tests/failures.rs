@@ -1,4 +1,4 @@
-//! What goes wrong: the exit status, and one line on standard error.
+//! Failures: the exit status, and one line on standard error.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use support::{DEADLINE, Folder, Running, fyke, output, reach};
 
-/// Runs a command that must fail; its line.
+/// Runs a command that must fail, and returns its line.
 fn failure(arguments: &[&str], expected: i32) -> String {
     let (code, text, errors) = output(arguments);
     assert_eq!(code, Some(expected), "{errors}");
@@ -26,13 +26,13 @@ fn a_port_in_use_is_refused() {
     let address = taken.local_addr().unwrap();
     let line = failure(&["listen", &address.to_string()], 1);
     let expected = format!(
-        "fyke: listen EADDRINUSE: address already in use {address}: another program listens there"
+        "fyke: listen EADDRINUSE: address already in use {address}: another program is listening there"
     );
     assert_eq!(line, expected);
 }
 
 #[test]
-fn a_socket_file_that_was_left_over_is_replaced_unless_it_shall_be_kept() {
+fn a_stale_socket_file_is_replaced_unless_keep_stale_is_set() {
     let folder = Folder::new();
     let path = folder.path("s");
     // Dropping a listener leaves the file.
@@ -40,34 +40,37 @@ fn a_socket_file_that_was_left_over_is_replaced_unless_it_shall_be_kept() {
     let line = failure(&["listen", "--keep-stale", &path], 1);
     assert!(line.contains("address already in use"), "{line}");
     let line = failure(&["connect", &path], 3);
-    assert_eq!(line, format!("fyke: connect ECONNREFUSED {path}: nobody listens there"));
+    assert_eq!(line, format!("fyke: connect ECONNREFUSED {path}: no server is listening there"));
     let (_server, _) = Running::listen_at(&path, &[]);
-    // Now somebody does listen.
+    // Now a server is listening.
     let line = failure(&["listen", &path], 1);
-    assert!(line.ends_with(": another program listens there, or it is no socket"), "{line}");
+    assert!(
+        line.ends_with(": another program is listening there, or the file is not a socket"),
+        "{line}"
+    );
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_refused() {
-    // A free port could be taken by another test meanwhile; this one nobody serves any more.
+fn a_port_without_a_listener_is_refused() {
+    // Another test could take a free port meanwhile, but this one is never served again.
     let line = failure(&["connect", "127.0.0.1:1"], 3);
-    assert_eq!(line, "fyke: connect ECONNREFUSED 127.0.0.1:1: nobody listens there");
+    assert_eq!(line, "fyke: connect ECONNREFUSED 127.0.0.1:1: no server is listening there");
 }
 
 #[test]
-fn an_unknown_host_and_a_missing_socket_are_named() {
-    // `.invalid` never exists (RFC 2606); without any name server the code is another one.
+fn an_unknown_host_and_a_missing_socket_are_reported_by_name() {
+    // `.invalid` never exists (RFC 2606). Without a name server the code differs.
     let line = failure(&["connect", "nowhere.invalid:80"], 3);
     assert!(line.starts_with("fyke: getaddrinfo E"), "{line}");
     assert!(line.contains("nowhere.invalid"), "{line}");
     let line = failure(&["connect", "/nowhere/x.sock"], 3);
-    assert_eq!(line, "fyke: connect ENOENT /nowhere/x.sock: there is no such socket");
+    assert_eq!(line, "fyke: connect ENOENT /nowhere/x.sock: the socket does not exist");
     let line = failure(&["listen", "/nowhere/x.sock"], 1);
-    assert!(line.ends_with(": there is no such folder"), "{line}");
+    assert!(line.ends_with(": the folder does not exist"), "{line}");
 }
 
 #[test]
-fn what_is_no_endpoint_is_wrong_usage() {
+fn text_that_is_not_an_endpoint_is_a_usage_error() {
     for command in ["listen", "connect"] {
         for text in ["word", "", "host:99999", "::1"] {
             failure(&[command, text], 2);
@@ -78,20 +81,23 @@ fn what_is_no_endpoint_is_wrong_usage() {
 }
 
 #[test]
-fn other_wrong_usage_is_one_line_too_and_names_the_help() {
+fn other_usage_errors_are_one_line_that_refers_to_the_help() {
     for (arguments, expected) in [
         (&["listen"][..], "not provided: <ENDPOINT>...; see fyke listen --help"),
         (&["fly"], "unrecognized subcommand 'fly'; see fyke --help"),
         (&["connect", "--loud", "8888"], "see fyke connect --help"),
-        (&["connect", "-4", "[::1]:80"], "that address is of the other family"),
-        (&["connect", "--source", "::1", "./x"], "--source, --source-port, -4 and -6 are for TCP"),
+        (&["connect", "-4", "[::1]:80"], "does not belong to the family that -4 or -6 selects"),
+        (
+            &["connect", "--source", "::1", "./x"],
+            "--source, --source-port, -4 and -6 are valid for TCP only",
+        ),
         (&["connect", "--wait", "1s", "--retry", "2", "80"], "cannot be used with"),
-        (&["connect", "-t", "0", "80"], "it has to be more than nothing"),
-        (&["connect", "fd:x"], "a descriptor is a number, as fd:3"),
-        (&["listen", "--mode", "999", "./x"], "a mode is up to three octal digits"),
-        (&["listen", "--exec", "a 'b", "80"], "not a command"),
-        (&["listen", "--deny", "10.0.0.0/33", "80"], "is no address"),
-        (&["man", "fly"], "no such command"),
+        (&["connect", "-t", "0", "80"], "the time must be greater than 0"),
+        (&["connect", "fd:x"], "expected a number, as in fd:3"),
+        (&["listen", "--mode", "999", "./x"], "expected up to three octal digits"),
+        (&["listen", "--exec", "a 'b", "80"], "is not a valid command"),
+        (&["listen", "--deny", "10.0.0.0/33", "80"], "is not an address"),
+        (&["man", "fly"], "the command does not exist"),
     ] {
         let line = failure(arguments, 2);
         assert!(line.contains(expected), "{arguments:?}: {line}");
@@ -112,18 +118,18 @@ fn every_command_has_examples_in_its_help() {
     assert_eq!((code, text.trim()), (Some(0), concat!("fyke ", env!("CARGO_PKG_VERSION"))));
 }
 
-/// Sends until the other side is gone. Once would not do: a process that another test is just
-/// starting has our end of the pipe for a moment, and so there may be a reader after all.
+/// Sends until the peer is gone. One write would not be enough: a process that another test is just
+/// starting holds our end of the pipe for a moment, so there may still be a reader.
 fn talk_to_the_end(mut peer: &UnixStream) {
     let start = Instant::now();
     peer.set_write_timeout(Some(DEADLINE)).expect("a time limit");
-    while peer.write_all(b"nobody reads this").is_ok() {
+    while peer.write_all(b"this text is not read").is_ok() {
         assert!(start.elapsed() < DEADLINE, "it does not mind");
     }
 }
 
-/// `fyke connect` with its standard output closed or given, sent some text by a peer that does
-/// not end. The exit code, and what it says on standard error.
+/// Runs `fyke connect` with its standard output closed or given, and a peer that sends some text and
+/// does not end. Returns the exit code and standard error.
 fn connect_to_talker(stdout: Stdio) -> (Option<i32>, String) {
     let folder = Folder::new();
     let listener = UnixListener::bind(folder.path("s")).expect("a new socket");
@@ -133,19 +139,19 @@ fn connect_to_talker(stdout: Stdio) -> (Option<i32>, String) {
         .spawn()
         .expect("the binary starts");
     drop(client.stdout.take());
-    // Its input is at its end, but for that it would wait for ours.
+    // The end of its input alone would make it wait for ours.
     talk_to_the_end(&listener.accept().expect("a client").0);
     let output = client.wait_with_output().expect("it is our child");
     (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
 
 #[test]
-fn str_12_a_reader_that_leaves_ends_connect_quietly() {
+fn str_12_a_reader_that_exits_early_ends_connect_without_an_error() {
     assert_eq!(connect_to_talker(Stdio::piped()), (Some(0), String::new()));
 }
 
 #[test]
-fn a_reader_that_leaves_ends_listen_quietly_and_its_file_goes() {
+fn a_reader_that_exits_early_ends_listen_without_an_error_and_the_socket_file_is_removed() {
     let folder = Folder::new();
     let path = folder.path("s");
     let mut listen = fyke(&["listen", &path]);
@@ -184,11 +190,11 @@ fn break_off(endpoint: &str) {
 }
 
 #[test]
-fn a_client_that_breaks_off_does_not_end_the_server() {
+fn a_client_that_resets_its_connection_does_not_end_the_server() {
     let (mut server, endpoint) = Running::listen(&["--echo"]);
     break_off(&endpoint);
     assert!(server.note("client 1: ").contains("ECONNRESET"));
-    server.note("client 1 left");
+    server.note("client 1 disconnected");
     let mut client = Running::connect(&endpoint);
     client.type_in("next please");
     client.expect("next please");
@@ -196,9 +202,9 @@ fn a_client_that_breaks_off_does_not_end_the_server() {
 }
 
 #[test]
-fn with_once_a_client_that_breaks_off_is_a_failure() {
+fn with_once_a_client_that_resets_its_connection_is_a_failure() {
     let (mut server, endpoint) = Running::listen(&["--echo", "--once"]);
     break_off(&endpoint);
     assert_eq!(server.wait().code(), Some(5));
-    server.note("ECONNRESET: the peer has broken the connection off");
+    server.note("ECONNRESET: the peer has reset the connection");
 }

@@ -14,14 +14,14 @@ fn mode(path: &str) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o7777
 }
 
-/// Everything that a relay records of one short connection.
+/// Everything that a relay records for one short connection.
 fn record(folder: &Folder, file: &str, more: &[&str]) -> String {
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let path = folder.path("s");
     let arguments = [&["relay", "-v", &path, &target, "--record", file], more].concat();
     let mut relay = Running::start(&arguments);
     round_trip(&mut reach(&path), b"secret");
-    relay.note("client 1 left");
+    relay.note("client 1 disconnected");
     relay.signal("TERM");
     assert_eq!(relay.wait().code(), Some(0));
     fs::read_to_string(file).expect("it is there")
@@ -34,7 +34,7 @@ fn round_trip(stream: &mut UnixStream, bytes: &[u8]) {
     assert!(answer == bytes);
 }
 
-/// What a relay says when it cannot record.
+/// The output of a relay that cannot record.
 fn refused(folder: &Folder, file: &str, more: &[&str]) -> String {
     let path = folder.path("never");
     let (code, _, errors) = output(&[&["relay", &path, "80", "--record", file], more].concat());
@@ -44,18 +44,18 @@ fn refused(folder: &Folder, file: &str, more: &[&str]) -> String {
 }
 
 #[test]
-fn a_recording_is_for_its_owner_only_and_replaces_nothing_unasked() {
+fn a_recording_is_readable_by_its_owner_only_and_replaces_no_file_without_overwrite() {
     let folder = Folder::new();
     let file = folder.path("recording");
     assert!(record(&folder, &file, &[]).contains("secret"));
     assert_eq!(mode(&file), 0o600);
     let errors = refused(&folder, &file, &[]);
-    assert!(errors.contains("it exists; --overwrite replaces it"), "{errors}");
+    assert!(errors.contains("the file exists; --overwrite replaces it"), "{errors}");
     assert!(fs::read_to_string(&file).unwrap().contains("secret"));
 }
 
 #[test]
-fn overwriting_makes_a_new_file_that_nobody_else_has_open_or_may_read() {
+fn overwriting_creates_a_new_file_that_no_other_process_has_open_and_no_other_user_can_read() {
     let folder = Folder::new();
     let (file, other) = (folder.path("recording"), folder.path("other-name"));
     fs::write(&file, "what was there").unwrap();
@@ -71,7 +71,7 @@ fn overwriting_makes_a_new_file_that_nobody_else_has_open_or_may_read() {
 }
 
 #[test]
-fn links_folders_and_pipes_are_refused_even_for_overwriting() {
+fn links_folders_and_pipes_are_refused_even_with_overwrite() {
     let folder = Folder::new();
     let (victim, link, nowhere) =
         (folder.path("victim"), folder.path("link"), folder.path("nowhere"));
@@ -101,7 +101,7 @@ fn links_folders_and_pipes_are_refused_even_for_overwriting() {
 }
 
 #[test]
-fn a_relay_that_cannot_start_leaves_no_recording_and_replaces_none() {
+fn a_relay_that_cannot_start_creates_no_recording_and_replaces_none() {
     let folder = Folder::new();
     let (_server, taken) = Running::listen_at(&folder.path("taken"), &["--echo"]);
     let (new, old) = (folder.path("new"), folder.path("old"));
@@ -132,7 +132,7 @@ fn a_run_that_fails_does_not_replace_the_result_of_an_earlier_one() {
 }
 
 #[test]
-fn a_recording_without_room_ends_with_a_whole_line_and_the_relay_goes_on() {
+fn a_recording_that_runs_out_of_space_ends_with_a_complete_line_and_the_relay_continues() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let (path, file) = (folder.path("s"), folder.path("recording"));
@@ -144,16 +144,16 @@ fn a_recording_without_room_ends_with_a_whole_line_and_the_relay_goes_on() {
     let mut relay =
         Running::of(Command::new("sh").args(["-c", &script, "sh", &path, &target, &file]));
     let mut client = reach(&path);
-    // Each is a line of more than a kilobyte.
+    // Each recording is a line of more than a kilobyte.
     (0..200).for_each(|_| round_trip(&mut client, &[b'x'; 1000]));
-    let told = relay.note("the recording ends early");
-    assert!(told.contains(&file), "{told}");
+    let reported = relay.note("cannot continue the recording");
+    assert!(reported.contains(&file), "{reported}");
     round_trip(&mut client, b"still there");
     round_trip(&mut reach(&path), b"others too");
     drop(client);
     relay.signal("TERM");
     assert_eq!(relay.wait().code(), Some(1));
-    relay.note("the recording ends early");
+    relay.note("cannot continue the recording");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.len() > 20_000 && text.ends_with("}\n"), "{} bytes", text.len());
     let (code, _, errors) = output(&["replay", &file, &target, "--speed", "0", "--no-compare"]);
@@ -162,7 +162,7 @@ fn a_recording_without_room_ends_with_a_whole_line_and_the_relay_goes_on() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_recording_on_a_full_disk_is_told_and_the_relay_goes_on() {
+fn a_recording_on_a_full_disk_is_reported_and_the_relay_continues() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let path = folder.path("s");
@@ -170,7 +170,7 @@ fn a_recording_on_a_full_disk_is_told_and_the_relay_goes_on() {
     let mut relay = Running::start(&arguments);
     let mut client = reach(&path);
     round_trip(&mut client, b"one");
-    relay.note("the recording ends early /dev/full: No space left on device");
+    relay.note("cannot continue the recording /dev/full: No space left on device");
     round_trip(&mut client, b"two");
     drop(client);
     relay.signal("TERM");
@@ -178,7 +178,7 @@ fn a_recording_on_a_full_disk_is_told_and_the_relay_goes_on() {
 }
 
 #[test]
-fn half_a_line_at_the_end_of_a_recording_is_left_out_and_elsewhere_refused() {
+fn an_incomplete_line_is_skipped_at_the_end_of_a_recording_and_refused_elsewhere() {
     let folder = Folder::new();
     let file = folder.path("recording");
     let text = record(&folder, &file, &[]);
@@ -188,16 +188,16 @@ fn half_a_line_at_the_end_of_a_recording_is_left_out_and_elsewhere_refused() {
     fs::write(&file, &text[..cut]).unwrap();
     let (code, _, errors) = output(&["replay", &file, &target, "--speed", "0"]);
     assert_eq!(code, Some(0), "{errors}");
-    let expected = format!("fyke: {file}:{}: half a line, left out\n", lines.len());
+    let expected = format!("fyke: {file}:{}: skipping an incomplete line\n", lines.len());
     assert_eq!(errors, expected);
     fs::write(&file, [&text[..cut], "\n", &text].concat()).unwrap();
     let (code, _, errors) = output(&["replay", &file, &target, "--speed", "0"]);
     assert_eq!(code, Some(2), "{errors}");
-    assert!(errors.contains("not a line of a recording"), "{errors}");
+    assert!(errors.contains("is not part of a recording"), "{errors}");
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_told_before_the_run() {
+fn a_result_file_that_cannot_be_written_is_reported_before_the_run() {
     let folder = Folder::new();
     let old = folder.path("old");
     fs::write(&old, "old").unwrap();

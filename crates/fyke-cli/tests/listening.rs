@@ -1,4 +1,5 @@
-//! `fyke listen`: what it prints, whom it tells, whom it lets in, and what it runs.
+//! `fyke listen`: what it prints, which clients get the input, which are admitted, and the programs
+//! that it runs.
 
 mod support;
 
@@ -14,14 +15,14 @@ use support::{Folder, Running, line, noise};
 fn exchange(endpoint: &str, text: &str) -> String {
     let mut client = TcpStream::connect(endpoint).expect("the server listens");
     client.write_all(text.as_bytes()).expect("it reads");
-    client.shutdown(Shutdown::Write).expect("it stands");
+    client.shutdown(Shutdown::Write).expect("it is connected");
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("an answer");
     answer
 }
 
 #[test]
-fn a_hex_dump_has_time_direction_and_offsets_that_go_on() {
+fn a_hex_dump_has_time_direction_and_continuous_offsets() {
     let (mut server, endpoint) = Running::listen(&["--hex"]);
     let mut client = TcpStream::connect(&endpoint).unwrap();
     client.write_all(b"0123456789abcdef!").unwrap();
@@ -43,7 +44,7 @@ fn a_hex_dump_has_time_direction_and_offsets_that_go_on() {
 }
 
 #[test]
-fn json_has_a_line_for_every_event_and_the_bytes_as_they_were() {
+fn json_has_a_line_for_every_event_and_the_unchanged_bytes() {
     let (mut server, endpoint) = Running::listen(&["--json", "--once"]);
     let mut client = TcpStream::connect(&endpoint).unwrap();
     let own = client.local_addr().unwrap().to_string();
@@ -64,7 +65,7 @@ fn json_has_a_line_for_every_event_and_the_bytes_as_they_were() {
 }
 
 #[test]
-fn several_endpoints_are_one_server() {
+fn several_endpoints_act_as_one_server() {
     let folder = Folder::new();
     let path = folder.path("s");
     let mut server = Running::start(&["listen", "-v", "127.0.0.1:0", &path]);
@@ -82,7 +83,7 @@ fn several_endpoints_are_one_server() {
 }
 
 #[test]
-fn what_is_typed_can_go_to_the_newest_or_to_a_chosen_client() {
+fn standard_input_can_be_sent_to_the_newest_or_to_a_chosen_client() {
     let (mut server, endpoint) = Running::listen(&["--to", "newest"]);
     let mut clients = Vec::new();
     for number in ["1", "2"] {
@@ -92,7 +93,7 @@ fn what_is_typed_can_go_to_the_newest_or_to_a_chosen_client() {
     server.type_in("newest");
     assert_eq!(line(&mut clients[1], 6), "newest");
     clients.pop();
-    server.note("client 2 left");
+    server.note("client 2 disconnected");
     server.type_in("is left");
     assert_eq!(line(&mut clients[0], 7), "is left");
 
@@ -105,8 +106,8 @@ fn what_is_typed_can_go_to_the_newest_or_to_a_chosen_client() {
     server.type_in("1 one\n2 two\n* all\n7 nobody\nnonsense\n");
     assert_eq!(line(&mut clients[0], 8), "one\nall\n");
     assert_eq!(line(&mut clients[1], 8), "two\nall\n");
-    server.note("no client 7 is connected");
-    server.note("begin the line with a client's number");
+    server.note("client 7 is not connected");
+    server.note("the line must start with the number of a client");
 }
 
 #[test]
@@ -114,33 +115,33 @@ fn a_program_serves_each_client_and_both_directions_end_separately() {
     let (server, endpoint) = Running::listen(&["--exec", "sort -r"]);
     assert_eq!(exchange(&endpoint, "a\nb\n"), "b\na\n");
     assert_eq!(exchange(&endpoint, "c\nd\n"), "d\nc\n");
-    server.note("the program ended, exit status: 0");
+    server.note("the program has ended, exit status: 0");
     let (_server, endpoint) =
         Running::listen(&["--exec", r#"sh -c 'echo "$FYKE_CLIENT: $0"' "it's me""#]);
     assert_eq!(exchange(&endpoint, ""), "1: it's me\n");
 }
 
 #[test]
-fn the_last_words_of_a_program_arrive_though_it_did_not_read_everything() {
+fn the_final_output_of_a_program_arrives_even_if_it_did_not_read_all_input() {
     let (_server, endpoint) = Running::listen(&["--exec", "head -c 5"]);
     let text = String::from_utf8(vec![b'x'; 1_000_000]).unwrap();
     let mut client = TcpStream::connect(&endpoint).unwrap();
-    // It may well be broken off while it sends; the answer has to come all the same.
+    // The sending side may be reset, but the answer must arrive nevertheless.
     let _ = client.write_all(text.as_bytes());
     let _ = client.shutdown(Shutdown::Write);
     assert_eq!(line(&mut client, 5), "xxxxx");
 }
 
 #[test]
-fn a_program_that_cannot_be_started_closes_the_connection_and_not_the_server() {
+fn a_program_that_cannot_be_started_closes_the_connection_but_not_the_server() {
     let (mut server, endpoint) = Running::listen(&["--exec", "/no/such/program"]);
     assert_eq!(exchange(&endpoint, ""), "");
-    server.note("client 1: the program: No such file");
+    server.note("client 1: cannot start the program: No such file");
     assert!(server.is_running());
 }
 
 #[test]
-fn a_large_file_passes_a_program_whole() {
+fn a_large_file_passes_through_a_program_unchanged() {
     let bytes = noise(5_000_000);
     let (mut server, endpoint) = Running::listen(&["--once", "--exec", "cat"]);
     let mut client = Running::connect(&endpoint);
@@ -151,7 +152,7 @@ fn a_large_file_passes_a_program_whole() {
 }
 
 #[test]
-fn limits_turn_clients_away_and_say_why() {
+fn limits_refuse_clients_and_report_the_reason() {
     for limit in ["--max-connections", "--max-per-ip"] {
         let (server, endpoint) = Running::listen(&[limit, "1"]);
         let first = TcpStream::connect(&endpoint).unwrap();
@@ -159,7 +160,7 @@ fn limits_turn_clients_away_and_say_why() {
         assert_eq!(exchange_refused(&endpoint), "");
         server.note("was refused: too many connections");
         drop(first);
-        server.note("client 1 left");
+        server.note("client 1 disconnected");
         let _third = TcpStream::connect(&endpoint).unwrap();
         server.note("client 2 connected");
     }
@@ -173,7 +174,7 @@ fn limits_turn_clients_away_and_say_why() {
     server.note("client 1 connected");
 }
 
-/// What comes before the server closes or breaks off.
+/// Returns what is received before the server closes or resets the connection.
 fn exchange_refused(endpoint: &str) -> String {
     let mut client = TcpStream::connect(endpoint).expect("the server listens");
     let mut answer = String::new();
@@ -182,16 +183,16 @@ fn exchange_refused(endpoint: &str) -> String {
 }
 
 #[test]
-fn an_idle_client_is_closed_and_with_once_that_is_status_4() {
+fn an_idle_client_is_closed_and_with_once_the_exit_status_is_4() {
     let (mut server, endpoint) = Running::listen(&["--idle-timeout", "50ms", "--once"]);
     let mut client = TcpStream::connect(&endpoint).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
-    server.note("client 1 was idle for too long");
+    server.note("client 1 was idle longer than --idle-timeout");
     assert_eq!(server.wait().code(), Some(4));
 }
 
 #[test]
-fn the_file_of_a_unix_socket_has_the_mode_that_was_asked_for() {
+fn the_file_of_a_unix_socket_has_the_requested_mode() {
     let folder = Folder::new();
     let path = folder.path("s");
     let (_server, _) = Running::listen_at(&path, &["--mode", "620"]);
@@ -200,7 +201,7 @@ fn the_file_of_a_unix_socket_has_the_mode_that_was_asked_for() {
 }
 
 #[test]
-fn signals_remove_the_file_and_show_in_the_status() {
+fn signals_remove_the_socket_file_and_determine_the_exit_status() {
     use std::os::unix::process::ExitStatusExt;
 
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
@@ -215,11 +216,11 @@ fn signals_remove_the_file_and_show_in_the_status() {
 }
 
 #[test]
-fn sockets_that_systemd_has_opened_are_found_by_their_names() {
+fn sockets_passed_by_systemd_are_found_by_their_names() {
     use std::os::fd::OwnedFd;
 
     let mut endpoints = Vec::new();
-    // Both are in the places where systemd puts them: 3 and 4, and the shell has its own number.
+    // Both are at the numbers that systemd uses, 3 and 4, and the shell's process id is announced.
     let shell = r#"exec 3<&0 4<&1 0</dev/null 1>&2
         LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:web exec "$0" listen -v --once systemd:web"#;
     let mut command = std::process::Command::new("sh");
@@ -236,11 +237,11 @@ fn sockets_that_systemd_has_opened_are_found_by_their_names() {
         assert!(noted.iter().any(|line| line.ends_with(endpoint)), "{noted:?}");
     }
     drop(TcpStream::connect(&endpoints[1]).unwrap());
-    server.note("client 1 left");
+    server.note("client 1 disconnected");
     assert!(server.wait().success());
 }
 
-/// Once it took twice the time, because what was written counted as activity.
+/// Regression: it took twice the time, because written data counted as activity.
 #[test]
 fn idle_timeout_is_exact_for_a_client_that_never_reads() {
     use std::time::{Duration, Instant};
@@ -248,7 +249,7 @@ fn idle_timeout_is_exact_for_a_client_that_never_reads() {
     let (server, endpoint) = Running::listen(&["--echo", "--idle-timeout", "4s"]);
     let mut client = TcpStream::connect(&endpoint).unwrap();
     client.set_nonblocking(true).unwrap();
-    // Until nothing moves any more: the echo has filled every buffer on the way.
+    // Until no more data moves: the echo has filled every buffer on the way.
     let mut moved_at = Instant::now();
     while moved_at.elapsed() < Duration::from_secs(1) {
         if client.write(&[0; 65536]).is_ok_and(|count| count > 0) {
@@ -257,12 +258,12 @@ fn idle_timeout_is_exact_for_a_client_that_never_reads() {
             std::thread::yield_now();
         }
     }
-    // One that has been idle for less long is closed later.
+    // A client that has been idle for a shorter time is closed later.
     let _later = TcpStream::connect(&endpoint).unwrap();
-    let first = server.note("was idle for too long");
+    let first = server.note("was idle longer than --idle-timeout");
     assert!(first.contains("client 1 "), "{first}");
-    server.note("client 2 was idle for too long");
-    // It has not got everything, so it must not see an end.
+    server.note("client 2 was idle longer than --idle-timeout");
+    // The client has not received everything, so it must not see an end.
     client.set_nonblocking(false).unwrap();
     let error = std::io::copy(&mut client, &mut std::io::sink()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);

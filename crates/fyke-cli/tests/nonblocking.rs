@@ -24,7 +24,7 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
 }
 
-/// Switches the flag on and off, as other processes do that share the stream, until it is dropped.
+/// Switches the flag on and off until it is dropped, as other processes that share the stream do.
 struct Switched(Arc<AtomicBool>);
 
 impl Switched {
@@ -50,7 +50,7 @@ impl Drop for Switched {
 }
 
 #[test]
-fn an_output_that_does_not_block_gets_every_byte() {
+fn a_non_blocking_output_gets_every_byte() {
     let bytes = noise(2_000_000);
     for (command, switched) in
         [("connect", false), ("connect", true), ("listen", false), ("listen", true)]
@@ -70,13 +70,13 @@ fn an_output_that_does_not_block_gets_every_byte() {
         assert!(came == bytes, "{command}: the bytes differ");
         sending.join().unwrap().unwrap();
         assert_eq!(process.end(), 0, "{command}");
-        // Nor did the command switch it.
+        // The command did not change it either.
         assert!(switched.is_some() || is_nonblocking(&writer));
     }
 }
 
 #[test]
-fn an_input_that_does_not_block_is_read_to_its_end() {
+fn a_non_blocking_input_is_read_to_its_end() {
     let bytes = noise(2_000_000);
     for (command, switched) in
         [("connect", false), ("connect", true), ("listen", false), ("listen", true)]
@@ -102,7 +102,7 @@ fn an_input_that_does_not_block_is_read_to_its_end() {
 }
 
 #[test]
-fn a_log_that_does_not_block_has_whole_lines() {
+fn a_non_blocking_log_has_complete_lines() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let (reader, writer) = small_pipe();
@@ -114,12 +114,12 @@ fn a_log_that_does_not_block_has_whole_lines() {
     let mut text = String::new();
     File::from(reader).read_to_string(&mut text).unwrap();
     assert_eq!(relay.end(), 0);
-    let left = |line: &&str| line.starts_with("fyke: client") && line.ends_with(" left");
+    let left = |line: &&str| line.starts_with("fyke: client") && line.ends_with(" disconnected");
     assert_eq!(text.lines().filter(left).count(), 200);
 }
 
 #[test]
-fn a_long_text_reaches_a_pipe_that_does_not_block() {
+fn a_long_text_is_written_completely_to_a_non_blocking_pipe() {
     for arguments in [&["man", "relay"][..], &["completions", "zsh"], &["listen", "--help"]] {
         let expected = fyke(arguments).output().unwrap().stdout;
         let (reader, writer) = small_pipe();

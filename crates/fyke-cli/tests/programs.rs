@@ -1,4 +1,4 @@
-//! `fyke listen --exec`: what a program gets, and that it belongs to its connection.
+//! `fyke listen --exec`: what a program inherits, and that it ends with its connection.
 
 mod support;
 
@@ -9,20 +9,20 @@ use std::process::Stdio;
 
 use support::{Folder, Running, is_alive, wait_until};
 
-/// Prints what its open descriptors stand for.
+/// Prints the objects that its open descriptors refer to.
 const DESCRIPTORS: &str = "sh -c 'cd /proc/$$/fd; for fd in *; do readlink $fd; done'";
 
-/// All that a client is sent that says nothing.
+/// Everything that a client receives without sending anything.
 fn answer(endpoint: &str) -> String {
     let mut client = TcpStream::connect(endpoint).expect("the server listens");
-    client.shutdown(Shutdown::Write).expect("it stands");
+    client.shutdown(Shutdown::Write).expect("it is connected");
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("an answer");
     answer
 }
 
-/// `fyke listen` that was started with two listeners, at 3 and 4, by a shell that runs `before`; and
-/// their endpoints, and what they are called in /proc.
+/// Starts `fyke listen` with two inherited listeners, at 3 and 4, by a shell that first runs `before`.
+/// Returns it, the endpoints, and the names of the listeners in /proc.
 fn activated(before: &str, arguments: &str) -> (Running, [(String, String); 2]) {
     let listener = || TcpListener::bind("127.0.0.1:0").expect("a free port");
     let (first, second) = (listener(), listener());
@@ -44,8 +44,8 @@ fn activated(before: &str, arguments: &str) -> (Running, [(String, String); 2]) 
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_program_inherits_nothing_that_fyke_has_opened() {
-    // What the test was started with passes through.
+fn a_program_inherits_no_descriptor_that_fyke_has_opened() {
+    // Descriptors that the test itself has inherited pass through.
     let words = shlex::split(DESCRIPTORS).expect("a command");
     let own = std::process::Command::new(&words[0]).args(&words[1..]).output().expect("a shell");
     let (_server, endpoint) = Running::listen(&["--exec", DESCRIPTORS]);
@@ -75,7 +75,7 @@ fn a_program_does_not_inherit_a_listener_that_fyke_was_started_with() {
     }
 }
 
-/// A client of a program whose first line is a process id; and that id.
+/// Connects a client to a program whose first line is a process id. Returns both.
 fn client_of(endpoint: &str) -> (TcpStream, u32) {
     let client = TcpStream::connect(endpoint).expect("the server listens");
     let mut line = String::new();
@@ -92,21 +92,21 @@ fn break_off(client: TcpStream) {
 
 /// A program that prints its process id, and neither reads nor writes after that.
 const SILENT: &str = "sh -c 'echo $$; exec sleep 600'";
-/// Its process is not the one that the connection belongs to.
+/// Its process is not the one that the connection was started for.
 const WITH_CHILD: &str = "sh -c 'sleep 600 & echo $!; wait'";
-/// Does not mind SIGTERM.
+/// A program that ignores SIGTERM.
 const STUBBORN: &str = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 600; done'";
 
 #[test]
-fn the_program_of_a_client_that_breaks_off_is_told_to_end_and_so_are_its_children() {
+fn when_a_client_resets_its_connection_its_program_and_the_children_get_sigterm() {
     for program in [SILENT, WITH_CHILD] {
         let (server, endpoint) = Running::listen(&["--max-connections", "2", "--exec", program]);
         for _ in 0..6 {
             let (client, id) = client_of(&endpoint);
             break_off(client);
-            server.note("the program is told to end");
+            server.note("sending SIGTERM to the program");
             wait_until("its end", || !is_alive(id));
-            server.note("the program ended, signal: 15");
+            server.note("the program has ended, signal: 15");
         }
     }
 }
@@ -118,33 +118,33 @@ fn a_program_counts_as_a_connection_until_it_has_ended() {
         let (server, endpoint) = Running::listen(&arguments);
         let (client, id) = client_of(&endpoint);
         break_off(client);
-        server.note("the program is told to end");
+        server.note("sending SIGTERM to the program");
         let mut refused = TcpStream::connect(&endpoint).unwrap();
         server.note("was refused: too many connections");
         assert!(matches!(refused.read(&mut [0]), Ok(0) | Err(_)));
         assert!(is_alive(id));
         kill(id);
-        server.note("the program ended, signal: 9");
-        // Its child, which ignores the signal as well.
+        server.note("the program has ended, signal: 9");
+        // Its child ignores the signal as well.
         wait_until("a server", || TcpStream::connect(&endpoint).is_ok());
     }
 }
 
 #[test]
-fn a_program_that_does_not_end_is_killed_and_makes_room() {
+fn a_program_that_does_not_end_is_killed_and_frees_its_place() {
     let arguments = ["--max-connections", "1", "--kill-after", "100ms", "--exec", STUBBORN];
     let (server, endpoint) = Running::listen(&arguments);
     for _ in 0..2 {
         let (client, id) = client_of(&endpoint);
         break_off(client);
-        server.note("the program is killed");
-        server.note("the program ended, signal: 9");
+        server.note("sending SIGKILL to the program");
+        server.note("the program has ended, signal: 9");
         wait_until("its end", || !is_alive(id));
     }
 }
 
 #[test]
-fn fyke_does_not_end_before_its_programs_have() {
+fn fyke_waits_for_its_programs_before_it_exits() {
     use std::os::unix::process::ExitStatusExt;
 
     for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
@@ -171,11 +171,11 @@ fn an_idle_connection_ends_with_its_program_and_with_once_so_does_fyke() {
 }
 
 #[test]
-fn a_client_that_only_ends_its_side_gets_all_that_the_program_says() {
+fn a_client_that_only_ends_its_side_gets_all_output_of_the_program() {
     let program = "sh -c 'cat >/dev/null; sleep 0.2; echo all'";
     let (server, endpoint) = Running::listen(&["--kill-after", "0", "--exec", program]);
     assert_eq!(answer(&endpoint), "all\n");
-    server.note("the program ended, exit status: 0");
+    server.note("the program has ended, exit status: 0");
 }
 
 #[test]
@@ -185,10 +185,10 @@ fn a_program_that_has_closed_its_output_has_time_to_end_by_itself() {
     let program = format!("sh -c 'echo said; exec >&-; sleep 0.2; echo done > {path}'");
     let (server, endpoint) = Running::listen(&["--exec", &program]);
     assert_eq!(answer(&endpoint), "said\n");
-    server.note("client 1 left");
-    server.note("the program ended, exit status: 0");
+    server.note("client 1 disconnected");
+    server.note("the program has ended, exit status: 0");
     assert_eq!(std::fs::read_to_string(path).unwrap(), "done\n");
-    // With --once too.
+    // Also with --once.
     let folder = Folder::new();
     let path = folder.path("done");
     let program = format!("sh -c 'echo said; exec >&-; sleep 0.2; echo done > {path}'");
@@ -199,7 +199,7 @@ fn a_program_that_has_closed_its_output_has_time_to_end_by_itself() {
 }
 
 #[test]
-fn programs_are_for_this_machine_unless_an_address_says_otherwise() {
+fn programs_serve_only_this_machine_unless_an_address_is_given() {
     for (place, expected) in
         [("0", "127.0.0.1:"), (":0", "127.0.0.1:"), ("0.0.0.0:0", "0.0.0.0:"), ("[::]:0", "[::]:")]
     {
@@ -225,23 +225,22 @@ fn at_most_64_programs_run_at_once_by_default() {
     drop(clients);
 }
 
-/// The descriptors of that process.
+/// The open descriptors of the process.
 #[cfg(target_os = "linux")]
 fn descriptors(id: u32) -> usize {
     std::fs::read_dir(format!("/proc/{id}/fd")).expect("it runs").count()
 }
 
-/// One client of `cat`; whether it was served.
+/// Connects one client of `cat`, and returns whether it was served.
 fn talk(endpoint: &str) -> bool {
     let mut client = TcpStream::connect(endpoint).expect("the server listens");
     client.write_all(b"x").and_then(|()| client.read_exact(&mut [0])).is_ok()
 }
 
-/// Without descriptors a client is turned away at some step or other; whatever was done by then is
-/// undone.
+/// Without descriptors, a client is refused at one step or another. The earlier steps are undone.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_client_for_whom_there_are_no_descriptors_leaves_nothing_behind() {
+fn a_client_that_is_refused_for_lack_of_descriptors_leaks_nothing() {
     let (server, endpoint) = Running::listen(&["--exec", "cat"]);
     let id = server.id();
     let before = descriptors(id);
@@ -258,10 +257,10 @@ fn a_client_for_whom_there_are_no_descriptors_leaves_nothing_behind() {
     wait_until("closed descriptors", || descriptors(id) == before);
 }
 
-/// A socket that the loop has taken in stayed there when the next one failed.
+/// Regression: a socket that the loop had adopted stayed open when the next one failed.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_client_whose_streams_cannot_be_watched_leaves_nothing_behind() {
+fn a_client_whose_streams_cannot_be_watched_leaks_nothing() {
     // The other driver watches nothing before a turn.
     let mut command = support::fyke(&["listen", "-v", "127.0.0.1:0", "--exec", "cat"]);
     let command = command.env("FYKE_DRIVER", "ready").stdout(Stdio::null());

@@ -1,5 +1,5 @@
-//! Whether a server is there: what only looks like one, what has no room at the moment, and what stands
-//! in the way on this side.
+//! Whether a server can be reached: endpoints that only look like a server, servers whose queue is
+//! full, and obstacles on this side.
 
 mod support;
 
@@ -10,10 +10,10 @@ use std::process::Stdio;
 
 use support::{Folder, Running, line, output};
 
-/// An address of this machine that nothing else uses, so that its ports stay free.
+/// An address of this machine that no other test uses, so that its ports stay free.
 const OWN: &str = "127.0.0.78";
 
-/// A port of it.
+/// A free port of it.
 fn free_port() -> String {
     let listener = TcpListener::bind((OWN, 0)).expect("a free port");
     listener.local_addr().expect("an address").port().to_string()
@@ -21,7 +21,7 @@ fn free_port() -> String {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_connection_to_itself_is_no_server() {
+fn a_connection_to_itself_does_not_count_as_a_server() {
     for (more, expected) in [
         (&[][..], 3),
         (&["--retry", "2", "--retry-max-delay", "1ms"], 3),
@@ -65,7 +65,7 @@ fn full_server(path: &str) -> (UnixListener, Vec<UnixStream>) {
     }
 }
 
-/// Accepts those that wait, which say nothing, and then the one that does.
+/// Accepts the waiting clients, which send nothing, and then the one that does.
 #[cfg(target_os = "linux")]
 fn serve_the_next(listener: &UnixListener, before: Vec<UnixStream>) -> UnixStream {
     for _ in &before {
@@ -76,7 +76,7 @@ fn serve_the_next(listener: &UnixListener, before: Vec<UnixStream>) -> UnixStrea
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_unix_server_whose_queue_is_full_is_waited_for() {
+fn connect_waits_for_a_unix_server_whose_queue_is_full() {
     let folder = Folder::new();
     let path = folder.path("s");
     let (listener, before) = full_server(&path);
@@ -91,7 +91,7 @@ fn a_unix_server_whose_queue_is_full_is_waited_for() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_target_whose_queue_is_full_has_not_failed() {
+fn a_target_whose_queue_is_full_does_not_count_as_failed() {
     let folder = Folder::new();
     let path = folder.path("s");
     let (listener, before) = full_server(&path);
@@ -106,10 +106,10 @@ fn a_target_whose_queue_is_full_has_not_failed() {
     client.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"answer");
     drop((client, peer));
-    relay.note("client 1 left");
+    relay.note("client 1 disconnected");
 }
 
-/// The line of a `connect` that fails.
+/// The output of a `connect` that fails.
 fn failure(arguments: &[&str]) -> String {
     let (code, _, errors) = output(&[&["connect"], arguments].concat());
     assert_eq!(code, Some(3), "{errors}");
@@ -118,29 +118,29 @@ fn failure(arguments: &[&str]) -> String {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn an_address_that_is_not_ours_and_a_port_that_is_not_free_are_told_apart() {
+fn a_foreign_source_address_and_a_port_in_use_give_different_errors() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = server.local_addr().unwrap().to_string();
     let line = failure(&["--source", "192.0.2.1", &endpoint]);
-    assert!(line.ends_with(": that is not an address of this machine\n"), "{line}");
+    assert!(line.ends_with(": this machine does not have that address\n"), "{line}");
     let port = free_port();
     let from = ["--source", OWN, "--source-port", &port, &endpoint];
     let mut first = Running::start(&[&["connect", "-vv"], &from[..]].concat());
     first.note("connected");
     let line = failure(&from);
     assert!(line.contains("EADDRNOTAVAIL"), "{line}");
-    assert!(line.contains("that local port has such a connection already"), "{line}");
+    assert!(line.contains("the local port already has a connection to this address"), "{line}");
     let (_, taken) = endpoint.rsplit_once(':').unwrap();
     let line = failure(&["--source", "127.0.0.1", "--source-port", taken, &endpoint]);
-    assert!(line.ends_with(": that local port is in use\n"), "{line}");
+    assert!(line.ends_with(": the local port is in use\n"), "{line}");
     assert!(first.is_running());
 }
 
-/// Runs in a network namespace with a single port for clients. The first client takes it, and the program that
-/// the server runs for that client needs another.
+/// Runs in a network namespace with a single port for clients. The first client takes it, and the
+/// program that the server runs for that client needs another.
 #[test]
 #[cfg(target_os = "linux")]
-fn used_up_local_ports_are_called_that() {
+fn exhausted_local_ports_are_reported_as_such() {
     let shell = r#"
         ip link set lo up
         echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range
@@ -151,7 +151,7 @@ fn used_up_local_ports_are_called_that() {
     command.args(["-rnpf", "--kill-child", "sh", "-c", shell, env!("CARGO_BIN_EXE_fyke")]);
     let probe = std::process::Command::new("unshare").args(["-rnpf", "ip", "link"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        return eprintln!("no network of its own may be made here: nothing was tried");
+        return eprintln!("skipped: a network namespace cannot be created here");
     }
     let running = Running::of(command.stdin(Stdio::null()).stdout(Stdio::null()));
     let line = running.note("EADDRNOTAVAIL");
@@ -159,11 +159,11 @@ fn used_up_local_ports_are_called_that() {
 }
 
 #[test]
-fn an_unknown_zone_is_not_an_unknown_host() {
+fn an_unknown_zone_and_an_unknown_host_give_different_errors() {
     for command in ["connect", "listen"] {
         let (code, _, errors) = output(&[command, "[fe80::1%nowhere]:80"]);
         assert_ne!(code, Some(0));
-        assert!(errors.contains("has the name after the %"), "{errors}");
+        assert!(errors.contains("with the name after the %"), "{errors}");
     }
     let (_, _, errors) = output(&["connect", "nowhere.invalid:80"]);
     assert!(!errors.contains('%'), "{errors}");

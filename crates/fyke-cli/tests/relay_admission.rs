@@ -17,7 +17,7 @@ fn binary(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     [SIGNATURE, &[0x20 | command, family], &length.to_be_bytes(), block].concat()
 }
 
-/// What an echo server behind the relay answers. A client that is refused may notice at any time.
+/// The answer of an echo server behind the relay. A client that is refused may detect it at any time.
 fn answer(endpoint: &str, header: &[u8]) -> Vec<u8> {
     let mut client = TcpStream::connect(endpoint).expect("the relay listens");
     let _ = client.write_all(header).and_then(|()| client.write_all(b"hello"));
@@ -27,13 +27,13 @@ fn answer(endpoint: &str, header: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Headers that tell no IP address.
+/// Headers without an IP address.
 fn without_addresses() -> Vec<Vec<u8>> {
     vec![
         b"PROXY UNKNOWN\r\n".to_vec(),
         b"PROXY UNKNOWN 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
         binary(0, 0x00, b""),
-        // Not to be believed: a local connection's block is to be discarded.
+        // The address block of a LOCAL header must be discarded.
         binary(0, 0x11, &[10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2]),
         binary(1, 0x00, b"ignored"),
         binary(1, 0x31, &[b'x'; 216]),
@@ -41,7 +41,7 @@ fn without_addresses() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn header_without_an_address_leaves_the_rules_the_address_of_the_connection() {
+fn header_without_an_address_makes_the_rules_use_the_address_of_the_connection() {
     let (_server, target) = Running::listen(&["--echo"]);
     let trusted = ["--proxy-in", "127.0.0.1"];
     for (rules, admitted) in [
@@ -63,7 +63,7 @@ fn header_without_an_address_leaves_the_rules_the_address_of_the_connection() {
 }
 
 #[test]
-fn address_of_the_header_counts_for_the_rules_in_every_spelling() {
+fn rules_apply_to_the_address_of_the_header_in_every_spelling() {
     let (_server, target) = Running::listen(&["--echo"]);
     let more = ["--proxy-in", "127.0.0.1", "--allow", "192.0.2.0/24"];
     let (_relay, endpoint) = Running::relay(&target, &more);
@@ -95,17 +95,17 @@ fn limit_per_address_counts_the_address_of_the_header() {
     let mut same = enter("PROXY TCP6 ::ffff:192.0.2.1 ::1 7 6");
     assert_ne!(same.read(&mut [0]).unwrap_or(0), 1);
     relay.note("too many connections from its address");
-    // Without an address in the header, the connection's own counts.
+    // Without an address in the header, the address of the connection counts.
     let mut unknown = enter("PROXY UNKNOWN");
     assert_eq!(line(&mut unknown, 1), "x");
     assert_ne!(enter("PROXY UNKNOWN").read(&mut [0]).unwrap_or(0), 1);
     drop(first);
-    relay.note("client 1 left");
+    relay.note("client 1 disconnected");
     assert_eq!(line(&mut enter("PROXY TCP4 192.0.2.1 10.0.0.1 8 6"), 1), "x");
 }
 
 #[test]
-fn client_of_a_unix_socket_is_on_no_list() {
+fn client_of_a_unix_socket_matches_no_list() {
     let (_server, target) = Running::listen(&["--echo"]);
     for (more, admitted) in [
         (&["--allow", "127.0.0.1"][..], false),
@@ -128,7 +128,7 @@ fn client_of_a_unix_socket_is_on_no_list() {
             }
         }
     }
-    // With the PROXY protocol the header may tell an address.
+    // With the PROXY protocol, the header may contain an address.
     let folder = Folder::new();
     let path = folder.path("s");
     let arguments =
@@ -146,7 +146,7 @@ fn client_of_a_unix_socket_is_on_no_list() {
 }
 
 #[test]
-fn verdict_on_a_header_does_not_depend_on_its_pieces() {
+fn verdict_on_a_header_does_not_depend_on_how_it_is_split() {
     let (listener, target) = listener();
     let more = ["--proxy-in", "127.0.0.1", "--proxy-out", "v1"];
     let (_relay, endpoint) = Running::relay(&target, &more);

@@ -1,5 +1,5 @@
-//! How the two connections of a relayed client end: neither outlives the session, and a stream that
-//! was cut off never looks whole.
+//! How the two connections of a relayed client end: neither outlives the session, and a truncated
+//! stream never ends normally.
 
 #![cfg(target_os = "linux")]
 
@@ -25,10 +25,10 @@ fn idle_timeout_closes_the_target_of_a_half_closed_client_too() {
     let (mut server, _) = listener.accept().unwrap();
     let mut question = String::new();
     server.read_to_string(&mut question).unwrap();
-    relay.note("client 1 was idle for too long");
+    relay.note("client 1 was idle longer than --idle-timeout");
     let error = write_until_it_fails(&mut server);
     assert!(matches!(error, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
-    until("no connection is left", || connections_of(relay.id()).is_empty());
+    until("no connection is open", || connections_of(relay.id()).is_empty());
     relay.signal("TERM");
     assert_eq!(relay.wait().code(), Some(0));
 }
@@ -52,12 +52,12 @@ fn idle_timeout_resets_a_client_that_does_not_read_its_answer() {
     let (mut server, _) = listener.accept().unwrap();
     let error = write_until_it_fails(&mut server);
     assert!(matches!(error, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
-    relay.note("client 1 was idle for too long");
+    relay.note("client 1 was idle longer than --idle-timeout");
     assert_eq!(read_all(&mut client).1, Some(ErrorKind::ConnectionReset));
 }
 
 #[test]
-fn session_whose_client_has_left_counts_and_is_cut_off_after_the_drain() {
+fn session_whose_client_has_left_still_counts_and_is_cut_off_after_the_drain() {
     let (listener, target) = listener();
     let more = ["--delay", "1h", "--direction", "up", "--max-connections", "1", "--drain", "50ms"];
     let (mut relay, endpoint) = Running::relay(&target, &more);
@@ -67,7 +67,7 @@ fn session_whose_client_has_left_counts_and_is_cut_off_after_the_drain() {
     client.write_all(b"on its way").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_all(&mut client), (Vec::new(), None));
-    relay.note("client 1 left");
+    relay.note("client 1 disconnected");
     let mut second = TcpStream::connect(&endpoint).unwrap();
     relay.note("was refused: too many connections");
     assert_ne!(second.read(&mut [0]).unwrap_or(0), 1);
@@ -77,7 +77,7 @@ fn session_whose_client_has_left_counts_and_is_cut_off_after_the_drain() {
 }
 
 #[test]
-fn connections_that_are_being_made_end_with_their_client() {
+fn pending_connections_to_targets_end_with_their_client() {
     // Nothing answers there, so the target keeps connecting.
     let more = ["--connect-timeout", "1h", "--drain", "50ms"];
     let (mut relay, endpoint) = Running::relay("192.0.2.1:9", &more);
@@ -85,11 +85,11 @@ fn connections_that_are_being_made_end_with_their_client() {
     relay.note("client 1 connected");
     drop(client);
     relay.signal("TERM");
-    // An unreachable network fails at once, and the client is gone then.
+    // An unreachable network fails immediately, and the client is closed then.
     assert!(matches!(relay.wait().code(), Some(0 | 4)));
 }
 
-/// What the client gets of an answer that is followed by a reset, with these faults.
+/// What the client receives of an answer that is followed by a reset, with these faults.
 fn answer_before_a_reset(bytes: &[u8], faults: &[&str]) -> (Vec<u8>, Option<ErrorKind>) {
     let (listener, target) = listener();
     let (_relay, endpoint) = Running::relay(&target, faults);
@@ -103,7 +103,7 @@ fn answer_before_a_reset(bytes: &[u8], faults: &[&str]) -> (Vec<u8>, Option<Erro
 }
 
 #[test]
-fn answer_before_a_reset_arrives_whole_with_and_without_faults() {
+fn answer_before_a_reset_arrives_complete_with_and_without_faults() {
     let bytes = noise(200_000);
     for faults in [
         &[][..],
@@ -124,7 +124,7 @@ fn answer_before_a_reset_arrives_whole_with_and_without_faults() {
 }
 
 #[test]
-fn request_before_a_reset_arrives_whole_with_and_without_faults() {
+fn request_before_a_reset_arrives_complete_with_and_without_faults() {
     for faults in [&[][..], &["--delay", "200ms"], &["--throttle", "10k"]] {
         let (listener, target) = listener();
         let (_relay, endpoint) = Running::relay(&target, faults);
@@ -140,7 +140,7 @@ fn request_before_a_reset_arrives_whole_with_and_without_faults() {
 }
 
 #[test]
-fn large_answer_to_a_small_window_arrives_whole_before_the_reset() {
+fn large_answer_to_a_small_window_arrives_complete_before_the_reset() {
     let bytes = noise(150_000);
     let (listener, target) = listener();
     let (_relay, endpoint) = Running::relay(&target, &[]);
@@ -157,7 +157,7 @@ fn large_answer_to_a_small_window_arrives_whole_before_the_reset() {
 }
 
 #[test]
-fn target_that_does_not_read_is_given_up_after_its_client_was_reset() {
+fn target_that_does_not_read_is_abandoned_after_its_client_was_reset() {
     let (listener, target) = listener();
     rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 2048).unwrap();
     let (relay, endpoint) = Running::relay(&target, &[]);
@@ -167,5 +167,5 @@ fn target_that_does_not_read_is_given_up_after_its_client_was_reset() {
     until_acknowledged(&client);
     reset_on_drop(&client);
     drop(client);
-    until("no connection is left", || connections_of(relay.id()).is_empty());
+    until("no connection is open", || connections_of(relay.id()).is_empty());
 }

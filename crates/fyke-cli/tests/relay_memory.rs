@@ -1,4 +1,4 @@
-//! What a wave of slow readers costs `fyke relay`, and for how long.
+//! The memory of `fyke relay` for many slow readers, and when it is released.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -13,7 +13,7 @@ use support::sockets::{connections_of, listener, resident_kilobytes, until};
 const CLIENTS: usize = 300;
 
 #[test]
-fn memory_of_a_wave_of_slow_readers_is_returned_to_the_system() {
+fn memory_used_for_many_slow_readers_is_returned_to_the_system() {
     let (listener, target) = listener();
     let (relay, endpoint) = Running::relay(&target, &[]);
     let before = resident_kilobytes(relay.id());

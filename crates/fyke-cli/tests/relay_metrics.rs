@@ -1,5 +1,5 @@
-//! `fyke relay --metrics`: just enough of HTTP/1.1 for Prometheus, for people with `curl` or `nc`, and
-//! for clients that mean harm.
+//! `fyke relay --metrics`: a minimal HTTP/1.1 server for Prometheus, for `curl` and `nc`, and for
+//! malicious clients.
 
 #![cfg(target_os = "linux")]
 
@@ -19,7 +19,7 @@ fn relay_with_metrics(more: &[&str]) -> (Running, String) {
     (relay, metrics)
 }
 
-/// The whole answer to a request, without ending our side. The server has to end.
+/// The complete answer to a request, without ending our side. The server must end the connection.
 fn ask(metrics: &str, request: &[u8]) -> String {
     let mut client = TcpStream::connect(metrics).unwrap();
     client.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -51,7 +51,7 @@ fn head_has_the_same_headers_as_get_and_no_body() {
 }
 
 #[test]
-fn other_methods_are_told_which_are_allowed() {
+fn other_methods_get_a_list_of_the_allowed_ones() {
     let (_relay, metrics) = relay_with_metrics(&[]);
     for request in [
         &b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"[..],
@@ -66,7 +66,7 @@ fn other_methods_are_told_which_are_allowed() {
 }
 
 #[test]
-fn lines_may_end_in_any_way_and_in_any_piece() {
+fn lines_may_have_either_line_ending_and_be_split_anywhere() {
     let (_relay, metrics) = relay_with_metrics(&[]);
     for request in [
         &b"GET /metrics HTTP/1.1\nHost: x\n\n"[..],
@@ -82,7 +82,7 @@ fn lines_may_end_in_any_way_and_in_any_piece() {
         let mut client = TcpStream::connect(&metrics).unwrap();
         client.set_nodelay(true).unwrap();
         for byte in request {
-            // The server may have answered and ended when the rest is sent.
+            // The server may have answered and ended before the rest is sent.
             let _ = client.write_all(&[*byte]);
         }
         let mut bytewise = vec![0; 15];
@@ -92,7 +92,7 @@ fn lines_may_end_in_any_way_and_in_any_piece() {
 }
 
 #[test]
-fn request_that_is_none_is_refused_at_once() {
+fn bytes_that_are_not_a_request_are_refused_immediately() {
     let (_relay, metrics) = relay_with_metrics(&[]);
     let long = [&b"GET / HTTP/1.1\r\nX: "[..], &[b'x'; 20_000]].concat();
     let long_line = [&b"GET /"[..], &[b'x'; 20_000]].concat();
@@ -112,7 +112,7 @@ fn request_that_is_none_is_refused_at_once() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{text}: {answer}");
         assert_eq!(header(&answer, "Connection:"), "close");
     }
-    // Half of one, and then the end.
+    // Half of a request, and then the end.
     let mut client = TcpStream::connect(&metrics).unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: x").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
@@ -122,7 +122,7 @@ fn request_that_is_none_is_refused_at_once() {
 }
 
 #[test]
-fn slow_clients_do_not_shut_a_scrape_out_and_do_not_hold_the_process() {
+fn slow_clients_neither_block_a_scrape_nor_keep_the_process_alive() {
     let (mut relay, metrics) = relay_with_metrics(&["--drain", "50ms"]);
     let mut slow = Vec::new();
     for _ in 0..200 {
@@ -145,7 +145,7 @@ fn request_has_an_absolute_deadline() {
     client.set_nonblocking(true).unwrap();
     let mut sent_at = Instant::now();
     let mut ended = |client: &mut TcpStream| {
-        // Each byte would begin another period of an idle timeout.
+        // Each byte would restart an idle timeout.
         if sent_at.elapsed() > Duration::from_millis(300) {
             sent_at = Instant::now();
             let _ = client.write(b"G");

@@ -15,7 +15,7 @@ fn listener() -> (TcpListener, String) {
     (listener, endpoint)
 }
 
-/// What comes back. A client that is refused may see that at any time.
+/// The echoed data. A client that is refused may detect it at any time.
 fn echo(endpoint: &str, text: &str) -> String {
     let mut client = TcpStream::connect(endpoint).expect("the relay listens");
     let _ = client.write_all(text.as_bytes()).and_then(|()| client.shutdown(Shutdown::Write));
@@ -25,7 +25,7 @@ fn echo(endpoint: &str, text: &str) -> String {
 }
 
 #[test]
-fn a_large_file_passes_both_ways_whole_over_tcp_and_to_a_unix_socket() {
+fn a_large_file_passes_unchanged_both_ways_over_tcp_and_to_a_unix_socket() {
     let bytes = noise(10_000_000);
     let folder = Folder::new();
     for target in ["127.0.0.1:0", &folder.path("s")] {
@@ -53,11 +53,11 @@ fn each_direction_ends_separately() {
     assert_eq!(line(&mut client, 10), "long after");
     drop(server);
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
-    relay.note("client 1 left");
+    relay.note("client 1 disconnected");
 }
 
 #[test]
-fn a_reset_goes_through_in_both_directions() {
+fn a_reset_is_forwarded_in_both_directions() {
     let reset = |stream: &TcpStream| {
         rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO)).unwrap();
     };
@@ -78,26 +78,26 @@ fn a_reset_goes_through_in_both_directions() {
 }
 
 #[test]
-fn a_target_that_fails_is_left_out_and_its_clients_go_to_the_next() {
+fn a_failed_target_is_skipped_and_its_clients_are_connected_to_the_next() {
     let (_server, target) = Running::listen(&["--echo"]);
     let (relay, endpoint) = Running::relay("127.0.0.1:1", &[&target]);
     assert_eq!(echo(&endpoint, "one"), "one");
     let note = relay.note("127.0.0.1:1: connect ECONNREFUSED");
-    assert!(note.contains("left out for"), "{note}");
+    assert!(note.contains("skipped for"), "{note}");
     assert_eq!(echo(&endpoint, "two"), "two");
-    relay.note("client 2 left");
+    relay.note("client 2 disconnected");
 }
 
 #[test]
-fn without_any_target_the_client_is_reset_and_the_relay_goes_on() {
+fn without_any_working_target_the_client_is_reset_and_the_relay_continues() {
     let (mut relay, endpoint) = Running::relay("127.0.0.1:1", &[]);
     assert_eq!(echo(&endpoint, "one"), "");
-    relay.note("client 1: no target could be connected to");
+    relay.note("client 1: the connection to every target failed");
     assert!(relay.is_running());
 }
 
 #[test]
-fn round_robin_takes_turns() {
+fn round_robin_alternates_between_targets() {
     let (first, second) = (listener(), listener());
     let (_relay, endpoint) = Running::relay(&first.1, &[&second.1]);
     let mut clients = Vec::new();
@@ -107,7 +107,7 @@ fn round_robin_takes_turns() {
 }
 
 #[test]
-fn the_proxy_protocol_goes_out_and_comes_in_in_both_versions() {
+fn the_proxy_protocol_is_sent_and_accepted_in_both_versions() {
     for version in ["v1", "v2"] {
         let (_server, target) = Running::listen(&["--echo"]);
         let (inner, middle) = Running::relay(&target, &["--proxy-in", "127.0.0.1"]);
@@ -116,16 +116,16 @@ fn the_proxy_protocol_goes_out_and_comes_in_in_both_versions() {
         client.write_all(b"after the header").unwrap();
         assert_eq!(line(&mut client, 16), "after the header");
         let own = client.local_addr().unwrap();
-        inner.note(&format!("client 1 is {own}"));
+        inner.note(&format!("client 1 has the address {own}"));
     }
 }
 
 #[test]
-fn a_header_is_demanded_from_those_who_are_trusted_and_nobody_else_gets_in() {
+fn a_header_is_required_from_trusted_addresses_and_all_others_are_refused() {
     let (_server, target) = Running::listen(&["--echo"]);
     let (relay, endpoint) = Running::relay(&target, &["--proxy-in", "127.0.0.1"]);
     assert_eq!(echo(&endpoint, "GET / HTTP/1.0\r\n\r\n"), "");
-    relay.note("client 1: no header of the PROXY protocol");
+    relay.note("client 1: a valid PROXY protocol header is missing");
     let (relay, endpoint) = Running::relay(&target, &["--proxy-in", "10.0.0.1"]);
     assert_eq!(echo(&endpoint, "PROXY UNKNOWN\r\nhello"), "");
     relay.note("was refused: its address is not allowed");
@@ -137,13 +137,13 @@ fn a_header_is_demanded_from_those_who_are_trusted_and_nobody_else_gets_in() {
 }
 
 #[test]
-fn a_drain_waits_for_the_connections_and_takes_no_more() {
+fn a_drain_waits_for_the_connections_and_accepts_no_more() {
     let (listener, target) = listener();
     let (mut relay, endpoint) = Running::relay(&target, &[]);
     let mut client = TcpStream::connect(&endpoint).unwrap();
     let (mut server, _) = listener.accept().unwrap();
     relay.signal("TERM");
-    relay.note("ending: 1 connections are left");
+    relay.note("shutting down: 1 connections are open");
     client.write_all(b"still here").unwrap();
     assert_eq!(line(&mut server, 10), "still here");
     assert!(TcpStream::connect(&endpoint).is_err());
@@ -153,7 +153,7 @@ fn a_drain_waits_for_the_connections_and_takes_no_more() {
 }
 
 #[test]
-fn a_drain_that_takes_too_long_cuts_off_and_a_second_signal_ends_at_once() {
+fn a_drain_that_takes_too_long_cuts_connections_off_and_a_second_signal_ends_immediately() {
     use std::os::unix::process::ExitStatusExt;
 
     let (listener, target) = listener();
@@ -169,27 +169,27 @@ fn a_drain_that_takes_too_long_cuts_off_and_a_second_signal_ends_at_once() {
     let _client = TcpStream::connect(&endpoint).unwrap();
     let _server = listener.accept().unwrap();
     relay.signal("INT");
-    relay.note("ending");
+    relay.note("shutting down");
     relay.signal("INT");
     assert_eq!(relay.wait().signal(), Some(2));
 }
 
 #[test]
-fn statistics_are_lines_of_json_and_metrics_are_what_prometheus_reads() {
+fn statistics_are_lines_of_json_and_metrics_have_the_format_of_prometheus() {
     let (_server, target) = Running::listen(&["--echo"]);
     let more = ["--json", "--interval", "10ms", "--metrics", "127.0.0.1:0"];
     let (mut relay, endpoint) = Running::relay(&target, &more);
     let metrics = relay.note("metrics on").rsplit(' ').next().unwrap().to_owned();
     assert_eq!(echo(&endpoint, "five!"), "five!");
-    relay.note("client 1 left");
-    let told = loop {
-        let told: Value = serde_json::from_str(&relay.line()).unwrap();
-        if told["connections"] == 1 && told["open"] == 0 {
-            break told;
+    relay.note("client 1 disconnected");
+    let reported = loop {
+        let reported: Value = serde_json::from_str(&relay.line()).unwrap();
+        if reported["connections"] == 1 && reported["open"] == 0 {
+            break reported;
         }
     };
-    assert_eq!((&told["bytes_up"], &told["bytes_down"]), (&5.into(), &5.into()));
-    assert_eq!(told["targets"][0]["target"], target);
+    assert_eq!((&reported["bytes_up"], &reported["bytes_down"]), (&5.into(), &5.into()));
+    assert_eq!(reported["targets"][0]["target"], target);
     let page = echo(&metrics, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     assert!(page.contains("\nfyke_relay_connections_total 1\n"), "{page}");
@@ -199,7 +199,7 @@ fn statistics_are_lines_of_json_and_metrics_are_what_prometheus_reads() {
 }
 
 #[test]
-fn faults_do_what_they_say() {
+fn each_fault_has_its_documented_effect() {
     let (_server, target) = Running::listen(&["--echo"]);
     let (_relay, endpoint) =
         Running::relay(&target, &["--delay", "5ms", "--jitter", "5ms", "--slice", "1..3"]);
@@ -225,7 +225,7 @@ fn faults_do_what_they_say() {
 }
 
 #[test]
-fn limits_and_idle_timeouts_are_as_for_listen() {
+fn limits_and_idle_timeouts_work_as_for_listen() {
     let (_server, target) = Running::listen(&["--echo"]);
     let (relay, endpoint) = Running::relay(&target, &["--max-connections", "1"]);
     let _first = TcpStream::connect(&endpoint).unwrap();
@@ -235,11 +235,11 @@ fn limits_and_idle_timeouts_are_as_for_listen() {
     let (relay, endpoint) = Running::relay(&target, &["--idle-timeout", "50ms"]);
     let mut idle = TcpStream::connect(&endpoint).unwrap();
     assert_eq!(idle.read(&mut [0]).unwrap(), 0);
-    relay.note("client 1 was idle for too long");
+    relay.note("client 1 was idle longer than --idle-timeout");
 }
 
 #[test]
-fn what_was_recorded_can_be_played_to_a_server_and_to_clients() {
+fn a_recording_can_be_played_to_a_server_and_to_clients() {
     let folder = Folder::new();
     let file = folder.path("recording");
     let (_server, target) = Running::listen(&["--echo"]);
@@ -247,7 +247,7 @@ fn what_was_recorded_can_be_played_to_a_server_and_to_clients() {
     assert_eq!(echo(&endpoint, "hello"), "hello");
     let bytes = String::from_utf8_lossy(&noise(100_000)).into_owned();
     assert_eq!(echo(&endpoint, &bytes), bytes);
-    relay.note("client 2 left");
+    relay.note("client 2 disconnected");
     relay.signal("TERM");
     assert!(relay.wait().success());
 
@@ -258,7 +258,7 @@ fn what_was_recorded_can_be_played_to_a_server_and_to_clients() {
     assert_eq!(echo(&played, "hello"), "hello");
     assert_eq!(echo(&played, &bytes), bytes);
     assert!(server.wait().success());
-    // A server that says something else, and one that is not there.
+    // A server that sends other data, and an unreachable one.
     let (_other, other) = Running::listen(&["--exec", "tr a-z A-Z"]);
     let (code, _, errors) = output(&["replay", &file, &other, "--speed", "0"]);
     assert_eq!(code, Some(1), "{errors}");
@@ -267,14 +267,14 @@ fn what_was_recorded_can_be_played_to_a_server_and_to_clients() {
 }
 
 #[test]
-fn what_a_relay_cannot_do_is_told_at_once() {
+fn unsupported_combinations_are_refused_at_the_start() {
     let folder = Folder::new();
     let taken = UnixListener::bind(folder.path("s")).unwrap();
     for (arguments, expected, status) in [
         (&["relay", "8888"][..], "not provided: <TARGET>", 2),
-        (&["relay", "8888", "fd:0"], "can be connected to again", 2),
-        (&["relay", "8888", "80", "--slice", "9..1"], "the smaller one comes first", 2),
-        (&["relay", "8888", "80", "--proxy-in", "x"], "is no address", 2),
+        (&["relay", "8888", "fd:0"], "cannot be a target", 2),
+        (&["relay", "8888", "80", "--slice", "9..1"], "start with the smaller value", 2),
+        (&["relay", "8888", "80", "--proxy-in", "x"], "is not an address", 2),
         (&["relay", &folder.path("s"), "80"], "EADDRINUSE", 1),
         (&["relay", "127.0.0.1:0", "80", "--record", "/no/such/file"], "write /no/such/file: ", 1),
         (&["relay", "127.0.0.1:0", "80", "--metrics", &folder.path("s")], "EADDRINUSE", 1),

@@ -1,5 +1,5 @@
-//! What another program wrote is passed on in the pieces in which it was written: every connection of
-//! a command sends small writes at once (TCP_NODELAY).
+//! Small writes of another program are forwarded in the same pieces: every connection of a command
+//! sends small writes immediately (TCP_NODELAY).
 
 #![cfg(target_os = "linux")]
 
@@ -13,14 +13,14 @@ use support::{Folder, Running, line};
 
 /// Waits until the process has this many connections and has set the option on each.
 fn assert_sends_at_once(process: u32, count: usize) {
-    until("small writes are sent at once", || {
+    until("small writes are sent immediately", || {
         let connections = connections_of(process);
         connections.len() == count && connections.iter().all(|one| one.nodelay().unwrap_or(false))
     });
 }
 
 #[test]
-fn relay_sends_small_writes_at_once_on_both_sides() {
+fn relay_sends_small_writes_immediately_on_both_sides() {
     let (listener, target) = listener();
     let (relay, endpoint) = Running::relay(&target, &["--proxy-out", "v1"]);
     let mut client = TcpStream::connect(&endpoint).unwrap();
@@ -31,7 +31,7 @@ fn relay_sends_small_writes_at_once_on_both_sides() {
 }
 
 #[test]
-fn connect_sends_small_writes_at_once() {
+fn connect_sends_small_writes_immediately() {
     let (listener, target) = listener();
     let client = Running::connect(&target);
     let _server = listener.accept().unwrap();
@@ -39,7 +39,7 @@ fn connect_sends_small_writes_at_once() {
 }
 
 #[test]
-fn listen_sends_small_writes_at_once_whatever_it_does_with_its_clients() {
+fn listen_sends_small_writes_immediately_in_every_mode() {
     for more in [&[][..], &["--echo"], &["--exec", "cat"]] {
         let (server, endpoint) = Running::listen(more);
         let _client = TcpStream::connect(&endpoint).unwrap();
@@ -49,7 +49,7 @@ fn listen_sends_small_writes_at_once_whatever_it_does_with_its_clients() {
 }
 
 #[test]
-fn replay_sends_small_writes_at_once_on_either_side() {
+fn replay_sends_small_writes_immediately_on_either_side() {
     let folder = Folder::new();
     let file = folder.path("recording");
     let (_server, target) = Running::listen(&["--echo"]);
@@ -58,7 +58,7 @@ fn replay_sends_small_writes_at_once_on_either_side() {
     client.write_all(b"hello").unwrap();
     assert_eq!(line(&mut client, 5), "hello");
     drop(client);
-    relay.note("client 1 left");
+    relay.note("client 1 disconnected");
     relay.signal("TERM");
     relay.wait();
 

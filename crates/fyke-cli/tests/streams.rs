@@ -19,13 +19,13 @@ use support::{
     Folder, Process, Running, fyke, noise, reach, round_trip, small_pipe, talk, wait_until_full,
 };
 
-/// Sends until the connection is gone, from a thread.
+/// Sends from a thread until the connection is closed.
 fn flood(mut stream: impl Write + Send + 'static) {
     thread::spawn(move || while stream.write_all(&[b'x'; 65536]).is_ok() {});
 }
 
 #[test]
-fn a_relay_whose_log_is_not_read_goes_on_and_counts_what_it_drops() {
+fn a_relay_whose_log_is_not_read_continues_and_counts_dropped_lines() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let (reader, writer) = small_pipe();
@@ -45,12 +45,12 @@ fn a_relay_whose_log_is_not_read_goes_on_and_counts_what_it_drops() {
     let dropped = text.lines().find(|line| line.contains("lines dropped")).expect("a count");
     let count = dropped.split(' ').nth(1).and_then(|count| count.parse::<usize>().ok());
     assert!(count.is_some_and(|count| count > 100), "{dropped}");
-    // Lines are dropped as a whole.
+    // Only complete lines are dropped.
     assert!(text.lines().all(|line| line.starts_with("fyke: ")), "{text}");
 }
 
 #[test]
-fn a_relay_whose_statistics_are_not_read_goes_on_and_ends_when_told() {
+fn a_relay_whose_statistics_are_not_read_continues_and_ends_on_sigterm() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let (_reader, writer) = small_pipe();
@@ -65,7 +65,7 @@ fn a_relay_whose_statistics_are_not_read_goes_on_and_ends_when_told() {
 }
 
 #[test]
-fn a_relay_outlives_the_reader_of_its_statistics() {
+fn a_relay_continues_after_the_reader_of_its_statistics_exits() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let arguments = ["relay", "-v", "--json", "--interval", "1ms", &folder.path("s"), &target];
@@ -73,7 +73,7 @@ fn a_relay_outlives_the_reader_of_its_statistics() {
     let mut client = reach(&folder.path("s"));
     round_trip(&mut client);
     relay.close_output();
-    relay.note("nothing more is printed");
+    relay.note("printing has stopped");
     round_trip(&mut client);
     round_trip(&mut reach(&folder.path("s")));
     relay.signal("TERM");
@@ -82,13 +82,13 @@ fn a_relay_outlives_the_reader_of_its_statistics() {
 }
 
 #[test]
-fn a_relay_whose_statistics_fill_a_disk_goes_on_and_fails_at_the_end() {
+fn a_relay_whose_statistics_fill_a_disk_continues_and_fails_at_the_end() {
     let folder = Folder::new();
     let (_server, target) = Running::listen_at(&folder.path("t"), &["--echo"]);
     let full = File::options().write(true).open("/dev/full").unwrap();
     let arguments = ["relay", "-v", "--json", "--interval", "1ms", &folder.path("s"), &target];
     let mut relay = Running::of(fyke(&arguments).stdout(full));
-    relay.note("nothing more is printed");
+    relay.note("printing has stopped");
     round_trip(&mut reach(&folder.path("s")));
     relay.signal("TERM");
     assert_eq!(relay.wait().code(), Some(1));
@@ -129,7 +129,7 @@ fn one_signal_ends_a_command_whose_log_is_not_read() {
         }
         let mut server = Process::start(&mut command);
         let reached = reach(&path);
-        // Clients come and go until nothing more fits.
+        // Clients connect and leave until no more output fits.
         let comes = Arc::new(AtomicBool::new(true));
         let more = Arc::clone(&comes);
         let clients = thread::spawn(move || {
@@ -147,7 +147,7 @@ fn one_signal_ends_a_command_whose_log_is_not_read() {
 }
 
 #[test]
-fn a_signal_while_the_last_output_waits_ends_the_command_too() {
+fn a_signal_ends_a_command_that_is_waiting_to_write_its_last_output() {
     let folder = Folder::new();
     let (_reader, writer) = small_pipe();
     let (mut server, mut peer) = talk(&folder, "listen", |command| {
@@ -155,20 +155,20 @@ fn a_signal_while_the_last_output_waits_ends_the_command_too() {
     });
     peer.write_all(&noise(100_000)).unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
-    // The only connection is over, but not what it has sent.
+    // The only connection has ended, but its data is not written yet.
     assert_eq!(peer.read(&mut [0]).unwrap(), 0);
     server.signal("TERM");
     assert_eq!(server.end(), -15);
 }
 
 #[test]
-fn a_server_that_only_shows_what_passes_outlives_its_reader() {
+fn a_server_that_only_displays_data_continues_after_its_reader_exits() {
     for more in [&["--echo", "--json"][..], &["--echo", "--hex"], &["--exec", "cat", "--json"]] {
         let folder = Folder::new();
         let (mut server, path) = Running::listen_at(&folder.path("s"), more);
         server.close_output();
         let mut client = reach(&path);
-        // The reader exits when it reads something, and is missed when more is printed.
+        // The reader exits after its first read, which is detected when more is printed.
         let goes_on = Arc::new(AtomicBool::new(true));
         let more = Arc::clone(&goes_on);
         let talking = thread::spawn(move || {
@@ -177,7 +177,7 @@ fn a_server_that_only_shows_what_passes_outlives_its_reader() {
             }
             round_trip(&mut client);
         });
-        server.note("nothing more is printed");
+        server.note("printing has stopped");
         goes_on.store(false, Ordering::SeqCst);
         talking.join().unwrap();
         round_trip(&mut reach(&path));
@@ -187,7 +187,7 @@ fn a_server_that_only_shows_what_passes_outlives_its_reader() {
 }
 
 #[test]
-fn a_socket_that_is_all_three_streams_gets_nothing_but_what_is_sent() {
+fn a_socket_used_as_all_three_streams_gets_only_the_data_that_is_sent() {
     let (mut peer, own) = UnixStream::pair().unwrap();
     let own = OwnedFd::from(own);
     let mut command = fyke(&["connect", "-vv", "fd:0"]);
@@ -201,7 +201,7 @@ fn a_socket_that_is_all_three_streams_gets_nothing_but_what_is_sent() {
     assert_eq!((process.end(), String::from_utf8_lossy(&back)), (0, "".into()));
 }
 
-/// Ends both directions of every pair of sockets that the process has made for itself.
+/// Shuts down both directions of every socket pair that the process has made for itself.
 fn cut_own_sockets(process: u32) -> usize {
     use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
@@ -226,7 +226,7 @@ fn cut_own_sockets(process: u32) -> usize {
 #[test]
 fn a_command_whose_signal_sockets_fail_still_ends_by_a_signal() {
     let (mut server, endpoint) = Running::listen(&["--echo"]);
-    // The process closes the other end of a pair when it sees that one is cut.
+    // The process closes the other end of a pair when it detects that one is shut down.
     assert!(cut_own_sockets(server.id()) >= 3);
     let mut client = TcpStream::connect(endpoint).unwrap();
     client.write_all(b"x").unwrap();
@@ -236,7 +236,7 @@ fn a_command_whose_signal_sockets_fail_still_ends_by_a_signal() {
 }
 
 #[test]
-fn what_is_typed_is_sent_while_the_output_is_not_read() {
+fn standard_input_is_sent_while_standard_output_is_not_read() {
     let folder = Folder::new();
     let listener = UnixListener::bind(folder.path("s")).unwrap();
     let (reader, writer) = small_pipe();
@@ -248,8 +248,8 @@ fn what_is_typed_is_sent_while_the_output_is_not_read() {
     let (mut peer, _) = listener.accept().unwrap();
     let talks = peer.try_clone().unwrap();
     let news = noise(1_000_000);
-    let told = news.clone();
-    let telling = thread::spawn(move || (&talks).write_all(&told).unwrap());
+    let reported = news.clone();
+    let writing = thread::spawn(move || (&talks).write_all(&reported).unwrap());
     wait_until_full(&writer);
     drop(writer);
     let bytes = noise(2_000_000);
@@ -259,12 +259,12 @@ fn what_is_typed_is_sent_while_the_output_is_not_read() {
     let mut came = vec![0; bytes.len()];
     peer.read_exact(&mut came).unwrap();
     assert!(came == bytes, "the bytes differ");
-    // And what was held back is all there.
+    // The pending data is complete.
     let printed = thread::spawn(move || {
         let mut all = Vec::new();
         File::from(reader).read_to_end(&mut all).map(|_| all)
     });
-    telling.join().unwrap();
+    writing.join().unwrap();
     drop(peer);
     assert!(printed.join().unwrap().unwrap() == news, "the bytes differ");
     assert_eq!(client.end(), 0);
@@ -291,7 +291,7 @@ fn a_server_that_is_its_own_standard_input_does_not_read_it() {
 }
 
 #[test]
-fn a_connection_that_is_standard_input_or_output_is_only_the_connection() {
+fn a_connection_on_standard_input_or_output_is_used_only_as_the_connection() {
     let bytes = noise(500_000);
     for descriptor in ["fd:0", "fd:1", "fd:2"] {
         let (mut peer, own) = UnixStream::pair().unwrap();

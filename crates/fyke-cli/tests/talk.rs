@@ -1,4 +1,4 @@
-//! `fyke listen` and `fyke connect` talk to each other.
+//! `fyke listen` and `fyke connect` together.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use support::{Folder, Running, output, reach};
 
 #[test]
-fn what_is_typed_on_one_side_is_printed_on_the_other() {
+fn input_of_one_side_is_printed_on_the_other() {
     let (mut server, endpoint) = Running::listen(&[]);
     let mut client = Running::connect(&endpoint);
     client.type_in("hello server!\n");
@@ -18,7 +18,7 @@ fn what_is_typed_on_one_side_is_printed_on_the_other() {
 }
 
 #[test]
-fn they_talk_over_a_unix_socket_too_and_its_file_goes_with_the_server() {
+fn a_conversation_works_over_a_unix_socket_whose_file_is_removed_with_the_server() {
     let folder = Folder::new();
     let (mut server, endpoint) = Running::listen_at(&folder.path("s"), &["--once"]);
     let mut client = Running::connect(&endpoint);
@@ -31,7 +31,7 @@ fn they_talk_over_a_unix_socket_too_and_its_file_goes_with_the_server() {
 }
 
 #[test]
-fn what_the_server_types_goes_to_all_clients() {
+fn input_of_the_server_is_sent_to_all_clients() {
     let (mut server, endpoint) = Running::listen(&[]);
     let mut clients = [Running::connect(&endpoint), Running::connect(&endpoint)];
     for number in ["1", "2"] {
@@ -40,14 +40,14 @@ fn what_the_server_types_goes_to_all_clients() {
     server.type_in("to everybody\n");
     clients.iter_mut().for_each(|client| client.expect("to everybody\n"));
     clients[0].end_of_input();
-    server.note("left");
+    server.note("disconnected");
     server.type_in("to the last one\n");
     clients[1].expect("to the last one\n");
     assert_eq!(clients[0].read_to_the_end(), b"");
 }
 
 #[test]
-fn what_is_typed_before_anybody_is_there_waits_for_the_first_client() {
+fn input_of_the_server_waits_for_the_first_client() {
     let (mut server, endpoint) = Running::listen(&[]);
     server.type_in("early\n");
     server.end_of_input();
@@ -56,11 +56,11 @@ fn what_is_typed_before_anybody_is_there_waits_for_the_first_client() {
 }
 
 #[test]
-fn the_log_says_who_comes_and_goes_only_when_asked_to() {
+fn connections_are_logged_only_with_verbose() {
     let (mut server, endpoint) = Running::listen(&[]);
     drop(TcpStream::connect(&endpoint).unwrap());
     assert!(server.note("connected").starts_with("fyke: client 1 connected from 127.0.0.1:"));
-    assert_eq!(server.note("left"), "fyke: client 1 left");
+    assert_eq!(server.note("disconnected"), "fyke: client 1 disconnected");
     assert!(server.is_running());
 
     let folder = Folder::new();
@@ -72,7 +72,7 @@ fn the_log_says_who_comes_and_goes_only_when_asked_to() {
 }
 
 #[test]
-fn an_echo_server_sends_back_what_comes_and_prints_nothing() {
+fn an_echo_server_sends_all_data_back_and_prints_nothing() {
     let (mut server, endpoint) = Running::listen(&["--echo", "--once"]);
     let mut client = Running::connect(&endpoint);
     client.type_in("once more");
@@ -84,19 +84,19 @@ fn an_echo_server_sends_back_what_comes_and_prints_nothing() {
 }
 
 #[test]
-fn at_the_end_of_input_the_client_ends_its_side_and_prints_what_still_comes() {
+fn at_the_end_of_input_the_client_ends_its_side_and_continues_to_print() {
     let (_server, endpoint) = Running::listen(&["--echo"]);
     let mut client = Running::connect(&endpoint);
     client.type_in("all of this, ");
     client.type_in("and the end");
     client.end_of_input();
-    // The echo ends when it has read our end: so that was sent, and the other side stayed open.
+    // The echo ends when it has read our end, so the end was sent, and the other side stayed open.
     assert_eq!(client.read_to_the_end(), b"all of this, and the end");
     assert!(client.wait().success());
 }
 
 #[test]
-fn the_peer_can_go_on_long_after_our_end() {
+fn the_peer_can_continue_to_send_long_after_our_end() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = Running::connect(&listener.local_addr().unwrap().to_string());
     let (mut peer, _) = listener.accept().unwrap();
@@ -115,7 +115,7 @@ fn the_peer_can_go_on_long_after_our_end() {
 }
 
 #[test]
-fn when_the_peer_ends_the_client_exits_though_its_input_is_open() {
+fn when_the_peer_ends_the_client_exits_even_if_its_input_is_open() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = Running::connect(&listener.local_addr().unwrap().to_string());
     let (mut peer, _) = listener.accept().unwrap();
@@ -127,7 +127,7 @@ fn when_the_peer_ends_the_client_exits_though_its_input_is_open() {
 }
 
 #[test]
-fn at_the_end_of_its_input_the_server_goes_on_listening() {
+fn at_the_end_of_its_input_the_server_continues_to_listen() {
     let (mut server, endpoint) = Running::listen(&[]);
     let mut first = Running::connect(&endpoint);
     server.type_in("last words\n");
@@ -142,7 +142,7 @@ fn at_the_end_of_its_input_the_server_goes_on_listening() {
 }
 
 #[test]
-fn with_once_the_server_takes_one_client_and_exits_after_it() {
+fn with_once_the_server_accepts_one_client_and_exits_after_it() {
     let folder = Folder::new();
     let (mut server, endpoint) = Running::listen_at(&folder.path("s"), &["--once"]);
     let mut client = Running::connect(&endpoint);

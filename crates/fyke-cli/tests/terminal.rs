@@ -1,5 +1,5 @@
-//! On a terminal: a pseudo-terminal, with the command in a session of its own, so that keys do what
-//! they do for people.
+//! On a terminal: a pseudo-terminal, with the command in a separate session, so that keys have their
+//! usual effect.
 
 #![cfg(target_os = "linux")]
 
@@ -29,7 +29,7 @@ struct Terminal {
     keys: File,
     screen: Receiver<Vec<u8>>,
     bytes: Vec<u8>,
-    /// The bytes as text: all of them, because a character may come in pieces.
+    /// The received bytes as text: all of them, because a character may be split.
     shown: String,
     child: Child,
 }
@@ -41,7 +41,7 @@ impl Terminal {
         Self::run(&command, no_color)
     }
 
-    /// A shell with job control, to which `$fyke` is the command.
+    /// A shell with job control, in which `$fyke` is the command.
     fn shell(script: &str) -> Self {
         Self::run(&["sh", "-m", "-c", script], true)
     }
@@ -56,7 +56,7 @@ impl Terminal {
         let stream = || -> OwnedFd {
             File::options().read(true).write(true).open(&name).expect("the terminal").into()
         };
-        // It makes the session, and becomes the command.
+        // It creates the session, and becomes the command.
         let mut command = Command::new("setsid");
         command.arg("--ctty").args(words);
         command.env("TERM", "xterm").env_remove("NO_COLOR");
@@ -85,14 +85,14 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).expect("the terminal is there");
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until this text is on the screen.
     fn see(&mut self, text: &str) {
         while !self.shown.contains(text) {
             self.see_more(text);
         }
     }
 
-    /// The last word of the line that this is in, when it is on the screen.
+    /// The last word of the line with this text, when it is on the screen.
     fn word_after(&mut self, text: &str) -> String {
         self.see(text);
         let at = self.shown.find(text).expect("it is there");
@@ -117,7 +117,7 @@ impl Terminal {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        // What it shows has to be read, or it would wait for that.
+        // The terminal's output must be read, or the command would block.
         while let Ok(more) = self.screen.recv_timeout(DEADLINE) {
             self.show(&more);
         }
@@ -141,12 +141,12 @@ fn a_conversation_by_keyboard_ends_with_ctrl_d() {
     server.type_in("nice to meet you\n");
     terminal.see("nice to meet you");
     terminal.press(CTRL_D);
-    server.note("client 1 left");
+    server.note("client 1 disconnected");
     assert_eq!(terminal.wait().code(), Some(0));
 }
 
 #[test]
-fn ctrl_c_ends_a_server_by_the_signal_and_leaves_no_file() {
+fn ctrl_c_terminates_a_server_by_the_signal_and_the_socket_file_is_removed() {
     let folder = support::Folder::new();
     let mut terminal = Terminal::start(&["listen", "-v", &folder.path("s")], false);
     terminal.see("listening on");
@@ -156,7 +156,7 @@ fn ctrl_c_ends_a_server_by_the_signal_and_leaves_no_file() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_no_color_switches_them_off() {
+fn colours_are_used_on_terminals_only_and_no_color_turns_them_off() {
     for (no_color, coloured) in [(false, true), (true, false)] {
         let mut terminal = Terminal::start(&["listen", "-v", "--hex", "127.0.0.1:0"], no_color);
         terminal.see("listening on 127.0.0.1:");
@@ -171,7 +171,7 @@ fn colours_are_for_terminals_and_no_color_switches_them_off() {
 }
 
 #[test]
-fn a_relay_shows_a_line_that_changes_and_ends_with_the_last_numbers() {
+fn a_relay_shows_a_status_line_that_ends_with_the_final_numbers() {
     let (_server, target) = Running::listen(&["--echo"]);
     let folder = support::Folder::new();
     let arguments = ["relay", &folder.path("s"), &target, "--interval", "10ms"];
@@ -188,7 +188,7 @@ fn a_relay_shows_a_line_that_changes_and_ends_with_the_last_numbers() {
 }
 
 #[test]
-fn load_shows_a_bar_and_clears_it() {
+fn load_shows_a_progress_bar_and_clears_it() {
     let mut terminal = Terminal::start(&["load", "-d", "700ms", "-c", "2"], false);
     terminal.see("/s");
     assert_eq!(terminal.wait().code(), Some(0));
@@ -196,7 +196,7 @@ fn load_shows_a_bar_and_clears_it() {
 }
 
 #[test]
-fn a_server_in_the_background_serves_and_reads_the_terminal_when_it_is_in_front() {
+fn a_background_server_serves_and_reads_the_terminal_once_it_is_in_the_foreground() {
     let mut terminal = Terminal::shell("$fyke listen -v 127.0.0.1:0 & read word; fg");
     let endpoint = terminal.word_after("listening on 127.0.0.1:");
     for text in ["first client", "second client"] {
@@ -208,7 +208,7 @@ fn a_server_in_the_background_serves_and_reads_the_terminal_when_it_is_in_front(
     }
     let mut client = TcpStream::connect(&endpoint).unwrap();
     terminal.see("client 3 connected");
-    // What is typed belongs to the shell, then to the server.
+    // Input goes to the shell first, and then to the server.
     terminal.press("for the shell\r");
     terminal.see("listen -v 127.0.0.1:0\r\n");
     terminal.press("for the client\r");
@@ -227,7 +227,7 @@ fn a_server_that_waits_for_a_key_can_be_sent_to_the_background() {
     client.write_all(b"in front").unwrap();
     terminal.see("in front");
     terminal.press(CTRL_Z);
-    // The key also throws away what the terminal has not shown yet. The shell's answer comes after.
+    // The key also discards pending output of the terminal. The answer of the shell follows.
     terminal.see("listen -v 127.0.0.1:0\r\n");
     client.write_all(b" and behind").unwrap();
     terminal.see(" and behind");
@@ -243,7 +243,7 @@ fn a_server_that_waits_for_a_key_can_be_sent_to_the_background() {
 }
 
 #[test]
-fn a_client_in_the_background_prints_what_comes() {
+fn a_background_client_prints_received_data() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = listener.local_addr().unwrap();
     let mut terminal = Terminal::shell(&format!("$fyke connect {endpoint} & wait; echo over"));
@@ -276,7 +276,7 @@ fn a_stopped_terminal_does_not_stop_a_relay() {
 }
 
 #[test]
-fn controls_of_a_peer_are_shown_on_a_terminal_and_not_obeyed() {
+fn control_characters_of_a_peer_are_escaped_on_a_terminal() {
     let sent =
         "\x1b]0;title\x07 \u{9b}31m \u{202e}abc\u{2066} \x7f\x08 safe\rEVIL\ttab\r\nnext gr\u{fc}n";
     let bytes = [sent.as_bytes(), b" \x9b1m\xff end\n"].concat();
@@ -286,7 +286,7 @@ fn controls_of_a_peer_are_shown_on_a_terminal_and_not_obeyed() {
         let endpoint = terminal.word_after("listening on 127.0.0.1:");
         let mut client = TcpStream::connect(endpoint).unwrap();
         client.set_nodelay(true).unwrap();
-        // Cut anywhere, characters too.
+        // Split anywhere, even within characters.
         for byte in &bytes {
             client.write_all(&[*byte]).unwrap();
         }
@@ -308,7 +308,7 @@ fn controls_of_a_peer_are_shown_on_a_terminal_and_not_obeyed() {
 }
 
 #[test]
-fn a_client_shows_controls_too_and_a_file_gets_them_as_they_are() {
+fn connect_escapes_control_characters_on_a_terminal_and_leaves_them_unchanged_in_a_file() {
     let bytes = "\x1b[2J\u{202e}\x00 end".as_bytes();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = listener.local_addr().unwrap().to_string();

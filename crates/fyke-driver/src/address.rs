@@ -1,4 +1,4 @@
-//! Where a socket is, free of the platform's types.
+//! Addresses of sockets, without the platform's types.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,23 +12,23 @@ pub enum Address {
     Ip(SocketAddr),
     /// A Unix socket with a file.
     Path(PathBuf),
-    /// A Unix socket in Linux's abstract namespace: the name without its leading zero byte.
+    /// A Unix socket in Linux's abstract namespace, with its name without the leading zero byte.
     Abstract(Vec<u8>),
-    /// A Unix socket without a name, as most clients are.
+    /// A Unix socket without a name, as most clients have.
     Unnamed,
 }
 
-/// The process at the other end of a Unix socket, as the system vouches for it: at the time when the
-/// connection was made.
+/// The process at the other end of a Unix socket, as the system recorded it when the connection was
+/// made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PeerCredentials {
-    /// The process; 0 when it is outside of our pid namespace, as a client of the host is for a
-    /// server in a container. Its user and group are told all the same.
+    /// The process; 0 if it is outside of our pid namespace, as a client on the host is for a server in
+    /// a container. Its user and group are reported nevertheless.
     pub pid: i32,
-    /// Its user.
+    /// The user.
     pub uid: u32,
-    /// Its group.
+    /// The group.
     pub gid: u32,
 }
 
@@ -122,7 +122,7 @@ impl Address {
         }
     }
 
-    /// Whether this is a Unix socket of whatever name.
+    /// Whether this is a Unix socket, with or without a name.
     ///
     /// ```
     /// # extern crate fyke_driver as fyke;

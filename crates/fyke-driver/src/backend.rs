@@ -1,4 +1,4 @@
-//! What a backend does, each operation once. The contract is in the [crate's documentation](crate), and
+//! The operations of a backend, each once. The contract is in the [crate's documentation](crate), and
 //! each operation is described at [`Driver`](crate::Driver).
 
 use std::io;
@@ -15,7 +15,7 @@ use crate::{
     SocketId, SocketOption, Waker,
 };
 
-/// A backend: sockets, and what happens to them.
+/// A backend: sockets, and the operations on them.
 ///
 /// No operation but [`turn`](Self::turn) emits trace events: the subscriber is the user's code, and
 /// [`Driver`](crate::Driver) emits them when nothing is borrowed.
@@ -45,7 +45,7 @@ pub(crate) trait Backend: Properties {
 
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize>;
 
-    /// Drops nothing that is the user's.
+    /// Drops no user value.
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize>;
 
     /// Returns whether the system has ended our side.
@@ -63,17 +63,17 @@ pub(crate) trait Backend: Properties {
 
     fn turn(&self, until: Option<Moment>, on: &mut dyn FnMut(Completion<'_>)) -> io::Result<()>;
 
-    /// The answer of a network that has its own names.
+    /// The answer of a network that defines its own names.
     fn resolve(&self, _host: &str) -> Option<(Duration, Vec<IpAddr>)> {
         None
     }
 
-    /// Where the names of Unix sockets are not files, none is ever stale.
+    /// Where the names of Unix sockets are not files, no file is stale.
     fn remove_stale(&self, _address: &Address) -> bool {
         false
     }
 
-    /// Without files there is nothing to do.
+    /// Without files there is no mode to set.
     fn set_mode(&self, _socket: SocketId, _mode: u32) -> io::Result<()> {
         Ok(())
     }
@@ -105,7 +105,7 @@ pub(crate) trait Backend: Properties {
     }
 }
 
-/// What can be asked and set of a socket that exists. ENOTCONN for a dead id.
+/// Options and properties of an existing socket. ENOTCONN for a dead id.
 pub(crate) trait Properties {
     fn local_address(&self, socket: SocketId) -> io::Result<Address>;
 
@@ -119,14 +119,14 @@ pub(crate) trait Properties {
 
     fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>>;
 
-    /// Of the buffer to send, and of the one to receive.
+    /// The sizes of the send buffer and the receive buffer.
     fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)>;
 
     fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize>;
 
     fn type_of_service(&self, socket: SocketId) -> io::Result<u8>;
 
-    /// Unsupported where there are no processes.
+    /// Not supported where there are no processes.
     fn peer_credentials(&self, _socket: SocketId) -> io::Result<PeerCredentials> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -1,4 +1,4 @@
-//! Bytes on their way to the kernel, and their owners.
+//! Data that is being sent, and the owners of its memory.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -10,9 +10,9 @@ use crate::limits::PIECES_PER_SEND_MAX;
 /// A piece of a [`Batch`].
 #[derive(Debug)]
 pub enum Chunk {
-    /// A buffer of the driver's pool, with small writes copied into it.
+    /// A buffer of the driver's pool that holds copies of small writes.
     Buffer(Vec<u8>),
-    /// Bytes that were moved in, and are not copied.
+    /// Bytes whose ownership was transferred, so they are not copied.
     Shared(Bytes),
 }
 
@@ -26,24 +26,23 @@ impl Chunk {
     }
 }
 
-/// Up to this size a buffer that waits is cut to what is in it.
+/// A waiting buffer with at most this many bytes is reduced to them.
 const SMALL_BYTES_MAX: usize = 4096;
 
-/// What one [`send`](crate::Driver::send) offers to the kernel: pieces in order, gathered into
-/// as few system calls as possible. The driver owns it from the call until the kernel has taken
-/// the last byte, so nothing that happens to the socket can pull the memory away (contract
-/// rule 4).
+/// The data of one [`send`](crate::Driver::send): pieces in order, gathered into as few system calls as
+/// possible. The driver owns it from the call until the kernel has accepted the last byte, so no change
+/// of the socket can free the memory (contract rule 4).
 #[derive(Debug)]
 pub struct Batch {
     first: Option<Chunk>,
     rest: VecDeque<Chunk>,
-    /// Bytes of the front piece that are sent already.
+    /// The number of bytes of the front piece that are already sent.
     offset: usize,
     remaining: usize,
 }
 
 impl Batch {
-    /// A batch of one piece, which allocates nothing.
+    /// A batch of one piece, without an allocation.
     pub fn one(chunk: Chunk) -> Self {
         Self {
             remaining: chunk.as_slice().len(),
@@ -63,24 +62,24 @@ impl Batch {
         }
     }
 
-    /// Leaves out the first bytes, because the kernel has them already; fewer than all.
+    /// Skips the first bytes, because the kernel already has them; fewer than all.
     pub fn skip(&mut self, count: usize) {
         debug_assert!(count < self.remaining, "nothing would be left");
         self.advance(count, drop);
     }
 
-    /// Bytes that the kernel has not taken yet.
+    /// The number of bytes that the kernel has not accepted yet.
     pub fn remaining(&self) -> usize {
         self.remaining
     }
 
-    /// Copies the bytes that the kernel has not taken yet.
+    /// Copies the bytes that the kernel has not accepted yet.
     pub fn to_vec(&self) -> Vec<u8> {
         let chunks = self.first.iter().chain(&self.rest);
         chunks.flat_map(Chunk::as_slice).skip(self.offset).copied().collect()
     }
 
-    /// The unsent part of the front piece, when it is the only one.
+    /// The unsent part of the front piece, if it is the only one.
     pub(crate) fn single(&self) -> Option<&[u8]> {
         match (&self.first, self.rest.len()) {
             (Some(chunk), 0) => Some(&chunk.as_slice()[self.offset..]),
@@ -88,7 +87,7 @@ impl Batch {
         }
     }
 
-    /// Fills `slices` with the unsent pieces, in order, and says how many there are.
+    /// Fills `slices` with the unsent pieces, in order, and returns their number.
     pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; PIECES_PER_SEND_MAX]) -> usize {
         let mut count = 0;
         let mut offset = self.offset;
@@ -100,7 +99,7 @@ impl Batch {
         count
     }
 
-    /// Marks `count` bytes as taken; pieces that are done go to `done`.
+    /// Marks `count` bytes as accepted; finished pieces go to `done`.
     pub(crate) fn advance(&mut self, mut count: usize, mut done: impl FnMut(Chunk)) {
         debug_assert!(count <= self.remaining, "the kernel took more than it was offered");
         self.remaining -= count;
@@ -119,15 +118,15 @@ impl Batch {
         }
     }
 
-    /// Gives the pieces back, sent or not.
+    /// Returns the pieces, sent or not.
     pub(crate) fn dismantle(self, mut done: impl FnMut(Chunk)) {
         self.first.into_iter().chain(self.rest).for_each(&mut done);
     }
 }
 
 impl Batch {
-    /// The batch has to wait. A large buffer of the pool with few bytes in it is cut to them: many
-    /// connections may wait, each with one.
+    /// The batch has to wait. A large pooled buffer with few bytes in it is reduced to them, because
+    /// many connections may wait, each with one.
     pub(crate) fn release_spare(&mut self) {
         let last = self.rest.back_mut().or(self.first.as_mut());
         if let Some(Chunk::Buffer(buffer)) = last {
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_after_any_number_of_taken_bytes_is_the_tail() {
+    fn the_rest_after_any_number_of_sent_bytes_is_the_tail() {
         let whole = b"onetwothree";
         for taken in 0..=whole.len() {
             let mut batch = batch(&[b"one", b"two", b"", b"three"]);
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_come_back_once_each_in_order() {
+    fn pieces_are_returned_once_each_in_order() {
         let mut batch = batch(&[b"one", b"two", b"three"]);
         let mut back = Vec::new();
         for count in [1, 3, 2, 5] {
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_buffer_with_few_bytes_does_not_wait() {
+    fn a_large_buffer_with_few_bytes_is_not_kept() {
         let mut buffer = Vec::with_capacity(65_536);
         buffer.extend_from_slice(b"hello");
         let mut batch = Batch::one(Chunk::Buffer(buffer));
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_not_offered() {
+    fn skipped_bytes_are_not_offered() {
         let mut batch = batch(&[b"one", b"two"]);
         batch.skip(4);
         assert_eq!((batch.remaining(), rest(&batch)), (2, b"wo".to_vec()));

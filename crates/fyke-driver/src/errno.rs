@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// The name of what went wrong: `ECONNREFUSED`. Errors without a number, as the simulated network
+/// The name of an error, such as `ECONNREFUSED`. Errors without a number, as the simulated network
 /// makes them, are named by their kind.
 pub fn errno_name(error: &io::Error) -> &'static str {
     error.raw_os_error().and_then(name_of_number).unwrap_or_else(|| name_of_kind(error.kind()))
@@ -37,7 +37,7 @@ fn name_of_number(_: i32) -> Option<&'static str> {
     None
 }
 
-/// The numbers differ between systems, the names do not: so the table is written with names.
+/// The numbers differ between systems but the names do not, so the table uses names.
 #[cfg(unix)]
 macro_rules! names {
     ($number:expr, $($errno:ident => $name:literal),* $(,)?) => {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_named_by_number_and_else_by_kind() {
+    fn errors_are_named_by_number_or_else_by_kind() {
         assert_eq!(errno_name(&io::ErrorKind::ConnectionRefused.into()), "ECONNREFUSED");
         #[cfg(target_os = "linux")]
         assert_eq!(errno_name(&io::Error::from_raw_os_error(98)), "EADDRINUSE");

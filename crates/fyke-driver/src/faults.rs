@@ -1,5 +1,4 @@
-//! System calls that fail as a test wants them to. In other builds nothing of this exists: the functions
-//! that the calls go through are empty.
+//! Makes system calls fail for tests. In other builds these functions are empty.
 
 use rustix::io::Errno;
 
@@ -8,14 +7,14 @@ use rustix::io::Errno;
 pub(crate) enum Call {
     Accept,
     Connect,
-    /// Asking how a connect ended.
+    /// Querying the result of a connect.
     ConnectResult,
     Receive,
     Send,
     Shutdown,
 }
 
-/// Fails in place of the system call, if a test has asked for it.
+/// Fails in place of the system call, if a test has requested it.
 #[cfg(not(all(test, uring)))]
 #[inline(always)]
 pub(crate) const fn fault(_: Call) -> Result<(), Errno> {
@@ -35,9 +34,9 @@ mod injected {
     thread_local! {
         static ARMED: Cell<Option<(Call, Errno, usize)>> = const { Cell::new(None) };
         static HITS: Cell<usize> = const { Cell::new(0) };
-        /// How often each call was made, by the order of `Call`.
+        /// The number of times that each call was made, in the order of `Call`.
         static MADE: Cell<[usize; 6]> = const { Cell::new([0; 6]) };
-        /// The results of operations of a ring that were replaced by ones that do nothing.
+        /// The results of ring operations that were replaced by operations without effect.
         static RESULTS: RefCell<HashMap<u64, i32>> = RefCell::default();
     }
 
@@ -46,17 +45,17 @@ mod injected {
         ARMED.set(Some((call, errno, times)));
     }
 
-    /// How often a call was made to fail since `clear`.
+    /// The number of calls that failed by request since `clear`.
     pub(crate) fn hits() -> usize {
         HITS.get()
     }
 
-    /// How often a call was made since `clear`, whatever came of it.
+    /// The number of calls since `clear`, with any result.
     pub(crate) fn made(call: Call) -> usize {
         MADE.get()[call as usize]
     }
 
-    /// Calls succeed again.
+    /// Makes all calls succeed again.
     pub(crate) fn clear() {
         ARMED.set(None);
         HITS.set(0);
@@ -75,7 +74,7 @@ mod injected {
         Err(errno)
     }
 
-    /// An operation of a ring that fails: the kernel gets one that does nothing.
+    /// Makes a ring operation fail: the kernel gets an operation without effect.
     pub(crate) fn instead_of(
         call: Call,
         token: u64,
@@ -86,7 +85,7 @@ mod injected {
         io_uring::opcode::Nop::new().build()
     }
 
-    /// The result that the test wants an operation to have.
+    /// The result that the test has requested for an operation.
     pub(crate) fn result_of(token: u64, result: i32) -> i32 {
         RESULTS.with_borrow_mut(|results| results.remove(&token)).unwrap_or(result)
     }

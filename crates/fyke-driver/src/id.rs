@@ -1,7 +1,7 @@
-//! Names of sockets that cannot be mistaken for a later one.
+//! Identifiers of sockets that never match a later socket.
 
 slotmap::new_key_type! {
-    /// Names one socket of one driver: an index and a generation, so that an id which outlived
-    /// its socket never means another one.
+    /// Identifies one socket of one driver: an index and a generation, so that an id that outlives its
+    /// socket never matches another one.
     pub struct SocketId;
 }

@@ -1,4 +1,4 @@
-//! Descriptors that the process was started with.
+//! Descriptors that the process has inherited.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,11 +17,11 @@ fn taken() -> MutexGuard<'static, BTreeSet<RawFd>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the descriptors 3 to 3 + `count` - 1, which the parent process has put there, and sets
-/// FD_CLOEXEC on them. Either all are taken or none; see [`take_inherited_fd`].
+/// Takes the descriptors 3 to 3 + `count` - 1, which the parent process has passed, and sets FD_CLOEXEC
+/// on them. Either all are taken or none; see [`take_inherited_fd`].
 ///
 /// # Errors
-/// Those of [`take_inherited_fd`]; EINVAL also if the range exceeds the numbers that exist.
+/// Those of [`take_inherited_fd`]; also EINVAL if the range exceeds the valid numbers.
 pub fn take_inherited(count: usize) -> io::Result<Vec<OwnedFd>> {
     let count = RawFd::try_from(count).ok();
     let end =
@@ -31,11 +31,11 @@ pub fn take_inherited(count: usize) -> io::Result<Vec<OwnedFd>> {
     (FIRST..end).map(|number| take(&mut taken, number)).collect()
 }
 
-/// Takes one descriptor that the process was started with, and sets FD_CLOEXEC on it.
+/// Takes one descriptor that the process has inherited, and sets FD_CLOEXEC on it.
 ///
-/// The descriptor must be open and must have come through `exec`, which nothing with FD_CLOEXEC
-/// does. Everything that Rust opens has that flag, so a descriptor that belongs to another part of
-/// this process is refused.
+/// The descriptor must be open and must have passed through `exec`, which closes descriptors with
+/// FD_CLOEXEC. Rust opens all descriptors with that flag, so a descriptor that belongs to another part
+/// of this process is refused.
 ///
 /// # Errors
 /// EBADF if it is not open; EINVAL for a standard descriptor (0, 1, 2) and for one that this process

@@ -1,20 +1,20 @@
-//! Memory that the allocator keeps although nothing uses it.
+//! Memory that the allocator keeps although it is unused.
 
 /// Returns memory that the allocator keeps unused to the system, if at least `min_bytes` became unused
 /// since the last call. Returns whether it did so.
 ///
-/// A wave of peers that read slowly fills write queues, each up to its high-water mark. The C library's
-/// allocator keeps that memory when the queues are gone, often for good. A server for which this
-/// matters calls this function now and then, for instance every few seconds from an interval. It looks
-/// through the allocator's free lists; returning 500 MiB takes some tens of milliseconds. It concerns
-/// the whole process. It does nothing with C libraries other than glibc, and with another global
-/// allocator. No counterpart in Node.
+/// Many peers that read slowly fill write queues, each up to its high-water mark. The allocator of the
+/// C library keeps that memory when the queues are gone, often for good. A server for which this
+/// matters calls this function regularly, for example every few seconds from an interval. It traverses
+/// the allocator's free lists; returning 500 MiB takes some tens of milliseconds. It affects the whole
+/// process. It does nothing with C libraries other than glibc, or with another global allocator. No
+/// counterpart in Node.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn return_unused_memory(min_bytes: usize) -> bool {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    // The least that was unused since memory was returned last. What was returned then still counts
-    // as unused, until it is used again.
+    // The minimum that was unused since memory was returned last. Memory that was returned then still
+    // counts as unused until it is used again.
     static LEAST: AtomicUsize = AtomicUsize::new(0);
     let unused = unused_bytes();
     let least = LEAST.fetch_min(unused, Ordering::Relaxed).min(unused);
@@ -26,7 +26,7 @@ pub fn return_unused_memory(min_bytes: usize) -> bool {
     true
 }
 
-/// Other allocators return memory by themselves, or never.
+/// Other allocators return memory automatically, or never.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn return_unused_memory(_min_bytes: usize) -> bool {
     false

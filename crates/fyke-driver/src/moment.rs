@@ -1,14 +1,14 @@
-//! Time in half the size of a `Duration`, for what every socket has and every turn compares.
+//! Time in half the size of a `Duration`, because every socket stores it and every turn compares it.
 
 use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A time since the driver was made, or a length of time, in nanoseconds. The largest one is 584 years; a longer one is
-/// reduced to that. It takes eight bytes, also as an `Option`, where a `Duration` takes sixteen.
+/// A time since the driver was created, or a length of time, in nanoseconds. The maximum is 584 years;
+/// longer times are reduced to it. It has eight bytes, also as an `Option`; a `Duration` has sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
-    /// Never zero, so that `Option` takes no more room.
+    /// Never zero, so that `Option` has the same size.
     and_one: NonZeroU64,
 }
 
@@ -31,21 +31,21 @@ impl Moment {
         self == Self::ZERO
     }
 
-    /// The sum, or the longest there is.
+    /// The sum, or the maximum.
     #[inline]
     #[must_use]
     pub fn saturating_add(self, other: Self) -> Self {
         Self::from_nanos(self.as_nanos().saturating_add(other.as_nanos()))
     }
 
-    /// The next multiple of `grain` that is not above; `grain` is not zero.
+    /// The largest multiple of `grain` that is not greater; `grain` is not zero.
     #[must_use]
     pub fn rounded_down(self, grain: Self) -> Self {
         Self::from_nanos(self.as_nanos() - self.as_nanos() % grain.as_nanos())
     }
 }
 
-/// Of a time and a length of time; the largest time if it is later than that.
+/// The sum of a time and a length of time, or the maximum.
 impl Add<Duration> for Moment {
     type Output = Self;
 
@@ -68,7 +68,7 @@ impl Sub for Moment {
 impl From<Duration> for Moment {
     #[inline]
     fn from(duration: Duration) -> Self {
-        // In 64 bits, and not by `as_nanos` in 128: activity of every socket passes here.
+        // In 64 bits, not by `as_nanos` in 128, because this runs for every activity of every socket.
         let whole = duration.as_secs().saturating_mul(1_000_000_000);
         Self::from_nanos(whole.saturating_add(duration.subsec_nanos().into()))
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_comes_back_to_the_nanosecond() {
+    fn a_duration_round_trips_to_the_nanosecond() {
         let times =
             [Duration::ZERO, Duration::from_nanos(1), Duration::new(2_147_483, 647_000_001)];
         for time in times {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_and_stays_longer_than_anything_else() {
+    fn a_duration_that_is_too_long_saturates_and_stays_the_longest() {
         let longest = Moment::from(Duration::MAX);
         assert_eq!(longest.saturating_add(longest), longest);
         assert!(longest > Moment::from(Duration::from_secs(1 << 34)));

@@ -1,10 +1,10 @@
-//! How a socket is made: everything that has to be said before `listen` or `connect`.
+//! Creating a socket: everything that must be set before `listen` or `connect`.
 
 use std::io;
 
 use crate::{Address, Family, Operation};
 
-/// What kind of socket to make.
+/// The kind of socket to create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// TCP over IPv4 or IPv6.
@@ -14,7 +14,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// The transport that reaches `address`.
+    /// The transport for `address`.
     pub fn of(address: &Address) -> Self {
         match address {
             Address::Ip(address) => Self::Tcp(Family::of(address)),
@@ -26,31 +26,31 @@ impl Transport {
 /// A request for a socket, see [`Driver::open`](crate::Driver::open).
 #[derive(Clone, Debug)]
 pub struct Open {
-    /// What kind of socket.
+    /// The kind of socket.
     pub transport: Transport,
-    /// Where to bind it. [`Address::Unnamed`] lets the system find a name for a Unix socket (Linux).
+    /// Where to bind it. [`Address::Unnamed`] lets the system choose a name for a Unix socket (Linux).
     pub bind: Option<Address>,
     /// The file of a Unix socket gets no permission bits, so that no process can connect to it until
-    /// [`Driver::set_mode`](crate::Driver::set_mode) is called, which needs this. On systems other
-    /// than Linux the mask decides until then.
+    /// [`Driver::set_mode`](crate::Driver::set_mode) is called, which requires this. On systems other
+    /// than Linux, the umask applies until then.
     pub closed_to_all: bool,
     /// SO_REUSEADDR: a server restarts while old connections are still in TIME_WAIT.
     // SRV-18.
     pub reuse_address: bool,
-    /// SO_REUSEPORT: several sockets share the port when all of them ask.
+    /// SO_REUSEPORT: several sockets share the port if all of them set it.
     // SRV-19.
     pub reuse_port: bool,
-    /// IPV6_V6ONLY; none leaves the system's setting.
+    /// IPV6_V6ONLY; `None` keeps the system's setting.
     pub ipv6_only: Option<bool>,
-    /// SO_SNDBUF; none leaves the system's size.
+    /// SO_SNDBUF; `None` keeps the system's size.
     pub send_buffer_bytes: Option<usize>,
-    /// SO_RCVBUF; none leaves the system's size. Before `connect` and `listen`, because the
-    /// handshake fixes how large a window can be announced (RFC 7323, section 2.2).
+    /// SO_RCVBUF; `None` keeps the system's size. It is set before `connect` and `listen`, because the
+    /// handshake determines how large a window can be announced (RFC 7323, section 2.2).
     pub receive_buffer_bytes: Option<usize>,
 }
 
 impl Open {
-    /// A plain socket of that kind.
+    /// A socket of this kind without options.
     pub fn new(transport: Transport) -> Self {
         Self {
             transport,
@@ -65,12 +65,12 @@ impl Open {
     }
 }
 
-/// Why a socket could not be made.
+/// Why a socket could not be created.
 #[derive(Debug)]
 pub struct OpenError {
-    /// Whether the bind failed, or something before it.
+    /// Whether the bind failed, or an earlier step.
     pub at_bind: bool,
-    /// What the system said.
+    /// The error of the system.
     pub source: io::Error,
 }
 
@@ -80,24 +80,24 @@ impl From<OpenError> for io::Error {
     }
 }
 
-/// What a descriptor that came from outside turned out to be.
+/// What a descriptor from outside refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Adopted {
-    /// It listens.
+    /// A listener.
     Listener,
-    /// It neither listens nor is connected, and can do either; bound or not.
+    /// A socket that neither listens nor is connected, and can do either; bound or not.
     Unconnected,
     /// A connection.
     Connection {
-        /// The other end's address.
+        /// The address of the peer.
         peer: Address,
-        /// False where our side is shut down already.
+        /// False if our side is already shut down.
         writable: bool,
     },
 }
 
 impl Operation {
-    /// The name of the system call, as errors report it.
+    /// The name of the system call, as in errors.
     pub fn syscall(self) -> &'static str {
         match self {
             Self::Accept => "accept",

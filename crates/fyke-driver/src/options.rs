@@ -1,4 +1,4 @@
-//! Options of a socket that exists, see [`Driver::set_option`](crate::Driver::set_option).
+//! Options of an existing socket, see [`Driver::set_option`](crate::Driver::set_option).
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ pub enum SocketOption {
     NoDelay(bool),
     /// The type-of-service byte of IPv4, the traffic class of IPv6.
     TypeOfService(u8),
-    /// SO_KEEPALIVE off; the times stay.
+    /// SO_KEEPALIVE off; the times are unchanged.
     KeepAliveOff,
     /// SO_KEEPALIVE on; with an initial delay of a second or more also TCP_KEEPIDLE, TCP_KEEPINTVL and
-    /// TCP_KEEPCNT, in whole seconds. With less the times stay as they are. All of it or, when a value is
-    /// refused, nothing.
+    /// TCP_KEEPCNT, in whole seconds. With a shorter delay the times are unchanged. If a value is
+    /// refused, nothing changes.
     // TMO-15.
     KeepAlive(KeepAliveProbes),
-    /// TCP_USER_TIMEOUT, in whole milliseconds; none is the system's own time. Linux only.
+    /// TCP_USER_TIMEOUT, in whole milliseconds; `None` is the system's own time. Linux only.
     UserTimeout(Option<Duration>),
-    /// SO_SNDBUF, in bytes. The system may round it and cut it to its limits.
+    /// SO_SNDBUF, in bytes. The system may round it and reduce it to its limits.
     SendBuffer(usize),
-    /// SO_RCVBUF, in bytes. The system may round it and cut it to its limits.
+    /// SO_RCVBUF, in bytes. The system may round it and reduce it to its limits.
     ReceiveBuffer(usize),
 }
 
-/// How an idle connection is probed, so that a peer that vanished is noticed.
+/// How an idle connection is probed, so that a vanished peer is detected.
 ///
-/// Node's `{ initialDelay, interval, count }`, with its defaults. Times count in whole seconds:
-/// fractions are cut off.
+/// Node's `{ initialDelay, interval, count }`, with its defaults. Times are in whole seconds: fractions
+/// are cut off.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,24 +41,24 @@ pub enum SocketOption {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct KeepAliveProbes {
-    /// How long the connection is idle before the first probe. Below one second none of the three
-    /// is set: the system's times, or those of an earlier call, stay.
+    /// How long the connection must be idle before the first probe. Below one second none of the three
+    /// is set: the system's times, or those of an earlier call, are unchanged.
     pub initial_delay: Duration,
     /// The time between two probes. Default 1 second.
     pub interval: Duration,
-    /// How many probes in a row are not answered before the connection fails with `ETIMEDOUT`.
+    /// How many consecutive probes may stay unanswered before the connection fails with `ETIMEDOUT`.
     /// Default 10.
     pub count: u32,
 }
 
 impl KeepAliveProbes {
-    /// Probes after that much idle time, a second apart, ten times: what libuv sets.
+    /// Probes after this much idle time, a second apart, ten times: what libuv sets.
     // TMO-15.
     pub const fn new(initial_delay: Duration) -> Self {
         Self { initial_delay, interval: Duration::from_secs(1), count: 10 }
     }
 
-    /// Another time between two probes.
+    /// Sets the time between two probes.
     ///
     /// ```
     /// # extern crate fyke_driver as fyke;
@@ -75,7 +75,7 @@ impl KeepAliveProbes {
         self
     }
 
-    /// Another number of probes.
+    /// Sets the number of probes.
     #[must_use]
     pub const fn count(mut self, count: u32) -> Self {
         self.count = count;

@@ -1,26 +1,26 @@
-//! Buffers for small writes, kept for reuse so that a steady state allocates nothing.
+//! Buffers for small writes, kept for reuse so that steady operation allocates nothing.
 
 use std::cell::RefCell;
 
 use crate::batch::Chunk;
 use crate::limits::{POOL_BUFFER_BYTES_MAX, POOL_BUFFERS_MAX};
 
-/// A stack of empty buffers: the one used last is the one still in the cache.
+/// A stack of empty buffers: the one used last is the most likely to be in the cache.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     buffers: RefCell<Vec<Vec<u8>>>,
-    /// Shared bytes that are done, and wait for a moment in which nothing is borrowed.
+    /// Shared bytes that are sent, and wait to be dropped until nothing is borrowed.
     buried: RefCell<Vec<Chunk>>,
 }
 
 impl Pool {
-    /// Keeps a buffer; puts anything else aside until [`drop_buried`](Self::drop_buried).
+    /// Keeps a buffer; stores anything else until [`drop_buried`](Self::drop_buried).
     pub(crate) fn keep_or_bury(&self, chunk: Chunk) {
         let shared = self.give_back(chunk);
         self.buried.borrow_mut().extend(shared);
     }
 
-    /// Drops what was put aside. Called with nothing borrowed: it may run the user's code.
+    /// Drops the stored values. Called with nothing borrowed, because this may run user code.
     pub(crate) fn drop_buried(&self) {
         let buried = self.buried.take();
         drop(buried);
@@ -30,8 +30,8 @@ impl Pool {
         self.buffers.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Keeps a buffer of its own for reuse. Anything else comes back, to be dropped where nothing is
-    /// borrowed: shared bytes may run the user's code when they go.
+    /// Keeps a pooled buffer for reuse. Returns anything else, to be dropped where nothing is borrowed:
+    /// dropping shared bytes may run user code.
     pub(crate) fn give_back(&self, chunk: Chunk) -> Option<Chunk> {
         match chunk {
             Chunk::Buffer(buffer) => self.keep(buffer),
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_comes_back_empty_and_at_most_so_many_are_kept() {
+    fn a_returned_buffer_is_emptied_and_the_number_of_kept_buffers_is_limited() {
         let pool = Pool::default();
         for _ in 0..POOL_BUFFERS_MAX + 1 {
             pool.give_back(Chunk::Buffer(b"used".to_vec()));

@@ -1,6 +1,6 @@
-//! One `tracing` event per system call that makes, joins, tunes or ends something, so that one can
-//! watch the steps underneath (`fyke demo --explain`). Receiving and sending are left out: they
-//! are the hot path, and the library reports them itself.
+//! One `tracing` event for each system call that opens, connects, configures or closes something, so
+//! that the underlying steps can be watched (`fyke demo --explain`). Receiving and sending are omitted:
+//! they are the hot path, and the library reports them itself.
 
 /// Emits a step at level TRACE under the target `fyke::step`. Costs nothing without the feature.
 macro_rules! step {

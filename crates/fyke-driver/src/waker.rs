@@ -1,16 +1,16 @@
-//! Ending the wait of a driver, from any thread.
+//! Ending the wait of a driver from any thread.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-/// What ends the wait of a backend.
+/// Ends the wait of a backend.
 pub(crate) trait Wake: Send + Sync + UnwindSafe + RefUnwindSafe + 'static {
     fn wake(&self);
 }
 
-/// Wakes a driver that waits. Cheap to clone, and may be used from any thread. Waking a driver that was
-/// dropped does nothing.
+/// Wakes a driver that is waiting. It is cheap to clone, and may be used from any thread. Waking a
+/// dropped driver does nothing.
 #[derive(Clone)]
 pub struct Waker(Arc<dyn Wake>);
 

@@ -1,19 +1,19 @@
-//! Zones of link-local addresses (RFC 4007): on which of the machine's interfaces one is meant.
+//! Zones of link-local addresses (RFC 4007): the interface of the machine to which an address belongs.
 
 use std::net::SocketAddr;
 
 /// Linux's list of IPv6 addresses and their interfaces.
 const LIST: &str = "/proc/net/if_inet6";
 
-/// The number of the interface with that name, for the scope of an IPv6 address. None if there is
-/// no such interface or if it has no IPv6 address; none at all on systems other than Linux.
+/// The number of the interface with this name, for the scope of an IPv6 address. `None` if there is no
+/// such interface, if it has no IPv6 address, or on systems other than Linux.
 pub fn scope_id(zone: &str) -> Option<u32> {
     let list = std::fs::read_to_string(LIST).ok()?;
     entries(&list).find(|entry| entry.interface == zone).map(|entry| entry.index)
 }
 
-/// Gives a link-local address without a zone that of the first interface which has one, as libuv does. Any
-/// other address stays as it is.
+/// Gives a link-local address without a zone that of the first interface which has one, as libuv does.
+/// Other addresses are unchanged.
 // CON-20.
 #[cfg(unix)]
 pub(crate) fn with_zone(address: SocketAddr) -> SocketAddr {
@@ -25,7 +25,7 @@ pub(crate) fn with_zone(address: SocketAddr) -> SocketAddr {
     v6.into()
 }
 
-/// The kernel lists the addresses by their hashes: first means the lowest number.
+/// The kernel lists the addresses by their hashes. "First" means the lowest number.
 fn first_link_local(list: &str) -> Option<u32> {
     entries(list).filter(|entry| entry.is_link_local).map(|entry| entry.index).min()
 }

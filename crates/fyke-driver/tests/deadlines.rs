@@ -1,4 +1,4 @@
-//! A turn waits no longer than it is told, whatever it was told before, on every driver of the system.
+//! A turn ends at its deadline, whatever the earlier deadlines were, on every driver of the system.
 
 #![cfg(unix)]
 
@@ -9,7 +9,8 @@ use fyke_driver::{Driver, DriverKind};
 const SOON: Duration = Duration::from_millis(5);
 const LATE: Duration = Duration::from_secs(3600);
 
-/// Turns until the time is over. A turn may return early, but one that did so each time would spin.
+/// Turns until the time is over. A turn may return early, but if it did so each time, the loop would
+/// spin.
 fn wait(driver: &Driver, time: Duration) -> usize {
     let deadline = driver.now() + time;
     let mut turns = 0;
@@ -24,11 +25,11 @@ fn wait(driver: &Driver, time: Duration) -> usize {
 }
 
 #[test]
-fn a_turn_ends_at_its_deadline_after_a_later_one_was_waited_for() {
+fn a_turn_ends_at_its_deadline_after_an_earlier_turn_waited_for_a_later_one() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let waker = driver.waker();
-        // A wait that is ended by something else leaves the far deadline behind.
+        // A wait that ends for another reason leaves the far deadline set.
         waker.wake();
         driver.now();
         driver.turn(Some(driver.now() + LATE), &mut |_| {}).unwrap();
@@ -40,7 +41,7 @@ fn a_turn_ends_at_its_deadline_after_a_later_one_was_waited_for() {
 }
 
 #[test]
-fn a_turn_ends_at_its_deadline_also_when_nobody_looks_at_the_clock() {
+fn a_turn_ends_at_its_deadline_even_if_the_clock_is_not_read() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let started = Instant::now();
@@ -52,11 +53,11 @@ fn a_turn_ends_at_its_deadline_also_when_nobody_looks_at_the_clock() {
 }
 
 #[test]
-fn a_deadline_that_moves_away_is_waited_for() {
+fn a_postponed_deadline_is_waited_for() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let waker = driver.waker();
-        // As an idle timeout does, with every message.
+        // As an idle timeout does with every message.
         for _ in 0..100 {
             waker.wake();
             driver.now();

@@ -1,4 +1,4 @@
-//! A peer that floods gets its share of a turn, on every driver of the system (contract rule 6).
+//! A flooding peer gets its share of a turn, on every driver of the system (contract rule 6).
 
 #![cfg(unix)]
 
@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use fyke_driver::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX, SLICES_IN_A_ROW_MAX};
 use fyke_driver::{Completion, Driver, DriverKind, Moment, SocketId};
 
-/// As much as the kernel takes.
+/// As much as the kernel accepts.
 fn fill(peer: &mut TcpStream) {
     while peer.write(&[7; READ_BUFFER_BYTES]).is_ok() {}
 }
@@ -28,7 +28,7 @@ fn received_in_a_turn(driver: &Driver) -> usize {
 fn connection(driver: &Driver) -> (SocketId, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    // Several turns' worth has room in the kernel.
+    // Room for the data of several turns in the kernel.
     rustix::net::sockopt::set_socket_recv_buffer_size(&ours, 1 << 20).unwrap();
     let peer = listener.accept().unwrap().0;
     peer.set_nonblocking(true).unwrap();
@@ -38,12 +38,12 @@ fn connection(driver: &Driver) -> (SocketId, TcpStream) {
 }
 
 #[test]
-fn eight_peers_that_flood_delay_a_turn_by_the_reads_of_one() {
+fn eight_flooding_peers_delay_a_turn_by_the_reads_of_one() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let (mut sockets, mut peers): (Vec<_>, Vec<_>) =
             (0..8).map(|_| connection(&driver)).unzip();
-        // Until the driver knows all of them, and each has more than it was given.
+        // Until the driver has seen all of them, and each has more data than it delivered.
         for _ in 0..20 {
             peers.iter_mut().for_each(fill);
             received_in_a_turn(&driver);
@@ -61,7 +61,7 @@ fn eight_peers_that_flood_delay_a_turn_by_the_reads_of_one() {
                 }
             };
             driver.turn(Some(Moment::ZERO), on).unwrap();
-            // One slice, and the reads of a socket that was drained and has received again.
+            // One slice, plus the reads of a drained socket that has received again.
             let most = 2 * READS_PER_TURN_MAX * READ_BUFFER_BYTES;
             assert!(received <= most, "{kind:?}: {received}");
         }
@@ -86,11 +86,11 @@ fn eight_peers_that_flood_delay_a_turn_by_the_reads_of_one() {
 }
 
 #[test]
-fn a_peer_that_floods_gets_two_reads_per_turn() {
+fn a_flooding_peer_gets_two_reads_per_turn() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let (_, mut peer) = connection(&driver);
-        // A ring finds out in its first turns whom it has to do with.
+        // A ring detects in its first turns which peers send in bulk.
         for _ in 0..10 {
             fill(&mut peer);
             received_in_a_turn(&driver);

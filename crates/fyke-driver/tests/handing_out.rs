@@ -1,4 +1,5 @@
-//! A descriptor that is handed out while completions wait takes everything along, or is not handed out.
+//! A descriptor that is handed over while completions are pending takes everything along, or is not
+//! handed over.
 
 #![cfg(unix)]
 
@@ -16,9 +17,9 @@ fn pair(driver: &Driver) -> (SocketId, TcpStream) {
     (socket, listener.accept().unwrap().0)
 }
 
-/// A ring had received the error, and the new owner saw a connection that ended as it should.
+/// Regression: a ring had received the error, and the new owner saw a connection that ended normally.
 #[test]
-fn reset_that_arrived_in_the_same_turn_is_told_to_the_old_or_the_new_owner() {
+fn reset_that_arrived_in_the_same_turn_is_reported_to_the_old_or_the_new_owner() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let (talks, mut talking) = pair(&driver);
@@ -27,9 +28,9 @@ fn reset_that_arrived_in_the_same_turn_is_told_to_the_old_or_the_new_owner() {
         talking.write_all(b"x").unwrap();
         rustix::net::sockopt::set_socket_linger(&breaking, Some(Duration::ZERO)).unwrap();
         drop(breaking);
-        let (mut handed_out, mut told) = (None, false);
+        let (mut handed_out, mut reported) = (None, false);
         let mut asked = false;
-        while !asked || !told && handed_out.is_none() {
+        while !asked || !reported && handed_out.is_none() {
             driver
                 .turn(Some(driver.now() + Duration::from_secs(1)), &mut |completion| {
                     match completion {
@@ -39,14 +40,14 @@ fn reset_that_arrived_in_the_same_turn_is_told_to_the_old_or_the_new_owner() {
                         }
                         Completion::Failed { socket, error, .. } if socket == breaks => {
                             assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-                            told = true;
+                            reported = true;
                         }
                         _ => {}
                     }
                 })
                 .unwrap();
         }
-        if let Some(fd) = handed_out.filter(|_| !told) {
+        if let Some(fd) = handed_out.filter(|_| !reported) {
             let error = TcpStream::from(fd).read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{kind:?}");
         }

@@ -1,5 +1,5 @@
-//! The mode of a Unix socket's file, which is nobody else's business: not in a folder where others can
-//! put links either.
+//! The mode of a Unix socket's file applies to no other file, even in a folder where others can create
+//! links.
 
 #![cfg(any(target_os = "linux", target_os = "android"))]
 
@@ -19,7 +19,7 @@ impl Folder {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("fyke-files-{}-{count}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        // Left by a process that was killed, and had our number.
+        // Left behind by a killed process with the same process id.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
         Self(path)
@@ -51,12 +51,12 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn ipc_08_nobody_can_connect_before_the_mode_is_set() {
+fn ipc_08_no_client_can_connect_before_the_mode_is_set() {
     on_every_system(|driver, folder| {
         let path = folder.join("s");
         let socket = driver.open(&request(&path)).unwrap();
         assert_eq!(mode(&path), 0);
-        // More than any mask leaves.
+        // More rights than any umask leaves.
         driver.set_mode(socket, 0o777).unwrap();
         assert_eq!(mode(&path), 0o777);
         driver.close(socket);

@@ -1,5 +1,5 @@
-//! What happens where io_uring is forbidden or has no memory: readiness, without a word but one line
-//! in the log. Each case in a process of its own, because the probe runs once per process.
+//! What happens if io_uring is forbidden or has no memory: readiness is used, and one line is logged.
+//! Each case runs in a separate process, because the probe runs once per process.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "the filter and the limits are raw system calls")]
@@ -11,7 +11,7 @@ use fyke_driver::{Completion, Driver, DriverKind};
 
 const ROLE: &str = "FYKE_TEST_ROLE";
 
-/// Runs this test program again, with only the test `child`, in that role.
+/// Runs this test program again, with only the test `child`, for this case.
 fn in_role(role: &str) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
@@ -25,7 +25,7 @@ fn in_role(role: &str) -> String {
 }
 
 #[test]
-fn forbidden_by_seccomp_as_containers_do_it_readiness_is_used() {
+fn readiness_is_used_if_seccomp_forbids_io_uring_as_in_containers() {
     for role in ["EPERM", "ENOSYS"] {
         assert!(in_role(role).contains("driver ready"), "{role}");
     }
@@ -37,18 +37,18 @@ fn with_a_low_limit_of_locked_memory_a_loop_works_on_one_driver_or_the_other() {
 }
 
 #[test]
-fn with_no_descriptors_left_for_a_ring_there_is_an_error_or_readiness_and_never_a_panic() {
+fn without_descriptors_for_a_ring_the_result_is_an_error_or_readiness_and_never_a_panic() {
     assert!(in_role("descriptors").contains("done"));
 }
 
-/// The failure was kept for the life of the process.
+/// Regression: the failure was kept for the life of the process.
 #[test]
-fn a_loop_that_finds_no_descriptors_does_not_keep_later_ones_from_io_uring() {
+fn a_loop_that_finds_no_descriptors_does_not_prevent_later_loops_from_using_io_uring() {
     assert_eq!(in_role("lack").lines().last(), in_role("plain").lines().last());
 }
 
 #[test]
-#[ignore = "run by the other tests, each in a process of its own"]
+#[ignore = "run by the other tests, each in a separate process"]
 fn child() {
     match std::env::var(ROLE).as_deref() {
         Ok("EPERM") => forbid(libc::EPERM),
@@ -64,7 +64,7 @@ fn child() {
     works(&driver);
 }
 
-/// A driver wakes: the least that one must do.
+/// A driver can be woken, which is the minimum that it must support.
 fn works(driver: &Driver) {
     driver.waker().wake();
     let mut woken = false;
@@ -77,7 +77,7 @@ fn works(driver: &Driver) {
 }
 
 fn without_descriptors() {
-    // The probe has its ring, and later there is room for fewer and fewer descriptors.
+    // The probe has its ring; after that, fewer and fewer descriptors are available.
     drop(Driver::new(&DriverKind::Uring).unwrap());
     let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
     for room in (0..8).rev() {
@@ -116,7 +116,7 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) {
     }
 }
 
-/// Makes `io_uring_setup` fail with `errno`, whatever the kernel would say.
+/// Makes `io_uring_setup` fail with `errno`, whatever the kernel supports.
 fn forbid(errno: i32) {
     const SETUP: u32 = libc::SYS_io_uring_setup as u32;
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };

@@ -1,6 +1,6 @@
-//! How many steps a second random lives of joined machines take, with everything that holds them to the
-//! model. A step is an input that a machine is given: a call, something that arrived, a tick, what the kernel
-//! took. `cargo bench -p fyke-machine`
+//! The number of steps per second in random lives of joined machines, including all checks against the
+//! model. A step is an input of a machine: a call, received data, a tick, or accepted bytes. `cargo
+//! bench -p fyke-machine`
 
 #![allow(clippy::disallowed_types, reason = "the machine reads no clock, but the benchmark does")]
 
@@ -49,7 +49,7 @@ fn main() {
     }
 }
 
-/// Millions of steps a second.
+/// Millions of steps per second.
 fn rate(scripts: &[Script], setting: &Setting) -> f64 {
     let (mut steps, began) = (0, Instant::now());
     while began.elapsed() < MEASURED {

@@ -1,5 +1,5 @@
-//! Two connections without a loop, a socket or a thread: each machine says what is to be done, and a shell of
-//! a hundred lines does it. A program that has its own event loop needs such a shell.
+//! Two connections without a loop, a socket or a thread: each machine returns effects, and a shell of a
+//! hundred lines carries them out. A program with its own event loop needs such a shell.
 //!
 //! `cargo run -p fyke-machine --example two_machines`
 
@@ -12,7 +12,7 @@ use fyke_machine::transitions::{Flushed, Received};
 use fyke_machine::writing::NoSpares;
 use fyke_machine::{Error, Moment, policy};
 
-/// What goes over the wire. None is the end of the stream.
+/// The data on the wire. `None` is the end of the stream.
 type Piece = Option<Vec<u8>>;
 
 /// One end of a connection. A write callback is only a name here.
@@ -46,7 +46,7 @@ impl Side {
         side
     }
 
-    /// One transition, what follows from it, and what follows from that.
+    /// Runs one transition and its effects, which may run further transitions.
     fn step<R>(
         &mut self,
         transition: impl FnOnce(
@@ -85,22 +85,22 @@ impl Side {
                 self.sent.push_back(None);
                 self.step(|machine, _, fx| machine.was_shut_down(fx));
             }
-            // There is no descriptor that must be asked, and nothing of the user's to be dropped.
+            // There is no descriptor to ask about, and no user value to drop.
             _ => {}
         }
     }
 
     fn flush(&mut self) {
         self.machine.write.dirty = false;
-        if !self.machine.write.can_hand_over() {
+        if !self.machine.write.can_submit() {
             return;
         }
-        if let Some(batch) = self.machine.write.hand_over() {
+        if let Some(batch) = self.machine.write.submit() {
             self.sent.push_back(Some(batch.to_vec()));
             self.machine.write.sent(usize::MAX);
         }
         let number = self.machine.write.in_flight_number();
-        self.step(|machine, _, fx| machine.flushed(Flushed::Told(number), fx));
+        self.step(|machine, _, fx| machine.flushed(Flushed::Written(number), fx));
     }
 
     fn data(&mut self, bytes: &[u8]) {
@@ -117,7 +117,7 @@ impl Side {
         });
     }
 
-    /// What the other side has sent, and then what was deferred.
+    /// Handles what the other side has sent, and then the deferred steps.
     fn turn(&mut self, arrived: VecDeque<Piece>) {
         for piece in arrived {
             match piece {

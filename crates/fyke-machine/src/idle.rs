@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn activity_postpones_without_another_entry() {
+    fn activity_postpones_the_timeout_without_another_entry() {
         let mut idle = idle(SECOND);
         assert_eq!(idle.must_list(START), Some(SECOND));
         idle.last = (SECOND / 2).into();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn tmo_01_it_comes_once_per_idle_period() {
+    fn tmo_01_the_timeout_is_emitted_once_per_idle_period() {
         let mut idle = idle(SECOND);
         idle.must_list(START);
         assert!(idle.is_over(SECOND, || false));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_timeout_is_listed_beside_the_longer_one_which_is_then_ignored() {
+    fn a_shorter_timeout_is_listed_beside_the_longer_entry_which_is_then_ignored() {
         let mut idle = idle(10 * SECOND);
         idle.must_list(START);
         idle.timeout = Some(SECOND.into());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_ahead_is_looked_at_a_little_early_and_then_to_the_nanosecond() {
+    fn a_distant_deadline_is_checked_slightly_early_and_then_to_the_nanosecond() {
         let mut idle = idle(10 * SECOND);
         idle.last = Duration::from_nanos(300_000_001).into();
         let (early, deadline) = (Duration::from_millis(10_250), Duration::new(10, 300_000_001));

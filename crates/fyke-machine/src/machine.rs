@@ -183,7 +183,7 @@ impl<C> Machine<C> {
         debug_assert!(self.outgoing().is_some());
         let write = &mut self.connection.write;
         match write.tail_is_sent() {
-            None => (None, Flushed::Told(write.in_flight_number())),
+            None => (None, Flushed::Written(write.in_flight_number())),
             queue => (queue, Flushed::Clear),
         }
     }
@@ -197,8 +197,8 @@ impl<C> Machine<C> {
         if plain { self.connection.write.next_callback(number) } else { None }
     }
 
-    /// Whether [`Then::WrittenTold`](crate::connection::Then::WrittenTold) must follow when that callback
-    /// has returned.
+    /// Whether [`Then::WrittenReported`](crate::connection::Then::WrittenReported) must follow when
+    /// that callback has returned.
     #[inline]
     pub fn written_goes_on(&self) -> bool {
         self.connection.write.side != Side::Open || self.connection.destroyed()

@@ -23,7 +23,7 @@ macro_rules! policy {
 
             /// Returns this policy with one choice inverted, to test each choice separately.
             #[must_use]
-            pub fn turned(mut self, name: &str) -> Self {
+            pub fn inverted(mut self, name: &str) -> Self {
                 $(self.$field ^= name == stringify!($field);)+
                 self
             }
@@ -67,7 +67,7 @@ policy! {
     fails_writes_one_by_one: false | true,
     /// The callbacks of writes of a failed connect run before `close`, with the error of the connect.
     // WR-12, WR-13
-    tells_unsent_before_close: true | false,
+    reports_unsent_before_close: true | false,
 
     // Reading.
     /// An end that directly follows bytes is reported in the next turn.
@@ -104,7 +104,7 @@ policy! {
     destroy_flushes: true | false,
     /// `close` reports whether there was an error, also for a socket that never had a descriptor.
     // END-18
-    close_tells_every_error: true | false,
+    close_reports_every_error: true | false,
     /// A reset while our side is being ended is refused, and `close` is never emitted.
     // DST-15
     refuses_reset_while_ending: false | true,
@@ -117,12 +117,12 @@ policy! {
     drops_listeners_after_close: true | false,
     /// An error of an outgoing connection without an error listener ends `run` at once.
     // Contract C5
-    unheard_error_ends_run: false | true,
+    unhandled_error_ends_run: false | true,
 
     // Connecting.
     /// Events that are known at once are emitted inside `connect`.
     // CON-04, HE-04
-    tells_inside_connect: false | true,
+    emits_inside_connect: false | true,
     /// `connect` on a socket that is connecting or connected is tried.
     // CON-18
     tries_to_connect_again: false | true,
@@ -138,13 +138,13 @@ policy! {
     ready_after_destroy: false | true,
     /// The result of a lookup is reported even if the socket is destroyed.
     // HE-26
-    tells_late_lookup: false | true,
+    reports_late_lookup: false | true,
     /// An attempt that the system refuses inside the call is reported as failed.
     // CON-10, IPC-10
-    tells_immediate_failure: true | false,
+    reports_immediate_failure: true | false,
     /// An attempt that `destroy` cancels is reported as failed.
     // HE-24
-    tells_cancelled_attempt: false | true,
+    reports_cancelled_attempt: false | true,
     /// A connect that waits for a lookup hook keeps the loop alive, and dropping the reply is an error.
     // HE-04
     watches_lookup_hooks: true | false,
@@ -158,7 +158,7 @@ policy! {
     // Servers, and properties.
     /// Each `close` call on a server emits another event.
     // CLS-05
-    every_server_close_is_told: false | true,
+    every_server_close_is_emitted: false | true,
     /// A server keeps its path after `close`.
     // IPC-02
     keeps_server_path: false | true,

@@ -1,4 +1,4 @@
-//! A server as plain data: limits, rounds, its `close` and its shutdown.
+//! A server as plain data: limits, rounds, `close` and shutdown.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn at_most(max_connections: usize) -> Limits {
     limits
 }
 
-/// An acceptor that listens and has `connections` connections.
+/// An acceptor that is listening and has `connections` connections.
 fn listening(limits: Limits, connections: usize) -> Acceptor {
     let mut acceptor = Acceptor::new(limits);
     let round = acceptor.begin_round();
@@ -35,7 +35,7 @@ fn listening(limits: Limits, connections: usize) -> Acceptor {
 }
 
 #[test]
-fn cls_12_a_limit_counts_from_the_next_connection_on_and_a_place_is_free_at_once() {
+fn cls_12_a_new_limit_applies_from_the_next_connection_and_a_place_is_free_immediately() {
     let mut acceptor = listening(at_most(2), 2);
     assert_eq!(admit(&mut acceptor, "192.0.2.1"), Admission::Full);
     acceptor.gone(None);
@@ -68,16 +68,16 @@ fn a_limit_for_each_address_counts_an_ipv6_network_as_one() {
 }
 
 #[test]
-fn cls_15_a_blocked_address_is_no_connection_and_is_looked_at_after_the_limit() {
+fn cls_15_a_blocked_address_does_not_count_as_a_connection_and_is_checked_after_the_limit() {
     let mut acceptor = listening(at_most(1), 0);
     assert_eq!(acceptor.admit(peer("192.0.2.1"), || true), Admission::Blocked);
     assert_eq!((acceptor.connections(), admit(&mut acceptor, "192.0.2.1")), (0, Admission::Taken));
-    let full = acceptor.admit(peer("192.0.2.1"), || panic!("the limit comes first"));
+    let full = acceptor.admit(peer("192.0.2.1"), || panic!("the limit is checked first"));
     assert_eq!(full, Admission::Full);
 }
 
 #[test]
-fn srv_14_a_listener_of_an_earlier_round_is_not_wanted() {
+fn srv_14_a_listener_of_an_earlier_round_is_rejected() {
     let mut acceptor = Acceptor::new(Limits::default());
     let round = acceptor.begin_round();
     acceptor.close();
@@ -87,7 +87,7 @@ fn srv_14_a_listener_of_an_earlier_round_is_not_wanted() {
 }
 
 #[test]
-fn cls_02_close_is_due_when_the_last_connection_is_gone() {
+fn cls_02_close_is_due_when_the_last_connection_is_closed() {
     let mut acceptor = listening(Limits::default(), 2);
     acceptor.close();
     for due in [false, true] {
@@ -95,7 +95,7 @@ fn cls_02_close_is_due_when_the_last_connection_is_gone() {
         acceptor.gone(None);
         assert_eq!(acceptor.take_close(&policy::DEFAULT), due);
     }
-    acceptor.close_is_told();
+    acceptor.close_is_emitted();
     assert!(!acceptor.take_close(&policy::DEFAULT) && !acceptor.may_shut_down());
 }
 
@@ -112,7 +112,7 @@ fn close_waits_for_a_server_that_listens_again() {
 }
 
 #[test]
-fn cls_05_a_second_close_joins_the_first_except_with_nodes_manners() {
+fn cls_05_a_second_close_joins_the_first_except_under_nodes_policy() {
     for (policy, again) in [(policy::DEFAULT, false), (policy::NODE_EXACT, true)] {
         let mut acceptor = listening(Limits::default(), 0);
         acceptor.close();
@@ -123,14 +123,14 @@ fn cls_05_a_second_close_joins_the_first_except_with_nodes_manners() {
 }
 
 #[test]
-fn a_listener_that_goes_elsewhere_makes_no_close() {
+fn a_listener_that_is_handed_over_causes_no_close_event() {
     let mut acceptor = listening(Limits::default(), 0);
     acceptor.stop();
     assert!(!acceptor.is_listening() && !acceptor.take_close(&policy::DEFAULT));
 }
 
 #[test]
-fn a_shutdown_is_over_when_its_connections_are_gone_and_tells_how() {
+fn a_shutdown_ends_with_its_last_connection_and_reports_how_connections_ended() {
     let mut acceptor = listening(Limits::default(), 3);
     assert!(acceptor.may_shut_down());
     assert!(!acceptor.shut_down(3, 10 * SECOND));
@@ -146,7 +146,7 @@ fn a_shutdown_is_over_when_its_connections_are_gone_and_tells_how() {
 }
 
 #[test]
-fn a_shutdown_without_connections_is_over_at_once() {
+fn a_shutdown_without_connections_ends_immediately() {
     let mut acceptor = listening(Limits::default(), 0);
     assert!(acceptor.shut_down(0, 10 * SECOND));
 }
@@ -163,7 +163,7 @@ fn the_earlier_deadline_of_two_shutdowns_counts() {
 }
 
 #[test]
-fn what_is_left_at_the_deadline_counts_as_reset() {
+fn connections_that_are_open_at_the_deadline_count_as_reset() {
     let mut acceptor = listening(Limits::default(), 2);
     acceptor.shut_down(2, 10 * SECOND);
     assert!(!acceptor.expire(9 * SECOND), "too early is no harm");

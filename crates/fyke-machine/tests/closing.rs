@@ -1,4 +1,4 @@
-//! What a closed connection keeps.
+//! The memory that a closed connection keeps.
 
 mod bench;
 
@@ -6,9 +6,9 @@ use bench::{pair, run};
 use fyke_machine::connection::Phase;
 use fyke_machine::policy;
 
-/// A closed socket may be kept for long, and its queue is 250 bytes.
+/// A closed socket may be kept for long, and its queue has 250 bytes.
 #[test]
-fn closed_connection_gives_its_queue_back_though_it_is_corked_or_owes_a_drain() {
+fn closed_connection_releases_its_queue_even_if_it_is_corked_or_owes_a_drain() {
     let (mut corked, mut b) = pair(policy::DEFAULT);
     corked.step(|machine, _, fx| machine.cork(fx));
     corked.write(b"held back", Some(1));

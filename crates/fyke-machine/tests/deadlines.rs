@@ -1,4 +1,4 @@
-//! Whether a batch in flight gets on, and when the machine wants to be woken for that.
+//! Whether a batch in flight makes progress, and when the machine must be woken to check.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn at(seconds: u64) -> Moment {
     Duration::from_secs(seconds).into()
 }
 
-/// A connection of whose 20 bytes the kernel has taken four, watched from the beginning of time.
+/// A connection with 20 written bytes, of which the kernel has accepted four, watched from time zero.
 fn writing() -> Machine {
     let mut machine = Machine::new(&Settings {
         half_open: false,
@@ -23,7 +23,7 @@ fn writing() -> Machine {
     });
     machine.phase = Phase::Open;
     machine.write.push_copy(&[7; 20], &mut NoSpares);
-    machine.write.hand_over();
+    machine.write.submit();
     assert!(!machine.write.sent(4));
     machine.write.watch(at(10), Moment::ZERO);
     machine
@@ -45,7 +45,7 @@ fn step(
 }
 
 #[test]
-fn a_batch_of_which_nothing_was_taken_for_the_timeout_fails_the_connection() {
+fn a_batch_without_progress_for_the_timeout_fails_the_connection() {
     let mut machine = writing();
     assert_eq!(machine.wake(), Some(at(10)));
     step(&mut machine, at(9), Machine::expire);
@@ -56,7 +56,7 @@ fn a_batch_of_which_nothing_was_taken_for_the_timeout_fails_the_connection() {
 }
 
 #[test]
-fn a_batch_that_gets_on_is_given_another_period() {
+fn a_batch_that_makes_progress_gets_another_period() {
     let mut machine = writing();
     assert!(!machine.write.sent(1));
     step(&mut machine, at(10), Machine::expire);
@@ -67,7 +67,7 @@ fn a_batch_that_gets_on_is_given_another_period() {
 }
 
 #[test]
-fn a_batch_that_is_sent_is_watched_no_longer() {
+fn a_batch_that_is_sent_has_no_deadline() {
     let mut machine = writing();
     assert!(machine.write.sent(16));
     assert_eq!(machine.wake(), None);
@@ -76,7 +76,7 @@ fn a_batch_that_is_sent_is_watched_no_longer() {
 }
 
 #[test]
-fn a_destroyed_connection_wants_not_to_be_woken() {
+fn a_destroyed_connection_has_no_deadline() {
     let mut machine = writing();
     step(&mut machine, at(1), |machine, cx, fx| machine.destroy(None, false, cx, fx));
     assert_eq!(machine.wake(), None);

@@ -1,4 +1,5 @@
-//! The plain lanes: when a connection is in them, and that what they skip makes no difference.
+//! The plain lanes: when a connection uses them, and that they have the same results as the general
+//! lanes.
 
 mod bench;
 
@@ -18,7 +19,7 @@ fn plain_pair() -> (Side<Log>, Side<Log>) {
 
 fn is_plain(side: &mut Side<Log>) -> (bool, bool) {
     let reads = side.machine.receive_plain(1, Moment::ZERO);
-    // As many bytes as there is room for are not a reason against the lane.
+    // A write of exactly the available room may use the lane.
     let writes = side.machine.write_plain(
         b"x",
         &mut None,
@@ -35,7 +36,7 @@ fn is_plain(side: &mut Side<Log>) -> (bool, bool) {
 }
 
 #[test]
-fn each_direction_leaves_its_plain_lane_and_comes_back_by_itself() {
+fn each_direction_leaves_its_plain_lane_and_returns_independently() {
     let (mut a, mut b) = plain_pair();
     assert_eq!(is_plain(&mut a), (true, true));
     a.step(|machine, _, fx| machine.pause(fx));
@@ -65,7 +66,7 @@ fn each_direction_leaves_its_plain_lane_and_comes_back_by_itself() {
 }
 
 #[test]
-fn an_idle_timeout_that_must_be_listed_takes_the_general_way_until_it_is() {
+fn an_idle_timeout_that_must_be_listed_uses_the_general_lane_until_it_is() {
     let (mut a, _) = plain_pair();
     let second = std::time::Duration::from_secs(1);
     a.step(|machine, cx, _| machine.set_timeout(Some(second), cx));
@@ -77,14 +78,15 @@ fn an_idle_timeout_that_must_be_listed_takes_the_general_way_until_it_is() {
 }
 
 #[test]
-fn no_lane_is_plain_that_the_loop_does_not_allow() {
+fn a_lane_that_the_loop_does_not_allow_is_never_plain() {
     let (mut a, _) = pair(policy::DEFAULT);
     assert_eq!(is_plain(&mut a), (false, false));
     a.machine.allow(Lanes::allowed_by(&policy::NODE_EXACT));
     assert_eq!(is_plain(&mut a), (false, false));
 }
 
-/// What can be asked after the life of a connection of a server, whose peer has sent bytes and ended.
+/// Everything that can be asked after the life of a server's connection whose peer has sent bytes and
+/// ended.
 fn after_an_end(plain: bool) -> (String, Vec<String>) {
     let (mut a, mut b) = if plain { plain_pair() } else { pair(policy::DEFAULT) };
     b.machine.change().served = true;
@@ -107,7 +109,7 @@ fn after_an_end(plain: bool) -> (String, Vec<String>) {
 }
 
 #[test]
-fn an_end_in_one_step_leaves_what_the_steps_would() {
+fn an_end_in_one_step_leaves_the_same_state_as_the_separate_steps() {
     let (general, steps) = after_an_end(false);
     let (plain, none) = after_an_end(true);
     assert_eq!(plain, general);

@@ -1,5 +1,6 @@
-//! Random scripts, with many single bytes among them, against a bound on the memory of the machines as a
-//! function of what is queued and stored. One test, because memory is counted for the whole process.
+//! Random scripts, including many single bytes, compared with a limit on the memory of the machines
+//! that is a function of the queued and stored bytes. A single test, because memory is counted for the
+//! whole process.
 
 mod bench;
 mod lives;
@@ -25,18 +26,18 @@ fn bytes_in_use() -> usize {
 }
 
 #[test]
-fn c7_memory_is_bounded_by_what_is_queued_and_stored() {
+fn c7_memory_is_bounded_by_the_queued_and_stored_bytes() {
     let mut runner = TestRunner::new(config(256));
     let script = prop_oneof![crumbs(), any_script()];
-    let turned = proptest::option::of(select(Policy::NAMES));
+    let inverted = proptest::option::of(select(Policy::NAMES));
     let network = (select(&[500, 128 * 1024][..]), select(&[1, 7, 100, 64 * 1024][..]));
-    let result = runner.run(&(script, turned, network), |(script, turned, network)| {
+    let result = runner.run(&(script, inverted, network), |(script, inverted, network)| {
         let mut script = script.with_writes_up_to(20_000);
-        // What one pair holds too much would not show beside what others may hold.
+        // With several pairs, the allowance of the others would hide an excess of one.
         script.pairs.truncate(1);
         let policy = if script.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
         let setting = Setting {
-            policy: turned.map_or(policy, |name| policy.turned(name)),
+            policy: inverted.map_or(policy, |name| policy.inverted(name)),
             plain: true,
             window_bytes: network.0,
             piece_bytes_max: network.1,

@@ -1,5 +1,5 @@
-//! Random scripts of calls on the ends of joined machines, against a naive model of what may happen
-//! (contracts C1, C2, C3, C8), in both manners and with each choice turned round.
+//! Random scripts of calls on the ends of joined machines, compared with a naive model of the allowed
+//! events (contracts C1, C2, C3, C8), with both policies and with each choice inverted.
 
 mod bench;
 mod lives;
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use random::{any_script, config, gentle_script};
 
-/// How the network is, for all manners.
+/// The network, for all policies.
 fn network() -> impl Strategy<Value = Setting> {
     let window = select(&[500, 4096, 128 * 1024][..]);
     let piece = select(&[1, 100, 3000, 64 * 1024][..]);
@@ -32,21 +32,21 @@ fn network() -> impl Strategy<Value = Setting> {
     )
 }
 
-/// The script, with writes that the network can carry in short time.
+/// The script, with writes that the network can transfer in a short time.
 fn fitting(script: Script, setting: &Setting) -> Script {
     let narrow = setting.window_bytes.min(setting.piece_bytes_max);
     script.with_writes_up_to((narrow * 40).clamp(4000, 20_000))
 }
 
-fn manners(script: &Script) -> Policy {
+fn policy_of(script: &Script) -> Policy {
     if script.node_exact { policy::NODE_EXACT } else { policy::DEFAULT }
 }
 
-/// What the two sides are told when the accepted one listens for nothing but data and callbacks: then an
-/// end takes one step.
-fn told_of_an_unheard_end(script: &Script, plain: bool) -> [Vec<String>; 2] {
+/// The events of both sides when the accepted one listens only for data and callbacks: then an end
+/// takes one step.
+fn events_of_an_end_without_listeners(script: &Script, plain: bool) -> [Vec<String>; 2] {
     let [ours, theirs] = End::pair();
-    let policy = manners(script);
+    let policy = policy_of(script);
     let [mut client, mut server] = [(); 2].map(|()| Side::new(&settings(), policy, Log::default()));
     client.open(ours);
     client.heard =
@@ -58,15 +58,15 @@ fn told_of_an_unheard_end(script: &Script, plain: bool) -> [Vec<String>; 2] {
         side.step(|machine, _, fx| machine.start_receiving(fx));
     }
     for (number, step) in (0..).zip(&script.steps) {
-        let (side, told) = match step.place.side {
+        let (side, reported) = match step.place.side {
             lives::Side::Client => (&mut client, Some(number)),
             lives::Side::Server => (&mut server, Some(number)),
         };
         match step.operation {
             Operation::Write(len) => _ = side.write(&vec![7; len.min(500)], None),
-            Operation::WriteThen(len) => _ = side.write(&vec![8; len.min(500)], told),
+            Operation::WriteThen(len) => _ = side.write(&vec![8; len.min(500)], reported),
             Operation::End => side.end(None),
-            Operation::EndThen | Operation::EndWithThen(_) => side.end(told),
+            Operation::EndThen | Operation::EndWithThen(_) => side.end(reported),
             Operation::Pause => side.step(|machine, _, fx| machine.pause(fx)),
             Operation::Resume => side.step(|machine, _, fx| machine.resume(fx)),
             Operation::Cork => side.step(|machine, _, fx| machine.cork(fx)),
@@ -90,48 +90,48 @@ fn told_of_an_unheard_end(script: &Script, plain: bool) -> [Vec<String>; 2] {
     [client, server]
 }
 
-/// What the accepted side does not listen for.
+/// The events that the accepted side does not listen for.
 const SEEN: [&str; 4] = ["End", "Prefinish", "Finish", "Close"];
 
 proptest! {
     #![proptest_config(config(512))]
 
     #[test]
-    fn c8_a_conversation_without_violence_loses_nothing(
+    fn c8_a_conversation_that_ends_normally_loses_nothing(
         script in gentle_script(), setting in network(),
     ) {
         let script = fitting(script, &setting);
-        play(&script, &Setting { policy: manners(&script), ..setting });
+        play(&script, &Setting { policy: policy_of(&script), ..setting });
     }
 
     #[test]
-    fn c2_c3_whatever_is_called_a_connection_lives_one_life(
+    fn c2_c3_any_sequence_of_calls_keeps_the_order_of_events(
         script in any_script(), setting in network(),
     ) {
         let script = fitting(script, &setting);
-        play(&script, &Setting { policy: manners(&script), ..setting });
+        play(&script, &Setting { policy: policy_of(&script), ..setting });
     }
 
     #[test]
-    fn c2_c3_c8_the_same_holds_whichever_single_choice_is_turned_round(
+    fn c2_c3_c8_the_same_holds_with_any_single_choice_inverted(
         script in any_script(), setting in network(), name in select(Policy::NAMES),
     ) {
         let script = fitting(script, &setting);
-        play(&script, &Setting { policy: manners(&script).turned(name), ..setting });
+        play(&script, &Setting { policy: policy_of(&script).inverted(name), ..setting });
     }
 
     #[test]
-    fn the_short_ways_change_no_event(script in any_script(), setting in network()) {
+    fn the_plain_lanes_change_no_event(script in any_script(), setting in network()) {
         let script = fitting(script, &setting);
-        let setting = Setting { policy: manners(&script), ..setting };
+        let setting = Setting { policy: policy_of(&script), ..setting };
         let general = play(&script, &Setting { plain: false, ..setting });
         let plain = play(&script, &Setting { plain: true, ..setting });
         prop_assert_eq!(general.events, plain.events);
     }
 
     #[test]
-    fn an_end_that_nobody_hears_ends_alike_in_one_step_and_in_many(script in any_script()) {
-        let plain = told_of_an_unheard_end(&script, true);
-        prop_assert_eq!(plain, told_of_an_unheard_end(&script, false));
+    fn an_end_without_listeners_has_the_same_result_in_one_step_and_in_many(script in any_script()) {
+        let plain = events_of_an_end_without_listeners(&script, true);
+        prop_assert_eq!(plain, events_of_an_end_without_listeners(&script, false));
     }
 }

@@ -1,4 +1,4 @@
-//! What may follow from what, on the bare machine: each test is a short life of two joined connections.
+//! Sequences of transitions on the bare machine: each test is a short life of two joined connections.
 
 mod bench;
 
@@ -14,13 +14,13 @@ fn log(side: &Side<Log>) -> Vec<&str> {
     side.user.lines.iter().map(String::as_str).collect()
 }
 
-/// How many bytes are on the wire, and whether the end is.
+/// The number of bytes on the wire, and whether the end follows.
 fn sent(side: &Side<Log>) -> (usize, bool) {
     side.wire.as_ref().unwrap().sent()
 }
 
 #[test]
-fn wr_06_callbacks_come_in_order_when_the_kernel_has_the_bytes() {
+fn wr_06_callbacks_run_in_order_when_the_kernel_has_accepted_the_bytes() {
     let (mut a, mut b) = default_pair();
     a.write(b"one", Some(1));
     a.write(b"two", Some(2));
@@ -31,7 +31,7 @@ fn wr_06_callbacks_come_in_order_when_the_kernel_has_the_bytes() {
 }
 
 #[test]
-fn wr_05_drain_comes_once_and_before_the_callbacks() {
+fn wr_05_drain_is_emitted_once_and_before_the_callbacks() {
     let (mut a, mut b) = default_pair();
     a.window_bytes = 4;
     assert!(!a.write(&[7; 20], Some(1)));
@@ -41,7 +41,7 @@ fn wr_05_drain_comes_once_and_before_the_callbacks() {
 }
 
 #[test]
-fn wr_05_drain_does_not_come_when_destroy_was_called_in_time() {
+fn wr_05_drain_is_not_emitted_if_destroy_was_called_before() {
     let (mut a, mut b) = default_pair();
     a.step(|machine, _, fx| machine.cork(fx));
     assert!(!a.write(&[7; 20], None));
@@ -52,7 +52,7 @@ fn wr_05_drain_does_not_come_when_destroy_was_called_in_time() {
 }
 
 #[test]
-fn wr_06_what_was_queued_meanwhile_leaves_when_the_flight_is_done() {
+fn wr_06_data_queued_meanwhile_is_sent_when_the_batch_in_flight_is_done() {
     let (mut a, mut b) = default_pair();
     a.window_bytes = 4;
     a.write(&[7; 20], None);
@@ -63,7 +63,7 @@ fn wr_06_what_was_queued_meanwhile_leaves_when_the_flight_is_done() {
 }
 
 #[test]
-fn wr_19_callbacks_of_a_queue_that_is_given_up_come_before_the_error() {
+fn wr_19_callbacks_of_a_dropped_queue_run_before_the_error() {
     let (mut a, mut b) = default_pair();
     a.step(|machine, _, fx| machine.cork(fx));
     a.write(b"held back", Some(1));
@@ -73,7 +73,7 @@ fn wr_19_callbacks_of_a_queue_that_is_given_up_come_before_the_error() {
 }
 
 #[test]
-fn end_13_both_sides_end_by_themselves_and_close_comes_last() {
+fn end_13_both_sides_end_automatically_and_close_is_last() {
     let (mut a, mut b) = default_pair();
     a.write(b"all", None);
     a.end(Some(1));
@@ -83,7 +83,7 @@ fn end_13_both_sides_end_by_themselves_and_close_comes_last() {
 }
 
 #[test]
-fn end_20_a_half_open_side_stays_until_it_ends_itself() {
+fn end_20_a_half_open_side_stays_open_until_it_is_ended() {
     let (mut a, mut b) = default_pair();
     b.change().half_open = true;
     a.end(None);
@@ -97,7 +97,7 @@ fn end_20_a_half_open_side_stays_until_it_ends_itself() {
 }
 
 #[test]
-fn wr_20_destroy_sends_what_fits_and_tells_the_rest_why_not() {
+fn wr_20_destroy_sends_the_bytes_that_fit_and_fails_the_rest() {
     let (mut a, mut b) = default_pair();
     a.window_bytes = 4;
     a.write(&[1; 10], Some(1));
@@ -110,7 +110,7 @@ fn wr_20_destroy_sends_what_fits_and_tells_the_rest_why_not() {
 }
 
 #[test]
-fn wr_19_what_the_kernel_has_is_told_so_though_what_is_in_flight_is_cancelled() {
+fn wr_19_an_accepted_write_succeeds_even_if_the_batch_in_flight_is_cancelled() {
     let (mut a, mut b) = default_pair();
     (a.tells_late, a.window_bytes) = (true, 8);
     a.write(&[1; 5], Some(1));
@@ -124,7 +124,7 @@ fn wr_19_what_the_kernel_has_is_told_so_though_what_is_in_flight_is_cancelled() 
 }
 
 #[test]
-fn wr_21_a_cork_after_the_end_holds_it_up_only_until_uncork() {
+fn wr_21_a_cork_after_the_end_delays_it_only_until_uncork() {
     let (mut a, mut b) = default_pair();
     a.window_bytes = 4;
     a.write(&[1; 10], None);
@@ -140,7 +140,7 @@ fn wr_21_a_cork_after_the_end_holds_it_up_only_until_uncork() {
 }
 
 #[test]
-fn dst_06_an_error_is_told_once_before_close() {
+fn dst_06_an_error_is_emitted_once_before_close() {
     let (mut a, mut b) = default_pair();
     a.destroy(Some(Error::new(ErrorCode::ETIMEDOUT, "first")));
     a.destroy(Some(Error::new(ErrorCode::EPIPE, "second")));
@@ -150,7 +150,7 @@ fn dst_06_an_error_is_told_once_before_close() {
 }
 
 #[test]
-fn dst_10_a_reset_is_an_error_and_what_was_stored_is_lost() {
+fn dst_10_a_reset_is_an_error_and_stored_bytes_are_lost() {
     let (mut a, mut b) = default_pair();
     a.step(|machine, _, fx| machine.pause(fx));
     b.write(b"stored", None);
@@ -163,7 +163,7 @@ fn dst_10_a_reset_is_an_error_and_what_was_stored_is_lost() {
 }
 
 #[test]
-fn stored_bytes_are_delivered_before_the_error_if_that_is_asked_for() {
+fn stored_bytes_are_delivered_before_the_error_if_the_option_is_set() {
     let (mut a, mut b) = default_pair();
     a.change().set_deliver_before_error(true);
     a.step(|machine, _, fx| machine.pause(fx));
@@ -179,7 +179,7 @@ fn stored_bytes_are_delivered_before_the_error_if_that_is_asked_for() {
 }
 
 #[test]
-fn wr_15_a_write_after_the_end_is_refused_and_the_callback_told() {
+fn wr_15_a_write_after_the_end_is_refused_and_its_callback_gets_the_error() {
     let (mut a, mut b) = default_pair();
     a.end(None);
     assert!(!a.write(b"late", Some(1)));
@@ -189,7 +189,7 @@ fn wr_15_a_write_after_the_end_is_refused_and_the_callback_told() {
 }
 
 #[test]
-fn wr_16_a_write_after_destroy_tells_only_the_callback() {
+fn wr_16_only_the_callback_of_a_write_after_destroy_gets_the_error() {
     let (mut a, mut b) = default_pair();
     a.destroy(None);
     assert!(!a.write(b"late", Some(1)));
@@ -208,7 +208,7 @@ fn wr_14_a_write_without_a_connection_fails_on_the_tick() {
     assert_eq!(log(&a), [&format!("Call 1 {code}"), &format!("Error {code}"), "Close true"]);
 }
 
-/// A client with a write before it is connected, which waits by itself.
+/// A client with a write before it is connected, which is parked.
 fn with_parked_write(mut policy: Policy) -> Side<Log> {
     policy.parks_first_write = true;
     let mut side = Side::new(&settings(), policy, Log::default());
@@ -218,9 +218,10 @@ fn with_parked_write(mut policy: Policy) -> Side<Log> {
     side
 }
 
-/// Was never sent: writes were parked only where they were offered at once too.
+/// Regression: it was never sent, because writes were parked only under a policy that also offers them
+/// immediately.
 #[test]
-fn wr_10_a_write_before_the_connection_leaves_also_if_it_is_not_offered_at_once() {
+fn wr_10_a_write_before_the_connection_is_sent_even_if_it_is_not_offered_immediately() {
     for at_once in [false, true] {
         let mut policy = policy::DEFAULT;
         policy.offers_writes_at_once = at_once;
@@ -232,9 +233,9 @@ fn wr_10_a_write_before_the_connection_leaves_also_if_it_is_not_offered_at_once(
     }
 }
 
-/// Was told after `close`, unless `ready` was emitted too.
+/// Regression: it was reported after `close`, unless `ready` was emitted too.
 #[test]
-fn wr_12_a_parked_write_of_a_connection_that_ends_at_once_is_told_before_close() {
+fn wr_12_a_parked_write_of_a_connection_that_ends_immediately_is_reported_before_close() {
     for ready in [false, true] {
         let mut policy = policy::DEFAULT;
         policy.ready_after_destroy = ready;
@@ -249,14 +250,14 @@ fn wr_12_a_parked_write_of_a_connection_that_ends_at_once_is_told_before_close()
     }
 }
 
-/// Connects again when its first callback is called, and writes: behind the old cork, or by itself.
+/// Connects again when its first callback runs, and writes: after the old cork, or parked.
 struct Again {
     uncorks: bool,
     lines: Vec<String>,
 }
 
 impl User for Again {
-    fn told(side: &mut Side<Self>, news: News<'_>) {
+    fn reported(side: &mut Side<Self>, news: News<'_>) {
         let News::Called(callback, result) = news else { return };
         let code = result.map_or_else(|error| error.code().as_str(), |()| "ok");
         side.user.lines.push(format!("{callback} {code}"));
@@ -270,11 +271,11 @@ impl User for Again {
     }
 }
 
-/// Was told before what is left of the old queue, also when it waits by itself; and then its bytes were
-/// counted as gone.
+/// Regression: it was reported before the rest of the old queue, even when parked, and then its bytes
+/// were counted as dropped.
 #[test]
-fn wr_19_a_write_on_the_next_connection_is_given_up_with_the_old_queue_only_if_it_is_in_it() {
-    for (uncorks, told) in [(true, "3 ok"), (false, "3 ERR_STREAM_DESTROYED")] {
+fn wr_19_a_write_on_the_next_connection_is_dropped_with_the_old_queue_only_if_it_is_in_it() {
+    for (uncorks, reported) in [(true, "3 ok"), (false, "3 ERR_STREAM_DESTROYED")] {
         let again = Again { uncorks, lines: Vec::new() };
         let mut a = Side::new(&settings(), policy::NODE_EXACT, again);
         let [ours, _theirs] = End::pair();
@@ -286,12 +287,12 @@ fn wr_19_a_write_on_the_next_connection_is_given_up_with_the_old_queue_only_if_i
         a.settle();
         let [ours, _theirs] = End::pair();
         a.establish(ours);
-        assert_eq!(a.user.lines, ["1 ERR_STREAM_DESTROYED", "2 ERR_STREAM_DESTROYED", told]);
+        assert_eq!(a.user.lines, ["1 ERR_STREAM_DESTROYED", "2 ERR_STREAM_DESTROYED", reported]);
     }
 }
 
 #[test]
-fn wr_21_cork_holds_back_what_comes_after_it() {
+fn wr_21_cork_holds_back_later_writes() {
     let (mut a, mut b) = default_pair();
     a.write(b"before", None);
     a.step(|machine, _, fx| machine.cork(fx));
@@ -319,7 +320,7 @@ fn rd_06_a_paused_side_stores_up_to_the_mark_and_then_stops() {
 }
 
 #[test]
-fn rd_12_readable_is_told_and_read_takes_exactly_so_many() {
+fn rd_12_readable_is_emitted_and_read_n_returns_exactly_the_requested_bytes() {
     let (mut a, mut b) = default_pair();
     b.heard = Heard(1 << Event::Readable as u32);
     b.step(|machine, _, fx| machine.readable_listened(fx));
@@ -337,7 +338,7 @@ fn rd_12_readable_is_told_and_read_takes_exactly_so_many() {
 }
 
 #[test]
-fn rd_14_what_is_put_back_comes_first() {
+fn rd_14_unshifted_bytes_are_delivered_first() {
     let (mut a, mut b) = default_pair();
     b.step(|machine, _, fx| machine.pause(fx));
     a.write(b"world", None);
@@ -349,7 +350,7 @@ fn rd_14_what_is_put_back_comes_first() {
 }
 
 #[test]
-fn dst_18_the_callback_of_an_end_after_destroy_is_told_except_with_nodes_manners() {
+fn dst_18_the_callback_of_an_end_after_destroy_gets_an_error_except_under_nodes_policy() {
     for (policy, wanted) in [
         (policy::DEFAULT, &["Call 1 ERR_STREAM_DESTROYED", "Close false"][..]),
         (policy::NODE_EXACT, &["Close false"][..]),
@@ -363,7 +364,7 @@ fn dst_18_the_callback_of_an_end_after_destroy_is_told_except_with_nodes_manners
 }
 
 #[test]
-fn wr_08_with_nodes_manners_a_write_is_offered_inside_the_call() {
+fn wr_08_under_nodes_policy_a_write_is_offered_inside_the_call() {
     for (policy, offered) in [(policy::DEFAULT, 0), (policy::NODE_EXACT, 1)] {
         let (mut a, _) = pair(policy);
         a.write(b"x", None);
@@ -372,7 +373,7 @@ fn wr_08_with_nodes_manners_a_write_is_offered_inside_the_call() {
 }
 
 #[test]
-fn end_01_with_nodes_manners_the_end_goes_out_in_the_next_turn() {
+fn end_01_under_nodes_policy_the_end_is_sent_in_the_next_turn() {
     let (mut a, _) = pair(policy::NODE_EXACT);
     a.end(None);
     a.settle();
@@ -391,7 +392,7 @@ fn a_connection_with_nothing_to_send_holds_no_queue() {
 }
 
 #[test]
-fn a_long_chain_of_callbacks_needs_no_stack() {
+fn a_long_chain_of_callbacks_does_not_grow_the_stack() {
     let (mut a, mut b) = default_pair();
     for number in 0..100_000 {
         a.write(b"", Some(number));

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_not_kept_in_mind_for_long() {
+    fn dropped_sockets_are_soon_removed_from_the_list() {
         let controller = AbortController::new();
         let signal = controller.signal();
         let options = crate::SocketOptions::new().signal(&signal);

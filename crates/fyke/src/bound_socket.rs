@@ -241,7 +241,8 @@ impl BoundSocket {
     #[cfg(unix)]
     pub fn into_fd(mut self) -> Result<std::os::fd::OwnedFd, NotAdopted> {
         if self.is_unix() {
-            let message = "nobody would remove the file of the Unix socket";
+            let message =
+                "a Unix socket cannot be passed on, because its file would never be removed";
             let code = ErrorCode::ERR_WORKER_HANDLE_NOT_TRANSFERABLE;
             return Err(NotAdopted::new(Error::new(code, message), self));
         }
@@ -377,7 +378,9 @@ impl BindOptions {
         let address = match self.endpoint.as_ref().map_err(Clone::clone)? {
             Endpoint::Port(port) => Address::Ip((any, *port).into()),
             Endpoint::Ip(address) => Address::Ip(*address),
-            Endpoint::Host(..) => return refused("only an IP address can be bound, not a name"),
+            Endpoint::Host(..) => {
+                return refused("a socket can be bound to an IP address only, not to a host name");
+            }
             Endpoint::Path(path) if path.as_os_str().is_empty() => Address::Unnamed,
             Endpoint::Path(path) => Address::Path(path.clone()),
             Endpoint::Abstract(name) if name.is_empty() => {
@@ -387,10 +390,10 @@ impl BindOptions {
         };
         let abstract_name = matches!(address, Address::Unnamed | Address::Abstract(_));
         if abstract_name && !cfg!(any(target_os = "linux", target_os = "android")) {
-            return refused("abstract names are Linux's");
+            return refused("abstract names exist on Linux only");
         }
         match address.is_unix() && (self.ipv6_only || self.reuse_port) {
-            true => refused("options of TCP for a Unix socket"),
+            true => refused("ipv6_only and reuse_port are not valid for a Unix socket"),
             false => Ok(address),
         }
     }

@@ -197,7 +197,7 @@ fn kind_from_environment() -> Result<DriverKind> {
         Ok("ready") => Ok(DriverKind::Ready),
         Ok("uring") => Ok(DriverKind::Uring),
         Ok(other) => {
-            let message = format!("FYKE_DRIVER is auto, ready or uring, not {other:?}");
+            let message = format!("FYKE_DRIVER must be auto, ready or uring, not {other:?}");
             Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message))
         }
     }

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_keep_their_order_whatever_their_number() {
+    fn elements_keep_their_order_for_any_number() {
         for count in 0..5 {
             let mut few: Few<u8> = (0..count).collect();
             assert!(few.iter().copied().eq(0..count));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_gone_and_the_rest_stays() {
+    fn a_removed_element_is_gone_and_the_rest_stays() {
         let mut few: Few<u8> = (0..4).collect();
         few.retain(|element| *element != 2);
         assert_eq!((few.remove(1), &*few), (1, &[0, 3][..]));

@@ -122,7 +122,7 @@ pub(crate) enum Lasts {
 #[cfg(feature = "tracing")]
 fn log_unexpected(event: impl Debug, count: usize) {
     tracing::warn!(target: "fyke", ?event, count,
-        "many listeners of one event: is one added again and again, without off? set_max_listeners changes the limit");
+        "possible leak: the event has more listeners than expected; remove them with `off`, or raise the limit with set_max_listeners");
 }
 
 #[cfg(not(feature = "tracing"))]

@@ -186,7 +186,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 fn malformed(name: &str) -> Error {
-    let message = format!("the environment variable {name} makes no sense");
+    let message = format!("the environment variable {name} is not valid");
     Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message)
 }
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_announcement_of_descriptors_for_this_process_there_are_none() {
+    fn without_an_announcement_for_this_process_there_are_no_descriptors() {
         for (pid, fds) in [(None, None), (Some("4711"), None), (None, Some("1"))] {
             assert_eq!(announced(pid, fds, None).unwrap(), Announced::default());
         }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_unicode_are_an_err_only_if_they_are_for_this_process() {
+    fn names_that_are_not_unicode_fail_only_if_they_are_for_this_process() {
         use std::os::unix::ffi::OsStringExt;
 
         for (pid, is_err) in [("4711", true), ("4712", false)] {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_an_err_with_a_code() {
+    fn an_invalid_announcement_is_an_error_with_a_code() {
         let huge = "9".repeat(1000);
         for bad in ["", "00", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one", "2147483648", &huge] {
             for result in
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_count_costs_nothing_to_announce() {
+    fn the_highest_count_allocates_nothing() {
         let found = announced(Some("4711"), Some("2147483647"), None).unwrap();
         assert_eq!((found.count, found.names.len()), (i32::MAX as usize, 0));
         let code = take(&found).unwrap_err().code();

@@ -36,7 +36,8 @@ thread_local! {
 /// The loop of the current thread.
 pub(crate) fn current() -> Result<Rc<Core>> {
     current_or_none().ok_or_else(|| {
-        let message = "there is no event loop here; call this inside fyke::run or EventLoop::enter";
+        let message =
+            "this thread has no running event loop; call this inside fyke::run or EventLoop::enter";
         Error::new(ErrorCode::ERR_NO_EVENT_LOOP, message)
     })
 }

@@ -45,18 +45,21 @@ impl KeepAliveWish {
     // TMO-17
     pub(crate) fn check(&self) -> Result<()> {
         let KeepAliveProbes { initial_delay, interval, count, .. } = self.probes;
-        let out_of_range = |what: &str, min: u32, max: u64, unit: &str| {
-            let message = format!("{what} of keep-alive is from {min} to {max}{unit}");
+        let out_of_range = |what: &str, min: u32, max: u64, unit: &str, value: u64| {
+            let message =
+                format!("{what} of keep-alive must be from {min} to {max}{unit}, not {value}");
             Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message))
         };
         if initial_delay.as_secs() > KEEP_ALIVE_SECONDS_MAX {
-            return out_of_range("the initial delay", 0, KEEP_ALIVE_SECONDS_MAX, " seconds");
+            let value = initial_delay.as_secs();
+            return out_of_range("the initial delay", 0, KEEP_ALIVE_SECONDS_MAX, " seconds", value);
         }
         if !(1..=KEEP_ALIVE_SECONDS_MAX).contains(&interval.as_secs()) {
-            return out_of_range("the interval", 1, KEEP_ALIVE_SECONDS_MAX, " seconds");
+            let value = interval.as_secs();
+            return out_of_range("the interval", 1, KEEP_ALIVE_SECONDS_MAX, " seconds", value);
         }
         if !(1..=KEEP_ALIVE_COUNT_MAX).contains(&count) {
-            return out_of_range("the count", 1, KEEP_ALIVE_COUNT_MAX.into(), "");
+            return out_of_range("the count", 1, KEEP_ALIVE_COUNT_MAX.into(), "", count.into());
         }
         Ok(())
     }

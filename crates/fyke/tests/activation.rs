@@ -1,6 +1,6 @@
-//! Descriptors that systemd hands over. A child of this test gets them as systemd would give
-//! them: a shell moves them to 3 and up, and writes its own process id down before it becomes the
-//! child. The children are the ignored tests of this file, or an example.
+//! Descriptors that systemd passes to a process. A child of this test gets them as from systemd: a
+//! shell moves them to 3 and up, and writes down its own process id before it becomes the child. The
+//! children are the ignored tests of this file, or an example.
 
 #![cfg(unix)]
 
@@ -35,7 +35,7 @@ fn child_for(test: &str, set: &str, fds: [OwnedFd; 2]) -> Command {
 
 fn passes(mut command: Command) {
     let child = command.spawn().unwrap();
-    // It holds the descriptors too.
+    // The command holds copies of the descriptors.
     drop(command);
     child::passes(child);
 }
@@ -47,14 +47,14 @@ fn listeners() -> (SocketAddr, [OwnedFd; 2]) {
 }
 
 on_every_system! {
-    fn servers_listen_on_what_was_handed_over_by_name(net) {
+    fn servers_listen_on_descriptors_passed_by_name(net) {
         let path = net.path();
         let web = TcpListener::bind("127.0.0.1:0").unwrap();
         let admin = UnixListener::bind(&path).unwrap();
         let address = web.local_addr().unwrap();
         let set = "export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:admin;";
         let command = child_for("a_child_that_serves", set, [web.into(), admin.into()]);
-        // Before it has even started: nobody is refused meanwhile.
+        // Connected before the child has started: no connection is refused meanwhile.
         let mut tcp = TcpStream::connect(address).unwrap();
         let mut unix = UnixStream::connect(&path).unwrap();
         let running = std::thread::spawn(|| passes(command));
@@ -64,7 +64,7 @@ on_every_system! {
         tcp.read_to_string(&mut text).unwrap();
         unix.read_to_string(&mut text).unwrap();
         assert_eq!(text, "from web\nfrom admin\n");
-        // The child's connections end with ours.
+        // The child's connections end with those of this process.
         drop((tcp, unix));
         running.join().unwrap();
         assert!(path.exists(), "systemd's to remove");
@@ -81,7 +81,7 @@ fn a_child_that_serves() {
         assert!(systemd::listen_fds_named("nobody").unwrap().is_empty());
         let admin = systemd::listen_fds_named("admin").unwrap();
         let web = systemd::listen_fds().unwrap();
-        // Each once.
+        // Each descriptor can be taken once.
         assert!(systemd::listen_fds().unwrap().is_empty());
         for (numbers, descriptors) in [(4, admin), (3, web)] {
             let [descriptor] = descriptors.try_into().unwrap();
@@ -106,14 +106,14 @@ fn descriptors_for_another_process_are_left_alone() {
         "export LISTEN_PID=$PPID LISTEN_FDS=nonsense;",
         "export LISTEN_PID=$$ LISTEN_FDS=0 LISTEN_FDNAMES=;",
     ] {
-        passes(child_for("a_child_that_gets_none", set, listeners().1));
+        passes(child_for("a_child_that_gets_no_descriptor", set, listeners().1));
     }
 }
 
 #[test]
 #[ignore = "the child of a test"]
-fn a_child_that_gets_none() {
-    if !child::is_for("a_child_that_gets_none") {
+fn a_child_that_gets_no_descriptor() {
+    if !child::is_for("a_child_that_gets_no_descriptor") {
         return;
     }
     assert!(systemd::listen_fds().unwrap().is_empty());
@@ -122,7 +122,7 @@ fn a_child_that_gets_none() {
 }
 
 #[test]
-fn an_environment_that_lies_is_an_err_with_a_code_and_nothing_is_taken() {
+fn an_invalid_environment_is_an_error_with_a_code_and_no_descriptor_is_taken() {
     let malformed = ErrorCode::ERR_INVALID_ARG_VALUE;
     for (set, code) in [
         ("export LISTEN_PID=$$ LISTEN_FDS=-1;", malformed),
@@ -130,9 +130,10 @@ fn an_environment_that_lies_is_an_err_with_a_code_and_nothing_is_taken() {
         ("export LISTEN_PID=x LISTEN_FDS=1;", malformed),
         ("export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=one;", malformed),
         ("export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=$(printf 'a\\377:b');", malformed),
-        // One is closed.
+        // One descriptor is closed.
         ("export LISTEN_PID=$$ LISTEN_FDS=2; exec 4<&-;", ErrorCode::EBADF),
-        // More than there are: the next is closed, or one that the child has opened itself.
+        // The count is too high: the next descriptor is closed, or one that the child has opened
+        // itself.
         ("export LISTEN_PID=$$ LISTEN_FDS=2147483647;", ErrorCode::ERR_INVALID_FD_TYPE),
         ("export LISTEN_PID=$$ LISTEN_FDS=100000;", ErrorCode::EBADF),
     ] {
@@ -151,23 +152,23 @@ fn a_child_that_refuses() {
     let expected = std::env::var("FYKE_TEST_CODE").unwrap();
     for _ in 0..2 {
         let code = systemd::listen_fds().unwrap_err().code();
-        // What follows the two that were handed over depends on what the child has open.
+        // The descriptors after the two that were passed depend on what the child has open.
         let others = [ErrorCode::EBADF, ErrorCode::ERR_INVALID_FD_TYPE];
         let either = others.iter().any(|other| other.as_str() == expected);
         assert!(code.as_str() == expected || (either && others.contains(&code)), "{code}");
     }
-    assert!(std::fs::exists("/dev/fd/3").unwrap(), "not taken, so not closed either");
+    assert!(std::fs::exists("/dev/fd/3").unwrap(), "not taken over, so not closed either");
 }
 
 #[test]
-fn a_descriptor_is_taken_over_once_by_its_number_and_closed_on_exec() {
-    passes(child_for("a_child_that_takes_one_by_its_number", "", listeners().1));
+fn an_inherited_descriptor_can_be_taken_once_by_its_number_and_is_closed_on_exec() {
+    passes(child_for("a_child_that_takes_a_descriptor_by_its_number", "", listeners().1));
 }
 
 #[test]
 #[ignore = "the child of a test"]
-fn a_child_that_takes_one_by_its_number() {
-    if !child::is_for("a_child_that_takes_one_by_its_number") {
+fn a_child_that_takes_a_descriptor_by_its_number() {
+    if !child::is_for("a_child_that_takes_a_descriptor_by_its_number") {
         return;
     }
     let own = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -189,7 +190,7 @@ fn a_child_that_takes_one_by_its_number() {
 }
 
 #[test]
-fn the_example_echoes_on_what_systemd_gives_it() {
+fn the_example_echoes_on_the_sockets_of_systemd() {
     let (address, [web, other]) = listeners();
     let mut path = std::env::current_exe().unwrap();
     path.pop();

@@ -1,6 +1,5 @@
-//! How often the allocator is asked, in every configuration that people use. That is counted for the
-//! whole process, so one test runs at a time. On the real drivers only: the simulated network is made
-//! of memory.
+//! The number of allocations in every common configuration. They are counted for the whole process, so
+//! one test runs at a time. On the real drivers only, because the simulated network allocates itself.
 
 mod support;
 
@@ -26,7 +25,7 @@ const OWNED_BYTES: usize = 8192;
 /// Counts the bytes that the sockets of the loop received.
 type Received = Rc<Cell<usize>>;
 
-/// Makes the socket do what the configuration is about, and count what it receives.
+/// Configures the socket, and counts the bytes that it receives.
 type Serve = Rc<dyn Fn(&Socket, &Received)>;
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
@@ -34,13 +33,13 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Also what only grows: a table that doubles counts as often as it does.
+/// Growing counts too: a table that doubles counts each time.
 fn allocations() -> usize {
     let stats = ALLOCATOR.stats();
     stats.allocations + stats.reallocations
 }
 
-/// The client is not of this library, so that what is counted is the server's.
+/// The client does not use this library, so only the allocations of the server are counted.
 fn exchange(event_loop: &EventLoop, client: &mut TcpStream, received: &Cell<usize>, bytes: &[u8]) {
     received.set(0);
     client.write_all(bytes).unwrap();
@@ -50,8 +49,8 @@ fn exchange(event_loop: &EventLoop, client: &mut TcpStream, received: &Cell<usiz
     assert_eq!(echo[..bytes.len()], *bytes);
 }
 
-/// Allocations for so many messages, when the buffers that are kept for reuse have come to their
-/// size.
+/// Returns the allocations for COUNT messages, after the buffers that are kept for reuse have reached
+/// their size.
 fn by_messages(event_loop: &EventLoop, peer: &mut TcpStream, received: &Cell<usize>) -> usize {
     let mut round = || {
         for len in [1, 64, 1024] {
@@ -66,14 +65,14 @@ fn by_messages(event_loop: &EventLoop, peer: &mut TcpStream, received: &Cell<usi
 
 const MESSAGES: usize = 3_000;
 
-/// What the tables and queues of the loop take meanwhile, because they grow.
+/// Allocations of the tables and queues of the loop, because they grow.
 const FOR_TABLES_MAX: usize = 100;
 
-/// What may be allocated for the messages of a row: far less than one for each. A message that the
-/// kernel does not take at once starts the timer of a deadline, if the configuration has one.
+/// Allocations allowed for the messages of a row: far less than one per message. A message that the
+/// kernel does not accept immediately starts the timer of a deadline, if the configuration has one.
 const FOR_MESSAGES_MAX: usize = MESSAGES / 10;
 
-/// Allocations for all accepted connections, and for the messages of one of them.
+/// Returns the allocations for all accepted connections, and for the messages of one of them.
 fn of_accepted(
     net: &Net,
     options: ServerOptions,
@@ -102,7 +101,7 @@ fn of_accepted(
     [accepting, by_messages(&event_loop, client, &received)]
 }
 
-/// The same for connections that the loop made.
+/// Returns the allocations for outgoing connections.
 fn of_outgoing(net: &Net) -> [usize; 2] {
     let event_loop = net.event_loop();
     let received = Received::default();
@@ -120,7 +119,7 @@ fn of_outgoing(net: &Net) -> [usize; 2] {
     [connecting, by_messages(&event_loop, &mut peers[0], &received)]
 }
 
-/// As servers do: an idle timeout and a data listener. What that captures is one allocation.
+/// As in servers: an idle timeout and a data listener. The captured values are one allocation.
 fn echo(socket: &Socket, received: &Received) {
     socket.set_idle_timeout(Some(Duration::from_secs(600)));
     let count = Rc::clone(received);
@@ -140,7 +139,7 @@ fn c7_a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_wi
     assert_eq!(messages, 0, "in {MESSAGES} messages");
 }
 
-/// A configuration, the most allocations for one connection, and how it is measured.
+/// A configuration, the maximum of allocations for one connection, and how it is measured.
 type Row = (&'static str, usize, Box<dyn Fn(&Net) -> [usize; 2]>);
 
 fn option(
@@ -170,8 +169,8 @@ fn done(
     (name, max, Box::new(measure))
 }
 
-/// Every option of a server, and what is often done with a connection. The limits are what it takes
-/// today: they may be lowered, and not raised.
+/// Every option of a server, and common calls on a connection. The limits are today's values; they may
+/// only be lowered.
 fn rows() -> Vec<Row> {
     vec![
         option("nothing set", 2, |options| options),
@@ -209,7 +208,8 @@ fn rows() -> Vec<Row> {
             let count = Rc::clone(received);
             socket.on_data(move |_, data| count.set(count.get() + data.len()));
         }),
-        // One of them is the state of the connect, which is freed when the connection is established.
+        // One allocation is the state of the connect, which is freed when the connection is
+        // established.
         ("outgoing", 10, Box::new(of_outgoing)),
     ]
 }

@@ -1,4 +1,4 @@
-//! Arguments that make no sense: an `Err` with Node's code, no panic, and everything is as it was.
+//! Invalid arguments: an `Err` with Node's code, no panic, and the object is unchanged.
 
 mod support;
 
@@ -45,7 +45,7 @@ const NO_ENDPOINTS: [&str; 12] = [
     "a\0b:80",
 ];
 
-/// Whatever is refused with `ERR_INVALID_ARG_VALUE` without being text.
+/// Arguments other than text that are refused with `ERR_INVALID_ARG_VALUE`.
 fn bad_endpoints() -> [Endpoint; 5] {
     [
         ("a\0b", 80).into(),
@@ -72,7 +72,7 @@ fn refuses_all(call: impl Fn(Result<Endpoint, &'static str>) -> Result<(), Error
 }
 
 on_every_driver! {
-    fn arg_03_arg_04_arg_06_a_socket_is_as_it_was_after_a_connect_that_is_an_err(net) {
+    fn arg_03_arg_04_arg_06_a_failed_connect_call_leaves_the_socket_unchanged(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -86,7 +86,7 @@ on_every_driver! {
                 let released = Rc::new(());
                 let captured = Rc::clone(&released);
                 client.connect_then("nonsense", move |_| drop(captured)).unwrap_err();
-                assert_eq!(Rc::strong_count(&released), 1, "the callback is not kept");
+                assert_eq!(Rc::strong_count(&released), 1, "the callback is dropped");
                 refuse(&client);
                 assert!(!client.is_connecting() && client.is_pending() && !client.is_destroyed());
                 assert_eq!(client.ready_state(), ReadyState::Open);
@@ -108,8 +108,8 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "ready", "end", "finish", "close false"]);
     }
 
-    fn arg_03_arg_04_no_socket_is_made_by_a_connect_that_is_an_err(net) {
-        // The loop ends at once: nothing was begun.
+    fn arg_03_arg_04_a_failed_connect_call_creates_no_socket(net) {
+        // The loop ends immediately, because nothing was started.
         net.run(|| {
             refuses_all(|argument| match argument {
                 Ok(endpoint) => fyke::connect_then(endpoint, |_| panic!("refused")).map(drop),
@@ -136,7 +136,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["localhost"; 3]);
     }
 
-    fn arg_05_every_local_address_and_port_is_taken_and_a_wrong_one_is_an_event(net) {
+    fn arg_05_every_local_address_and_port_is_accepted_and_a_wrong_one_is_an_error_event(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -155,7 +155,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["bind"; 2]);
     }
 
-    fn arg_08_a_server_is_as_it_was_after_a_listen_that_is_an_err(net) {
+    fn arg_08_a_failed_listen_call_leaves_the_server_unchanged(net) {
         let called = Rc::new(Cell::new(0));
         let seen = Rc::clone(&called);
         net.run(|| {
@@ -172,7 +172,7 @@ on_every_driver! {
             server.on_error(|_, error| panic!("{error}"));
             refuse(&server);
             assert!(!server.is_listening() && server.address().is_none());
-            // SRV-08: a callback that was kept would run now.
+            // SRV-08: if the callback had been kept, it would run now.
             server.listen_then(net.tcp(), move |server| {
                 called.set(called.get() + 1);
                 refuse(server);
@@ -183,7 +183,7 @@ on_every_driver! {
         assert_eq!(seen.get(), 1);
     }
 
-    fn arg_10_arg_11_the_extremes_of_every_option_are_taken_and_work(net) {
+    fn arg_10_arg_11_the_extremes_of_every_option_are_accepted_and_work(net) {
         for (bytes, time) in [(0, Duration::ZERO), (usize::MAX, Duration::MAX)] {
             let log = Log::new();
             let seen = log.clone();
@@ -201,14 +201,14 @@ on_every_driver! {
                     let options = options.keep_alive(delay).idle_timeout(time).no_delay(true);
                     let options = options.write_queue_bytes_max(usize::MAX).lookup_timeout(time);
                     let options = match time.is_zero() {
-                        // None at all would end it at once.
+                        // A timeout of zero would end the connect immediately.
                         true => options,
                         false => options.connect_timeout(time).write_stall_timeout(time),
                     };
                     let client = options.connect().unwrap();
                     log.watch("", &client);
-                    let told = log.clone();
-                    client.on_data(move |_, data| told.add(String::from_utf8_lossy(data)));
+                    let reported = log.clone();
+                    client.on_data(move |_, data| reported.add(String::from_utf8_lossy(data)));
                     let server = server.clone();
                     client.on_close(move |_, _| _ = server.close());
                 }).unwrap();
@@ -219,18 +219,18 @@ on_every_driver! {
             assert_eq!(joined, "connectreadyanswerendfinishclose false");
         }
         let socket = SocketOptions::new().high_water_mark(0).build();
-        assert!(!socket.write("nothing fits"), "a mark of 0 is kept");
+        assert!(!socket.write("nothing fits"), "a mark of 0 is stored");
     }
 }
 
 #[test]
-fn arg_07_he_20_an_attempt_timeout_out_of_range_is_an_err_and_changes_nothing() {
+fn arg_07_he_20_an_attempt_timeout_out_of_range_fails_and_changes_nothing() {
     let millisecond = Duration::from_millis(1);
     let longest = Duration::from_millis(2_147_483_647);
     let before = family_selection::attempt_timeout();
     let connect = |timeout| {
         let options = ConnectOptions::new(("some.test", 1)).attempt_timeout(timeout);
-        // The first value that is not valid is the error, and a valid one does not hide it.
+        // The first invalid value is the error, and a later valid one does not hide it.
         options.attempt_timeout(millisecond).connect().map(|client| {
             client.destroy();
         })
@@ -250,7 +250,7 @@ fn arg_07_he_20_an_attempt_timeout_out_of_range_is_an_err_and_changes_nothing() 
 }
 
 #[test]
-fn an_error_of_yours_has_its_message_and_one_of_the_system_has_none() {
+fn an_error_of_the_program_has_a_message_and_an_error_of_the_system_has_none() {
     let error = Error::new(ErrorCode::EPIPE, "gone");
     assert_eq!((error.message(), error.syscall()), (Some("gone"), None));
     let log = Log::new();

@@ -1,4 +1,4 @@
-//! Sockets that are bound before anybody knows what for.
+//! Sockets that are bound before it is decided how to use them.
 
 mod support;
 
@@ -20,14 +20,14 @@ fn endpoint(address: &Address) -> Endpoint {
     address.clone().try_into().unwrap()
 }
 
-/// The places that a socket can be bound to, as they are asked for.
+/// The addresses that a socket can be bound to, and how to request them.
 fn places(net: &Net) -> [Endpoint; 3] {
     let name = net.path().into_os_string().into_encoded_bytes();
     [net.tcp(), net.path().into(), Endpoint::Abstract(name)]
 }
 
 on_every_driver! {
-    fn bnd_01_the_bind_is_done_when_the_constructor_returns(net) {
+    fn bnd_01_the_socket_is_bound_when_the_constructor_returns(net) {
         net.run(|| {
             let bound = bind();
             let address = ip(&bound);
@@ -37,7 +37,7 @@ on_every_driver! {
             assert!(bound.as_raw_fd().is_none_or(|fd| fd > 2));
             assert_eq!(bound.as_raw_fd().is_some(), !net.is_sim());
 
-            // Without a host: everywhere, and no name is asked for.
+            // Without a host, the socket is bound to all addresses, without a lookup.
             let everywhere = ip(&BoundSocket::bind(0).unwrap());
             assert_eq!(everywhere.ip(), Ipv4Addr::UNSPECIFIED);
             let only = ip(&BindOptions::new(0).ipv6_only(true).bind().unwrap());
@@ -47,14 +47,14 @@ on_every_driver! {
         assert_eq!(error.code(), ErrorCode::ERR_NO_EVENT_LOOP);
     }
 
-    fn proc_01_a_bound_socket_does_not_hold_the_loop(net) {
+    fn proc_01_a_bound_socket_does_not_keep_the_loop_alive(net) {
         let event_loop = net.event_loop();
         let bound = event_loop.enter(bind);
         assert!(!event_loop.turn(None).unwrap());
         assert_ne!(ip(&bound).port(), 0);
     }
 
-    fn bnd_02_what_cannot_be_bound_is_refused_and_an_option_without_meaning_ignored(net) {
+    fn bnd_02_invalid_endpoints_are_refused_and_options_without_effect_ignored(net) {
         net.run(|| {
             let code = |endpoint: &str| BoundSocket::bind(endpoint).unwrap_err().code();
             assert_eq!(code("localhost:0"), ErrorCode::ERR_INVALID_ARG_VALUE);
@@ -71,7 +71,7 @@ on_every_driver! {
         });
     }
 
-    fn bnd_03_a_bind_that_fails_says_what_where_and_why(net) {
+    fn bnd_03_a_failed_bind_reports_its_code_syscall_and_address(net) {
         net.run(|| {
             let server = Server::new();
             server.listen_then(net.tcp(), |server| {
@@ -83,14 +83,14 @@ on_every_driver! {
                 server.close();
             }).unwrap();
 
-            // TEST-NET-1 (RFC 5737): nobody's.
+            // An address of TEST-NET-1 (RFC 5737), which no machine has.
             let error = BoundSocket::bind("192.0.2.1:0").unwrap_err();
             assert_eq!(error.to_string(), "bind EADDRNOTAVAIL 192.0.2.1");
             assert_eq!((error.syscall(), error.port()), (Some("bind"), None));
         });
     }
 
-    fn bnd_04_of_two_on_one_port_the_first_to_listen_wins(net) {
+    fn bnd_04_of_two_sockets_on_one_port_the_first_to_listen_wins(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -100,7 +100,7 @@ on_every_driver! {
             let (winner, loser) = (Server::new(), Server::new());
             winner.listen_bound(first).unwrap();
             let tries = log.clone();
-            // Armed by the listen that fails, called by the one that works (SRV-08).
+            // Registered by the failed listen, called by the one that succeeds (SRV-08).
             loser.listen_bound_then(second, move |_| tries.add("first callback")).unwrap();
             assert!(winner.is_listening() && !loser.is_listening());
             loser.on_error(move |loser, error| {
@@ -121,7 +121,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error", "first callback", "listens elsewhere"]);
     }
 
-    fn fd_08_bnd_05_a_server_adopts_it_and_listens_at_once(net) {
+    fn fd_08_bnd_05_a_server_adopts_a_bound_socket_and_listens_immediately(net) {
         for place in places(net) {
             let log = Log::new();
             let seen = log.clone();
@@ -146,7 +146,7 @@ on_every_driver! {
         }
     }
 
-    fn bnd_05_a_server_that_listens_already_hands_it_back_as_it_was(net) {
+    fn bnd_05_a_listening_server_returns_the_bound_socket_unchanged(net) {
         net.run(|| {
             let server = Server::new();
             server.listen_bound(bind()).unwrap();
@@ -162,7 +162,7 @@ on_every_driver! {
         });
     }
 
-    fn bnd_05_its_signal_closes_the_server(net) {
+    fn bnd_05_the_signal_of_a_bound_socket_closes_the_server(net) {
         for before in [true, false] {
             let log = Log::new();
             let seen = log.clone();
@@ -186,7 +186,7 @@ on_every_driver! {
         }
     }
 
-    fn bnd_06_unused_it_frees_its_address_when_it_is_closed_or_dropped(net) {
+    fn bnd_06_an_unused_bound_socket_frees_its_address_when_closed_or_dropped(net) {
         net.run(|| {
             for place in places(net) {
                 let bound = BoundSocket::bind(place).unwrap();
@@ -216,7 +216,7 @@ on_every_driver! {
         });
     }
 
-    fn bnd_12_nobody_listens_where_something_is_merely_bound(net) {
+    fn bnd_12_a_bound_socket_refuses_connections_until_it_listens(net) {
         for place in places(net) {
             let log = Log::new();
             let seen = log.clone();
@@ -232,7 +232,7 @@ on_every_driver! {
         }
     }
 
-    fn a_bound_socket_of_another_loop_is_handed_back(net) {
+    fn a_bound_socket_of_another_loop_is_returned(net) {
         let (ours, theirs) = (net.event_loop(), net.event_loop());
         let bound = theirs.enter(bind);
         let refused = ours.enter(|| {
@@ -243,14 +243,14 @@ on_every_driver! {
         });
         assert_eq!(refused.error.code(), ErrorCode::ERR_INVALID_ARG_VALUE);
         drop(theirs);
-        // Its loop is gone: there is nothing left that could adopt it, and that has a name too.
+        // The loop was dropped, so nothing can adopt the socket. That has a code too.
         let refused = Server::new().listen_bound(refused.bound).unwrap_err();
         assert_eq!(refused.error.code(), ErrorCode::ERR_EVENT_LOOP_CLOSED);
     }
 }
 
 on_every_system! {
-    fn bnd_10_the_file_is_there_from_the_bind_to_the_close_of_whoever_has_it(net) {
+    fn bnd_10_the_file_exists_from_the_bind_to_the_close_of_the_last_owner(net) {
         net.run(|| {
             let path = net.path();
             let bound = BoundSocket::bind(path.as_path()).unwrap();
@@ -272,7 +272,7 @@ on_every_system! {
         });
     }
 
-    fn bnd_10_a_path_that_cannot_be_bound_is_an_err_with_the_path(net) {
+    fn bnd_10_a_path_that_cannot_be_bound_is_an_error_with_the_path(net) {
         net.run(|| {
             let used = net.path();
             std::fs::write(&used, "").unwrap();

@@ -1,4 +1,4 @@
-//! Sockets that are bound before anybody knows what for, as the own end of a client.
+//! Bound sockets that become clients.
 
 mod support;
 
@@ -25,7 +25,7 @@ fn endpoint(address: &Address) -> Endpoint {
 }
 
 on_every_driver! {
-    fn bnd_07_a_client_adopts_it_and_is_pending_until_it_is_connected(net) {
+    fn bnd_07_a_client_adopts_a_bound_socket_and_is_pending_until_it_connects(net) {
         net.run(|| {
             let bound = bind();
             let address = ip(&bound);
@@ -35,7 +35,7 @@ on_every_driver! {
             assert_eq!(socket.local_address(), Some(address));
             assert_eq!(socket.address(), Some(Address::Ip(address)));
             assert_eq!(socket.remote_address(), None);
-            // It reads nothing, and so holds nothing: this loop ends by itself (PROC-01).
+            // The socket reads nothing, so it does not keep this loop alive (PROC-01).
             socket.on_data(|_, _| panic!("not connected"));
             socket.on_close(|_, _| panic!("nothing happens to it"));
         });
@@ -60,7 +60,7 @@ on_every_driver! {
                 client.on_connection_attempt(move |_, _| attempts.add("attempt"));
                 let bytes = collect(&client);
                 client.connect_then(target, move |client| {
-                    // Not the wildcard any more.
+                    // The address is no longer the wildcard.
                     let concrete = SocketAddr::from(([127, 0, 0, 1], port));
                     assert_eq!(client.local_address(), Some(concrete));
                     assert!(!client.is_pending());
@@ -76,7 +76,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["returned", "attempt", "hello"]);
     }
 
-    fn bnd_08_of_a_name_only_the_first_address_is_tried_and_another_own_end_is_refused(net) {
+    fn bnd_08_only_the_first_address_of_a_name_is_tried_and_another_local_address_is_refused(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -92,7 +92,7 @@ on_every_driver! {
                 assert!(!request.all);
                 reply.answer(Ok(vec![[127, 0, 0, 2].into(), [127, 0, 0, 3].into()]));
             });
-            client.connect_with_then(lookup, |_| panic!("nobody listens")).unwrap();
+            client.connect_with_then(lookup, |_| panic!("there is no server")).unwrap();
             let attempts = log.clone();
             client.on_connection_attempt(move |_, address| attempts.add(address));
             client.on_error(move |client, error| {
@@ -103,7 +103,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["127.0.0.2:1", "connect ECONNREFUSED 127.0.0.2:1"]);
     }
 
-    fn bnd_07_its_options_count_though_the_socket_was_there_before_them(net) {
+    fn bnd_07_socket_options_apply_to_an_adopted_bound_socket(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -113,7 +113,7 @@ on_every_driver! {
                 socket.server().unwrap().close();
                 socket.end();
             });
-            // Linux doubles what is asked for (socket(7)).
+            // Linux doubles the requested size (socket(7)).
             server.listen_bound_then(bind(), move |server| {
                 let options = SocketOptions::new().send_buffer_size_bytes(20_000).no_delay(true);
                 let client = options.build_from_bound(bind());
@@ -129,7 +129,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["checked"]);
     }
 
-    fn bnd_09_refused_it_fails_as_usual_and_connects_again_as_an_ordinary_socket(net) {
+    fn bnd_09_after_a_refusal_a_bound_client_connects_again_as_an_ordinary_socket(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -145,7 +145,7 @@ on_every_driver! {
                 log.watch("", &client);
                 let attempts = log.clone();
                 client.on_connection_attempt_failed(move |_, _, error| attempts.add(error.code()));
-                // To itself would succeed: port 1 is nobody's.
+                // A connect to the own port would succeed. Nothing listens on port 1.
                 client.connect(("127.0.0.1", 1)).unwrap();
                 let mut target = Some(target);
                 client.on_close(move |client, _| {
@@ -164,7 +164,7 @@ on_every_driver! {
         assert_eq!(seen.take(), expected);
     }
 
-    fn bnd_09_a_target_of_another_family_is_einval_with_the_local_end_in_the_message(net) {
+    fn bnd_09_a_target_of_another_family_is_einval_with_the_local_address_in_the_message(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -199,7 +199,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
     }
 
-    fn bnd_09_destroying_it_or_dropping_it_frees_the_port(net) {
+    fn bnd_09_destroying_or_dropping_a_bound_client_frees_the_port(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -222,7 +222,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["close false"]);
     }
 
-    fn bnd_10_a_client_bound_to_a_path_knows_it_and_its_peer_does_not(net) {
+    fn bnd_10_a_client_bound_to_a_path_reports_it_and_its_peer_does_not(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -252,7 +252,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["false"]);
     }
 
-    fn bnd_11_it_connects_only_to_what_it_can_reach(net) {
+    fn bnd_11_a_bound_client_connects_only_to_endpoints_of_its_kind(net) {
         net.run(|| {
             let unix = Socket::from_bound(BoundSocket::bind(net.path()).unwrap());
             let error = unix.connect(("127.0.0.1", 1)).unwrap_err();
@@ -266,7 +266,7 @@ on_every_driver! {
         });
     }
 
-    fn a_client_goes_on_though_nobody_keeps_a_handle_of_it(net) {
+    fn a_client_stays_open_without_a_handle(net) {
         let event_loop = net.event_loop();
         let log = Rc::new(RefCell::new(Vec::new()));
         event_loop.enter(|| {

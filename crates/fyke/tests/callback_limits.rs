@@ -1,5 +1,5 @@
-//! What a program collects without noticing has an end: callbacks of writes, of ends, and of
-//! connects that failed; timeouts that are due together do not keep the others waiting.
+//! Limits on what a program may accumulate without noticing: callbacks of writes, of ends, and of
+//! failed connects. Timeouts that are due together do not delay other sockets.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use fyke::{Server, Socket, SocketOptions, timer};
 use support::{Log, Net, drive, word};
 
-/// What a waiting callback counts as.
+/// The number of bytes that a pending callback counts as.
 const CALLBACK_BYTES: usize = 64;
 
 /// A socket whose writes wait because it is corked, and whose queue may hold ten callbacks.
@@ -25,7 +25,7 @@ fn with_room_for_ten(net: &Net, then: impl FnOnce(&Socket) + 'static) {
     });
 }
 
-/// Connects three times where nobody listens, then once where a server does, and tells which of the
+/// Connects three times to a port without a listener, then once to a server, and returns which of the
 /// callbacks ran.
 fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
     let log = Log::new();
@@ -33,7 +33,7 @@ fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
     let path = net.path();
     let exact = net.is_node_exact();
     net.run(|| {
-        // What the callbacks captured.
+        // The values that the callbacks captured.
         let captured: Rc<RefCell<Vec<Weak<()>>>> = Rc::default();
         let server = fyke::create_server(|socket| {
             socket.end();
@@ -63,7 +63,7 @@ fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
                     let (client, connect, captured) =
                         (client.clone(), connect.clone(), captured.clone());
                     let (server, path) = (server.clone(), path.clone());
-                    // After `close`, when the socket has let go of what it does not need any more.
+                    // After `close`, when the socket has released what it no longer needs.
                     let again = move || {
                         let kept =
                             captured.borrow().iter().filter(|own| own.strong_count() > 0).count();
@@ -79,7 +79,7 @@ fn connect_until_it_succeeds(net: &Net) -> Vec<String> {
 }
 
 on_every_driver! {
-    // Empty writes had no limit: their callbacks were not counted.
+    // Regression: empty writes had no limit, because their callbacks were not counted.
     fn callbacks_of_writes_count_toward_the_limit_of_the_queue(net) {
         let log = Log::new();
         let seen = log.clone();
@@ -88,8 +88,8 @@ on_every_driver! {
             client.on_error(move |_, error| failed.add(format!("error {}", error.code())));
             for number in 1..=11 {
                 let log = log.clone();
-                let told = move |_: &Socket, result| log.add(format!("{number} {}", word(&result)));
-                assert!(client.write_then("", told), "{number} is not past the limit");
+                let reported = move |_: &Socket, result| log.add(format!("{number} {}", word(&result)));
+                assert!(client.write_then("", reported), "{number} is not past the limit");
             }
             assert_eq!(client.write_queue_len(), 0, "the length is that of the bytes");
             let log = log.clone();
@@ -104,33 +104,33 @@ on_every_driver! {
         assert!(!entries.iter().any(|entry| entry.ends_with("ok")));
     }
 
-    fn callbacks_of_writes_that_are_done_count_no_more(net) {
-        let told = Rc::new(Cell::new(0));
-        let seen = told.clone();
+    fn callbacks_of_finished_writes_do_not_count(net) {
+        let reported = Rc::new(Cell::new(0));
+        let seen = reported.clone();
         net.run(|| with_room_for_ten(net, move |client| {
             client.uncork();
-            fn next(client: &Socket, told: Rc<Cell<u32>>) {
-                told.set(told.get() + 1);
-                if told.get() == 100 {
+            fn next(client: &Socket, reported: Rc<Cell<u32>>) {
+                reported.set(reported.get() + 1);
+                if reported.get() == 100 {
                     client.end();
                     return;
                 }
                 client.write_then("", move |client, result| {
                     result.unwrap();
-                    next(client, told);
+                    next(client, reported);
                 });
             }
-            next(client, told);
+            next(client, reported);
         }));
         assert_eq!(seen.get(), 100);
     }
 
-    fn a_write_that_crosses_the_limit_with_its_callback_is_taken(net) {
+    fn a_write_that_crosses_the_limit_with_its_callback_is_accepted(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| with_room_for_ten(net, move |client| {
-            let told = move |_: &Socket, result| log.add(word(&result));
-            client.write_then(vec![1; 100_000], told);
+            let reported = move |_: &Socket, result| log.add(word(&result));
+            client.write_then(vec![1; 100_000], reported);
             client.uncork().end();
         }));
         assert_eq!(seen.take(), ["ok"]);
@@ -141,7 +141,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| with_room_for_ten(net, move |client| {
             client.on_error(|_, _| {});
-            // The end cannot go out before these are sent.
+            // The end cannot be sent before these writes.
             let _ = client.uncork().write(vec![1; 32 << 20]);
             for number in 1..=12 {
                 let log = log.clone();
@@ -154,21 +154,22 @@ on_every_driver! {
         assert!(entries.iter().all(|entry| entry.ends_with("ERR_WRITE_QUEUE_FULL")), "{entries:?}");
     }
 
-    fn on_an_exact_loop_callbacks_count_nothing(net) {
+    fn on_an_exact_loop_callbacks_do_not_count(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| with_room_for_ten(net, move |client| {
-            let told = Rc::new(Cell::new(0));
+            let reported = Rc::new(Cell::new(0));
             for _ in 0..1000 {
-                let told = told.clone();
-                client.write_then("", move |_, _| told.set(told.get() + 1));
+                let reported = reported.clone();
+                client.write_then("", move |_, _| reported.set(reported.get() + 1));
             }
-            client.uncork().end_then(move |_, _| log.add(told.get()));
+            client.uncork().end_then(move |_, _| log.add(reported.get()));
         }));
         assert_eq!(seen.take(), ["1000"]);
     }
 
-    // A program that tries until somebody listens was told once for each time it had tried.
+    // Regression: the callback of a program that retried until a server listened ran once for each
+    // attempt.
     fn the_callback_of_a_connect_that_failed_does_not_run_when_a_later_one_succeeds(net) {
         assert_eq!(connect_until_it_succeeds(net), ["connected 4"]);
     }
@@ -178,12 +179,12 @@ on_every_driver! {
         assert_eq!(connect_until_it_succeeds(net.node_exact()), all);
     }
 
-    // All of them were told in one turn, and nobody else was served meanwhile.
+    // Regression: all timeouts were emitted in one turn, and no other socket was served meanwhile.
     fn timeouts_that_are_due_together_are_spread_over_turns(net) {
         const CLIENTS: usize = 200;
         const PER_TURN_MAX: usize = 64;
         let event_loop = net.event_loop();
-        let told = Rc::new(Cell::new(0));
+        let reported = Rc::new(Cell::new(0));
         let accepted = event_loop.enter(|| {
             let server = Server::new();
             let accepted: Rc<RefCell<Vec<Socket>>> = Rc::default();
@@ -199,16 +200,16 @@ on_every_driver! {
         drive(&event_loop, || accepted.borrow().len() == CLIENTS).unwrap();
         event_loop.enter(|| {
             for socket in accepted.borrow().iter() {
-                let told = told.clone();
-                socket.set_idle_timeout_then(Duration::from_millis(5), move |_| told.set(told.get() + 1));
+                let reported = reported.clone();
+                socket.set_idle_timeout_then(Duration::from_millis(5), move |_| reported.set(reported.get() + 1));
             }
         });
         let mut turns = 0;
-        while told.get() < CLIENTS {
-            let before = told.get();
+        while reported.get() < CLIENTS {
+            let before = reported.get();
             event_loop.turn(Some(Duration::from_secs(1))).unwrap();
-            assert!(told.get() - before <= PER_TURN_MAX, "{} in one turn", told.get() - before);
-            turns += usize::from(told.get() > before);
+            assert!(reported.get() - before <= PER_TURN_MAX, "{} in one turn", reported.get() - before);
+            turns += usize::from(reported.get() > before);
         }
         assert!(turns >= CLIENTS.div_ceil(PER_TURN_MAX));
     }

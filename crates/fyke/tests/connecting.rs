@@ -1,5 +1,5 @@
-//! From the call of `connect` to `connect`, `ready` or `error`: what is said when, one address at a
-//! time. Hosts with several addresses are in `family_selection.rs`.
+//! From the call of `connect` to `connect`, `ready` or `error`: which events are emitted when, for a
+//! single address. Hosts with several addresses are in `family_selection.rs`.
 
 mod support;
 
@@ -17,7 +17,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Records attempts, beside what [`Log::watch`] records.
+/// Records attempts, in addition to the events of [`Log::watch`].
 fn watch(log: &Log, client: &Socket) {
     let attempts = log.clone();
     client.on_connection_attempt(move |_, _| attempts.add("attempt"));
@@ -33,13 +33,13 @@ fn tick(log: &Log, entry: &'static str) {
     timer::next_tick(move || log.add(entry)).unwrap();
 }
 
-/// Call and port of an error, and whether it knows our own end.
+/// The call and the port of an error, and whether it has the local address.
 fn shape(error: &Error) -> (Option<&str>, Option<u16>, bool) {
     (error.syscall(), error.port(), error.local_address().is_some())
 }
 
 on_every_driver! {
-    fn con_01_every_form_of_the_target_connects_and_says_opening_until_then(net) {
+    fn con_01_every_form_of_the_target_connects_and_the_state_is_opening_until_then(net) {
         let connected = Rc::new(Cell::new(0));
         let count = Rc::clone(&connected);
         let path = net.path();
@@ -97,7 +97,7 @@ on_every_driver! {
         assert_eq!(connected.get(), 2 * (8 + 3));
     }
 
-    fn con_02_the_callback_runs_once_in_its_place_and_is_then_released(net) {
+    fn con_02_the_callback_runs_once_in_listener_order_and_is_then_dropped(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -108,10 +108,10 @@ on_every_driver! {
                 client.on_connect(add("before"));
                 let captured = Rc::new(());
                 let alive = Rc::downgrade(&captured);
-                let told = log.clone();
+                let reported = log.clone();
                 client.connect_then(&endpoint, move |_| {
                     let _captured = &captured;
-                    told.add("callback");
+                    reported.add("callback");
                 }).unwrap();
                 client.on_connect(add("after"));
                 client.on_ready(move |_| assert!(alive.upgrade().is_none(), "not released"));
@@ -126,7 +126,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["before", "callback", "after", "before", "after"]);
     }
 
-    fn con_03_an_address_is_tried_on_the_tick_and_answers_later(net) {
+    fn con_03_an_address_is_tried_on_the_tick_and_its_result_is_emitted_later(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -137,7 +137,7 @@ on_every_driver! {
                 let client = fyke::connect(endpoint).unwrap();
                 tick(&log, "later tick");
                 log.add("called");
-                // In the same turn is in time.
+                // A call in the same turn is early enough.
                 client.on_lookup(|_, _| panic!("there is nothing to look up"));
                 client.on_connection_attempt(move |client, to| {
                     assert!(to.ip() == Some(wanted) && client.is_connecting());
@@ -154,7 +154,7 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    fn con_03_destroyed_before_the_tick_nothing_is_tried(net) {
+    fn con_03_a_socket_destroyed_before_the_tick_attempts_nothing(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -167,7 +167,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["close false", "close false"]);
     }
 
-    fn con_04_a_path_is_tried_on_the_tick_and_its_result_comes_later(net) {
+    fn con_04_a_path_is_tried_on_the_tick_and_its_result_is_emitted_later(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -202,11 +202,11 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    fn con_05_ready_follows_connect_at_once_and_no_data_comes_before(net) {
+    fn con_05_ready_directly_follows_connect_and_precedes_all_data(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
-            net.run(|| net.pair(endpoint, |socket| _ = socket.end_with("at once"), move |client| {
+            net.run(|| net.pair(endpoint, |socket| _ = socket.end_with("immediately"), move |client| {
                 watch(&log, client);
                 let later = log.clone();
                 client.on_connect(move |_| {
@@ -225,7 +225,7 @@ on_every_driver! {
         }
     }
 
-    fn con_05_a_socket_that_a_connect_listener_destroyed_is_not_ready(net) {
+    fn con_05_ready_is_not_emitted_after_a_connect_listener_destroys_the_socket(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -241,7 +241,7 @@ on_every_driver! {
         }
     }
 
-    fn con_06_connecting_is_over_in_every_connect_and_error_listener(net) {
+    fn con_06_is_connecting_is_false_in_every_connect_and_error_listener(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(net.tcp(), |socket| _ = socket.end(), move |client| {
@@ -264,11 +264,11 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    fn con_07_a_refusal_is_told_at_once_its_error_on_the_tick_and_close_in_its_phase(net) {
+    fn con_07_a_refused_attempt_is_reported_first_its_error_on_the_tick_and_close_in_its_phase(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let client = fyke::connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+            let client = fyke::connect_then(("127.0.0.1", 1), |_| panic!("there is no server")).unwrap();
             watch(&log, &client);
             client.on_connection_attempt_failed(move |_, _, _| {
                 tick(&log, "earlier tick");
@@ -288,7 +288,7 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    fn con_22_the_family_of_a_literal_is_its_own_whatever_is_asked_for(net) {
+    fn con_22_an_ip_literal_keeps_its_family_whatever_is_requested(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -303,7 +303,7 @@ on_every_driver! {
         assert_eq!(entries, ["connect ECONNREFUSED 127.0.0.1:1", "connect ECONNREFUSED [::1]:1"]);
     }
 
-    fn con_08_what_the_system_refuses_is_told_after_the_call_and_never_by_it(net) {
+    fn con_08_a_refusal_by_the_system_is_emitted_after_the_call_and_not_returned(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -311,7 +311,7 @@ on_every_driver! {
             list.add_address("127.0.0.1").unwrap();
             let options = || ConnectOptions::new(("127.0.0.1", 1));
             let lookup = ConnectOptions::new(("a.test", 1)).lookup(|_, reply| {
-                reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "at once")));
+                reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "immediately")));
             });
             let cases = [
                 options(), options().local_address(ip("203.0.113.9")),
@@ -337,7 +337,7 @@ on_every_driver! {
         assert_eq!(entries, wanted);
     }
 
-    fn con_09_port_0_is_taken_and_refused_later_without_a_port(net) {
+    fn con_09_port_0_is_accepted_and_refused_later_without_a_port(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -352,7 +352,7 @@ on_every_driver! {
         assert_eq!((entries.len(), &*entries[0], &*entries[3]), (4, "attempt", "close true"));
     }
 
-    fn con_19_a_server_closed_in_the_turn_of_the_connect_refuses_it(net) {
+    fn con_19_a_server_closed_in_the_turn_of_the_connect_refuses_the_connection(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -369,7 +369,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["attempt", "failed ECONNREFUSED", "error ECONNREFUSED", "close true"]);
     }
 
-    fn con_19_a_listener_closed_before_it_accepted_ends_the_connect_with_one_error(net) {
+    fn con_19_a_listener_closed_before_accepting_ends_the_connect_with_one_error(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -380,7 +380,7 @@ on_every_driver! {
                 let client = fyke::connect(endpoint).unwrap();
                 watch(&log, &client);
                 client.resume();
-                // Runs when the system was asked to connect, and before its answer is looked at.
+                // Runs after the system was asked to connect, and before the result is read.
                 client.on_connection_attempt(move |_, _| {
                     let server = server.clone();
                     timer::next_tick(move || _ = server.close()).unwrap();
@@ -390,7 +390,7 @@ on_every_driver! {
         let entries = seen.take();
         let errors = entries.iter().filter(|entry| entry.starts_with("error")).count();
         assert_eq!((errors, entries.last().map(String::as_str)), (1, Some("close true")), "{entries:?}");
-        let told = ["error ECONNRESET", "error ECONNREFUSED"];
-        assert!(entries.iter().any(|entry| told.contains(&entry.as_str())), "{entries:?}");
+        let reported = ["error ECONNRESET", "error ECONNREFUSED"];
+        assert!(entries.iter().any(|entry| reported.contains(&entry.as_str())), "{entries:?}");
     }
 }

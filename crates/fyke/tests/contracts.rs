@@ -1,6 +1,6 @@
-//! The contracts of `docs/DESIGN.md` that have no test of their own elsewhere: C3 is in `ending.rs`
-//! and `teardown.rs`, C4 in `teardown.rs`, C5 in `server.rs`, C6 in `hostile.rs`, C8 in
-//! `writing.rs`, C12 in `event_loop.rs`; C10 is `on_every_driver!`.
+//! The contracts of `docs/DESIGN.md` that are not tested elsewhere: C3 is in `ending.rs` and
+//! `teardown.rs`, C4 in `teardown.rs`, C5 in `server.rs`, C6 in `hostile.rs`, C8 in `writing.rs`, C12
+//! in `event_loop.rs`; C10 is `on_every_driver!`.
 
 mod support;
 
@@ -23,7 +23,7 @@ impl Alone {
     }
 }
 
-/// Every call of a socket, in an order in which each has something to do.
+/// Every method of a socket, in an order in which each has an effect.
 fn call_everything(socket: &Socket, alone: &Alone) {
     let in_callback = |alone: &Alone| {
         let alone = alone.clone();
@@ -42,7 +42,7 @@ fn call_everything(socket: &Socket, alone: &Alone) {
     };
     socket.off(id);
     socket.ref_loop().unref_loop().ref_loop();
-    // On a closed socket this would begin another life.
+    // On a closed socket this would start a new connection.
     if !socket.is_destroyed() {
         socket.connect(1).unwrap_err();
     }
@@ -102,7 +102,7 @@ on_every_driver! {
         }
     }
 
-    fn c2_end_and_error_come_at_most_once_and_close_once_and_last(net) {
+    fn c2_end_and_error_are_emitted_at_most_once_and_close_once_and_last(net) {
         let endings: [fn(&Socket); 5] = [
             |socket| { socket.end(); },
             |socket| { socket.destroy(); },
@@ -146,7 +146,7 @@ on_every_driver! {
         }
     }
 
-    fn c9_what_a_callback_wrote_is_with_the_kernel_before_the_next_callback(net) {
+    fn c9_data_written_by_a_callback_reaches_the_kernel_before_the_next_callback(net) {
         let seen = Rc::new(Cell::new(false));
         let checked = seen.clone();
         net.run(|| net.pair(
@@ -172,7 +172,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            // Neither the server nor a socket is kept by anybody here.
+            // Neither the server nor a socket has a handle here.
             let server = Server::new();
             server.on_connection(move |server, socket| {
                 server.close();
@@ -223,19 +223,19 @@ on_every_driver! {
             });
         });
         drive(&event_loop, || false).unwrap();
-        // Held by the server's listener, which the loop frees.
+        // Captured by the listener of the server, which the loop frees.
         drop(event_loop);
         assert_eq!(Rc::strong_count(&token), 1);
     }
 }
 
 #[test]
-fn c11_no_thread_is_started_but_for_names() {
+fn c11_threads_are_started_only_for_host_lookups() {
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
-    // Other tests run beside this one: so this part is a process of its own.
+    // Other tests run concurrently, so this part runs in a separate process.
     if std::env::var_os("FYKE_TEST_ALONE").is_none() {
         let status = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "c11_no_thread_is_started_but_for_names", "--test-threads=1"])
+            .args(["--exact", "c11_threads_are_started_only_for_host_lookups", "--test-threads=1"])
             .env("FYKE_TEST_ALONE", "1")
             .status()
             .unwrap();

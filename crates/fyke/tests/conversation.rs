@@ -1,4 +1,4 @@
-//! The conversation that the project began with, over every transport, with its events in order.
+//! The original conversation of the project, over every transport, with its events in order.
 
 mod support;
 
@@ -68,7 +68,7 @@ on_every_driver! {
         converse(net, ("::1", 0).into(), None);
     }
 
-    fn srv_06_a_server_without_a_host_takes_ipv4_and_ipv6(net) {
+    fn srv_06_a_server_without_a_host_accepts_ipv4_and_ipv6(net) {
         for host in ["127.0.0.1", "::1"] {
             let log = Log::new();
             let seen = log.clone();
@@ -118,7 +118,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            // 64 characters: longer than a label may be, so no server need be asked.
+            // 64 characters: longer than a label may be, so no name server is asked.
             let host = "x".repeat(64);
             let client = fyke::connect((host.as_str(), 80)).unwrap();
             seen.watch("", &client);
@@ -130,17 +130,17 @@ on_every_driver! {
         assert_eq!(log.take(), ["error ENOTFOUND", "close true"]);
     }
 
-    fn con_07_a_refused_connection_is_told_in_nodes_order(net) {
+    fn con_07_a_refused_connection_is_reported_in_nodes_order(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             let server = Server::new();
             let endpoint = net.tcp();
             net.listen(&server.clone(), endpoint, move |endpoint| {
-                // Nobody listens there any more.
+                // The port no longer has a listener.
                 server.close();
                 let text = format!("connect ECONNREFUSED {endpoint}");
-                let client = fyke::connect_then(endpoint, |_| panic!("nobody listens")).unwrap();
+                let client = fyke::connect_then(endpoint, |_| panic!("there is no server")).unwrap();
                 let attempt = seen.clone();
                 client.on_connection_attempt(move |_, _| attempt.add("attempt"));
                 let failed = seen.clone();
@@ -155,7 +155,7 @@ on_every_driver! {
         assert_eq!(log.take(), wanted);
     }
 
-    fn ipc_07_connecting_to_a_path_that_does_not_exist(net) {
+    fn ipc_07_connecting_to_a_path_that_does_not_exist_fails(net) {
         let log = Log::new();
         let seen = log.clone();
         let path = net.path();
@@ -191,7 +191,7 @@ on_every_driver! {
         assert_eq!(log.take(), round.repeat(3));
     }
 
-    fn con_17_con_18_connect_in_the_wrong_state_is_an_err_and_changes_nothing(net) {
+    fn con_17_con_18_connect_in_the_wrong_state_fails_and_changes_nothing(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -213,7 +213,7 @@ on_every_driver! {
         assert_eq!(log.take(), ["connect", "ready", "close false"]);
     }
 
-    fn con_11_con_12_a_client_may_choose_its_own_end(net) {
+    fn con_11_con_12_a_client_may_choose_its_local_address(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -239,10 +239,10 @@ on_every_driver! {
     }
 }
 
-/// On the simulated network alone: it has names of its own, the test machine's are not ours to rely
-/// on.
+/// On the simulated network only, which defines its own names. The names of the test machine cannot be
+/// relied on.
 #[test]
-fn he_15_several_addresses_that_all_refuse_are_one_error_with_all_of_them() {
+fn he_15_if_all_addresses_refuse_one_error_lists_them() {
     let addresses = ["::1", "127.0.0.1"].map(|ip| ip.parse().unwrap());
     let options = SimOptions::default().host("both.test", addresses);
     let net = Net::new(DriverKind::Sim(options));

@@ -1,4 +1,4 @@
-//! How many bytes a socket has read and written.
+//! The numbers of bytes that a socket has read and written.
 
 mod support;
 
@@ -9,7 +9,7 @@ use fyke::Socket;
 use support::{Log, pattern};
 
 on_every_driver! {
-    fn prop_03_bytes_written_grows_with_each_write_while_connecting(net) {
+    fn prop_03_bytes_written_increases_with_each_write_while_connecting(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -66,7 +66,7 @@ on_every_driver! {
         }
     }
 
-    fn prop_06_bytes_read_includes_the_chunk_and_what_is_kept_and_stays_after_close(net) {
+    fn prop_06_bytes_read_includes_the_chunk_and_stored_bytes_and_stays_after_close(net) {
         let len = 1_000_000;
         let kept = Rc::new(Cell::new(0));
         let seen = kept.clone();
@@ -89,7 +89,7 @@ on_every_driver! {
         assert_eq!(seen.get(), len as u64);
     }
 
-    fn prop_06_bytes_that_nobody_took_yet_count_as_read(net) {
+    fn prop_06_stored_bytes_count_as_read(net) {
         net.run(|| net.pair(
             net.tcp(),
             |socket| { socket.end_with("kept"); },
@@ -133,7 +133,7 @@ on_every_driver! {
                         server.close();
                         return;
                     }
-                    assert_eq!(client.bytes_written(), 6, "kept until the next connect (PROP-05)");
+                    assert_eq!(client.bytes_written(), 6, "unchanged until the next connect (PROP-05)");
                     client.connect(&again).unwrap();
                     assert_eq!((client.bytes_written(), client.remote_address()), (0, None));
                     client.end_with("second");
@@ -143,7 +143,7 @@ on_every_driver! {
             });
         });
         assert_eq!(seen.get(), (12, 12));
-        // Of each connection the server's side and the client's, which come in either order.
+        // For each connection, the server's side and the client's, in either order.
         let mut ports = all.take();
         ports.sort();
         assert!(ports.len() == 4 && ports[0] == ports[1] && ports[2] == ports[3], "{ports:?}");

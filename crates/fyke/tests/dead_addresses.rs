@@ -1,4 +1,4 @@
-//! Addresses that do not answer, or answer late: what the ways of trying several make of them.
+//! Addresses that do not answer, or answer late, with each way of trying several addresses.
 
 mod support;
 
@@ -19,7 +19,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Options for a host that a hook says to have these addresses.
+/// Options for a host that a hook resolves to these addresses.
 fn several(port: u16, addresses: &[&str], selection: FamilySelection) -> ConnectOptions {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
     let options = ConnectOptions::new(("several.test", port)).family_selection(selection);
@@ -37,7 +37,7 @@ fn attempted(client: &Socket) -> Vec<String> {
     client.attempted_addresses().iter().map(|address| address.ip().to_string()).collect()
 }
 
-/// Records attempts, beside what [`Log::watch`] records.
+/// Records attempts, in addition to the events of [`Log::watch`].
 fn watch(log: &Log, client: &Socket) {
     let attempts = log.clone();
     client.on_connection_attempt(move |_, to| {
@@ -54,14 +54,14 @@ fn watch(log: &Log, client: &Socket) {
     log.watch("", client);
 }
 
-/// The simulated network: addresses that never answer, and so much time for each way.
+/// A simulated network with addresses that never answer, and the given latency.
 fn sim(latency: Duration, silent: &[&str]) -> Net {
     let silent = silent.iter().map(|text| ip(text)).collect();
     Net::new(DriverKind::Sim(SimOptions { latency, silent, ..SimOptions::default() }))
 }
 
 #[test]
-fn he_16_attempts_that_timed_out_are_in_the_error_and_were_told_as_timeouts_only() {
+fn he_16_attempts_that_timed_out_are_in_the_error_and_are_reported_as_timeouts_only() {
     let log = Log::new();
     let seen = log.clone();
     sim(MS, &["10.0.0.1", "fd00::1"]).run(|| {
@@ -104,8 +104,8 @@ fn he_20_an_attempt_timeout_below_ten_milliseconds_is_ten() {
         let options = several(9, &["10.0.0.1", "10.0.0.2"], FamilySelection::Sequential);
         let client = options.attempt_timeout(MS).connect().unwrap();
         watch(&log, &client);
-        let told = log.clone();
-        timer::set_timeout(9 * MS, move || told.add("9 ms")).unwrap();
+        let reported = log.clone();
+        timer::set_timeout(9 * MS, move || reported.add("9 ms")).unwrap();
         timer::set_timeout(12 * MS, move || {
             log.add("12 ms");
             client.destroy();
@@ -124,17 +124,17 @@ fn he_20_an_attempt_timeout_below_ten_milliseconds_is_ten() {
 }
 
 #[test]
-fn he_24_destroyed_while_attempts_hang_everything_stops() {
+fn he_24_destroying_the_socket_stops_hanging_attempts() {
     for selection in [FamilySelection::Race, FamilySelection::Sequential] {
         let log = Log::new();
         let seen = log.clone();
         sim(MS, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]).run(|| {
             let options = several(9, &["10.0.0.1", "10.0.0.2", "10.0.0.3"], selection);
             let options = options.attempt_timeout(250 * MS);
-            let client = options.connect_then(|_| panic!("nobody answers")).unwrap();
+            let client = options.connect_then(|_| panic!("no address answers")).unwrap();
             watch(&log, &client);
             timer::set_timeout(300 * MS, move || _ = client.destroy()).unwrap();
-            // By then the third would have begun.
+            // By then the third attempt would have begun.
             timer::set_timeout(5000 * MS, move || log.add("later")).unwrap();
         });
         let mut entries = seen.take();
@@ -144,20 +144,20 @@ fn he_24_destroyed_while_attempts_hang_everything_stops() {
 }
 
 #[test]
-fn he_24_destroyed_by_the_listener_of_a_timeout_nothing_more_is_tried() {
+fn he_24_after_a_timeout_listener_destroys_the_socket_nothing_more_is_tried() {
     let log = Log::new();
     let seen = log.clone();
     sim(MS, &["10.0.0.1", "10.0.0.2"]).run(|| {
         let options = several(9, &["10.0.0.1", "10.0.0.2"], FamilySelection::Sequential);
-        let client = options.connect_then(|_| panic!("nobody answers")).unwrap();
+        let client = options.connect_then(|_| panic!("no address answers")).unwrap();
         client.on_connection_attempt_timeout(|client, _| _ = client.destroy());
         watch(&log, &client);
     });
     assert_eq!(seen.take(), ["attempt 10.0.0.1", "timeout 10.0.0.1", "close false"]);
 }
 
-/// What becomes of a connect where each answer takes 400 ms, both families are live, and the last
-/// address is not.
+/// Returns the events of a connect where each answer takes 400 ms, both families have a live address,
+/// and the last address is dead.
 fn connect_over_a_slow_way(selection: FamilySelection) -> Vec<String> {
     let log = Log::new();
     let seen = log.clone();
@@ -173,11 +173,11 @@ fn connect_over_a_slow_way(selection: FamilySelection) -> Vec<String> {
                 let options = options.attempt_timeout(250 * MS).block_list(&list);
                 let client = options.connect().unwrap();
                 watch(&log, &client);
-                let told = log.clone();
+                let reported = log.clone();
                 client.on_error(move |_, error| {
                     let codes: Vec<_> =
                         error.attempts().iter().map(|e| e.code().as_str()).collect();
-                    told.add(codes.join(" "));
+                    reported.add(codes.join(" "));
                 });
                 client.on_ready(move |client| {
                     let winner = client.remote_address().unwrap().ip();
@@ -193,7 +193,7 @@ fn connect_over_a_slow_way(selection: FamilySelection) -> Vec<String> {
 }
 
 #[test]
-fn he_12_he_14_over_a_slow_way_a_race_connects_and_its_winner_need_not_be_the_last() {
+fn he_12_he_14_over_a_slow_network_a_race_connects_and_the_winner_need_not_be_the_last_attempt() {
     let wanted = [
         "attempt ::1",
         "attempt 127.0.0.1",
@@ -207,9 +207,9 @@ fn he_12_he_14_over_a_slow_way_a_race_connects_and_its_winner_need_not_be_the_la
     assert_eq!(connect_over_a_slow_way(FamilySelection::Race), wanted);
 }
 
-/// Node's way: both live addresses are given up before they can answer.
+/// Node's way: both live addresses are abandoned before they can answer.
 #[test]
-fn he_12_he_16_over_a_slow_way_sequential_gives_up_what_a_race_would_reach() {
+fn he_12_he_16_over_a_slow_network_sequential_abandons_addresses_that_a_race_would_reach() {
     let wanted = [
         "attempt ::1",
         "timeout ::1",
@@ -223,14 +223,14 @@ fn he_12_he_16_over_a_slow_way_sequential_gives_up_what_a_race_would_reach() {
     assert_eq!(connect_over_a_slow_way(FamilySelection::Sequential), wanted);
 }
 
-/// A listener whose queue is full, so that an attempt to connect to it hangs (BEHAVIOUR 21). Gone
-/// when this is dropped.
+/// A listener whose queue is full, so that an attempt to connect to it hangs (BEHAVIOUR 21). It is
+/// closed when this value is dropped.
 struct BlackHole {
     _held: Vec<rustix::fd::OwnedFd>,
 }
 
 impl BlackHole {
-    /// None if the port is taken there.
+    /// `None` if the port is in use there.
     fn new(address: SocketAddr) -> Option<Self> {
         use rustix::io::Errno;
         use rustix::net::{self, AddressFamily, SocketType};
@@ -247,7 +247,8 @@ impl BlackHole {
         }
         net::listen(&listener, 1).unwrap();
         let mut held = vec![listener];
-        // Systems differ in how many fit: one that still hangs after the others stand is past them.
+        // Systems differ in the length of the queue. An attempt that still hangs after the others are
+        // established exceeds it.
         for _ in 0..8 {
             let filler = socket();
             match net::connect(&filler, &address) {
@@ -259,8 +260,8 @@ impl BlackHole {
     }
 }
 
-/// Connects to a host whose first address is a black hole. The server's port may be taken there by
-/// another test: then another one is tried.
+/// Connects to a host whose first address is a black hole. Another test may use the server's port at
+/// that address; then another port is tried.
 fn connect_beside_a_black_hole(selection: FamilySelection, hole: &'static str) -> Vec<String> {
     let mut tries = (0..20).map(|_| try_beside_a_black_hole(selection, hole));
     tries.find(|entries| !entries.is_empty()).expect("a port is free")
@@ -297,10 +298,10 @@ fn try_beside_a_black_hole(selection: FamilySelection, hole: &'static str) -> Ve
     seen.take()
 }
 
-/// The way of the first attempt is dead, and it is not given up: only the second, which begins
-/// beside it, can stand.
+/// The path of the first attempt is dead, and the attempt is not abandoned. Only the second attempt,
+/// which runs concurrently, can be established.
 #[test]
-fn he_12_beside_a_black_hole_a_race_connects_without_giving_anything_up() {
+fn he_12_beside_a_black_hole_a_race_connects_without_abandoning_an_attempt() {
     for hole in ["::1", "127.0.0.2"] {
         let entries = connect_beside_a_black_hole(FamilySelection::Race, hole);
         let tried = [format!("attempt {hole}"), format!("{hole} 127.0.0.1")];
@@ -320,7 +321,7 @@ fn he_12_beside_a_black_hole_a_race_connects_without_giving_anything_up() {
 }
 
 #[test]
-fn he_12_beside_a_black_hole_sequential_goes_on_after_its_timeout() {
+fn he_12_beside_a_black_hole_sequential_continues_after_its_timeout() {
     for hole in ["::1", "127.0.0.2"] {
         let entries = connect_beside_a_black_hole(FamilySelection::Sequential, hole);
         let tried =

@@ -14,7 +14,7 @@ use std::time::Duration;
 use fyke::{EventLoop, Socket};
 use support::{Net, drive};
 
-/// A socket, paused since its first chunk, and the bytes that it has delivered; its peer.
+/// A socket that is paused after its first chunk, the bytes that it has delivered, and its peer.
 struct Paused {
     event_loop: EventLoop,
     socket: Socket,
@@ -27,7 +27,7 @@ fn paused(net: &Net, deliver: bool) -> Paused {
     let event_loop = net.event_loop();
     let accepted: Rc<RefCell<Option<Socket>>> = Rc::default();
     let (received, failed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
-    let (place, count, told) = (accepted.clone(), received.clone(), failed.clone());
+    let (place, count, reported) = (accepted.clone(), received.clone(), failed.clone());
     let address = Rc::new(Cell::new(None));
     let listening = address.clone();
     event_loop.enter(|| {
@@ -35,7 +35,7 @@ fn paused(net: &Net, deliver: bool) -> Paused {
             socket.server().unwrap().close();
             assert!(!socket.delivers_before_error());
             socket.set_deliver_before_error(deliver);
-            let (count, told) = (count.clone(), told.clone());
+            let (count, reported) = (count.clone(), reported.clone());
             socket.on_data(move |socket, data| {
                 if count.get() == 0 {
                     socket.pause();
@@ -45,7 +45,7 @@ fn paused(net: &Net, deliver: bool) -> Paused {
             socket.on_error(move |socket, error| {
                 assert!(matches!(error.code().as_str(), "ECONNRESET" | "EPIPE"), "{error}");
                 assert!(socket.is_destroyed());
-                told.set(true);
+                reported.set(true);
             });
             place.replace(Some(socket.clone()));
         });
@@ -73,7 +73,7 @@ fn turn_a_little(event_loop: &EventLoop) {
 }
 
 on_every_system! {
-    fn paused_socket_delivers_what_it_has_received_before_the_reset(net) {
+    fn paused_socket_delivers_received_data_before_the_reset(net) {
         let mut paused = paused(net, true);
         paused.peer.write_all(&[2; 1000]).unwrap();
         let socket = paused.socket.clone();
@@ -86,15 +86,15 @@ on_every_system! {
         assert_eq!(paused.received.get(), 1005);
     }
 
-    fn paused_socket_delivers_what_it_has_received_though_a_write_fails(net) {
+    fn paused_socket_delivers_received_data_even_if_a_write_fails(net) {
         let mut paused = paused(net, true);
         paused.peer.write_all(&[2; 1000]).unwrap();
         let socket = paused.socket.clone();
         drive(&paused.event_loop, || socket.read_queue_len() == 1000).unwrap();
         reset(paused.peer);
-        paused.event_loop.enter(|| paused.socket.write("to nobody"));
+        paused.event_loop.enter(|| paused.socket.write("to no listener"));
         turn_a_little(&paused.event_loop);
-        paused.event_loop.enter(|| paused.socket.write("to nobody"));
+        paused.event_loop.enter(|| paused.socket.write("to no listener"));
         turn_a_little(&paused.event_loop);
         assert!(!paused.failed.get(), "it is still paused");
         paused.event_loop.enter(|| _ = paused.socket.resume());
@@ -114,7 +114,7 @@ on_every_system! {
         drive(&paused.event_loop, || paused.failed.get()).unwrap();
     }
 
-    fn paused_socket_fails_at_once_by_default(net) {
+    fn paused_socket_fails_immediately_by_default(net) {
         let mut paused = paused(net, false);
         paused.peer.write_all(&[2; 1000]).unwrap();
         let socket = paused.socket.clone();

@@ -1,4 +1,5 @@
-//! Descriptors used up while accepting. One test: the limit belongs to the whole process.
+//! Exhausting descriptors while accepting. A single test, because the limit applies to the whole
+//! process.
 
 mod support;
 
@@ -11,10 +12,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{collect, drive};
 
 on_every_system! {
-    fn srv_23_without_descriptors_clients_are_shed_and_accepting_goes_on_when_they_come_back(net) {
+    fn srv_23_without_descriptors_clients_are_shed_and_accepting_resumes_when_some_are_free(net) {
         let event_loop = net.event_loop();
-        // Room for the listener, the clients, and ten of their connections. Before anything is accepted:
-        // io_uring knows the limit of the time when it was asked to accept.
+        // Leaves room for the listener, the clients, and ten of their connections. The limit is set
+        // before anything is accepted, because io_uring reads it when accepting begins.
         let before = getrlimit(Resource::Nofile);
         let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
         let low = Rlimit { current: Some(used + 1 + 40 + 9), ..before };
@@ -24,14 +25,14 @@ on_every_system! {
                 socket.pipe(socket);
             });
             server.on_error(|_, error| panic!("accepting must not fail: {error}"));
-            server.on_drop(|_, _| panic!("nobody was over the limit of connections"));
+            server.on_drop(|_, _| panic!("no connection exceeded the limit"));
             server.listen(net.tcp()).unwrap();
             server
         });
         drive(&event_loop, || server.is_listening()).unwrap();
         let endpoint = server.endpoint().unwrap();
 
-        // Clients that have their descriptor, and whose connection is not accepted yet.
+        // These clients have their descriptor, but their connection is not accepted yet.
         let clients: Vec<std::net::TcpStream> = {
             let address = server.address().unwrap().ip().unwrap();
             (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect()
@@ -40,7 +41,7 @@ on_every_system! {
         assert!(server.shed_connections() >= 25, "shed: {}", server.shed_connections());
         assert!(server.is_listening());
 
-        // No spin: with nobody waiting the loop sleeps. Counted in turns, not in time.
+        // The loop does not spin: without waiting connections it sleeps. Counted in turns, not in time.
         let turns = Cell::new(0);
         event_loop.enter(|| {
             fyke::timer::set_timeout(Duration::from_millis(300), || {}).unwrap();
@@ -52,7 +53,7 @@ on_every_system! {
         }
         assert!(turns.get() < 50, "{} turns with nothing to do", turns.get());
 
-        // The shed ones see a clean end; then descriptors come back, and accepting goes on.
+        // The shed clients see a clean end. Then descriptors are freed, and accepting resumes.
         setrlimit(Resource::Nofile, before).unwrap();
         drop(clients);
         drive(&event_loop, || server.connections() == 0).unwrap();

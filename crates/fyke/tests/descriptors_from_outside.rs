@@ -1,4 +1,4 @@
-//! Sockets and servers over descriptors that come from outside: the real system's business.
+//! Sockets and servers over descriptors from outside. On real systems only.
 
 mod support;
 
@@ -17,7 +17,7 @@ use support::{Log, Net, collect, settled};
 /// A Unix socket that is not connected, and bound if there is a path.
 fn unconnected(path: Option<&std::path::Path>) -> OwnedFd {
     let fd = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
-    // By a call of its own: Apple's systems have no flag for it.
+    // With a separate call, because Apple's systems have no flag for it.
     fcntl_setfd(&fd, FdFlags::CLOEXEC).unwrap();
     if let Some(path) = path {
         rustix::net::bind(&fd, &SocketAddrUnix::new(path).unwrap()).unwrap();
@@ -26,7 +26,7 @@ fn unconnected(path: Option<&std::path::Path>) -> OwnedFd {
 }
 
 on_every_system! {
-    fn fd_01_a_descriptor_that_is_not_connected_is_the_one_that_connects(net) {
+    fn fd_01_a_descriptor_that_is_not_connected_is_used_by_connect(net) {
         for (bound, options) in [(true, false), (true, true), (false, false), (false, true)] {
             let log = Log::new();
             let seen = log.clone();
@@ -65,7 +65,7 @@ on_every_system! {
         }
     }
 
-    fn fd_01_the_connected_descriptor_has_the_number_that_was_given(net) {
+    fn fd_01_the_connected_descriptor_keeps_its_number(net) {
         net.run(|| {
             let server = Server::new();
             server.on_connection(|server, socket| {
@@ -100,7 +100,7 @@ on_every_system! {
             log.watch("", &reader);
             let writer = SocketOptions::new().readable(false).build_from_fd(to.into()).unwrap();
             writes.watch("", &writer);
-            // More than a pipe holds.
+            // More bytes than a pipe holds.
             writer.end_with(support::pattern(300_000));
             reader.on_end(move |_| assert_eq!(*bytes.borrow(), support::pattern(300_000)));
         });
@@ -108,7 +108,7 @@ on_every_system! {
         assert_eq!(written.take(), ["finish", "close false"]);
     }
 
-    fn fd_04_readable_and_writable_are_on_whatever_the_descriptor_allows(net) {
+    fn fd_04_readable_and_writable_are_true_for_any_descriptor(net) {
         let log = Log::new();
         let seen = log.clone();
         let (from, _to) = std::io::pipe().unwrap();
@@ -118,8 +118,8 @@ on_every_system! {
             assert!(reader.is_readable() && reader.is_writable());
             reader.on_error(|_, error| assert_eq!(error.syscall(), Some("write")));
             log.watch("", &reader);
-            let told = log.clone();
-            reader.write_then("x", move |_, result| told.add(result.unwrap_err().code()));
+            let reported = log.clone();
+            reader.write_then("x", move |_, result| reported.add(result.unwrap_err().code()));
         });
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
         net.run(|| {
@@ -142,11 +142,11 @@ on_every_system! {
             socket.on_data(|_, _| panic!("it never reads"));
             log.watch("", &socket);
             socket.end_with("only this");
-            // Not EPIPE: the peer has not ended.
-            let told = log.clone();
+            // Not EPIPE, because the peer has not ended.
+            let reported = log.clone();
             socket.on_finish(move |socket| {
-                let told = told.clone();
-                socket.write_then("late", move |_, result| told.add(result.unwrap_err().code()));
+                let reported = reported.clone();
+                socket.write_then("late", move |_, result| reported.add(result.unwrap_err().code()));
             });
         });
         let late = "ERR_STREAM_WRITE_AFTER_END";
@@ -193,10 +193,10 @@ on_every_system! {
         assert_eq!(seen.take(), ["error ERR_STREAM_WRITE_AFTER_END", "close true"]);
     }
 
-    fn end_13_a_direction_that_never_was_counts_as_done(net) {
+    fn end_13_a_direction_that_never_existed_counts_as_done(net) {
         use std::io::Write;
 
-        // Whether it reads or writes, and what comes of it.
+        // Whether the socket reads or writes, and the result.
         let cases = [(true, ["end", "close false"]), (false, ["finish", "close false"])];
         for half_open in [false, true] {
             for (reads, wanted) in cases {
@@ -209,12 +209,12 @@ on_every_system! {
                     assert_eq!((socket.is_readable_ended(), socket.is_writable_finished()), (!reads, reads));
                     log.watch("", &socket);
                     socket.resume();
-                    // The disabled direction alone is not the end of both.
+                    // The disabled direction alone does not end both.
                     settled(move || {
                         assert_eq!(log.entries().len(), 0);
                         assert!(!socket.is_destroyed());
                         match reads {
-                            // The other half of the peer stays open.
+                            // The other direction of the peer stays open.
                             true => {
                                 theirs.write_all(b"all").unwrap();
                                 theirs.shutdown(std::net::Shutdown::Write).unwrap();
@@ -239,7 +239,7 @@ on_every_system! {
         }
     }
 
-    fn fd_02_paused_from_the_beginning_it_reads_nothing_before_resume(net) {
+    fn fd_02_an_initially_paused_descriptor_reads_nothing_before_resume(net) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         std::io::Write::write_all(&mut theirs, b"waits").unwrap();
         drop(theirs);
@@ -274,7 +274,7 @@ on_every_system! {
         assert_eq!(seen.take(), ["end", "over a pair", "finish", "close false"]);
     }
 
-    fn fd_02_a_tcp_descriptor_knows_its_addresses(net) {
+    fn fd_02_a_tcp_descriptor_reports_its_addresses(net) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
@@ -288,7 +288,7 @@ on_every_system! {
         drop(accepted);
     }
 
-    fn fd_03_what_is_no_connected_stream_socket_is_refused(net) {
+    fn fd_03_a_descriptor_of_another_kind_is_refused(net) {
         net.run(|| {
             let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
             let datagram: OwnedFd = UdpSocket::bind("127.0.0.1:0").unwrap().into();
@@ -326,7 +326,7 @@ on_every_system! {
                     })
                     .unwrap();
                 assert!(server.is_listening());
-                // A name that came from outside is not known.
+                // The name of a descriptor from outside is not known.
                 assert_eq!(server.address(), known);
             }
         });
@@ -346,7 +346,7 @@ on_every_system! {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         let (pipe, to) = std::io::pipe().unwrap();
-        // Node's codes: only a pipe is asked to listen, and is no socket.
+        // Node's codes: a pipe is the only one that is asked to listen, and is not a socket.
         let fds = [
             (OwnedFd::from(connected), "EINVAL"),
             (OwnedFd::from(file), "EINVAL"),
@@ -376,9 +376,9 @@ on_every_system! {
     }
 }
 
-/// Only what comes from outside can be open in one direction.
+/// Only descriptors from outside can be open in one direction.
 #[test]
-fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
+fn con_23_a_descriptor_open_in_one_direction_ends_the_other_immediately() {
     use rustix::net::{Shutdown, shutdown};
 
     for side in [Shutdown::Read, Shutdown::Write] {
@@ -394,8 +394,8 @@ fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
             let peer = Socket::from_fd(theirs.into()).unwrap();
             log.watch("", &socket);
             let bytes = collect(&peer);
-            let told = log.clone();
-            peer.on_end(move |_| told.add(format!("peer got {}", bytes.borrow().len())));
+            let reported = log.clone();
+            peer.on_end(move |_| reported.add(format!("peer got {}", bytes.borrow().len())));
             peer.on_error(|_, _| {});
             socket.resume();
             match side {
@@ -416,7 +416,7 @@ fn con_23_a_connection_that_is_open_in_one_direction_ends_the_other_at_once() {
 }
 
 on_every_system! {
-    fn wr_30_what_is_done_to_the_descriptor_beneath_shows_as_an_error_of_the_write(net) {
+    fn wr_30_a_descriptor_that_was_changed_from_outside_fails_the_write(net) {
         let log = Log::new();
         let seen = log.clone();
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -427,7 +427,7 @@ on_every_system! {
             socket.on_error(|_, error| assert_eq!(error.to_string(), "write EPIPE"));
             beneath.shutdown(std::net::Shutdown::Write).unwrap();
             socket.write_then("x", move |_, result| log.add(result.unwrap_err().code()));
-            assert!(!socket.is_destroyed(), "told on the tick");
+            assert!(!socket.is_destroyed(), "runs on the tick");
         });
         drop(theirs);
         assert_eq!(seen.take(), ["EPIPE", "error EPIPE", "close true"]);
@@ -436,7 +436,7 @@ on_every_system! {
     fn an_adopted_descriptor_is_not_inherited_by_a_child(net) {
         use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
-        // As a parent process hands them over.
+        // Passed as a parent process would pass them.
         let inheritable = |fd: OwnedFd| {
             fcntl_setfd(&fd, FdFlags::empty()).unwrap();
             fd

@@ -1,4 +1,4 @@
-//! Destroying and resetting: what is true at once, what is told later, and what each side sees.
+//! Destroying and resetting: what changes immediately, what is emitted later, and what each side sees.
 
 mod support;
 
@@ -19,14 +19,14 @@ fn mine() -> Error {
     Error::new(ErrorCode::from_static("MINE"), "mine")
 }
 
-/// Adds to the log how a write or an end went.
-fn tell(log: &Log, name: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
+/// Logs the result of a write or an end.
+fn log_result(log: &Log, name: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
     let log = log.clone();
     move |_, result| log.add(format!("{name} {}", word(&result)))
 }
 
 on_every_driver! {
-    fn dst_01_what_destroy_does_at_once(net) {
+    fn dst_01_destroy_changes_the_state_inside_the_call(net) {
         for error in [None, Some(mine())] {
             let log = Log::new();
             let seen = log.clone();
@@ -36,7 +36,7 @@ on_every_driver! {
                     socket.resume();
                     socket.on_idle_timeout(|_| panic!("the timer is off"));
                     socket.on_error(|_, _| {});
-                    let told = log.clone();
+                    let reported = log.clone();
                     socket.on_data(move |socket, _| {
                         let server = socket.server().unwrap();
                         assert_eq!(server.connections(), 1);
@@ -53,8 +53,8 @@ on_every_driver! {
                         assert_eq!(socket.error().map(|error| error.code()), code);
                         assert_eq!(server.connections(), 0);
                         assert!(socket.local_address().is_some() && socket.remote_address().is_some());
-                        assert!(told.entries().is_empty(), "nothing is told inside the call (C1)");
-                        // Longer than the timer that is off.
+                        assert!(reported.entries().is_empty(), "nothing is emitted inside the call (C1)");
+                        // Longer than the disabled timeout.
                         timer::set_timeout(Duration::from_millis(5), || {}).unwrap();
                     });
                     socket.on_close(move |_, _| log.add("close"));
@@ -68,7 +68,7 @@ on_every_driver! {
         }
     }
 
-    fn dst_05_destroyed_while_the_handshake_runs(net) {
+    fn dst_05_a_socket_destroyed_during_the_handshake_only_closes(net) {
         for error in [None, Some(mine())] {
             let log = Log::new();
             let seen = log.clone();
@@ -84,7 +84,7 @@ on_every_driver! {
                     client.on_connection_attempt_failed(|_, _, _| panic!("it did not fail"));
                     client.on_connection_attempt(move |client, _| {
                         let (client, error) = (client.clone(), error.clone());
-                        // The attempt has begun when this runs, and its answer is not read yet.
+                        // The attempt has begun when this runs, and its result is not read yet.
                         timer::next_tick(move || _ = match error {
                             Some(error) => client.destroy_with(error),
                             None => client.destroy(),
@@ -99,7 +99,7 @@ on_every_driver! {
         }
     }
 
-    fn dst_06_the_first_error_wins_and_error_and_close_come_once(net) {
+    fn dst_06_the_first_error_wins_and_error_and_close_are_emitted_once(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -122,7 +122,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error MINE", "close true"]);
     }
 
-    fn dst_07_an_error_that_nobody_hears_is_kept_and_close_comes(net) {
+    fn dst_07_an_error_without_a_listener_is_kept_and_close_is_emitted(net) {
         let event_loop = net.event_loop();
         let log = Log::new();
         let seen = log.clone();
@@ -147,14 +147,15 @@ on_every_driver! {
                 });
             },
         ));
-        // No panic. That of the outgoing one is told here (C5), and the loop can go on.
+        // No panic. The error of the outgoing connection is returned here (C5), and the loop can
+        // continue.
         let error = drive(&event_loop, || false).unwrap_err();
         assert_eq!(error.code(), mine().code());
         drive(&event_loop, || false).unwrap();
         assert_eq!(seen.take(), ["accepted MINE true", "outgoing MINE true"]);
     }
 
-    fn dst_09_a_read_error_drops_what_was_not_delivered(net) {
+    fn dst_09_a_read_error_drops_undelivered_data(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -181,7 +182,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error ECONNRESET", "close true"]);
     }
 
-    fn dst_10_a_peer_that_vanishes_with_much_queued(net) {
+    fn dst_10_a_reset_by_the_peer_fails_all_queued_writes(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -189,9 +190,9 @@ on_every_driver! {
             move |socket| {
                 log.watch("", socket);
                 for _ in 0..10 {
-                    socket.write_then(vec![1; 2 << 20], tell(&log, "write"));
+                    socket.write_then(vec![1; 2 << 20], log_result(&log, "write"));
                 }
-                socket.end_then(tell(&log, "end"));
+                socket.end_then(log_result(&log, "end"));
             },
             |client| {
                 client.on_error(|_, _| {});
@@ -203,21 +204,21 @@ on_every_driver! {
             },
         ));
         let entries = seen.take();
-        let told = |word: &str| entries.iter().filter(|entry| entry.starts_with(word)).count();
-        assert_eq!((told("write "), told("end "), told("error "), told("close ")), (10, 1, 1, 1));
+        let reported = |word: &str| entries.iter().filter(|entry| entry.starts_with(word)).count();
+        assert_eq!((reported("write "), reported("end "), reported("error "), reported("close ")), (10, 1, 1, 1));
         assert_eq!(entries.last().map(String::as_str), Some("close true"));
-        assert_eq!((told("finish"), told("end ok")), (0, 0));
-        // First those that are done, then those in flight, then what was queued, if anything: a driver
-        // may hand over all that there is.
+        assert_eq!((reported("finish"), reported("end ok")), (0, 0));
+        // First the finished writes, then those in flight, then the queued ones, if any: a driver may
+        // submit all of them.
         let error = entries.iter().find_map(|entry| entry.strip_prefix("error ")).unwrap();
         let kinds = ["write ok", "write ECANCELED", &format!("write {error}")]
             .map(|kind| entries.iter().rposition(|entry| entry == kind));
         assert!(kinds.iter().flatten().is_sorted(), "{entries:?}");
-        assert_eq!(told("write ok") + told("write ECANCELED") + told(&format!("write {error}")), 10);
-        assert_eq!(told(&format!("end {error}")), 1, "{entries:?}");
+        assert_eq!(reported("write ok") + reported("write ECANCELED") + reported(&format!("write {error}")), 10);
+        assert_eq!(reported(&format!("end {error}")), 1, "{entries:?}");
     }
 
-    fn dst_15_a_reset_works_also_while_the_end_is_sent_and_after_it(net) {
+    fn dst_15_a_reset_also_works_during_and_after_end(net) {
         for after_finish in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -229,14 +230,14 @@ on_every_driver! {
                         socket.set_allow_half_open(true);
                         socket.resume();
                         socket.on_error(move |_, error| log.add(format!("peer {}", error.code())));
-                        // So that it is still there to be reset.
+                        // The socket must still be open to be reset.
                         let _ = socket.write("x");
                     }
                 },
                 move |client| {
                     client.on_ready(move |client| {
                         log.watch("", client);
-                        client.end_then(tell(&log, "callback"));
+                        client.end_then(log_result(&log, "callback"));
                         match after_finish {
                             true => _ = client.on_finish(|client| client.reset_and_destroy().unwrap()),
                             false => client.reset_and_destroy().unwrap(),
@@ -254,7 +255,7 @@ on_every_driver! {
         }
     }
 
-    fn dst_16_a_server_that_closes_and_resets_all(net) {
+    fn dst_16_a_server_can_close_and_reset_all_connections(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -290,7 +291,7 @@ on_every_driver! {
         assert_eq!(entries, [client, client, "server closed", "socket false", "socket false"]);
     }
 
-    fn dst_17_after_several_destroys_a_write_only_calls_back(net) {
+    fn dst_17_after_several_destroys_a_write_only_fails_its_callback(net) {
         for reset in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -304,7 +305,7 @@ on_every_driver! {
                             client.reset_and_destroy().unwrap();
                         }
                         assert!(*client.destroy().destroy() == *client);
-                        assert!(!client.write_then("x", tell(&log, "write")));
+                        assert!(!client.write_then("x", log_result(&log, "write")));
                     });
                 },
             ));
@@ -312,7 +313,7 @@ on_every_driver! {
         }
     }
 
-    fn dst_20_the_error_of_destroy_reaches_everybody_as_it_is(net) {
+    fn dst_20_the_error_of_destroy_reaches_every_listener_unchanged(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -347,10 +348,10 @@ on_every_driver! {
     }
 }
 
-/// A child that holds the other end of a connection is killed. Whether it leaves bytes unread
-/// decides what we see.
+/// A child that holds the other end of a connection is killed. The result depends on whether it leaves
+/// bytes unread.
 #[test]
-fn dst_22_a_peer_whose_process_is_killed() {
+fn dst_22_a_killed_peer_process_ends_or_resets_the_connection() {
     for unread in [false, true] {
         let net = Net::ready();
         let log = Log::new();

@@ -1,4 +1,4 @@
-//! Ending, half-open, destroying, resetting: what each side sees, and in which order.
+//! Ending, half-open, destroying, resetting: the events of each side, in order.
 
 mod support;
 
@@ -9,7 +9,7 @@ use fyke::{ErrorCode, ReadyState, Socket};
 use support::{Log, collect};
 
 on_every_driver! {
-    fn end_06_the_peers_end_ends_us(net) {
+    fn end_06_the_end_of_the_peer_ends_our_side(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -31,7 +31,7 @@ on_every_driver! {
         }
     }
 
-    fn end_08_what_is_written_in_the_end_listener_still_goes_out(net) {
+    fn end_08_data_written_in_the_end_listener_is_sent(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -130,8 +130,8 @@ on_every_driver! {
         net.run(|| {
             let socket = Socket::new();
             log.watch("", &socket);
-            let told = log.clone();
-            socket.end_then(move |_, result| told.add(format!("{result:?}")));
+            let reported = log.clone();
+            socket.end_then(move |_, result| reported.add(format!("{result:?}")));
             assert!(!socket.is_destroyed());
         });
         assert_eq!(seen.take(), ["Ok(())", "finish"]);
@@ -165,7 +165,7 @@ on_every_driver! {
         assert_eq!(entries, ["connect", "ready", "finish", "close false"]);
     }
 
-    fn dst_02_error_comes_on_the_tick_and_close_after_the_immediates(net) {
+    fn dst_02_error_is_emitted_on_the_tick_and_close_after_the_immediates(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -198,11 +198,11 @@ on_every_driver! {
         assert_eq!(seen.take(), ["close false"]);
     }
 
-    fn dst_04_destroyed_in_the_turn_of_connect_nothing_is_sent(net) {
+    fn dst_04_a_socket_destroyed_in_the_turn_of_connect_sends_nothing(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let server = fyke::create_server(|_| panic!("nobody comes"));
+            let server = fyke::create_server(|_| panic!("no client connects"));
             net.listen(&server, net.tcp(), {
                 let server = server.clone();
                 move |endpoint| {
@@ -250,7 +250,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "close false"]);
     }
 
-    fn dst_13_dst_14_reset_without_a_tcp_connection(net) {
+    fn dst_13_dst_14_reset_without_a_tcp_connection_is_an_error(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -279,7 +279,8 @@ on_every_driver! {
         net.run(|| net.pair(
             net.tcp(),
             |socket| {
-                // Never reads: paused before reading begins, destroyed when the data is there.
+                // This side never reads: it is paused before reading begins, and destroyed when the
+                // data has arrived.
                 socket.pause();
                 let socket = socket.clone();
                 let wait = std::time::Duration::from_millis(50);
@@ -309,17 +310,17 @@ on_every_driver! {
                     let log = log.clone();
                     fyke::timer::set_immediate(move || {
                         let remote = client.remote_address();
-                        assert!(remote.is_some(), "kept after close (PROP-09)");
+                        assert!(remote.is_some(), "unchanged after close (PROP-09)");
                         assert!(client.local_address().is_some());
                         client.pause().resume().cork().uncork().ref_loop().unref_loop().end().destroy();
                         client.set_idle_timeout(Some(std::time::Duration::from_millis(1)));
                         client.set_no_delay(true).unwrap();
                         client.set_keep_alive(true, std::time::Duration::from_secs(9)).unwrap();
                         client.reset_and_destroy().unwrap();
-                        let told = log.clone();
-                        assert!(!client.write_then("x", move |_, r| told.add(r.unwrap_err().code())));
-                        let told = log.clone();
-                        client.end_then(move |_, r| told.add(r.unwrap_err().code()));
+                        let reported = log.clone();
+                        assert!(!client.write_then("x", move |_, r| reported.add(r.unwrap_err().code())));
+                        let reported = log.clone();
+                        client.end_then(move |_, r| reported.add(r.unwrap_err().code()));
                     }).unwrap();
                 });
             },
@@ -329,7 +330,7 @@ on_every_driver! {
         assert_eq!(seen.take(), after);
     }
 
-    fn rd_05_pause_keeps_what_comes_and_resume_delivers_it_in_order(net) {
+    fn rd_05_data_received_while_paused_is_delivered_in_order_after_resume(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();

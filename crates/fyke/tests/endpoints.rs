@@ -1,8 +1,8 @@
-//! What an endpoint is made of, wherever one is taken.
+//! All types that an endpoint can be made from, in every place that accepts one.
 
 #![expect(
     clippy::needless_borrows_for_generic_args,
-    reason = "that references are taken is what is tested"
+    reason = "the test is that references are accepted"
 )]
 
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fyke::{Address, BindOptions, ConnectOptions, Endpoint, Error, ListenOptions, Server, Socket};
 
-/// As the methods take it that take an endpoint.
+/// Takes its argument as the methods do.
 fn endpoint<E>(value: E) -> Endpoint
 where
     E: TryInto<Endpoint>,
@@ -21,7 +21,7 @@ where
 }
 
 #[test]
-fn addresses_are_taken_by_value_and_by_reference() {
+fn addresses_are_accepted_by_value_and_by_reference() {
     let v4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80);
     let v6 = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 1, 2);
     let either = SocketAddr::from(v4);
@@ -38,7 +38,7 @@ fn addresses_are_taken_by_value_and_by_reference() {
 }
 
 #[test]
-fn text_is_taken_in_each_of_its_types() {
+fn text_is_accepted_in_each_of_its_types() {
     let text = String::from("example.org:80");
     let wanted = Endpoint::Host("example.org".to_owned(), 80);
     let os = OsString::from(&text);
@@ -61,15 +61,15 @@ fn text_is_taken_in_each_of_its_types() {
 }
 
 #[test]
-fn paths_are_taken_by_value_and_by_reference() {
+fn paths_are_accepted_by_value_and_by_reference() {
     let path = PathBuf::from("/run/x.sock");
     let taken = [endpoint(&path), endpoint(Path::new("/run/x.sock")), endpoint(path.clone())];
     assert!(taken.iter().all(|taken| *taken == Endpoint::Path(path.clone())));
 }
 
-/// They were an error of `new`, so that no chain of options could be written without `?` in it.
+/// Regression: these were errors of `new`, so a chain of options needed `?` in the middle.
 #[test]
-fn options_take_what_an_endpoint_is_made_of_and_a_wrong_one_is_the_error_of_the_verb() {
+fn options_accept_the_parts_of_an_endpoint_and_a_wrong_one_fails_the_call_that_uses_it() {
     let address: SocketAddr = ([127, 0, 0, 1], 0).into();
     fyke::run(|| {
         ConnectOptions::new(&address).no_delay(true).connect()?.destroy();

@@ -1,15 +1,15 @@
-//! Errors of other kinds inside `run`, and what becomes of them.
+//! Errors of other types inside `run`, and how they are converted.
 
 use std::error::Error as StdError;
 use std::io;
 
 use fyke::{Error, ErrorCode};
 
-/// A port that nothing can listen on: it is no port.
+/// A port that nothing can listen on, because it is not a valid port.
 const BAD_ENDPOINT: &str = "127.0.0.1:99999";
 
 #[test]
-fn run_takes_fykes_error_and_question_marks_on_those_of_the_standard_library() {
+fn run_accepts_fykes_error_and_the_question_mark_on_io_errors() {
     let result: fyke::Result<()> = fyke::run(|| {
         std::fs::read("/does/not/exist")?;
         Ok(())
@@ -21,7 +21,7 @@ fn run_takes_fykes_error_and_question_marks_on_those_of_the_standard_library() {
 }
 
 #[test]
-fn run_takes_an_error_of_the_standard_library() {
+fn run_accepts_an_error_of_the_standard_library() {
     let result: io::Result<()> = fyke::run(|| {
         fyke::connect(BAD_ENDPOINT)?;
         Err(io::ErrorKind::UnexpectedEof.into())
@@ -32,7 +32,7 @@ fn run_takes_an_error_of_the_standard_library() {
 }
 
 #[test]
-fn run_takes_an_anyhow_error() {
+fn run_accepts_an_anyhow_error() {
     use anyhow::Context;
 
     fn fail(endpoint: &str) -> anyhow::Result<()> {
@@ -50,7 +50,7 @@ fn run_takes_an_anyhow_error() {
 }
 
 #[test]
-fn run_takes_a_boxed_error() {
+fn run_accepts_a_boxed_error() {
     fn fail(number: &str) -> Result<(), Box<dyn StdError>> {
         fyke::run(|| {
             let _: u16 = number.parse()?;
@@ -67,7 +67,7 @@ fn run_takes_a_boxed_error() {
     assert_eq!(threads.unwrap_err().to_string(), "words alone");
 }
 
-/// The errors of the loop itself take the same way.
+/// The errors of the loop itself are converted the same way.
 #[test]
 fn an_error_that_ends_the_loop_is_converted() {
     let result: Result<(), Box<dyn StdError>> = fyke::run(|| {

@@ -1,4 +1,4 @@
-//! What an error is to code that knows `std::io::Error` and `std::error::Error` only.
+//! Errors as seen by code that knows only `std::io::Error` and `std::error::Error`.
 
 mod support;
 
@@ -11,8 +11,7 @@ use support::Log;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Runs a connect with these options and gives the error that it ends with, as the standard
-/// library's.
+/// Runs a connect with these options, and returns its error as an error of the standard library.
 fn failure(net: &support::Net, connect: impl FnOnce() -> Socket) -> io::Error {
     let failed = std::rc::Rc::new(std::cell::RefCell::new(None));
     let slot = failed.clone();
@@ -27,7 +26,7 @@ fn options(host: &str) -> ConnectOptions {
     ConnectOptions::new((host, 1))
 }
 
-/// Both addresses refuse, or the hook's error is the end of it.
+/// Both addresses refuse, or the hook returns the error.
 fn with_answer(result: Result<&'static [&'static str], &'static str>) -> ConnectOptions {
     options("some.test").lookup(move |_, reply: LookupReply| {
         reply.answer(match result {

@@ -1,4 +1,4 @@
-//! The line that an error prints: fyke's own by default, Node's on exact loops.
+//! The text of an error: fyke's own by default, Node's on exact loops.
 
 mod support;
 
@@ -12,9 +12,9 @@ use support::{Log, Net};
 
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// Runs `setup` on a loop of each manner, which logs errors; gives what the default loop logged and
-/// what the exact one did.
-fn of_each_manner(net: &Net, setup: impl Fn(&Log)) -> [Vec<String>; 2] {
+/// Runs `setup` on a loop with each policy, and logs the errors. Returns the log of the default loop
+/// and that of the exact one.
+fn in_each_mode(net: &Net, setup: impl Fn(&Log)) -> [Vec<String>; 2] {
     let run = |net: &Net| {
         let log = Log::new();
         net.run(|| setup(&log));
@@ -49,12 +49,12 @@ fn taken_port() -> (Server, u16) {
 
 on_every_driver! {
     fn con_07_refused_ipv6_address_is_in_brackets_except_on_exact_loops(net) {
-        let lines = of_each_manner(net, |log| connect(log, options(V6, 1)));
+        let lines = in_each_mode(net, |log| connect(log, options(V6, 1)));
         assert_eq!(lines, [["connect ECONNREFUSED [::1]:1"], ["connect ECONNREFUSED ::1:1"]]);
     }
 
-    fn he_15_attempts_in_a_failure_of_all_addresses_are_written_in_the_manner_of_the_loop(net) {
-        let lines = of_each_manner(net, |log| {
+    fn he_15_attempts_in_a_failure_of_all_addresses_are_printed_as_the_policy_says(net) {
+        let lines = in_each_mode(net, |log| {
             let options = options("some.test", 1).lookup(|_, reply| {
                 reply.answer(Ok(vec![V6, Ipv4Addr::LOCALHOST.into()]));
             });
@@ -67,7 +67,7 @@ on_every_driver! {
     }
 
     fn srv_10_ipv6_address_in_use_is_in_brackets_except_on_exact_loops(net) {
-        let lines = of_each_manner(net, |log| {
+        let lines = in_each_mode(net, |log| {
             let (first, port) = taken_port();
             let (second, add) = (Server::new(), add(log));
             second.on_error(move |_, error| {
@@ -88,11 +88,11 @@ on_every_driver! {
     }
 
     fn bnd_04_bind_of_an_ipv6_address_in_use_is_in_brackets_except_on_exact_loops(net) {
-        let lines = of_each_manner(net, |log| {
+        let lines = in_each_mode(net, |log| {
             let (server, port) = taken_port();
             let line = BoundSocket::bind(("::1", port)).unwrap_err().to_string();
             log.add(line.replace(&port.to_string(), "PORT"));
-            // The same of a client's own end.
+            // Also for the local address of a client.
             let (log, options) = (log.clone(), options(V6, port).local_address(V6).local_port(port));
             options.connect().unwrap().on_error(move |_, error| {
                 log.add(error.to_string().replace(&port.to_string(), "PORT"));
@@ -103,8 +103,8 @@ on_every_driver! {
         assert_eq!(lines, [[default; 2], [exact; 2]]);
     }
 
-    fn blk_21_blocked_address_is_named_in_the_manner_of_the_loop(net) {
-        let lines = of_each_manner(net, |log| {
+    fn blk_21_a_blocked_address_is_printed_as_the_policy_says(net) {
+        let lines = in_each_mode(net, |log| {
             let list = BlockList::new();
             list.add_address(V6).unwrap();
             connect(log, options(V6, 1).block_list(&list));
@@ -114,8 +114,8 @@ on_every_driver! {
         assert_eq!(lines, [[default], [exact]]);
     }
 
-    fn srv_10_words_of_a_listen_are_the_same_on_every_system(net) {
-        let lines = of_each_manner(net, |log| {
+    fn srv_10_the_text_of_a_listen_error_is_the_same_on_every_system(net) {
+        let lines = in_each_mode(net, |log| {
             let (server, add) = (Server::new(), add(log));
             server.on_error(move |_, error| add(error));
             server.listen(("192.0.2.1", 0)).unwrap();
@@ -126,10 +126,10 @@ on_every_driver! {
 }
 
 on_every_system! {
-    /// It said "permission denied" by the code and "no such file or directory" by the words.
-    fn ipc_06_words_of_a_listen_in_a_missing_directory_fit_its_code(net) {
+    /// Regression: the code said "permission denied" and the text "no such file or directory".
+    fn ipc_06_the_text_of_a_listen_error_in_a_missing_directory_matches_its_code(net) {
         let path = PathBuf::from("/does-not-exist/x.sock");
-        let lines = of_each_manner(net, |log| {
+        let lines = in_each_mode(net, |log| {
             let (server, add, path) = (Server::new(), add(log), path.clone());
             server.on_error(move |_, error| {
                 assert_eq!(error.code(), ErrorCode::EACCES);
@@ -141,8 +141,8 @@ on_every_system! {
         assert_eq!(lines, [[line], [line]]);
     }
 
-    fn con_12_own_end_is_in_brackets_except_on_exact_loops(net) {
-        let lines = of_each_manner(net, |log| {
+    fn con_12_the_local_address_is_in_brackets_except_on_exact_loops(net) {
+        let lines = in_each_mode(net, |log| {
             let (server, port) = taken_port();
             server.close();
             let options = options(V6, 1).local_address(V6).local_port(port);
@@ -159,10 +159,10 @@ on_every_system! {
 
 /// On the simulated network, which has addresses that never answer.
 #[test]
-fn connect_that_takes_too_long_names_an_ipv6_address_in_the_manner_of_the_loop() {
+fn connect_that_times_out_prints_an_ipv6_address_as_the_policy_says() {
     let silent: IpAddr = "fd00::1".parse().unwrap();
     let settings = SimOptions { silent: [silent].into(), ..SimOptions::default() };
-    let lines = of_each_manner(&Net::new(DriverKind::Sim(settings)), |log| {
+    let lines = in_each_mode(&Net::new(DriverKind::Sim(settings)), |log| {
         connect(log, options(silent, 80).connect_timeout(Duration::from_secs(1)));
     });
     assert_eq!(lines, [["connect ETIMEDOUT [fd00::1]:80"], ["connect ETIMEDOUT fd00::1:80"]]);

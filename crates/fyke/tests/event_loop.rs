@@ -1,4 +1,4 @@
-//! The loop itself: phases, what keeps it alive, hosts, other threads.
+//! The loop itself: phases, what keeps it alive, host loops, other threads.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::{DEADLINE, Log, Net, drive};
 const MS: Duration = Duration::from_millis(1);
 
 on_every_driver! {
-    fn ticks_come_before_timers_and_immediates_and_in_order(net) {
+    fn ticks_run_in_order_and_before_timers_and_immediates(net) {
         let log = Log::new();
         let add = |what: &'static str| {
             let log = log.clone();
@@ -31,7 +31,7 @@ on_every_driver! {
         assert_eq!(log.take(), wanted);
     }
 
-    fn timers_come_in_order_and_can_be_cancelled(net) {
+    fn timers_run_in_order_and_can_be_cancelled(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -56,7 +56,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["1", "2", "3", "interval 1", "interval 2", "interval 3"]);
     }
 
-    fn proc_01_tmo_05_a_fresh_socket_an_idle_timeout_and_what_is_unrefed_hold_nothing(net) {
+    fn proc_01_tmo_05_new_sockets_idle_timeouts_and_unreferenced_objects_do_not_keep_the_loop_alive(net) {
         net.run(|| {
             let socket = Socket::new();
             socket.set_idle_timeout_then(3600 * 1000 * MS, |_| panic!("the loop ended before"));
@@ -67,7 +67,7 @@ on_every_driver! {
         });
     }
 
-    fn proc_02_a_connection_paused_before_it_began_does_not_hold_the_loop(net) {
+    fn proc_02_a_connection_paused_before_reading_does_not_keep_the_loop_alive(net) {
         let connected = Rc::new(Cell::new(false));
         let seen = connected.clone();
         net.run(|| {
@@ -80,7 +80,7 @@ on_every_driver! {
         assert!(seen.get());
     }
 
-    fn proc_05_unref_does_not_abandon_what_is_being_written(net) {
+    fn proc_05_unref_does_not_abandon_a_write_in_progress(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -97,7 +97,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["true"]);
     }
 
-    fn a_turn_inside_a_turn_is_an_err(net) {
+    fn a_turn_inside_a_turn_fails(net) {
         let event_loop = Rc::new(net.event_loop());
         let code = Rc::new(Cell::new(None));
         let (inner, seen) = (Rc::downgrade(&event_loop), code.clone());
@@ -109,7 +109,7 @@ on_every_driver! {
         assert_eq!(code.get(), Some(ErrorCode::ERR_EVENT_LOOP_BUSY));
     }
 
-    fn a_loop_that_ended_with_an_error_can_go_on(net) {
+    fn a_loop_that_ended_with_an_error_can_continue(net) {
         let event_loop = net.event_loop();
         let closed = Rc::new(Cell::new(false));
         let seen = closed.clone();
@@ -120,7 +120,7 @@ on_every_driver! {
         let error = drive(&event_loop, || false).unwrap_err();
         assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
         drive(&event_loop, || false).unwrap();
-        assert!(seen.get(), "close comes, whoever heard the error");
+        assert!(seen.get(), "close is emitted, with or without an error listener");
     }
 
     fn posted_work_runs_in_order_on_the_loops_thread(net) {
@@ -144,7 +144,7 @@ on_every_driver! {
         assert_eq!(*log.lock().unwrap(), (0..100).collect::<Vec<_>>());
     }
 
-    fn a_handle_of_a_loop_that_is_gone_says_so(net) {
+    fn a_handle_of_a_dropped_loop_returns_an_error(net) {
         let event_loop = net.event_loop();
         let handle = event_loop.handle();
         let alive = handle.keep_alive();
@@ -154,7 +154,7 @@ on_every_driver! {
         drop(alive);
     }
 
-    fn tmo_01_the_idle_timeout_notifies_and_closes_nothing(net) {
+    fn tmo_01_the_idle_timeout_emits_an_event_and_closes_nothing(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -174,7 +174,7 @@ on_every_driver! {
         assert_eq!(seen.take()[..2], ["timeout", "finish"]);
     }
 
-    fn tmo_02_what_arrives_postpones_the_idle_timeout(net) {
+    fn tmo_02_received_data_postpones_the_idle_timeout(net) {
         let count = Rc::new(Cell::new(0));
         let seen = count.clone();
         net.run(|| net.pair(
@@ -205,7 +205,7 @@ on_every_driver! {
 }
 
 #[test]
-fn c12_outside_of_a_loop_everything_has_a_name() {
+fn c12_every_call_outside_of_a_loop_fails_with_a_code() {
     let code = |error: Option<fyke::Error>| error.unwrap().code();
     let none = ErrorCode::ERR_NO_EVENT_LOOP;
     assert_eq!(code(timer::set_timeout(MS, || {}).err()), none);
@@ -275,7 +275,7 @@ fn a_host_drives_the_loop_by_its_descriptor_and_its_deadline() {
 
 #[test]
 fn the_environment_variable_names_the_driver() {
-    // Each in a process of its own: the environment belongs to all threads.
+    // Each in a separate process, because the environment is shared by all threads.
     for (value, works) in
         [("ready", true), ("uring", true), ("auto", true), ("", true), ("nonsense", false)]
     {

@@ -1,5 +1,6 @@
-//! `connect` from a listener, and before the old `close`, on loops that copy Node's accidents: there
-//! events are emitted inside the call. Every listener hears every event, and every callback is called.
+//! `connect` from a listener, and before the old `close`, on loops that copy Node's accidents. On
+//! these, events are emitted inside the call. Every listener receives every event, and every callback
+//! runs.
 
 mod support;
 
@@ -9,14 +10,14 @@ use std::rc::Rc;
 use fyke::{Endpoint, Error, ErrorCode, Server, Socket, timer};
 use support::{Log, Net, settled, word};
 
-/// Records how a write or an end went.
-fn told(log: &Log, label: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
+/// Logs the result of a write or an end.
+fn reported(log: &Log, label: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
     let log = log.clone();
     move |_, result| log.add(format!("{label} {}", word(&result)))
 }
 
-/// Connects a client that is watched; `act` runs in an immediate after that, with where to connect to
-/// again. When everything has happened that was to, both ends are closed.
+/// Connects a client that is watched. `act` runs in an immediate after that, with the endpoint for the
+/// next connect. In the end, both sides are closed.
 fn after_connecting(
     net: &Net,
     endpoint: Endpoint,
@@ -58,9 +59,9 @@ fn after_connecting(
 }
 
 on_every_driver! {
-    /// The attempt is emitted inside `connect`, and the end of that closed up the list of listeners in
-    /// which the outer event still was.
-    fn con_18_all_listeners_of_connect_run_though_one_connects_again(net) {
+    /// Regression: the attempt is emitted inside `connect`, and the end of that emission compacted the
+    /// list of listeners while the outer emission still used it.
+    fn con_18_all_listeners_of_connect_run_even_if_one_connects_again(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -97,8 +98,8 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    /// A listener cannot be run inside itself, so an attempt that it makes is told after it.
-    fn con_18_all_listeners_of_an_attempt_hear_of_one_that_a_listener_makes(net) {
+    /// A listener cannot run inside itself, so an attempt that it starts is emitted after it returns.
+    fn con_18_all_attempt_listeners_are_called_for_an_attempt_that_a_listener_starts(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -126,8 +127,8 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    /// Once the first write failed, and the peer got the second one in its place.
-    fn wr_10_a_write_waits_for_the_connect_that_a_listener_of_connect_makes(net) {
+    /// Regression: the first write failed, and the peer received the second one in its place.
+    fn wr_10_a_write_waits_for_the_connect_that_a_listener_of_connect_starts(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -148,14 +149,15 @@ on_every_driver! {
                 });
                 client.on_close(move |_, _| _ = server.close());
                 client.connect(endpoint).unwrap();
-                client.write_then(vec![1], told(&log, "first"));
+                client.write_then(vec![1], reported(&log, "first"));
             });
         });
         assert_eq!(seen.take(), ["first ok", "1", "2"]);
     }
 
-    /// Once the `close` of the old connection was taken for that of the new one, which then went on.
-    fn con_17_a_callback_that_is_told_before_close_may_connect_again(net) {
+    /// Regression: the `close` of the old connection was taken for that of the new one, which then
+    /// continued.
+    fn con_17_a_callback_that_runs_before_close_may_connect_again(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
             let log = log.clone();
             client.write_then(vec![0; 16 << 20], move |client, result| {
@@ -168,20 +170,20 @@ on_every_driver! {
         assert_eq!(seen, ["written ECANCELED", "close false", "connect", "ready"]);
     }
 
-    fn wr_19_what_was_corked_is_told_though_the_socket_connects_again(net) {
+    fn wr_19_corked_writes_are_reported_even_if_the_socket_connects_again(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
             client.cork();
-            client.write_then("a", told(log, "a"));
+            client.write_then("a", reported(log, "a"));
             client.destroy();
             client.connect(again).unwrap();
         });
         assert_eq!(seen, ["a ERR_STREAM_DESTROYED", "close false", "connect", "ready"]);
     }
 
-    fn wr_19_what_was_corked_is_told_before_the_error_of_destroy(net) {
+    fn wr_19_corked_writes_are_reported_before_the_error_of_destroy(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
             client.cork();
-            client.write_then("a", told(log, "a"));
+            client.write_then("a", reported(log, "a"));
             client.destroy_with(Error::new(ErrorCode::EINVAL, "by the test"));
             client.connect(again).unwrap();
         });
@@ -189,11 +191,11 @@ on_every_driver! {
         assert_eq!(seen, wanted);
     }
 
-    fn wr_08_what_the_kernel_has_is_told_so_though_the_socket_connects_again(net) {
+    fn wr_08_accepted_writes_succeed_even_if_the_socket_connects_again(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
-            client.write_then("a", told(log, "a"));
+            client.write_then("a", reported(log, "a"));
             client.cork();
-            client.write_then("b", told(log, "b"));
+            client.write_then("b", reported(log, "b"));
             client.destroy();
             client.connect(again).unwrap();
             let log = log.clone();
@@ -203,14 +205,14 @@ on_every_driver! {
         assert_eq!(seen, wanted);
     }
 
-    /// The numbers of the old writes were those of the new ones, too.
-    fn wr_08_a_write_of_the_new_connection_is_not_told_with_one_of_the_old(net) {
+    /// Regression: the old writes also had the numbers of the new ones.
+    fn wr_08_a_write_of_the_new_connection_is_not_reported_with_one_of_the_old(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
-            client.write_then("a", told(log, "a"));
+            client.write_then("a", reported(log, "a"));
             client.destroy();
             client.connect(again).unwrap();
             client.uncork();
-            client.write_then("b", told(log, "b"));
+            client.write_then("b", reported(log, "b"));
             let log = log.clone();
             timer::next_tick(move || log.add("tick")).unwrap();
         });
@@ -218,25 +220,25 @@ on_every_driver! {
         assert!(seen.contains(&String::from("b ok")), "{seen:?}");
     }
 
-    fn wr_08_both_of_a_batch_are_told_though_the_first_connects_again(net) {
+    fn wr_08_both_writes_of_a_batch_are_reported_even_if_the_first_callback_connects_again(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
             client.cork();
-            let first = told(log, "a");
+            let first = reported(log, "a");
             client.write_then("a", move |client, result| {
                 first(client, result);
                 client.destroy();
                 client.connect(again).unwrap();
             });
-            client.write_then("b", told(log, "b"));
+            client.write_then("b", reported(log, "b"));
             client.uncork();
         });
         assert_eq!(seen, ["a ok", "b ok", "close false", "connect", "ready"]);
     }
 
-    fn wr_19_what_was_in_flight_is_cancelled_though_the_socket_connects_again(net) {
+    fn wr_19_writes_in_flight_are_cancelled_even_if_the_socket_connects_again(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, log| {
-            client.write_then(vec![0; 32 << 20], told(log, "a"));
-            client.write_then("b", told(log, "b"));
+            client.write_then(vec![0; 32 << 20], reported(log, "a"));
+            client.write_then("b", reported(log, "b"));
             client.destroy();
             client.connect(again).unwrap();
         });
@@ -255,12 +257,12 @@ on_every_driver! {
         assert_eq!(seen, wanted);
     }
 
-    /// The first `close` counted as that of the connection that was destroyed since.
-    fn con_17_a_connection_that_is_destroyed_too_is_not_closed_by_the_close_before_it(net) {
+    /// Regression: the first `close` counted as that of the connection that was destroyed later.
+    fn con_17_the_close_of_an_earlier_connection_does_not_close_a_later_destroyed_one(net) {
         let seen = after_connecting(net, net.tcp(), |client, again, _| {
             client.destroy();
             client.connect(&again).unwrap();
-            // Another one that is closed in the same phase, behind the first.
+            // Another socket that is closed in the same phase, after the first.
             client.destroy();
             let mut first = true;
             client.on_close(move |client, _| {

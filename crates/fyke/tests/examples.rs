@@ -1,5 +1,5 @@
-//! The examples, run as a reader would run them; the other side is plain blocking `std::net`.
-//! `.ci/peers` runs them against Node, nc and Python too.
+//! Runs the examples as a reader would. The other side is plain blocking `std::net`. `.ci/peers` also
+//! runs them against Node, nc and Python.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An example that runs, and is ended with the test.
+/// A running example. It is ended with the test.
 struct Example {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -17,7 +17,7 @@ struct Example {
 
 impl Example {
     fn start(name: &str, argument: &str) -> Self {
-        // Cargo builds the examples with the tests, beside the folder that the tests are in.
+        // Cargo builds the examples in a folder next to that of the tests.
         let mut path = std::env::current_exe().unwrap();
         path.pop();
         path.pop();
@@ -35,7 +35,7 @@ impl Example {
         self.lines.next().expect("one more line").unwrap()
     }
 
-    /// A server's first line says where it listens.
+    /// The first line of a server contains its address.
     fn address(&mut self) -> String {
         let line = self.line();
         line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned()
@@ -62,7 +62,7 @@ fn rest(mut stream: impl Read) -> String {
 }
 
 #[test]
-fn the_server_greets_prints_what_it_gets_and_survives_a_client_that_leaves() {
+fn the_server_greets_prints_received_data_and_survives_a_client_that_leaves() {
     let mut server = Example::start("server", "0");
     let address = server.address();
     for _ in 0..2 {
@@ -86,7 +86,7 @@ fn the_client_says_hello_prints_the_answer_ends_and_reports_the_end() {
     stream.read_exact(&mut said).unwrap();
     assert_eq!(&said, b"hello server!\r\n");
     stream.write_all(b"hello client").unwrap();
-    assert_eq!(rest(&stream), "", "it ends by itself");
+    assert_eq!(rest(&stream), "", "it ends automatically");
     drop(stream);
     let lines = ["connected to server!", "hello client", "disconnected from server"];
     assert_eq!([client.line(), client.line(), client.line()], lines);
@@ -104,7 +104,7 @@ fn both_examples_talk_to_each_other() {
 }
 
 #[test]
-fn echo_sends_back_what_it_gets_and_ends_with_its_client() {
+fn echo_sends_all_data_back_and_ends_with_its_client() {
     let mut stream = Example::start("echo", "0").connect_and_keep();
     stream.0.write_all(b"one two").unwrap();
     stream.0.shutdown(Shutdown::Write).unwrap();
@@ -120,7 +120,7 @@ fn half_open_answers_after_the_client_has_ended() {
 }
 
 #[test]
-fn graceful_answers_what_has_arrived_before_it_stops() {
+fn graceful_answers_received_requests_before_it_stops() {
     let mut server = Example::start("graceful", "0");
     let address = server.address();
     let connect = || {
@@ -143,7 +143,7 @@ fn graceful_answers_what_has_arrived_before_it_stops() {
 }
 
 #[test]
-fn unix_echo_sends_back_what_it_gets() {
+fn unix_echo_sends_all_data_back() {
     let path: PathBuf =
         std::env::temp_dir().join(format!("fyke-unix-echo-{}.sock", std::process::id()));
     let mut server = Example::start("unix_echo", path.to_str().unwrap());
@@ -156,7 +156,7 @@ fn unix_echo_sends_back_what_it_gets() {
 }
 
 #[test]
-fn chat_tells_everybody_else_and_puts_out_a_member_that_does_not_listen() {
+fn chat_forwards_to_all_other_members_and_removes_one_that_does_not_read() {
     let mut chat = Example::start("chat", "0");
     let address = chat.address();
     let connect = || {
@@ -165,7 +165,7 @@ fn chat_tells_everybody_else_and_puts_out_a_member_that_does_not_listen() {
         stream
     };
     let (mut alice, bob) = (connect(), connect());
-    // Members join in the order in which they are accepted: wait until both hear each other.
+    // Members join in the order in which they are accepted: wait until each receives from the other.
     let mut bob_hears = BufReader::new(bob.try_clone().unwrap());
     (&bob).write_all(b"bob is here\n").unwrap();
     let mut heard = String::new();
@@ -173,7 +173,7 @@ fn chat_tells_everybody_else_and_puts_out_a_member_that_does_not_listen() {
     let bobs_port = bob.local_addr().unwrap().port();
     assert_eq!(heard, format!("{bobs_port}: bob is here\n"));
 
-    // Carol never reads. Alice floods: she gets through, because Carol is put out.
+    // Carol never reads. Alice floods, and her data arrives because Carol is removed.
     let mut carol = connect();
     carol.write_all(b"carol is here\n").unwrap();
     heard.clear();
@@ -191,14 +191,14 @@ fn chat_tells_everybody_else_and_puts_out_a_member_that_does_not_listen() {
     let mut buffer = vec![0; 1 << 16];
     while count < flood {
         let read = bob_hears.read(&mut buffer).unwrap();
-        assert!(read > 0, "the chat closed the one who listens");
+        assert!(read > 0, "the chat closed the member that reads");
         count += buffer[..read].iter().filter(|byte| **byte == b'x').count();
     }
     drop(writer.join().unwrap());
 }
 
 impl Example {
-    /// A connection, and the example with it, so that it runs as long.
+    /// A connection together with its example, so that the example runs as long.
     fn connect_and_keep(mut self) -> (TcpStream, Self) {
         (self.connect(), self)
     }

@@ -1,5 +1,6 @@
-//! Hosts with several addresses, continued: which attempts there were, and what survives the ones
-//! that fail. The order of events is in `race.rs`, and `dead_addresses.rs` has what does not answer.
+//! Hosts with several addresses, continued: which attempts were made, and what survives failed
+//! attempts. The order of events is in `race.rs`; addresses that do not answer are in
+//! `dead_addresses.rs`.
 
 mod support;
 
@@ -16,7 +17,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Options for a host that a hook says to have these addresses.
+/// Options for a host that a hook resolves to these addresses.
 fn several(port: u16, addresses: &[&str], selection: FamilySelection) -> ConnectOptions {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
     let options = ConnectOptions::new(("several.test", port)).family_selection(selection);
@@ -34,7 +35,7 @@ fn attempted(client: &Socket) -> Vec<String> {
     client.attempted_addresses().iter().map(|address| address.ip().to_string()).collect()
 }
 
-/// Records attempts, beside what [`Log::watch`] records.
+/// Records attempts, in addition to the events of [`Log::watch`].
 fn watch(log: &Log, client: &Socket) {
     let attempts = log.clone();
     client.on_connection_attempt(move |_, to| {
@@ -48,7 +49,7 @@ fn watch(log: &Log, client: &Socket) {
 }
 
 on_every_driver! {
-    fn he_14_the_attempted_addresses_are_those_of_attempts_that_really_began(net) {
+    fn he_14_the_attempted_addresses_are_those_whose_attempts_began(net) {
         for selection in BOTH_WAYS {
             let log = Log::new();
             let seen = log.clone();
@@ -60,8 +61,8 @@ on_every_driver! {
                     let addresses = ["127.0.0.3", "::1", "127.0.0.2", "127.0.0.1", "127.0.0.4"];
                     let options = several(port(endpoint), &addresses, selection);
                     let client = options.block_list(&list).connect().unwrap();
-                    let told = log.clone();
-                    client.on_connection_attempt(move |client, _| told.add(attempted(client).len()));
+                    let reported = log.clone();
+                    client.on_connection_attempt(move |client, _| reported.add(attempted(client).len()));
                     client.on_ready(move |client| log.add(attempted(client).join(" ")));
                     client.resume();
                     client.on_close(move |client, _| {
@@ -75,7 +76,7 @@ on_every_driver! {
         }
     }
 
-    fn he_14_a_list_that_stays_empty_differs_from_no_choice_among_addresses(net) {
+    fn he_14_an_empty_list_differs_from_a_connect_without_a_choice_of_addresses(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -119,23 +120,23 @@ on_every_driver! {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let server = fyke::create_server(|_| panic!("nobody can be bound there"));
+                let server = fyke::create_server(|_| panic!("no socket can be bound there"));
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let list = BlockList::new();
                     list.add_address(ip("::1")).unwrap();
                     let port = port(endpoint);
-                    // The server's own port: in use at 0.0.0.0 as well.
+                    // The server's own port, which is in use at 0.0.0.0 as well.
                     let options = several(port, &["::1", "127.0.0.1", "127.0.0.2"], selection);
                     let options = options.local_port(port).block_list(&list);
                     let client = options.connect().unwrap();
                     watch(&log, &client);
                     client.on_error(|client, error| {
-                        let told = |error: &fyke::Error| {
+                        let reported = |error: &fyke::Error| {
                             (error.code().as_str(), error.syscall(), error.port().is_some())
                         };
                         let bind = ("EADDRINUSE", Some("bind"), true);
                         let wanted = [("ERR_IP_BLOCKED", None, false), bind, bind];
-                        assert_eq!(error.attempts().iter().map(told).collect::<Vec<_>>(), wanted);
+                        assert_eq!(error.attempts().iter().map(reported).collect::<Vec<_>>(), wanted);
                         assert_eq!((error.code(), error.syscall()), (ErrorCode::ERR_IP_BLOCKED, None));
                         assert!(attempted(client).is_empty());
                     });
@@ -147,15 +148,15 @@ on_every_driver! {
         }
     }
 
-    fn he_18_what_was_written_before_is_sent_once_on_the_attempt_that_wins(net) {
+    fn he_18_data_written_before_is_sent_once_on_the_winning_attempt(net) {
         for selection in BOTH_WAYS {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let told = log.clone();
+                let reported = log.clone();
                 let server = fyke::create_server(move |socket| {
-                    let (bytes, told) = (collect(socket), told.clone());
-                    socket.on_end(move |_| told.add(String::from_utf8_lossy(&bytes.borrow())));
+                    let (bytes, reported) = (collect(socket), reported.clone());
+                    socket.on_end(move |_| reported.add(String::from_utf8_lossy(&bytes.borrow())));
                 });
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let addresses = ["::1", "127.0.0.2", "127.0.0.1"];
@@ -172,15 +173,15 @@ on_every_driver! {
         }
     }
 
-    fn he_21_an_end_before_the_connection_holds_on_whatever_attempt_wins(net) {
+    fn he_21_an_end_before_the_connection_applies_to_any_winning_attempt(net) {
         for selection in BOTH_WAYS {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
-                let told = log.clone();
+                let reported = log.clone();
                 let server = fyke::create_server(move |socket| {
-                    let (bytes, told) = (collect(socket), told.clone());
-                    socket.on_end(move |_| told.add(String::from_utf8_lossy(&bytes.borrow())));
+                    let (bytes, reported) = (collect(socket), reported.clone());
+                    socket.on_end(move |_| reported.add(String::from_utf8_lossy(&bytes.borrow())));
                 });
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
                     let options = several(port(endpoint), &["::1", "127.0.0.1"], selection);
@@ -208,7 +209,7 @@ on_every_driver! {
         for selection in BOTH_WAYS {
             let connected = Rc::new(Cell::new(false));
             let seen = Rc::clone(&connected);
-            // The loop must end by itself, though both ends are open.
+            // The loop must end by itself, even if both ends are open.
             net.run(|| {
                 let server = fyke::create_server(|socket| _ = socket.unref_loop());
                 net.listen(&server.clone(), net.tcp(), move |endpoint| {
@@ -216,7 +217,7 @@ on_every_driver! {
                         .connect_then(move |_| connected.set(true))
                         .unwrap();
                     client.unref_loop();
-                    client.on_close(|_, _| panic!("nobody has ended it"));
+                    client.on_close(|_, _| panic!("it was not ended"));
                     server.unref_loop();
                 });
             });
@@ -224,7 +225,7 @@ on_every_driver! {
         }
     }
 
-    fn he_25_destroyed_by_an_attempt_listener_nothing_is_sent_and_close_follows(net) {
+    fn he_25_after_an_attempt_listener_destroys_the_socket_nothing_is_sent_and_close_follows(net) {
         for (selection, addresses) in [
             (FamilySelection::Race, &["127.0.0.1", "127.0.0.2"][..]),
             (FamilySelection::Sequential, &["127.0.0.1", "127.0.0.2"]),
@@ -246,7 +247,7 @@ on_every_driver! {
                     client.on_connection_attempt(|client, _| _ = client.destroy());
                     watch(&log, &client);
                     client.on_close(move |_, _| {
-                        // One that comes after the first, had there been one.
+                        // An attempt that would follow the first one.
                         let options = ConnectOptions::new(&endpoint);
                         let witness = options.local_address(ip("127.0.0.9")).connect();
                         witness.unwrap().resume();
@@ -264,9 +265,9 @@ on_every_driver! {
             for selection in [FamilySelection::Race, FamilySelection::Sequential, FamilySelection::Off] {
                 let options = several(1, &["127.0.0.1", "::1"], selection);
                 let client = options.connect_then(|_| panic!("destroyed before")).unwrap();
-                let told = log.clone();
+                let reported = log.clone();
                 client.on_lookup(move |client, event| {
-                    told.add(event.address.as_ref().unwrap());
+                    reported.add(event.address.as_ref().unwrap());
                     client.destroy();
                 });
                 watch(&log, &client);
@@ -277,7 +278,7 @@ on_every_driver! {
         assert_eq!(entries, [["127.0.0.1"; 3], ["close false"; 3]].concat());
     }
 
-    fn he_24_destroyed_by_a_listener_of_a_failed_attempt_nothing_more_is_tried_or_told(net) {
+    fn he_24_after_a_failed_attempt_listener_destroys_the_socket_nothing_more_is_tried_or_reported(net) {
         for selection in BOTH_WAYS {
             for with_error in [false, true] {
                 let log = Log::new();
@@ -301,20 +302,20 @@ on_every_driver! {
         }
     }
 
-    fn he_07_our_own_address_leaves_one_address_and_our_own_port_does_not(net) {
+    fn he_07_a_local_address_leaves_one_remote_address_and_a_local_port_does_not(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             for selection in BOTH_WAYS {
                 let options = several(1, &["127.0.0.1", "::1"], selection);
                 let options = options.local_address(ip("127.0.0.1"));
-                let client = options.connect_then(|_| panic!("nobody listens")).unwrap();
+                let client = options.connect_then(|_| panic!("there is no server")).unwrap();
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error));
             }
         });
         assert_eq!(seen.take(), ["connect ECONNREFUSED 127.0.0.1:1"; 2]);
-        // Between two tests a port that was free may be taken: then another one is tried.
+        // A free port may be taken between two tests. Then another one is tried.
         let bound = (0..20).map(|_| errors_with_own_port(net));
         let bound = bound.skip_while(|errors| errors.iter().any(|error| error.starts_with("bind")));
         let wanted = [
@@ -325,7 +326,7 @@ on_every_driver! {
     }
 }
 
-/// What two refused attempts tell that are bound to a port which was free just before.
+/// Returns the errors of two refused attempts that are bound to a port which was free just before.
 fn errors_with_own_port(net: &Net) -> Vec<String> {
     let log = Log::new();
     let seen = log.clone();
@@ -335,9 +336,10 @@ fn errors_with_own_port(net: &Net) -> Vec<String> {
             let port = port(endpoint);
             server.close_then(move |_, _| {
                 let options = several(1, &["127.0.0.1", "::1"], FamilySelection::Race);
-                let client = options.local_port(port).connect_then(|_| panic!("nobody listens"));
+                let client =
+                    options.local_port(port).connect_then(|_| panic!("there is no server"));
                 client.unwrap().on_error(move |_, error| {
-                    // A bind that fails is no attempt: it stands alone.
+                    // A failed bind is not an attempt: its error is not part of a list.
                     let alone = std::slice::from_ref(error);
                     let attempts = error.attempts();
                     for error in if attempts.is_empty() { alone } else { attempts } {

@@ -1,4 +1,4 @@
-//! The table of features in the crate's documentation has all of them.
+//! The table of features in the documentation of the crate is complete.
 
 use std::collections::BTreeSet;
 

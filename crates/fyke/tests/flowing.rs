@@ -1,5 +1,5 @@
-//! When a socket reads, and when it does not: the flow, `pause` and `resume`, and what of the
-//! peer's end and resets is noticed meanwhile.
+//! When a socket reads, and when it does not: the flow, `pause` and `resume`, and whether the end and
+//! resets of the peer are detected meanwhile.
 
 mod support;
 
@@ -15,7 +15,7 @@ const MARK_BYTES: usize = 65_536;
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
 
-/// Where the other side of a pair puts itself.
+/// A cell for the socket of the other side of a pair.
 fn place() -> Rc<RefCell<Option<Socket>>> {
     Rc::default()
 }
@@ -25,7 +25,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 on_every_driver! {
-    fn rd_01_reading_starts_by_itself_and_stops_at_the_mark(net) {
+    fn rd_01_reading_starts_automatically_and_stops_at_the_mark(net) {
         for endpoint in net.endpoints() {
             let reached = Rc::new(Cell::new(false));
             let seen = reached.clone();
@@ -51,7 +51,7 @@ on_every_driver! {
         }
     }
 
-    fn rd_02_chunks_are_never_empty_nor_larger_than_64_kib_and_not_the_writers(net) {
+    fn rd_02_chunks_have_1_to_65536_bytes_and_not_the_boundaries_of_the_writes(net) {
         for endpoint in net.endpoints() {
             let bytes: Rc<RefCell<Vec<u8>>> = Rc::default();
             let sink = bytes.clone();
@@ -60,7 +60,7 @@ on_every_driver! {
             net.run(|| net.pair(
                 endpoint,
                 |socket| {
-                    // Many small ones in one batch, an empty one among them, and a large one.
+                    // Many small writes in one batch, including an empty one, and a large one.
                     for piece in pattern(10_000).chunks(1) {
                         let _ = socket.write(piece);
                     }
@@ -80,7 +80,7 @@ on_every_driver! {
         }
     }
 
-    fn rd_06_pause_goes_on_receiving_to_the_mark_and_resume_delivers_everything(net) {
+    fn rd_06_a_paused_socket_receives_up_to_the_mark_and_resume_delivers_everything(net) {
         let whole = Rc::new(Cell::new(false));
         let seen = whole.clone();
         net.run(|| net.pair(
@@ -161,7 +161,7 @@ on_every_driver! {
             client.on_data(move |_, bytes| data.add(text(bytes)));
             let server = fyke::create_server(|socket| {
                 socket.server().unwrap().close();
-                // Nothing of it is unread here, so the peer gets an end.
+                // Nothing is unread here, so the peer gets an end.
                 let _ = socket.write("data");
                 socket.destroy_soon();
             });
@@ -170,7 +170,7 @@ on_every_driver! {
             });
             client
         });
-        // It does not keep the loop going (PROC-02).
+        // This does not keep the loop alive (PROC-02).
         drive(&event_loop, || false).unwrap();
         assert_eq!((client.bytes_read(), client.read_queue_len()), (0, 0));
         assert!(!client.is_destroyed() && !client.is_readable_ended());
@@ -182,7 +182,7 @@ on_every_driver! {
         assert_eq!(entries[..entries.len() - 3].concat(), "data");
     }
 
-    fn rd_19_an_end_is_noticed_though_nobody_reads(net) {
+    fn rd_19_an_end_is_detected_without_a_reader(net) {
         for paused in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -196,7 +196,7 @@ on_every_driver! {
                     client.on_ready(move |client| {
                         let (client, goes) = (client.clone(), goes.clone());
                         let server = goes.clone();
-                        // Later than here: paused now, it would not begin to read (RD-08).
+                        // A later pause than this one would prevent the start of reading (RD-08).
                         when(move || server.borrow().is_some(), move || {
                             if paused {
                                 client.pause();
@@ -210,7 +210,7 @@ on_every_driver! {
         }
     }
 
-    fn rd_20_while_reading_is_stopped_neither_end_nor_reset_is_noticed(net) {
+    fn rd_20_while_reading_is_stopped_neither_end_nor_reset_is_detected(net) {
         for reset in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -234,7 +234,7 @@ on_every_driver! {
                     when(move || full.read_queue_len() >= 10, move || {
                         let server = other.take().unwrap();
                         server.write_then(pattern(20).as_slice(), move |server, _| close(server));
-                        // Its bytes wait in the kernel; the end or the reset is behind them.
+                        // The bytes wait in the kernel, before the end or the reset.
                         let gone = server.clone();
                         when(move || gone.is_destroyed(), move || settled(move || {
                             assert!(!client.is_destroyed() && !client.is_readable_ended());
@@ -253,7 +253,7 @@ on_every_driver! {
         }
     }
 
-    fn rd_20_a_paused_socket_with_room_notices_a_reset_at_once(net) {
+    fn rd_20_a_paused_socket_with_room_detects_a_reset_immediately(net) {
         let log = Log::new();
         let seen = log.clone();
         let other = place();
@@ -275,7 +275,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "ready", "error ECONNRESET", "close true", "3"]);
     }
 
-    fn rd_22_reading_goes_on_after_our_own_end(net) {
+    fn rd_22_reading_continues_after_our_own_end(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -293,11 +293,11 @@ on_every_driver! {
         }
     }
 
-    fn rd_25_read_buffers_fills_the_buffers_that_it_is_given(net) {
+    fn rd_25_read_buffers_fills_the_given_buffers(net) {
         for empty in [false, true] {
             let log = Log::new();
             let seen = log.clone();
-            // Where the buffers are that were given, and how many pieces came.
+            // The locations of the given buffers, and the number of received pieces.
             let given: Rc<RefCell<Vec<*const u8>>> = Rc::default();
             let [gives, took] = [given.clone(), given.clone()];
             let pieces = Rc::new(Cell::new(0));
@@ -308,7 +308,7 @@ on_every_driver! {
                 move |client| {
                     client.read_buffers(
                         move || {
-                            // An empty one stands for another of the same size.
+                            // An empty buffer is replaced by another one of the same size.
                             let first = gives.borrow().is_empty();
                             let buffer = if empty && !first { Vec::new() } else { vec![0; 2] };
                             gives.borrow_mut().push(buffer.as_ptr());
@@ -322,7 +322,7 @@ on_every_driver! {
                             true
                         },
                     );
-                    assert_eq!(given.borrow().len(), 1, "asked at once");
+                    assert_eq!(given.borrow().len(), 1, "called immediately");
                     client.on_close(move |_, _| assert_eq!(given.borrow().len(), pieces.get() + 1));
                 },
             ));

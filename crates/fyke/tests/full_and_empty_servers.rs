@@ -1,5 +1,5 @@
-//! Connecting to a server that is not ready for it: a Unix server whose queue is full, and a port on which
-//! nobody listens but the client itself.
+//! Connecting to a server that is not ready: a Unix server whose queue is full, and a port where only
+//! the client itself answers.
 
 #![cfg(target_os = "linux")]
 
@@ -42,7 +42,7 @@ fn code(error: &Error) -> String {
 }
 
 /// The events of a connect, with its errors.
-fn told(options: ConnectOptions, log: &Log) -> Socket {
+fn reported(options: ConnectOptions, log: &Log) -> Socket {
     let client = options.connect_then(|client| _ = client.destroy()).unwrap();
     let failed = log.clone();
     client.on_connection_attempt_failed(move |_, _, error| failed.add(code(error)));
@@ -51,14 +51,14 @@ fn told(options: ConnectOptions, log: &Log) -> Socket {
 }
 
 on_every_system! {
-    fn ipc_07_a_unix_server_whose_queue_is_full_is_waited_for(net) {
+    fn ipc_07_connect_waits_for_a_unix_server_whose_queue_is_full(net) {
         let log = Log::new();
         let path = net.path();
         let (listener, clients) = full_server(&path);
         let waits = log.clone();
         let from = listener.try_clone().unwrap();
         net.run(|| {
-            told(ConnectOptions::new(path.as_path()), &log);
+            reported(ConnectOptions::new(path.as_path()), &log);
             settled(move || {
                 assert_eq!(waits.take(), [""; 0], "it waits");
                 drop(rustix::net::accept(&from).unwrap());
@@ -68,46 +68,46 @@ on_every_system! {
         drop((listener, clients));
     }
 
-    fn ipc_07_the_wait_for_a_full_unix_server_has_the_limit_of_the_connect(net) {
+    fn ipc_07_the_wait_for_a_full_unix_server_is_limited_by_the_connect_timeout(net) {
         let log = Log::new();
         let path = net.path();
         let server = full_server(&path);
         let start = std::time::Instant::now();
         net.run(|| {
             let options = ConnectOptions::new(path.as_path());
-            told(options.connect_timeout(Duration::from_millis(200)), &log);
+            reported(options.connect_timeout(Duration::from_millis(200)), &log);
         });
         assert_eq!(log.take(), ["error ETIMEDOUT", "close true"]);
         assert!(start.elapsed() >= Duration::from_millis(200));
-        // Nor does it wait if nobody wants the connection any more.
+        // The loop does not wait if the connection is no longer wanted.
         net.run(|| {
-            let client = told(ConnectOptions::new(path.as_path()), &log);
+            let client = reported(ConnectOptions::new(path.as_path()), &log);
             settled(move || _ = client.destroy());
         });
         assert_eq!(log.take().last().unwrap(), "close false");
         drop(server);
     }
 
-    fn ipc_07_a_loop_that_is_exactly_nodes_tells_that_the_queue_is_full(net) {
+    fn ipc_07_an_exact_loop_reports_that_the_queue_is_full(net) {
         let log = Log::new();
         let path = net.path();
         let server = full_server(&path);
         net.node_exact().run(|| {
-            told(ConnectOptions::new(path.as_path()), &log);
+            reported(ConnectOptions::new(path.as_path()), &log);
         });
         assert!(log.take().contains(&String::from("error EAGAIN")));
         drop(server);
     }
 
-    fn a_connection_to_itself_is_one_as_in_node_unless_it_is_refused(net) {
+    fn a_connection_to_itself_is_allowed_as_in_node_unless_the_option_refuses_it(net) {
         for refuse in [false, true] {
-            // An address that nothing else uses: the port stays free.
+            // An address that no other test uses, so that the port stays free.
             let free = TcpListener::bind("127.0.0.78:0").unwrap().local_addr().unwrap();
             let log = Log::new();
             net.run(|| {
                 let options = ConnectOptions::new(free);
                 let options = options.local_address(free.ip()).local_port(free.port());
-                let client = told(options.refuse_self_connection(refuse), &log);
+                let client = reported(options.refuse_self_connection(refuse), &log);
                 client.on_error(move |_, error| {
                     assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
                     assert_eq!(error.port(), Some(free.port()));
@@ -119,7 +119,7 @@ on_every_system! {
             };
             assert_eq!(log.take(), expected);
             if refuse {
-                // Nothing of it is left in TIME_WAIT, which would keep the server from its port.
+                // No connection is left in TIME_WAIT, which would block the port of the server.
                 let again = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None);
                 rustix::net::bind(again.unwrap(), &free).unwrap();
             }

@@ -1,4 +1,4 @@
-//! Ending one direction and the other: what comes when, and that nothing is lost.
+//! Ending one direction and the other: the order of events, and that no data is lost.
 
 mod support;
 
@@ -11,25 +11,25 @@ use support::{Log, Net, collect, settled, when, word};
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
 
-/// Adds to the log how a write or an end went.
-fn tell(log: &Log, name: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
+/// Logs the result of a write or an end.
+fn log_result(log: &Log, name: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
     let log = log.clone();
     move |_, result| log.add(format!("{name} {}", word(&result)))
 }
 
-/// All events, `prefinish` among them.
+/// Records all events, including `prefinish`.
 fn watch(log: &Log, socket: &Socket) {
     log.watch("", socket);
     let log = log.clone();
     socket.on_prefinish(move |_| log.add("prefinish"));
 }
 
-/// So many messages each way, each of four bytes, over one connection.
+/// The number of messages each way, of four bytes each, over one connection.
 fn ping_pong(net: &Net, endpoint: Endpoint, rounds: usize) {
     let log = Log::new();
     let seen = log.clone();
     let whole = !net.is_sim();
-    // On the simulated network chance cuts them.
+    // The simulated network splits them at random.
     let count = move |socket: &Socket, data: &[u8], left: &Cell<usize>| {
         assert!(!whole || data.len() == 4, "one chunk for one message");
         assert!(socket.buffer_size().is_some_and(|bytes| bytes <= 4));
@@ -77,7 +77,7 @@ fn ping_pong(net: &Net, endpoint: Endpoint, rounds: usize) {
 }
 
 on_every_driver! {
-    fn end_01_end_stops_writing_at_once_and_leaves_reading_alone(net) {
+    fn end_01_end_stops_writing_immediately_and_does_not_affect_reading(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -95,8 +95,8 @@ on_every_driver! {
                 client.on_connect({
                     let log = log.clone();
                     move |client| {
-                        client.write_then("one", tell(&log, "write"));
-                        assert!(*client.end_with_then("last", tell(&log, "end")) == *client);
+                        client.write_then("one", log_result(&log, "write"));
+                        assert!(*client.end_with_then("last", log_result(&log, "end")) == *client);
                         assert!(!client.is_writable() && client.is_writable_ended());
                         assert!(client.is_readable() && !client.is_writable_finished());
                         assert_eq!(client.ready_state(), ReadyState::ReadOnly);
@@ -108,7 +108,7 @@ on_every_driver! {
             },
         ));
         let mut entries = seen.take();
-        // Before or after the callback of the write, and the bytes in one chunk or several.
+        // Before or after the callback of the write, and with the bytes in one chunk or several.
         entries.retain(|entry| entry != "ready" && entry.parse::<usize>().is_err());
         let wanted =
             ["connect", "write ok", "prefinish", "end ok", "finish", "end", "close false"];
@@ -128,7 +128,7 @@ on_every_driver! {
                         result.unwrap();
                         assert_eq!((client.bytes_written(), client.write_queue_len()), (5, 0));
                     });
-                    client.end_then(tell(&log, "one")).end_then(tell(&log, "two"));
+                    client.end_then(log_result(&log, "one")).end_then(log_result(&log, "two"));
                 });
             },
         ));
@@ -146,7 +146,7 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     log.watch("", client);
                     let _ = client.write(vec![0; STUCK_BYTES]);
-                    client.end_then(tell(&log, "end"));
+                    client.end_then(log_result(&log, "end"));
                     client.destroy_with(Error::new(ErrorCode::EINVAL, "mine"));
                 });
             },
@@ -154,7 +154,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error EINVAL", "end EINVAL", "close true"]);
     }
 
-    fn end_03_a_repeated_end_is_silent_and_one_after_finish_says_so(net) {
+    fn end_03_a_repeated_end_is_ignored_and_one_after_finish_gets_an_error(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -167,12 +167,12 @@ on_every_driver! {
                     let finished = log.clone();
                     client.on_finish(move |client| {
                         client.end();
-                        client.end_then(tell(&finished, "again"));
+                        client.end_then(log_result(&finished, "again"));
                     });
                     let closed = log.clone();
                     client.on_close(move |client, _| {
                         client.end();
-                        client.end_then(tell(&closed, "closed"));
+                        client.end_then(log_result(&closed, "closed"));
                     });
                 });
             },
@@ -206,7 +206,7 @@ on_every_driver! {
         net.run(|| {
             let socket = Socket::new();
             watch(&log, &socket);
-            socket.end_then(tell(&log, "end"));
+            socket.end_then(log_result(&log, "end"));
             assert_eq!((socket.ready_state(), socket.is_pending()), (ReadyState::ReadOnly, true));
             assert!(log.entries().is_empty() && !socket.is_writable());
         });
@@ -222,7 +222,7 @@ on_every_driver! {
             move |client| {
                 client.on_ready(move |client| {
                     watch(&log, client);
-                    client.end_then(tell(&log, "callback"));
+                    client.end_then(log_result(&log, "callback"));
                     client.on_finish(|client| {
                         assert_eq!(client.ready_state(), ReadyState::ReadOnly);
                         assert!(!client.is_destroyed());
@@ -270,7 +270,7 @@ on_every_driver! {
         assert_eq!(entries, ["close false", "whole"]);
     }
 
-    fn end_12_a_half_open_socket_that_wrote_after_its_own_end_did_not_break_a_pipe(net) {
+    fn end_12_a_write_after_our_own_end_on_a_half_open_socket_is_not_epipe(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -282,7 +282,7 @@ on_every_driver! {
                 client.on_end(move |client| {
                     log.watch("", client);
                     client.end();
-                    assert!(!client.write_then("x", tell(&log, "write")));
+                    assert!(!client.write_then("x", log_result(&log, "write")));
                 });
             },
         ));
@@ -355,18 +355,18 @@ on_every_driver! {
         ));
         for log in [at_server, at_client] {
             let mut entries = log.take();
-            // The peer's end may be there before ours is told.
+            // The end of the peer may arrive before ours is reported.
             entries[..3].sort();
             assert_eq!(entries, ["end", "finish", "prefinish", "close false"]);
         }
     }
 
-    fn end_15_a_client_that_only_ends_and_one_that_is_destroyed_need_no_code_at_the_server(net) {
+    fn end_15_the_server_needs_no_code_for_a_client_that_ends_or_is_destroyed(net) {
         let leaves: [fn(&Socket); 2] = [|client| _ = client.end(), |client| _ = client.destroy()];
         for leave in leaves {
             let log = Log::new();
             let seen = log.clone();
-            // The server has no listener that does anything.
+            // The listeners of the server do nothing.
             net.run(|| net.pair(net.tcp(), move |socket| log.watch("", socket), move |client| {
                 client.on_ready(leave);
             }));
@@ -374,21 +374,21 @@ on_every_driver! {
         }
     }
 
-    fn end_16_a_shutdown_without_a_connection_any_more_counts_as_done(net) {
+    fn end_16_a_shutdown_of_a_connection_that_is_already_gone_counts_as_done(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
             net.tcp(),
             |socket| { socket.on_data(|socket, _| socket.reset_and_destroy().unwrap()); },
             move |client| {
-                // Paused from the beginning: it does not notice the reset.
+                // Paused from the beginning, so it does not detect the reset.
                 client.pause();
                 client.on_ready(move |client| {
                     log.watch("", client);
                     let _ = client.write("x");
                     let (client, log) = (client.clone(), log.clone());
                     settled(move || {
-                        client.end_then(tell(&log, "end"));
+                        client.end_then(log_result(&log, "end"));
                         client.on_finish(|client| _ = client.destroy());
                     });
                 });
@@ -397,7 +397,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["end ok", "finish", "close false"]);
     }
 
-    fn end_18_close_says_whether_it_was_destroyed_with_an_error(net) {
+    fn end_18_close_reports_whether_the_socket_was_destroyed_with_an_error(net) {
         for fails in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -416,7 +416,7 @@ on_every_driver! {
         }
     }
 
-    fn end_18_in_51_rounds_of_orderly_endings_it_never_does(net) {
+    fn end_18_close_reports_no_error_in_51_orderly_endings(net) {
         let rounds = Rc::new(Cell::new(0));
         let count = rounds.clone();
         net.run(|| {
@@ -443,7 +443,7 @@ on_every_driver! {
         assert_eq!(rounds.get(), 51);
     }
 
-    fn end_19_a_long_ping_pong(net) {
+    fn end_19_a_long_ping_pong_ends_normally(net) {
         for endpoint in [net.path().into(), ("0.0.0.0", 0).into(), ("::1", 0).into()] {
             ping_pong(net, endpoint, 1001);
         }

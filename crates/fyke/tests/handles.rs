@@ -1,4 +1,4 @@
-//! What handles have in common, and what may grow without breaking programs.
+//! Common traits of handles, and what may be added without breaking programs.
 
 mod support;
 
@@ -11,7 +11,7 @@ use fyke::{
 };
 use support::Net;
 
-/// Clones are equal and have the same hash; others are not equal.
+/// Clones are equal and have the same hash. Handles of different objects are not equal.
 fn is_a_handle<T: Clone + Debug + Eq + Hash>(one: &T, other: &T) {
     let hashes = RandomState::new();
     assert_eq!(*one, one.clone());

@@ -1,6 +1,6 @@
-//! How much memory queues hold, against how much is in them: whatever the pieces in which bytes
-//! come, are written or are taken. One test, because memory is counted for the whole process. On real
-//! drivers only: the simulated network is made of memory.
+//! The memory of queues compared with their content, for any sizes of received, written and read
+//! pieces. A single test, because memory is counted for the whole process. On real drivers only,
+//! because the simulated network allocates itself.
 
 mod support;
 
@@ -19,7 +19,7 @@ use support::{Net, drive};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Beside what depends on the queue: the tables of a queue, and what a test itself takes.
+/// Memory that does not depend on the queue: its tables, and what a test itself needs.
 const SLACK_BYTES: usize = 16 * 1024;
 
 const MARK_BYTES: usize = 16 * 1024;
@@ -29,14 +29,14 @@ fn bytes_in_use() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// Everything that was ever asked for, by which work shows that is done again and again.
+/// All memory ever allocated, which reveals work that is done repeatedly.
 fn bytes_asked_for() -> usize {
     let stats = ALLOCATOR.stats();
-    // What grows in place counts as what it grew by.
+    // Growth in place counts as the difference.
     stats.bytes_allocated
 }
 
-/// An accepted socket that nobody reads from yet, and its peer, which is not of this library.
+/// An accepted socket that is not read from yet, and its peer, which does not use this library.
 struct Pair {
     event_loop: EventLoop,
     socket: Socket,
@@ -64,7 +64,7 @@ impl Pair {
         drive(&event_loop, || server.connections() == 1).unwrap();
         let socket = accepted.take().unwrap();
         socket.on_error(|_, _| {});
-        // The first read makes the loop's own buffer.
+        // The first read allocates the loop's own buffer.
         assert_eq!(event_loop.enter(|| socket.read()), None);
         peer.write_all(b"x").unwrap();
         drive(&event_loop, || socket.bytes_read() == 1).unwrap();
@@ -73,7 +73,7 @@ impl Pair {
     }
 
     /// Lets the peer send bytes so that they arrive in pieces of this size, while the socket is paused
-    /// and receives until its mark.
+    /// and receives up to its mark.
     fn receive_in_pieces(&mut self, bytes: usize, piece: usize) {
         for sent in (piece..=bytes).step_by(piece) {
             self.peer.write_all(&[b'x'; 1000][..piece]).unwrap();
@@ -82,7 +82,7 @@ impl Pair {
         assert!(self.socket.read_queue_len() >= bytes - piece);
     }
 
-    /// Writes until the kernel takes no more, and the peer does not read: from here on all waits.
+    /// Writes until the kernel accepts no more. The peer does not read, so all later writes are queued.
     fn fill(&self) {
         let mut quiet = 0;
         while quiet < 20 {
@@ -100,7 +100,7 @@ impl Pair {
         self.socket.write_queue_len() + self.socket.read_queue_len()
     }
 
-    /// Does something that queues bytes, and holds what that takes against how many they are.
+    /// Queues bytes by `act`, and compares the memory that this needs with the number of bytes.
     fn assert_holds_little(&mut self, what: &str, queue: impl FnOnce(&mut Self)) {
         let (held, queued) = (bytes_in_use(), self.queued());
         queue(self);
@@ -109,7 +109,7 @@ impl Pair {
         assert!(held <= 2 * queued + SLACK_BYTES, "{what}: {held} bytes for {queued} in the queue");
     }
 
-    /// The same for a call that is made again and again, in the loop.
+    /// The same for a call that is made repeatedly in the loop.
     fn assert_calls_hold_little(&mut self, what: &str, calls: usize, call: impl Fn(&Socket)) {
         self.assert_holds_little(what, |pair| {
             for _ in 0..calls {
@@ -176,7 +176,8 @@ fn what_is_written_in_pieces_is_held_once(net: &Net) {
     pair.assert_calls_hold_little("held back", 3_000, |socket| _ = socket.write(vec![b'x']));
 }
 
-/// Buffers of the pool that had much in them are used again for few bytes, which then wait.
+/// Regression: pooled buffers that had held much data were reused for few bytes, which then stayed
+/// queued.
 fn a_buffer_that_is_used_again_is_held_for_what_is_in_it(net: &Net) {
     const CONNECTIONS: usize = 40;
     let event_loop = net.event_loop();
@@ -203,7 +204,7 @@ fn a_buffer_that_is_used_again_is_held_for_what_is_in_it(net: &Net) {
     let (mut buffer, mut peers) = (vec![0; 60_000], Vec::new());
     let before = bytes_in_use();
     for count in 2..CONNECTIONS + 2 {
-        // Gathers much in a buffer, and gives it back to the pool.
+        // Collects much data in a buffer, and returns the buffer to the pool.
         event_loop.enter(|| (0..60).for_each(|_| _ = drained.write(&[0; 1000][..])));
         turn();
         reader.set_nonblocking(true).unwrap();
@@ -227,7 +228,7 @@ fn taking_in_pieces_is_not_doing_it_again_and_again(net: &Net) {
     for piece in [1, 7] {
         let mut pair = Pair::new(net);
         pair.receive_in_pieces(MARK_BYTES - 1000, 1000);
-        // One chunk for the rest of it: put back, it is the only one.
+        // One chunk for the rest. After unshift it is the only one.
         let all = pair.event_loop.enter(|| pair.socket.read_n(MARK_BYTES - 2000)).unwrap();
         let all = all.unwrap();
         pair.event_loop.enter(|| pair.socket.unshift(&all));
@@ -243,7 +244,7 @@ fn taking_in_pieces_is_not_doing_it_again_and_again(net: &Net) {
     }
 }
 
-/// A read buffer that stops after each piece is given the rest piece by piece, too.
+/// A read buffer that stops after each piece also gets the rest piece by piece.
 fn stopping_after_each_piece_is_not_doing_it_again_and_again(net: &Net) {
     let mut pair = Pair::new(net);
     pair.peer.write_all(&vec![b'x'; MARK_BYTES - 1000]).unwrap();
@@ -264,7 +265,8 @@ fn stopping_after_each_piece_is_not_doing_it_again_and_again(net: &Net) {
     assert!(asked_for <= 100 * MARK_BYTES, "{asked_for} bytes to take {}", taken.get());
 }
 
-/// What a closed socket keeps, of many that were accepted and closed by us, and whose handles stay.
+/// The memory that a closed socket keeps, for many sockets that were accepted and closed by us, and
+/// whose handles stay.
 fn bytes_per_closed(net: &Net, corked: bool) -> usize {
     const SOCKETS: usize = 500;
     let event_loop = net.event_loop();
@@ -296,14 +298,14 @@ fn bytes_per_closed(net: &Net, corked: bool) -> usize {
     (bytes_in_use() - before) / SOCKETS
 }
 
-/// A corked one kept its queue until its last handle was dropped.
+/// Regression: a corked socket kept its queue until its last handle was dropped.
 fn a_closed_socket_keeps_no_queue(net: &Net) {
     let (plain, corked) = (bytes_per_closed(net, false), bytes_per_closed(net, true));
     assert!(corked <= plain + 50, "{corked} bytes corked, {plain} otherwise");
 }
 
 #[test]
-fn c7_a_queue_holds_at_most_twice_what_is_in_it_whatever_the_pieces() {
+fn c7_the_memory_of_a_queue_is_at_most_twice_its_content_for_any_pieces() {
     for net in Net::of_the_system() {
         what_comes_in_pieces_is_held_once(&net);
         what_is_put_back_in_pieces_is_held_once(&net);

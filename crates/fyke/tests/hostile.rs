@@ -1,4 +1,4 @@
-//! Peers that misbehave: the server goes on, and everything they took comes back. `returns.rs`
+//! Peers that misbehave: the server continues, and releases everything that they used. `returns.rs`
 //! counts memory and descriptors.
 
 mod support;
@@ -13,11 +13,11 @@ use fyke::{Endpoint, Server, Socket, timer};
 use rustix::net::SendFlags;
 use support::{DEADLINE, Log, Net, collect};
 
-/// What is urgent is no part of the stream (RFC 9293, 3.8.5).
+/// Urgent data is not part of the stream (RFC 9293, 3.8.5).
 const URGENT_BETWEEN: [(&[u8; 1], SendFlags); 3] =
     [(b"A", SendFlags::empty()), (b"!", SendFlags::OOB), (b"B", SendFlags::empty())];
 
-/// Connects once more, and expects to be served: the proof that the server goes on.
+/// Connects once more and expects to be served, which proves that the server continues.
 fn expect_echo(endpoint: &Endpoint, then: impl FnOnce() + 'static) {
     let client = fyke::connect_then(endpoint, |client| {
         client.end_with("still there?");
@@ -32,7 +32,7 @@ fn expect_echo(endpoint: &Endpoint, then: impl FnOnce() + 'static) {
     });
 }
 
-/// An echo server that the hostile part talks to, and that must serve somebody else afterwards.
+/// An echo server for the hostile client, which must serve another client afterwards.
 fn withstands(net: &Net, hostile: impl FnOnce(Endpoint, Box<dyn FnOnce()>) + 'static) {
     let served = Rc::new(Cell::new(false));
     let seen = Rc::clone(&served);
@@ -55,7 +55,7 @@ fn withstands(net: &Net, hostile: impl FnOnce(Endpoint, Box<dyn FnOnce()>) + 'st
 }
 
 on_every_driver! {
-    fn a_client_that_resets_in_the_middle(net) {
+    fn a_client_that_resets_in_the_middle_does_not_affect_others(net) {
         withstands(net, |endpoint, then| {
             let client = fyke::connect_then(endpoint, |client| {
                 let _ = client.write(vec![1; 4 << 20]);
@@ -66,17 +66,17 @@ on_every_driver! {
         });
     }
 
-    fn a_client_that_writes_much_and_never_reads(net) {
+    fn a_client_that_writes_much_and_never_reads_does_not_affect_others(net) {
         withstands(net, |endpoint, then| {
             let client = fyke::connect(endpoint).unwrap();
             client.on_error(|_, _| {});
-            // Paused before the connection: it never reads.
+            // Paused before the connection, so it never reads.
             client.pause();
             let _ = client.write(vec![1; 32 << 20]);
             let mut then = Some(then);
             let ended = client.clone();
             timer::set_timeout(Duration::from_millis(100), move || {
-                // The echo is stuck: the server has stopped reading, and holds a bounded queue.
+                // The echo is blocked: the server has stopped reading, and holds a bounded queue.
                 assert!(ended.write_queue_len() > 0);
                 ended.destroy();
                 then.take().unwrap()();
@@ -84,7 +84,7 @@ on_every_driver! {
         });
     }
 
-    fn a_client_that_connects_and_says_nothing_is_closed_by_an_idle_timeout(net) {
+    fn a_client_that_connects_and_sends_nothing_is_closed_by_an_idle_timeout(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -101,7 +101,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "ready", "end", "finish", "close false"]);
     }
 
-    fn rd_02_c6_a_flooding_client_does_not_keep_timers_and_others_waiting(net) {
+    fn rd_02_c6_a_flooding_client_does_not_delay_timers_and_other_sockets(net) {
         let ticks = Rc::new(Cell::new(0));
         let seen = Rc::clone(&ticks);
         withstands(net, move |endpoint, then| {
@@ -131,7 +131,7 @@ on_every_driver! {
         assert_eq!(seen.get(), 10);
     }
 
-    fn a_writer_that_ignores_backpressure_fails_nobody_else(net) {
+    fn a_writer_that_ignores_backpressure_fails_alone(net) {
         withstands(net, |endpoint, then| {
             let client = fyke::connect_then(&endpoint, |client| {
                 for _ in 0..1000 {
@@ -152,7 +152,7 @@ on_every_driver! {
 }
 
 on_every_system! {
-    fn bytes_behind_an_urgent_one_come_though_a_read_ends_before_it(net) {
+    fn bytes_after_an_urgent_byte_are_received_even_if_a_read_ends_before_it(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -171,7 +171,7 @@ on_every_system! {
                 for (byte, flags) in URGENT_BETWEEN {
                     rustix::net::send(&peer, byte, flags).unwrap();
                 }
-                // Stays open, and says no more.
+                // Stays open, and sends nothing more.
                 timer::set_timeout(DEADLINE * 2, move || drop(peer)).unwrap().unref_loop();
             };
             server.listen_then(net.tcp(), listening).unwrap();
@@ -179,7 +179,7 @@ on_every_system! {
         assert_eq!(seen.take(), ["AB"]);
     }
 
-    fn bytes_behind_an_urgent_one_come_also_from_one_that_sent_in_bulk(net) {
+    fn bytes_after_an_urgent_byte_are_received_even_from_a_bulk_sender(net) {
         const BULK_BYTES: usize = 8 << 20;
         let (ask, asked) = std::sync::mpsc::channel();
         let (answer, answered) = std::sync::mpsc::channel();
@@ -194,7 +194,7 @@ on_every_system! {
                     count += bytes.len();
                     if count == BULK_BYTES {
                         let (ask, answered) = once.take().unwrap();
-                        // Between two turns, so that all of it is there when the next one looks.
+                        // Between two turns, so that all of it has arrived when the next turn reads.
                         let wait = move || {
                             ask.send(()).unwrap();
                             answered.recv_timeout(DEADLINE).unwrap();
@@ -218,7 +218,7 @@ on_every_system! {
                         rustix::net::send(&peer, byte, flags).unwrap();
                     }
                     answer.send(()).unwrap();
-                    // Says no more, and stays until the server goes.
+                    // Sends nothing more, and stays until the server closes.
                     let _ = peer.read(&mut [0]);
                 })));
             };

@@ -1,4 +1,5 @@
-//! What is particular to Unix sockets, and connections and listeners that go to another process.
+//! Behaviour that is specific to Unix sockets, and connections and listeners that are passed to another
+//! process.
 
 mod support;
 
@@ -10,13 +11,13 @@ use fyke::{
 };
 use support::{Log, Net, collect};
 
-/// The bytes of a path that the system has room for: `sun_path` in unix(7), whose last byte need not
-/// be a NUL on Linux.
+/// The number of bytes that a path may have: `sun_path` in unix(7). On Linux its last byte need not be
+/// NUL.
 fn path_bytes_max(net: &Net) -> usize {
     if net.is_sim() || cfg!(target_os = "linux") { 108 } else { 104 }
 }
 
-/// A path of so many bytes, in a folder where nothing else is.
+/// A path of COUNT bytes, in an otherwise empty folder.
 fn path_of(net: &Net, bytes: usize) -> PathBuf {
     let folder = net.path().parent().unwrap().to_owned();
     let name = "x".repeat(bytes - folder.as_os_str().len() - 1);
@@ -24,8 +25,8 @@ fn path_of(net: &Net, bytes: usize) -> PathBuf {
 }
 
 on_every_driver! {
-    /// Node connects within the call, so it tells ECONNRESET there.
-    fn con_04_a_path_whose_server_closes_in_the_turn_of_the_connect_is_not_there(net) {
+    /// Node connects within the call, so it reports ECONNRESET there.
+    fn con_04_a_path_whose_server_closes_in_the_turn_of_the_connect_does_not_exist(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -45,7 +46,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            // Not the shortest way to write it.
+            // Not the shortest form of the path.
             let path = net.path();
             let path = path.parent().unwrap().join(".").join(path.file_name().unwrap());
             let server = Server::new();
@@ -96,7 +97,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["server", "client"]);
     }
 
-    fn ipc_10_a_path_may_fill_its_field_to_the_last_byte(net) {
+    fn ipc_10_a_path_may_have_the_maximum_length(net) {
         for bytes in [path_bytes_max(net) - 1, path_bytes_max(net)] {
             let path = path_of(net, bytes);
             assert_eq!(path.as_os_str().len(), bytes);
@@ -129,18 +130,18 @@ on_every_driver! {
         }
     }
 
-    fn ipc_10_a_path_with_one_byte_more_cannot_be_listened_on_and_is_not_cut(net) {
+    fn ipc_10_a_path_with_one_byte_more_fails_to_listen_and_is_not_truncated(net) {
         let log = Log::new();
         let seen = log.clone();
         let path = path_of(net, path_bytes_max(net) + 1);
         net.run(|| {
             let server = Server::new();
             let address = Address::Path(path.clone());
-            let told = log.clone();
+            let reported = log.clone();
             server.on_error(move |server, error| {
                 assert_eq!((error.syscall(), error.address()), (Some("listen"), Some(&address)));
                 assert!(!server.is_listening() && server.address().is_none());
-                told.add(format!("error {}", error.code()));
+                reported.add(format!("error {}", error.code()));
             });
             server.on_close(|_| panic!("it never listened"));
             server.listen_then(path.as_path(), |_| panic!("too long")).unwrap();
@@ -157,7 +158,7 @@ on_every_driver! {
         let seen = log.clone();
         let path = path_of(net, path_bytes_max(net) + 1);
         net.run(|| {
-            // Who would be reached if the path was cut.
+            // The server that would be reached if the path were truncated.
             let cut = path_of(net, path_bytes_max(net));
             let server = fyke::create_server(|_| panic!("that is another path"));
             let log = log.clone();
@@ -205,7 +206,7 @@ on_every_driver! {
             ] {
                 assert_eq!(text(nonsense).unwrap_err().code(), code, "{nonsense:?}");
             }
-            // An empty path is neither a name that the system finds, nor TCP.
+            // An empty path is neither an automatic name nor TCP.
             let empty = || Endpoint::Path(PathBuf::new());
             let code = ErrorCode::ERR_INVALID_ARG_VALUE;
             let refused = ConnectOptions::new(empty()).connect_then(|_| panic!("refused"));
@@ -237,7 +238,7 @@ on_every_driver! {
                 set(socket);
                 socket.pipe(socket);
             }, move |client| {
-                // Before the connection, to be applied when it stands, and after it.
+                // Before the connection (to be applied when it is established), and after it.
                 set(client);
                 let bytes = collect(client);
                 client.on_ready(move |client| {
@@ -253,7 +254,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["false"]);
     }
 
-    fn ipc_14_ping_pong_and_the_destroyed_client_ends_the_rest(net) {
+    fn ipc_14_after_a_ping_pong_the_destroyed_client_ends_the_server_side(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -283,8 +284,8 @@ on_every_driver! {
 }
 
 #[test]
-fn ipc_14_corked_writes_leave_in_one_piece() {
-    // One send is one piece here.
+fn ipc_14_corked_writes_are_sent_in_one_piece() {
+    // One send arrives as one piece here.
     let options = SimOptions { cut: false, ..SimOptions::default() };
     let net = Net::new(DriverKind::Sim(options));
     let log = Log::new();
@@ -322,7 +323,7 @@ mod handing_over {
     use super::{Endpoint, Server};
     use crate::on_every_system;
 
-    /// What a child of these tests was given as its standard input.
+    /// A child of these tests gets this as its standard input.
     fn standard_input() -> OwnedFd {
         std::io::stdin().as_fd().try_clone_to_owned().unwrap()
     }
@@ -343,15 +344,15 @@ mod handing_over {
                 server.close();
                 assert_eq!(server.connections(), 1);
                 socket.set_idle_timeout(Some(std::time::Duration::from_millis(1)));
-                socket.on_idle_timeout(|_| panic!("its timer goes with the handle"));
+                socket.on_idle_timeout(|_| panic!("its timer is dropped with the handle"));
                 let fd = socket.take_fd().unwrap();
-                // The handle is lost at once, and the count with it; `close` is to come.
+                // The handle is released immediately, and so is the count; `close` follows.
                 assert!(socket.is_pending() && socket.is_destroyed());
                 assert_eq!(server.connections(), 0);
                 children.send(spawn(SOCKETS_CHILD, fd)).unwrap();
             });
             net.listen(&server, endpoint, move |endpoint| {
-                // Written before the child is there: nothing of it is lost.
+                // Written before the child is running. No data is lost.
                 let client = fyke::connect_then(endpoint, |client| {
                     client.end_with("question");
                 })
@@ -368,7 +369,7 @@ mod handing_over {
     }
 
     on_every_system! {
-        fn ipc_15_ipc_19_a_connected_socket_goes_on_in_another_process(net) {
+        fn ipc_15_ipc_19_a_connected_socket_continues_in_another_process(net) {
             for endpoint in net.endpoints() {
                 hands_over(net, endpoint);
             }
@@ -399,7 +400,7 @@ mod handing_over {
     const SERVERS_CHILD: &str = "handing_over::a_child_with_a_server";
 
     on_every_system! {
-        fn ipc_17_a_listener_is_shared_with_another_process_and_either_may_go(net) {
+        fn ipc_17_a_listener_is_shared_with_another_process_and_either_may_close_it(net) {
             for endpoint in net.endpoints() {
                 let log = Log::new();
                 let seen = log.clone();
@@ -417,14 +418,14 @@ mod handing_over {
                     };
                     let keeper = server.clone();
                     net.listen(&server, endpoint, move |endpoint| {
-                        // One that goes at once, and is not missed.
+                        // A client that leaves immediately is not missed.
                         let other = Server::new();
                         other.listen_fd(keeper.duplicate_fd().unwrap()).unwrap();
                         assert!(other.is_listening() && keeper.is_listening());
                         other.close();
                         let client = asked(endpoint.clone(), &log);
                         client.on_close(move |_, _| {
-                            // Closing would take the name of a Unix socket along.
+                            // Closing would remove the name of a Unix socket.
                             let fd = match endpoint.is_unix() {
                                 true => keeper.take_fd().unwrap(),
                                 false => keeper.duplicate_fd().unwrap(),

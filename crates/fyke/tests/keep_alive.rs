@@ -1,4 +1,4 @@
-//! Probes of an idle connection, read back from the system.
+//! Keep-alive probes of an idle connection, read back from the system.
 
 mod support;
 
@@ -11,7 +11,7 @@ use fyke::{
 use support::options::{MS, SECOND, look, look_accepted, probes};
 
 on_every_driver! {
-    fn tmo_13_a_connection_that_is_probed_stays_open_when_it_is_idle(net) {
+    fn tmo_13_an_idle_connection_with_keep_alive_probes_stays_open(net) {
         net.run(|| net.pair(
             net.tcp(),
             |socket| { socket.set_keep_alive(true, 50 * MS).unwrap(); socket.resume(); },
@@ -27,7 +27,7 @@ on_every_driver! {
         ));
     }
 
-    fn tmo_13_tmo_15_keep_alive_as_the_system_has_it(net) {
+    fn tmo_13_tmo_15_keep_alive_is_set_in_the_system(net) {
         net.run(|| look(net, net.tcp(), &Socket::new(), |client| {
             assert_eq!(client.keep_alive(), None);
             client.set_keep_alive(true, 999 * MS).unwrap();
@@ -44,7 +44,7 @@ on_every_driver! {
         }));
     }
 
-    fn tmo_13_keep_alive_set_before_the_connection_is_there_in_connect(net) {
+    fn tmo_13_keep_alive_set_before_the_connection_is_active_in_connect(net) {
         net.run(|| {
             let fresh = Socket::new();
             fresh.set_keep_alive(true, 7500 * MS).unwrap();
@@ -58,7 +58,7 @@ on_every_driver! {
         });
     }
 
-    fn tmo_14_the_keep_alive_option_of_connect_is_cut_to_whole_seconds(net) {
+    fn tmo_14_the_keep_alive_option_of_connect_is_truncated_to_whole_seconds(net) {
         net.run(|| {
             for (asked, seconds) in [(456_123 * MS, 456), (32_767_999 * MS, 32_767)] {
                 let client = SocketOptions::new().keep_alive(asked).build();
@@ -114,7 +114,7 @@ on_every_driver! {
         look_accepted(net, ServerOptions::new(), |socket| assert_eq!(socket.keep_alive(), None));
     }
 
-    fn tmo_17_interval_and_count_are_nodes_unless_they_are_given(net) {
+    fn tmo_17_interval_and_count_are_nodes_unless_they_are_set(net) {
         let fresh = Socket::new();
         fresh.set_keep_alive_probes(probes(8, 4, 5)).unwrap();
         net.run(|| look(net, net.tcp(), &fresh, |client| {
@@ -130,7 +130,7 @@ on_every_driver! {
         }));
     }
 
-    fn tmo_17_what_the_system_refuses_is_an_err_and_changes_nothing(net) {
+    fn tmo_17_values_that_the_system_refuses_fail_and_change_nothing(net) {
         let refused = |socket: &Socket| {
             let before = socket.keep_alive();
             for values in [

@@ -1,4 +1,5 @@
-//! How often the system is asked to set an option, as the driver tells it: that needs the feature.
+//! The number of system calls that set an option, as the driver logs them. This needs the feature
+//! `tracing`.
 #![cfg(feature = "tracing")]
 
 mod support;
@@ -12,7 +13,7 @@ fn calls(net: &Net, looker: impl FnOnce(&Socket) + 'static) -> Vec<String> {
 }
 
 on_every_driver! {
-    fn tmo_10_a_value_that_did_not_change_makes_no_system_call(net) {
+    fn tmo_10_setting_an_unchanged_value_makes_no_system_call(net) {
         let made = calls(net, |client| for _ in 0..5 { client.set_no_delay(true).unwrap(); });
         assert_eq!(made, ["option=NoDelay(true)"]);
         let made = calls(net, |client| client.set_no_delay(false).unwrap());
@@ -33,7 +34,7 @@ on_every_driver! {
         assert_eq!(count(SocketOptions::new().keep_alive(123 * MS)), 1);
     }
 
-    fn tmo_12_tmo_16_an_accepted_socket_that_has_an_option_is_not_asked_again(net) {
+    fn tmo_12_tmo_16_an_option_inherited_from_the_listener_is_not_set_again(net) {
         let made = steps::named("setsockopt", || {
             let options = ServerOptions::new().no_delay(true).keep_alive(SECOND);
             look_accepted(net, options, |socket| {
@@ -60,14 +61,14 @@ on_every_driver! {
         assert_eq!(made.len(), 3, "on, another interval, off: {made:?}");
     }
 
-    fn tmo_18_a_type_of_service_that_did_not_change_makes_no_system_call(net) {
+    fn tmo_18_setting_an_unchanged_type_of_service_makes_no_system_call(net) {
         let made = calls(net, |client| for value in [8, 8, 16, 16] {
             client.set_type_of_service(value).unwrap();
         });
         assert_eq!(made, ["option=TypeOfService(8)", "option=TypeOfService(16)"]);
     }
 
-    fn a_user_timeout_that_did_not_change_makes_no_system_call(net) {
+    fn setting_an_unchanged_user_timeout_makes_no_system_call(net) {
         let made = calls(net, |client| for milliseconds in [0, 5, 5, 0, 0] {
             client.set_user_timeout(Some(MS * milliseconds)).unwrap();
         });

@@ -1,4 +1,4 @@
-//! Options that the system keeps: each is read back from it. Keep-alive has a file of its own.
+//! Options that the system stores, each read back from it. Keep-alive is in `keep_alive.rs`.
 
 mod support;
 
@@ -10,13 +10,13 @@ use fyke::{
 };
 use support::options::{MS, SECOND, look, look_accepted, probes};
 
-/// What Linux makes of a size that was asked for (socket(7)).
+/// The size that Linux sets for a requested size (socket(7)).
 fn buffer(bytes: usize) -> Option<usize> {
     Some(if cfg!(target_os = "linux") { 2 * bytes } else { bytes })
 }
 
-/// TCP_USER_TIMEOUT is Linux's; the simulated network has it everywhere, but a test must not
-/// depend on where it runs.
+/// TCP_USER_TIMEOUT exists on Linux only. The simulated network has it everywhere, but a test must not
+/// depend on the platform.
 const HAS_USER_TIMEOUT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 on_every_driver! {
@@ -30,7 +30,7 @@ on_every_driver! {
         }));
     }
 
-    fn tmo_11_no_delay_set_before_the_connection_is_there_in_connect_and_after_a_reconnect(net) {
+    fn tmo_11_no_delay_set_before_the_connection_is_active_in_connect_and_after_a_reconnect(net) {
         net.run(|| {
             look(net, net.tcp(), &SocketOptions::new().no_delay(true).build(), |client| {
                 assert!(client.no_delay());
@@ -69,7 +69,7 @@ on_every_driver! {
     fn tmo_11_tmo_19_options_set_while_connecting_are_remembered_too(net) {
         net.run(|| net.pair(net.tcp(), |socket| _ = socket.end(), |client| {
             let client = client.clone();
-            // After `connect` was called, before there is an answer.
+            // After the call of `connect`, before there is a result.
             timer::next_tick(move || {
                 assert!(client.is_connecting());
                 client.set_no_delay(true).unwrap();
@@ -100,7 +100,7 @@ on_every_driver! {
         look_accepted(net, ServerOptions::new(), |socket| assert!(!socket.no_delay()));
     }
 
-    fn srv_21_what_connections_have_from_their_listener_can_be_changed_on_each(net) {
+    fn srv_21_options_inherited_from_the_listener_can_be_changed_on_each_connection(net) {
         let options = ServerOptions::new().no_delay(true).keep_alive(6 * SECOND);
         look_accepted(net, options, |socket| {
             assert!(socket.no_delay());
@@ -204,7 +204,7 @@ on_every_driver! {
                 client.set_receive_buffer_size_bytes(70_000).unwrap();
                 assert_eq!(client.send_buffer_size_bytes(), buffer(60_000));
                 assert_eq!(client.receive_buffer_size_bytes(), buffer(70_000));
-                // Cut to what the system allows, never refused.
+                // Reduced to what the system allows, and never refused.
                 client.set_send_buffer_size_bytes(usize::MAX).unwrap();
                 client.set_receive_buffer_size_bytes(usize::MAX).unwrap();
             }));

@@ -1,4 +1,4 @@
-//! Limits and deadlines of fyke's own, and abort signals.
+//! Limits and deadlines that only fyke has, and abort signals.
 
 mod support;
 
@@ -25,12 +25,12 @@ on_every_driver! {
                 let client = SocketOptions::new().write_queue_bytes_max(100).build();
                 client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 log.watch("", &client);
-                // While connecting everything is queued.
+                // Everything is queued while connecting.
                 let _ = client.write(vec![0; 100]);
                 let _ = client.write(b"x");
-                assert!(!client.is_destroyed(), "at the limit a write is taken, which goes past it");
-                let told = log.clone();
-                assert!(!client.write_then("y", move |_, r| told.add(r.unwrap_err().code())));
+                assert!(!client.is_destroyed(), "at the limit a write is accepted, which exceeds it");
+                let reported = log.clone();
+                assert!(!client.write_then("y", move |_, r| reported.add(r.unwrap_err().code())));
                 assert!(client.is_destroyed());
                 client.on_close(move |_, _| _ = server.close());
             });
@@ -49,11 +49,11 @@ on_every_driver! {
                 client.connect_then(endpoint, |_| panic!("destroyed before")).unwrap();
                 client.on_error(|_, _| {});
                 let _ = client.write(vec![0; 101]);
-                let told = log.clone();
+                let reported = log.clone();
                 client.end_with_then("x", move |client, result| {
                     let error = result.unwrap_err();
                     assert_eq!(client.error().unwrap().to_string(), error.to_string());
-                    told.add(error.code());
+                    reported.add(error.code());
                 });
                 assert!(client.is_destroyed());
                 client.on_close(move |_, _| _ = server.close());
@@ -62,7 +62,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["ERR_WRITE_QUEUE_FULL"]);
     }
 
-    fn the_error_of_a_connect_that_takes_too_long_tells_the_host_that_nobody_resolves(net) {
+    fn the_error_of_a_connect_timeout_names_the_host_that_was_not_resolved(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -76,7 +76,7 @@ on_every_driver! {
                 log.add(error);
                 assert_eq!((error.host(), error.port()), (Some("silent.example"), None));
             });
-            // An unanswered lookup need not hold the loop, nor does the deadline.
+            // Neither an unanswered lookup nor the deadline keeps the loop alive.
             let wait = timer::set_interval(MS, || {}).unwrap();
             client.on_close(move |_, _| {
                 wait.cancel();
@@ -86,7 +86,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect ETIMEDOUT silent.example"]);
     }
 
-    fn a_peer_that_takes_nothing_ends_by_the_write_stall_timeout(net) {
+    fn a_peer_that_accepts_nothing_fails_by_the_write_stall_timeout(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -101,15 +101,15 @@ on_every_driver! {
                 let client = fyke::connect(endpoint).unwrap();
                 client.on_error(|_, _| {});
                 client.pause();
-                // Unread it would not notice that the server is gone.
+                // Without reading, it would not detect that the server has closed.
                 timer::set_timeout(1000 * MS, move || _ = client.destroy()).unwrap();
             });
         });
         assert_eq!(seen.take(), ["error ERR_WRITE_STALLED", "close true"]);
     }
 
-    /// Once the timer stayed until it was due, and kept the memory of sockets that were gone.
-    fn a_write_that_is_done_leaves_no_deadline_behind(net) {
+    /// Regression: the timer stayed until it was due, and kept the memory of closed sockets.
+    fn a_finished_write_leaves_no_deadline(net) {
         let event_loop = net.event_loop();
         let is_watched = || {
             let soon = Instant::now() + Duration::from_secs(60);
@@ -136,7 +136,7 @@ on_every_driver! {
         assert!(!is_watched());
     }
 
-    fn a_peer_that_reads_slowly_does_not_end_by_the_write_stall_timeout(net) {
+    fn a_peer_that_reads_slowly_does_not_fail_by_the_write_stall_timeout(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -159,7 +159,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["finish", "end", "close false"]);
     }
 
-    fn proc_06_an_aborted_socket_is_destroyed_at_once_and_told_on_the_tick(net) {
+    fn proc_06_an_aborted_socket_is_destroyed_immediately_and_its_error_emitted_on_the_tick(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -182,7 +182,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "ready", "error ABORT_ERR", "close true"]);
     }
 
-    fn proc_08_a_signal_aborted_before_lets_nothing_connect(net) {
+    fn proc_08_a_signal_aborted_before_prevents_the_connect(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -249,10 +249,10 @@ on_every_driver! {
     }
 }
 
-/// On the simulated network, whose time costs nothing. When a batch takes as long as the timeout,
-/// as much of it is left at one look as of another at the look before.
+/// On the simulated network, in virtual time. When a batch takes as long as the timeout, two checks can
+/// find the same number of bytes left, of different batches.
 #[test]
-fn batches_of_one_size_that_get_on_do_not_end_by_the_write_stall_timeout() {
+fn batches_of_equal_size_that_make_progress_do_not_stall() {
     for batch_bytes in (3..=40).map(|pieces| pieces << 15) {
         let net = Net::new(DriverKind::Sim(SimOptions::default()));
         let log = Log::new();
@@ -289,7 +289,7 @@ fn batches_of_one_size_that_get_on_do_not_end_by_the_write_stall_timeout() {
 
 /// On the simulated network, which has addresses that never answer.
 #[test]
-fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
+fn a_connect_that_takes_too_long_fails_by_the_connect_timeout() {
     let silent = "10.0.0.1".parse().unwrap();
     let options = SimOptions { silent: [silent].into(), ..SimOptions::default() };
     let net = Net::new(DriverKind::Sim(options));
@@ -297,22 +297,22 @@ fn a_connect_that_takes_too_long_ends_by_the_connect_timeout() {
     let seen = log.clone();
     net.run(|| {
         let options = ConnectOptions::new((silent, 80)).connect_timeout(3000 * MS);
-        let client = options.connect_then(|_| panic!("nobody answers")).unwrap();
+        let client = options.connect_then(|_| panic!("no address answers")).unwrap();
         log.watch("", &client);
-        let told = log.clone();
+        let reported = log.clone();
         client.on_error(move |_, error| {
-            told.add(error);
+            reported.add(error);
             assert_eq!((error.syscall(), error.port()), (Some("connect"), Some(80)));
         });
         timer::set_timeout(2900 * MS, move || assert!(client.is_connecting())).unwrap();
     });
-    let told = "connect ETIMEDOUT 10.0.0.1:80";
-    assert_eq!(seen.take(), ["error ETIMEDOUT", told, "close true"]);
+    let reported = "connect ETIMEDOUT 10.0.0.1:80";
+    assert_eq!(seen.take(), ["error ETIMEDOUT", reported, "close true"]);
 }
 
-/// On the simulated network, which has addresses that never answer: so everything stays queued.
+/// On the simulated network, which has addresses that never answer, so everything stays queued.
 #[test]
-fn a_write_queue_limit_from_4_gib_less_one_on_is_none_and_a_smaller_one_counts() {
+fn a_write_queue_limit_of_4_gib_less_one_or_more_is_no_limit_and_a_smaller_one_applies() {
     const LAST_LIMIT: usize = u32::MAX as usize - 1;
     let silent = "10.0.0.1".parse().unwrap();
     for (limit, fits) in [(usize::MAX, true), (LAST_LIMIT + 1, true), (LAST_LIMIT, false)] {
@@ -320,8 +320,8 @@ fn a_write_queue_limit_from_4_gib_less_one_on_is_none_and_a_smaller_one_counts()
         Net::new(DriverKind::Sim(options)).run(|| {
             let client = SocketOptions::new().write_queue_bytes_max(limit).build();
             client.on_error(|_, _| {});
-            client.connect_then((silent, 80), |_| panic!("nobody answers")).unwrap();
-            // One piece of memory, many times.
+            client.connect_then((silent, 80), |_| panic!("no address answers")).unwrap();
+            // One piece of memory, written many times.
             let piece = fyke::Bytes::from(vec![0; 64 << 20]);
             (0..64).for_each(|_| _ = client.write(piece.clone()));
             assert_eq!(client.write_queue_len(), 4 << 30);

@@ -1,4 +1,4 @@
-//! Our own end of a connection: chosen, bound, reported, and in the zone of an interface.
+//! The local address of a connection: chosen, bound, reported, and with the zone of an interface.
 
 mod support;
 
@@ -13,7 +13,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Records attempts, beside what [`Log::watch`] records.
+/// Records attempts, in addition to the events of [`Log::watch`].
 fn watch(log: &Log, client: &Socket) {
     let attempts = log.clone();
     client.on_connection_attempt(move |_, _| attempts.add("attempt"));
@@ -24,14 +24,15 @@ fn watch(log: &Log, client: &Socket) {
     log.watch("", client);
 }
 
-/// What an error of a connect tells about addresses, and the line that it is.
+/// The addresses in an error of a connect, and its text.
 fn shape(error: &Error) -> (Option<&str>, Option<&Address>, Option<u16>, bool) {
     (error.syscall(), error.address(), error.port(), error.local_address().is_some())
 }
 
 on_every_driver! {
-    fn con_10_a_failure_that_the_system_reports_at_once_has_the_events_of_any_other(net) {
-        // No network has it: the simulated one says so, Linux refuses to connect to a broadcast.
+    fn con_10_an_immediate_failure_has_the_same_events_as_any_other(net) {
+        // No network has this address: the simulated one refuses it, and Linux refuses to connect to a
+        // broadcast address.
         let target: std::net::SocketAddr = ([255, 255, 255, 255], 9).into();
         let codes = ["ENETUNREACH", "EACCES", "EHOSTUNREACH", "EADDRNOTAVAIL"];
         for bound in [false, true] {
@@ -59,12 +60,12 @@ on_every_driver! {
         }
     }
 
-    fn con_10_the_local_end_is_shown_if_it_was_really_bound_with_a_port(net) {
+    fn con_10_the_local_address_is_printed_if_it_was_bound_with_a_port(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            // Whose port is free at every other address.
-            let server = fyke::create_server(|_| panic!("nobody connects"));
+            // A server whose port is free at every other address.
+            let server = fyke::create_server(|_| panic!("no client connects"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(used) = endpoint else { panic!("not an address") };
                 let options = ConnectOptions::new(("255.255.255.255", 9));
@@ -82,11 +83,11 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect"]);
     }
 
-    fn con_13_a_local_end_that_cannot_be_bound_is_an_error_without_an_attempt(net) {
+    fn con_13_a_local_address_that_cannot_be_bound_is_an_error_without_an_attempt(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let server = fyke::create_server(|_| panic!("nobody connects"));
+            let server = fyke::create_server(|_| panic!("no client connects"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let Endpoint::Ip(used) = endpoint else { panic!("not an address") };
                 let cases = [
@@ -123,13 +124,13 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    fn con_11_con_14_the_port_that_was_asked_for_is_the_one_that_is_bound(net) {
+    fn con_11_con_14_the_requested_local_port_is_bound(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            let told = log.clone();
+            let reported = log.clone();
             let server = fyke::create_server(move |socket| {
-                told.add(format!("server {}", socket.remote_address().unwrap().ip()));
+                reported.add(format!("server {}", socket.remote_address().unwrap().ip()));
                 let (ours, theirs) = (socket.local_address().unwrap(), socket.remote_address().unwrap());
                 assert_eq!(ours.port(), theirs.port());
                 socket.end();
@@ -137,7 +138,7 @@ on_every_driver! {
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let Endpoint::Ip(address) = endpoint else { panic!("not an address") };
-                // The server's own port, at another address: surely free.
+                // The server's own port at another address, which is free.
                 let local = (ip("127.0.0.9"), address.port()).into();
                 let options = ConnectOptions::new(address);
                 let options = options.local_address(ip("127.0.0.9")).local_port(address.port());
@@ -153,19 +154,19 @@ on_every_driver! {
         assert_eq!(entries, ["client", "server 127.0.0.9"]);
     }
 
-    fn con_12_a_refused_connect_tells_its_local_end_if_address_and_port_are_known(net) {
+    fn con_12_a_refused_connect_reports_its_local_address_if_address_and_port_are_known(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
-            // Whose port is free at every other address.
-            let server = fyke::create_server(|_| panic!("nobody connects"));
+            // A server whose port is free at every other address.
+            let server = fyke::create_server(|_| panic!("no client connects"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let port = match endpoint { Endpoint::Ip(address) => address.port(), _ => panic!() };
                 let options = || ConnectOptions::new(("127.0.0.8", port));
                 let both = options().local_address(ip("127.0.0.9")).local_port(port);
                 let address_only = options().local_address(ip("127.0.0.9"));
                 for options in [both, address_only] {
-                    let client = options.connect_then(|_| panic!("nobody listens there")).unwrap();
+                    let client = options.connect_then(|_| panic!("no server listens there")).unwrap();
                     let (log, server) = (log.clone(), server.clone());
                     client.on_error(move |_, error| {
                         let text = error.to_string().replace(&port.to_string(), "PORT");
@@ -192,10 +193,10 @@ fn link_local() -> Option<(String, std::net::Ipv6Addr)> {
     Some((line.split_ascii_whitespace().last()?.to_owned(), bits.into()))
 }
 
-/// The interfaces are the machine's. On one without link-local addresses this has nothing to look
-/// at; `zone.rs` of the driver has tests that need none.
+/// The interfaces are those of the machine. Without an interface that has a link-local address, this
+/// checks nothing; `zone.rs` of the driver has tests that need none.
 #[test]
-fn con_20_a_link_local_address_is_reached_with_and_without_its_zone() {
+fn con_20_a_link_local_address_can_be_connected_to_with_and_without_its_zone() {
     let Some((interface, address)) = link_local() else { return };
     let net = Net::ready();
     let log = Log::new();

@@ -1,5 +1,5 @@
-//! A `tracing` subscriber is the user's code: it may write its log through a socket of fyke, and call
-//! anything of fyke, at every event and on every driver.
+//! A `tracing` subscriber is user code. It may write its log through a socket of fyke, and make any
+//! call to fyke, at every event and on every driver.
 #![cfg(feature = "tracing")]
 
 mod support;
@@ -19,7 +19,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 thread_local! {
-    /// What the subscriber uses and asks.
+    /// The objects that the subscriber uses.
     static LOG: RefCell<Option<Socket>> = const { RefCell::new(None) };
     static SOCKETS: RefCell<Vec<Socket>> = const { RefCell::new(Vec::new()) };
     static SERVERS: RefCell<Vec<Server>> = const { RefCell::new(Vec::new()) };
@@ -29,7 +29,7 @@ thread_local! {
 
 /// Ends everything at one event, and does nothing at others.
 struct Drastic {
-    /// The event at which, counted down.
+    /// The number of events until then.
     after: AtomicUsize,
 }
 
@@ -58,7 +58,7 @@ impl Subscriber for Drastic {
     fn exit(&self, _: &Id) {}
 }
 
-/// A server and a client, which end by themselves, if nothing else ends them.
+/// A server and a client, which end by themselves unless something else ends them.
 fn converse(net: &Net, target: fyke::Endpoint) {
     net.run(|| {
         let server = options().create_server(|socket| {
@@ -90,7 +90,7 @@ fn converse(net: &Net, target: fyke::Endpoint) {
     SERVERS.take();
 }
 
-/// Writes each event through a socket, and looks at everything that there is.
+/// Writes each event through a socket, and reads every property of all objects.
 struct Nosy;
 
 impl Subscriber for Nosy {
@@ -146,7 +146,7 @@ fn look_around() {
     }
 }
 
-/// Calls that make and end something. Inside an event they make no events of their own. A loop that is just
+/// Calls that open and close objects. Inside an event they cause no further events. A loop that is
 /// being dropped refuses them.
 fn make_things() {
     let make = || -> fyke::Result<()> {
@@ -172,7 +172,7 @@ fn watch(socket: &Socket) {
 }
 
 fn tune(socket: &Socket) {
-    // A Unix socket has fewer.
+    // A Unix socket has fewer options.
     let _ = socket.set_no_delay(true);
     let _ = socket.set_keep_alive(true, Duration::from_secs(7));
     let _ = socket.set_keep_alive_probes(KeepAliveProbes::new(Duration::from_secs(8)));
@@ -189,7 +189,7 @@ fn options() -> ServerOptions {
         .receive_buffer_size_bytes(8_000)
 }
 
-/// A conversation with everything that makes an event, until all of it has ended.
+/// A conversation that causes every event, until all of it has ended.
 fn play(net: &Net, target: fyke::Endpoint) {
     let event_loop = net.event_loop();
     let ended = Rc::new(Cell::new(0));
@@ -226,7 +226,7 @@ fn play(net: &Net, target: fyke::Endpoint) {
                     client.on_data(move |client, _| match how {
                         0 => _ = client.end(),
                         1 => _ = client.destroy(),
-                        // On TCP the other end's error is heard by nobody.
+                        // On TCP, the error of the other end has no listener.
                         2 => drop(client.reset_and_destroy().map_err(|_| client.destroy())),
                         _ => _ = client.destroy_soon(),
                     });
@@ -298,8 +298,8 @@ on_every_driver! {
                     let named = |line: &String| line.contains(&format!("call=\"{call}\""));
                     assert!(lines.iter().any(named), "{call}: {lines:?}");
                 }
-                let unheard = |line: &String| line.contains("no on_error listens");
-                assert_eq!(lines.iter().any(unheard), tcp, "{lines:?}");
+                let unhandled = |line: &String| line.contains("without an on_error listener failed");
+                assert_eq!(lines.iter().any(unhandled), tcp, "{lines:?}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Host names: what a lookup is asked, what it tells, and what ends it.
+//! Host names: the parameters of a lookup, its events, and what ends it.
 
 mod support;
 
@@ -35,7 +35,7 @@ fn watch(log: &Log, client: &Socket) {
     log.watch("", client);
 }
 
-/// A resolver's error, and only that.
+/// An error of the resolver, and nothing else.
 fn assert_is_of_a_lookup(error: &Error, code: ErrorCode, host: &str) {
     assert_eq!((error.code(), error.syscall()), (code, Some("getaddrinfo")));
     assert_eq!((error.host(), error.address(), error.port()), (Some(host), None, None));
@@ -43,8 +43,8 @@ fn assert_is_of_a_lookup(error: &Error, code: ErrorCode, host: &str) {
 }
 
 on_every_driver! {
-    /// Once the socket stayed connecting for ever, if the system had looked the name up.
-    fn a_listener_of_a_lookup_that_panics_destroys_its_socket(net) {
+    /// Regression: the socket kept connecting for ever if the system had resolved the name.
+    fn a_panic_in_a_lookup_listener_destroys_its_socket(net) {
         let event_loop = net.event_loop();
         let log = Log::new();
         event_loop.enter(|| {
@@ -58,7 +58,7 @@ on_every_driver! {
         assert_eq!(log.take(), ["close false"]);
     }
 
-    fn he_01_an_ip_literal_is_not_looked_up_and_no_hook_is_asked(net) {
+    fn he_01_an_ip_literal_is_not_looked_up_and_no_hook_is_called(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -70,7 +70,7 @@ on_every_driver! {
             for literal in literals {
                 let options = ConnectOptions::new(literal).lookup_timeout(Duration::ZERO);
                 let options = options.lookup(|_, _| panic!("nothing to look up"));
-                let client = options.connect_then(|_| panic!("nobody listens")).unwrap();
+                let client = options.connect_then(|_| panic!("there is no server")).unwrap();
                 client.on_lookup(|_, _| panic!("nothing was looked up"));
                 let log = log.clone();
                 client.on_error(move |_, error| log.add(error));
@@ -82,7 +82,7 @@ on_every_driver! {
         assert_eq!(entries, [v4, v4, v4, v6, v6, v6]);
     }
 
-    fn he_02_lookup_is_told_once_for_each_address_before_any_attempt(net) {
+    fn he_02_lookup_is_emitted_once_for_each_address_before_any_attempt(net) {
         for (selection, addresses) in [
             (FamilySelection::Race, &["127.0.0.1", "127.0.0.1", "::1"][..]),
             (FamilySelection::Sequential, &["127.0.0.1", "127.0.0.1", "::1"]),
@@ -97,15 +97,15 @@ on_every_driver! {
                 let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
             });
-            let told: Vec<String> = addresses.iter().map(|a| format!("lookup Some.Test {a}")).collect();
+            let reported: Vec<String> = addresses.iter().map(|a| format!("lookup Some.Test {a}")).collect();
             let entries = seen.take();
-            assert_eq!(entries[..told.len()], told);
-            let rest = &entries[told.len()..];
+            assert_eq!(entries[..reported.len()], reported);
+            let rest = &entries[reported.len()..];
             assert!(rest[0].starts_with("attempt ") && !rest.iter().any(|e| e.starts_with("lookup")));
         }
     }
 
-    fn he_02_he_03_a_lookup_that_fails_is_told_to_both_listeners_with_one_error(net) {
+    fn he_02_he_03_a_failed_lookup_reaches_both_listeners_with_the_same_error(net) {
         for selection in [FamilySelection::Race, FamilySelection::Off] {
             let log = Log::new();
             let seen = log.clone();
@@ -115,21 +115,21 @@ on_every_driver! {
                 });
                 let client = options.family_selection(selection).connect().unwrap();
                 watch(&log, &client);
-                let told = Rc::new(RefCell::new(None));
-                let first = Rc::clone(&told);
+                let reported = Rc::new(RefCell::new(None));
+                let first = Rc::clone(&reported);
                 client.on_lookup(move |_, event| {
                     first.replace(event.address.clone().err());
                 });
                 client.on_error(move |_, error| {
                     assert_is_of_a_lookup(error, ErrorCode::EAI_AGAIN, "Some.Test");
-                    assert_eq!(told.take().unwrap().to_string(), error.to_string());
+                    assert_eq!(reported.take().unwrap().to_string(), error.to_string());
                 });
             });
             assert_eq!(seen.take(), ["lookup Some.Test EAI_AGAIN", "error EAI_AGAIN", "close true"]);
         }
     }
 
-    fn he_05_a_hook_is_told_family_hints_and_whether_all_addresses_are_wanted(net) {
+    fn he_05_a_hook_gets_the_family_the_hints_and_whether_all_addresses_are_needed(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -167,7 +167,7 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    fn he_05_the_system_is_asked_for_the_family_and_with_the_hints(net) {
+    fn he_05_the_family_and_the_hints_are_passed_to_the_system(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -207,8 +207,8 @@ on_every_driver! {
         }
     }
 
-    /// Node ends then; exact loops do too.
-    fn he_04_a_hook_that_does_not_answer_holds_the_loop_until_its_reply_is_dropped(net) {
+    /// Node ends then, and so do exact loops.
+    fn he_04_a_hook_that_does_not_answer_keeps_the_loop_alive_until_its_reply_is_dropped(net) {
         let log = Log::new();
         let event_loop = net.event_loop();
         let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
@@ -227,7 +227,7 @@ on_every_driver! {
         assert_eq!(log.take(), ["lookup some.test EAI_FAIL", "error EAI_FAIL", "close true"]);
     }
 
-    fn a_lookup_that_takes_too_long_ends_by_its_timeout_and_a_later_answer_is_nobodys(net) {
+    fn a_lookup_that_takes_too_long_fails_by_its_timeout_and_a_later_answer_is_ignored(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -253,7 +253,7 @@ on_every_driver! {
         assert_eq!(seen.take(), round.repeat(2));
     }
 
-    fn a_lookup_that_is_in_time_has_no_timeout_any_more(net) {
+    fn a_lookup_that_is_answered_in_time_leaves_no_timeout(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -285,14 +285,14 @@ fn hour_net() -> Net {
     Net::new(DriverKind::Sim(options.host("slow.test", [ip("127.0.0.1")])))
 }
 
-/// Fails if the loop goes on for half an hour, without making it do so.
+/// Fails if the loop runs for half an hour, but does not keep it alive.
 fn must_end_before_half_an_hour() {
     let late = timer::set_timeout(Duration::from_secs(1800), || panic!("the loop is held"));
     late.unwrap().unref_loop();
 }
 
 #[test]
-fn a_lookup_that_is_given_up_holds_the_loop_no_longer() {
+fn an_abandoned_lookup_does_not_keep_the_loop_alive() {
     let log = Log::new();
     let seen = log.clone();
     hour_net().run(|| {
@@ -315,7 +315,7 @@ fn a_lookup_that_is_given_up_holds_the_loop_no_longer() {
 }
 
 #[test]
-fn he_26_destroyed_during_the_lookup_a_socket_closes_and_the_loop_may_end() {
+fn he_26_a_socket_destroyed_during_the_lookup_closes_and_the_loop_may_end() {
     let log = Log::new();
     let seen = log.clone();
     hour_net().run(|| {
@@ -327,9 +327,9 @@ fn he_26_destroyed_during_the_lookup_a_socket_closes_and_the_loop_may_end() {
     assert_eq!(seen.take(), ["close false"]);
 }
 
-/// It held the loop until the answer came.
+/// Regression: it kept the loop alive until the answer arrived.
 #[test]
-fn lookup_of_a_server_that_is_closed_or_listens_elsewhere_holds_the_loop_no_longer() {
+fn lookup_of_a_server_that_is_closed_or_listens_elsewhere_does_not_keep_the_loop_alive() {
     let log = Log::new();
     let seen = log.clone();
     hour_net().run(|| {
@@ -346,7 +346,7 @@ fn lookup_of_a_server_that_is_closed_or_listens_elsewhere_holds_the_loop_no_long
 }
 
 #[test]
-fn who_waits_for_the_same_name_without_a_limit_still_gets_the_answer() {
+fn a_connect_without_a_timeout_still_gets_the_answer_that_another_gave_up() {
     let log = Log::new();
     let seen = log.clone();
     hour_net().run(|| {
@@ -355,7 +355,7 @@ fn who_waits_for_the_same_name_without_a_limit_still_gets_the_answer() {
         limited.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ETIMEDOUT));
         let patient = options().connect().unwrap();
         watch(&log, &patient);
-        // And who asks after one was given up.
+        // A lookup that starts after another one was abandoned.
         limited.on_close(move |_, _| {
             options().connect().unwrap().on_error(|_, error| {
                 assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");

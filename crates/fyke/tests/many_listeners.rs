@@ -1,4 +1,4 @@
-//! Listeners that are added again and again: a warning in the log, once for each object.
+//! Listeners that are added repeatedly cause one warning in the log for each object.
 #![cfg(feature = "tracing")]
 
 mod support;
@@ -6,7 +6,7 @@ mod support;
 use fyke::{Server, Socket};
 use support::{Net, steps};
 
-/// What is logged while `f` runs inside a loop.
+/// Returns what is logged while `f` runs inside a loop.
 fn warnings(f: impl FnOnce()) -> Vec<String> {
     steps::warnings(|| Net::sim().run(f))
 }
@@ -31,7 +31,7 @@ fn more_than_ten_listeners_of_one_event_are_logged_once_for_each_socket() {
 }
 
 #[test]
-fn what_was_removed_or_has_run_does_not_count() {
+fn listeners_that_were_removed_or_have_run_do_not_count() {
     let lines = warnings(|| {
         let socket = Socket::new();
         for _ in 0..100 {
@@ -47,7 +47,7 @@ fn what_was_removed_or_has_run_does_not_count() {
 }
 
 #[test]
-fn the_number_can_be_changed_and_zero_means_any() {
+fn the_maximum_can_be_changed_and_zero_means_no_limit() {
     let lines = warnings(|| {
         let (few, any, server) = (Socket::new(), Socket::new(), Server::new());
         few.set_max_listeners(1);

@@ -1,5 +1,5 @@
-//! Values of the user's whose `Drop` calls back into fyke, in every place that can hold one: nothing
-//! is borrowed when they go, and each goes once. Plain examples are in `teardown.rs`.
+//! User values whose `Drop` calls fyke, in every place that can hold one: nothing is borrowed when they
+//! are dropped, and each is dropped once. Plain examples are in `teardown.rs`.
 
 mod support;
 
@@ -12,7 +12,7 @@ use fyke::{
 };
 use support::{Net, drive};
 
-/// What a meddler can reach.
+/// The objects that a meddler can use.
 struct World {
     socket: Socket,
     peer: Socket,
@@ -27,7 +27,7 @@ struct World {
 
 type Act = fn(&World);
 
-/// Everything that a value may do when it goes.
+/// Every call that a value may make when it is dropped.
 const ACTS: [(&str, Act); 20] = [
     ("write", |world| _ = world.socket.write("more")),
     ("write bytes", |world| _ = world.socket.write(Bytes::from_owner(vec![1; 5000]))),
@@ -71,7 +71,7 @@ const ACTS: [(&str, Act); 20] = [
         world.alarm.cancel();
     }),
     ("timers", |world| {
-        // On a loop that is gone each is an `Err`.
+        // On a dropped loop, each call returns an `Err`.
         _ = timer::set_timeout(Duration::ZERO, || {});
         _ = timer::set_immediate(|| {});
         _ = timer::next_tick(|| {});
@@ -107,11 +107,11 @@ impl Drop for Meddler {
 }
 
 thread_local! {
-    /// The meddlers of values that must be `Send`: each has its number here.
+    /// The meddlers of values that must be `Send`. Each has its number here.
     static PARKED: RefCell<Vec<Option<Meddler>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A meddler in bytes, or in what is posted.
+/// A meddler in bytes, or in posted work.
 struct Owner {
     number: usize,
     bytes: Vec<u8>,
@@ -144,7 +144,7 @@ fn bytes(meddler: Meddler, len: usize) -> Bytes {
     Bytes::from_owner(Owner::new(meddler, len))
 }
 
-/// Acts when its bytes are asked for, too.
+/// Also acts when its bytes are requested.
 struct Meddling(Meddler);
 
 impl AsRef<[u8]> for Meddling {
@@ -156,7 +156,7 @@ impl AsRef<[u8]> for Meddling {
 
 type Place = fn(&World, Meddler);
 
-/// Everything that can hold a value of the user's.
+/// All places that can hold a user value.
 const PLACES: [(&str, Place); 44] = [
     ("small bytes", |world, meddler| _ = world.socket.write(bytes(meddler, 5))),
     ("no bytes", |world, meddler| _ = world.socket.write(bytes(meddler, 0))),
@@ -214,11 +214,11 @@ const PLACES: [(&str, Place); 44] = [
     ("on_shutdown", |world, meddler| {
         world.socket.on_shutdown(move |_| _ = &meddler);
     }),
-    ("a listener that is taken off", |world, meddler| {
+    ("a removed listener", |world, meddler| {
         let id = world.socket.on_data(move |_, _| _ = &meddler);
         world.socket.off(id);
     }),
-    ("a listener that takes itself off", |world, meddler| {
+    ("a listener that removes itself", |world, meddler| {
         let id = Rc::new(Cell::new(None));
         let own = Rc::clone(&id);
         id.set(Some(world.socket.on_end(move |socket| {
@@ -311,7 +311,7 @@ const PLACES: [(&str, Place); 44] = [
     }),
 ];
 
-/// What happens to the socket after a value was put somewhere.
+/// What happens to the socket after a value was stored.
 const FATES: [(&str, Act); 4] = [
     ("goes on", |_| {}),
     ("is destroyed", |world| _ = world.socket.destroy()),
@@ -322,7 +322,7 @@ const FATES: [(&str, Act); 4] = [
     ("is reset by the peer", |world| _ = world.peer.reset_and_destroy()),
 ];
 
-/// A connection between two sockets of one loop, and what else there is.
+/// A connection between two sockets of one loop, and other objects.
 fn world(net: &Net, event_loop: &EventLoop) -> Rc<World> {
     let accepted: Rc<RefCell<Option<Socket>>> = Rc::default();
     let (server, peer) = event_loop.enter(|| {
@@ -362,8 +362,8 @@ fn world(net: &Net, event_loop: &EventLoop) -> Rc<World> {
     })
 }
 
-/// Puts a meddler in a place, lets fate have its way, and drops the loop in the end: at once, or
-/// when nothing is left to do.
+/// Stores a meddler in a place, performs an action on the socket, and drops the loop: immediately, or
+/// when no work is left.
 fn play(net: &Net, place: Place, fate: Act, act: Act, is_cut: bool) {
     let event_loop = net.event_loop();
     let world = world(net, &event_loop);
@@ -374,15 +374,15 @@ fn play(net: &Net, place: Place, fate: Act, act: Act, is_cut: bool) {
         fate(&world);
     });
     for _ in 0..if is_cut { 1 } else { 12 } {
-        // An error that nobody listens to ends a turn, and no more.
+        // An error without a listener ends a turn, and nothing else.
         _ = event_loop.turn(Some(Duration::ZERO));
     }
     drop(event_loop);
     drop(world);
-    assert_eq!(dropped.get(), 1, "each value goes once, and with its loop at the latest");
+    assert_eq!(dropped.get(), 1, "each value is dropped once, and with its loop at the latest");
 }
 
-/// Every place, fate and act; half of them on a loop that is dropped at once.
+/// Every place, fate and act, half of them on a loop that is dropped immediately.
 fn play_all(net: &Net) {
     for (number, (place_name, place)) in PLACES.iter().enumerate() {
         for (moment, (fate_name, fate)) in FATES.iter().enumerate() {
@@ -395,11 +395,11 @@ fn play_all(net: &Net) {
 }
 
 on_every_driver! {
-    fn values_that_call_back_when_they_are_dropped_find_nothing_borrowed(net) {
+    fn values_that_call_the_library_when_dropped_find_nothing_borrowed(net) {
         play_all(net);
     }
 
-    fn values_that_call_back_when_they_are_dropped_find_nothing_borrowed_in_exact_loops(net) {
+    fn values_that_call_the_library_when_dropped_find_nothing_borrowed_in_exact_loops(net) {
         play_all(net.node_exact());
     }
 }

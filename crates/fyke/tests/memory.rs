@@ -1,9 +1,9 @@
-//! What an idle connection costs, in every configuration that people use. Memory is counted for the
-//! whole process, so one test runs at a time. On the real drivers only: the simulated network keeps
-//! both ends of a connection, and its wires.
+//! The memory of an idle connection, in every common configuration. Memory is counted for the whole
+//! process, so one test runs at a time. On the real drivers only, because the simulated network stores
+//! both ends of a connection and the data in transit.
 //!
-//! What is measured is the heap of the process, tables that grow by doubling included, divided by
-//! the number of connections. Each was talked on before it fell silent.
+//! The measured value is the heap of the process, including tables that grow by doubling, divided by
+//! the number of connections. Each connection was used before it became idle.
 
 mod support;
 
@@ -25,10 +25,10 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// How many connections there are, unless the system allows fewer.
 const CONNECTIONS_MAX: usize = 10_000;
 
-/// The same for each of the configurations. It fills tables that double to the same part.
+/// The number for each of the other configurations. It fills tables that double to the same part.
 const CONNECTIONS_PER_ROW_MAX: usize = CONNECTIONS_MAX / 4;
 
-/// What each may cost, the tables that grow by doubling included.
+/// The maximum for each, including tables that grow by doubling.
 const BYTES_PER_CONNECTION_MAX: usize = 400;
 
 const MESSAGE: [u8; 64] = [7; 64];
@@ -44,7 +44,7 @@ fn bytes_in_use() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// Raises the limit of descriptors as far as it may be. Each connection takes two here.
+/// Raises the limit of descriptors as far as allowed. Each connection needs two here.
 fn connections(max: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -67,11 +67,11 @@ fn exchange(event_loop: &EventLoop, peer: &mut TcpStream, answer_bytes: usize) {
     drive(event_loop, has_come).unwrap();
     peer.read_exact(answer).unwrap();
     assert!(answer.iter().all(|byte| *byte == MESSAGE[0]));
-    // Leaves by a reset: thousands of ports would be taken for a minute otherwise.
+    // Closes by a reset, because otherwise thousands of ports would be in TIME_WAIT for a minute.
     rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
 }
 
-/// Connects, has a message echoed, and falls silent.
+/// Connects, has a message echoed, and becomes idle.
 fn talk(event_loop: &EventLoop, server: &Server, address: SocketAddr, bytes: usize) -> TcpStream {
     let mut client = TcpStream::connect(address).unwrap();
     let before = server.connections();
@@ -80,8 +80,8 @@ fn talk(event_loop: &EventLoop, server: &Server, address: SocketAddr, bytes: usi
     client
 }
 
-/// A server with `options` whose connections are served by `serve`, and `max` connections that had
-/// `answer_bytes` back. Returns the bytes of each.
+/// A server with `options` whose connections are served by `serve`, and `max` connections that have
+/// received `answer_bytes`. Returns the bytes of each.
 fn bytes_per_accepted(
     net: &Net,
     max: usize,
@@ -99,14 +99,14 @@ fn bytes_per_accepted(
     let address = server.address().unwrap().ip().unwrap();
     let count = connections(max);
     let mut clients = Vec::with_capacity(count + 1);
-    // Queues and buffers of the loop, which are no connection's, are there after the first.
+    // Queues and buffers of the loop, which do not belong to a connection, exist after the first one.
     clients.push(talk(&event_loop, &server, address, answer_bytes));
     let before = bytes_in_use();
     clients.extend((0..count).map(|_| talk(&event_loop, &server, address, answer_bytes)));
     (bytes_in_use() - before) / count
 }
 
-/// The same for connections that the loop made.
+/// The same for outgoing connections.
 fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
     let event_loop = net.event_loop();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -127,7 +127,7 @@ fn bytes_per_outgoing(net: &Net, max: usize) -> usize {
     (bytes_in_use() - before) / count
 }
 
-/// As servers do: an idle timeout and a data listener.
+/// As in servers: an idle timeout and a data listener.
 fn serve(socket: &Socket) {
     socket.set_idle_timeout(Some(Duration::from_secs(600)));
     socket.on_idle_timeout(|socket| _ = socket.destroy());
@@ -135,7 +135,7 @@ fn serve(socket: &Socket) {
 }
 
 #[test]
-fn c7_an_idle_connection_that_was_talked_on_costs_at_most_400_bytes() {
+fn c7_an_idle_connection_that_was_used_costs_at_most_400_bytes() {
     let _running = one_at_a_time();
     let options = ServerOptions::new();
     let bytes = bytes_per_accepted(&Net::ready(), CONNECTIONS_MAX, options, MESSAGE.len(), serve);
@@ -143,7 +143,7 @@ fn c7_an_idle_connection_that_was_talked_on_costs_at_most_400_bytes() {
     assert!(bytes <= BYTES_PER_CONNECTION_MAX, "{bytes} bytes each");
 }
 
-/// One configuration, and what a connection may cost in it with readiness and with io_uring.
+/// One configuration, and the maximum for a connection with readiness and with io_uring.
 struct Row {
     name: &'static str,
     bytes_max: [usize; 2],
@@ -158,7 +158,7 @@ fn row(
     Row { name, bytes_max, measure: Box::new(measure) }
 }
 
-/// Options of the server, and nothing else that is special.
+/// Options of the server only.
 fn option(
     name: &'static str,
     bytes_max: [usize; 2],
@@ -173,7 +173,7 @@ fn option(
     })
 }
 
-/// Something that is done on each connection when it is accepted.
+/// A call that is made on each connection when it is accepted.
 fn done(
     name: &'static str,
     bytes_max: [usize; 2],
@@ -189,11 +189,12 @@ fn done(
     })
 }
 
-/// What an idle connection costs at most, with readiness and with io_uring, whatever was set or done.
+/// The maximum for an idle connection, with readiness and with io_uring, whatever was set or done
+/// before.
 const PLAIN: [usize; 2] = [383, 400];
 
-/// Every option of a server, and what is often done with a connection. The limits are what it costs
-/// today and 1 % more: they may be lowered, and not raised.
+/// Every option of a server, and common calls on a connection. The limits are today's values plus 1 %;
+/// they may only be lowered.
 fn rows() -> Vec<Row> {
     const MINUTE: Duration = Duration::from_secs(60);
     let message = MESSAGE.len();

@@ -1,5 +1,5 @@
-//! Random scripts of calls on the ends of several connections, against a naive model of what may happen
-//! (contracts C1, C2, C3, C8), on loops of both manners.
+//! Random scripts of calls on the ends of several connections, compared with a naive model of the
+//! allowed events (contracts C1, C2, C3, C8), on loops with both policies.
 
 #[path = "../../fyke-machine/tests/lives/mod.rs"]
 mod lives;
@@ -31,8 +31,7 @@ fn pair() -> Pair {
     }
 }
 
-/// A script of the server's: a first write that fills a narrow network, and calls while it is on its
-/// way.
+/// A script of the server: a first write that fills a narrow network, and calls while it is in transit.
 fn while_sending(operations: &[Operation]) -> Script {
     let step = |when, operation| Step { when, place: SERVER, operation };
     let mut steps = vec![
@@ -43,10 +42,10 @@ fn while_sending(operations: &[Operation]) -> Script {
     Script { node_exact: false, pairs: vec![pair()], steps, reactions: Vec::new() }
 }
 
-/// Found by the fuzzer: an empty write that was corked with others counted as still to come, and
-/// the last `uncork` did not look whether the end could go out. The connection stayed open for ever.
+/// Regression, found by the fuzzer: an empty corked write counted as pending, and the last `uncork` did
+/// not check whether the end could be sent. The connection stayed open for ever.
 #[test]
-fn a_cork_after_the_end_holds_it_up_only_until_uncork() {
+fn a_cork_after_the_end_delays_it_only_until_uncork() {
     // All of it arrives before the last calls are made.
     let network =
         SimOptions { window_bytes: 300, latency: Duration::ZERO, ..SimOptions::default() };
@@ -64,14 +63,14 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn c8_a_conversation_without_violence_loses_nothing(
+    fn c8_a_conversation_that_ends_normally_loses_nothing(
         script in gentle_script(), network in network(), unix in any::<bool>(),
     ) {
         on_network(&script, &network, unix, None);
     }
 
     #[test]
-    fn c2_c3_whatever_is_called_a_socket_lives_one_life_per_connection(
+    fn c2_c3_any_sequence_of_calls_keeps_the_order_of_events_of_each_connection(
         script in any_script(), network in network(), unix in any::<bool>(),
     ) {
         on_network(&script, &network, unix, None);
@@ -96,8 +95,9 @@ on_every_driver! {
         result.unwrap_or_else(|failed| panic!("{failed}"));
     }
 
-    fn rd_24_a_pause_before_reading_begins_lets_nothing_into_the_read_buffer(net) {
-        // Found by this file: reading began all the same, and what came went to the callback.
+    fn rd_24_a_pause_before_reading_begins_keeps_the_read_buffer_empty(net) {
+        // Regression, found by this file: reading began nevertheless, and received bytes were passed to
+        // the callback.
         for (place, moment) in [(SERVER, Moment::Connection), (CLIENT, Moment::Connect)] {
             let resume = Step { when: When::Tick, place, operation: Operation::Resume };
             let operation = Operation::WriteThen(20);

@@ -1,5 +1,5 @@
-//! Random scripts with many single bytes, against a bound on memory as a function of the bytes in the
-//! queues. One test, because memory is counted for the whole process.
+//! Random scripts with many single bytes, compared with a limit on memory that is a function of the
+//! bytes in the queues. A single test, because memory is counted for the whole process.
 
 #![allow(dead_code, reason = "the model has more than this part of it needs")]
 
@@ -25,7 +25,8 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// For what is no queue of a socket's: the simulated wires, tables, pooled buffers.
+/// For memory that is not a queue of a socket: data in transit in the simulated network, tables, pooled
+/// buffers.
 const OTHER_BYTES: usize = 100 * 1024;
 
 fn bytes_in_use() -> usize {
@@ -33,7 +34,7 @@ fn bytes_in_use() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// Narrow, so that the wires hold little.
+/// Narrow, so that little data is in transit.
 fn network() -> impl Strategy<Value = SimOptions> {
     let piece = select(&[1, 7, 100][..]);
     (any::<u64>(), piece, any::<bool>()).prop_map(|(seed, piece_bytes_max, cut)| SimOptions {
@@ -46,7 +47,7 @@ fn network() -> impl Strategy<Value = SimOptions> {
 }
 
 #[test]
-fn c7_memory_is_bounded_by_what_is_in_the_queues() {
+fn c7_memory_is_bounded_by_the_content_of_the_queues() {
     let mut runner = TestRunner::new(config(64));
     let result = runner.run(&(crumbs(), network(), any::<bool>()), |(script, network, unix)| {
         on_network(&script, &network, unix, Some((bytes_in_use, OTHER_BYTES)));

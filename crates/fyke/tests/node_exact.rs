@@ -1,5 +1,5 @@
-//! Loops that copy Node's accidents too (`EventLoopBuilder::node_exact`). That they do so everywhere is
-//! shown by the conformance run; here is one test for each accident.
+//! Loops that also copy Node's accidents (`EventLoopBuilder::node_exact`). The conformance run shows
+//! that they do so everywhere. There is one test for each accident here.
 
 mod support;
 
@@ -16,14 +16,14 @@ fn code(result: fyke::Result<()>) -> String {
     result.map_or_else(|error| error.code().to_string(), |()| String::from("ok"))
 }
 
-/// Records how a write or an end went.
-fn told(log: &Log, label: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
+/// Logs the result of a write or an end.
+fn reported(log: &Log, label: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
     let log = log.clone();
     move |_, result| log.add(format!("{label} {}", code(result)))
 }
 
 on_every_driver! {
-    fn wr_08_a_write_is_with_the_kernel_before_it_returns(net) {
+    fn wr_08_a_write_reaches_the_kernel_before_it_returns(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| net.pair(
@@ -31,7 +31,7 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 client.on_connect(move |client| {
-                    assert!(client.write_then("a", told(&log, "a")));
+                    assert!(client.write_then("a", reported(&log, "a")));
                     log.add(client.write_queue_len());
                     timer::next_tick({
                         let log = log.clone();
@@ -44,7 +44,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["0", "a ok", "tick"]);
     }
 
-    fn wr_10_the_parked_write_leaves_after_the_listeners_of_connect_and_before_ready(net) {
+    fn wr_10_the_parked_write_is_sent_after_the_listeners_of_connect_and_before_ready(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| net.pair(
@@ -56,8 +56,8 @@ on_every_driver! {
                 client.on_connect(move |client| length.add(client.write_queue_len()));
                 let client = client.clone();
                 timer::next_tick(move || {
-                    client.write_then("first", told(&log, "first"));
-                    client.write_then("second", told(&log, "second"));
+                    client.write_then("first", reported(&log, "first"));
+                    client.write_then("second", reported(&log, "second"));
                     client.end();
                 }).unwrap();
             },
@@ -66,7 +66,7 @@ on_every_driver! {
         assert_eq!(seen[..5], ["connect", "11", "first ok", "ready", "second ok"]);
     }
 
-    fn wr_11_what_was_parked_fails_when_a_listener_of_connect_destroys(net) {
+    fn wr_11_the_parked_write_fails_when_a_listener_of_connect_destroys_the_socket(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| net.pair(
@@ -77,8 +77,8 @@ on_every_driver! {
                 client.on_connect(|client| { client.destroy(); });
                 let client = client.clone();
                 timer::next_tick(move || {
-                    client.write_then("first", told(&log, "first"));
-                    client.write_then("second", told(&log, "second"));
+                    client.write_then("first", reported(&log, "first"));
+                    client.write_then("second", reported(&log, "second"));
                 }).unwrap();
             },
         ));
@@ -86,23 +86,23 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", failed[0], failed[1], "ready", "close false"]);
     }
 
-    fn wr_12_wr_13_a_parked_write_is_told_after_close(net) {
+    fn wr_12_wr_13_a_parked_write_is_reported_after_close(net) {
         let log = Log::new();
         let seen = log.clone();
         let path = net.path();
         net.node_exact().run(|| {
             let client = fyke::connect(path.as_path()).unwrap();
             log.watch("", &client);
-            client.write_then("first", told(&log, "first"));
-            client.write_then("second", told(&log, "second"));
-            client.end_then(told(&log, "end"));
+            client.write_then("first", reported(&log, "first"));
+            client.write_then("second", reported(&log, "second"));
+            client.end_then(reported(&log, "end"));
         });
         let first = "first ERR_SOCKET_CLOSED_BEFORE_CONNECTION";
         let expected = ["error ENOENT", "close true", first, "second ENOENT", "end ENOENT"];
         assert_eq!(seen.take(), expected);
     }
 
-    fn con_04_the_attempt_of_a_path_is_told_inside_connect(net) {
+    fn con_04_the_attempt_of_a_path_is_emitted_inside_connect(net) {
         let log = Log::new();
         let seen = log.clone();
         let path = net.path();
@@ -117,7 +117,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["attempt", "connect returned"]);
     }
 
-    fn he_04_an_answer_at_once_is_told_inside_connect(net) {
+    fn he_04_an_immediate_answer_is_emitted_inside_connect(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -138,7 +138,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["true", "connect returned", "ENOTFOUND"]);
     }
 
-    fn he_04_a_hook_that_never_answers_does_not_hold_the_loop(net) {
+    fn he_04_a_hook_that_never_answers_does_not_keep_the_loop_alive(net) {
         let kept: Rc<RefCell<Vec<LookupReply>>> = Rc::default();
         for forgets in [false, true] {
             let log = Log::new();
@@ -158,7 +158,7 @@ on_every_driver! {
             });
             support::drive(&event_loop, || false).unwrap();
             assert!(client.is_connecting() && log.take().is_empty());
-            // The loop can be used again, and so can the answer.
+            // The loop can be used again, and so can the reply.
             if let Some(reply) = kept.borrow_mut().pop() {
                 event_loop.enter(|| reply.answer(Err(Error::new(ErrorCode::EAI_AGAIN, "late"))));
                 support::drive(&event_loop, || false).unwrap();
@@ -167,7 +167,7 @@ on_every_driver! {
         }
     }
 
-    fn he_04_a_connect_whose_hook_has_answered_holds_the_loop(net) {
+    fn he_04_a_connect_whose_hook_has_answered_keeps_the_loop_alive(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -177,7 +177,7 @@ on_every_driver! {
                 let options = ConnectOptions::new(("scripted.test", address.port()));
                 let options = options.lookup(move |_, reply| {
                     let address = address.ip();
-                    // Nothing but the timer holds the loop meanwhile.
+                    // Only the timer keeps the loop alive meanwhile.
                     server.close();
                     let answer = move || reply.answer(Ok(vec![address]));
                     timer::set_timeout(Duration::from_millis(1), answer).unwrap();
@@ -188,7 +188,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error ECONNREFUSED", "close true"]);
     }
 
-    fn con_05_ready_follows_connect_though_a_listener_destroyed_the_socket(net) {
+    fn con_05_ready_follows_connect_even_if_a_listener_destroyed_the_socket(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| net.pair(
@@ -202,7 +202,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "ready", "close false"]);
     }
 
-    fn con_17_connecting_before_the_old_close_makes_a_new_connection(net) {
+    fn con_17_connecting_before_the_old_close_starts_a_new_connection(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -229,7 +229,7 @@ on_every_driver! {
         assert_eq!(seen.take(), [round, round].concat());
     }
 
-    fn con_18_a_second_connect_is_taken_and_a_third_refused(net) {
+    fn con_18_a_second_connect_is_accepted_and_a_third_refused(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -273,7 +273,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error EALREADY", "close true"]);
     }
 
-    /// It was EALREADY, as on TCP: but a path is connected to within the call.
+    /// Regression: it was EALREADY, as on TCP. But a path is connected within the call.
     fn con_18_a_second_connect_to_a_path_finds_the_socket_connected(net) {
         for later in [false, true] {
             let log = Log::new();
@@ -305,7 +305,7 @@ on_every_driver! {
         }
     }
 
-    fn con_18_a_second_connect_to_a_path_tells_the_failure_of_the_first_once(net) {
+    fn con_18_a_second_connect_to_a_path_reports_the_failure_of_the_first_once(net) {
         let log = Log::new();
         let seen = log.clone();
         let path: Endpoint = net.path().into();
@@ -318,7 +318,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error ENOENT", "close true"]);
     }
 
-    fn prop_08_prop_09_addresses_are_gone_after_destroy_unless_asked_for_in_time(net) {
+    fn prop_08_prop_09_addresses_are_unavailable_after_destroy_unless_requested_before(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| net.pair(
@@ -337,7 +337,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["true", "false"]);
     }
 
-    fn dst_18_an_end_after_destroy_is_never_told(net) {
+    fn dst_18_the_callback_of_an_end_after_destroy_never_runs(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| net.pair(
@@ -347,14 +347,14 @@ on_every_driver! {
                 log.watch("", client);
                 client.on_ready(move |client| {
                     client.destroy();
-                    client.end_then(told(&log, "end"));
+                    client.end_then(reported(&log, "end"));
                 });
             },
         ));
         assert_eq!(seen.take(), ["connect", "ready", "close false"]);
     }
 
-    fn end_18_a_socket_without_a_connection_closes_without_saying_why(net) {
+    fn end_18_a_socket_without_a_connection_closes_without_an_error(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -365,7 +365,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["error EINVAL", "close false"]);
     }
 
-    fn cls_05_every_close_of_a_server_is_an_event(net) {
+    fn cls_05_every_close_of_a_server_emits_an_event(net) {
         let log = Log::new();
         let seen = log.clone();
         net.node_exact().run(|| {
@@ -376,7 +376,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["close", "close"]);
     }
 
-    fn what_sockets_captured_is_freed_with_the_loop_though_listeners_stay_after_close(net) {
+    fn captured_values_are_freed_with_the_loop_even_if_listeners_stay_after_close(net) {
         let kept = Rc::new(());
         let captured = Rc::downgrade(&kept);
         net.node_exact().run(|| net.pair(
@@ -399,7 +399,7 @@ on_every_driver! {
     }
 }
 
-// On the simulated network a connect takes its time, also to a path.
+// On the simulated network a connect takes time, even to a path.
 on_every_system! {
     fn con_19_a_path_whose_server_closes_in_the_turn_of_the_connect_resets_it(net) {
         let log = Log::new();

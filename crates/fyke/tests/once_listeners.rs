@@ -1,4 +1,4 @@
-//! Listeners that run once, that are removed, and that are too many.
+//! One-shot listeners, removed listeners, and too many listeners.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use fyke::{Server, Socket, timer};
 use support::Log;
 
-/// Adds each listener that runs once, which logs its event.
+/// Adds one-shot listeners for each event, which log it.
 fn listen_once(log: &Log, socket: &Socket) {
     let add = |event: &'static str| {
         let log = log.clone();
@@ -36,7 +36,7 @@ fn listen_once(log: &Log, socket: &Socket) {
 }
 
 on_every_driver! {
-    fn each_listener_that_runs_once_runs_for_the_first_event_only(net) {
+    fn each_one_shot_listener_runs_for_the_first_event_only(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -52,7 +52,7 @@ on_every_driver! {
                 client.on_connect(|client| _ = client.write("1"));
                 let again = endpoint.clone();
                 client.on_data(move |client, _| {
-                    // Each connection gets two bytes, which nothing can cut.
+                    // Each connection gets two bytes, which cannot be split.
                     match rounds.replace(rounds.get() + 1) % 2 {
                         0 => _ = client.write("2"),
                         _ => _ = client.end(),
@@ -104,7 +104,7 @@ on_every_driver! {
             net.tcp(),
             |served| { served.end_with("length and data"); },
             |client| {
-                // Listeners for data are also told what is read, as in Node, but after the call.
+                // As in Node, data listeners also receive what `read` returns, but after the call.
                 let got = support::collect(client);
                 let head = Rc::clone(&got);
                 client.once_readable(move |client| {
@@ -169,7 +169,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["once", "always", "always", "close"]);
     }
 
-    fn error_has_no_listener_any_more_when_the_one_for_one_error_has_run(net) {
+    fn error_has_no_listener_after_its_one_shot_listener_has_run(net) {
         let connect = |client: &Socket| client.connect(("127.0.0.1", 1)).unwrap();
         let result = net.try_run(|| {
             let client = Socket::new();
@@ -191,7 +191,7 @@ on_every_driver! {
             socket.on_close(move |_, _| log.add("close"));
             socket.off(of_other);
             socket.off(of_server);
-            // Also when the other one is gone, and its place is taken.
+            // Also when the other object is gone, and its slot is reused.
             drop(other);
             for _ in 0..100 {
                 Socket::new().off(of_other);
@@ -202,7 +202,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["close"]);
     }
 
-    fn listener_for_one_event_can_be_removed_before(net) {
+    fn one_shot_listener_can_be_removed_before_it_runs(net) {
         net.run(|| {
             let socket = Socket::new();
             let id = socket.once_close(|_, _| panic!("removed"));

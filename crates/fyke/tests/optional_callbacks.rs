@@ -1,4 +1,4 @@
-//! Verbs with and without a callback of the call: what happens is the same.
+//! Verbs with and without a callback of the call have the same events.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use fyke::{BoundSocket, ConnectOptions, ListenOptions, Server, Socket};
 use support::{Log, Net};
 
-/// A server that ends each connection, and `verb` of it, with the events of a client.
+/// A server that ends each connection, a call of `verb`, and the events of a client.
 fn events(
     net: &Net,
     listen: impl FnOnce(&Server),
@@ -84,7 +84,7 @@ on_every_driver! {
         });
     }
 
-    fn shutdown_without_a_callback_resets_what_is_open_at_the_deadline(net) {
+    fn shutdown_without_a_callback_resets_connections_open_at_the_deadline(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {

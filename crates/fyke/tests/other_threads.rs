@@ -27,13 +27,13 @@ fn watch(log: &Log, client: &Socket) {
 }
 
 on_every_driver! {
-    /// A reply could not leave its thread.
+    /// Regression: a reply could not be sent to another thread.
     fn he_04_hook_may_answer_from_another_thread(net) {
         for exact in [false, true] {
             let log = Log::new();
             let event_loop = net.event_loop_that_is(exact);
             let alive = event_loop.handle().keep_alive();
-            let told = log.clone();
+            let reported = log.clone();
             let setup = move || {
                 let alive = RefCell::new(Some(alive));
                 let options = ConnectOptions::new(("some.test", 1)).lookup(move |request, reply| {
@@ -44,23 +44,23 @@ on_every_driver! {
                         drop(alive);
                     });
                 });
-                let client = options.connect_then(|_| panic!("nobody listens")).unwrap();
-                watch(&told, &client);
+                let client = options.connect_then(|_| panic!("there is no server")).unwrap();
+                watch(&reported, &client);
             };
             event_loop.enter(setup);
             support::drive(&event_loop, || false).unwrap();
-            let told = ["lookup some.test 127.0.0.1", "error ECONNREFUSED", "close true"];
-            assert_eq!(log.take(), told, "{exact}");
+            let reported = ["lookup some.test 127.0.0.1", "error ECONNREFUSED", "close true"];
+            assert_eq!(log.take(), reported, "{exact}");
         }
     }
 
     fn reply_dropped_by_another_thread_fails_the_connect_and_after_the_loop_it_does_nothing(net) {
         let log = Log::new();
-        let told = log.clone();
+        let reported = log.clone();
         net.run(|| {
             let options = ConnectOptions::new(("some.test", 1));
             let options = options.lookup(|_, reply| _ = std::thread::spawn(move || drop(reply)));
-            watch(&told, &options.connect().unwrap());
+            watch(&reported, &options.connect().unwrap());
         });
         assert_eq!(log.take(), ["lookup some.test EAI_FAIL", "error EAI_FAIL", "close true"]);
 
@@ -104,7 +104,7 @@ on_every_driver! {
         }
     }
 
-    fn posted_work_runs_in_a_later_turn_also_if_the_loop_itself_posts_it(net) {
+    fn posted_work_runs_in_a_later_turn_even_if_the_loop_itself_posts_it(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -121,13 +121,13 @@ on_every_driver! {
         assert_eq!(seen.take(), ["before", "close"]);
     }
 
-    fn reference_says_that_a_socket_is_gone_from_its_close_on_though_a_handle_is_kept(net) {
+    fn reference_to_a_closed_socket_returns_an_error_even_if_a_handle_is_kept(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             let add = log.clone();
             net.pair(net.tcp(), |served| { served.end(); }, move |client| {
-                // May connect again, so it is there as long as this handle is.
+                // The socket may connect again, so it exists as long as this handle.
                 let kept = client.clone();
                 let of_client = client.to_ref();
                 client.on_close(move |_, _| {
@@ -167,25 +167,25 @@ on_every_driver! {
         assert_eq!(entries, wanted);
     }
 
-    fn work_that_comes_too_late_is_dropped_and_drops_what_it_captured(net) {
-        struct Tells(std::sync::mpsc::Sender<&'static str>);
-        impl Drop for Tells {
+    fn work_posted_too_late_is_dropped_with_its_captured_values(net) {
+        struct DropNotice(std::sync::mpsc::Sender<&'static str>);
+        impl Drop for DropNotice {
             fn drop(&mut self) {
                 self.0.send("dropped").unwrap();
             }
         }
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, reported) = std::sync::mpsc::channel();
         net.run(|| {
             let socket = Socket::new();
-            let (reference, tells) = (socket.to_ref(), Tells(tell.clone()));
-            reference.post(move |_| tells.0.send("ran").unwrap()).unwrap();
+            let (reference, notice) = (socket.to_ref(), DropNotice(sender.clone()));
+            reference.post(move |_| notice.0.send("ran").unwrap()).unwrap();
             drop(socket);
             assert!(reference.is_gone());
-            let tells = Tells(tell.clone());
-            let refused = reference.post(move |_| tells.0.send("ran").unwrap());
+            let notice = DropNotice(sender.clone());
+            let refused = reference.post(move |_| notice.0.send("ran").unwrap());
             assert_eq!(refused.unwrap_err().code(), ErrorCode::ERR_SOCKET_CLOSED);
         });
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), ["dropped", "dropped"]);
+        assert_eq!(reported.try_iter().collect::<Vec<_>>(), ["dropped", "dropped"]);
     }
 
     fn other_thread_closes_a_server_that_it_has_a_reference_to(net) {
@@ -212,12 +212,12 @@ on_every_driver! {
         assert_eq!(code(of_server.post(|_| {})), Some(ErrorCode::ERR_SERVER_NOT_RUNNING));
     }
 
-    /// The place of a socket is soon taken by another one.
-    fn reference_of_a_socket_that_is_gone_never_reaches_another_one(net) {
+    /// The slot of a socket is soon reused by another one.
+    fn reference_to_a_closed_socket_never_reaches_another_one(net) {
         net.run(|| {
             let first = Socket::new();
             let old = first.to_ref();
-            old.post(|_| panic!("that socket is gone")).unwrap();
+            old.post(|_| panic!("the socket no longer exists")).unwrap();
             drop(first);
             for _ in 0..100 {
                 let next = Socket::new();
@@ -261,7 +261,7 @@ fn references_cross_threads_are_shared_and_are_keys_of_a_map() {
 }
 
 #[test]
-fn reference_made_outside_of_any_loop_says_so() {
+fn reference_made_outside_of_any_loop_returns_an_error() {
     let (server, socket) = (Server::new(), Socket::new());
     assert_eq!(code(socket.to_ref().post(|_| {})), Some(ErrorCode::ERR_NO_EVENT_LOOP));
     assert_eq!(code(server.to_ref().post(|_| {})), Some(ErrorCode::ERR_NO_EVENT_LOOP));

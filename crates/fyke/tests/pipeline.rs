@@ -1,4 +1,4 @@
-//! `pipeline` and `finished`: told once how it went.
+//! `pipeline` and `finished` report the outcome once.
 
 mod support;
 
@@ -14,8 +14,8 @@ fn mine() -> Error {
     Error::new(ErrorCode::EINVAL, "mine")
 }
 
-/// A sender, a source and a destination with a pipeline from one to the other, and a receiver.
-/// The log has the events of the two in the middle and what the pipeline said.
+/// A sender, a source and a destination with a pipeline between them, and a receiver. The log has the
+/// events of the two in the middle and the outcome of the pipeline.
 fn play(
     net: &Net,
     sender: impl FnOnce(&Socket) + 'static,
@@ -37,8 +37,8 @@ fn play(
                     let source = source.take().unwrap();
                     log.watch("source ", &source);
                     log.watch("destination ", &destination);
-                    let told = log.clone();
-                    pipeline(&source, &destination, move |result| told.add(word(&result)));
+                    let reported = log.clone();
+                    pipeline(&source, &destination, move |result| reported.add(word(&result)));
                     assert!(log.entries().is_empty(), "never inside the call (C1)");
                     middle(&source, &destination);
                 },
@@ -47,12 +47,12 @@ fn play(
         net.pair(net.tcp(), both, receiver);
     });
     let mut entries = seen.take();
-    // That depends on how much the system buffers.
+    // This depends on the buffers of the system.
     entries.retain(|entry| !entry.ends_with("drain"));
     entries
 }
 
-/// A peer that takes everything and survives everything.
+/// A peer that accepts everything and tolerates every ending.
 fn takes_all(client: &Socket) {
     client.resume();
     client.on_error(|_, _| {});
@@ -68,7 +68,7 @@ fn position(entry: &str, entries: &[String]) -> usize {
 }
 
 on_every_driver! {
-    fn str_07_a_pipeline_that_succeeds_is_told_when_the_destination_has_finished(net) {
+    fn str_07_a_successful_pipeline_is_reported_when_the_destination_has_finished(net) {
         let whole = Log::new();
         let seen = whole.clone();
         let entries = play(
@@ -86,9 +86,9 @@ on_every_driver! {
         assert_eq!(seen.take(), ["whole"]);
         assert_eq!(of("source ", &entries), ["end", "finish", "close false"]);
         assert_eq!(of("destination ", &entries), ["finish", "end", "close false"]);
-        let told = position("ok", &entries);
-        assert!(position("source end", &entries) < told);
-        assert_eq!(position("destination finish", &entries) + 1, told);
+        let reported = position("ok", &entries);
+        assert!(position("source end", &entries) < reported);
+        assert_eq!(position("destination finish", &entries) + 1, reported);
         assert_eq!(entries.iter().filter(|entry| *entry == "ok").count(), 1);
     }
 
@@ -104,8 +104,8 @@ on_every_driver! {
         );
         assert_eq!(of("source ", &entries), ["error ECONNRESET", "close true"]);
         assert_eq!(of("destination ", &entries), ["error ECONNRESET", "close true"]);
-        let told = position("ECONNRESET", &entries);
-        assert!(position("destination error ECONNRESET", &entries) < told);
+        let reported = position("ECONNRESET", &entries);
+        assert!(position("destination error ECONNRESET", &entries) < reported);
     }
 
     fn str_07_a_destination_that_fails_destroys_the_source_with_its_error(net) {
@@ -120,7 +120,7 @@ on_every_driver! {
         assert_eq!(entries.iter().filter(|entry| *entry == "EINVAL").count(), 1);
     }
 
-    fn str_07_one_that_is_destroyed_early_is_a_premature_close(net) {
+    fn str_07_destroying_a_socket_of_a_pipeline_early_is_a_premature_close(net) {
         let error = format!("error {EARLY}");
         let cases: [(&str, &str, fn(&Socket, &Socket)); 2] = [
             ("source ", "destination ", |source, _| _ = source.destroy()),
@@ -186,11 +186,11 @@ on_every_driver! {
                     closed.on_close(move |closed, _| {
                         let (closed, log, client) = (closed.clone(), log.clone(), client.clone());
                         fyke::timer::set_immediate(move || {
-                            let told = log.clone();
-                            let tell = move |result| told.add(word(&result));
+                            let reported = log.clone();
+                            let log_outcome = move |result| reported.add(word(&result));
                             match source_is_closed {
-                                true => pipeline(&closed, &client, tell),
-                                false => pipeline(&client, &closed, tell),
+                                true => pipeline(&closed, &client, log_outcome),
+                                false => pipeline(&client, &closed, log_outcome),
                             }
                             assert!(log.entries().is_empty());
                         }).unwrap();
@@ -202,10 +202,10 @@ on_every_driver! {
         }
     }
 
-    fn str_07_the_errors_of_a_pipeline_count_as_heard(net) {
+    fn str_07_the_errors_of_a_pipeline_count_as_handled(net) {
         let log = Log::new();
         let seen = log.clone();
-        // Outgoing ones, without `on_error`: `run` would return an unheard error.
+        // Outgoing connections without `on_error`: `run` would return an unhandled error.
         net.run(|| {
             let [source, destination] = [Socket::new(), Socket::new()];
             let failing = source.clone();
@@ -224,7 +224,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["EINVAL"]);
     }
 
-    fn str_08_finished_is_told_when_both_directions_are_done(net) {
+    fn str_08_finished_runs_when_both_directions_are_done(net) {
         for half_open in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -234,8 +234,8 @@ on_every_driver! {
                 move |client| {
                     client.set_allow_half_open(half_open);
                     log.watch("", client);
-                    let told = log.clone();
-                    client.resume().finished(move |_, result| told.add(word(&result)));
+                    let reported = log.clone();
+                    client.resume().finished(move |_, result| reported.add(word(&result)));
                     client.on_end(move |client| if half_open {
                         let client = client.clone();
                         fyke::timer::set_immediate(move || _ = client.end()).unwrap();
@@ -247,7 +247,7 @@ on_every_driver! {
         }
     }
 
-    fn str_08_finished_is_told_the_error_or_that_it_was_closed_early(net) {
+    fn str_08_finished_gets_the_error_or_a_premature_close(net) {
         let cases: [(fn(&Socket), &str); 3] = [
             (|client| _ = client.destroy(), EARLY),
             (|client| _ = client.destroy_with(mine()), "EINVAL"),
@@ -263,9 +263,9 @@ on_every_driver! {
                     socket.on_data(|socket, _| socket.reset_and_destroy().unwrap());
                 },
                 move |client| {
-                    // Without `on_error`: `run` would return an unheard error.
-                    let told = log.clone();
-                    client.finished(move |_, result| told.add(word(&result)));
+                    // Without `on_error`: `run` would return an unhandled error.
+                    let reported = log.clone();
+                    client.finished(move |_, result| reported.add(word(&result)));
                     client.on_ready(act);
                     client.on_close(move |_, had_error| log.add(format!("close {had_error}")));
                 },
@@ -276,7 +276,7 @@ on_every_driver! {
         }
     }
 
-    fn str_08_on_a_closed_socket_finished_is_told_on_the_tick(net) {
+    fn str_08_finished_on_a_closed_socket_runs_on_the_tick(net) {
         let cases: [(fn(&Socket), &str); 3] = [
             (|client| _ = client.destroy(), EARLY),
             (|client| _ = client.destroy_with(mine()), "EINVAL"),
@@ -295,8 +295,8 @@ on_every_driver! {
                     client.on_close(move |client, _| {
                         let (client, log) = (client.clone(), log.clone());
                         fyke::timer::set_immediate(move || {
-                            let [told, tick] = [log.clone(), log.clone()];
-                            client.finished(move |_, result| told.add(word(&result)));
+                            let [reported, tick] = [log.clone(), log.clone()];
+                            client.finished(move |_, result| reported.add(word(&result)));
                             assert!(log.entries().is_empty(), "never inside the call (C1)");
                             fyke::timer::next_tick(move || tick.add("next tick")).unwrap();
                         }).unwrap();
@@ -307,7 +307,7 @@ on_every_driver! {
         }
     }
 
-    fn str_08_an_error_that_is_on_its_way_counts_as_heard(net) {
+    fn str_08_a_pending_error_counts_as_handled(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {

@@ -1,4 +1,4 @@
-//! Pipes between sockets: several of them, undone, and what a failure of one end does to the other.
+//! Pipes between sockets: several of them, unpiping, and how a failure of one end affects the other.
 //! `pipeline` is in `pipeline.rs`.
 
 mod support;
@@ -12,7 +12,7 @@ use support::{Log, Net, collect, pattern, when};
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
 
-/// As many bytes, quickly made.
+/// COUNT bytes, generated quickly.
 fn large() -> Vec<u8> {
     pattern(1 << 20).repeat(STUCK_BYTES >> 20)
 }
@@ -43,7 +43,7 @@ fn peer(f: impl FnOnce(&Socket) + 'static) -> Box<dyn FnOnce(&Socket)> {
     Box::new(f)
 }
 
-/// Prints lines as long as somebody takes them.
+/// Prints lines until its reader exits.
 fn print(client: &Socket) {
     if !client.is_destroyed() {
         let _ = client.write("line\n");
@@ -52,7 +52,7 @@ fn print(client: &Socket) {
     }
 }
 
-/// Adds to the log when something is piped into the socket, or no more.
+/// Logs when something is piped into the socket, or unpiped.
 fn watch_pipes(log: &Log, name: &'static str, socket: &Socket) {
     let [piped, unpiped] = [log.clone(), log.clone()];
     socket.on_pipe(move |_, _| piped.add(format!("{name} pipe")));
@@ -60,7 +60,7 @@ fn watch_pipes(log: &Log, name: &'static str, socket: &Socket) {
 }
 
 on_every_driver! {
-    fn str_01_pipe_returns_the_destination_which_is_told_on_the_tick(net) {
+    fn str_01_pipe_returns_the_destination_which_emits_pipe_on_the_tick(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| accepted(
@@ -74,10 +74,10 @@ on_every_driver! {
             })],
             move |sockets| {
                 let [source, destination] = [sockets[0].clone(), sockets[1].clone()];
-                let (told, from) = (log.clone(), source.clone());
+                let (reported, from) = (log.clone(), source.clone());
                 destination.on_pipe(move |_, source| {
                     assert!(*source == from);
-                    told.add("pipe");
+                    reported.add("pipe");
                 });
                 assert!(*source.pipe(&destination) == destination);
                 assert!(log.entries().is_empty(), "never inside the call (C1)");
@@ -131,7 +131,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["one and more"]);
     }
 
-    fn str_02_of_several_destinations_the_slowest_decides_and_all_get_everything(net) {
+    fn str_02_every_destination_receives_all_data_and_the_slowest_sets_the_pace(net) {
         let whole = Rc::new(Cell::new(0));
         let waited = Rc::new(Cell::new(false));
         let [fast, slow] = [whole.clone(), whole.clone()];
@@ -160,7 +160,7 @@ on_every_driver! {
                 let [source, fast, slow] = [0, 1, 2].map(|index| sockets[index].clone());
                 source.pipe(&fast);
                 source.pipe(&slow);
-                // The slow one stays full until its peer reads.
+                // The slow destination stays full until its peer reads.
                 let stuck = slow.clone();
                 when(move || stuck.needs_drain() && !fast.needs_drain(), move || {
                     assert!(source.is_paused());
@@ -172,7 +172,7 @@ on_every_driver! {
         assert_eq!((whole.get(), has_waited.get()), (2, true));
     }
 
-    fn str_02_a_destination_that_is_full_already_lets_the_source_wait_from_the_beginning(net) {
+    fn str_02_a_destination_that_is_already_full_pauses_the_source_from_the_beginning(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| accepted(
@@ -193,7 +193,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["late"]);
     }
 
-    fn str_03_a_destination_that_finishes_fails_or_closes_is_unpiped_and_the_source_keeps_what_comes(net) {
+    fn str_03_a_destination_that_finishes_fails_or_closes_is_unpiped_and_the_source_stores_later_data(net) {
         let cases: [(&str, fn(&Socket)); 3] = [
             ("finish", |socket| _ = socket.end()),
             ("error", |socket| _ = socket.destroy_with(Error::new(ErrorCode::EPIPE, "mine"))),
@@ -210,7 +210,7 @@ on_every_driver! {
                     client.on_connect(|client| _ = client.write("first"));
                     *sender.borrow_mut() = Some(client.clone());
                 }), peer(move |client| {
-                    // Half open: a destination that only finishes stays.
+                    // Half-open: a destination that only finishes stays.
                     client.set_allow_half_open(true);
                     client.on_end(|client| _ = client.end());
                     client.on_data(move |_, data| {
@@ -247,7 +247,7 @@ on_every_driver! {
         }
     }
 
-    fn str_03_a_pipe_does_not_count_as_hearing_the_error_of_its_destination(net) {
+    fn str_03_a_pipe_does_not_count_as_an_error_listener_of_its_destination(net) {
         let result = net.try_run(|| {
             net.pair(net.tcp(), |socket| _ = socket.resume(), |client| {
                 let source = Socket::new();
@@ -281,7 +281,7 @@ on_every_driver! {
                 source.destroy_with(Error::new(ErrorCode::EPIPE, "mine"));
                 source.on_close(move |_, had_error| {
                     assert!(had_error && !destination.is_destroyed() && destination.is_writable());
-                    // A moment later it is the same.
+                    // The same a moment later.
                     let destination = destination.clone();
                     fyke::timer::set_immediate(move || {
                         assert!(destination.write("alive"));
@@ -293,7 +293,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["destination pipe", "alive"]);
     }
 
-    fn str_05_the_last_unpipe_pauses_the_source_which_keeps_what_comes(net) {
+    fn str_05_the_last_unpipe_pauses_the_source_which_stores_later_data(net) {
         for all in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -316,11 +316,11 @@ on_every_driver! {
                         assert!(*source.unpipe_all() == source);
                     } else {
                         assert!(*source.unpipe(&one) == source);
-                        assert_eq!(source.readable_flowing(), Some(true), "one pipe is left");
+                        assert_eq!(source.readable_flowing(), Some(true), "one pipe remains");
                         source.unpipe(&other);
                     }
                     assert_eq!(source.readable_flowing(), Some(false));
-                    // Undone already: nothing happens.
+                    // Already unpiped: nothing happens.
                     source.unpipe(&one).unpipe_all();
                     kept.borrow().as_ref().unwrap().end_with("kept");
                     let waiting = source.clone();
@@ -332,12 +332,12 @@ on_every_driver! {
                     });
                 },
             ));
-            let told = ["one pipe", "other pipe", "one unpipe", "other unpipe", "kept"];
-            assert_eq!(seen.take(), told);
+            let reported = ["one pipe", "other pipe", "one unpipe", "other unpipe", "kept"];
+            assert_eq!(seen.take(), reported);
         }
     }
 
-    fn str_12_a_consumer_that_goes_away_is_an_error_of_the_writer_and_never_a_signal(net) {
+    fn str_12_a_consumer_that_exits_is_an_error_of_the_writer_and_never_a_signal(net) {
         let log = Log::new();
         let seen = log.clone();
         let gone = Rc::new(Cell::new(false));
@@ -349,7 +349,7 @@ on_every_driver! {
                 socket.on_close(move |_, _| goes.set(true));
             },
             move |client| {
-                // Paused from the beginning: only writing finds out.
+                // Paused from the beginning, so only writing detects it.
                 client.pause();
                 client.on_error(move |_, error| {
                     log.add(format!("{} {}", error.syscall().unwrap_or_default(), error.code()));

@@ -1,4 +1,4 @@
-//! The defaults of the process for hosts with several addresses. One test: they are global.
+//! The process-wide defaults for hosts with several addresses. A single test, because they are global.
 
 mod support;
 
@@ -48,9 +48,9 @@ fn he_19_the_defaults_of_the_process_affect_later_connects_only() {
             let options = options.family_selection(FamilySelection::Sequential);
             let options = options.lookup(move |_, reply| reply.answer(Ok(silent.to_vec())));
             let client = options.connect().unwrap();
-            let told = log.clone();
+            let reported = log.clone();
             client.on_connection_attempt_timeout(move |client, _| {
-                told.add(milliseconds);
+                reported.add(milliseconds);
                 client.destroy();
             });
         }

@@ -1,4 +1,4 @@
-//! What keeps a program going, how it is cut short, and what moves between its threads.
+//! What keeps a program alive, how it is aborted, and what moves between its threads.
 
 mod support;
 
@@ -11,17 +11,17 @@ use fyke::{
 };
 use support::{Log, drive};
 
-/// Whether the loop would go on.
+/// Returns whether the loop would continue.
 fn goes_on(event_loop: &fyke::EventLoop) -> bool {
     event_loop.turn(Some(Duration::ZERO)).unwrap()
 }
 
 on_every_driver! {
-    fn proc_03_a_server_holds_the_loop_unless_the_last_word_was_unref(net) {
+    fn proc_03_a_server_keeps_the_loop_alive_unless_the_last_call_was_unref(net) {
         let event_loop = net.event_loop();
         let server = event_loop.enter(|| {
             let server = Server::new();
-            // Remembered before there is anything to hold.
+            // Remembered before there is an object to hold.
             assert_eq!(server.ref_loop().unref_loop().unref_loop(), &server);
             server.listen(net.path()).unwrap();
             server
@@ -34,7 +34,7 @@ on_every_driver! {
         assert!(!goes_on(&event_loop));
     }
 
-    fn proc_03_an_unreferred_server_accepts_and_its_sockets_are_referred(net) {
+    fn proc_03_an_unreferenced_server_accepts_and_its_sockets_are_referenced(net) {
         for endpoint in net.endpoints() {
             let event_loop = net.event_loop();
             let accepted = Log::new();
@@ -52,7 +52,7 @@ on_every_driver! {
             });
             drive(&event_loop, || server.is_listening() && !goes_on(&event_loop)).unwrap();
             event_loop.enter(|| client.connect(server.endpoint().unwrap()).unwrap());
-            // Nothing but the accepted socket holds the loop then.
+            // Only the accepted socket keeps the loop alive then.
             drive(&event_loop, || !accepted.entries().is_empty() && !client.is_connecting()).unwrap();
             assert!(goes_on(&event_loop));
             event_loop.enter(|| { client.destroy(); });
@@ -61,7 +61,7 @@ on_every_driver! {
         }
     }
 
-    fn proc_04_of_ref_and_unref_the_last_call_counts_also_before_the_connection(net) {
+    fn proc_04_the_last_call_of_ref_and_unref_counts_even_before_the_connection(net) {
         for endpoint in net.endpoints() {
             let event_loop = net.event_loop();
             let server = event_loop.enter(|| {
@@ -81,7 +81,7 @@ on_every_driver! {
                         'u' => client.unref_loop(),
                         _ => client.ref_loop(),
                     };
-                    // Some before there is a handle, the last while it is connecting.
+                    // Some calls are made before there is a handle, the last one while connecting.
                     let (last, first) = (calls.chars().last().unwrap(), &calls[1..]);
                     first.chars().for_each(|name| assert_eq!(call(name), &client));
                     client.connect(server.endpoint().unwrap()).unwrap();
@@ -93,7 +93,7 @@ on_every_driver! {
                 drive(&event_loop, connected).unwrap();
                 event_loop.enter(|| { server.unref_loop(); });
                 assert_eq!(goes_on(&event_loop), holds, "{calls}");
-                // And at once while it is connected.
+                // Immediately while it is connected.
                 event_loop.enter(|| { if holds { client.unref_loop() } else { client.ref_loop() }; });
                 assert_eq!(goes_on(&event_loop), !holds, "{calls}");
                 event_loop.enter(|| { client.ref_loop().destroy(); });
@@ -116,7 +116,7 @@ on_every_driver! {
                         .family_selection(selection)
                         .signal(&controller.signal())
                         .lookup(move |_, reply| reply.answer(Ok(addresses.to_vec())))
-                        .connect_then(|_| panic!("nobody listens"))
+                        .connect_then(|_| panic!("there is no server"))
                         .unwrap();
                     let (attempts, failures) = (log.clone(), log.clone());
                     let early = controller.clone();
@@ -140,7 +140,7 @@ on_every_driver! {
         }
     }
 
-    fn proc_13_a_port_is_one_servers_alone_unless_all_share_it(net) {
+    fn proc_13_a_port_belongs_to_one_server_unless_all_share_it(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -155,7 +155,7 @@ on_every_driver! {
             share(net.tcp(), &sharing);
             fyke::timer::set_immediate(move || {
                 assert_ne!(first.address(), second.address());
-                // Sharing takes two.
+                // Both servers must set the option.
                 share(first.endpoint().unwrap(), &refused);
                 let tried = log.clone();
                 refused.on_error(move |_, error| tried.add(error.code()));
@@ -170,7 +170,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["EADDRINUSE", "shared"]);
     }
 
-    fn proc_19_every_call_answers_at_once_and_none_with_a_future(net) {
+    fn proc_19_every_call_returns_immediately_and_not_a_future(net) {
         net.run(|| {
             let server = Server::new();
             let listening: Result<()> = server.listen_then(net.path(), |server| {
@@ -192,7 +192,7 @@ on_every_driver! {
         });
     }
 
-    fn proc_18_on_a_network_without_descriptors_nothing_is_given_out_and_nothing_lost(net) {
+    fn proc_18_on_a_network_without_descriptors_taking_one_fails_and_loses_nothing(net) {
         if !net.is_sim() {
             return;
         }
@@ -267,7 +267,7 @@ mod between_threads {
             other.join().unwrap();
         }
 
-        fn proc_18_a_server_moves_and_is_not_running_where_it_was(net) {
+        fn proc_18_a_server_moves_and_no_longer_runs_in_its_old_loop(net) {
             let (moved, arrives) = mpsc::channel::<OwnedFd>();
             let other = thread::spawn(move || {
                 let fd = arrives.recv().unwrap();
@@ -295,7 +295,7 @@ mod between_threads {
                     assert_eq!(code, ErrorCode::ERR_SERVER_NOT_RUNNING);
                     let closed = log.clone();
                     server.close_then(move |_, result| closed.add(result.unwrap_err().code()));
-                    // Waits until somebody accepts.
+                    // Waits until the connection is accepted.
                     let client = fyke::connect(endpoint).unwrap();
                     let bytes = collect(&client);
                     client.on_end(move |_| log.add(String::from_utf8_lossy(&bytes.borrow())));
@@ -306,7 +306,7 @@ mod between_threads {
             other.join().unwrap();
         }
 
-        fn proc_18_the_file_of_a_server_that_moves_stays(net) {
+        fn proc_18_the_file_of_a_server_that_moves_is_not_removed(net) {
             let path = net.path();
             net.run(|| {
                 let server = Server::new();
@@ -324,7 +324,7 @@ mod between_threads {
         }
     }
 
-    /// Two sockets over a pair: ours, whose descriptor is asked for, and its peer.
+    /// Two sockets over a pair: one whose descriptor is taken, and its peer.
     fn pair() -> (Socket, Socket) {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         (Socket::from_fd(ours.into()).unwrap(), Socket::from_fd(theirs.into()).unwrap())
@@ -335,12 +335,12 @@ mod between_threads {
     }
 
     on_every_system! {
-        fn proc_18_ipc_15_bytes_that_were_not_sent_keep_the_socket_here(net) {
+        fn proc_18_ipc_15_take_fd_fails_with_unsent_bytes(net) {
             let log = Log::new();
             let seen = log.clone();
             net.run(|| {
                 let (ours, peer) = pair();
-                // More than the kernel takes while the peer reads nothing.
+                // More than the kernel accepts while the peer reads nothing.
                 ours.write_then(vec![7; 10 << 20], |_, result| result.unwrap());
                 stays(&ours, REFUSED);
                 assert!(!ours.is_destroyed());
@@ -352,9 +352,10 @@ mod between_threads {
                     let _ = ours.write("held back");
                     stays(ours, REFUSED);
                     ours.uncork();
-                    // Sent, every byte of it: now it may go, and a write callback is told all the same.
-                    let told = log.clone();
-                    ours.write_then("last", move |_, result| told.add(result.is_ok()));
+                    // Every byte is sent, so the descriptor may be taken. The write callback still
+                    // runs.
+                    let reported = log.clone();
+                    ours.write_then("last", move |_, result| reported.add(result.is_ok()));
                     drop(ours.take_fd().unwrap());
                     assert!(ours.is_destroyed());
                 });
@@ -363,7 +364,7 @@ mod between_threads {
             assert_eq!(seen.take(), ["true"]);
         }
 
-        fn proc_18_ipc_15_bytes_that_nobody_took_keep_the_socket_here(net) {
+        fn proc_18_ipc_15_take_fd_fails_with_unread_bytes(net) {
             net.run(|| {
                 let (ours, peer) = pair();
                 let _ = peer.write("to be read here");
@@ -382,7 +383,7 @@ mod between_threads {
             });
         }
 
-        fn proc_18_half_a_character_and_an_end_keep_the_socket_here(net) {
+        fn proc_18_take_fd_fails_with_half_a_character_or_an_end(net) {
             net.run(|| {
                 let (ours, peer) = pair();
                 let _ = peer.write(&b"a\xc3"[..]);
@@ -411,7 +412,7 @@ mod between_threads {
             });
         }
 
-        fn proc_18_without_a_connection_there_is_nothing_to_give_out(net) {
+        fn proc_18_take_fd_without_a_connection_fails(net) {
             net.run(|| {
                 let closed = ErrorCode::ERR_SOCKET_CLOSED;
                 stays(&Socket::new(), closed);

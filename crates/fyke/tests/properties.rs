@@ -1,4 +1,4 @@
-//! What a socket says about itself, at every point of its life.
+//! The properties of a socket at every point of its life.
 
 mod support;
 
@@ -22,7 +22,7 @@ fn state(socket: &Socket) -> String {
 }
 
 on_every_driver! {
-    fn prop_15_a_fresh_socket(net) {
+    fn prop_15_the_properties_of_a_new_socket(net) {
         net.run(|| {
             let fresh = Socket::new();
             assert_eq!(state(&fresh), "pending Open");
@@ -38,7 +38,7 @@ on_every_driver! {
         });
     }
 
-    fn prop_01_prop_02_connecting_pending_and_the_state_from_beginning_to_end(net) {
+    fn prop_01_prop_02_connecting_pending_and_the_state_over_the_life_of_a_socket(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -83,7 +83,7 @@ on_every_driver! {
         }
     }
 
-    fn prop_01_prop_02_ended_or_destroyed_while_connecting(net) {
+    fn prop_01_prop_02_the_state_of_a_socket_ended_or_destroyed_while_connecting(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -124,7 +124,7 @@ on_every_driver! {
         ));
     }
 
-    fn prop_08_prop_09_addresses_are_there_from_connect_until_the_next_connect(net) {
+    fn prop_08_prop_09_addresses_are_available_from_connect_until_the_next_connect(net) {
         for host in ["127.0.0.1", "::1"] {
             net.run(|| {
                 let server = fyke::create_server(|socket| {
@@ -157,14 +157,14 @@ on_every_driver! {
         }
     }
 
-    fn prop_08_prop_09_a_connection_that_never_stood_and_a_unix_socket_have_none(net) {
+    fn prop_08_prop_09_a_failed_connection_and_a_unix_socket_have_no_addresses(net) {
         net.run(|| {
             let client = Socket::new();
             client.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ECONNREFUSED));
             client.on_close(|client, _| {
                 assert_eq!((client.local_address(), client.remote_address()), (None, None));
             });
-            client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens there")).unwrap();
+            client.connect_then(("127.0.0.1", 1), |_| panic!("no server listens there")).unwrap();
             net.pair(
                 net.path().into(),
                 |socket| {
@@ -178,7 +178,7 @@ on_every_driver! {
         });
     }
 
-    fn prop_08_prop_09_a_new_connect_has_no_addresses_until_it_stands_and_then_its_own(net) {
+    fn prop_08_prop_09_a_new_connect_has_no_addresses_until_it_is_established(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -323,7 +323,7 @@ on_every_driver! {
         assert_eq!(seen.get(), 1);
     }
 
-    fn prop_16_accepted_sockets_know_their_server_also_after_close_and_clients_none(net) {
+    fn prop_16_accepted_sockets_return_their_server_even_after_close_and_clients_none(net) {
         net.run(|| {
             let server = Server::new();
             server.on_connection(|server, socket| {

@@ -44,7 +44,7 @@ fn watch_attempts(log: &Log, socket: &Socket) {
     });
 }
 
-/// A server on 127.0.0.1, and a client that is told these addresses and the selection.
+/// A server on 127.0.0.1, and a client with these addresses and this selection.
 fn connect_to(
     net: &Net,
     addresses: &'static [&'static str],
@@ -72,7 +72,7 @@ fn connect_to(
 const REST: [&str; 5] = ["connect", "ready", "end", "finish", "close false"];
 
 on_every_driver! {
-    fn he_10_he_17_a_refused_address_is_followed_by_the_next_at_once(net) {
+    fn he_10_he_17_a_refused_address_is_followed_immediately_by_the_next(net) {
         for selection in [FamilySelection::Race, FamilySelection::Sequential] {
             let entries = connect_to(net, &["::1", "127.0.0.1"], selection, |client| {
                 assert_eq!(client.attempted_addresses().len(), 2);
@@ -101,7 +101,7 @@ on_every_driver! {
         }
     }
 
-    fn he_03_he_23_a_hook_may_fail_answer_nothing_or_forget_to_answer(net) {
+    fn he_03_he_23_a_hook_may_fail_give_no_addresses_or_never_answer(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -121,7 +121,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["EAI_AGAIN", "ENOTFOUND", "EAI_FAIL"]);
     }
 
-    fn he_04_a_hook_is_asked_on_the_tick_and_may_answer_later(net) {
+    fn he_04_a_hook_is_called_on_the_tick_and_may_answer_later(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -137,7 +137,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["called", "some.test None true", "error ECONNREFUSED", "close true"]);
     }
 
-    fn he_24_he_26_destroyed_during_the_lookup_or_an_attempt_nothing_more_is_told(net) {
+    fn he_24_he_26_a_socket_destroyed_during_the_lookup_or_an_attempt_emits_only_close(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -203,7 +203,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["attempt 127.0.0.1", "error ERR_IP_BLOCKED", "close true"]);
     }
 
-    fn he_27_a_blocked_address_among_several_is_passed_over(net) {
+    fn he_27_a_blocked_address_among_several_is_skipped(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -244,7 +244,7 @@ on_every_driver! {
     }
 }
 
-/// The network on which an address never answers, and the way there takes 200 ms.
+/// A network with an address that never answers, and a latency of 200 ms.
 fn slow_net() -> Net {
     let options = SimOptions {
         latency: 200 * MS,
@@ -278,9 +278,9 @@ fn slow_net_but_quick() -> Net {
 }
 
 #[test]
-fn a_race_connects_where_every_answer_takes_longer_than_nodes_attempt_timeout() {
-    // 400 ms there and back, twice for each attempt: Node gives the first up after 500 ms at the
-    // latest, and with 250 ms, as until version 25, both.
+fn a_race_connects_even_if_every_answer_takes_longer_than_nodes_attempt_timeout() {
+    // 400 ms for a round trip, twice for each attempt: Node abandons the first attempt after 500 ms at
+    // the latest, and with 250 ms, as before version 26, both.
     let entries = connect_to(&slow_net(), &["::1", "127.0.0.1"], FamilySelection::Race, |client| {
         assert_eq!(client.remote_address().unwrap().ip(), ip("127.0.0.1"));
     });

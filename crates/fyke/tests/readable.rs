@@ -13,7 +13,7 @@ fn text(bytes: Option<Vec<u8>>) -> String {
 }
 
 on_every_driver! {
-    fn rd_12_readable_comes_for_data_and_once_more_at_the_end(net) {
+    fn rd_12_readable_is_emitted_for_data_and_once_more_at_the_end(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -42,7 +42,7 @@ on_every_driver! {
         }
     }
 
-    fn rd_10_read_n_gives_so_many_or_none_and_after_the_end_the_rest(net) {
+    fn rd_10_read_n_returns_exactly_n_bytes_or_none_and_after_the_end_the_rest(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -95,7 +95,7 @@ on_every_driver! {
         });
     }
 
-    fn rd_11_without_listeners_read_takes_chunk_by_chunk(net) {
+    fn rd_11_without_listeners_read_returns_chunk_by_chunk(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -119,7 +119,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["abc"]);
     }
 
-    fn rd_14_what_is_put_back_comes_first(net) {
+    fn rd_14_unshifted_bytes_are_delivered_first(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -151,7 +151,7 @@ on_every_driver! {
         assert_eq!((entries[0].as_str(), body.as_str()), ("header header", "body"));
     }
 
-    fn rd_14_rd_18_end_comes_when_what_was_put_back_is_read(net) {
+    fn rd_14_rd_18_end_is_emitted_after_unshifted_bytes_are_read(net) {
         for listens in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -180,7 +180,7 @@ on_every_driver! {
                     } else {
                         client.pause();
                         client.on_ready(move |client| {
-                            // Asks for bytes though paused, and takes them when they are there.
+                            // Requests bytes although paused, and reads them when they have arrived.
                             assert_eq!(client.read(), None);
                             let (client, take) = (client.clone(), take.clone());
                             timer::set_timeout(wait, move || {
@@ -196,7 +196,7 @@ on_every_driver! {
         }
     }
 
-    fn rd_14_nothing_can_be_put_back_after_end(net) {
+    fn rd_14_unshift_after_end_is_an_error(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -212,7 +212,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["ERR_STREAM_UNSHIFT_AFTER_END_EVENT"]);
     }
 
-    fn rd_23_read_buffer_gives_pieces_of_at_most_its_size_and_end_comes_by_itself(net) {
+    fn rd_23_read_buffer_delivers_pieces_of_at_most_its_size_and_end_is_emitted_automatically(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -237,7 +237,7 @@ on_every_driver! {
         assert_eq!(entries[entries.len() - 3..], ["end", "finish", "close false"]);
     }
 
-    fn rd_24_read_buffer_stops_exactly_after_false_or_pause_and_goes_on_with_resume(net) {
+    fn rd_24_read_buffer_stops_exactly_after_false_or_pause_and_continues_with_resume(net) {
         for pauses in [false, true] {
             let pieces: Rc<RefCell<Vec<u8>>> = Rc::default();
             let taken = pieces.clone();
@@ -265,7 +265,7 @@ on_every_driver! {
         }
     }
 
-    fn rd_12_when_the_last_readable_listener_goes_data_flows_again(net) {
+    fn rd_12_when_the_last_readable_listener_is_removed_data_flows_again(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -284,8 +284,8 @@ on_every_driver! {
         assert_eq!(seen.take().concat(), "flow");
     }
 
-    /// The last bytes were taken exactly, and nobody looked whether the peer had ended.
-    fn rd_18_end_comes_on_resume_though_the_last_bytes_were_taken_exactly(net) {
+    /// Regression: after exactly the last bytes were read, the end of the peer was not checked.
+    fn rd_18_end_is_emitted_on_resume_even_if_exactly_the_last_bytes_were_read(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -309,7 +309,7 @@ on_every_driver! {
         }
     }
 
-    fn con_16_a_listener_for_readable_hears_of_the_next_connection_too(net) {
+    fn con_16_a_readable_listener_is_also_called_for_the_next_connection(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -335,8 +335,9 @@ on_every_driver! {
         assert_eq!(seen.take(), ["end"; 3]);
     }
 
-    /// What was taken is told on the tick, and was overtaken by what was put back before, and by `end`.
-    fn rd_10_what_was_taken_comes_to_data_before_what_is_behind_it(net) {
+    /// Regression: bytes that were read are emitted on the tick, and were overtaken by bytes that had
+    /// been unshifted before, and by `end`.
+    fn rd_10_bytes_that_were_read_reach_data_before_later_bytes(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -366,7 +367,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["ab", "cdef", "uvwxyz", "end"]);
     }
 
-    fn rd_21_what_was_taken_does_not_come_to_data_after_destroy(net) {
+    fn rd_21_bytes_that_were_read_do_not_reach_data_after_destroy(net) {
         net.run(|| net.pair(
             net.tcp(),
             |socket| {

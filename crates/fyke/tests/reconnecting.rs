@@ -1,4 +1,4 @@
-//! One socket object, connected again and again: what begins anew and what stays (CON-16).
+//! One socket object that connects repeatedly: what is reset and what is kept (CON-16).
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::Log;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// What a socket must say of itself when a new connect has begun.
+/// The properties of a socket when a new connect has begun.
 fn assert_begins_anew(client: &Socket) {
     assert!(client.is_connecting() && client.is_pending());
     assert!(!client.is_destroyed() && !client.is_closed() && client.error().is_none());
@@ -29,7 +29,7 @@ fn assert_begins_anew(client: &Socket) {
 }
 
 on_every_driver! {
-    fn con_16_every_round_has_its_own_events_bytes_and_flags(net) {
+    fn con_16_every_connection_of_a_socket_has_its_own_events_bytes_and_flags(net) {
         for (endpoint, rounds) in net.endpoints().into_iter().zip([51, 21]) {
             let log = Log::new();
             let seen = log.clone();
@@ -49,12 +49,12 @@ on_every_driver! {
                     let sink = Rc::clone(&text);
                     client.on_text(move |_, piece| sink.borrow_mut().push_str(piece));
                     client.on_ready(|client| {
-                        assert!(client.write("to the server"), "the guard after an end is gone");
+                        assert!(client.write("to the server"), "the guard after an end was removed");
                     });
                     let (again, mut round) = (endpoint.clone(), 0);
                     client.on_close(move |client, _| {
-                        assert_eq!(text.take(), "h\u{c3}\u{a9}", "the encoding is kept");
-                        assert!(client.no_delay(), "wishes are kept");
+                        assert_eq!(text.take(), "h\u{c3}\u{a9}", "the encoding is unchanged");
+                        assert!(client.no_delay(), "options are kept");
                         assert_eq!((client.bytes_read(), client.bytes_written()), (3, 13));
                         assert!(client.is_destroyed());
                         round += 1;
@@ -91,22 +91,22 @@ on_every_driver! {
                 rounds += 1;
                 let client = client.clone();
                 let again = move || {
-                    client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+                    client.connect_then(("127.0.0.1", 1), |_| panic!("there is no server")).unwrap();
                     assert_begins_anew(&client);
                 };
                 match rounds {
                     21 => {}
-                    // In the listener, or any time after it.
+                    // In the listener, or any time later.
                     round if round % 2 == 0 => again(),
                     _ => timer::set_immediate(again).unwrap(),
                 }
             });
-            client.connect_then(("127.0.0.1", 1), |_| panic!("nobody listens")).unwrap();
+            client.connect_then(("127.0.0.1", 1), |_| panic!("there is no server")).unwrap();
         });
         assert_eq!(seen.take(), ["attempt", "error ECONNREFUSED", "close true"].repeat(21));
     }
 
-    fn con_16_the_idle_timer_is_not_kept_but_its_number_is(net) {
+    fn con_16_the_idle_timer_stops_at_close_but_its_value_is_kept(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -126,7 +126,7 @@ on_every_driver! {
                         1 => {
                             client.connect(&again).unwrap();
                             let (client, log) = (client.clone(), log.clone());
-                            // Five times as long, and nothing fires until it is set again.
+                            // Five times as long, and no timeout is emitted until it is set again.
                             timer::set_timeout(100 * MS, move || {
                                 log.add("set again");
                                 client.set_idle_timeout(Some(20 * MS));
@@ -145,8 +145,8 @@ on_every_driver! {
         assert_eq!(seen.take(), wanted);
     }
 
-    /// It was undone with the pipes of the connection that had closed.
-    fn con_16_a_pipe_that_is_made_when_the_socket_connects_again_stays(net) {
+    /// Regression: it was removed with the pipes of the closed connection.
+    fn con_16_a_pipe_created_when_the_socket_connects_again_stays(net) {
         for from_client in [true, false] {
             let log = Log::new();
             let seen = log.clone();
@@ -168,7 +168,7 @@ on_every_driver! {
                             return;
                         }
                         client.connect(&again).unwrap();
-                        // From it, and into it.
+                        // From the socket, and into it.
                         if from_client {
                             client.pipe(client);
                         } else {

@@ -1,4 +1,4 @@
-//! Many connects that are refused. One test: descriptors are counted for the whole process.
+//! Many refused connects. A single test, because descriptors are counted for the whole process.
 
 mod support;
 
@@ -12,7 +12,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Where nobody listens any more.
+/// An endpoint that no longer has a listener.
 fn released(net: &Net, event_loop: &EventLoop) -> Endpoint {
     let server = event_loop.enter(|| {
         let server = Server::new();
@@ -26,7 +26,7 @@ fn released(net: &Net, event_loop: &EventLoop) -> Endpoint {
 }
 
 #[test]
-fn con_15_many_refused_connections_leave_nothing_behind() {
+fn con_15_many_refused_connections_leak_nothing() {
     for net in Net::of_the_system().chain([Net::sim()]) {
         let event_loop = net.event_loop();
         let endpoint = released(&net, &event_loop);
@@ -38,7 +38,7 @@ fn con_15_many_refused_connections_leave_nothing_behind() {
                 let (errors, closed) = (Rc::clone(&errors), Rc::clone(&closed));
                 event_loop.enter(|| {
                     let client =
-                        fyke::connect_then(&endpoint, |_| panic!("nobody listens")).unwrap();
+                        fyke::connect_then(&endpoint, |_| panic!("there is no server")).unwrap();
                     client.on_error(move |_, error| {
                         assert_eq!(error.code(), ErrorCode::ECONNREFUSED);
                         errors.set(errors.get() + 1);
@@ -49,7 +49,7 @@ fn con_15_many_refused_connections_leave_nothing_behind() {
                     });
                 });
             }
-            // Ends by itself: nothing holds the loop any more.
+            // The loop ends, because nothing keeps it alive.
             drive(&event_loop, || false).unwrap();
             assert_eq!((errors.get(), closed.get()), (50 * round, 50 * round));
             assert_eq!(descriptors(), open, "descriptors are lost");

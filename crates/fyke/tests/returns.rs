@@ -1,5 +1,5 @@
-//! What peers took comes back: memory to the byte, descriptors to the last one. One test, because
-//! both are counted for the whole process.
+//! Resources that peers used are released: memory to the byte, and all descriptors. A single test,
+//! because both are counted for the whole process.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn descriptors() -> usize {
 
 const CLIENTS_AT_ONCE: usize = 250;
 
-/// Lets `count` clients come, `CLIENTS_AT_ONCE` at a time; each does something rude and goes.
+/// Connects `count` clients, `CLIENTS_AT_ONCE` at a time. Each misbehaves and leaves.
 fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
     let gone = Rc::new(Cell::new(0));
     for wave in 0..count / CLIENTS_AT_ONCE {
@@ -34,7 +34,7 @@ fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
             let gone = Rc::clone(&gone);
             event_loop.enter(|| {
                 let client = fyke::connect_then(endpoint, move |client| match index % 5 {
-                    // Resets in the middle of a write.
+                    // Resets during a write.
                     0 => {
                         let _ = client.write(vec![1; 100_000]);
                         client.reset_and_destroy().unwrap();
@@ -44,15 +44,15 @@ fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
                         let _ = client.write(vec![1; 100_000]);
                         client.destroy();
                     }
-                    // Says nothing and goes.
+                    // Leaves without sending anything.
                     2 => {
                         client.destroy();
                     }
-                    // Half-closes at once.
+                    // Half-closes immediately.
                     3 => {
                         client.end();
                     }
-                    // Talks, and ends.
+                    // Sends data, and ends.
                     _ => {
                         client.end_with("hello");
                     }
@@ -68,10 +68,11 @@ fn storm(event_loop: &EventLoop, endpoint: &Endpoint, count: usize) {
     }
 }
 
-/// What may stay, in bytes, whatever the number of clients: a queue may have doubled.
+/// Bytes that may remain for any number of clients: a queue may have doubled.
 const QUEUES_BYTES: isize = 8_000;
 
-/// With idle timeouts, what is left of about so many sockets as there were at once, until others come.
+/// With idle timeouts, the memory of about as many sockets as were open at once remains until others
+/// connect.
 const LISTED_BYTES: isize = 2 * 400 * CLIENTS_AT_ONCE as isize;
 
 fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
@@ -90,7 +91,7 @@ fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
     let settle = |server: &Server| {
         drive(&event_loop, || server.connections() == 0).unwrap();
     };
-    // What is kept for reuse (tables, queues, buffers) reaches its size in the first storm.
+    // Whatever is kept for reuse (tables, queues, buffers) reaches its size in the first round.
     storm(&event_loop, &endpoint, 2_000);
     settle(&server);
     let (bytes, open) = (bytes_in_use(), descriptors());
@@ -99,7 +100,7 @@ fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
     assert_eq!(server.connections(), 0);
     assert_eq!(descriptors(), open, "descriptors are lost");
     let grown = bytes_in_use() - bytes;
-    // Not per client. A leak of one byte each would be 10,000.
+    // Independent of the number of clients. A leak of one byte each would be 10,000.
     let may_stay = if idle_timeout.is_some() { LISTED_BYTES } else { QUEUES_BYTES };
     assert!(grown < may_stay, "{grown} bytes more after 10,000 clients");
     server.close();
@@ -107,15 +108,15 @@ fn memory_and_descriptors_come_back(net: &Net, idle_timeout: Option<Duration>) {
 }
 
 #[test]
-fn after_ten_thousand_rude_clients_memory_and_descriptors_are_back() {
+fn after_ten_thousand_abrupt_clients_memory_and_descriptors_are_released() {
     for net in Net::of_the_system().chain([Net::sim()]) {
-        // An idle timeout does not keep what is gone until its time has come.
+        // An idle timeout does not keep closed sockets until it is due.
         for idle_timeout in [None, Some(Duration::from_secs(3_600))] {
             let (bytes, open) = (bytes_in_use(), descriptors());
             memory_and_descriptors_come_back(&net, idle_timeout);
-            assert_eq!(descriptors(), open, "the loop left descriptors");
+            assert_eq!(descriptors(), open, "the loop leaked descriptors");
             let left = bytes_in_use() - bytes;
-            assert!(left < 4_000, "the loop left {left} bytes");
+            assert!(left < 4_000, "the loop leaked {left} bytes");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Servers: listening, the limit, closing.
+//! Servers: listening, limits, closing.
 
 mod support;
 
@@ -65,7 +65,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["EADDRINUSE", "listening", "second callback", "close"]);
     }
 
-    fn srv_08_a_callback_of_a_failed_listen_fires_with_the_next(net) {
+    fn srv_08_a_callback_of_a_failed_listen_runs_with_the_next(net) {
         let log = Log::new();
         let seen = log.clone();
         let free = net.tcp();
@@ -88,7 +88,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["older", "newer"]);
     }
 
-    fn srv_13_listening_twice_is_an_err_and_the_first_goes_on(net) {
+    fn srv_13_listening_twice_fails_and_the_first_listen_continues(net) {
         net.run(|| {
             let server = Server::new();
             net.listen(&server.clone(), net.tcp(), move |_| {
@@ -113,7 +113,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["close", "listening", "close"]);
     }
 
-    fn cls_01_cls_03_close_waits_for_the_connections_and_comes_before_the_last_ones_close(net) {
+    fn cls_01_cls_03_close_waits_for_the_connections_and_precedes_the_close_of_the_last_one(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -140,7 +140,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["socket error EPIPE", "close Ok(())", "socket close true"]);
     }
 
-    fn cls_04_cls_06_cls_07_the_close_callback_says_whether_it_listened(net) {
+    fn cls_04_cls_06_cls_07_the_close_callback_gets_an_error_if_the_server_was_not_listening(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -211,7 +211,7 @@ on_every_driver! {
         }
     }
 
-    fn cls_12_a_limit_of_zero_refuses_all(net) {
+    fn cls_12_a_limit_of_zero_refuses_all_connections(net) {
         net.run(|| {
             let server = fyke::create_server(|_| panic!("refused"));
             server.set_max_connections(Some(0));
@@ -222,7 +222,7 @@ on_every_driver! {
         });
     }
 
-    fn rd_09_a_server_that_pauses_reads_nothing_before_resume(net) {
+    fn rd_09_a_connection_of_a_pausing_server_reads_nothing_before_resume(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -243,7 +243,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["0 true", "early"]);
     }
 
-    fn prop_10_prop_16_both_ends_agree_on_their_addresses(net) {
+    fn prop_10_prop_16_both_ends_report_the_same_addresses(net) {
         net.run(|| {
             let client = Rc::new(Socket::new());
             let server = fyke::create_server({
@@ -268,7 +268,7 @@ on_every_driver! {
         });
     }
 
-    fn srv_19_srv_20_two_servers_share_a_port_only_when_both_ask(net) {
+    fn srv_19_srv_20_two_servers_share_a_port_only_when_both_set_the_option(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -295,7 +295,7 @@ on_every_driver! {
     }
 }
 
-/// Files are the real system's business.
+/// Files exist on real systems only.
 mod files {
     use super::*;
     use std::os::unix::fs::FileTypeExt;
@@ -311,7 +311,7 @@ mod files {
     }
 
     on_every_system! {
-        fn ipc_01_ipc_04_the_file_is_there_while_the_server_listens(net) {
+        fn ipc_01_ipc_04_the_file_exists_while_the_server_listens(net) {
             let path = net.path();
             let kept = path.clone();
             net.run(|| {
@@ -328,7 +328,7 @@ mod files {
             assert!(!kept.exists());
         }
 
-        fn ipc_04_a_file_that_is_not_ours_any_more_stays(net) {
+        fn ipc_04_a_file_that_is_no_longer_ours_is_not_removed(net) {
             let path = net.path();
             net.run(|| {
                 let foreign = path.clone();
@@ -343,7 +343,7 @@ mod files {
             assert_eq!(std::fs::read_to_string(path).unwrap(), "somebody else's");
         }
 
-        fn ipc_05_ipc_06_ipc_10_ipc_11_paths_that_cannot_be_bound(net) {
+        fn ipc_05_ipc_06_ipc_10_ipc_11_paths_that_cannot_be_bound_are_errors(net) {
             let taken = net.path();
             std::fs::write(&taken, "a file").unwrap();
             assert_eq!(code_of_listening(net, taken.clone()), ErrorCode::EADDRINUSE);
@@ -357,7 +357,7 @@ mod files {
     }
 
     #[test]
-    fn ipc_08_modes_are_set_exactly_before_anybody_can_connect() {
+    fn ipc_08_modes_are_set_exactly_before_any_client_can_connect() {
         use std::os::unix::fs::PermissionsExt;
         let net = Net::ready();
         for (readable, writable, mode) in
@@ -386,9 +386,9 @@ mod files {
     }
 
     on_every_system! {
-        fn a_stale_file_is_removed_when_asked_and_a_live_servers_is_not(net) {
+        fn a_stale_file_is_removed_if_the_option_is_set_and_that_of_a_running_server_is_not(net) {
             let path = net.path();
-            // A server that is gone without removing its file.
+            // A server that has ended without removing its file.
             drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
             assert_eq!(code_of_listening(net, path.clone()), ErrorCode::EADDRINUSE);
             net.run(|| {
@@ -411,7 +411,7 @@ mod files {
             assert!(path.exists());
         }
 
-        fn peer_credentials_say_who_is_at_the_other_end(net) {
+        fn peer_credentials_identify_the_process_at_the_other_end(net) {
             net.run(|| {
                 net.pair(
                     net.path().into(),
@@ -439,7 +439,7 @@ mod files {
     }
 
     #[test]
-    fn ipc_10_connecting_to_a_path_that_is_too_long() {
+    fn ipc_10_connecting_to_a_path_that_is_too_long_fails() {
         let path = format!("/tmp/{}", "x".repeat(200));
         let error = Net::ready()
             .try_run(|| fyke::connect(std::path::Path::new(&path)).map(drop))

@@ -1,4 +1,4 @@
-//! Listeners that fail while they listen, and listeners that are handed over while connections arrive.
+//! Listeners that fail while listening, and listeners that are handed over while connections arrive.
 #![cfg(unix)]
 
 mod support;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use fyke::{Endpoint, ErrorCode, Server, Socket};
 use support::{Log, drive};
 
-/// How `accept` fails that never succeeds again: Linux calls that EINVAL.
+/// The error of an `accept` that never succeeds again: EINVAL on Linux.
 fn shut_down(listener: &OwnedFd) {
     rustix::net::shutdown(listener, rustix::net::Shutdown::Both).unwrap();
 }
 
-/// Starts a client that sends one byte, and counts it as served when the byte comes back.
+/// Starts a client that sends one byte, and counts it as served when the byte is echoed.
 fn start_client(endpoint: &Endpoint, served: &Rc<Cell<usize>>) {
     let served = Rc::clone(served);
     let client = Socket::new();
@@ -32,7 +32,7 @@ fn echo_one(socket: &Socket) {
 }
 
 on_every_system! {
-    /// Readiness took EINVAL for a connection that was gone, and tried the next one for ever.
+    /// Regression: readiness took EINVAL for a vanished connection, and retried for ever.
     fn srv_23_a_listener_that_another_holder_shut_down_fails_once_and_does_not_spin(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
@@ -49,11 +49,11 @@ on_every_system! {
                 server.listen_then(endpoint, |server| shut_down(&server.duplicate_fd().unwrap())).unwrap();
             });
             drive(&event_loop, || !log.entries().is_empty()).unwrap();
-            // A loop that has nothing to do sleeps until the timer is due.
+            // A loop without work sleeps until the timer is due.
             let due = Rc::new(Cell::new(false));
-            let told = Rc::clone(&due);
+            let reported = Rc::clone(&due);
             event_loop.enter(|| {
-                fyke::timer::set_timeout(Duration::from_millis(50), move || told.set(true)).unwrap();
+                fyke::timer::set_timeout(Duration::from_millis(50), move || reported.set(true)).unwrap();
             });
             let mut turns = 0;
             while !due.get() {
@@ -84,7 +84,7 @@ on_every_system! {
         assert_eq!(log.take(), ["EINVAL"]);
     }
 
-    fn an_accept_error_that_nobody_listens_to_ends_the_run(net) {
+    fn an_accept_error_without_a_listener_ends_the_run(net) {
         let error = net.try_run(|| {
             Server::new().listen_then(net.tcp(), |server| shut_down(&server.duplicate_fd().unwrap()))
         });
@@ -118,7 +118,7 @@ on_every_system! {
         assert_eq!(served.get(), 1);
     }
 
-    /// A ring had accepted them already, and reset them.
+    /// Regression: a ring had already accepted the connections, and reset them.
     fn connections_that_arrive_while_a_listener_is_handed_over_are_all_served(net) {
         const CLIENTS: usize = 20;
         for endpoint in net.endpoints() {
@@ -138,7 +138,7 @@ on_every_system! {
                         echo_one(socket);
                     });
                     other.listen_fd(server.take_fd().unwrap()).unwrap();
-                    assert!(successor.replace(Some(other)).is_none(), "nothing came afterwards");
+                    assert!(successor.replace(Some(other)).is_none(), "nothing was received afterwards");
                 });
                 let served = Rc::clone(&served);
                 net.listen(&server, endpoint, move |endpoint| {
@@ -150,7 +150,7 @@ on_every_system! {
         }
     }
 
-    fn a_listener_handed_over_after_its_turn_takes_all_waiting_connections_along(net) {
+    fn a_listener_handed_over_after_its_turn_includes_all_waiting_connections(net) {
         let served = Rc::new(Cell::new(0));
         let event_loop = net.event_loop();
         let fd: Rc<RefCell<Option<OwnedFd>>> = Rc::default();

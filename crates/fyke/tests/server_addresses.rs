@@ -1,4 +1,4 @@
-//! Where a server listens: ports, families, addresses that cannot be taken, names.
+//! Where a server listens: ports, families, addresses that cannot be bound, names.
 
 mod support;
 
@@ -13,7 +13,7 @@ fn port(server: &Server) -> u16 {
 }
 
 on_every_driver! {
-    fn srv_05_port_zero_is_any_free_one_and_texts_are_ports_too(net) {
+    fn srv_05_port_zero_is_any_free_port_and_text_can_be_a_port(net) {
         net.run(|| {
             for endpoint in ["0", ":0"] {
                 let server = Server::new();
@@ -55,7 +55,7 @@ on_every_driver! {
         });
     }
 
-    fn srv_06_a_port_in_use_is_no_reason_to_fall_back(net) {
+    fn srv_06_a_port_in_use_does_not_cause_a_fallback(net) {
         net.run(|| {
             let first = Server::new();
             first.listen(0).unwrap();
@@ -72,7 +72,7 @@ on_every_driver! {
         });
     }
 
-    fn srv_07_ipv6_only_shares_its_port_with_ipv4_and_takes_none_of_it(net) {
+    fn srv_07_ipv6_only_shares_its_port_with_ipv4_and_accepts_no_ipv4(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -81,7 +81,7 @@ on_every_driver! {
                 accepted.add("IPv4");
                 socket.end();
             });
-            let six = fyke::create_server(|_| panic!("nobody speaks IPv6"));
+            let six = fyke::create_server(|_| panic!("there is no IPv6 server"));
             four.listen_then(("0.0.0.0", 0), move |four| {
                 let (four, port) = (four.clone(), port(four));
                 let options = ListenOptions::new(("::", port)).ipv6_only(true);
@@ -115,7 +115,7 @@ on_every_driver! {
         });
     }
 
-    fn srv_11_an_address_that_is_not_ours(net) {
+    fn srv_11_listening_on_a_foreign_address_fails(net) {
         for wanted in [1_u16, 0] {
             net.run(|| {
                 let server = Server::new();
@@ -150,10 +150,10 @@ on_every_driver! {
         assert_eq!(seen.take(), [if cfg!(target_os = "linux") { "EINVAL" } else { "EADDRNOTAVAIL" }]);
     }
 
-    fn srv_16_a_host_that_is_not_known_is_the_resolvers_error(net) {
+    fn srv_16_an_unknown_host_fails_with_the_error_of_the_resolver(net) {
         let log = Log::new();
         let seen = log.clone();
-        // 64 characters: longer than a label may be, so no server need be asked.
+        // 64 characters: longer than a label may be, so no name server is asked.
         let host = "x".repeat(64);
         net.run(|| {
             let server = Server::new();
@@ -172,8 +172,8 @@ on_every_driver! {
     }
 }
 
-/// Where `server` ends up when a name has these addresses. Names are the simulated network's: those
-/// of the machine that tests run on are not ours to rely on.
+/// The address on which `server` listens if a name has these addresses. On the simulated network,
+/// because the names of the test machine cannot be relied on.
 fn listens_on(addresses: Vec<&str>) -> String {
     let addresses = addresses.into_iter().map(|address| address.parse().unwrap());
     let net = Net::new(DriverKind::Sim(
@@ -228,8 +228,8 @@ fn link_local() -> Option<std::net::SocketAddrV6> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn srv_11_with_its_zone_a_link_local_address_is_listened_on() {
-    // A machine without a network has none.
+fn srv_11_a_server_listens_on_a_link_local_address_with_its_zone() {
+    // A machine without a network has no such address.
     let Some(address) = link_local() else { return };
     Net::ready().run(|| {
         Server::new()

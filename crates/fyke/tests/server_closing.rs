@@ -1,4 +1,4 @@
-//! Closing a server: what stops, what goes on, and when it is told.
+//! Closing a server: what stops, what continues, and when the event is emitted.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn add_close(log: &Log, server: &Server) {
 }
 
 on_every_driver! {
-    fn cls_02_without_connections_close_comes_on_the_tick(net) {
+    fn cls_02_without_connections_close_is_emitted_on_the_tick(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -61,7 +61,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["server close", "socket close", "socket close"]);
     }
 
-    fn cls_01_cls_09_who_connects_while_it_closes_is_refused_or_reset(net) {
+    fn cls_01_cls_09_a_client_that_connects_while_the_server_closes_is_refused_or_reset(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -82,7 +82,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["server close", "client error"]);
     }
 
-    fn cls_10_closed_in_the_connection_listener_it_keeps_that_connection(net) {
+    fn cls_10_a_server_closed_in_the_connection_listener_keeps_that_connection(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -108,7 +108,7 @@ on_every_driver! {
         }
     }
 
-    fn cls_11_connections_counts_who_was_accepted_and_not_destroyed(net) {
+    fn cls_11_connections_counts_accepted_sockets_that_are_not_destroyed(net) {
         net.run(|| {
             assert_eq!(Server::new().connections(), 0, "also if it never listened");
             let server = ServerOptions::new().max_connections(1).create_server(|socket| {
@@ -116,7 +116,7 @@ on_every_driver! {
                 assert_eq!(server.connections(), 1, "counted in its own event");
                 socket.resume();
             });
-            server.on_drop(|server, _| assert_eq!(server.connections(), 1, "not who is dropped"));
+            server.on_drop(|server, _| assert_eq!(server.connections(), 1, "not for the dropped connection"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let first = fyke::connect(&endpoint).unwrap();
                 first.resume();
@@ -207,12 +207,12 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connection", "drop", "connection", "drop"]);
     }
 
-    fn cls_18_dropping_every_handle_does_not_close_it_and_close_then_tells_when_it_is_closed(net) {
+    fn cls_18_dropping_every_handle_does_not_close_the_server_and_close_then_still_runs(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             let server = fyke::create_server(|socket| {
-                // The only way back to it.
+                // The only remaining reference.
                 let server = socket.server().unwrap();
                 server.close_then(|server, result| {
                     assert!(result.is_ok() && !server.is_listening());
@@ -230,7 +230,8 @@ on_every_driver! {
     }
 }
 
-/// Connects `count` clients, each when the one before has data or was closed, and then calls `then`.
+/// Connects `count` clients, each after the previous one has received data or was closed, and then
+/// calls `then`.
 fn connect_in_turn(
     endpoint: &Endpoint,
     count: usize,
@@ -256,8 +257,8 @@ fn connect_in_turn(
 }
 
 on_every_system! {
-    /// A client whose handshake is done and who was not accepted: only the real system lets one be made
-    /// inside a callback.
+    /// A client whose handshake is complete and that is not accepted. Only the real system allows one
+    /// to be created inside a callback.
     fn cls_09_connections_in_the_kernels_queue_are_reset_and_do_not_delay_close(net) {
         let log = Log::new();
         let seen = log.clone();

@@ -1,4 +1,4 @@
-//! What fyke's servers have beside Node's: a limit per address, an end with a deadline.
+//! Limits that only fyke's servers have: a limit per address.
 
 mod support;
 
@@ -8,7 +8,7 @@ use fyke::{BlockList, Server, ServerOptions, timer};
 use support::Log;
 
 on_every_driver! {
-    fn cls_15_cls_16_a_blocked_client_is_closed_without_a_word_and_after_the_limit(net) {
+    fn cls_15_cls_16_a_blocked_client_is_closed_without_an_event_and_after_the_limit(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -38,7 +38,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["connect", "ready", "end", "finish", "close false", "drop"]);
     }
 
-    fn max_connections_per_ip_counts_each_address_by_itself(net) {
+    fn max_connections_per_ip_counts_each_address_separately(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -59,7 +59,7 @@ on_every_driver! {
                 let again = connect("127.0.0.1");
                 again.on_close(move |_, _| {
                     assert_eq!(server.connections(), 2);
-                    // A place is free again when the first is gone.
+                    // A place is free again when the first connection is closed.
                     let (server, other, connect) = (server.clone(), other.clone(), connect.clone());
                     let log = log.clone();
                     first.on_close(move |_, _| {
@@ -79,13 +79,13 @@ on_every_driver! {
         assert_eq!(seen.take(), ["drop 127.0.0.1", "false"]);
     }
 
-    /// Also where an address is not known any more that nobody has asked for.
-    fn on_an_exact_loop_a_place_of_an_address_is_free_again_too(net) {
+    /// Regression: also if the address of a connection was never requested and is no longer available.
+    fn on_an_exact_loop_a_place_of_an_address_also_becomes_free_again(net) {
         net.node_exact().run(|| {
             let server = ServerOptions::new().max_connections_per_ip(1).create_server(|socket| {
                 socket.resume();
             });
-            server.on_drop(|_, _| panic!("the one before is gone"));
+            server.on_drop(|_, _| panic!("the previous one is closed"));
             net.listen(&server.clone(), net.tcp(), move |endpoint| {
                 let first = fyke::connect_then(&endpoint, |client| _ = client.end()).unwrap();
                 first.resume();
@@ -99,7 +99,7 @@ on_every_driver! {
         });
     }
 
-    fn a_connection_counts_once_though_its_socket_connects_again(net) {
+    fn a_connection_counts_once_even_if_its_socket_connects_again(net) {
         net.run(|| {
             let other = fyke::create_server(|socket| _ = socket.end());
             let (server, tcp) = (Server::new(), net.tcp());

@@ -1,4 +1,4 @@
-//! Listening: what is bound when, and when it is told.
+//! Listening: what is bound when, and when the event is emitted.
 
 mod support;
 
@@ -19,7 +19,7 @@ fn watch(log: &Log, server: &Server) {
 }
 
 on_every_driver! {
-    fn srv_01_a_new_server_does_nothing_and_its_handler_is_one_more_listener(net) {
+    fn srv_01_a_new_server_does_nothing_and_its_handler_is_a_connection_listener(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -43,7 +43,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["handler", "listener"]);
     }
 
-    fn srv_03_without_a_host_it_is_bound_in_the_call_and_told_on_the_tick(net) {
+    fn srv_03_without_a_host_the_server_is_bound_in_the_call_and_listening_is_emitted_on_the_tick(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -51,7 +51,7 @@ on_every_driver! {
             let called = log.clone();
             server.listen_then(0, move |_| called.add("callback")).unwrap();
             assert!(server.is_listening() && port(&server) > 0);
-            // Usable at once.
+            // Usable immediately.
             let client = fyke::connect(("127.0.0.1", port(&server))).unwrap();
             client.resume();
             server.on_connection(|server, socket| {
@@ -65,7 +65,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["returned", "callback", "listening"]);
     }
 
-    fn srv_04_a_literal_is_told_on_the_tick_and_bound_by_then(net) {
+    fn srv_04_a_literal_host_is_bound_before_listening_is_emitted_on_the_tick(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -80,7 +80,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["true", "listening"]);
     }
 
-    fn srv_08_a_callback_of_a_listen_that_was_closed_fires_with_the_next(net) {
+    fn srv_08_a_callback_of_a_closed_listen_runs_with_the_next(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -91,7 +91,7 @@ on_every_driver! {
             server.listen_then(0, move |server| {
                 newer.add("newer");
                 server.close();
-                // None is left for a third.
+                // No port is left for a third server.
                 server.listen_then(0, move |server| {
                     last.add("last");
                     server.close();
@@ -101,14 +101,14 @@ on_every_driver! {
         assert_eq!(seen.take(), ["older", "newer", "last"]);
     }
 
-    fn srv_10_the_wildcard_meets_a_port_that_is_taken_on_one_address(net) {
+    fn srv_10_the_wildcard_fails_if_the_port_is_in_use_on_one_address(net) {
         net.run(|| {
             let first = Server::new();
             net.listen(&first.clone(), net.tcp(), move |_| {
                 let taken = port(&first);
                 let second = Server::new();
                 second.on_error(move |_, error| {
-                    // Linux; other systems let the more general one in.
+                    // Linux refuses; other systems allow the more general address.
                     assert_eq!(error.code(), ErrorCode::EADDRINUSE);
                     let text = format!("[::]:{taken}");
                     assert_eq!(error.address().unwrap().to_string(), text);
@@ -174,8 +174,8 @@ on_every_driver! {
         }
     }
 
-    fn proc_09_a_signal_is_forgotten_with_the_close_and_leaves_the_next_listen_alone(net) {
-        // Aborted when the server is closed, when it listens again, or when it is to.
+    fn proc_09_a_signal_is_dropped_at_close_and_does_not_affect_the_next_listen(net) {
+        // Aborted when the server is closed, when it listens again, or before it listens.
         for when in 0..3 {
             let log = Log::new();
             let seen = log.clone();
@@ -237,7 +237,7 @@ on_every_driver! {
     fn srv_16_the_failed_lookup_of_a_listen_that_was_superseded_is_no_error(net) {
         // Longer than a label may be, so no name server need be asked.
         let unknown = "x".repeat(64);
-        // Listening again at once, and after a close.
+        // Listening again immediately, and after a close.
         for closes in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -249,7 +249,8 @@ on_every_driver! {
                     server.close();
                 }
                 server.listen(("127.0.0.2", 0)).unwrap();
-                // By whose answer the older one is there too: one of a name is for all who ask.
+                // When its answer arrives, the older one has arrived too: an answer serves all lookups
+                // of the same name.
                 let other = Server::new();
                 other.on_error(move |_, error| {
                     assert_eq!(error.code(), ErrorCode::ENOTFOUND);
@@ -285,7 +286,7 @@ on_every_driver! {
     }
 }
 
-/// No system call is made for a server that does not listen.
+/// No system call is made for a server that is not listening.
 #[cfg(feature = "tracing")]
 #[test]
 fn srv_01_making_a_server_makes_no_system_call() {
@@ -294,9 +295,9 @@ fn srv_01_making_a_server_makes_no_system_call() {
     assert!(made.is_empty(), "{made:?}");
 }
 
-/// Time costs nothing there, so a name may take as long as everything else.
+/// In virtual time, a name may take as long as everything else.
 #[test]
-fn srv_16_the_late_answer_for_a_listen_that_was_superseded_moves_nobody() {
+fn srv_16_the_late_answer_for_a_superseded_listen_has_no_effect() {
     let lookup_delay = std::time::Duration::from_secs(3600);
     let options = SimOptions { lookup_delay, ..SimOptions::default() };
     let options = options.host("slow.test", ["127.0.0.3".parse().unwrap()]);

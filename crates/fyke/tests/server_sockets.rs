@@ -1,4 +1,4 @@
-//! Listening and accepted sockets: their options, and the state in which a connection is told.
+//! Listening and accepted sockets: their options, and their state in `connection`.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use fyke::{ConnectOptions, Endpoint, ReadyState, Server, ServerOptions, Socket, timer};
 use support::{Log, Net};
 
-/// A socket that a server with these options accepted: looked at in `connection`.
+/// A socket that a server with these options has accepted, as seen in `connection`.
 fn look_accepted(
     net: &Net,
     endpoint: Endpoint,
@@ -33,7 +33,7 @@ fn look_accepted(
 }
 
 on_every_driver! {
-    fn srv_22_a_connection_is_told_open_counted_and_with_its_addresses(net) {
+    fn srv_22_a_connection_is_emitted_open_counted_and_with_its_addresses(net) {
         for endpoint in net.endpoints() {
             let unix = endpoint.is_unix();
             look_accepted(net, endpoint, ServerOptions::new(), move |socket| {
@@ -50,18 +50,18 @@ on_every_driver! {
         }
     }
 
-    fn prop_09_who_came_is_known_however_late_it_is_asked_for_the_first_time(net) {
+    fn prop_09_the_peer_address_is_available_however_late_it_is_first_requested(net) {
         for reset in [false, true] {
             let event_loop = net.event_loop();
             let [at_close, after_close, after_the_loop] = [(); 3].map(|()| Rc::new(Cell::new(None)));
             let kept: Rc<std::cell::RefCell<Vec<Socket>>> = Rc::default();
             let clients: Rc<std::cell::RefCell<Vec<Socket>>> = Rc::default();
-            let (sockets, told) = (kept.clone(), at_close.clone());
+            let (sockets, reported) = (kept.clone(), at_close.clone());
             event_loop.enter(|| {
                 let server = fyke::create_server(move |socket| {
-                    let told = told.clone();
+                    let reported = reported.clone();
                     socket.on_error(|_, _| {});
-                    socket.resume().on_close(move |socket, _| told.set(socket.remote_address()));
+                    socket.resume().on_close(move |socket, _| reported.set(socket.remote_address()));
                     sockets.borrow_mut().push(socket.clone());
                 });
                 server.unref_loop();
@@ -89,8 +89,8 @@ on_every_driver! {
             after_close.set(gone.remote_address());
             drop(event_loop);
             after_the_loop.set(open.remote_address());
-            for told in [at_close, after_close, after_the_loop] {
-                let port = told.get().map(|address: std::net::SocketAddr| address.port());
+            for reported in [at_close, after_close, after_the_loop] {
+                let port = reported.get().map(|address: std::net::SocketAddr| address.port());
                 assert!(ports.contains(&port) && port.is_some(), "{port:?} of {ports:?}");
             }
             let last = open.remote_address().map(|address| address.port());
@@ -98,13 +98,13 @@ on_every_driver! {
         }
     }
 
-    fn srv_22_an_accepted_socket_reads_by_itself(net) {
+    fn srv_22_an_accepted_socket_reads_automatically(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
             net.tcp(),
             move |socket| {
-                // No listener and no `resume`: what comes is kept.
+                // There is neither a listener nor a `resume`, so received data is stored.
                 let socket = socket.clone();
                 let watch: Rc<Cell<Option<timer::Timer>>> = Rc::default();
                 let own = watch.clone();
@@ -143,7 +143,7 @@ on_every_driver! {
         });
     }
 
-    fn srv_18_a_listener_has_no_options_that_its_connections_could_inherit(net) {
+    fn srv_18_a_listener_sets_no_options_that_its_connections_could_inherit(net) {
         look_accepted(net, net.tcp(), ServerOptions::new(), |socket| {
             assert!(!socket.no_delay() && socket.keep_alive().is_none());
             assert_eq!((socket.user_timeout(), socket.type_of_service()), (None, 0));
@@ -153,7 +153,7 @@ on_every_driver! {
     fn srv_18_a_server_listens_again_where_connections_are_in_time_wait(net) {
         net.run(|| {
             let server = fyke::create_server(|socket| {
-                // Who ends first has TIME_WAIT (RFC 9293, section 3.6).
+                // The side that ends first gets TIME_WAIT (RFC 9293, section 3.6).
                 socket.end();
                 let server = socket.server().unwrap();
                 socket.resume().on_close(move |_, _| {
@@ -178,8 +178,8 @@ on_every_driver! {
             net.listen(&first, endpoint.clone(), move |first| {
                 second.listen_then(endpoint, move |second| {
                     let second = second.endpoint().unwrap();
-                    // Linux lets a port in TIME_WAIT be bound only if both asked for it: so the
-                    // first is bound too.
+                    // Linux allows to bind a port in TIME_WAIT only if both sockets set the option, so
+                    // the first one is bound too.
                     let options = ConnectOptions::new(first);
                     let options = options.local_address("127.0.0.1".parse().unwrap());
                     let client = options.connect_then(|client| _ = client.end()).unwrap();
@@ -199,7 +199,7 @@ on_every_driver! {
     }
 }
 
-/// The number that `listen` is called with, as the driver tells it: that needs the feature.
+/// The backlog that `listen` is called with, as the driver logs it. This needs the feature `tracing`.
 #[cfg(feature = "tracing")]
 mod backlog {
     use fyke::{ListenOptions, SocketOptions};
@@ -215,18 +215,18 @@ mod backlog {
     }
 
     on_every_driver! {
-        fn srv_17_the_backlog_is_511_or_what_was_asked_for(net) {
+        fn srv_17_the_backlog_is_511_or_the_requested_one(net) {
             for endpoint in [0.into(), ("127.0.0.1", 0).into(), ("localhost", 0).into(), net.path().into()] {
                 let options = || ListenOptions::new(Endpoint::clone(&endpoint));
                 assert_eq!(backlog(net, options()), "511", "{endpoint}");
                 assert_eq!(backlog(net, options().backlog(0)), "511", "{endpoint}");
                 assert_eq!(backlog(net, options().backlog(7)), "7", "{endpoint}");
-                // More than listen(2) can be told; the kernel cuts it to somaxconn.
+                // More than listen(2) accepts; the kernel reduces it to somaxconn.
                 assert_eq!(backlog(net, options().backlog(u32::MAX)), i32::MAX.to_string());
             }
         }
 
-        fn srv_18_neither_a_listener_nor_a_plain_client_is_given_options_of_tcp(net) {
+        fn srv_18_neither_a_listener_nor_a_client_sets_options_of_tcp_by_default(net) {
             let made = steps::named("setsockopt", || net.run(|| net.pair(
                 net.tcp(),
                 |socket| _ = socket.end(),

@@ -1,4 +1,5 @@
-//! `Server::shutdown`: the application decides which connections are busy, and the outcome is true.
+//! `Server::shutdown`: the application declares which connections are busy, and the reported outcome is
+//! true.
 
 mod support;
 
@@ -9,8 +10,8 @@ use std::time::Duration;
 use fyke::{ErrorCode, Server, ShutdownOutcome, Socket, timer};
 use support::{DEADLINE, Log, collect, drive};
 
-/// What a shutdown is told with: its counts, and whether time was left.
-fn told(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
+/// The outcome of a shutdown: its counts, and whether time was left.
+fn reported(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
     let log = log.clone();
     move |_, outcome| {
         let ShutdownOutcome { ended, failed, reset, remaining, .. } = outcome;
@@ -19,7 +20,7 @@ fn told(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
     }
 }
 
-/// Connects to the server that listens there, and tells what comes: text, the end, errors.
+/// Connects to the server at this endpoint, and logs received text, the end and errors.
 fn client(log: &Log, name: &'static str, endpoint: &fyke::Endpoint) -> Socket {
     let client = fyke::connect(endpoint).unwrap();
     let [text, ended, failed] = [(); 3].map(|()| log.clone());
@@ -30,7 +31,7 @@ fn client(log: &Log, name: &'static str, endpoint: &fyke::Endpoint) -> Socket {
 }
 
 on_every_driver! {
-    // It lost the answer: a connection with empty queues was ended.
+    // Regression: the answer was lost, because a connection with empty queues counted as idle.
     fn an_answer_that_is_due_later_is_not_lost(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
@@ -48,7 +49,7 @@ on_every_driver! {
                         };
                         timer::set_timeout(Duration::from_millis(100), answer).unwrap();
                         let server = socket.server().unwrap();
-                        server.shutdown_then(DEADLINE, told(&shut)).unwrap();
+                        server.shutdown_then(DEADLINE, reported(&shut)).unwrap();
                         assert!(!server.is_listening());
                     });
                 });
@@ -62,7 +63,7 @@ on_every_driver! {
         }
     }
 
-    fn connections_that_are_not_busy_end_at_once_and_others_when_they_stop_being_busy(net) {
+    fn connections_that_are_not_busy_end_immediately_and_others_when_they_are_declared_not_busy(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -84,10 +85,10 @@ on_every_driver! {
                     let undeclared = undeclared.clone();
                     busy.on_close(move |_, _| _ = undeclared.end());
                 });
-                socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, reported(&shut)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
-                // Connected one after the other, so that it is known which is which.
+                // Connected one after the other, so that their order is known.
                 let (endpoint, log) = (endpoint.clone(), log.clone());
                 let next = endpoint.clone();
                 let first = client(&log, "idle", &endpoint);
@@ -103,7 +104,7 @@ on_every_driver! {
         assert_eq!(seen.take(), expected);
     }
 
-    fn a_connection_that_is_not_busy_is_ended_after_what_was_written(net) {
+    fn a_connection_that_is_not_busy_is_ended_after_its_written_data(net) {
         let log = Log::new();
         let bytes = Rc::new(Cell::new(0));
         let (seen, counted) = (log.clone(), bytes.clone());
@@ -111,7 +112,7 @@ on_every_driver! {
             let server = fyke::create_server(move |socket| {
                 let _ = socket.resume().write(vec![1; 8 << 20]);
                 socket.set_busy(false);
-                socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, reported(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 let client = fyke::connect(endpoint).unwrap();
@@ -122,7 +123,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
     }
 
-    fn what_arrives_makes_a_socket_busy_and_is_answered(net) {
+    fn received_data_makes_a_socket_busy_and_is_answered(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -146,7 +147,7 @@ on_every_driver! {
                         late.set_busy(false);
                     };
                     timer::set_timeout(Duration::from_millis(20), answer).unwrap();
-                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, reported(&shut)).unwrap();
                 });
             });
             net.listen(&server, net.tcp(), move |endpoint| {
@@ -169,7 +170,7 @@ on_every_driver! {
         assert_eq!(seen.take(), expected);
     }
 
-    fn bytes_that_wait_to_be_read_keep_a_socket_busy(net) {
+    fn unread_bytes_keep_a_socket_busy(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -182,7 +183,7 @@ on_every_driver! {
                         return;
                     }
                     socket.set_busy(false);
-                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, reported(&shut)).unwrap();
                     let socket = socket.clone();
                     support::settled(move || {
                         assert!(socket.is_writable(), "it was ended over a question");
@@ -202,7 +203,7 @@ on_every_driver! {
         assert_eq!(seen.take(), expected);
     }
 
-    fn every_connection_hears_of_it_once_and_not_inside_the_call(net) {
+    fn every_connection_gets_the_shutdown_event_once_and_not_inside_the_call(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -214,16 +215,16 @@ on_every_driver! {
                     socket.on_shutdown(move |socket| {
                         heard.add(format!("shutdown {}", socket.is_shutting_down()));
                         socket.end_with("bye");
-                        // Again, from the event: it joins.
+                        // Called again from the event: it joins the first shutdown.
                         let server = socket.server().unwrap();
-                        server.shutdown_then(DEADLINE, told(&heard)).unwrap();
+                        server.shutdown_then(DEADLINE, reported(&heard)).unwrap();
                     });
                     let heard = log.clone();
                     let closed = log.clone();
                     socket.on_close(move |socket, _| {
                         closed.add(format!("close {}", socket.is_shutting_down()));
                     });
-                    socket.server().unwrap().shutdown_then(DEADLINE, told(&heard)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, reported(&heard)).unwrap();
                     log.add("called");
                 });
                 let closed = seen.clone();
@@ -236,7 +237,7 @@ on_every_driver! {
             let expected =
                 ["called", "shutdown true", "server close", outcome, outcome, "close false"];
             let mut entries = seen.take();
-            // The socket's close and the server's are not ordered against each other.
+            // The close of the socket and that of the server have no defined order.
             let at = entries.iter().position(|entry| entry == "close false").unwrap();
             let close = entries.remove(at);
             entries.push(close);
@@ -244,7 +245,7 @@ on_every_driver! {
         }
     }
 
-    fn what_is_open_at_the_deadline_is_reset(net) {
+    fn connections_open_at_the_deadline_are_reset(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -257,13 +258,13 @@ on_every_driver! {
                     accepted.push(socket.clone());
                     socket.resume();
                     if accepted.len() == 3 {
-                        // One has nothing to do, one cannot get rid of its bytes though it is idle.
+                        // One has no work, and one cannot send its bytes although it is idle.
                         let _ = accepted[1].write(vec![1; 32 << 20]);
                         accepted[1].set_busy(false);
                         accepted[2].end();
                         let server = socket.server().unwrap();
-                        server.shutdown_then(DEADLINE, told(&shut)).unwrap();
-                        // When the one has ended, the others get a moment more.
+                        server.shutdown_then(DEADLINE, reported(&shut)).unwrap();
+                        // When the first has ended, the others get a moment more.
                         socket.on_close(move |_, _| {
                             server.shutdown(Duration::from_millis(1)).unwrap();
                         });
@@ -298,7 +299,7 @@ on_every_driver! {
                 let heard = log.clone();
                 socket.on_shutdown(move |_| heard.add("shutdown"));
                 let server = socket.set_busy(false).server().unwrap();
-                server.shutdown_then(Duration::ZERO, told(&log)).unwrap();
+                server.shutdown_then(Duration::ZERO, reported(&log)).unwrap();
                 assert!(!socket.is_destroyed(), "not inside the call");
             });
             net.listen(&server, net.tcp(), move |endpoint| {
@@ -309,14 +310,14 @@ on_every_driver! {
         assert_eq!(seen.take(), ["shutdown", "0 ended, 0 failed, 1 reset, late"]);
     }
 
-    fn a_deadline_beyond_all_time_never_comes(net) {
+    fn a_deadline_of_the_maximum_duration_is_never_reached(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             let server = fyke::create_server(move |socket| {
                 let late = socket.resume().clone();
                 timer::set_timeout(Duration::from_millis(20), move || _ = late.end()).unwrap();
-                socket.server().unwrap().shutdown_then(Duration::MAX, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(Duration::MAX, reported(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
                 fyke::connect(endpoint).unwrap().resume();
@@ -325,7 +326,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
     }
 
-    fn a_socket_may_be_destroyed_in_its_event_and_hears_nothing_more(net) {
+    fn a_socket_may_be_destroyed_in_its_shutdown_event_and_emits_only_close(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -336,7 +337,7 @@ on_every_driver! {
                     assert!(!socket.is_shutting_down() && !socket.set_busy(true).is_busy());
                 });
                 socket.on_shutdown(|_| unreachable!("it is destroyed"));
-                socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
+                socket.server().unwrap().shutdown_then(DEADLINE, reported(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), |endpoint| {
                 fyke::connect(endpoint).unwrap().resume();
@@ -358,7 +359,7 @@ on_every_driver! {
                     let failure = fyke::Error::new(ErrorCode::ETIMEDOUT, "on purpose");
                     accepted[0].on_shutdown(move |socket| _ = socket.destroy_with(failure.clone()));
                     accepted[1].on_shutdown(|socket| socket.reset_and_destroy().unwrap());
-                    socket.server().unwrap().shutdown_then(DEADLINE, told(&log)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, reported(&log)).unwrap();
                 }
             });
             net.listen(&server, net.tcp(), |endpoint| {
@@ -370,7 +371,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["0 ended, 1 failed, 1 reset, in time"]);
     }
 
-    fn a_panic_in_the_event_destroys_its_socket_and_the_shutdown_goes_on(net) {
+    fn a_panic_in_the_shutdown_event_destroys_its_socket_and_the_shutdown_continues(net) {
         let log = Log::new();
         let event_loop = net.event_loop();
         let shut = log.clone();
@@ -386,7 +387,7 @@ on_every_driver! {
                     socket.end();
                 });
                 if number == 1 {
-                    socket.server().unwrap().shutdown_then(DEADLINE, told(&shut)).unwrap();
+                    socket.server().unwrap().shutdown_then(DEADLINE, reported(&shut)).unwrap();
                 }
             });
             net.listen(&server, net.tcp(), |endpoint| {
@@ -401,7 +402,7 @@ on_every_driver! {
         assert_eq!(log.take(), ["second", "2 ended, 0 failed, 0 reset, in time"]);
     }
 
-    fn a_declaration_without_a_shutdown_changes_nothing(net) {
+    fn set_idle_without_a_shutdown_changes_nothing(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(net.tcp(), |socket| {

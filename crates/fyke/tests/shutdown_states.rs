@@ -9,8 +9,8 @@ use std::time::Duration;
 use fyke::{ErrorCode, Server, ShutdownOutcome, Socket, timer};
 use support::{DEADLINE, Log, drive};
 
-/// What a shutdown is told with: its counts, and whether time was left.
-fn told(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
+/// The outcome of a shutdown: its counts, and whether time was left.
+fn reported(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
     let log = log.clone();
     move |_, outcome| {
         let ShutdownOutcome { ended, failed, reset, remaining, .. } = outcome;
@@ -20,17 +20,17 @@ fn told(log: &Log) -> impl FnOnce(&Server, ShutdownOutcome) + 'static {
 }
 
 on_every_driver! {
-    fn a_second_shutdown_joins_and_can_only_shorten_the_time(net) {
+    fn a_second_shutdown_joins_the_first_and_can_only_shorten_the_deadline(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             let server = fyke::create_server(move |socket| {
                 let server = socket.server().unwrap();
-                server.shutdown_then(DEADLINE, told(&log)).unwrap();
+                server.shutdown_then(DEADLINE, reported(&log)).unwrap();
                 let log = log.clone();
                 let again = move || {
-                    server.shutdown_then(Duration::ZERO, told(&log)).unwrap();
-                    server.shutdown_then(DEADLINE, told(&log)).unwrap();
+                    server.shutdown_then(Duration::ZERO, reported(&log)).unwrap();
+                    server.shutdown_then(DEADLINE, reported(&log)).unwrap();
                 };
                 timer::set_timeout(Duration::from_millis(1), again).unwrap();
             });
@@ -41,7 +41,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["0 ended, 0 failed, 1 reset, late"; 3]);
     }
 
-    fn a_shutdown_without_connections_is_over_after_close(net) {
+    fn a_shutdown_without_connections_ends_after_close(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -49,8 +49,8 @@ on_every_driver! {
             let closed = log.clone();
             server.on_close(move |_| closed.add("close"));
             server.listen_then(net.tcp(), move |server| {
-                server.shutdown_then(DEADLINE, told(&log)).unwrap();
-                // Closing it as well changes nothing.
+                server.shutdown_then(DEADLINE, reported(&log)).unwrap();
+                // A close in addition changes nothing.
                 server.close();
                 log.add("called");
             }).unwrap();
@@ -65,7 +65,7 @@ on_every_driver! {
             let server = fyke::create_server(move |socket| {
                 let server = socket.resume().set_busy(false).server().unwrap();
                 server.close();
-                server.shutdown_then(DEADLINE, told(&log)).unwrap();
+                server.shutdown_then(DEADLINE, reported(&log)).unwrap();
                 server.close();
             });
             net.listen(&server, net.tcp(), |endpoint| {
@@ -75,7 +75,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["1 ended, 0 failed, 0 reset, in time"]);
     }
 
-    fn shutting_down_a_server_that_neither_listens_nor_closes_is_an_err(net) {
+    fn shutting_down_a_server_that_neither_listens_nor_closes_fails(net) {
         let event_loop = net.event_loop();
         let server = event_loop.enter(|| {
             let server = Server::new();
@@ -91,7 +91,7 @@ on_every_driver! {
         assert_eq!(shutdown(), ErrorCode::ERR_SERVER_NOT_RUNNING);
     }
 
-    fn what_is_accepted_when_the_server_listens_again_is_left_alone(net) {
+    fn connections_accepted_after_the_server_listens_again_are_not_affected(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -105,7 +105,7 @@ on_every_driver! {
                     return;
                 }
                 let server = socket.server().unwrap();
-                server.shutdown_then(Duration::from_millis(300), told(&log)).unwrap();
+                server.shutdown_then(Duration::from_millis(300), reported(&log)).unwrap();
                 let late = Rc::new(RefCell::new(None));
                 let kept = Rc::clone(&late);
                 server.listen_then(again.clone(), move |server| {
@@ -132,7 +132,7 @@ on_every_driver! {
         assert_eq!(entries, expected);
     }
 
-    fn an_accepted_socket_that_has_become_a_client_is_left_alone(net) {
+    fn an_accepted_socket_that_has_become_a_client_is_not_affected(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -153,7 +153,7 @@ on_every_driver! {
                             let (server, shut) = (server.clone(), shut.clone());
                             let other = other.clone();
                             let connected = move |socket: &Socket| {
-                                server.shutdown_then(Duration::ZERO, told(&shut)).unwrap();
+                                server.shutdown_then(Duration::ZERO, reported(&shut)).unwrap();
                                 let socket = socket.clone();
                                 support::settled(move || {
                                     assert!(!socket.is_destroyed() && !socket.is_shutting_down());

@@ -1,6 +1,6 @@
-//! Destroying anything at any moment, dropping the loop with work in flight, panics in callbacks:
-//! nothing hangs, nothing is told twice, and everything that was captured is freed. Also run under
-//! valgrind (`.ci/run`).
+//! Destroying any object at any moment, dropping the loop with work in flight, panics in callbacks:
+//! nothing hangs, nothing is emitted twice, and all captured values are freed. Also run under valgrind
+//! (`.ci/run`).
 
 mod support;
 
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use fyke::{EventLoop, Server, Socket, timer};
 use support::{Net, drive};
 
-/// The moments at which something drastic is done.
+/// The moments at which the test intervenes.
 const MOMENTS: [&str; 16] = [
     "connection",
     "server data",
@@ -31,14 +31,14 @@ const MOMENTS: [&str; 16] = [
     "client close",
 ];
 
-/// What the callbacks of a scene can reach, and how often something is still held.
+/// What the callbacks of a scene can use, and whether values are still captured.
 struct Scene {
     server: Server,
     sockets: RefCell<Vec<Socket>>,
     moment: &'static str,
     drastic: Box<dyn Fn(&Scene, Option<&Socket>)>,
     reached: Cell<bool>,
-    /// Cloned into every callback: its count tells whether they were all freed.
+    /// Cloned into every callback. Its count shows whether all were freed.
     token: Rc<()>,
 }
 
@@ -50,8 +50,7 @@ impl Scene {
     }
 }
 
-/// A client and a server with a conversation that has every event; at one moment something drastic
-/// happens.
+/// A client and a server with a conversation that has every event. The test intervenes at one moment.
 fn play(
     net: &Net,
     unix: bool,
@@ -88,7 +87,7 @@ fn play(
                 listening.at("listening", None);
                 let client = Socket::new();
                 listen_to(&listening, &client, "client");
-                // A client that never arrived: nobody else will.
+                // A client that was never accepted: nothing else closes it.
                 let server = server.clone();
                 client.on_close(move |_, _| {
                     server.close();
@@ -122,7 +121,7 @@ fn listen_to(scene: &Rc<Scene>, socket: &Socket, side: &'static str) {
     let close = at("close");
     let closed = Cell::new(false);
     socket.on_close(move |socket, _| {
-        assert!(!closed.replace(true), "close came twice");
+        assert!(!closed.replace(true), "close was emitted twice");
         close(socket);
     });
 }
@@ -162,7 +161,7 @@ fn at_every_moment(net: &Net, drastic: impl Fn(&Scene, Option<&Socket>) + Clone 
 }
 
 on_every_driver! {
-    fn the_scene_reaches_every_moment_when_nothing_drastic_happens(net) {
+    fn the_scenario_reaches_every_callback_without_intervention(net) {
         for moment in MOMENTS.into_iter().filter(|moment| *moment != "client drain") {
             let reached = Rc::new(Cell::new(false));
             let seen = Rc::clone(&reached);
@@ -192,7 +191,7 @@ on_every_driver! {
         });
     }
 
-    fn a_destroyed_socket_may_be_used_on_in_the_same_callback(net) {
+    fn a_destroyed_socket_may_still_be_used_in_the_same_callback(net) {
         at_every_moment(net, |_, socket| socket.map_or((), |socket| {
             socket.destroy();
             let _ = socket.write("x");
@@ -208,11 +207,11 @@ on_every_driver! {
         });
     }
 
-    fn a_panic_in_any_callback_leaves_a_loop_that_goes_on_and_frees_everything(net) {
+    fn after_a_panic_in_any_callback_the_loop_continues_and_frees_everything(net) {
         for moment in MOMENTS {
             let token = Rc::new(());
             let event_loop = play(net, false, moment, &token, |scene, _| {
-                // What goes on without the callback that is lost ends by itself.
+                // Objects that continue without the lost callback end by themselves.
                 scene.server.close();
                 let sockets = scene.sockets.borrow().clone();
                 timer::set_timeout(std::time::Duration::from_millis(50), move || {
@@ -294,7 +293,7 @@ on_every_driver! {
         assert_eq!(code, fyke::ErrorCode::ERR_NO_EVENT_LOOP);
     }
 
-    fn what_a_callback_captured_may_call_the_library_when_it_is_dropped(net) {
+    fn captured_values_may_call_the_library_when_they_are_dropped(net) {
         struct Last(Socket);
         impl Drop for Last {
             fn drop(&mut self) {
@@ -322,7 +321,7 @@ on_every_driver! {
     }
 }
 
-/// Bytes whose owner calls the library when they go.
+/// Bytes whose owner calls the library when it is dropped.
 mod owners {
     use super::*;
     use fyke::Bytes;
@@ -351,7 +350,7 @@ mod owners {
     }
 
     on_every_driver! {
-        fn bytes_may_call_the_library_when_they_are_sent_or_given_up(net) {
+        fn bytes_may_call_the_library_when_they_are_sent_or_dropped(net) {
             for give_up in [false, true] {
                 net.run(|| net.pair(
                     net.tcp(),
@@ -381,7 +380,7 @@ mod afterwards {
     use super::*;
 
     on_every_driver! {
-        fn what_is_dropped_with_the_loop_can_start_nothing_and_is_freed(net) {
+        fn values_dropped_with_the_loop_can_start_nothing_and_are_freed(net) {
             struct Starts(Rc<()>);
             impl Drop for Starts {
                 fn drop(&mut self) {
@@ -405,7 +404,7 @@ mod afterwards {
             assert_eq!((Rc::strong_count(&token), server.connections()), (1, 0));
         }
 
-        fn a_panic_of_the_connection_listener_strands_no_other_client(net) {
+        fn a_panic_of_the_connection_listener_affects_no_other_client(net) {
             let event_loop = net.event_loop();
             let served = Rc::new(Cell::new(0));
             let count = Rc::clone(&served);
@@ -413,7 +412,7 @@ mod afterwards {
                 let server = fyke::create_server(move |socket| {
                     count.set(count.get() + 1);
                     socket.resume();
-                    // Past what is accepted in one turn, and within it.
+                    // More than is accepted in one turn, and less.
                     if [20, 70].contains(&count.get()) {
                         std::panic::resume_unwind(Box::new("on purpose"));
                     }
@@ -431,11 +430,11 @@ mod afterwards {
             while catch_unwind(AssertUnwindSafe(|| drive(&event_loop, || served.get() == 100).unwrap())).is_err() {
                 panics += 1;
             }
-            // The two whose listener panicked are destroyed.
+            // The two sockets whose listener panicked are destroyed.
             assert_eq!((panics, served.get(), server.connections()), (2, 100, 98));
         }
 
-        fn after_a_panic_another_socket_still_hears_the_end(net) {
+        fn after_a_panic_another_socket_still_gets_the_end(net) {
             let event_loop = net.event_loop();
             let ended = Rc::new(Cell::new(0));
             let count = Rc::clone(&ended);
@@ -463,9 +462,10 @@ mod afterwards {
     }
 }
 
-/// What waited for a tick once stayed in the socket, and kept it alive by what it had captured.
+/// Regression: work that waited for a tick stayed in the socket, and kept it alive by its captured
+/// values.
 #[test]
-fn callbacks_that_no_loop_can_call_are_dropped_at_once() {
+fn callbacks_that_no_loop_can_call_are_dropped_immediately() {
     let marker = Rc::new(());
     let end = |marker: Rc<()>| {
         let socket = Socket::new();
@@ -478,5 +478,5 @@ fn callbacks_that_no_loop_can_call_are_dropped_at_once() {
     let event_loop = EventLoop::builder().build().unwrap();
     event_loop.enter(|| end(marker.clone()));
     drop(event_loop);
-    assert_eq!(Rc::strong_count(&marker), 1, "the loop is gone");
+    assert_eq!(Rc::strong_count(&marker), 1, "the loop was dropped");
 }

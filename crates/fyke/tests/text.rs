@@ -8,8 +8,8 @@ use std::rc::Rc;
 use fyke::{Encoding, Socket};
 use support::{Log, Net};
 
-/// What a client that is sent these pieces hears as text; the next piece goes when the one before
-/// has arrived.
+/// The text that a client receives for these pieces. The next piece is sent when the previous one has
+/// arrived.
 fn hears(net: &Net, encoding: Encoding, pieces: &'static [&'static [u8]]) -> Vec<String> {
     let log = Log::new();
     let seen = log.clone();
@@ -42,20 +42,20 @@ fn hears(net: &Net, encoding: Encoding, pieces: &'static [&'static [u8]]) -> Vec
 }
 
 on_every_driver! {
-    fn rd_15_characters_that_were_cut_in_two_are_put_together(net) {
+    fn rd_15_split_characters_are_joined(net) {
         assert_eq!(hears(net, Encoding::Utf8, &[b"\xe2\x82", b"\xacA"]), ["€A", "end"]);
     }
 
-    fn rd_15_what_never_becomes_complete_is_replaced_just_before_end(net) {
+    fn rd_15_an_incomplete_character_is_replaced_just_before_end(net) {
         assert_eq!(hears(net, Encoding::Utf8, &[b"a\xe2\x82"]), ["a", "\u{fffd}", "end"]);
     }
 
-    fn rd_16_base64_holds_bytes_back_until_there_are_three(net) {
+    fn rd_16_base64_waits_for_groups_of_three_bytes(net) {
         let pieces: &[&[u8]] = &[&[1], &[2, 3], &[4, 5, 6, 7]];
         assert_eq!(hears(net, Encoding::Base64, pieces), ["AQID", "BAUG", "Bw==", "end"]);
     }
 
-    fn rd_16_latin1_takes_every_byte_as_a_character(net) {
+    fn rd_16_latin1_decodes_every_byte_as_a_character(net) {
         assert_eq!(hears(net, Encoding::Latin1, &[b"\xe9\xff"]), ["éÿ", "end"]);
     }
 

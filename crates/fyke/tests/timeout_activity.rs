@@ -14,11 +14,11 @@ const MS: Duration = Duration::from_millis(1);
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
 
-/// A place for the other end, which one socket's callback needs and another's has.
+/// A cell for the other end, which the callback of one socket needs from another's.
 type Slot = Rc<RefCell<Option<Socket>>>;
 
 on_every_driver! {
-    fn tmo_02_what_a_cork_held_back_is_activity_when_it_leaves(net) {
+    fn tmo_02_corked_data_counts_as_activity_when_it_is_sent(net) {
         let counted = Rc::new(Cell::new(None));
         let seen = counted.clone();
         net.run(|| net.pair(
@@ -28,7 +28,7 @@ on_every_driver! {
                 client.on_connect(move |client| {
                     client.set_idle_timeout(Some(10 * MS));
                     let _ = client.cork().write("held back");
-                    // Only activity begins a second period.
+                    // Only activity starts a second period.
                     let count = at_each_timeout(client, steps![
                         |client: &Socket| { client.uncork(); },
                         leave,
@@ -40,7 +40,7 @@ on_every_driver! {
         assert_eq!(seen.take().unwrap().get(), 2);
     }
 
-    fn tmo_02_a_write_what_arrives_while_paused_and_the_peers_end_are_activity(net) {
+    fn tmo_02_writes_data_received_while_paused_and_the_end_of_the_peer_are_activity(net) {
         let peer: Slot = Slot::default();
         let (own, accepted) = (peer.clone(), peer.clone());
         let counted = Rc::new(Cell::new(None));
@@ -110,7 +110,7 @@ on_every_driver! {
         drop(peer.take());
     }
 
-    fn tmo_02_pause_resume_and_reading_what_is_kept_are_no_activity(net) {
+    fn tmo_02_pause_resume_and_reading_stored_data_are_not_activity(net) {
         net.run(|| net.pair(
             net.tcp(),
             |socket| { socket.resume(); let _ = socket.write("kept"); },
@@ -125,7 +125,7 @@ on_every_driver! {
                         assert_eq!(client.read().as_deref(), Some(b"pt".as_slice()));
                         client.pause().resume();
                         let client = client.clone();
-                        // A second timeout would find no step.
+                        // At a second timeout there would be no step.
                         timer::set_timeout(60 * MS, move || { client.destroy(); }).unwrap();
                     }]);
                 });
@@ -133,7 +133,7 @@ on_every_driver! {
         ));
     }
 
-    fn tmo_09_a_stalled_write_fires_after_the_second_period(net) {
+    fn tmo_09_a_stalled_write_times_out_after_the_second_period(net) {
         let count = Rc::new(Cell::new(None));
         let seen = count.clone();
         net.run(|| net.pair(
@@ -146,7 +146,7 @@ on_every_driver! {
                     client.reset_and_destroy().unwrap();
                 }]);
                 let early = counted.clone();
-                // Timers come before idle timeouts of the same turn (docs/LOOP.md, phase 2).
+                // Timers run before idle timeouts of the same turn (docs/LOOP.md, phase 2).
                 timer::set_timeout(60 * MS, move || assert_eq!(early.get(), 0)).unwrap();
                 count.set(Some(counted));
             }),
@@ -160,7 +160,7 @@ on_every_driver! {
         net.run(|| net.pair(
             net.tcp(),
             |socket| {
-                // Takes a piece of it at a time: all of it takes longer than the timeout.
+                // Reads one piece at a time, so all of it takes longer than the timeout.
                 socket.on_data(|socket, _| {
                     socket.pause();
                     let socket = socket.clone();

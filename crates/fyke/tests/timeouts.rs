@@ -1,5 +1,5 @@
-//! The idle timeout: when it comes, what postpones it, what turns it off. On the simulated network
-//! in virtual time; on the real one with short times, and never "not later than".
+//! The idle timeout: when it is emitted, what postpones it, what disables it. On the simulated network
+//! in virtual time. On the real one with short times, and without upper limits.
 
 mod support;
 
@@ -16,7 +16,7 @@ use support::{Log, Net};
 const MS: Duration = Duration::from_millis(1);
 
 on_every_driver! {
-    fn tmo_01_it_comes_once_per_idle_period_and_not_before_its_time(net) {
+    fn tmo_01_the_timeout_is_emitted_once_per_idle_period_and_not_early(net) {
         let real = !net.is_sim();
         let count = Rc::new(Cell::new(0));
         let seen = count.clone();
@@ -25,7 +25,8 @@ on_every_driver! {
             |socket| { socket.resume(); },
             move |client| {
                 assert_eq!(client.idle_timeout(), None);
-                // Before the turn in which it is set: a turn has one time, that of its beginning.
+                // Before the turn in which it is set, because a turn has a single time, that of its
+                // beginning.
                 let since = Instant::now();
                 client.resume().on_connect(move |client| {
                     client.set_idle_timeout(Some(20 * MS));
@@ -35,7 +36,7 @@ on_every_driver! {
                             assert!(!real || since.elapsed() >= 20 * MS);
                             assert!(!client.is_destroyed() && client.is_writable() && client.is_readable());
                             let client = client.clone();
-                            // Five periods without a word, and not a second event.
+                            // Five idle periods without a second event.
                             timer::set_timeout(100 * MS, move || {
                                 assert_eq!(own.get(), 1);
                                 let _ = client.write("x");
@@ -51,8 +52,8 @@ on_every_driver! {
         assert_eq!(seen.get(), 2);
     }
 
-    // Setting the timeout for each message collected callbacks without end.
-    fn tmo_03_the_callback_runs_once_and_each_call_replaces_the_one_before(net) {
+    // Regression: setting the timeout for each message accumulated callbacks without limit.
+    fn tmo_03_the_callback_runs_once_and_each_call_replaces_the_previous_one(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -93,7 +94,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["first", "second"]);
     }
 
-    fn tmo_03_turned_off_it_never_comes_and_its_listeners_stay(net) {
+    fn tmo_03_a_disabled_timeout_is_never_emitted_and_its_listeners_stay(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -109,7 +110,7 @@ on_every_driver! {
                 let rounds = Cell::new(0);
                 let own: Rc<RefCell<Option<timer::Timer>>> = Rc::default();
                 let held = own.clone();
-                // Traffic does not bring it back, nor do pauses in it.
+                // Neither traffic nor pauses in it enable it again.
                 *own.borrow_mut() = timer::set_interval(20 * MS, move || {
                     rounds.set(rounds.get() + 1);
                     assert!(log.entries().is_empty(), "turned off");
@@ -125,12 +126,12 @@ on_every_driver! {
         assert_eq!(seen.take(), ["kept"]);
     }
 
-    fn tmo_04_it_comes_on_a_socket_that_was_never_connected(net) {
+    fn tmo_04_the_timeout_is_emitted_on_a_socket_that_was_never_connected(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             let fresh = Socket::new();
-            // Neither does the timeout hold the loop, nor the loop a socket without a connection.
+            // Neither does the timeout keep the loop alive, nor the loop a socket without a connection.
             let held = fresh.clone();
             let timer = timer::set_timeout(Duration::from_secs(50), move || {
                 panic!("no timeout: {held:?}");
@@ -144,7 +145,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["timeout"]);
     }
 
-    fn tmo_02_tmo_04_it_comes_while_the_name_is_resolved_and_the_answer_is_activity(net) {
+    fn tmo_02_tmo_04_the_timeout_is_emitted_during_the_lookup_and_the_answer_is_activity(net) {
         let log = Log::new();
         let seen = log.clone();
         let asked: Rc<RefCell<Option<LookupReply>>> = Rc::default();
@@ -174,7 +175,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["resolving", "connected", "idle"]);
     }
 
-    fn tmo_06_destroy_cancels_it_and_afterwards_it_cannot_be_set(net) {
+    fn tmo_06_destroy_cancels_the_timeout_which_cannot_be_set_afterwards(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -188,8 +189,8 @@ on_every_driver! {
                 assert_eq!(client.idle_timeout(), Some(10 * MS), "unchanged");
                 timer::set_timeout(50 * MS, || {}).unwrap();
 
-                // A socket that connects again has the listeners it had: those of after its
-                // destruction are not among them.
+                // A socket that connects again keeps its listeners, except those that were added after
+                // its destruction.
                 let again = Socket::new();
                 again.resume();
                 again.on_close(move |again, _| {
@@ -213,7 +214,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["timeout"]);
     }
 
-    fn tmo_08_the_timeout_is_the_last_value_given(net) {
+    fn tmo_08_the_timeout_is_the_last_value_that_was_set(net) {
         net.run(|| {
             let socket = SocketOptions::new().build();
             assert_eq!(socket.idle_timeout(), None);
@@ -224,7 +225,7 @@ on_every_driver! {
         });
     }
 
-    fn tmo_07_a_longer_timeout_than_node_has_is_cut_and_a_fraction_is_kept(net) {
+    fn tmo_07_a_timeout_beyond_nodes_maximum_is_reduced_and_a_fraction_is_kept(net) {
         net.run(|| {
             let socket = Socket::new();
             for (asked, kept) in [
@@ -242,7 +243,7 @@ on_every_driver! {
 
 /// An address that never answers exists on the simulated network only.
 #[test]
-fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
+fn tmo_02_tmo_04_connect_and_the_lookup_answer_each_count_as_activity() {
     let silent: IpAddr = "192.0.2.1".parse().unwrap();
     let options = SimOptions { silent: [silent].into(), ..SimOptions::default() };
     let net = Net::new(DriverKind::Sim(options));
@@ -284,9 +285,9 @@ fn tmo_02_tmo_04_connect_and_the_answer_of_the_lookup_are_activity_each() {
     assert_eq!(seen.take(), ["fresh", "resolving", "connecting"]);
 }
 
-/// Far away: the answer takes longer than the timeout.
+/// A long latency: the answer takes longer than the timeout.
 #[test]
-fn tmo_02_tmo_04_it_comes_while_connecting_and_the_connection_is_activity() {
+fn tmo_02_tmo_04_the_timeout_is_emitted_while_connecting_and_the_connection_is_activity() {
     let options = SimOptions { latency: 100 * MS, ..SimOptions::default() };
     let net = Net::new(DriverKind::Sim(options));
     let log = Log::new();
@@ -319,7 +320,7 @@ fn tmo_02_tmo_04_it_comes_while_connecting_and_the_connection_is_activity() {
 }
 
 impl Net {
-    /// A server and a client that asks `hook` for the server's address.
+    /// A server, and a client that resolves the server's address by `hook`.
     fn pair_named(
         &self,
         hook: impl Fn(LookupRequest, LookupReply) + 'static,

@@ -1,5 +1,5 @@
-//! An accepted socket that nobody keeps a handle of ends in fewer steps. What the peer, the server and
-//! the listeners see of that is what they see of one that is kept.
+//! An accepted socket without a handle ends in fewer steps. The peer, the server and the listeners see
+//! the same events as with a handle.
 
 mod support;
 
@@ -10,10 +10,11 @@ use std::time::Duration;
 use fyke::{Endpoint, Server, Socket};
 use support::{Log, Net, collect};
 
-/// More than the kernel takes at once.
+/// More than the kernel accepts at once.
 const STUCK_BYTES: usize = 8 << 20;
 
-/// Says when a listener's captures are dropped, and whether the connection is counted then.
+/// Reports when the captured values of a listener are dropped, and whether the connection still counts
+/// then.
 struct Captured(Log, Server);
 
 impl Drop for Captured {
@@ -22,7 +23,7 @@ impl Drop for Captured {
     }
 }
 
-/// Says at the end of the turn whether the connection is still counted.
+/// Reports at the end of the turn whether the connection still counts.
 fn count_later(log: &Log, server: &Server) -> impl FnMut(&Socket, &[u8]) + use<> {
     let (log, server) = (log.clone(), server.clone());
     move |_, _| {
@@ -32,7 +33,7 @@ fn count_later(log: &Log, server: &Server) -> impl FnMut(&Socket, &[u8]) + use<>
     }
 }
 
-/// Both sides of one conversation: the client says "hello" and ends.
+/// Both sides of one conversation: the client sends "hello" and ends.
 fn conversation(
     net: &Net,
     endpoint: Endpoint,
@@ -70,7 +71,7 @@ fn conversation(
 }
 
 on_every_driver! {
-    fn end_13_and_dst_01_who_is_kept_and_who_is_not_end_alike(net) {
+    fn end_13_and_dst_01_sockets_with_and_without_a_handle_end_alike(net) {
         let servers: [fn(&Socket); 8] = [
             |_| {},
             |socket| _ = socket.on_data(|socket, bytes| _ = socket.write(bytes)),
@@ -94,7 +95,7 @@ on_every_driver! {
         }
     }
 
-    fn end_13_each_event_of_the_end_is_told_to_whoever_listens_for_it_alone(net) {
+    fn end_13_each_event_of_the_end_reaches_a_single_listener(net) {
         let events: [(&str, fn(&Socket, Log)); 5] = [
             ("end", |socket, log| _ = socket.on_end(move |_| log.add("end"))),
             ("prefinish", |socket, log| _ = socket.on_prefinish(move |_| log.add("prefinish"))),
@@ -117,7 +118,7 @@ on_every_driver! {
         }
     }
 
-    fn end_11_a_half_open_socket_that_nobody_keeps_stays_open_after_the_peers_end(net) {
+    fn end_11_a_half_open_socket_without_a_handle_stays_open_after_the_end_of_the_peer(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -126,7 +127,7 @@ on_every_driver! {
                 socket.set_allow_half_open(true);
                 socket.on_data(|socket, _| {
                     let socket = socket.clone();
-                    // Gone before the end comes, and so is the only handle.
+                    // Dropped before the end arrives, and so is the only handle.
                     fyke::timer::next_tick(move || drop(socket)).unwrap();
                 });
                 socket.set_idle_timeout_then(Duration::from_millis(50), |socket| {
@@ -142,7 +143,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["later"]);
     }
 
-    fn end_14_bytes_that_were_kept_hold_one_open_that_only_its_listeners_know(net) {
+    fn end_14_stored_bytes_keep_a_socket_open_that_has_no_handle(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -154,7 +155,7 @@ on_every_driver! {
                         let _ = socket.pause().write("go on");
                     }
                 });
-                // As often as it comes: on a busy machine also before anything was received.
+                // Every occurrence counts: on a busy machine, also before anything was received.
                 socket.set_idle_timeout(Some(Duration::from_millis(50)));
                 socket.on_idle_timeout(|socket| _ = socket.resume());
             },
@@ -166,7 +167,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["hello", "world"]);
     }
 
-    fn prop_08_one_that_is_kept_knows_afterwards_who_was_connected(net) {
+    fn prop_08_a_kept_handle_still_returns_the_addresses_after_close(net) {
         let kept: Rc<RefCell<Option<Socket>>> = Rc::default();
         let keep = kept.clone();
         net.run(|| net.pair(

@@ -1,5 +1,5 @@
-//! What `write` answers and leaves in the queue, when its callbacks come, and what a failure tells
-//! them.
+//! What `write` returns and leaves in the queue, when its callbacks run, and what they get after a
+//! failure.
 
 mod support;
 
@@ -12,8 +12,8 @@ use support::{Log, collect, settled, when, word};
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
 
-/// Adds to the log how a write went.
-fn tell(log: &Log, name: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
+/// Logs the result of a write.
+fn log_result(log: &Log, name: &'static str) -> impl FnOnce(&Socket, fyke::Result<()>) + 'static {
     let log = log.clone();
     move |_, result| log.add(format!("{name} {}", word(&result)))
 }
@@ -24,16 +24,16 @@ fn position(entry: &str, entries: &[String]) -> usize {
 }
 
 on_every_driver! {
-    fn wr_02_only_what_the_kernel_refuses_counts(net) {
+    fn wr_02_only_bytes_that_the_kernel_refuses_count(net) {
         net.run(|| net.pair(
             net.tcp(),
             |socket| { socket.resume(); },
             |client| {
                 client.on_connect(|client| {
-                    // Below the mark it is sent when the batch ends, and counts until then.
+                    // Below the mark, data is sent when the batch ends, and counts until then.
                     assert!(client.write(vec![1; 60_000]));
                     assert_eq!(client.write_queue_len(), 60_000);
-                    // At the mark it is offered at once, and fits.
+                    // At the mark, data is offered immediately, and fits.
                     assert!(client.write(vec![1; 60_000]));
                     assert_eq!(client.write_queue_len(), 0);
                     assert!(!client.write(vec![1; STUCK_BYTES]));
@@ -62,7 +62,7 @@ on_every_driver! {
         });
     }
 
-    fn wr_06_drain_comes_before_the_callbacks_of_the_send_that_emptied_the_queue(net) {
+    fn wr_06_drain_precedes_the_callbacks_of_the_send_that_emptied_the_queue(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -71,13 +71,13 @@ on_every_driver! {
                 |socket| { socket.resume(); },
                 move |client| {
                     client.on_ready(move |client| {
-                        assert!(!client.write_then(vec![0; STUCK_BYTES], tell(&log, "0")));
-                        assert!(!client.write_then("b", tell(&log, "1")));
-                        assert!(!client.write_then("c", tell(&log, "2")));
+                        assert!(!client.write_then(vec![0; STUCK_BYTES], log_result(&log, "0")));
+                        assert!(!client.write_then("b", log_result(&log, "1")));
+                        assert!(!client.write_then("c", log_result(&log, "2")));
                         let log = log.clone();
                         client.on_drain(move |client| {
                             log.add("drain");
-                            assert!(client.write_then("d", tell(&log, "in drain")));
+                            assert!(client.write_then("d", log_result(&log, "in drain")));
                             client.end();
                         });
                     });
@@ -91,7 +91,7 @@ on_every_driver! {
         }
     }
 
-    fn wr_07_what_is_written_after_false_is_kept_in_order(net) {
+    fn wr_07_data_written_after_false_is_kept_in_order(net) {
         let bytes: Rc<RefCell<Vec<u8>>> = Rc::default();
         let written: Rc<RefCell<Vec<u8>>> = Rc::default();
         let [came, wrote] = [bytes.clone(), written.clone()];
@@ -119,7 +119,7 @@ on_every_driver! {
         assert!(*bytes.borrow() == *written.borrow());
     }
 
-    fn wr_10_the_queue_leaves_after_the_listeners_of_connect(net) {
+    fn wr_10_the_queue_is_sent_after_the_listeners_of_connect(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -132,13 +132,13 @@ on_every_driver! {
                 let client = client.clone();
                 fyke::timer::next_tick(move || {
                     for (text, name) in [("one", "1"), ("two", "2")] {
-                        let tell = tell(&log, name);
+                        let log_result = log_result(&log, name);
                         assert!(client.write_then(text, |client, result| {
                             assert!(!client.is_connecting() && !client.is_pending());
-                            tell(client, result);
+                            log_result(client, result);
                         }));
                     }
-                    // Added after the writes, as the first was before them.
+                    // Added after the writes; the first was added before them.
                     client.on_connect(full);
                     client.end();
                 }).unwrap();
@@ -150,8 +150,8 @@ on_every_driver! {
         assert_eq!(entries, ["connect", "1 ok", "2 ok", "finish", "end", "close false"]);
     }
 
-    fn wr_11_destroyed_inside_connect_what_the_kernel_takes_succeeds(net) {
-        for (bytes, told) in [(3, "1 ok"), (STUCK_BYTES, "1 ECANCELED")] {
+    fn wr_11_writes_of_a_socket_destroyed_inside_connect_succeed_if_the_kernel_accepts_them(net) {
+        for (bytes, reported) in [(3, "1 ok"), (STUCK_BYTES, "1 ECANCELED")] {
             let log = Log::new();
             let seen = log.clone();
             let came = Rc::new(Cell::new(0));
@@ -168,18 +168,18 @@ on_every_driver! {
                     client.on_connect(|client| _ = client.destroy());
                     let client = client.clone();
                     fyke::timer::next_tick(move || {
-                        client.write_then(vec![1; bytes], tell(&log, "1"));
+                        client.write_then(vec![1; bytes], log_result(&log, "1"));
                     }).unwrap();
                 },
             ));
-            assert_eq!(seen.take(), ["connect", told, "close false"]);
+            assert_eq!(seen.take(), ["connect", reported, "close false"]);
             assert!(came.get() > 0 && (bytes > 3 || came.get() == 3));
         }
     }
 
-    /// In the callback of a large write the news of the next one is due a turn later. The end of the
-    /// socket has overtaken it.
-    fn wr_08_the_callback_of_the_last_write_comes_before_the_end(net) {
+    /// Regression: in the callback of a large write, the completion of the next one is due a turn
+    /// later. The end of the socket overtook it.
+    fn wr_08_the_callback_of_the_last_write_runs_before_the_end(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -191,11 +191,11 @@ on_every_driver! {
                     socket.set_allow_half_open(true);
                     socket.on_end(move |socket| {
                         let log = log.clone();
-                        let first = tell(&log, "first");
+                        let first = log_result(&log, "first");
                         socket.write_then(vec![0; 100_000], move |socket, result| {
                             first(socket, result);
-                            socket.write_then("last", tell(&log, "second"));
-                            socket.end_then(tell(&log, "end"));
+                            socket.write_then("last", log_result(&log, "second"));
+                            socket.end_then(log_result(&log, "end"));
                         });
                     });
                 },
@@ -207,13 +207,13 @@ on_every_driver! {
             ));
             let wanted = ["end", "first ok", "second ok", "end ok", "finish", "close false"];
             let mut entries = seen.take();
-            // Whether the first one is taken at once decides whether there is a `drain`.
+            // Whether there is a `drain` depends on whether the first write is accepted immediately.
             entries.retain(|entry| entry != "drain");
             assert_eq!(entries, wanted);
         }
     }
 
-    fn wr_08_a_write_that_the_kernel_has_is_told_so_though_the_next_one_fails(net) {
+    fn wr_08_an_accepted_write_succeeds_even_if_the_next_one_fails(net) {
         let log = Log::new();
         let seen = log.clone();
         let peer: Rc<RefCell<Option<Socket>>> = Rc::default();
@@ -231,22 +231,22 @@ on_every_driver! {
                 let accepted = Rc::clone(&peer);
                 when(move || accepted.borrow().is_some() && !client.is_pending(), {
                     move || _ = writer.write_then(vec![0; 100_000], move |client, _| {
-                        client.write_then("taken", tell(&log, "taken"));
-                        // Hands it over; the news of it is due a turn later.
+                        client.write_then("taken", log_result(&log, "taken"));
+                        // Submits the data. The completion is due a turn later.
                         client.cork();
                         client.uncork();
                         peer.take().unwrap().reset_and_destroy().unwrap();
-                        client.write_then("refused", tell(&log, "refused"));
+                        client.write_then("refused", log_result(&log, "refused"));
                     })
                 });
             },
         ));
         let entries = seen.take();
-        // The reset may be under way for a while, as in the simulated network.
+        // The reset may be in transit for a while, as in the simulated network.
         assert!(entries.len() == 2 && entries[0] == "taken ok", "{entries:?}");
     }
 
-    fn wr_19_a_write_that_the_kernel_has_is_told_so_though_the_next_one_is_cancelled(net) {
+    fn wr_19_an_accepted_write_succeeds_even_if_the_next_one_is_cancelled(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -259,10 +259,10 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     let log = log.clone();
                     client.write_then(vec![0; 100_000], move |client, _| {
-                        client.write_then("taken", tell(&log, "taken"));
+                        client.write_then("taken", log_result(&log, "taken"));
                         client.cork();
                         client.uncork();
-                        client.write_then(vec![0; STUCK_BYTES], tell(&log, "cancelled"));
+                        client.write_then(vec![0; STUCK_BYTES], log_result(&log, "cancelled"));
                         client.destroy();
                     });
                 });
@@ -280,7 +280,7 @@ on_every_driver! {
             net.tcp(),
             move |socket| *server.borrow_mut() = Some(socket.clone()),
             move |client| {
-                // Paused from the beginning: only writing finds out.
+                // Paused from the beginning, so only writing detects it.
                 client.pause();
                 client.on_ready(move |client| {
                     log.watch("", client);
@@ -293,10 +293,10 @@ on_every_driver! {
                     when(move || server.borrow().is_some(), move || {
                         other.take().unwrap().reset_and_destroy().unwrap();
                         settled(move || {
-                            // Noticed at the hand-over, so both were taken.
-                            assert!(client.write_then("a", tell(&log, "a")));
-                            assert!(client.write_then("b", tell(&log, "b")));
-                            client.end_then(tell(&log, "end"));
+                            // Detected when the batch is submitted, so both writes were accepted.
+                            assert!(client.write_then("a", log_result(&log, "a")));
+                            assert!(client.write_then("b", log_result(&log, "b")));
+                            client.end_then(log_result(&log, "end"));
                             assert!(log.entries().is_empty() && !client.is_destroyed());
                         });
                     });
@@ -324,7 +324,7 @@ on_every_driver! {
         ));
         let entries = seen.take();
         assert_eq!(entries.first().map(String::as_str), Some("ok"));
-        // A read may find out before a write does.
+        // A read may detect it before a write does.
         let last = entries.last().unwrap();
         assert!(last == "EPIPE" || last == "ECONNRESET", "{entries:?}");
         assert_eq!(entries.iter().filter(|entry| *entry != "ok").count(), 2, "{entries:?}");
@@ -354,14 +354,14 @@ on_every_driver! {
         assert_eq!(seen.take(), ["400"]);
     }
 
-    fn wr_24_an_empty_write_finds_out_that_the_connection_is_broken(net) {
+    fn wr_24_an_empty_write_detects_a_broken_connection(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
             net.tcp(),
             |socket| { socket.on_data(|socket, _| socket.reset_and_destroy().unwrap()); },
             move |client| {
-                // Paused from the beginning: only writing finds out.
+                // Paused from the beginning, so only writing detects it.
                 client.pause();
                 client.on_ready(move |client| {
                     log.watch("", client);
@@ -376,7 +376,7 @@ on_every_driver! {
     }
 }
 
-/// Writes again and again, until that fails.
+/// Writes repeatedly, until a write fails.
 fn print(client: &Socket, log: &Log) {
     let log = log.clone();
     client.write_then("line\n", move |client, result| {
@@ -388,7 +388,7 @@ fn print(client: &Socket, log: &Log) {
     });
 }
 
-/// Writes nothing, again and again, until that fails.
+/// Writes nothing repeatedly, until a write fails.
 fn ask(client: &Socket, log: &Log) {
     let log = log.clone();
     client.write_then("", move |client, result| {

@@ -1,5 +1,5 @@
-//! The queue of writes: what can be seen of it, that it owns its bytes, and that it outlives the
-//! caller's haste.
+//! The queue of writes: its visible length, that it owns its bytes, and that it survives an early end
+//! or close by the caller.
 
 mod support;
 
@@ -15,7 +15,7 @@ const STUCK_BYTES: usize = 32 << 20;
 
 on_every_driver! {
     fn wr_26_the_queue_owns_its_bytes(net) {
-        // What is written: how many pieces of each byte, in order.
+        // The written data: the number of pieces of each byte, in order.
         let expected: Rc<RefCell<Vec<u8>>> = Rc::default();
         let whole = Rc::new(Cell::new(false));
         let (wrote, seen) = (expected.clone(), whole.clone());
@@ -48,7 +48,7 @@ on_every_driver! {
                             0 => client.write(&*buffer),
                             _ => client.write(buffer.clone()),
                         };
-                        // What was written is not ours any more.
+                        // The written data does not belong to the caller any more.
                         buffer.fill(0xFF);
                         if !room {
                             return;
@@ -64,7 +64,7 @@ on_every_driver! {
         assert!(whole.get());
     }
 
-    fn wr_27_the_queue_can_be_looked_at(net) {
+    fn wr_27_the_length_of_the_queue_can_be_read(net) {
         net.run(|| net.pair(
             net.tcp(),
             |socket| { socket.resume(); },
@@ -93,7 +93,7 @@ on_every_driver! {
                     assert!(!client.needs_drain());
                     assert!(!client.write(vec![0; STUCK_BYTES]) && client.needs_drain());
                     client.end();
-                    assert!(!client.needs_drain(), "none comes once it is ended");
+                    assert!(!client.needs_drain(), "none is emitted after it has ended");
                 });
                 client.on_finish(|client| assert_eq!(client.buffer_size(), Some(0)));
                 client.on_close(|client, _| {
@@ -142,7 +142,7 @@ on_every_driver! {
         assert_eq!((seen.take(), callbacks.get()), (vec![String::from("end")], 10));
     }
 
-    fn wr_29_a_loop_that_was_busy_loses_nothing_before_destroy_soon(net) {
+    fn wr_29_a_busy_loop_loses_nothing_before_destroy_soon(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(

@@ -1,4 +1,4 @@
-//! Writing: backpressure, callbacks, cork, and nothing lost.
+//! Writing: backpressure, callbacks, cork, and that no data is lost.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn code(result: fyke::Result<()>) -> String {
     result.map_or_else(|error| error.code().to_string(), |()| String::from("ok"))
 }
 
-/// Writes a chunk, and when the kernel has it another one, until told to stop.
+/// Writes a chunk, and another one when the kernel has accepted it, until `stop` is set.
 fn write_on(socket: &Socket, written: Rc<Cell<u32>>, stop: Rc<Cell<bool>>) {
     socket.write_then(vec![1; 65_536], move |socket, result| {
         result.unwrap();
@@ -29,7 +29,7 @@ fn write_on(socket: &Socket, written: Rc<Cell<u32>>, stop: Rc<Cell<bool>>) {
 }
 
 on_every_driver! {
-    fn c6_who_writes_on_in_the_callback_leaves_time_for_others(net) {
+    fn c6_a_writer_that_continues_in_its_callback_leaves_time_for_others(net) {
         let [written, before] = [Rc::new(Cell::new(0)), Rc::new(Cell::new(0))];
         let seen = before.clone();
         net.run(|| net.pair(
@@ -44,11 +44,11 @@ on_every_driver! {
             },
             |client| { client.resume(); },
         ));
-        // The kernel takes more than that at once.
+        // The kernel accepts more than that at once.
         assert!(seen.get() <= 2, "{} chunks before anything else ran", seen.get());
     }
 
-    fn c2_news_of_a_write_that_waits_for_the_next_turn_comes_before_close(net) {
+    fn c2_a_write_callback_deferred_to_the_next_turn_runs_before_close(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -57,8 +57,8 @@ on_every_driver! {
                 log.watch("", socket);
                 let log = log.clone();
                 socket.write_then(vec![1; 65_536], move |socket, _| {
-                    let told = log.clone();
-                    socket.write_then(vec![1; 65_536], move |_, result| told.add(code(result)));
+                    let reported = log.clone();
+                    socket.write_then(vec![1; 65_536], move |_, result| reported.add(code(result)));
                     socket.destroy();
                 });
             },
@@ -68,7 +68,7 @@ on_every_driver! {
         assert_eq!((seen.len(), seen[1].as_str()), (2, "close false"), "{seen:?}");
     }
 
-    fn c8_large_writes_arrive_whole_both_ways(net) {
+    fn c8_large_writes_arrive_complete_both_ways(net) {
         for endpoint in net.endpoints() {
             let len = 5 << 20;
             let whole = Rc::new(Cell::new(0));
@@ -105,7 +105,7 @@ on_every_driver! {
         }
     }
 
-    fn wr_01_wr_05_write_says_false_at_the_mark_and_drain_comes_once(net) {
+    fn wr_01_wr_05_write_returns_false_at_the_mark_and_drain_is_emitted_once(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -132,7 +132,7 @@ on_every_driver! {
         assert_eq!(entries, ["drain", "empty", "finish", "end", "close false"]);
     }
 
-    fn wr_03_the_mark_can_be_set_and_counts_while_connecting(net) {
+    fn wr_03_the_mark_can_be_set_and_applies_while_connecting(net) {
         net.run(|| {
             let server = fyke::create_server(|socket| { socket.resume(); socket.server().unwrap().close(); });
             net.listen(&server, net.tcp(), |endpoint| {
@@ -147,7 +147,7 @@ on_every_driver! {
         });
     }
 
-    fn wr_08_callbacks_come_once_in_order_and_never_inside_write(net) {
+    fn wr_08_callbacks_run_once_in_order_and_never_inside_write(net) {
         for endpoint in net.endpoints() {
             let log = Log::new();
             let seen = log.clone();
@@ -175,7 +175,7 @@ on_every_driver! {
         }
     }
 
-    fn wr_09_what_is_written_while_connecting_goes_first_and_in_order(net) {
+    fn wr_09_data_written_while_connecting_is_sent_first_and_in_order(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -199,8 +199,8 @@ on_every_driver! {
         net.run(|| {
             let socket = Socket::new();
             log.watch("", &socket);
-            let told = log.clone();
-            assert!(!socket.write_then("x", move |_, result| told.add(code(result))));
+            let reported = log.clone();
+            assert!(!socket.write_then("x", move |_, result| reported.add(code(result))));
         });
         assert_eq!(seen.take(), ["ERR_SOCKET_CLOSED", "error ERR_SOCKET_CLOSED", "close true"]);
     }
@@ -216,11 +216,11 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     log.watch("", client);
                     client.end();
-                    let told = log.clone();
-                    assert!(!client.write_then("x", move |_, result| told.add(code(result))));
+                    let reported = log.clone();
+                    assert!(!client.write_then("x", move |_, result| reported.add(code(result))));
                     assert!(client.is_destroyed());
-                    let told = log.clone();
-                    assert!(!client.write_then("x", move |_, result| told.add(code(result))));
+                    let reported = log.clone();
+                    assert!(!client.write_then("x", move |_, result| reported.add(code(result))));
                 });
             },
         ));
@@ -229,7 +229,7 @@ on_every_driver! {
         assert_eq!(seen.take(), [after_end, &error, after_end, "close true"]);
     }
 
-    fn wr_19_destroy_tells_every_callback_once_before_close(net) {
+    fn wr_19_destroy_runs_every_callback_once_before_close(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -240,13 +240,13 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     log.watch("", client);
                     for index in 0..2 {
-                        let told = log.clone();
+                        let reported = log.clone();
                         client.write_then(vec![0; STUCK_BYTES], move |_, result| {
-                            told.add(format!("{index} {}", code(result)));
+                            reported.add(format!("{index} {}", code(result)));
                         });
                     }
-                    let told = log.clone();
-                    client.end_then(move |_, result| told.add(format!("end {}", code(result))));
+                    let reported = log.clone();
+                    client.end_then(move |_, result| reported.add(format!("end {}", code(result))));
                     client.destroy();
                 });
             },
@@ -255,7 +255,7 @@ on_every_driver! {
         assert_eq!(entries, ["0 ECANCELED", "1 ECANCELED", "end ECANCELED", "close false"]);
     }
 
-    fn wr_20_what_the_kernel_took_before_destroy_arrives(net) {
+    fn wr_20_data_accepted_by_the_kernel_before_destroy_arrives(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -278,7 +278,7 @@ on_every_driver! {
         assert_eq!(seen.take(), ["ok", "abc"]);
     }
 
-    fn wr_21_wr_22_corked_writes_leave_together_and_end_uncorks(net) {
+    fn wr_21_wr_22_corked_writes_are_sent_together_and_end_uncorks(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(
@@ -331,22 +331,22 @@ on_every_driver! {
         net.run(|| {
             let client = fyke::connect(path.as_path()).unwrap();
             log.watch("", &client);
-            let told = log.clone();
-            client.write_then("x", move |_, result| told.add(code(result)));
-            let told = log.clone();
-            client.end_then(move |_, result| told.add(code(result)));
+            let reported = log.clone();
+            client.write_then("x", move |_, result| reported.add(code(result)));
+            let reported = log.clone();
+            client.end_then(move |_, result| reported.add(code(result)));
         });
         assert_eq!(seen.take(), ["error ENOENT", "ENOENT", "ENOENT", "close true"]);
     }
 
-    fn wr_12_destroyed_before_the_connection_every_callback_is_told(net) {
+    fn wr_12_a_socket_destroyed_before_the_connection_fails_every_callback(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
             let client = fyke::connect(("127.0.0.1", 9)).unwrap();
             log.watch("", &client);
-            let told = log.clone();
-            client.write_then("x", move |_, result| told.add(code(result)));
+            let reported = log.clone();
+            client.write_then("x", move |_, result| reported.add(code(result)));
             client.destroy();
             assert_eq!(client.ready_state(), fyke::ReadyState::Closed);
         });
@@ -366,8 +366,8 @@ on_every_driver! {
                     let log = log.clone();
                     client.end();
                     log.watch("", client);
-                    let told = log.clone();
-                    assert!(!client.write_then("x", move |_, result| told.add(code(result))));
+                    let reported = log.clone();
+                    assert!(!client.write_then("x", move |_, result| reported.add(code(result))));
                 });
             },
         ));
@@ -375,7 +375,7 @@ on_every_driver! {
     }
 }
 
-/// `on_*` answer an id; closures here want none.
+/// `on_*` return an id, which closures here do not need.
 trait MapUnit {
     fn map_unit(self);
 }

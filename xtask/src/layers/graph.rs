@@ -1,11 +1,11 @@
-//! Which file names which.
+//! Which file names items of which other file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::syntax::{Contents, Names, Path, read};
 
-/// One file names something that is made in another one.
+/// A file names an item that another file defines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Edge {
     pub(super) from: String,
@@ -27,40 +27,40 @@ impl fmt::Display for Edge {
 /// A module: a file, or a part of one.
 struct Module {
     file: String,
-    /// None for the root of a crate.
+    /// `None` for the root of a crate.
     parent: Option<usize>,
     root: usize,
     names: BTreeMap<String, Name>,
-    /// What the module's code names, `use` included; re-exports only where their names are used.
+    /// The names in the module's code, including `use`; re-exports only where their names are used.
     paths: BTreeSet<Path>,
 }
 
-/// What a name of a module is.
+/// What a name of a module refers to.
 enum Name {
     Module(usize),
-    /// Made here.
+    /// Defined here.
     Item,
-    /// Made elsewhere.
+    /// Defined elsewhere.
     Use(Path),
 }
 
-/// The files of all crates, and who names whom.
+/// The files of all crates, and which names which.
 #[derive(Default)]
 pub(super) struct Graph {
     modules: Vec<Module>,
-    /// By the names that code uses, `fyke_driver`.
+    /// By the names that code uses, such as `fyke_driver`.
     roots: BTreeMap<String, usize>,
     pub(super) files: BTreeMap<String, Names>,
-    /// With what is named.
+    /// With the names.
     pub(super) edges: BTreeMap<Edge, BTreeSet<String>>,
 }
 
-/// `use` that leads to a `use`, and so on. No code has so many.
+/// The maximum length of a chain of `use`. No code has longer ones.
 const DEPTH_MAX: usize = 16;
 
 impl Graph {
-    /// Reads the crates with these folders from the sources, which have paths from the project's
-    /// root. A crate without a source is left out.
+    /// Reads the crates with these folders from the sources, whose paths start at the root of the
+    /// project. A crate without a source is omitted.
     pub(super) fn read(
         crates: &BTreeSet<String>,
         sources: &BTreeMap<String, String>,
@@ -106,7 +106,7 @@ impl Graph {
             uses.into_iter().map(|(name, path)| (name, Name::Use(path))).collect();
         names.extend(items.into_iter().map(|name| (name, Name::Item)));
         self.modules.push(Module { file: file.to_owned(), parent, root, names, paths });
-        // Modules win: `mod connect;` beside `pub use connect::connect;`.
+        // Modules take precedence: `mod connect;` next to `pub use connect::connect;`.
         for name in files {
             let inner = format!("{folder}/{name}");
             let candidates = [format!("{inner}.rs"), format!("{inner}/mod.rs")];
@@ -137,7 +137,7 @@ impl Graph {
         self.edges = edges;
     }
 
-    /// The file where the item of a path is made; none for what is no path of these crates.
+    /// The file that defines the item of a path; `None` for a path outside these crates.
     fn resolve(&self, from: usize, path: &[String], depth: usize) -> Option<&str> {
         if depth > DEPTH_MAX {
             return None;
@@ -153,7 +153,7 @@ impl Graph {
                 }
             }
             first if self.modules[at].names.contains_key(first) => {
-                // A variable with the name of a module.
+                // A variable with the same name as a module.
                 let alone = path.len() == 1;
                 if alone && matches!(self.modules[at].names[first], Name::Module(_)) {
                     return None;
@@ -168,14 +168,14 @@ impl Graph {
                     let path: Vec<String> = path.iter().chain(after).cloned().collect();
                     return self.resolve(at, &path, depth + 1);
                 }
-                // A macro, a variant, or what comes by `use …::*`.
+                // A macro, a variant, or an item imported by `use …::*`.
                 Some(Name::Item) | None => break,
             }
         }
         Some(&self.modules[at].file)
     }
 
-    /// The files that can be reached from one, without these edges.
+    /// The files that can be reached from one file, without these edges.
     fn reachable(&self, from: &str, without: &BTreeSet<Edge>) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut open = vec![from];
@@ -195,7 +195,7 @@ impl Graph {
         self.reachable(&edge.to, without).contains(edge.from.as_str())
     }
 
-    /// Groups of files each of which leads to all others.
+    /// Groups of files in which every file leads to all others.
     pub(super) fn circles(&self, without: &BTreeSet<Edge>) -> Vec<BTreeSet<&str>> {
         let reachable: BTreeMap<&str, BTreeSet<&str>> =
             self.files.keys().map(|file| (file.as_str(), self.reachable(file, without))).collect();

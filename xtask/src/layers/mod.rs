@@ -1,7 +1,7 @@
 //! Checks which module names which, against the layers in `docs/layers.txt`.
 //!
-//! A name that points from a lower layer to a higher one is a mistake, and so is a circle among the
-//! files of one crate. Tests are left out.
+//! A name in a lower layer that refers to a higher one is an error, and so is a circle among the files
+//! of one crate. Tests are skipped.
 
 mod graph;
 mod plan;
@@ -13,10 +13,10 @@ use std::path::Path;
 use graph::{Edge, Graph};
 use plan::{Limit, Plan};
 
-/// The layers, the further rules, and the exceptions from both.
+/// The layers, the other rules, and the exceptions from both.
 const PLAN: &str = "docs/layers.txt";
 
-/// Reads the plan and the sources of the crates in it. Returns what is wrong.
+/// Reads the plan and the sources of its crates. Returns the errors.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
     let plan = Plan::parse(&crate::read(root, PLAN)?)?;
     let mut sources = BTreeMap::new();
@@ -67,14 +67,14 @@ fn complaints(plan: &Plan, graph: &Graph) -> Vec<String> {
         let known = plan.limits.iter().any(|limit| &limit.name == name);
         let used = graph.files.get(file).is_some_and(|found| found.has(name));
         if !known || !used {
-            complaints.push(format!("not needed any more: except {name} in {file}"));
+            complaints.push(format!("no longer needed: except {name} in {file}"));
         }
     }
     complaints
 }
 
-/// The exceptions without which there would be a complaint. One after the other is tried, so that
-/// of two that break the same circle only one is needed.
+/// The exceptions that are needed. They are tried one after the other, so of two that break the same
+/// circle only one is needed.
 fn needed_exceptions(plan: &Plan, graph: &Graph, complaints: &mut Vec<String>) -> BTreeSet<Edge> {
     let mut excepted: BTreeSet<Edge> = plan.excepted_edges.iter().cloned().collect();
     for edge in &plan.excepted_edges {
@@ -82,7 +82,7 @@ fn needed_exceptions(plan: &Plan, graph: &Graph, complaints: &mut Vec<String>) -
         others.remove(edge);
         let exists = graph.edges.contains_key(edge);
         if !exists || !plan.is_upward(edge) && !graph.closes_circle(edge, &others) {
-            complaints.push(format!("not needed any more: except {edge}"));
+            complaints.push(format!("no longer needed: except {edge}"));
             excepted = others;
         }
     }

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::Edge;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// From top to bottom.
     layers: Vec<String>,
-    /// The layer of each file or folder, by its place in the list.
+    /// The layer of each file or folder, as an index into the list.
     places: BTreeMap<String, usize>,
     pub(super) limits: Vec<Limit>,
     /// A crate, the folder that may name only some of its items, and those items.
     pub(super) imports: Vec<(String, String, BTreeSet<String>)>,
     pub(super) excepted_edges: Vec<Edge>,
-    /// A name, and the file that has it all the same.
+    /// A name, and a file that may use it nevertheless.
     pub(super) excepted_names: BTreeSet<(String, String)>,
 }
 
-/// A name that only some files may have.
+/// A name that only some files may use.
 #[derive(Debug)]
 pub(super) struct Limit {
     /// A word, or the end of a path.
@@ -77,13 +77,13 @@ impl Plan {
         }
     }
 
-    /// The crates that have a place, by the names of their folders.
+    /// The crates that have a layer, by the names of their folders.
     pub(super) fn crates(&self) -> BTreeSet<String> {
         let names = self.places.keys().filter_map(|place| place.strip_prefix("crates/"));
         names.filter_map(|place| place.split('/').next()).map(str::to_owned).collect()
     }
 
-    /// The longest place that the file is in decides.
+    /// The longest folder that contains the file decides.
     fn level(&self, file: &str) -> Option<usize> {
         let is_in = |place: &str| file == place || place.ends_with('/') && file.starts_with(place);
         let places = self.places.iter().filter(|(place, _)| is_in(place));

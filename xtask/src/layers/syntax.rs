@@ -1,4 +1,4 @@
-//! What a source names. Tests, comments and documents are left out.
+//! The names in a source. Tests, comments and documentation are skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,19 +6,19 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::Visit;
 use syn::{Attribute, ImplItem, Item, ItemUse, Meta, UseTree, VisRestricted, Visibility};
 
-/// `crate::error::Error`, by its parts.
+/// The parts of a path such as `crate::error::Error`.
 pub(super) type Path = Vec<String>;
 
-/// What one module has.
+/// The content of one module.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// Names of what is made here.
+    /// Names of items that are defined here.
     pub(super) items: BTreeSet<String>,
-    /// Names that `use` brings, and where they lead.
+    /// Names that `use` imports, and their paths.
     pub(super) uses: BTreeMap<String, Path>,
-    /// What the code names.
+    /// Names in the code.
     pub(super) paths: BTreeSet<Path>,
-    /// Modules in files of their own.
+    /// Modules in separate files.
     pub(super) files: Vec<String>,
     /// Modules in braces.
     pub(super) inline: Vec<(String, Self)>,
@@ -37,7 +37,7 @@ impl Names {
         self.paths.extend(other.paths);
     }
 
-    /// Whether there is this word, or a path that ends like this one.
+    /// Whether the file contains this word, or a path that ends with it.
     pub(super) fn has(&self, name: &str) -> bool {
         let end: Path = name.split("::").map(str::to_owned).collect();
         match end.as_slice() {
@@ -46,13 +46,13 @@ impl Names {
         }
     }
 
-    /// What is named of a crate or module.
+    /// Which names of a crate or module are used.
     pub(super) fn names_of<'a>(&'a self, of: &'a str) -> impl Iterator<Item = &'a String> {
         self.paths.iter().filter(move |path| path[0] == of).filter_map(|path| path.get(1))
     }
 }
 
-/// Reads a file: its module, and all names in it.
+/// Parses a file: its module, and all names in it.
 pub(super) fn read(source: &str) -> syn::Result<(Contents, Names)> {
     let file = syn::parse_file(source)?;
     let mut names = Names::default();
@@ -95,7 +95,7 @@ fn module(items: &[Item], names: &mut Names) -> Contents {
     contents
 }
 
-/// The names that a `use` brings, none for `*` and `_`, and their paths.
+/// The names that a `use` imports, `None` for `*` and `_`, and their paths.
 fn flatten(tree: &UseTree) -> Vec<(Option<String>, Path)> {
     fn walk(tree: &UseTree, before: &Path, into: &mut Vec<(Option<String>, Path)>) {
         let with = |name: &syn::Ident| {
@@ -173,10 +173,10 @@ fn name(item: &Item) -> Option<String> {
     Some(ident.to_string())
 }
 
-/// Reads the code of a module.
+/// Parses the code of a module.
 #[derive(Default)]
 struct Reader {
-    /// Paths that make an edge.
+    /// Paths that form an edge.
     code: BTreeSet<Path>,
     names: Names,
 }
@@ -199,7 +199,7 @@ impl<'ast> Visit<'ast> for Reader {
         }
     }
 
-    /// In a function.
+    /// Inside a function.
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
         for (_, path) in flatten(&item.tree) {
             self.names.words.extend(path.iter().cloned());

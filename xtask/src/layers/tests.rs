@@ -15,7 +15,7 @@ layer low
     crates/app-base/src/
 ";
 
-/// Complaints about sources with these paths below `crates/`.
+/// Errors in sources with these paths below `crates/`.
 fn found(plan: &str, sources: &[(&str, &str)]) -> Vec<String> {
     let sources: BTreeMap<String, String> = sources
         .iter()
@@ -31,12 +31,12 @@ const HIGH: (&str, &str) = ("app/src/high.rs", "pub struct High; use crate::low:
 const LOW: (&str, &str) = ("app/src/low/mod.rs", "pub struct Low;");
 
 #[test]
-fn names_of_lower_layers_are_no_mistake() {
+fn names_of_lower_layers_are_allowed() {
     assert!(found(PLAN, &[ROOT, HIGH, LOW]).is_empty());
 }
 
 #[test]
-fn a_name_of_a_higher_layer_is_reported_however_it_is_written() {
+fn a_name_of_a_higher_layer_is_reported_in_every_spelling() {
     const UPWARD: &str =
         "upward, from low to high: crates/app/src/low/mod.rs -> crates/app/src/high.rs";
     for (source, name) in [
@@ -48,7 +48,7 @@ fn a_name_of_a_higher_layer_is_reported_however_it_is_written() {
         ("fn f() { use crate::high::f; }", "crate::high::f"),
         ("fn f() { g!(a, (x) => { crate::high::f(x) }); }", "crate::high::f"),
         ("macro_rules! g { () => { $crate::high::f() } }", "crate::high::f"),
-        // Through the root, which passes it on.
+        // Through the root, which re-exports it.
         ("pub(crate) struct L(crate::High);", "crate::High"),
         ("use crate::High as H; fn f(_: H) {}", "H, crate::High"),
     ] {
@@ -59,7 +59,7 @@ fn a_name_of_a_higher_layer_is_reported_however_it_is_written() {
 }
 
 #[test]
-fn another_crate_is_followed_to_the_file_where_the_name_is_made() {
+fn a_name_of_another_crate_is_followed_to_the_file_that_defines_it() {
     let plan = PLAN.replace("crates/app-base/src/", "crates/app-base/src/low.rs")
         + "layer lowest\n    crates/app-base/src/\n";
     let sources = |base| {
@@ -123,9 +123,9 @@ fn a_circle_is_reported_with_its_edges() {
     assert!(found(&plan, &sources).is_empty());
 }
 
-/// The parent declares and passes on; that it does so is no name of its own.
+/// The parent declares and re-exports. The re-export itself is not a use of the name.
 #[test]
-fn a_parent_that_uses_a_name_of_its_child_is_a_circle_only_then() {
+fn parent_and_child_are_a_circle_only_if_the_parent_uses_a_name_of_its_child() {
     let child = ("app/src/low/child.rs", "use super::Low; pub struct Child;");
     let circle = |parent| {
         let sources = [("app/src/lib.rs", "mod low;"), ("app/src/low/mod.rs", parent), child];
@@ -144,10 +144,10 @@ fn an_exception_that_is_not_needed_is_reported() {
     let low = ("app/src/low/mod.rs", "use crate::high::High;");
     let high = ("app/src/high.rs", "pub struct High;");
     assert!(found(&format!("{PLAN}{needed}"), &[ROOT, high, low]).is_empty());
-    let stale = format!("not needed any more: {}", needed.trim_end());
+    let stale = format!("no longer needed: {}", needed.trim_end());
     assert_eq!(found(&format!("{PLAN}{needed}"), &[ROOT, high, LOW]), [stale]);
     let downward = "except crates/app/src/high.rs -> crates/app/src/low/mod.rs";
-    let stale = format!("not needed any more: {downward}");
+    let stale = format!("no longer needed: {downward}");
     assert_eq!(found(&format!("{PLAN}{downward}"), &[ROOT, HIGH, LOW]), [stale]);
 }
 
@@ -190,12 +190,12 @@ fn names_are_allowed_in_some_files_only() {
     assert!(found(&plan, &sources("struct L { exact: u8 }")).is_empty());
     assert_eq!(
         found(&plan, &sources("")),
-        ["not needed any more: except exact in crates/app/src/low/mod.rs"]
+        ["no longer needed: except exact in crates/app/src/low/mod.rs"]
     );
 }
 
 #[test]
-fn a_file_in_no_layer_and_a_line_that_is_no_rule_are_reported() {
+fn a_file_in_no_layer_and_a_line_that_is_not_a_rule_are_reported() {
     let plan = "layer high\n    crates/app/src/lib.rs\n";
     let sources = [("app/src/lib.rs", "mod low;"), ("app/src/low.rs", "")];
     assert_eq!(found(plan, &sources), ["crates/app/src/low.rs is in no layer of docs/layers.txt"]);

@@ -1,5 +1,5 @@
-//! message-io: network events in a callback. It has no way to send until the buffer is full, so
-//! there is no source.
+//! message-io: network events in a callback. It cannot send until the buffer is full, so there is no
+//! source.
 
 use std::env;
 

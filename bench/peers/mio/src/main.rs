@@ -1,4 +1,4 @@
-//! Raw mio: edge-triggered readiness, one read buffer for all connections, and what a connection
+//! Raw mio: edge-triggered readiness, and one read buffer for all connections. Data that a connection
 //! could not send is kept until it can.
 
 use std::env;
@@ -43,7 +43,7 @@ impl<S: Read + Write> Connection<S> {
         Ok(true)
     }
 
-    /// Whether the connection goes on.
+    /// Whether the connection stays open.
     fn receive(&mut self, buffer: &mut [u8], mode: Mode, ending: bool) -> io::Result<bool> {
         while self.flush()? {
             let length = match self.stream.read(buffer) {
@@ -59,7 +59,7 @@ impl<S: Read + Write> Connection<S> {
                 };
                 self.unsent.extend_from_slice(&buffer[sent..length]);
             }
-            // A short read says that there is nothing more: epoll will tell of what comes next.
+            // A short read means that nothing more is available: epoll reports later data.
             if length < buffer.len() && self.unsent.is_empty() && !ending {
                 break;
             }
@@ -78,7 +78,7 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// `accept` gives the next connection that waits.
+/// `accept` returns the next waiting connection.
 fn serve<L: Source, S: Read + Write + Source>(
     mut listener: L,
     accept: fn(&L) -> io::Result<S>,
@@ -111,7 +111,7 @@ fn serve<L: Source, S: Read + Write + Source>(
             let goes_on = match mode {
                 Mode::Source if ending => Ok(false),
                 Mode::Source => connection.produce(&buffer),
-                // Every connection is writable all the time: that alone is no reason to read.
+                // Every connection is nearly always writable, so that alone is not a reason to read.
                 _ if !event.is_readable() && connection.unsent.is_empty() => Ok(true),
                 _ => connection.receive(&mut buffer, mode, ending),
             };

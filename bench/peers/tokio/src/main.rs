@@ -1,4 +1,4 @@
-//! tokio as people write it: one thread, a task and a buffer for each connection.
+//! tokio in the usual style: one thread, a task and a buffer for each connection.
 
 mod lateness;
 
@@ -28,7 +28,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> i
                 stream.write_all(&buffer[..length]).await?;
             }
         }
-        // What the first byte says: bulk to receive, or messages to echo.
+        // The first byte selects: bulk to receive, or messages to echo.
         Mode::Mixed => {
             let mut buffer = vec![0; 65536];
             let mut length = stream.read(&mut buffer).await?;

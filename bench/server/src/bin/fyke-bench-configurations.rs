@@ -1,10 +1,10 @@
-//! One connection that echoes, in one of the configurations that people use: what `bench/instructions`
-//! counts. Ends when the connection does.
+//! One connection that echoes, in one of the common configurations. `bench/instructions` counts its
+//! instructions. Ends with the connection.
 //!
 //! | environment | |
 //! |---|---|
-//! | `CONFIGURATION` | one of those below |
-//! | `PORT` | where it connects to, on 127.0.0.1: only for `outgoing` |
+//! | `CONFIGURATION` | one of the names below |
+//! | `PORT` | the port to connect to on 127.0.0.1, for `outgoing` only |
 
 use std::env;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
         }),
         "timeout set and unset" => serve(options, |socket| {
             echo(socket);
-            // Soon over, so that nothing of it is left but what it may cost for ever.
+            // A short timeout, so that afterwards only its lasting costs remain.
             socket.set_idle_timeout(Some(Duration::from_millis(1)));
             socket.set_idle_timeout(None);
         }),
@@ -49,13 +49,13 @@ fn main() -> Result<()> {
             Ok(())
         }
         other => {
-            eprintln!("CONFIGURATION is none of those that are known: {other:?}");
+            eprintln!("unknown CONFIGURATION: {other:?}");
             std::process::exit(2)
         }
     })
 }
 
-/// Serves one connection, and says where.
+/// Serves one connection, and prints the address.
 fn serve(options: ServerOptions, each: impl Fn(&Socket) + 'static) -> Result<()> {
     let server = options.create_server(each);
     server.on_connection(|server, _| {
@@ -68,7 +68,7 @@ fn serve(options: ServerOptions, each: impl Fn(&Socket) + 'static) -> Result<()>
     })
 }
 
-/// As real servers have it.
+/// As in real servers.
 fn end_when_idle(socket: &Socket) {
     socket.set_idle_timeout(Some(MINUTE));
     socket.on_idle_timeout(|socket| {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::values;
 
+/// Connect to a server: send standard input, and print what is received
 #[derive(Args, Clone, Debug)]
 #[command(long_about = ABOUT, after_help = EXAMPLES)]
 pub(crate) struct Connect {
@@ -18,22 +19,22 @@ pub(crate) struct Connect {
     /// Retry up to COUNT times, starting after 100 ms and doubling, up to --retry-max-delay
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) retry: Option<u64>,
-    /// The longest pause between two tries
+    /// The longest pause between two attempts
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::some_time)]
     pub(crate) retry_max_delay: Duration,
     /// Only wait until a server listens there, for at most TIME: status 0 if one does, 4 if not
     #[arg(long, value_name = "TIME", value_parser = values::some_time, conflicts_with_all = ["retry", "hex", "json"])]
     pub(crate) wait: Option<Duration>,
-    /// Our own address
+    /// Connect from this local IP address
     #[arg(short, long, value_name = "ADDRESS")]
     pub(crate) source: Option<IpAddr>,
-    /// Our own port
+    /// Connect from this local port
     #[arg(long, value_name = "PORT")]
     pub(crate) source_port: Option<u16>,
-    /// Only IPv4 addresses of a host
+    /// Use only the IPv4 addresses of a host
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
-    /// Only IPv6 addresses of a host
+    /// Use only the IPv6 addresses of a host
     #[arg(short = '6', long)]
     pub(crate) ipv6: bool,
     /// Show every attempt with its time, on standard error
@@ -45,14 +46,14 @@ pub(crate) struct Connect {
     /// What to do when the peer has ended its side
     #[arg(long, value_name = "WHAT", value_enum, default_value = "exit")]
     pub(crate) on_peer_end: OnPeerEnd,
-    /// After the end of standard input, exit when nothing has come or gone for TIME; with status 4 if
-    /// the peer has not taken everything
+    /// After the end of standard input, exit if nothing was sent or received for TIME; with status 4
+    /// if the peer has not accepted everything
     #[arg(long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) linger: Option<Duration>,
     /// Exit with status 4 if nothing was sent or received for TIME
     #[arg(long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) idle_timeout: Option<Duration>,
-    /// Print a hex dump of what comes and goes, with time and direction
+    /// Print a hex dump of what is sent and received, with time and direction
     #[arg(long, conflicts_with = "json")]
     pub(crate) hex: bool,
     /// Print every event as a line of JSON
@@ -67,38 +68,39 @@ pub(crate) struct Connect {
 pub(crate) enum OnEof {
     /// Send everything, then end our side, and go on printing
     End,
-    /// Send everything, say nothing, and go on printing
+    /// Send everything, leave our side open, and go on printing
     Keep,
-    /// Send everything, and exit when it is delivered; a peer that talks meanwhile is read until it
-    /// ends, for 2 seconds more at most
+    /// Send everything, and exit when it is delivered; data that the peer sends meanwhile is read for
+    /// at most 2 more seconds
     Exit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnPeerEnd {
-    /// Send what was read so far, and exit
+    /// Send what was read from standard input so far, and exit
     Exit,
     /// Go on sending until the end of standard input
     Keep,
 }
 
 const ABOUT: &str = "\
-Connect; send what is typed, and print what comes.
+Connect to a server: send standard input, and print what is received.
 
-The two directions end separately, and nothing is lost on the way:
+The two directions end separately, and no data is lost:
 
   what happens                  what fyke connect does              status
   ---------------------------   ---------------------------------   ------
   standard input ends           sends all of it, ends our side,
-                                prints until the peer ends too           0
-  the peer ends                 prints all of it, sends what was
+                                prints until the peer ends, too          0
+  the peer ends its side        prints all of it, sends what was
                                 read from standard input until
-                                then, exits though more may come         0
-  standard output is closed     exits at once                            0
-  the peer breaks off (RST),    prints what came before, says so,
-  or takes nothing any more     exits                                    5
+                                then, and exits                          0
+  standard output is closed     exits immediately                        0
+  the peer resets the           prints what was received before,
+  connection (RST), or stops    reports the error, and exits             5
+  reading
 
---on-eof and --on-peer-end change the first two, --linger bounds the first.
+--on-eof and --on-peer-end change the first two; --linger limits the first.
 
 On a terminal, control characters from the peer are displayed (^[ for escape,
 <U+202E>, <9B>) instead of sent to the terminal, unless --raw is given. While standard

@@ -6,16 +6,17 @@ use clap::{Args, ValueEnum};
 
 use super::{Limits, values};
 
+/// Accept clients: print what they send, and send them standard input
 #[derive(Args, Clone, Debug)]
 #[command(long_about = ABOUT, after_help = EXAMPLES)]
 pub(crate) struct Listen {
     /// Where to listen: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
     #[arg(required = true)]
     pub(crate) endpoint: Vec<String>,
-    /// Send everything back to the client it came from, and print nothing
+    /// Send all data back to the client that sent it, and print nothing
     #[arg(long, conflicts_with = "exec")]
     pub(crate) echo: bool,
-    /// Take one client, and exit when it has left
+    /// Accept one client, and exit when its connection is closed
     #[arg(long)]
     pub(crate) once: bool,
     /// Run this program for every client, with its standard input and output on the connection. The
@@ -27,10 +28,10 @@ pub(crate) struct Listen {
     /// connection or fyke ends
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     pub(crate) kill_after: Duration,
-    /// Which clients receive what is typed
+    /// Which clients receive standard input
     #[arg(long, value_name = "WHO", value_enum, default_value = "all", conflicts_with_all = ["echo", "exec"])]
     pub(crate) to: To,
-    /// Print a hex dump of what comes and goes, with time and direction
+    /// Print a hex dump of what is sent and received, with time and direction
     #[arg(long, conflicts_with = "json")]
     pub(crate) hex: bool,
     /// Print every event as a line of JSON
@@ -47,47 +48,47 @@ pub(crate) struct Listen {
 pub(crate) enum To {
     /// Every client that is connected
     All,
-    /// The one that connected last
+    /// The client that connected last
     Newest,
-    /// Whom each line names: `2 hello` goes to client 2, `* hello` to all
+    /// The client that each line names: `2 hello` is sent to client 2, `* hello` to all
     Chosen,
 }
 
 const ABOUT: &str = "\
-Wait for clients; print what they send, and send them what is typed.
+Accept clients: print what they send, and send them standard input.
 
-What arrives from any client goes to standard output as it is. Standard input
-goes to the clients that --to says; it waits while there is none, and while one
-of them does not keep up. At the end of standard input the server stops sending
-and goes on listening. When a client has ended its side, it is sent what is
+Data from every client is written to standard output unchanged. Standard input is sent
+to the clients that --to selects; it is not read while there are none, or while one
+of them cannot keep up. At the end of standard input the server stops sending
+and continues to listen. When a client has ended its side, it receives what is
 queued for it, and its connection is closed. With --once the command exits then.
 
 On a terminal, control characters from a client are displayed (^[ for escape,
 <U+202E>, <9B>) instead of sent to the terminal, unless --raw is given. While standard
 output is not read, clients have to wait. Log lines that are not read are dropped and
-counted. As a background job of a shell the server keeps running, and reads the
-terminal once it is in the foreground.
+counted. As a background job of a shell the server keeps running, and reads from the
+terminal when it is in the foreground.
 
-With --exec a program belongs to its connection. It counts towards --max-connections
-and --max-per-ip until it has ended, together with what it has started (its process
-group). When the connection or fyke ends, the program gets SIGTERM, and after
---kill-after SIGKILL; fyke waits for it. A client that only ends its side gets all
-that the program says. A program that has closed its standard output has
---kill-after to end by itself before it gets SIGTERM. A port alone is one of 127.0.0.1
-only; to serve other machines say 0.0.0.0:8888 or [::]:8888.
+With --exec each connection runs a program. The connection counts towards
+--max-connections and --max-per-ip until the program and all processes of its group
+have ended. When the connection or fyke ends, the program gets SIGTERM, and SIGKILL
+after --kill-after; fyke waits for it. A client that only ends its side receives all
+output of the program. A program that has closed its standard output has --kill-after
+to end by itself before it gets SIGTERM. A port without an address means 127.0.0.1
+only; to serve other machines, use 0.0.0.0:8888 or [::]:8888.
 
-The file of a Unix socket that a killed server has left is replaced; one on which
-a server listens is not.";
+If a killed server has left the file of a Unix socket behind, the file is replaced. If a
+server is listening on it, the command fails.";
 
 const EXAMPLES: &str = "\
 Examples:
-  fyke listen 8888                  print what anybody sends to port 8888
-  fyke listen -v 127.0.0.1:0        on any free port; standard error tells which
+  fyke listen 8888                  print what clients send to port 8888
+  fyke listen -v 127.0.0.1:0        on any free port, reported on standard error
   fyke listen --echo ./echo.sock    an echo server on a Unix socket
   fyke listen --once 8888 > a.tar   receive a file from `fyke connect`
-  fyke listen --hex 8888            look at the bytes
-  fyke listen --exec 'sort -r' 8888 a program for each client of this machine
+  fyke listen --hex 8888            print a hex dump
+  fyke listen --exec 'sort -r' 8888 run a program for each client, on this machine only
   fyke listen --exec 'grep -i x' --max-connections 10 --allow 10.0.0.0/8 [::]:8888
 
-A program sees FYKE_CLIENT (a number), FYKE_REMOTE_ADDRESS and FYKE_LOCAL_ADDRESS.
---json: {\"time\",\"event\",\"client\",...}; data is \"text\", or \"base64\" when it is no UTF-8.";
+The environment of a program has FYKE_CLIENT (a number), FYKE_REMOTE_ADDRESS and FYKE_LOCAL_ADDRESS.
+--json prints {\"time\",\"event\",\"client\",...}; data is in \"text\", or in \"base64\" if it is not UTF-8.";

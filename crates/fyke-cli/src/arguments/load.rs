@@ -7,18 +7,19 @@ use clap::Args;
 
 use super::values;
 
+/// Send requests to an echo server, and measure throughput and latency
 #[derive(Args, Clone, Debug)]
 #[command(long_about = ABOUT, after_help = EXAMPLES)]
 pub(crate) struct Load {
-    /// An echo server; without it, one is started in this process
+    /// The echo server to connect to; without it, one is started in this process
     pub(crate) endpoint: Option<String>,
-    /// The number of connections; with --connect-rate, the most at a time
+    /// The number of connections; with --connect-rate, the maximum at a time
     #[arg(short, long, value_name = "COUNT", default_value = "50", value_parser = values::count)]
     pub(crate) connections: u64,
     /// How many requests a connection sends before it waits for an answer (closed loop)
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = values::count)]
     pub(crate) depth: u64,
-    /// How long a request is
+    /// The size of a request
     #[arg(short, long, value_name = "BYTES", default_value = "64", value_parser = values::some_bytes)]
     pub(crate) size: u64,
     /// Send COUNT requests per second over all connections together, whether answers arrive or not
@@ -28,25 +29,25 @@ pub(crate) struct Load {
     /// Make COUNT connections per second, each for one request, and measure from connect to answer
     #[arg(long, value_name = "COUNT", value_parser = values::count, conflicts_with_all = ["rate", "depth"])]
     pub(crate) connect_rate: Option<u64>,
-    /// Only keep the connections open, and see how many stay
+    /// Only keep the connections open, and count how many stay open
     #[arg(long, conflicts_with_all = ["rate", "depth", "connect_rate", "count"])]
     pub(crate) idle: bool,
-    /// How long
+    /// How long to measure
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = values::some_time)]
     pub(crate) duration: Duration,
-    /// Stop after COUNT requests, if that is earlier
+    /// Stop after COUNT requests, if that is before the end of --duration
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) count: Option<u64>,
-    /// Compare every byte that comes back
+    /// Check that every received byte is the one that was sent
     #[arg(long)]
     pub(crate) verify: bool,
     /// Give up waiting for an answer or a connection after TIME
     #[arg(short, long, value_name = "TIME", default_value = "5s", value_parser = values::some_time)]
     pub(crate) timeout: Duration,
-    /// Draw the latencies, as SVG
+    /// Draw a plot of the latencies, as SVG
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) histogram: Option<PathBuf>,
-    /// Write the latencies as HdrHistogram's tools read them
+    /// Write the latencies in the format of HdrHistogram's tools
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) hgrm: Option<PathBuf>,
     /// Replace the files of --histogram and --hgrm if they exist
@@ -55,32 +56,32 @@ pub(crate) struct Load {
     /// Print the result as JSON
     #[arg(long, help_heading = "Results")]
     pub(crate) json: bool,
-    /// No progress bar, though standard error is a terminal
+    /// Show no progress bar, even if standard error is a terminal
     #[arg(short, long, help_heading = "Results")]
     pub(crate) quiet: bool,
 }
 
 const ABOUT: &str = "\
-Send requests to an echo server, and measure.
+Send requests to an echo server, and measure throughput and latency.
 
 Closed loop (the default): each connection sends --depth requests, and one more
-for each answer. It shows how much a server can do; how long an answer takes then
-is a matter of how many requests wait.
+for each answer. It shows the throughput of a server. The latency then depends on how
+many requests are queued.
 
-Open loop (--rate): requests have a time at which they are due, and latency counts
-from there, also if a request could not be sent because the server was slow. So a
-pause of the server shows in every request that it made wait.
+Open loop (--rate): each request is due at a certain time, and its latency is measured
+from that time, even if it could not be sent because the server was slow. So a pause
+of the server appears in the latency of every request that it delayed.
 
 The files of --histogram and --hgrm are created before the run. An existing file is
 refused unless --overwrite is given; a symbolic link is always refused.
 
-Status 0 if all was answered, 1 if there were errors, or bytes that --verify found
-changed, 3 if not even one connection could be made.";
+Exit status 0 if all requests were answered, 1 if there were errors or --verify found
+changed bytes, 3 if no connection could be established.";
 
 const EXAMPLES: &str = "\
 Examples:
-  fyke load                                  this machine, with a server of its own
-  fyke load 8888 -c 100 --size 1k --depth 8  how much goes through?
+  fyke load                                  measure this machine, with a built-in server
+  fyke load 8888 -c 100 --size 1k --depth 8  measure the throughput
   fyke load 8888 --rate 10k -d 30s --histogram latency.svg
   fyke load 8888 --connect-rate 1000 -n 10k  short connections
   fyke load 8888 --idle -c 10k -d 1m";

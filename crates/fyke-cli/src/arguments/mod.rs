@@ -33,28 +33,22 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Wait for clients; print what they send, and send them what is typed
     Listen(Listen),
-    /// Connect; send what is typed, and print what comes
     Connect(Connect),
-    /// Pass connections on to other servers, and watch, limit or disturb them
     Relay(Box<Relay>),
-    /// Play what `relay --record` has recorded
     Replay(Replay),
-    /// Send requests to an echo server, and measure
     Load(Load),
-    /// Show a conversation between a server and a client, event by event
     Demo(Demo),
     /// Print the completions for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
-        /// For which shell
+        /// The shell
         shell: Shell,
     },
-    /// Print a manual page, as man reads it
+    /// Print a manual page, in the format of man
     #[command(after_help = MAN_EXAMPLES)]
     Man {
-        /// Of which command; without it, of fyke itself
+        /// The command; without it, the page of fyke itself
         command: Option<String>,
     },
 }
@@ -62,11 +56,11 @@ pub(crate) enum Command {
 /// What is printed on standard error.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Log {
-    /// Say on standard error who comes and goes; twice: every attempt too; three times: every
-    /// system call that makes, joins or ends something
+    /// Log connections on standard error; -vv: also attempts and decisions; -vvv: also every system call
+    /// that opens, connects or closes something
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
-    /// The same by name: error, info, debug, trace
+    /// Set the log level by its name: error, info, debug, trace
     #[arg(
         long,
         value_name = "LEVEL",
@@ -79,14 +73,14 @@ pub(crate) struct Log {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Level {
-    /// Only what ends the command
+    /// Only the error that ends the command
     #[default]
     Error,
-    /// Who comes and goes
+    /// Connections that are opened, closed or refused
     Info,
     /// Every attempt and decision
     Debug,
-    /// Every system call that makes, joins or ends something
+    /// Every system call that opens, connects or closes something
     Trace,
 }
 
@@ -112,35 +106,35 @@ pub(crate) enum Shell {
 }
 
 const ENDPOINTS: &str = "\
-Endpoints, the same everywhere:
-  8888, :8888                  a port: of all addresses (to listen), of localhost (to connect)
-  127.0.0.1:8888, [::1]:8888   an IP address and a port; port 0 to listen on any free one
+Endpoints (for all commands):
+  8888, :8888                  a port: on all addresses (to listen), of localhost (to connect)
+  127.0.0.1:8888, [::1]:8888   an IP address and a port; port 0 listens on any free port
   example.org:80               a host name and a port
   /run/x.sock, ./x.sock        a Unix socket: a path with a slash
   unix:x.sock                  a Unix socket, whatever the path looks like
   abstract:name                a Unix socket without a file (Linux)
-  fd:3                         an open socket that fyke was started with
-  systemd:name                 the one that systemd has opened by that name; systemd: all
+  fd:3                         an open descriptor that fyke has inherited
+  systemd:name                 the socket that systemd passed with that name; systemd: all
 
-Sizes are 500, 64k, 10M, 1G (of 1024); times 5 (seconds), 100ms, 1.5s, 2m, 1h.
+Sizes are written 500, 64k, 10M, 1G (multiples of 1024), times 5 (seconds), 100ms, 1.5s, 2m, 1h.
 
 Exit status:
-  0  done
-  1  failed
-  2  wrong usage
-  3  no connection could be made
-  4  out of time
-  5  the peer has broken the connection off
-  128 + n, or dead by signal n, when a signal ended it
+  0  success
+  1  failure
+  2  the arguments are not valid
+  3  no connection could be established
+  4  a time limit was exceeded
+  5  the peer has reset the connection
+  128 + n, or killed by signal n, if a signal ended the command
 
 Examples:
-  fyke demo                    watch a server and a client talk
+  fyke demo                    show a conversation of a server and a client
   fyke listen 8888             in one terminal ...
-  fyke connect 8888            ... and in another one: now type
-  fyke relay 8888 db:5432      pass on, and see how much
-  fyke load                    how fast is this machine?
+  fyke connect 8888            ... and in another one; then type
+  fyke relay 8888 db:5432      forward connections, and show statistics
+  fyke load                    measure how fast this machine is
 
-Colours are for terminals only, and NO_COLOR switches them off.";
+Colours are used on terminals only; NO_COLOR turns them off.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -154,7 +148,7 @@ Examples:
   fyke man relay > /usr/local/share/man/man1/fyke-relay.1";
 
 /// Returns the names of the commands.
-#[allow(dead_code, reason = "the build script has no use for it")]
+#[allow(dead_code, reason = "not used by the build script")]
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ["listen", "connect", "relay", "replay", "load", "demo", "completions", "man"].into_iter()
 }

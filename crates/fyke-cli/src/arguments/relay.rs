@@ -7,21 +7,22 @@ use clap::{Args, ValueEnum};
 
 use super::{Limits, Span, values};
 
+/// Forward connections to other servers; monitor, limit or disturb them
 #[derive(Args, Clone, Debug)]
 #[command(long_about = ABOUT, after_help = EXAMPLES)]
 pub(crate) struct Relay {
     /// Where to listen: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
     pub(crate) listen: String,
-    /// Where to pass connections on to, spelled the same way
+    /// The servers to forward connections to, written the same way
     #[arg(required = true)]
     pub(crate) target: Vec<String>,
-    /// Which of several targets takes a connection
+    /// How to choose among several targets
     #[arg(long, value_name = "HOW", value_enum, default_value = "round-robin")]
     pub(crate) balance: Balance,
     /// Give up connecting to a target after TIME, and try the next one
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::some_time)]
     pub(crate) connect_timeout: Duration,
-    /// The longest time for which a target that failed is left out: it begins at 1 s, and doubles
+    /// The longest time for which a failed target is skipped; the time starts at 1 s and doubles
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::some_time)]
     pub(crate) backoff_max: Duration,
     /// On SIGTERM, let connections end by themselves for TIME, then close them
@@ -33,40 +34,40 @@ pub(crate) struct Relay {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) faults: Faults,
-    /// Print statistics as a line of JSON each --interval, and at the end
-    #[arg(long, help_heading = "Watching")]
+    /// Print statistics as a line of JSON every --interval, and at the end
+    #[arg(long, help_heading = "Monitoring")]
     pub(crate) json: bool,
-    /// How often the live line and --json tell
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::some_time, help_heading = "Watching")]
+    /// How often to update the status line and --json
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::some_time, help_heading = "Monitoring")]
     pub(crate) interval: Duration,
-    /// No live line, though standard error is a terminal
-    #[arg(short, long, help_heading = "Watching")]
+    /// Show no status line, even if standard error is a terminal
+    #[arg(short, long, help_heading = "Monitoring")]
     pub(crate) quiet: bool,
     /// Serve metrics for Prometheus at ENDPOINT, over HTTP
-    #[arg(long, value_name = "ENDPOINT", help_heading = "Watching")]
+    #[arg(long, value_name = "ENDPOINT", help_heading = "Monitoring")]
     pub(crate) metrics: Option<String>,
     /// Record all traffic in this new file, for `fyke replay`; only its owner can read it
-    #[arg(long, value_name = "FILE", help_heading = "Watching")]
+    #[arg(long, value_name = "FILE", help_heading = "Monitoring")]
     pub(crate) record: Option<PathBuf>,
     /// Replace the file of --record if it exists
-    #[arg(long, help_heading = "Watching")]
+    #[arg(long, help_heading = "Monitoring")]
     pub(crate) overwrite: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Balance {
-    /// One after the other
+    /// Use the targets in turn
     RoundRobin,
-    /// The one with the fewest connections
+    /// Use the target with the fewest connections
     LeastConnections,
-    /// The first one that works, in the order given
+    /// Use the first target that works, in the given order
     First,
 }
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "PROXY protocol")]
 pub(crate) struct Proxy {
-    /// Tell the target the client's address, in a header of this version
+    /// Send the client's address to the target, in a header of this version
     #[arg(long, value_name = "VERSION", value_enum)]
     pub(crate) proxy_out: Option<ProxyVersion>,
     /// Require a header (of either version) from these addresses, as 10.0.0.0/8 or 127.0.0.1, and
@@ -108,10 +109,10 @@ pub(crate) struct Faults {
     /// Split what is forwarded into pieces of BYTES
     #[arg(long, value_name = "BYTES", value_parser = values::span)]
     pub(crate) slice: Option<Span>,
-    /// Only disturb what goes up (to the target) or down
+    /// Only disturb data that goes up (to the target) or down
     #[arg(long, value_name = "WHERE", value_enum, default_value = "both")]
     pub(crate) direction: Direction,
-    /// What chance begins with: the same seed disturbs the n-th connection in the same way
+    /// The random seed: with the same seed, the n-th connection is disturbed in the same way
     #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = values::seed)]
     pub(crate) seed: u64,
 }
@@ -125,7 +126,7 @@ pub(crate) enum Direction {
 
 impl Faults {
     /// Whether any was asked for.
-    #[allow(dead_code, reason = "the build script has no use for it")]
+    #[allow(dead_code, reason = "not used by the build script")]
     pub(crate) fn any(&self) -> bool {
         let times = [self.delay, self.jitter].iter().any(Option::is_some);
         let spans = [self.drop_after, self.reset_after, self.blackhole_after, self.slice];
@@ -134,38 +135,38 @@ impl Faults {
 }
 
 const ABOUT: &str = "\
-Pass connections on to other servers, and watch, limit or disturb them.
+Forward connections to other servers; monitor, limit or disturb them.
 
-Each direction has backpressure: a slow reader makes its sender wait, at no cost
-of memory. Each direction ends separately. A reset or an error of one connection
-resets the other one, after everything that was received before; a peer that
-accepts none of that for 5 to 10 seconds is reset at once. A stream that was cut
-off never ends as if it were whole.
+Each direction has backpressure: a slow reader makes its sender wait, and memory use
+stays constant. Each direction ends separately. A reset or an error of one connection
+resets the other one, after it has received all earlier data; a peer that accepts
+none of this data for 5 to 10 seconds is reset immediately. A truncated stream never
+ends normally.
 
 A client counts for --max-connections, --max-per-ip and --drain until its target's
-connection has closed too. --idle-timeout closes both when no byte has moved on
-either. All connections send small writes at once (TCP_NODELAY).
+connection has closed too. --idle-timeout closes both if no byte is transferred on
+either. All connections send small writes immediately (TCP_NODELAY).
 
 A target that cannot be connected to is skipped for a while, and the client is
-connected to the next one; its connection is reset only if all fail. If all are
-skipped, the one whose time ends first is tried.
+connected to the next one; its connection is reset only if all fail. If all targets are
+skipped, the one whose pause ends first is tried.
 
 SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
---drain; a second signal ends at once. Status 0 if all ended, 4 if some were cut
-off.
+--drain; a second signal closes them immediately. Exit status 0 if all ended, 4 if some
+were cut off.
 
 A relay never waits for its own output: log lines and statistics that are not read
-are dropped and counted ({\"event\":\"dropped\",\"lines\":9}), and the relay goes on if the
+are dropped and counted ({\"event\":\"dropped\",\"lines\":9}), and the relay continues if the
 reader of --json exits.
-A recording that cannot be continued (a full disk) ends with a whole line; the relay
-goes on, and exits with status 1.
+A recording that cannot be continued (because the disk is full) ends with a complete
+line; the relay continues, and exits with status 1.
 
-TCP cannot lose packets as a program sees it: loss shows as delay. So there is no
-fault of that name; --delay, --jitter, --throttle, --blackhole-after do it.";
+A program that uses TCP never sees packet loss: loss appears as delay. So there is no
+option for it; use --delay, --jitter, --throttle or --blackhole-after.";
 
 const EXAMPLES: &str = "\
 Examples:
-  fyke relay 8888 localhost:5432             watch a program talk to its database
+  fyke relay 8888 localhost:5432             see the traffic of a program and its database
   fyke relay :80 a:8080 b:8080 --balance least-connections
   fyke relay 127.0.0.1:2375 /run/docker.sock --allow 127.0.0.1
   fyke relay :443 10.0.0.5:443 --proxy-out v2 --metrics 127.0.0.1:9100

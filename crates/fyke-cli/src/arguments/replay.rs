@@ -7,20 +7,21 @@ use clap::{Args, ValueEnum};
 
 use super::values;
 
+/// Replay traffic that `relay --record` has recorded
 #[derive(Args, Clone, Debug)]
 #[command(long_about = ABOUT, after_help = EXAMPLES)]
 pub(crate) struct Replay {
-    /// What `fyke relay --record` has written
+    /// The recording, a file that `fyke relay --record` has written
     pub(crate) file: PathBuf,
     /// Where to connect to, or where to listen with --as server
     pub(crate) endpoint: String,
-    /// Whose part to play
+    /// Which side to play
     #[arg(long = "as", value_name = "SIDE", value_enum, default_value = "client")]
     pub(crate) side: Side,
-    /// So many times as fast as it was; 0: without any pause
+    /// Play FACTOR times as fast as recorded; 0: without pauses
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = values::factor)]
     pub(crate) speed: f64,
-    /// Do not compare what the other side says with what it said then
+    /// Do not compare the data of the other side with the recording
     #[arg(long)]
     pub(crate) no_compare: bool,
     /// Wait for the other side for at most TIME
@@ -37,19 +38,19 @@ pub(crate) enum Side {
 }
 
 const ABOUT: &str = "\
-Play what `relay --record` has recorded: the clients to a server, or the server to
-clients.
+Replay traffic that `relay --record` has recorded: the clients to a server, or the server
+to clients.
 
-Everything is sent when it was sent then, after the bytes of the other side that
-had come before it. What the other side says is compared with what it said then;
-status 1 if it differs.
+Data is sent at the recorded time, after the other side has sent the bytes that precede it
+in the recording. The data of the other side is compared with the recording; the exit
+status is 1 if it differs.
 
-The file has a line of JSON for each event: \"connection\", \"at_us\" since the
-beginning, \"event\" (open, up, down, up-end, down-end, close) and the data.";
+The file has a line of JSON for each event: \"connection\", \"at_us\" (microseconds since
+the start), \"event\" (open, up, down, up-end, down-end, close) and the data.";
 
 const EXAMPLES: &str = "\
 Examples:
-  fyke replay redis.jsonl 6379                 the same clients again
-  fyke replay redis.jsonl 6379 --speed 0       as fast as it goes
-  fyke replay redis.jsonl 6381 --as server     a server made of the recording
-  fyke relay 6380 6379 --record redis.jsonl    makes a recording";
+  fyke replay redis.jsonl 6379                 replay the clients
+  fyke replay redis.jsonl 6379 --speed 0       without pauses
+  fyke replay redis.jsonl 6381 --as server     replay the server
+  fyke relay 6380 6379 --record redis.jsonl    make a recording";

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+const TIME: &str = "expected a time such as 5 (seconds), 100ms, 1.5s, 2m or 1h";
+const SIZE: &str = "expected a size such as 500, 64k, 10M or 1G";
+const COUNT: &str = "expected a number such as 500, 10k or 1M";
+
 /// Parses a time: `5` (seconds), `100ms`, `1.5s`, `2m`, `1h`, `50us`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
@@ -11,30 +15,29 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err(String::from("a time is 5 (seconds), 100ms, 1.5s, 2m or 1h")),
+        _ => return Err(String::from(TIME)),
     };
     let number = number.parse::<f64>();
-    let number =
-        number.map_err(|_| String::from("a time is 5 (seconds), 100ms, 1.5s, 2m or 1h"))?;
+    let number = number.map_err(|_| String::from(TIME))?;
     // The longest time that a timer supports, about 24 days.
     let most = Duration::from_millis(0x7fff_ffff);
     match Duration::try_from_secs_f64(number * seconds) {
         Ok(duration) if duration <= most => Ok(duration),
-        _ => Err(String::from("at most 596 hours")),
+        _ => Err(String::from("the maximum is 596 hours")),
     }
 }
 
 /// Parses a time greater than zero.
 pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err(String::from("it has to be more than nothing")),
+        Duration::ZERO => Err(String::from("the time must be greater than 0")),
         duration => Ok(duration),
     }
 }
 
 /// Parses a size in multiples of 1024: `500`, `64k`, `10M`, `1G`.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    scaled(text, 1024.0, "a size is 500, 64k, 10M or 1G")
+    scaled(text, 1024.0, SIZE)
 }
 
 /// Parses a size greater than zero.
@@ -49,9 +52,7 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
 
 /// Parses a number in multiples of 1000: `500`, `10k`, `1M`.
 pub(super) fn count(text: &str) -> Result<u64, String> {
-    let number =
-        scaled(text.strip_suffix("/s").unwrap_or(text), 1000.0, "a number is 500, 10k or 1M")?;
-    nonzero(number)
+    nonzero(scaled(text.strip_suffix("/s").unwrap_or(text), 1000.0, COUNT)?)
 }
 
 /// Parses the seed of a random sequence.
@@ -68,7 +69,7 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
 /// Parses the mode of a file, in octal digits.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| String::from("a mode is up to three octal digits, as 660"))
+    mode.ok_or_else(|| String::from("expected up to three octal digits, such as 660"))
 }
 
 /// A size, or a range of sizes `A..B` from which each use takes a random value.
@@ -82,13 +83,13 @@ pub(super) fn span(text: &str) -> Result<Span, String> {
     let (least, most) = text.split_once("..").unwrap_or((text, text));
     let span = Span { least: some_bytes(least)?, most: some_bytes(most)? };
     if span.least > span.most {
-        return Err(String::from("the smaller one comes first, as 1k..64k"));
+        return Err(String::from("the range must start with the smaller value, as in 1k..64k"));
     }
     Ok(span)
 }
 
 fn nonzero(number: u64) -> Result<u64, String> {
-    if number == 0 { Err(String::from("it has to be more than 0")) } else { Ok(number) }
+    if number == 0 { Err(String::from("the value must be greater than 0")) } else { Ok(number) }
 }
 
 fn scaled(text: &str, thousand: f64, expected: &str) -> Result<u64, String> {
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_units() {
+    fn times_are_parsed_with_their_units() {
         for (text, milliseconds) in [
             ("5", 5000),
             ("0", 0),
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_of_1024_and_numbers_of_1000() {
+    fn sizes_are_multiples_of_1024_and_numbers_of_1000() {
         for (text, number) in [
             ("0", 0),
             ("500", 500),
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_one_size_or_two() {
+    fn a_span_is_one_size_or_a_range_of_two() {
         assert_eq!(span("5"), Ok(Span { least: 5, most: 5 }));
         assert_eq!(span("1k..2k"), Ok(Span { least: 1024, most: 2048 }));
         for text in ["0", "2..1", "1..", "..", "1..2..3"] {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_is_octal() {
+    fn a_mode_is_parsed_as_octal() {
         assert_eq!(mode("660"), Ok(0o660));
         for text in ["", "888", "1777", "rw"] {
             assert!(mode(text).is_err(), "{text}");

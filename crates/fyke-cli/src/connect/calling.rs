@@ -58,7 +58,7 @@ impl Caller {
             |options| self.with_options(options),
             move |socket| {
                 stands.set(true);
-                caller.tell(format_args!("connected"));
+                caller.log_step(format_args!("connected"));
                 (caller.on_connect)(socket);
             },
         )?;
@@ -98,11 +98,13 @@ impl Caller {
     }
 
     fn failed(self: &Rc<Self>, error: &Error) {
-        self.tell(format_args!("{error}"));
+        self.log_step(format_args!("{error}"));
         let pause = self.backoff.borrow_mut().pause();
         match self.left() {
             Some(Duration::ZERO) => {
-                let text = format!("nobody listened there in time; at last: {error}");
+                let text = format!(
+                    "no server was listening within the time of --wait; the last error: {error}"
+                );
                 return (self.on_failure)(Failure::Late(text));
             }
             Some(left) => return self.again(pause.min(left)),
@@ -112,7 +114,9 @@ impl Caller {
             0 => (self.on_failure)(Failure::Unreachable(error.clone())),
             tries => {
                 self.tries.set(tries - 1);
-                log::info(format_args!("{error}; {tries} more tries, the next in {pause:.1?}"));
+                log::info(format_args!(
+                    "{error}; {tries} attempts left, the next one in {pause:.1?}"
+                ));
                 self.again(pause);
             }
         }
@@ -134,20 +138,22 @@ impl Caller {
     fn watch(self: &Rc<Self>, socket: &Socket) {
         let caller = Rc::clone(self);
         socket.on_lookup(move |_, lookup| match &lookup.address {
-            Ok(address) => caller.tell(format_args!("{} is {address}", lookup.host)),
-            Err(error) => caller.tell(format_args!("{error}")),
+            Ok(address) => {
+                caller.log_step(format_args!("{} has the address {address}", lookup.host));
+            }
+            Err(error) => caller.log_step(format_args!("{error}")),
         });
         let caller = Rc::clone(self);
         socket.on_connection_attempt(move |_, address| {
-            caller.tell(format_args!("attempt    {address}"));
+            caller.log_step(format_args!("attempt    {address}"));
         });
         let caller = Rc::clone(self);
         socket.on_connection_attempt_failed(move |_, address, error| {
-            caller.tell(format_args!("failed     {address}  {}", error.code()));
+            caller.log_step(format_args!("failed     {address}  {}", error.code()));
         });
     }
 
-    fn tell(&self, what: std::fmt::Arguments<'_>) {
+    fn log_step(&self, what: std::fmt::Arguments<'_>) {
         let at = self.began.elapsed().as_secs_f64() * 1000.0;
         if self.options.race {
             log::note(format_args!("{at:+9.1} ms  {what}"));
@@ -174,15 +180,15 @@ fn check(options: &Connect, place: &Place) -> Result<(), Failure> {
         Place::Endpoint(Endpoint::Ip(address)) => {
             let family = Family::of(address);
             if wanted.is_some_and(|wanted| wanted != family) {
-                return usage("that address is of the other family than -4 or -6 says");
+                return usage("the address does not belong to the family that -4 or -6 selects");
             }
             if options.source.is_some_and(|source| source.is_ipv4() != address.is_ipv4()) {
-                return usage("--source is an address of the other family");
+                return usage("--source must be an address of the same family");
             }
         }
         Place::Endpoint(endpoint) if !endpoint.is_unix() => {}
         _ if bound || wanted.is_some() => {
-            return usage("--source, --source-port, -4 and -6 are for TCP");
+            return usage("--source, --source-port, -4 and -6 are valid for TCP only");
         }
         _ => {}
     }

@@ -120,8 +120,8 @@ impl Talk {
         let lingers = self.options.linger.is_some() && self.input_ended.get();
         let text = match (lingers, peer.write_queue_len()) {
             (true, 0) => None,
-            (true, _) => Some("the peer has not taken everything in time"),
-            (false, _) => Some("nothing came or went for too long"),
+            (true, _) => Some("the peer did not accept all data within the time of --linger"),
+            (false, _) => Some("nothing was sent or received within the time of --idle-timeout"),
         };
         match text {
             None => _ = peer.destroy(),

@@ -64,11 +64,13 @@ impl Addressed {
     }
 
     /// The text to print if no client received the message.
-    pub(super) fn unheard(&self) -> String {
+    pub(super) fn undelivered(&self) -> String {
         match self.whom {
             Whom::All => String::from("no client is connected"),
-            Whom::One(client) => format!("no client {client} is connected"),
-            Whom::Nobody => String::from("begin the line with a client's number, or with *"),
+            Whom::One(client) => format!("client {client} is not connected"),
+            Whom::Nobody => {
+                String::from("the line must start with the number of a client, or with *")
+            }
         }
     }
 }
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_names_one_or_all_and_may_come_in_pieces() {
+    fn a_line_addresses_one_client_or_all_and_may_arrive_in_pieces() {
         let mut lines = Lines::default();
         assert_eq!(taken(&mut lines, "2 hel", false), []);
         let expected = [(Whom::One(2), "hello\n".to_owned()), (Whom::All, " all \n".to_owned())];
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_names_nobody_says_so() {
+    fn a_line_that_addresses_no_client_is_reported() {
         let mut lines = Lines::default();
         for text in ["hello\n", "\n", "-1 x\n", "1x y\n"] {
             assert_eq!(taken(&mut lines, text, false)[0].0, Whom::Nobody, "{text:?}");
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_needs_no_more_memory_than_the_limit() {
+    fn a_line_without_an_end_uses_at_most_the_limit_of_memory() {
         let mut lines = Lines::default();
         assert_eq!(lines.take(&vec![b'x'; LINE_BYTES_MAX - 1], false).len(), 0);
         assert_eq!(lines.take(b"x", false).len(), 1);

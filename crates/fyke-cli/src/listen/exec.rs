@@ -44,8 +44,8 @@ impl Programs {
     /// interpreted by a shell.
     pub(super) fn parse(text: &str, options: &Listen) -> Result<Self, Failure> {
         let words = shlex::split(text).filter(|words| !words.is_empty());
-        let words =
-            words.ok_or_else(|| Failure::Usage(format!("--exec {text:?}: not a command")))?;
+        let words = words
+            .ok_or_else(|| Failure::Usage(format!("--exec {text:?} is not a valid command")))?;
         Ok(Self {
             words,
             kill_after: options.kill_after,
@@ -79,7 +79,7 @@ impl Programs {
         origin: Origin,
         socket: &Socket,
     ) -> Result<(), Failure> {
-        let failed = |error| Failure::System("a socket pair", error);
+        let failed = |error| Failure::System("cannot create a socket pair", error);
         let (input, its_input) = UnixStream::pair().map_err(failed)?;
         let (output, its_output) = UnixStream::pair().map_err(failed)?;
         // From here on the loop keeps each socket alive, so they must be closed if a later step
@@ -94,7 +94,7 @@ impl Programs {
             input.destroy();
             output.destroy();
         })?;
-        log::debug(format_args!("client {client}: process {} runs", running.id()));
+        log::debug(format_args!("client {client}: process {} was started", running.id()));
         self.running.borrow_mut().push(Rc::clone(&running));
         join(&running, &input, &output);
         Ok(())
@@ -121,7 +121,7 @@ impl Programs {
         }
         // Dropping the command closes this process's copies of the program's ends of the pairs, so
         // that these ends close with the program.
-        command.spawn().map_err(|error| Failure::System("the program", error))
+        command.spawn().map_err(|error| Failure::System("cannot start the program", error))
     }
 
     /// Reaps programs that end. Call this once, before any program is started.
@@ -172,14 +172,14 @@ fn join(running: &Rc<Running>, input: &Socket, output: &Socket) {
     });
     let same = Rc::clone(running);
     output.on_error(move |_, error| {
-        log::debug(format_args!("from the program: {error}"));
+        log::debug(format_args!("reading from the program: {error}"));
         same.output_ended();
         end_when_delivered(same.socket());
     });
     let from = client.clone();
     input.on_error(move |_, error| {
         // The program does not read any more, which is normal.
-        log::debug(format_args!("to the program: {error}"));
+        log::debug(format_args!("writing to the program: {error}"));
         from.on_data(|_, _| {});
         from.resume();
     });

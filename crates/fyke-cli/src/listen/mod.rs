@@ -70,7 +70,7 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
     })?;
     // A server whose purpose is to print what it receives is useless without an output, so it ends.
     // A server that only displays data that passes through continues.
-    let blind = || output.is_broken_and_told() && !room.passes_through();
+    let blind = || output.is_broken_and_logged() && !room.passes_through();
     let over = || ending.came() || room.stopped.get() || blind();
     let done = turn_to_the_end(&event_loop, &input, &output, over, |piece| {
         room.typed(piece);
@@ -89,7 +89,7 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
 fn keep_on_this_machine(place: &mut Place) {
     if let Place::Endpoint(Endpoint::Port(port)) = *place {
         log::info(format_args!(
-            "--exec: port {port} of 127.0.0.1 only; for all addresses say [::]:{port}"
+            "--exec listens on port {port} of 127.0.0.1 only; for all addresses, use [::]:{port}"
         ));
         *place = Place::Endpoint(Endpoint::Ip((Ipv4Addr::LOCALHOST, port).into()));
     }
@@ -232,9 +232,9 @@ impl Room {
             };
             // Clients only arrive inside of a loop, so this does not fail.
             let _ = idle::watch(timeout, progress, move || {
-                log::info(format_args!("client {number} was idle for too long"));
+                log::info(format_args!("client {number} was idle longer than --idle-timeout"));
                 if room.options.once {
-                    let text = String::from("the client was idle for too long");
+                    let text = String::from("the client was idle longer than --idle-timeout");
                     *room.failure.borrow_mut() = Some(Failure::Late(text));
                 }
                 close_idle(&idle);
@@ -274,7 +274,7 @@ impl Room {
                 self.pump();
             }
             Piece::End => {
-                self.tell_chosen(&Bytes::new(), true);
+                self.send_to_chosen(&Bytes::new(), true);
                 log::info(format_args!("end of standard input"));
             }
             // The clients may still send data.
@@ -308,7 +308,7 @@ impl Room {
                         self.send(client, &bytes);
                     }
                 }
-                To::Chosen => self.tell_chosen(&bytes, false),
+                To::Chosen => self.send_to_chosen(&bytes, false),
             }
         }
     }
@@ -333,17 +333,17 @@ impl Room {
         }
     }
 
-    fn tell_chosen(&self, bytes: &[u8], end: bool) {
+    fn send_to_chosen(&self, bytes: &[u8], end: bool) {
         let lines = self.lines.borrow_mut().take(bytes, end);
         for line in lines {
             let clients = self.clients.borrow();
-            let mut told = false;
+            let mut sent = false;
             for client in clients.iter().filter(|client| line.is_for(client.number)) {
                 self.send(client, &line.text);
-                told = true;
+                sent = true;
             }
-            if !told {
-                log::note(line.unheard());
+            if !sent {
+                log::note(line.undelivered());
             }
         }
     }

@@ -1,5 +1,5 @@
 //! A running program of `--exec`, which belongs to its connection. It counts towards the limits
-//! until it has ended, and is told to end when the connection has ended.
+//! until it has ended, and gets SIGTERM when the connection has ended.
 
 use std::cell::{Cell, RefCell};
 use std::os::unix::process::ExitStatusExt;
@@ -17,7 +17,7 @@ use super::exec::Origin;
 use crate::failure::Failure;
 use crate::log;
 
-/// The period at which to check whether programs that were told to end have ended.
+/// The period at which to check whether programs that got SIGTERM have ended.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
 pub(super) struct Running {
@@ -44,7 +44,7 @@ enum Phase {
     /// The connection has ended normally. The program may end by itself until this time.
     Leaving(Instant),
     /// The program was sent SIGTERM, and has until this time to end.
-    Told(Instant),
+    Terminating(Instant),
     /// The program was sent SIGKILL.
     Killed,
 }
@@ -103,23 +103,23 @@ impl Running {
             self.look_regularly();
             self.look();
         } else {
-            self.tell();
+            self.terminate();
         }
     }
 
-    /// Breaks the connection off and tells the program to end.
+    /// Closes the connection and sends SIGTERM to the program.
     pub(super) fn end_now(self: &Rc<Self>) {
         if matches!(self.phase.get(), Phase::Connected | Phase::Leaving(_)) {
-            self.tell();
+            self.terminate();
         }
         self.socket.destroy();
     }
 
     /// Sends SIGTERM.
-    fn tell(self: &Rc<Self>) {
-        self.phase.set(Phase::Told(Instant::now() + self.kill_after));
+    fn terminate(self: &Rc<Self>) {
+        self.phase.set(Phase::Terminating(Instant::now() + self.kill_after));
         if !self.is_over() {
-            log::info(format_args!("client {}: the program is told to end", self.client));
+            log::info(format_args!("client {}: sending SIGTERM to the program", self.client));
             self.signal(Signal::TERM);
             // A stopped program would not receive SIGTERM.
             self.signal(Signal::CONT);
@@ -129,16 +129,16 @@ impl Running {
     }
 
     /// Checks whether the program has ended and whether its time is over. Called when any process
-    /// has ended, and regularly after this program was told to end.
+    /// has ended, and regularly after this program got SIGTERM.
     fn look(self: &Rc<Self>) {
         let now = Instant::now();
         match self.phase.get() {
             Phase::Connected => return,
             _ if self.is_over() => {}
             // The remaining processes of the group will not end by themselves.
-            Phase::Leaving(until) if self.reaped.get() || now >= until => return self.tell(),
-            Phase::Told(until) if now >= until => {
-                log::info(format_args!("client {}: the program is killed", self.client));
+            Phase::Leaving(until) if self.reaped.get() || now >= until => return self.terminate(),
+            Phase::Terminating(until) if now >= until => {
+                log::info(format_args!("client {}: sending SIGKILL to the program", self.client));
                 self.signal(Signal::KILL);
                 self.phase.set(Phase::Killed);
                 return;
@@ -165,7 +165,7 @@ impl Running {
 
     fn ended(&self, status: WaitStatus) {
         let status = ExitStatus::from_raw(status.as_raw());
-        log::info(format_args!("client {}: the program ended, {status}", self.client));
+        log::info(format_args!("client {}: the program has ended, {status}", self.client));
         self.reaped.set(true);
     }
 

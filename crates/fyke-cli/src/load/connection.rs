@@ -121,7 +121,7 @@ impl Connection {
         while self.part.get() >= size {
             self.part.set(self.part.get() - size);
             let due = self.due.borrow_mut().pop_front();
-            let Some(due) = due else { return self.give_up("more than was asked for") };
+            let Some(due) = due else { return self.give_up("more data than requested") };
             self.run.answered(self, due);
         }
         if self.run.mode == Mode::Connects && self.waiting() == 0 {

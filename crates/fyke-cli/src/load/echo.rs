@@ -31,7 +31,7 @@ pub(super) fn start() -> Result<Endpoint, Failure> {
         }
     };
     let spawned = thread::Builder::new().name(String::from("echo")).spawn(serve);
-    spawned.map_err(|error| Failure::System("a thread", error))?;
-    let gone = || Failure::Bad(String::from("the echo server ended"));
+    spawned.map_err(|error| Failure::System("cannot start a thread", error))?;
+    let gone = || Failure::Bad(String::from("the echo server has failed"));
     receiver.recv().map_err(|_| gone())??.ok_or_else(gone)
 }

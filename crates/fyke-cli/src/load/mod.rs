@@ -40,7 +40,7 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
         None => Place::Endpoint(echo::start()?),
     };
     if options.rate.is_some() && options.count.is_none() && options.duration.is_zero() {
-        return Err(Failure::Usage(String::from("--rate needs a duration or a count")));
+        return Err(Failure::Usage(String::from("--rate requires --duration or --count")));
     }
     descriptors::allow_many();
     let event_loop = EventLoop::new()?;
@@ -71,7 +71,7 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
     })?;
     while run.phase.get() != Phase::Over && event_loop.turn(None)? {}
     run.progress.end();
-    let done = run.tell(&Output::open(event_loop.handle()), files);
+    let done = run.report(&Output::open(event_loop.handle()), files);
     ending.die();
     done
 }
@@ -208,7 +208,7 @@ impl Run {
         Ok(())
     }
 
-    fn tell(&self, output: &Output, files: Files) -> Result<(), Failure> {
+    fn report(&self, output: &Output, files: Files) -> Result<(), Failure> {
         let mut results = self.results.borrow_mut();
         let open = self.connections.borrow();
         results.unanswered += open.iter().map(|connection| connection.waiting()).sum::<u64>();

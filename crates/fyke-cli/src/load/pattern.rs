@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_found_where_it_was_sent_and_nowhere_else() {
+    fn a_request_matches_only_at_the_offset_at_which_it_was_sent() {
         let pattern = Pattern::new(100);
         for at in [0, 1, 65_520, 65_521, 1 << 40] {
             let request = pattern.request(at);

@@ -14,7 +14,7 @@ const RIGHT: f64 = 30.0;
 const BOTTOM: f64 = 60.0;
 
 /// Draws latencies in nanoseconds as SVG.
-#[expect(clippy::cast_precision_loss, reason = "a picture")]
+#[expect(clippy::cast_precision_loss, reason = "pixels")]
 pub(super) fn svg(latencies: &Histogram<u64>, title: &str) -> String {
     // The number of nines for which there are enough values.
     let decades = (latencies.len().max(10) as f64).log10().clamp(1.0, 7.0);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_has_its_title_and_the_percentiles_that_make_sense() {
+    fn a_plot_has_its_title_and_the_percentiles_that_the_count_supports() {
         let mut latencies = Histogram::new(3).unwrap();
         assert!(svg(&latencies, "nothing").ends_with("</svg>\n"));
         for value in 1..=1000_u64 {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_round_numbers() {
+    fn steps_of_the_axis_are_round_numbers() {
         for (least, step) in [(1.0, 1.0), (1.1, 2.0), (0.03, 0.05), (60.0, 100.0)] {
             assert!((nice_step(least) - step).abs() < 1e-9, "{least}");
         }

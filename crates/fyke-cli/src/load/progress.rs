@@ -12,7 +12,7 @@ pub(super) struct Progress {
     /// The text after the bar.
     message: RefCell<String>,
     answers: Cell<u64>,
-    told: Cell<(Duration, u64)>,
+    shown: Cell<(Duration, u64)>,
 }
 
 impl Progress {
@@ -22,7 +22,7 @@ impl Progress {
             duration: options.duration,
             message: RefCell::new(String::from("connecting")),
             answers: Cell::default(),
-            told: Cell::default(),
+            shown: Cell::default(),
         }
     }
 
@@ -36,14 +36,14 @@ impl Progress {
 
     pub(super) fn tick(&self, elapsed: Duration) {
         let Some(line) = &self.line else { return };
-        let (told_at, told) = self.told.get();
-        let since = elapsed.saturating_sub(told_at);
+        let (shown_at, shown) = self.shown.get();
+        let since = elapsed.saturating_sub(shown_at);
         if since >= Duration::from_millis(500) {
             let answers = self.answers.get();
-            #[expect(clippy::cast_precision_loss, reason = "for people")]
-            let rate = (answers - told) as f64 / since.as_secs_f64();
+            #[expect(clippy::cast_precision_loss, reason = "for display")]
+            let rate = (answers - shown) as f64 / since.as_secs_f64();
             *self.message.borrow_mut() = format!("{rate:.0}/s");
-            self.told.set((elapsed, answers));
+            self.shown.set((elapsed, answers));
         }
         let message = self.message.borrow();
         let width = line.columns().saturating_sub(message.len() + 3);
@@ -63,7 +63,7 @@ fn bar(part: f64, width: usize) -> String {
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "for people"
+        reason = "for display"
     )]
     let done = ((part * width as f64) as usize).min(width);
     format!("{:width$}", "=".repeat(done))

@@ -52,7 +52,7 @@ pub(super) struct Results {
 impl Results {
     pub(super) fn new() -> Self {
         // The histogram supports three digits, so this does not fail.
-        #[expect(clippy::expect_used, reason = "a constant that is right")]
+        #[expect(clippy::expect_used, reason = "the constant is valid")]
         let latencies = Histogram::new(3).expect("three digits");
         Self {
             latencies,
@@ -84,7 +84,7 @@ impl Results {
         count / self.took.as_secs_f64().max(0.001)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub(super) fn print(&self, options: &Load, place: &Place, kept: Option<usize>) -> String {
         if options.json {
             return self.json(options, kept) + "\n";
@@ -92,7 +92,7 @@ impl Results {
         let mut text = String::new();
         let where_to = match options.endpoint {
             Some(_) => place.to_string(),
-            None => format!("{place}, an echo server in this process"),
+            None => format!("{place}, the echo server in this process"),
         };
         let where_to = visible::of_text(&where_to);
         let seconds = self.took.as_secs_f64();
@@ -130,7 +130,7 @@ impl Results {
     /// `None` if nothing was answered.
     fn latency(&self) -> String {
         if self.latencies.is_empty() {
-            return String::from("none: nothing was answered");
+            return String::from("none, because no request was answered");
         }
         let each = PERCENTILES.iter().map(|(name, quantile)| {
             format!("{name} {}   ", milliseconds(self.latencies.value_at_quantile(*quantile)))
@@ -139,7 +139,7 @@ impl Results {
         format!("{}max {max}   ms", each.collect::<String>())
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "as JSON has it")]
+    #[expect(clippy::cast_precision_loss, reason = "JSON has only floating-point numbers")]
     fn json(&self, options: &Load, kept: Option<usize>) -> String {
         // Null if nothing was answered.
         let any = !self.latencies.is_empty();
@@ -206,7 +206,7 @@ fn describe(options: &Load) -> String {
 }
 
 /// Formats nanoseconds with three significant digits.
-#[expect(clippy::cast_precision_loss, reason = "for people")]
+#[expect(clippy::cast_precision_loss, reason = "for display")]
 fn milliseconds(nanoseconds: u64) -> String {
     let value = nanoseconds as f64 / 1e6;
     match value {
@@ -219,7 +219,7 @@ fn milliseconds(nanoseconds: u64) -> String {
 
 /// Formats the percentile distribution like HdrHistogram's `outputPercentileDistribution`, in
 /// milliseconds.
-#[expect(clippy::cast_precision_loss, reason = "as the format has it")]
+#[expect(clippy::cast_precision_loss, reason = "the format has only floating-point numbers")]
 fn hgrm(latencies: &Histogram<u64>) -> String {
     let mut text = format!(
         "{:>12} {:>14} {:>10} {:>14}\n\n",
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_distribution_has_every_value_and_ends_at_the_maximum() {
+    fn a_distribution_contains_every_value_and_ends_at_the_maximum() {
         let mut results = Results::new();
         for micros in 1..=1000 {
             results.answer(Duration::from_micros(micros));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn milliseconds_have_three_digits_that_mean_something() {
+    fn milliseconds_have_three_significant_digits() {
         for (nanoseconds, expected) in
             [(12_345, "0.0123"), (123_456, "0.123"), (1_234_567, "1.23"), (123_456_789, "123.5")]
         {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_is_good_only_without_errors_and_with_every_answer() {
+    fn the_run_succeeds_only_without_errors_and_with_every_answer() {
         let mut results = Results::new();
         assert!(results.verdict().is_ok());
         results.unanswered = 1;

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_due_while_nobody_looked_keeps_its_time() {
+    fn a_request_that_became_due_between_checks_keeps_its_due_time() {
         let began = Instant::now();
         let mut schedule = Schedule::new(began, 1000);
         let millisecond = Duration::from_millis(1);

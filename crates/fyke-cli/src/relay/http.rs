@@ -90,16 +90,22 @@ pub(super) fn response(request: Request, page: impl FnOnce() -> String) -> Strin
             let kind = String::from("text/plain; version=0.0.4; charset=utf-8");
             ("200 OK", "", (kind, page()))
         }
-        Request::Other => {
-            ("405 Method Not Allowed", "Allow: GET, HEAD\r\n", short("only GET and HEAD\n"))
+        Request::Other => (
+            "405 Method Not Allowed",
+            "Allow: GET, HEAD\r\n",
+            short("only GET and HEAD are supported\n"),
+        ),
+        Request::Refused(Refusal::LineTooLong) => {
+            ("414 URI Too Long", "", short("the request line is too long\n"))
         }
-        Request::Refused(Refusal::LineTooLong) => ("414 URI Too Long", "", short("too long\n")),
         Request::Refused(Refusal::HeadTooLong) => {
-            ("431 Request Header Fields Too Large", "", short("too large\n"))
+            ("431 Request Header Fields Too Large", "", short("the request header is too large\n"))
         }
-        Request::Refused(Refusal::Version) => {
-            ("505 HTTP Version Not Supported", "", short("only HTTP/1.1 and HTTP/1.0\n"))
-        }
+        Request::Refused(Refusal::Version) => (
+            "505 HTTP Version Not Supported",
+            "",
+            short("only HTTP/1.1 and HTTP/1.0 are supported\n"),
+        ),
         Request::Incomplete | Request::Refused(Refusal::Malformed) => {
             ("400 Bad Request", "", short("not an HTTP request\n"))
         }
@@ -118,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_is_complete_with_the_empty_line_and_not_before() {
+    fn request_is_complete_at_the_empty_line_and_not_before() {
         for (bytes, request) in [
             (&b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[..], Request::Get),
             (b"HEAD / HTTP/1.0\n\n", Request::Head),
@@ -133,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_refused_at_one_more_than_the_limit() {
+    fn lengths_are_refused_at_one_byte_past_the_limit() {
         let line = [&b"GET /"[..], &[b'x'; HEAD_BYTES_MAX - 5]].concat();
         assert_eq!(parse(&line), Request::Incomplete);
         assert_eq!(parse(&[&line[..], b"x"].concat()), Request::Refused(Refusal::LineTooLong));

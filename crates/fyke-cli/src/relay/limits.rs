@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seats_are_limited_in_all_and_per_address_and_given_back() {
+    fn seats_are_limited_in_total_and_per_address_and_are_returned() {
         let limits = Limits { max_connections: Some(3), max_per_ip: Some(1), ..Limits::default() };
         let seats = Seats::new(&limits);
         let ip = |text: &str| Some(text.parse().unwrap());

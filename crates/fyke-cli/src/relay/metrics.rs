@@ -107,33 +107,53 @@ pub(super) fn text(counts: &Counts, targets: &Targets) -> String {
         }
     };
     let one = |value: u64| [(String::new(), value)];
-    metric("connections_total", "counter", "Clients that were let in.", &one(counts.connections));
-    metric("connections_open", "gauge", "Clients that are connected.", &one(counts.open));
+    metric("connections_total", "counter", "Accepted clients.", &one(counts.connections));
+    metric("connections_open", "gauge", "Connected clients.", &one(counts.open));
     let bytes = [
         (label("direction", "up"), counts.bytes_up),
         (label("direction", "down"), counts.bytes_down),
     ];
-    metric("bytes_total", "counter", "Bytes that came, from clients (up) and targets.", &bytes);
+    metric(
+        "bytes_total",
+        "counter",
+        "Bytes received from clients (up) and from targets (down).",
+        &bytes,
+    );
     let by = |name: &str, map: &mut dyn Iterator<Item = (String, u64)>| {
         map.map(|(value, count)| (label(name, value), count)).collect::<Vec<_>>()
     };
     let mut refused = counts.refused.iter().map(|(why, count)| ((*why).to_owned(), *count));
     let refused = by("reason", &mut refused);
-    metric("refused_total", "counter", "Clients that were not let in.", &refused);
+    metric("refused_total", "counter", "Refused clients.", &refused);
     let mut errors = counts.errors.iter().map(|(code, count)| (code.clone(), *count));
     let errors = by("code", &mut errors);
-    metric("errors_total", "counter", "Connections and attempts that failed.", &errors);
+    metric(
+        "errors_total",
+        "counter",
+        "Failed connections and failed attempts to connect.",
+        &errors,
+    );
     let each = |value: fn(&super::targets::Target) -> u64| {
         by("target", &mut targets.iter().map(|target| (target.place.to_string(), value(target))))
     };
     let up = each(|target| u64::from(target.is_up()));
-    metric("target_up", "gauge", "Whether the last attempt to connect did.", &up);
+    metric(
+        "target_up",
+        "gauge",
+        "Whether the last attempt to connect succeeded (1) or failed (0).",
+        &up,
+    );
     let open = each(|target| target.connections);
-    metric("target_connections_open", "gauge", "Connections to a target.", &open);
+    metric("target_connections_open", "gauge", "Open connections to a target.", &open);
     let total = each(|target| target.total);
-    metric("target_connections_total", "counter", "Connections made to a target.", &total);
+    metric("target_connections_total", "counter", "Connections established to a target.", &total);
     let failures = each(|target| target.failures);
-    metric("target_failures_total", "counter", "Attempts to connect that failed.", &failures);
+    metric(
+        "target_failures_total",
+        "counter",
+        "Failed attempts to connect to a target.",
+        &failures,
+    );
     text
 }
 

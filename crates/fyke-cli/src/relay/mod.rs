@@ -39,7 +39,9 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let places = options.target.iter().map(|text| Place::parse(text));
     let places = places.collect::<Result<Vec<_>, _>>()?;
     if let Some(place) = places.iter().find(|place| matches!(place, Place::Descriptor(..))) {
-        let text = format!("{place}: a target has to be something that can be connected to again");
+        let text = format!(
+            "{place}: a descriptor cannot be a target, because it cannot be connected to repeatedly"
+        );
         return Err(Failure::Usage(text));
     }
     let metrics = options.metrics.as_deref().map(Place::parse).transpose()?;
@@ -227,7 +229,7 @@ impl Relaying {
             server.close();
         }
         let left = self.sessions.borrow().len();
-        log::info(format_args!("ending: {left} connections are left"));
+        log::info(format_args!("shutting down: {left} connections are open"));
         let same = Rc::clone(self);
         let timer = timer::set_timeout(self.options.drain, move || {
             let sessions: Vec<_> = same.sessions.borrow().values().cloned().collect();

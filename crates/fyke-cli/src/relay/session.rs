@@ -96,7 +96,7 @@ impl Session {
     }
 
     fn was_idle(&self) {
-        log::info(format_args!("{} was idle for too long", self.name()));
+        log::info(format_args!("{} was idle longer than --idle-timeout", self.name()));
         self.relaying.counts.borrow_mut().fail("idle");
         let target = self.target.borrow().clone();
         // A client that has no data in transit is closed like any idle connection.
@@ -129,13 +129,13 @@ impl Session {
     /// Called when the PROXY protocol header was received.
     fn identified(self: &Rc<Self>, client: &Socket, result: Result<Addresses, ()>) {
         let Ok(addresses) = result else {
-            log::info(format_args!("{}: no header of the PROXY protocol", self.name()));
+            log::info(format_args!("{}: a valid PROXY protocol header is missing", self.name()));
             self.relaying.counts.borrow_mut().refuse("no header");
             reset(client);
             return;
         };
         if let Some((from, _)) = addresses {
-            log::info(format_args!("{} is {from}", self.name()));
+            log::info(format_args!("{} has the address {from}", self.name()));
             self.addresses.set(addresses);
         }
         // If the header has no address, the rules apply to the connection's own address.
@@ -162,7 +162,7 @@ impl Session {
         let now = Instant::now();
         let chosen = self.relaying.targets.borrow_mut().choose(now, &self.tried.borrow());
         let Some(index) = chosen else {
-            log::info(format_args!("{}: no target could be connected to", self.name()));
+            log::info(format_args!("{}: the connection to every target failed", self.name()));
             reset(&self.client);
             return;
         };
@@ -220,8 +220,8 @@ impl Session {
         };
         let place = targets.place(index).clone();
         drop(targets);
-        let left_out = pause.map_or(String::new(), |pause| format!("; left out for {pause:.1?}"));
-        log::info(format_args!("{}: {place}: {error}{left_out}", self.name()));
+        let skipped = pause.map_or(String::new(), |pause| format!("; skipped for {pause:.1?}"));
+        log::info(format_args!("{}: {place}: {error}{skipped}", self.name()));
         if !self.client.is_destroyed() {
             self.try_next();
         }
@@ -289,12 +289,12 @@ impl Session {
 
     /// Called for an error of either side after they were joined, or of the client before.
     fn failed(&self, side: &str, error: &Error) {
-        log::info(format_args!("{}, its {side} side: {error}", self.name()));
+        log::info(format_args!("{}: the {side} side failed: {error}", self.name()));
         self.relaying.counts.borrow_mut().fail(error.code().as_str());
     }
 
     fn client_closed(self: &Rc<Self>, client: &Socket, had_error: bool) {
-        log::info(format_args!("{} left", self.name()));
+        log::info(format_args!("{} disconnected", self.name()));
         self.note(&Event::Close);
         let target = self.target.borrow().clone();
         if let Some(target) = target {

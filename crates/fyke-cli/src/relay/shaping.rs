@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn without_faults_everything_passes_at_once() {
+    fn without_faults_all_data_passes_immediately() {
         let (now, mut shaping) = (Instant::now(), Shaping::new(&faults(), Random::new(1)));
         shaping.push(now, b"hello");
         assert_eq!(shaping.held_bytes(), 5);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn delay_and_jitter_hold_back_and_keep_the_order() {
+    fn delay_and_jitter_delay_data_and_keep_its_order() {
         let delay = Duration::from_millis(50);
         let jitter = Duration::from_millis(20);
         let faults = Faults { delay: Some(delay), jitter: Some(jitter), ..faults() };
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_kept_over_time() {
+    fn a_rate_is_maintained_over_time() {
         let faults = Faults { throttle: Some(100_000), ..faults() };
         let (now, mut shaping) = (Instant::now(), Shaping::new(&faults, Random::new(1)));
         shaping.push(now, &[0; 200_000]);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_break_comes_after_exactly_so_many_bytes() {
+    fn a_fault_occurs_after_exactly_the_given_number_of_bytes() {
         for (how, set) in [
             (Break::Close, Faults { drop_after: one(7), ..faults() }),
             (Break::Reset, Faults { reset_after: one(7), ..faults() }),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_have_the_lengths_that_the_seed_says() {
+    fn slices_have_the_lengths_that_the_seed_determines() {
         let slice = Some(Span { least: 1, most: 4 });
         let cut = |seed| {
             let faults = Faults { slice, ..faults() };

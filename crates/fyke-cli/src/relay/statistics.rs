@@ -63,7 +63,7 @@ impl Rates {
 
     pub(super) fn since(&mut self, now: Instant, counts: &Counts) -> Rate {
         let seconds = now.saturating_duration_since(self.at).max(Duration::from_millis(1));
-        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
         let per_second =
             |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds.as_secs_f64();
         let rate = Rate {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_of_the_time_since_the_last() {
+    fn rates_cover_the_time_since_the_previous_report() {
         let now = Instant::now();
         let mut rates = Rates::new(now);
         let mut counts = Counts { connections: 10, bytes_up: 2048, ..Counts::default() };

@@ -1,4 +1,4 @@
-//! Chooses the target of the next connection. A target that failed is left out for a while; the
+//! Chooses the target of the next connection. A target that failed is skipped for a while; the
 //! time doubles with each failure.
 
 use std::time::{Duration, Instant};
@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn round_robin_goes_around_and_first_stays() {
+    fn round_robin_uses_the_targets_in_turn_and_first_keeps_the_first() {
         let now = Instant::now();
         assert_eq!(choices(&mut targets(Balance::RoundRobin, 3), now, 5), [0, 1, 2, 0, 1]);
         assert_eq!(choices(&mut targets(Balance::First, 3), now, 3), [0, 0, 0]);
     }
 
     #[test]
-    fn least_connections_takes_the_one_with_the_fewest_and_spreads_when_they_are_equal() {
+    fn least_connections_selects_the_target_with_the_fewest_and_alternates_between_equal_ones() {
         let now = Instant::now();
         let mut targets = targets(Balance::LeastConnections, 3);
         assert_eq!(choices(&mut targets, now, 3), [0, 1, 2]);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_is_left_out_for_a_while_that_doubles() {
+    fn a_failed_target_is_skipped_for_a_time_that_doubles() {
         let now = Instant::now();
         let mut targets = targets(Balance::First, 2);
         targets.choose(now, &[]);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_tries_each_target_once_and_takes_a_left_out_one_rather_than_none() {
+    fn a_connection_tries_each_target_once_and_a_skipped_target_rather_than_none() {
         let now = Instant::now();
         let mut targets = targets(Balance::RoundRobin, 2);
         targets.failed(now, 0);

@@ -1,4 +1,4 @@
-//! The live line, the statistics as JSON, and regular writes of the recording.
+//! The status line, the statistics as JSON, and regular writes of the recording.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ impl Watching {
     /// Starts the reports. They do not keep the loop alive.
     pub(super) fn begin(relaying: &Rc<Relaying>, output: &Output) -> Result<Rc<Self>, Failure> {
         let options = &relaying.options;
-        // Log lines would break the live line.
+        // Log lines would break the status line.
         let hidden = options.quiet || log::is_on(Level::Info);
         let watching = Rc::new(Self {
             relaying: Rc::clone(relaying),
@@ -35,16 +35,16 @@ impl Watching {
             rates: RefCell::new(Rates::new(Instant::now())),
         });
         let same = Rc::clone(&watching);
-        timer::set_interval(options.interval, move || same.tell())?.unref_loop();
-        watching.tell_people();
+        timer::set_interval(options.interval, move || same.report())?.unref_loop();
+        watching.show_status();
         Ok(watching)
     }
 
-    fn tell(&self) {
+    fn report(&self) {
         if self.relaying.options.json {
-            self.tell_programs();
+            self.print_statistics();
         } else {
-            self.tell_people();
+            self.show_status();
         }
         if let Some(recorder) = &self.relaying.recorder {
             recorder.flush();
@@ -52,8 +52,8 @@ impl Watching {
     }
 
     /// Statistics that cannot be printed, or whose reader has exited, do not end the relay.
-    fn tell_programs(&self) {
-        if self.output.is_broken_and_told() {
+    fn print_statistics(&self) {
+        if self.output.is_broken_and_logged() {
             return;
         }
         let counts = self.relaying.counts_now();
@@ -61,7 +61,7 @@ impl Watching {
         self.output.line_or_drop(statistics::json(&counts, rate, &self.relaying.targets.borrow()));
     }
 
-    fn tell_people(&self) {
+    fn show_status(&self) {
         if let Some(line) = &self.line {
             let counts = self.relaying.counts_now();
             let rate = self.rates.borrow_mut().since(Instant::now(), &counts);
@@ -72,11 +72,11 @@ impl Watching {
     /// Prints the statistics for the last time.
     pub(super) fn end(&self) {
         if let Some(line) = &self.line {
-            self.tell_people();
+            self.show_status();
             line.keep();
         }
         if self.relaying.options.json {
-            self.tell_programs();
+            self.print_statistics();
         }
         if let Some(recorder) = &self.relaying.recorder {
             recorder.flush();

@@ -22,7 +22,7 @@ pub(crate) fn replay(options: &Replay) -> Result<(), Failure> {
     let place = Place::parse(&options.endpoint)?;
     let scripts = connections(recording::read(&options.file)?);
     if scripts.is_empty() {
-        return Err(Failure::Usage(String::from("the recording has no connection")));
+        return Err(Failure::Usage(String::from("the recording contains no connections")));
     }
     descriptors::allow_many();
     let event_loop = EventLoop::new()?;
@@ -158,7 +158,9 @@ impl Stage {
         if self.options.side == Side::Client {
             timer::set_interval(Duration::from_millis(100), move || {
                 if stage.heard_at.get().elapsed() > stage.options.timeout {
-                    stage.fail(Failure::Late(String::from("the other side says nothing any more")));
+                    stage.fail(Failure::Late(String::from(
+                        "the other side sent nothing within the time of --timeout",
+                    )));
                 }
             })?;
         }
@@ -169,9 +171,9 @@ impl Stage {
         match (self.failure.take(), self.differences.get()) {
             (Some(failure), _) => Err(failure),
             (None, 0) => Ok(()),
-            (None, 1) => Err(Failure::Bad(String::from("1 connection went otherwise than then"))),
+            (None, 1) => Err(Failure::Bad(String::from("1 connection differs from the recording"))),
             (None, count) => {
-                Err(Failure::Bad(format!("{count} connections went otherwise than then")))
+                Err(Failure::Bad(format!("{count} connections differ from the recording")))
             }
         }
     }

@@ -137,14 +137,15 @@ impl Player {
         let received = self.received.borrow();
         let expected = self.other.len() as u64;
         if let Some(at) = received.differs_at.filter(|at| *at < expected) {
-            self.stage.differs(format_args!("connection {number}: byte {at} differs"));
+            self.stage
+                .differs(format_args!("connection {number}: byte {at} differs from the recording"));
         } else if received.count != expected {
             let count = received.count;
             self.stage.differs(format_args!(
-                "connection {number}: {count} bytes came, then it was {expected}"
+                "connection {number}: {count} bytes were received, but the recording has {expected}"
             ));
         } else if self.at.get() < self.script.len() {
-            self.stage.differs(format_args!("connection {number}: it ended too early"));
+            self.stage.differs(format_args!("connection {number} ended too early"));
         }
         self.stage.over();
     }

@@ -128,7 +128,7 @@ impl Writer {
             level.dropped += 1;
             return;
         }
-        state.tell_dropped(stream);
+        state.report_dropped(stream);
         state.queue.push_line(stream, line);
         self.start(state);
     }
@@ -136,7 +136,7 @@ impl Writer {
     /// Queues a line regardless of the length of the queue.
     pub(crate) fn push_last_line(&'static self, stream: Stream, line: String) {
         let mut state = self.lock();
-        state.tell_dropped(stream);
+        state.report_dropped(stream);
         state.queue.push_line(stream, line);
         self.start(state);
     }
@@ -228,8 +228,8 @@ impl Writer {
     fn next_item(&self) -> Option<Item> {
         let mut state = self.lock();
         if state.queue.is_empty() {
-            state.tell_dropped(Stream::Output);
-            state.tell_dropped(Stream::Errors);
+            state.report_dropped(Stream::Output);
+            state.report_dropped(Stream::Errors);
         }
         state.queue.pop()
     }
@@ -285,7 +285,7 @@ impl State {
     }
 
     /// Queues a line with the number of missing lines at this point.
-    fn tell_dropped(&mut self, stream: Stream) {
+    fn report_dropped(&mut self, stream: Stream) {
         let count = std::mem::take(&mut self.queue.level(stream).dropped);
         if count > 0 {
             self.queue.push_line(stream, notice(stream, count));

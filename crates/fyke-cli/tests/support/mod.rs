@@ -1,5 +1,5 @@
-//! Runs the `fyke` binary and watches its three streams. Nothing waits for a fixed time: every
-//! wait is for something, and gives up after a deadline that no healthy run comes near.
+//! Runs the `fyke` binary and watches its three streams. No test waits for a fixed time: every wait has
+//! a condition, and fails after a deadline that a correct run does not come near.
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
@@ -26,7 +26,7 @@ pub(crate) fn fyke(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that ends by itself: its exit code, standard output and standard error.
+/// Runs a command that ends by itself. Returns its exit code, standard output and standard error.
 pub(crate) fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = fyke(arguments).output().expect("the binary starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -39,7 +39,7 @@ pub(crate) struct Running {
     pub(crate) stdin: Option<ChildStdin>,
     stdout: Receiver<Vec<u8>>,
     notes: Receiver<String>,
-    /// Came from standard output and was not asked for yet.
+    /// Received from standard output and not requested yet.
     rest: Vec<u8>,
     output_closed: Arc<AtomicBool>,
 }
@@ -49,7 +49,7 @@ impl Running {
         Self::of(fyke(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()))
     }
 
-    /// A command whose standard streams may be something else.
+    /// A command whose standard streams are not pipes.
     pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (sender, stdout) = mpsc::channel();
@@ -121,7 +121,7 @@ impl Running {
         }
     }
 
-    /// All that is still to come on standard error.
+    /// The remaining lines on standard error.
     pub(crate) fn notes_to_the_end(&self) -> Vec<String> {
         self.notes.iter().collect()
     }
@@ -135,12 +135,12 @@ impl Running {
         self.stdin = None;
     }
 
-    /// Waits until so many bytes came on standard output.
+    /// Waits until COUNT bytes were received from standard output.
     pub(crate) fn read(&mut self, count: usize) -> Vec<u8> {
         while self.rest.len() < count {
             let more = self.stdout.recv_timeout(DEADLINE);
             let more = more.unwrap_or_else(|error| {
-                panic!("{error}: {} bytes of {count} came", self.rest.len())
+                panic!("{error}: {} of {count} bytes were received", self.rest.len())
             });
             self.rest.extend(more);
         }
@@ -148,7 +148,7 @@ impl Running {
         std::mem::replace(&mut self.rest, rest)
     }
 
-    /// Waits for a whole line on standard output.
+    /// Waits for a complete line on standard output.
     pub(crate) fn line(&mut self) -> String {
         let mut count = 1;
         loop {
@@ -163,14 +163,14 @@ impl Running {
         }
     }
 
-    /// Types all of this in, from a thread of its own, and ends the input.
+    /// Writes all of this to standard input from another thread, and ends the input.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut stdin = self.stdin.take().expect("standard input is open");
         let bytes = bytes.to_vec();
         thread::spawn(move || stdin.write_all(&bytes));
     }
 
-    /// Whoever reads its standard output leaves, as soon as something comes.
+    /// Closes the reading end of standard output after the first byte.
     pub(crate) fn close_output(&self) {
         self.output_closed.store(true, Ordering::SeqCst);
     }
@@ -186,14 +186,14 @@ impl Running {
         assert_eq!(String::from_utf8_lossy(&came), text);
     }
 
-    /// All that is still to come on standard output.
+    /// The remaining data on standard output.
     pub(crate) fn read_to_the_end(&mut self) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.rest);
         self.stdout.iter().for_each(|more| all.extend(more));
         all
     }
 
-    /// Waits until it has exited.
+    /// Waits until the process has exited.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child)
     }
@@ -215,7 +215,7 @@ impl Drop for Running {
     }
 }
 
-/// A process that is killed at the end of its test, should it still be there.
+/// A process that is killed at the end of its test if it is still running.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
@@ -249,7 +249,7 @@ pub(crate) fn round_trip(stream: &mut UnixStream) {
     assert_eq!(&answer, b"ping");
 }
 
-/// A command that talks over a socket in this folder, and the socket's other end.
+/// Starts a command that uses a socket in this folder, and returns the other end of the socket.
 pub(crate) fn talk(
     folder: &Folder,
     command: &str,
@@ -267,8 +267,8 @@ pub(crate) fn talk(
     (Process::start(&mut command), listener.accept().unwrap().0)
 }
 
-/// A folder for the sockets of one test, removed at the end. In the system's temporary folder,
-/// because the path of a socket has to be short.
+/// A folder for the sockets of one test, removed at the end. It is in the system's temporary folder,
+/// because the path of a socket must be short.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -280,7 +280,7 @@ impl Folder {
             let path = std::env::temp_dir().join(name);
             match std::fs::create_dir(&path) {
                 Ok(()) => return Self(path),
-                // Left by a process that was killed, and had our number.
+                // Left behind by a killed process with the same process id.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => panic!("a new folder: {error}"),
             }
@@ -302,19 +302,19 @@ impl Drop for Folder {
     }
 }
 
-/// Connects to a server that may not listen yet, for servers that do not say so.
+/// Connects to a server that may not be listening yet, and does not report it.
 pub(crate) fn reach(path: &str) -> UnixStream {
     let start = Instant::now();
     loop {
         if let Ok(stream) = UnixStream::connect(path) {
             return stream;
         }
-        assert!(start.elapsed() < DEADLINE, "nobody listens on {path}");
+        assert!(start.elapsed() < DEADLINE, "no server listens on {path}");
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Waits until it has exited.
+/// Waits until the process has exited.
 pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     loop {
@@ -343,7 +343,7 @@ pub(crate) fn small_pipe() -> (OwnedFd, OwnedFd) {
     pipe
 }
 
-/// Waits until nothing more goes into this pipe.
+/// Waits until the pipe is full.
 #[cfg(target_os = "linux")]
 pub(crate) fn wait_until_full(writer: &OwnedFd) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -354,21 +354,21 @@ pub(crate) fn wait_until_full(writer: &OwnedFd) {
     });
 }
 
-/// Whether that process runs; one that has ended and was not reaped does not.
+/// Returns whether the process is running. A process that has ended and was not reaped is not.
 pub(crate) fn is_alive(id: u32) -> bool {
     let output = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output();
     let state = String::from_utf8(output.expect("ps runs").stdout).expect("text");
     !state.trim().is_empty() && !state.trim().starts_with('Z')
 }
 
-/// Waits for so many bytes of text.
+/// Waits for COUNT bytes of text.
 pub(crate) fn line(from: &mut impl Read, count: usize) -> String {
     let mut text = vec![0; count];
-    from.read_exact(&mut text).expect("so much comes");
+    from.read_exact(&mut text).expect("these bytes arrive");
     String::from_utf8(text).expect("text")
 }
 
-/// Bytes that do not repeat, so that a lost or doubled piece is noticed.
+/// Bytes that do not repeat, so that a lost or duplicated piece is detected.
 pub(crate) fn noise(count: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let next = move || {

@@ -1,4 +1,4 @@
-//! Sockets as the system sees them, and a test's own ends of connections.
+//! Sockets in the tables of the system, and a test's own ends of connections.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -22,12 +22,12 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Makes the drop of `stream` a reset.
+/// Makes dropping `stream` a reset.
 pub(crate) fn reset_on_drop(stream: &TcpStream) {
     rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).expect("an option");
 }
 
-/// Everything that arrives, and how it ended: `None` by the peer's end, or by that error.
+/// All received data, and how it ended: `None` for the end of the peer, otherwise the error.
 pub(crate) fn read_all(stream: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
     let mut all = Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn read_all(stream: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     (all, ended.err().map(|error| error.kind()))
 }
 
-/// Writes until the peer no longer takes anything; returns the error.
+/// Writes until the peer no longer accepts data; returns the error.
 pub(crate) fn write_until_it_fails(stream: &mut TcpStream) -> ErrorKind {
     stream.set_write_timeout(Some(Duration::from_secs(10))).expect("a timeout");
     loop {
@@ -45,8 +45,8 @@ pub(crate) fn write_until_it_fails(stream: &mut TcpStream) -> ErrorKind {
     }
 }
 
-/// Waits until the peer's system has acknowledged everything that was written: the first number of
-/// the queue column (proc_pid_net(5)) is 0.
+/// Waits until the peer's system has acknowledged all written data: the first number of the queue
+/// column (proc_pid_net(5)) is 0.
 #[cfg(target_os = "linux")]
 pub(crate) fn until_acknowledged(stream: &TcpStream) {
     let ours = format!(":{:04X}", stream.local_addr().expect("an address").port());
@@ -81,7 +81,7 @@ pub(crate) fn connections_of(process: u32) -> Vec<TcpStream> {
     connected.map(TcpStream::from).collect()
 }
 
-/// The memory of a process that is in use now, in kilobytes.
+/// The current memory of a process, in kilobytes.
 #[cfg(target_os = "linux")]
 pub(crate) fn resident_kilobytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");

@@ -1,4 +1,4 @@
-//! Every error of every system call, on both backends of Linux: what the library sees is the same.
+//! Every error of every system call, on both backends of Linux: the library sees the same result.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -12,13 +12,13 @@ use crate::{
     Address, Batch, Chunk, Completion, Driver, DriverKind, Family, Open, SocketId, Transport,
 };
 
-/// All that Linux has, and one more for those to come.
+/// All errors of Linux, and one that does not exist yet.
 const ERRNOS: std::ops::RangeInclusive<i32> = 1..=134;
 
-/// More than enough turns for whatever is to happen.
+/// More turns than any scenario needs.
 const TURNS_MAX: usize = 200;
 
-/// A driver and what it reported, without ids and with the pieces of the bytes put together.
+/// A driver and its reports, without ids and with the received bytes joined.
 struct World {
     driver: Driver,
     log: Vec<String>,
@@ -55,7 +55,7 @@ impl World {
         driver.turn(Some(driver.now() + timeout), on).unwrap();
     }
 
-    /// Turns until `done`, and as long as there is work; fails when the work never ends.
+    /// Turns until `done`, and as long as there is work. Fails if the work never ends.
     fn settle(&mut self, done: impl Fn(&Self) -> bool) {
         for _ in 0..TURNS_MAX {
             if done(self) && !self.driver.has_work() {
@@ -86,7 +86,7 @@ impl World {
     }
 }
 
-/// Plays `scenario` with each error on both backends, and returns the errors with which they differ.
+/// Plays `scenario` with each error on both backends, and returns the errors whose results differ.
 fn differences(scenario: impl Fn(&mut World, Errno)) -> BTreeSet<i32> {
     let mut differences = BTreeSet::new();
     for errno in ERRNOS {
@@ -139,9 +139,9 @@ fn accept_is_not_called_when_no_connection_waits() {
     }
 }
 
-/// Each ends by itself within a few turns: the listener rests, or is finished.
+/// Each stops within a few turns: the listener pauses, or has ended.
 #[test]
-fn no_error_of_accept_that_goes_on_for_ever_keeps_a_loop_busy() {
+fn a_permanent_error_of_accept_does_not_keep_a_loop_busy() {
     let differing = differences(|world, errno| {
         let (listener, address) = world.listener();
         world.turn(Duration::ZERO);
@@ -161,12 +161,13 @@ fn no_error_of_accept_that_goes_on_for_ever_keeps_a_loop_busy() {
         world.log.push(format!("rests: {}", world.driver.next_deadline().is_some()));
         world.driver.close(listener);
     });
-    // EAGAIN: nothing waits, so nothing happens.
+    // EAGAIN: no connection is waiting, so nothing happens.
     assert_eq!(differing, BTreeSet::new());
 }
 
-/// Two errors have a meaning of their own in a completion of a ring, and no call on a connected socket
-/// returns them: ECANCELED is an operation that we took back, ENOBUFS a pool without a free buffer.
+/// Two errors have a special meaning in a completion of a ring, and no call on a connected socket
+/// returns them: ECANCELED is an operation that the driver cancelled, ENOBUFS a pool without a free
+/// buffer.
 #[test]
 fn every_error_of_receive_means_the_same_on_both_backends_but_two_of_the_ring() {
     let differing = differences(|world, errno| {
@@ -214,14 +215,14 @@ fn every_error_of_send_means_the_same_on_both_backends() {
         let sent = world.driver.send_at_once(socket, b"short");
         world.log.push(format!("{:?}", sent.map_err(|error| error.raw_os_error())));
     });
-    // Readiness waits for the edge that follows a real EAGAIN, and an injected one has none. A ring polls, and
-    // finds room at once.
+    // Readiness waits for the edge that follows a real EAGAIN, but an injected one has none. A ring
+    // polls, and finds room immediately.
     assert_eq!(differing, BTreeSet::from([Errno::AGAIN.raw_os_error()]));
 }
 
-/// The kernel is full at first, and fails when the rest is offered.
+/// The kernel's buffer is full at first, and sending fails when the rest is offered.
 #[test]
-fn every_error_of_a_send_that_waited_means_the_same_on_both_backends() {
+fn every_error_of_a_blocked_send_means_the_same_on_both_backends() {
     let differing = differences(|world, errno| {
         let (socket, peer) = world.pair();
         let sent = world.driver.send(socket, Batch::one(Chunk::Buffer(vec![7; 16 << 20]))).unwrap();
@@ -238,7 +239,7 @@ fn every_error_of_a_send_that_waited_means_the_same_on_both_backends() {
                 break;
             }
         }
-        // How often the kernel has room is its own business.
+        // The number of times that the kernel has room is not defined.
         world.log.dedup();
     });
     // As above.
@@ -258,7 +259,7 @@ fn every_error_of_connect_means_the_same_on_both_backends() {
                 if !world.log.is_empty() {
                     break;
                 }
-                // One that was never begun is not decided either.
+                // The result of a connect that was never started is not defined either.
                 if call == Call::Connect && matches!(errno, Errno::INPROGRESS | Errno::INTR) {
                     break;
                 }
@@ -280,7 +281,7 @@ fn every_error_of_shutdown_means_the_same_on_both_backends() {
     assert_eq!(differing, BTreeSet::new());
 }
 
-/// The other end of a connection, that reads what it is sent.
+/// The other end of a connection, which reads what it is sent.
 struct Reading {
     stream: TcpStream,
     received: usize,

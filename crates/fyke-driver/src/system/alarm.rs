@@ -1,4 +1,4 @@
-//! What ends a wait when a deadline comes, without a timeout in the wait itself.
+//! Ends a wait at a deadline without a timeout in the wait itself.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,17 +12,17 @@ use crate::limits::WAIT_MAX;
 
 /// A timerfd that the poller watches, edge-triggered, so it is never read (timerfd_create(2)).
 ///
-/// A wait with a timeout makes the kernel start a timer before each sleep and take it back after it,
-/// which costs about a microsecond each time. This one stays: it is set again only when it has rung,
-/// or when something is due earlier. So it may ring for a deadline that was put off meanwhile (an
-/// idle timeout moves with every message); that turn then finds nothing to do.
+/// For a wait with a timeout, the kernel starts a timer before each sleep and cancels it afterwards,
+/// which costs about a microsecond each time. This timer stays set: it is set again only after it has
+/// expired, or when something is due earlier. So it may expire for a deadline that was postponed (an
+/// idle timeout moves with every message); that turn then finds no work.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// None where it cannot be had: then waits have timeouts.
+    /// `None` if it cannot be created: then waits have timeouts.
     timer: Option<OwnedFd>,
-    /// Whether the poller watches it, which is the backend's to do and to say.
+    /// Whether the poller watches it. The backend sets this.
     pub(crate) watched: Cell<bool>,
-    /// On the driver's clock. None: it has rung, or was never set.
+    /// On the driver's clock. `None` if it has expired or was never set.
     rings_at: Cell<Option<Moment>>,
 }
 
@@ -38,7 +38,7 @@ impl Alarm {
     /// How long to wait for a time; `None` if the alarm ends the wait.
     #[inline]
     pub(crate) fn wait_time(&self, until: Moment, clock: &Clock) -> Option<Duration> {
-        // Whoever says how long to wait has just looked at the clock; that saves looking again.
+        // The caller has just read the clock, which saves reading it again.
         let last = clock.last_seen();
         let rings_in_time = |at| last < at && at <= until;
         match self.rings_at.get() {
@@ -48,7 +48,7 @@ impl Alarm {
         }
     }
 
-    /// Has the alarm ring at a time. Returns how long to wait if it cannot.
+    /// Sets the alarm to a time. Returns how long to wait if it cannot.
     #[inline(never)]
     fn set(&self, until: Moment, clock: &Clock) -> Option<Duration> {
         let now = clock.now();
@@ -60,7 +60,7 @@ impl Alarm {
         if is_set { None } else { Some(wait) }
     }
 
-    /// The poller has reported it, or may have without its being seen.
+    /// The poller has reported the alarm, or may have without being noticed.
     pub(crate) fn has_rung(&self) {
         self.rings_at.set(None);
     }
@@ -119,7 +119,7 @@ mod tests {
     fn a_time_that_is_over_is_not_waited_for_and_one_far_ahead_is_reduced() {
         let (clock, alarm) = watched();
         assert_eq!(alarm.wait_time(Moment::ZERO, &clock), Some(Duration::ZERO));
-        // Longer than a timerfd can be set to.
+        // Longer than a timerfd supports.
         assert_eq!(alarm.wait_time(Duration::MAX.into(), &clock), None);
         assert!(left(&alarm) <= WAIT_MAX && left(&alarm) > WAIT_MAX / 2, "{:?}", left(&alarm));
     }
@@ -148,7 +148,7 @@ mod tests {
     fn an_alarm_that_has_rung_is_set_again() {
         let (clock, alarm) = watched();
         for _ in 0..2 {
-            // Nobody looks at the clock: what it said last is long ago, and not what counts.
+            // The clock is not read here, so its last value is old and must not be used.
             assert_eq!(alarm.wait_time(clock.now() + Duration::from_millis(1), &clock), None);
             let mut fds = [PollFd::from_borrowed_fd(alarm.fd().unwrap(), PollFlags::IN)];
             assert_eq!(poll(&mut fds, None), Ok(1));

@@ -18,11 +18,11 @@ impl BoundFile {
         Some(Self { path: path.to_owned(), identity })
     }
 
-    /// Sets the mode of the file to exactly this, whatever the mask.
+    /// Sets the mode of the file to exactly this value, whatever the umask.
     ///
     /// # Errors
-    /// What the system says; ENOENT if the path names another file by now. In a folder that others
-    /// can write to, another process may have put a link to another file there.
+    /// The error of the system; ENOENT if the path now names another file. In a folder that others can
+    /// write to, another process may have created a link to another file there.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
         match super::file_identity(&self.path) == Some(self.identity) {
             true => set_mode(&self.path, self.identity, mode),
@@ -30,7 +30,7 @@ impl BoundFile {
         }
     }
 
-    /// Removes the file; if something else is there by now it is not ours.
+    /// Removes the file, unless the path now names another one.
     // IPC-04.
     pub(crate) fn unlink(&self) {
         if super::file_identity(&self.path) == Some(self.identity) {
@@ -39,22 +39,22 @@ impl BoundFile {
     }
 }
 
-/// Creates the file of the next bind of `socket` without permissions, so that no process can connect before its
-/// mode is set: Linux takes the mode of the file from the socket (`unix_bind_bsd` in net/unix/af_unix.c). So
-/// there is no moment at which it is open to more processes than its mode says.
+/// Creates the file of the next bind of `socket` without permissions, so that no process can connect
+/// before its mode is set: Linux takes the mode of the file from the socket (`unix_bind_bsd` in
+/// net/unix/af_unix.c). So the file is never open to more processes than its mode allows.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn close_to_all(socket: std::os::fd::BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::fs::fchmod(socket, rustix::fs::Mode::empty())
 }
 
-/// Elsewhere a socket has no mode, and the mask decides until the mode is set.
+/// Elsewhere a socket has no mode, and the umask applies until the mode is set.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn close_to_all(_: std::os::fd::BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Looks at the file that it changes: it is opened without following a link and without any right but
-/// to name it, and must be the one that the bind made, which is a socket without any
+/// Checks the file that it changes: the file is opened without following a link and without any right
+/// except to name it, and must be the one that the bind created, which is a socket without any
 /// permission bits.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_mode(path: &Path, identity: (u64, u64), mode: u32) -> io::Result<()> {
@@ -73,14 +73,14 @@ fn set_mode(path: &Path, identity: (u64, u64), mode: u32) -> io::Result<()> {
     if !ours {
         return Err(Errno::NOENT.into());
     }
-    // fchmod(2) refuses such a descriptor; by its name in /proc it can be done (open(2), O_PATH).
+    // fchmod(2) refuses such a descriptor; its name in /proc can be used (open(2), O_PATH).
     std::fs::set_permissions(
         format!("/proc/self/fd/{}", file.as_raw_fd()),
         Permissions::from_mode(mode),
     )
 }
 
-/// Changes a link itself and not the file that it names.
+/// Changes a link itself and not the file that it refers to.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn set_mode(path: &Path, _: (u64, u64), mode: u32) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, Mode, RawMode, chmodat};

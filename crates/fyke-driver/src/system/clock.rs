@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::Moment;
 
-/// The system's monotonic clock, from when this was made.
+/// The system's monotonic clock, starting when this was created.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Time,
@@ -16,7 +16,7 @@ impl Clock {
         Self { started: time(), last: Cell::new(Moment::ZERO) }
     }
 
-    /// The time since this was made.
+    /// The time since this was created.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         let now = since(self.started);
@@ -24,19 +24,19 @@ impl Clock {
         now
     }
 
-    /// What [`now`](Self::now) returned last.
+    /// The last result of [`now`](Self::now).
     #[inline]
     pub(crate) fn last_seen(&self) -> Moment {
         self.last.get()
     }
 }
 
-/// In nanoseconds, of the clock that `Instant` shows. But it is read twice per turn, and `Instant` checks
-/// each time what cannot be.
+/// In nanoseconds, of the clock that `Instant` uses. It is read twice per turn, and `Instant` checks
+/// each time for errors that cannot occur.
 #[cfg(not(target_vendor = "apple"))]
 type Time = u64;
 
-/// There the monotonic clock goes on while the machine sleeps, and `Instant` does not.
+/// On this system the monotonic clock continues while the machine sleeps, and `Instant` does not.
 #[cfg(target_vendor = "apple")]
 type Time = std::time::Instant;
 
@@ -47,7 +47,7 @@ fn time() -> Time {
     nanoseconds(time.tv_sec as u64, time.tv_nsec as u64)
 }
 
-/// It is after 584 years that this overflows.
+/// This overflows after 584 years.
 #[cfg(not(target_vendor = "apple"))]
 #[inline]
 fn nanoseconds(seconds: u64, nanoseconds: u64) -> Time {

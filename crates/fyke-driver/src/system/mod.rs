@@ -1,6 +1,6 @@
-//! Every system call on a socket that the backends of real systems make: one place, so that what a
-//! call does when it fails in an odd way can be looked up, and swapped, here. Those of a socket's
-//! options are in [`options`].
+//! Every system call on a socket by the backends of real systems, in one place, so that unusual
+//! failures of a call can be looked up and replaced here. Those of a socket's options are in
+//! [`options`].
 
 mod alarm;
 mod bound_file;
@@ -67,23 +67,23 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<Socket
     Ok((socket, peer.and_then(|peer| SocketAddr::try_from(peer).ok())))
 }
 
-/// Whether [`accept`] has something to tell: a connection waits, or the listener has failed. To hear
-/// `EAGAIN` from `accept` instead costs ten times as much, because Linux makes a socket and a file
+/// Whether [`accept`] would have a result: a connection is waiting, or the listener has failed. An
+/// `accept` that returns `EAGAIN` costs ten times as much, because Linux creates a socket and a file
 /// before it looks for a connection.
 pub(crate) fn is_acceptable(listener: BorrowedFd<'_>) -> bool {
     let mut watched = [PollFd::new(&listener, PollFlags::IN)];
     poll(&mut watched, Some(&Timespec::default())) != Ok(0)
 }
 
-/// Whether an accepted connection without a peer address is a Unix socket's. Linux has an address for every
-/// TCP connection; other systems have none for one that is gone already.
+/// Whether an accepted connection without a peer address is a Unix socket. Linux has an address for
+/// every TCP connection; other systems have none for one that has already vanished.
 pub(crate) fn is_unix(socket: BorrowedFd<'_>) -> bool {
     let family = |name: SocketAddrAny| name.address_family() == AddressFamily::UNIX;
     cfg!(any(target_os = "linux", target_os = "android"))
         || net::getsockname(socket).is_ok_and(family)
 }
 
-/// What other systems do with flags of `socket` and `accept`.
+/// What other systems do without the flags of `socket` and `accept`.
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 fn prepare(socket: OwnedFd) -> Result<OwnedFd, Errno> {
     rustix::io::ioctl_fionbio(&socket, true)?;
@@ -109,18 +109,18 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), E
         Address::Ip(address) => net::connect(socket, &with_zone(*address)),
         unix => net::connect(socket, &unix_address(unix)?),
     };
-    // One that a signal interrupts goes on (POSIX, connect()).
+    // A connect that a signal interrupts continues (POSIX, connect()).
     begun.map_err(|errno| if errno == Errno::INTR { Errno::INPROGRESS } else { errno })
 }
 
-/// How a connect that was in progress ended: SO_ERROR, which reading clears (socket(7)).
+/// The result of a connect that was in progress: SO_ERROR, which reading clears (socket(7)).
 pub(crate) fn connect_result(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     fault(Call::ConnectResult)?;
     sockopt::socket_error(socket)?
 }
 
-/// Whether the socket is connected; distinguishes "writable because connected" from "writable
-/// because the event is an old one".
+/// Whether the socket is connected; distinguishes "writable because connected" from "writable because
+/// the event is old".
 pub(crate) fn is_connected(socket: BorrowedFd<'_>) -> bool {
     net::getpeername(socket).is_ok()
 }
@@ -180,9 +180,9 @@ pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
 /// The size of `sockaddr_un` on Linux; elsewhere it is smaller.
 const UNIX_ADDRESS_BYTES: usize = 110;
 
-/// A path may fill its field, and the NUL that the kernel counts is behind it (unix(7), BUGS). That
-/// is one too many for rustix 1.1, which panics; the standard library reads it. Whoever connects
-/// to us may have such a name.
+/// A path may fill its field, and the kernel counts a NUL after it (unix(7), BUGS). That is one byte
+/// too many for rustix 1.1, which panics; the standard library can read it. A client that connects may
+/// have such a name.
 fn fills_its_field(address: &SocketAddrAny) -> bool {
     address.address_family() == AddressFamily::UNIX
         && usize::try_from(address.addr_len()).is_ok_and(|bytes| bytes > UNIX_ADDRESS_BYTES)
@@ -203,7 +203,7 @@ fn address(address: SocketAddrAny) -> Address {
     }
     let Ok(unix) = SocketAddrUnix::try_from(address) else { return Address::Unnamed };
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    // rustix makes an empty name of none.
+    // rustix returns an empty name for a socket without one.
     if let Some(name) = unix.abstract_name().filter(|name| !name.is_empty()) {
         return Address::Abstract(name.to_vec());
     }
@@ -212,7 +212,7 @@ fn address(address: SocketAddrAny) -> Address {
     })
 }
 
-/// A path that is too long or has a NUL byte is EINVAL, never cut.
+/// A path that is too long or has a NUL byte is EINVAL, and never truncated.
 // IPC-10, IPC-11.
 fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
     match address {
@@ -222,7 +222,7 @@ fn unix_address(address: &Address) -> Result<SocketAddrUnix, Errno> {
         Address::Abstract(name) => {
             SocketAddrUnix::new_abstract_name(name).map_err(|_| Errno::INVAL)
         }
-        // The kernel finds a name itself (unix(7), "Autobind feature").
+        // The kernel chooses a name (unix(7), "Autobind feature").
         #[cfg(any(target_os = "linux", target_os = "android"))]
         Address::Unnamed => Ok(SocketAddrUnix::new_unnamed()),
         #[allow(unreachable_patterns, reason = "on Linux all are known")]
@@ -252,14 +252,14 @@ fn spare_descriptor() -> Option<OwnedFd> {
     std::fs::File::open("/dev/null").ok().map(OwnedFd::from)
 }
 
-/// Which file a path names: device and inode, or none if there is no such file.
+/// The file that a path names, by device and inode; `None` if it does not exist.
 fn file_identity(path: &std::path::Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::symlink_metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Reads from a pipe. One that is only for writing is "not connected", as libuv has it.
+/// Reads from a pipe. A write-only pipe is "not connected", as in libuv.
 pub(crate) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     retry_on_intr(|| rustix::io::read(pipe, &mut *buffer)).map_err(|errno| match errno {
         Errno::BADF => Errno::NOTCONN,
@@ -267,8 +267,8 @@ pub(crate) fn read_pipe(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize
     })
 }
 
-/// Writes to a pipe. One that is only for reading is broken, as libuv has it. Unlike a socket's, a
-/// pipe's SIGPIPE cannot be told away: a process that is not Rust's must ignore it.
+/// Writes to a pipe. A read-only pipe is broken, as in libuv. Unlike for a socket, SIGPIPE cannot be
+/// disabled for a pipe: a process that is not written in Rust must ignore the signal.
 pub(crate) fn write_pipe(pipe: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
     retry_on_intr(|| rustix::io::writev(pipe, slices)).map_err(|errno| match errno {
         Errno::BADF => Errno::PIPE,
@@ -281,7 +281,7 @@ pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> bool {
     mode.is_ok_and(|mode| rustix::fs::FileType::from_raw_mode(mode).is_fifo())
 }
 
-/// Finds out what a descriptor from outside is, and makes it non-blocking.
+/// Determines what a descriptor from outside refers to, and makes it non-blocking.
 ///
 /// # Errors
 /// ENOTSOCK, or EINVAL for a socket of another kind; EBADF for a descriptor that allows no calls,
@@ -299,7 +299,7 @@ fn inspect(fd: BorrowedFd<'_>) -> io::Result<Adopted> {
         return Ok(Adopted::Listener);
     }
     match peer_address(fd) {
-        // Nothing is sent by it: an empty piece is only refused, if our side is shut down.
+        // This sends nothing: an empty piece is only refused if our side is shut down.
         Ok(peer) => Ok(Adopted::Connection { peer, writable: send(fd, &[]) != Err(Errno::PIPE) }),
         Err(_) => Ok(Adopted::Unconnected),
     }
@@ -310,18 +310,18 @@ fn listens(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     sockopt::socket_acceptconn(fd)
 }
 
-/// Apple's systems do not tell: a listener looks like a socket that is not connected.
+/// Apple's systems do not report this: a listener looks like a socket that is not connected.
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 fn listens(_: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(false)
 }
 
-/// Takes a descriptor from outside over. Children of this process shall not inherit it, so it gets
-/// FD_CLOEXEC; the standard descriptors do not, because a child without them would take the next
-/// file that it opens for one of them. A refused descriptor is closed.
+/// Takes over a descriptor from outside. Child processes must not inherit it, so it gets FD_CLOEXEC.
+/// The standard descriptors do not, because a child without them would use the next file that it opens
+/// for one of them. A refused descriptor is closed.
 ///
 /// # Errors
-/// As [`inspect`].
+/// Those of [`inspect`].
 pub(crate) fn take_over(fd: OwnedFd) -> io::Result<(OwnedFd, Adopted)> {
     let kept = match is_standard(&fd) {
         true => Ok(()),
@@ -336,8 +336,8 @@ pub(crate) fn take_over(fd: OwnedFd) -> io::Result<(OwnedFd, Adopted)> {
     }
 }
 
-/// Closes a descriptor from outside, but none of the standard ones: the next file that is opened
-/// would be taken for standard input or output.
+/// Closes a descriptor from outside, except for the standard ones: the next file that is opened would
+/// be used as standard input or output.
 pub(crate) fn close_from_outside(fd: OwnedFd) {
     if is_standard(&fd) {
         let _ = fd.into_raw_fd();
@@ -349,7 +349,7 @@ fn is_standard(fd: &OwnedFd) -> bool {
     fd.as_raw_fd() <= 2
 }
 
-/// Another descriptor for the same socket, closed on exec; not one of the standard ones.
+/// Duplicates the descriptor of a socket, closed on exec; the result is not a standard descriptor.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     rustix::io::fcntl_dupfd_cloexec(fd, 3)
 }
@@ -360,7 +360,7 @@ fn is_socket(path: &std::path::Path) -> bool {
 }
 
 fn unlink(path: &std::path::Path) {
-    // Nothing can be done about a failure, and no caller is left to report it to.
+    // A failure cannot be handled, and there is no caller to report it to.
     let _ = std::fs::remove_file(path);
 }
 

@@ -1,4 +1,4 @@
-//! Making a socket from a request, step by step.
+//! Creating a socket from a request, step by step.
 
 use std::os::fd::OwnedFd;
 
@@ -7,7 +7,8 @@ use rustix::io::Errno;
 use super::BoundFile;
 use crate::{Address, Open, OpenError, Transport};
 
-/// Makes a socket, sets its options, binds it if asked; with the file that the bind made.
+/// Creates a socket, sets its options, and binds it if requested; also returns the file that the bind
+/// created.
 pub(crate) fn open(request: &Open) -> Result<(OwnedFd, Option<BoundFile>), OpenError> {
     let before_bind = |errno: Errno| OpenError { at_bind: false, source: errno.into() };
     let fd = super::socket(request.transport).map_err(before_bind)?;
@@ -47,19 +48,19 @@ fn set_options(fd: &OwnedFd, request: &Open) -> Result<(), Errno> {
 
 fn bind(fd: &OwnedFd, address: &Address) -> Result<(), Errno> {
     super::bind(super::borrow(fd), address).map_err(|errno| match errno {
-        // An address of the other family: what libuv makes of it (CON-13).
+        // For an address of the other family, the same as libuv (CON-13).
         Errno::AFNOSUPPORT => Errno::INVAL,
         errno => errno,
     })
 }
 
-/// There is a moment between the question and the removal: a server that begins to listen in it
-/// loses its file. Two servers that start at the same time must not both ask for this.
+/// There is a moment between the check and the removal: a server that begins to listen in it loses its
+/// file. Two servers that start at the same time must not both request this.
 pub(crate) fn remove_stale(address: &Address) -> bool {
     let Address::Path(path) = address else { return false };
     let stale = super::is_socket(path)
         && super::socket(Transport::Unix).is_ok_and(|probe| {
-            // Not blocking: a server that is only busy answers EAGAIN.
+            // Non-blocking: a server that is only busy returns EAGAIN.
             super::connect(super::borrow(&probe), address) == Err(Errno::CONNREFUSED)
         });
     if stale {

@@ -16,7 +16,7 @@ pub(crate) fn keep_alive(fd: BorrowedFd<'_>) -> Result<Option<KeepAliveProbes>, 
     sockopt::socket_keepalive(fd)?.then(|| probes(fd)).transpose()
 }
 
-/// Of the buffer to send, and of the one to receive.
+/// The sizes of the send buffer and the receive buffer.
 pub(crate) fn buffer_bytes(fd: BorrowedFd<'_>) -> Result<(usize, usize), Errno> {
     Ok((sockopt::socket_send_buffer_size(fd)?, sockopt::socket_recv_buffer_size(fd)?))
 }
@@ -33,12 +33,12 @@ pub(crate) fn set_option(fd: BorrowedFd<'_>, option: SocketOption) -> Result<(),
     }
 }
 
-/// More than a C `int` is cut to that: the system cuts to less anyway (socket(7)).
+/// Reduced to a C `int`; the system reduces it further anyway (socket(7)).
 pub(super) fn set_send_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<(), Errno> {
     sockopt::set_socket_send_buffer_size(fd, bytes.min(i32::MAX as usize))
 }
 
-/// As [`set_send_buffer`].
+/// See [`set_send_buffer`]; this is the receive buffer.
 pub(super) fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<(), Errno> {
     sockopt::set_socket_recv_buffer_size(fd, bytes.min(i32::MAX as usize))
 }
@@ -60,19 +60,19 @@ fn probes(fd: BorrowedFd<'_>) -> Result<KeepAliveProbes, Errno> {
     Ok(probes.interval(sockopt::tcp_keepintvl(fd)?).count(sockopt::tcp_keepcnt(fd)?))
 }
 
-/// All three or none: a refused value brings those before it back.
+/// Sets all three or none: if a value is refused, the previous ones are restored.
 fn set_keep_alive(fd: BorrowedFd<'_>, wanted: KeepAliveProbes) -> Result<(), Errno> {
     if wanted.initial_delay.as_secs() > 0 {
         let before = probes(fd)?;
         set_probes(fd, wanted).inspect_err(|_| {
-            // They were accepted once.
+            // These values were accepted before.
             let _ = set_probes(fd, before);
         })?;
     }
     sockopt::set_socket_keepalive(fd, true)
 }
 
-/// Cut to whole seconds; rustix would round up.
+/// Truncated to whole seconds; rustix would round up.
 #[cfg(not(target_os = "openbsd"))]
 fn set_probes(fd: BorrowedFd<'_>, probes: KeepAliveProbes) -> Result<(), Errno> {
     let whole = |time: Duration| Duration::from_secs(time.as_secs());
@@ -87,7 +87,7 @@ pub(crate) fn user_timeout(fd: BorrowedFd<'_>) -> Result<Option<Duration>, Errno
     Ok((milliseconds > 0).then(|| Duration::from_millis(milliseconds.into())))
 }
 
-/// Less than a millisecond is one: zero would be the system's own time.
+/// Less than a millisecond becomes one, because zero would select the system's own time.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_user_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<(), Errno> {
     let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis().max(1));

@@ -20,8 +20,8 @@ mod usual {
         }
     }
 
-    /// An IPv6 socket that talks to an IPv4 peer sends IPv4 packets, and Linux takes their byte from
-    /// IP_TOS (ip(7)): so both are set.
+    /// An IPv6 socket with an IPv4 peer sends IPv4 packets, and Linux takes their byte from IP_TOS
+    /// (ip(7)), so both are set.
     pub(crate) fn set_type_of_service(fd: BorrowedFd<'_>, value: u8) -> Result<(), Errno> {
         match crate::system::local_address(fd).map(|address| address.ip()) {
             Ok(Some(address)) => match address.ip() {
@@ -29,7 +29,7 @@ mod usual {
                 IpAddr::V6(ip) => {
                     sockopt::set_ipv6_tclass(fd, value.into())?;
                     if ip.to_ipv4_mapped().is_some() {
-                        // Only Linux lets an IPv6 socket set it.
+                        // Only Linux allows an IPv6 socket to set it.
                         let _ = sockopt::set_ip_tos(fd, value);
                     }
                     Ok(())

@@ -1,4 +1,5 @@
-//! What a failed accept means, and how connections are refused when nothing is left to accept with.
+//! The meaning of a failed accept, and how connections are refused when no descriptor is left to accept
+//! with.
 
 use std::cell::Cell;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -10,19 +11,19 @@ use crate::limits::ACCEPTS_PER_TURN_MAX;
 /// What to do after a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// No connection waits.
+    /// No connection is waiting.
     Drained,
-    /// That connection is gone, the next one may be fine.
+    /// This connection has vanished; the next one may succeed.
     Next,
-    /// Descriptors or memory are used up: try again later.
+    /// Descriptors or memory are exhausted: try again later.
     Exhausted,
-    /// It fails for good: the listener was shut down, or a policy forbids accepting.
+    /// A permanent failure: the listener was shut down, or a policy forbids accepting.
     Dead,
 }
 
 impl Failure {
-    /// The one table of accept's errors, from accept(2), "ERRORS" and "Error handling". An error that
-    /// is not in it is an error of the listener.
+    /// The table of accept's errors, from accept(2), "ERRORS" and "Error handling". An error that is
+    /// not in it is an error of the listener.
     pub(crate) fn of(errno: Errno) -> Self {
         match errno {
             Errno::AGAIN => Self::Drained,
@@ -42,10 +43,10 @@ impl Failure {
     }
 }
 
-/// A descriptor for nothing, kept to be given up when the process has run out of them.
+/// A descriptor without use, which is released when the process has run out of descriptors.
 pub(crate) struct Spare(Cell<Option<OwnedFd>>);
 
-/// How many connections were refused, and the error after them, unless the budget was used up.
+/// The number of refused connections, and the error after them, unless the budget was used up.
 pub(crate) struct Shed {
     pub(crate) count: usize,
     pub(crate) failure: Option<Errno>,
@@ -56,9 +57,9 @@ impl Spare {
         Self(Cell::new(super::spare_descriptor()))
     }
 
-    /// Refuses connections without a descriptor to spare (contract rule 8): gives up the spare
-    /// one, accepts with it the connections that wait and closes each at once, so that clients see a
-    /// clean end instead of a hang, and takes the spare one back. `None` if there is no spare one.
+    /// Refuses connections when no descriptor is left (contract rule 8): releases the spare descriptor,
+    /// uses it to accept the waiting connections and close each immediately, so that clients see a
+    /// clean end and do not hang, and reserves the spare one again. `None` if there is no spare one.
     pub(crate) fn shed(&self, listener: BorrowedFd<'_>) -> Option<Shed> {
         let spare = self.0.take().or_else(super::spare_descriptor)?;
         drop(spare);

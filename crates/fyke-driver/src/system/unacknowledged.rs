@@ -1,4 +1,4 @@
-//! How much of what was sent has not arrived in the peer's system (tcp(7), unix(7)).
+//! The number of sent bytes that have not reached the peer's system (tcp(7), unix(7)).
 
 use std::os::fd::BorrowedFd;
 

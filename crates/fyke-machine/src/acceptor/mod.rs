@@ -25,7 +25,7 @@ use crate::connection::Gone;
 /// | ends | owed | [`close`](Self::close) |
 /// | ends | unchanged | [`stop`](Self::stop): the listener is handed over |
 /// | unchanged | deferred | [`take_close`](Self::take_close): closed, and no connection is left |
-/// | unchanged | not owed | [`close_is_told`](Self::close_is_told): the event is emitted |
+/// | unchanged | not owed | [`close_is_emitted`](Self::close_is_emitted): the event is emitted |
 #[derive(Debug)]
 pub struct Acceptor {
     limits: Limits,
@@ -195,7 +195,7 @@ impl Acceptor {
         let is_owed = match self.close {
             CloseEvent::NotOwed => false,
             CloseEvent::Owed => true,
-            CloseEvent::Deferred => policy.every_server_close_is_told,
+            CloseEvent::Deferred => policy.every_server_close_is_emitted,
         };
         let is_due = is_owed && !self.is_listening && self.connections == 0;
         if is_due {
@@ -205,7 +205,7 @@ impl Acceptor {
     }
 
     /// The `close` event is emitted now. A later `close` owes another one.
-    pub fn close_is_told(&mut self) {
+    pub fn close_is_emitted(&mut self) {
         self.close = CloseEvent::NotOwed;
     }
 
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_noted_of_an_address_goes_with_its_last_connection() {
+    fn the_record_of_an_address_is_removed_with_its_last_connection() {
         let mut limits = Limits::default();
         limits.max_per_group = Some(2);
         let mut acceptor = Acceptor::new(limits);

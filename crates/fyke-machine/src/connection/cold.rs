@@ -35,9 +35,9 @@ pub(crate) struct Cold<C> {
     /// `tries_to_connect_again`).
     pub(crate) again: VecDeque<Address>,
     /// An attempt that was in progress when the connection was destroyed (policy
-    /// `tells_cancelled_attempt`).
+    /// `reports_cancelled_attempt`).
     pub(crate) cancelled_attempt: Option<Address>,
-    /// The host of a lookup for a single address (policy `tells_late_lookup`).
+    /// The host of a lookup for a single address (policy `reports_late_lookup`).
     pub(crate) late_lookup: Option<Box<str>>,
 }
 
@@ -64,12 +64,13 @@ impl<C> Default for Cold<C> {
 
 impl<C> Cold<C> {
     pub(crate) fn is_empty(&self) -> bool {
-        let told = self.errored.is_none() && self.failing.is_none() && self.taken.is_empty();
+        let reported = self.errored.is_none() && self.failing.is_none() && self.taken.is_empty();
         let flags = self.delivers_before_error || self.end_is_lost || self.connected_again;
         let waits = !self.values.is_empty() || self.late_error.is_some();
         let connects = self.connecting.is_some() || !self.again.is_empty();
         let owes = self.cancelled_attempt.is_some() || self.late_lookup.is_some();
-        told && !flags
+        reported
+            && !flags
             && !waits
             && !connects
             && !owes

@@ -108,8 +108,8 @@ pub(crate) enum Stage {
     Begun,
     /// The name is being resolved, at the latest until `deadline`.
     Resolving { deadline: Option<Moment> },
-    /// The addresses are being reported one by one; `told` is the number of those that were reported.
-    Telling { addresses: Vec<IpAddr>, told: usize },
+    /// The addresses are being reported one by one; `reported` is the number of those that were reported.
+    Reporting { addresses: Vec<IpAddr>, reported: usize },
     /// The addresses are being tried.
     Racing(Race),
     /// A Unix socket is being tried. Its server's queue was full `full_count` times; the next retry is at
@@ -180,7 +180,7 @@ impl Connecting {
     /// The next action for the remaining addresses.
     pub(crate) fn next(&mut self, now: Moment) -> Next {
         match &mut self.stage {
-            Stage::Begun | Stage::Resolving { .. } | Stage::Telling { .. } => Next::Wait,
+            Stage::Begun | Stage::Resolving { .. } | Stage::Reporting { .. } => Next::Wait,
             Stage::Unix { .. } => match &self.request.target {
                 Target::Unix(address) if self.begun == 0 => {
                     let address = address.clone();
@@ -252,7 +252,7 @@ impl Connecting {
     /// The next time at which a step is due without an event.
     pub(crate) fn wake(&self) -> Option<Moment> {
         let stage = match &self.stage {
-            Stage::Begun | Stage::Telling { .. } => None,
+            Stage::Begun | Stage::Reporting { .. } => None,
             Stage::Resolving { deadline } => *deadline,
             Stage::Racing(race) => race.deadline().map(Moment::from),
             Stage::Unix { retry, .. } => *retry,

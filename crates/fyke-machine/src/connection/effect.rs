@@ -120,7 +120,7 @@ pub struct Call<C> {
 
 /// Values of the user, whose destructors may run user code.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "nothing is done with them but to drop them")]
+#[expect(missing_docs, reason = "they are only dropped")]
 pub enum Spent<C> {
     Chunks(VecDeque<Chunk>),
     Side(Box<WriteSide<C>>),
@@ -235,7 +235,7 @@ pub enum Then<C> {
     ConnectFailed(u32, Error),
     AgainHeard(Box<Again>),
     Written(u64),
-    WrittenTold,
+    WrittenReported,
     CallBack(u64, Result<()>),
     CallNext { count: usize, number: u64, result: Result<()> },
     CallBackDone,
@@ -260,21 +260,21 @@ pub enum Then<C> {
     SinkResumed,
     StartReceiving,
     ReadableHeard,
-    TellEnd,
+    ReportEnd,
     EndHeard,
     Dismantle { error: Option<Error>, reset: bool, refused: bool },
     Fail(Error),
-    CloseTold(Option<Error>),
-    CloseFlightTold(Error),
-    CloseQueueTold,
+    CloseReported(Option<Error>),
+    CloseFlightReported(Error),
+    CloseQueueReported,
     CloseHeard(Box<Parked<C>>),
     SetBehind(usize, u32),
     ConnectHeard { written_before: bool },
     Begin { written_before: bool },
     ReadyDue,
     ReadyHeard,
-    TellOwed,
-    TellCancelled { had_error: bool, error: Error, any: bool },
+    ReportOwed,
+    ReportCancelled { had_error: bool, error: Error, any: bool },
 }
 
 /// The number of effects that need no allocation.
@@ -289,7 +289,7 @@ pub struct Effects<C> {
     /// The effects beyond those stored in place. Boxed, because there are hardly ever that many.
     #[expect(
         clippy::box_collection,
-        reason = "made for every transition: null is less than empty"
+        reason = "made for every transition, and a null pointer is cheaper than an empty list"
     )]
     rest: Option<Box<VecDeque<Effect<C>>>>,
 }
@@ -392,7 +392,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn effects_come_in_their_order_however_many_there_are() {
+    fn effects_are_returned_in_order_for_any_number_of_them() {
         let mut effects = Effects::<u32>::default();
         let mut next = 0;
         for number in 0..3 * IN_PLACE as u32 {

@@ -270,7 +270,7 @@ impl<C> Connection<C> {
     }
 
     /// Stores `value` and reports it on the tick.
-    pub(crate) fn tell_later(&mut self, value: Value<C>, fx: &mut Effects<C>) {
+    pub(crate) fn report_later(&mut self, value: Value<C>, fx: &mut Effects<C>) {
         self.cold().values.push_back(value);
         fx.defer(When::Tick, Tick::Value);
     }

@@ -7,7 +7,7 @@ fn refused() -> Error {
 }
 
 #[test]
-fn con_07_a_refused_connection_reads_as_node_writes_it() {
+fn con_07_the_text_of_a_refused_connection_is_nodes() {
     let error = refused().at(Address::Ip(([127, 0, 0, 1], 8888).into()), false);
     assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:8888");
     assert_eq!(error.port(), Some(8888));
@@ -22,7 +22,7 @@ fn con_09_port_zero_is_not_printed() {
 }
 
 #[test]
-fn con_12_a_known_local_end_is_shown() {
+fn con_12_a_known_local_address_is_printed() {
     let error = refused()
         .at(Address::Ip(([127, 0, 0, 1], 80).into()), false)
         .with_local(Some(([127, 0, 0, 2], 4000).into()));
@@ -79,7 +79,7 @@ fn an_error_of_the_standard_library_keeps_its_kind_both_ways() {
 }
 
 #[test]
-fn an_error_that_was_an_error_of_ours_is_the_same_again() {
+fn an_error_of_fyke_round_trips_through_io_error() {
     let error = refused().at(Address::Ip(([127, 0, 0, 1], 80).into()), false);
     let back = Error::from(io::Error::from(error.clone()));
     assert!(Arc::ptr_eq(&error.0, &back.0));

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_begin_a_quarter_of_a_second_apart_and_none_is_given_up() {
+    fn attempts_begin_a_quarter_of_a_second_apart_and_none_is_abandoned() {
         let mut race = race(FamilySelection::Race, 3);
         assert_eq!(begins(&mut race, Duration::ZERO), [address(1)]);
         assert_eq!(race.deadline(), Some(250 * MS));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_begins_at_once_when_one_fails_though_others_run() {
+    fn when_an_attempt_fails_the_next_one_begins_immediately_even_if_others_are_running() {
         let mut race = race(FamilySelection::Race, 4);
         begins(&mut race, Duration::ZERO);
         begins(&mut race, 250 * MS);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn he_15_all_failed_is_one_error_that_lists_them_in_order_of_start() {
+    fn he_15_when_all_attempts_fail_one_error_lists_them_in_the_order_of_their_start() {
         let mut race = race(FamilySelection::Race, 2);
         begins(&mut race, Duration::ZERO);
         begins(&mut race, 250 * MS);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn he_12_sequential_gives_an_attempt_up_and_the_last_one_never() {
+    fn he_12_sequential_abandons_an_attempt_except_the_last_one() {
         let mut race = race(FamilySelection::Sequential, 2);
         assert_eq!(begins(&mut race, Duration::ZERO), [address(1)]);
         let Step::GiveUp(late) = race.step(500 * MS) else { panic!("its time is over") };
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn he_12_sequential_runs_one_at_a_time_and_goes_on_at_once_after_a_failure() {
+    fn he_12_sequential_runs_one_attempt_at_a_time_and_continues_immediately_after_a_failure() {
         let mut race = race(FamilySelection::Sequential, 3);
         begins(&mut race, Duration::ZERO);
         race.failed(address(1), refused(), 10 * MS);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_is_told_twice_counts_once() {
+    fn a_failure_that_is_reported_twice_counts_once() {
         let mut race = race(FamilySelection::Race, 2);
         begins(&mut race, Duration::ZERO);
         race.failed(address(1), refused(), MS);

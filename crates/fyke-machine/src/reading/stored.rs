@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_taken_in_order_whatever_the_chunks() {
+    fn bytes_are_read_in_order_for_any_chunks() {
         let mut stored = Stored::default();
         stored.push(b"abc");
         stored.push(b"defg");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn many_small_pieces_that_are_put_back_come_in_their_order() {
+    fn many_small_unshifted_pieces_are_delivered_in_their_order() {
         let mut stored = Stored::default();
         for byte in (0..=u8::MAX).rev().cycle().take(4 * 256) {
             stored.push_front(&[byte]);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_consumed_is_given_back_and_what_is_left_is_right() {
+    fn consumed_memory_is_released_and_the_rest_is_correct() {
         let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(100_000).collect();
         let mut stored = Stored::default();
         stored.push(&bytes);

@@ -35,7 +35,7 @@ fn rd_13_flow_without_a_listener_discards_and_counts() {
 }
 
 #[test]
-fn rd_03_the_mark_is_looked_at_after_each_chunk() {
+fn rd_03_the_mark_is_checked_after_each_chunk() {
     let mut side = ReadSide::new(10);
     assert_eq!(side.received(&[0; 9], true), Arrival::Stored { stop: false });
     assert!(side.has_room());
@@ -45,7 +45,7 @@ fn rd_03_the_mark_is_looked_at_after_each_chunk() {
 }
 
 #[test]
-fn rd_18_end_waits_until_everything_is_taken_and_comes_once() {
+fn rd_18_end_waits_until_everything_is_read_and_is_emitted_once() {
     let mut side = ReadSide::new(10);
     side.received(b"abc", true);
     assert!(!side.end_of_stream());
@@ -60,7 +60,7 @@ fn rd_18_end_waits_until_everything_is_taken_and_comes_once() {
 }
 
 #[test]
-fn bytes_that_came_while_paused_come_in_order_after_resume() {
+fn bytes_received_while_paused_are_delivered_in_order_after_resume() {
     let mut side = ReadSide::new(10);
     side.pause();
     side.received(b"one", true);

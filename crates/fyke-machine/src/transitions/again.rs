@@ -34,7 +34,7 @@ impl<C> Connection<C> {
         if inside && again.target.is_unix() {
             self.attempt_again(again, fx);
         } else {
-            self.tell_later(Value::Again(again), fx);
+            self.report_later(Value::Again(again), fx);
         }
     }
 

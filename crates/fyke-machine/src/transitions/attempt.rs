@@ -67,10 +67,10 @@ impl<C> Connection<C> {
             connecting.forget(attempt);
         }
         // Most connects have one address and no listener for attempts.
-        let told = cx.heard.has(Event::Attempt) || connecting.has_several();
+        let reported = cx.heard.has(Event::Attempt) || connecting.has_several();
         match opened {
             Ok(()) => {
-                if told {
+                if reported {
                     fx.push(Effect::Attempt(Box::new(AttemptEvent::Begins(target))));
                 }
                 fx.then(Then::AttemptHeard(attempt));
@@ -101,7 +101,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The listeners were told that the attempt begins. If one of them has destroyed the connection, no
+    /// The event for the start of the attempt was emitted. If a listener has destroyed the connection, no
     /// system call is made.
     // HE-25
     pub(crate) fn attempt_heard(&mut self, attempt: Attempt, fx: &mut Effects<C>) {
@@ -111,7 +111,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The listeners were told that an attempt begins for which there is no descriptor.
+    /// The event for the start of an attempt without a descriptor was emitted.
     pub(crate) fn attempt_refused(
         &mut self,
         failure: Failure,
@@ -119,7 +119,7 @@ impl<C> Connection<C> {
         fx: &mut Effects<C>,
     ) {
         if self.connecting() && self.round == failure.attempt.round {
-            let failure = self.tell_failure(failure, policy, fx);
+            let failure = self.report_failure(failure, policy, fx);
             fx.then(Then::AttemptOver(failure));
         }
     }
@@ -148,12 +148,12 @@ impl<C> Connection<C> {
             fx.push(Effect::Take(attempt));
         }
         let failure = Failure { attempt, target, error: Error::system("connect", source) };
-        let failure = self.tell_failure(failure, cx.policy, fx);
+        let failure = self.report_failure(failure, cx.policy, fx);
         fx.then(Then::FailureHeard(failure));
     }
 
     /// Completes the error of an attempt and reports it.
-    fn tell_failure(
+    fn report_failure(
         &mut self,
         failure: Failure,
         policy: &Policy,
@@ -164,8 +164,8 @@ impl<C> Connection<C> {
             return Box::new(Failure { attempt, target, error });
         };
         let error = connecting.complete(error, target.clone(), policy.words_as_node);
-        let told = policy.tells_immediate_failure || connecting.has_several();
-        if told || !is_immediate(&target, &error) {
+        let reported = policy.reports_immediate_failure || connecting.has_several();
+        if reported || !is_immediate(&target, &error) {
             let event = AttemptEvent::Failed(target.clone(), error.clone());
             fx.push(Effect::Attempt(Box::new(event)));
         }
@@ -199,7 +199,7 @@ impl<C> Connection<C> {
         }
     }
 
-    pub(crate) fn tell_cancelled_attempt(&mut self, fx: &mut Effects<C>) {
+    pub(crate) fn report_cancelled_attempt(&mut self, fx: &mut Effects<C>) {
         let target = self.cold.as_mut().and_then(|cold| cold.cancelled_attempt.take());
         if let Some(target) = target {
             let error = Error::named(ErrorCode::ECANCELED, "connect").at(target.clone(), true);

@@ -11,12 +11,12 @@ impl<C> Connection<C> {
         if self.close_before_this(cancelled.clone(), fx) {
             return;
         }
-        self.tell_cancelled_attempt(fx);
+        self.report_cancelled_attempt(fx);
         fx.then(Then::CallBackDone);
-        fx.then(Then::CloseTold(cancelled));
+        fx.then(Then::CloseReported(cancelled));
     }
 
-    pub(crate) fn close_told(
+    pub(crate) fn close_reported(
         &mut self,
         cancelled: Option<Error>,
         cx: &Context<'_>,
@@ -30,7 +30,7 @@ impl<C> Connection<C> {
             Some(cancelled) => {
                 let number = self.write.in_flight_number();
                 fx.then(Then::CallBack(number, Err(cancelled.clone())));
-                fx.then(Then::CloseFlightTold(cancelled));
+                fx.then(Then::CloseFlightReported(cancelled));
             }
             None => {
                 if cx.policy.shares_turns {
@@ -38,12 +38,12 @@ impl<C> Connection<C> {
                     // first.
                     fx.then(Then::FailQueue);
                 }
-                fx.then(Then::CloseQueueTold);
+                fx.then(Then::CloseQueueReported);
             }
         }
     }
 
-    pub(crate) fn close_flight_told(
+    pub(crate) fn close_flight_reported(
         &mut self,
         cancelled: Error,
         cx: &Context<'_>,
@@ -54,10 +54,10 @@ impl<C> Connection<C> {
         }
         let error = self.errored().cloned().unwrap_or(cancelled);
         self.fail_queue_with(error, cx, fx);
-        fx.then(Then::CloseQueueTold);
+        fx.then(Then::CloseQueueReported);
     }
 
-    pub(crate) fn close_queue_told(&mut self, policy: &Policy, fx: &mut Effects<C>) {
+    pub(crate) fn close_queue_reported(&mut self, policy: &Policy, fx: &mut Effects<C>) {
         if self.closes_before_a_renewed_one(fx) {
             return;
         }
@@ -85,21 +85,21 @@ impl<C> Connection<C> {
         if self.phase == Phase::Closed {
             fx.drop_chunks(self.write.give_up_parked());
         }
-        self.tell_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION, fx);
+        self.report_parked(parked, ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION, fx);
     }
 
     /// The connection ended before it was established.
     pub(crate) fn fail_parked_now(&mut self, code: ErrorCode, fx: &mut Effects<C>) {
         let Some(parked) = self.write.take_parked() else { return };
         fx.drop_chunks(self.write.give_up_queue());
-        self.tell_parked(parked, code, fx);
+        self.report_parked(parked, code, fx);
     }
 
     /// The callbacks of the parked write get an error with `code`; the others get the error with which the
     /// socket was destroyed.
     // WR-13.
-    fn tell_parked(&mut self, parked: Parked<C>, code: ErrorCode, fx: &mut Effects<C>) {
-        let error = Error::new(code, "the connection never stood");
+    fn report_parked(&mut self, parked: Parked<C>, code: ErrorCode, fx: &mut Effects<C>) {
+        let error = Error::new(code, "the connection was never established");
         if self.destroyed() {
             self.set_errored(&error);
         }

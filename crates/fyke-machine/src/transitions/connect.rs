@@ -17,12 +17,15 @@ impl<C> Connection<C> {
     pub fn check_connect(&self, policy: &Policy) -> Result<()> {
         let (code, message) = match self.phase {
             Phase::Fresh | Phase::Closed => return Ok(()),
-            Phase::Connecting | Phase::Reopening => (ErrorCode::EALREADY, "already connecting"),
-            Phase::Failing | Phase::Open => (ErrorCode::EISCONN, "already connected"),
-            Phase::Destroyed if policy.connects_before_close => return Ok(()),
-            Phase::Destroyed => {
-                (ErrorCode::ERR_SOCKET_CLOSED, "connect again when close was emitted")
+            Phase::Connecting | Phase::Reopening => {
+                (ErrorCode::EALREADY, "the socket is already connecting")
             }
+            Phase::Failing | Phase::Open => (ErrorCode::EISCONN, "the socket is already connected"),
+            Phase::Destroyed if policy.connects_before_close => return Ok(()),
+            Phase::Destroyed => (
+                ErrorCode::ERR_SOCKET_CLOSED,
+                "the socket is closing; connect again after `close` is emitted",
+            ),
         };
         Err(Error::new(code, message))
     }
@@ -145,10 +148,10 @@ impl<C> Connection<C> {
     }
 
     /// The connection is destroyed: forgets its attempts. Node reports one of several as failed (policy
-    /// `tells_cancelled_attempt`).
+    /// `reports_cancelled_attempt`).
     pub(crate) fn forget_connect(&mut self, policy: &Policy) {
         let connecting = self.cold.as_mut().and_then(|cold| cold.connecting.take());
-        let Some(connecting) = connecting.filter(|_| policy.tells_cancelled_attempt) else {
+        let Some(connecting) = connecting.filter(|_| policy.reports_cancelled_attempt) else {
             return;
         };
         if let (true, Some((_, target))) = (connecting.has_several(), connecting.running().first())

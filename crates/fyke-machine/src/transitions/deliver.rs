@@ -125,7 +125,7 @@ impl<C> Connection<C> {
 
     /// The tick of `end`: one tick later the socket ends its own side, unless it may stay half-open.
     // END-06.
-    pub(crate) fn tell_end(&mut self, fx: &mut Effects<C>) {
+    pub(crate) fn report_end(&mut self, fx: &mut Effects<C>) {
         if self.is_live() && !self.has_failed() && self.read.take_end() {
             fx.push(Effect::FinishText);
             fx.emit(Event::End);
@@ -178,7 +178,7 @@ impl<C> Connection<C> {
         }
         if self.read.has_emitted_end() {
             let code = ErrorCode::ERR_STREAM_UNSHIFT_AFTER_END_EVENT;
-            let error = Error::new(code, "nothing can be put back after end");
+            let error = Error::new(code, "unshift is not possible after `end` is emitted");
             self.destroy(Some(error), false, cx, fx);
             return false;
         }
@@ -228,7 +228,7 @@ impl<C> Connection<C> {
         self.idle.draining && !self.destroyed()
     }
 
-    pub(crate) fn tell_shutdown(&mut self, fx: &mut Effects<C>) {
+    pub(crate) fn report_shutdown(&mut self, fx: &mut Effects<C>) {
         if self.is_draining() {
             fx.emit(Event::Shutdown);
         }

@@ -51,7 +51,7 @@ impl<C> Connection<C> {
         self.phase = Phase::Destroyed;
         self.waits_for_hook = false;
         self.forget_connect(policy);
-        self.had_error = error.is_some() && (had_handle || policy.close_tells_every_error);
+        self.had_error = error.is_some() && (had_handle || policy.close_reports_every_error);
         if let Some(error) = &error {
             self.set_errored(error);
         }
@@ -62,20 +62,20 @@ impl<C> Connection<C> {
         let fails_queue = self.write.has_queued() || self.write.has_end_callbacks();
         let in_flight = self.write.in_flight_bytes() > 0;
         let had_handle = std::mem::take(&mut self.bound) || had_handle;
-        let tells_unsent = was_connecting && policy.tells_unsent_before_close;
+        let reports_unsent = was_connecting && policy.reports_unsent_before_close;
         fx.push(Effect::Release { reset: reset && !refused });
-        if let Some(number) = self.write.done_and_not_told().filter(|_| policy.shares_turns) {
+        if let Some(number) = self.write.done_and_unreported().filter(|_| policy.shares_turns) {
             // Completions that wait for the next turn come before `close`.
             fx.defer(When::Tick, Tick::Written(number));
         }
-        if fails_queue && !tells_unsent {
+        if fails_queue && !reports_unsent {
             fx.defer(When::Tick, Tick::FailQueue);
         }
-        let cancelled = match (&error, tells_unsent) {
+        let cancelled = match (&error, reports_unsent) {
             (Some(error), true) => Some(error.clone()),
             (None, true) => Some(Error::new(
                 ErrorCode::ERR_SOCKET_CLOSED_BEFORE_CONNECTION,
-                "closed before the connection stood",
+                "the socket was closed before the connection was established",
             )),
             (_, false) => in_flight.then(|| Error::named(ErrorCode::ECANCELED, "write")),
         };
@@ -85,7 +85,7 @@ impl<C> Connection<C> {
             None => Gone::Ended,
         };
         if let Some(error) = error {
-            self.tell_later(Value::Error(error), fx);
+            self.report_later(Value::Error(error), fx);
         }
         if refused {
             fx.push(Effect::RefuseReset);

@@ -33,7 +33,7 @@ impl<C> Connection<C> {
         let corked = self.write.corked() > 0;
         self.write.uncork_all();
         self.park_first_write(cx.policy);
-        if corked && self.is_connected() && self.write.can_hand_over() {
+        if corked && self.is_connected() && self.write.can_submit() {
             // The same as in `uncork` (TMO-02).
             self.touch(cx);
         }
@@ -59,7 +59,7 @@ impl<C> Connection<C> {
 
     /// Returns the error if our side cannot be ended.
     fn begin_end(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) -> Option<Error> {
-        let over = |code| Some(Error::new(code, "the socket has ended already"));
+        let over = |code| Some(Error::new(code, "the socket has already ended"));
         if self.write.is_finished() {
             return over(ErrorCode::ERR_STREAM_ALREADY_FINISHED);
         }
@@ -124,9 +124,9 @@ impl<C> Connection<C> {
     /// Shuts down the sending side if `end` was called and everything is sent.
     pub(crate) fn finish_if_done(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         // Completions of the last writes may be due in the next turn (`When::Fair`), and come first.
-        let told = !cx.policy.shares_turns || !self.write.owes_callbacks();
+        let reported = !cx.policy.shares_turns || !self.write.owes_callbacks();
         let can = self.write.can_finish() && !self.destroyed() && !self.has_failed();
-        if !can || !told || self.write.side != Side::Ended || self.never_finishes() {
+        if !can || !reported || self.write.side != Side::Ended || self.never_finishes() {
             return;
         }
         self.write.side = Side::ShuttingDown;

@@ -20,7 +20,7 @@ impl<C> Connection<C> {
     pub fn expire(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.expire_connect(cx, fx);
         if !self.destroyed() && self.write.has_stalled(cx.now) {
-            let message = "the peer took nothing of what was written";
+            let message = "the peer accepted none of the queued bytes within write_stall_timeout";
             self.fail(Error::new(ErrorCode::ERR_WRITE_STALLED, message), cx, fx);
         }
     }

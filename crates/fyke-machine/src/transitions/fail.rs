@@ -30,7 +30,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Sending has failed, and the callbacks were told: fails the connection, unless it still has bytes to
+    /// Sending has failed, and the callbacks have run: fails the connection, unless it still has bytes to
     /// deliver.
     pub(crate) fn fail_after_writes(
         &mut self,
@@ -138,7 +138,7 @@ impl<C> Connection<C> {
         if self.round != round {
             // A callback has connected the socket again. The rest of its queue is owed. As in Node, writes
             // that were queued since then are abandoned too, unless the first one is parked.
-            fx.then(Then::TellOwed);
+            fx.then(Then::ReportOwed);
             fx.then(Then::FailQueue);
             fx.then(Then::CallEnds(Err(error)));
         } else if let Some(callback) = self.write.next_failing(accepted) {

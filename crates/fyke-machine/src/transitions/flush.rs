@@ -14,7 +14,7 @@ pub enum Flushed {
     /// There was nothing to send, or the kernel has accepted a part of it.
     Quiet,
     /// The kernel has accepted every write up to this number, and a callback or `drain` is due.
-    Told(u64),
+    Written(u64),
     /// The kernel refused the bytes.
     Refused(Error),
 }
@@ -30,7 +30,7 @@ impl Flushed {
     #[inline]
     pub fn as_tick(&self) -> Option<(When, Tick)> {
         match self {
-            Self::Told(number) => Some((When::Fair, Tick::Written(*number))),
+            Self::Written(number) => Some((When::Fair, Tick::Written(*number))),
             Self::Clear | Self::Quiet | Self::Refused(_) => None,
         }
     }
@@ -42,7 +42,7 @@ impl<C> Connection<C> {
         if let Some((when, tick)) = flushed.as_tick() {
             fx.defer(when, tick);
         } else if let Flushed::Refused(error) = flushed {
-            self.tell_later(Value::WriteFailed(error), fx);
+            self.report_later(Value::WriteFailed(error), fx);
         }
     }
 
@@ -52,7 +52,7 @@ impl<C> Connection<C> {
     // WR-10.
     pub fn flushed_first(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
         match flushed {
-            Flushed::Told(number) => {
+            Flushed::Written(number) => {
                 fx.then(Then::Written(1));
                 if number > 1 {
                     fx.defer(When::Tick, Tick::Written(number));
@@ -65,7 +65,7 @@ impl<C> Connection<C> {
     /// The parked write was sent (policy `parks_first_write`).
     pub fn flushed_parked(&mut self, flushed: Flushed, fx: &mut Effects<C>) {
         match flushed {
-            Flushed::Told(number) => {
+            Flushed::Written(number) => {
                 fx.push(Effect::Flush);
                 fx.then(Then::Written(number));
             }
@@ -106,10 +106,10 @@ impl<C> Connection<C> {
         } else {
             self.call_back(number, Ok(()), fx);
         }
-        fx.then(Then::WrittenTold);
+        fx.then(Then::WrittenReported);
     }
 
-    pub(crate) fn written_told(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+    pub(crate) fn written_reported(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         if self.destroyed() {
             self.fail_queue(cx, fx);
         } else {
@@ -145,7 +145,7 @@ impl<C> Connection<C> {
     /// Calls the callbacks of the writes that the kernel has accepted completely, whatever happens to later
     /// ones.
     pub(crate) fn call_back_done(&mut self, fx: &mut Effects<C>) {
-        if let Some(number) = self.write.done_and_not_told() {
+        if let Some(number) = self.write.done_and_unreported() {
             self.call_back(number, Ok(()), fx);
         }
     }

@@ -37,7 +37,7 @@ impl<C> Connection<C> {
             Tick::Data => fx.then(Then::EmitTaken),
             Tick::End => {
                 fx.then(Then::EmitTaken);
-                fx.then(Then::TellEnd);
+                fx.then(Then::ReportEnd);
             }
             Tick::EndItself => {
                 if self.writable() {
@@ -49,23 +49,23 @@ impl<C> Connection<C> {
             Tick::ShutdownDue(round) => self.shutdown_due(round, fx),
             Tick::Finish => self.finish(fx),
             Tick::Written(number) => {
-                fx.then(Then::TellOwed);
+                fx.then(Then::ReportOwed);
                 fx.then(Then::Written(number));
             }
             Tick::WrittenLate(number, round) => {
                 // If the connection was destroyed in the meantime, this was reported then.
                 if self.round == round && self.is_live() {
-                    fx.then(Then::TellOwed);
+                    fx.then(Then::ReportOwed);
                     fx.then(Then::Written(number));
                 }
             }
-            Tick::Value => self.tell_value(cx, fx),
+            Tick::Value => self.report_value(cx, fx),
             Tick::FailQueue => {
-                fx.then(Then::TellOwed);
+                fx.then(Then::ReportOwed);
                 fx.then(Then::FailQueue);
             }
-            Tick::Owed => fx.then(Then::TellOwed),
-            Tick::Shutdown => self.tell_shutdown(fx),
+            Tick::Owed => fx.then(Then::ReportOwed),
+            Tick::Shutdown => self.report_shutdown(fx),
             Tick::EndBehindBytes(round) => fx.defer(When::NextTurn, Tick::EndOfStream(round)),
             Tick::EndOfStream(round) => self.late_end_of_stream(round, cx, fx),
             Tick::Close => self.close(None, fx),
@@ -79,7 +79,7 @@ impl<C> Connection<C> {
     pub fn then(&mut self, then: Then<C>, cx: &Context<'_>, fx: &mut Effects<C>) {
         match then {
             Then::Connect => self.begin_connecting(cx, fx),
-            Then::LookupHeard(round) => self.tell_next_address(round, cx, fx),
+            Then::LookupHeard(round) => self.report_next_address(round, cx, fx),
             Then::NextAttempt => self.next_attempt(cx, fx),
             Then::AttemptHeard(attempt) => self.attempt_heard(attempt, fx),
             Then::AttemptRefused(failure) => self.attempt_refused(*failure, cx.policy, fx),
@@ -89,7 +89,7 @@ impl<C> Connection<C> {
             Then::ConnectFailed(round, error) => self.connect_has_failed(round, error, cx, fx),
             Then::AgainHeard(again) => self.again_heard(*again, cx, fx),
             Then::Written(number) => self.written(number, fx),
-            Then::WrittenTold => self.written_told(cx, fx),
+            Then::WrittenReported => self.written_reported(cx, fx),
             Then::CallBack(number, result) => self.call_back(number, result, fx),
             Then::CallNext { count, number, result } => self.call_next(count, number, result, fx),
             Then::CallBackDone => self.call_back_done(fx),
@@ -119,29 +119,29 @@ impl<C> Connection<C> {
             Then::SinkResumed => self.sink_resumed(fx),
             Then::StartReceiving => self.start_receiving(fx),
             Then::ReadableHeard => self.read.readable_done(),
-            Then::TellEnd => self.tell_end(fx),
+            Then::ReportEnd => self.report_end(fx),
             Then::EndHeard => self.end_heard(cx, fx),
             Then::Dismantle { error, reset, refused } => {
                 self.dismantle(error, (reset, refused), cx, fx);
             }
             Then::Fail(error) => self.fail(error, cx, fx),
-            Then::CloseTold(cancelled) => self.close_told(cancelled, cx, fx),
-            Then::CloseFlightTold(cancelled) => self.close_flight_told(cancelled, cx, fx),
-            Then::CloseQueueTold => self.close_queue_told(cx.policy, fx),
+            Then::CloseReported(cancelled) => self.close_reported(cancelled, cx, fx),
+            Then::CloseFlightReported(cancelled) => self.close_flight_reported(cancelled, cx, fx),
+            Then::CloseQueueReported => self.close_queue_reported(cx.policy, fx),
             Then::CloseHeard(parked) => self.fail_parked_after_close(*parked, fx),
             Then::SetBehind(bytes, round) => self.set_behind(bytes, round),
             Then::ConnectHeard { written_before } => self.connect_heard(written_before, cx, fx),
             Then::Begin { written_before } => self.begin(written_before, cx.policy, fx),
             Then::ReadyDue => self.ready_due(cx, fx),
             Then::ReadyHeard => self.ready_heard(cx, fx),
-            Then::TellOwed => self.tell_owed(fx),
-            Then::TellCancelled { had_error, error, any } => {
-                self.tell_cancelled(had_error, error, any, cx, fx);
+            Then::ReportOwed => self.report_owed(fx),
+            Then::ReportCancelled { had_error, error, any } => {
+                self.report_cancelled(had_error, error, any, cx, fx);
             }
         }
     }
 
-    fn tell_value(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+    fn report_value(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let value = self.cold.as_mut().and_then(|cold| cold.values.pop_front());
         match value {
             Some(Value::Reply(call)) => fx.push(Effect::Call(call)),

@@ -17,7 +17,7 @@ impl<C> Connection<C> {
     ) {
         let had_error = self.had_error;
         let in_flight = self.write.in_flight_bytes() > 0 && is_closing;
-        let done = self.write.done_and_not_told().unwrap_or(0);
+        let done = self.write.done_and_unreported().unwrap_or(0);
         let mut owed = self.cold().owed.take().unwrap_or_default();
         self.cold().taken.clear();
         owed.closes.push_back(had_error);
@@ -66,11 +66,11 @@ impl<C> Connection<C> {
     }
 
     /// Calls the callbacks of writes on earlier connections.
-    pub(crate) fn tell_owed(&mut self, fx: &mut Effects<C>) {
+    pub(crate) fn report_owed(&mut self, fx: &mut Effects<C>) {
         let owed = self.cold.as_mut().and_then(|cold| cold.owed.as_mut());
         if let Some((callback, result)) = owed.and_then(|owed| owed.callbacks.pop_front()) {
             fx.call(callback, result);
-            fx.then(Then::TellOwed);
+            fx.then(Then::ReportOwed);
         }
     }
 
@@ -84,13 +84,13 @@ impl<C> Connection<C> {
         let owed = self.cold.as_mut().and_then(|cold| cold.owed.as_mut());
         let Some(had_error) = owed.and_then(|owed| owed.closes.pop_front()) else { return false };
         fx.push(Effect::LetGoOfServer);
-        fx.then(Then::TellOwed);
+        fx.then(Then::ReportOwed);
         let error = cancelled.unwrap_or_else(|| Error::named(ErrorCode::ECANCELED, "write"));
-        fx.then(Then::TellCancelled { had_error, error, any: false });
+        fx.then(Then::ReportCancelled { had_error, error, any: false });
         true
     }
 
-    pub(crate) fn tell_cancelled(
+    pub(crate) fn report_cancelled(
         &mut self,
         had_error: bool,
         error: Error,
@@ -101,7 +101,7 @@ impl<C> Connection<C> {
         let owed = self.cold.as_mut().and_then(|cold| cold.owed.as_mut());
         if let Some(callback) = owed.and_then(|owed| owed.cancelled.pop_front()) {
             fx.call(callback, Err(error.clone()));
-            fx.then(Then::TellCancelled { had_error, error, any: true });
+            fx.then(Then::ReportCancelled { had_error, error, any: true });
         } else if any {
             self.destroy(Some(error), false, cx, fx);
             fx.defer(When::Tick, Tick::CloseBefore(had_error));

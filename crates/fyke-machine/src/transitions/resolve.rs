@@ -15,7 +15,7 @@ impl<C> Connection<C> {
         let (host, all) = (Box::from(connecting.host()), !connecting.wants_one());
         let has_hook = connecting.request.has_hook;
         self.waits_for_hook = has_hook && !cx.policy.watches_lookup_hooks;
-        if cx.policy.tells_late_lookup && !all {
+        if cx.policy.reports_late_lookup && !all {
             self.cold().late_lookup = Some(Box::clone(&host));
         }
         fx.push(Effect::Resolve { host, all });
@@ -36,7 +36,7 @@ impl<C> Connection<C> {
         if inside {
             self.resolved(round, result, cx, fx);
         } else {
-            self.tell_later(Value::Lookup(round, result), fx);
+            self.report_later(Value::Lookup(round, result), fx);
         }
     }
 
@@ -58,12 +58,12 @@ impl<C> Connection<C> {
             connecting.filter(|connecting| matches!(connecting.stage, Stage::Resolving { .. }));
         // If the socket was destroyed in the meantime, nothing more is reported (HE-26). A second answer is
         // ignored.
-        let Some(connecting) = waits else { return self.tell_late_lookup(&result, fx) };
+        let Some(connecting) = waits else { return self.report_late_lookup(&result, fx) };
         let mut addresses = result.as_ref().map_or_else(|_| Vec::new(), Vec::clone);
         if connecting.wants_one() {
             addresses.truncate(1);
         }
-        connecting.stage = Stage::Telling { addresses, told: 0 };
+        connecting.stage = Stage::Reporting { addresses, reported: 0 };
         let host = connecting.host().to_owned();
         self.waits_for_hook = false;
         self.touch(cx);
@@ -71,7 +71,7 @@ impl<C> Connection<C> {
             cold.late_lookup = None;
         }
         match result {
-            Ok(_) => self.tell_next_address(round, cx, fx),
+            Ok(_) => self.report_next_address(round, cx, fx),
             Err(error) => {
                 fx.push(Effect::Lookup(Box::new(LookupEvent {
                     host,
@@ -84,7 +84,7 @@ impl<C> Connection<C> {
 
     /// For a lookup of one address, Node reports the result even if the socket is already destroyed.
     // HE-26
-    fn tell_late_lookup(&mut self, result: &Result<Vec<IpAddr>>, fx: &mut Effects<C>) {
+    fn report_late_lookup(&mut self, result: &Result<Vec<IpAddr>>, fx: &mut Effects<C>) {
         let destroyed = self.destroyed();
         let Some(cold) = self.cold.as_mut().filter(|_| destroyed) else { return };
         let address = result.as_ref().map(|addresses| addresses.first().copied());
@@ -95,18 +95,23 @@ impl<C> Connection<C> {
     }
 
     /// Reports one address after the other, and then tries them.
-    pub(crate) fn tell_next_address(&mut self, round: u32, cx: &Context<'_>, fx: &mut Effects<C>) {
+    pub(crate) fn report_next_address(
+        &mut self,
+        round: u32,
+        cx: &Context<'_>,
+        fx: &mut Effects<C>,
+    ) {
         if self.round != round {
             return;
         }
         let Some(connecting) = self.connect_under_way() else { return };
-        let (Stage::Telling { addresses, told }, Target::Host(host, port)) =
+        let (Stage::Reporting { addresses, reported }, Target::Host(host, port)) =
             (&mut connecting.stage, &connecting.request.target)
         else {
             return;
         };
-        if let Some(address) = addresses.get(*told) {
-            *told += 1;
+        if let Some(address) = addresses.get(*reported) {
+            *reported += 1;
             fx.push(Effect::Lookup(Box::new(LookupEvent {
                 host: host.clone(),
                 address: Ok(*address),

@@ -69,7 +69,7 @@ impl<C> Connection<C> {
             let ended = self.read.has_emitted_end() && self.read.has_ended();
             let by_peer = ended && !self.half_open;
             return Some(match by_peer {
-                true => Error::new(ErrorCode::EPIPE, "the other side has ended the connection"),
+                true => Error::new(ErrorCode::EPIPE, "the peer has ended the connection"),
                 false => Error::new(ErrorCode::ERR_STREAM_WRITE_AFTER_END, "write after end"),
             });
         }
@@ -112,7 +112,7 @@ impl<C> Connection<C> {
             (_, true) => Some(ErrorCode::ERR_STREAM_DESTROYED),
             _ => None,
         };
-        let error = code.map(|code| Error::new(code, "the socket takes no more writes"));
+        let error = code.map(|code| Error::new(code, "the socket accepts no more writes"));
         // The other possible reason: the queue is too long.
         let error = error.or_else(|| self.refuse_write(cx.policy));
         match &error {
@@ -135,7 +135,7 @@ impl<C> Connection<C> {
         };
         self.set_errored(&error);
         fx.drop_chunks(self.write.give_up_queue());
-        self.tell_later(Value::WriteFailed(error), fx);
+        self.report_later(Value::WriteFailed(error), fx);
     }
 
     /// Before the connection is established, the first write waits separately.
@@ -147,7 +147,7 @@ impl<C> Connection<C> {
 
     /// Calls a callback on the tick.
     pub fn reply(&mut self, callback: C, result: crate::Result<()>, fx: &mut Effects<C>) {
-        self.tell_later(Value::Reply(Call { callback, result }), fx);
+        self.report_later(Value::Reply(Call { callback, result }), fx);
     }
 
     /// Holds later writes back.
@@ -161,7 +161,7 @@ impl<C> Connection<C> {
     pub fn uncork(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.write.uncork();
         self.park_first_write(cx.policy);
-        if self.is_connected() && self.write.can_hand_over() {
+        if self.is_connected() && self.write.can_submit() {
             // Bytes that are sent now count as activity, and not only when they were written (TMO-02).
             self.touch(cx);
             fx.push(Effect::Flush);
@@ -172,6 +172,6 @@ impl<C> Connection<C> {
 }
 
 pub(crate) fn queue_is_full() -> Error {
-    let message = "more is queued than write_queue_bytes_max allows";
+    let message = "the write queue is longer than write_queue_bytes_max";
     Error::new(ErrorCode::ERR_WRITE_QUEUE_FULL, message)
 }

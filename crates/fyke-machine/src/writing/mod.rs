@@ -274,7 +274,7 @@ impl<C> WriteSide<C> {
     }
 
     /// Whether something is queued that may be sent now.
-    pub fn can_hand_over(&self) -> bool {
+    pub fn can_submit(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| {
             let may_leave = queue.corked == 0 || queue.before_cork.is_some();
             queue.has_queued() && may_leave && queue.in_flight_bytes == 0 && queue.parked.is_none()
@@ -283,16 +283,16 @@ impl<C> WriteSide<C> {
 
     /// Takes the queue, or the part of it that is not corked, as one batch, which is in flight from then
     /// on. `None` if only empty writes were queued, which are done at once.
-    pub fn hand_over(&mut self) -> Option<Batch> {
+    pub fn submit(&mut self) -> Option<Batch> {
         self.progressed = true;
         let number = self.accepted_writes;
         let queue = self.queue();
         let before_cork = queue.before_cork.take();
         if let (Some(prefix), true) = (before_cork, queue.corked > 0) {
-            return Some(queue.hand_over_prefix(&prefix));
+            return Some(queue.submit_prefix(&prefix));
         }
         queue.empty_write = false;
-        queue.excess.hand_over(usize::MAX);
+        queue.excess.submit(usize::MAX);
         queue.in_flight_number = number;
         queue.in_flight_bytes = std::mem::take(&mut queue.queued_bytes);
         queue.unsent_bytes = queue.in_flight_bytes;
@@ -361,7 +361,7 @@ impl<C> WriteSide<C> {
 
     /// The number of the last write that the kernel has accepted completely, if a callback up to this write
     /// is still to be called.
-    pub fn done_and_not_told(&self) -> Option<u64> {
+    pub fn done_and_unreported(&self) -> Option<u64> {
         let queue = self.queue.as_ref()?;
         let due = queue.callbacks.front().is_some_and(|waiting| waiting.number <= queue.done);
         due.then_some(queue.done)

@@ -35,12 +35,12 @@ impl<C> WriteSide<C> {
     }
 
     /// The connection is established: the parked write is in flight from now on. `None` for an empty write.
-    pub fn hand_over_parked(&mut self) -> Option<Batch> {
+    pub fn submit_parked(&mut self) -> Option<Batch> {
         let queue = self.queue.as_mut()?;
         let parked = queue.parked.take()?;
         queue.empty_write &= self.accepted_writes > parked.number;
         self.progressed = true;
-        let batch = queue.hand_over_prefix(&parked);
+        let batch = queue.submit_prefix(&parked);
         if let Some(mut before_cork) = queue.before_cork.take() {
             // The part of the queue that is not held back now begins behind the parked write.
             before_cork.chunks = before_cork.chunks.saturating_sub(parked.chunks);

@@ -130,15 +130,15 @@ impl<C> Queue<C> {
 
     pub(super) fn is_empty(&self) -> bool {
         let bytes = self.queued_bytes + self.in_flight_bytes;
-        let unheard = self.callbacks.is_empty() && self.end_callbacks.is_empty();
-        bytes == 0 && unheard && self.corked == 0 && !self.need_drain && !self.empty_write
+        let silent = self.callbacks.is_empty() && self.end_callbacks.is_empty();
+        bytes == 0 && silent && self.corked == 0 && !self.need_drain && !self.empty_write
     }
 
     /// Whether there are only small writes that are not corked, and callbacks of writes.
     pub(super) fn is_plain(&self) -> bool {
         let may_leave = self.in_flight_bytes == 0 && self.corked == 0 && self.parked.is_none();
-        let unheard = self.end_callbacks.is_empty() && !self.need_drain;
-        may_leave && unheard && self.chunks.is_empty()
+        let silent = self.end_callbacks.is_empty() && !self.need_drain;
+        may_leave && silent && self.chunks.is_empty()
     }
 }
 
@@ -147,9 +147,9 @@ impl<C> Queue<C> {
         self.queued_bytes > 0 || self.empty_write
     }
 
-    pub(super) fn hand_over_prefix(&mut self, prefix: &Prefix) -> Batch {
+    pub(super) fn submit_prefix(&mut self, prefix: &Prefix) -> Batch {
         self.in_flight_number = prefix.number;
-        self.excess.hand_over(prefix.excess);
+        self.excess.submit(prefix.excess);
         self.queued_bytes -= prefix.bytes;
         self.in_flight_bytes = prefix.bytes;
         self.unsent_bytes = prefix.bytes;
@@ -170,7 +170,7 @@ impl Excess {
         self.queued + self.in_flight
     }
 
-    pub(super) fn hand_over(&mut self, at_most: usize) {
+    pub(super) fn submit(&mut self, at_most: usize) {
         self.in_flight = self.queued.min(at_most);
         self.queued -= self.in_flight;
     }

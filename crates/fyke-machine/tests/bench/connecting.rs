@@ -1,4 +1,4 @@
-//! How a side connects: there is one attempt, and it wins when the test says so.
+//! How a side connects: there is one attempt, and the test decides when it succeeds.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,11 +27,11 @@ impl<U: User> Side<U> {
             has_hook: false,
             local: Local::default(),
         };
-        let inside = self.policy.tells_inside_connect;
+        let inside = self.policy.emits_inside_connect;
         self.step(|machine, cx, fx| machine.connect(request, is_closing, inside, cx, fx));
     }
 
-    /// What the machine wants done for a connect.
+    /// Carries out the effects of a connect.
     pub(super) fn execute_for_connect(&mut self, effect: Effect<Callback>) {
         match effect {
             Effect::Open(attempt) => {
@@ -39,14 +39,14 @@ impl<U: User> Side<U> {
             }
             Effect::Dial(attempt) => self.dialled = Some(attempt),
             Effect::HangUp(_) => self.dialled = None,
-            Effect::Attempt(event) => self.tell(News::Attempt(*event)),
-            // The attempt that there is has not won yet when it is asked about.
+            Effect::Attempt(event) => self.notify(News::Attempt(*event)),
+            // When the machine asks about the attempt, it has not succeeded yet.
             Effect::Take(_) | Effect::Probe(_) | Effect::Established => {}
             other => unreachable!("there is no host to look up: {other:?}"),
         }
     }
 
-    /// The attempt to connect has won.
+    /// The attempt to connect succeeds.
     pub(crate) fn establish(&mut self, wire: End) {
         let Some(attempt) = self.dialled.take() else { return };
         self.wire = Some(wire);
@@ -55,7 +55,7 @@ impl<U: User> Side<U> {
         self.settle();
     }
 
-    /// The attempt to connect has failed.
+    /// The attempt to connect fails.
     pub(crate) fn refuse(&mut self, source: io::Error) {
         let Some(attempt) = self.dialled.take() else { return };
         self.step(|machine, cx, fx| machine.connect_failed(attempt, source, cx, fx));

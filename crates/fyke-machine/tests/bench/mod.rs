@@ -1,4 +1,4 @@
-//! Two machines and a wire between them: what a loop, a driver and a kernel do, in memory.
+//! Two machines and a wire between them: the work of a loop, a driver and a kernel, in memory.
 
 #![allow(dead_code, unused_imports, reason = "each test that joins machines uses its part")]
 
@@ -25,7 +25,7 @@ pub(crate) use wire::End;
 pub(crate) type Callback = u32;
 pub(crate) type Machine = Connection<Callback>;
 
-/// What a side is told.
+/// What is reported to a side.
 #[derive(Debug)]
 pub(crate) enum News<'a> {
     Event(Event),
@@ -37,23 +37,23 @@ pub(crate) enum News<'a> {
     Attempt(AttemptEvent),
 }
 
-/// The user's code.
+/// The user code.
 pub(crate) trait User: Sized {
-    /// Something happened. Nothing is borrowed: anything may be called on the side.
-    fn told(side: &mut Side<Self>, news: News<'_>);
+    /// Handles an event. Nothing is borrowed: any call may be made on the side.
+    fn reported(side: &mut Side<Self>, news: News<'_>);
 
-    /// A tick of the user's own has come.
+    /// Handles a tick of the user code.
     fn ticked(_side: &mut Side<Self>, _number: usize) {}
 }
 
-/// What waits for its tick.
+/// A deferred step.
 #[derive(Clone, Copy, Debug)]
 enum Deferred {
     Machine(Tick),
     User(usize),
 }
 
-/// Writes down what it is told.
+/// Logs everything that is reported.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub lines: Vec<String>,
@@ -61,7 +61,7 @@ pub(crate) struct Log {
 }
 
 impl User for Log {
-    fn told(side: &mut Side<Self>, news: News<'_>) {
+    fn reported(side: &mut Side<Self>, news: News<'_>) {
         let line = match news {
             News::Event(event) => format!("{event:?}"),
             News::Data(bytes) => {
@@ -85,19 +85,19 @@ pub(crate) struct Side<U> {
     pub user: U,
     pub policy: Policy,
     pub heard: Heard,
-    /// Takes the short ways where the machine allows it.
+    /// Whether the plain lanes are used where the machine allows it.
     pub plain: bool,
-    /// The kernel takes so many bytes, before the other side has taken them.
+    /// The number of bytes that the kernel accepts before the other side has read them.
     pub window_bytes: usize,
-    /// The most bytes that are received in one piece.
+    /// The maximum of bytes received in one piece.
     pub piece_bytes_max: usize,
-    /// Much was told in this turn: news of writes waits for the next one.
+    /// Whether much was reported in this turn, so that completions of writes wait for the next one.
     pub tells_late: bool,
-    /// What is received goes to one consumer, in pieces of this size.
+    /// Received data goes to one consumer, in pieces of this size.
     pub sink_bytes: usize,
-    /// The attempt that is under way.
+    /// The current attempt.
     pub dialled: Option<Attempt>,
-    /// How many inputs the machine was given.
+    /// The number of inputs of the machine.
     pub inputs: u64,
     pub now: Duration,
     turn: u64,
@@ -105,15 +105,15 @@ pub(crate) struct Side<U> {
     next_turn: VecDeque<Tick>,
     closing: VecDeque<Option<Error>>,
     closes_now: bool,
-    /// When the idle timeout is to be looked at.
+    /// The time of the next check of the idle timeout.
     listed: Option<Duration>,
     flush_later: bool,
-    /// The batch in flight: how much of it the kernel has taken.
+    /// The batch in flight, and how much of it the kernel has accepted.
     in_flight: (Vec<u8>, usize),
     shut_down: ShutDown,
-    /// Its end of the connection, if there is one.
+    /// The socket's end of the connection, if there is one.
     pub wire: Option<End>,
-    /// Its ends of connections that it has let go of.
+    /// Its ends of connections that it has released.
     past: Vec<End>,
 }
 
@@ -121,7 +121,7 @@ pub(crate) struct Side<U> {
 enum ShutDown {
     No,
     Asked,
-    Told,
+    Written,
 }
 
 pub(crate) fn settings() -> Settings {
@@ -135,7 +135,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 impl<U: User> Side<U> {
-    /// One that is not connected.
+    /// A side that is not connected.
     pub(crate) fn new(settings: &Settings, policy: Policy, user: U) -> Self {
         Self {
             machine: fyke_machine::Machine::new(settings),
@@ -164,25 +164,25 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// It is open from here on.
+    /// Opens the side.
     pub(crate) fn open(&mut self, wire: End) {
         self.change().phase = Phase::Open;
         self.wire = Some(wire);
     }
 
-    /// It is a connection that a server has accepted.
+    /// Makes the side a connection that a server has accepted.
     pub(crate) fn accept(&mut self, wire: End) {
         self.open(wire);
         let mut machine = self.change();
         (machine.accepted, machine.served) = (true, true);
     }
 
-    /// The machine, to change it otherwise than by a transition.
+    /// The machine, for changes other than transitions.
     pub(crate) fn change(&mut self) -> Change<'_, Callback> {
         self.machine.change()
     }
 
-    /// On the tick, the user is told this number.
+    /// Runs the user code with this number on the tick.
     pub(crate) fn next_tick(&mut self, number: usize) {
         self.ticks.push_back(Deferred::User(number));
     }
@@ -195,7 +195,7 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// One transition, and what follows from it.
+    /// Runs one transition and its effects.
     pub(crate) fn step<R>(
         &mut self,
         transition: impl FnOnce(&mut Machine, &Context<'_>, &mut Effects<Callback>) -> R,
@@ -212,7 +212,7 @@ impl<U: User> Side<U> {
         let result = self.ask(&mut effects, transition);
         while let Some(effect) = effects.take_next() {
             match effect {
-                // The last one needs no list of its own, so that a long chain needs no stack.
+                // The last one needs no new list, so a long chain does not grow the stack.
                 Effect::Then(then) if effects.is_empty() => {
                     self.ask(&mut effects, |machine, cx, fx| machine.then(then, cx, fx));
                 }
@@ -242,13 +242,13 @@ impl<U: User> Side<U> {
 
     fn execute(&mut self, effect: Effect<Callback>) {
         match effect {
-            Effect::Emit(event) => self.tell(News::Event(event)),
-            Effect::Data(bytes) => self.tell(News::Data(&bytes)),
+            Effect::Emit(event) => self.notify(News::Event(event)),
+            Effect::Data(bytes) => self.notify(News::Data(&bytes)),
             Effect::FinishText | Effect::CaptureAddresses | Effect::Drop(_) | Effect::Renew => {}
-            Effect::Error(error) => self.tell(News::Error(error)),
-            Effect::Close { had_error } => self.tell(News::Close { had_error }),
-            Effect::CloseBefore { had_error } => self.tell(News::CloseBefore { had_error }),
-            Effect::Call(call) => self.tell(News::Called(call.callback, call.result)),
+            Effect::Error(error) => self.notify(News::Error(error)),
+            Effect::Close { had_error } => self.notify(News::Close { had_error }),
+            Effect::CloseBefore { had_error } => self.notify(News::CloseBefore { had_error }),
+            Effect::Call(call) => self.notify(News::Called(call.callback, call.result)),
             Effect::Defer(when, tick) => self.defer(when, tick),
             Effect::CloseLater { cancelled } => self.closing.push_back(cancelled),
             Effect::Then(then) => self.go(|machine, cx, fx| machine.then(then, cx, fx)),
@@ -262,13 +262,13 @@ impl<U: User> Side<U> {
                 self.step(|machine, _, fx| machine.flushed_first(flushed, fx));
             }
             Effect::FlushParked => {
-                let batch = self.change().write.hand_over_parked();
+                let batch = self.change().write.submit_parked();
                 let flushed = self.offer(batch);
                 self.step(|machine, _, fx| machine.flushed_parked(flushed, fx));
             }
             Effect::Shutdown => {
                 if let (Some(wire), ShutDown::No) = (&self.wire, self.shut_down) {
-                    // At once, unless something is in flight; that it is done is told later.
+                    // Immediately, unless a batch is in flight; the completion is reported later.
                     if self.in_flight.0.is_empty() {
                         wire.shut_down();
                     }
@@ -283,7 +283,7 @@ impl<U: User> Side<U> {
             Effect::Release { reset } => self.release(reset),
             Effect::RefuseReset => {
                 let code = fyke_machine::ErrorCode::EINVAL;
-                self.tell(News::Error(Error::new(code, "a reset was refused")));
+                self.notify(News::Error(Error::new(code, "a reset was refused")));
             }
             Effect::LetGoOfServer => self.change().served = false,
             Effect::Leave(_) => {}
@@ -291,8 +291,8 @@ impl<U: User> Side<U> {
         }
     }
 
-    fn tell(&mut self, news: News<'_>) {
-        U::told(self, news);
+    fn notify(&mut self, news: News<'_>) {
+        U::reported(self, news);
     }
 
     fn defer(&mut self, when: When, tick: Tick) {
@@ -311,7 +311,7 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// Writes, and says whether there is room for more.
+    /// Writes, and returns whether there is room for more.
     pub(crate) fn write(&mut self, bytes: &[u8], callback: Option<Callback>) -> bool {
         let mut callback = callback;
         let plain = self.write_plain(bytes, &mut callback);
@@ -332,7 +332,7 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// Ends our side, after a last write if there is one.
+    /// Ends our side, after a last write if given.
     pub(crate) fn end_with(&mut self, data: Option<Payload<'_>>, callback: Option<Callback>) {
         let mut data = data;
         self.step(|machine, cx, fx| machine.end(&mut data, callback, &mut NoSpares, cx, fx));
@@ -362,16 +362,16 @@ impl<U: User> Side<U> {
 
     fn receive_bytes(&mut self, bytes: &[u8]) {
         if self.receive_plain(bytes.len()) {
-            return self.tell(News::Data(bytes));
+            return self.notify(News::Data(bytes));
         }
         match self.step(|machine, cx, fx| machine.receive(bytes, cx, fx)) {
-            Received::Deliver => self.tell(News::Data(bytes)),
+            Received::Deliver => self.notify(News::Data(bytes)),
             Received::Sink => self.feed(bytes),
             Received::Done => {}
         }
     }
 
-    /// Gives bytes to the consumer. What comes after it has paused is stored.
+    /// Passes bytes to the consumer. After it pauses, the rest is stored.
     fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -401,7 +401,7 @@ impl<U: User> Side<U> {
 
     fn feed_piece(&mut self, piece: &[u8]) -> bool {
         self.change().read.count(piece.len());
-        self.tell(News::Data(piece));
+        self.notify(News::Data(piece));
         if self.machine.destroyed() {
             return false;
         }
@@ -412,7 +412,7 @@ impl<U: User> Side<U> {
         more
     }
 
-    /// What it holds beside its machine.
+    /// The memory of a side beside its machine.
     pub(crate) fn own_bytes(&self) -> usize {
         let next_turn = self.next_turn.capacity() * size_of::<Tick>();
         let ticks = self.ticks.capacity() * size_of::<Deferred>() + next_turn;

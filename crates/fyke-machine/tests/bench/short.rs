@@ -1,5 +1,5 @@
-//! The plain lanes, where the machine allows them. Each returns whether it was taken; if not, nothing has
-//! changed.
+//! The plain lanes, where the machine allows them. Each function returns whether its lane was used; if
+//! not, nothing has changed.
 
 use fyke_driver::{Batch, Chunk};
 use fyke_machine::connection::Event;
@@ -15,7 +15,7 @@ impl<U: User> Side<U> {
         self.machine.allow(if self.plain { plain } else { Lanes::GENERAL });
     }
 
-    /// Returns whether there is room for more, if it was taken.
+    /// Returns whether there is room for more, if the lane was used.
     pub(super) fn write_plain(
         &mut self,
         bytes: &[u8],
@@ -33,7 +33,7 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// Many bytes that nothing is before: only what the kernel does not take is copied.
+    /// Many bytes on an empty queue: only bytes that the kernel does not accept are copied.
     fn write_uncopied(&mut self, bytes: &[u8]) -> Option<bool> {
         let wire = self.wire.as_ref().filter(|wire| wire.send_failure().is_none())?;
         let taken = wire.send(bytes, self.window_bytes);
@@ -51,7 +51,7 @@ impl<U: User> Side<U> {
         Some(self.step(|machine, _, _| machine.has_room()))
     }
 
-    /// A few bytes that nobody is told about need no batch, if the kernel takes all of them.
+    /// A few bytes without a callback need no batch, if the kernel accepts all of them.
     pub(super) fn flush_plain(&mut self) -> Option<Flushed> {
         self.allow();
         let wire = self.wire.as_ref().filter(|wire| wire.send_failure().is_none())?;
@@ -81,12 +81,12 @@ impl<U: User> Side<U> {
         self.count(|side| may && side.machine.end_plain(&policy, heard))
     }
 
-    /// The close phase has come.
+    /// The close phase.
     pub(super) fn close_plain(&mut self, cancelled: Option<&Error>) -> bool {
         const HEARD: [Event; 3] = [Event::Gone, Event::Unpipe, Event::Close];
-        let told = self.heard.has_any(&HEARD) || self.policy.tells_cancelled_attempt;
+        let reported = self.heard.has_any(&HEARD) || self.policy.reports_cancelled_attempt;
         self.allow();
-        let may = !told && cancelled.is_none() && !self.machine.owes_close();
+        let may = !reported && cancelled.is_none() && !self.machine.owes_close();
         self.count(|side| may && side.machine.close_plain())
     }
 

@@ -1,4 +1,4 @@
-//! The turns of a loop, and what a driver does.
+//! The turns of a loop, and the work of a driver.
 
 use std::io;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use fyke_machine::transitions::Flushed;
 use super::wire::Piece;
 use super::{Deferred, End, News, ShutDown, Side, User};
 
-/// Turns until nothing happens any more.
+/// Turns until no work is left.
 const TURNS_MAX: usize = 64;
 
 impl<U: User> Side<U> {
@@ -23,10 +23,10 @@ impl<U: User> Side<U> {
         if let Some(flushed) = self.flush_plain() {
             return flushed;
         }
-        if !self.machine.write.can_hand_over() {
+        if !self.machine.write.can_submit() {
             return Flushed::Quiet;
         }
-        let batch = self.change().write.hand_over();
+        let batch = self.change().write.submit();
         self.offer(batch)
     }
 
@@ -44,9 +44,9 @@ impl<U: User> Side<U> {
         self.in_flight = (bytes, taken);
         self.forget_sent();
         let all = self.change().write.sent(taken);
-        let told = all && self.machine.write.has_news();
+        let reported = all && self.machine.write.has_news();
         let number = self.machine.write.in_flight_number();
-        if told { Flushed::Told(number) } else { Flushed::Quiet }
+        if reported { Flushed::Written(number) } else { Flushed::Quiet }
     }
 
     fn forget_sent(&mut self) {
@@ -55,7 +55,7 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// The batch of callbacks has ended.
+    /// Ends a batch of callbacks.
     pub(crate) fn settle(&mut self) {
         loop {
             while let Some(tick) = self.ticks.pop_front() {
@@ -75,7 +75,7 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// One turn of the loop: what was deferred, what has come, the close phase.
+    /// One turn of the loop: deferred steps, received data, the close phase.
     pub(crate) fn turn(&mut self) {
         self.settle();
         self.turn += 1;
@@ -85,7 +85,7 @@ impl<U: User> Side<U> {
             self.step(|machine, cx, fx| machine.tick(tick, cx, fx));
             self.settle();
         }
-        self.tell_shut_down();
+        self.report_shut_down();
         self.receive();
         self.send_more();
         self.closes_now = true;
@@ -107,7 +107,7 @@ impl<U: User> Side<U> {
         }
     }
 
-    /// The time of an idle timeout may have come.
+    /// The time of an idle timeout may have been reached.
     fn look_at_idle(&mut self) {
         if self.listed.is_none_or(|listed| listed > self.now) {
             return;
@@ -115,12 +115,12 @@ impl<U: User> Side<U> {
         self.listed = None;
         let now = self.now;
         if self.step(|machine, _, _| machine.look_at_idle(now)) {
-            self.tell(News::Event(Event::Timeout));
+            self.notify(News::Event(Event::Timeout));
             self.settle();
         }
     }
 
-    /// When something happens by itself.
+    /// The time of the next automatic step.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.listed.filter(|_| !self.machine.destroyed())
     }
@@ -164,11 +164,11 @@ impl<U: User> Side<U> {
         }
     }
 
-    fn tell_shut_down(&mut self) {
+    fn report_shut_down(&mut self) {
         if !self.in_flight.0.is_empty() || self.shut_down != ShutDown::Asked {
             return;
         }
-        self.shut_down = ShutDown::Told;
+        self.shut_down = ShutDown::Written;
         if let Some(wire) = &self.wire {
             wire.shut_down();
         }
@@ -176,14 +176,14 @@ impl<U: User> Side<U> {
         self.settle();
     }
 
-    /// Whether nothing happens any more by itself.
+    /// Whether no automatic step is left.
     pub(crate) fn is_quiet(&self) -> bool {
         let deferred = self.next_turn.len() + self.closing.len();
         self.ticks.is_empty() && deferred == 0 && self.shut_down != ShutDown::Asked
     }
 }
 
-/// Turns both until nothing happens any more.
+/// Turns both until no work is left.
 pub(crate) fn run<U: User>(a: &mut Side<U>, b: &mut Side<U>) {
     for _ in 0..TURNS_MAX {
         let before = (a.inputs, b.inputs);

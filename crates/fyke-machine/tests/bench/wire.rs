@@ -1,13 +1,13 @@
 //! A wire between two sides, and the kernels at its ends.
 
-#![allow(clippy::disallowed_types, reason = "the machine has no cells; who uses it may")]
+#![allow(clippy::disallowed_types, reason = "the machine has no cells, but its user may")]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-/// What arrives over the wire.
+/// What a side receives from the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Piece {
     Bytes(Vec<u8>),
@@ -21,16 +21,16 @@ enum Last {
     Reset,
 }
 
-/// One direction: what the kernel has, and the other side has not taken.
+/// One direction: the data that the kernel holds and the other side has not read.
 #[derive(Debug, Default)]
 struct Way {
     bytes: VecDeque<u8>,
-    /// What comes behind the bytes.
+    /// What follows the bytes.
     last: Option<Last>,
     ended: bool,
     /// By RST.
     was_reset: bool,
-    /// Whoever sends on it has let go of the connection.
+    /// The sender has released the connection.
     closed: bool,
 }
 
@@ -39,9 +39,9 @@ struct Way {
 pub(crate) struct End {
     ways: Rc<RefCell<[Way; 2]>>,
     end: usize,
-    /// A Unix socket knows at once that its peer is gone.
+    /// On a Unix socket, a side detects immediately that its peer is gone.
     pub unix: bool,
-    /// An RST overtakes bytes that nobody has taken.
+    /// An RST overtakes unread bytes.
     pub reset_loses_unread: bool,
 }
 
@@ -57,14 +57,14 @@ impl End {
         })
     }
 
-    /// The kernel takes what there is room for. Returns how much that is.
+    /// The kernel accepts the bytes that fit. Returns their number.
     pub(crate) fn send(&self, bytes: &[u8], window_bytes: usize) -> usize {
         let taken = bytes.len().min(self.room(window_bytes));
         self.ways.borrow_mut()[self.end].bytes.extend(&bytes[..taken]);
         taken
     }
 
-    /// For how many bytes the kernel has room.
+    /// The number of bytes for which the kernel has room.
     pub(crate) fn room(&self, window_bytes: usize) -> usize {
         window_bytes.saturating_sub(self.ways.borrow()[self.end].bytes.len())
     }
@@ -74,8 +74,7 @@ impl End {
         self.ways.borrow_mut()[self.end].end();
     }
 
-    /// Lets go of the connection. Who does so without having received everything says so by RST (RFC 2525,
-    /// 2.17).
+    /// Releases the connection. A side that has not received everything sends an RST (RFC 2525, 2.17).
     pub(crate) fn close(&self, reset: bool) {
         let ways = &mut *self.ways.borrow_mut();
         let unread = !ways[1 - self.end].bytes.is_empty();
@@ -87,7 +86,7 @@ impl End {
         }
     }
 
-    /// What has arrived next: at most this many bytes.
+    /// The next arrival: at most this many bytes.
     pub(crate) fn receive(&self, bytes_max: usize) -> Option<Piece> {
         let way = &mut self.ways.borrow_mut()[1 - self.end];
         let count = way.bytes.len().min(bytes_max);
@@ -100,7 +99,7 @@ impl End {
         })
     }
 
-    /// Nobody is here to receive: bytes that arrive are answered by RST.
+    /// There is no receiver: arriving bytes are answered by RST.
     pub(crate) fn refuse(&self) {
         let ways = &mut *self.ways.borrow_mut();
         let arrived = &mut ways[1 - self.end];
@@ -110,23 +109,24 @@ impl End {
         }
     }
 
-    /// Why nothing can be sent.
+    /// The reason why nothing can be sent.
     pub(crate) fn send_failure(&self) -> Option<io::ErrorKind> {
         let way = &self.ways.borrow()[1 - self.end];
         let knows = way.was_reset || self.unix && way.closed;
-        // Behind a FIN, in CLOSE_WAIT, an RST is EPIPE too.
-        let unheard = !self.unix && way.last == Some(Last::Reset);
-        let kind = if unheard { io::ErrorKind::ConnectionReset } else { io::ErrorKind::BrokenPipe };
+        // After a FIN, in CLOSE_WAIT, an RST is EPIPE too.
+        let unreported = !self.unix && way.last == Some(Last::Reset);
+        let kind =
+            if unreported { io::ErrorKind::ConnectionReset } else { io::ErrorKind::BrokenPipe };
         knows.then_some(kind)
     }
 
-    /// How many bytes we have sent that the other side has not taken, and whether our end is behind them.
+    /// The number of sent bytes that the other side has not read, and whether our end follows them.
     pub(crate) fn sent(&self) -> (usize, bool) {
         let way = &self.ways.borrow()[self.end];
         (way.bytes.len(), way.last == Some(Last::End))
     }
 
-    /// How much memory our way takes.
+    /// The memory that our direction uses.
     pub(crate) fn own_bytes(&self) -> usize {
         self.ways.borrow()[self.end].bytes.capacity()
     }
@@ -139,7 +139,7 @@ impl Way {
         }
     }
 
-    /// Who has received the end before does not hear of it.
+    /// A side that has already received the end is not notified.
     fn reset(&mut self, loses_unread: bool) {
         self.was_reset = true;
         let unread = !self.bytes.is_empty() || self.last.is_some();

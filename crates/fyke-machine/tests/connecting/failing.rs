@@ -1,4 +1,4 @@
-//! What fails, and what comes too late.
+//! Failures, and answers that arrive too late.
 
 use std::io;
 
@@ -9,7 +9,8 @@ use fyke_machine::{Error, ErrorCode, policy};
 use crate::shell::*;
 
 #[test]
-fn con_07_the_only_attempt_fails_with_its_own_error_and_is_neither_connecting_nor_destroyed_then() {
+fn con_07_when_the_only_attempt_fails_with_its_own_error_the_socket_is_neither_connecting_nor_destroyed()
+ {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(to_ip());
     shell.settle();
@@ -21,7 +22,7 @@ fn con_07_the_only_attempt_fails_with_its_own_error_and_is_neither_connecting_no
 }
 
 #[test]
-fn he_03_a_lookup_that_fails_is_told_and_ends_the_connect() {
+fn he_03_a_failed_lookup_is_reported_and_ends_the_connect() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(to_host());
     shell.settle();
@@ -31,7 +32,7 @@ fn he_03_a_lookup_that_fails_is_told_and_ends_the_connect() {
 }
 
 #[test]
-fn the_first_fails_and_the_second_connects() {
+fn after_the_first_attempt_fails_the_second_connects() {
     let mut shell = trying(FamilySelection::Race, &[A, B]);
     shell.take();
     shell.refuse(A);
@@ -45,7 +46,7 @@ fn the_first_fails_and_the_second_connects() {
 }
 
 #[test]
-fn he_15_all_attempts_fail() {
+fn he_15_when_all_attempts_fail_one_error_lists_them() {
     let mut shell = trying(FamilySelection::Race, &[A, B]);
     shell.refuse(A);
     shell.fail(B, io::ErrorKind::TimedOut);
@@ -76,7 +77,7 @@ fn con_16_the_answer_to_an_earlier_connect_is_ignored() {
 }
 
 #[test]
-fn an_attempt_of_an_earlier_connect_is_not_one_of_the_next() {
+fn an_attempt_of_an_earlier_connect_does_not_belong_to_the_next() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(to_ip());
     shell.settle();
@@ -96,7 +97,7 @@ fn an_attempt_of_an_earlier_connect_is_not_one_of_the_next() {
 
 /// No descriptor stays open.
 #[test]
-fn he_25_a_listener_destroys_the_socket() {
+fn he_25_a_listener_of_an_attempt_may_destroy_the_socket() {
     for at in [
         "lookup 10.0.0.1",
         "lookup 10.0.0.2",
@@ -123,7 +124,7 @@ fn he_25_a_listener_destroys_the_socket() {
         }
         let log = shell.take();
         let place = log.iter().position(|entry| entry.starts_with(at)).unwrap_or_else(|| {
-            panic!("{at} never came: {log:?}");
+            panic!("{at} was never emitted: {log:?}");
         });
         assert_eq!(log[place + 1..], ["close false"], "{at}: no system call, and no event");
         assert!(shell.open.is_empty() && shell.machine.wake().is_none(), "{at}");
@@ -131,7 +132,7 @@ fn he_25_a_listener_destroys_the_socket() {
 }
 
 #[test]
-fn con_07_a_listener_of_the_only_failure_destroys_the_socket() {
+fn con_07_a_listener_of_the_only_failure_may_destroy_the_socket() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.destroys_at = Some("failed");
     shell.connect(to_ip());
@@ -143,7 +144,7 @@ fn con_07_a_listener_of_the_only_failure_destroys_the_socket() {
 }
 
 #[test]
-fn a_descriptor_that_is_opened_when_it_is_not_wanted_any_more_is_closed() {
+fn a_descriptor_that_is_opened_after_its_attempt_ended_is_closed() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(to_ip());
     shell.settle();
@@ -155,7 +156,7 @@ fn a_descriptor_that_is_opened_when_it_is_not_wanted_any_more_is_closed() {
 }
 
 #[test]
-fn con_13_an_attempt_that_cannot_be_bound_is_none_and_its_error_is_about_our_own_end() {
+fn con_13_a_failed_bind_is_not_an_attempt_and_its_error_names_the_local_address() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.refusals.push_back(Refusal::Bind(io::ErrorKind::AddrInUse.into()));
     let local = Local { port: 81, ..Local::default() };
@@ -167,7 +168,7 @@ fn con_13_an_attempt_that_cannot_be_bound_is_none_and_its_error_is_about_our_own
 }
 
 #[test]
-fn an_attempt_without_a_descriptor_is_told_and_the_next_address_is_tried() {
+fn an_attempt_without_a_descriptor_is_reported_and_the_next_address_is_tried() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.refusals.push_back(Refusal::Open(io::ErrorKind::OutOfMemory.into()));
     shell.connect(to_host());
@@ -199,7 +200,7 @@ fn blk_21_he_27_a_blocked_address_is_announced_if_it_is_the_only_one_and_fails_i
 }
 
 #[test]
-fn a_failure_that_is_told_twice_counts_once() {
+fn a_failure_that_is_reported_twice_counts_once() {
     let mut shell = trying(FamilySelection::Race, &[A, B]);
     shell.refuse(A);
     shell.take();

@@ -1,7 +1,7 @@
-//! From the call of `connect` to a connection, or to the end of one that could not be made, on the bare machine.
+//! From the call of `connect` to a connection or a failure, on the bare machine.
 
 mod failing;
-mod manners;
+mod policies;
 mod shell;
 mod waiting;
 
@@ -26,7 +26,7 @@ fn con_03_an_address_is_tried_on_the_tick() {
 }
 
 #[test]
-fn con_03_destroyed_before_the_tick_nothing_is_tried() {
+fn con_03_a_socket_destroyed_before_the_tick_attempts_nothing() {
     for request in [to_ip(), to_host(), to(Target::Unix(unix("/a")))] {
         let mut shell = Shell::new(policy::DEFAULT);
         shell.connect(request);
@@ -37,7 +37,7 @@ fn con_03_destroyed_before_the_tick_nothing_is_tried() {
 }
 
 #[test]
-fn wr_10_what_was_written_before_leaves_between_connect_and_ready() {
+fn wr_10_data_written_before_the_connection_is_sent_between_connect_and_ready() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(to_ip());
     shell.step(|machine, cx, fx| {
@@ -51,7 +51,7 @@ fn wr_10_what_was_written_before_leaves_between_connect_and_ready() {
 }
 
 #[test]
-fn he_02_every_address_is_told_before_any_is_tried() {
+fn he_02_every_address_is_reported_before_any_is_tried() {
     let mut shell = trying(FamilySelection::Race, &[A, B]);
     let wanted = [
         "resolve a.test true",
@@ -65,7 +65,7 @@ fn he_02_every_address_is_told_before_any_is_tried() {
 }
 
 #[test]
-fn he_08_with_selection_off_only_the_first_address_is_told_and_tried() {
+fn he_08_with_selection_off_only_the_first_address_is_reported_and_tried() {
     let mut shell = trying(FamilySelection::Off, &[A, B]);
     let wanted = ["resolve a.test false", "lookup 10.0.0.1", "attempt 10.0.0.1", "dial 10.0.0.1"];
     assert_eq!(shell.take(), wanted);

@@ -1,4 +1,4 @@
-//! What a loop and a driver do, in memory: a shell in which descriptors are only names.
+//! The work of a loop and a driver, in memory: a shell in which descriptors are only names.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,7 +18,7 @@ pub(crate) type Machine = Connection<u32>;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
-/// A machine, and what is around it.
+/// A machine and its environment.
 pub(crate) struct Shell {
     pub(crate) machine: Machine,
     pub(crate) policy: Policy,
@@ -29,13 +29,13 @@ pub(crate) struct Shell {
     pub(crate) closing: Option<Option<Error>>,
     /// The descriptors that are open.
     pub(crate) open: Vec<Attempt>,
-    /// What each attempt that was dialled goes to.
+    /// The target of each attempt that was started.
     pub(crate) dialled: Vec<(Attempt, Address)>,
-    /// How the next descriptors are refused.
+    /// The errors of the next descriptors.
     pub(crate) refusals: VecDeque<Refusal>,
-    /// The attempts that the system would call connected.
+    /// The attempts that the system would report as connected.
     pub(crate) is_connected: bool,
-    /// A listener destroys the socket at the first entry that begins like this.
+    /// A listener destroys the socket at the first log entry that starts with this text.
     pub(crate) destroys_at: Option<&'static str>,
 }
 
@@ -82,16 +82,16 @@ impl Shell {
     pub(crate) fn execute(&mut self, effect: Effect<u32>) {
         match effect {
             Effect::Then(then) => self.step(|machine, cx, fx| machine.then(then, cx, fx)),
-            Effect::Emit(event) => self.tell(format!("{event:?}").to_lowercase()),
+            Effect::Emit(event) => self.notify(format!("{event:?}").to_lowercase()),
             Effect::Lookup(lookup) => match lookup.address {
-                Ok(ip) => self.tell(format!("lookup {ip}")),
-                Err(error) => self.tell(format!("lookup {}", error.code())),
+                Ok(ip) => self.notify(format!("lookup {ip}")),
+                Err(error) => self.notify(format!("lookup {}", error.code())),
             },
-            Effect::Attempt(event) => self.tell_attempt(&event),
-            Effect::Error(error) => self.tell(format!("error {}", error.code())),
-            Effect::Close { had_error } => self.tell(format!("close {had_error}")),
-            Effect::CloseBefore { had_error } => self.tell(format!("close before {had_error}")),
-            Effect::Call(call) => self.tell(format!("callback {}", call.result.is_ok())),
+            Effect::Attempt(event) => self.emit_attempt_event(&event),
+            Effect::Error(error) => self.notify(format!("error {}", error.code())),
+            Effect::Close { had_error } => self.notify(format!("close {had_error}")),
+            Effect::CloseBefore { had_error } => self.notify(format!("close before {had_error}")),
+            Effect::Call(call) => self.notify(format!("callback {}", call.result.is_ok())),
             Effect::Resolve { host, all } => self.log.push(format!("resolve {host} {all}")),
             Effect::HasSeveralAddresses => self.log.push("several".into()),
             Effect::Open(attempt) => {
@@ -117,19 +117,19 @@ impl Shell {
             Effect::Defer(_, tick) => self.ticks.push_back(tick),
             Effect::CloseLater { cancelled } => self.closing = Some(cancelled),
             Effect::FlushFirst => {
-                let batch = self.machine.write.hand_over().unwrap();
+                let batch = self.machine.write.submit().unwrap();
                 self.log.push(format!("sent {}", batch.to_vec().len()));
                 self.machine.write.sent(batch.to_vec().len());
-                let told = Flushed::Told(self.machine.write.in_flight_number());
-                self.step(|machine, _, fx| machine.flushed_first(told, fx));
+                let reported = Flushed::Written(self.machine.write.in_flight_number());
+                self.step(|machine, _, fx| machine.flushed_first(reported, fx));
             }
             _ => {}
         }
     }
 
-    pub(crate) fn tell_attempt(&mut self, event: &AttemptEvent) {
+    pub(crate) fn emit_attempt_event(&mut self, event: &AttemptEvent) {
         let phase = self.machine.phase;
-        self.tell(match event {
+        self.notify(match event {
             AttemptEvent::Begins(target) => format!("attempt {}", name(target)),
             AttemptEvent::BeginsAgain(target) => format!("attempt again {}", name(target)),
             AttemptEvent::TimedOut(target) => format!("timeout {}", name(target)),
@@ -139,8 +139,8 @@ impl Shell {
         });
     }
 
-    /// What listeners hear, and do.
-    pub(crate) fn tell(&mut self, entry: String) {
+    /// What listeners receive and do.
+    pub(crate) fn notify(&mut self, entry: String) {
         let destroys = self.destroys_at.take_if(|at| entry.starts_with(*at)).is_some();
         self.log.push(entry);
         if destroys {
@@ -174,7 +174,7 @@ impl Shell {
         }
     }
 
-    /// The lookup of the connect that is under way is answered.
+    /// The lookup of the current connect is answered.
     pub(crate) fn answer(&mut self, result: Result<&[&str], Error>) {
         let round = self.machine.round();
         self.answer_to(round, result);
@@ -208,7 +208,7 @@ impl Shell {
         self.settle();
     }
 
-    /// Lets time pass up to what the machine waits for, which is so far away.
+    /// Advances the time to the machine's deadline, which must be this far away.
     pub(crate) fn wait(&mut self, duration: Duration) {
         self.now += duration;
         assert_eq!(self.machine.wake(), Some(self.now.into()));

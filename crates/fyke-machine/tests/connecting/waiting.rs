@@ -1,4 +1,4 @@
-//! What takes too long, and what is tried later.
+//! Timeouts, and attempts that start later.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use fyke_machine::{ErrorCode, Moment, policy};
 use crate::shell::*;
 
 #[test]
-fn a_race_begins_the_next_after_a_while_and_closes_the_others_when_one_connects() {
+fn a_race_starts_the_next_attempt_after_a_delay_and_closes_the_others_when_one_connects() {
     let mut shell = trying(FamilySelection::Race, &[A, B, C]);
     shell.take();
     shell.wait(250 * MS);
@@ -25,7 +25,7 @@ fn a_race_begins_the_next_after_a_while_and_closes_the_others_when_one_connects(
 }
 
 #[test]
-fn he_12_an_attempt_that_takes_too_long_is_closed_and_told_and_the_next_begins() {
+fn he_12_an_attempt_that_times_out_is_closed_and_reported_and_the_next_begins() {
     let mut shell = trying(FamilySelection::Sequential, &[A, B]);
     shell.take();
     shell.wait(500 * MS);
@@ -38,7 +38,7 @@ fn he_12_an_attempt_that_takes_too_long_is_closed_and_told_and_the_next_begins()
 }
 
 #[test]
-fn an_early_wake_is_no_harm() {
+fn an_early_wake_does_no_harm() {
     let mut shell = trying(FamilySelection::Sequential, &[A, B]);
     shell.take();
     shell.now = 499 * MS;
@@ -48,7 +48,7 @@ fn an_early_wake_is_no_harm() {
 }
 
 #[test]
-fn the_connect_timeout_ends_whatever_is_waited_for() {
+fn the_connect_timeout_ends_every_stage_of_a_connect() {
     let resolving: fn(&mut Shell) = |_| {};
     let trying: fn(&mut Shell) = |shell| shell.answer(Ok(&[A, B]));
     let cases = [
@@ -78,7 +78,7 @@ fn the_connect_timeout_ends_whatever_is_waited_for() {
 }
 
 #[test]
-fn the_connect_timeout_is_over_when_the_connection_is_established() {
+fn the_connect_timeout_stops_when_the_connection_is_established() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(Request { connect_timeout: Some(3000 * MS), ..to_ip() });
     shell.settle();
@@ -90,7 +90,7 @@ fn the_connect_timeout_is_over_when_the_connection_is_established() {
 }
 
 #[test]
-fn a_lookup_that_takes_too_long_is_told_and_its_answer_ignored() {
+fn a_lookup_that_times_out_is_reported_and_its_answer_ignored() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(Request { lookup_timeout: Some(100 * MS), ..to_host() });
     shell.settle();
@@ -103,7 +103,7 @@ fn a_lookup_that_takes_too_long_is_told_and_its_answer_ignored() {
 }
 
 #[test]
-fn the_lookup_timeout_is_over_when_the_lookup_is_answered() {
+fn the_lookup_timeout_stops_when_the_lookup_is_answered() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(Request { lookup_timeout: Some(100 * MS), ..to_host() });
     shell.settle();
@@ -112,7 +112,7 @@ fn the_lookup_timeout_is_over_when_the_lookup_is_answered() {
 }
 
 #[test]
-fn ipc_10_a_unix_server_whose_queue_is_full_is_tried_again_after_longer_and_longer_pauses() {
+fn ipc_10_a_connect_to_a_unix_server_with_a_full_queue_is_retried_after_growing_pauses() {
     let mut shell = Shell::new(policy::DEFAULT);
     shell.connect(to(Target::Unix(unix("/a"))));
     shell.settle();

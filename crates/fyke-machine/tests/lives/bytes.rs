@@ -1,14 +1,14 @@
-//! Scripts made of bytes, for fuzzers and seeds: seven bytes choose the network and the connections, then
-//! four make a step, or what is done when something happens.
+//! Scripts made from bytes, for fuzzers and seeds: seven bytes choose the network and the connections,
+//! then four make a step, or a reaction to an event.
 
 use super::{Moment, Operation, Pair, Place, Reaction, Reading, Script, Side, Step, When};
 
-/// More would only be slow.
+/// More steps would only be slow.
 const STEPS_MAX: usize = 64;
 
 const MARKS: [usize; 4] = [65_536, 0, 1, 1000];
 
-/// The first bytes: what they choose beside the script.
+/// The choices of the first bytes that are not part of the script.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choices {
     pub(crate) seed: u8,
@@ -27,7 +27,7 @@ impl Choices {
 }
 
 impl Script {
-    /// Reads a script, if there are bytes enough for one.
+    /// Reads a script, if there are enough bytes for one.
     pub(crate) fn from_bytes(input: &[u8]) -> Option<(Choices, Self)> {
         let (head, rest) = input.split_first_chunk::<7>()?;
         let [seed, flags, marks, latency, window, piece, shape] = *head;
@@ -70,7 +70,7 @@ fn pair(choices: Choices) -> Pair {
     }
 }
 
-/// A place that a script with fewer connections does not have is one where nothing is done.
+/// If the script has fewer connections, a place on a missing one means no operation.
 fn place(at: u8) -> Place {
     Place { pair: usize::from(at >> 1) % 3, side: Side::BOTH[usize::from(at & 1)] }
 }
@@ -81,7 +81,7 @@ fn reading(bits: u8) -> Reading {
 }
 
 fn operation(choice: u8, len: u8) -> Operation {
-    // From nothing to 260,100 bytes, and finely around small numbers.
+    // From 0 to 260,100 bytes, with small steps around small numbers.
     let bytes = usize::from(len) * usize::from(len) * 4;
     match choice % 24 {
         0 => Operation::WriteThen(bytes),

@@ -1,25 +1,25 @@
-//! What is noted of each call: what must come of it, and what may not.
+//! What is recorded of each call: what must follow from it, and what must not.
 
 use std::rc::Rc;
 
 use super::{Facts, Life, Observer, Operation, Reading, What};
 
-/// A write whose callback is still to come.
+/// A write whose callback has not run yet.
 pub(crate) struct WriteAsked {
     life: Rc<Life>,
-    /// Where it ends in the stream.
+    /// The position in the stream where it ends.
     end: u64,
     queued: bool,
 }
 
-/// An end whose callback is still to come.
+/// An end whose callback has not run yet.
 pub(crate) struct EndAsked {
     life: Rc<Life>,
     owed: bool,
 }
 
 impl Observer {
-    /// A call is about to be made: the one that is made in its place.
+    /// A call is about to be made. Returns the call that is made in its place.
     pub(crate) fn calls(&self, operation: Operation) -> Operation {
         // Such a connection never ends by itself, and Node's reset would leave it open (DST-15).
         let operation = match operation {
@@ -39,8 +39,8 @@ impl Observer {
         self.check(facts);
     }
 
-    /// `connect` is about to be called. `next` makes the connection that begins if the socket is made new
-    /// by it. Returns whether the call is to be taken, and of which connection its callback is.
+    /// `connect` is about to be called. `next` is the connection that begins if the call renews the
+    /// socket. Returns whether the call must be accepted, and to which connection its callback belongs.
     pub(crate) fn connects(
         &self,
         next: impl FnOnce() -> Rc<Life>,
@@ -66,18 +66,18 @@ impl Observer {
         (taken, life)
     }
 
-    /// Whether a call of `connect` makes the socket a new one.
+    /// Whether a call of `connect` renews the socket.
     pub(crate) fn renews(&self, facts: &Facts) -> bool {
         let closed = self.life().model.borrow().closes == 1;
         closed || self.stage.policy.connects_before_close && facts.destroyed
     }
 
-    /// The next bytes of the stream, which count as accepted if a write can be.
+    /// The next bytes of the stream, which count as accepted if a write is possible.
     pub(crate) fn offers(&self, len: usize, facts: &Facts) -> Vec<u8> {
         let life = self.life();
         let bytes = life.next_bytes(len);
         if facts.destroyed || facts.writable_ended {
-            // Such a write destroys what is not destroyed yet.
+            // Such a write destroys the socket, unless it is already destroyed.
             life.model.borrow_mut().abrupt = true;
         } else {
             life.accept(&bytes);
@@ -85,8 +85,8 @@ impl Observer {
         bytes
     }
 
-    /// A write with a callback is about to be made, of bytes that were just [offered](Self::offers).
-    /// `facts` are those of before.
+    /// A write with a callback is about to be made, with bytes that were just [offered](Self::offers).
+    /// `facts` are those before the call.
     pub(crate) fn asks_write(&self, facts: &Facts) -> WriteAsked {
         let life = self.life();
         let (end, queued) = (life.accepted(), !facts.destroyed && !facts.writable_ended);
@@ -97,20 +97,20 @@ impl Observer {
         WriteAsked { life, end, queued }
     }
 
-    /// A write was made, and answered whether there is room for more.
+    /// A write was made, and returned whether there is room for more.
     pub(crate) fn wrote(&self, room: bool, facts: &Facts) {
         if facts.writable {
             let len = facts.write_queue_len;
             let below = len < facts.high_water_mark || len == 0;
             let report = self.report(facts);
-            assert_eq!(room, below, "write says whether there is room (WR-01): {report:?}");
+            assert_eq!(room, below, "write returns whether there is room (WR-01): {report:?}");
             self.life().model.borrow_mut().owes_drain |= !room;
         } else {
             assert!(!room, "{:?}", self.report(facts));
         }
     }
 
-    /// The callback of a write was called: with nothing, or with the code of an error.
+    /// The callback of a write ran: without an error, or with an error of this code.
     pub(crate) fn write_told(&self, asked: &WriteAsked, code: Option<&'static str>) {
         let WriteAsked { life, end, queued } = asked;
         self.log(What::Write(life.number, *end, code));
@@ -125,12 +125,12 @@ impl Observer {
         assert_eq!(
             next,
             Some(*end),
-            "callbacks come in the order of the writes (WR-08): {model:?} {:?}",
+            "callbacks run in the order of the writes (WR-08): {model:?} {:?}",
             events()
         );
-        // Node tells those of a connection that never stood after it (WR-12).
-        let late = model.closes > 0 && self.stage.policy.tells_unsent_before_close;
-        assert!(!late, "callbacks come before close (WR-19): {:?}", events());
+        // Node reports the writes of a connection that was never established after `close` (WR-12).
+        let late = model.closes > 0 && self.stage.policy.reports_unsent_before_close;
+        assert!(!late, "callbacks run before close (WR-19): {:?}", events());
         if code.is_none() {
             let sent = !model.given_up || model.odd;
             assert!(sent, "after a gap nothing is sent: {model:?} {:?}", events());
@@ -140,16 +140,16 @@ impl Observer {
         }
     }
 
-    /// An end with a callback is about to be called. `facts` are those of before.
+    /// An end with a callback is about to be called. `facts` are those before the call.
     pub(crate) fn asks_end(&self, facts: &Facts) -> EndAsked {
         let life = self.life();
-        // One that is called when the socket is destroyed is never told in Node (DST-18).
+        // In Node, the callback of an end on a destroyed socket never runs (DST-18).
         let owed = self.stage.policy.answers_end_after_destroy || !facts.destroyed;
         life.model.borrow_mut().ends_to_tell += usize::from(owed);
         EndAsked { life, owed }
     }
 
-    /// The callback of an end was called.
+    /// The callback of an end ran.
     pub(crate) fn end_told(&self, asked: &EndAsked, code: Option<&'static str>) {
         self.log(What::End(code));
         let mut model = asked.life.model.borrow_mut();
@@ -157,10 +157,10 @@ impl Observer {
         let waiting = model.waiting.len();
         drop(model);
         let events = self.stage.latest_events();
-        assert!(code.is_some() || waiting == 0, "writes come first: {events:?}");
+        assert!(code.is_some() || waiting == 0, "writes are first: {events:?}");
     }
 
-    /// Bytes to put back: what was delivered last, so that it is delivered again.
+    /// Bytes to unshift: the last delivered bytes, so that they are delivered again.
     pub(crate) fn unshifts(&self, len: usize, facts: &Facts) -> Option<Vec<u8>> {
         let life = self.life();
         if matches!(self.reading.get(), Reading::Buffer(_)) || life.model.borrow().in_hand > 0 {
@@ -178,14 +178,14 @@ impl Observer {
         Some(bytes)
     }
 
-    /// `read_exact` has taken bytes. If something listens for data they come there, on the tick. `facts`
-    /// are those of before.
+    /// `read_exact` has returned bytes. If there is a data listener, it gets them on the tick. `facts`
+    /// are those before the call.
     pub(crate) fn took(&self, count: usize, bytes: &[u8], facts: &Facts) {
-        // After the end of the other side the rest may be shorter.
+        // After the end of the other side, the rest may be shorter.
         assert!((1..=count).contains(&bytes.len()), "{:?}", self.report(facts));
         let life = self.life();
         if facts.destroyed {
-            // What is kept after `destroy` is given out (RD-20); nobody counts on it.
+            // Bytes kept after `destroy` are returned (RD-20), but programs do not rely on it.
             let mut model = life.model.borrow_mut();
             (model.odd, model.took_after_destroy) = (true, true);
         } else if self.reading.get() == Reading::Data {

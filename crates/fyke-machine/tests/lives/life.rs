@@ -1,4 +1,4 @@
-//! One end of one connection, as the naive model has it. A client that connects again begins another.
+//! One end of one connection in the naive model. A client that connects again begins another.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use super::{Place, Side};
 
 pub(crate) struct Life {
     pub(crate) place: Place,
-    /// Which connection of the pair it is.
+    /// The number of the connection in the pair.
     pub(crate) number: usize,
     pub(crate) model: RefCell<Model>,
     /// The bytes that `write` has queued, in order.
@@ -17,47 +17,47 @@ pub(crate) struct Life {
     peer: RefCell<Weak<Self>>,
 }
 
-/// What an end must have done by now.
+/// The events that must have happened before an end.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    /// Where in the stream the writes end whose callbacks are still to come, in order.
+    /// The positions in the stream where the writes with pending callbacks end, in order.
     pub(crate) waiting: VecDeque<u64>,
-    /// Up to here callbacks have said that the kernel has the bytes.
+    /// Callbacks have reported that the kernel has accepted the stream up to here.
     pub(crate) acknowledged: u64,
-    /// A callback has said that the kernel will not have them.
+    /// A callback has reported that the kernel will not accept the rest.
     pub(crate) given_up: bool,
-    /// Callbacks of refused writes that are still to come.
+    /// Pending callbacks of refused writes.
     pub(crate) refused: usize,
-    /// Callbacks of ends that are still to come.
+    /// Pending callbacks of ends.
     pub(crate) ends_to_tell: usize,
     pub(crate) delivered: u64,
-    /// Bytes that `read_exact` took, and that are still to be delivered to the listeners.
+    /// Bytes that `read_exact` returned, and that are not yet delivered to the listeners.
     pub(crate) in_hand: u64,
     pub(crate) owes_drain: bool,
-    /// Calls of `connect` whose callback is still to come.
+    /// Calls of `connect` whose callback has not run yet.
     pub(crate) connects_to_tell: usize,
     pub(crate) connect_calls: u32,
-    /// How often events came.
+    /// The number of each event.
     pub(crate) connects: u32,
     pub(crate) readies: u32,
     pub(crate) ends: u32,
     pub(crate) finishes: u32,
     pub(crate) errors: u32,
     pub(crate) closes: u32,
-    /// Something was called that may lose bytes.
+    /// A call was made that may lose bytes.
     pub(crate) abrupt: bool,
-    /// Bytes were taken after `destroy`: what is delivered then is behind them.
+    /// Bytes were read after `destroy`: bytes delivered later follow them.
     pub(crate) took_after_destroy: bool,
-    /// It began before the `close` of the connection before it.
+    /// It began before the `close` of the previous connection.
     pub(crate) began_early: bool,
-    /// Something was piped into it: a pipe may write after the end.
+    /// A socket was piped into it: a pipe may write after the end.
     pub(crate) piped: bool,
-    /// `connect` was called on it while it connected, was connected, or was being closed: what Node
-    /// does then, only an exact loop does.
+    /// `connect` was called while it was connecting, connected or closing. Only an exact loop does what
+    /// Node does then.
     pub(crate) odd: bool,
     /// There was a socket for it: a connection that is never accepted has none.
     pub(crate) attached: bool,
-    /// `bytes_written`, once it is over.
+    /// `bytes_written`, after it has ended.
     pub(crate) written: Option<u64>,
 }
 
@@ -105,7 +105,7 @@ impl Life {
         self.stream.borrow().len() as u64
     }
 
-    /// The next bytes that this end writes by itself: no two ends write the same.
+    /// The next bytes that this end writes: no two ends write the same.
     pub(crate) fn next_bytes(&self, len: usize) -> Vec<u8> {
         let begin = self.stream.borrow().len();
         let seed = self.place.pair * 31 + self.place.side as usize * 17 + self.number * 101;
@@ -117,7 +117,7 @@ impl Life {
         self.stream.borrow_mut().extend_from_slice(bytes);
     }
 
-    /// These bytes come next of what the other end has written.
+    /// The next bytes of the stream that the other end has written.
     pub(crate) fn deliver(&self, bytes: &[u8]) {
         let mut model = self.model.borrow_mut();
         if model.took_after_destroy {
@@ -128,7 +128,7 @@ impl Life {
         let begin = model.delivered as usize;
         let mut place = begin..begin + bytes.len();
         if peer.model.borrow().began_early && stream.get(place.clone()) != Some(bytes) {
-            // What was given up with the queue of the connection before is missing.
+            // Bytes dropped with the queue of the previous connection are missing.
             let lost = stream[begin..].windows(bytes.len()).position(|later| later == bytes);
             let lost = lost.unwrap_or_default();
             place = begin + lost..begin + lost + bytes.len();

@@ -1,10 +1,10 @@
-//! Scripts of calls on the ends of connections, and a naive model of a connection: whatever is called,
-//! and whenever, what happens must be what the model allows. The same scripts and the same rules are for
-//! sockets (`crates/fyke/tests/scripted` plays them on a loop) and for the bare machine
+//! Scripts of calls on the ends of connections, and a naive model of a connection: any sequence of
+//! calls may only cause what the model allows. The same scripts and rules are used for sockets
+//! (`crates/fyke/tests/scripted` plays them on a loop) and for the bare machine
 //! (`crates/fyke-machine/tests/play`).
 
 #![allow(dead_code, unused_imports, reason = "each test that plays scripts uses its part")]
-#![allow(clippy::disallowed_types, reason = "the machine has no cells; who uses it may")]
+#![allow(clippy::disallowed_types, reason = "the machine has no cells, but its user may")]
 
 mod bytes;
 mod calls;
@@ -37,7 +37,7 @@ impl Side {
     }
 }
 
-/// A socket of a script: a client, or the latest one that was accepted from it.
+/// A socket of a script: a client, or the latest socket that was accepted from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) pair: usize,
@@ -51,7 +51,7 @@ pub(crate) enum Operation {
     WriteThen(usize),
     /// `write` of borrowed bytes.
     Write(usize),
-    /// This many writes of one owned byte, each in an immediate of its own.
+    /// This many writes of one owned byte, each in a separate immediate.
     Trickle(usize),
     Cork,
     Uncork,
@@ -60,14 +60,14 @@ pub(crate) enum Operation {
     EndWithThen(usize),
     Pause,
     Resume,
-    /// `unshift`, with this many of the bytes that were delivered last.
+    /// `unshift` of this many of the last delivered bytes.
     Unshift(usize),
     /// `read_exact`.
     ReadExact(usize),
-    /// `pipe` to another socket, unless bytes could go round in circles.
+    /// `pipe` to another socket, unless bytes could circulate.
     Pipe(Place),
     UnpipeAll,
-    /// `set_timeout` with this many milliseconds, or none.
+    /// `set_timeout` with this many milliseconds, or `None`.
     Timeout(u64),
     AllowHalfOpen(bool),
     Unref,
@@ -76,23 +76,23 @@ pub(crate) enum Operation {
     DestroyWith,
     DestroySoon,
     Reset,
-    /// `connect`, of a client; whatever its state.
+    /// `connect` of a client, in any state.
     Connect,
 }
 
 impl Operation {
-    /// Whether it may keep a connection from coming to its end.
+    /// Whether it may prevent a connection from ending.
     pub(crate) fn holds_up(self) -> bool {
         matches!(self, Self::Cork | Self::Pause | Self::Unref | Self::Pipe(_) | Self::Trickle(_))
     }
 
-    /// Whether bytes may be lost by it.
+    /// Whether it may lose bytes.
     pub(crate) fn is_abrupt(self) -> bool {
         matches!(self, Self::Destroy | Self::DestroySoon | Self::DestroyWith | Self::Reset)
     }
 }
 
-/// How long after the step before.
+/// The delay after the previous step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     /// In the same callback.
@@ -103,7 +103,7 @@ pub(crate) enum When {
     Later,
 }
 
-/// An event of a socket, at which something can be called.
+/// An event of a socket, at which a call can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// The server's `connection`.
@@ -145,7 +145,7 @@ impl Moment {
     ];
 }
 
-/// How a socket's bytes are received.
+/// How the bytes of a socket are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// `on_data`.
@@ -165,7 +165,7 @@ pub(crate) struct Step {
     pub(crate) operation: Operation,
 }
 
-/// What is called the first time that something happens.
+/// The call that is made the first time that an event occurs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reaction {
     pub(crate) place: Place,
@@ -173,7 +173,7 @@ pub(crate) struct Reaction {
     pub(crate) operation: Operation,
 }
 
-/// A client and what it is connected to. The arrays have the client first.
+/// A client and its peer. The arrays have the client first.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) allow_half_open: [bool; 2],
@@ -184,7 +184,7 @@ pub(crate) struct Pair {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
-    /// Played with Node's manners.
+    /// Played with `policy::NODE_EXACT`.
     pub(crate) node_exact: bool,
     pub(crate) pairs: Vec<Pair>,
     pub(crate) steps: Vec<Step>,
@@ -192,7 +192,8 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// The same with writes of at most `max` bytes: through a narrow network more takes long.
+    /// The same with writes of at most `max` bytes, because more would take long through a narrow
+    /// network.
     pub(crate) fn with_writes_up_to(mut self, max: usize) -> Self {
         let steps = self.steps.iter_mut().map(|step| &mut step.operation);
         let reactions = self.reactions.iter_mut().map(|reaction| &mut reaction.operation);

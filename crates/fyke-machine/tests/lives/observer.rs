@@ -1,4 +1,4 @@
-//! Watches one end of a pair: what was called on it, what came of that, and what it says of itself.
+//! Watches one end of a pair: the calls on it, their results, and its properties.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::{Life, Moment, Reading, Stage, What};
 
-/// What a connection says of itself: the getters of a socket.
+/// The properties of a connection: the getters of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) connecting: bool,
@@ -26,13 +26,13 @@ pub(crate) struct Facts {
     pub(crate) bytes_read: u64,
 }
 
-/// Holds one end to the model.
+/// Checks one end against the model.
 pub(crate) struct Observer {
     pub(crate) reading: Cell<Reading>,
     pub(crate) stage: Rc<Stage>,
-    /// The connection of now.
+    /// The current connection.
     life: RefCell<Rc<Life>>,
-    /// Connections before it whose `close` is still to come (policy `connects_before_close`).
+    /// Earlier connections whose `close` is pending (policy `connects_before_close`).
     pub(super) closing: RefCell<VecDeque<Rc<Life>>>,
 }
 
@@ -50,7 +50,7 @@ impl Observer {
         Rc::clone(&self.life.borrow())
     }
 
-    /// There is something to watch from here on. The server's is connected already.
+    /// Watching begins. The server's side is already connected.
     pub(crate) fn attach(&self, reading: Reading, connected: bool) {
         self.reading.set(reading);
         let life = self.life();
@@ -59,17 +59,17 @@ impl Observer {
         model.attached = true;
     }
 
-    /// Another connection begins. The one before may have its `close` still to come.
+    /// Another connection begins. The `close` of the previous one may be pending.
     pub(super) fn begin_life(&self, life: &Rc<Life>, facts: &Facts) {
         let before = self.life.replace(Rc::clone(life));
         before.model.borrow_mut().written.get_or_insert(facts.bytes_written);
         life.model.borrow_mut().attached = true;
-        // In Node a listener for `readable` does not ask for bytes of the next connection.
+        // In Node, a listener for `readable` does not request bytes of the next connection.
         let waits = matches!(self.reading.get(), Reading::Readable | Reading::Exact(_));
         life.model.borrow_mut().odd = !self.stage.policy.rearms_readable && waits;
         if before.model.borrow().closes == 0 {
             before.model.borrow_mut().odd = true;
-            // Node's stream gives up what is queued on this connection with what was on the one before.
+            // Node's stream drops the queue of this connection together with that of the previous one.
             let mut model = life.model.borrow_mut();
             (model.odd, model.began_early) = (true, true);
             life.peer().model.borrow_mut().odd = true;
@@ -81,15 +81,15 @@ impl Observer {
         self.stage.log(&self.life.borrow(), what);
     }
 
-    /// Something happened: `details` notes what, and it is checked.
-    pub(crate) fn tell(&self, moment: Moment, facts: &Facts, details: impl FnOnce()) {
+    /// An event occurred. `details` describes it, and it is checked.
+    pub(crate) fn observe(&self, moment: Moment, facts: &Facts, details: impl FnOnce()) {
         self.log(What::Happened(moment));
         details();
         self.happened(moment, facts);
         self.check(facts);
     }
 
-    /// Everything that is known, for a rule that was broken.
+    /// The known state, for the message about a broken rule.
     pub(super) fn report<'a>(&'a self, facts: &'a Facts) -> impl fmt::Debug + 'a {
         (self.life(), facts, self.stage.latest_events())
     }

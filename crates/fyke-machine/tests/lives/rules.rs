@@ -1,4 +1,4 @@
-//! What may happen to a connection, and when: the rules that an [`Observer`] holds it to.
+//! Which events a connection may have, and when: the rules that an [`Observer`] checks.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ impl Observer {
         model.in_hand = model.in_hand.saturating_sub(bytes.len() as u64);
     }
 
-    /// An event came: whether it may, after those before it (contract C2).
+    /// Checks whether an event may follow the earlier ones (contract C2).
     pub(super) fn happened(&self, moment: Moment, facts: &Facts) {
         if self.happened_before(moment) {
             return;
@@ -38,11 +38,11 @@ impl Observer {
             Moment::Connected => connected || policy.keeps_old_once_listeners,
             Moment::Ready => {
                 model.readies += 1;
-                // Also though a listener of `connect` has destroyed the socket (CON-05).
+                // Even if a listener of `connect` has destroyed the socket (CON-05).
                 let in_order = alive && connected && model.readies == model.connects;
                 in_order || policy.ready_after_destroy
             }
-            // What there is may be delivered though a listener has destroyed the socket.
+            // Available bytes may be delivered even if a listener has destroyed the socket.
             Moment::Data => {
                 let may =
                     alive || policy.delivers_after_destroy || policy.keeps_stored_after_destroy;
@@ -59,7 +59,7 @@ impl Observer {
             }
             Moment::Finish => {
                 model.finishes += 1;
-                // Comes with the callbacks of `end`, also when one of them has destroyed the socket.
+                // Emitted with the callbacks of `end`, even if one of them has destroyed the socket.
                 let whole = model.waiting.is_empty() && !model.given_up || model.odd;
                 model.finishes == 1 && facts.writable_finished && whole
             }
@@ -71,17 +71,18 @@ impl Observer {
             Moment::Close => {
                 model.closes += 1;
                 model.written.get_or_insert(facts.bytes_written);
-                // Node tells the writes of a connection that never stood after it (WR-12).
-                let told = model.waiting.is_empty() || !policy.tells_unsent_before_close;
-                !alive && model.closes == 1 && told
+                // Node reports the writes of a connection that was never established after `close`
+                // (WR-12).
+                let reported = model.waiting.is_empty() || !policy.reports_unsent_before_close;
+                !alive && model.closes == 1 && reported
             }
         };
         drop(model);
         assert!(!after_close, "{moment:?} after close: {:?}", self.report(facts));
-        assert!(rule, "{moment:?} must not come like this: {:?}", self.report(facts));
+        assert!(rule, "{moment:?} is not allowed here: {:?}", self.report(facts));
     }
 
-    /// Whether an event was one of a connection before this one, whose end is still under way.
+    /// Whether an event belongs to an earlier connection, which is still ending.
     fn happened_before(&self, moment: Moment) -> bool {
         let before = self.closing.borrow().front().cloned();
         let Some(before) = before else { return false };
@@ -100,7 +101,7 @@ impl Observer {
         }
     }
 
-    /// What the getters say fits to what was called and what came.
+    /// Checks the getters against the calls and events so far.
     pub(crate) fn check(&self, facts: &Facts) {
         let life = self.life();
         let accepted = life.accepted();
@@ -109,7 +110,7 @@ impl Observer {
             return;
         }
         let queued = facts.write_queue_len as u64;
-        // What waits for a read buffer counts when it is put in (RD-23).
+        // Bytes that wait for a read buffer count when they are stored in it (RD-23).
         let kept = match self.reading.get() {
             Reading::Buffer(_) => 0,
             _ => facts.read_queue_len as u64,
@@ -118,7 +119,7 @@ impl Observer {
             facts.bytes_written <= accepted
                 && facts.bytes_read >= model.delivered
                 && !facts.writable
-                // A failed write ends only the other direction, until its callbacks are through.
+                // A failed write ends only the other direction until its callbacks have run.
                 && !(facts.destroyed && facts.readable)
         } else {
             facts.bytes_written == accepted
@@ -130,14 +131,14 @@ impl Observer {
         assert!(rule && drain, "{:?}", self.report(facts));
     }
 
-    /// The ends were left alone, uncorked and flowing: nothing is left to do.
+    /// The ends were left alone, uncorked and flowing: no work is left.
     pub(crate) fn check_quiet(&self, facts: &Facts) {
         let life = self.life();
         let model = life.model.borrow();
         if facts.destroyed || model.odd {
             return;
         }
-        // Bytes for which it is waiting that there are more.
+        // Bytes that wait for more, because fewer than requested have arrived.
         let rest = match self.reading.get() {
             Reading::Exact(count) => count - 1,
             _ => 0,
@@ -160,7 +161,7 @@ impl Observer {
     }
 }
 
-/// Everything has ended: so has the connection, and every byte and callback is accounted for.
+/// Everything has ended, so the connection has too, and every byte and callback is accounted for.
 pub(crate) fn check_end(life: &Rc<Life>, events: &[Event]) {
     let model = life.model.borrow();
     if !model.attached {
@@ -168,13 +169,13 @@ pub(crate) fn check_end(life: &Rc<Life>, events: &[Event]) {
     }
     let peer = life.peer();
     let peer = peer.model.borrow();
-    assert_eq!(model.closes, 1, "close comes once: {life:?} {events:?}");
-    let told = model.waiting.is_empty() && model.refused == 0 && model.ends_to_tell == 0;
-    assert!(told, "every callback is called: {life:?} {events:?}");
+    assert_eq!(model.closes, 1, "close is emitted once: {life:?} {events:?}");
+    let reported = model.waiting.is_empty() && model.refused == 0 && model.ends_to_tell == 0;
+    assert!(reported, "every callback is called: {life:?} {events:?}");
     let connected = model.connects == 0 || model.connects_to_tell == 0;
     assert!(connected || model.odd, "every callback is called: {life:?} {events:?}");
     let written = model.written.unwrap_or_default();
-    // What was in flight when it was cancelled stays counted (PROP-05).
+    // Bytes that were in flight when they were cancelled stay counted (PROP-05).
     assert!(peer.delivered <= written || model.odd, "{life:?} {events:?}");
     let ended = peer.ends == 1;
     assert!(!ended || peer.delivered >= model.acknowledged, "{life:?} {events:?}");

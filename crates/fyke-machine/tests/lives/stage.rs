@@ -1,4 +1,4 @@
-//! What all ends of a script share: the events, whose code is running, and how much memory is used.
+//! Shared by all ends of a script: the events, whose code is running, and how much memory is used.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -8,11 +8,11 @@ use fyke_machine::Policy;
 
 use super::{Life, Moment, Operation, Place};
 
-/// Something that was called, or that happened.
+/// A call or an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Event {
     place: Place,
-    /// Which connection of the pair.
+    /// The number of the connection in the pair.
     connection: usize,
     what: What,
 }
@@ -33,21 +33,21 @@ pub(crate) enum What {
     /// The code of an error.
     Error(&'static str),
     HadError(bool),
-    /// This many bytes are in the queues: to be sent, and received.
+    /// The number of queued bytes: to be sent, and received.
     Queues(usize, usize),
-    /// The write that ends here in the stream of this connection was told this.
+    /// The write that ends here in the stream of this connection got this result.
     Write(usize, u64, Option<&'static str>),
     End(Option<&'static str>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Running {
-    /// Nothing of the script.
+    /// No code of the script.
     Nothing,
     Callback,
     /// A call on a socket, in which no callback may run.
     Call,
-    /// `connect` with Node's manners, in which some may.
+    /// `connect` under `policy::NODE_EXACT`, in which some may.
     Connect,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Stage {
     pub(crate) connections: RefCell<Vec<[Rc<Life>; 2]>>,
 }
 
-/// Sets back what was running before.
+/// Restores what was running before.
 pub(crate) struct Flag<'a>(&'a Cell<Running>, Running);
 
 impl Drop for Flag<'_> {
@@ -82,8 +82,8 @@ impl Stage {
         Flag(&self.running, self.running.replace(what))
     }
 
-    /// A callback begins: the only one, and not inside a call (contract C1), but inside `connect` with
-    /// Node's manners.
+    /// A callback begins. It must be the only one, and not inside a call (contract C1), except inside
+    /// `connect` under `policy::NODE_EXACT`.
     pub(crate) fn callback(&self) -> Flag<'_> {
         let outer = self.running.get();
         let allowed = matches!(outer, Running::Nothing | Running::Connect);
@@ -96,8 +96,8 @@ impl Stage {
     }
 
     pub(crate) fn connect_call(&self) -> Flag<'_> {
-        let tells = self.policy.tells_inside_connect;
-        self.begin(if tells { Running::Connect } else { Running::Call })
+        let emits = self.policy.emits_inside_connect;
+        self.begin(if emits { Running::Connect } else { Running::Call })
     }
 
     pub(crate) fn log(&self, life: &Life, what: What) {
@@ -105,15 +105,15 @@ impl Stage {
         self.events.borrow_mut().push(event);
     }
 
-    /// Without data and numbers, which are too much to read.
+    /// Without data and numbers, which are too long to read.
     pub(crate) fn latest_events(&self) -> Vec<Event> {
         let events = self.events.borrow();
-        let is_told = |event: &&Event| {
+        let is_shown = |event: &&Event| {
             let much = What::Happened(Moment::Data);
             event.what != much && !matches!(event.what, What::Bytes(_) | What::Queues(..))
         };
         let mut latest: Vec<Event> =
-            events.iter().rev().filter(is_told).take(60).copied().collect();
+            events.iter().rev().filter(is_shown).take(60).copied().collect();
         latest.reverse();
         latest
     }
@@ -129,7 +129,7 @@ impl Stage {
         ends
     }
 
-    /// Both ends of a connection that there is.
+    /// Both ends of an existing connection.
     pub(crate) fn find(&self, pair: usize, number: usize) -> [Rc<Life>; 2] {
         let connections = self.connections.borrow();
         let mut ends = connections.iter();
@@ -137,7 +137,7 @@ impl Stage {
         found.expect("its client has connected").clone()
     }
 
-    /// What the model itself holds, near enough.
+    /// Approximately the memory of the model itself.
     pub(crate) fn own_bytes(&self) -> usize {
         let list = self.events.borrow().capacity() * size_of::<Event>();
         let streams = self.connections.borrow();

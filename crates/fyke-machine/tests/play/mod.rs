@@ -1,6 +1,5 @@
-//! Plays scripts on joined machines: whatever is called, and whenever, what happens must be what the model
-//! of [`lives`](crate::lives) allows. Of the operations, only those are made that a machine knows: pipes are
-//! the shell's.
+//! Plays scripts on joined machines: any sequence of calls may only cause what the model of
+//! [`lives`](crate::lives) allows. Only operations of a machine are made; pipes belong to the shell.
 
 #![allow(dead_code, reason = "each test that plays scripts uses its part")]
 
@@ -18,41 +17,41 @@ use crate::lives::{
 };
 use player::Player;
 
-/// How often a client may connect.
+/// The number of times that a client may connect.
 const CONNECTS_MAX: usize = 4;
-/// So many turns, and everything has come to rest.
+/// After this many turns no work is left.
 const TURNS_MAX: usize = 100_000;
-/// So many single bytes are written while a script waits.
+/// The number of single bytes that are written while a script waits.
 const TRICKLE_MAX: usize = 4000;
 const TRICKLE_PER_TURN: usize = 8;
-/// So often time passes while nothing else happens.
+/// The number of times that time passes while nothing else happens.
 const WAITS_MAX: usize = 64;
 
 /// How a script is played.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) policy: Policy,
-    /// Takes the short ways of reading and writing.
+    /// Whether the plain lanes are used for reading and writing.
     pub(crate) plain: bool,
     pub(crate) window_bytes: usize,
     pub(crate) piece_bytes_max: usize,
-    /// News of writes waits for the next turn.
+    /// Whether completions of writes wait for the next turn.
     pub(crate) tells_late: bool,
-    /// An RST overtakes bytes that nobody has taken.
+    /// Whether an RST overtakes unread bytes.
     pub(crate) reset_loses_unread: bool,
-    /// How much memory is in use: asked after every step.
+    /// Returns the memory in use; called after every step.
     pub(crate) memory: Option<fn() -> usize>,
 }
 
-/// What came of a script.
+/// The result of a script.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Played {
     pub(crate) events: Vec<Event>,
-    /// How many inputs the machines were given.
+    /// The number of inputs of the machines.
     pub(crate) inputs: u64,
 }
 
-/// Plays a script, and panics when something happens that must not.
+/// Plays a script, and panics if something happens that is not allowed.
 pub(crate) fn play(script: &Script, setting: &Setting) -> Played {
     let stage = Rc::new(Stage::new(setting.policy));
     let mut game = Game::new(script, setting, &stage);
@@ -76,9 +75,9 @@ struct Game<'a> {
     setting: &'a Setting,
     stage: Rc<Stage>,
     clients: Vec<Side<Player>>,
-    /// Those that were accepted, of each pair. Steps are for the last.
+    /// The accepted sides of each pair. Steps apply to the last one.
     servers: Vec<Vec<Side<Player>>>,
-    /// Writes of single bytes, some in each turn.
+    /// Pending writes of single bytes; some are made in each turn.
     trickles: Vec<(Place, usize)>,
     now: Duration,
     memory_before: usize,
@@ -148,7 +147,7 @@ impl<'a> Game<'a> {
         self.memory_before = self.setting.memory.map_or(0, |in_use| in_use());
     }
 
-    /// The attempt of a client has won: it is connected, and so is a side of the server.
+    /// The attempt of a client has succeeded: it is connected, and so is a side of the server.
     fn accept(&mut self, pair: usize) {
         let client = &mut self.clients[pair];
         let life = client.user.observer.life();
@@ -165,7 +164,7 @@ impl<'a> Game<'a> {
         server.accept(theirs);
         let before = self.servers[pair].last_mut();
         if let Some(before) = before {
-            // What was to be done for the place is done for the latest connection.
+            // Pending operations for the place are applied to the latest connection.
             server.user.reactions = std::mem::take(&mut before.user.reactions);
         }
         server.user.concluded = self.clients[pair].user.concluded;
@@ -225,7 +224,7 @@ impl<'a> Game<'a> {
         }
         let mut trickles = std::mem::take(&mut self.trickles);
         trickles.retain_mut(|(place, left)| {
-            // Each behind a cut of the queue.
+            // Each after a cork, so that the queue is split.
             for _ in 0..(*left).min(TRICKLE_PER_TURN) {
                 let calls = [Operation::Cork, Operation::Write(1), Operation::Uncork];
                 calls.iter().for_each(|call| self.perform(*place, *call));
@@ -255,7 +254,7 @@ impl<'a> Game<'a> {
         }
     }
 
-    /// Nothing holds anything up any more; in the end all ends.
+    /// Removes all obstacles, so that everything ends.
     fn conclude(&mut self) {
         self.trickles.clear();
         self.each(player::conclude);
@@ -266,7 +265,7 @@ impl<'a> Game<'a> {
         self.run();
         for side in self.sides() {
             assert_eq!(side.machine.write.in_flight_bytes(), 0, "what was cancelled is forgotten");
-            // In Node the callback of an end after `destroy` waits for ever (DST-18).
+            // In Node the callback of an end after `destroy` never runs (DST-18).
             let waits = !side.machine.write.nothing_waits();
             assert!(!waits || !self.setting.policy.answers_end_after_destroy, "something is held");
         }
@@ -280,14 +279,14 @@ impl<'a> Game<'a> {
         }
     }
 
-    /// Turns until nothing happens any more, and no time that passes changes that.
+    /// Turns until no work is left, even if time passes.
     fn run(&mut self) {
         let inputs = |game: &Self| game.sides().map(|side| side.inputs).sum::<u64>();
         let mut waits = 0;
         for _ in 0..TURNS_MAX {
             let before = inputs(self);
             self.turn();
-            // In the second of two what the first one has brought onto the wires would show.
+            // A second round detects what the first one has put on the wires.
             self.turn();
             if before != inputs(self) || !self.sides().all(Side::is_quiet) {
                 continue;
@@ -299,10 +298,10 @@ impl<'a> Game<'a> {
             }
             self.pass(deadline.saturating_sub(self.now));
         }
-        panic!("it never comes to rest: {:?}", self.stage.latest_events());
+        panic!("it never becomes idle: {:?}", self.stage.latest_events());
     }
 
-    /// What is held is at most twice what is in the queues, and what is there for other things.
+    /// The memory in use is at most twice the content of the queues, plus the memory for other things.
     fn check_memory(&self) {
         let Some(in_use) = self.setting.memory else { return };
         let own = self.stage.own_bytes() + self.sides().map(player::own_bytes).sum::<usize>();

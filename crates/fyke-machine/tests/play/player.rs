@@ -1,4 +1,4 @@
-//! What a script does on one side: its calls, and what is called when something happens.
+//! The script of one side: its calls, and its reactions to events.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::lives::{
     EndAsked, Facts, Moment, Observer, Operation, Reading, Side as Which, What, WriteAsked,
 };
 
-/// What a machine may hold beside the bytes in its queues: the boxes for what is rare, the first entries of
+/// The memory that a machine may use beside its queues: the boxes of rare state, the first entries of
 /// its lists, a buffer that is being consumed.
 pub(super) const OTHER_BYTES: usize = 8 * 1024;
 
-/// What a callback that waits may take.
+/// The memory of a pending callback.
 const CALLBACK_BYTES: usize = 64;
 
 pub(crate) struct Player {
     pub(super) observer: Observer,
-    /// What is called the first time that something happens.
+    /// The call that is made the first time that an event occurs.
     pub(super) reactions: Vec<(Moment, Operation)>,
-    /// All steps were made.
+    /// Whether all steps were made.
     pub(super) concluded: bool,
     pub(super) ending: bool,
-    /// What waits for a callback: its number is the place here.
+    /// What pending callbacks belong to; the index is their number.
     asked: Vec<Option<Asked>>,
 }
 
@@ -47,7 +47,7 @@ impl Player {
 }
 
 impl User for Player {
-    fn told(side: &mut Side<Self>, news: News<'_>) {
+    fn reported(side: &mut Side<Self>, news: News<'_>) {
         match news {
             News::Event(connection::Event::Readable) => take_all(side),
             News::Event(event) => {
@@ -83,20 +83,20 @@ fn moment(event: connection::Event) -> Option<Moment> {
     })
 }
 
-/// Something happened: it is checked, and answered.
+/// An event occurred: it is checked, and the reaction runs.
 fn callback(side: &mut Side<Player>, moment: Moment, details: impl FnOnce(&Observer)) {
     let stage = Rc::clone(&side.user.observer.stage);
     let _callback = stage.callback();
     let facts = facts(side);
     let observer = &side.user.observer;
-    observer.tell(moment, &facts, || details(observer));
+    observer.observe(moment, &facts, || details(observer));
     react(side, moment);
 }
 
 fn data(side: &mut Side<Player>, bytes: &[u8]) {
     let paused = side.machine.read.is_paused();
     let in_hand = side.user.observer.life().model.borrow().in_hand;
-    assert!(!paused || in_hand > 0, "nothing is delivered to who has paused");
+    assert!(!paused || in_hand > 0, "nothing is delivered to a paused socket");
     callback(side, Moment::Data, |observer| observer.received(bytes));
 }
 
@@ -110,7 +110,7 @@ fn take_all(side: &mut Side<Player>) {
     while let Some(bytes) = side.step(|machine, cx, fx| machine.take(count, cx, fx)) {
         callback(side, Moment::Data, |observer| observer.received(&bytes));
         if side.machine.destroyed() {
-            // With Node's manners it would give out what there is.
+            // Under `policy::NODE_EXACT` it would return the available bytes.
             break;
         }
     }
@@ -139,10 +139,10 @@ pub(super) fn react(side: &mut Side<Player>, moment: Moment) {
     }
 }
 
-/// Listens to everything that happens to the side.
+/// Listens to all events of the side.
 pub(super) fn attach(side: &mut Side<Player>, reading: Reading, connected: bool) {
     side.user.observer.attach(reading, connected);
-    // All but those of which each is a way of its own to receive.
+    // All except those that select a way to receive.
     let ways = [connection::Event::Data, connection::Event::Text, connection::Event::Readable];
     let ways = ways.iter().fold(0, |bits, event| bits | 1 << *event as u32);
     let heard = |event: connection::Event| Heard(!ways | 1 << event as u32);
@@ -180,7 +180,7 @@ pub(super) fn perform(side: &mut Side<Player>, operation: Operation) {
             });
             let room = {
                 let _call = stage.call();
-                // Not the same path: these bytes are copied.
+                // A different path through the code: these bytes are copied.
                 match len {
                     1 | 5000.. => side.write_payload(bytes.into(), callback),
                     _ => side.write(&bytes, callback),
@@ -219,7 +219,7 @@ pub(super) fn perform(side: &mut Side<Player>, operation: Operation) {
     side.user.observer.log(What::Queues(after.write_queue_len, after.read_queue_len));
 }
 
-/// The calls that need nothing beside themselves.
+/// The calls that involve no other object.
 fn call(side: &mut Side<Player>, operation: Operation) {
     match operation {
         Operation::Cork => side.step(|machine, _, fx| machine.cork(fx)),
@@ -240,7 +240,7 @@ fn call(side: &mut Side<Player>, operation: Operation) {
             let reset = side.step(Machine::reset);
             assert!(reset.is_ok(), "only a Unix socket refuses it");
         }
-        // Pipes, and what only sockets have.
+        // Pipes, and other features of sockets only.
         _ => {}
     }
 }
@@ -259,7 +259,7 @@ fn read_exact(side: &mut Side<Player>, count: usize, before: &Facts) {
     }
 }
 
-/// Connects, if there is no connection, or none that goes on: what else a socket may try is the shell's.
+/// Connects, if there is no connection or it has ended. Other attempts to connect belong to the shell.
 fn connect(side: &mut Side<Player>) {
     let before = facts(side);
     let life = side.user.observer.life();
@@ -278,7 +278,7 @@ fn connect(side: &mut Side<Player>) {
     };
     let (taken, of) = side.user.observer.connects(next, &before);
     assert!(taken, "the machine is not asked to connect otherwise");
-    // Its callback is the shell's.
+    // Its callback belongs to the shell.
     of.model.borrow_mut().connects_to_tell = 0;
     {
         let _call = stage.connect_call();
@@ -286,12 +286,12 @@ fn connect(side: &mut Side<Player>) {
     }
     side.user.observer.check(&facts(side));
     if side.user.concluded {
-        // One that was paused is paused still (CON-16).
+        // A paused socket stays paused (CON-16).
         let_flow(side);
     }
 }
 
-/// Nothing holds anything up any more.
+/// Removes all obstacles.
 pub(super) fn conclude(side: &mut Side<Player>) {
     side.user.concluded = true;
     let_flow(side);
@@ -305,7 +305,7 @@ pub(super) fn let_flow(side: &mut Side<Player>) {
     perform(side, Operation::Resume);
 }
 
-/// Ends a side. One that Node never ends is destroyed.
+/// Ends a side. A side that Node never ends is destroyed.
 pub(super) fn end(side: &mut Side<Player>) {
     side.user.ending = true;
     perform(side, Operation::End);
@@ -334,8 +334,8 @@ pub(super) fn facts(side: &Side<Player>) -> Facts {
     }
 }
 
-/// What is in the queues of a side, what `read` took that is still to be delivered, and what the callbacks
-/// may take.
+/// The bytes in the queues of a side, the bytes that `read` returned and that are still to be
+/// delivered, and the memory of the callbacks.
 pub(super) fn queued_bytes(side: &Side<Player>) -> usize {
     let callbacks = side.machine.write.callbacks() + side.machine.write.end_callbacks();
     let bytes = side.machine.write.queued_bytes() + side.machine.read.stored_bytes();
@@ -343,7 +343,7 @@ pub(super) fn queued_bytes(side: &Side<Player>) -> usize {
     bytes + in_hand + callbacks * CALLBACK_BYTES
 }
 
-/// What the script holds of a side.
+/// The memory of the script for a side.
 pub(super) fn own_bytes(side: &Side<Player>) -> usize {
     let asked = side.user.asked.capacity() * size_of::<Option<Asked>>();
     side.own_bytes() + asked

@@ -16,13 +16,13 @@ fn len() -> impl Strategy<Value = usize> {
     prop_oneof![0..20_usize, 0..20_000_usize, 60_000..70_000_usize, 100_000..400_000_usize]
 }
 
-/// Mostly of the first connection, so that the calls have to do with each other.
+/// Mostly on the first connection, so that the calls interact.
 fn place() -> impl Strategy<Value = Place> {
     let pair = prop_oneof![3 => Just(0), 1 => 0..PAIRS_MAX];
     (pair, select(&Side::BOTH[..])).prop_map(|(pair, side)| Place { pair, side })
 }
 
-/// What every connection has in it.
+/// The part of every connection.
 fn gentle() -> impl Strategy<Value = Operation> {
     prop_oneof![
         6 => len().prop_map(Operation::WriteThen),
@@ -101,7 +101,7 @@ fn script(
     )
 }
 
-/// Scripts in which nothing may be lost, but by writing after the end.
+/// Scripts in which nothing may be lost, except by writing after the end.
 pub(crate) fn gentle_script() -> impl Strategy<Value = Script> {
     script(pair(), prop_oneof![12 => gentle(), 1 => ending()].boxed())
 }
@@ -112,7 +112,7 @@ pub(crate) fn any_script() -> impl Strategy<Value = Script> {
     script(pair(), all.boxed())
 }
 
-/// Single bytes, on ends that do not take them, and that queue them otherwise.
+/// Single bytes, on ends that do not read them, and that queue them differently.
 pub(crate) fn crumbs() -> impl Strategy<Value = Script> {
     let pair = [reading(), reading()].prop_map(|reading| Pair {
         allow_half_open: [true; 2],
@@ -131,10 +131,11 @@ pub(crate) fn crumbs() -> impl Strategy<Value = Script> {
     script(pair, operation.boxed())
 }
 
-/// The seed of the checks, so that they play the same scripts each time; the fuzz target looks for new ones.
+/// The seed of the checks, so that they play the same scripts each time. The fuzz target looks for new
+/// ones.
 const SEED: u64 = 1;
 
-/// This many cases, unless `PROPTEST_CASES` says otherwise; with another seed by `PROPTEST_RNG_SEED=…`.
+/// This many cases, unless `PROPTEST_CASES` is set; `PROPTEST_RNG_SEED=…` changes the seed.
 pub(crate) fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig { failure_persistence: None, ..<_>::default() };
     let rng_seed = match default.rng_seed {

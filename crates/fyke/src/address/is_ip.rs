@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn isip_01_the_answer_is_four_six_or_nothing() {
+    fn isip_01_the_answer_is_four_six_or_none() {
         for (text, version) in [("127.0.0.1", 4), ("::1", 6), ("", 0), ("localhost", 0), ("0", 0)] {
             assert_eq!(is_ip(text), version, "{text:?}");
             assert_eq!(is_ipv4(text), version == 4, "{text:?}");
@@ -180,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn isip_05_without_a_zone_the_standard_library_says_the_same(text in "[0-9a-fA-F:.]{0,24}") {
+        fn isip_05_without_a_zone_the_standard_library_agrees(text in "[0-9a-fA-F:.]{0,24}") {
             let version = match text.parse::<IpAddr>() {
                 Ok(IpAddr::V4(_)) => 4,
                 Ok(IpAddr::V6(_)) => 6,
@@ -190,7 +190,7 @@ mod tests {
         }
 
         #[test]
-        fn isip_05_every_address_is_one_in_each_of_its_spellings(groups in any::<[u16; 8]>()) {
+        fn isip_05_every_spelling_of_an_address_is_recognized(groups in any::<[u16; 8]>()) {
             let short = Ipv6Addr::from(groups).to_string();
             let long = groups.map(|group| format!("{group:04X}")).join(":");
             prop_assert!(is_ipv6(&short) && is_ipv6(&long));

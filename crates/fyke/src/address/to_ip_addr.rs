@@ -98,7 +98,7 @@ pub(super) fn ip_from_text(text: &str, family: Family) -> Result<IpAddr> {
     read_ip(text, family).ok_or_else(|| {
         let mut message = format!("{text:?} is not an {family} address");
         if family == Family::V4 && read_ip(text, Family::V6).is_some() {
-            message.push_str("; with an IPv6 address, say Family::V6");
+            message.push_str("; use Family::V6 for an IPv6 address");
         }
         Error::new(ErrorCode::ERR_INVALID_ADDRESS, message)
     })
@@ -128,12 +128,12 @@ mod tests {
         assert_eq!(String::from("1.2.3.4").to_ip_addr().unwrap(), IpAddr::from([1, 2, 3, 4]));
         let error = "::1".to_ip_addr().unwrap_err();
         assert_eq!(error.code(), ErrorCode::ERR_INVALID_ADDRESS);
-        let text = r#"ERR_INVALID_ADDRESS: "::1" is not an IPv4 address; with an IPv6 address, say Family::V6"#;
+        let text = r#"ERR_INVALID_ADDRESS: "::1" is not an IPv4 address; use Family::V6 for an IPv6 address"#;
         assert_eq!(error.to_string(), text);
     }
 
     #[test]
-    fn blk_03_nonsense_and_the_other_family_are_refused() {
+    fn blk_03_invalid_text_and_the_other_family_are_refused() {
         let v4 = ["", " 1.2.3.4", "1.2.3", "01.2.3.4", "0x7f.1", "1.2.3.4%lo", "localhost", "::"];
         for text in v4 {
             let error = (text, Family::V4).to_ip_addr().unwrap_err();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn adr_05_whatever_the_zone_is_it_is_dropped() {
+    fn adr_05_any_zone_is_dropped() {
         for text in ["fe80::1", "fe80::1%lo", "fe80::1%my_if", "fe80::1%"] {
             let ip = (text, Family::V6).to_ip_addr().unwrap();
             assert_eq!(ip.to_string(), "fe80::1", "{text:?}");

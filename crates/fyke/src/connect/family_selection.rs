@@ -89,7 +89,8 @@ pub fn set_attempt_timeout(timeout: Duration) -> Result<()> {
 pub(super) fn checked(timeout: Duration) -> Result<Duration> {
     let range = Duration::from_millis(1)..=Duration::from_millis(0x7fff_ffff);
     if !range.contains(&timeout) {
-        let message = "an attempt timeout is from 1 to 2147483647 milliseconds";
+        let message =
+            format!("the attempt timeout must be from 1 ms to 2147483647 ms, not {timeout:?}");
         return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
     }
     Ok(timeout.max(ATTEMPT_TIMEOUT_MIN))
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn he_20_zero_and_too_much_are_out_of_range() {
+    fn he_20_zero_and_too_long_timeouts_are_out_of_range() {
         for timeout in [Duration::ZERO, Duration::from_millis(1 << 31)] {
             let code = checked(timeout).unwrap_err().code();
             assert_eq!(code, ErrorCode::ERR_OUT_OF_RANGE);

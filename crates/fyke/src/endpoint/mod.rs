@@ -116,10 +116,12 @@ impl Endpoint {
     pub(crate) fn checked(self) -> Result<Self> {
         let refused = |message| Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         match self {
-            Self::Host(host, _) if host.contains('\0') => refused("a host name with a NUL byte"),
+            Self::Host(host, _) if host.contains('\0') => {
+                refused("the host name contains a NUL byte")
+            }
             Self::Host(host, port) => Ok((host, port).into()),
-            Self::Path(path) if path.as_os_str().is_empty() => refused("an empty path"),
-            Self::Abstract(name) if name.is_empty() => refused("an empty abstract name"),
+            Self::Path(path) if path.as_os_str().is_empty() => refused("the path is empty"),
+            Self::Abstract(name) if name.is_empty() => refused("the abstract name is empty"),
             endpoint => Ok(endpoint),
         }
     }
@@ -243,7 +245,7 @@ impl TryFrom<Address> for Endpoint {
             Address::Abstract(name) => Ok(Self::Abstract(name)),
             _ => Err(Error::new(
                 ErrorCode::ERR_INVALID_ARG_VALUE,
-                "a Unix socket without a name cannot be connected to",
+                "a Unix socket that has no name cannot be connected to",
             )),
         }
     }

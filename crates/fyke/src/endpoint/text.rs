@@ -88,7 +88,9 @@ impl FromStr for Endpoint {
         match text.rsplit_once(':') {
             Some((host, _)) if host.contains(':') => Err(Error::new(
                 ErrorCode::ERR_INVALID_ARG_VALUE,
-                format!("{text:?}: write an IPv6 address in brackets: [::1]:8888"),
+                format!(
+                    "{text:?} is not an endpoint; write an IPv6 address in brackets, as in [::1]:8888"
+                ),
             )),
             Some((host, port)) => Ok((host, parse_port(port)?).into()),
             None if text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') => {
@@ -152,7 +154,7 @@ fn nonempty<'a>(part: &'a str, text: &str) -> Result<&'a str> {
 fn parse_port(text: &str) -> Result<u16> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| {
-        let message = format!("a port is a number from 0 to 65535, not {text:?}");
+        let message = format!("the port must be a number from 0 to 65535, not {text:?}");
         Error::new(ErrorCode::ERR_SOCKET_BAD_PORT, message)
     })
 }
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_is_understood() {
+    fn every_spelling_is_parsed() {
         let ip = |text: &str| Endpoint::Ip(text.parse().unwrap());
         assert_eq!(parse("8888"), Endpoint::Port(8888));
         assert_eq!(parse(":8888"), Endpoint::Port(8888));
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_a_word_on_what_to_write() {
+    fn invalid_text_is_refused_with_a_hint() {
         for text in [
             "",
             "word",
@@ -249,7 +251,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn an_argument_of_a_program_is_read_like_text_also_if_it_is_not_unicode() {
+    fn a_program_argument_is_parsed_like_text_even_if_it_is_not_unicode() {
         use std::os::unix::ffi::OsStrExt;
 
         assert_eq!(Endpoint::try_from(OsString::from("8888")).unwrap(), Endpoint::Port(8888));
@@ -288,7 +290,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..<_>::default() })]
 
         #[test]
-        fn what_is_printed_is_read_back(endpoint in endpoints()) {
+        fn a_printed_endpoint_round_trips(endpoint in endpoints()) {
             prop_assert_eq!(parse(&endpoint.to_string()), endpoint);
         }
 

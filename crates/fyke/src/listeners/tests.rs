@@ -60,7 +60,7 @@ fn a_listener_may_remove_itself_and_add_others_while_it_runs() {
 
 /// Once those were not counted that had been added meanwhile.
 #[test]
-fn an_event_is_heard_whose_listener_was_added_before_another_one_ran_once() {
+fn an_event_reaches_a_listener_that_was_added_before_another_listener_ran_once() {
     let listeners: Rc<Calls> = Rc::default();
     let (again, count) = (Rc::clone(&listeners), Rc::default());
     let added = counter(&count);
@@ -79,7 +79,7 @@ fn an_event_is_heard_whose_listener_was_added_before_another_one_ran_once() {
 
 /// Once the inner one closed up the list, and the outer one left listeners out.
 #[test]
-fn listeners_run_once_each_though_others_are_told_of_another_event_meanwhile() {
+fn each_listener_runs_once_even_if_another_event_is_emitted_meanwhile() {
     let listeners: Rc<Calls> = Rc::default();
     let calls: Rc<RefCell<Vec<&str>>> = Rc::default();
     let log = |name: &'static str| {
@@ -113,7 +113,7 @@ fn listeners_run_once_each_though_others_are_told_of_another_event_meanwhile() {
 }
 
 #[test]
-fn after_a_panic_all_are_still_there() {
+fn after_a_panic_all_listeners_remain() {
     let listeners = Calls::default();
     let (before, after) = (Rc::default(), Rc::default());
     let panics = Cell::new(true);
@@ -131,7 +131,7 @@ fn after_a_panic_all_are_still_there() {
 }
 
 #[test]
-fn a_listener_that_is_to_be_replaced_is_removed_and_others_that_run_once_are_not() {
+fn a_replaced_listener_is_removed_and_other_one_shot_listeners_stay() {
     let listeners = Calls::default();
     let counts: [Rc<Cell<u32>>; 2] = std::array::from_fn(|_| Rc::default());
     listeners.add(1, Lasts::Once, counter(&counts[0]));
@@ -143,7 +143,7 @@ fn a_listener_that_is_to_be_replaced_is_removed_and_others_that_run_once_are_not
 }
 
 #[test]
-fn an_id_names_no_listener_of_another_object() {
+fn an_id_does_not_match_listeners_of_another_object() {
     let (first, second) = (Calls::default(), Calls::default());
     let count = Rc::default();
     let of_first = first.add(1, Lasts::Always, counter(&Rc::default()));

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn he_05_without_hints_it_is_addrconfig_unless_a_family_is_asked_for() {
+    fn he_05_without_hints_addrconfig_is_used_unless_a_family_is_requested() {
         assert_eq!(LookupHints::default_for(None), LookupHints::ADDRCONFIG);
         assert_eq!(LookupHints::default_for(Some(Family::V4)), LookupHints::NONE);
         assert_eq!(LookupHints::default_for(Some(Family::V6)), LookupHints::NONE);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn he_05_the_numbers_are_those_that_node_has_on_linux() {
+    fn he_05_the_numbers_are_nodes_on_linux() {
         let numbers = [LookupHints::NONE, LookupHints::ADDRCONFIG, LookupHints::V4MAPPED]
             .map(LookupHints::system_flags);
         assert_eq!(numbers, [0, 32, 8]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_fill_in_for_ipv6_or_stand_beside_it() {
+    fn mapped_addresses_replace_missing_ipv6_addresses_or_are_added_to_them() {
         let (v4, v6) = (Family::V4, Family::V6);
         let (mapped, all) = (LookupHints::V4MAPPED, LookupHints::V4MAPPED | LookupHints::ALL);
         let both = ["1.2.3.4", "::9"];

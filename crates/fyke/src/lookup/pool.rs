@@ -91,7 +91,7 @@ impl Pool {
         let number = state.asked;
         if state.queries.len() >= LOOKUP_QUEUE_MAX {
             drop(state);
-            let message = format!("{LOOKUP_QUEUE_MAX} lookups wait already");
+            let message = format!("{LOOKUP_QUEUE_MAX} lookups are queued, which is the maximum");
             self.fail(query, io::Error::new(io::ErrorKind::ResourceBusy, message));
             return number;
         }

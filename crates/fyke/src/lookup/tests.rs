@@ -85,7 +85,7 @@ fn connect(host: &str) -> Socket {
 }
 
 fn connect_with(options: ConnectOptions) -> Socket {
-    let socket = options.connect_then(|_| panic!("nobody listens")).unwrap();
+    let socket = options.connect_then(|_| panic!("there is no server")).unwrap();
     socket.on_error(|_, _| {});
     socket
 }
@@ -93,8 +93,8 @@ fn connect_with(options: ConnectOptions) -> Socket {
 /// A flag that is set when the host's address was found.
 fn is_found(socket: &Socket) -> Rc<Cell<bool>> {
     let found = Rc::new(Cell::new(false));
-    let told = Rc::clone(&found);
-    socket.on_lookup(move |_, event| told.set(event.address.is_ok()));
+    let seen = Rc::clone(&found);
+    socket.on_lookup(move |_, event| seen.set(event.address.is_ok()));
     found
 }
 
@@ -115,8 +115,8 @@ fn leaves_the_queue(give_up: impl FnOnce(&str) -> Box<dyn Fn() -> bool>) {
 /// Returns a check whether the socket has closed, whatever it is waiting for.
 fn is_closed(socket: &Socket) -> Box<dyn Fn() -> bool> {
     let closed = Rc::new(Cell::new(false));
-    let told = Rc::clone(&closed);
-    socket.on_close(move |_, _| told.set(true));
+    let seen = Rc::clone(&closed);
+    socket.on_close(move |_, _| seen.set(true));
     Box::new(move || closed.get())
 }
 
@@ -166,8 +166,8 @@ fn lookup_of_a_server_that_is_closed_leaves_the_queue() {
         let server = Server::new();
         server.listen_then((host, 0), |_| panic!("closed before")).unwrap();
         let closed = Rc::new(Cell::new(false));
-        let told = Rc::clone(&closed);
-        server.close_then(move |_, _| told.set(true));
+        let seen = Rc::clone(&closed);
+        server.close_then(move |_, _| seen.set(true));
         Box::new(move || closed.get())
     });
 }
@@ -184,7 +184,7 @@ fn lookup_of_a_listen_that_is_superseded_leaves_the_queue() {
 
 /// Regression: such a program kept all threads busy, because each attempt started a new lookup.
 #[test]
-fn retrying_a_name_that_is_not_answered_keeps_one_thread_busy() {
+fn retrying_an_unanswered_name_keeps_one_thread_busy() {
     let (event_loop, resolver, _ended) = event_loop();
     let first = event_loop.enter(|| connect("dead.test"));
     drive(&event_loop, || resolver.asked().len() == 1);
@@ -214,7 +214,7 @@ fn retrying_a_name_that_is_not_answered_keeps_one_thread_busy() {
 }
 
 #[test]
-fn lookup_past_the_limit_of_the_queue_fails_at_once_with_eai_again() {
+fn lookup_past_the_limit_of_the_queue_fails_immediately_with_eai_again() {
     let (event_loop, resolver, _ended) = event_loop();
     let _slow = occupy(&event_loop, &resolver);
     let failed: Rc<RefCell<Vec<Error>>> = Rc::default();
@@ -238,7 +238,7 @@ fn lookup_past_the_limit_of_the_queue_fails_at_once_with_eai_again() {
     drive(&event_loop, || !failed.borrow().is_empty());
     let error = failed.borrow_mut().remove(0);
     assert_eq!((error.code(), error.host()), (ErrorCode::EAI_AGAIN, Some("past.limit")));
-    assert!(std::error::Error::source(&error).is_some(), "it tells why");
+    assert!(std::error::Error::source(&error).is_some(), "it has the reason");
     assert!(waiting.iter().all(Socket::is_connecting));
     // There is room again after one lookup is cancelled.
     waiting[1].destroy();
@@ -252,7 +252,7 @@ fn lookup_past_the_limit_of_the_queue_fails_at_once_with_eai_again() {
 }
 
 #[test]
-fn threads_of_a_dropped_loop_end_and_take_nothing_from_the_queue() {
+fn threads_of_a_dropped_loop_end_and_start_no_queued_lookup() {
     let (event_loop, resolver, ended) = event_loop();
     let _slow = occupy(&event_loop, &resolver);
     let waiting = event_loop.enter(|| connect("waiting.test"));

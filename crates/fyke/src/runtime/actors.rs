@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_found_by_their_id_and_by_no_older_one_of_the_same_place() {
+    fn values_are_found_by_their_id_but_not_by_an_older_id_of_the_same_slot() {
         let mut ids: SlotMap<SocketId, ()> = SlotMap::default();
         let mut actors = Actors::default();
         let all: Vec<SocketId> = (0..1000).map(|_| ids.insert(())).collect();

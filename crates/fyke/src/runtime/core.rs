@@ -64,10 +64,10 @@ pub(crate) struct Core<T: Wired> {
     holds: Cell<usize>,
     /// An error without a listener that ends `run`.
     // Contract C5
-    unheard: RefCell<Option<Error>>,
+    unhandled: RefCell<Option<Error>>,
     /// The first error without a listener that `run` returns when it ends normally.
     // Contract C5
-    unheard_at_end: RefCell<Option<Error>>,
+    unhandled_at_end: RefCell<Option<Error>>,
     /// The number of turns so far.
     pub(crate) turns: Cell<u64>,
     pub(super) turning: Cell<bool>,
@@ -126,8 +126,8 @@ impl<T: Wired> Core<T> {
             posted,
             remotes: Remotes::default(),
             holds: Cell::new(0),
-            unheard: RefCell::default(),
-            unheard_at_end: RefCell::default(),
+            unhandled: RefCell::default(),
+            unhandled_at_end: RefCell::default(),
             turns: Cell::new(0),
             turning: Cell::new(false),
             closed: Cell::new(false),
@@ -377,27 +377,27 @@ impl<T: Wired> Core<T> {
     }
 
     /// Makes `run` end with an error that has no listener. Only the first error is stored.
-    pub(crate) fn unheard(&self, error: Error) {
-        self.unheard.borrow_mut().get_or_insert(error);
+    pub(crate) fn unhandled(&self, error: Error) {
+        self.unhandled.borrow_mut().get_or_insert(error);
         self.work.begins(UNHEARD);
     }
 
     /// Makes `run` return an error that has no listener when it ends normally. Only the first error is
     /// stored.
-    pub(crate) fn unheard_at_end(&self, error: Error) {
-        self.unheard_at_end.borrow_mut().get_or_insert(error);
+    pub(crate) fn unhandled_at_end(&self, error: Error) {
+        self.unhandled_at_end.borrow_mut().get_or_insert(error);
     }
 
-    pub(super) fn take_unheard_at_end(&self) -> Option<Error> {
-        self.unheard_at_end.borrow_mut().take()
+    pub(super) fn take_unhandled_at_end(&self) -> Option<Error> {
+        self.unhandled_at_end.borrow_mut().take()
     }
 
-    pub(super) fn take_unheard(&self) -> Option<Error> {
+    pub(super) fn take_unhandled(&self) -> Option<Error> {
         if !self.work.waits_in(UNHEARD) {
             return None;
         }
         self.work.is_done(UNHEARD);
-        self.unheard.borrow_mut().take()
+        self.unhandled.borrow_mut().take()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -406,7 +406,7 @@ impl<T: Wired> Core<T> {
 
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.get() {
-            return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "its event loop is gone"));
+            return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "the event loop was dropped"));
         }
         Ok(())
     }

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_never_looked_at_before_its_deadline() {
+    fn an_entry_is_never_checked_before_its_deadline() {
         let mut list = IdleList::default();
         list.insert(Duration::from_micros(10_001), 'a', is_there);
         assert!(list.take_due(Duration::from_micros(10_999)).is_none());
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_beyond_all_time_does_not_overflow() {
+    fn a_deadline_of_the_maximum_duration_does_not_overflow() {
         let mut list = IdleList::default();
         list.insert(Duration::MAX, 'a', is_there);
         assert!(list.take_due(Duration::from_secs(1 << 40)).is_none());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_gone_do_not_pile_up_before_their_deadline() {
+    fn closed_sockets_do_not_accumulate_before_their_deadline() {
         for per_slot in [1, 7, 1_000] {
             let mut list = IdleList::default();
             let staying: HashSet<u64> = (0..100).collect();

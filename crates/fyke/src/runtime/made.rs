@@ -46,7 +46,7 @@ mod tests {
     /// Regression: all elements were checked whenever the list had reached its capacity. If exactly that
     /// many elements were alive, and one expired for each addition, that was at every addition.
     #[test]
-    fn an_addition_costs_a_constant_number_of_looks_however_many_live() {
+    fn an_addition_costs_a_constant_number_of_checks_for_any_number_of_live_elements() {
         for live in COUNT / 2 - 3..COUNT / 2 + 3 {
             let (looks, added) = (Cell::new(0), Cell::new(0));
             let mut made = Made::default();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_gone_are_forgotten() {
+    fn expired_elements_are_removed() {
         let mut made = Made::default();
         for number in 0..COUNT {
             made.add(number, |element| *element + 100 < number);

@@ -44,7 +44,10 @@ impl Posted {
             // Checked under the lock, so that nothing is added after the loop has emptied the queue for the
             // last time.
             if self.closed.load(Ordering::SeqCst) {
-                return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_CLOSED, "the loop is gone"));
+                return Err(Error::new(
+                    ErrorCode::ERR_EVENT_LOOP_CLOSED,
+                    "the event loop was dropped",
+                ));
             }
             queue.push_back(work);
             self.any.store(true, Ordering::SeqCst);

@@ -38,7 +38,7 @@ impl Remote {
     /// still exists is only known when the work runs.
     pub(crate) fn push(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
         let Some(posted) = &self.posted else {
-            let message = "the reference was made outside of any event loop";
+            let message = "the reference was created outside of an event loop";
             return Err(Error::new(ErrorCode::ERR_NO_EVENT_LOOP, message));
         };
         posted.push(Box::new(work))

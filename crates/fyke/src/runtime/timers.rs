@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_come_in_the_order_of_their_deadlines_and_then_of_their_setting() {
+    fn timers_run_in_the_order_of_their_deadlines_and_then_in_the_order_in_which_they_were_set() {
         let mut queue = TimerQueue::default();
         queue.set(2 * SECOND, None, 3);
         queue.set(SECOND, None, 1);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_timer_does_not_come_and_an_unreferred_one_keeps_nothing_alive() {
+    fn a_cancelled_timer_does_not_run_and_an_unreferenced_one_keeps_nothing_alive() {
         let mut queue = TimerQueue::default();
         let first = queue.set(SECOND, None, 1);
         let second = queue.set(SECOND, None, 2);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_comes_back_and_can_be_cancelled_while_it_runs() {
+    fn an_interval_repeats_and_can_be_cancelled_while_it_runs() {
         let mut queue = TimerQueue::default();
         queue.set(SECOND, Some(SECOND), 1);
         assert_eq!(take_all(&mut queue, SECOND), [1]);

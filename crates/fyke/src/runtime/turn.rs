@@ -70,13 +70,13 @@ pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Resul
     if core.work.is_any() {
         run_all(core, Phase::Immediates); // 5
         run_closing(core); // 6
-        if let Some(error) = core.take_unheard() {
+        if let Some(error) = core.take_unhandled() {
             return Err(error);
         }
     }
     match core.is_alive() {
         true => Ok(true),
-        false => core.take_unheard_at_end().map_or(Ok(false), Err), // 8
+        false => core.take_unhandled_at_end().map_or(Ok(false), Err), // 8
     }
 }
 

@@ -60,7 +60,7 @@ impl Server {
         self.inner.state.borrow_mut().acceptor.shed(count);
         #[cfg(feature = "tracing")]
         tracing::warn!(target: "fyke", count, address = ?self.address(),
-            "out of descriptors or memory: connections were accepted and closed at once");
+            "descriptors or memory are exhausted: connections were accepted and immediately closed");
     }
 
     /// Returns the data that all connections of this round of listening share.

@@ -274,7 +274,7 @@ impl Server {
     pub(super) fn emit_error(&self, error: &Error) {
         if !self.inner.listeners.has(Event::Error) {
             if let Some(core) = self.core() {
-                core.unheard(error.clone());
+                core.unhandled(error.clone());
             }
             return;
         }

@@ -104,7 +104,7 @@ impl Server {
     /// - `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be parsed.
     /// - `ERR_OUT_OF_RANGE` if the server was made with a
     ///   [`keep_alive`](crate::ServerOptions::keep_alive) delay that is not valid.
-    /// - `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+    /// - `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
     /// - The system's error, with the syscall `chmod`, if the mode of a Unix socket's file cannot be set.
     pub fn listen<E>(&self, endpoint: E) -> Result<()>
     where
@@ -152,7 +152,7 @@ impl Server {
         core.check_open()?;
         self.check_ready()?;
         if options.file_mode().is_some() && matches!(options.endpoint, Endpoint::Abstract(_)) {
-            let message = "an abstract name has no file whose mode could be set";
+            let message = "an abstract name has no file, so `mode` is not valid";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         }
         if let Some(f) = f {
@@ -193,7 +193,7 @@ impl Server {
         if !self.is_listening() {
             return self.inner.state.borrow().options.socket.wishes.check();
         }
-        let message = "the server listens already; close it first";
+        let message = "the server is already listening; close it first";
         Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message))
     }
 
@@ -473,7 +473,7 @@ impl Server {
     }
 
     pub(super) fn run_close(&self) {
-        self.inner.state.borrow_mut().acceptor.close_is_told();
+        self.inner.state.borrow_mut().acceptor.close_is_emitted();
         self.emit(Event::Close);
     }
 }

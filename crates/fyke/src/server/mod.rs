@@ -406,7 +406,7 @@ impl Server {
     }
 
     fn not_running() -> Error {
-        Error::new(ErrorCode::ERR_SERVER_NOT_RUNNING, "the server does not listen")
+        Error::new(ErrorCode::ERR_SERVER_NOT_RUNNING, "the server is not listening")
     }
 }
 

@@ -61,16 +61,20 @@ impl ServerRef {
     /// [`LoopHandle::post`](crate::LoopHandle::post) would run it. Closures that one thread posts to one
     /// loop run in order.
     ///
-    /// `Ok` means that `f` is queued. If the server or the loop is gone before `f` runs, `f` is dropped
-    /// without running. A server is gone if it is not listening, has no connections, and its last handle
-    /// was dropped. A closed server that still has a handle is not gone, because it may listen again.
+    /// `Ok` means that `f` is queued. If the server is gone or the loop was dropped before `f` runs,
+    /// `f` is dropped without running. A server is gone if it is not listening, has no connections, and
+    /// its last handle was dropped. A closed server that still has a handle is not gone, because it may
+    /// listen again.
     ///
     /// # Errors
-    /// `ERR_SERVER_NOT_RUNNING` if the server is gone, `ERR_EVENT_LOOP_CLOSED` if its loop is gone. `f` is
-    /// dropped then.
+    /// `ERR_SERVER_NOT_RUNNING` if the server is gone, `ERR_EVENT_LOOP_CLOSED` if its loop was dropped.
+    /// `f` is dropped then.
     pub fn post(&self, f: impl FnOnce(&Server) + Send + 'static) -> Result<()> {
         if self.is_gone() {
-            return Err(Error::new(ErrorCode::ERR_SERVER_NOT_RUNNING, "the server is gone"));
+            return Err(Error::new(
+                ErrorCode::ERR_SERVER_NOT_RUNNING,
+                "the server no longer exists",
+            ));
         }
         let remote = Arc::clone(&self.0);
         self.0.push(move || {

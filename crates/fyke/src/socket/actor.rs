@@ -29,7 +29,7 @@ impl Actor<Tick> for Inner {
     }
 
     fn flush(self: Rc<Self>) {
-        Socket::from_inner(self).hand_over_dirty();
+        Socket::from_inner(self).submit_dirty();
     }
 
     fn wake(self: Rc<Self>) {

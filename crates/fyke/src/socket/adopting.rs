@@ -111,7 +111,7 @@ impl SocketOptions {
 }
 
 fn refused() -> Error {
-    let message = "the descriptor is no connection, no pipe, and no socket that could connect";
+    let message = "the descriptor must be a pipe or a stream socket that does not listen";
     Error::new(ErrorCode::ERR_INVALID_FD_TYPE, message)
 }
 

@@ -112,7 +112,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn tell_attempt(&self, event: &AttemptEvent) {
+    pub(super) fn emit_attempt_event(&self, event: &AttemptEvent) {
         match event {
             AttemptEvent::Begins(target) => {
                 self.list_attempt(target);

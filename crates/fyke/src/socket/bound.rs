@@ -87,11 +87,13 @@ impl Socket {
         };
         let Some(unix) = unix else { return Ok(()) };
         if unix != options.endpoint.is_unix() {
-            let message = "the socket is bound to an address of another kind";
+            let message =
+                "the socket is bound to an address of another kind than the endpoint (TCP or Unix)";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_TYPE, message));
         }
         if options.local_address.is_some() || options.local_port != 0 {
-            let message = "the socket is bound already: it takes no other address or port";
+            let message =
+                "the socket is already bound, so local_address and local_port cannot be set";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         }
         Ok(())

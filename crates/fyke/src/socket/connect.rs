@@ -30,7 +30,7 @@ use crate::{ConnectOptions, Endpoint, Error, Result};
 ///
 /// # Errors
 /// Errors that are known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
-/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
 #[doc(alias = "createConnection")]
 pub fn connect<E>(endpoint: E) -> Result<Socket>
 where

@@ -36,7 +36,7 @@ use crate::{Endpoint, Error, Result};
 ///
 /// # Errors
 /// Errors that are known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
-/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+/// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
 ///
 /// `examples/client.rs`:
 ///
@@ -139,7 +139,7 @@ impl Socket {
         self.wishes().check()?;
         if let Some(target) = self.target_again(&options) {
             self.once(Event::Connect, f);
-            let inside = self.tells_inside_calls();
+            let inside = self.emits_inside_calls();
             self.step(|machine, cx, fx| machine.connect_again(target, inside, cx, fx));
             return Ok(());
         }
@@ -148,7 +148,7 @@ impl Socket {
         let core = self.bind_to_loop()?;
         core.check_open()?;
         let is_closing = core.is_closing(self.place());
-        let inside = self.tells_inside_calls();
+        let inside = self.emits_inside_calls();
         let request = self.request(&options);
         let connecting = Some(Box::new(Connecting::new(options)));
         let before =
@@ -200,10 +200,10 @@ impl Socket {
     /// Returns whether events of a connect are emitted inside the call that causes them. Not while a
     /// listener for such an event runs, because that listener would not be called; the events are emitted
     /// on the next tick then.
-    fn tells_inside_calls(&self) -> bool {
+    fn emits_inside_calls(&self) -> bool {
         const NEWS: [Event; 4] =
             [Event::Lookup, Event::Attempt, Event::AttemptFailed, Event::AttemptTimeout];
-        self.policy().tells_inside_connect
+        self.policy().emits_inside_connect
             && !NEWS.iter().any(|event| self.inner.listeners.is_running(Hears::One(*event)))
     }
 
@@ -239,7 +239,7 @@ impl Socket {
                 let host = request.host.clone();
                 // Keeps the socket alive, because nothing else may do so while it waits for the lookup.
                 let give = Box::new(move |result| {
-                    let inside = socket.tells_inside_calls();
+                    let inside = socket.emits_inside_calls();
                     socket.lookup_answered(round, result, inside);
                 });
                 hook.ask(request, LookupReply::new(core, host, watches, give));

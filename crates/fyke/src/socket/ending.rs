@@ -162,7 +162,7 @@ mod tests {
                 socket.on_error(|_, _| {});
                 socket.resume();
             });
-            let [told, finished, failed, closed] = [(); 4].map(|()| add(&log));
+            let [reported, finished, failed, closed] = [(); 4].map(|()| add(&log));
             let target = server.clone();
             server.listen_then(("127.0.0.1", 0), move |_| {
                 let client = Socket::new();
@@ -174,7 +174,7 @@ mod tests {
                 client.on_close(move |_, had_error| closed(format!("close {had_error}")));
                 let connected = move |client: &Socket| {
                     client.resume();
-                    client.end_then(move |_, result| told(format!("end {}", result.is_ok())));
+                    client.end_then(move |_, result| reported(format!("end {}", result.is_ok())));
                     ends_with(client, error);
                 };
                 client.connect_then(target.endpoint().unwrap(), connected).unwrap();

@@ -384,10 +384,10 @@ impl Socket {
     }
 
     pub(super) fn emit(&self, event: Event) {
-        self.tell(event, News::Nothing);
+        self.notify(event, News::Nothing);
     }
 
-    fn tell(&self, event: Event, news: News<'_, Socket>) {
+    fn notify(&self, event: Event, news: News<'_, Socket>) {
         let run = |running: &mut Listener| self.run(running, event, news);
         self.inner.listeners.emit(Hears::One(event), run);
     }
@@ -395,7 +395,7 @@ impl Socket {
     /// Emits an event until a listener destroys the socket: the remaining listeners get nothing then.
     // RD-21
     #[inline]
-    fn tell_while_alive(&self, event: Event, news: News<'_, Socket>) {
+    fn notify_while_alive(&self, event: Event, news: News<'_, Socket>) {
         let goes_on = || !self.is_destroyed() || self.policy().delivers_after_destroy;
         let run = |running: &mut Listener| self.run(running, event, news);
         self.inner.listeners.emit_while(Hears::One(event), run, goes_on);
@@ -411,64 +411,64 @@ impl Socket {
 
     #[inline(always)]
     pub(super) fn emit_bytes(&self, bytes: &[u8]) {
-        self.tell_while_alive(Event::Data, News::Data(bytes));
+        self.notify_while_alive(Event::Data, News::Data(bytes));
     }
 
     pub(super) fn emit_shutdown(&self) {
-        self.tell_while_alive(Event::Shutdown, News::Nothing);
+        self.notify_while_alive(Event::Shutdown, News::Nothing);
     }
 
     pub(super) fn emit_text(&self, text: &str) {
-        self.tell_while_alive(Event::Text, News::Text(text));
+        self.notify_while_alive(Event::Text, News::Text(text));
     }
 
     pub(super) fn emit_error(&self, error: &Error) {
         if !self.inner.listeners.has(Hears::One(Event::Error)) {
-            return self.unheard(error);
+            return self.unhandled(error);
         }
-        self.tell(Event::Error, News::Error(error));
+        self.notify(Event::Error, News::Error(error));
     }
 
     /// Handles an error without a listener. It ends only this connection; the error of an outgoing
     /// connection is also what `run` returns.
     // Contract C5.
-    fn unheard(&self, error: &Error) {
+    fn unhandled(&self, error: &Error) {
         let accepted = self.inner.state.borrow().accepted;
         if let Some(core) = self.core().filter(|_| !accepted) {
-            if core.policy.unheard_error_ends_run {
-                return core.unheard(error.clone());
+            if core.policy.unhandled_error_ends_run {
+                return core.unhandled(error.clone());
             }
-            core.unheard_at_end(error.clone());
+            core.unhandled_at_end(error.clone());
         }
-        self.log_unheard(error);
+        self.log_unhandled(error);
     }
 
     #[cfg(feature = "tracing")]
-    fn log_unheard(&self, error: &Error) {
+    fn log_unhandled(&self, error: &Error) {
         tracing::warn!(target: "fyke", %error, peer = ?self.remote_address(),
-            "a connection failed, and no on_error listens to it");
+            "a connection without an on_error listener failed");
     }
 
     #[cfg(not(feature = "tracing"))]
-    fn log_unheard(&self, _: &Error) {}
+    fn log_unhandled(&self, _: &Error) {}
 
     pub(super) fn emit_close(&self, had_error: bool) {
-        self.tell(Event::Close, News::Close(had_error));
+        self.notify(Event::Close, News::Close(had_error));
     }
 
     pub(super) fn emit_lookup(&self, lookup: &LookupEvent) {
-        self.tell(Event::Lookup, News::Lookup(lookup));
+        self.notify(Event::Lookup, News::Lookup(lookup));
     }
 
     pub(super) fn emit_attempt(&self, event: Event, address: &Address) {
-        self.tell(event, News::Attempt(address));
+        self.notify(event, News::Attempt(address));
     }
 
     pub(super) fn emit_attempt_failed(&self, address: &Address, error: &Error) {
-        self.tell(Event::AttemptFailed, News::AttemptFailed(address, error));
+        self.notify(Event::AttemptFailed, News::AttemptFailed(address, error));
     }
 
     pub(super) fn emit_piped(&self, event: Event, other: &Self) {
-        self.tell(event, News::Pipe(other));
+        self.notify(event, News::Pipe(other));
     }
 }

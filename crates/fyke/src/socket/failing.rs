@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_on_which_an_operation_fails_is_reset_so_that_no_stream_looks_whole() {
+    fn connection_is_reset_when_an_operation_fails_so_that_no_stream_looks_complete() {
         for kind in [DriverKind::Ready, DriverKind::Uring, DriverKind::Sim(SimOptions::default())] {
             for operation in [Operation::Send, Operation::Receive] {
                 let seen = seen_by_the_peer(kind.clone(), false, operation);

@@ -79,8 +79,8 @@ impl Socket {
         }
         if self.is_destroyed() || directions.are_done(self) {
             let result = outcome(self, directions);
-            let tell: Callback = Box::new(move |socket, result| watch.tell(socket, result));
-            self.reply(tell, result);
+            let report: Callback = Box::new(move |socket, result| watch.report(socket, result));
+            self.reply(report, result);
         }
     }
 
@@ -100,19 +100,20 @@ impl Watch {
         *self.listeners.borrow_mut() = vec![
             socket.on_end(move |socket| end.check(socket)),
             socket.on_finish(move |socket| finish.check(socket)),
-            socket.on_error(move |socket, failure| error.tell(socket, Err(failure.clone()))),
-            socket.on_close(move |socket, _| close.tell(socket, outcome(socket, close.directions))),
+            socket.on_error(move |socket, failure| error.report(socket, Err(failure.clone()))),
+            socket
+                .on_close(move |socket, _| close.report(socket, outcome(socket, close.directions))),
         ];
     }
 
     fn check(&self, socket: &Socket) {
         if self.directions.are_done(socket) {
-            self.tell(socket, Ok(()));
+            self.report(socket, Ok(()));
         }
     }
 
     /// Calls the callback with the first outcome; later ones are ignored.
-    fn tell(&self, socket: &Socket, result: Result<()>) {
+    fn report(&self, socket: &Socket, result: Result<()>) {
         let Some(callback) = self.callback.take() else { return };
         socket.off_all(self.listeners.take());
         callback(socket, result);
@@ -129,5 +130,5 @@ fn outcome(socket: &Socket, directions: Directions) -> Result<()> {
 }
 
 pub(super) fn premature_close() -> Error {
-    Error::new(ErrorCode::ERR_STREAM_PREMATURE_CLOSE, "the socket was closed before it was done")
+    Error::new(ErrorCode::ERR_STREAM_PREMATURE_CLOSE, "the socket was closed prematurely")
 }

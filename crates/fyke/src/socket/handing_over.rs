@@ -68,13 +68,13 @@ impl Socket {
         let state = self.inner.state.borrow();
         let decoder = state.rare_if_any().and_then(|rare| rare.decoder.as_ref());
         if state.write.queued_bytes() > 0 || state.write.has_queued() {
-            Some("bytes are queued that were not sent yet")
+            Some("queued data is not sent yet")
         } else if state.read.stored_bytes() > 0 {
-            Some("bytes were received that nobody has taken yet")
+            Some("received data is not read yet")
         } else if decoder.is_some_and(|(_, decoder)| decoder.holds_bytes()) {
-            Some("half a character was received")
+            Some("the last received character is incomplete")
         } else if state.write.is_ended() || state.read.has_ended() {
-            Some("the connection is ended, or about to be")
+            Some("one side of the connection has ended or is ending")
         } else {
             None
         }

@@ -161,8 +161,9 @@ impl Socket {
     /// Linux, where it has no effect.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         let timeout = timeout.filter(|timeout| !timeout.is_zero());
-        if timeout.is_some_and(|timeout| timeout > USER_TIMEOUT_MAX) {
-            let message = "a user timeout is at most 2147483647 ms";
+        if let Some(timeout) = timeout.filter(|timeout| *timeout > USER_TIMEOUT_MAX) {
+            let message =
+                format!("the user timeout must be at most 2147483647 ms, not {timeout:?}");
             return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
         }
         if self.wishes().user_timeout == timeout || self.is_destroyed() {

@@ -132,7 +132,7 @@ impl Socket {
                 // The list may stay empty (HE-14).
                 self.inner.state.borrow_mut().rare().attempted = Some(Vec::new());
             }
-            Effect::Attempt(event) => self.tell_attempt(&event),
+            Effect::Attempt(event) => self.emit_attempt_event(&event),
             Effect::Open(attempt) => self.open_attempt(attempt),
             Effect::Dial(attempt) => self.dial(attempt),
             Effect::HangUp(attempt) => self.hang_up(attempt),
@@ -152,7 +152,7 @@ impl Socket {
         callback(self, Ok(()));
         let goes_on = self.inner.state.borrow().machine.written_goes_on();
         if goes_on {
-            self.ask(|machine, cx, fx| machine.then(Then::WrittenTold, cx, fx));
+            self.ask(|machine, cx, fx| machine.then(Then::WrittenReported, cx, fx));
         }
         true
     }
@@ -179,7 +179,7 @@ impl Socket {
 
     /// Returns whether callbacks of writes must wait so that other sockets get time, see [`When::Fair`].
     fn waits_for_its_turn(&self) -> bool {
-        self.core().is_some_and(|core| core.policy.shares_turns && !core.budget.may_be_told())
+        self.core().is_some_and(|core| core.policy.shares_turns && !core.budget.may_report())
     }
 
     /// Prepares for the callbacks of writes that were deferred to this turn. No further callbacks of writes
@@ -190,7 +190,7 @@ impl Socket {
             state.round() == round && state.is_live()
         };
         if let Some(core) = self.core().filter(|_| is_due) {
-            core.budget.tell_no_more();
+            core.budget.report_no_more();
         }
     }
 

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_address_comes_back_as_it_was() {
+    fn every_address_round_trips() {
         let scoped = SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), 80, 0, 3);
         let labelled = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 5, 0);
         let addresses = [

@@ -112,7 +112,8 @@ impl Socket {
             false => READ_BYTES_MAX.max(self.high_water_mark()),
         };
         if count > max {
-            let message = format!("at most {max} bytes can be read in one piece");
+            let message =
+                format!("{count} bytes cannot be read in one piece: the maximum is {max}");
             return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
         }
         Ok(self.take(Some(count)))

@@ -105,16 +105,16 @@ impl SocketRef {
     /// [`LoopHandle::post`](crate::LoopHandle::post) would run it. Closures that one thread posts to one
     /// loop run in order.
     ///
-    /// `Ok` means that `f` is queued. If the socket or the loop is gone before `f` runs, `f` is dropped
-    /// without running. A socket is gone after its `close` event. A socket made by [`Socket::new`] may
-    /// connect again, so it is gone when its last handle is dropped.
+    /// `Ok` means that `f` is queued. If the socket is gone or the loop was dropped before `f` runs,
+    /// `f` is dropped without running. A socket is gone after its `close` event. A socket made by
+    /// [`Socket::new`] may connect again, so it is gone when its last handle is dropped.
     ///
     /// # Errors
-    /// `ERR_SOCKET_CLOSED` if the socket is gone, `ERR_EVENT_LOOP_CLOSED` if its loop is gone. `f` is
-    /// dropped then.
+    /// `ERR_SOCKET_CLOSED` if the socket is gone, `ERR_EVENT_LOOP_CLOSED` if its loop was dropped. `f`
+    /// is dropped then.
     pub fn post(&self, f: impl FnOnce(&Socket) + Send + 'static) -> Result<()> {
         if self.is_gone() {
-            return Err(Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket is gone"));
+            return Err(Error::new(ErrorCode::ERR_SOCKET_CLOSED, "the socket no longer exists"));
         }
         let remote = Arc::clone(&self.0);
         self.0.push(move || {

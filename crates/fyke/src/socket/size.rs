@@ -13,7 +13,7 @@ use fyke_machine::reading::ReadSide;
 use fyke_machine::writing::WriteSide;
 
 #[test]
-fn a_socket_keeps_within_its_budget() {
+fn the_size_of_a_socket_stays_within_its_budget() {
     assert!(size_of::<ReadSide>() <= 32);
     assert!(size_of::<WriteSide<Callback>>() <= 40);
     assert!(size_of::<Idle>() <= 32);

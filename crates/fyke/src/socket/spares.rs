@@ -16,7 +16,7 @@ const QUEUES_MAX: usize = 64;
 pub(crate) struct Queues {
     /// The queue that was returned last. A socket that echoes takes and returns one queue per message.
     last: Cell<Option<Box<Queue<Callback>>>>,
-    #[expect(clippy::vec_box, reason = "they change hands as boxes")]
+    #[expect(clippy::vec_box, reason = "they are passed on as boxes")]
     empty: RefCell<Vec<Box<Queue<Callback>>>>,
 }
 

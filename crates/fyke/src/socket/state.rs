@@ -50,7 +50,7 @@ pub(super) struct State<S> {
 pub(super) enum Receiving {
     No,
     Yes,
-    /// The queue is handed over right after the listeners. When it was written to, no other work waited for
+    /// The queue is submitted directly after the listeners. When it was written to, no other work waited for
     /// the end of the batch of callbacks, so the socket needs no place in the list.
     ThenFlush,
 }

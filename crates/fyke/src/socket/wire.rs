@@ -20,7 +20,7 @@ impl Socket {
         self.inner.state.borrow().id
     }
 
-    /// Schedules the hand-over of the queue for the end of the batch of callbacks (phase 7).
+    /// Schedules the submission of the queue for the end of the batch of callbacks (phase 7).
     #[inline(always)]
     pub(super) fn flush_later(&self, core: &Core, state: &mut State) {
         if state.receiving == Receiving::Yes && !core.has_batch_work() {
@@ -31,7 +31,7 @@ impl Socket {
     }
 
     /// Called when the listeners for received bytes have returned. If they wrote to this socket before
-    /// anything else was written or deferred, its queue is handed over first.
+    /// anything else was written or deferred, its queue is submitted first.
     #[inline]
     pub(super) fn flush_after_receiving(&self) {
         let mut state = self.inner.state.borrow_mut();
@@ -59,8 +59,8 @@ impl Socket {
         }
     }
 
-    /// Hands the queue over at the end of the batch of callbacks (phase 7).
-    pub(crate) fn hand_over_dirty(&self) {
+    /// Submits the queue at the end of the batch of callbacks (phase 7).
+    pub(crate) fn submit_dirty(&self) {
         let Some(core) = self.core() else { return };
         let mut state = self.inner.state.borrow_mut();
         state.machine.left_dirty_list();
@@ -78,15 +78,15 @@ impl Socket {
         }
     }
 
-    /// Hands the queue over to the driver, unless a batch is in flight or the queue is held back.
+    /// Submits the queue to the driver, unless a batch is in flight or the queue is held back.
     pub(super) fn flush(
         &self,
-        tell: fn(&mut Connection<Callback>, Flushed, &mut Effects<Callback>),
+        report: fn(&mut Connection<Callback>, Flushed, &mut Effects<Callback>),
     ) {
         let Some(core) = self.core() else { return };
         let flushed = self.offer_queue(core, self.inner.state.borrow_mut());
         if !matches!(flushed, Flushed::Quiet | Flushed::Clear) {
-            self.ask(|machine, _, fx| tell(machine, flushed, fx));
+            self.ask(|machine, _, fx| report(machine, flushed, fx));
         }
     }
 
@@ -117,10 +117,10 @@ impl Socket {
         id: SocketId,
         taken: io::Result<usize>,
     ) -> Flushed {
-        if !state.is_connected() || state.has_failed() || !state.write.can_hand_over() {
+        if !state.is_connected() || state.has_failed() || !state.write.can_submit() {
             return Flushed::Quiet;
         }
-        let mut batch = state.change().write.hand_over();
+        let mut batch = state.change().write.submit();
         if let (Ok(count @ 1..), Some(batch)) = (&taken, &mut batch) {
             batch.skip(*count);
             state.change().write.sent(*count);
@@ -137,7 +137,7 @@ impl Socket {
         let offer = {
             let mut state = self.inner.state.borrow_mut();
             let id = state.id;
-            id.map(|id| (id, state.change().write.hand_over_parked()))
+            id.map(|id| (id, state.change().write.submit_parked()))
         };
         if let Some((id, batch)) = offer {
             let flushed = self.offer(id, batch);
@@ -163,7 +163,7 @@ impl Socket {
             }
             (all, state.write.has_news().then(|| state.write.in_flight_number()))
         };
-        number.filter(|_| all).map_or(Flushed::Quiet, Flushed::Told)
+        number.filter(|_| all).map_or(Flushed::Quiet, Flushed::Written)
     }
 
     fn refused_by_system(&self, source: io::Error) -> Flushed {

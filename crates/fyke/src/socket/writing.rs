@@ -1,6 +1,6 @@
 //! Sending.
 //!
-//! A write is queued. The queue is handed over to the driver when the running batch of callbacks ends, at
+//! A write is queued. The queue is submitted to the driver when the running batch of callbacks ends, at
 //! once when it reaches the high-water mark (so that the returned bool means the same as in Node), or when
 //! the socket is ended, destroyed or reset. A large write with an empty queue is offered to the kernel at
 //! once, so that it need not be copied.

@@ -72,14 +72,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wr_25_both_alphabets_are_taken_also_mixed() {
+    fn wr_25_both_alphabets_are_accepted_even_mixed() {
         for text in ["++//", "--__", "+-/_"] {
             assert_eq!(encode(text), [0xFB, 0xEF, 0xFF], "{text}");
         }
     }
 
     #[test]
-    fn wr_25_what_is_not_base64_is_skipped() {
+    fn wr_25_characters_that_are_not_base64_are_skipped() {
         for text in ["Zn lr\r\nZQ", "Z!n?l.r%Z^Q", "ZnélrZ€Q", "\u{0}ZnlrZQ😀"] {
             assert_eq!(encode(text), b"fyke", "{text}");
         }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn wr_25_bits_that_make_no_byte_are_dropped() {
+    fn wr_25_bits_that_do_not_complete_a_byte_are_dropped() {
         assert_eq!(encode("Z"), b"");
         assert_eq!(encode("ZnlrZ"), b"fyk");
         assert_eq!(encode("ZnlrZX"), b"fyke");

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_15_three_byte_characters_arrive_whole_from_chunks_of_any_size() {
+    fn rd_15_three_byte_characters_are_decoded_from_chunks_of_any_size() {
         let text = "あ".repeat(40_960);
         for size in [1, 2, 3, 1000, 65_536] {
             let chunks: Vec<_> = text.as_bytes().chunks(size).collect();
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn rd_16_utf16_ends_without_its_odd_byte_and_with_a_replaced_surrogate() {
+    fn rd_16_at_the_end_utf16_drops_an_odd_byte_and_replaces_a_lone_surrogate() {
         assert_eq!(decode_each(Encoding::Utf16Le, &[&[0x41]]), ["", ""]);
         assert_eq!(decode_each(Encoding::Utf16Le, &[&[0x3D, 0xD8]]), ["", "\u{FFFD}"]);
         assert_eq!(decode_each(Encoding::Utf16Le, &[&[0x3D, 0xD8, 0x00]]), ["", "\u{FFFD}"]);
     }
 
     #[test]
-    fn a_finished_decoder_is_as_new() {
+    fn a_finished_decoder_can_be_reused() {
         for encoding in EVERY_ENCODING {
             let mut decoder = Decoder::new(encoding);
             let mut text = String::new();
@@ -205,12 +205,12 @@ mod tests {
 
     /// Bytes that form characters and surrogates more often than random bytes would.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
-        let telling: &[u8] =
+        let likely: &[u8] =
             b"\x00A=\x80\x82\x9F\xA0\xBF\xC1\xC3\xD8\xDC\xDE\xE0\xE2\xED\xF0\xF4\xF8\xFF";
         let character = any::<char>().prop_map(|character| character.to_string().into_bytes());
         let piece = prop_oneof![
             vec(any::<u8>(), 0..4),
-            vec(select(telling), 0..6),
+            vec(select(likely), 0..6),
             character,
             vec(select(&[0x3D, 0xD8, 0x00, 0xDE][..]), 0..6),
         ];
@@ -237,7 +237,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..<_>::default() })]
 
         #[test]
-        fn pieces_of_any_size_give_the_text_of_the_whole(
+        fn text_split_into_pieces_of_any_size_decodes_to_the_same_text(
             encoding in encoding(), bytes in bytes(), sizes in vec(0..6_usize, 0..24),
         ) {
             let whole = decode_each(encoding, &[&bytes]).concat();
@@ -257,7 +257,7 @@ mod tests {
         }
 
         #[test]
-        fn text_that_was_encoded_is_decoded_again(characters in vec(any::<char>(), 0..32)) {
+        fn encoded_text_decodes_to_the_same_text(characters in vec(any::<char>(), 0..32)) {
             let text = String::from_iter(characters);
             for encoding in [Encoding::Utf8, Encoding::Utf16Le] {
                 let bytes = encoding.encode(&text);
@@ -266,7 +266,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_were_decoded_are_encoded_again(bytes in vec(any::<u8>(), 0..64)) {
+        fn decoded_bytes_encode_to_the_same_bytes(bytes in vec(any::<u8>(), 0..64)) {
             for encoding in EVERY_ENCODING.into_iter().skip(2) {
                 if encoding == Encoding::Ascii && !bytes.is_ascii() {
                     continue;

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_taken_behind_those_held_and_forgotten_from_the_front() {
+    fn bytes_are_added_at_the_back_and_removed_from_the_front() {
         let mut held = Held::default();
         let mut input: &[u8] = b"abcdef";
         held.take_from(&mut input, 3);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_there_is() {
+    fn at_most_the_available_bytes_are_taken() {
         let mut held = Held::default();
         let mut input: &[u8] = b"a";
         held.take_from(&mut input, Held::BYTES_MAX);

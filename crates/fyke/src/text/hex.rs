@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wr_25_digits_are_read_in_both_cases_and_written_in_small_ones() {
+    fn wr_25_digits_are_read_in_both_cases_and_written_in_lower_case() {
         assert_eq!(encode("00ffAbCd"), [0x00, 0xFF, 0xAB, 0xCD]);
         let mut text = String::new();
         decode(&[0x00, 0xFF, 0xAB, 0xCD], &mut text);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn wr_25_a_character_with_the_low_byte_of_a_digit_is_no_digit() {
+    fn wr_25_a_character_with_the_low_byte_of_a_digit_is_not_a_digit() {
         // Node reads U+0130 as U+0030.
         assert_eq!(encode("abİİ"), [0xAB]);
     }

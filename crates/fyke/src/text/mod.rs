@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_17_an_unknown_name_has_nodes_code_and_a_word_on_what_to_write() {
+    fn rd_17_an_unknown_name_has_nodes_code_and_a_hint() {
         for name in ["", " utf8", "utf16", "utf-16", "latin-1", "us-ascii", "buffer", "ſ"] {
             let error = name.parse::<Encoding>().unwrap_err();
             assert_eq!(error.code(), ErrorCode::ERR_UNKNOWN_ENCODING, "{name}");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_17_the_name_printed_is_nodes_and_is_read_back() {
+    fn rd_17_the_printed_name_is_nodes_and_round_trips() {
         let names: Vec<_> = EVERY_ENCODING.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["utf8", "utf16le", "latin1", "ascii", "hex", "base64", "base64url"]);
         for encoding in EVERY_ENCODING {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn wr_25_each_encoding_gives_the_bytes_that_node_gives() {
+    fn wr_25_each_encoding_gives_the_same_bytes_as_node() {
         let text = "é€😀aİ";
         let low_bytes = [0xE9, 0xAC, 0x3D, 0x00, 0x61, 0x30];
         assert_eq!(Encoding::Utf8.encode(text), text.as_bytes());
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn wr_25_no_text_is_no_bytes() {
+    fn wr_25_empty_text_encodes_to_no_bytes() {
         for encoding in EVERY_ENCODING {
             assert_eq!(encoding.encode(""), b"", "{encoding}");
         }

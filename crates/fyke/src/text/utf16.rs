@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_16_every_border_inside_a_character_is_bridged() {
+    fn rd_16_a_character_may_be_split_at_every_byte() {
         let bytes = encode("a😀€");
         for first in 0..=bytes.len() {
             for second in first..=bytes.len() {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_16_a_surrogate_without_its_other_half_is_replaced() {
+    fn rd_16_a_lone_surrogate_is_replaced() {
         assert_eq!(decode_all(&[&[0x3D, 0xD8], b"a\0"]), ("\u{FFFD}a".into(), vec![]));
         assert_eq!(decode_all(&[&[0x00, 0xDE], b"a\0"]), ("\u{FFFD}a".into(), vec![]));
     }

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_15_every_border_inside_a_character_is_bridged() {
+    fn rd_15_a_character_may_be_split_at_every_byte() {
         for text in ["é", "€", "😀", "\u{FEFF}", "\u{10FFFF}"] {
             let bytes = text.as_bytes();
             for border in 1..bytes.len() {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_15_a_byte_that_does_not_continue_ends_the_wait() {
+    fn rd_15_a_byte_that_does_not_continue_the_character_ends_the_wait() {
         let (texts, held) = decode_each(&[&[0xE2, 0x82], b"A"]);
         assert_eq!((texts, held), (vec![String::new(), "\u{FFFD}A".into()], vec![]));
         let (texts, held) = decode_each(&[&[0xF0, 0x9F], &[0x98, 0xE2, 0x82]]);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_15_what_can_no_longer_be_a_character_waits_too_as_in_node() {
+    fn rd_15_bytes_that_can_no_longer_form_a_character_also_wait_as_in_node() {
         let (texts, held) = decode_each(&[&[0xE0, 0x80]]);
         assert_eq!((texts, held), (vec![String::new()], vec![0xE0, 0x80]));
         let (texts, held) = decode_each(&[&[0xF5], &[0x80], b"A"]);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn rd_15_bytes_that_start_nothing_do_not_wait() {
+    fn rd_15_bytes_that_cannot_start_a_character_do_not_wait() {
         for bytes in [&[0xFF][..], &[0xF8], &[0x80], &[0x80, 0x80, 0x80, 0x80]] {
             let (texts, held) = decode_each(&[bytes]);
             assert_eq!((texts[0].chars().count(), held), (bytes.len(), vec![]));

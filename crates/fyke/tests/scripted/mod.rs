@@ -1,6 +1,6 @@
-//! Plays scripts on sockets: whatever is called, and whenever, what happens must be what the model of
-//! [`lives`](crate::lives) allows. With random scripts in `tests/model.rs` and `tests/model_memory.rs`, and
-//! with those of the fuzzer in `fuzz/fuzz_targets/socket.rs`.
+//! Plays scripts on sockets: any sequence of calls may only cause what the model of
+//! [`lives`](crate::lives) allows. Random scripts are played by `tests/model.rs` and
+//! `tests/model_memory.rs`, and those of the fuzzer by `fuzz/fuzz_targets/socket.rs`.
 
 mod performing;
 mod player;

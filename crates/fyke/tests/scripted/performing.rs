@@ -13,7 +13,7 @@ impl Witness {
         self.socket().map_or(0, |socket| socket.cork_count())
     }
 
-    /// Makes a call, if there is a socket. Those that need others are the player's.
+    /// Makes a call, if there is a socket. Calls that involve other sockets are made by the player.
     pub(super) fn perform(self: &Rc<Self>, operation: Operation) {
         let Some(socket) = self.socket() else { return };
         let operation = self.observer.calls(operation);
@@ -21,18 +21,18 @@ impl Witness {
             Operation::WriteThen(len) => self.write(&socket, len, true),
             Operation::Write(len) => self.write(&socket, len, false),
             Operation::End | Operation::EndThen => {
-                let told = (operation == Operation::EndThen).then(|| self.end_callback());
+                let reported = (operation == Operation::EndThen).then(|| self.end_callback());
                 let _call = self.observer.stage.call();
-                match told {
-                    Some(told) => socket.end_then(told),
+                match reported {
+                    Some(reported) => socket.end_then(reported),
                     None => socket.end(),
                 };
             }
             Operation::EndWithThen(len) => {
                 let bytes = self.observer.offers(len, &self.facts());
-                let told = self.end_callback();
+                let reported = self.end_callback();
                 let _call = self.observer.stage.call();
-                socket.end_with_then(bytes, told);
+                socket.end_with_then(bytes, reported);
             }
             Operation::Unshift(len) => {
                 let bytes = self.observer.unshifts(len, &self.facts());
@@ -70,7 +70,7 @@ impl Witness {
         self.observer.called(operation, &self.facts());
     }
 
-    /// Calls `connect`. `next` makes the connection that begins if the socket is made new by it.
+    /// Calls `connect`. `next` is the connection that begins if the call renews the socket.
     pub(super) fn connect(self: &Rc<Self>, endpoint: Endpoint, next: impl FnOnce() -> Rc<Life>) {
         let Some(socket) = self.socket() else { return };
         let (taken, of) = self.observer.connects(next, &self.facts());
@@ -86,19 +86,19 @@ impl Witness {
         self.observer.check(&self.facts());
     }
 
-    fn write(self: &Rc<Self>, socket: &Socket, len: usize, told: bool) {
+    fn write(self: &Rc<Self>, socket: &Socket, len: usize, reported: bool) {
         let facts = self.facts();
         let bytes = self.observer.offers(len, &facts);
-        let room = if told {
+        let room = if reported {
             let (this, asked) = (Rc::clone(self), self.observer.asks_write(&facts));
-            let told = move |_: &Socket, result: Result<()>| {
+            let reported = move |_: &Socket, result: Result<()>| {
                 this.callback(Moment::Written, || this.observer.write_told(&asked, code(&result)));
             };
             let _call = self.observer.stage.call();
-            socket.write_then(bytes, told)
+            socket.write_then(bytes, reported)
         } else {
             let _call = self.observer.stage.call();
-            // Not the same path: these bytes are copied.
+            // A different path through the code: these bytes are copied.
             match len {
                 1 => socket.write(bytes),
                 _ => socket.write(&bytes[..]),

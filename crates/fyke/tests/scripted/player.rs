@@ -1,4 +1,4 @@
-//! Plays a script: connects, makes the calls, and brings all sockets to their end.
+//! Plays a script: connects, makes the calls, and ends all sockets.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,19 +13,19 @@ use crate::lives::{
     Event, Moment, Operation, Place, Reaction, Script, Side, Stage, When, check_end,
 };
 
-/// How often a client may connect.
+/// The number of times that a client may connect.
 const CONNECTS_MAX: usize = 4;
 
 /// Where a script is played.
 pub(crate) struct Setting<'a> {
-    /// As exact as the script asks.
+    /// The policy that the script requests.
     pub(crate) event_loop: EventLoop,
     /// A new endpoint for each listener.
     pub(crate) endpoint: &'a dyn Fn() -> Endpoint,
-    /// For virtual time: how long the sockets are left alone before they are ended. Then nothing may be
-    /// left to do.
+    /// With virtual time: how long the sockets are left alone before they are ended. After that, no
+    /// work may be left.
     pub(crate) quiet: Option<Duration>,
-    /// How much memory is in use, and how much of it may be there for other things than queues.
+    /// The memory in use, and how much of it is not in queues.
     pub(crate) memory: Option<(fn() -> usize, usize)>,
 }
 
@@ -33,25 +33,25 @@ struct Play {
     script: Script,
     stage: Rc<Stage>,
     clients: Vec<Rc<Witness>>,
-    /// The latest connection that was accepted, of each pair.
+    /// The latest accepted connection of each pair.
     accepted: RefCell<Vec<Option<Rc<Witness>>>>,
     all: RefCell<Vec<Rc<Witness>>>,
-    /// Of each pair, one for each time that its client connects.
+    /// For each pair, one entry for each connect of its client.
     listeners: Vec<Vec<Server>>,
     reactions: RefCell<Vec<Reaction>>,
     pipes: RefCell<Vec<(Place, Place)>>,
     quiet: Option<Duration>,
     memory: Option<(fn() -> usize, usize)>,
     memory_before: Cell<usize>,
-    /// All steps were made.
+    /// Whether all steps were made.
     concluded: Cell<bool>,
     ending: Cell<bool>,
 }
 
-/// Plays a script, and panics when something happens that must not. Returns all events.
+/// Plays a script, and panics if something happens that is not allowed. Returns all events.
 pub(crate) fn play(script: &Script, setting: Setting<'_>) -> Vec<Event> {
-    let manners = if script.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
-    let stage = Rc::new(Stage::new(manners));
+    let policy = if script.node_exact { policy::NODE_EXACT } else { policy::DEFAULT };
+    let stage = Rc::new(Stage::new(policy));
     let event_loop = setting.event_loop;
     let clients = (0..script.pairs.len()).map(|pair| {
         let [client, _] = stage.connection(pair, 0);
@@ -93,7 +93,7 @@ pub(crate) fn play(script: &Script, setting: Setting<'_>) -> Vec<Event> {
     stage.take_events()
 }
 
-/// The listeners of a pair: enough for each time that its client connects.
+/// The listeners of a pair: enough for each connect of its client.
 fn listeners(script: &Script, pair: usize) -> Vec<Server> {
     let options = &script.pairs[pair];
     let operations = script.steps.iter().map(|step| (step.place, step.operation));
@@ -111,7 +111,7 @@ fn listeners(script: &Script, pair: usize) -> Vec<Server> {
     (0..count).map(|_| server.clone().create_server(|_| {})).collect()
 }
 
-/// Listens everywhere, then connects the clients and goes on with the steps.
+/// Listens everywhere, then connects the clients and continues with the steps.
 fn begin(play: &Rc<Play>, endpoint: &dyn Fn() -> Endpoint) {
     let missing = Rc::new(Cell::new(play.listeners.iter().flatten().count()));
     for (pair, listeners) in play.listeners.iter().enumerate() {
@@ -192,7 +192,7 @@ impl Play {
         }
         let life = witness.life();
         let next = life.number + usize::from(life.model.borrow().connect_calls > 0);
-        // The one of now, if it turns out that the socket is not made new.
+        // The current connection, if the call does not renew the socket.
         let renews = witness.observer.renews(&witness.facts());
         let number = if renews { next } else { life.number };
         let Some(server) = self.listeners[pair].get(number) else { return };
@@ -202,20 +202,20 @@ impl Play {
             client
         });
         if self.concluded.get() {
-            // One that was paused is paused still (CON-16).
+            // A paused socket stays paused (CON-16).
             let_flow(witness);
         }
     }
 
-    /// The connection of now is over: whoever has not been accepted yet never will be.
+    /// The current connection has ended: connections that are not accepted yet never will be.
     fn stop_listening(&self, pair: usize) {
         let life = self.clients[pair].life();
         let over = life.number + usize::from(life.model.borrow().closes > 0);
         self.listeners[pair].iter().take(over).for_each(|server| _ = server.close());
     }
 
-    /// Pipes, unless that could send bytes round in circles: what comes in at one socket may go on only
-    /// to those that come later, or earlier.
+    /// Pipes, unless data could circulate: data that one socket receives may be forwarded only to later
+    /// sockets, or only to earlier ones.
     fn pipe(&self, from: Place, to: Place) {
         let rank = |place: Place| 2 * place.pair + place.side as usize;
         let into = Place { side: to.side.other(), ..to };
@@ -226,7 +226,7 @@ impl Play {
             return;
         };
         let (Some(socket), Some(other)) = (source.socket(), destination.socket()) else { return };
-        // What listens to a closed socket that was accepted stays with it.
+        // The listeners of a closed accepted socket stay with it.
         if !is_straight || !is_new || socket.is_closed() {
             return;
         }
@@ -237,7 +237,7 @@ impl Play {
             let _call = self.stage.call();
             socket.pipe(&other);
         }
-        // Runs right after the listener of the pipe, and sees what that has written.
+        // Runs directly after the listener of the pipe, and sees what it has written.
         socket.on_data(move |_, bytes| {
             let life = destination.life();
             if other.bytes_written() > life.accepted() {
@@ -315,7 +315,7 @@ impl Play {
         }
     }
 
-    /// Nothing holds anything up any more; in the end all ends.
+    /// Removes all obstacles, so that everything ends.
     fn conclude(self: &Rc<Self>) {
         self.concluded.set(true);
         let all = self.all.borrow().clone();
@@ -342,7 +342,7 @@ impl Play {
         all.iter().for_each(end);
     }
 
-    /// What is held is at most twice what is in the queues, and what is there for other things.
+    /// The memory in use is at most twice the content of the queues, plus the memory for other things.
     fn check_memory(&self) {
         let Some((in_use, other)) = self.memory else { return };
         let held = in_use().saturating_sub(self.memory_before.get());
@@ -372,7 +372,7 @@ fn let_flow(witness: &Rc<Witness>) {
     witness.perform(Operation::Resume);
 }
 
-/// Ends a socket. One that Node never ends is destroyed.
+/// Ends a socket. A socket that Node never ends is destroyed.
 fn end(witness: &Rc<Witness>) {
     witness.perform(Operation::End);
     if witness.life().model.borrow().odd {

@@ -1,4 +1,4 @@
-//! Watches one socket, and holds it to the model.
+//! Watches one socket, and compares its events with the model.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -13,7 +13,7 @@ pub(super) struct Witness {
     pub(super) observer: Observer,
     socket: RefCell<Option<Socket>>,
     react: RefCell<Option<Rc<dyn Fn(Moment)>>>,
-    /// How often the first and the last listener of each event ran.
+    /// The number of times that the first and the last listener of each event ran.
     heard: RefCell<[(u32, u32); Moment::ALL.len()]>,
 }
 
@@ -29,7 +29,7 @@ impl Witness {
         })
     }
 
-    /// Listens to everything that happens to the socket. `react` may make calls on it.
+    /// Listens to all events of the socket. `react` may make calls on it.
     pub(super) fn attach(
         self: &Rc<Self>,
         socket: &Socket,
@@ -68,10 +68,10 @@ impl Witness {
         self.read(socket, reading);
     }
 
-    /// Listens behind all that were added up to now, and counts: whoever hears an event first and last
-    /// hears it equally often.
+    /// Adds counting listeners after all existing ones: the first and the last listener of an event
+    /// must run equally often.
     pub(super) fn attach_last(self: &Rc<Self>, socket: &Socket) {
-        // An exact loop has told of the first attempt already.
+        // An exact loop has already emitted the first attempt.
         *self.heard.borrow_mut() = Default::default();
         let on = |moment: Moment| {
             let this = Rc::clone(self);
@@ -118,7 +118,7 @@ impl Witness {
                     while let Some(bytes) = next() {
                         this.callback(Moment::Data, || this.observer.received(&bytes));
                         if socket.is_destroyed() {
-                            // An exact loop would give out what there is.
+                            // An exact loop would return the available bytes.
                             break;
                         }
                     }
@@ -134,7 +134,7 @@ impl Witness {
         }
     }
 
-    /// Lets go of the socket, and of what it captured.
+    /// Drops the socket and the captured values.
     pub(super) fn detach(&self) {
         drop((self.socket.take(), self.react.take()));
     }
@@ -167,16 +167,16 @@ impl Witness {
         }
     }
 
-    /// Something happened: it is checked, and answered.
+    /// Checks an event, and reacts to it.
     pub(super) fn callback(&self, moment: Moment, details: impl FnOnce()) {
         let _callback = self.observer.stage.callback();
-        self.observer.tell(moment, &self.facts(), details);
+        self.observer.observe(moment, &self.facts(), details);
         let react = self.react.borrow().clone();
         react.expect("it is attached")(moment);
     }
 }
 
-/// Everything that is known, for a rule that was broken.
+/// The known state, for the message about a broken rule.
 impl fmt::Debug for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = self.socket().map(|_| self.facts());

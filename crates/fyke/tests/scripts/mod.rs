@@ -12,7 +12,7 @@ use crate::lives::{Event, Script};
 use crate::scripted::{Setting, play};
 use crate::support::Net;
 
-/// Long after everything that happens by itself; the clock is virtual.
+/// Long after everything that happens automatically. The clock is virtual.
 const QUIET: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn network() -> impl Strategy<Value = SimOptions> {
@@ -31,8 +31,8 @@ pub(crate) fn network() -> impl Strategy<Value = SimOptions> {
     )
 }
 
-/// Plays a script on a simulated network, twice: the second time all sockets take the general way. The events
-/// must be the same, unless the network cuts at random what it is given, which differs between the ways.
+/// Plays a script on a simulated network, twice: the second time all sockets use the general lane. The
+/// events must be the same, unless the network splits data at random, which differs between the lanes.
 pub(crate) fn on_network(
     script: &Script,
     network: &SimOptions,
@@ -70,7 +70,7 @@ fn on_network_by(
     play(&script, Setting { event_loop, endpoint: &endpoint, quiet: Some(QUIET), memory })
 }
 
-/// Plays a script where `net` is: on a real system, with a clock that is not virtual.
+/// Plays a script on the driver of `net`: on a real system, with a real clock.
 pub(crate) fn on_system(net: &Net, script: &Script, unix: bool) {
     let endpoint = || -> Endpoint {
         match unix {

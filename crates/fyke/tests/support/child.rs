@@ -1,11 +1,11 @@
-//! A process of its own for a test: this test program again, with one of its ignored tests.
+//! Runs an ignored test of this program in a separate process.
 
 use std::process::{Child, Command, Stdio};
 
-/// Says which test is meant, so that nobody runs it by hand who asks for the ignored ones.
+/// Names the test, so that running all ignored tests by hand does not run it.
 const CHILD: &str = "FYKE_TEST_CHILD";
 
-/// The arguments and the environment that make `command`, which runs this program, that test.
+/// The arguments and the environment with which `command`, which runs this program, runs that test.
 pub(crate) fn that_runs<'a>(command: &'a mut Command, test: &str) -> &'a mut Command {
     command.args(["--exact", test, "--ignored", "--nocapture"]).env(CHILD, test)
 }
@@ -17,12 +17,12 @@ pub(crate) fn to_run(test: &str) -> Command {
     command
 }
 
-/// Whether this process was made for that test.
+/// Returns whether this process was started for that test.
 pub(crate) fn is_for(test: &str) -> bool {
     std::env::var_os(CHILD).is_some_and(|child| child == test)
 }
 
-/// Waits for the end of a child, whose test has passed.
+/// Waits for a child, whose test must have passed.
 pub(crate) fn passes(child: Child) {
     let output = child.wait_with_output().unwrap();
     let text = [output.stdout, output.stderr].concat();

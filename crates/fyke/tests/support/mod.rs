@@ -1,5 +1,5 @@
-//! What the socket tests share: every test runs on every driver, waits for events and not for the
-//! clock, and fails instead of hanging.
+//! Shared by the socket tests: every test runs on every driver, waits for events and not for the clock,
+//! and fails instead of hanging.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use fyke::sim::SimOptions;
 use fyke::{DriverKind, Endpoint, EventLoop, Result, Server, Socket};
 
-/// Generous: only a hang is to reach it, not a busy machine.
+/// Generous: only a test that hangs exceeds it, even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Makes each function a test on every driver: `fn name(net: &Net) { … }`.
@@ -37,7 +37,7 @@ macro_rules! on_every_driver {
     };
 }
 
-/// The same for what only real systems have: each test runs on every driver of the system, one after
+/// The same for features of real systems only: each test runs on every driver of the system, one after
 /// the other.
 #[macro_export]
 macro_rules! on_every_system {
@@ -64,7 +64,7 @@ impl Net {
         Self::new(DriverKind::Ready)
     }
 
-    /// None where the system does not allow io_uring, which is said once.
+    /// `None` where the system does not allow io_uring, which is printed once.
     pub(crate) fn uring() -> Option<Self> {
         static SAID: std::sync::Once = std::sync::Once::new();
         let net = Self::new(DriverKind::Uring);
@@ -75,7 +75,7 @@ impl Net {
         None
     }
 
-    /// Those of the real system: with descriptors and files.
+    /// The drivers of the real system, with descriptors and files.
     pub(crate) fn of_the_system() -> impl Iterator<Item = Self> {
         std::iter::once_with(Self::ready).chain(std::iter::once_with(Self::uring).flatten())
     }
@@ -102,12 +102,12 @@ impl Net {
         self.event_loop_that_is(self.node_exact.get())
     }
 
-    /// A loop that copies Node's accidents too, or not.
+    /// Sets whether loops copy Node's accidents too.
     pub(crate) fn event_loop_that_is(&self, node_exact: bool) -> EventLoop {
         EventLoop::builder().driver(self.kind.clone()).node_exact(node_exact).build().unwrap()
     }
 
-    /// Loops of this net copy Node's accidents too.
+    /// Makes loops of this net copy Node's accidents too.
     pub(crate) fn node_exact(&self) -> &Self {
         self.node_exact.set(true);
         self
@@ -128,7 +128,7 @@ impl Net {
         self.folder.join(format!("{}.sock", self.names.get()))
     }
 
-    /// A TCP and a Unix endpoint: for tests of what is the same on both.
+    /// A TCP and a Unix endpoint, for tests of common behaviour.
     pub(crate) fn endpoints(&self) -> [Endpoint; 2] {
         [self.tcp(), self.path().into()]
     }
@@ -142,7 +142,7 @@ impl Net {
         result
     }
 
-    /// The same, and nothing may fail.
+    /// The same, and no error may occur.
     pub(crate) fn run(&self, setup: impl FnOnce()) {
         self.try_run(|| {
             setup();
@@ -151,7 +151,7 @@ impl Net {
         .unwrap();
     }
 
-    /// Listens with `server`, and calls `then` with where to connect to, once it does.
+    /// Listens with `server`, and then calls `then` with the endpoint to connect to.
     pub(crate) fn listen(
         &self,
         server: &Server,
@@ -198,7 +198,7 @@ pub(crate) fn drive(event_loop: &EventLoop, done: impl Fn() -> bool) -> Result<(
     Ok(())
 }
 
-/// What happened, in order.
+/// The events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -219,7 +219,7 @@ impl Log {
         self.0.borrow().clone()
     }
 
-    /// Records all events of a socket but `data`, each with a prefix.
+    /// Records all events of a socket except `data`, each with a prefix.
     pub(crate) fn watch(&self, prefix: &'static str, socket: &Socket) {
         let add = |event: &'static str| {
             let log = self.clone();
@@ -238,7 +238,7 @@ impl Log {
     }
 }
 
-/// Bytes that tell where they belong.
+/// Bytes whose values depend on their position.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index * 7 + index / 256 * 13) as u8).collect()
 }
@@ -251,8 +251,7 @@ pub(crate) fn collect(socket: &Socket) -> Rc<RefCell<Vec<u8>>> {
     bytes
 }
 
-/// Runs `then` as soon as `condition` holds: for what has no event of its own. Call it inside the
-/// loop.
+/// Runs `then` as soon as `condition` holds, for states that have no event. Call it inside the loop.
 pub(crate) fn when(condition: impl Fn() -> bool + 'static, then: impl FnOnce() + 'static) {
     fyke::timer::set_immediate(move || match condition() {
         true => then(),
@@ -261,8 +260,8 @@ pub(crate) fn when(condition: impl Fn() -> bool + 'static, then: impl FnOnce() +
     .unwrap();
 }
 
-/// Runs `then` after so many rounds of the loop that whatever was about to happen has: to see that
-/// something does not. Too few let a test pass that should fail, never the other way round.
+/// Runs `then` after enough rounds of the loop for every pending event to happen, to check that
+/// something does not happen. Too few rounds may let a broken test pass, but never fail a correct one.
 pub(crate) fn settled(then: impl FnOnce() + 'static) {
     let rounds = Cell::new(0);
     when(move || rounds.replace(rounds.get() + 1) == 200, then);

@@ -1,4 +1,4 @@
-//! What the tests of options that the system keeps share.
+//! Shared by the tests of options that the system stores.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use super::Net;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
-/// Connects `client` to a server of its own at `endpoint`, and looks at it in `connect`.
+/// Connects `client` to a new server at `endpoint`, and inspects it in `connect`.
 pub(crate) fn look(
     net: &Net,
     endpoint: Endpoint,
@@ -35,7 +35,7 @@ pub(crate) fn look(
     });
 }
 
-/// Looks at a socket that a server with these options accepted.
+/// Inspects a socket that a server with these options has accepted.
 pub(crate) fn look_accepted(
     net: &Net,
     options: ServerOptions,

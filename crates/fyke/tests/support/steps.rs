@@ -1,4 +1,4 @@
-//! What is logged, as `tracing` events: the system calls that a driver makes, and fyke's warnings.
+//! What is logged as `tracing` events: the system calls of a driver, and fyke's warnings.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -8,13 +8,13 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The calls made by `run` on this thread, each with what it was about:
-/// `setsockopt option=NoDelay(true)`. Nothing without the feature `tracing`.
+/// The calls made by `run` on this thread, each with its details: `setsockopt option=NoDelay(true)`.
+/// Empty without the feature `tracing`.
 pub(crate) fn of(run: impl FnOnce()) -> Vec<String> {
     logged("fyke::step", Level::TRACE, run)
 }
 
-/// The fields of the warnings that are logged while `run` runs on this thread: `event=Data count=11`.
+/// The fields of the warnings logged on this thread while `run` runs: `event=Data count=11`.
 pub(crate) fn warnings(run: impl FnOnce()) -> Vec<String> {
     let lines = logged("fyke", Level::WARN, run);
     lines.iter().map(|line| line.trim().to_owned()).collect()
@@ -26,7 +26,7 @@ fn logged(target: &'static str, level: Level, run: impl FnOnce()) -> Vec<String>
     std::mem::take(&mut lines.lock().unwrap())
 }
 
-/// Those of one call, without its name.
+/// The details of one call, without its name.
 pub(crate) fn named(call: &str, run: impl FnOnce()) -> Vec<String> {
     let steps = of(run).into_iter();
     steps.filter_map(|step| Some(step.strip_prefix(call)?.trim().to_owned())).collect()

@@ -1,12 +1,12 @@
-//! What the tests of the idle timeout share.
+//! Shared by the tests of the idle timeout.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use fyke::Socket;
 
-/// Counts the timeouts of a socket, and does the next of `steps` at each. Whoever is idle and not
-/// active has no further timeout: so a step after which another one comes was activity.
+/// Counts the timeouts of a socket, and performs the next of `steps` at each. A socket that stays idle
+/// gets no further timeout, so a step that is followed by another timeout was activity.
 pub(crate) fn at_each_timeout(
     socket: &Socket,
     steps: Vec<Box<dyn FnOnce(&Socket)>>,
@@ -20,13 +20,13 @@ pub(crate) fn at_each_timeout(
     count
 }
 
-/// Ends, and nothing that this takes is told as a timeout.
+/// Ends the connection. Nothing that happens meanwhile is counted as a timeout.
 pub(crate) fn leave(client: &Socket) {
     client.set_idle_timeout(None);
     client.end();
 }
 
-/// What to do at the first timeout, the second, and so on.
+/// The actions at the first timeout, the second, and so on.
 #[macro_export]
 macro_rules! steps {
     ($($step:expr),* $(,)?) => { vec![$(Box::new($step) as Box<dyn FnOnce(&Socket)>),*] };

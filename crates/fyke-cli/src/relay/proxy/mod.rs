@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_those_of_the_specification_and_can_be_read_back() {
+    fn headers_match_the_specification_and_round_trip() {
         let v4 = addresses("192.168.0.1:56324", "192.168.0.11:443");
         let text = header(ProxyVersion::V1, v4);
         assert_eq!(text, b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn first_line_may_say_anything_if_the_protocol_is_unknown() {
+    fn first_line_may_contain_anything_if_the_protocol_is_unknown() {
         assert_parsed(b"PROXY UNKNOWN whatever it is\r\n", None);
         let mut longest = [b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 91]].concat();
         longest.extend(b"\r\n");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn address_block_of_a_local_connection_is_discarded_whatever_it_is() {
+    fn address_block_of_a_local_header_is_always_discarded() {
         for (family, block) in [
             (0x00, &b""[..]),
             (0x00, b"1234567"),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn families_without_ip_addresses_tell_no_address() {
+    fn families_other_than_ip_yield_no_address() {
         assert_parsed(&binary(1, 0x00, b"123456789"), None);
         assert_parsed(&binary(1, 0x31, &[b'/'; 216]), None);
         assert_parsed(&binary(1, 0x32, &[b'/'; 217]), None);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_header_are_refused_as_soon_as_that_is_certain() {
+    fn bytes_that_cannot_become_a_header_are_refused_immediately() {
         for bytes in [
             &b"GET / HTTP/1.1\r\n"[..],
             b"x",

@@ -55,12 +55,12 @@ mod tests {
     }
 
     #[test]
-    fn no_interval_holds_nothing() {
+    fn an_empty_set_contains_no_number() {
         assert!(!of(&[]).contains(0));
     }
 
     #[test]
-    fn both_ends_are_inside_and_their_neighbours_are_not() {
+    fn an_interval_contains_both_ends_but_not_their_neighbours() {
         let intervals = of(&[(30, 39), (10, 10)]);
         let held = (0..50).filter(|value| intervals.contains(*value));
         assert!(held.eq([10].into_iter().chain(30..=39)));
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_number_range_are_numbers_like_others() {
+    fn the_smallest_and_the_largest_number_are_handled_like_others() {
         let intervals = of(&[(u128::MAX, u128::MAX), (0, 0), (u128::MAX - 1, u128::MAX)]);
         assert_eq!(intervals.starts, [0, u128::MAX - 1]);
         assert!(intervals.contains(0) && intervals.contains(u128::MAX));
@@ -83,7 +83,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_compare_as_they_do_elsewhere(one: [u8; 16], other: [u8; 16], same in 0_usize..=16) {
+        fn numbers_compare_as_u128(one: [u8; 16], other: [u8; 16], same in 0_usize..=16) {
             let mut other = other;
             other[..same].copy_from_slice(&one[..same]);
             let (one, other) = (u128::from_be_bytes(one), u128::from_be_bytes(other));
@@ -92,7 +92,7 @@ mod tests {
         }
 
         #[test]
-        fn a_value_is_held_if_any_interval_holds_it(
+        fn a_value_is_contained_if_any_interval_contains_it(
             pairs in prop::collection::vec((0_u128..64, 0_u128..8), 0..12),
         ) {
             let pairs: Vec<_> = pairs.iter().map(|(start, more)| (*start, start + more)).collect();

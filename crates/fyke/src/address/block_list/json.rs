@@ -40,10 +40,14 @@ impl BlockList {
     pub fn add_json(&self, json: &str) -> Result<()> {
         // Parsed in two steps, to distinguish the two kinds of error as Node does (BLK-19).
         let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| {
-            Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, format!("not JSON: {error}"))
+            Error::new(
+                ErrorCode::ERR_INVALID_ARG_VALUE,
+                format!("the text is not valid JSON: {error}"),
+            )
         })?;
         let texts = Vec::<String>::deserialize(parsed).map_err(|error| {
-            let message = format!("the rules of a block list are an array of strings: {error}");
+            let message =
+                format!("the rules of a block list must be a JSON array of strings: {error}");
             Error::new(ErrorCode::ERR_INVALID_ARG_TYPE, message)
         })?;
         self.add_rules(texts)
@@ -84,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn blk_18_a_list_survives_its_json_text() {
+    fn blk_18_a_list_round_trips_through_json() {
         let list = listed();
         let json = list.to_json();
         assert!(json.starts_with(r#"["Address: IPv4 1.2.3.4","Subnet: IPv6 fc00::/7","#), "{json}");
@@ -107,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn blk_19_what_is_no_json_or_no_list_of_texts_is_refused() {
+    fn blk_19_text_that_is_not_a_json_array_of_strings_is_refused() {
         let bad = [
             ("", ErrorCode::ERR_INVALID_ARG_VALUE),
             ("Address: IPv4 1.2.3.4", ErrorCode::ERR_INVALID_ARG_VALUE),

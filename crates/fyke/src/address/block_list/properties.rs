@@ -124,7 +124,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn blk_01_to_16_a_block_list_does_what_a_simple_list_does(
+    fn blk_01_to_16_a_block_list_matches_a_simple_list(
         steps in prop::collection::vec(step(), 1..40),
         asked in prop::collection::vec(ip(), 8),
     ) {

@@ -26,7 +26,8 @@ impl Subnet {
 }
 
 fn not_a_cidr(cidr: &str) -> Error {
-    let message = format!("{cidr:?} is not a subnet; write it like 10.0.0.0/8 or 2001:db8::/32");
+    let message =
+        format!("{cidr:?} is not a subnet; expected for example 10.0.0.0/8 or 2001:db8::/32");
     Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message)
 }
 
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn blk_12_host_bits_are_kept_and_a_zone_is_not() {
+    fn blk_12_host_bits_are_kept_and_a_zone_is_dropped() {
         let print = |text| Rule::Subnet(Subnet::from_cidr(text).unwrap()).to_string();
         assert_eq!(print("10.1.2.3/8"), "Subnet: IPv4 10.1.2.3/8");
         assert_eq!(print("FE80:0::1%lo/10"), "Subnet: IPv6 fe80::1/10");
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn blk_18_every_kind_of_rule_is_read_back() {
+    fn blk_18_every_kind_of_rule_round_trips() {
         let texts = [
             "Address: IPv4 1.2.3.4",
             "Address: IPv6 ::ffff:1.2.3.4",
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn blk_19_a_text_that_is_not_in_the_form_of_a_rule_is_none() {
+    fn blk_19_text_that_does_not_have_the_form_of_a_rule_is_none() {
         let texts = [
             "",
             "1",
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn blk_19_a_rule_with_a_value_that_cannot_be_is_an_error() {
+    fn blk_19_a_rule_with_an_invalid_value_is_an_error() {
         let texts = [
             ("Address: IPv4 999.1.1.1", ErrorCode::ERR_INVALID_ADDRESS),
             ("Address: IPv4 01.1.1.1", ErrorCode::ERR_INVALID_ADDRESS),
@@ -211,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blk_12_every_subnet_is_read_in_cidr_notation(ip: IpAddr, prefix: u8) {
+        fn blk_12_every_subnet_is_parsed_in_cidr_notation(ip: IpAddr, prefix: u8) {
             let subnet = Subnet::from_cidr(&format!("{ip}/{prefix}"));
             match Subnet::new(ip, prefix) {
                 Ok(expected) => prop_assert_eq!(subnet.unwrap(), expected),
@@ -220,7 +221,7 @@ mod tests {
         }
 
         #[test]
-        fn blk_12_what_is_read_in_cidr_notation_is_canonical_after_it(
+        fn blk_12_subnets_parsed_in_cidr_notation_are_canonical(
             text in "[0-9a-f:.]{1,12}(%[a-z0-9]{0,3})?/[0-9+ -]{0,3}",
         ) {
             if let Ok(subnet) = Subnet::from_cidr(&text) {
@@ -231,7 +232,7 @@ mod tests {
         }
 
         #[test]
-        fn blk_18_every_rule_is_read_back(one: IpAddr, other: IpAddr, prefix: u8) {
+        fn blk_18_every_rule_round_trips(one: IpAddr, other: IpAddr, prefix: u8) {
             let mut rules = vec![Rule::Address(one)];
             rules.extend(Range::new(one.min(other), one.max(other)).map(Rule::Range));
             rules.extend(Subnet::new(one, prefix).map(Rule::Subnet));
@@ -241,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn blk_19_no_text_makes_the_reader_panic(
+        fn blk_19_no_text_makes_the_parser_panic(
             text in "(Address|Range|Subnet|x)?:? ?(IPv4|IPv6)? ?[0-9a-f:./-]{0,20}",
         ) {
             if let Ok(Some(rule)) = Rule::parse(&text) {

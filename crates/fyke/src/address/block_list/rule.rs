@@ -49,11 +49,15 @@ impl Range {
             (start.to_canonical(), end.to_canonical())
         };
         if start.is_ipv4() != end.is_ipv4() {
-            let message = format!("a range from {start} to {end} would have two families");
+            let message = format!(
+                "both ends of a range must have the same family, but they are {start} and {end}"
+            );
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         }
         if start > end {
-            let message = format!("a range starts at its lower end, and {start} is above {end}");
+            let message = format!(
+                "the first address of a range must not be above the last one, but {start} is above {end}"
+            );
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         }
         Ok(Self { start, end })
@@ -94,7 +98,10 @@ fn bits(address: IpAddr) -> u8 {
 }
 
 pub(super) fn prefix_too_long(network: IpAddr, prefix: &str) -> Error {
-    let message = format!("{network} has {} bits, so no prefix of {prefix}", bits(network));
+    let message = format!(
+        "a prefix of {prefix} bits is too long for {network}: the maximum is {}",
+        bits(network)
+    );
     Error::new(ErrorCode::ERR_OUT_OF_RANGE, message)
 }
 
@@ -123,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blk_07_a_prefix_of_every_length_covers_what_begins_with_it() {
+    fn blk_07_a_prefix_of_every_length_covers_the_addresses_that_begin_with_it() {
         let interval = |text| Subnet::from_cidr(text).unwrap().interval();
         assert_eq!(interval("::/0"), (0, u128::MAX));
         assert_eq!(interval("::1/128"), (1, 1));

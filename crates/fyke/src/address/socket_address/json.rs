@@ -54,7 +54,7 @@ fn family_from_text(text: &str) -> Result<Family> {
         "ipv4" => Ok(Family::V4),
         "ipv6" => Ok(Family::V6),
         _ => {
-            let message = format!("a family is ipv4 or ipv6, not {text:?}");
+            let message = format!("the family must be ipv4 or ipv6, not {text:?}");
             Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message))
         }
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn adr_08_the_object_is_nodes() {
+    fn adr_08_the_json_object_is_the_same_as_nodes() {
         let address = SocketAddress::parse("[2001:db8::1]:80").unwrap().with_flow_label(5).unwrap();
         let text = r#"{"address":"2001:db8::1","port":80,"family":"ipv6","flowlabel":5}"#;
         assert_eq!(serde_json::to_string(&address).unwrap(), text);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn adr_01_what_is_missing_has_its_default() {
+    fn adr_01_missing_fields_have_their_defaults() {
         assert_eq!(read("{}").unwrap(), SocketAddress::default());
         let address = SocketAddress::parse("[::]:1").unwrap();
         assert_eq!(read(r#"{"family":"IPv6","port":1}"#).unwrap(), address);

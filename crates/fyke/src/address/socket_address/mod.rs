@@ -122,7 +122,10 @@ impl SocketAddress {
     /// family.
     pub fn with_flow_label(mut self, flow_label: u32) -> Result<Self> {
         if flow_label > Self::FLOW_LABEL_MAX {
-            let message = format!("a flow label is at most {:#x}", Self::FLOW_LABEL_MAX);
+            let message = format!(
+                "the flow label {flow_label:#x} is too large: the maximum is {:#x}",
+                Self::FLOW_LABEL_MAX
+            );
             return Err(Error::new(ErrorCode::ERR_OUT_OF_RANGE, message));
         }
         if let SocketAddr::V6(address) = &mut self.0 {
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn adr_03_a_text_that_is_no_address_of_the_family_is_refused() {
+    fn adr_03_text_that_is_not_an_address_of_the_family_is_refused() {
         let bad = [
             ("", Family::V4),
             ("127.0.0.01", Family::V4),
@@ -319,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_and_an_ip_address_can_be_made_of_it() {
+    fn a_socket_address_converts_into_an_endpoint_and_an_ip_address() {
         let address = SocketAddress::new([1, 2, 3, 4], 5);
         assert_eq!(Endpoint::from(address).to_string(), "1.2.3.4:5");
         assert_eq!(IpAddr::from(address), IpAddr::from([1, 2, 3, 4]));

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn adr_06_an_ipv4_address_may_be_spelled_as_in_a_url() {
+    fn adr_06_an_ipv4_address_may_be_written_as_in_a_url() {
         let good = [
             ("192.168.257", "192.168.1.1"),
             ("192.168.257:1", "192.168.1.1"),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn adr_06_everything_else_is_none() {
+    fn adr_06_all_other_text_is_none() {
         let bad = [
             "",
             ":",
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn adr_07_what_else_a_url_may_have_is_not_taken() {
+    fn adr_07_other_parts_of_a_url_are_refused() {
         let bad = [
             "1.2.3.4/x",
             "1.2.3.4:9/",
@@ -192,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn adr_06_what_is_printed_is_read_back(v4: [u8; 4], v6: [u16; 8], port: u16) {
+        fn adr_06_a_printed_address_round_trips(v4: [u8; 4], v6: [u16; 8], port: u16) {
             for address in [SocketAddress::new(v4, port), SocketAddress::new(v6, port)] {
                 prop_assert_eq!(SocketAddress::parse(&address.to_string()), Some(address));
             }

@@ -42,7 +42,7 @@ fn blk_11_an_address_counts_once_and_subnets_and_ranges_as_often_as_they_were_ad
 }
 
 #[test]
-fn blk_12_the_family_of_a_cidr_is_read_from_it() {
+fn blk_12_the_family_of_a_cidr_is_detected() {
     let list = BlockList::new();
     list.add_cidr("10.0.0.0/8").unwrap();
     list.add_cidr("2001:db8::/32").unwrap();
@@ -54,7 +54,7 @@ fn blk_12_the_family_of_a_cidr_is_read_from_it() {
 }
 
 #[test]
-fn blk_13_of_several_cidrs_all_are_added_or_none() {
+fn blk_13_several_cidrs_are_added_all_or_none() {
     let list = BlockList::new();
     let bad = [
         ("bad", ErrorCode::ERR_INVALID_ARG_VALUE),
@@ -72,7 +72,7 @@ fn blk_13_of_several_cidrs_all_are_added_or_none() {
 }
 
 #[test]
-fn blk_14_of_several_addresses_all_are_added_or_none() {
+fn blk_14_several_addresses_are_added_all_or_none() {
     let list = BlockList::new();
     assert_eq!(code(list.add_addresses(["1.1.1.1", "::1"])), ErrorCode::ERR_INVALID_ADDRESS);
     assert!(list.is_empty());
@@ -149,7 +149,7 @@ fn blk_15_a_bad_text_or_prefix_is_an_error_when_removing_too() {
 }
 
 #[test]
-fn blk_16_a_cleared_list_blocks_nothing_and_takes_rules_again() {
+fn blk_16_a_cleared_list_blocks_nothing_and_accepts_new_rules() {
     let list = BlockList::new();
     list.add_address("1.1.1.1").unwrap();
     list.add_cidrs(BlockList::PRIVATE_RANGES).unwrap();
@@ -210,7 +210,7 @@ fn blk_18_rules_are_added_in_their_order_so_a_copy_has_them_in_reverse() {
 }
 
 #[test]
-fn blk_19_rules_that_are_none_are_skipped_and_on_an_error_none_is_added() {
+fn blk_19_text_that_is_not_a_rule_is_skipped_and_after_an_error_nothing_is_added() {
     let list = BlockList::from_rules(["1", "Address: ipv4 1.1.1.1", "Address: IPv4 2.2.2.2"]);
     let list = list.unwrap();
     assert_eq!(list.rules(), ["Address: IPv4 2.2.2.2"]);

@@ -1,4 +1,4 @@
-//! What depends on the manners of the loop, and another connect where there is one.
+//! Behaviour that depends on the policy, and a second connect during the first.
 
 use std::io;
 
@@ -10,22 +10,21 @@ use fyke_machine::{ErrorCode, policy};
 use crate::shell::*;
 
 #[test]
-fn con_04_what_is_known_at_once_is_told_inside_the_call_if_that_is_asked_for() {
-    for (request, told) in [
+fn con_04_immediate_results_are_emitted_inside_the_call_if_the_policy_says_so() {
+    for (request, reported) in [
         (to_ip(), &[][..]),
         (to_host(), &["resolve a.test true"]),
         (to(Target::Unix(unix("/a"))), &["attempt /a", "dial /a"]),
     ] {
         let mut shell = Shell::new(policy::NODE_EXACT);
         shell.step(|machine, cx, fx| machine.connect(request, false, true, cx, fx));
-        assert_eq!(shell.take(), told);
+        assert_eq!(shell.take(), reported);
     }
 }
 
 #[test]
-fn he_26_a_lookup_that_is_answered_after_destroy_is_told_only_with_nodes_manners_and_of_one_address()
- {
-    for (policy, selection, told) in [
+fn he_26_a_lookup_answered_after_destroy_is_reported_only_under_nodes_policy_and_for_one_address() {
+    for (policy, selection, reported) in [
         (policy::DEFAULT, FamilySelection::Off, &[][..]),
         (policy::NODE_EXACT, FamilySelection::Race, &[]),
         (policy::NODE_EXACT, FamilySelection::Off, &["lookup 10.0.0.1"]),
@@ -37,14 +36,14 @@ fn he_26_a_lookup_that_is_answered_after_destroy_is_told_only_with_nodes_manners
         shell.settle();
         shell.take();
         shell.answer(Ok(&[A, B]));
-        assert_eq!(shell.take(), told);
+        assert_eq!(shell.take(), reported);
         shell.answer(Ok(&[A, B]));
         assert!(shell.take().is_empty(), "once is enough");
     }
 }
 
 #[test]
-fn con_10_what_is_refused_at_once_is_no_failed_attempt_with_nodes_manners() {
+fn con_10_an_immediate_refusal_is_not_a_failed_attempt_under_nodes_policy() {
     for (policy, count) in [(policy::DEFAULT, 1), (policy::NODE_EXACT, 0)] {
         let mut shell = Shell::new(policy);
         shell.connect(to_ip());
@@ -57,7 +56,7 @@ fn con_10_what_is_refused_at_once_is_no_failed_attempt_with_nodes_manners() {
 }
 
 #[test]
-fn ipc_10_with_nodes_manners_a_full_queue_is_an_error() {
+fn ipc_10_under_nodes_policy_a_full_queue_is_an_error() {
     let mut shell = Shell::new(policy::NODE_EXACT);
     shell.connect(to(Target::Unix(unix("/a"))));
     shell.settle();
@@ -69,7 +68,7 @@ fn ipc_10_with_nodes_manners_a_full_queue_is_an_error() {
 }
 
 #[test]
-fn con_18_a_connect_is_refused_while_there_is_one() {
+fn con_18_a_second_connect_is_refused_while_one_is_in_progress() {
     let code = |shell: &Shell| {
         let checked = shell.machine.check_connect(&shell.policy);
         checked.map_err(|error| error.code()).err()
@@ -91,7 +90,7 @@ fn con_18_a_connect_is_refused_while_there_is_one() {
 }
 
 #[test]
-fn he_04_a_hook_holds_the_loop_until_it_answers_except_with_nodes_manners() {
+fn he_04_a_hook_keeps_the_loop_alive_until_it_answers_except_under_nodes_policy() {
     for (policy, holds) in [(policy::DEFAULT, true), (policy::NODE_EXACT, false)] {
         let mut shell = Shell::new(policy);
         shell.connect(Request { has_hook: true, ..to_host() });
@@ -103,8 +102,8 @@ fn he_04_a_hook_holds_the_loop_until_it_answers_except_with_nodes_manners() {
 }
 
 #[test]
-fn he_24_an_attempt_that_destroy_cancels_is_told_with_nodes_manners_if_it_is_one_of_several() {
-    for (policy, addresses, told) in [
+fn he_24_an_attempt_that_destroy_cancels_is_reported_under_nodes_policy_if_it_is_one_of_several() {
+    for (policy, addresses, reported) in [
         (policy::DEFAULT, &[A, B][..], &["close false"][..]),
         (policy::NODE_EXACT, &[A], &["close false"]),
         (policy::NODE_EXACT, &[A, B], &["failed 10.0.0.1 ECANCELED Destroyed", "close false"]),
@@ -116,12 +115,12 @@ fn he_24_an_attempt_that_destroy_cancels_is_told_with_nodes_manners_if_it_is_one
         shell.take();
         shell.destroy();
         shell.settle();
-        assert_eq!(shell.take(), told);
+        assert_eq!(shell.take(), reported);
     }
 }
 
 #[test]
-fn con_18_with_nodes_manners_an_address_is_connected_to_again_once() {
+fn con_18_under_nodes_policy_an_address_is_connected_to_again_once() {
     let mut shell = connected(policy::NODE_EXACT);
     let again = Address::Ip(ip(B));
     for outcome in [&["connect", "ready"][..], &["error EISCONN", "close true"]] {
@@ -135,7 +134,7 @@ fn con_18_with_nodes_manners_an_address_is_connected_to_again_once() {
 }
 
 #[test]
-fn con_18_with_nodes_manners_a_second_connect_to_an_address_while_connecting_is_an_error() {
+fn con_18_under_nodes_policy_a_second_connect_to_an_address_while_connecting_is_an_error() {
     let mut shell = Shell::new(policy::NODE_EXACT);
     shell.connect(to_ip());
     shell.settle();
@@ -147,7 +146,7 @@ fn con_18_with_nodes_manners_a_second_connect_to_an_address_while_connecting_is_
 }
 
 #[test]
-fn con_18_with_nodes_manners_a_path_is_refused_in_the_next_turn_on_an_established_connection() {
+fn con_18_under_nodes_policy_a_path_is_refused_in_the_next_turn_on_an_established_connection() {
     let mut shell = connected(policy::NODE_EXACT);
     shell.step(|machine, cx, fx| machine.connect_again(unix("/a"), true, cx, fx));
     assert_eq!(shell.take(), ["attempt again /a"], "inside the call");
@@ -157,9 +156,10 @@ fn con_18_with_nodes_manners_a_path_is_refused_in_the_next_turn_on_an_establishe
     assert_eq!(shell.take(), ["failed /a EISCONN Open", "error EISCONN", "close true"]);
 }
 
-/// The second connect finds the first one connected: in the next turn, or when the driver says so.
+/// The second connect finds that the first one is connected: in the next turn, or when the driver
+/// reports it.
 #[test]
-fn con_18_with_nodes_manners_a_second_connect_to_a_path_is_refused_when_the_first_has_connected() {
+fn con_18_under_nodes_policy_a_second_connect_to_a_path_is_refused_when_the_first_has_connected() {
     for is_connected in [true, false] {
         let mut shell = Shell::new(policy::NODE_EXACT);
         shell.is_connected = is_connected;
@@ -178,7 +178,7 @@ fn con_18_with_nodes_manners_a_second_connect_to_a_path_is_refused_when_the_firs
 }
 
 #[test]
-fn con_18_with_nodes_manners_a_failure_of_the_first_connect_to_a_path_is_told_by_itself() {
+fn con_18_under_nodes_policy_a_failure_of_the_first_connect_to_a_path_is_reported_separately() {
     let mut shell = Shell::new(policy::NODE_EXACT);
     shell.connect(to(Target::Unix(unix("/a"))));
     shell.settle();
@@ -191,9 +191,9 @@ fn con_18_with_nodes_manners_a_failure_of_the_first_connect_to_a_path_is_told_by
     assert_eq!(shell.take(), wanted);
 }
 
-/// The tick of the first connect comes too, and finds the second.
+/// The tick of the first connect also runs, and finds the second.
 #[test]
-fn con_17_with_nodes_manners_a_connect_before_close_is_tried_once() {
+fn con_17_under_nodes_policy_a_connect_before_close_is_tried_once() {
     let mut shell = Shell::new(policy::NODE_EXACT);
     shell.connect(to_host());
     shell.destroy();

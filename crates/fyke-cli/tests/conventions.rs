@@ -1,5 +1,4 @@
-//! What every command owes: help, completions, manual pages, and nothing but data on standard
-//! output.
+//! Common to all commands: help, completions, manual pages, and only data on standard output.
 
 mod support;
 
@@ -11,7 +10,7 @@ const COMMANDS: [&str; 8] =
     ["listen", "connect", "relay", "replay", "load", "demo", "completions", "man"];
 
 #[test]
-fn every_shell_gets_completions_that_know_every_command() {
+fn the_completions_of_every_shell_contain_every_command() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let (code, text, errors) = output(&["completions", shell]);
         assert_eq!((code, errors.as_str()), (Some(0), ""));
@@ -44,8 +43,29 @@ fn the_pages_of_the_help_fit_a_terminal() {
     }
 }
 
+/// Regression: the summary of a command replaced its description.
 #[test]
-fn standard_output_has_only_data_whatever_is_logged() {
+fn help_and_manual_page_of_a_command_have_its_description_and_the_list_of_commands_its_summary() {
+    for (command, summary, description) in [
+        ("listen", "Accept clients", "With --exec each connection runs a program"),
+        ("connect", "Connect to a server", "The two directions end separately"),
+        ("relay", "Forward connections", "Each direction has backpressure"),
+        ("replay", "Replay traffic", "Data is sent at the recorded time"),
+        ("load", "Send requests", "Closed loop (the default)"),
+        ("demo", "Show a conversation", "Both sides run in this process"),
+    ] {
+        let (_, list, _) = output(&["--help"]);
+        assert!(list.contains(summary), "{command}: {list}");
+        let (_, help, _) = output(&[command, "--help"]);
+        assert!(help.contains(description), "{command}: {help}");
+        let (_, page, _) = output(&["man", command]);
+        let page = page.replace('\\', "");
+        assert!(page.contains(description), "{command}: {page}");
+    }
+}
+
+#[test]
+fn standard_output_contains_only_data_at_every_log_level() {
     let (mut server, endpoint) = Running::listen(&["-vv", "--once"]);
     let mut client = Running::start(&["connect", "--log", "trace", &endpoint]);
     client.type_in("data");
@@ -58,7 +78,7 @@ fn standard_output_has_only_data_whatever_is_logged() {
 }
 
 #[test]
-fn logs_have_levels_by_count_and_by_name() {
+fn log_levels_are_set_by_count_and_by_name() {
     for (arguments, attempts, calls) in [
         (&["--log", "error"][..], false, false),
         (&["-vv"], true, false),
@@ -67,12 +87,12 @@ fn logs_have_levels_by_count_and_by_name() {
     ] {
         let (_, _, errors) = output(&[&["connect", "127.0.0.1:1"], arguments].concat());
         assert_eq!(errors.contains("attempt"), attempts, "{errors}");
-        assert_eq!(errors.contains("makes a socket"), calls, "{errors}");
+        assert_eq!(errors.contains("creates a socket"), calls, "{errors}");
     }
 }
 
 #[test]
-fn a_reader_that_leaves_a_long_text_is_no_failure() {
+fn a_reader_that_exits_before_the_end_of_a_long_text_is_not_a_failure() {
     for arguments in [&["man", "relay"][..], &["completions", "zsh"], &["--help"]] {
         let mut command = support::fyke(arguments);
         let piped = command.stdout(std::process::Stdio::piped());
@@ -108,7 +128,7 @@ fn a_text_that_cannot_be_printed_is_a_failure() {
 }
 
 #[test]
-fn controls_in_an_error_are_shown_and_not_obeyed() {
+fn control_characters_in_an_error_are_escaped() {
     for text in ["\x1b[31mred", "\u{9b}31m:80", "a\u{202e}b\n:80", "\x7f\r.invalid:80"] {
         let (code, _, errors) = output(&["connect", text]);
         assert!(matches!(code, Some(2..=4)), "{errors}");
@@ -119,7 +139,7 @@ fn controls_in_an_error_are_shown_and_not_obeyed() {
 }
 
 #[test]
-fn json_has_controls_as_numbers_and_says_the_same() {
+fn json_escapes_control_characters_as_numbers() {
     let (mut server, endpoint) = Running::listen(&["--json"]);
     let sent = "\x1b\x7f\u{9b}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028} gr\u{fc}n";
     std::net::TcpStream::connect(endpoint).unwrap().write_all(sent.as_bytes()).unwrap();
@@ -137,7 +157,7 @@ fn json_has_controls_as_numbers_and_says_the_same() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn too_many_open_files_are_told_once() {
+fn too_many_open_files_are_reported_once() {
     let folder = support::Folder::new();
     let endpoints: Vec<_> = (0..40).map(|number| folder.path(&number.to_string())).collect();
     let script = format!("ulimit -n 30; exec {} listen \"$@\"", env!("CARGO_BIN_EXE_fyke"));
@@ -152,21 +172,21 @@ fn too_many_open_files_are_told_once() {
 }
 
 #[test]
-fn a_signal_while_connected_ends_connect_by_that_signal() {
+fn a_signal_while_connected_terminates_connect_by_that_signal() {
     use std::os::unix::process::ExitStatusExt;
 
     let (server, endpoint) = Running::listen(&[]);
     let mut client = Running::connect(&endpoint);
     client.stdin.as_mut().unwrap().write_all(b"x").unwrap();
     server.note("client 1 connected");
-    // Not SIGINT, which a script's background jobs ignore, and so do their children.
+    // Not SIGINT, which background jobs of a script ignore, and so do their children.
     client.signal("TERM");
     assert_eq!(client.wait().signal(), Some(15));
-    server.note("client 1 left");
+    server.note("client 1 disconnected");
 }
 
 #[test]
-fn what_the_readme_shows_is_there() {
+fn the_commands_and_options_in_the_readme_exist() {
     let readme = include_str!("../README.md");
     let section = readme.split("## The command").nth(1).expect("the section");
     let section = section.split("\n## ").next().expect("its text");

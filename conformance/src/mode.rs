@@ -1,18 +1,18 @@
-//! How fyke can play a scenario: in two manners, on several drivers.
+//! How fyke can play a scenario: in two modes, on several drivers.
 
 use fyke::{DriverKind, EventLoop};
 
-/// How the loop is made.
+/// How the loop is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// As Node to the last event: `EventLoop::builder().node_exact(true)`.
+pub(crate) enum Mode {
+    /// Exactly as Node: `EventLoop::builder().node_exact(true)`.
     Node,
-    /// As fyke by default; `adapted/` has the traces that differ.
+    /// fyke's defaults; `adapted/` has the traces that differ.
     Default,
 }
 
-impl Manner {
-    /// The argument that asks for the second.
+impl Mode {
+    /// The argument that selects the second.
     pub(crate) const OPTION: &str = "--default";
 
     pub(crate) fn name(self) -> &'static str {
@@ -23,14 +23,14 @@ impl Manner {
     }
 }
 
-/// The drivers that have real sockets here: `FYKE_DRIVER`, if it is set, chooses one.
+/// The drivers with real sockets: `FYKE_DRIVER`, if it is set, selects one.
 pub(crate) fn drivers() -> Vec<String> {
     if let Ok(name) = std::env::var("FYKE_DRIVER") {
         return vec![name];
     }
     let uring = EventLoop::builder().driver(DriverKind::Uring).build();
     let mut names = vec![String::from("ready")];
-    // It steps back to the other where the system does not allow it.
+    // It falls back to readiness where the system does not allow io_uring.
     names.extend(uring.iter().map(|uring| uring.driver_name().to_owned()).filter(|n| n == "uring"));
     names
 }

@@ -1,4 +1,4 @@
-//! Errors that no `on_error` listens to (contract C5).
+//! Errors without an `on_error` listener (contract C5).
 
 mod support;
 
@@ -10,7 +10,7 @@ use fyke::{ErrorCode, Server};
 use support::Log;
 
 on_every_driver! {
-    fn an_unheard_error_of_a_server_ends_run(net) {
+    fn an_unhandled_error_of_a_server_ends_run(net) {
         let error = net.try_run(|| {
             let server = Server::new();
             server.listen(("192.0.2.1", 1))
@@ -18,8 +18,8 @@ on_every_driver! {
         assert_eq!((error.code(), error.syscall()), (ErrorCode::EADDRNOTAVAIL, Some("listen")));
     }
 
-    /// A backend is a peer too: one that reset its connection ended all others.
-    fn c5_an_unheard_error_of_an_outgoing_connection_ends_no_other_and_is_returned_at_the_end(net) {
+    /// Regression: a backend is a peer too, and one that reset its connection ended all others.
+    fn c5_an_unhandled_error_of_an_outgoing_connection_ends_no_other_and_is_returned_at_the_end(net) {
         for node_exact in [false, true] {
             let log = Log::new();
             let seen = log.clone();
@@ -58,15 +58,15 @@ on_every_driver! {
             let error = support::drive(&event_loop, || false).unwrap_err();
             assert_eq!((error.code(), error.syscall()), (ErrorCode::ECONNRESET, Some("read")));
             let done = ["backend true", "!"];
-            let told: &[&str] = if node_exact { &done[..1] } else { &done };
-            assert_eq!(seen.entries(), told, "exact: {node_exact}");
-            // It is told once, and the loop is intact.
+            let reported: &[&str] = if node_exact { &done[..1] } else { &done };
+            assert_eq!(seen.entries(), reported, "exact: {node_exact}");
+            // The error is returned once, and the loop is intact.
             support::drive(&event_loop, || false).unwrap();
             assert_eq!(seen.take(), done);
         }
     }
 
-    fn c5_a_connect_that_fails_unheard_does_not_end_the_run_without_an_error(net) {
+    fn c5_an_unhandled_failed_connect_makes_run_return_an_error(net) {
         let event_loop = net.event_loop();
         let ticked = Rc::new(Cell::new(false));
         event_loop.enter(|| {
@@ -87,10 +87,10 @@ on_every_driver! {
         event_loop.run().unwrap();
     }
 
-    fn c5_an_unheard_error_of_an_accepted_connection_is_no_error_of_the_run(net) {
+    fn c5_an_unhandled_error_of_an_accepted_connection_is_not_returned_by_run(net) {
         let error = net.try_run(|| {
             let server = fyke::create_server(|socket| {
-                // Nobody listens to this socket's errors, and its client resets.
+                // This socket has no error listener, and its client resets the connection.
                 socket.resume();
                 socket.on_close(|socket, had_error| {
                     assert!(had_error);
