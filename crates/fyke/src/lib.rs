@@ -26,7 +26,9 @@
 //!             socket.on_data(|_, data| println!("client sent: {}", String::from_utf8_lossy(data)));
 //!             let _ = socket.write("hello client");
 //!         });
-//!         server.listen_then(("127.0.0.1", 8888), |server| println!("{:?}", server.address()))
+//!         server.listen_then(("127.0.0.1", 8888), |server| {
+//!             println!("listening on {}", server.address().unwrap());
+//!         })
 //!     })
 //! }
 //! ```

@@ -131,6 +131,17 @@ impl Default for Socket {
 impl Socket {
     /// Makes a socket that is not connected. Its listeners are kept after `close`, so that it can connect
     /// again. Node: `new net.Socket()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let socket = fyke::Socket::new();
+    ///     socket.on_close(|socket, _| println!("closed; bytes received: {}", socket.bytes_read()));
+    ///     socket.on_error(|_, error| assert_eq!(error.code(), fyke::ErrorCode::ECONNREFUSED));
+    ///     socket.connect(("127.0.0.1", 1)) // no server listens on port 1
+    /// })
+    /// # }
+    /// ```
     pub fn new() -> Self {
         Self::with_options(&SocketOptions::new())
     }
