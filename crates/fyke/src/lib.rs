@@ -147,8 +147,8 @@ pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
 pub use server::{
-    Incoming, ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome, StaleFile,
-    create_server,
+    Incoming, ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome,
+    StaleFile, create_server,
 };
 pub use socket::{LookupEvent, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
 pub use socket_options::SocketOptions;

@@ -127,12 +127,14 @@ impl Server {
 
     fn poll_accept(&self, cx: &Context<'_>) -> Poll<Result<Socket>> {
         if self.has_connection_listener() {
-            let message = "the server's connections already have a consumer: a listener for connection";
+            let message =
+                "the server's connections already have a consumer: a listener for connection";
             return Poll::Ready(Err(Error::new(ErrorCode::ERR_HAS_CONSUMER, message)));
         }
         let Some(core) = self.core() else { return Poll::Ready(Err(Self::not_running())) };
         ready!(core.tasks.spend(cx));
-        let listens = self.is_listening() || self.inner.state.borrow().acceptor.is_about_to_listen();
+        let listens =
+            self.is_listening() || self.inner.state.borrow().acceptor.is_about_to_listen();
         let (polled, gone, starts) = {
             let mut waiting = self.inner.waiting.borrow_mut();
             let waiting = waiting.get_or_insert_default();

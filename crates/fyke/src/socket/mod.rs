@@ -65,9 +65,9 @@ pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
 use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
-pub(crate) use pulling::Target;
 use peer::Peer;
 pub use pipeline::pipeline;
+pub(crate) use pulling::Target;
 pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
 
