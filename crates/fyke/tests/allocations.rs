@@ -143,7 +143,8 @@ fn echo(socket: &Socket, received: &Received) {
 
 /// A task for each connection. It reads into memory of its own, lent memory, and sleeps now and then.
 fn serve_with_tasks(received: Received) -> Server {
-    let server = Server::new();
+    // Without it, the second of two small writes waits for the acknowledgement of the first (Nagle).
+    let server = ServerOptions::new().no_delay(true).create();
     let mut incoming = server.incoming();
     drop(spawn_local(async move {
         while let Some(socket) = incoming.next().await {

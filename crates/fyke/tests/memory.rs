@@ -268,7 +268,7 @@ fn rows() -> Vec<Row> {
             socket.on_idle_timeout(|socket| _ = socket.destroy());
             socket.pipe(socket);
         }),
-        row("a task that waits", [600, 620], |net| {
+        row("a task that waits", [680, 700], |net| {
             let answer_bytes = MESSAGE.len();
             bytes_per_connection_of(net, CONNECTIONS_PER_ROW_MAX, answer_bytes, serve_with_tasks)
         }),
