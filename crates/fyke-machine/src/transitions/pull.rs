@@ -192,7 +192,7 @@ impl<C> Connection<C> {
     pub fn push_failed(&mut self, source: io::Error, fx: &mut Effects<C>) -> Error {
         let error = Error::system("write", source);
         self.set_errored(&error);
-        self.tell_later(Value::WriteFailed(error.clone()), fx);
+        self.report_later(Value::WriteFailed(error.clone()), fx);
         error
     }
 
