@@ -143,10 +143,14 @@ def _script(runtime, script, *words):
     return (NPM / "node_modules" / ".bin" / runtime, *words, BENCH / "peers" / "js" / script)
 
 
+BULK = ("sink-1", "sink-8", "sink-64", "source")
 SERVER = RELEASE / "fyke-bench-server"
 PEERS = [
     Ours("fyke", "fyke, readiness", (SERVER,), {"FYKE_DRIVER": "ready"}, kind="ours"),
     Ours("fyke-uring", "fyke, io_uring", (SERVER,), {"FYKE_DRIVER": "uring"}, kind="ours"),
+    Ours("fyke-async", "fyke, async, readiness", (SERVER,), {"FYKE_DRIVER": "ready", "API": "async"}, kind="ours"),
+    Ours("fyke-async-uring", "fyke, async, io_uring", (SERVER,), {"FYKE_DRIVER": "uring", "API": "async"}, kind="ours"),
+    Rust("fyke-in-tokio", "fyke inside tokio", _rust("fyke-in-tokio"), {"FYKE_DRIVER": "ready"}, without=BULK),
     C("epoll", "C, epoll", _c("epoll"), kind="floor"),
     Liburing("uring", "C, io_uring", _c("uring"), kind="floor"),
     Libuv("libuv", "libuv", _c("libuv")),

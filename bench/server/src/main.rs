@@ -79,17 +79,16 @@ fn send_chunks(socket: &Socket) {
 
 fn main() -> Result<()> {
     raise_descriptor_limit();
-    let serve = match env::var("MODE").as_deref() {
-        Ok("sink") => sink,
-        Ok("source") => source,
-        Ok("mixed") => mixed,
-        Ok("echo") | Err(_) => echo,
-        Ok(mode) => refuse(&format!("MODE must be echo, sink, source or mixed, not {mode}")),
+    let serve = match mode() {
+        Mode::Echo => echo,
+        Mode::Sink => sink,
+        Mode::Source => source,
+        Mode::Mixed => mixed,
     };
     let event_loop = EventLoop::new()?;
     exit_unless_asked_for(&event_loop);
     match env::var("API").as_deref() {
-        Ok("async") => return event_loop.block_on(tasks::serve(listen_options()))?,
+        Ok("async") => return event_loop.block_on(tasks::serve(listen_options(), mode()))?,
         Ok("callbacks") | Err(_) => {}
         Ok(api) => refuse(&format!("API is callbacks or async, not {api}")),
     }
@@ -107,6 +106,25 @@ fn main() -> Result<()> {
         listen_options().listen_then(&server, report)
     })?;
     event_loop.run()
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy)]
+enum Mode {
+    Echo,
+    Sink,
+    Source,
+    Mixed,
+}
+
+fn mode() -> Mode {
+    match env::var("MODE").as_deref() {
+        Ok("sink") => Mode::Sink,
+        Ok("source") => Mode::Source,
+        Ok("mixed") => Mode::Mixed,
+        Ok("echo") | Err(_) => Mode::Echo,
+        Ok(mode) => refuse(&format!("MODE must be echo, sink, source or mixed, not {mode}")),
+    }
 }
 
 fn listen_options() -> ListenOptions {

@@ -2,9 +2,9 @@
 
 use fyke::{ListenOptions, Result, ServerOptions, Socket, spawn_local};
 
-use crate::{IDLE_TIMEOUT, report};
+use crate::{CHUNK, IDLE_TIMEOUT, Mode, refuse, report};
 
-pub(crate) async fn serve(options: ListenOptions) -> Result<()> {
+pub(crate) async fn serve(options: ListenOptions, mode: Mode) -> Result<()> {
     let server = ServerOptions::new().no_delay(true).create();
     options.listen(&server)?;
     server.listening().await?;
@@ -16,8 +16,13 @@ pub(crate) async fn serve(options: ListenOptions) -> Result<()> {
             socket.destroy();
         });
         drop(spawn_local(async move {
-            // The client has gone: that ends its connection only.
-            let _ = echo(&socket).await;
+            // A client that is gone ends its connection only.
+            let _ = match mode {
+                Mode::Echo => echo(&socket).await,
+                Mode::Sink => sink(&socket).await,
+                Mode::Source => source(&socket).await,
+                Mode::Mixed => refuse("MODE=mixed needs API=callbacks"),
+            };
         })?);
     }
 }
@@ -32,5 +37,22 @@ async fn echo(socket: &Socket) -> Result<()> {
         }
         writer.write_all(bytes).await?;
         reader.consume(count);
+    }
+}
+
+async fn sink(socket: &Socket) -> Result<()> {
+    let mut stream = socket.stream()?;
+    loop {
+        match stream.fill_buf().await?.len() {
+            0 => return Ok(()),
+            count => stream.consume(count),
+        }
+    }
+}
+
+async fn source(socket: &Socket) -> Result<()> {
+    let mut stream = socket.stream()?;
+    loop {
+        stream.write_all(&CHUNK).await?;
     }
 }

@@ -47,6 +47,11 @@ pub(crate) trait Backend: Properties {
     fn readable_start(&self, socket: SocketId) -> io::Result<()>;
 
     /// The bytes are the first ones of `buffer`, which is not empty.
+    /// Whether it is known that there is nothing to read.
+    fn is_drained(&self, _socket: SocketId) -> bool {
+        false
+    }
+
     fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]>;
 
     /// As [`read_into`](Self::read_into), and takes nothing.

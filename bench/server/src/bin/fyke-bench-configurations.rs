@@ -41,6 +41,11 @@ fn main() -> Result<()> {
             end_when_idle(socket);
             socket.pipe(socket);
         }),
+        "task" => serve(options, |socket| {
+            end_when_idle(socket);
+            let socket = socket.clone();
+            let _ = fyke::spawn_local(async move { echo_in_task(&socket).await });
+        }),
         "outgoing" => {
             let port = env::var("PORT").ok().and_then(|port| port.parse::<u16>().ok());
             let socket = fyke::connect(("127.0.0.1", port.unwrap_or(0)))?;
@@ -74,6 +79,19 @@ fn end_when_idle(socket: &Socket) {
     socket.on_idle_timeout(|socket| {
         socket.destroy();
     });
+}
+
+async fn echo_in_task(socket: &Socket) -> Result<()> {
+    let (mut reader, mut writer) = socket.stream()?.split();
+    loop {
+        let bytes = reader.fill_buf().await?;
+        let count = bytes.len();
+        if count == 0 {
+            return writer.end().await;
+        }
+        writer.write_all(bytes).await?;
+        reader.consume(count);
+    }
 }
 
 fn echo(socket: &Socket) {

@@ -33,6 +33,13 @@ impl Driver {
         delegate!(self.read_into(socket, buffer))
     }
 
+    /// Whether [`read_into`](Self::read_into) would give `WouldBlock`, as far as that is known without a system
+    /// call: for callers that have to find memory before they read.
+    #[inline]
+    pub fn is_drained(&self, socket: SocketId) -> bool {
+        delegate!(self.is_drained(socket))
+    }
+
     /// Appends to the free capacity of `buffer`, of which there must be some, what
     /// [`read_into`](Self::read_into) would give. Returns how many bytes these are; 0 is the end of the
     /// stream.

@@ -164,6 +164,11 @@ impl Reading {
         Read::Readable
     }
 
+    /// Whether [`read_into`](Self::read_into) would make no call, because there is nothing to read.
+    pub(crate) fn is_drained(self) -> bool {
+        !self.ended && (!self.readable || self.connecting)
+    }
+
     /// Reads into memory of the caller, by one call, whatever is wanted.
     pub(crate) fn read_into<'a>(
         &mut self,
@@ -175,7 +180,7 @@ impl Reading {
         if self.ended {
             return Ok(&mut []);
         }
-        if !self.readable || self.connecting {
+        if self.is_drained() {
             return Err(Errno::AGAIN);
         }
         if self.streak == BROKEN {

@@ -149,6 +149,10 @@ impl Backend for Ready {
         table::start(self, socket, Wanted::Notice)
     }
 
+    fn is_drained(&self, socket: SocketId) -> bool {
+        self.table.with_reading(socket, |reading, _| reading.is_drained()).unwrap_or(false)
+    }
+
     fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
         receive::read_into(self, socket, buffer)
     }

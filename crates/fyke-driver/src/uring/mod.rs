@@ -231,6 +231,11 @@ impl Backend for Uring {
         self.start_reading(socket, Wanted::Notice)
     }
 
+    fn is_drained(&self, socket: SocketId) -> bool {
+        let drained = |slot: &mut Slot| !slot.watch.holding && slot.flags.reading.is_drained();
+        self.table.with_slot(socket, drained).unwrap_or(false)
+    }
+
     fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]> {
         self.read_into(socket, buffer)
     }

@@ -273,6 +273,27 @@ fn an_end_or_a_failure_that_the_ring_has_received_is_read_once() {
 }
 
 #[test]
+fn one_whose_bytes_another_callback_has_read_still_hears_of_new_ones() {
+    let Some(driver) = driver(Shape::WHOLE) else { return };
+    let (socket, mut peer) = pair(&driver);
+    let (other, mut other_peer) = pair(&driver);
+    driver.readable_start(other).unwrap();
+    driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
+    driver.table.with_slot(socket, |slot| {
+        driver.hold_first(socket, slot, Held::Bytes(bytes::Bytes::from_static(b"held")));
+    });
+    driver.readable_start(socket).unwrap();
+    other_peer.write_all(b"x").unwrap();
+    turn_until(&driver, |seen| {
+        assert!(matches!(seen, Completion::Readable { socket } if socket == other));
+        let mut memory = [0; 9];
+        Backend::read_into(&driver, socket, (&mut memory[..]).into()).unwrap() == b"held"
+    });
+    peer.write_all(b"new").unwrap();
+    turn_until(&driver, |seen| matches!(seen, Completion::Readable { .. }));
+}
+
+#[test]
 fn a_callback_that_panics_loses_no_bytes_that_it_was_not_given() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, mut peer) = pair(&driver);

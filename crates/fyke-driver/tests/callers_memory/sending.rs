@@ -39,6 +39,28 @@ fn room_is_reported_once_when_the_kernel_was_full_and_the_peer_has_read() {
     });
 }
 
+/// In such a turn a ring does not poll for room.
+#[test]
+fn room_is_reported_to_one_that_has_something_to_read_too() {
+    on_every_driver(|world| {
+        world.send(world.peer, b"unread");
+        world.wait_readable(world.ours);
+        // Without a turn in between.
+        while world.driver.send_at_once(world.ours, &[5; 60_000]).unwrap() > 0 {}
+        world.driver.writable_start(world.ours).unwrap();
+        world.driver.readable_start(world.ours).unwrap();
+        let mut seen = world.wait();
+        assert!(seen.contains(&Seen::Readable(world.ours)), "{}: {seen:?}", world.name);
+        let mut memory = vec![0; 1 << 20];
+        while !seen.contains(&Seen::Writable(world.ours)) {
+            if world.driver.read_into(world.peer, &mut memory[..]).is_err() {
+                world.driver.readable_start(world.peer).unwrap();
+                seen = world.wait();
+            }
+        }
+    });
+}
+
 #[test]
 fn a_reset_is_reported_to_one_that_waits_for_room() {
     on_every_driver(|world| {

@@ -209,8 +209,10 @@ impl Socket {
     fn run(&self, running: &mut Listener, event: Event, news: News<'_, Socket>) {
         match running {
             Listener::User(callback) => callback(self, news),
-            Listener::Pipe(end) => self.run_pipe(end, event, news),
-            Listener::Stream(wakers) => wakers.tell(event),
+            Listener::Own(own) => match own.wakers() {
+                Some(wakers) => wakers.wake_for(event),
+                None => self.run_pipe(own, event, news),
+            },
         }
     }
 

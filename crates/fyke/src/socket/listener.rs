@@ -66,9 +66,7 @@ impl EventSet for Hears {
 /// The closure of a listener of a socket.
 pub(crate) enum Listener<S, W> {
     User(UserListener<S>),
-    Pipe(Rc<PipeEnd<S, W>>),
-    /// Wakes tasks.
-    Stream(Rc<Wakers>),
+    Own(Rc<Own<S, W>>),
 }
 
 impl<S, W> Handler for Listener<S, W> {
@@ -76,13 +74,12 @@ impl<S, W> Handler for Listener<S, W> {
         Self::User(Box::new(|_, _| {}))
     }
 
-    /// Leaves a pipe or a stream in its place, so that it can be found while it runs.
+    /// Leaves the library's own listeners in their place, so that they can be found while they run.
     #[inline]
     fn take(&mut self) -> Self {
         match self {
             Self::User(_) => std::mem::replace(self, Self::placeholder()),
-            Self::Pipe(end) => Self::Pipe(Rc::clone(end)),
-            Self::Stream(wakers) => Self::Stream(Rc::clone(wakers)),
+            Self::Own(own) => Self::Own(Rc::clone(own)),
         }
     }
 
@@ -159,14 +156,17 @@ pub(super) fn pipe<S, W>(mut f: impl FnMut(&S, &S) + 'static) -> Listener<S, W> 
     }))
 }
 
-/// One end of a pipe: what the listener of one socket needs to know about the other socket.
-pub(crate) enum PipeEnd<S, W> {
+/// A listener of the library itself: one end of a pipe, with what the listener of one socket needs to know about
+/// the other socket; or the tasks of a stream.
+pub(crate) enum Own<S, W> {
     /// This socket is piped into another one.
-    To(S, Cell<Flow>),
+    PipeTo(S, Cell<Flow>),
     /// Another socket is piped into this one.
-    From(W),
+    PipeFrom(W),
     /// This socket is piped into itself.
-    Itself(Cell<Flow>),
+    PipeItself(Cell<Flow>),
+    /// Tasks read and write this socket. In a box, so that a pipe does not cost more for it.
+    Stream(Box<Wakers>),
 }
 
 /// The state of a pipe that its source stores.
@@ -178,29 +178,37 @@ pub(crate) struct Flow {
     pub(super) blocked: bool,
 }
 
-impl<S: Clone + PartialEq, W> PipeEnd<S, W> {
+impl<S: Clone + PartialEq, W> Own<S, W> {
     /// Returns the destination of a pipe whose source is `source`.
     pub(super) fn destination(&self, source: &S) -> Option<S> {
         match self {
-            Self::To(to, _) => Some(to.clone()),
-            Self::Itself(_) => Some(source.clone()),
-            Self::From(_) => None,
+            Self::PipeTo(to, _) => Some(to.clone()),
+            Self::PipeItself(_) => Some(source.clone()),
+            Self::PipeFrom(_) | Self::Stream(_) => None,
         }
     }
 
     /// Returns whether the pipe leads from `source`, to which this listener belongs, to `destination`.
     pub(super) fn leads_to(&self, source: &S, destination: &S) -> bool {
         match self {
-            Self::To(to, _) => to == destination,
-            Self::Itself(_) => source == destination,
-            Self::From(_) => false,
+            Self::PipeTo(to, _) => to == destination,
+            Self::PipeItself(_) => source == destination,
+            Self::PipeFrom(_) | Self::Stream(_) => false,
         }
     }
 
     pub(super) fn flow(&self) -> Option<&Cell<Flow>> {
         match self {
-            Self::To(_, flow) | Self::Itself(flow) => Some(flow),
-            Self::From(_) => None,
+            Self::PipeTo(_, flow) | Self::PipeItself(flow) => Some(flow),
+            Self::PipeFrom(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// Returns the tasks of a stream.
+    pub(super) fn wakers(&self) -> Option<&Wakers> {
+        match self {
+            Self::Stream(wakers) => Some(wakers),
+            Self::PipeTo(..) | Self::PipeFrom(_) | Self::PipeItself(_) => None,
         }
     }
 }

@@ -70,7 +70,6 @@ use peer::Peer;
 pub use pipeline::pipeline;
 pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
-pub(crate) use wakers::Wakers;
 
 use crate::listeners::Listeners;
 use crate::socket_options::SocketOptions;

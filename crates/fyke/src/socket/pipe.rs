@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use fyke_machine::connection::{self, Phase};
 
-use super::listener::{self, Flow, News, PipeEnd};
+use super::listener::{self, Flow, News, Own};
 use super::{Event, Hears, Inner, Listener, Socket};
 use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Tick;
@@ -43,13 +43,13 @@ impl Socket {
         let ended = end && self.is_readable_ended();
         let flow = Flow { ends: end && !ended, blocked: false };
         let add = |socket: &Self, hears, end| {
-            socket.inner.listeners.add(hears, Lasts::Always, Listener::Pipe(Rc::new(end)));
+            socket.inner.listeners.add(hears, Lasts::Always, Listener::Own(Rc::new(end)));
         };
         if self == destination {
-            add(self, Hears::PipeItself, PipeEnd::Itself(Cell::new(flow)));
+            add(self, Hears::PipeItself, Own::PipeItself(Cell::new(flow)));
         } else {
-            add(self, Hears::PipeSource, PipeEnd::To(destination.clone(), Cell::new(flow)));
-            add(destination, Hears::PipeDestination, PipeEnd::From(self.downgrade()));
+            add(self, Hears::PipeSource, Own::PipeTo(destination.clone(), Cell::new(flow)));
+            add(destination, Hears::PipeDestination, Own::PipeFrom(self.downgrade()));
         }
         self.data_listened();
         if ended {
@@ -114,7 +114,7 @@ impl Socket {
     /// Runs the pipe's own listener when an event of one of its two sockets is emitted.
     pub(super) fn run_pipe(
         &self,
-        end: &PipeEnd<Socket, Weak<Inner>>,
+        end: &Own<Socket, Weak<Inner>>,
         event: Event,
         news: News<'_, Socket>,
     ) {
@@ -133,7 +133,7 @@ impl Socket {
             }
             _ => {
                 let source = match end {
-                    PipeEnd::From(source) => source.upgrade().map(|inner| Self { inner }),
+                    Own::PipeFrom(source) => source.upgrade().map(|inner| Self { inner }),
                     _ => Some(self.clone()),
                 };
                 match (source, event) {
@@ -170,11 +170,11 @@ impl Socket {
         let source_end = self.inner.listeners.remove(listener);
         let destination_end = (self != destination).then(|| {
             let is_from_here = |callback: &mut Listener| match callback {
-                Listener::Pipe(end) => match &**end {
-                    PipeEnd::From(source) if source.as_ptr() == Rc::as_ptr(&self.inner) => Some(()),
+                Listener::Own(end) => match &**end {
+                    Own::PipeFrom(source) if source.as_ptr() == Rc::as_ptr(&self.inner) => Some(()),
                     _ => None,
                 },
-                Listener::User(_) | Listener::Stream(_) => None,
+                Listener::User(_) => None,
             };
             let listeners = &destination.inner.listeners;
             listeners.find(is_from_here).and_then(|(listener, ())| listeners.remove(listener))
@@ -197,7 +197,7 @@ impl Socket {
         mut with: impl FnMut(&Cell<Flow>) -> R,
     ) -> Option<(ListenerId, R)> {
         self.inner.listeners.find(|callback| match callback {
-            Listener::Pipe(end) if end.leads_to(self, destination) => end.flow().map(&mut with),
+            Listener::Own(end) if end.leads_to(self, destination) => end.flow().map(&mut with),
             _ => None,
         })
     }
@@ -212,8 +212,8 @@ impl Socket {
 
     fn first_destination(&self) -> Option<Socket> {
         let found = self.inner.listeners.find(|callback| match callback {
-            Listener::Pipe(end) => end.destination(self),
-            Listener::User(_) | Listener::Stream(_) => None,
+            Listener::Own(end) => end.destination(self),
+            Listener::User(_) => None,
         });
         found.map(|(_, destination)| destination)
     }
@@ -247,8 +247,8 @@ impl Socket {
 
     fn resume_if_unblocked(&self) {
         let blocked = self.inner.listeners.find(|callback| match callback {
-            Listener::Pipe(end) => end.flow().filter(|flow| flow.get().blocked).map(|_| ()),
-            Listener::User(_) | Listener::Stream(_) => None,
+            Listener::Own(end) => end.flow().filter(|flow| flow.get().blocked).map(|_| ()),
+            Listener::User(_) => None,
         });
         if blocked.is_none() {
             self.resume();

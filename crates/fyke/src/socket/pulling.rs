@@ -4,18 +4,19 @@
 //! have to wait, the driver reports once when it is worth another try, and the task is woken.
 
 use std::io::{self, IoSlice};
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker, ready};
 
 use fyke_driver::uninit::{Unfilled, copy_into};
 use fyke_driver::{Driver, SocketId};
 use fyke_machine::connection::Event;
 use fyke_machine::error::MakeError;
+use fyke_machine::reading::Sink;
 use fyke_machine::transitions::{Pull, Push};
 
-use super::listener::Hears;
+use super::listener::{Hears, Own};
 use super::wakers::Wakers;
-use super::{Listener, Socket};
+use super::{Inner, Listener, Socket};
 use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Core;
 use crate::{Error, ErrorCode, Result};
@@ -81,15 +82,15 @@ impl Target for &mut Vec<u8> {
 }
 
 impl Socket {
-    /// From now on the socket is read by polls. Fails if its data has a consumer.
-    pub(crate) fn begin_pulling(&self, wakers: &Rc<Wakers>) -> Result<ListenerId> {
+    /// From now on the socket is read by polls. Returns the id of the listener that wakes the tasks. Fails if the
+    /// socket's data has a consumer.
+    pub(crate) fn begin_pulling(&self) -> Result<ListenerId> {
         self.check_consumers()?;
-        let taken = |listener: &mut Listener| matches!(listener, Listener::Stream(_)).then_some(());
-        let has_sink = self.inner.state.borrow().sink != fyke_machine::reading::Sink::Absent;
-        if has_sink || self.inner.listeners.find(taken).is_some() {
+        let has_sink = self.inner.state.borrow().sink != Sink::Absent;
+        if has_sink || self.wakers().is_some() {
             return Err(has_consumer());
         }
-        let listener = Listener::Stream(Rc::clone(wakers));
+        let listener = Listener::Own(Rc::new(Own::Stream(Box::new(Wakers::new()))));
         let id = self.inner.listeners.add(Hears::Stream, Lasts::Always, listener);
         self.step(|machine, _, fx| machine.begin_pulling(fx));
         Ok(id)
@@ -100,6 +101,24 @@ impl Socket {
         drop(self.inner.listeners.remove(id));
         if !self.is_destroyed() {
             self.step(|machine, _, fx| machine.end_pulling(fx));
+        }
+    }
+
+    /// The stream is split into two halves.
+    pub(crate) fn split_pulling(&self) {
+        self.with_wakers(Wakers::split);
+    }
+
+    /// A part of the stream with this listener is dropped. With the last part the socket is destroyed.
+    pub(crate) fn leave_pulling(&self, id: ListenerId) {
+        let mut last = false;
+        self.with_wakers(|wakers| last = wakers.leave());
+        if last {
+            let listener = self.inner.listeners.remove(id);
+            // Not the connection of a later stream of this socket.
+            if listener.is_some() {
+                self.destroy();
+            }
         }
     }
 
@@ -123,21 +142,34 @@ impl Socket {
         self.with_wakers(Wakers::wake_writer);
     }
 
-    fn with_wakers(&self, wake: impl FnOnce(&Wakers)) {
-        let wakers = self.inner.listeners.find(|listener| match listener {
-            Listener::Stream(wakers) => Some(Rc::clone(wakers)),
-            _ => None,
-        });
-        if let Some((_, wakers)) = wakers {
-            wake(&wakers);
+    fn with_wakers(&self, call: impl FnOnce(&Wakers)) {
+        let own = self.wakers();
+        if let Some(wakers) = own.as_ref().and_then(|own| own.wakers()) {
+            call(wakers);
         }
+    }
+
+    /// Returns the listener that wakes the tasks of the stream, if there is one.
+    fn wakers(&self) -> Option<Rc<Own<Self, Weak<Inner>>>> {
+        let found = self.inner.listeners.find(|listener| match listener {
+            Listener::Own(own) => own.wakers().map(|_| Rc::clone(own)),
+            Listener::User(_) => None,
+        });
+        found.map(|(_, own)| own)
+    }
+
+    fn set_reader(&self, waker: &Waker) {
+        self.with_wakers(|wakers| wakers.set_reader(waker));
+    }
+
+    fn set_writer(&self, waker: &Waker) {
+        self.with_wakers(|wakers| wakers.set_writer(waker));
     }
 
     /// Reads into `target`, which must have room. Nothing was read at the end of the stream.
     #[inline]
     pub(crate) fn poll_pull<T: Target>(
         &self,
-        wakers: &Wakers,
         cx: &Context<'_>,
         target: T,
     ) -> Poll<Result<T::Filled>> {
@@ -149,7 +181,7 @@ impl Socket {
             (state.pull(), state.id)
         };
         let (Pull::Driver, Some(id)) = (&pull, id) else {
-            return self.poll_stored(pull, wakers, cx, target);
+            return self.poll_stored(pull, cx, target);
         };
         match target.read(&core.driver, id) {
             Ok(filled) => {
@@ -160,7 +192,7 @@ impl Socket {
                 Poll::Ready(Ok(filled))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.wait_for_bytes(core, id, wakers, cx)
+                self.wait_for_bytes(core, id, cx)
             }
             Err(error) => Poll::Ready(Err(self.pull_failed(error))),
         }
@@ -171,13 +203,29 @@ impl Socket {
         &self,
         core: &Core,
         id: SocketId,
-        wakers: &Wakers,
         cx: &Context<'_>,
     ) -> Poll<Result<R>> {
-        wakers.set_reader(cx.waker());
+        self.set_reader(cx.waker());
         match core.driver.readable_start(id) {
             Ok(()) => self.wait_outside(core),
             Err(error) => Poll::Ready(Err(self.pull_failed(error))),
+        }
+    }
+
+    /// Ready if a read may find something, so that it is worth finding memory for it.
+    #[inline]
+    pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<Result<()>> {
+        let core = self.pulling_core()?;
+        let id = {
+            let state = self.inner.state.borrow();
+            state.id.filter(|_| matches!(state.pull(), Pull::Driver))
+        };
+        match id {
+            Some(id) if core.driver.is_drained(id) => {
+                self.check_consumers()?;
+                self.wait_for_bytes(core, id, cx)
+            }
+            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -185,7 +233,6 @@ impl Socket {
     fn poll_stored<T: Target>(
         &self,
         pull: Pull,
-        wakers: &Wakers,
         cx: &Context<'_>,
         target: T,
     ) -> Poll<Result<T::Filled>> {
@@ -200,7 +247,7 @@ impl Socket {
                 Poll::Ready(Ok(target.copy(&[])))
             }
             Pull::Wait => {
-                wakers.set_reader(cx.waker());
+                self.set_reader(cx.waker());
                 Poll::Pending
             }
             Pull::Gone(error) => Poll::Ready(Err(error)),
@@ -211,7 +258,6 @@ impl Socket {
     /// Copies bytes into `buffer`, which must have room, without taking them.
     pub(crate) fn poll_peek<'a>(
         &self,
-        wakers: &Wakers,
         cx: &Context<'_>,
         buffer: Unfilled<'a>,
     ) -> Poll<Result<&'a mut [u8]>> {
@@ -226,7 +272,7 @@ impl Socket {
             (Pull::Driver, Some(id)) => match core.driver.peek_into(id, buffer) {
                 Ok(bytes) => Poll::Ready(Ok(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_for_bytes(core, id, wakers, cx)
+                    self.wait_for_bytes(core, id, cx)
                 }
                 // The error stays for the read that follows.
                 Err(error) => Poll::Ready(Err(Error::system("read", error))),
@@ -235,7 +281,7 @@ impl Socket {
                 let bytes = self.inner.state.borrow().read.copy_stored();
                 Poll::Ready(Ok(copy_into(&bytes, buffer)))
             }
-            (pull, _) => self.poll_stored(pull, wakers, cx, buffer),
+            (pull, _) => self.poll_stored(pull, cx, buffer),
         }
     }
 
@@ -255,32 +301,29 @@ impl Socket {
     #[inline]
     pub(crate) fn poll_push(
         &self,
-        wakers: &Wakers,
         cx: &Context<'_>,
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
         let send = |driver: &Driver, id| driver.send_at_once(id, bytes);
-        self.poll_push_with(wakers, cx, bytes, send)
+        self.poll_push_with(cx, bytes, send)
     }
 
     /// Sends bytes from several places with one call, and returns how many the kernel has accepted.
     pub(crate) fn poll_push_vectored(
         &self,
-        wakers: &Wakers,
         cx: &Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let first = slices.iter().find(|slice| !slice.is_empty());
         let first = first.map_or(&[] as &[u8], |slice| slice);
         let send = |driver: &Driver, id| driver.send_vectored_at_once(id, slices);
-        self.poll_push_with(wakers, cx, first, send)
+        self.poll_push_with(cx, first, send)
     }
 
     /// `first` is sent, or a part of it, if the bytes have to be queued.
     #[inline]
     fn poll_push_with(
         &self,
-        wakers: &Wakers,
         cx: &Context<'_>,
         first: &[u8],
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
@@ -292,13 +335,13 @@ impl Socket {
             (state.may_push(), state.id)
         };
         let (Some(id), true) = (id, may) else {
-            return self.poll_push_otherwise(wakers, cx, first, send);
+            return self.poll_push_otherwise(cx, first, send);
         };
         if first.is_empty() {
             return Poll::Ready(Ok(0));
         }
         match send(&core.driver, id) {
-            Ok(0) => self.wait_for_room(core, id, wakers, cx),
+            Ok(0) => self.wait_for_room(core, id, cx),
             Ok(count) => {
                 let plain = {
                     let mut state = self.inner.state.borrow_mut();
@@ -318,7 +361,6 @@ impl Socket {
     #[inline(never)]
     fn poll_push_otherwise(
         &self,
-        wakers: &Wakers,
         cx: &Context<'_>,
         first: &[u8],
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
@@ -327,7 +369,7 @@ impl Socket {
         let push = self.step(|machine, cx, _| machine.push(cx.policy));
         match (push, self.id()) {
             (Push::Driver, Some(id)) => match send(&core.driver, id) {
-                Ok(0) if !first.is_empty() => self.wait_for_room(core, id, wakers, cx),
+                Ok(0) if !first.is_empty() => self.wait_for_room(core, id, cx),
                 Ok(count) => {
                     self.step(|machine, cx, _| machine.pushed(count, cx));
                     Poll::Ready(Ok(count))
@@ -342,7 +384,7 @@ impl Socket {
                 Poll::Ready(Ok(first.len()))
             }
             (Push::Drain | Push::Wait, _) => {
-                wakers.set_writer(cx.waker());
+                self.set_writer(cx.waker());
                 Poll::Pending
             }
             (Push::Gone(error), _) => Poll::Ready(Err(error)),
@@ -355,10 +397,9 @@ impl Socket {
         &self,
         core: &Core,
         id: SocketId,
-        wakers: &Wakers,
         cx: &Context<'_>,
     ) -> Poll<Result<R>> {
-        wakers.set_writer(cx.waker());
+        self.set_writer(cx.waker());
         if let Err(error) = core.driver.writable_start(id) {
             return Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))));
         }
@@ -370,7 +411,7 @@ impl Socket {
     }
 
     /// Ready when the kernel has everything that was written.
-    pub(crate) fn poll_flushed(&self, wakers: &Wakers, cx: &Context<'_>) -> Poll<Result<()>> {
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<()>> {
         let queued = self.inner.state.borrow().write.queued_bytes();
         if queued == 0 {
             return Poll::Ready(Ok(()));
@@ -378,7 +419,7 @@ impl Socket {
         match self.step(|machine, cx, _| machine.push(cx.policy)) {
             Push::Gone(error) => Poll::Ready(Err(error)),
             _ => {
-                wakers.set_writer(cx.waker());
+                self.set_writer(cx.waker());
                 Poll::Pending
             }
         }
@@ -386,7 +427,7 @@ impl Socket {
 
     /// Ends our side, if it was not ended before. Ready when the kernel has everything that was written, and
     /// the end.
-    pub(crate) fn poll_ended(&self, wakers: &Wakers, cx: &Context<'_>) -> Poll<Result<()>> {
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<Result<()>> {
         if self.is_writable_finished() {
             return Poll::Ready(Ok(()));
         }
@@ -401,7 +442,7 @@ impl Socket {
         if !self.inner.state.borrow().write.is_ended() {
             self.end();
         }
-        wakers.set_writer(cx.waker());
+        self.set_writer(cx.waker());
         Poll::Pending
     }
 

@@ -6,8 +6,9 @@ use std::task::Waker;
 use fyke_machine::connection::Event;
 
 /// The tasks that wait for a socket: at most one for each direction.
-#[derive(Default)]
 pub(crate) struct Wakers {
+    /// How many parts of a stream use the socket: the stream, or its halves.
+    parts: Cell<u8>,
     reader: Slot,
     writer: Slot,
 }
@@ -38,6 +39,22 @@ impl Slot {
 }
 
 impl Wakers {
+    /// Makes the wakers of a stream that is not split.
+    pub(super) fn new() -> Self {
+        Self { parts: Cell::new(1), reader: Slot::default(), writer: Slot::default() }
+    }
+
+    /// The stream is split into two halves.
+    pub(super) fn split(&self) {
+        self.parts.set(2);
+    }
+
+    /// One part is dropped. Returns whether it was the last one.
+    pub(super) fn leave(&self) -> bool {
+        self.parts.set(self.parts.get().saturating_sub(1));
+        self.parts.get() == 0
+    }
+
     pub(super) fn set_reader(&self, waker: &Waker) {
         self.reader.set(waker);
     }
@@ -55,7 +72,7 @@ impl Wakers {
     }
 
     /// An event has changed what the socket's tasks may wait for.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn wake_for(&self, event: Event) {
         if !matches!(event, Event::Drain | Event::Finish) {
             self.reader.wake();
         }

@@ -28,10 +28,10 @@ impl Buffer {
     pub(super) fn poll_fill(&mut self, end: &End, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
         if self.is_empty() {
             let socket = end.socket();
+            ready!(socket.poll_drained(cx))?;
             let mut memory = socket.take_buffer();
-            memory.clear();
             memory.reserve(READ_BUFFER_BYTES);
-            let read = socket.poll_pull(end.wakers(), cx, &mut memory);
+            let read = socket.poll_pull(cx, &mut memory);
             if !matches!(read, Poll::Ready(Ok(1..))) {
                 socket.give_back_buffer(memory);
                 ready!(read)?;

@@ -1,48 +1,42 @@
 //! The connection of a stream to its socket.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use crate::Result;
 use crate::listeners::ListenerId;
-use crate::socket::{Socket, Wakers};
+use crate::socket::Socket;
 
-/// A stream's hold on its socket. Dropping it destroys the socket.
+/// A part of a stream: all of it, or a half. Dropping the last part destroys the socket.
 pub(super) struct End {
     socket: Socket,
-    wakers: Rc<Wakers>,
+    /// Wakes the tasks.
     listener: ListenerId,
-    released: Cell<bool>,
 }
 
 impl End {
     pub(super) fn new(socket: &Socket) -> Result<Self> {
-        let wakers = Rc::<Wakers>::default();
-        let listener = socket.begin_pulling(&wakers)?;
-        Ok(Self { socket: socket.clone(), wakers, listener, released: Cell::new(false) })
+        let listener = socket.begin_pulling()?;
+        Ok(Self { socket: socket.clone(), listener })
     }
 
     pub(super) fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    pub(super) fn wakers(&self) -> &Wakers {
-        &self.wakers
+    /// Splits the stream. Returns the end of its other half.
+    pub(super) fn split(&self) -> Self {
+        self.socket.split_pulling();
+        Self { socket: self.socket.clone(), listener: self.listener }
     }
 
     /// Gives the socket back to its listeners.
     pub(super) fn release(self) -> Socket {
-        self.released.set(true);
         self.socket.end_pulling(self.listener);
+        // Without its listener, dropping this end does nothing.
         self.socket.clone()
     }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        if !self.released.get() {
-            self.socket.off(self.listener);
-            self.socket.destroy();
-        }
+        self.socket.leave_pulling(self.listener);
     }
 }

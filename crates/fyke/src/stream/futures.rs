@@ -74,7 +74,7 @@ macro_rules! write_traits {
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
                 let end = self.writer();
-                end.socket().poll_push(end.wakers(), cx, bytes).map_err(io::Error::from)
+                end.socket().poll_push(cx, bytes).map_err(io::Error::from)
             }
 
             fn poll_write_vectored(
@@ -83,18 +83,18 @@ macro_rules! write_traits {
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let end = self.writer();
-                end.socket().poll_push_vectored(end.wakers(), cx, slices).map_err(io::Error::from)
+                end.socket().poll_push_vectored(cx, slices).map_err(io::Error::from)
             }
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let end = self.writer();
-                end.socket().poll_flushed(end.wakers(), cx).map_err(io::Error::from)
+                end.socket().poll_flushed(cx).map_err(io::Error::from)
             }
 
             /// Ends our side, see `end`. Reading goes on.
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let end = self.writer();
-                end.socket().poll_ended(end.wakers(), cx).map_err(io::Error::from)
+                end.socket().poll_ended(cx).map_err(io::Error::from)
             }
         }
     };

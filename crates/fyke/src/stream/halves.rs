@@ -1,7 +1,6 @@
 //! The halves of a stream.
 
 use std::fmt;
-use std::rc::Rc;
 
 use super::buffer::Buffer;
 use super::end::End;
@@ -12,19 +11,19 @@ use crate::Socket;
 /// The reading half of a [`SocketStream`](super::SocketStream). Dropping it leaves the connection open as long as
 /// the other half exists.
 pub struct ReadHalf {
-    end: Rc<End>,
+    end: End,
     buffer: Buffer,
 }
 
 /// The writing half of a [`SocketStream`](super::SocketStream). Dropping it ends our side, as
 /// [`end`](Self::end) does.
 pub struct WriteHalf {
-    end: Rc<End>,
+    end: End,
 }
 
 pub(super) fn split(end: End, buffer: Buffer) -> (ReadHalf, WriteHalf) {
-    let end = Rc::new(end);
-    (ReadHalf { end: Rc::clone(&end), buffer }, WriteHalf { end })
+    let other = end.split();
+    (ReadHalf { end, buffer }, WriteHalf { end: other })
 }
 
 impl ReadHalf {

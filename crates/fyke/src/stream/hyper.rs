@@ -28,7 +28,7 @@ impl Write for SocketStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let end = self.writer();
-        end.socket().poll_push(end.wakers(), cx, bytes).map_err(io::Error::from)
+        end.socket().poll_push(cx, bytes).map_err(io::Error::from)
     }
 
     fn poll_write_vectored(
@@ -37,7 +37,7 @@ impl Write for SocketStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let end = self.writer();
-        end.socket().poll_push_vectored(end.wakers(), cx, slices).map_err(io::Error::from)
+        end.socket().poll_push_vectored(cx, slices).map_err(io::Error::from)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -46,11 +46,11 @@ impl Write for SocketStream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let end = self.writer();
-        end.socket().poll_flushed(end.wakers(), cx).map_err(io::Error::from)
+        end.socket().poll_flushed(cx).map_err(io::Error::from)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let end = self.writer();
-        end.socket().poll_ended(end.wakers(), cx).map_err(io::Error::from)
+        end.socket().poll_ended(cx).map_err(io::Error::from)
     }
 }

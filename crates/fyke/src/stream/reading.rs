@@ -20,7 +20,7 @@ pub(super) fn poll_read<T: Target>(
     if !buffer.is_empty() {
         return Poll::Ready(Ok(buffer.take(target.room(), end, |bytes| target.copy(bytes))));
     }
-    end.socket().poll_pull(end.wakers(), cx, target)
+    end.socket().poll_pull(cx, target)
 }
 
 /// The methods that read, for a type with a method `reader`.
@@ -37,13 +37,15 @@ macro_rules! reads {
             /// The error with which the connection has failed, for example `ECONNRESET`; the socket is
             /// destroyed then. `ERR_HAS_CONSUMER` if the socket has another consumer. `ERR_STREAM_DESTROYED` if
             /// it was destroyed. `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
-            pub async fn read(&mut self, buffer: &mut [u8]) -> $crate::Result<usize> {
+            pub fn read(
+                &mut self,
+                buffer: &mut [u8],
+            ) -> impl std::future::Future<Output = $crate::Result<usize>> {
                 std::future::poll_fn(|cx| {
                     let memory = fyke_driver::uninit::Unfilled::from(&mut *buffer);
                     let read = $crate::stream::reading::poll_read(self.reader(), cx, memory);
                     read.map_ok(|bytes| bytes.len())
                 })
-                .await
             }
 
             /// Reads until `buffer` is full.
@@ -162,7 +164,7 @@ pub(super) fn poll_peek(
     }
     let bytes = lent.bytes();
     if bytes.is_empty() {
-        let peeked = end.socket().poll_peek(end.wakers(), cx, buffer.into());
+        let peeked = end.socket().poll_peek(cx, buffer.into());
         return peeked.map_ok(|bytes| bytes.len());
     }
     let count = bytes.len().min(buffer.len());

@@ -61,7 +61,7 @@ macro_rules! write_traits {
             ) -> Poll<io::Result<usize>> {
                 take_turn!(cx);
                 let end = self.writer();
-                end.socket().poll_push(end.wakers(), cx, bytes).map_err(io::Error::from)
+                end.socket().poll_push(cx, bytes).map_err(io::Error::from)
             }
 
             fn poll_write_vectored(
@@ -71,7 +71,7 @@ macro_rules! write_traits {
             ) -> Poll<io::Result<usize>> {
                 take_turn!(cx);
                 let end = self.writer();
-                end.socket().poll_push_vectored(end.wakers(), cx, slices).map_err(io::Error::from)
+                end.socket().poll_push_vectored(cx, slices).map_err(io::Error::from)
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -80,12 +80,12 @@ macro_rules! write_traits {
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let end = self.writer();
-                end.socket().poll_flushed(end.wakers(), cx).map_err(io::Error::from)
+                end.socket().poll_flushed(cx).map_err(io::Error::from)
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let end = self.writer();
-                end.socket().poll_ended(end.wakers(), cx).map_err(io::Error::from)
+                end.socket().poll_ended(cx).map_err(io::Error::from)
             }
         }
     };

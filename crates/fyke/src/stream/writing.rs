@@ -15,12 +15,11 @@ macro_rules! writes {
             /// is destroyed then. `ERR_STREAM_WRITE_AFTER_END` after [`end`](Self::end).
             /// `ERR_STREAM_DESTROYED` if the socket was destroyed. `ERR_WRITE_STALLED` if the peer accepts
             /// nothing for [`write_stall_timeout`](crate::SocketOptions::write_stall_timeout).
-            pub async fn write(&mut self, bytes: &[u8]) -> $crate::Result<usize> {
-                std::future::poll_fn(|cx| {
-                    let end = self.writer();
-                    end.socket().poll_push(end.wakers(), cx, bytes)
-                })
-                .await
+            pub fn write(
+                &mut self,
+                bytes: &[u8],
+            ) -> impl std::future::Future<Output = $crate::Result<usize>> {
+                std::future::poll_fn(|cx| self.writer().socket().poll_push(cx, bytes))
             }
 
             /// Sends bytes from several places with one system call, and returns how many of them the kernel
@@ -30,15 +29,11 @@ macro_rules! writes {
             ///
             /// # Errors
             /// The errors of [`write`](Self::write).
-            pub async fn write_vectored(
+            pub fn write_vectored(
                 &mut self,
                 slices: &[std::io::IoSlice<'_>],
-            ) -> $crate::Result<usize> {
-                std::future::poll_fn(|cx| {
-                    let end = self.writer();
-                    end.socket().poll_push_vectored(end.wakers(), cx, slices)
-                })
-                .await
+            ) -> impl std::future::Future<Output = $crate::Result<usize>> {
+                std::future::poll_fn(|cx| self.writer().socket().poll_push_vectored(cx, slices))
             }
 
             /// Sends all bytes. Ready when the kernel has accepted the last one.
@@ -48,13 +43,18 @@ macro_rules! writes {
             ///
             /// # Errors
             /// The errors of [`write`](Self::write).
-            pub async fn write_all(&mut self, bytes: &[u8]) -> $crate::Result<()> {
+            pub fn write_all(
+                &mut self,
+                bytes: &[u8],
+            ) -> impl std::future::Future<Output = $crate::Result<()>> {
                 let mut rest = bytes;
-                while !rest.is_empty() {
-                    let count = self.write(rest).await?;
-                    rest = &rest[count..];
-                }
-                Ok(())
+                std::future::poll_fn(move |cx| {
+                    while !rest.is_empty() {
+                        let count = std::task::ready!(self.writer().socket().poll_push(cx, rest))?;
+                        rest = &rest[count..];
+                    }
+                    std::task::Poll::Ready(Ok(()))
+                })
             }
 
             /// Waits until the kernel has everything that was written. Writes of the stream are with the kernel
@@ -64,12 +64,8 @@ macro_rules! writes {
             ///
             /// # Errors
             /// The errors of [`write`](Self::write).
-            pub async fn flush(&mut self) -> $crate::Result<()> {
-                std::future::poll_fn(|cx| {
-                    let end = self.writer();
-                    end.socket().poll_flushed(end.wakers(), cx)
-                })
-                .await
+            pub fn flush(&mut self) -> impl std::future::Future<Output = $crate::Result<()>> {
+                std::future::poll_fn(|cx| self.writer().socket().poll_flushed(cx))
             }
 
             /// Ends this side: the peer receives everything that was written, and then the end of the stream.
@@ -80,12 +76,8 @@ macro_rules! writes {
             /// # Errors
             /// The error with which the connection has failed; `ERR_STREAM_DESTROYED` if the socket was
             /// destroyed before.
-            pub async fn end(&mut self) -> $crate::Result<()> {
-                std::future::poll_fn(|cx| {
-                    let end = self.writer();
-                    end.socket().poll_ended(end.wakers(), cx)
-                })
-                .await
+            pub fn end(&mut self) -> impl std::future::Future<Output = $crate::Result<()>> {
+                std::future::poll_fn(|cx| self.writer().socket().poll_ended(cx))
             }
         }
     };
