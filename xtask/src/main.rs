@@ -2,10 +2,13 @@
 //!
 //! - `cargo xtask conformance-table --write` writes `docs/CONFORMANCE.md`; `--check` reports what is
 //!   wrong with it.
+//! - `cargo xtask api` writes `docs/api.txt`; `--check` compares it with the source, and counts the public
+//!   functions that have a running example.
 //! - `cargo xtask layers` reports modules that name one of a higher layer (`docs/layers.txt`).
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod behaviour;
 mod layers;
 mod names;
@@ -37,9 +40,12 @@ fn main() -> ExitCode {
     let complaints = match arguments.as_slice() {
         ["conformance-table", "--write"] => write(root),
         ["conformance-table", "--check"] => check(root),
+        ["api"] => api::write(root),
+        ["api", "--check"] => api::check(root),
         ["layers"] => layers::check(root),
         _ => {
             eprintln!("usage: cargo xtask conformance-table --write | --check");
+            eprintln!("       cargo xtask api [--check]");
             eprintln!("       cargo xtask layers");
             return ExitCode::from(USAGE);
         }

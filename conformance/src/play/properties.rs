@@ -37,7 +37,7 @@ impl Play {
             "pending" => json!(socket.is_pending()),
             "destroyed" => json!(socket.is_destroyed()),
             "closed" => json!(socket.is_closed()),
-            "errored" => json!(socket.errored().map(|error| error.code().as_str())),
+            "errored" => json!(socket.error().map(|error| error.code().as_str())),
             "readable" => json!(socket.is_readable()),
             "writable" => json!(socket.is_writable()),
             "readableEnded" => json!(socket.is_readable_ended()),
@@ -52,7 +52,7 @@ impl Play {
             "readableLength" => json!(socket.read_queue_len()),
             "writableLength" => json!(socket.write_queue_len()),
             "writableNeedDrain" => json!(socket.needs_drain()),
-            "writableCorked" => json!(socket.corked()),
+            "writableCorked" => json!(socket.cork_count()),
             "readableHighWaterMark" | "writableHighWaterMark" => json!(socket.high_water_mark()),
             // In Node, absent without a handle, which exists from `connect` to `destroy`.
             "bufferSize" => json!(socket.buffer_size()),

@@ -8,9 +8,27 @@ use crate::failure::Failure;
 use crate::folder::TemporaryFolder;
 use crate::output::Output;
 
+/// Printed before the explained conversations.
+const INTRODUCTION: &str = "\
+A server and a client exchange one message each, first over TCP, then over a Unix socket.
+Both run in this process, on one event loop.
+
+A line that begins with \"server\" or \"client\" is an event: what that side is told.
+  listening    the server has an address, and clients can connect to it
+  connection   the server has accepted a client
+  connect      the client's connection is established
+  data         bytes were received
+  end          the other side has finished sending
+  close        a connection is closed; or the server is, and all of its connections are
+
+A line with | is a system call that fyke makes for one of the sides. The calls that send
+and receive bytes, and the one that waits for the next event, are not shown.
+";
+
 pub(crate) fn demo(Demo { explain }: Demo) -> Result<(), Failure> {
     let output = Output::attached();
     if explain {
+        output.line(INTRODUCTION);
         tracing::subscriber::with_default(Steps::Explained, || conversations(&output))?;
     } else {
         conversations(&output)?;

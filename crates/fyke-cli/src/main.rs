@@ -100,8 +100,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     // The first paragraph is the cause. Tips, the usage and a reference to the help follow.
     let cause = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
-    let words = text.lines().take_while(cause).flat_map(str::split_whitespace);
-    let cause = words.collect::<Vec<_>>().join(" ");
+    let lines = text.lines().take_while(cause).map(str::trim).filter(|line| !line.is_empty());
+    let cause = lines.collect::<Vec<_>>().join(" ").replace(" tip: ", "; tip: ");
     let typed = std::env::args().nth(1).unwrap_or_default();
     let command = match arguments::names().find(|name| *name == typed) {
         Some(name) => format!("fyke {name}"),

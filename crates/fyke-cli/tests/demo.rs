@@ -4,8 +4,9 @@ mod support;
 
 use support::{Folder, fyke, output};
 
-/// Where the second conversation begins.
-const SECOND: &str = "Unix socket";
+/// Where the first conversation begins, and the second one.
+const FIRST: &str = "\nTCP\n";
+const SECOND: &str = "\nUnix socket\n";
 
 /// The events of one side, in order.
 fn events<'a>(conversation: &'a str, side: &str) -> Vec<&'a str> {
@@ -42,7 +43,12 @@ fn both_conversations_print_the_events_of_each_side_in_order() {
 fn explain_names_every_step_of_both_conversations() {
     let (code, text, _) = output(&["demo", "--explain"]);
     assert_eq!(code, Some(0));
-    let (tcp, unix) = text.split_once(SECOND).unwrap();
+    let (introduction, conversations) = text.split_once(FIRST).unwrap();
+    let (tcp, unix) = conversations.split_once(SECOND).unwrap();
+    // The introduction explains every event that follows.
+    for event in events(tcp, "server").into_iter().chain(events(tcp, "client")) {
+        assert!(introduction.contains(&format!("\n  {event} ")), "{event}: {text}");
+    }
     for conversation in [tcp, unix] {
         let opening = ["socket", "bind", "listen", "socket", "connect", "accept"];
         // The server's side of the connection has only to close, which ends it too.

@@ -50,6 +50,13 @@ pub enum Family {
 
 impl Family {
     /// The family that `address` belongs to.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use fyke::Family;
+    ///
+    /// assert_eq!(Family::of(&"[::1]:80".parse().unwrap()), Family::V6);
+    /// ```
     pub fn of(address: &SocketAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
@@ -67,6 +74,16 @@ impl fmt::Display for Family {
 
 impl Address {
     /// The IP address and port, unless this is a Unix socket.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use std::net::SocketAddr;
+    /// use fyke::Address;
+    ///
+    /// let ip: SocketAddr = "127.0.0.1:80".parse().unwrap();
+    /// assert_eq!(Address::from(ip).ip(), Some(ip));
+    /// assert_eq!(Address::Path("/run/x.sock".into()).ip(), None);
+    /// ```
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
@@ -75,11 +92,29 @@ impl Address {
     }
 
     /// The port, unless this is a Unix socket.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use fyke::Address;
+    ///
+    /// let address = Address::Ip("127.0.0.1:80".parse().unwrap());
+    /// assert_eq!(address.port(), Some(80));
+    /// ```
     pub fn port(&self) -> Option<u16> {
         self.ip().map(|address| address.port())
     }
 
     /// The file of a Unix socket that has one.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use std::path::Path;
+    /// use fyke::Address;
+    ///
+    /// let address = Address::Path("/run/x.sock".into());
+    /// assert_eq!(address.path(), Some(Path::new("/run/x.sock")));
+    /// assert_eq!(Address::Unnamed.path(), None);
+    /// ```
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Path(path) => Some(path),
@@ -88,6 +123,14 @@ impl Address {
     }
 
     /// Whether this is a Unix socket, with or without a name.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use fyke::Address;
+    ///
+    /// assert!(Address::Unnamed.is_unix());
+    /// assert!(!Address::Ip("[::1]:80".parse().unwrap()).is_unix());
+    /// ```
     pub fn is_unix(&self) -> bool {
         !matches!(self, Self::Ip(_))
     }

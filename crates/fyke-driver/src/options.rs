@@ -59,6 +59,16 @@ impl KeepAliveProbes {
     }
 
     /// Sets the time between two probes.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use std::time::Duration;
+    /// use fyke::KeepAliveProbes;
+    ///
+    /// let probes = KeepAliveProbes::new(Duration::from_secs(60));
+    /// assert_eq!(probes.interval, Duration::from_secs(1));
+    /// assert_eq!(probes.interval(Duration::from_secs(5)).interval, Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;

@@ -191,6 +191,14 @@ fn kind_of_lookup(code: &str) -> Option<io::ErrorKind> {
 
 impl ErrorCode {
     /// Makes a code of your own, for [`Error::new`].
+    ///
+    /// ```
+    /// # extern crate fyke_machine as fyke;
+    /// use fyke::{Error, ErrorCode};
+    ///
+    /// const E_GREETING: ErrorCode = ErrorCode::from_static("E_GREETING");
+    /// assert_eq!(Error::new(E_GREETING, "not a greeting").code(), E_GREETING);
+    /// ```
     pub const fn from_static(code: &'static str) -> Self {
         Self(code)
     }
@@ -270,6 +278,15 @@ impl Error {
     }
 
     /// Makes an error of your own, for `destroy_with`.
+    ///
+    /// ```
+    /// # extern crate fyke_machine as fyke;
+    /// use fyke::{Error, ErrorCode};
+    ///
+    /// let error = Error::new(ErrorCode::ETIMEDOUT, "no answer for a minute");
+    /// assert_eq!(error.to_string(), "ETIMEDOUT: no answer for a minute");
+    /// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::TimedOut);
+    /// ```
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(Arc::new(Inner { message: Some(message.into()), ..Inner::of(code) }))
     }

@@ -14,7 +14,7 @@ const TIMEOUT_MAX: Duration = Duration::from_millis(0x7fff_ffff);
 const FAR: Duration = Duration::from_secs(1);
 const ROUGHLY: Duration = Duration::from_millis(250);
 
-/// The state of a socket's idle timeout, and the application's declaration that the socket is idle.
+/// The state of a socket's idle timeout, and whether the application works for its peer.
 #[derive(Debug)]
 pub struct Idle {
     /// The last value that was set. Zero if it was turned off.
@@ -29,9 +29,10 @@ pub struct Idle {
     armed: bool,
     /// The period has ended and `timeout` was emitted. Only activity begins another period.
     fired: bool,
-    /// The application has declared the socket idle, and nothing was received since then.
-    pub declared: bool,
-    /// The server of this socket is shutting down: the socket is ended when it is declared idle.
+    /// The application works for the peer. False if it has declared that it does not, and nothing was
+    /// received since then.
+    pub(crate) busy: bool,
+    /// The server of this socket is shutting down: the socket is ended when it is not busy.
     pub draining: bool,
 }
 
@@ -43,7 +44,7 @@ impl Default for Idle {
             listed: None,
             armed: false,
             fired: false,
-            declared: false,
+            busy: true,
             draining: false,
         }
     }

@@ -128,7 +128,7 @@ impl<C> Machine<C> {
         if plain {
             self.connection.read.count(bytes);
             self.connection.idle.note_plain_activity(now);
-            self.connection.idle.declared = false;
+            self.connection.idle.busy = true;
         }
         plain
     }
@@ -142,7 +142,7 @@ impl<C> Machine<C> {
         if plain {
             connection.read.count(bytes);
             connection.idle.note_plain_activity(now);
-            connection.idle.declared = false;
+            connection.idle.busy = true;
         }
         plain
     }

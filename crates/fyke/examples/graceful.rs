@@ -8,7 +8,7 @@ use fyke::{ShutdownOutcome, Socket, timer};
 fn main() -> fyke::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8888);
     let server = fyke::create_server(|socket| {
-        socket.set_idle(true);
+        socket.set_busy(false);
         let unanswered = Rc::new(Cell::new(0));
         // Bytes that arrive make the socket busy again.
         socket.on_data(move |socket, data| {
@@ -34,5 +34,5 @@ fn main() -> fyke::Result<()> {
 fn answer(socket: &Socket, unanswered: &Cell<usize>) {
     unanswered.set(unanswered.get() - 1);
     let _ = socket.write("an answer\n");
-    socket.set_idle(unanswered.get() == 0);
+    socket.set_busy(unanswered.get() > 0);
 }

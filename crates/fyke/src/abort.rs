@@ -121,17 +121,40 @@ impl AbortController {
 
     /// Returns the signal, to pass to sockets and servers. Every call returns a handle to the same signal.
     /// Node: `signal`.
+    ///
+    /// ```
+    /// let controller = fyke::AbortController::new();
+    /// let signal = controller.signal();
+    /// assert!(!signal.is_aborted() && signal == controller.signal());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn signal(&self) -> AbortSignal {
         self.signal.clone()
     }
 
     /// Stops everything that received the signal. Further calls do nothing. Node: `abort`.
+    ///
+    /// ```
+    /// let controller = fyke::AbortController::new();
+    /// let signal = controller.signal();
+    /// controller.abort();
+    /// assert!(signal.is_aborted());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn abort(&self) {
         self.abort_with("the operation was aborted");
     }
 
     /// Stops everything that received the signal, with `reason` as the message of the errors. Further calls
     /// do nothing. Node: `abort(reason)`.
+    ///
+    /// ```
+    /// let controller = fyke::AbortController::new();
+    /// controller.abort_with("the user has left");
+    /// let reason = controller.signal().reason().unwrap();
+    /// assert_eq!(reason.to_string(), "ABORT_ERR: the user has left");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn abort_with(&self, reason: impl Into<String>) {
         let error = Error::new(ErrorCode::ABORT_ERR, reason);
         let targets = {

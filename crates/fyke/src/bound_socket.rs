@@ -64,18 +64,32 @@ pub struct BoundSocket {
 /// # Making
 impl BoundSocket {
     /// Binds `endpoint`: an IP address and a port, a port alone (on 0.0.0.0), or the name of a Unix socket,
-    /// whose file is created by this call. With port 0 the system chooses the port; with an empty path it
-    /// chooses an abstract name (Linux).
+    /// whose file is created by this call. With port 0 the system chooses the port. With an empty path
+    /// (`Path::new("")`) it chooses an abstract name, as in Node (Linux; unix(7), "Autobind");
+    /// `listen` and `connect` refuse an empty path, because no peer could know the name.
     ///
     /// TCP sockets set SO_REUSEADDR, so two of them may be bound to one port; then only the first one that
     /// listens succeeds. Node: `new net.BoundSocket(options)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     assert_ne!(bound.address().port(), Some(0), "the system has chosen it");
+    ///     let error = fyke::BoundSocket::bind(("example.org", 80)).unwrap_err();
+    ///     assert_eq!(error.code(), fyke::ErrorCode::ERR_INVALID_ARG_VALUE);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - The system's code, with the syscall `bind` and the address: `EADDRINUSE`, `EADDRNOTAVAIL`;
     ///   `EACCES` also if the directory does not exist; `EINVAL` if the path is too long or contains a NUL
     ///   byte.
     /// - `ERR_INVALID_ARG_VALUE` for a host name, because it would need a lookup.
-    /// - `ERR_SOCKET_BAD_PORT` or `ERR_INVALID_ARG_VALUE` if the endpoint is not valid.
+    /// - `ERR_SOCKET_BAD_PORT` or `ERR_INVALID_ARG_VALUE` if the endpoint is not valid; the latter also for
+    ///   an empty abstract name.
     /// - `ERR_NO_EVENT_LOOP` outside of a loop.
     // BND-04
     pub fn bind<E>(endpoint: E) -> Result<Self>
@@ -133,6 +147,20 @@ impl BoundSocket {
 
     /// Sets a signal that closes the adopting server when it is aborted; see
     /// [`ListenOptions::signal`](crate::ListenOptions::signal).
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let controller = fyke::AbortController::new();
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?.signal(&controller.signal());
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_bound(bound)?;
+    ///     controller.abort();
+    ///     assert!(!server.is_listening());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
         self.signal = Some(signal.clone());
@@ -149,6 +177,18 @@ impl BoundSocket {
     }
 
     /// Returns whether this is a Unix socket. Node: `isPipe`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     # if cfg!(target_os = "linux") {
+    ///     assert!(fyke::BoundSocket::bind("abstract:fyke-is-unix")?.is_unix());
+    ///     # }
+    ///     assert!(!fyke::BoundSocket::bind(("127.0.0.1", 0))?.is_unix());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "isPipe")]
     pub fn is_unix(&self) -> bool {
         self.address.is_unix()
@@ -163,10 +203,34 @@ impl BoundSocket {
     }
 
     /// Closes the unused socket, as dropping it does. Node: `close()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     let address = bound.address().ip().unwrap();
+    ///     bound.close();
+    ///     fyke::BoundSocket::bind(address)?; // it is free again
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn close(self) {}
 
     /// Releases the descriptor, so that [`from_fd`](Self::from_fd) can take it over in the loop of another
     /// thread or process. The descriptor stays bound and non-blocking. TCP only.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     let address = bound.address().clone();
+    ///     let fd = bound.into_fd()?; // may be sent to another thread
+    ///     assert_eq!(*fyke::BoundSocket::from_fd(fd)?.address(), address);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns the socket unchanged, in [`NotAdopted`], with the code:
@@ -256,6 +320,18 @@ impl BindOptions {
 
     /// Shares the port with other sockets that set this option (SO_REUSEPORT). Default: false. Node:
     /// `reusePort`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bind = |port| fyke::BindOptions::new(("127.0.0.1", port)).reuse_port(true).bind();
+    ///     let first = bind(0)?;
+    ///     let second = bind(first.address().port().unwrap())?;
+    ///     assert_eq!(first.address(), second.address());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
@@ -307,6 +383,9 @@ impl BindOptions {
             }
             Endpoint::Path(path) if path.as_os_str().is_empty() => Address::Unnamed,
             Endpoint::Path(path) => Address::Path(path.clone()),
+            Endpoint::Abstract(name) if name.is_empty() => {
+                return refused("an empty abstract name");
+            }
             Endpoint::Abstract(name) => Address::Abstract(name.clone()),
         };
         let abstract_name = matches!(address, Address::Unnamed | Address::Abstract(_));

@@ -38,7 +38,7 @@ use fyke_machine::{Lanes, policy};
 ///         socket.end_with("hello\n");
 ///     });
 ///     server.listen_then(("127.0.0.1", 0), |server| {
-///         println!("listening on {:?}", server.address());
+///         println!("listening on {}", server.address().unwrap());
 ///         server.close(); // nothing holds the loop any more
 ///     })
 /// })
@@ -100,6 +100,14 @@ pub struct EventLoopBuilder {
 impl EventLoopBuilder {
     /// Selects the driver. By default the environment variable `FYKE_DRIVER` selects it (`auto`,
     /// `ready` or `uring`); if the variable is not set, the driver is [`DriverKind::Auto`].
+    ///
+    /// ```
+    /// use fyke::{DriverKind, EventLoop};
+    ///
+    /// let event_loop = EventLoop::builder().driver(DriverKind::Ready).build()?;
+    /// assert_eq!(event_loop.driver_name(), "ready");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn driver(mut self, kind: DriverKind) -> Self {
         self.driver = Some(kind);
@@ -131,6 +139,17 @@ impl EventLoopBuilder {
     ///
     /// This option does not change how the addresses of a host are tried. For Node's way, also set
     /// [`FamilySelection::Sequential`](crate::FamilySelection).
+    ///
+    /// ```
+    /// let event_loop = fyke::EventLoop::builder().node_exact(true).build()?;
+    /// event_loop.enter(|| -> fyke::Result<()> {
+    ///     let client = fyke::connect(("127.0.0.1", 1))?;
+    ///     client.on_error(|client, _| assert!(client.local_address().is_none()));
+    ///     Ok(())
+    /// })?;
+    /// event_loop.run()?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn node_exact(mut self, exact: bool) -> Self {
         self.node_exact = exact;
@@ -147,6 +166,13 @@ impl EventLoopBuilder {
     }
 
     /// Makes the loop.
+    ///
+    /// ```
+    /// let network = fyke::sim::SimOptions::seeded(7);
+    /// let event_loop = fyke::EventLoop::builder().driver(fyke::DriverKind::Sim(network)).build()?;
+    /// assert_eq!(event_loop.driver_name(), "sim");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     /// - `ERR_INVALID_ARG_VALUE` if `FYKE_DRIVER` is not the name of a driver.
@@ -193,6 +219,14 @@ impl EventLoop {
 
     /// Makes this the current loop while `f` runs. Operations that `f` starts continue in the next
     /// turn.
+    ///
+    /// ```
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// assert!(fyke::LoopHandle::current().is_err(), "no loop is current here");
+    /// let inside = event_loop.enter(fyke::LoopHandle::current)?;
+    /// assert_eq!(inside, event_loop.handle());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
         self.core.enter();
         let _entered = Entered::new(&self.core);
@@ -200,6 +234,14 @@ impl EventLoop {
     }
 
     /// Runs turns until nothing keeps the loop alive.
+    ///
+    /// ```
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// event_loop.run()?; // nothing keeps it alive
+    /// event_loop.enter(|| fyke::timer::set_immediate(|| println!("in the second run")))?;
+    /// event_loop.run()?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The errors of [`turn`](Self::turn). The loop stays usable and can be run again.
@@ -211,6 +253,15 @@ impl EventLoop {
     /// Runs one turn: runs the work that is due, waits for events for at most `timeout` (`None`:
     /// without a limit), and runs their callbacks. Returns whether anything still keeps the loop
     /// alive.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// event_loop.enter(|| fyke::timer::set_timeout(Duration::from_secs(60), || {}))?;
+    /// assert!(event_loop.turn(Some(Duration::ZERO))?, "the timer keeps it alive");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     /// - An error of a server without an `on_error` listener.
@@ -227,6 +278,16 @@ impl EventLoop {
 
     /// When to call [`turn`](Self::turn) next: now if work is due, otherwise at the next timer or timeout, or
     /// `None` if there is none. For a host that waits by itself, together with [`as_fd`](Self::as_fd).
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// assert_eq!(event_loop.next_deadline(), None);
+    /// event_loop.enter(|| fyke::timer::set_timeout(Duration::from_secs(60), || {}))?;
+    /// assert!(event_loop.next_deadline().unwrap() > Instant::now());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.core.has_due_work() || self.core.driver.has_work() {
             return Some(Instant::now());
@@ -237,6 +298,14 @@ impl EventLoop {
     }
 
     /// Returns a handle to the loop that other threads can use.
+    ///
+    /// ```
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// std::thread::spawn(move || handle.post(|| println!("on the loop's thread"))).join().unwrap()?;
+    /// event_loop.run()?;
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn handle(&self) -> LoopHandle {
         LoopHandle(Arc::clone(&self.core.posted))
     }
@@ -252,7 +321,14 @@ impl EventLoop {
 
     /// A descriptor that becomes readable when a [`turn`](Self::turn) has work to do, for a host's
     /// own `epoll` or `poll`. It does not report timers: see
-    /// [`next_deadline`](Self::next_deadline). `None` with the simulated network.
+    /// [`next_deadline`](Self::next_deadline). `None` with the simulated network, which has no
+    /// descriptor; therefore a loop does not implement [`AsFd`](std::os::fd::AsFd).
+    ///
+    /// ```
+    /// let event_loop = fyke::EventLoop::builder().driver(fyke::DriverKind::Ready).build()?;
+    /// assert!(event_loop.as_fd().is_some());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[cfg(unix)]
     pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.core.driver.as_fd()
@@ -303,29 +379,64 @@ impl LoopHandle {
     /// Returns a handle to the current loop: the one that runs the calling code, inside
     /// [`fyke::run`](run), [`EventLoop::enter`] and callbacks.
     ///
+    /// ```
+    /// let error = fyke::LoopHandle::current().unwrap_err();
+    /// assert_eq!(error.code(), fyke::ErrorCode::ERR_NO_EVENT_LOOP);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `ERR_NO_EVENT_LOOP` outside of a loop.
     pub fn current() -> Result<Self> {
         current().map(|core| Self(Arc::clone(&core.posted)))
     }
 
-    /// Runs `work` on the loop's thread, in the next turn, and wakes the loop. Work that one thread
-    /// posts runs in the order in which it was posted.
+    /// Runs `work` on the loop's thread, and wakes the loop. It runs in the next phase 3 of the loop
+    /// ([LOOP.md](https://github.com/fyke-rs/fyke/blob/main/docs/LOOP.md)), that is, after the timers
+    /// that are due and before the loop waits for the network. Work that one thread posts runs in the
+    /// order in which it was posted; work that posted work posts runs in the next turn.
+    ///
+    /// ```
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// handle.post(|| println!("in the next phase 3"))?;
+    /// drop(event_loop);
+    /// let error = handle.post(|| unreachable!()).unwrap_err();
+    /// assert_eq!(error.code(), fyke::ErrorCode::ERR_EVENT_LOOP_CLOSED);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `ERR_EVENT_LOOP_CLOSED` if the loop was dropped. A loop that ends before the work has run
     /// drops the work: hold a [`KeepAlive`] if it must run.
-    // Phase 3 of `docs/LOOP.md`.
     pub fn post(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
         self.0.push(Box::new(work))
     }
 
     /// Makes the loop's current or next `turn` stop waiting, without posting any work.
+    ///
+    /// ```
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// event_loop.handle().wake();
+    /// event_loop.turn(None)?; // returns at once
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn wake(&self) {
         self.0.wake();
     }
 
     /// Keeps the loop alive until the returned value is dropped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = fyke::EventLoop::new()?;
+    /// let alive = event_loop.handle().keep_alive();
+    /// assert!(event_loop.turn(Some(Duration::ZERO))?);
+    /// drop(alive);
+    /// assert!(!event_loop.turn(Some(Duration::ZERO))?);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn keep_alive(&self) -> KeepAlive {
         self.0.hold();
         KeepAlive(Arc::clone(&self.0))

@@ -26,7 +26,9 @@
 //!             socket.on_data(|_, data| println!("client sent: {}", String::from_utf8_lossy(data)));
 //!             let _ = socket.write("hello client");
 //!         });
-//!         server.listen_then(("127.0.0.1", 8888), |server| println!("{:?}", server.address()))
+//!         server.listen_then(("127.0.0.1", 8888), |server| {
+//!             println!("listening on {}", server.address().unwrap());
+//!         })
 //!     })
 //! }
 //! ```
@@ -145,8 +147,8 @@ pub use inherited::inherited_fd;
 pub use listeners::ListenerId;
 pub use lookup::LookupHints;
 pub use server::{
-    Incoming, ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome, StaleFile,
-    create_server,
+    Incoming, ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome,
+    StaleFile, create_server,
 };
 pub use socket::{LookupEvent, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
 pub use socket_options::SocketOptions;

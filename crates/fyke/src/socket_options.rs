@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fyke_driver::KeepAliveProbes;
+
 use crate::wishes::{KeepAliveWish, Wishes};
 use crate::{AbortSignal, BlockList};
 
@@ -64,6 +66,13 @@ impl SocketOptions {
 
     /// Keeps the socket writable after the peer has ended its side. Default: false, so the socket
     /// ends its own side automatically. Node: `allowHalfOpen`.
+    ///
+    /// ```
+    /// let socket = fyke::SocketOptions::new().allow_half_open(true).build();
+    /// assert!(socket.allow_half_open());
+    /// assert!(!fyke::Socket::new().allow_half_open());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     // END-06
     #[must_use]
     pub fn allow_half_open(mut self, allow: bool) -> Self {
@@ -73,25 +82,55 @@ impl SocketOptions {
 
     /// Sends small writes immediately (TCP_NODELAY). Default: false, so the kernel may delay small
     /// writes to combine them (Nagle's algorithm). Node: `noDelay`.
+    ///
+    /// ```
+    /// let socket = fyke::SocketOptions::new().no_delay(true).build();
+    /// assert!(socket.no_delay());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn no_delay(mut self, no_delay: bool) -> Self {
         self.no_delay = no_delay;
         self
     }
 
-    /// Enables keep-alive probes on an idle connection, the first one after `initial_delay`, in
-    /// whole seconds. Below one second the system's default is used (two hours on Linux); more than
-    /// 32,767 seconds are reduced to that. Default: off. Node: `keepAlive` and
-    /// `keepAliveInitialDelay`.
+    /// Enables keep-alive probes on an idle connection, the first one after `initial_delay`, rounded
+    /// down to whole seconds. Below one second the system's default is used (two hours on Linux).
+    /// More than 32,767 seconds are not valid: the call that uses the options (`connect`, `listen`,
+    /// `build_from_fd`) returns `ERR_OUT_OF_RANGE`, as
+    /// [`Socket::set_keep_alive`](crate::Socket::set_keep_alive) does. Default: off. Node:
+    /// `keepAlive` and `keepAliveInitialDelay`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use std::time::Duration;
+    ///
+    ///     let options = |seconds| fyke::SocketOptions::new().keep_alive(Duration::from_secs(seconds));
+    ///     let socket = options(60).build();
+    ///     assert_eq!(socket.keep_alive().unwrap().initial_delay, Duration::from_secs(60));
+    ///     let error = options(40_000).build().connect(("127.0.0.1", 1)).unwrap_err();
+    ///     assert_eq!(error.code(), fyke::ErrorCode::ERR_OUT_OF_RANGE);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
-        self.wishes.keep_alive = Some(KeepAliveWish::within_bounds(initial_delay));
+        self.wishes.keep_alive =
+            Some(KeepAliveWish::new(true, KeepAliveProbes::new(initial_delay)));
         self
     }
 
     /// Sets the type of service (IPv4) or traffic class (IPv6) of sent packets, see
     /// [`Socket::set_type_of_service`](crate::Socket::set_type_of_service). Default: 0. Node:
     /// `typeOfService`.
+    ///
+    /// ```
+    /// let socket = fyke::SocketOptions::new().type_of_service(0x10).build();
+    /// assert_eq!(socket.type_of_service(), 0x10);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     #[doc(alias = "typeOfService")]
     pub fn type_of_service(mut self, value: u8) -> Self {
@@ -104,6 +143,12 @@ impl SocketOptions {
     /// system rounds the size and limits it (Linux doubles it, and limits it to
     /// `net.core.wmem_max`). A buffer with a set size does not grow automatically with the
     /// connection's needs. Default: the system's. Node has no counterpart.
+    ///
+    /// ```
+    /// let socket = fyke::SocketOptions::new().send_buffer_size_bytes(32_768).build();
+    /// assert_eq!(socket.send_buffer_size_bytes(), Some(32_768));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn send_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.wishes.send_buffer_bytes = Some(bytes);
@@ -115,6 +160,12 @@ impl SocketOptions {
     /// largest window that can be announced later. The system rounds and limits it as described at
     /// [`send_buffer_size_bytes`](Self::send_buffer_size_bytes). Default: the system's. Node has no
     /// counterpart.
+    ///
+    /// ```
+    /// let socket = fyke::SocketOptions::new().receive_buffer_size_bytes(32_768).build();
+    /// assert_eq!(socket.receive_buffer_size_bytes(), Some(32_768));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn receive_buffer_size_bytes(mut self, bytes: usize) -> Self {
         self.wishes.receive_buffer_bytes = Some(bytes);
@@ -124,6 +175,12 @@ impl SocketOptions {
     /// Sets the number of bytes that may be queued in each direction before `write` returns false,
     /// and before a socket whose reader is paused stops reading. Default: 65,536. At most 4 GiB -
     /// 1; larger values are reduced to that. Node: `highWaterMark`.
+    ///
+    /// ```
+    /// let socket = fyke::SocketOptions::new().high_water_mark(1024).build();
+    /// assert_eq!(socket.high_water_mark(), 1024);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
         self.high_water_mark_bytes = within_u32(bytes);
@@ -140,6 +197,20 @@ impl SocketOptions {
     /// [`node_exact`](crate::EventLoopBuilder::node_exact) callbacks do not count.
     ///
     /// Default: 64 MiB. 4 GiB - 1 or more means no limit. Node has no counterpart.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let client = fyke::SocketOptions::new().write_queue_bytes_max(1024).build();
+    ///     client.connect(("127.0.0.1", 1))?;
+    ///     client.on_error(|_, error| assert_eq!(error.code(), fyke::ErrorCode::ERR_WRITE_QUEUE_FULL));
+    ///     let _ = client.write(vec![0; 2048]); // accepted, but from now on the queue is too long
+    ///     let _ = client.write("more");
+    ///     assert!(client.is_destroyed());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn write_queue_bytes_max(mut self, bytes: usize) -> Self {
         self.write_queue_bytes_max = within_u32(bytes);
@@ -148,6 +219,34 @@ impl SocketOptions {
 
     /// Destroys the socket with `ERR_WRITE_STALLED`, and resets the connection, if bytes are queued
     /// and the peer accepts none of them for `timeout`. Default: no limit. Node has no counterpart.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use std::time::Duration;
+    ///
+    /// use fyke::{DriverKind, ErrorCode, EventLoop, ServerOptions, SocketOptions, sim::SimOptions};
+    ///
+    /// // A server that never reads, in the simulated network: a minute passes at once.
+    /// let event_loop = EventLoop::builder().driver(DriverKind::Sim(SimOptions::default())).build()?;
+    /// let code = Rc::new(Cell::new(None));
+    /// let result = Rc::clone(&code);
+    /// event_loop.enter(move || {
+    ///     let server = ServerOptions::new().pause_on_connect(true).create_server(|socket| {
+    ///         socket.on_error(|_, _| {});
+    ///         socket.server().unwrap().close();
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 80), move |server| {
+    ///         let client = SocketOptions::new().write_stall_timeout(Duration::from_secs(60)).build();
+    ///         client.on_error(move |_, error| result.set(Some(error.code())));
+    ///         let _ = client.connect(server.endpoint().unwrap());
+    ///         let _ = client.write(vec![0; 1_000_000]);
+    ///     })
+    /// })?;
+    /// event_loop.run()?;
+    /// assert_eq!(code.get(), Some(ErrorCode::ERR_WRITE_STALLED));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn write_stall_timeout(mut self, timeout: Duration) -> Self {
         self.write_stall_timeout = Some(timeout);
@@ -157,6 +256,18 @@ impl SocketOptions {
     /// Sets addresses that must not be connected to: an attempt to connect to one fails with
     /// `ERR_IP_BLOCKED` before anything is sent. The list is checked for every attempt, so later
     /// changes apply. Default: none. Node: `blockList`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let list = fyke::BlockList::new();
+    ///     list.add_address("127.0.0.1")?;
+    ///     let client = fyke::SocketOptions::new().block_list(&list).build();
+    ///     client.on_error(|_, error| assert_eq!(error.code(), fyke::ErrorCode::ERR_IP_BLOCKED));
+    ///     client.connect(("127.0.0.1", 1))
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     #[doc(alias = "blockList")]
     pub fn block_list(mut self, list: &BlockList) -> Self {
@@ -176,6 +287,21 @@ impl SocketOptions {
     /// Sets whether the socket can be written to. If not, a write fails with
     /// `ERR_STREAM_WRITE_AFTER_END`, and the socket closes when the peer ends its side. Default:
     /// true, whatever access the descriptor allows. Node: `writable`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use std::os::unix::net::UnixStream;
+    ///
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let socket = fyke::SocketOptions::new().writable(false).build_from_fd(ours.into())?;
+    ///     assert!(!socket.is_writable() && socket.is_readable());
+    ///     drop(theirs);
+    ///     socket.resume();
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn writable(mut self, writable: bool) -> Self {
         self.writable = writable;
@@ -184,6 +310,22 @@ impl SocketOptions {
 
     /// Makes a socket that is created from an existing connection start paused: it receives nothing
     /// before `resume`. Default: false. Node: `pauseOnCreate`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use std::os::unix::net::UnixStream;
+    ///
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let options = fyke::SocketOptions::new().pause_on_create(true);
+    ///     let socket = options.build_from_fd(ours.into())?;
+    ///     assert!(socket.is_paused());
+    ///     drop(theirs);
+    ///     socket.resume(); // sees the end
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     #[doc(alias = "pauseOnCreate")]
     pub fn pause_on_create(mut self, pause: bool) -> Self {
@@ -193,6 +335,19 @@ impl SocketOptions {
 
     /// Destroys the socket with `ABORT_ERR` when the signal is aborted, or at once if it is already
     /// aborted. Node: `signal`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let controller = fyke::AbortController::new();
+    ///     let socket = fyke::SocketOptions::new().signal(&controller.signal()).build();
+    ///     socket.on_error(|_, error| assert_eq!(error.code(), fyke::ErrorCode::ABORT_ERR));
+    ///     controller.abort();
+    ///     assert!(socket.is_destroyed());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
         self.signal = Some(signal.clone());

@@ -54,8 +54,14 @@ impl From<Descriptor> for OwnedFd {
 }
 
 /// Returns all descriptors that were passed to this process and were not returned before, in their order.
-/// Empty if the process was not started by socket activation, or if the descriptors are meant for another
-/// process.
+/// Empty if the process was not started by socket activation, if no descriptors were passed
+/// (`LISTEN_FDS=0`), or if the descriptors are meant for another process.
+///
+/// ```
+/// // A process that systemd did not start by socket activation gets none.
+/// assert!(fyke::systemd::listen_fds()?.is_empty());
+/// # Ok::<(), fyke::Error>(())
+/// ```
 ///
 /// # Errors
 /// The call fails in the same way each time, and no descriptor is changed:
@@ -68,6 +74,22 @@ pub fn listen_fds() -> Result<Vec<Descriptor>> {
 }
 
 /// Returns the descriptors with this name. The others remain available to later calls.
+///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let web = fyke::systemd::listen_fds_named("web")?;
+///     if web.is_empty() {
+///         println!("started by hand: listening on a port of our own");
+///     }
+///     for descriptor in web {
+///         assert_eq!(descriptor.name(), "web");
+///         fyke::create_server(|socket| _ = socket.pipe(socket)).listen_fd(descriptor.into())?;
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
 ///
 /// # Errors
 /// The errors of [`listen_fds`].
@@ -142,6 +164,9 @@ impl Environment {
         if number(for_pid).ok_or_else(|| malformed("LISTEN_PID"))? != pid {
             return Ok(Announced::default());
         }
+        if count == "0" {
+            return Ok(Announced::default());
+        }
         let count = number(count).and_then(|count| usize::try_from(count).ok());
         let count = count.ok_or_else(|| malformed("LISTEN_FDS"))?;
         let Some(names) = &self.names else { return Ok(Announced { count, names: Vec::new() }) };
@@ -191,6 +216,11 @@ mod tests {
         for (pid, fds) in [(None, None), (Some("4711"), None), (None, Some("1"))] {
             assert_eq!(announced(pid, fds, None).unwrap(), Announced::default());
         }
+        // No descriptors have no names, and one empty name is how the variable is read then.
+        for names in [None, Some(""), Some("web")] {
+            let found = announced(Some("4711"), Some("0"), names).unwrap();
+            assert_eq!(found, Announced::default());
+        }
         // The variables are meant for a parent process that did not remove them: they are not even parsed.
         let theirs = announced(Some("4712"), Some("nonsense"), Some(":::"));
         assert_eq!(theirs.unwrap(), Announced::default());
@@ -210,7 +240,7 @@ mod tests {
     #[test]
     fn an_invalid_announcement_is_an_error_with_a_code() {
         let huge = "9".repeat(1000);
-        for bad in ["", "0", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one", "2147483648", &huge] {
+        for bad in ["", "00", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one", "2147483648", &huge] {
             for result in
                 [announced(Some(bad), Some("1"), None), announced(Some("4711"), Some(bad), None)]
             {

@@ -285,7 +285,10 @@ impl JoinError {
         let Some(panic) = &self.panic else { return "the task was aborted".to_owned() };
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        text.map_or_else(|| "the task panicked".to_owned(), |text| format!("the task panicked: {text}"))
+        text.map_or_else(
+            || "the task panicked".to_owned(),
+            |text| format!("the task panicked: {text}"),
+        )
     }
 }
 
@@ -306,7 +309,8 @@ impl std::error::Error for JoinError {}
 /// The code is `ABORT_ERR` if the task was aborted, `ERR_TASK_PANICKED` if it panicked.
 impl From<JoinError> for Error {
     fn from(error: JoinError) -> Self {
-        let code = if error.is_panic() { ErrorCode::ERR_TASK_PANICKED } else { ErrorCode::ABORT_ERR };
+        let code =
+            if error.is_panic() { ErrorCode::ERR_TASK_PANICKED } else { ErrorCode::ABORT_ERR };
         Self::new(code, error.message())
     }
 }

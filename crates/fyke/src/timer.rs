@@ -74,6 +74,27 @@ pub fn set_timeout(delay: Duration, callback: impl FnOnce() + 'static) -> Result
 ///
 /// Node: `setInterval`.
 ///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     use std::cell::Cell;
+///     use std::rc::Rc;
+///     use std::time::Duration;
+///
+///     let (count, timer) = (Cell::new(0), Rc::new(Cell::new(None)));
+///     let own = Rc::clone(&timer);
+///     let callback = move || {
+///         count.set(count.get() + 1);
+///         if count.get() == 3 {
+///             own.take().map(|timer: fyke::timer::Timer| timer.cancel());
+///         }
+///     };
+///     timer.set(Some(fyke::timer::set_interval(Duration::from_millis(1), callback)?));
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
 #[doc(alias = "setInterval")]
@@ -95,6 +116,20 @@ fn set(delay: Duration, period: Option<Duration>, callback: TimerCallback) -> Re
 ///
 /// Node: `setImmediate`.
 ///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     use std::cell::Cell;
+///     use std::rc::Rc;
+///
+///     let first = Rc::new(Cell::new(true));
+///     let ticked = Rc::clone(&first);
+///     fyke::timer::set_immediate(move || assert!(!first.get(), "ticks run before"))?;
+///     fyke::timer::next_tick(move || ticked.set(false))
+/// })
+/// # }
+/// ```
+///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
 #[doc(alias = "setImmediate")]
@@ -109,6 +144,21 @@ pub fn set_immediate(callback: impl FnOnce() + 'static) -> Result<()> {
 /// else. Callbacks run in the order of the calls, together with fyke's own deferred work.
 ///
 /// Node: `process.nextTick`.
+///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     use std::cell::Cell;
+///     use std::rc::Rc;
+///
+///     let called = Rc::new(Cell::new(false));
+///     let tick = Rc::clone(&called);
+///     fyke::timer::next_tick(move || tick.set(true))?;
+///     assert!(!called.get(), "not inside the call");
+///     fyke::timer::next_tick(move || assert!(called.get(), "in the order of the calls"))
+/// })
+/// # }
+/// ```
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop.
@@ -125,6 +175,18 @@ impl Timer {
     /// cancelled.
     ///
     /// Node: `clearTimeout`, `clearInterval`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let timer = fyke::timer::set_timeout(std::time::Duration::ZERO, || unreachable!())?;
+    ///     timer.cancel();
+    ///     timer.cancel(); // does nothing
+    ///     assert!(!timer.is_active());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias("clearTimeout", "clearInterval"))]
     pub fn cancel(&self) {
         if let Some(core) = self.core.upgrade() {
@@ -133,6 +195,16 @@ impl Timer {
     }
 
     /// Returns whether the timer will still run.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let timer = fyke::timer::set_timeout(std::time::Duration::ZERO, || {})?;
+    ///     assert!(timer.is_active());
+    ///     fyke::timer::set_immediate(move || println!("active: {}", timer.is_active()))
+    /// })
+    /// # }
+    /// ```
     pub fn is_active(&self) -> bool {
         self.core.upgrade().is_some_and(|core| core.has_timer(self.id))
     }
@@ -145,6 +217,16 @@ impl Timer {
 
     /// Makes the timer not keep the loop alive: if only such timers are left, the loop ends and
     /// they do not run. Node: `timer.unref()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let hour = std::time::Duration::from_secs(3600);
+    ///     fyke::timer::set_timeout(hour, || unreachable!())?.unref_loop();
+    ///     Ok(()) // `run` returns at once
+    /// })
+    /// # }
+    /// ```
     pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
     }

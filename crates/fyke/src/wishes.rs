@@ -41,12 +41,8 @@ impl KeepAliveWish {
         Self { enable, probes }
     }
 
-    /// For an options type, whose methods cannot return an error: reduces the delay to the maximum.
-    pub(crate) fn within_bounds(initial_delay: Duration) -> Self {
-        let most = Duration::from_secs(KEEP_ALIVE_SECONDS_MAX);
-        Self::new(true, KeepAliveProbes::new(initial_delay.min(most)))
-    }
-
+    /// Returns an error for values that Linux does not accept.
+    // TMO-17
     pub(crate) fn check(&self) -> Result<()> {
         let KeepAliveProbes { initial_delay, interval, count, .. } = self.probes;
         let out_of_range = |what: &str, min: u32, max: u64, unit: &str, value: u64| {
@@ -77,6 +73,11 @@ impl KeepAliveWish {
 }
 
 impl Wishes {
+    /// Returns the error of a value that was set by a builder and is not valid.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.keep_alive.map_or(Ok(()), |wish| wish.check())
+    }
+
     /// Adds the buffer sizes to a request to open a socket: they must be set before anything else.
     pub(crate) fn size_buffers(&self, request: &mut Open) {
         request.send_buffer_bytes = self.send_buffer_bytes;

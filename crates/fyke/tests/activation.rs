@@ -104,6 +104,7 @@ fn descriptors_for_another_process_are_left_alone() {
         "export LISTEN_PID=$$;",
         "export LISTEN_FDS=2;",
         "export LISTEN_PID=$PPID LISTEN_FDS=nonsense;",
+        "export LISTEN_PID=$$ LISTEN_FDS=0 LISTEN_FDNAMES=;",
     ] {
         passes(child_for("a_child_that_gets_no_descriptor", set, listeners().1));
     }

@@ -189,7 +189,10 @@ fn c7_a_task_per_connection_allocates_nothing_for_reads_writes_wakes_and_timers(
         let driver = net.event_loop().driver_name();
         println!("{driver}: {accepting} allocations for {CONNECTIONS} connections");
         // The socket, its listeners, its wakers, the halves, and the task: one each.
-        assert!(accepting <= 6 * CONNECTIONS + FOR_TABLES_MAX, "{driver}: {accepting} for {CONNECTIONS}");
+        assert!(
+            accepting <= 6 * CONNECTIONS + FOR_TABLES_MAX,
+            "{driver}: {accepting} for {CONNECTIONS}"
+        );
         assert_eq!(messages, 0, "{driver}, in {MESSAGES} messages");
     }
 }

@@ -211,6 +211,8 @@ on_every_driver! {
                 assert!(matches!(bound.address(), Address::Abstract(name) if name.len() == 5));
             }
             assert_ne!(bound[0].address(), bound[1].address());
+            let refused = BoundSocket::bind(Endpoint::Abstract(Vec::new())).unwrap_err();
+            assert_eq!(refused.code(), ErrorCode::ERR_INVALID_ARG_VALUE, "an empty abstract name");
         });
     }
 

@@ -278,7 +278,7 @@ on_every_driver! {
             client.on_error(|client, error| {
                 assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");
                 assert_eq!(shape(error), (Some("connect"), Some(1), false));
-                assert_eq!(client.errored().unwrap().to_string(), error.to_string());
+                assert_eq!(client.error().unwrap().to_string(), error.to_string());
             });
         });
         let wanted = [

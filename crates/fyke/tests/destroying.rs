@@ -50,7 +50,7 @@ on_every_driver! {
                         assert!(!socket.is_connecting() && !socket.is_readable() && !socket.is_writable());
                         assert_eq!(socket.ready_state(), ReadyState::Closed);
                         let code = error.as_ref().map(Error::code);
-                        assert_eq!(socket.errored().map(|error| error.code()), code);
+                        assert_eq!(socket.error().map(|error| error.code()), code);
                         assert_eq!(server.connections(), 0);
                         assert!(socket.local_address().is_some() && socket.remote_address().is_some());
                         assert!(reported.entries().is_empty(), "nothing is emitted inside the call (C1)");
@@ -111,7 +111,7 @@ on_every_driver! {
                     client.on_error(|client, error| {
                         client.destroy().destroy_with(Error::new(ErrorCode::EPIPE, "later"));
                         client.reset_and_destroy().unwrap();
-                        assert_eq!(error.code(), client.errored().unwrap().code());
+                        assert_eq!(error.code(), client.error().unwrap().code());
                     });
                     client.destroy_with(mine());
                     client.destroy_with(Error::new(ErrorCode::EINVAL, "second"));
@@ -133,7 +133,7 @@ on_every_driver! {
                 move |socket| {
                     socket.on_data(|socket, _| _ = socket.destroy_with(mine()));
                     socket.on_close(move |socket, had_error| {
-                        let code = socket.errored().unwrap().code();
+                        let code = socket.error().unwrap().code();
                         log.add(format!("accepted {code} {had_error}"));
                     });
                 }
@@ -142,7 +142,7 @@ on_every_driver! {
                 client.on_ready(|client| _ = client.write("x"));
                 client.on_end(|client| _ = client.destroy_with(mine()));
                 client.on_close(move |client, had_error| {
-                    let code = client.errored().unwrap().code();
+                    let code = client.error().unwrap().code();
                     log.add(format!("outgoing {code} {had_error}"));
                 });
             },
@@ -329,7 +329,7 @@ on_every_driver! {
                         ["error", "write", "end", "finished", "pipeline"].map(add);
                     client.on_error(move |client, failure| {
                         error(failure);
-                        assert_eq!(client.errored().unwrap().to_string(), failure.to_string());
+                        assert_eq!(client.error().unwrap().to_string(), failure.to_string());
                     });
                     let _ = client.write(vec![0; STUCK_BYTES]);
                     client.write_then("queued", move |_, result| write(&result.unwrap_err()));

@@ -4,7 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use fyke::{ErrorCode, KeepAliveProbes, ServerOptions, Socket, SocketOptions, timer};
+use fyke::{
+    BoundSocket, ConnectOptions, Error, ErrorCode, KeepAliveProbes, ServerOptions, Socket,
+    SocketOptions, timer,
+};
 use support::options::{MS, SECOND, look, look_accepted, probes};
 
 on_every_driver! {
@@ -57,7 +60,7 @@ on_every_driver! {
 
     fn tmo_14_the_keep_alive_option_of_connect_is_truncated_to_whole_seconds(net) {
         net.run(|| {
-            for (asked, seconds) in [(456_123 * MS, 456), (SECOND * 40_000, 32_767)] {
+            for (asked, seconds) in [(456_123 * MS, 456), (32_767_999 * MS, 32_767)] {
                 let client = SocketOptions::new().keep_alive(asked).build();
                 look(net, net.tcp(), &client, move |client| {
                     assert_eq!(client.keep_alive(), Some(probes(seconds, 1, 10)));
@@ -70,6 +73,32 @@ on_every_driver! {
             });
             look(net, net.tcp(), &SocketOptions::new().build(), |client| {
                 assert_eq!(client.keep_alive(), None);
+            });
+        });
+    }
+
+    fn tmo_14_tmo_16_tmo_17_a_delay_in_options_that_the_system_refuses_fails_the_call_that_uses_them(net) {
+        net.run(|| {
+            let delay = SECOND * 32_768;
+            let refused = |result: Result<(), Error>| {
+                assert_eq!(result.unwrap_err().code(), ErrorCode::ERR_OUT_OF_RANGE);
+            };
+            let options = || ConnectOptions::new(net.tcp()).keep_alive(delay);
+            refused(options().connect().map(drop));
+            let fresh = SocketOptions::new().keep_alive(delay).build();
+            refused(fresh.connect(net.tcp()));
+            assert!(!fresh.is_connecting() && !fresh.is_destroyed());
+            refused(Socket::new().connect_with(options()));
+            let server = ServerOptions::new().keep_alive(delay).create_server(|_| {});
+            refused(server.listen(net.tcp()));
+            let bound = BoundSocket::bind(net.tcp()).unwrap();
+            refused(server.listen_bound(bound).map_err(Error::from));
+            assert!(!server.is_listening());
+
+            // A valid value replaces the other one.
+            fresh.set_keep_alive(true, 5 * SECOND).unwrap();
+            look(net, net.tcp(), &fresh, |client| {
+                assert_eq!(client.keep_alive(), Some(probes(5, 1, 10)));
             });
         });
     }

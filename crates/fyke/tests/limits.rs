@@ -52,7 +52,7 @@ on_every_driver! {
                 let reported = log.clone();
                 client.end_with_then("x", move |client, result| {
                     let error = result.unwrap_err();
-                    assert_eq!(client.errored().unwrap().to_string(), error.to_string());
+                    assert_eq!(client.error().unwrap().to_string(), error.to_string());
                     reported.add(error.code());
                 });
                 assert!(client.is_destroyed());
@@ -175,7 +175,7 @@ on_every_driver! {
                 client.on_ready(move |client| {
                     controller.abort_with("enough");
                     assert!(client.is_destroyed());
-                    assert_eq!(client.errored().unwrap().to_string(), "ABORT_ERR: enough");
+                    assert_eq!(client.error().unwrap().to_string(), "ABORT_ERR: enough");
                 });
             });
         });

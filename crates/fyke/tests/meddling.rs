@@ -62,7 +62,7 @@ const ACTS: [(&str, Act); 20] = [
     ("options", |world| {
         world.socket.set_no_delay(true).ok();
         world.socket.set_encoding(fyke::Encoding::Utf8);
-        world.socket.set_idle(true).unref_loop().ref_loop();
+        world.socket.set_busy(false).unref_loop().ref_loop();
         _ = format!("{:?} {:?}", world.socket, world.server);
     }),
     ("timeout", |world| {

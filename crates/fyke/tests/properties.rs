@@ -31,7 +31,7 @@ on_every_driver! {
             assert_eq!((fresh.write_queue_len(), fresh.read_queue_len()), (0, 0));
             assert_eq!((fresh.idle_timeout(), fresh.high_water_mark()), (None, 65_536));
             assert_eq!((fresh.local_address(), fresh.remote_address()), (None, None));
-            assert!(fresh.server().is_none() && fresh.errored().is_none());
+            assert!(fresh.server().is_none() && fresh.error().is_none());
             assert!(!fresh.is_closed() && !fresh.has_delivered());
             assert!(!fresh.is_readable_ended() && !fresh.is_readable_aborted());
             assert!(!fresh.is_writable_ended() && !fresh.is_writable_finished() && !fresh.is_writable_aborted());
@@ -281,7 +281,7 @@ on_every_driver! {
                 });
                 client.on_finish(|client| assert!(client.is_writable_finished()));
                 client.on_close(|client, _| {
-                    assert!(client.is_destroyed() && client.is_closed() && client.errored().is_none());
+                    assert!(client.is_destroyed() && client.is_closed() && client.error().is_none());
                     assert!(!client.is_readable_aborted() && !client.is_writable_aborted());
                 });
             },
@@ -302,7 +302,7 @@ on_every_driver! {
             let plain = Socket::new();
             plain.destroy();
             flags(&plain);
-            assert!(plain.errored().is_none());
+            assert!(plain.error().is_none());
             net.pair(
                 net.tcp(),
                 |socket| { socket.resume().on_error(|_, _| {}); },
@@ -313,10 +313,10 @@ on_every_driver! {
                         assert!(had_error);
                         closed.set(closed.get() + 1);
                     });
-                    client.on_error(|client, _| assert!(client.errored().is_some()));
+                    client.on_error(|client, _| assert!(client.error().is_some()));
                     client.destroy_with(Error::new(ErrorCode::EPIPE, "mine"));
                     flags(client);
-                    assert_eq!(client.errored().unwrap().code(), ErrorCode::EPIPE);
+                    assert_eq!(client.error().unwrap().code(), ErrorCode::EPIPE);
                 }),
             );
         });

@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 /// The properties of a socket when a new connect has begun.
 fn assert_begins_anew(client: &Socket) {
     assert!(client.is_connecting() && client.is_pending());
-    assert!(!client.is_destroyed() && !client.is_closed() && client.errored().is_none());
+    assert!(!client.is_destroyed() && !client.is_closed() && client.error().is_none());
     assert!(client.is_readable() && client.is_writable());
     assert!(
         !client.is_readable_ended() && !client.is_readable_aborted() && !client.has_delivered()
@@ -87,7 +87,7 @@ on_every_driver! {
             log.watch("", &client);
             let mut rounds = 0;
             client.on_close(move |client, _| {
-                assert!(client.errored().is_some());
+                assert!(client.error().is_some());
                 rounds += 1;
                 let client = client.clone();
                 let again = move || {

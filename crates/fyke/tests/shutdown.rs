@@ -1,4 +1,4 @@
-//! `Server::shutdown`: the application declares which connections are idle, and the reported outcome is
+//! `Server::shutdown`: the application declares which connections are busy, and the reported outcome is
 //! true.
 
 mod support;
@@ -45,7 +45,7 @@ on_every_driver! {
                         let answer = move || {
                             assert!(late.is_shutting_down());
                             assert!(late.write("the answer"), "it is still usable");
-                            late.set_idle(true);
+                            late.set_busy(false);
                         };
                         timer::set_timeout(Duration::from_millis(100), answer).unwrap();
                         let server = socket.server().unwrap();
@@ -63,7 +63,7 @@ on_every_driver! {
         }
     }
 
-    fn idle_connections_end_immediately_and_others_when_they_are_declared_idle(net) {
+    fn connections_that_are_not_busy_end_immediately_and_others_when_they_are_declared_not_busy(net) {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| {
@@ -76,12 +76,12 @@ on_every_driver! {
                 if accepted.len() < 3 {
                     return;
                 }
-                accepted[0].set_idle(true);
-                accepted[1].set_idle(true).set_idle(false);
+                accepted[0].set_busy(false);
+                accepted[1].set_busy(false).set_busy(true);
                 let [busy, undeclared] = [accepted[1].clone(), accepted[2].clone()];
                 accepted[0].on_close(move |_, _| {
                     assert!(busy.is_writable() && undeclared.is_writable());
-                    busy.set_idle(true);
+                    busy.set_busy(false);
                     let undeclared = undeclared.clone();
                     busy.on_close(move |_, _| _ = undeclared.end());
                 });
@@ -104,14 +104,14 @@ on_every_driver! {
         assert_eq!(seen.take(), expected);
     }
 
-    fn an_idle_connection_is_ended_after_its_written_data(net) {
+    fn a_connection_that_is_not_busy_is_ended_after_its_written_data(net) {
         let log = Log::new();
         let bytes = Rc::new(Cell::new(0));
         let (seen, counted) = (log.clone(), bytes.clone());
         net.run(|| {
             let server = fyke::create_server(move |socket| {
                 let _ = socket.resume().write(vec![1; 8 << 20]);
-                socket.set_idle(true);
+                socket.set_busy(false);
                 socket.server().unwrap().shutdown_then(DEADLINE, reported(&log)).unwrap();
             });
             net.listen(&server, net.tcp(), move |endpoint| {
@@ -129,22 +129,22 @@ on_every_driver! {
         net.run(|| {
             let shut = log.clone();
             let server = fyke::create_server(move |socket| {
-                socket.set_idle(true);
+                socket.set_busy(false);
                 let questions = Cell::new(0);
                 let shut = shut.clone();
                 socket.on_data(move |socket, _| {
-                    assert!(!socket.is_idle());
+                    assert!(socket.is_busy());
                     questions.set(questions.get() + 1);
                     if questions.get() == 1 {
                         let _ = socket.write("first");
-                        socket.set_idle(true);
+                        socket.set_busy(false);
                         return;
                     }
                     // It has not answered yet.
                     let late = socket.clone();
                     let answer = move || {
                         let _ = late.write("second");
-                        late.set_idle(true);
+                        late.set_busy(false);
                     };
                     timer::set_timeout(Duration::from_millis(20), answer).unwrap();
                     socket.server().unwrap().shutdown_then(DEADLINE, reported(&shut)).unwrap();
@@ -182,15 +182,15 @@ on_every_driver! {
                         socket.read();
                         return;
                     }
-                    socket.set_idle(true);
+                    socket.set_busy(false);
                     socket.server().unwrap().shutdown_then(DEADLINE, reported(&shut)).unwrap();
                     let socket = socket.clone();
                     support::settled(move || {
                         assert!(socket.is_writable(), "it was ended over a question");
                         assert_eq!(socket.read().unwrap(), b"question");
-                        assert!(!socket.is_idle(), "taking them makes it busy");
+                        assert!(socket.is_busy(), "taking them makes it busy");
                         let _ = socket.write("answer");
-                        socket.set_idle(true);
+                        socket.set_busy(false);
                     });
                 });
             });
@@ -260,7 +260,7 @@ on_every_driver! {
                     if accepted.len() == 3 {
                         // One has no work, and one cannot send its bytes although it is idle.
                         let _ = accepted[1].write(vec![1; 32 << 20]);
-                        accepted[1].set_idle(true);
+                        accepted[1].set_busy(false);
                         accepted[2].end();
                         let server = socket.server().unwrap();
                         server.shutdown_then(DEADLINE, reported(&shut)).unwrap();
@@ -298,7 +298,7 @@ on_every_driver! {
             let server = fyke::create_server(move |socket| {
                 let heard = log.clone();
                 socket.on_shutdown(move |_| heard.add("shutdown"));
-                let server = socket.set_idle(true).server().unwrap();
+                let server = socket.set_busy(false).server().unwrap();
                 server.shutdown_then(Duration::ZERO, reported(&log)).unwrap();
                 assert!(!socket.is_destroyed(), "not inside the call");
             });
@@ -331,10 +331,10 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let server = fyke::create_server(move |socket| {
-                socket.set_idle(true);
+                socket.set_busy(false);
                 socket.on_shutdown(|socket| {
                     socket.destroy();
-                    assert!(!socket.is_shutting_down() && !socket.set_idle(true).is_idle());
+                    assert!(!socket.is_shutting_down() && !socket.set_busy(true).is_busy());
                 });
                 socket.on_shutdown(|_| unreachable!("it is destroyed"));
                 socket.server().unwrap().shutdown_then(DEADLINE, reported(&log)).unwrap();
@@ -406,7 +406,7 @@ on_every_driver! {
         let log = Log::new();
         let seen = log.clone();
         net.run(|| net.pair(net.tcp(), |socket| {
-            assert!(!socket.is_idle() && socket.set_idle(true).is_idle());
+            assert!(socket.is_busy() && !socket.set_busy(false).is_busy());
             let socket = socket.clone();
             support::settled(move || _ = socket.end_with("still here"));
         }, move |client| {

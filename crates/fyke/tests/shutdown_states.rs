@@ -63,7 +63,7 @@ on_every_driver! {
         let seen = log.clone();
         net.run(|| {
             let server = fyke::create_server(move |socket| {
-                let server = socket.resume().set_idle(true).server().unwrap();
+                let server = socket.resume().set_busy(false).server().unwrap();
                 server.close();
                 server.shutdown_then(DEADLINE, reported(&log)).unwrap();
                 server.close();

@@ -81,9 +81,9 @@ on_every_driver! {
                 }).unwrap();
                 client.on_ready(|client| {
                     client.cork().cork();
-                    assert_eq!(client.corked(), 2);
+                    assert_eq!(client.cork_count(), 2);
                     client.uncork().uncork();
-                    assert!(!client.needs_drain() && client.corked() == 0);
+                    assert!(!client.needs_drain() && client.cork_count() == 0);
                     assert!(!client.write(vec![0; STUCK_BYTES]));
                     assert!(client.needs_drain());
                     assert_eq!(client.buffer_size(), Some(client.write_queue_len()));

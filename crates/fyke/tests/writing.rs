@@ -293,9 +293,9 @@ on_every_driver! {
                     let _ = client.write("pi");
                     let _ = client.write(String::from("n"));
                     client.uncork();
-                    assert_eq!((client.corked(), client.write_queue_len()), (1, 3));
+                    assert_eq!((client.cork_count(), client.write_queue_len()), (1, 3));
                     client.end_with(b"g");
-                    assert_eq!(client.corked(), 0);
+                    assert_eq!(client.cork_count(), 0);
                 });
             },
         ));

@@ -113,7 +113,7 @@ pub(crate) struct Faults {
     #[arg(long, value_name = "WHERE", value_enum, default_value = "both")]
     pub(crate) direction: Direction,
     /// The random seed: with the same seed, the n-th connection is disturbed in the same way
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = values::seed)]
     pub(crate) seed: u64,
 }
 

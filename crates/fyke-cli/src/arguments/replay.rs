@@ -19,7 +19,7 @@ pub(crate) struct Replay {
     #[arg(long = "as", value_name = "SIDE", value_enum, default_value = "client")]
     pub(crate) side: Side,
     /// Play FACTOR times as fast as recorded; 0: without pauses
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = values::factor)]
     pub(crate) speed: f64,
     /// Do not compare the data of the other side with the recording
     #[arg(long)]

@@ -55,6 +55,17 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
     nonzero(scaled(text.strip_suffix("/s").unwrap_or(text), 1000.0, COUNT)?)
 }
 
+/// Parses the seed of a random sequence.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| String::from("a seed is a whole number, such as 7"))
+}
+
+/// Parses a factor that is not negative.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor: &f64| *factor >= 0.0 && factor.is_finite());
+    factor.ok_or_else(|| String::from("a factor is 0 or more, such as 2 or 0.5"))
+}
+
 /// Parses the mode of a file, in octal digits.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
@@ -127,6 +138,14 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(some_time("0ms").is_err());
+    }
+
+    #[test]
+    fn a_seed_is_a_whole_number_and_a_factor_is_not_negative() {
+        assert_eq!((seed("7"), factor("0"), factor("0.5")), (Ok(7), Ok(0.0), Ok(0.5)));
+        for text in ["", "x", "-1", "nan", "inf"] {
+            assert!(seed(text).is_err() && factor(text).is_err(), "{text}");
+        }
     }
 
     #[test]

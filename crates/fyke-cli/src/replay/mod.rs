@@ -20,9 +20,6 @@ use player::Player;
 
 pub(crate) fn replay(options: &Replay) -> Result<(), Failure> {
     let place = Place::parse(&options.endpoint)?;
-    if !(options.speed >= 0.0 && options.speed.is_finite()) {
-        return Err(Failure::Usage(String::from("--speed must be a number that is 0 or greater")));
-    }
     let scripts = connections(recording::read(&options.file)?);
     if scripts.is_empty() {
         return Err(Failure::Usage(String::from("the recording contains no connections")));

@@ -67,11 +67,30 @@ impl Default for SimOptions {
 
 impl SimOptions {
     /// The default network with another seed.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use fyke::sim::SimOptions;
+    ///
+    /// // Another seed, other cuts and delays; the same seed, the same events.
+    /// assert_ne!(SimOptions::seeded(1), SimOptions::seeded(2));
+    /// assert_eq!(SimOptions::seeded(1), SimOptions::default());
+    /// ```
     pub fn seeded(seed: u64) -> Self {
         Self { seed, ..Self::default() }
     }
 
     /// Gives a host name these addresses, and no others.
+    ///
+    /// ```
+    /// # extern crate fyke_driver as fyke;
+    /// use std::net::Ipv4Addr;
+    /// use fyke::sim::SimOptions;
+    ///
+    /// let address = Ipv4Addr::new(127, 0, 0, 5).into();
+    /// let network = SimOptions::default().host("db.test", [address]);
+    /// assert_eq!(network.hosts["db.test"], [address]);
+    /// ```
     #[must_use]
     pub fn host(mut self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         self.hosts.retain(|known, _| !known.eq_ignore_ascii_case(name));

@@ -69,7 +69,8 @@ impl<C> Cold<C> {
     pub(crate) fn is_empty(&self) -> bool {
         let reported = self.errored.is_none() && self.failing.is_none() && self.taken.is_empty();
         let flags = self.delivers_before_error || self.end_is_lost || self.connected_again;
-        let waits = !self.values.is_empty() || self.late_error.is_some() || self.push_deadline.is_some();
+        let waits =
+            !self.values.is_empty() || self.late_error.is_some() || self.push_deadline.is_some();
         let connects = self.connecting.is_some() || !self.again.is_empty();
         let owes = self.cancelled_attempt.is_some() || self.late_lookup.is_some();
         reported

@@ -88,7 +88,7 @@ impl<C> Connection<C> {
 
     pub(crate) fn deliver_next(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let Some(chunk) = self.read.next_stored() else { return self.delivered(cx, fx) };
-        self.idle.declared &= !cx.heard.has_data();
+        self.idle.busy |= cx.heard.has_data();
         if self.read.taken() {
             fx.defer(When::Tick, Tick::End);
         }
@@ -111,7 +111,7 @@ impl<C> Connection<C> {
         }
         self.receive_on_demand(fx);
         // The pending bytes were discarded, and only they kept an idle socket from being ended.
-        self.end_if_idle(cx, fx);
+        self.end_unless_busy(cx, fx);
     }
 
     /// Passes the bytes that `read` took to the data listeners, before any later bytes.
@@ -159,7 +159,7 @@ impl<C> Connection<C> {
             self.read.want_on_connect();
         }
         let (taken, end) = self.read.read(count);
-        self.idle.declared &= taken.is_none();
+        self.idle.busy |= taken.is_some();
         if let Some(bytes) = taken.as_ref().filter(|_| cx.heard.has_data()) {
             // Not emitted inside this call (contract C1).
             self.cold().taken.push_back(bytes.clone());
@@ -193,18 +193,23 @@ impl<C> Connection<C> {
         room
     }
 
-    /// Declares the connection idle or busy. Returns whether it must be ended now, after the bytes that
-    /// have already arrived.
-    pub fn set_idle(&mut self, idle: bool) -> bool {
-        let idle = idle && !self.destroyed();
-        let was_idle = std::mem::replace(&mut self.idle.declared, idle);
-        self.idle.draining && idle && !was_idle
+    /// Declares whether the application works for the peer. Returns whether the connection must be ended
+    /// now, after the bytes that have already arrived.
+    pub fn set_busy(&mut self, busy: bool) -> bool {
+        let busy = busy || self.destroyed();
+        let was_busy = std::mem::replace(&mut self.idle.busy, busy);
+        self.idle.draining && was_busy && !busy
     }
 
-    /// Ends the connection if its server is shutting down and the connection is idle.
-    pub fn end_if_idle(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
+    /// Whether the application works for the peer. A destroyed connection is not busy.
+    pub fn is_busy(&self) -> bool {
+        self.idle.busy && !self.destroyed()
+    }
+
+    /// Ends the connection if its server is shutting down and the connection is not busy.
+    pub fn end_unless_busy(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         let unread = self.read.stored_bytes() > 0;
-        if self.idle.draining && self.idle.declared && !unread && self.writable() {
+        if self.idle.draining && !self.idle.busy && !unread && self.writable() {
             self.end(&mut None, None, &mut NoSpares, cx, fx);
         }
     }

@@ -47,7 +47,7 @@ impl<C> Connection<C> {
         self.had_error = false;
         self.reset_on_connect = false;
         self.destroy_on_finish = false;
-        self.idle.declared = false;
+        self.idle.busy = true;
         self.idle.draining = false;
         self.read = self.read.renewed(policy.rearms_readable);
         let renewed = self.write.renewed(policy);

@@ -98,13 +98,13 @@ impl<C> Connection<C> {
     #[inline]
     pub fn pulled(&mut self, bytes: usize, cx: &Context<'_>) {
         self.touch(cx);
-        self.idle.declared = false;
+        self.idle.busy = true;
         self.read.count(bytes);
     }
 
     /// Takes at most `max` of the bytes that were stored before.
     pub fn take_pulled(&mut self, max: usize) -> Option<Vec<u8>> {
-        self.idle.declared = false;
+        self.idle.busy = true;
         self.read.did_read = true;
         self.read.take_stored(max)
     }

@@ -31,7 +31,7 @@ impl<C> Connection<C> {
             return Received::Done;
         }
         if self.sink != Sink::Absent {
-            self.idle.declared = false;
+            self.idle.busy = true;
             return Received::Sink;
         }
         if !self.is_live() {
@@ -39,7 +39,7 @@ impl<C> Connection<C> {
         }
         let arrival = self.read.received(bytes, cx.heard.has_data());
         // The application does not see bytes that are discarded.
-        self.idle.declared &= matches!(arrival, Arrival::Discard);
+        self.idle.busy |= !matches!(arrival, Arrival::Discard);
         match arrival {
             Arrival::Deliver => {
                 fx.then(Then::EmitTaken);

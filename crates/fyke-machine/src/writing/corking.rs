@@ -37,6 +37,11 @@ impl<C> WriteSide<C> {
         }
     }
 
+    /// Makes `drain` pending although no write was refused.
+    pub(crate) fn wait_for_drain(&mut self) {
+        self.queue().need_drain = true;
+    }
+
     /// The connection is closed: forgets a pending `drain`, and counts corks without a queue. The queue stays
     /// only if there are more corks than a byte can count.
     pub(crate) fn leave_queue(&mut self) {

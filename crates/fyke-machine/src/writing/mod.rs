@@ -257,11 +257,6 @@ impl<C> WriteSide<C> {
         self.queue().callbacks.push_back(WriteCallback { number, end, callback });
     }
 
-    /// Makes `drain` pending although no write was refused.
-    pub(crate) fn wait_for_drain(&mut self) {
-        self.queue().need_drain = true;
-    }
-
     /// The result of `write`: whether there is room for more. If not, `drain` becomes pending.
     // WR-01.
     pub fn has_room(&mut self) -> bool {

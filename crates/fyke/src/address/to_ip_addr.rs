@@ -27,6 +27,16 @@ use crate::{Error, ErrorCode, Family, Result};
 pub trait ToIpAddr {
     /// Converts the value into an IP address.
     ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use fyke::{Family, ToIpAddr};
+    ///
+    /// assert_eq!("127.0.0.1".to_ip_addr()?, Ipv4Addr::LOCALHOST);
+    /// assert!(("::1", Family::V6).to_ip_addr()?.is_ipv6());
+    /// assert!("::1".to_ip_addr().is_err(), "text alone is IPv4");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.

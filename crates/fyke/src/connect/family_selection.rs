@@ -17,6 +17,13 @@ const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// The default of connects that do not set
 /// [`ConnectOptions::family_selection`](crate::ConnectOptions::family_selection): initially
 /// [`FamilySelection::Race`]. Node: `net.getDefaultAutoSelectFamily()`.
+///
+/// ```
+/// use fyke::{FamilySelection, family_selection};
+///
+/// assert_eq!(family_selection::default(), FamilySelection::Race);
+/// # Ok::<(), fyke::Error>(())
+/// ```
 #[doc(alias = "getDefaultAutoSelectFamily")]
 pub fn default() -> FamilySelection {
     match SELECTION.load(Ordering::Relaxed) {
@@ -27,6 +34,15 @@ pub fn default() -> FamilySelection {
 }
 
 /// Sets the default for later connects of the process. Node: `net.setDefaultAutoSelectFamily()`.
+///
+/// ```
+/// use fyke::{FamilySelection, family_selection};
+///
+/// family_selection::set_default(FamilySelection::Sequential); // Node's way
+/// assert_eq!(family_selection::default(), FamilySelection::Sequential);
+/// # family_selection::set_default(FamilySelection::Race);
+/// # Ok::<(), fyke::Error>(())
+/// ```
 #[doc(alias = "setDefaultAutoSelectFamily")]
 pub fn set_default(selection: FamilySelection) {
     let number = match selection {
@@ -47,6 +63,17 @@ pub fn attempt_timeout() -> Duration {
 
 /// Sets the default of [`attempt_timeout`] for later connects of the process. Fractions of a millisecond are
 /// dropped, and less than 10 ms is raised to 10 ms. Node: `net.setDefaultAutoSelectFamilyAttemptTimeout()`.
+///
+/// ```
+/// use std::time::Duration;
+/// use fyke::family_selection;
+///
+/// family_selection::set_attempt_timeout(Duration::from_millis(5))?;
+/// assert_eq!(family_selection::attempt_timeout(), Duration::from_millis(10), "raised");
+/// assert!(family_selection::set_attempt_timeout(Duration::ZERO).is_err());
+/// # family_selection::set_attempt_timeout(Duration::from_millis(500))?;
+/// # Ok::<(), fyke::Error>(())
+/// ```
 ///
 /// # Errors
 /// `ERR_OUT_OF_RANGE` for less than 1 ms, and for more than 2,147,483,647 ms.

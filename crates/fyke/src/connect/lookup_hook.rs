@@ -95,6 +95,20 @@ impl LookupReply {
     /// connect fails with. An error made with [`Error::new`] is completed like a resolver's error: it keeps
     /// its code and gets the syscall `getaddrinfo` and the host. An empty list of addresses fails with
     /// `ENOTFOUND`. Does nothing if the connect has ended or its loop was dropped.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let options = fyke::ConnectOptions::new(("my.test", 1)).lookup(|request, reply| {
+    ///         let code = fyke::ErrorCode::ENOTFOUND;
+    ///         reply.answer(Err(fyke::Error::new(code, format!("{} is not in the table", request.host))));
+    ///     });
+    ///     let client = options.connect()?;
+    ///     client.on_error(|_, error| assert_eq!(error.to_string(), "getaddrinfo ENOTFOUND my.test"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn answer(mut self, result: Result<Vec<IpAddr>>) {
         let result = match result {
             // HE-23

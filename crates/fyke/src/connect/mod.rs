@@ -59,6 +59,17 @@ impl ConnectOptions {
     /// the options returns the error. For the endpoint, the codes are `ERR_SOCKET_BAD_PORT` and
     /// `ERR_INVALID_ARG_VALUE`; the latter is also the code for a host name with a NUL byte, and for an
     /// empty path or abstract name.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     // The error is reported where the options are used.
+    ///     let options = fyke::ConnectOptions::new("127.0.0.1:99999");
+    ///     assert_eq!(options.connect().unwrap_err().code(), fyke::ErrorCode::ERR_SOCKET_BAD_PORT);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn new<E>(endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
@@ -84,6 +95,17 @@ impl ConnectOptions {
     }
 
     /// Sets the local IP address. Default: chosen by the system. Node: `localAddress`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let options = fyke::ConnectOptions::new(("127.0.0.1", 1)).local_address([127, 0, 0, 1].into());
+    ///     let client = options.connect()?;
+    ///     client.on_error(|_, error| assert!(error.port().is_some()));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn local_address(mut self, address: IpAddr) -> Self {
         self.local_address = Some(address);
@@ -99,6 +121,21 @@ impl ConnectOptions {
 
     /// Uses only addresses of this family when a host name is resolved. No effect on an IP address.
     /// Default: both families. Node: `family`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use fyke::{ConnectOptions, Family};
+    ///
+    ///     let options = ConnectOptions::new(("my.test", 1)).family(Family::V4).lookup(|request, reply| {
+    ///         assert_eq!(request.family, Some(Family::V4));
+    ///         reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
+    ///     });
+    ///     options.connect()?.on_error(|_, error| println!("{error}"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     // CON-22
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
@@ -109,6 +146,21 @@ impl ConnectOptions {
     /// Selects which addresses of the family, or of both families, a lookup returns. Default:
     /// [`LookupHints::ADDRCONFIG`] if no [`family`](Self::family) is set, otherwise [`LookupHints::NONE`].
     /// Node: `hints`, where 0 means the default.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use fyke::{ConnectOptions, LookupHints};
+    ///
+    ///     let options = ConnectOptions::new(("my.test", 1)).hints(LookupHints::NONE).lookup(|request, reply| {
+    ///         assert_eq!(request.hints, LookupHints::NONE);
+    ///         reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
+    ///     });
+    ///     options.connect()?.on_error(|_, error| println!("{error}"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn hints(mut self, hints: LookupHints) -> Self {
         self.hints = Some(hints);
@@ -118,6 +170,24 @@ impl ConnectOptions {
     /// Selects how several addresses of a host are tried. Default: the process's default, see
     /// [`family_selection`](crate::family_selection), initially [`FamilySelection::Race`]. No effect if the
     /// family or the local address is set: then only the first address is tried. Node: `autoSelectFamily`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use fyke::{ConnectOptions, FamilySelection};
+    ///
+    ///     let client = ConnectOptions::new(("my.test", 1))
+    ///         .family_selection(FamilySelection::Off)
+    ///         .lookup(|request, reply| {
+    ///             assert!(!request.all, "only the first address is tried");
+    ///             reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()]));
+    ///         })
+    ///         .connect()?;
+    ///     client.on_error(|_, error| assert!(error.attempts().is_empty()));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     // HE-07
     #[must_use]
     pub fn family_selection(mut self, selection: FamilySelection) -> Self {
@@ -129,6 +199,17 @@ impl ConnectOptions {
     /// last address has no limit. Default: the process's default, initially 500 ms. 1 ms to 10 ms is
     /// raised to 10 ms. Less than 1 ms and more than 2,147,483,647 ms are not valid: the connect fails with
     /// `ERR_OUT_OF_RANGE`. Node: `autoSelectFamilyAttemptTimeout`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let options = fyke::ConnectOptions::new(("example.org", 80));
+    ///     let error = options.attempt_timeout(std::time::Duration::ZERO).connect().unwrap_err();
+    ///     assert_eq!(error.code(), fyke::ErrorCode::ERR_OUT_OF_RANGE);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     #[doc(alias = "autoSelectFamilyAttemptTimeout")]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
@@ -176,6 +257,21 @@ impl ConnectOptions {
     /// has started keeps its thread busy until the system answers; a lookup that is still waiting for a
     /// thread leaves the queue when the connect ends. At most 4,096 different names can wait: further ones
     /// fail at once with `EAI_AGAIN`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use std::time::Duration;
+    ///
+    ///     let options = fyke::ConnectOptions::new(("my.test", 1)).lookup_timeout(Duration::from_millis(5));
+    ///     // A resolver that never answers keeps the reply.
+    ///     let waiting = std::cell::RefCell::new(Vec::new());
+    ///     let client = options.lookup(move |_, reply| waiting.borrow_mut().push(reply)).connect()?;
+    ///     client.on_error(|_, error| assert_eq!(error.to_string(), "getaddrinfo ETIMEDOUT my.test"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = Some(timeout);
@@ -185,6 +281,20 @@ impl ConnectOptions {
     /// Sets an idle timeout before the connect, so that it also covers the time of connecting. The timeout
     /// only emits `timeout`, see [`Socket::set_idle_timeout`](crate::Socket::set_idle_timeout). Default:
     /// none. Node: `timeout`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use std::time::Duration;
+    ///
+    ///     let options = fyke::ConnectOptions::new(("127.0.0.1", 1)).idle_timeout(Duration::from_secs(10));
+    ///     let client = options.connect()?;
+    ///     assert_eq!(client.idle_timeout(), Some(Duration::from_secs(10)));
+    ///     client.on_error(|_, _| println!("no server listens there"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -283,6 +393,29 @@ impl ConnectOptions {
     /// If the queue of a Unix server is full, the system returns `EAGAIN` (Linux). fyke then retries, after
     /// 1 ms at first and later at most every 100 ms, until there is room or `timeout` is over. Node, and a
     /// loop made with [`node_exact`](crate::EventLoopBuilder::node_exact), report `EAGAIN`.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use std::time::Duration;
+    ///
+    /// use fyke::{ConnectOptions, DriverKind, ErrorCode, EventLoop, sim::SimOptions};
+    ///
+    /// // An address that never answers, in the simulated network: ten seconds pass at once.
+    /// let silent = "192.0.2.1".parse().unwrap();
+    /// let network = SimOptions { silent: [silent].into(), ..SimOptions::default() };
+    /// let event_loop = EventLoop::builder().driver(DriverKind::Sim(network)).build()?;
+    /// let code = Rc::new(Cell::new(None));
+    /// let result = Rc::clone(&code);
+    /// event_loop.enter(|| -> fyke::Result<()> {
+    ///     let options = ConnectOptions::new((silent, 80)).connect_timeout(Duration::from_secs(10));
+    ///     options.connect()?.on_error(move |_, error| result.set(Some(error.code())));
+    ///     Ok(())
+    /// })?;
+    /// event_loop.run()?;
+    /// assert_eq!(code.get(), Some(ErrorCode::ETIMEDOUT));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
@@ -296,6 +429,16 @@ impl ConnectOptions {
     /// what it sends. A program that retries repeatedly eventually meets this. With `true` such a
     /// connection is reset, and the attempt fails with `ECONNREFUSED`; other addresses of the host are
     /// still tried. No effect on Unix sockets. Node has no counterpart.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let client = fyke::ConnectOptions::new(("127.0.0.1", 1)).refuse_self_connection(true).connect()?;
+    ///     client.on_error(|_, error| assert_eq!(error.code(), fyke::ErrorCode::ECONNREFUSED));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn refuse_self_connection(mut self, refuse: bool) -> Self {
         self.refuses_itself = refuse;
@@ -304,7 +447,8 @@ impl ConnectOptions {
 
     /// Returns the error of the first option that is not valid.
     pub(crate) fn check(&self) -> Result<()> {
-        self.wrong.clone().map_or(Ok(()), Err)
+        self.wrong.clone().map_or(Ok(()), Err)?;
+        self.socket.wishes.check()
     }
 
     /// The target of the connect. Without a host it is this machine.

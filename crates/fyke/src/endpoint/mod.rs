@@ -26,7 +26,8 @@ use crate::{Error, ErrorCode, Result};
 /// Text may be a `&str`, a `String` or a `&String`. An `OsStr` or `OsString`, for example a command-line
 /// argument, is parsed in the same way. Addresses and paths may also be passed by reference. Text that
 /// cannot be parsed fails with `ERR_INVALID_ARG_VALUE`, and a port outside of 0 to 65535 with
-/// `ERR_SOCKET_BAD_PORT`.
+/// `ERR_SOCKET_BAD_PORT`. An empty path or abstract name fails with `ERR_INVALID_ARG_VALUE` when it is
+/// used, except that [`BoundSocket::bind`](crate::BoundSocket::bind) accepts an empty path, as Node does.
 ///
 /// ```
 /// use fyke::Endpoint;
@@ -61,6 +62,12 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Returns whether this is a Unix socket.
+    ///
+    /// ```
+    /// assert!("/run/x.sock".parse::<fyke::Endpoint>()?.is_unix());
+    /// assert!(!"127.0.0.1:80".parse::<fyke::Endpoint>()?.is_unix());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Path(_) | Self::Abstract(_))
     }

@@ -38,6 +38,14 @@ impl LookupHints {
         [(Self::ADDRCONFIG, "ADDRCONFIG"), (Self::V4MAPPED, "V4MAPPED"), (Self::ALL, "ALL")];
 
     /// Returns whether all flags of `other` are set.
+    ///
+    /// ```
+    /// use fyke::LookupHints;
+    ///
+    /// let hints = LookupHints::ADDRCONFIG | LookupHints::V4MAPPED;
+    /// assert!(hints.contains(LookupHints::V4MAPPED) && !hints.contains(LookupHints::ALL));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }

@@ -37,7 +37,7 @@ impl Posted {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the loop run `work` in its next turn (phase 3), and wakes it. Fails if the loop was dropped.
+    /// Makes the loop run `work` in its next phase 3, and wakes it. Fails if the loop was dropped.
     pub(crate) fn push(&self, work: Work) -> Result<()> {
         {
             let mut queue = self.lock();

@@ -25,9 +25,25 @@ impl Server {
     /// If the descriptor cannot listen, an `error` event with the syscall `listen` follows: `ENOTSOCK` for
     /// a pipe; `EINVAL` for a connection, another kind of socket, a file, a directory or a device.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     // From the standard library; or from `inherited_fd`, or from `systemd::listen_fds`.
+    ///     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    ///     let port = listener.local_addr()?.port();
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_fd(listener.into())?;
+    ///     assert_eq!(server.port(), Some(port));
+    ///     server.close();
+    ///     Ok::<(), fyke::Error>(())
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// `ERR_SERVER_ALREADY_LISTEN` if the server is listening, `ERR_NO_EVENT_LOOP` outside of a loop. The
-    /// descriptor is closed then.
+    /// `ERR_SERVER_ALREADY_LISTEN` if the server is listening, `ERR_OUT_OF_RANGE` if it was made with a
+    /// [`keep_alive`](crate::ServerOptions::keep_alive) delay that is not valid, `ERR_NO_EVENT_LOOP` outside
+    /// of a loop. The descriptor is closed then.
     #[doc(alias = "listen")]
     pub fn listen_fd(&self, fd: OwnedFd) -> Result<()> {
         self.listen_fd_then(fd, |_| {})
@@ -41,7 +57,7 @@ impl Server {
     pub fn listen_fd_then(&self, fd: OwnedFd, f: impl FnOnce(&Server) + 'static) -> Result<()> {
         let core = self.bind_to_loop()?;
         core.check_open()?;
-        self.check_not_listening()?;
+        self.check_ready()?;
         self.once(Event::Listening, f);
         let round = self.next_round();
         match self.adopt(&core, fd) {

@@ -21,6 +21,8 @@ impl Server {
     /// Returns the bound socket unchanged, with one of these errors:
     /// - `ERR_SERVER_ALREADY_LISTEN` if the server is listening.
     /// - `ERR_INVALID_ARG_VALUE` if the socket and the server belong to different loops.
+    /// - `ERR_OUT_OF_RANGE` if the server was made with a
+    ///   [`keep_alive`](crate::ServerOptions::keep_alive) delay that is not valid.
     /// - `ERR_EVENT_LOOP_CLOSED` if their loop is gone.
     #[doc(alias = "listen")]
     pub fn listen_bound(&self, bound: BoundSocket) -> Result<(), NotAdopted> {
@@ -29,6 +31,21 @@ impl Server {
 
     /// Listens on a socket that is already bound, as [`listen_bound`](Self::listen_bound) does, and runs
     /// `f` once when the server starts to listen. Node: `server.listen(boundSocket, callback)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     let address = bound.address().clone();
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_bound_then(bound, move |server| {
+    ///         assert_eq!(server.address(), Some(address));
+    ///         server.close();
+    ///     })?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The errors of [`listen_bound`](Self::listen_bound); `f` is dropped then.
@@ -74,6 +91,6 @@ impl Server {
             let message = "the bound socket belongs to another event loop";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
         }
-        self.check_not_listening()
+        self.check_ready()
     }
 }

@@ -14,6 +14,19 @@ use crate::socket::Socket;
 /// next event only.
 impl Server {
     /// Emitted when the server starts to listen. Node: `listening`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.on_listening(|server| {
+    ///         println!("listening on {}", server.address().unwrap());
+    ///         server.close();
+    ///     });
+    ///     server.listen(("127.0.0.1", 0))
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "listening")]
     pub fn on_listening(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Listening, Listener::Plain(Box::new(f)))
@@ -21,6 +34,23 @@ impl Server {
 
     /// Emitted for each accepted connection. The socket is open, and starts to read when the listeners have
     /// returned. Node: `connection`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::Server::new();
+    ///     server.on_connection(|server, socket| {
+    ///         println!("{:?} is here", socket.remote_address());
+    ///         assert_eq!(socket.server().as_ref(), Some(server));
+    ///         socket.end();
+    ///         server.close();
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "connection")]
     pub fn on_connection(&self, f: impl FnMut(&Server, &Socket) + 'static) -> ListenerId {
         self.add(Event::Connection, Listener::Connection(Box::new(f)))
@@ -35,12 +65,39 @@ impl Server {
     /// again. Temporary errors, such as a lack of descriptors, are not reported here.
     ///
     /// If no listener is registered, the error ends [`run`](crate::run). Node: `error`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let first = fyke::create_server(|_| {});
+    ///     first.listen_then(("127.0.0.1", 0), |first| {
+    ///         let second = fyke::create_server(|_| {});
+    ///         let first_again = first.clone();
+    ///         second.on_error(move |_, error| {
+    ///             assert_eq!(error.code(), fyke::ErrorCode::EADDRINUSE);
+    ///             first_again.close();
+    ///         });
+    ///         second.listen(first.endpoint().unwrap()).unwrap();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "error")]
     pub fn on_error(&self, f: impl FnMut(&Server, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, Listener::Error(Box::new(f)))
     }
 
     /// Emitted when the server is closed and its last connection is gone. Node: `close`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.on_close(|server| assert!(!server.is_listening()));
+    ///     server.listen_then(("127.0.0.1", 0), |server| _ = server.close())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "close")]
     pub fn on_close(&self, f: impl FnMut(&Server) + 'static) -> ListenerId {
         self.add(Event::Close, Listener::Plain(Box::new(f)))
@@ -49,6 +106,21 @@ impl Server {
     /// Emitted when a connection is refused by a limit, such as
     /// [`max_connections`](Server::set_max_connections). The client sees a connection that ends at once.
     /// The second argument is `None` for a Unix socket, whose clients have no address. Node: `drop`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::ServerOptions::new().max_connections(0).create_server(|_| {});
+    ///     server.on_drop(|server, refused| {
+    ///         println!("refused: {:?}", refused.unwrap());
+    ///         server.close();
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "drop")]
     pub fn on_drop(
         &self,
@@ -59,6 +131,16 @@ impl Server {
 
     /// Runs `f` the next time the server starts to listen, see [`on_listening`](Self::on_listening). Every
     /// `once_…` listener is removed before it runs. Node: `once('listening')`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.once_listening(|server| _ = server.close());
+    ///     server.listen(("127.0.0.1", 0))
+    /// })
+    /// # }
+    /// ```
     pub fn once_listening(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
         self.once(Event::Listening, f)
     }
@@ -103,6 +185,19 @@ impl Server {
     }
 
     /// Runs `f` for the next `close` only, see [`on_close`](Self::on_close). Node: `once('close')`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     // Listens a second time when it has closed for the first time.
+    ///     server.once_close(|server| {
+    ///         server.listen_then(("127.0.0.1", 0), |server| _ = server.close()).unwrap();
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| _ = server.close())
+    /// })
+    /// # }
+    /// ```
     pub fn once_close(&self, f: impl FnOnce(&Server) + 'static) -> ListenerId {
         self.once(Event::Close, f)
     }
@@ -132,6 +227,13 @@ impl Server {
 
     /// Removes a listener. Does nothing if this server has no listener with that id: it was removed, it was
     /// a `once_…` listener that has run, or it belongs to another object. Node: `off`, `removeListener`.
+    ///
+    /// ```
+    /// let server = fyke::Server::new();
+    /// let id = server.on_listening(|_| unreachable!("removed below"));
+    /// server.off(id);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[doc(alias = "removeListener")]
     pub fn off(&self, id: ListenerId) {
         drop(self.inner.listeners.remove(id));

@@ -17,6 +17,23 @@ impl Server {
     /// every driver: none is refused or reset. The file of a Unix socket is not removed. The descriptor
     /// stays non-blocking. No counterpart in Node.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| unreachable!("the other server accepts"));
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let port = server.port();
+    ///         let fd = server.take_fd().unwrap();
+    ///         assert!(!server.is_listening());
+    ///         let other = fyke::create_server(|_| {});
+    ///         other.listen_fd(fd).unwrap();
+    ///         assert_eq!(other.port(), port);
+    ///         other.close();
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The server keeps listening. `ERR_SERVER_NOT_RUNNING` if it is not listening; `ENOTSUP` in the
     /// simulated network.

@@ -45,6 +45,20 @@ fn plan(endpoint: &Endpoint) -> Plan {
 impl ListenOptions {
     /// Makes `server` listen with these options, see [`Server::listen`]. Node: `server.listen(options)`.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.on_listening(|server| _ = server.close());
+    ///     fyke::ListenOptions::new(("127.0.0.1", 0)).backlog(64).listen(&server)?;
+    ///     // The server listens on the next tick, but the options were checked inside the call.
+    ///     let result = fyke::ListenOptions::new("no endpoint").listen(&server);
+    ///     assert_eq!(result.unwrap_err().code(), fyke::ErrorCode::ERR_INVALID_ARG_VALUE);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The errors of [`Server::listen`], and that of the first option whose value is not valid.
     pub fn listen(self, server: &Server) -> Result<()> {
@@ -88,6 +102,8 @@ impl Server {
     /// Errors that are known at once:
     /// - `ERR_SERVER_ALREADY_LISTEN` if the server is listening.
     /// - `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be parsed.
+    /// - `ERR_OUT_OF_RANGE` if the server was made with a
+    ///   [`keep_alive`](crate::ServerOptions::keep_alive) delay that is not valid.
     /// - `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
     /// - The system's error, with the syscall `chmod`, if the mode of a Unix socket's file cannot be set.
     pub fn listen<E>(&self, endpoint: E) -> Result<()>
@@ -101,6 +117,19 @@ impl Server {
     /// Listens on `endpoint` as [`listen`](Self::listen) does, and runs `f` once when the server starts to
     /// listen. If listening fails, `f` stays registered, and runs when the server listens later. Node:
     /// `server.listen(…, callback)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let error = server.listen(8888).unwrap_err();
+    ///         assert_eq!(error.code(), fyke::ErrorCode::ERR_SERVER_ALREADY_LISTEN);
+    ///         server.close();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The errors of [`listen`](Self::listen); `f` is dropped then.
@@ -121,7 +150,7 @@ impl Server {
         options.check()?;
         let core = self.bind_to_loop()?;
         core.check_open()?;
-        self.check_not_listening()?;
+        self.check_ready()?;
         if options.file_mode().is_some() && matches!(options.endpoint, Endpoint::Abstract(_)) {
             let message = "an abstract name has no file, so `mode` is not valid";
             return Err(Error::new(ErrorCode::ERR_INVALID_ARG_VALUE, message));
@@ -159,9 +188,10 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn check_not_listening(&self) -> Result<()> {
+    /// Returns an error if the server is listening, or if an option of the server is not valid.
+    pub(super) fn check_ready(&self) -> Result<()> {
         if !self.is_listening() {
-            return Ok(());
+            return self.inner.state.borrow().options.socket.wishes.check();
         }
         let message = "the server is already listening; close it first";
         Err(Error::new(ErrorCode::ERR_SERVER_ALREADY_LISTEN, message))
@@ -365,6 +395,24 @@ impl Server {
 
     /// Stops listening. The port is free when this returns, and the file of a Unix socket is removed.
     /// Connections stay open; `close` is emitted when the last of them is gone. Node: `server.close()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         let server = socket.server().unwrap();
+    ///         assert!(!server.close().is_listening());
+    ///         assert_eq!(server.connections(), 1, "the connection stays open");
+    ///         socket.end_with("hello");
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "hello"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn close(&self) -> &Self {
         self.close_inner(None);
         self
@@ -372,6 +420,20 @@ impl Server {
 
     /// Stops listening as [`close`](Self::close) does, and runs `f` once with the `close` event. `f` gets
     /// `ERR_SERVER_NOT_RUNNING` if the server was not listening. Node: `server.close(callback)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         server.close_then(|server, result| {
+    ///             assert!(result.is_ok() && server.connections() == 0);
+    ///         });
+    ///         server.close_then(|_, result| assert!(result.is_err(), "it was closed before"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "close")]
     pub fn close_then(&self, f: impl FnOnce(&Server, Result<()>) + 'static) -> &Self {
         self.close_inner(Some(Box::new(f)));

@@ -101,6 +101,21 @@ struct State {
 ///
 /// `examples/server.rs`:
 ///
+///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let server = fyke::create_server(|socket| {
+///         socket.server().unwrap().close(); // only one client
+///         socket.end_with("hello client");
+///     });
+///     server.listen_then(("127.0.0.1", 0), |server| {
+///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+///         client.on_text(|_, text| assert_eq!(text, "hello client"));
+///     })
+/// })
+/// # }
+/// ```
 #[doc = concat!("```no_run\n", include_str!("../../examples/server.rs"), "```")]
 #[doc(alias = "createServer")]
 pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
@@ -132,6 +147,21 @@ impl Default for Server {
 
 impl Server {
     /// Makes a server without listeners. Node: `new net.Server()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::Server::new();
+    ///     server.on_connection(|server, socket| {
+    ///         server.close();
+    ///         socket.end_with("hello");
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn new() -> Self {
         Self::with_options(ServerOptions::new())
     }
@@ -202,12 +232,38 @@ impl Server {
 /// # State
 impl Server {
     /// Returns whether the server is listening. Node: `listening`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     assert!(!server.is_listening());
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         assert!(server.is_listening());
+    ///         assert!(!server.close().is_listening());
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn is_listening(&self) -> bool {
         self.inner.state.borrow().acceptor.is_listening()
     }
 
     /// Returns the address on which the server listens. It contains the port that the system chose if port
     /// 0 was requested. `None` if the server is not listening. Node: `server.address()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         assert_eq!(server.address().unwrap().ip().unwrap().ip().to_string(), "127.0.0.1");
+    ///         server.close();
+    ///         assert_eq!(server.address(), None);
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn address(&self) -> Option<Address> {
         let keeps = self.inner.core.get().is_some_and(|core| core.policy.keeps_server_path);
         let state = self.inner.state.borrow();
@@ -215,9 +271,43 @@ impl Server {
         state.address.clone().or(path)
     }
 
+    /// Returns the TCP port on which the server listens: the one that the system chose if port 0 was
+    /// requested. `None` on a Unix socket, and if the server is not listening. Node:
+    /// `server.address().port`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     assert_eq!(server.port(), None);
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         assert_ne!(server.port(), Some(0));
+    ///         server.close();
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn port(&self) -> Option<u16> {
+        self.address()?.port()
+    }
+
     /// Returns the endpoint at which a client on this machine reaches the server: its address, with the
     /// loopback address in place of a wildcard. `None` if the server is not listening. No counterpart in
     /// Node.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     // On all addresses of the machine; a client uses the loopback address.
+    ///     server.listen_then(0, |server| {
+    ///         let endpoint = server.endpoint().unwrap().to_string();
+    ///         assert!(endpoint.starts_with("[::1]:") || endpoint.starts_with("127.0.0.1:"));
+    ///         server.close();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn endpoint(&self) -> Option<Endpoint> {
         let mut address = self.address()?;
         if let Address::Ip(ip) = &mut address {
@@ -232,6 +322,23 @@ impl Server {
     }
 
     /// Returns the number of accepted connections that are not destroyed yet. Node: `getConnections`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         assert_eq!(socket.server().unwrap().connections(), 1);
+    ///         socket.end();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         assert_eq!(server.connections(), 0, "it is not accepted yet");
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "getConnections")]
     pub fn connections(&self) -> usize {
         self.inner.state.borrow().acceptor.connections()
@@ -255,6 +362,23 @@ impl Server {
     /// Sets the maximum number of open connections. It applies from the next connection on. `Some(0)`
     /// refuses all connections, `None` removes the limit. A refused connection emits
     /// [`on_drop`](Self::on_drop). Node: `maxConnections`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| unreachable!("all are refused"));
+    ///     server.set_max_connections(Some(0));
+    ///     server.on_drop(|server, refused| {
+    ///         assert!(refused.is_some());
+    ///         server.close();
+    ///     });
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         assert_eq!(server.max_connections(), Some(0));
+    ///         fyke::connect(server.endpoint().unwrap()).unwrap().resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn set_max_connections(&self, max: Option<usize>) {
         self.inner.state.borrow_mut().acceptor.set_max_connections(max);
     }
@@ -272,6 +396,16 @@ impl Server {
     }
 
     /// Allows the loop to end while this server is listening. Node: `server.unref()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.unref_loop();
+    ///     server.listen(("127.0.0.1", 0)) // `run` returns, because nothing else is open
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "unref")]
     pub fn unref_loop(&self) -> &Self {
         self.set_referred(false)
@@ -292,6 +426,24 @@ impl Server {
 impl Socket {
     /// Returns the server that accepted this socket. `None` for outgoing sockets, and if the server no
     /// longer exists.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         let server = socket.server().unwrap();
+    ///         assert_eq!(server.connections(), 1);
+    ///         socket.end();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         assert!(client.server().is_none(), "no server accepted it");
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn server(&self) -> Option<Server> {
         let inner = self.accepted_by()?.as_any().downcast().ok()?;
         Some(Server { inner })

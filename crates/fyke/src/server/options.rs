@@ -51,6 +51,25 @@ impl ServerOptions {
 
     /// Sets whether accepted sockets start paused: they receive nothing until `resume` is called. Default
     /// false. Node: `pauseOnConnect`.
+    ///
+    /// ```
+    /// use fyke::ServerOptions;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = ServerOptions::new().pause_on_connect(true).create_server(|socket| {
+    ///         assert!(socket.is_paused());
+    ///         socket.on_text(|_, text| assert_eq!(text, "hello"));
+    ///         socket.resume();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.end_with("hello").resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn pause_on_connect(mut self, pause: bool) -> Self {
         self.pause_on_connect = pause;
@@ -59,6 +78,24 @@ impl ServerOptions {
 
     /// Sets whether accepted sockets send small writes at once, see [`SocketOptions::no_delay`]. Default
     /// false. Node: `noDelay`.
+    ///
+    /// ```
+    /// use fyke::ServerOptions;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = ServerOptions::new().no_delay(true).create_server(|socket| {
+    ///         assert!(socket.no_delay());
+    ///         socket.end();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn no_delay(mut self, no_delay: bool) -> Self {
         self.socket = self.socket.no_delay(no_delay);
@@ -67,6 +104,26 @@ impl ServerOptions {
 
     /// Turns on keep-alive probes for accepted sockets, see [`SocketOptions::keep_alive`]. Default off.
     /// Node: `keepAlive`, `keepAliveInitialDelay`.
+    ///
+    /// ```
+    /// use fyke::ServerOptions;
+    ///
+    /// const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = ServerOptions::new().keep_alive(MINUTE).create_server(|socket| {
+    ///         assert_eq!(socket.keep_alive().unwrap().initial_delay, MINUTE);
+    ///         socket.end();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn keep_alive(mut self, initial_delay: Duration) -> Self {
         self.socket = self.socket.keep_alive(initial_delay);
@@ -128,6 +185,20 @@ impl ServerOptions {
     /// [`per_ip_prefix_v6`](Self::per_ip_prefix_v6) bits. Further ones are refused as by
     /// [`max_connections`](Self::max_connections). An IPv4-mapped IPv6 address counts as its IPv4 address.
     /// Connections to a Unix socket are not limited. Default: no limit. No counterpart in Node.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::ServerOptions::new().max_connections_per_ip(0).create_server(|_| {});
+    ///     server.on_drop(|server, _| _ = server.close());
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let refused = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         refused.on_close(|client, _| assert_eq!(client.bytes_read(), 0));
+    ///         refused.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn max_connections_per_ip(mut self, max: usize) -> Self {
         self.limits.max_per_group = Some(max);
@@ -148,6 +219,23 @@ impl ServerOptions {
     /// Closes connections from the addresses of this list at once, without an event. The list is checked
     /// for each connection, so its rules may change at any time. Connections to a Unix socket are not
     /// checked. Node: `blockList`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let list = fyke::BlockList::new();
+    ///     list.add_cidr("127.0.0.0/8")?;
+    ///     let options = fyke::ServerOptions::new().block_list(&list);
+    ///     let server = options.create_server(|_| unreachable!("closed at once"));
+    ///     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_error(|_, _| {}); // the end may be a reset
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     #[doc(alias = "blockList")]
     pub fn block_list(mut self, list: &BlockList) -> Self {
@@ -242,6 +330,18 @@ impl ListenOptions {
 
     /// Sets whether a listener on the IPv6 wildcard address refuses IPv4 connections. Default false. Node:
     /// `ipv6Only`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     fyke::ListenOptions::new(("::1", 0)).ipv6_only(true).listen_then(&server, |server| {
+    ///         assert!(server.address().unwrap().ip().unwrap().is_ipv6());
+    ///         server.close();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.ipv6_only = only;
@@ -268,6 +368,24 @@ impl ListenOptions {
 
     /// Shares the port with other listeners that set this option too (SO_REUSEPORT). The kernel distributes
     /// the connections among them. Default false. Node: `reusePort`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let [first, second] = [(); 2].map(|()| fyke::create_server(|_| {}));
+    ///     let options = |port| fyke::ListenOptions::new(("127.0.0.1", port)).reuse_port(true);
+    ///     options(0).listen_then(&first, move |first| {
+    ///         let port = first.port().unwrap();
+    ///         let first = first.clone();
+    ///         let both = move |second: &fyke::Server| {
+    ///             assert_eq!(second.port(), first.port());
+    ///             (first.close(), second.close());
+    ///         };
+    ///         options(port).listen_then(&second, both).unwrap();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
@@ -297,6 +415,22 @@ impl ListenOptions {
     /// client can connect, and overrides [`readable_all`](Self::readable_all) and
     /// [`writable_all`](Self::writable_all). Default: those two options and the umask determine the mode.
     /// No counterpart in Node.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     use std::os::unix::fs::PermissionsExt;
+    ///
+    ///     let path = std::env::temp_dir().join(format!("fyke-mode-{}.sock", std::process::id()));
+    ///     let server = fyke::create_server(|_| {});
+    ///     fyke::ListenOptions::new(path.as_path()).mode(0o660).listen(&server)?;
+    ///     let mode = std::fs::metadata(&path)?.permissions().mode();
+    ///     assert_eq!(mode & 0o777, 0o660);
+    ///     server.close(); // removes the file
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode & 0o777);
@@ -305,6 +439,20 @@ impl ListenOptions {
 
     /// Sets what to do if a file already exists at the path of the Unix socket. Default:
     /// [`StaleFile::Never`]. No counterpart in Node.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let path = std::env::temp_dir().join(format!("fyke-stale-{}.sock", std::process::id()));
+    ///     // The standard library leaves the file behind.
+    ///     drop(std::os::unix::net::UnixListener::bind(&path)?);
+    ///     let server = fyke::create_server(|_| {});
+    ///     fyke::ListenOptions::new(path).stale_file(fyke::StaleFile::IfStale).listen(&server)?;
+    ///     server.close();
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn stale_file(mut self, policy: StaleFile) -> Self {
         self.stale_file = policy;
@@ -324,6 +472,20 @@ impl ListenOptions {
 
     /// Closes the server when the signal is aborted. If the signal is already aborted, the server closes on
     /// the next tick. Its connections stay open. Node: `signal`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let controller = fyke::AbortController::new();
+    ///     let server = fyke::create_server(|_| {});
+    ///     let options = fyke::ListenOptions::new(("127.0.0.1", 0)).signal(&controller.signal());
+    ///     options.listen_then(&server, move |server| {
+    ///         controller.abort();
+    ///         assert!(!server.is_listening());
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn signal(mut self, signal: &AbortSignal) -> Self {
         self.signal = Some(signal.clone());

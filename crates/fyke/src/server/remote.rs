@@ -57,8 +57,9 @@ impl Drop for Inner {
 }
 
 impl ServerRef {
-    /// Runs `f` with the server on the thread of its loop, in the loop's next turn, and wakes the loop.
-    /// Closures that one thread posts to one loop run in order.
+    /// Runs `f` with the server on the thread of its loop, and wakes the loop. `f` runs when
+    /// [`LoopHandle::post`](crate::LoopHandle::post) would run it. Closures that one thread posts to one
+    /// loop run in order.
     ///
     /// `Ok` means that `f` is queued. If the server is gone or the loop was dropped before `f` runs,
     /// `f` is dropped without running. A server is gone if it is not listening, has no connections, and
@@ -86,6 +87,20 @@ impl ServerRef {
 
     /// Returns whether the server is gone. After `false`, it may be gone the next moment; check the result
     /// of [`post`](Self::post) instead.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     let reference = server.to_ref();
+    ///     assert!(!reference.is_gone());
+    ///     drop(server);
+    ///     assert!(reference.is_gone());
+    ///     assert!(reference.post(|_| unreachable!()).is_err());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn is_gone(&self) -> bool {
         self.0.is_gone()
     }

@@ -19,7 +19,7 @@ impl Server {
     /// - The listener is closed inside the call, as by [`close`](Self::close).
     /// - Each connection gets the event [`on_shutdown`](Socket::on_shutdown), and
     ///   [`is_shutting_down`](Socket::is_shutting_down) returns true from now on.
-    /// - A connection that the application declares idle with [`set_idle`](Socket::set_idle), before or
+    /// - A connection for which the program has called [`set_busy(false)`](Socket::set_busy), before or
     ///   during the shutdown, is ended: what was written is sent, then end-of-stream, and the connection
     ///   closes when its peer has ended too.
     /// - Every other connection stays fully usable, because only the application knows whether an answer is
@@ -66,6 +66,21 @@ impl Server {
     /// after `close`, when the last connection is gone. If several calls join one shutdown, each of their
     /// callbacks gets the same outcome.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|_| {});
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let deadline = std::time::Duration::from_secs(10);
+    ///         let done = |_: &fyke::Server, outcome: fyke::ShutdownOutcome| {
+    ///             assert_eq!((outcome.ended, outcome.failed, outcome.reset), (0, 0, 0));
+    ///         };
+    ///         server.shutdown_then(deadline, done).unwrap();
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The errors of [`shutdown`](Self::shutdown); `f` is dropped then.
     pub fn shutdown_then(
@@ -97,7 +112,7 @@ impl Server {
         }
         self.sync_wake(&core);
         let server = self.clone();
-        after_next_poll(&core, move || server.each_draining(Socket::end_if_idle));
+        after_next_poll(&core, move || server.each_draining(Socket::end_unless_busy));
         Ok(())
     }
 

@@ -15,6 +15,24 @@ use fyke_machine::error::MakeError;
 impl Socket {
     /// Returns the peer's address. `None` on a Unix socket, and before the connection is established. The
     /// address is kept after `close`. Node: `remoteAddress`, `remotePort`, `remoteFamily`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let asked = server.port();
+    ///         client.once_connect(move |client| {
+    ///             assert_eq!(client.remote_address().map(|address| address.port()), asked);
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias("remoteAddress", "remotePort", "remoteFamily"))]
     pub fn remote_address(&self) -> Option<SocketAddr> {
         let asks = self.policy().asks_for_addresses;
@@ -44,6 +62,25 @@ impl Socket {
     /// Returns the local address. `None` on a Unix socket, and before the connection is established, unless
     /// the socket is bound. The address is kept after `close`. Node: `localAddress`, `localPort`,
     /// `localFamily`, `address()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         let peer = socket.remote_address();
+    ///         socket.end_with(peer.unwrap().to_string());
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|client, text| {
+    ///             // The server sees the address that is local here.
+    ///             assert_eq!(client.local_address().unwrap().to_string(), text);
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias("localAddress", "localPort", "localFamily", "address"))]
     pub fn local_address(&self) -> Option<SocketAddr> {
         if self.policy().asks_for_addresses && self.is_destroyed() {
@@ -67,6 +104,26 @@ impl Socket {
 
     /// Returns the addresses that were tried, in order, if the host has several. Node:
     /// `autoSelectFamilyAttemptedAddresses`.
+    ///
+    /// ```
+    /// use fyke::ConnectOptions;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let options = ConnectOptions::new(("my.test", 1)).lookup(|_, reply| {
+    ///         let addresses = ["127.0.0.1", "127.0.0.2"].map(|address| address.parse().unwrap());
+    ///         reply.answer(Ok(addresses.to_vec()));
+    ///     });
+    ///     let client = options.connect()?;
+    ///     client.on_error(|client, error| {
+    ///         assert!(client.has_several_addresses());
+    ///         assert_eq!(client.attempted_addresses().len(), 2);
+    ///         assert_eq!(error.attempts().len(), 2);
+    ///     });
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "autoSelectFamilyAttemptedAddresses")]
     pub fn attempted_addresses(&self) -> Vec<SocketAddr> {
         let state = self.inner.state.borrow();
@@ -85,6 +142,23 @@ impl Socket {
 
     /// Returns the process, user and group at the other end of a Unix socket, as verified by the system. No
     /// counterpart in Node.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let (ours, theirs) = UnixStream::pair().unwrap();
+    ///     let socket = fyke::Socket::from_fd(ours.into())?;
+    ///     # if cfg!(target_os = "linux") {
+    ///     assert_eq!(socket.peer_credentials()?.pid, std::process::id() as i32);
+    ///     # }
+    ///     drop(theirs);
+    ///     socket.resume();
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `ERR_SOCKET_CLOSED` without a connection; `ENOTSUP` on TCP and on systems other than Linux.

@@ -77,8 +77,10 @@ impl SocketOptions {
     /// `new net.Socket({ fd, … })`.
     ///
     /// # Errors
-    /// The errors of [`Socket::from_fd`].
+    /// The errors of [`Socket::from_fd`], and `ERR_OUT_OF_RANGE` if the options contain a
+    /// [`keep_alive`](SocketOptions::keep_alive) delay that is not valid.
     pub fn build_from_fd(self, fd: OwnedFd) -> Result<Socket> {
+        self.wishes.check()?;
         let core = current()?;
         core.check_open()?;
         let (id, adopted) = core.driver.adopt(fd).map_err(|source| adopt_error(source, refused))?;

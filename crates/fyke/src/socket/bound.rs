@@ -18,6 +18,18 @@ impl Socket {
     /// the bound socket; the next `connect` of the same socket is an ordinary one. If the host has several
     /// addresses, only the first one is tried. See [`BoundSocket`] for an example. Node:
     /// `new net.Socket({ handle: boundSocket })`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let bound = fyke::BoundSocket::bind(("127.0.0.1", 0))?;
+    ///     let port = bound.address().port();
+    ///     let client = fyke::Socket::from_bound(bound);
+    ///     assert_eq!(client.local_address().map(|address| address.port()), port);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn from_bound(bound: BoundSocket) -> Self {
         SocketOptions::new().build_from_bound(bound)
     }
@@ -38,6 +50,20 @@ impl Socket {
     /// Returns the local address. Unlike [`local_address`](Self::local_address), this includes the address
     /// of a Unix socket that was bound; Unix sockets made by `connect` or accepted by a server have none.
     /// The address is kept after `close`. Node: `socket.address()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     # if cfg!(target_os = "linux") {
+    ///     let bound = fyke::BoundSocket::bind("abstract:fyke-example")?;
+    ///     let client = fyke::Socket::from_bound(bound);
+    ///     assert_eq!(client.address().unwrap().to_string(), "abstract:fyke-example");
+    ///     assert_eq!(client.local_address(), None, "it has no IP address");
+    ///     # }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     // IPC-03
     pub fn address(&self) -> Option<Address> {
         let known = {

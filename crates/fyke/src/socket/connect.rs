@@ -45,6 +45,20 @@ impl ConnectOptions {
     /// Makes a socket with these options and connects it, see [`fyke::connect`](connect). Node:
     /// `net.connect(options)`.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("hello"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let options = fyke::ConnectOptions::new(server.endpoint().unwrap()).no_delay(true);
+    ///         let client = options.connect().unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "hello"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The errors of [`fyke::connect`](connect), and that of the first option whose value is not valid.
     pub fn connect(self) -> Result<Socket> {
@@ -71,7 +85,9 @@ impl Socket {
     ///
     /// # Errors
     /// `EALREADY` while connecting, `EISCONN` while connected, `ERR_SOCKET_CLOSED` between `destroy` and
-    /// `close`, and the errors of [`fyke::connect`](connect). The socket is unchanged then.
+    /// `close`, `ERR_OUT_OF_RANGE` if the socket was built with a
+    /// [`keep_alive`](crate::SocketOptions::keep_alive) delay that is not valid, and the errors of
+    /// [`fyke::connect`](connect). The socket is unchanged then.
     pub fn connect<E>(&self, endpoint: E) -> Result<()>
     where
         E: TryInto<Endpoint>,
@@ -82,6 +98,19 @@ impl Socket {
 
     /// Connects this socket with the given connect options. Options of the socket itself (half-open,
     /// high-water mark and others) do not change. Node: `socket.connect(options)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let client = fyke::SocketOptions::new().high_water_mark(1024).build();
+    ///     client.on_error(|_, error| assert_eq!(error.code(), fyke::ErrorCode::ECONNREFUSED));
+    ///     let options = fyke::ConnectOptions::new(("127.0.0.1", 1)).high_water_mark(65_536);
+    ///     client.connect_with(options)?;
+    ///     assert_eq!(client.high_water_mark(), 1024, "an option of the socket");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The errors of [`connect`](Self::connect), and that of the first option whose value is not valid.

@@ -20,6 +20,20 @@ use crate::{Endpoint, Error, Result};
 ///
 /// Node: `net.connect`, `net.createConnection`.
 ///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let server = fyke::create_server(|socket| _ = socket.pipe(socket));
+/// #     server.unref_loop();
+///     server.listen_then(("127.0.0.1", 0), |server| {
+///         let connected = |client: &fyke::Socket| _ = client.end_with("hello");
+///         let client = fyke::connect_then(server.endpoint().unwrap(), connected).unwrap();
+///         client.on_text(|_, text| assert!("hello".starts_with(text)));
+///     })
+/// })
+/// # }
+/// ```
+///
 /// # Errors
 /// Errors that are known at once: `ERR_SOCKET_BAD_PORT` and `ERR_INVALID_ARG_VALUE` if `endpoint` cannot be
 /// parsed, `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
@@ -40,6 +54,23 @@ where
 impl ConnectOptions {
     /// Makes a socket with these options, connects it, and runs `f` once when the connection is
     /// established. Node: `net.connect(options, callback)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let options = fyke::ConnectOptions::new(server.endpoint().unwrap()).no_delay(true);
+    ///         let connected = |client: &fyke::Socket| {
+    ///             assert!(client.no_delay());
+    ///             client.end();
+    ///         };
+    ///         options.connect_then(connected).unwrap().resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The errors of [`connect_then`], and that of the first option whose value is not valid.
@@ -69,6 +100,19 @@ impl Socket {
     /// A socket may connect again after `close`, also from its `close` listener. Node:
     /// `socket.connect(…, callback)`.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let client = fyke::Socket::new();
+    ///     client.on_error(|_, error| println!("{error}"));
+    ///     client.connect_then(("127.0.0.1", 1), |_| unreachable!("no server listens there"))?;
+    ///     let error = client.connect(("127.0.0.1", 2)).unwrap_err();
+    ///     assert_eq!(error.code().as_str(), "EALREADY");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The errors of [`connect`](Self::connect). The socket is unchanged then, and `f` is dropped.
     #[doc(alias = "connect")]
@@ -92,6 +136,7 @@ impl Socket {
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<()> {
         options.check()?;
+        self.wishes().check()?;
         if let Some(target) = self.target_again(&options) {
             self.once(Event::Connect, f);
             let inside = self.emits_inside_calls();

@@ -11,6 +11,21 @@ impl Socket {
     /// Closes the connection immediately. Written data is sent if it fits into the kernel's buffer; the
     /// rest is discarded. Nothing more is delivered, and `close` follows. Does nothing if the socket is
     /// already destroyed. Node: `socket.destroy()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_close(|_, had_error| assert!(!had_error));
+    ///         client.destroy();
+    ///         assert!(client.is_destroyed(), "at once; `close` follows");
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn destroy(&self) -> &Self {
         self.tear_down(None, false);
         self
@@ -18,6 +33,24 @@ impl Socket {
 
     /// Closes the connection immediately, as [`destroy`](Self::destroy) does, with an error: `on_error`
     /// gets the error, then `close` follows. Node: `socket.destroy(error)`.
+    ///
+    /// ```
+    /// use fyke::{Error, ErrorCode};
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let error = Error::new(ErrorCode::from_static("E_PROTOCOL"), "not a valid greeting");
+    ///         client.on_error(|_, error| assert_eq!(error.code().as_str(), "E_PROTOCOL"));
+    ///         client.on_close(|_, had_error| assert!(had_error));
+    ///         client.destroy_with(error);
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "destroy")]
     pub fn destroy_with(&self, error: Error) -> &Self {
         self.tear_down(Some(error), false);
@@ -26,6 +59,23 @@ impl Socket {
 
     /// Ends this side, and destroys the socket when all written data is sent, without waiting for the peer
     /// to end. Node: `socket.destroySoon()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.on_text(|_, text| assert_eq!(text, "bye")));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.once_connect(|client| {
+    ///             let _ = client.write("bye");
+    ///             client.destroy_soon();
+    ///             assert!(!client.is_destroyed(), "not before the bytes are sent");
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "destroySoon")]
     pub fn destroy_soon(&self) -> &Self {
         self.step(Connection::destroy_soon);
@@ -36,6 +86,24 @@ impl Socket {
     /// read is lost. While the socket is connecting, the reset happens when the connection is established.
     /// A socket that was never connected is destroyed with `ERR_SOCKET_CLOSED`. Node:
     /// `socket.resetAndDestroy()`.
+    ///
+    /// ```
+    /// use fyke::ErrorCode;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.on_error(|_, error| assert_eq!(error.code(), ErrorCode::ECONNRESET));
+    ///         socket.resume();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.once_connect(|client| client.reset_and_destroy().unwrap());
+    ///     })
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `ERR_INVALID_HANDLE_TYPE` on a Unix socket, which has no RST. The socket is unchanged then.

@@ -15,12 +15,42 @@ impl Socket {
     /// the kernel has all of it. The peer may continue to send; when it has ended too, the socket closes
     /// automatically. While the socket is connecting, the end waits until the connection is established.
     /// Does nothing if this side has already ended. Node: `socket.end()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.pipe(socket));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let _ = client.write("hello");
+    ///         client.end();
+    ///         assert!(!client.is_writable() && client.is_readable());
+    ///         client.on_text(|_, text| assert_eq!(text, "hello", "an answer is still received"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn end(&self) -> &Self {
         self.end_payload(None, None);
         self
     }
 
     /// Writes `data`, then ends this side as [`end`](Self::end) does. Node: `socket.end(data)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("hello"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "hello"));
+    ///         client.on_end(|_| println!("that was all"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "end")]
     pub fn end_with<'a>(&self, data: impl Into<Payload<'a>>) -> &Self {
         self.end_payload(Some(data.into()), None);
@@ -30,6 +60,24 @@ impl Socket {
     /// Ends this side as [`end`](Self::end) does, and calls `callback` once: with `Ok` just before
     /// `finish`, or with the error that prevents `finish`: `ERR_STREAM_ALREADY_FINISHED`,
     /// `ERR_STREAM_DESTROYED`, or the error of the connection. Node: `socket.end(callback)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let _ = client.write("hello");
+    ///         client.end_then(|client, result| {
+    ///             assert!(result.is_ok(), "the kernel has all bytes and the end");
+    ///             assert_eq!(client.write_queue_len(), 0);
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "end")]
     pub fn end_then(&self, callback: impl FnOnce(&Socket, Result<()>) + 'static) -> &Self {
         self.end_payload(None, Some(Box::new(callback)));
@@ -38,6 +86,21 @@ impl Socket {
 
     /// Writes `data`, ends this side, and calls `callback` once, as [`end_then`](Self::end_then) does.
     /// Node: `socket.end(data, callback)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.end_with_then("hello", |_, result| assert!(result.is_ok()));
+    ///         client.end_then(|_, result| println!("the second call: {result:?}"));
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "end")]
     pub fn end_with_then<'a>(
         &self,

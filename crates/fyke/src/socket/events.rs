@@ -23,6 +23,22 @@ use crate::listeners::{Lasts, ListenerId};
 impl Socket {
     /// Emitted when a host name lookup completes or fails: once per address, before any attempt to connect.
     /// Node: `lookup`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let options = fyke::ConnectOptions::new(("my.test", 1))
+    ///         .lookup(|_, reply| reply.answer(Ok(vec!["127.0.0.1".parse().unwrap()])));
+    ///     let client = options.connect()?;
+    ///     client.on_lookup(|_, lookup| {
+    ///         assert_eq!(lookup.host, "my.test");
+    ///         assert_eq!(lookup.address.clone().unwrap().to_string(), "127.0.0.1");
+    ///     });
+    ///     client.on_error(|_, _| println!("no server listens there"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "lookup")]
     pub fn on_lookup(&self, f: impl FnMut(&Socket, &LookupEvent) + 'static) -> ListenerId {
         self.add(Event::Lookup, listener::lookup(f))
@@ -36,6 +52,22 @@ impl Socket {
 
     /// Emitted when an attempt to connect fails. If there is another address, it is tried next; otherwise
     /// `error` follows. Node: `connectionAttemptFailed`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     // No server listens on port 1.
+    ///     let client = fyke::connect(("127.0.0.1", 1))?;
+    ///     client.on_connection_attempt(|_, address| println!("trying {address}"));
+    ///     client.on_connection_attempt_failed(|_, address, error| {
+    ///         assert_eq!(address.port(), Some(1));
+    ///         assert_eq!(error.code(), fyke::ErrorCode::ECONNREFUSED);
+    ///     });
+    ///     client.on_error(|_, error| println!("{error}"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "connectionAttemptFailed")]
     pub fn on_connection_attempt_failed(
         &self,
@@ -56,6 +88,24 @@ impl Socket {
     }
 
     /// Emitted when the connection is established. Not emitted for accepted sockets. Node: `connect`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.pipe(socket));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         assert!(client.is_connecting());
+    ///         client.on_connect(|client| {
+    ///             println!("connected from {}", client.local_address().unwrap());
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "connect")]
     pub fn on_connect(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Connect, listener::plain(f))
@@ -72,6 +122,24 @@ impl Socket {
     ///
     /// The first listener starts the flow of data, unless the socket was paused. Bytes that were received
     /// earlier are delivered first. Node: `data`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("one two"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let mut received = Vec::new();
+    ///         // The text may arrive in several chunks.
+    ///         client.on_data(move |_, data| {
+    ///             received.extend_from_slice(data);
+    ///             assert!(b"one two".starts_with(&received));
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "data")]
     pub fn on_data(&self, f: impl FnMut(&Socket, &[u8]) + 'static) -> ListenerId {
         let id = self.add(Event::Data, listener::data(f));
@@ -84,6 +152,20 @@ impl Socket {
     /// complete is delivered as U+FFFD just before `end`. A chunk that completes no character emits no
     /// event. The encoding is UTF-8 unless [`set_encoding`](Self::set_encoding) sets another one. Node:
     /// `data`, after `setEncoding`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("caf\u{e9}"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|_, text| print!("{text}"));
+    ///         client.on_end(|client| assert_eq!(client.bytes_read(), 5, "counters are in bytes"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "data")]
     pub fn on_text(&self, f: impl FnMut(&Socket, &str) + 'static) -> ListenerId {
         let id = self.add(Event::Text, listener::text(f));
@@ -94,12 +176,50 @@ impl Socket {
     /// Emitted when the peer has ended and everything that it sent was delivered. Unless half-open is
     /// allowed, the socket ends itself one tick later, so data written in this listener is still sent.
     /// Node: `end`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("bye"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_end(|client| {
+    ///             assert!(client.is_readable_ended());
+    ///             // Our side ends by itself, but not before this is sent.
+    ///             let _ = client.write("bye too");
+    ///         });
+    ///         client.on_close(|_, had_error| assert!(!had_error));
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "end")]
     pub fn on_end(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::End, listener::plain(f))
     }
 
     /// Emitted when the write queue is empty again after a `write` returned `false`. Node: `drain`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         // More than the high-water mark, and queued until the connection is established.
+    ///         assert!(!client.write(vec![0; 100_000]));
+    ///         client.on_drain(|client| {
+    ///             assert_eq!(client.write_queue_len(), 0);
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "drain")]
     pub fn on_drain(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Drain, listener::plain(f))
@@ -114,6 +234,23 @@ impl Socket {
 
     /// Emitted when this side has ended: the kernel has all written data and the end-of-stream. Node:
     /// `finish`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.end_with("the last words").resume();
+    ///         client.on_finish(|client| {
+    ///             assert!(client.is_writable_finished());
+    ///             assert_eq!(client.bytes_written(), 14);
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "finish")]
     pub fn on_finish(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Finish, listener::plain(f))
@@ -121,6 +258,25 @@ impl Socket {
 
     /// Emitted when nothing was received or written for the time set by
     /// [`set_idle_timeout`](Self::set_idle_timeout). The socket stays open. Node: `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.set_idle_timeout(Some(Duration::from_millis(5)));
+    ///         client.on_idle_timeout(|client| {
+    ///             assert!(!client.is_destroyed(), "the timeout only notifies");
+    ///             client.destroy();
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "timeout")]
     pub fn on_idle_timeout(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Timeout, listener::plain(f))
@@ -134,6 +290,21 @@ impl Socket {
     /// client program whose connect fails ends with an error. On a loop made with
     /// [`node_exact`](crate::EventLoopBuilder::node_exact), the error ends `run` at once. Node: `error`,
     /// which ends the process if no listener is registered.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     // No server listens on port 1.
+    ///     let client = fyke::connect(("127.0.0.1", 1))?;
+    ///     client.on_error(|client, error| {
+    ///         assert_eq!(error.to_string(), "connect ECONNREFUSED 127.0.0.1:1");
+    ///         assert!(client.is_destroyed());
+    ///     });
+    ///     client.on_close(|_, had_error| assert!(had_error));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "error")]
     pub fn on_error(&self, f: impl FnMut(&Socket, &Error) + 'static) -> ListenerId {
         self.add(Event::Error, listener::error(f))
@@ -142,6 +313,23 @@ impl Socket {
     /// Emitted as the last event of a connection. The flag is true if the connection ended because of an
     /// error. Afterwards all listeners are dropped, unless a listener connects the socket again or the
     /// socket was made by [`Socket::new`]. Node: `close`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("bye"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_close(|client, had_error| {
+    ///             assert!(!had_error);
+    ///             assert_eq!(client.bytes_read(), 3, "counters and addresses are kept");
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "close")]
     pub fn on_close(&self, f: impl FnMut(&Socket, bool) + 'static) -> ListenerId {
         self.add(Event::Close, listener::close(f))
@@ -149,6 +337,14 @@ impl Socket {
 
     /// Removes a listener. Does nothing if this socket has no listener with that id: it was removed, it was
     /// a `once_…` listener that has run, or it belongs to another object. Node: `off`, `removeListener`.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// let id = socket.on_connect(|_| unreachable!("removed below"));
+    /// socket.off(id);
+    /// socket.off(id); // does nothing
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[doc(alias = "removeListener")]
     pub fn off(&self, id: ListenerId) {
         // Dropped while nothing is borrowed, because the captured values may call this socket when they are

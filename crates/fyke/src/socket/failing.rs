@@ -12,6 +12,14 @@ impl Socket {
     /// a paused socket delivers it after [`resume`](Self::resume). [`destroy`](Self::destroy) still
     /// discards it. This is meant for relays, which pause one connection while the other is slow. It has no
     /// effect on a [`node_exact`](crate::EventLoopBuilder::node_exact) loop. No counterpart in Node.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert!(!socket.delivers_before_error());
+    /// socket.set_deliver_before_error(true);
+    /// assert!(socket.delivers_before_error());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn set_deliver_before_error(&self, deliver: bool) {
         self.inner.state.borrow_mut().change().set_deliver_before_error(deliver);
     }

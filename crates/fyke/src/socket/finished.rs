@@ -122,7 +122,7 @@ impl Watch {
 
 /// Returns the outcome of a socket that is destroyed or done.
 fn outcome(socket: &Socket, directions: Directions) -> Result<()> {
-    match socket.errored() {
+    match socket.error() {
         Some(error) => Err(error),
         None if directions.are_done(socket) => Ok(()),
         None => Err(premature_close()),

@@ -25,6 +25,24 @@ impl Socket {
     /// Sets whether small writes are sent at once (TCP_NODELAY). Default false: the kernel may combine
     /// them. Node: `socket.setNoDelay()`.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.once_connect(|client| {
+    ///             client.set_no_delay(true).unwrap();
+    ///             assert!(client.no_delay(), "the system says so");
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The system's error. The option is unchanged then.
     #[doc(alias = "setNoDelay")]
@@ -49,6 +67,17 @@ impl Socket {
     /// If a delay is set, further probes follow one second apart, and the connection ends after ten
     /// unanswered probes (Node's values); [`set_keep_alive_probes`](Self::set_keep_alive_probes) sets other
     /// values. Node: `socket.setKeepAlive(enable, initialDelay)`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let socket = fyke::Socket::new();
+    /// socket.set_keep_alive(true, Duration::from_millis(60_500))?;
+    /// assert_eq!(socket.keep_alive().unwrap().initial_delay, Duration::from_secs(60));
+    /// let too_long = socket.set_keep_alive(true, Duration::from_secs(40_000));
+    /// assert_eq!(too_long.unwrap_err().code(), fyke::ErrorCode::ERR_OUT_OF_RANGE);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `ERR_OUT_OF_RANGE` if the delay is more than 32,767 seconds, which is Linux's limit; or the system's
@@ -98,6 +127,15 @@ impl Socket {
 
     /// Returns how an idle connection is probed, or `None` if keep-alive is off. No counterpart in
     /// Node.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert_eq!(socket.keep_alive(), None);
+    /// socket.set_keep_alive(true, std::time::Duration::from_secs(60))?;
+    /// let probes = socket.keep_alive().unwrap();
+    /// assert_eq!((probes.interval.as_secs(), probes.count), (1, 10));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn keep_alive(&self) -> Option<KeepAliveProbes> {
         self.ask_tcp(Driver::keep_alive).unwrap_or_else(|| {
             let wish = self.wishes().keep_alive.filter(|wish| wish.enable);
@@ -109,6 +147,14 @@ impl Socket {
     /// (TCP_USER_TIMEOUT, RFC 5482), in whole milliseconds. It also limits how long
     /// [keep-alive](Self::set_keep_alive) probes may stay unanswered. `None` and zero select the system's
     /// own limit, which is about 15 minutes on Linux. No counterpart in Node.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// let minute = std::time::Duration::from_secs(60);
+    /// socket.set_user_timeout(Some(minute))?; // used when the socket is connected
+    /// assert_eq!(socket.user_timeout(), Some(minute));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `ERR_OUT_OF_RANGE` for more than 2,147,483,647 ms. `ENOTSUP` on a connection of a system other than
@@ -136,6 +182,13 @@ impl Socket {
 
     /// Sets the type of service (IPv4) or traffic class (IPv6) of sent packets. The upper six bits are the
     /// code point of RFC 2474. Node: `socket.setTypeOfService()`.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// socket.set_type_of_service(0x10)?; // low delay
+    /// assert_eq!(socket.type_of_service(), 0x10);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The system's error.
@@ -178,6 +231,24 @@ impl Socket {
     /// also applies to an established connection, but the window cannot grow beyond what the handshake
     /// allowed. No counterpart in Node.
     ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.once_connect(|client| {
+    ///             client.set_receive_buffer_size_bytes(32_768).unwrap();
+    ///             assert!(client.receive_buffer_size_bytes().unwrap() >= 32_768);
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The system's error.
     pub fn set_receive_buffer_size_bytes(&self, bytes: usize) -> Result<()> {
@@ -192,6 +263,14 @@ impl Socket {
     /// Returns the size of the system's send buffer in bytes, as the system reports it: Linux reports twice
     /// the requested size. Without a connection, returns the requested size, or `None` if none was set.
     /// No counterpart in Node.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert_eq!(socket.send_buffer_size_bytes(), None);
+    /// socket.set_send_buffer_size_bytes(32_768)?;
+    /// assert_eq!(socket.send_buffer_size_bytes(), Some(32_768));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn send_buffer_size_bytes(&self) -> Option<usize> {
         self.buffer_bytes().map(|(send, _)| send).or_else(|| self.wishes().send_buffer_bytes)
     }

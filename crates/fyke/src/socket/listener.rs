@@ -8,8 +8,8 @@ use std::rc::Rc;
 use fyke_driver::Address;
 use fyke_machine::connection::{Event, LookupEvent};
 
-use crate::Error;
 use super::wakers::Wakers;
+use crate::Error;
 use crate::listeners::{EventSet, Handler};
 
 /// The events that one listener listens to.

@@ -65,9 +65,9 @@ pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
 use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
-pub(crate) use pulling::Target;
 use peer::Peer;
 pub use pipeline::pipeline;
+pub(crate) use pulling::Target;
 pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
 
@@ -131,6 +131,17 @@ impl Default for Socket {
 impl Socket {
     /// Makes a socket that is not connected. Its listeners are kept after `close`, so that it can connect
     /// again. Node: `new net.Socket()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let socket = fyke::Socket::new();
+    ///     socket.on_close(|socket, _| println!("closed; bytes received: {}", socket.bytes_read()));
+    ///     socket.on_error(|_, error| assert_eq!(error.code(), fyke::ErrorCode::ECONNREFUSED));
+    ///     socket.connect(("127.0.0.1", 1)) // no server listens on port 1
+    /// })
+    /// # }
+    /// ```
     pub fn new() -> Self {
         Self::with_options(&SocketOptions::new())
     }

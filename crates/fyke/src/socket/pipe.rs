@@ -23,6 +23,20 @@ impl Socket {
     ///
     /// `examples/echo.rs`:
     ///
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.pipe(socket));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.end_with("an echo");
+    ///         client.on_text(|_, text| assert!("an echo".starts_with(text)));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc = concat!("```no_run\n", include_str!("../../examples/echo.rs"), "```")]
     pub fn pipe<'a>(&self, destination: &'a Socket) -> &'a Socket {
         self.pipe_to(destination, true)
@@ -30,6 +44,24 @@ impl Socket {
 
     /// Pipes this socket into `destination` as [`pipe`](Self::pipe) does, but does not end `destination`
     /// when this socket's peer ends. Node: `source.pipe(destination, { end: false })`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.pipe_without_end(socket);
+    ///         socket.on_end(|socket| _ = socket.end_with(", and this"));
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.end_with("an echo");
+    ///         client.on_end(|client| assert_eq!(client.bytes_read(), 17));
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "pipe")]
     pub fn pipe_without_end<'a>(&self, destination: &'a Socket) -> &'a Socket {
         self.pipe_to(destination, false)
@@ -67,6 +99,28 @@ impl Socket {
 
     /// Removes the pipe to `destination`. When the last pipe is removed, this socket is paused, and
     /// received data is queued. Node: `source.unpipe(destination)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.pipe(socket);
+    ///         let socket = socket.clone();
+    ///         let stop = move || {
+    ///             assert!(socket.unpipe(&socket).is_paused(), "further data is queued");
+    ///             socket.destroy();
+    ///         };
+    ///         fyke::timer::set_timeout(std::time::Duration::from_millis(5), stop).unwrap();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let _ = client.write("hello");
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn unpipe(&self, destination: &Socket) -> &Self {
         if self.cut_pipe(destination) {
             destination.defer_piped(Event::Unpipe, self);
@@ -86,6 +140,20 @@ impl Socket {
 
     /// Emitted on the tick after a call of [`pipe`](Self::pipe) has piped a socket, the second argument,
     /// into this socket. Node: `pipe`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let (source, destination) = (fyke::Socket::new(), fyke::Socket::new());
+    ///     let expected = source.clone();
+    ///     destination.on_pipe(move |_, source| assert!(*source == expected));
+    ///     destination.on_unpipe(|_, _| println!("unpiped"));
+    ///     source.pipe(&destination);
+    ///     source.unpipe_all();
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "pipe")]
     pub fn on_pipe(&self, f: impl FnMut(&Socket, &Socket) + 'static) -> ListenerId {
         self.add(Event::Pipe, listener::pipe(f))

@@ -199,12 +199,7 @@ impl Socket {
     }
 
     #[inline]
-    fn wait_for_bytes<R>(
-        &self,
-        core: &Core,
-        id: SocketId,
-        cx: &Context<'_>,
-    ) -> Poll<Result<R>> {
+    fn wait_for_bytes<R>(&self, core: &Core, id: SocketId, cx: &Context<'_>) -> Poll<Result<R>> {
         self.set_reader(cx.waker());
         match core.driver.readable_start(id) {
             Ok(()) => self.wait_outside(core),
@@ -299,11 +294,7 @@ impl Socket {
 
     /// Sends bytes, and returns how many the kernel has accepted.
     #[inline]
-    pub(crate) fn poll_push(
-        &self,
-        cx: &Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<Result<usize>> {
+    pub(crate) fn poll_push(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let send = |driver: &Driver, id| driver.send_at_once(id, bytes);
         self.poll_push_with(cx, bytes, send)
     }
@@ -393,12 +384,7 @@ impl Socket {
     }
 
     #[cold]
-    fn wait_for_room<R>(
-        &self,
-        core: &Core,
-        id: SocketId,
-        cx: &Context<'_>,
-    ) -> Poll<Result<R>> {
+    fn wait_for_room<R>(&self, core: &Core, id: SocketId, cx: &Context<'_>) -> Poll<Result<R>> {
         self.set_writer(cx.waker());
         if let Err(error) = core.driver.writable_start(id) {
             return Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))));

@@ -51,6 +51,23 @@ impl Socket {
     /// Returns the first of the received chunks that are queued, or `None` if there are none. Chunk
     /// boundaries are arbitrary; if more than 64 chunks are queued, small ones are joined. Node:
     /// `socket.read()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("hello"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_readable(|client| {
+    ///             while let Some(chunk) = client.read() {
+    ///                 assert!(!chunk.is_empty());
+    ///             }
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn read(&self) -> Option<Vec<u8>> {
         self.take(None)
     }
@@ -61,6 +78,27 @@ impl Socket {
     /// A `count` above the high-water mark raises the mark to the next power of two, so that as many bytes
     /// can be queued. If the peer chooses the length, check it against your own limit first. The time taken
     /// depends only on `count`, not on how much is queued. Node: `socket.read(count)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with(b"\x02\0ok"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         // A length in two bytes, then so many bytes.
+    ///         client.on_readable(|client| {
+    ///             if client.read_queue_len() < 4 {
+    ///                 return; // called again when more is received
+    ///             }
+    ///             let length = client.read_n(2).unwrap().unwrap();
+    ///             let length = u16::from_le_bytes([length[0], length[1]]).into();
+    ///             assert_eq!(client.read_n(length).unwrap().unwrap(), b"ok");
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `ERR_OUT_OF_RANGE` for more than 64 MiB, or more than the
@@ -90,6 +128,24 @@ impl Socket {
     ///
     /// After `end` was emitted, it returns false and destroys the socket with
     /// `ERR_STREAM_UNSHIFT_AFTER_END_EVENT`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("hello"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.once_readable(|client| {
+    ///             let chunk = client.read().unwrap();
+    ///             client.unshift(&chunk); // another part of the program reads it
+    ///             assert_eq!(client.read(), Some(chunk));
+    ///             client.resume();
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn unshift(&self, bytes: impl AsRef<[u8]>) -> bool {
         // `as_ref` is the caller's code, so it runs while nothing is borrowed.
         let bytes = bytes.as_ref();

@@ -16,6 +16,31 @@ impl Socket {
     /// The socket continues to receive into its own buffer up to the high-water mark; then the peer has to
     /// wait. If the socket is paused before the connection is established, it receives nothing, and does
     /// not notice the peer's end. Node: `socket.pause()`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use fyke::timer;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("hello"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_data(|client, _| {
+    ///             // Deliver nothing more until the work on this chunk is done.
+    ///             client.pause();
+    ///             let client = client.clone();
+    ///             let done = move || {
+    ///                 assert!(client.is_paused());
+    ///                 client.resume();
+    ///             };
+    ///             timer::set_timeout(Duration::from_millis(1), done).unwrap();
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn pause(&self) -> &Self {
         self.step(|machine, _, fx| machine.pause(fx));
         self
@@ -23,6 +48,21 @@ impl Socket {
 
     /// Resumes the delivery of data on the next tick, starting with the data that was queued meanwhile.
     /// Without a listener for data, received data is discarded. Node: `socket.resume()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("not interesting"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         // Without a listener for data, everything is discarded, and `end` is seen.
+    ///         client.resume();
+    ///         client.on_end(|client| assert_eq!(client.bytes_read(), 15));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn resume(&self) -> &Self {
         self.step(|machine, _, fx| machine.resume(fx));
         self
@@ -30,12 +70,30 @@ impl Socket {
 
     /// Returns whether delivery was stopped by [`pause`](Self::pause) or `pause_on_connect`. Node:
     /// `isPaused()`.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert!(!socket.is_paused());
+    /// assert!(socket.pause().is_paused());
+    /// assert!(!socket.resume().is_paused());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn is_paused(&self) -> bool {
         self.inner.state.borrow().read.flow() == Flow::Paused
     }
 
     /// Returns whether data is delivered: `Some(true)` while flowing, `Some(false)` while paused, `None`
     /// before the first listener, `pause` or `resume`. Node: `readableFlowing`.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert_eq!(socket.readable_flowing(), None);
+    /// socket.on_data(|_, _| {});
+    /// assert_eq!(socket.readable_flowing(), Some(true));
+    /// socket.pause();
+    /// assert_eq!(socket.readable_flowing(), Some(false));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[doc(alias = "readableFlowing")]
     pub fn readable_flowing(&self) -> Option<bool> {
         match self.inner.state.borrow().read.flow() {
@@ -46,6 +104,24 @@ impl Socket {
     }
 
     /// Returns the number of bytes that were received and not delivered yet. Node: `readableLength`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("hello"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.once_readable(|client| {
+    ///             assert!(client.read_queue_len() >= 1);
+    ///             while client.read().is_some() {}
+    ///             assert_eq!(client.read_queue_len(), 0);
+    ///             client.resume();
+    ///         });
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "readableLength")]
     pub fn read_queue_len(&self) -> usize {
         let units = if self.policy().counts_utf16 { self.stored_units() } else { None };
@@ -54,6 +130,20 @@ impl Socket {
 
     /// Returns the number of bytes received on this connection, including those not delivered yet. The
     /// number is kept after `close`. Node: `bytesRead`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end_with("hello"));
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.resume();
+    ///         client.on_close(|client, _| assert_eq!(client.bytes_read(), 5));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn bytes_read(&self) -> u64 {
         self.inner.state.borrow().read.bytes_read
     }

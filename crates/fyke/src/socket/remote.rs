@@ -56,6 +56,24 @@ impl Socket {
     /// A socket that does not belong to a loop yet joins the current one. If there is no current loop, the
     /// reference is not usable: [`post`](SocketRef::post) fails with `ERR_NO_EVENT_LOOP`. No counterpart in
     /// Node.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         let reference = socket.to_ref();
+    ///         std::thread::spawn(move || {
+    ///             reference.post(|socket| _ = socket.end_with("from a thread"))
+    ///         });
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "from a thread"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn to_ref(&self) -> SocketRef {
         if self.inner.core.get().is_none() {
             if let Some(core) = current_or_none() {
@@ -83,8 +101,9 @@ impl Drop for Inner {
 }
 
 impl SocketRef {
-    /// Runs `f` with the socket on the thread of its loop, in the loop's next turn, and wakes the loop.
-    /// Closures that one thread posts to one loop run in order.
+    /// Runs `f` with the socket on the thread of its loop, and wakes the loop. `f` runs when
+    /// [`LoopHandle::post`](crate::LoopHandle::post) would run it. Closures that one thread posts to one
+    /// loop run in order.
     ///
     /// `Ok` means that `f` is queued. If the socket is gone or the loop was dropped before `f` runs,
     /// `f` is dropped without running. A socket is gone after its `close` event. A socket made by
@@ -110,6 +129,24 @@ impl SocketRef {
 
     /// Returns whether the socket is gone. After `false`, it may be gone the next moment, so use this only
     /// to clean up; otherwise check the result of [`post`](Self::post).
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.end());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let reference = client.to_ref();
+    ///         assert!(!reference.is_gone());
+    ///         client.destroy();
+    ///         // After the `close` event:
+    ///         let later = move || assert!(reference.is_gone() && reference.post(|_| ()).is_err());
+    ///         fyke::timer::set_timeout(std::time::Duration::from_millis(1), later).unwrap();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn is_gone(&self) -> bool {
         self.0.is_gone()
     }

@@ -1,5 +1,5 @@
 //! The shutdown of a server, as its connections see it: they get an event, and the application declares
-//! which of them are idle.
+//! which of them are busy.
 
 use std::rc::Rc;
 
@@ -15,9 +15,30 @@ impl Socket {
     /// [`Server::shutdown`](crate::Server::shutdown) is called, after the running callback has returned.
     ///
     /// The connection stays fully usable until the deadline: finish the work in progress, tell the peer
-    /// that no more requests are accepted, then call [`set_idle`](Self::set_idle) or [`end`](Self::end).
+    /// that no more requests are accepted, then call [`set_busy(false)`](Self::set_busy) or [`end`](Self::end).
     /// `close` follows. A connection that is still open at the deadline is reset. No counterpart in Node's
     /// `net`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| {
+    ///         socket.on_shutdown(|socket| {
+    ///             assert!(socket.is_shutting_down());
+    ///             socket.end_with("the server stops");
+    ///         });
+    ///         socket.resume();
+    ///         let server = socket.server().unwrap();
+    ///         server.shutdown(std::time::Duration::from_secs(10)).unwrap();
+    ///     });
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.on_text(|_, text| assert_eq!(text, "the server stops"));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn on_shutdown(&self, f: impl FnMut(&Socket) + 'static) -> ListenerId {
         self.add(Event::Shutdown, listener::plain(f))
     }
@@ -30,35 +51,43 @@ impl Socket {
         self.inner.state.borrow().is_draining()
     }
 
-    /// Declares whether the connection is idle: no work for the peer is in progress, so the connection may
-    /// be ended when the server shuts down. Only the application knows that. Default: not idle.
+    /// Declares whether the program is working for the peer of this connection. A connection that is not
+    /// busy may be ended when the server shuts down. Only the program knows whether an answer is still due.
+    /// Default: true.
     ///
-    /// While the server shuts down, an idle connection is ended as by [`end`](Self::end), one turn of the
-    /// loop later, so that a request that has already arrived is still delivered. Without a shutdown, the
-    /// declaration changes nothing.
+    /// While the server shuts down, a connection that is not busy is ended as by [`end`](Self::end), one
+    /// turn of the loop later, so that a request that has already arrived is still delivered. Without a
+    /// shutdown, the declaration changes nothing.
     ///
     /// When received bytes are delivered (or taken by [`read`](Self::read)), the socket becomes busy again,
-    /// so declare it idle after each answer. Bytes in the read queue keep it busy too. This is not related
-    /// to the idle timeout of [`set_idle_timeout`](Self::set_idle_timeout). On a closed socket this does
-    /// nothing. No counterpart in Node's `net`; its `http` server has idle connections
-    /// (`closeIdleConnections`).
+    /// so call `set_busy(false)` after each answer. Bytes in the read queue keep it busy too. The idle
+    /// timeout ([`set_idle_timeout`](Self::set_idle_timeout)) is something else: it measures how long
+    /// nothing was received or written. On a closed socket this does nothing. No counterpart in Node's
+    /// `net`; its `http` server knows which connections are idle (`closeIdleConnections`).
     ///
     /// A server that answers later and loses no answer, in `examples/graceful.rs`:
     ///
     #[doc = concat!("```no_run\n", include_str!("../../examples/graceful.rs"), "```")]
-    pub fn set_idle(&self, idle: bool) -> &Self {
-        let ends = self.step(|machine, _, _| machine.set_idle(idle));
+    pub fn set_busy(&self, busy: bool) -> &Self {
+        let ends = self.step(|machine, _, _| machine.set_busy(busy));
         if let (true, Some(core)) = (ends, self.core()) {
             let socket = self.clone();
-            after_next_poll(core, move || socket.end_if_idle());
+            after_next_poll(core, move || socket.end_unless_busy());
         }
         self
     }
 
-    /// Returns whether the connection was declared idle and has received nothing since, see
-    /// [`set_idle`](Self::set_idle). No counterpart in Node.
-    pub fn is_idle(&self) -> bool {
-        self.inner.state.borrow().idle.declared
+    /// Returns whether the connection is busy: true until [`set_busy(false)`](Self::set_busy), and again
+    /// when data is received. False on a closed socket. No counterpart in Node.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert!(socket.is_busy());
+    /// assert!(!socket.set_busy(false).is_busy());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    pub fn is_busy(&self) -> bool {
+        self.inner.state.borrow().is_busy()
     }
 
     /// Begins the shutdown of the server at this address. Returns whether this socket is one of its
@@ -75,9 +104,9 @@ impl Socket {
         state.is_draining() && state.is_of(server)
     }
 
-    /// Ends the socket if it is idle.
-    pub(crate) fn end_if_idle(&self) {
-        self.step(Connection::end_if_idle);
+    /// Ends the socket unless it is busy.
+    pub(crate) fn end_unless_busy(&self) {
+        self.step(Connection::end_unless_busy);
     }
 }
 

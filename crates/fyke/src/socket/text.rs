@@ -27,6 +27,13 @@ impl Socket {
     }
 
     /// Returns the encoding that was set, or `None` if none was set. Node: `readableEncoding`.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert_eq!(socket.encoding(), None);
+    /// assert_eq!(socket.set_encoding(fyke::Encoding::Hex).encoding(), Some(fyke::Encoding::Hex));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[doc(alias = "readableEncoding")]
     pub fn encoding(&self) -> Option<Encoding> {
         let state = self.inner.state.borrow();

@@ -78,6 +78,23 @@ impl Socket {
     /// Sends bytes as [`write`](Self::write) does, and calls `callback` once: with `Ok` when the kernel has
     /// the bytes, or with the error that prevents it. Callbacks never run inside this call; they run in the
     /// order of the writes, before `close`. Node: `socket.write(data, callback)`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let _ = client.write_then("hello", |client, result| {
+    ///             assert!(result.is_ok(), "the kernel has the bytes");
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "write")]
     pub fn write_then<'a>(
         &self,
@@ -132,12 +149,41 @@ impl Socket {
 
     /// Holds writes back until [`uncork`](Self::uncork) is called, so that they are sent together. Calls
     /// nest. Node: `socket.cork()`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.once_connect(|client| {
+    ///             client.cork();
+    ///             let _ = client.write("a header, ");
+    ///             let _ = client.write("and a body");
+    ///             assert_eq!(client.write_queue_len(), 20, "nothing was sent yet");
+    ///             client.uncork();
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn cork(&self) -> &Self {
         self.step(|machine, _, fx| machine.cork(fx));
         self
     }
 
     /// Ends a [`cork`](Self::cork). The outermost call sends what was held back. Node: `socket.uncork()`.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// socket.cork().cork();
+    /// assert_eq!(socket.uncork().cork_count(), 1, "still corked");
+    /// assert_eq!(socket.uncork().cork_count(), 0);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn uncork(&self) -> &Self {
         self.step(Connection::uncork);
         self
@@ -145,6 +191,23 @@ impl Socket {
 
     /// Returns the number of bytes that were accepted and not sent yet. A batch that is being handed to the
     /// kernel counts until the kernel has its last byte. Node: `writableLength`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         // Queued until the connection is established.
+    ///         let _ = client.write("hello");
+    ///         assert_eq!((client.write_queue_len(), client.bytes_written()), (5, 5));
+    ///         client.end().resume();
+    ///         client.on_finish(|client| assert_eq!(client.write_queue_len(), 0));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "writableLength")]
     pub fn write_queue_len(&self) -> usize {
         self.inner.state.borrow().write.queued_bytes()
@@ -160,6 +223,25 @@ impl Socket {
 
     /// Returns whether a write has returned `false` and `drain` was not emitted yet. Node:
     /// `writableNeedDrain`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         let room = client.write(vec![0; 100_000]); // more than the high-water mark
+    ///         assert!(!room && client.needs_drain());
+    ///         client.on_drain(|client| {
+    ///             assert!(!client.needs_drain());
+    ///             client.end();
+    ///         });
+    ///         client.resume();
+    ///     })
+    /// })
+    /// # }
+    /// ```
     #[doc(alias = "writableNeedDrain")]
     pub fn needs_drain(&self) -> bool {
         let state = self.inner.state.borrow();
@@ -167,14 +249,35 @@ impl Socket {
     }
 
     /// Returns how many calls of `cork` have no matching `uncork` yet. Node: `writableCorked`.
+    ///
+    /// ```
+    /// let socket = fyke::Socket::new();
+    /// assert_eq!(socket.cork_count(), 0);
+    /// assert_eq!(socket.cork().cork().cork_count(), 2);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[doc(alias = "writableCorked")]
-    pub fn corked(&self) -> u32 {
+    pub fn cork_count(&self) -> u32 {
         self.inner.state.borrow().write.corked()
     }
 
     /// Returns the number of bytes accepted by `write` on this connection, including those still queued.
     /// The number is kept after `close`, without the bytes that never reached the kernel. Node:
     /// `bytesWritten`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let server = fyke::create_server(|socket| _ = socket.resume());
+    /// #     server.unref_loop();
+    ///     server.listen_then(("127.0.0.1", 0), |server| {
+    ///         let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+    ///         client.end_with("hello").resume();
+    ///         client.on_close(|client, _| assert_eq!(client.bytes_written(), 5));
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn bytes_written(&self) -> u64 {
         self.inner.state.borrow().write.accepted_bytes()
     }
@@ -191,6 +294,13 @@ impl Socket {
 
     /// Returns the high-water mark of both directions in bytes, as it was set. Node:
     /// `readableHighWaterMark`, `writableHighWaterMark`.
+    ///
+    /// ```
+    /// assert_eq!(fyke::Socket::new().high_water_mark(), 65_536);
+    /// let small = fyke::SocketOptions::new().high_water_mark(1024).build();
+    /// assert_eq!(small.high_water_mark(), 1024);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn high_water_mark(&self) -> usize {
         self.inner.state.borrow().write.high_water_mark_bytes()
     }

@@ -4,9 +4,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use fyke_driver::uninit::Unfilled;
 use futures_core::Stream;
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+use fyke_driver::uninit::Unfilled;
 
 use super::reading::poll_read;
 use super::{ReadHalf, SocketStream, WriteHalf};
@@ -26,7 +26,10 @@ macro_rules! read_traits {
         }
 
         impl AsyncBufRead for $type {
-            fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+            fn poll_fill_buf(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<io::Result<&[u8]>> {
                 let (end, buffer) = self.get_mut().reader();
                 buffer.poll_fill(end, cx).map_err(io::Error::from)
             }
@@ -47,7 +50,10 @@ macro_rules! read_traits {
         impl Stream for Chunks<'_, $type> {
             type Item = Result<Bytes>;
 
-            fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            fn poll_next(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Self::Item>> {
                 if self.failed {
                     return Poll::Ready(None);
                 }

@@ -123,7 +123,7 @@ macro_rules! reads {
                 std::future::poll_fn(|cx| self.poll_chunk(cx)).await
             }
 
-            pub(in crate::stream) fn poll_chunk(
+            pub(super) fn poll_chunk(
                 &mut self,
                 cx: &mut std::task::Context<'_>,
             ) -> std::task::Poll<$crate::Result<Option<$crate::Bytes>>> {

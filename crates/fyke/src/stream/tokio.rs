@@ -38,7 +38,10 @@ macro_rules! read_traits {
         }
 
         impl AsyncBufRead for $type {
-            fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+            fn poll_fill_buf(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<io::Result<&[u8]>> {
                 take_turn!(cx);
                 let (end, buffer) = self.get_mut().reader();
                 buffer.poll_fill(end, cx).map_err(io::Error::from)

@@ -41,6 +41,18 @@ impl Decoder {
 
     /// Appends the text of all complete characters to `out`, and holds back the remaining bytes. Node:
     /// `write`.
+    ///
+    /// ```
+    /// use fyke::{Decoder, Encoding};
+    ///
+    /// let (mut decoder, mut text) = (Decoder::new(Encoding::Base64), String::new());
+    /// for chunk in ["f", "yk", "e"] {
+    ///     decoder.decode(chunk.as_bytes(), &mut text);
+    /// }
+    /// decoder.finish(&mut text);
+    /// assert_eq!(text, "ZnlrZQ==");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn decode(&mut self, bytes: &[u8], out: &mut String) {
         match self.encoding {
             Encoding::Utf8 => utf8::decode(&mut self.held, bytes, out),
@@ -61,6 +73,16 @@ impl Decoder {
 
     /// Appends the text of the bytes that were held back, because no more bytes will follow. Afterwards the
     /// decoder can be used for a new stream. Node: `end`.
+    ///
+    /// ```
+    /// use fyke::{Decoder, Encoding};
+    ///
+    /// let (mut decoder, mut text) = (Decoder::new(Encoding::Utf8), String::new());
+    /// decoder.decode(b"caf\xc3", &mut text);
+    /// decoder.finish(&mut text);
+    /// assert_eq!(text, "caf\u{fffd}", "the last character never became complete");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn finish(&mut self, out: &mut String) {
         match self.encoding {
             Encoding::Utf8 => utf8::push_lossy(self.held.as_slice(), out),

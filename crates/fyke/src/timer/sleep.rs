@@ -128,7 +128,10 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         ready!(Pin::new(sleep).poll(cx));
-        Poll::Ready(Err(Error::new(ErrorCode::ETIMEDOUT, "the operation took longer than its limit")))
+        Poll::Ready(Err(Error::new(
+            ErrorCode::ETIMEDOUT,
+            "the operation took longer than its limit",
+        )))
     }
 }
 

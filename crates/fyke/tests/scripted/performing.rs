@@ -10,7 +10,7 @@ use crate::lives::{Life, Moment, Operation, Reading};
 
 impl Witness {
     pub(super) fn corked(&self) -> u32 {
-        self.socket().map_or(0, |socket| socket.corked())
+        self.socket().map_or(0, |socket| socket.cork_count())
     }
 
     /// Makes a call, if there is a socket. Calls that involve other sockets are made by the player.

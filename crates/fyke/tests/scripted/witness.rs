@@ -152,7 +152,7 @@ impl Witness {
         Facts {
             connecting: socket.is_connecting(),
             destroyed: socket.is_destroyed(),
-            errored: socket.errored().is_some(),
+            errored: socket.error().is_some(),
             readable: socket.is_readable(),
             writable: socket.is_writable(),
             readable_ended: socket.is_readable_ended(),

@@ -8,6 +8,13 @@ use crate::{Error, ErrorCode, Result};
 /// # JSON (feature `serde`)
 impl BlockList {
     /// Returns the rules as JSON text: an array of strings. Node: `JSON.stringify(blockList)`.
+    ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_address("192.0.2.1")?;
+    /// assert_eq!(list.to_json(), r#"["Address: IPv4 192.0.2.1"]"#);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[doc(alias = "stringify")]
     pub fn to_json(&self) -> String {
         serde_json::Value::from(self.rules()).to_string()
@@ -16,6 +23,13 @@ impl BlockList {
     /// Adds the rules of a JSON text in the form of [`to_json`](Self::to_json), in the order described at
     /// [`add_rules`](Self::add_rules). If one of them is not valid, none is added. Node: `fromJSON` with a
     /// text.
+    ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_json(r#"["Subnet: IPv4 10.0.0.0/8"]"#)?;
+    /// assert!(list.check([10, 1, 2, 3]));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

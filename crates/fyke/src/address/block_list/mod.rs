@@ -91,6 +91,12 @@ impl BlockList {
 
     /// Makes a list of rules in the form of [`rules`](Self::rules); see [`add_rules`](Self::add_rules).
     ///
+    /// ```
+    /// let list = fyke::BlockList::from_rules(["Subnet: IPv4 10.0.0.0/8", "Address: IPv4 192.0.2.1"])?;
+    /// assert!(list.check([10, 1, 2, 3]) && list.check([192, 0, 2, 1]));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The errors of [`add_rules`](Self::add_rules).
@@ -109,6 +115,14 @@ impl BlockList {
     /// Blocks one address. An address that is already in the list is not added twice: it becomes the newest
     /// rule, in the form in which it was passed last. Node: `addAddress`.
     ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_address("192.0.2.1")?;
+    /// assert!(list.check([192, 0, 2, 1]));
+    /// assert!(list.add_address("192.0.2.256").is_err());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
@@ -119,6 +133,13 @@ impl BlockList {
     }
 
     /// Blocks several addresses. If one of them is not valid, none is added. Node: `addAddresses`.
+    ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// assert!(list.add_addresses(["192.0.2.1", "nonsense"]).is_err());
+    /// assert!(list.is_empty(), "all or none");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -136,6 +157,13 @@ impl BlockList {
     /// one has the form `::ffff:a.b.c.d`, the range is an IPv4 range. A range that is already in the list
     /// is added again. Node: `addRange`.
     ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_range("192.0.2.1", "192.0.2.9")?;
+    /// assert!(list.check([192, 0, 2, 9]) && !list.check([192, 0, 2, 10]));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
@@ -149,6 +177,14 @@ impl BlockList {
     /// Blocks every address whose first `prefix` bits are those of `network`. The other bits of `network`
     /// are ignored. A subnet that is already in the list is added again. Node: `addSubnet`.
     ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_subnet("192.0.2.77", 24)?;
+    /// assert!(list.check([192, 0, 2, 1]));
+    /// assert!(list.add_subnet("192.0.2.0", 33).is_err());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
@@ -161,6 +197,13 @@ impl BlockList {
 
     /// Blocks a subnet in CIDR notation: `10.0.0.0/8`, `2001:db8::/32` (RFC 4632 section 3.1, RFC 4291
     /// section 2.3). Node: `addCIDR`.
+    ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_cidr("2001:db8::/32")?;
+    /// assert!(list.check([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -194,6 +237,16 @@ impl BlockList {
     ///
     /// Text that does not have the form of a rule is skipped, as in Node, because later versions of Node
     /// may have other kinds of rules.
+    ///
+    /// ```
+    /// use fyke::BlockList;
+    ///
+    /// let (list, copy) = (BlockList::new(), BlockList::new());
+    /// list.add_cidr("10.0.0.0/8")?;
+    /// copy.add_rules(list.rules())?;
+    /// assert!(copy.check([10, 1, 2, 3]));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -237,6 +290,14 @@ impl BlockList {
     /// Removes the rule for one address. A range or subnet may still contain the address. Node:
     /// `removeAddress`.
     ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_address("192.0.2.1")?;
+    /// assert!(list.remove_address("::ffff:192.0.2.1".parse::<std::net::Ipv6Addr>().unwrap())?);
+    /// assert!(!list.remove_address("192.0.2.1")?, "it is not there any more");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `ERR_INVALID_ADDRESS` for text that is not an address, or is an address of another family.
@@ -270,6 +331,13 @@ impl BlockList {
 
     /// Removes the rule for a subnet in CIDR notation. Node: `removeCIDR`.
     ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_cidr("10.0.0.0/8")?;
+    /// assert!(list.remove_cidr("10.0.0.0/8")? && list.is_empty());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The errors of [`add_cidr`](Self::add_cidr).
@@ -279,6 +347,14 @@ impl BlockList {
     }
 
     /// Removes all rules. Node: `clear`.
+    ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_cidrs(fyke::BlockList::PRIVATE_RANGES)?;
+    /// list.clear();
+    /// assert!(list.is_empty());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn clear(&self) {
         *self.write() = Rules::default();
     }
@@ -292,6 +368,14 @@ impl BlockList {
 impl BlockList {
     /// Returns whether an address is blocked. For a [`SocketAddress`](crate::SocketAddress), the port is
     /// ignored. Node: `check`.
+    ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_address("192.0.2.1")?;
+    /// let shared = list.clone(); // another handle to the same rules
+    /// assert!(shared.check([192, 0, 2, 1]));
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn check(&self, address: impl Into<IpAddr>) -> bool {
         let value = value(address.into());
         self.read().matches(value)
@@ -341,6 +425,13 @@ impl BlockList {
     }
 
     /// The number of rules. Node: `size`.
+    ///
+    /// ```
+    /// let list = fyke::BlockList::new();
+    /// list.add_cidr("10.0.0.0/8")?;
+    /// assert_eq!(list.len(), 1);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     #[doc(alias = "size")]
     pub fn len(&self) -> usize {
         self.read().len()

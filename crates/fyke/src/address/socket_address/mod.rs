@@ -48,6 +48,13 @@ impl SocketAddress {
 
     /// Makes Node's default address of a family, `127.0.0.1` or `::`, with port 0. Node:
     /// `new net.SocketAddress({ family })`.
+    ///
+    /// ```
+    /// use fyke::{Family, SocketAddress};
+    ///
+    /// assert_eq!(SocketAddress::for_family(Family::V4).to_string(), "127.0.0.1:0");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn for_family(family: Family) -> Self {
         match family {
             Family::V4 => Self::new(Ipv4Addr::LOCALHOST, 0),
@@ -57,6 +64,16 @@ impl SocketAddress {
 
     /// Parses the text of an address of `family`. A zone (`fe80::1%eth0`) is accepted, and dropped. Node:
     /// `new net.SocketAddress({ address, port, family })`.
+    ///
+    /// ```
+    /// use fyke::{ErrorCode, Family, SocketAddress};
+    ///
+    /// let address = SocketAddress::from_text("::1", 80, Family::V6)?;
+    /// assert_eq!(address.to_string(), "[::1]:80");
+    /// let error = SocketAddress::from_text("::1", 80, Family::V4).unwrap_err();
+    /// assert_eq!(error.code(), ErrorCode::ERR_INVALID_ADDRESS);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -90,6 +107,15 @@ impl SocketAddress {
     /// As in Node, it is stored in the `flowinfo` of the [`SocketAddrV6`](std::net::SocketAddrV6) as a
     /// number in host byte order, and not in network byte order.
     ///
+    /// ```
+    /// use fyke::SocketAddress;
+    ///
+    /// let address = SocketAddress::parse("[::1]:80").unwrap();
+    /// assert_eq!(address.with_flow_label(7)?.flow_label(), 7);
+    /// assert!(address.with_flow_label(SocketAddress::FLOW_LABEL_MAX + 1).is_err());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `ERR_OUT_OF_RANGE` if it is greater than [`FLOW_LABEL_MAX`](Self::FLOW_LABEL_MAX), for either
@@ -113,6 +139,12 @@ impl SocketAddress {
 impl SocketAddress {
     /// The IP address. Printed, it equals Node's `address`: in lower case and in the shortest form. Node:
     /// `address`.
+    ///
+    /// ```
+    /// let address = fyke::SocketAddress::parse("192.0.2.1:80").unwrap();
+    /// assert_eq!(address.address().to_string(), "192.0.2.1");
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn address(&self) -> IpAddr {
         self.0.ip()
     }
@@ -124,6 +156,12 @@ impl SocketAddress {
 
     /// The family of the address. An IPv4 address in mapped form (`::ffff:a.b.c.d`) is an IPv6 address.
     /// Node: `family`.
+    ///
+    /// ```
+    /// let mapped = fyke::SocketAddress::parse("[::ffff:192.0.2.1]:80").unwrap();
+    /// assert_eq!(mapped.family(), fyke::Family::V6);
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn family(&self) -> Family {
         Family::of(&self.0)
     }
