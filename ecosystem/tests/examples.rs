@@ -16,6 +16,20 @@ use support::pattern;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
+#[test]
+fn the_guide_shows_code_of_the_http_example() {
+    let guide = include_str!("../../crates/fyke/guide/async.md");
+    let (_, shown) = guide.split_once("```rust,ignore\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let mut lines = include_str!("../examples/http.rs").lines();
+    for line in shown.lines() {
+        assert!(
+            lines.any(|other| other == line),
+            "not in the example, or not in this order: {line}"
+        );
+    }
+}
+
 const HTTP1: &str = "--http1.1";
 const HTTP2: &str = "--http2-prior-knowledge";
 

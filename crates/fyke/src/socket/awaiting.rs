@@ -104,12 +104,12 @@ impl Socket {
         let phase = self.inner.state.borrow().phase;
         let mut listeners = Vec::new();
         if matches!(phase, Phase::Fresh | Phase::Closed) {
-            answer.give(self.errored().map_or(Ok(()), Err));
+            answer.give(self.error().map_or(Ok(()), Err));
         } else {
             let answer = Rc::clone(&answer);
             listeners.push(self.on_error(|_, _| {}));
             listeners.push(self.on_close(move |socket, _| {
-                answer.give(socket.errored().map_or(Ok(()), Err));
+                answer.give(socket.error().map_or(Ok(()), Err));
             }));
         }
         Awaited { socket: self.clone(), listeners, answer }
