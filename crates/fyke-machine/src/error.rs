@@ -172,7 +172,7 @@ codes! {
     /// fyke's own code: the loop is already running; `turn` was called from one of its callbacks.
     ERR_EVENT_LOOP_BUSY => ResourceBusy,
     /// fyke's own code: a task panicked.
-    ERR_TASK_PANICKED => Other,
+    ERR_TASK_PANICKED => ConnectionAborted,
     /// fyke's own code: the loop was dropped.
     ERR_EVENT_LOOP_CLOSED => NotConnected,
 }

@@ -3,23 +3,14 @@
 //! A task that is woken is put into the [`Ready`] queue, by any thread. The loop takes it out and polls it
 //! when the running callback has returned and its deferred work is done.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::Pin;
-use std::rc::Rc;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use async_task::Runnable;
-use pin_project_lite::pin_project;
 use slotmap::SlotMap;
-
-use super::actor::Wired;
-use super::core::Core;
 
 /// The number of operations that a task may complete in one poll. Then its operations are pending until it
 /// is polled again, so that a task whose operations are always ready does not stop the others.
@@ -32,23 +23,16 @@ slotmap::new_key_type! {
     pub(crate) struct TaskKey;
 }
 
-/// The result of a task: its output, or the value that it panicked with.
-pub(crate) type Outcome<T> = Result<T, Box<dyn Any + Send>>;
-
 /// The tasks of one loop.
 pub(crate) struct Tasks {
     ready: Arc<Ready>,
-    /// The tasks that have not ended, so that they can be dropped with the loop.
-    active: RefCell<SlotMap<TaskKey, Entry>>,
+    /// The wakers of the tasks that have not ended, so that they can be dropped with the loop. `None` until a task
+    /// is made.
+    pub(super) active: RefCell<SlotMap<TaskKey, Option<Waker>>>,
+    /// The tasks that do not keep the loop alive.
+    pub(super) unreferred: RefCell<BTreeSet<TaskKey>>,
     /// The number of operations that the running poll may still complete.
     budget: Cell<u32>,
-}
-
-struct Entry {
-    /// `None` until the task is made.
-    waker: Option<Waker>,
-    /// Whether the task keeps the loop alive.
-    referred: bool,
 }
 
 /// Tasks that are to be polled. Shared with their wakers.
@@ -92,7 +76,7 @@ impl Ready {
     }
 
     /// Has the loop poll a task, and wakes the loop if it may be waiting.
-    fn push(&self, task: Runnable) {
+    pub(super) fn push(&self, task: Runnable) {
         {
             let mut queue = self.lock();
             if self.closed.load(Ordering::Relaxed) {
@@ -159,6 +143,7 @@ impl Tasks {
         Self {
             ready: Arc::new(Ready::new(waker)),
             active: RefCell::default(),
+            unreferred: RefCell::default(),
             budget: Cell::new(UNLIMITED),
         }
     }
@@ -235,9 +220,7 @@ impl Tasks {
     pub(super) fn close(&self) {
         let active = self.active.take();
         // Tasks that wait get into the queue, so that all of them are there.
-        for entry in active.into_iter().filter_map(|(_, entry)| entry.waker) {
-            entry.wake();
-        }
+        active.into_iter().filter_map(|(_, waker)| waker).for_each(Waker::wake);
         while let Some(task) = self.ready.pop() {
             drop(task);
         }
@@ -256,81 +239,5 @@ struct Limited<'a>(&'a Cell<u32>, u32);
 impl Drop for Limited<'_> {
     fn drop(&mut self) {
         self.0.set(self.1);
-    }
-}
-
-impl<T: Wired> Core<T> {
-    /// Makes a task of the loop. It is polled for the first time when the running callback has returned.
-    /// `name` is where the user's code made it, for the log.
-    pub(crate) fn spawn<F: Future + 'static>(
-        self: &Rc<Self>,
-        future: F,
-        name: &'static Location<'static>,
-    ) -> (async_task::Task<Outcome<F::Output>>, TaskKey) {
-        let entry = Entry { waker: None, referred: true };
-        let key = self.tasks.active.borrow_mut().insert(entry);
-        self.hold();
-        let tracked = Tracked { tracker: Tracker { core: Rc::clone(self), key, name }, future };
-        let ready = Arc::clone(&self.tasks.ready);
-        let (runnable, task) = async_task::spawn_local(tracked, move |task| ready.push(task));
-        if let Some(entry) = self.tasks.active.borrow_mut().get_mut(key) {
-            entry.waker = Some(runnable.waker());
-        }
-        runnable.schedule();
-        (task, key)
-    }
-
-    /// Sets whether a task keeps the loop alive. Ended tasks are ignored.
-    pub(crate) fn refer_task(&self, key: TaskKey, referred: bool) {
-        let before = {
-            let mut active = self.tasks.active.borrow_mut();
-            let Some(entry) = active.get_mut(key) else { return };
-            std::mem::replace(&mut entry.referred, referred)
-        };
-        match (before, referred) {
-            (false, true) => self.hold(),
-            (true, false) => self.release(),
-            _ => {}
-        }
-    }
-}
-
-pin_project! {
-    /// The future of a task: notes its end, and catches its panic.
-    struct Tracked<F, T: Wired> {
-        tracker: Tracker<T>,
-        #[pin]
-        future: F,
-    }
-}
-
-struct Tracker<T: Wired> {
-    core: Rc<Core<T>>,
-    key: TaskKey,
-    name: &'static Location<'static>,
-}
-
-impl<F: Future, T: Wired> Future for Tracked<F, T> {
-    type Output = Outcome<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let watch = super::watch::Watch::begin();
-        let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
-        watch.end(this.tracker.name);
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    }
-}
-
-impl<T: Wired> Drop for Tracker<T> {
-    fn drop(&mut self) {
-        let entry = self.core.tasks.active.borrow_mut().remove(self.key);
-        if entry.is_some_and(|entry| entry.referred) {
-            self.core.release();
-        }
     }
 }

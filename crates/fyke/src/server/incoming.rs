@@ -1,39 +1,15 @@
 //! Connections that tasks take, in place of the event `connection`.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use fyke_driver::limits::ACCEPTS_PER_TURN_MAX;
-
+use super::waiting::{WAITING_MAX, Waiting};
 use super::{Event, Server};
 use crate::answer::Answer;
 use crate::listeners::ListenerId;
 use crate::socket::Socket;
 use crate::{Error, ErrorCode, Result};
-
-/// The connections that wait to be taken. More than this wait in the kernel.
-const WAITING_MAX: usize = ACCEPTS_PER_TURN_MAX;
-
-/// What waits for tasks, and the tasks that wait.
-#[derive(Default)]
-pub(super) struct Waiting {
-    sockets: VecDeque<Socket>,
-    /// An error of the server that no task has taken.
-    error: Option<Error>,
-    wakers: Vec<Waker>,
-    /// A task has asked for connections.
-    asked: bool,
-    /// The driver does not accept, because too many wait.
-    stopped: bool,
-    /// The server was closed after it listened.
-    closed: bool,
-}
-
-/// `None` until a task asks for a connection, or there is one without a listener.
-pub(super) type MaybeWaiting = RefCell<Option<Box<Waiting>>>;
 
 /// The connections of a server, see [`Server::incoming`].
 #[derive(Debug)]

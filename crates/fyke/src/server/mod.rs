@@ -15,6 +15,7 @@ mod listening;
 mod options;
 mod remote;
 mod shutdown;
+mod waiting;
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
@@ -27,11 +28,11 @@ use fyke_machine::acceptor::Acceptor;
 use drain::Drain;
 pub use drain::ShutdownOutcome;
 pub use incoming::Incoming;
-use incoming::MaybeWaiting;
 pub use listener::RefusedConnection;
 use listener::{Event, Listener};
 pub use options::{ListenOptions, ServerOptions, StaleFile};
 pub use remote::ServerRef;
+use waiting::MaybeWaiting;
 
 use crate::listeners::Listeners;
 use crate::lookup::Ticket;

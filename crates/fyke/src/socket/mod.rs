@@ -68,6 +68,7 @@ pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
 pub use pipeline::pipeline;
 pub(crate) use pulling::Target;
+pub(crate) use spares::Lent;
 pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
 

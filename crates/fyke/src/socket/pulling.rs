@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use fyke_driver::uninit::{Unfilled, copy_into};
 use fyke_driver::{Driver, SocketId};
-use fyke_machine::connection::Event;
+use fyke_machine::connection::{Connection, Event};
 use fyke_machine::error::MakeError;
 use fyke_machine::reading::Sink;
 use fyke_machine::transitions::{Pull, Push};
@@ -186,7 +186,7 @@ impl Socket {
         match target.read(&core.driver, id) {
             Ok(filled) => {
                 match T::len(&filled) {
-                    0 => self.step(|machine, cx, fx| machine.pulled_end(cx, fx)),
+                    0 => self.step(Connection::pulled_end),
                     count => self.count_pulled(core, count),
                 }
                 Poll::Ready(Ok(filled))
@@ -238,7 +238,7 @@ impl Socket {
                 Poll::Ready(Ok(target.copy(&bytes.unwrap_or_default())))
             }
             Pull::Ended => {
-                self.step(|machine, cx, fx| machine.pulled_end(cx, fx));
+                self.step(Connection::pulled_end);
                 Poll::Ready(Ok(target.copy(&[])))
             }
             Pull::Wait => {
@@ -430,17 +430,6 @@ impl Socket {
         }
         self.set_writer(cx.waker());
         Poll::Pending
-    }
-
-    /// Returns an empty buffer of the loop's pool.
-    pub(crate) fn take_buffer(&self) -> Vec<u8> {
-        self.core().map_or_else(Vec::new, |core| core.driver.take_buffer())
-    }
-
-    pub(crate) fn give_back_buffer(&self, buffer: Vec<u8>) {
-        if let Some(core) = self.core() {
-            core.driver.give_back_buffer(buffer);
-        }
     }
 
     fn pulling_core(&self) -> Result<&Rc<Core>> {

@@ -2,12 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 
+use fyke_driver::limits::READ_BUFFER_BYTES;
 use fyke_machine::writing::{Queue, Spares};
 
-use super::Callback;
+use super::{Callback, Socket};
 use crate::runtime::Wired;
 use crate::wiring::{Core, Tick};
 
+/// The maximum number of memories of 64 KiB that are kept for streams.
+const LENT_MAX: usize = 4;
 /// The maximum number of queues that are kept.
 const QUEUES_MAX: usize = 64;
 
@@ -18,6 +21,44 @@ pub(crate) struct Queues {
     last: Cell<Option<Box<Queue<Callback>>>>,
     #[expect(clippy::vec_box, reason = "they are passed on as boxes")]
     empty: RefCell<Vec<Box<Queue<Callback>>>>,
+    /// Memory for received bytes that a stream lends.
+    #[expect(clippy::vec_box, reason = "they change hands as boxes")]
+    lent: RefCell<Vec<Box<Lent>>>,
+}
+
+/// Received bytes that a stream lends. In a box, so that a stream that waits for bytes is small.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    memory: Vec<u8>,
+    /// How many bytes at the beginning were consumed.
+    consumed: usize,
+}
+
+impl Lent {
+    fn new() -> Self {
+        Self { memory: Vec::with_capacity(READ_BUFFER_BYTES), consumed: 0 }
+    }
+
+    /// The bytes that were not consumed.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[self.consumed..]
+    }
+
+    /// The empty memory, to be filled.
+    pub(crate) fn memory(&mut self) -> &mut Vec<u8> {
+        &mut self.memory
+    }
+
+    /// Marks bytes as used. Returns whether there are none left.
+    pub(crate) fn consume(&mut self, count: usize) -> bool {
+        self.consumed = self.consumed.saturating_add(count).min(self.memory.len());
+        self.consumed == self.memory.len()
+    }
+
+    fn clear(&mut self) {
+        self.memory.clear();
+        self.consumed = 0;
+    }
 }
 
 impl Wired for Tick {
@@ -49,6 +90,25 @@ pub(super) fn give_back(core: &Core, mut queue: Box<Queue<Callback>>) {
     let queues = &core.spares;
     if let Some(other) = queues.last.replace(Some(queue)) {
         queues.push(other);
+    }
+}
+
+/// # Lending
+impl Socket {
+    /// Returns memory for received bytes.
+    pub(crate) fn take_lent(&self) -> Box<Lent> {
+        let spare = self.core().and_then(|core| core.spares.lent.borrow_mut().pop());
+        spare.unwrap_or_else(|| Box::new(Lent::new()))
+    }
+
+    /// Keeps memory for reuse, or frees it.
+    pub(crate) fn give_back_lent(&self, mut lent: Box<Lent>) {
+        let Some(core) = self.core() else { return };
+        lent.clear();
+        let mut spare = core.spares.lent.borrow_mut();
+        if spare.len() < LENT_MAX {
+            spare.push(lent);
+        }
     }
 }
 

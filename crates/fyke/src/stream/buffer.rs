@@ -2,52 +2,44 @@
 
 use std::task::{Context, Poll, ready};
 
-use fyke_driver::limits::READ_BUFFER_BYTES;
-
 use super::end::End;
 use crate::Result;
+use crate::socket::Lent;
 
 /// The bytes that [`fill_buf`](super::SocketStream::fill_buf) has returned and that were not consumed. The
-/// memory comes from the loop's pool, and is there only while there are bytes.
+/// memory belongs to the loop, and is here only while there are bytes.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
-    memory: Vec<u8>,
-    /// How many bytes at the beginning were consumed.
-    consumed: usize,
-}
+pub(super) struct Buffer(Option<Box<Lent>>);
 
 impl Buffer {
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory[self.consumed..]
+        self.0.as_ref().map_or(&[], |lent| lent.bytes())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.consumed == self.memory.len()
+        self.0.is_none()
     }
 
     pub(super) fn poll_fill(&mut self, end: &End, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
         if self.is_empty() {
             let socket = end.socket();
             ready!(socket.poll_drained(cx))?;
-            let mut memory = socket.take_buffer();
-            memory.reserve(READ_BUFFER_BYTES);
-            let read = socket.poll_pull(cx, &mut memory);
+            let mut lent = socket.take_lent();
+            let read = socket.poll_pull(cx, lent.memory());
             if !matches!(read, Poll::Ready(Ok(1..))) {
-                socket.give_back_buffer(memory);
+                socket.give_back_lent(lent);
                 ready!(read)?;
                 return Poll::Ready(Ok(&[]));
             }
-            self.memory = memory;
-            self.consumed = 0;
+            self.0 = Some(lent);
         }
         Poll::Ready(Ok(self.bytes()))
     }
 
     pub(super) fn consume(&mut self, count: usize, end: &End) {
-        self.consumed = (self.consumed + count).min(self.memory.len());
-        if self.is_empty() {
-            self.consumed = 0;
-            end.socket().give_back_buffer(std::mem::take(&mut self.memory));
+        let is_used_up = self.0.as_mut().is_some_and(|lent| lent.consume(count));
+        if let Some(lent) = self.0.take_if(|_| is_used_up) {
+            end.socket().give_back_lent(lent);
         }
     }
 
