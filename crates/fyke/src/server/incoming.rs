@@ -248,7 +248,7 @@ impl Server {
             // Without a task they are connections that nothing handles, and stay open.
             let closes = waiting.asked && !is_draining;
             let sockets =
-                if is_draining { VecDeque::new() } else { std::mem::take(&mut waiting.sockets) };
+                if is_draining { Default::default() } else { std::mem::take(&mut waiting.sockets) };
             (sockets, std::mem::take(&mut waiting.wakers), closes)
         };
         for socket in sockets.into_iter().filter(|_| closes) {
