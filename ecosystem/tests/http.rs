@@ -6,10 +6,14 @@ mod web;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use fyke::SocketStream;
+use fyke::rt::{LocalExecutor, LocalTimer};
+use fyke::{SocketStream, spawn_local};
 use http_body_util::BodyExt;
+use hyper::service::service_fn;
+use support::futures::streams;
 use support::pattern;
 use web::{Client, VERSIONS, Version, answer, drained, get, post, serve};
 
@@ -184,5 +188,21 @@ on_every_driver! {
                 drained(&server).await;
             });
         }
+    }
+
+    fn a_peer_of_http2_that_answers_no_ping_is_closed(net) {
+        net.block_on(async {
+            let (mut client, server) = streams(net.tcp()).await;
+            let served = spawn_local(async {
+                let mut http = hyper::server::conn::http2::Builder::new(LocalExecutor);
+                let limit = Duration::from_millis(20);
+                http.timer(LocalTimer).keep_alive_interval(limit).keep_alive_timeout(limit);
+                http.serve_connection(server, service_fn(answer)).await
+            }).unwrap();
+            // The preface and empty settings, and then nothing.
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+            let error = served.await.unwrap().unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+        });
     }
 }
