@@ -6,6 +6,7 @@
 //! | chapter | what it answers |
 //! |---|---|
 //! | [Echo to chat in ten minutes](echo_to_chat) | What does a first program look like? |
+//! | [Async](async_await) | How do I use `.await`, hyper and other crates of the async ecosystem? |
 //! | [Half-close](half_close) | What do `end`, `close` and `destroy` mean, and in which order do events come? |
 //! | [Backpressure](backpressure) | What if the peer reads more slowly than I write? |
 //! | [Timeouts and limits](limits) | What bounds time, memory and connections, and what happens at each limit? |
@@ -16,10 +17,14 @@
 //! | [Embedding in a host's loop](host_loop) | How does fyke run inside an existing loop? |
 //! | [Other threads](other_threads) | How does another thread reach a loop, a socket or a server? |
 //! | [Coming from Node](from_node) | What is the name of each function of `net` here, and what differs? |
-//! | [Coming from tokio](from_tokio) | What replaces tasks, and how do fyke and tokio work together? |
+//! | [Coming from tokio](from_tokio) | What is the name of each function of tokio here, and how do the two work together? |
 
 pub mod echo_to_chat {
     #![doc = include_str!("../guide/echo_to_chat.md")]
+}
+
+pub mod async_await {
+    #![doc = include_str!("../guide/async.md")]
 }
 
 pub mod half_close {

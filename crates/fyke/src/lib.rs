@@ -1,19 +1,22 @@
 //! Node.js's `net` module as a Rust library: event-driven TCP and Unix-socket servers and clients, with
-//! Node's events, half-close, backpressure and timeouts, on its own event loop, without `async`.
+//! Node's events, half-close, backpressure and timeouts, on its own event loop, with callbacks or `async`.
 //!
 //! # What fyke is for
 //!
 //! - You know Node's `net`, or you port a program that uses it, and want the same events in the same order.
 //! - You write a server, client, proxy or test tool on TCP or Unix sockets, and one thread, or one loop per
 //!   core, is enough.
+//! - You write `async` code for one thread, without `Send`, and want to choose the driver when the program runs:
+//!   readiness, io_uring, or the simulated network. hyper, tungstenite, rustls and other crates run on fyke's
+//!   sockets: see [Async](guide::async_await).
 //! - You already have a loop, for example of a game, an interpreter or a GUI, and want sockets in it.
 //! - You want to test network code without ports and without waiting: [`sim`] is a simulated network in
 //!   memory with its own clock.
 //!
 //! # What fyke is not for
 //!
-//! - TLS, HTTP and UDP: fyke has none of them.
-//! - `async` code, and spreading one loop's connections over a pool of threads: tokio does that.
+//! - UDP. TLS and HTTP come from other crates, such as rustls and hyper.
+//! - Spreading one loop's connections over a pool of threads: tokio does that.
 //! - Windows. Linux is tested; macOS and the BSDs are compiled but have not been run, see
 //!   [PLATFORM.md](https://github.com/fyke-rs/fyke/blob/main/docs/PLATFORM.md).
 //!
@@ -71,6 +74,7 @@
 //! | if you want to | read |
 //! |---|---|
 //! | write a first program | [Echo to chat in ten minutes](guide::echo_to_chat) |
+//! | use `.await`, hyper or tokio | [Async](guide::async_await) |
 //! | know what `end`, `close` and `destroy` mean | [Half-close](guide::half_close) |
 //! | send large amounts of data, or to slow peers | [Backpressure](guide::backpressure) |
 //! | serve untrusted clients | [Timeouts and limits](guide::limits) |
@@ -91,6 +95,10 @@
 //! | feature | default | what it adds | dependencies |
 //! |---|---|---|---|
 //! | `tracing` | yes | log events through `tracing`: at WARN (target `fyke`) connection errors without a listener, connections refused because descriptors ran out, and listeners that are added again and again; at TRACE (target `fyke::step`) each step that opens, connects or closes something | `tracing` |
+//! | `futures` | no | the traits of `futures-io` for [`SocketStream`] and its halves; `chunks`, [`Incoming`] and [`timer::Interval`] are `Stream`s | `futures-core`, `futures-io` |
+//! | `hyper` | no | `hyper::rt::Read` and `Write` for [`SocketStream`]; the module `rt` with an executor and a timer | `hyper`, without its features |
+//! | `tokio` | no | the traits of tokio for [`SocketStream`] and its halves, without its runtime | `tokio`, without its features |
+//! | `tokio-runtime` | no | `EventLoop::drive`, which runs a loop as a task of tokio; streams take part in tokio's cooperative budget | `tokio` with its runtime |
 //! | `serde` | no | `Serialize` and `Deserialize` for [`BlockList`] and [`SocketAddress`]; `BlockList::to_json` and `add_json` | `serde`, `serde_json` |
 //!
 //! Without `tracing`, an error without a listener is not reported, except where [`run`] returns it.

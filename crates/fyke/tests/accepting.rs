@@ -2,9 +2,14 @@
 
 mod support;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use fyke::{ErrorCode, Server, Socket, spawn_local, timer};
+use fyke::sim::SimOptions;
+use fyke::{DriverKind, ErrorCode, Server, Socket, spawn_local, timer};
+use support::Net;
 use support::futures::listening;
 
 on_every_driver! {
@@ -167,4 +172,116 @@ on_every_driver! {
             client.destroy();
         });
     }
+
+    fn connections_that_wait_at_a_shutdown_can_still_be_taken(net) {
+        net.block_on(async {
+            let (server, clients) = three_that_wait(net).await;
+            server.shutdown(Duration::from_secs(1000)).unwrap();
+            for client in clients {
+                let mut stream = server.accept().await.unwrap().stream().unwrap();
+                assert!(stream.socket().is_shutting_down());
+                stream.write_all(b"bye").await.unwrap();
+                drop(stream);
+                client.closed().await.unwrap();
+                assert_eq!(client.bytes_read(), 3);
+            }
+            let error = server.accept().await.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::ERR_SERVER_NOT_RUNNING);
+            server.closed().await;
+        });
+    }
+
+    fn connections_that_no_task_takes_are_reset_at_the_deadline_of_a_shutdown(net) {
+        net.block_on(async {
+            let (server, clients) = three_that_wait(net).await;
+            server.shutdown(Duration::from_millis(1)).unwrap();
+            server.closed().await;
+            for client in clients {
+                assert_eq!(client.closed().await.unwrap_err().code(), ErrorCode::ECONNRESET);
+            }
+        });
+    }
+
+    fn a_server_is_closed_when_its_last_connection_is_gone(net) {
+        net.block_on(async {
+            let server = Server::new();
+            server.closed().await;
+            server.listen(net.tcp()).unwrap();
+            server.listening().await.unwrap();
+            let closed = server.closed();
+            let closed = spawn_local(closed).unwrap();
+            let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+            let accepted = server.accept().await.unwrap();
+            server.close();
+            timer::sleep(Duration::from_millis(2)).unwrap().await;
+            assert!(!closed.is_finished());
+            accepted.destroy();
+            closed.await.unwrap();
+            assert_eq!(server.connections(), 0);
+            client.destroy();
+        });
+    }
+
+    fn a_request_that_arrives_with_a_shutdown_is_read_before_it(net) {
+        // In the simulated network it is on its way for some time, and arrives later.
+        let at_once = SimOptions { latency: Duration::ZERO, cut: false, ..SimOptions::default() };
+        let at_once = net.is_sim().then(|| Net::new(DriverKind::Sim(at_once)));
+        let net = at_once.as_ref().unwrap_or(net);
+        net.block_on(async {
+            let server = listening(net.tcp()).await;
+            let serving = server.clone();
+            let serving = spawn_local(async move {
+                let (mut incoming, mut tasks) = (serving.incoming(), Vec::new());
+                while let Some(socket) = incoming.next().await {
+                    tasks.push(spawn_local(request_or_shutdown(socket.unwrap())).unwrap());
+                }
+                for task in tasks {
+                    assert!(task.await.unwrap(), "the request is lost");
+                }
+            }).unwrap();
+            let mut clients = Vec::new();
+            for _ in 0..40 {
+                let endpoint = server.endpoint().unwrap();
+                clients.push(fyke::SocketStream::connect(endpoint).await.unwrap());
+            }
+            while server.connections() < 40 {
+                timer::sleep(Duration::from_millis(1)).unwrap().await;
+            }
+            for client in &mut clients {
+                client.write_all(b"request").await.unwrap();
+            }
+            server.shutdown(Duration::from_secs(1000)).unwrap();
+            serving.await.unwrap();
+            server.closed().await;
+        });
+    }
+}
+
+/// A server, and three of its connections that no task has taken yet.
+async fn three_that_wait(net: &Net) -> (Server, Vec<Socket>) {
+    let server = listening(net.tcp()).await;
+    let _ = timer::timeout(Duration::ZERO, server.accept()).await;
+    let endpoint = server.endpoint().unwrap();
+    let clients: Vec<Socket> = (0..3).map(|_| fyke::connect(endpoint.clone()).unwrap()).collect();
+    for client in &clients {
+        client.resume();
+        client.on_error(|_, _| {});
+    }
+    while server.connections() < 3 {
+        timer::sleep(Duration::from_millis(1)).unwrap().await;
+    }
+    (server, clients)
+}
+
+/// Returns whether the connection has a request when its server shuts down.
+async fn request_or_shutdown(socket: Socket) -> bool {
+    let mut shutdown = pin!(socket.shutting_down());
+    let mut stream = socket.stream().unwrap();
+    let mut buffer = [0; 7];
+    let mut read = pin!(stream.read_exact(&mut buffer));
+    poll_fn(|cx| match read.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(result.is_ok()),
+        Poll::Pending => shutdown.as_mut().poll(cx).map(|()| false),
+    })
+    .await
 }

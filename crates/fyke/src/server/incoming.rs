@@ -90,6 +90,47 @@ impl Server {
         })
     }
 
+    /// Waits for the event `close`: the server is closed, and its last connection is gone. Ready at once if the
+    /// server neither listens nor waits for its connections. Awaiting it after [`incoming`](Self::incoming) has
+    /// ended lets the connections finish, also those of a [`shutdown`](Self::shutdown).
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::block_on(async {
+    ///     let server = fyke::Server::new();
+    ///     server.listen(("127.0.0.1", 0))?;
+    ///     server.listening().await?;
+    ///     let client = fyke::connect(server.endpoint().unwrap())?;
+    ///     client.on_text(|_, text| assert_eq!(text, "bye"));
+    ///     let mut stream = server.accept().await?.stream()?;
+    ///     server.shutdown(Duration::from_secs(10))?;
+    ///     stream.write_all(b"bye").await?;
+    ///     drop(stream);
+    ///     server.closed().await;
+    ///     Ok(())
+    /// })?
+    /// # }
+    /// ```
+    pub fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let answer = Rc::<Answer<_>>::default();
+        let mut listeners = Vec::new();
+        if self.inner.state.borrow().acceptor.may_shut_down() {
+            let answer = Rc::clone(&answer);
+            listeners.push(self.on_close(move |_| answer.give(())));
+        } else {
+            answer.give(());
+        }
+        let awaited = Awaited { server: self.clone(), listeners };
+        poll_fn(move |cx| {
+            let _awaited = &awaited;
+            answer.poll(cx)
+        })
+    }
+
     /// From now on connections wait for tasks.
     fn ask(&self) {
         if !self.has_connection_listener() {
@@ -195,18 +236,22 @@ impl Server {
         true
     }
 
-    /// The server stops listening. Connections that wait for a task are closed, like those in the kernel's queue.
+    /// The server stops listening. Connections that wait for a task are closed, like those in the kernel's queue;
+    /// in a shutdown tasks can still take them.
     pub(super) fn close_waiting(&self) {
-        let (sockets, wakers, asked) = {
+        let is_draining = self.inner.state.borrow().drain.is_some();
+        let (sockets, wakers, closes) = {
             let mut waiting = self.inner.waiting.borrow_mut();
             let Some(waiting) = waiting.as_mut() else { return };
             waiting.closed = true;
             waiting.stopped = false;
-            let (sockets, wakers) = (&mut waiting.sockets, &mut waiting.wakers);
-            (std::mem::take(sockets), std::mem::take(wakers), waiting.asked)
+            // Without a task they are connections that nothing handles, and stay open.
+            let closes = waiting.asked && !is_draining;
+            let sockets =
+                if is_draining { Default::default() } else { std::mem::take(&mut waiting.sockets) };
+            (sockets, std::mem::take(&mut waiting.wakers), closes)
         };
-        // Without a task they are connections that nothing handles, and stay open.
-        for socket in sockets.into_iter().filter(|_| asked) {
+        for socket in sockets.into_iter().filter(|_| closes) {
             if socket.reset_and_destroy().is_err() {
                 socket.destroy();
             }

@@ -9,6 +9,7 @@ use fyke_machine::connection::Phase;
 
 use super::Socket;
 use super::finished::premature_close;
+use super::shutting_down::after_next_poll;
 use crate::answer::Answer;
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
@@ -114,19 +115,34 @@ impl Socket {
         Awaited { socket: self.clone(), listeners, answer }
     }
 
-    /// Waits until the server of this connection is shutting down, see [`on_shutdown`](Self::on_shutdown). Ready
-    /// at once if it is already. Never ready for a socket that no server has accepted.
+    /// Waits until the server of this connection is shutting down, see [`on_shutdown`](Self::on_shutdown), and what
+    /// has arrived until then can be read. Never ready for a socket that no server has accepted.
+    ///
+    /// So a task that waits for both loses no request: it wakes for the request first, or for both at once.
     ///
     /// Cancel safe.
     pub fn shutting_down(&self) -> impl Future<Output = ()> + use<> {
         let answer = Rc::<Answer<_>>::default();
         let mut listeners = Vec::new();
         if self.is_shutting_down() {
-            answer.give(());
+            self.answer_after_two_polls(&answer);
         } else {
             let answer = Rc::clone(&answer);
-            listeners.push(self.on_shutdown(move |_| answer.give(())));
+            listeners.push(self.on_shutdown(move |socket| socket.answer_after_two_polls(&answer)));
         }
         Awaited { socket: self.clone(), listeners, answer }
+    }
+
+    /// Answers after the driver was polled twice: io_uring reports what had arrived before a connection was
+    /// watched only in the second turn.
+    fn answer_after_two_polls(&self, answer: &Rc<Answer<()>>) {
+        let answer = Rc::clone(answer);
+        let Some(core) = self.core() else { return answer.give(()) };
+        let weak = Rc::downgrade(core);
+        after_next_poll(core, move || {
+            if let Some(core) = weak.upgrade() {
+                after_next_poll(&core, move || answer.give(()));
+            }
+        });
     }
 }

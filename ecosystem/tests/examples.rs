@@ -1,0 +1,149 @@
+//! The examples, run as a reader would run them, with both drivers of the system. The other side is curl,
+//! Python or the standard library.
+
+mod program;
+#[path = "../../crates/fyke/tests/support/mod.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use futures_util::{SinkExt, StreamExt};
+use fyke::SocketStream;
+use program::{DRIVERS, Server, is_installed, output};
+use support::pattern;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+
+#[test]
+fn the_guide_shows_code_of_the_http_example() {
+    let guide = include_str!("../../crates/fyke/guide/async.md");
+    let (_, shown) = guide.split_once("```rust,ignore\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let mut lines = include_str!("../examples/http.rs").lines();
+    for line in shown.lines() {
+        assert!(
+            lines.any(|other| other == line),
+            "not in the example, or not in this order: {line}"
+        );
+    }
+}
+
+const HTTP1: &str = "--http1.1";
+const HTTP2: &str = "--http2-prior-knowledge";
+
+fn curl(arguments: &[&str]) -> Vec<u8> {
+    output(
+        Command::new("curl").args(["--silent", "--show-error", "--max-time", "60"]).args(arguments),
+    )
+}
+
+#[test]
+fn curl_speaks_http1_and_http2_with_the_http_example_which_ends_with_its_input() {
+    if !is_installed("curl") {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("fyke-ecosystem-curl-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("large");
+    let bytes = pattern(5 << 20);
+    std::fs::write(&file, &bytes).unwrap();
+    for driver in DRIVERS {
+        let mut server = Server::start("http", driver);
+        let at = |path: &str| format!("http://{}/{path}", server.address);
+        for version in [HTTP1, HTTP2] {
+            assert_eq!(curl(&[version, &at("fish")]), b"you asked for /fish\n");
+            let body = format!("@{}", file.display());
+            assert!(curl(&[version, "--data-binary", &body, &at("")]) == bytes);
+            // Chunks, whose number curl does not say before.
+            let mut chunked = vec![version, "--data-binary", &body];
+            chunked
+                .extend(["-H", "transfer-encoding: chunked"].iter().filter(|_| version == HTTP1));
+            assert!(curl(&[&chunked[..], &[&at("")]].concat()) == bytes);
+        }
+        // Chunks, whose number curl does not say before.
+        let chunked = [
+            "-H",
+            "transfer-encoding: chunked",
+            "--data-binary",
+            &format!("@{}", file.display()),
+            &at(""),
+        ];
+        assert!(curl(&chunked) == bytes);
+        // Two requests, one connection. (curl 7.88 fails to do so with HTTP/2, also with other servers.)
+        let (a, b) = (at("a"), at("b"));
+        let count = [HTTP1, "-o", "/dev/null", "-w", "%{num_connects} ", &a, "-o", "/dev/null", &b];
+        assert_eq!(curl(&count), b"1 0 ");
+        drop(server.child.stdin.take());
+        assert!(server.child.wait().unwrap().success());
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn curl_gets_answers_of_the_tower_example_and_of_the_one_inside_tokio() {
+    if !is_installed("curl") {
+        return;
+    }
+    for driver in DRIVERS {
+        let server = Server::start("tower_http", driver);
+        assert_eq!(curl(&[&format!("http://{}/fish", server.address)]), b"GET /fish\n");
+        let server = Server::start("inside_tokio", driver);
+        for version in [HTTP1, HTTP2] {
+            assert_eq!(curl(&[version, &format!("http://{}", server.address)]), b"hello\n");
+        }
+    }
+}
+
+#[test]
+fn the_lines_example_answers_lines() {
+    for driver in DRIVERS {
+        let server = Server::start("lines", driver);
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.set_read_timeout(Some(support::DEADLINE)).unwrap();
+        stream.write_all(b"fish\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert_eq!(line, "FISH\n");
+    }
+}
+
+#[test]
+fn the_websocket_example_returns_messages() {
+    for driver in DRIVERS {
+        let server = Server::start("websocket", driver);
+        support::Net::ready().block_on(async {
+            let stream = SocketStream::connect(&server.address).await.unwrap();
+            let (mut client, _) = client_async("ws://localhost", stream).await.unwrap();
+            let message = Message::binary(pattern(1 << 20));
+            client.send(message.clone()).await.unwrap();
+            assert!(client.next().await.unwrap().unwrap() == message);
+            client.close(None).await.unwrap();
+        });
+    }
+}
+
+/// Sends a text over TLS, ends its side, and prints what it gets.
+const TLS_CLIENT: &str = "
+import socket, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+host, port = sys.argv[1].rsplit(':', 1)
+stream = context.wrap_socket(socket.create_connection((host, int(port)), 60))
+stream.sendall(b'fish')
+print(stream.recv(99).decode(), stream.version())
+stream.unwrap()
+";
+
+#[test]
+fn python_speaks_tls_with_the_tls_example() {
+    if !is_installed("python3") {
+        return;
+    }
+    for driver in DRIVERS {
+        let server = Server::start("tls", driver);
+        let answer = output(Command::new("python3").args(["-c", TLS_CLIENT, &server.address]));
+        assert_eq!(answer, b"fish TLSv1.3\n");
+    }
+}
