@@ -21,7 +21,8 @@ pub fn report_each_second() {
     tokio::spawn(async {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let latest = std::mem::take(&mut *LATEST.lock().expect("no code panics while holding it"));
+            let latest =
+                std::mem::take(&mut *LATEST.lock().expect("no code panics while holding it"));
             println!("late {}", latest.as_micros());
         }
     });
