@@ -31,23 +31,19 @@ impl EventLoop {
     /// let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     /// runtime.block_on(async {
     ///     let event_loop = fyke::EventLoop::new()?;
-    ///     let server = event_loop.enter(|| {
+    ///     let task = event_loop.enter(|| fyke::spawn_local(async {
     ///         let server = fyke::create_server(|socket| { socket.end_with("hello"); });
-    ///         server.listen(("127.0.0.1", 0)).map(|()| server)
-    ///     })?;
-    ///     let client = async {
+    ///         server.listen(("127.0.0.1", 0))?;
     ///         server.listening().await?;
-    ///         let endpoint = server.endpoint().unwrap();
-    ///         let stream = event_loop.enter(|| fyke::connect(endpoint))?.stream()?;
     ///         // A timer of tokio, and a stream of fyke.
     ///         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    ///         let mut stream = stream;
+    ///         let mut stream = fyke::SocketStream::connect(server.endpoint().unwrap()).await?;
     ///         assert_eq!(stream.read_to_end().await?, b"hello");
     ///         server.close();
     ///         Ok::<_, fyke::Error>(())
-    ///     };
-    ///     tokio::try_join!(client, event_loop.drive())?;
-    ///     Ok(())
+    ///     }))?;
+    ///     event_loop.drive().await?;
+    ///     Ok(task.await??)
     /// })
     /// # }
     /// ```
