@@ -10,6 +10,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
+use fyke::rt::{LocalExecutor, LocalTimer};
 use fyke::{ErrorCode, Server, SocketStream, spawn_local};
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
@@ -220,4 +221,15 @@ on_every_system! {
             }
         });
     }
+}
+
+/// In a task of tokio there is no current loop, even while another task drives one.
+#[test]
+fn executor_and_timer_of_hyper_warn_where_there_is_no_loop() {
+    let warnings = support::steps::warnings(|| {
+        hyper::rt::Executor::execute(&LocalExecutor, async { unreachable!() });
+        drop(hyper::rt::Timer::sleep(&LocalTimer, Duration::ZERO));
+    });
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings.iter().all(|warning| warning.contains("event loop")), "{warnings:?}");
 }

@@ -94,7 +94,7 @@
 //!
 //! | feature | default | what it adds | dependencies |
 //! |---|---|---|---|
-//! | `tracing` | yes | log events through `tracing`: at WARN (target `fyke`) connection errors without a listener, connections refused because descriptors ran out, and listeners that are added again and again; at TRACE (target `fyke::step`) each step that opens, connects or closes something | `tracing` |
+//! | `tracing` | yes | log events through `tracing`: at WARN (target `fyke`) connection errors without a listener, connections refused because descriptors ran out, listeners that are added again and again, tasks that do not wait for 100 milliseconds, and tasks and timers of hyper outside of a loop; at TRACE (target `fyke::step`) each step that opens, connects or closes something | `tracing` |
 //! | `futures` | no | the traits of `futures-io` for [`SocketStream`] and its halves; `chunks`, [`Incoming`] and [`timer::Interval`] are `Stream`s | `futures-core`, `futures-io` |
 //! | `hyper` | no | `hyper::rt::Read` and `Write` for [`SocketStream`]; the module `rt` with an executor and a timer | `hyper`, without its features |
 //! | `tokio` | no | the traits of tokio for [`SocketStream`] and its halves, without its runtime | `tokio`, without its features |

@@ -12,21 +12,23 @@ use std::time::{Duration, Instant};
 use slotmap::SlotMap;
 
 use crate::task::spawn_local;
-use crate::timer;
+use crate::{Result, timer};
 
 /// Runs hyper's tasks on the current event loop, for HTTP/2. They need not be `Send`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalExecutor;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    /// Makes a task of the future. Without an event loop the future is dropped, and its connection ends.
+    /// Makes a task of the future. Outside of an event loop the future is dropped with a warning, and its
+    /// connection ends.
     #[track_caller]
     fn execute(&self, future: F) {
-        drop(spawn_local(future));
+        in_a_loop(spawn_local(future));
     }
 }
 
-/// Gives hyper the timers of the current event loop, for its timeouts.
+/// Gives hyper the timers of the current event loop, for its timeouts. Outside of an event loop a timer is never
+/// ready, and a warning is logged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalTimer;
 
@@ -53,7 +55,7 @@ struct LocalSleep(Option<SleepKey>);
 
 impl LocalSleep {
     fn new(delay: Duration) -> Self {
-        let sleep = timer::sleep(delay).ok();
+        let sleep = in_a_loop(timer::sleep(delay));
         Self(sleep.map(|sleep| SLEEPS.with_borrow_mut(|sleeps| sleeps.insert(sleep))))
     }
 
@@ -87,4 +89,13 @@ impl fmt::Debug for LocalSleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalSleep").finish_non_exhaustive()
     }
+}
+
+/// hyper takes no errors of its executor and timer, so they are logged.
+fn in_a_loop<T>(result: Result<T>) -> Option<T> {
+    #[cfg(feature = "tracing")]
+    if let Err(error) = &result {
+        tracing::warn!(target: "fyke", %error, "hyper has no event loop to work with");
+    }
+    result.ok()
 }
