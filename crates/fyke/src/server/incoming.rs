@@ -62,6 +62,24 @@ impl Server {
 
     /// Returns the connections one after the other, see [`accept`](Self::accept). With the feature `futures` it
     /// is a `Stream`.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// # fyke::block_on(async {
+    /// let server = fyke::Server::new();
+    /// server.listen(("127.0.0.1", 0))?;
+    /// # server.listening().await?;
+    /// # let client = fyke::connect(server.endpoint().unwrap())?;
+    /// let mut incoming = server.incoming();
+    /// while let Some(socket) = incoming.next().await {
+    ///     socket?.end_with("bye\n");
+    ///     server.close(); // ends the loop
+    /// }
+    /// # client.resume();
+    /// # Ok(())
+    /// # })?
+    /// # }
+    /// ```
     pub fn incoming(&self) -> Incoming {
         self.ask();
         Incoming { server: self.clone() }

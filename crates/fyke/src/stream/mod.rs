@@ -138,6 +138,27 @@ impl SocketStream {
     }
 
     /// Splits the stream into two halves that different tasks can use.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// # fyke::block_on(async {
+    /// # let server = fyke::Server::new();
+    /// # server.listen(("127.0.0.1", 0))?;
+    /// # server.listening().await?;
+    /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+    /// # peer.pipe(&peer);
+    /// let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+    /// let writing = fyke::spawn_local(async move {
+    ///     writer.write_all(&[7; 1 << 20]).await?;
+    ///     writer.end().await
+    /// })?;
+    /// // Both directions go on at the same time, so neither side waits for the other.
+    /// assert_eq!(reader.read_to_end().await?.len(), 1 << 20);
+    /// writing.await.unwrap()?;
+    /// # Ok(())
+    /// # })?
+    /// # }
+    /// ```
     pub fn split(self) -> (ReadHalf, WriteHalf) {
         halves::split(self.end, self.buffer)
     }

@@ -33,6 +33,30 @@ macro_rules! reads {
             ///
             /// Cancel safe: if the future is dropped before it is ready, no data is lost.
             ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// peer.end_with("hi");
+            /// let mut buffer = [0; 1024];
+            /// let mut all = Vec::new();
+            /// loop {
+            ///     let count = reader.read(&mut buffer).await?;
+            ///     if count == 0 {
+            ///         break; // the peer has ended
+            ///     }
+            ///     all.extend_from_slice(&buffer[..count]);
+            /// }
+            /// assert_eq!(all, b"hi");
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
+            ///
             /// # Errors
             /// The error with which the connection has failed, for example `ECONNRESET`; the socket is
             /// destroyed then. `ERR_HAS_CONSUMER` if the socket has another consumer. `ERR_STREAM_DESTROYED` if
@@ -53,6 +77,25 @@ macro_rules! reads {
             /// Not cancel safe: if the future is dropped, bytes may be in `buffer`, and their number is not
             /// known.
             ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// let _ = peer.write("\x05hello");
+            /// let mut length = [0; 1];
+            /// reader.read_exact(&mut length).await?;
+            /// let mut message = vec![0; length[0].into()];
+            /// reader.read_exact(&mut message).await?;
+            /// assert_eq!(message, b"hello");
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
+            ///
             /// # Errors
             /// The errors of [`read`](Self::read), and `ERR_STREAM_PREMATURE_CLOSE` if the stream ends before;
             /// the bytes until then are in `buffer`.
@@ -71,6 +114,21 @@ macro_rules! reads {
             /// limit it with a timeout, or read piece by piece.
             ///
             /// Not cancel safe: if the future is dropped, the bytes read so far are lost.
+            ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// peer.end_with("all of it");
+            /// assert_eq!(reader.read_to_end().await?, b"all of it");
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
             ///
             /// # Errors
             /// The errors of [`read`](Self::read).
@@ -93,6 +151,31 @@ macro_rules! reads {
             /// were used; the others are returned again. Empty at the end of the stream.
             ///
             /// Cancel safe: if the future is dropped before it is ready, no data is lost.
+            ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// peer.end_with("two lines\nof text");
+            /// let mut lines = 1;
+            /// loop {
+            ///     let bytes = reader.fill_buf().await?;
+            ///     if bytes.is_empty() {
+            ///         break;
+            ///     }
+            ///     lines += bytes.iter().filter(|byte| **byte == b'\n').count();
+            ///     let count = bytes.len();
+            ///     reader.consume(count);
+            /// }
+            /// assert_eq!(lines, 2);
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
             ///
             /// # Errors
             /// The errors of [`read`](Self::read).
@@ -117,6 +200,25 @@ macro_rules! reads {
             ///
             /// Cancel safe: if the future is dropped before it is ready, no data is lost.
             ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// peer.end_with("kept");
+            /// let mut chunks = Vec::new();
+            /// while let Some(chunk) = reader.next_chunk().await? {
+            ///     chunks.push(chunk); // or sent to another thread
+            /// }
+            /// assert_eq!(chunks.concat(), b"kept");
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
+            ///
             /// # Errors
             /// The errors of [`read`](Self::read).
             pub async fn next_chunk(&mut self) -> $crate::Result<Option<$crate::Bytes>> {
@@ -138,6 +240,24 @@ macro_rules! reads {
             /// Returns 0 at the end of the stream, and if `buffer` is empty.
             ///
             /// Cancel safe.
+            ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// let _ = peer.write("GET / HTTP/1.1\r\n\r\n");
+            /// let mut first = [0; 1];
+            /// reader.peek(&mut first).await?;
+            /// let is_http = first[0].is_ascii_alphabetic(); // a TLS handshake begins with 22
+            /// assert!(is_http);
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
             ///
             /// # Errors
             /// The errors of [`read`](Self::read). `ENOTSUP` for a pipe that was adopted.

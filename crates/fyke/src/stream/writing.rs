@@ -10,6 +10,22 @@ macro_rules! writes {
             ///
             /// Cancel safe: if the future is dropped before it is ready, nothing was sent.
             ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// let count = writer.write(b"some of this").await?;
+            /// assert!(count > 0);
+            /// # peer.destroy();
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
+            ///
             /// # Errors
             /// The error with which the connection has failed, for example `EPIPE` or `ECONNRESET`; the socket
             /// is destroyed then. `ERR_STREAM_WRITE_AFTER_END` after [`end`](Self::end).
@@ -27,6 +43,25 @@ macro_rules! writes {
             ///
             /// Cancel safe: if the future is dropped before it is ready, nothing was sent.
             ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// use std::io::IoSlice;
+            ///
+            /// let parts = [IoSlice::new(b"header "), IoSlice::new(b"body")];
+            /// let count = writer.write_vectored(&parts).await?;
+            /// assert_eq!(count, 11);
+            /// # peer.destroy();
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
+            ///
             /// # Errors
             /// The errors of [`write`](Self::write).
             pub fn write_vectored(
@@ -40,6 +75,25 @@ macro_rules! writes {
             ///
             /// Not cancel safe: if the future is dropped, some of the bytes may have been sent, and their number
             /// is not known.
+            ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// writer.write_all(b"hello").await?;
+            /// peer.on_text(|peer, text| {
+            ///     assert_eq!(text, "hello");
+            ///     peer.end();
+            /// });
+            /// assert_eq!(reader.read_to_end().await?, b"");
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
             ///
             /// # Errors
             /// The errors of [`write`](Self::write).
@@ -62,6 +116,25 @@ macro_rules! writes {
             ///
             /// Cancel safe.
             ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// // The queue of the socket, and the stream, keep their order.
+            /// let _ = writer.socket().write("from a callback, ");
+            /// writer.flush().await?;
+            /// writer.write_all(b"from a task").await?;
+            /// assert_eq!(writer.socket().write_queue_len(), 0);
+            /// # peer.destroy();
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
+            ///
             /// # Errors
             /// The errors of [`write`](Self::write).
             pub fn flush(&mut self) -> impl std::future::Future<Output = $crate::Result<()>> {
@@ -72,6 +145,24 @@ macro_rules! writes {
             /// Reading goes on. Ready when the kernel has the end (the event `finish`). Node: `socket.end()`.
             ///
             /// Cancel safe: once it was polled, this side ends, also if the future is dropped.
+            ///
+            /// ```
+            /// # fn main() -> fyke::Result<()> {
+            /// # fyke::block_on(async {
+            /// # let server = fyke::Server::new();
+            /// # server.listen(("127.0.0.1", 0))?;
+            /// # server.listening().await?;
+            /// # let peer = fyke::connect(server.endpoint().unwrap())?;
+            /// # let (mut reader, mut writer) = server.accept().await?.stream()?.split();
+            /// writer.write_all(b"the answer").await?;
+            /// writer.end().await?;
+            /// peer.on_end(|peer| { peer.end_with("thanks"); });
+            /// peer.resume();
+            /// assert_eq!(reader.read_to_end().await?, b"thanks");
+            /// # Ok(())
+            /// # })?
+            /// # }
+            /// ```
             ///
             /// # Errors
             /// The error with which the connection has failed; `ERR_STREAM_DESTROYED` if the socket was
