@@ -13,6 +13,7 @@ use std::time::Duration;
 use fyke::{
     BoundSocket, ConnectOptions, KeepAliveProbes, Server, ServerOptions, Socket, SocketOptions,
 };
+use support::steps::with_subscriber;
 use support::{Net, drive};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -287,7 +288,7 @@ on_every_driver! {
             }
             for target in net.endpoints() {
                 let tcp = !target.to_string().contains('/');
-                tracing::subscriber::with_default(Nosy, || play(net, target));
+                with_subscriber(Nosy, || play(net, target));
                 let lines = LINES.take();
                 let mut calls = vec!["socket", "bind", "listen", "accept", "connect", "shutdown"];
                 calls.extend(["close", "setsockopt"]);
@@ -309,7 +310,7 @@ on_every_driver! {
             for after in 1..40 {
                 let target = if target.to_string().contains('/') { net.path().into() } else { target.clone() };
                 let drastic = Drastic { after: AtomicUsize::new(after) };
-                tracing::subscriber::with_default(drastic, || converse(net, target));
+                with_subscriber(drastic, || converse(net, target));
             }
         }
     }

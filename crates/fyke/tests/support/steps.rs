@@ -1,12 +1,13 @@
 //! What is logged as `tracing` events: the system calls of a driver, and fyke's warnings.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// The calls made by `run` on this thread, each with its details: `setsockopt option=NoDelay(true)`.
 /// Empty without the feature `tracing`.
@@ -22,8 +23,20 @@ pub(crate) fn warnings(run: impl FnOnce()) -> Vec<String> {
 
 fn logged(target: &'static str, level: Level, run: impl FnOnce()) -> Vec<String> {
     let lines = Arc::default();
-    tracing::subscriber::with_default(Log { target, level, lines: Arc::clone(&lines) }, run);
+    with_subscriber(Log { target, level, lines: Arc::clone(&lines) }, run);
     std::mem::take(&mut lines.lock().unwrap())
+}
+
+/// Runs `run` with a subscriber on this thread.
+///
+/// For each event in the code, `tracing` caches whether a subscriber is interested in it. While at most
+/// one subscriber exists, only the current thread's is asked when an event is reached for the first
+/// time. Another thread has none, and neither has a thread that is inside a subscriber, so the event
+/// would be disabled everywhere. A second subscriber makes `tracing` ask all of them.
+pub(crate) fn with_subscriber(subscriber: impl Subscriber + Send + Sync, run: impl FnOnce()) {
+    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&SECOND);
+    tracing::subscriber::with_default(subscriber, run);
 }
 
 /// The details of one call, without its name.
