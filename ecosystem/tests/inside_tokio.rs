@@ -180,6 +180,30 @@ on_every_system! {
         });
     }
 
+    fn while_a_loop_is_driven_tasks_of_tokio_may_call_the_library(net) {
+        let event_loop = net.event_loop();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let alive = event_loop.handle().keep_alive();
+        let task = async {
+            let server = listening().await;
+            let mut client = SocketStream::connect(server.endpoint().unwrap()).await.unwrap();
+            let mut accepted = server.accept().await.unwrap().stream().unwrap();
+            let (mut seen, bytes) = (vec![0; 100_000], pattern(100_000));
+            let (sent, received) =
+                tokio::join!(AsyncWriteExt::write_all(&mut client, &bytes), accepted.read_exact(&mut seen));
+            sent.unwrap();
+            received.unwrap();
+            assert!(seen == bytes);
+            server.close();
+            drop(alive);
+        };
+        runtime.block_on(async {
+            let driven = async { timeout(DEADLINE, event_loop.drive()).await.unwrap().unwrap() };
+            tokio::join!(driven, task);
+        });
+        assert!(fyke::LoopHandle::current().is_err(), "it is not the current loop any more");
+    }
+
     fn a_second_driver_of_one_loop_is_refused(net) {
         let event_loop = net.event_loop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -223,7 +247,6 @@ on_every_system! {
     }
 }
 
-/// In a task of tokio there is no current loop, even while another task drives one.
 #[test]
 fn executor_and_timer_of_hyper_warn_where_there_is_no_loop() {
     let warnings = support::steps::warnings(|| {

@@ -12,6 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::event_loop::EventLoop;
+use crate::wiring::Entered;
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
@@ -21,8 +22,8 @@ impl EventLoop {
     /// can use tokio's sockets, timers and channels.
     ///
     /// The loop waits with tokio: its descriptor in an `AsyncFd`, its next deadline in a timer. Each turn is one
-    /// step of the task, after which other tasks run. [`enter`](Self::enter) makes the loop current, for
-    /// [`connect`](crate::connect) and others.
+    /// step of the task, after which other tasks run. While it is driven, the loop is the current one of its thread,
+    /// so tasks of tokio may call [`connect`](crate::connect) and others.
     ///
     /// Cancel safe: the loop stands still when the future is dropped, and another call continues it.
     ///
@@ -56,6 +57,7 @@ impl EventLoop {
     /// Outside of a runtime of tokio that has its I/O driver and its timer enabled.
     pub async fn drive(&self) -> Result<()> {
         let _hosted = Hosted::begin(&self.core().hosted)?;
+        let _entered = Entered::new(self.core());
         let fd = self.as_fd().ok_or_else(|| {
             Error::new(ErrorCode::ENOTSUP, "the simulated network has no descriptor to wait for")
         })?;

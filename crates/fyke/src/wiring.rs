@@ -48,18 +48,23 @@ pub(crate) fn current_or_none() -> Option<Rc<Core>> {
 }
 
 /// Makes `core` the current loop until this value is dropped, also by a panic.
-pub(crate) struct Entered(());
+pub(crate) struct Entered(Rc<Core>);
 
 impl Entered {
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         CURRENT.with(|current| current.borrow_mut().push(Rc::clone(core)));
-        Self(())
+        Self(Rc::clone(core))
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let left = CURRENT.try_with(|current| current.borrow_mut().pop());
+        // Not always the last one: `drive` keeps its loop current between polls.
+        let left = CURRENT.try_with(|current| {
+            let mut current = current.borrow_mut();
+            let index = current.iter().rposition(|core| Rc::ptr_eq(core, &self.0))?;
+            Some(current.remove(index))
+        });
         drop(left);
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Ready {
     waker: Waker,
     /// Taken while a turn runs: that is how a turn inside a turn is noticed.
     events: Cell<Option<Box<Events>>>,
+    /// The last turn had as many events as fit in one.
+    full: Cell<bool>,
     table: Table<Registered>,
 }
 
@@ -84,6 +86,7 @@ impl Ready {
             poll_fd: poll.as_raw_fd(),
             poll: RefCell::new(poll),
             waker,
+            full: Cell::new(false),
             events: Cell::new(Some(Box::new(Events::with_capacity(EVENTS_PER_TURN_MAX)))),
             table,
         })
@@ -197,7 +200,7 @@ impl Backend for Ready {
     }
 
     fn has_work(&self) -> bool {
-        self.table.has_work()
+        self.table.has_work() || self.full.get()
     }
 
     fn next_deadline(&self) -> Option<Moment> {

@@ -7,6 +7,7 @@ use mio::Events;
 use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
+use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::table::{self, AgainOnPanic, Sending, SystemBackend, Waiting, accept, receive};
 use crate::{Completion, Moment, SocketId};
 
@@ -40,6 +41,8 @@ impl Ready {
             self.take_event(event, on);
             count += 1;
         }
+        // There may be more, of which the poller's descriptor says nothing to a host that looks for edges.
+        self.full.set(count >= EVENTS_PER_TURN_MAX);
         if let Some(waiting) = waiting {
             self.work_off(&waiting, count, on);
         }

@@ -437,8 +437,17 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
         driver.turn(Some(Moment::ZERO), on).unwrap();
     }
     assert_eq!(got, 1);
-    driver.waker().wake();
-    assert!(readable(999_999_999));
+    // The kernel signals only the first of these by itself.
+    for _ in 0..10 {
+        driver.waker().wake();
+        assert!(readable(999_999_999));
+        let mut woken = 0;
+        while readable(0) {
+            driver.turn(Some(Moment::ZERO), &mut |_| woken += 1).unwrap();
+        }
+        assert!(woken > 0);
+        driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
+    }
 }
 
 #[test]
