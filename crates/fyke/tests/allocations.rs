@@ -1,5 +1,5 @@
 //! The number of allocations in every common configuration. They are counted for the whole process, so
-//! one test runs at a time. On the real drivers only, because the simulated network allocates itself.
+//! there is a single test. On the real drivers only, because the simulated network allocates itself.
 
 mod support;
 
@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fyke::{BlockList, EventLoop, ServerOptions, Socket};
@@ -27,11 +26,6 @@ type Received = Rc<Cell<usize>>;
 
 /// Configures the socket, and counts the bytes that it receives.
 type Serve = Rc<dyn Fn(&Socket, &Received)>;
-
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static RUNNING: Mutex<()> = Mutex::new(());
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Growing counts too: a table that doubles counts each time.
 fn allocations() -> usize {
@@ -131,9 +125,7 @@ fn echo(socket: &Socket, received: &Received) {
     });
 }
 
-#[test]
-fn c7_a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none() {
-    let _running = one_at_a_time();
+fn a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none() {
     let [accepting, messages] = of_accepted(&Net::ready(), ServerOptions::new(), 0, Rc::new(echo));
     assert!(accepting <= 3 * CONNECTIONS, "{accepting} allocations for {CONNECTIONS} connections");
     assert_eq!(messages, 0, "in {MESSAGES} messages");
@@ -216,7 +208,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn c7_connection_takes_no_more_allocations_than_its_limit_in_each_configuration() {
-    let _running = one_at_a_time();
+    a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none();
     let mut exceeded = Vec::new();
     for net in Net::of_the_system() {
         let driver = net.event_loop().driver_name();
