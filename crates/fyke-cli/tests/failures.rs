@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
@@ -105,6 +105,57 @@ fn other_usage_errors_are_one_line_that_refers_to_the_help() {
     let (code, text, errors) = output(&[]);
     assert_eq!((code, text.as_str()), (Some(2), ""));
     assert!(errors.contains("Usage: fyke"), "{errors}");
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_refused_before_listening() {
+    let folder = Folder::new();
+    let path = folder.path("text");
+    std::fs::write(&path, "not a program").unwrap();
+    let sub = folder.path("sub");
+    std::fs::create_dir(&sub).unwrap();
+    let (missing, below) = (folder.path("missing"), format!("{path}/below"));
+    for (program, expected) in [
+        (&missing, "the program does not exist"),
+        (&below, "Not a directory (os error 20)"),
+        (&path, "the file is not executable"),
+        (&sub, "the path is a folder, not a program"),
+    ] {
+        let line = failure(&["listen", "--exec", &format!("{program} x"), "127.0.0.1:0"], 2);
+        assert_eq!(line, format!("fyke: --exec {program}: {expected}"));
+    }
+    for (command, expected) in [
+        ("fyke-no-such-program", "--exec fyke-no-such-program: no program in PATH has this name"),
+        ("./no-such-program", "--exec ./no-such-program: the program does not exist"),
+        ("'' x", r#"--exec "'' x" is not a valid command"#),
+    ] {
+        let line = failure(&["listen", "--exec", command, "127.0.0.1:0"], 2);
+        assert_eq!(line, format!("fyke: {expected}"));
+    }
+}
+
+#[test]
+fn a_program_name_is_searched_in_each_folder_of_path() {
+    let folder = Folder::new();
+    let path = folder.path("cat");
+    std::fs::write(&path, "not a program").unwrap();
+    let listen = |folders: &str| {
+        let mut command = fyke(&["listen", "-v", "--once", "--exec", "cat", "127.0.0.1:0"]);
+        command.env("PATH", folders);
+        command
+    };
+    let output = listen(&folder.path("")).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert_eq!(errors, format!("fyke: --exec {path}: the file is not executable\n"));
+    let mut command = listen(&format!("{}:/usr/bin:/bin", folder.path("")));
+    let mut server = Running::of(command.stdout(Stdio::null()));
+    let noted = server.note("listening on ");
+    let mut client = TcpStream::connect(noted.rsplit(' ').next().unwrap()).unwrap();
+    client.write_all(b"hello").unwrap();
+    client.read_exact(&mut [0; 5]).unwrap();
+    drop(client);
+    assert!(server.wait().success());
 }
 
 #[test]

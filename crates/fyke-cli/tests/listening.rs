@@ -134,7 +134,11 @@ fn the_final_output_of_a_program_arrives_even_if_it_did_not_read_all_input() {
 
 #[test]
 fn a_program_that_cannot_be_started_closes_the_connection_but_not_the_server() {
-    let (mut server, endpoint) = Running::listen(&["--exec", "/no/such/program"]);
+    let folder = Folder::new();
+    let program = folder.path("program");
+    std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+    let (mut server, endpoint) = Running::listen(&["--exec", &program]);
+    std::fs::remove_file(&program).unwrap();
     assert_eq!(exchange(&endpoint, ""), "");
     server.note("client 1: cannot start the program: No such file");
     assert!(server.is_running());

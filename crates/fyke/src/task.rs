@@ -136,11 +136,12 @@ impl EventLoop {
         let waker = Waker::from(Arc::new(MainWaker(Arc::clone(ready))));
         let mut cx = Context::from_waker(&waker);
         let _hold = Hold::new(core);
+        let _running = core.tasks.begin_running();
         waker.wake_by_ref();
         loop {
             if ready.take_main() {
                 let polled = {
-                    let _main = core.tasks.begin_main();
+                    let _limit = core.tasks.limit();
                     future.as_mut().poll(&mut cx)
                 };
                 if let Poll::Ready(output) = polled {
@@ -148,7 +149,7 @@ impl EventLoop {
                     return Ok(output);
                 }
             }
-            runtime::turn(core, None)?;
+            runtime::turn_again(core, None)?;
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The number of allocations in every common configuration. They are counted for the whole process, so
-//! one test runs at a time. On the real drivers only, because the simulated network allocates itself.
+//! there is a single test. On the real drivers only, because the simulated network allocates itself.
 
 mod support;
 
@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fyke::{BlockList, EventLoop, Server, ServerOptions, Socket, spawn_local, task, timer};
@@ -27,11 +26,6 @@ type Received = Rc<Cell<usize>>;
 
 /// Configures the socket, and counts the bytes that it receives.
 type Serve = Rc<dyn Fn(&Socket, &Received)>;
-
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static RUNNING: Mutex<()> = Mutex::new(());
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Growing counts too: a table that doubles counts each time.
 fn allocations() -> usize {
@@ -182,9 +176,7 @@ async fn echo_with_task(socket: &Socket, received: &Received) -> fyke::Result<()
     }
 }
 
-#[test]
-fn c7_a_task_per_connection_allocates_nothing_for_reads_writes_wakes_and_timers() {
-    let _running = one_at_a_time();
+fn a_task_per_connection_allocates_nothing_for_reads_writes_wakes_and_timers() {
     for net in Net::of_the_system() {
         let [accepting, messages] = of_server(&net, 0, serve_with_tasks);
         let driver = net.event_loop().driver_name();
@@ -198,9 +190,7 @@ fn c7_a_task_per_connection_allocates_nothing_for_reads_writes_wakes_and_timers(
     }
 }
 
-#[test]
-fn c7_a_task_is_one_allocation() {
-    let _running = one_at_a_time();
+fn a_task_is_one_allocation() {
     let event_loop = EventLoop::new().unwrap();
     let spawn = || {
         for _ in 0..100 {
@@ -214,9 +204,7 @@ fn c7_a_task_is_one_allocation() {
     assert_eq!(allocations() - before, 100);
 }
 
-#[test]
-fn c7_a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none() {
-    let _running = one_at_a_time();
+fn a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none() {
     let [accepting, messages] = of_accepted(&Net::ready(), ServerOptions::new(), 0, Rc::new(echo));
     assert!(accepting <= 3 * CONNECTIONS, "{accepting} allocations for {CONNECTIONS} connections");
     assert_eq!(messages, 0, "in {MESSAGES} messages");
@@ -299,7 +287,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn c7_connection_takes_no_more_allocations_than_its_limit_in_each_configuration() {
-    let _running = one_at_a_time();
+    a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none();
     let mut exceeded = Vec::new();
     for net in Net::of_the_system() {
         let driver = net.event_loop().driver_name();

@@ -60,8 +60,9 @@ on_every_driver! {
     }
 
     fn ipc_09_the_conversation_over_an_abstract_name(net) {
-        let name = format!("fyke-test-{}-{}", std::process::id(), net.is_sim());
-        converse(net, Endpoint::Abstract(name.into_bytes()), None);
+        // A path of the net is also a unique name: the drivers are tested at the same time.
+        let name = net.path().into_os_string().into_encoded_bytes();
+        converse(net, Endpoint::Abstract(name), None);
     }
 
     fn the_conversation_over_ipv6(net) {

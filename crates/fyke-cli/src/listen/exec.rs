@@ -1,15 +1,19 @@
 //! `--exec`: a program for every client, whose standard input and output are the connection.
 
 use std::cell::RefCell;
+use std::env;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use fyke::{EventLoop, Socket};
+use rustix::fs::{Access, access};
 use signal_hook::consts::SIGCHLD;
 
 use super::running::{Running, look_at_all, reap_descendants};
@@ -40,12 +44,14 @@ pub(super) struct Origin {
 }
 
 impl Programs {
-    /// Splits the command into words as a shell would. No shell runs it, so no data from a peer is
-    /// interpreted by a shell.
+    /// Splits the command into words as a shell would, and checks that the program can be run. No
+    /// shell runs it, so no data from a peer is interpreted by a shell.
     pub(super) fn parse(text: &str, options: &Listen) -> Result<Self, Failure> {
-        let words = shlex::split(text).filter(|words| !words.is_empty());
+        let words =
+            shlex::split(text).filter(|words| words.first().is_some_and(|word| !word.is_empty()));
         let words = words
             .ok_or_else(|| Failure::Usage(format!("--exec {text:?} is not a valid command")))?;
+        check_program(&words[0])?;
         Ok(Self {
             words,
             kill_after: options.kill_after,
@@ -147,6 +153,34 @@ impl Programs {
         }
         Ok(())
     }
+}
+
+/// Checks that a program exists and may be executed. A name without a slash is searched in the folders
+/// of `PATH`, as `execvp` does.
+fn check_program(name: &str) -> Result<(), Failure> {
+    if name.contains('/') {
+        return check_file(Path::new(name));
+    }
+    let folders = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let files = env::split_paths(&folders).map(|folder| folder.join(name));
+    let files: Vec<_> = files.filter(|file| file.exists()).collect();
+    let Some(first) = files.first() else {
+        return Err(Failure::Usage(format!("--exec {name}: no program in PATH has this name")));
+    };
+    check_file(files.iter().find(|file| check_file(file).is_ok()).unwrap_or(first))
+}
+
+fn check_file(path: &Path) -> Result<(), Failure> {
+    let problem = match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "the program does not exist".into()
+        }
+        Err(error) => error.to_string(),
+        Ok(file) if file.is_dir() => "the path is a folder, not a program".into(),
+        Ok(_) if access(path, Access::EXEC_OK).is_err() => "the file is not executable".into(),
+        Ok(_) => return Ok(()),
+    };
+    Err(Failure::Usage(format!("--exec {}: {problem}", path.display())))
 }
 
 /// Returns the key by which `--max-per-ip` counts this address: an IPv4 address, or the /64 network

@@ -27,4 +27,4 @@ pub(crate) use remotes::Remote;
 pub(crate) use spawn::Outcome;
 pub(crate) use tasks::{MainWaker, TaskKey};
 pub(crate) use timers::{TimerCallback, TimerId};
-pub(crate) use turn::{finish, run, turn};
+pub(crate) use turn::{finish, run, turn, turn_again};

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -15,6 +15,11 @@ use slotmap::SlotMap;
 /// The number of operations that a task may complete in one poll. Then its operations are pending until it
 /// is polled again, so that a task whose operations are always ready does not stop the others.
 const OPERATIONS_PER_POLL: u32 = 64;
+
+/// Tasks are in the queue.
+const TASKS: u8 = 1;
+/// The future of `block_on` is to be polled.
+const MAIN: u8 = 1 << 1;
 
 /// The budget outside of a poll of the loop: another executor has its own limits.
 const UNLIMITED: u32 = u32::MAX;
@@ -38,11 +43,9 @@ pub(crate) struct Tasks {
 /// Tasks that are to be polled. Shared with their wakers.
 pub(crate) struct Ready {
     queue: Mutex<VecDeque<Runnable>>,
-    /// Avoids taking the lock when the queue is empty.
-    any: AtomicBool,
-    /// The future of `block_on` is to be polled.
-    main: AtomicBool,
-    /// The loop is running callbacks, so it looks at the queue before it waits.
+    /// What is to be polled: [`TASKS`] and [`MAIN`]. Avoids taking the lock when the queue is empty.
+    any: AtomicU8,
+    /// The loop is running, so it looks at the queue before it waits.
     running: AtomicBool,
     closed: AtomicBool,
     /// Identifies the loop's thread.
@@ -62,8 +65,7 @@ impl Ready {
     fn new(waker: fyke_driver::Waker) -> Self {
         Self {
             queue: Mutex::default(),
-            any: AtomicBool::new(false),
-            main: AtomicBool::new(false),
+            any: AtomicU8::new(0),
             running: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             thread: this_thread(),
@@ -84,7 +86,7 @@ impl Ready {
                 return self.refuse(task);
             }
             queue.push_back(task);
-            if self.any.swap(true, Ordering::SeqCst) {
+            if self.any.fetch_or(TASKS, Ordering::SeqCst) & TASKS != 0 {
                 // The loop was woken for the first one.
                 return;
             }
@@ -112,14 +114,14 @@ impl Ready {
         let mut queue = self.lock();
         let task = queue.pop_front();
         if queue.is_empty() {
-            self.any.store(false, Ordering::SeqCst);
+            self.any.fetch_and(!TASKS, Ordering::SeqCst);
         }
         task
     }
 
     /// Whether the future of `block_on` was woken. Resets that.
     pub(crate) fn take_main(&self) -> bool {
-        self.main.swap(false, Ordering::SeqCst)
+        self.any.fetch_and(!MAIN, Ordering::SeqCst) & MAIN != 0
     }
 }
 
@@ -132,7 +134,7 @@ impl Wake for MainWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.0.main.swap(true, Ordering::SeqCst) {
+        if self.0.any.fetch_or(MAIN, Ordering::SeqCst) & MAIN == 0 {
             self.0.wake_loop();
         }
     }
@@ -156,12 +158,12 @@ impl Tasks {
     /// Whether a task is to be polled.
     #[inline]
     pub(super) fn are_ready(&self) -> bool {
-        self.ready.any.load(Ordering::SeqCst)
+        self.ready.any.load(Ordering::SeqCst) & TASKS != 0
     }
 
     /// Whether a task, or the future of `block_on`, is to be polled.
     pub(super) fn is_work_due(&self) -> bool {
-        self.are_ready() || self.ready.main.load(Ordering::SeqCst)
+        self.ready.any.load(Ordering::SeqCst) != 0
     }
 
     pub(super) fn ready_len(&self) -> usize {
@@ -176,21 +178,23 @@ impl Tasks {
         }
     }
 
-    /// The future of `block_on` is polled until the returned value is dropped. Tasks that it wakes need not end
-    /// the wait of the loop: a turn follows.
-    pub(crate) fn begin_main(&self) -> impl Drop + '_ {
-        struct Main<'a>(&'a Tasks, #[expect(dead_code, reason = "is dropped")] Limited<'a>);
-        impl Drop for Main<'_> {
+    /// The loop runs until the returned value is dropped, and looks at its tasks before each wait: a wake on its own
+    /// thread need not end the wait.
+    pub(crate) fn begin_running(&self) -> impl Drop + '_ {
+        struct Running<'a>(&'a AtomicBool, bool);
+        impl Drop for Running<'_> {
             fn drop(&mut self) {
-                self.0.set_running(false);
+                self.0.store(self.1, Ordering::Relaxed);
             }
         }
-        self.set_running(true);
-        Main(self, self.limit())
+        let running = &self.ready.running;
+        let before = running.load(Ordering::Relaxed);
+        running.store(true, Ordering::Relaxed);
+        Running(running, before)
     }
 
     /// Limits the operations that futures may complete until the returned value is dropped.
-    fn limit(&self) -> Limited<'_> {
+    pub(crate) fn limit(&self) -> Limited<'_> {
         Limited(&self.budget, self.budget.replace(OPERATIONS_PER_POLL))
     }
 
@@ -211,11 +215,6 @@ impl Tasks {
         }
     }
 
-    /// The loop runs callbacks from now on, or has ended its turn.
-    pub(super) fn set_running(&self, running: bool) {
-        self.ready.running.store(running, Ordering::Relaxed);
-    }
-
     /// Drops all tasks because the loop ends. Dropping them runs user code, so nothing is borrowed then.
     pub(super) fn close(&self) {
         let active = self.active.take();
@@ -234,7 +233,7 @@ impl Tasks {
 }
 
 /// A limit that was set for a poll, with the one before.
-struct Limited<'a>(&'a Cell<u32>, u32);
+pub(crate) struct Limited<'a>(&'a Cell<u32>, u32);
 
 impl Drop for Limited<'_> {
     fn drop(&mut self) {

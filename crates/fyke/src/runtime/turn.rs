@@ -28,7 +28,6 @@ impl<'a, T: Wired> Turning<'a, T> {
             let message = "turn and run cannot be called from a callback of the same loop";
             return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_BUSY, message));
         }
-        core.tasks.set_running(true);
         Ok(Self(core))
     }
 }
@@ -36,19 +35,25 @@ impl<'a, T: Wired> Turning<'a, T> {
 impl<T: Wired> Drop for Turning<'_, T> {
     fn drop(&mut self) {
         self.0.turning.set(false);
-        self.0.tasks.set_running(false);
     }
 }
 
 /// Runs turns until nothing keeps the loop alive. The loop must be the current one.
 pub(crate) fn run<T: Wired>(core: &Core<T>) -> Result<()> {
-    while turn(core, None)? {}
+    let _running = core.tasks.begin_running();
+    while turn_again(core, None)? {}
     Ok(())
 }
 
 /// Runs one turn that waits for at most `timeout`. The loop must be the current one. Returns whether it is
 /// still alive.
 pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
+    let _running = core.tasks.begin_running();
+    turn_again(core, timeout)
+}
+
+/// Runs one of several turns, between which nothing but the loop runs.
+pub(crate) fn turn_again<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
     let _turning = Turning::begin(core)?;
 
     core.turns.set(core.turns.get() + 1);
@@ -84,7 +89,7 @@ pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Resul
 
 /// Empties the tick queue, sends queued bytes, and polls the tasks that were woken (phase 7). Runs after
 /// every callback that the loop calls. Returns whether there was anything to do.
-#[inline]
+#[inline(always)]
 fn settle<T: Wired>(core: &Core<T>) -> bool {
     let any = core.work.waits_in(TICKS | DIRTY) || core.tasks.are_ready();
     if any {
@@ -94,6 +99,7 @@ fn settle<T: Wired>(core: &Core<T>) -> bool {
     any
 }
 
+#[inline(never)]
 fn settle_all<T: Wired>(core: &Core<T>) {
     // A task that is woken from now on is polled later, so that tasks which wake each other for ever leave
     // time for the rest.

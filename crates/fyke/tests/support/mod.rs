@@ -91,6 +91,8 @@ impl Net {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let folder = format!("fyke-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(folder);
+        // Left behind by a killed process with the same process id.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         Self { kind, folder, names: Cell::new(0), node_exact: Cell::new(false) }
     }
