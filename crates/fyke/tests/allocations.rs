@@ -288,6 +288,8 @@ fn rows() -> Vec<Row> {
 #[test]
 fn c7_connection_takes_no_more_allocations_than_its_limit_in_each_configuration() {
     a_connection_is_accepted_with_three_allocations_and_messages_are_echoed_with_none();
+    a_task_per_connection_allocates_nothing_for_reads_writes_wakes_and_timers();
+    a_task_is_one_allocation();
     let mut exceeded = Vec::new();
     for net in Net::of_the_system() {
         let driver = net.event_loop().driver_name();

@@ -52,7 +52,8 @@ impl Server {
     ///
     /// # Errors
     /// - `ERR_HAS_CONSUMER` if there is a listener for `connection`.
-    /// - `ERR_SERVER_NOT_RUNNING` if the server does not listen, or is closed while this waits.
+    /// - `ERR_SERVER_NOT_RUNNING` if the server does not listen, or is closed while this waits. Connections that wait
+    ///   are closed with it; a [`shutdown`](Self::shutdown) leaves them to the tasks.
     /// - The errors that `on_error` gets, for example `EADDRINUSE`; they then count as handled.
     pub fn accept(&self) -> impl Future<Output = Result<Socket>> + use<> {
         let server = self.clone();
