@@ -1,4 +1,4 @@
-//! Sockets with work that needs no event, in the order in which turns do it.
+//! The queue of sockets that have work left over, for which the kernel reports no further event.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -6,15 +6,15 @@ use std::collections::VecDeque;
 use crate::SocketId;
 use crate::limits::{EVENTS_PER_SLICE, SLICES_IN_A_ROW_MAX};
 
-/// Contains a socket at most once; [`Reading::in_backlog`](super::Reading) is true while it does.
+/// Contains each socket at most once. [`Reading::in_backlog`](super::Reading) is true for the sockets in it.
 #[derive(Default)]
 pub(crate) struct Backlog {
-    /// Every one of them gets one step per turn.
+    /// Each of these sockets gets one step per turn.
     sockets: RefCell<VecDeque<SocketId>>,
-    /// Sockets that used up their reads. A turn goes on with the first of them only, so that new events
-    /// wait for one slice, however many peers flood.
+    /// Sockets that used up their budget of reads. A turn usually reads only from the first one, so that
+    /// flooding peers, however many there are, delay new events by one slice.
     readers: RefCell<VecDeque<SocketId>>,
-    /// How many slices the first reader has had in a row.
+    /// The number of consecutive slices that the first reader has had.
     slices: Cell<usize>,
 }
 
@@ -23,7 +23,7 @@ impl Backlog {
         self.sockets.borrow().is_empty() && self.readers.borrow().is_empty()
     }
 
-    /// How many sockets wait for a step.
+    /// Returns the number of sockets that wait for a step.
     pub(crate) fn steps(&self) -> usize {
         self.sockets.borrow().len()
     }
@@ -36,7 +36,7 @@ impl Backlog {
         self.sockets.borrow_mut().pop_front()
     }
 
-    /// How many sockets wait to read on.
+    /// Returns the number of sockets that wait to continue reading.
     pub(crate) fn readers(&self) -> usize {
         self.readers.borrow().len()
     }
@@ -45,8 +45,9 @@ impl Backlog {
         self.readers.borrow_mut().push_back(socket);
     }
 
-    /// Lets the first of `readers` read on. One slice is enough in a turn with few events; a turn that
-    /// spent much time on other sockets lasts longer in proportion, so that these do not starve.
+    /// Lets the first of the `readers` sockets that waited when the turn began continue reading. A turn with
+    /// few events has one slice. A turn with many events has more slices in proportion, at most one per
+    /// reader, so that the readers do not starve.
     pub(crate) fn read_on(&self, readers: usize, events: usize, slice: impl FnMut(SocketId)) {
         let slices = readers.min(1.max(events / EVENTS_PER_SLICE));
         let mut slice = slice;
@@ -55,10 +56,13 @@ impl Backlog {
         }
     }
 
-    /// The reader stays the first one until the kernel has nothing left for it. The kernel takes a
-    /// receiver that leaves bytes unread for a slow one and keeps its window small (tcp_rcv_space_adjust,
-    /// Linux 6.16). When the window is what limits the peer, each of our reads opens it, and the kernel
-    /// sends for the peer inside our call: receiving costs twice as much then.
+    /// Gives the first reader one slice. It stays first until the kernel has no more bytes for it, or until
+    /// it has had [`SLICES_IN_A_ROW_MAX`] slices.
+    ///
+    /// Switching readers earlier is expensive. The kernel takes a receiver that leaves bytes unread for a
+    /// slow one, and keeps its window small (`tcp_rcv_space_adjust`, Linux 6.16). If the window limits the
+    /// peer, each read opens it, and the kernel does the peer's sending inside our system call. Receiving
+    /// then costs twice as much.
     fn read_on_once(&self, slice: &mut impl FnMut(SocketId)) {
         let Some(socket) = self.readers.borrow_mut().pop_front() else { return };
         slice(socket);
@@ -87,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_goes_on_until_it_is_drained_and_then_the_next_one() {
+    fn next_reader_continues_only_after_the_first_is_drained() {
         let (backlog, sockets) = three();
         let mut order = Vec::new();
         for left in [true, true, false, true, false, false] {
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_never_drained_lets_the_others_read_after_its_slices() {
+    fn reader_that_is_never_drained_yields_after_its_maximum_of_slices() {
         let (backlog, sockets) = three();
         let mut counts = [0; 3];
         for _ in 0..2 * 3 * SLICES_IN_A_ROW_MAX {
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_with_many_events_has_more_slices_but_at_most_one_per_reader() {
+    fn turn_with_many_events_has_more_slices_but_at_most_one_per_reader() {
         for (events, slices) in [(0, 1), (2 * EVENTS_PER_SLICE, 2), (1000 * EVENTS_PER_SLICE, 3)] {
             let (backlog, _) = three();
             let mut count = 0;
@@ -130,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_joined_in_this_turn_waits_for_the_next_one() {
+    fn reader_added_during_a_turn_waits_for_the_next_turn() {
         let (backlog, _) = three();
-        backlog.read_on(0, 1000, |_| panic!("none was waiting when the turn began"));
+        backlog.read_on(0, 1000, |_| panic!("no reader was waiting when the turn began"));
     }
 }

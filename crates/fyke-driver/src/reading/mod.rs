@@ -1,5 +1,5 @@
-//! Receiving by calls, for the backends that learn from the kernel when there is something: readiness,
-//! and io_uring for [some sockets](crate::uring).
+//! Receives with system calls, for the backends that learn from the kernel when a socket is readable: the
+//! readiness backend, and io_uring for [some sockets](crate::uring).
 
 mod backlog;
 
@@ -16,57 +16,59 @@ use crate::system;
 use crate::uninit::Unfilled;
 pub(crate) use backlog::Backlog;
 
-/// What is known about a socket that is read by calls.
+/// The state of the receiving side of a socket that is read with system calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) wanted: Wanted,
-    /// A read may find something: there was an edge, and it is not drained yet.
+    /// A read may succeed: the kernel reported an edge, and the socket is not drained yet.
     pub(crate) readable: bool,
     behind: Behind,
-    /// End-of-stream or an error was reported: nothing more to read.
+    /// End-of-stream or an error was reported. No more bytes follow.
     pub(crate) ended: bool,
     pub(crate) connecting: bool,
-    /// In the [`Backlog`].
+    /// The socket is in the [`Backlog`].
     pub(crate) in_backlog: bool,
-    /// A pipe, one end or both: calls for sockets do not work on it.
+    /// The descriptor is a pipe or FIFO. System calls for sockets fail on it.
     pub(crate) pipe: bool,
-    /// Turns whose budget it used up with nothing large sent in between, at most [`TURNS_TO_BULK`]; or
-    /// [`BROKEN`]. Of a listener: turns whose budget it used up without a success.
+    /// For a connection: the number of turns whose budget of reads it used up without a large send in
+    /// between, at most [`TURNS_TO_BULK`]; or [`BROKEN`]. For a listener: the number of consecutive turns
+    /// whose budget it used up without accepting a connection.
     streak: u8,
 }
 
-/// What may be behind the bytes of a short read. With nothing it means drained: what comes later makes
-/// an edge of its own.
+/// What may follow the bytes of a short read. With `Nothing`, a short read means that the socket is drained,
+/// because anything that arrives later makes a new edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Behind {
     #[default]
     Nothing,
-    /// The peer sends urgent bytes: a read ends where they are (tcp(7), SO_OOBINLINE), and more may be
-    /// behind that.
+    /// The peer sends urgent bytes. A read stops at an urgent byte (tcp(7), SO_OOBINLINE), and more bytes may
+    /// follow it.
     Urgent,
-    /// The peer has ended or is gone, which was told already.
+    /// The peer has ended or closed the connection, and the kernel has already reported that.
     End,
 }
 
-/// There is a failure behind what was read last, see [`Reader::failures`].
+/// A failure follows the bytes that were read last, see [`Reader::failures`].
 const BROKEN: u8 = u8::MAX;
 
-/// What the sockets of a driver share.
+/// The state that the sockets of a driver share.
 #[derive(Default)]
 pub(crate) struct Reader {
-    /// Made when the first one reads. Taken while bytes are lent.
+    /// Allocated when the first socket reads. `None` while its bytes are lent.
     buffer: Cell<Option<Buffer>>,
-    /// Errors that the kernel told behind bytes, and will not tell again.
+    /// Errors that the kernel reported after bytes that were not delivered yet. The kernel reports each of
+    /// them once.
     failures: RefCell<BTreeMap<SocketId, Errno>>,
 }
 
-/// Its length is in its type, so that one word is enough to pass it on.
+/// The length is part of the type, so that a pointer to the buffer is one word.
 type Buffer = Box<[u8; READ_BUFFER_BYTES]>;
 
-/// What a read gave.
+/// The result of a read.
 pub(crate) enum Read {
     Nothing,
-    /// There is something to read, and nothing was read.
+    /// A read may succeed; no bytes were read.
     Readable,
     Bytes {
         count: usize,
@@ -81,13 +83,13 @@ impl Reading {
         self.wanted == Wanted::Delivery && self.readable && !self.ended && !self.connecting
     }
 
-    /// Whether a notice is due. The end of the stream can be read again and again, so after it there is
-    /// always something.
+    /// Returns whether `Readable` is to be reported now. End-of-stream can be read any number of times, so
+    /// after it the socket is always readable.
     pub(crate) fn may_notify(self) -> bool {
         self.wanted == Wanted::Notice && (self.readable || self.ended) && !self.connecting
     }
 
-    /// The kernel has told that the peer has ended or is gone, or that it sends urgent bytes.
+    /// Notes that the kernel reported a hang-up (`gone`) or urgent bytes (`urgent`).
     pub(crate) fn expect(&mut self, gone: bool, urgent: bool) {
         let behind = match (gone, urgent) {
             (true, _) => Behind::End,
@@ -97,7 +99,8 @@ impl Reading {
         self.behind = self.behind.max(behind);
     }
 
-    /// Everything was read, also what was behind an urgent byte. The next one makes an edge.
+    /// Notes that everything was read, including the bytes after an urgent byte. The next urgent byte makes a
+    /// new edge.
     #[cold]
     fn pass_urgent(&mut self) {
         if self.behind == Behind::Urgent {
@@ -109,27 +112,28 @@ impl Reading {
         self.behind == Behind::End
     }
 
-    /// Whether there is an error to tell that the kernel does not know any more.
+    /// Returns whether an error is stored here that the kernel will not report again.
     pub(crate) fn is_broken(self) -> bool {
         self.streak == BROKEN
     }
 
-    /// `bytes` bytes are offered to the kernel. If they are many it is a conversation, and in one a
-    /// call more costs more than it wins.
+    /// Notes that `bytes` bytes are offered to the kernel. A large send means that the peers talk to each
+    /// other in turn. An additional system call per read then costs more than it saves, so the socket stops
+    /// being read in bulk.
     pub(crate) fn note_sending(&mut self, bytes: usize) {
         if bytes >= READ_CALL_BYTES && self.streak != BROKEN {
             self.streak = 0;
         }
     }
 
-    /// The budget of a turn is used up for a listener. Returns in how many turns in a row nothing but
-    /// failures came.
+    /// Notes that a listener used up the budget of a turn; `any` is whether it accepted a connection. Returns
+    /// the number of consecutive turns in which every accept failed.
     pub(crate) fn note_accepts(&mut self, any: bool) -> u8 {
         self.streak = if any { 0 } else { (self.streak + 1).min(ACCEPT_FAILED_ROUNDS_MAX) };
         self.streak
     }
 
-    /// The budget of a turn is used up.
+    /// Notes that the socket used up its budget of reads for a turn.
     pub(crate) fn note_used_up(&mut self) {
         if self.may_read() && self.streak < TURNS_TO_BULK {
             self.streak += 1;
@@ -154,7 +158,8 @@ impl Reading {
         self.note(received, buffer.len())
     }
 
-    /// Nothing is to be delivered: perhaps a notice is. Apart, so that `read` stays small.
+    /// Handles a read when no bytes are to be delivered; `Readable` may still be due. A separate function
+    /// keeps `read` small.
     #[inline(never)]
     fn read_nothing(&mut self) -> Read {
         if !self.may_notify() {
@@ -164,12 +169,12 @@ impl Reading {
         Read::Readable
     }
 
-    /// Whether [`read_into`](Self::read_into) would make no call, because there is nothing to read.
+    /// Returns whether [`read_into`](Self::read_into) would return `EAGAIN` without a system call.
     pub(crate) fn is_drained(self) -> bool {
         !self.ended && (!self.readable || self.connecting)
     }
 
-    /// Reads into memory of the caller, by one call, whatever is wanted.
+    /// Reads into the caller's memory with one system call, regardless of `wanted`.
     pub(crate) fn read_into<'a>(
         &mut self,
         socket: SocketId,
@@ -187,7 +192,7 @@ impl Reading {
             self.ended = true;
             return reader.take_failure(socket, self).map_or(Ok(&mut []), Err);
         }
-        // A pipe is never drained before it says so, see `read_otherwise`.
+        // A pipe counts as drained only after EAGAIN, see `read_otherwise`.
         let (full, received) = match self.pipe {
             true => (1, system::read_pipe_into(fd, buffer)),
             false => (buffer.len(), system::receive_into(fd, buffer)),
@@ -196,7 +201,7 @@ impl Reading {
         received
     }
 
-    /// What [`read_into`](Self::read_into) would give; it stays where it is.
+    /// Copies what [`read_into`](Self::read_into) would return, without consuming it.
     pub(crate) fn peek_into<'a>(
         &mut self,
         socket: SocketId,
@@ -221,7 +226,7 @@ impl Reading {
         match peeked {
             Ok(_) => {}
             Err(Errno::AGAIN) => _ = self.note(Err(Errno::AGAIN), 1),
-            // The kernel tells it once, and it was not taken.
+            // The kernel reports this error once, and a peek must not consume it.
             Err(errno) => {
                 self.streak = BROKEN;
                 reader.failures.borrow_mut().insert(socket, errno);
@@ -230,7 +235,7 @@ impl Reading {
         peeked
     }
 
-    /// What is read otherwise than by one call: pipes, and what comes in bulk.
+    /// Reads in the cases that one `recv` does not cover: pipes, bulk senders, and a stored failure.
     #[cold]
     fn read_otherwise(
         &mut self,
@@ -245,7 +250,8 @@ impl Reading {
             return errno.map_or(Read::Nothing, Read::Failed);
         }
         if self.pipe {
-            // It gives what one write has put there (pipe(7), O_DIRECT): never drained before it says so.
+            // In packet mode, a read returns the bytes of one write (pipe(7), O_DIRECT). So a short read does
+            // not mean that the pipe is drained; only EAGAIN does.
             return self.note(system::read_pipe(fd, buffer), 1);
         }
         let (received, behind) = receive_in_bulk(fd, buffer);
@@ -255,7 +261,8 @@ impl Reading {
         self.note(received, 1)
     }
 
-    /// Notes what a call gave. From so many bytes on there may be more.
+    /// Updates the state from the result of a system call. If it returned at least `full` bytes, more may
+    /// follow.
     #[inline]
     fn note(&mut self, received: Result<usize, Errno>, full: usize) -> Read {
         match received {
@@ -280,8 +287,8 @@ impl Reading {
     }
 }
 
-/// Fills the buffer with calls of at most [`READ_CALL_BYTES`]. An error behind bytes is the second
-/// value: the kernel tells it once.
+/// Fills the buffer with calls of at most [`READ_CALL_BYTES`] each. The second value is an error that
+/// followed received bytes; the kernel reports it only once.
 fn receive_in_bulk(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> (Result<usize, Errno>, Option<Errno>) {
     let mut count = 0;
     for piece in buffer.chunks_mut(READ_CALL_BYTES) {
@@ -311,7 +318,7 @@ impl Reader {
         self.failures.borrow_mut().remove(&socket)
     }
 
-    /// The socket is closed, or has another owner from now on.
+    /// Discards a stored failure, because the socket is closed or passed to another owner.
     pub(crate) fn forget(&self, socket: SocketId, reading: &mut Reading) {
         if reading.streak == BROKEN {
             self.take_failure(socket, reading);
@@ -322,13 +329,13 @@ impl Reader {
 #[cold]
 fn new_buffer() -> Buffer {
     let buffer = vec![0; READ_BUFFER_BYTES].into_boxed_slice();
-    buffer.try_into().expect("it was made with that length")
+    buffer.try_into().expect("the buffer was allocated with that length")
 }
 
-/// The read buffer while it is away from its place; goes back also when the callback panics.
+/// The read buffer while it is in use. Dropping this returns it, even if the callback panics.
 pub(crate) struct Lent<'a> {
     reader: &'a Reader,
-    /// `None` only after it has gone back.
+    /// `None` only after the buffer was returned.
     buffer: Option<Buffer>,
 }
 
@@ -352,7 +359,7 @@ impl Drop for Lent<'_> {
 
 #[cfg(test)]
 impl Reading {
-    /// One behind whose bytes there is a failure.
+    /// Returns a state in which a stored failure follows the received bytes.
     pub(crate) fn broken() -> Self {
         Self { streak: BROKEN, ..Self::default() }
     }

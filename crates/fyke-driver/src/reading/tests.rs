@@ -10,7 +10,7 @@ pub(crate) fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     ours.set_nonblocking(true).unwrap();
-    // So that what one read takes has room in the kernel.
+    // The kernel needs room for the bytes of one read.
     rustix::net::sockopt::set_socket_recv_buffer_size(&ours, 1 << 20).unwrap();
     (ours, listener.accept().unwrap().0)
 }
@@ -31,7 +31,7 @@ fn in_bulk() -> Reading {
 }
 
 #[test]
-fn who_sends_more_than_a_turn_takes_again_and_again_sends_in_bulk_unless_it_is_answered() {
+fn peer_that_uses_up_many_turns_is_a_bulk_sender_until_a_large_send_answers_it() {
     let wanted = Wanted::Delivery;
     let mut reading = Reading { wanted, readable: true, ..Reading::default() };
     for _ in 0..3 * TURNS_TO_BULK {
@@ -40,7 +40,7 @@ fn who_sends_more_than_a_turn_takes_again_and_again_sends_in_bulk_unless_it_is_a
         assert_eq!(reading.streak, 1);
     }
     for _ in 0..3 * TURNS_TO_BULK {
-        // A few bytes now and then are no conversation.
+        // Small sends do not reset the count.
         reading.note_sending(64);
         reading.note_used_up();
     }
@@ -50,7 +50,7 @@ fn who_sends_more_than_a_turn_takes_again_and_again_sends_in_bulk_unless_it_is_a
 }
 
 #[test]
-fn a_reset_behind_the_bytes_of_a_whole_call_is_told_after_them() {
+fn reset_after_the_bytes_of_a_full_call_is_reported_after_the_bytes() {
     let (ours, mut peer) = pair();
     peer.write_all(&[7; READ_CALL_BYTES]).unwrap();
     let mut all = vec![0; READ_CALL_BYTES];
@@ -73,10 +73,10 @@ fn a_reset_behind_the_bytes_of_a_whole_call_is_told_after_them() {
     assert!(reading.ended && reader.failures.borrow().is_empty());
 }
 
-/// One urgent byte cost a call more per message for ever.
+/// Regression: after one urgent byte, each message cost one more system call, forever.
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn a_short_read_means_drained_again_when_the_urgent_byte_was_passed() {
+fn short_read_means_drained_again_after_the_urgent_byte_was_read() {
     fn wait_and_expect(ours: &TcpStream, events: PollFlags, reading: &mut Reading) {
         let mut fds = [PollFd::new(ours, events | PollFlags::PRI)];
         assert_eq!(poll(&mut fds, None), Ok(1));
@@ -109,7 +109,7 @@ fn a_short_read_means_drained_again_when_the_urgent_byte_was_passed() {
 }
 
 #[test]
-fn what_is_behind_a_socket_that_is_closed_is_forgotten() {
+fn stored_failure_of_a_closed_socket_is_discarded() {
     let reader = Reader::default();
     let mut reading = Reading::broken();
     reader.failures.borrow_mut().insert(SocketId::default(), Errno::CONNRESET);
@@ -118,7 +118,7 @@ fn what_is_behind_a_socket_that_is_closed_is_forgotten() {
 }
 
 #[test]
-fn one_read_fills_the_buffer_when_there_is_enough() {
+fn one_bulk_read_fills_the_buffer_if_enough_bytes_wait() {
     let (ours, peer) = pair();
     let (reader, mut reading) = (Reader::default(), in_bulk());
     let writer = std::thread::spawn(move || (&peer).write_all(&[7; 1 << 20]).unwrap());

@@ -1,8 +1,8 @@
-//! Accepting: the same loop, and the same meaning of each error, with every backend.
+//! Accepts connections. Every backend uses this loop, so that each error has the same meaning on all of them.
 //!
-//! A backend learns from the kernel that connections wait at a listener, and then calls [`accept`].
-//! Connections that were not accepted stay in the kernel's queue, so a listener that is handed over takes
-//! them along.
+//! A backend calls [`accept`] when the kernel has reported that connections wait at a listener. Connections
+//! that were not accepted stay in the kernel's queue, so they move with a listener that is passed to another
+//! owner.
 
 use rustix::io::Errno;
 
@@ -13,7 +13,7 @@ use crate::system::{self, Failure};
 use crate::trace::step;
 use crate::{Completion, Operation, SocketId};
 
-/// Tries the sockets again whose time has come: listeners, and those that could not be watched.
+/// Retries the sockets whose delay is over: listeners, and sockets that could not be watched.
 #[inline]
 pub(crate) fn retry(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
     if !driver.table().retries.is_empty() {
@@ -29,7 +29,7 @@ fn retry_due(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
         let listener = {
             let mut sockets = table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { continue };
-            // It does not fail: the socket was watched before.
+            // This cannot fail, because the socket was watched before.
             let _ = driver.watch(socket, slot);
             slot.flags.listener
         };
@@ -40,7 +40,7 @@ fn retry_due(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
     }
 }
 
-/// Accepts the connections that wait at a listener, up to its budget.
+/// Accepts the connections that wait at a listener, at most [`ACCEPTS_PER_TURN_MAX`].
 pub(crate) fn accept(
     driver: &impl SystemBackend,
     listener: SocketId,
@@ -60,7 +60,7 @@ pub(crate) fn accept(
                 any = true;
                 step!("accept",);
                 let unix = peer.is_none() && system::is_unix(system::borrow(&connection));
-                // With no id left the connection is closed.
+                // If no id is left, `insert` closes the connection.
                 if let Ok(socket) = driver.insert(connection, unix) {
                     on(Completion::Accepted { listener, socket, peer, unix });
                 }
@@ -74,8 +74,8 @@ pub(crate) fn accept(
     accept_later(driver, listener, any);
 }
 
-/// No connection waits. None will at a Unix listener that was shut down, although its accept only says
-/// EAGAIN; that of TCP says EINVAL.
+/// Handles EAGAIN: no connection waits. On a Unix listener that was shut down, accept returns EAGAIN too,
+/// although no connection will follow; there the listener fails. On TCP, accept returns EINVAL in that case.
 fn drained(driver: &impl SystemBackend, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
     let shut_down = driver.table().with_reading(listener, |reading, _| {
         reading.readable = false;
@@ -86,8 +86,9 @@ fn drained(driver: &impl SystemBackend, listener: SocketId, on: &mut dyn FnMut(C
     }
 }
 
-/// The budget of the turn is used up. A listener at which nothing but failures came for many turns in a
-/// row rests, so that an error that never ends does not use up a processor.
+/// Handles a used-up budget: the listener continues in the next turn. If all its accepts have failed for
+/// [`ACCEPT_FAILED_ROUNDS_MAX`] consecutive turns, it pauses, so that a permanent error does not occupy a
+/// processor.
 fn accept_later(driver: &impl SystemBackend, listener: SocketId, any: bool) {
     let mut sockets = driver.table().sockets.borrow_mut();
     let Some(slot) = sockets.get_mut(listener) else { return };
@@ -98,7 +99,8 @@ fn accept_later(driver: &impl SystemBackend, listener: SocketId, any: bool) {
     }
 }
 
-/// Descriptors are used up: refuses the connections that wait, see [`Spare::shed`](system::Spare::shed).
+/// Refuses the waiting connections, because descriptors are exhausted, see
+/// [`Spare::shed`](system::Spare::shed).
 fn shed(driver: &impl SystemBackend, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
     let table = driver.table();
     let shed = table.with_reading(listener, |_, fd| table.spare.shed(fd));
@@ -116,7 +118,7 @@ fn shed(driver: &impl SystemBackend, listener: SocketId, on: &mut dyn FnMut(Comp
     }
 }
 
-/// The listener accepts nothing any more: it is not tried again, and `Failed` is given once.
+/// Ends accepting after a permanent error: the listener is not retried, and `Failed` is reported once.
 fn fail(
     driver: &impl SystemBackend,
     listener: SocketId,

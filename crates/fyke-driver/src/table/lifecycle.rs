@@ -1,4 +1,4 @@
-//! Making, connecting, ending and closing sockets.
+//! Opens, connects, shuts down and closes sockets.
 
 use std::io;
 
@@ -22,8 +22,8 @@ pub(crate) fn open(driver: &impl SystemBackend, request: &Open) -> Result<Socket
     Ok(socket)
 }
 
-/// The kernel reported something of a socket that is connecting: the connection is established, or has
-/// failed, or the report is about something else.
+/// Handles an event of a socket that is connecting: the connection is established, has failed, or the event
+/// is about something else.
 pub(crate) fn connected(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -32,14 +32,14 @@ pub(crate) fn connected(
     let result = {
         let mut sockets = driver.table().sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };
-        // It does not fail: the socket was watched before.
+        // This cannot fail, because the socket was watched before.
         let _ = driver.watch(socket, slot);
         let fd = system::borrow(&slot.fd);
         match system::connect_result(fd) {
             Ok(()) if !system::is_connected(fd) => return,
             result => {
                 slot.flags.reading.connecting = false;
-                // The same event may have said that there is something to read, or that there is room.
+                // The same event may have reported that the socket is readable or writable.
                 if slot.flags.reading.may_notify() || slot.flags.sending == Sending::Notice {
                     driver.work_later(socket, slot);
                 }
@@ -56,7 +56,7 @@ pub(crate) fn connected(
     }
 }
 
-/// Returns whether the system has ended our side.
+/// Ends our side of the connection. Returns whether the system call succeeded.
 pub(crate) fn shutdown(driver: &impl SystemBackend, socket: SocketId) -> bool {
     let mut sockets = driver.table().sockets.borrow_mut();
     let Some(slot) = sockets.get_mut(socket) else { return false };
@@ -64,13 +64,13 @@ pub(crate) fn shutdown(driver: &impl SystemBackend, socket: SocketId) -> bool {
     let shut_down = result.is_ok();
     let completion = match result {
         Ok(()) => Deferred::ShutDown,
-        // The reader of a pipe sees the end when the pipe is closed.
+        // The reader of a pipe receives end-of-stream when the pipe is closed.
         Err(Errno::NOTSOCK) if slot.flags.reading.pipe => Deferred::ShutDown,
         Err(errno) => Deferred::Failed(Operation::Shutdown, errno.into()),
     };
     driver.defer(socket, completion);
     if shut_down && slot.flags.sending == Sending::Notice {
-        // Sending fails from now on, which the kernel does not report.
+        // From now on sending fails, but the kernel does not report an event for that.
         slot.flags.sending = Sending::Nothing;
         driver.defer(socket, Deferred::Writable);
     }
@@ -93,16 +93,16 @@ impl<W> Table<W> {
         self.files.borrow().get(&socket).map_or(Ok(()), |file| file.set_mode(mode))
     }
 
-    /// Makes the close that follows a reset.
+    /// Makes the following close send RST.
     pub(crate) fn reset_on_close(&self, socket: SocketId) {
         if let Some(slot) = self.sockets.borrow().get(socket) {
-            // Where it cannot be set the connection ends with FIN, the next best thing.
+            // If the option cannot be set, the connection ends with FIN instead.
             let _ = system::reset_on_close(system::borrow(&slot.fd));
         }
     }
 
-    /// Takes a socket out of the table, to close it. Its file is removed first, so that no connect finds a
-    /// dead socket.
+    /// Removes a socket from the table so that it can be closed. Its file is removed first, so that no client
+    /// connects to a dead socket.
     // IPC-04.
     pub(crate) fn remove(&self, socket: SocketId) -> Option<Slot<W>> {
         let mut slot = self.sockets.borrow_mut().remove(socket)?;
@@ -113,7 +113,7 @@ impl<W> Table<W> {
         Some(slot)
     }
 
-    /// Takes a socket out of the table, to give it away together with its file.
+    /// Removes a socket from the table so that it can be passed to another owner, together with its file.
     pub(crate) fn give_away(&self, socket: SocketId) -> Option<Slot<W>> {
         let mut slot = self.sockets.borrow_mut().remove(socket)?;
         self.reader.forget(socket, &mut slot.flags.reading);
@@ -121,7 +121,8 @@ impl<W> Table<W> {
         Some(slot)
     }
 
-    /// Drops what a closed socket was to send. Called with nothing borrowed: it may run the user's code.
+    /// Drops the batch in flight of a closed socket. Call it with nothing borrowed, because dropping may run
+    /// user code.
     pub(crate) fn drop_batch(&self, socket: SocketId, slot: &Slot<W>) {
         if slot.flags.sending == Sending::Batch {
             let batch = self.in_flight.borrow_mut().remove(&socket);

@@ -1,8 +1,8 @@
-//! What the backends of real systems share: their sockets, and all that is done by system calls. Only how a
-//! driver learns when to make such a call differs.
+//! The part that all backends of real systems share: the table of sockets, and everything that is done with
+//! system calls. The backends differ only in how they learn when to make a call.
 //!
-//! The state is behind `RefCell`s that are never borrowed while the callback runs, so that the callback can
-//! call anything.
+//! The state is in `RefCell`s that are never borrowed while the callback runs, so the callback can call any
+//! operation.
 
 pub(crate) mod accept;
 mod lifecycle;
@@ -27,19 +27,19 @@ use crate::{Batch, Completion, Moment, SocketId};
 pub(crate) use lifecycle::{connected, open, shutdown};
 use retries::Retries;
 
-/// The sockets of a driver. `W` is what its backend knows of a socket that others do not need.
+/// The sockets of a driver. `W` is the state that its backend keeps for each socket.
 pub(crate) struct Table<W> {
     pub(crate) clock: Clock,
     pub(crate) sockets: RefCell<SlotMap<SocketId, Slot<W>>>,
-    /// What the kernel did not take at once, of sockets that send.
+    /// The batches in flight: bytes that the kernel did not accept at once.
     in_flight: RefCell<BTreeMap<SocketId, Batch>>,
-    /// The files of sockets that have bound one.
+    /// The files of bound Unix sockets.
     files: RefCell<BTreeMap<SocketId, BoundFile>>,
-    /// Sockets with work that the kernel does not report.
+    /// Sockets with work for which the kernel reports no event.
     pub(crate) backlog: Backlog,
-    /// Completions that must not be given inside the call that caused them.
+    /// Completions that must not be reported inside the call that caused them.
     deferred: RefCell<VecDeque<(SocketId, Deferred)>>,
-    /// To refuse connections with when there are no descriptors left.
+    /// A spare descriptor, to refuse connections when descriptors are exhausted.
     spare: Spare,
     retries: Retries,
     pub(crate) reader: Reader,
@@ -47,7 +47,8 @@ pub(crate) struct Table<W> {
     pub(crate) pool: Pool,
 }
 
-/// One socket. Small, because there may be a million: what only some of them need is in separate tables.
+/// One socket. It is small, because there may be a million; state that only some sockets need is in separate
+/// tables.
 #[derive(Debug)]
 pub(crate) struct Slot<W> {
     pub(crate) fd: OwnedFd,
@@ -55,62 +56,62 @@ pub(crate) struct Slot<W> {
     pub(crate) watch: W,
 }
 
-/// What was waiting for a turn when it began.
+/// The work that was waiting when a turn began.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    /// Completions.
+    /// The number of deferred completions.
     pub(crate) deferred: usize,
-    /// Sockets that wait for a step.
+    /// The number of sockets that wait for a step.
     pub(crate) steps: usize,
-    /// Sockets that wait to read on.
+    /// The number of sockets that wait to continue reading.
     pub(crate) readers: usize,
 }
 
-/// What is known about a socket.
+/// The state of a socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flags {
-    /// Accepts; otherwise it is a connection, or may become one.
+    /// The socket is a listener. Otherwise it is a connection, or may become one.
     pub(crate) listener: bool,
     pub(crate) sending: Sending,
-    /// Other owners may have descriptors of it too: it came from outside, or was duplicated.
+    /// Other owners may have descriptors of the same socket, because it was adopted or duplicated.
     pub(crate) shared: bool,
     pub(crate) reading: Reading,
 }
 
-/// What a socket waits for until the kernel has room.
+/// What a socket does when the kernel has room for bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Sending {
     #[default]
     Nothing,
-    /// A batch is in flight.
+    /// It sends more of the batch in flight.
     Batch,
-    /// To report once that there is room.
+    /// It reports `Writable` once.
     Notice,
 }
 
 /// A backend whose sockets are in a [`Table`].
 pub(crate) trait SystemBackend {
-    /// What the backend knows of a socket.
+    /// The state that the backend keeps for each socket.
     type Watch;
 
     fn table(&self) -> &Table<Self::Watch>;
 
-    /// Adds a socket to the table. `unix`: not TCP.
+    /// Adds a socket to the table. `unix` is true for a Unix socket.
     ///
     /// # Errors
-    /// When there are no ids left. The descriptor is closed then.
+    /// If no ids are left. The descriptor is closed in that case.
     fn insert(&self, fd: OwnedFd, unix: bool) -> io::Result<SocketId>;
 
-    /// Makes sure that the kernel reports what happens to the socket. Does nothing if it does so already.
+    /// Makes the kernel report events of the socket. Does nothing if the socket is already watched.
     ///
     /// # Errors
-    /// When the kernel refuses. Not if it was called for the socket before.
+    /// If the kernel refuses. It cannot fail for a socket that is already watched.
     fn watch(&self, socket: SocketId, slot: &mut Slot<Self::Watch>) -> io::Result<()>;
 
-    /// The next turn has something to do that the kernel does not report.
+    /// Notes that the next turn has work for which the kernel reports no event.
     fn signal(&self) {}
 
-    /// Puts a socket in line for the next turn.
+    /// Puts a socket into the backlog for the next turn.
     fn work_later(&self, socket: SocketId, slot: &mut Slot<Self::Watch>) {
         if !slot.flags.reading.in_backlog {
             slot.flags.reading.in_backlog = true;
@@ -119,14 +120,14 @@ pub(crate) trait SystemBackend {
         }
     }
 
-    /// Has the next turn give a completion.
+    /// Makes the next turn report a completion.
     fn defer(&self, socket: SocketId, completion: Deferred) {
         self.table().deferred.borrow_mut().push_back((socket, completion));
         self.signal();
     }
 }
 
-/// Begins to receive, or to wait for something to read; at a listener, to accept.
+/// Starts receiving or waiting for readability; on a listener, starts accepting.
 pub(crate) fn start(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -136,7 +137,7 @@ pub(crate) fn start(
     let slot = sockets.get_mut(socket).ok_or_else(dead)?;
     driver.watch(socket, slot)?;
     slot.flags.reading.wanted = wanted;
-    // The kernel does not report again what it reported while nothing was wanted.
+    // The kernel does not repeat an event that it reported while nothing was wanted.
     if slot.flags.reading.readable || slot.flags.reading.may_notify() {
         driver.work_later(socket, slot);
     }
@@ -171,7 +172,7 @@ impl<W> Table<W> {
         }
     }
 
-    /// Whether the next turn must not wait.
+    /// Returns whether there is work, so that the next turn must not wait.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
         !self.backlog.is_empty() || !self.deferred.borrow().is_empty()
@@ -182,7 +183,8 @@ impl<W> Table<W> {
         self.retries.next_deadline()
     }
 
-    /// How long a turn that ends at `until` may wait in the kernel; `None` if something else ends the wait.
+    /// Returns how long a turn that ends at `until` may wait in the kernel, or `None` if the wait has no
+    /// timeout: there is no deadline, or an alarm ends it.
     #[inline]
     pub(crate) fn wait_time(&self, until: Option<Moment>) -> Option<Duration> {
         let until = match (until, self.next_deadline()) {
@@ -192,12 +194,13 @@ impl<W> Table<W> {
         self.alarm.wait_time(until, &self.clock)
     }
 
-    /// Has a socket looked at again after [`ACCEPT_RETRY_DELAY`](crate::limits::ACCEPT_RETRY_DELAY).
+    /// Retries a socket after [`ACCEPT_RETRY_DELAY`](crate::limits::ACCEPT_RETRY_DELAY).
     pub(crate) fn retry_later(&self, socket: SocketId) {
         self.retries.add(socket, self.clock.now());
     }
 
-    /// What the next turn has to do beside events; `None` if there is nothing, and it may wait.
+    /// Returns the work of the next turn that no event reports, or `None` if there is none and the turn may
+    /// wait.
     #[inline]
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         self.has_work().then(|| Waiting {
@@ -207,13 +210,13 @@ impl<W> Table<W> {
         })
     }
 
-    /// How many completions wait.
+    /// Returns the number of deferred completions.
     #[inline]
     pub(crate) fn deferred(&self) -> usize {
         self.deferred.borrow().len()
     }
 
-    /// Gives the first `count` of the completions that wait.
+    /// Reports the first `count` deferred completions.
     #[inline]
     pub(crate) fn give_deferred(&self, count: usize, on: &mut dyn FnMut(Completion<'_>)) {
         for _ in 0..count {
@@ -224,7 +227,7 @@ impl<W> Table<W> {
         }
     }
 
-    /// Calls `on` with the socket's slot. `None` for a dead id.
+    /// Calls `on` with the socket's slot. Returns `None` for a dead id.
     #[inline]
     pub(crate) fn with_slot<T>(
         &self,
@@ -234,7 +237,7 @@ impl<W> Table<W> {
         self.sockets.borrow_mut().get_mut(socket).map(on)
     }
 
-    /// Calls `on` with what is known about reading from the socket. `None` for a dead id.
+    /// Calls `on` with the state of the socket's receiving side. Returns `None` for a dead id.
     #[inline]
     pub(crate) fn with_reading<T>(
         &self,
@@ -244,7 +247,7 @@ impl<W> Table<W> {
         self.with_slot(socket, |slot| on(&mut slot.flags.reading, system::borrow(&slot.fd)))
     }
 
-    /// Calls `call` with the descriptor. ENOTCONN for a dead id.
+    /// Calls `call` with the descriptor. Fails with ENOTCONN for a dead id.
     pub(crate) fn with_fd<T>(
         &self,
         socket: SocketId,
@@ -272,28 +275,28 @@ impl<W> Slot<W> {
         Self { fd, flags: Flags::default(), watch }
     }
 
-    /// Makes one read into the loop's buffer.
+    /// Reads once into the shared buffer.
     #[inline]
     pub(crate) fn read(&mut self, socket: SocketId, lent: &mut Lent<'_>) -> Read {
         self.flags.reading.read(socket, system::borrow(&self.fd), lent)
     }
 
-    /// Closes the descriptor, unless it is a standard one that came from outside.
+    /// Closes the descriptor, unless it is an adopted standard descriptor.
     pub(crate) fn close(self) {
         if self.flags.shared {
             system::close_from_outside(self.fd);
         }
     }
 
-    /// Whether it has something in progress that a new owner of the descriptor could not go on with.
+    /// Returns whether an operation is in progress that a new owner of the descriptor could not continue.
     pub(crate) fn is_busy(&self) -> bool {
         let Flags { sending, reading, .. } = self.flags;
         sending == Sending::Batch || reading.connecting || reading.is_broken()
     }
 }
 
-/// Puts a socket back in line if the callback panics: the kernel does not report again what is left of its
-/// work.
+/// Puts a socket back into the backlog if the callback panics, because the kernel does not report its
+/// remaining work again.
 pub(crate) struct AgainOnPanic<'a, B: SystemBackend> {
     pub(crate) driver: &'a B,
     pub(crate) socket: SocketId,

@@ -1,4 +1,4 @@
-//! Receiving by calls, when the kernel has reported that there is something.
+//! Receives with system calls, after the kernel has reported that a socket is readable.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::reading::{Lent, Read};
 use crate::uninit::Unfilled;
 use crate::{Completion, Operation, SocketId};
 
-/// Reads into memory of the caller.
+/// Reads into the caller's memory.
 pub(crate) fn read_into<'a>(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -21,7 +21,7 @@ pub(crate) fn read_into<'a>(
     Ok(read.ok_or_else(dead)??)
 }
 
-/// As [`read_into`], and takes nothing.
+/// Copies what [`read_into`] would return, without consuming it.
 pub(crate) fn peek_into<'a>(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -33,7 +33,7 @@ pub(crate) fn peek_into<'a>(
     Ok(peeked.ok_or_else(dead)??)
 }
 
-/// Reads until drained, stopped or out of budget.
+/// Reads until the socket is drained, stopped or out of budget.
 #[cfg(uring)]
 pub(crate) fn receive(
     driver: &impl SystemBackend,
@@ -43,7 +43,7 @@ pub(crate) fn receive(
     receive_until(driver, socket, READS_PER_TURN_MAX, false, on);
 }
 
-/// Gives what the first read has brought, and reads on until drained, stopped or out of budget.
+/// Reports the result of the first read, then reads until the socket is drained, stopped or out of budget.
 #[inline]
 pub(crate) fn receive_on(
     driver: &impl SystemBackend,
@@ -59,9 +59,10 @@ pub(crate) fn receive_on(
     }
 }
 
-/// Reads, and goes on with the batch in flight, in libuv's order: reads until one comes short, then
-/// sends, and only then looks for what is behind that. So a connection that broke fails its read
-/// first (DST-10), unless bytes came before: then its send.
+/// Reads, and sends more of the batch in flight, in libuv's order: it reads until a read is short, then
+/// sends, and then reads whatever follows. So on a broken connection the read fails first, unless bytes were
+/// received before the failure; then the send fails.
+// DST-10.
 pub(crate) fn receive_and_send(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -72,15 +73,15 @@ pub(crate) fn receive_and_send(
         .table()
         .with_reading(socket, |reading, _| reading.has_hung_up() && reading.in_backlog);
     if gone.unwrap_or(false) {
-        // Sending would fail, and what is unread would be lost: the next turn reads on first.
+        // Sending would fail, and the unread bytes would be lost. The next turn continues reading first.
         return;
     }
     send::send_more(driver, socket, on);
     receive_until(driver, socket, left, false, on);
 }
 
-/// Reads until drained, stopped or out of budget, or, if asked for, until the first short read.
-/// Returns what is left of the budget.
+/// Reads until the socket is drained, stopped or out of budget; with `short`, at most until the first short
+/// read. Returns the rest of the budget.
 fn receive_until(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -99,7 +100,7 @@ fn receive_until(
         }
     }
     let more = table.with_reading(socket, |reading, _| {
-        // With none from the beginning this turn has been counted.
+        // With a budget of 0, the first part of this turn has already been counted.
         if reads_max > 0 {
             reading.note_used_up();
         }
@@ -113,15 +114,15 @@ fn receive_until(
 
 /// What to do after a read.
 enum After {
-    /// There is nothing more to read.
+    /// Nothing more can be read now.
     Stop,
-    /// It was a short read, but there may be more.
+    /// The read was short, but more bytes may follow.
     Short,
-    /// It filled the buffer.
+    /// The read filled the buffer.
     Full,
 }
 
-/// Gives what a read has brought.
+/// Reports the result of a read.
 #[inline]
 fn deliver(
     socket: SocketId,
@@ -160,7 +161,7 @@ mod tests {
     use crate::limits::READ_BUFFER_BYTES;
     use crate::reading::tests::{pair, wait_for};
 
-    /// A backend that watches nothing.
+    /// A backend that does not watch its sockets.
     struct Blind(Table<()>);
 
     impl SystemBackend for Blind {
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_whose_budget_is_used_up_before_it_sends_counts_once() {
+    fn turn_whose_budget_is_used_up_before_sending_counts_once() {
         let (stream, peer) = pair();
         let budget = READS_PER_TURN_MAX * READ_BUFFER_BYTES;
         let writer = std::thread::spawn(move || (&peer).write_all(&vec![7; 4 * budget]));

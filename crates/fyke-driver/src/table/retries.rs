@@ -1,11 +1,11 @@
-//! Sockets that are left alone for a while, because there are no descriptors or no memory for them.
+//! Sockets that pause, because descriptors or memory are exhausted.
 
 use std::cell::RefCell;
 
 use crate::limits::ACCEPT_RETRY_DELAY;
 use crate::{Moment, SocketId};
 
-/// Each socket is in it at most once.
+/// Contains each socket at most once.
 #[derive(Default)]
 pub(super) struct Retries(RefCell<Vec<(Moment, SocketId)>>);
 
@@ -14,12 +14,12 @@ impl Retries {
         self.0.borrow().is_empty()
     }
 
-    /// When the next socket is to be tried again.
+    /// Returns when the next socket is due for a retry.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         self.0.borrow().iter().map(|(at, _)| *at).min()
     }
 
-    /// Leaves a socket alone for [`ACCEPT_RETRY_DELAY`].
+    /// Pauses a socket for [`ACCEPT_RETRY_DELAY`].
     pub(super) fn add(&self, socket: SocketId, now: Moment) {
         let mut retries = self.0.borrow_mut();
         if !retries.iter().any(|(_, waiting)| *waiting == socket) {
@@ -27,8 +27,8 @@ impl Retries {
         }
     }
 
-    /// Takes the next socket whose time has come. One at a time, so that a panic of the callback leaves the
-    /// others in the list.
+    /// Removes and returns the next socket whose delay is over. It removes one at a time, so that the others
+    /// stay in the list if the callback panics.
     pub(super) fn take(&self, now: Moment) -> Option<SocketId> {
         let mut retries = self.0.borrow_mut();
         let index = retries.iter().position(|(at, _)| *at <= now)?;

@@ -1,4 +1,4 @@
-//! Sending by calls: at once, and then when the kernel has room.
+//! Sends with system calls: first at once, then whenever the kernel has room.
 
 use std::io::{self, IoSlice};
 
@@ -11,17 +11,17 @@ use crate::pool::Pool;
 use crate::system;
 use crate::{Batch, Chunk, Completion, Operation, SocketId};
 
-/// How far sending got.
+/// The progress of sending a batch.
 enum Progress {
-    /// The kernel has everything.
+    /// The kernel accepted everything.
     Done,
-    /// The kernel is full, and reports when it is not.
+    /// The kernel's buffer is full. The kernel reports when it has room.
     Blocked,
-    /// The budget is used up; the kernel reports nothing.
+    /// The budget is used up. The kernel reports no event.
     Unfinished,
 }
 
-/// Offers bytes to the kernel by one call. Returns how many the kernel took.
+/// Offers bytes to the kernel with one system call. Returns how many it accepted.
 pub(crate) fn send_at_once(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -37,7 +37,7 @@ pub(crate) fn send_at_once(
     taken(sent)
 }
 
-/// The same for bytes in several places.
+/// Offers bytes from several slices to the kernel with one system call. Returns how many it accepted.
 pub(crate) fn send_vectored_at_once(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -54,7 +54,7 @@ pub(crate) fn send_vectored_at_once(
     taken(sent)
 }
 
-/// How many bytes the kernel took; it may be full. `None` is a dead id.
+/// Returns how many bytes the kernel accepted: 0 if its buffer is full. `None` stands for a dead id.
 #[inline]
 fn taken(sent: Option<Result<usize, Errno>>) -> io::Result<usize> {
     match sent.ok_or_else(dead)? {
@@ -64,7 +64,7 @@ fn taken(sent: Option<Result<usize, Errno>>) -> io::Result<usize> {
     }
 }
 
-/// Has the socket report once that there is room. EBUSY while a batch is in flight.
+/// Makes the socket report `Writable` once. Fails with EBUSY while a batch is in flight.
 pub(crate) fn writable_start(driver: &impl SystemBackend, socket: SocketId) -> io::Result<()> {
     let mut sockets = driver.table().sockets.borrow_mut();
     let slot = sockets.get_mut(socket).ok_or_else(dead)?;
@@ -73,14 +73,15 @@ pub(crate) fn writable_start(driver: &impl SystemBackend, socket: SocketId) -> i
     }
     driver.watch(socket, slot)?;
     slot.flags.sending = Sending::Notice;
-    // The kernel reports room only after it was full, and it may have taken less for another reason.
+    // The kernel reports room only after its buffer was full, but it may have accepted less for another
+    // reason.
     if has_room(slot) {
         driver.work_later(socket, slot);
     }
     Ok(())
 }
 
-/// Reports that there is room, if there is and this is wanted.
+/// Reports `Writable` if the kernel has room.
 #[cold]
 fn notify(driver: &impl SystemBackend, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
     let room = driver.table().with_slot(socket, |slot| {
@@ -88,7 +89,7 @@ fn notify(driver: &impl SystemBackend, socket: SocketId, on: &mut dyn FnMut(Comp
         if room {
             slot.flags.sending = Sending::Nothing;
         } else {
-            // It does not fail: `writable_start` has watched the socket.
+            // This cannot fail, because `writable_start` has watched the socket.
             drop(driver.watch(socket, slot));
         }
         room
@@ -98,14 +99,15 @@ fn notify(driver: &impl SystemBackend, socket: SocketId, on: &mut dyn FnMut(Comp
     }
 }
 
-/// Offers a batch to the kernel. What the kernel does not take at once is the batch in flight.
+/// Offers a batch to the kernel. The rest that the kernel does not accept at once becomes the batch in
+/// flight.
 pub(crate) fn send(
     driver: &impl SystemBackend,
     socket: SocketId,
     mut batch: Batch,
 ) -> io::Result<usize> {
-    // Declared first, so dropped last: dropping the user's bytes may run the user's code, and nothing may be
-    // borrowed then.
+    // This is declared first, so it is dropped last: dropping the user's bytes may run user code, and nothing
+    // may be borrowed then.
     let mut done = Vec::new();
     let table = driver.table();
     let mut sockets = table.sockets.borrow_mut();
@@ -138,12 +140,13 @@ pub(crate) fn send(
     Ok(sent)
 }
 
-/// A socket that connects has room when this is decided, see [`connected`](super::connected).
+/// Returns whether the kernel has room for bytes. A connecting socket has none until the connect is decided,
+/// see [`connected`](super::connected).
 fn has_room<W>(slot: &Slot<W>) -> bool {
     !slot.flags.reading.connecting && system::is_writable(system::borrow(&slot.fd))
 }
 
-/// Goes on with the batch in flight, if there is one; or reports that there is room, if this is wanted.
+/// Sends more of the batch in flight, if there is one, or reports `Writable` if that was requested.
 pub(crate) fn send_more(
     driver: &impl SystemBackend,
     socket: SocketId,
@@ -168,7 +171,7 @@ pub(crate) fn send_more(
         let progress = offer(slot, batch, &table.pool, &mut done);
         let sent = before - batch.remaining();
         match progress {
-            // It does not fail: `send` has watched the socket.
+            // This cannot fail, because `send` has watched the socket.
             Ok(Progress::Blocked) => drop(driver.watch(socket, slot)),
             Ok(Progress::Unfinished) => driver.work_later(socket, slot),
             Ok(Progress::Done) | Err(_) => {
@@ -190,8 +193,8 @@ pub(crate) fn send_more(
     }
 }
 
-/// Tries the system call until the kernel has everything or is full. Pieces that are done and are
-/// not the pool's go to `done`.
+/// Repeats the system call until the kernel has accepted everything, its buffer is full, or the budget is
+/// used up. Sent pieces that do not belong to the pool are moved to `done`.
 fn offer<W>(
     slot: &Slot<W>,
     batch: &mut Batch,
@@ -199,7 +202,7 @@ fn offer<W>(
     done: &mut Vec<Chunk>,
 ) -> Result<Progress, Errno> {
     let (fd, pipe) = (system::borrow(&slot.fd), slot.flags.reading.pipe);
-    // At least once: an empty batch asks how the connection is.
+    // The call is made at least once: an empty batch checks the connection.
     for _ in 0..SENDS_PER_CALL_MAX {
         let result = match batch.single() {
             Some(bytes) if pipe => system::write_pipe(fd, &[IoSlice::new(bytes)]),
