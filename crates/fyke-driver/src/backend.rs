@@ -1,5 +1,5 @@
-//! The operations of a backend, each once. The contract is in the [crate's documentation](crate), and
-//! each operation is described at [`Driver`](crate::Driver).
+//! The operations that a backend implements. The contract is in the [crate's documentation](crate); each
+//! operation is described in [`Driver`](crate::Driver).
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -16,14 +16,14 @@ use crate::{
     SocketId, SocketOption, Waker,
 };
 
-/// A backend: sockets, and the operations on them.
+/// A backend: its sockets and the operations on them.
 ///
-/// No operation but [`turn`](Self::turn) emits trace events: the subscriber is the user's code, and
-/// [`Driver`](crate::Driver) emits them when nothing is borrowed.
+/// Only [`turn`](Self::turn) may emit trace events, because the subscriber is user code. For the other
+/// operations, [`Driver`](crate::Driver) emits them when nothing is borrowed.
 pub(crate) trait Backend: Properties {
     fn name(&self) -> &'static str;
 
-    /// The only clock.
+    /// Returns the time on the driver's clock, which is its only clock.
     fn now(&self) -> Moment;
 
     fn waker(&self) -> Waker;
@@ -46,33 +46,33 @@ pub(crate) trait Backend: Properties {
 
     fn readable_start(&self, socket: SocketId) -> io::Result<()>;
 
-    /// The bytes are the first ones of `buffer`, which is not empty.
-    /// Whether it is known that there is nothing to read.
+    /// Returns `true` if it is known that a read would fail with `WouldBlock`.
     fn is_drained(&self, _socket: SocketId) -> bool {
         false
     }
 
+    /// The returned bytes are the first ones of `buffer`, which is not empty.
     fn read_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]>;
 
-    /// As [`read_into`](Self::read_into), and takes nothing.
+    /// Copies what [`read_into`](Self::read_into) would return, without consuming it.
     fn peek_into<'a>(&self, socket: SocketId, buffer: Unfilled<'a>) -> io::Result<&'a mut [u8]>;
 
     fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize>;
 
-    /// Drops no user value.
+    /// Drops no value of the user.
     fn send_at_once(&self, socket: SocketId, bytes: &[u8]) -> io::Result<usize>;
 
     fn send_vectored_at_once(&self, socket: SocketId, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     fn writable_start(&self, socket: SocketId) -> io::Result<()>;
 
-    /// Returns whether the system has ended our side.
+    /// Returns whether the system call succeeded.
     fn shutdown(&self, socket: SocketId) -> bool;
 
-    /// Returns whether there was such a socket.
+    /// Returns whether the socket existed.
     fn close(&self, socket: SocketId) -> bool;
 
-    /// Returns whether there was such a socket.
+    /// Returns whether the socket existed.
     fn reset(&self, socket: SocketId) -> bool;
 
     fn has_work(&self) -> bool;
@@ -81,17 +81,17 @@ pub(crate) trait Backend: Properties {
 
     fn turn(&self, until: Option<Moment>, on: &mut dyn FnMut(Completion<'_>)) -> io::Result<()>;
 
-    /// The answer of a network that defines its own names.
+    /// Resolves a host name, in a network that defines its own names.
     fn resolve(&self, _host: &str) -> Option<(Duration, Vec<IpAddr>)> {
         None
     }
 
-    /// Where the names of Unix sockets are not files, no file is stale.
+    /// Does nothing if the names of Unix sockets are not files.
     fn remove_stale(&self, _address: &Address) -> bool {
         false
     }
 
-    /// Without files there is no mode to set.
+    /// Does nothing if there are no files.
     fn set_mode(&self, _socket: SocketId, _mode: u32) -> io::Result<()> {
         Ok(())
     }
@@ -116,14 +116,14 @@ pub(crate) trait Backend: Properties {
         None
     }
 
-    /// The descriptor for a host's own loop.
+    /// Returns the descriptor that a host's own loop can watch.
     #[cfg(unix)]
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
-/// Options and properties of an existing socket. ENOTCONN for a dead id.
+/// Options and properties of an existing socket. Every operation fails with ENOTCONN for a dead id.
 pub(crate) trait Properties {
     fn local_address(&self, socket: SocketId) -> io::Result<Address>;
 
@@ -137,14 +137,14 @@ pub(crate) trait Properties {
 
     fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>>;
 
-    /// The sizes of the send buffer and the receive buffer.
+    /// Returns the sizes of the send buffer and of the receive buffer.
     fn buffer_bytes(&self, socket: SocketId) -> io::Result<(usize, usize)>;
 
     fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize>;
 
     fn type_of_service(&self, socket: SocketId) -> io::Result<u8>;
 
-    /// Not supported where there are no processes.
+    /// Not supported by a backend without processes.
     fn peer_credentials(&self, _socket: SocketId) -> io::Result<PeerCredentials> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -1,31 +1,32 @@
-//! What a driver reports.
+//! Completions: the reports of a driver.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::SocketId;
 
-/// What happened to a socket. Passed to the callback of [`Driver::turn`](crate::Driver::turn).
+/// A report of what happened to a socket. It is passed to the callback of
+/// [`Driver::turn`](crate::Driver::turn).
 #[derive(Debug)]
 pub enum Completion<'a> {
     /// `listener` has a new connection, `socket`. It is neither receiving nor sending yet.
     Accepted {
-        /// The listener it came to.
+        /// The listener of the connection.
         listener: SocketId,
         /// The new socket.
         socket: SocketId,
-        /// The address of the other end. `None` on Unix sockets, and for a connection that was gone
-        /// before it was accepted on systems other than Linux.
+        /// The address of the peer. `None` on Unix sockets. On systems other than Linux, also `None` if the
+        /// connection was closed before it was accepted.
         peer: Option<SocketAddr>,
-        /// A Unix socket, at whose other end there is no address.
+        /// `true` if this is a Unix socket, whose peer has no address.
         unix: bool,
     },
     /// `count` connections were accepted and closed at once, because descriptors or memory were
     /// exhausted.
     Shed {
-        /// The listener they came to.
+        /// The listener of the connections.
         listener: SocketId,
-        /// How many.
+        /// The number of connections.
         count: usize,
     },
     /// The socket is connected.
@@ -33,38 +34,38 @@ pub enum Completion<'a> {
         /// The socket.
         socket: SocketId,
     },
-    /// Bytes from the peer, valid until the callback returns. Never empty.
+    /// Bytes were received from the peer. They are valid until the callback returns, and never empty.
     Received {
         /// The socket.
         socket: SocketId,
         /// The bytes.
         bytes: &'a [u8],
     },
-    /// A read may find something: bytes, the end of the stream, or an error. The answer to
+    /// A read may return bytes, the end of the stream, or an error. Reported once for each
     /// [`readable_start`](crate::Driver::readable_start).
     Readable {
         /// The socket.
         socket: SocketId,
     },
-    /// The peer has ended its side. Nothing more will be received.
+    /// The peer has ended its side. No more bytes follow.
     EndOfStream {
         /// The socket.
         socket: SocketId,
     },
-    /// The kernel took `bytes` more bytes of the batch in flight.
+    /// The kernel accepted `bytes` more bytes of the batch in flight.
     Sent {
         /// The socket.
         socket: SocketId,
-        /// How many bytes.
+        /// The number of bytes.
         bytes: usize,
     },
-    /// The kernel may have room for bytes, or sending fails. The answer to
+    /// The kernel may accept bytes, or sending would fail. Reported once for each
     /// [`writable_start`](crate::Driver::writable_start).
     Writable {
         /// The socket.
         socket: SocketId,
     },
-    /// Our side is ended: the peer receives everything that was sent, and then end-of-stream.
+    /// Our side has ended: the peer receives everything that was sent, and then end-of-stream.
     ShutDown {
         /// The socket.
         socket: SocketId,
@@ -73,9 +74,9 @@ pub enum Completion<'a> {
     Failed {
         /// The socket.
         socket: SocketId,
-        /// Which of its operations.
+        /// The operation that failed.
         operation: Operation,
-        /// Why.
+        /// The error of the system call.
         error: io::Error,
     },
     /// [`Waker::wake`](crate::Waker::wake) was called.
@@ -85,8 +86,8 @@ pub enum Completion<'a> {
 /// The operations that can fail after they were started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// [`accept_start`](crate::Driver::accept_start): the listener accepts nothing any more, and is not
-    /// tried again until `accept_start` is called anew.
+    /// [`accept_start`](crate::Driver::accept_start): the listener accepts no more connections until
+    /// `accept_start` is called again.
     Accept,
     /// [`connect`](crate::Driver::connect).
     Connect,
@@ -98,7 +99,7 @@ pub enum Operation {
     Shutdown,
 }
 
-/// A completion that lends nothing, and is given in the next turn.
+/// A completion without borrowed bytes that the next turn reports.
 #[derive(Debug)]
 pub(crate) enum Deferred {
     Connected,
@@ -118,18 +119,18 @@ impl Deferred {
     }
 }
 
-/// What a socket is to report of what it receives; of a listener, of its connections.
+/// What a socket reports about received bytes, or a listener about its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wanted {
     #[default]
     Nothing,
-    /// All of it, until stopped.
+    /// Everything, until stopped.
     Delivery,
-    /// Once, that there is something to read.
+    /// `Readable`, once.
     Notice,
 }
 
-/// The failure of a call on a dead id.
+/// The error of an operation on a dead id.
 pub(crate) fn dead() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }

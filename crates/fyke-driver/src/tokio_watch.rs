@@ -1,4 +1,4 @@
-//! A descriptor that a runtime of tokio watches.
+//! Watches a descriptor with a tokio runtime.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,16 +6,16 @@ use std::os::fd::BorrowedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Has the current runtime of tokio report when `fd` is readable.
+/// Makes the current tokio runtime report when `fd` is readable.
 ///
 /// # Errors
 /// If the system cannot watch the descriptor.
 ///
 /// # Panics
-/// Outside of a runtime whose I/O driver is enabled.
-#[allow(unsafe_code, reason = "tokio's call takes descriptors that nothing keeps open")]
+/// If it is called outside of a runtime, or if the I/O driver of the runtime is not enabled.
+#[allow(unsafe_code, reason = "tokio's function also accepts descriptors that may be closed")]
 pub fn watch_with_tokio(fd: BorrowedFd<'_>) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
-    // SAFETY: the descriptor stays open as long as it is borrowed, and the result borrows it.
+    // SAFETY: the descriptor stays open while it is borrowed, and the result borrows it.
     let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     watched.map_err(io::Error::from)
 }

@@ -1,5 +1,5 @@
-//! Memory of the caller that is read into: it need not be initialised, and no crate above needs unsafe code
-//! for it.
+//! Memory of the caller that a read fills. It may be uninitialised, and crates that use it need no unsafe
+//! code.
 
 #![allow(unsafe_code, reason = "uninitialised memory becomes initialised here")]
 
@@ -7,42 +7,42 @@ use std::mem::MaybeUninit;
 #[cfg(any(feature = "tokio", feature = "hyper"))]
 use std::task::Poll;
 
-/// Memory to read into, initialised or not. Made from `&mut [u8]`, or from `&mut [MaybeUninit<u8>]`, such as
-/// the [spare capacity](Vec::spare_capacity_mut) of a vector.
+/// Memory to read into, initialised or not. It is created from `&mut [u8]` or `&mut [MaybeUninit<u8>]`, such
+/// as the [spare capacity](Vec::spare_capacity_mut) of a vector.
 ///
-/// Only this crate can write to it, and it writes nothing that is uninitialised: so it is safe to make one
-/// from initialised memory.
+/// Only this crate can write to it, and it never writes uninitialised bytes, so initialised memory stays
+/// initialised.
 #[derive(Debug)]
 pub struct Unfilled<'a>(&'a mut [MaybeUninit<u8>]);
 
 impl<'a> Unfilled<'a> {
-    /// How many bytes fit in.
+    /// Returns how many bytes fit into the memory.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether no byte fits in.
+    /// Returns whether the memory has no room.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The memory, for a call that fills it.
+    /// Returns the memory, for a call that fills it.
     ///
     /// # Safety
-    /// Nothing uninitialised is written to it.
+    /// The caller must not write uninitialised bytes to it.
     #[cfg(unix)]
     pub(crate) unsafe fn as_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         self.0
     }
 
-    /// The first `count` bytes.
+    /// Returns the first `count` bytes.
     ///
     /// # Safety
-    /// They are initialised.
+    /// The first `count` bytes must be initialised.
     pub(crate) unsafe fn assume_init(self, count: usize) -> &'a mut [u8] {
         let front = &raw mut self.0[..count];
-        // SAFETY: the layout is the same (`MaybeUninit`), the bytes are initialised by the caller's promise,
-        // and the borrow goes on under the new type.
+        // SAFETY: the layout is the same (`MaybeUninit`), the caller promises that the bytes are initialised,
+        // and the borrow continues with the new type.
         unsafe { &mut *(front as *mut [u8]) }
     }
 }
@@ -56,25 +56,25 @@ impl<'a> From<&'a mut [MaybeUninit<u8>]> for Unfilled<'a> {
 impl<'a> From<&'a mut [u8]> for Unfilled<'a> {
     fn from(memory: &'a mut [u8]) -> Self {
         let memory = &raw mut *memory;
-        // SAFETY: the layout is the same (`MaybeUninit`). The bytes stay initialised: see `Unfilled`.
+        // SAFETY: the layout is the same (`MaybeUninit`). The bytes stay initialised, see `Unfilled`.
         Self(unsafe { &mut *(memory as *mut [MaybeUninit<u8>]) })
     }
 }
 
-/// Copies as many bytes as fit. Returns the copy.
+/// Copies as many of `bytes` as fit into `buffer`, and returns the copy.
 pub fn copy_into<'a>(bytes: &[u8], buffer: impl Into<Unfilled<'a>>) -> &'a mut [u8] {
     let buffer = buffer.into();
     let count = bytes.len().min(buffer.len());
-    // SAFETY: `count` bytes lie within both, and the two do not overlap, because one is borrowed mutably. They
-    // are initialised then.
+    // SAFETY: both have at least `count` bytes, and they do not overlap, because one is borrowed mutably. The
+    // copied bytes are initialised.
     unsafe {
         bytes.as_ptr().copy_to_nonoverlapping(buffer.0.as_mut_ptr().cast(), count);
         buffer.assume_init(count)
     }
 }
 
-/// Appends what `read` reads into the free capacity of `buffer`, without allocating. Returns how many bytes
-/// these are.
+/// Appends to `buffer` the bytes that `read` reads into its spare capacity, without allocating. Returns the
+/// number of bytes.
 pub(crate) fn append<E>(
     buffer: &mut Vec<u8>,
     read: impl for<'b> FnOnce(Unfilled<'b>) -> Result<&'b mut [u8], E>,
@@ -82,62 +82,64 @@ pub(crate) fn append<E>(
     let free = buffer.spare_capacity_mut();
     let place = free.as_ptr().cast();
     let count = count_at(place, free.len(), read(free.into())?);
-    // SAFETY: the bytes behind the length are initialised, and within the capacity: see `count_at`.
+    // SAFETY: the `count` bytes after the length are initialised and within the capacity, see `count_at`.
     unsafe { buffer.set_len(buffer.len() + count) };
     Ok(count)
 }
 
-/// Fills `buffer` with what `read` reads into the memory that it is passed. Returns how many bytes these are: 0
-/// is the end of the stream. The result has the form in which `AsyncRead::poll_read` needs it.
+/// Passes the unfilled memory of `buffer` to `read`, and marks the bytes that it returns as filled. Returns
+/// the number of bytes; 0 is the end of the stream. The result has the form that `AsyncRead::poll_read`
+/// needs.
 ///
 /// # Panics
-/// If `read` returns bytes that are not the first ones of that memory.
+/// If `read` returns bytes that are not at the beginning of that memory.
 #[cfg(feature = "tokio")]
 pub fn fill_read_buf<E>(
     buffer: &mut tokio::io::ReadBuf<'_>,
     read: impl for<'b> FnOnce(Unfilled<'b>) -> Poll<Result<&'b mut [u8], E>>,
 ) -> Poll<Result<usize, E>> {
-    // SAFETY: nothing uninitialised is written: see `Unfilled`.
+    // SAFETY: no uninitialised bytes are written, see `Unfilled`.
     let free = unsafe { buffer.unfilled_mut() };
     let (place, room) = (free.as_ptr().cast(), free.len());
     let read = read(free.into()).map_ok(|bytes| count_at(place, room, bytes));
     read.map_ok(|count| {
-        // SAFETY: the first `count` bytes are initialised: see `count_at`.
+        // SAFETY: the first `count` bytes are initialised, see `count_at`.
         unsafe { buffer.assume_init(count) };
         buffer.advance(count);
         count
     })
 }
 
-/// Fills `cursor` with what `read` reads into the memory that it is passed. Returns how many bytes these are: 0
-/// is the end of the stream. The result has the form in which `hyper::rt::Read::poll_read` needs it.
+/// Passes the unfilled memory of `cursor` to `read`, and advances over the bytes that it returns. Returns the
+/// number of bytes; 0 is the end of the stream. The result has the form that `hyper::rt::Read::poll_read`
+/// needs.
 ///
 /// # Panics
-/// If `read` returns bytes that are not the first ones of that memory.
+/// If `read` returns bytes that are not at the beginning of that memory.
 #[cfg(feature = "hyper")]
 pub fn fill_cursor<E>(
     mut cursor: hyper::rt::ReadBufCursor<'_>,
     read: impl for<'b> FnOnce(Unfilled<'b>) -> Poll<Result<&'b mut [u8], E>>,
 ) -> Poll<Result<usize, E>> {
-    // SAFETY: nothing uninitialised is written: see `Unfilled`.
+    // SAFETY: no uninitialised bytes are written, see `Unfilled`.
     let free = unsafe { cursor.as_mut() };
     let (place, room) = (free.as_ptr().cast(), free.len());
     let read = read(free.into()).map_ok(|bytes| count_at(place, room, bytes));
     read.map_ok(|count| {
-        // SAFETY: the first `count` bytes are initialised: see `count_at`.
+        // SAFETY: the first `count` bytes are initialised, see `count_at`.
         unsafe { cursor.advance(count) };
         count
     })
 }
 
-/// How many bytes lie at the beginning of the `room` bytes at `place`: exactly `bytes`, which are initialised
-/// because they are `u8`.
+/// Returns the length of `bytes`, after checking that they lie at the beginning of the `room` bytes at
+/// `place`. They are initialised, because they are `u8`.
 ///
 /// # Panics
 /// If `bytes` lie elsewhere.
 fn count_at(place: *const u8, room: usize, bytes: &[u8]) -> usize {
     let within = bytes.as_ptr() == place && bytes.len() <= room;
-    assert!(within || bytes.is_empty(), "what was read is elsewhere");
+    assert!(within || bytes.is_empty(), "the read bytes are not in the passed memory");
     bytes.len()
 }
 
@@ -146,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_bytes_are_copied_as_fit() {
+    fn copy_is_limited_by_the_memory() {
         let mut memory = [MaybeUninit::uninit(); 4];
         assert_eq!(copy_into(b"ab", &mut memory[..]), b"ab");
         assert_eq!(copy_into(b"abcdef", &mut memory[..]), b"abcd");
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_appended_within_the_capacity() {
+    fn appended_bytes_stay_within_the_capacity() {
         let mut buffer = Vec::with_capacity(4);
         buffer.push(b'<');
         let capacity = buffer.capacity();
@@ -172,22 +174,22 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "what was read is elsewhere")]
-    fn bytes_that_were_read_elsewhere_are_refused() {
+    #[should_panic(expected = "the read bytes are not in the passed memory")]
+    fn bytes_in_other_memory_are_refused() {
         let mut buffer = Vec::with_capacity(4);
         let _ = append::<()>(&mut buffer, |_| Ok(Box::leak(Box::new([1]))));
     }
 
     #[test]
-    #[should_panic(expected = "what was read is elsewhere")]
-    fn bytes_that_do_not_begin_where_the_memory_begins_are_refused() {
+    #[should_panic(expected = "the read bytes are not in the passed memory")]
+    fn bytes_that_do_not_start_at_the_beginning_of_the_memory_are_refused() {
         let mut buffer = Vec::with_capacity(4);
         let _ = append::<()>(&mut buffer, |free| Ok(&mut copy_into(b"abc", free)[1..]));
     }
 
     #[cfg(feature = "tokio")]
     #[test]
-    fn a_buffer_of_tokio_is_filled_behind_what_it_contains() {
+    fn tokio_buffer_is_filled_after_its_existing_bytes() {
         use tokio::io::ReadBuf;
 
         let mut memory = [MaybeUninit::uninit(); 6];
@@ -207,7 +209,7 @@ mod tests {
             let read = fill_read_buf::<()>(buffer, |free| Poll::Ready(Ok(copy_into(b"g", free))));
             assert_eq!(read, Poll::Ready(Ok(0)));
         }
-        // What was initialised before stays so.
+        // Bytes that were initialised before stay initialised.
         let mut memory = [9; 4];
         let mut buffer = ReadBuf::new(&mut memory);
         let _ = fill_read_buf::<()>(&mut buffer, |free| Poll::Ready(Ok(copy_into(b"a", free))));
@@ -216,8 +218,8 @@ mod tests {
 
     #[cfg(feature = "tokio")]
     #[test]
-    #[should_panic(expected = "what was read is elsewhere")]
-    fn a_buffer_of_tokio_takes_no_bytes_from_elsewhere() {
+    #[should_panic(expected = "the read bytes are not in the passed memory")]
+    fn tokio_buffer_refuses_bytes_in_other_memory() {
         let mut memory = [0; 4];
         let mut buffer = tokio::io::ReadBuf::new(&mut memory);
         let elsewhere = |_: Unfilled<'_>| Poll::Ready(Ok(&mut *Box::leak(Box::new([1]))));
@@ -227,7 +229,7 @@ mod tests {
 
     #[cfg(feature = "hyper")]
     #[test]
-    fn a_buffer_of_hyper_is_filled_behind_what_it_contains() {
+    fn hyper_buffer_is_filled_after_its_existing_bytes() {
         let mut memory = [MaybeUninit::uninit(); 4];
         let mut buffer = hyper::rt::ReadBuf::uninit(&mut memory);
         for (bytes, filled) in [(&b"ab"[..], &b"ab"[..]), (b"cdef", b"abcd"), (b"g", b"abcd")] {
@@ -243,8 +245,8 @@ mod tests {
 
     #[cfg(feature = "hyper")]
     #[test]
-    #[should_panic(expected = "what was read is elsewhere")]
-    fn a_buffer_of_hyper_takes_no_bytes_from_elsewhere() {
+    #[should_panic(expected = "the read bytes are not in the passed memory")]
+    fn hyper_buffer_refuses_bytes_in_other_memory() {
         let mut memory = [0; 4];
         let mut buffer = hyper::rt::ReadBuf::new(&mut memory);
         let _ = fill_cursor::<()>(buffer.unfilled(), |_| {

@@ -1,4 +1,4 @@
-//! A turn ends at its deadline, whatever the earlier deadlines were, on every driver of the system.
+//! A turn ends at its deadline, regardless of earlier deadlines, on every driver of the system.
 
 #![cfg(unix)]
 
@@ -9,8 +9,8 @@ use fyke_driver::{Driver, DriverKind};
 const SOON: Duration = Duration::from_millis(5);
 const LATE: Duration = Duration::from_secs(3600);
 
-/// Turns until the time is over. A turn may return early, but if it did so each time, the loop would
-/// spin.
+/// Runs turns until `time` has passed, and returns their number. A turn may return early, but if every turn
+/// did, the loop would spin.
 fn wait(driver: &Driver, time: Duration) -> usize {
     let deadline = driver.now() + time;
     let mut turns = 0;
@@ -25,7 +25,7 @@ fn wait(driver: &Driver, time: Duration) -> usize {
 }
 
 #[test]
-fn a_turn_ends_at_its_deadline_after_an_earlier_turn_waited_for_a_later_one() {
+fn turn_ends_at_its_deadline_after_an_earlier_turn_waited_for_a_later_one() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let waker = driver.waker();
@@ -41,7 +41,7 @@ fn a_turn_ends_at_its_deadline_after_an_earlier_turn_waited_for_a_later_one() {
 }
 
 #[test]
-fn a_turn_ends_at_its_deadline_even_if_the_clock_is_not_read() {
+fn turn_ends_at_its_deadline_even_if_the_clock_is_not_read() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let started = Instant::now();
@@ -53,11 +53,11 @@ fn a_turn_ends_at_its_deadline_even_if_the_clock_is_not_read() {
 }
 
 #[test]
-fn a_postponed_deadline_is_waited_for() {
+fn turn_waits_for_a_deadline_that_was_postponed() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let waker = driver.waker();
-        // As an idle timeout does with every message.
+        // An idle timeout is postponed like this with every message.
         for _ in 0..100 {
             waker.wake();
             driver.now();

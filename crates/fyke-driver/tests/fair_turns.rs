@@ -1,4 +1,4 @@
-//! A flooding peer gets its share of a turn, on every driver of the system (contract rule 6).
+//! A flooding peer gets only its share of a turn, on every driver of the system (contract rule 6).
 
 #![cfg(unix)]
 
@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use fyke_driver::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX, SLICES_IN_A_ROW_MAX};
 use fyke_driver::{Completion, Driver, DriverKind, Moment, SocketId};
 
-/// As much as the kernel accepts.
+/// Writes as much as the kernel accepts.
 fn fill(peer: &mut TcpStream) {
     while peer.write(&[7; READ_BUFFER_BYTES]).is_ok() {}
 }
@@ -24,11 +24,11 @@ fn received_in_a_turn(driver: &Driver) -> usize {
     received
 }
 
-/// A connection of `driver`, and the other end of it.
+/// Returns a connection of `driver`, and its other end.
 fn connection(driver: &Driver) -> (SocketId, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    // Room for the data of several turns in the kernel.
+    // The kernel needs room for the data of several turns.
     rustix::net::sockopt::set_socket_recv_buffer_size(&ours, 1 << 20).unwrap();
     let peer = listener.accept().unwrap().0;
     peer.set_nonblocking(true).unwrap();
@@ -43,7 +43,7 @@ fn eight_flooding_peers_delay_a_turn_by_the_reads_of_one() {
         let driver = Driver::new(&kind).unwrap();
         let (mut sockets, mut peers): (Vec<_>, Vec<_>) =
             (0..8).map(|_| connection(&driver)).unzip();
-        // Until the driver has seen all of them, and each has more data than it delivered.
+        // After this, the driver has received from all of them, and each has more data than was delivered.
         for _ in 0..20 {
             peers.iter_mut().for_each(fill);
             received_in_a_turn(&driver);
@@ -61,9 +61,9 @@ fn eight_flooding_peers_delay_a_turn_by_the_reads_of_one() {
                 }
             };
             driver.turn(Some(Moment::ZERO), on).unwrap();
-            // One slice, plus the reads of a drained socket that has received again.
+            // At most one slice, plus the reads of a drained socket that has received data again.
             let most = 2 * READS_PER_TURN_MAX * READ_BUFFER_BYTES;
-            assert!(received <= most, "{kind:?}: {received}");
+            assert!(received <= most, "{kind:?}: {received} bytes in one turn");
         }
         assert!(
             changes < 100,
@@ -86,7 +86,7 @@ fn eight_flooding_peers_delay_a_turn_by_the_reads_of_one() {
 }
 
 #[test]
-fn a_flooding_peer_gets_two_reads_per_turn() {
+fn flooding_peer_gets_two_reads_per_turn() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let (_, mut peer) = connection(&driver);
@@ -102,6 +102,6 @@ fn a_flooding_peer_gets_two_reads_per_turn() {
             assert!(received <= READS_PER_TURN_MAX * READ_BUFFER_BYTES, "{kind:?}: {received}");
             sum += received;
         }
-        assert!(sum > 10 * READ_BUFFER_BYTES, "{kind:?}: only {sum}");
+        assert!(sum > 10 * READ_BUFFER_BYTES, "{kind:?}: only {sum} bytes were received");
     }
 }

@@ -1,5 +1,4 @@
-//! A descriptor that is handed over while completions are pending takes everything along, or is not
-//! handed over.
+//! Detaching a descriptor while completions are pending either fails or loses nothing.
 
 #![cfg(unix)]
 

@@ -19,7 +19,7 @@ impl Folder {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("fyke-files-{}-{count}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        // Left behind by a killed process with the same process id.
+        // A killed process with the same process id may have left it behind.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
         Self(path)
@@ -56,7 +56,7 @@ fn ipc_08_no_client_can_connect_before_the_mode_is_set() {
         let path = folder.join("s");
         let socket = driver.open(&request(&path)).unwrap();
         assert_eq!(mode(&path), 0);
-        // More rights than any umask leaves.
+        // This mode has more rights than any umask leaves.
         driver.set_mode(socket, 0o777).unwrap();
         assert_eq!(mode(&path), 0o777);
         driver.close(socket);
@@ -85,7 +85,7 @@ fn ipc_08_another_file_at_that_path_never_gets_the_mode() {
             assert_eq!(error.kind(), ErrorKind::NotFound);
             assert_eq!((mode(&path), mode(&other)), (before, 0o600));
             driver.close(socket);
-            assert!(std::fs::symlink_metadata(&path).is_ok(), "not ours to remove");
+            assert!(std::fs::symlink_metadata(&path).is_ok(), "the driver removed another file");
             std::fs::remove_file(&path).unwrap();
         }
     });

@@ -1,5 +1,5 @@
-//! What happens if io_uring is forbidden or has no memory: readiness is used, and one line is logged.
-//! Each case runs in a separate process, because the probe runs once per process.
+//! If io_uring is forbidden or has no memory, the readiness driver is used, and one line is logged. Each case
+//! runs in a separate process, because the probe runs once per process.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "the filter and the limits are raw system calls")]
@@ -11,7 +11,7 @@ use fyke_driver::{Completion, Driver, DriverKind};
 
 const ROLE: &str = "FYKE_TEST_ROLE";
 
-/// Runs this test program again, with only the test `child`, for this case.
+/// Runs this test program again with only the test `child`, and returns its output.
 fn in_role(role: &str) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
@@ -32,18 +32,18 @@ fn readiness_is_used_if_seccomp_forbids_io_uring_as_in_containers() {
 }
 
 #[test]
-fn with_a_low_limit_of_locked_memory_a_loop_works_on_one_driver_or_the_other() {
+fn driver_works_with_a_low_limit_of_locked_memory() {
     assert!(in_role("memory").contains("driver "));
 }
 
 #[test]
-fn without_descriptors_for_a_ring_the_result_is_an_error_or_readiness_and_never_a_panic() {
+fn lack_of_descriptors_for_a_ring_is_an_error_or_selects_readiness_and_never_panics() {
     assert!(in_role("descriptors").contains("done"));
 }
 
-/// Regression: the failure was kept for the life of the process.
+/// Regression: the failure was remembered for the life of the process.
 #[test]
-fn a_loop_that_finds_no_descriptors_does_not_prevent_later_loops_from_using_io_uring() {
+fn driver_that_lacked_descriptors_does_not_prevent_later_drivers_from_using_io_uring() {
     assert_eq!(in_role("lack").lines().last(), in_role("plain").lines().last());
 }
 
@@ -64,7 +64,7 @@ fn child() {
     works(&driver);
 }
 
-/// A driver can be woken, which is the minimum that it must support.
+/// Checks that the driver can be woken, which is the minimum that it must support.
 fn works(driver: &Driver) {
     driver.waker().wake();
     let mut woken = false;
@@ -77,7 +77,7 @@ fn works(driver: &Driver) {
 }
 
 fn without_descriptors() {
-    // The probe has its ring; after that, fewer and fewer descriptors are available.
+    // The probe gets its ring. After that, fewer and fewer descriptors are available.
     drop(Driver::new(&DriverKind::Uring).unwrap());
     let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
     for room in (0..8).rev() {
@@ -89,7 +89,7 @@ fn without_descriptors() {
     println!("done");
 }
 
-/// Everything that the probe needs fails once.
+/// Makes each step of the probe fail once.
 fn lack_of_descriptors() {
     let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
     for room in 0..16 {
@@ -101,8 +101,8 @@ fn lack_of_descriptors() {
 
 fn limit(resource: libc::__rlimit_resource_t, value: u64) {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: a struct that lives across the call. Root has no limit on locked memory, so the rights
-    // go too; that fails for others, who do not have them.
+    // SAFETY: the struct lives across the call. Root has no limit on locked memory, so the process gives up
+    // its rights; the condition skips that for other users.
     unsafe {
         let limit = if resource == libc::RLIMIT_MEMLOCK {
             limit
@@ -133,7 +133,7 @@ fn forbid(errno: i32) {
         statement(ret, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the program and its statements live across the calls; the kernel copies them.
+    // SAFETY: the program and its statements live across the calls, and the kernel copies them.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         let mode = libc::SECCOMP_MODE_FILTER;

@@ -1,5 +1,5 @@
-//! For callers that read into their own memory and keep what is not sent yet, as async code does: calls that
-//! never wait, and completions that say when to try again.
+//! Operations for callers that read into their own memory and keep unsent bytes themselves, such as async
+//! code: calls that never wait, and completions that report when to try again.
 
 use std::io::{self, IoSlice};
 
@@ -9,16 +9,17 @@ use crate::backend::Backend;
 use crate::uninit::{Unfilled, append};
 
 impl Driver {
-    /// Receives into memory of the caller: `&mut [u8]`, or `&mut [MaybeUninit<u8>]`, which must not be empty.
-    /// Returns its first bytes, which are filled now; none is the end of the stream, which can be read again
-    /// and again. Fewer bytes than fit in do not mean that there are no more.
+    /// Receives into the caller's memory: `&mut [u8]` or `&mut [MaybeUninit<u8>]`, which must not be empty.
+    /// Returns the filled part, which begins where the memory begins. An empty result is the end of the
+    /// stream, which can be read any number of times. A result that does not fill the memory does not mean
+    /// that no more bytes wait.
     ///
-    /// Before anything can be read, the driver must have been asked for it: by
-    /// [`readable_start`](Self::readable_start). How often one socket is read in a turn is up to the caller.
+    /// Call [`readable_start`](Self::readable_start) before the first read; until then there is nothing to
+    /// read. The caller decides how often it reads one socket in a turn.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing now, and while the socket connects; else the error of the system call,
-    /// after which the stream has ended. ENOTCONN for a dead id.
+    /// `WouldBlock` if no bytes wait, and while the socket is connecting. Otherwise the error of the system
+    /// call, after which the stream has ended. ENOTCONN for a dead id.
     #[inline]
     pub fn read_into<'a>(
         &self,
@@ -26,36 +27,36 @@ impl Driver {
         buffer: impl Into<Unfilled<'a>>,
     ) -> io::Result<&'a mut [u8]> {
         let buffer = buffer.into();
-        debug_assert!(!buffer.is_empty(), "it would look like the end of the stream");
+        debug_assert!(!buffer.is_empty(), "an empty buffer would look like the end of the stream");
         if buffer.is_empty() {
             return Ok(&mut []);
         }
         delegate!(self.read_into(socket, buffer))
     }
 
-    /// Whether [`read_into`](Self::read_into) would give `WouldBlock`, as far as that is known without a system
-    /// call: for callers that have to find memory before they read.
+    /// Returns `true` if it is known without a system call that [`read_into`](Self::read_into) would fail
+    /// with `WouldBlock`. A caller can check this before it allocates memory for a read. `false` for a dead
+    /// id.
     #[inline]
     pub fn is_drained(&self, socket: SocketId) -> bool {
         delegate!(self.is_drained(socket))
     }
 
-    /// Appends to the free capacity of `buffer`, of which there must be some, what
-    /// [`read_into`](Self::read_into) would give. Returns how many bytes these are; 0 is the end of the
-    /// stream.
+    /// Receives like [`read_into`](Self::read_into), and appends the bytes to `buffer`, which must have spare
+    /// capacity; it is not enlarged. Returns the number of bytes; 0 is the end of the stream.
     ///
     /// # Errors
-    /// Those of [`read_into`](Self::read_into).
+    /// The errors of [`read_into`](Self::read_into).
     #[inline]
     pub fn read_append(&self, socket: SocketId, buffer: &mut Vec<u8>) -> io::Result<usize> {
         append(buffer, |free| self.read_into(socket, free))
     }
 
-    /// Copies what [`read_into`](Self::read_into) would give, and leaves it where it is; perhaps not all of
-    /// it. An error is not taken either.
+    /// Copies the next bytes without consuming them: [`read_into`](Self::read_into) returns them again. It
+    /// may copy fewer bytes than a read would return. An error is not consumed either.
     ///
     /// # Errors
-    /// Those of [`read_into`](Self::read_into); unsupported for a pipe.
+    /// The errors of [`read_into`](Self::read_into). `Unsupported` for a pipe.
     #[inline]
     pub fn peek_into<'a>(
         &self,
@@ -63,17 +64,17 @@ impl Driver {
         buffer: impl Into<Unfilled<'a>>,
     ) -> io::Result<&'a mut [u8]> {
         let buffer = buffer.into();
-        debug_assert!(!buffer.is_empty(), "it would look like the end of the stream");
+        debug_assert!(!buffer.is_empty(), "an empty buffer would look like the end of the stream");
         if buffer.is_empty() {
             return Ok(&mut []);
         }
         delegate!(self.peek_into(socket, buffer))
     }
 
-    /// Asks for one [`Completion::Readable`](crate::Completion::Readable), as soon as
-    /// [`read_into`](Self::read_into) may find bytes, the end of the stream, or an error. Replaces
-    /// [`receive_start`](Self::receive_start), which replaces it; [`receive_stop`](Self::receive_stop) takes
-    /// it back.
+    /// Requests one [`Completion::Readable`](crate::Completion::Readable), reported when
+    /// [`read_into`](Self::read_into) may return bytes, the end of the stream, or an error. This request and
+    /// [`receive_start`](Self::receive_start) replace each other; [`receive_stop`](Self::receive_stop)
+    /// cancels it.
     ///
     /// # Errors
     /// If the system cannot watch the socket; ENOTCONN for a dead id.
@@ -82,8 +83,8 @@ impl Driver {
         delegate!(self.readable_start(socket))
     }
 
-    /// Offers bytes in several places to the kernel by one call, if nothing is in flight. Returns how many
-    /// bytes the kernel took; at most those of the first
+    /// Offers bytes from several slices to the kernel with one system call. Call it only with no batch in
+    /// flight. Returns how many bytes the kernel accepted, 0 if its buffer is full. Only the first
     /// [`PIECES_PER_SEND_MAX`](crate::limits::PIECES_PER_SEND_MAX) slices are offered.
     ///
     /// # Errors
@@ -97,9 +98,9 @@ impl Driver {
         delegate!(self.send_vectored_at_once(socket, slices))
     }
 
-    /// Asks for one [`Completion::Writable`](crate::Completion::Writable), as soon as
-    /// [`send_at_once`](Self::send_at_once) may take something, or would fail. Called after one that did not
-    /// take everything. A [`send`](Self::send) that follows replaces it.
+    /// Requests one [`Completion::Writable`](crate::Completion::Writable), reported when
+    /// [`send_at_once`](Self::send_at_once) may accept bytes or would fail. Call it after a send that did not
+    /// accept everything. A following [`send`](Self::send) replaces the request.
     ///
     /// # Errors
     /// If the system cannot watch the socket; EBUSY while a batch is in flight; ENOTCONN for a dead id.

@@ -1,7 +1,7 @@
-//! The type that users see, and the only place that knows which backend runs.
+//! The public driver type. Only this module knows which backend runs.
 //!
-//! Trace events are emitted here, after the call of the backend has returned: the subscriber is the user's
-//! code, which may call anything, so nothing may be borrowed then.
+//! Trace events are emitted here, after the backend's operation has returned. The subscriber is user code,
+//! which may call any operation, so nothing may be borrowed at that point.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,19 +23,20 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum DriverKind {
-    /// The best one for the machine; today always [`Ready`](Self::Ready), see `docs/PLATFORM.md`.
+    /// The best backend for the machine. Currently always [`Ready`](Self::Ready), see `docs/PLATFORM.md`.
     #[default]
     Auto,
     /// Readiness through mio: epoll on Linux, kqueue on macOS and the BSDs.
     Ready,
-    /// io_uring, on Linux 6.1 and later. If the system does not have it or forbids it, as many
-    /// containers do, [`Ready`](Self::Ready) is used, and one log line tells why.
+    /// io_uring, on Linux 6.1 and later. If the system does not support it or forbids it, as many containers
+    /// do, [`Ready`](Self::Ready) is used, and one log line reports the reason.
     Uring,
-    /// A network in memory, with a seed and a virtual clock.
+    /// A simulated network in memory, with a seed and a virtual clock.
     Sim(SimOptions),
 }
 
-/// Sockets, and what happens to them. See the [crate's documentation](crate) for the contract.
+/// A driver: it owns sockets, performs operations on them, and reports completions. See the [crate's
+/// documentation](crate) for the contract.
 #[derive(Debug)]
 pub struct Driver {
     backend: Chosen,
@@ -51,7 +52,7 @@ enum Chosen {
     Sim(Box<Sim>),
 }
 
-/// Calls an operation of the backend that runs: `delegate!(self.listen(socket, backlog))`.
+/// Calls an operation of the running backend: `delegate!(self.listen(socket, backlog))`.
 macro_rules! delegate {
     ($driver:ident.$operation:ident($($argument:expr),*)) => {
         match &$driver.backend {
@@ -67,10 +68,10 @@ macro_rules! delegate {
 mod callers_memory;
 
 impl Driver {
-    /// Makes a driver.
+    /// Creates a driver with the given backend.
     ///
     /// # Errors
-    /// If the system has no descriptors or memory left, or the backend does not exist on this system.
+    /// If descriptors or memory are exhausted, or if the backend does not exist on this system.
     pub fn new(kind: &DriverKind) -> io::Result<Self> {
         let backend = match kind {
             DriverKind::Auto | DriverKind::Ready => ready()?,
@@ -80,18 +81,18 @@ impl Driver {
         Ok(Self { backend })
     }
 
-    /// The backend's name: `ready`, `uring` or `sim`.
+    /// Returns the backend's name: `ready`, `uring` or `sim`.
     pub fn name(&self) -> &'static str {
         delegate!(self.name())
     }
 
-    /// The time since the driver was made, on its own clock.
+    /// Returns the time since the driver was created, on the driver's clock.
     #[inline]
     pub fn now(&self) -> Moment {
         delegate!(self.now())
     }
 
-    /// A handle that ends the wait of [`turn`](Self::turn) from any thread.
+    /// Returns a handle that can end the wait of [`turn`](Self::turn) from any thread.
     pub fn waker(&self) -> Waker {
         delegate!(self.waker())
     }
@@ -99,7 +100,7 @@ impl Driver {
     /// Creates a socket, sets its options, and binds it if `request` has an address.
     ///
     /// # Errors
-    /// The error of the system call, and whether that was the bind.
+    /// The error of the system call; [`OpenError::at_bind`] is true if binding failed.
     pub fn open(&self, request: &Open) -> Result<SocketId, OpenError> {
         let opened = delegate!(self.open(request));
         if opened.as_ref().map_or_else(|error| error.at_bind, |_| true) {
@@ -111,17 +112,17 @@ impl Driver {
         opened
     }
 
-    /// Makes a bound socket a listener.
+    /// Makes a bound socket listen, with a queue of at most `backlog` connections.
     ///
     /// # Errors
-    /// Those of listen(2).
+    /// The errors of listen(2).
     pub fn listen(&self, socket: SocketId, backlog: i32) -> io::Result<()> {
         delegate!(self.listen(socket, backlog))?;
         step!("listen", backlog);
         Ok(())
     }
 
-    /// Begins to accept connections.
+    /// Starts accepting connections, each reported as [`Completion::Accepted`].
     ///
     /// # Errors
     /// If the system cannot watch the listener.
@@ -129,18 +130,18 @@ impl Driver {
         delegate!(self.accept_start(listener))
     }
 
-    /// Stops accepting. New connections wait in the kernel's queue.
+    /// Stops accepting connections. New connections wait in the kernel's queue.
     pub fn accept_stop(&self, listener: SocketId) {
         delegate!(self.accept_stop(listener));
     }
 
-    /// Begins to connect. The outcome is always a completion of a later turn.
+    /// Starts connecting. A later turn reports [`Completion::Connected`] or [`Completion::Failed`].
     pub fn connect(&self, socket: SocketId, target: &Address) {
         step!("connect", address = %target);
         delegate!(self.connect(socket, target));
     }
 
-    /// Begins to receive.
+    /// Starts receiving. The bytes are reported as [`Completion::Received`].
     ///
     /// # Errors
     /// If the system cannot watch the socket.
@@ -148,25 +149,24 @@ impl Driver {
         delegate!(self.receive_start(socket))
     }
 
-    /// Stops receiving, or waiting for something to read. New bytes wait in the kernel.
+    /// Stops receiving, or cancels a request for `Readable`. New bytes wait in the kernel.
     pub fn receive_stop(&self, socket: SocketId) {
         delegate!(self.receive_stop(socket));
     }
 
-    /// Offers a batch to the kernel. Returns how many of its bytes the kernel took at once; the rest
-    /// follows as [`Completion::Sent`].
+    /// Offers a batch to the kernel. Returns how many of its bytes the kernel accepted at once. The rest is
+    /// sent in the background and reported as [`Completion::Sent`].
     ///
     /// # Errors
-    /// The error of the system call. The batch is dropped then.
+    /// The error of the system call. The batch is dropped in that case.
     #[inline]
     pub fn send(&self, socket: SocketId, batch: Batch) -> io::Result<usize> {
         delegate!(self.send(socket, batch))
     }
 
-    /// Offers bytes to the kernel by one call, if nothing is in flight: the short way for small messages,
-    /// for which making a batch costs more than the rest, and for large ones that need not be copied.
-    /// Returns how many bytes the kernel took. The rest, perhaps all, stays with the caller, and no
-    /// completion follows.
+    /// Offers bytes to the kernel with one system call. Call it only with no batch in flight. It is cheaper
+    /// than a [`Batch`] for small messages, and avoids a copy for large ones. Returns how many bytes the
+    /// kernel accepted, 0 if its buffer is full. The rest stays with the caller, and no completion follows.
     ///
     /// # Errors
     /// The error of the system call.
@@ -182,22 +182,22 @@ impl Driver {
         }
     }
 
-    /// Closes the socket: the id is dead, and what was in flight is given up. The file of a Unix
-    /// listener is removed if it is still the one that was bound.
+    /// Closes the socket. Its id is dead from now on, and a batch in flight is abandoned. The file of a Unix
+    /// listener is removed if it is still the file that was bound.
     pub fn close(&self, socket: SocketId) {
         if delegate!(self.close(socket)) {
             step!("close",);
         }
     }
 
-    /// Closes the connection by RST: bytes that were sent or received and not yet read are lost.
+    /// Closes the connection with RST. Bytes that were sent or received but not read yet are lost.
     pub fn reset(&self, socket: SocketId) {
         if delegate!(self.reset(socket)) {
             step!("close",);
         }
     }
 
-    /// The address of our end.
+    /// Returns the address of our end.
     ///
     /// # Errors
     /// The error of the system call; ENOTCONN for a dead id.
@@ -205,7 +205,7 @@ impl Driver {
         delegate!(self.local_address(socket))
     }
 
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     /// The error of the system call; ENOTCONN for a dead id or a socket that is not connected.
@@ -213,13 +213,13 @@ impl Driver {
         delegate!(self.peer_address(socket))
     }
 
-    /// The address of the peer of an accepted TCP connection whose `Accepted` completion has none.
-    /// `None` on Unix sockets and for a dead id.
+    /// Returns the peer's address of an accepted TCP connection whose `Accepted` completion contained none.
+    /// Returns `None` for a Unix socket, for a dead id, and if the system call fails.
     pub fn accepted_peer(&self, socket: SocketId) -> Option<SocketAddr> {
         self.peer_address(socket).ok()?.ip()
     }
 
-    /// Sets an option.
+    /// Sets a socket option.
     ///
     /// # Errors
     /// The error of the system call; ENOTCONN for a dead id.
@@ -229,7 +229,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether the system sends small writes at once (TCP_NODELAY).
+    /// Returns whether the system sends small writes at once (TCP_NODELAY).
     ///
     /// # Errors
     /// The error of the system call, which fails for Unix sockets; ENOTCONN for a dead id.
@@ -237,7 +237,7 @@ impl Driver {
         delegate!(self.no_delay(socket))
     }
 
-    /// How the system probes the connection; `None` if it does not.
+    /// Returns how the system probes the idle connection (keep-alive), or `None` if it does not.
     ///
     /// # Errors
     /// The error of the system call; ENOTCONN for a dead id.
@@ -245,16 +245,17 @@ impl Driver {
         delegate!(self.keep_alive(socket))
     }
 
-    /// How long sent bytes may stay unacknowledged; `None` is the system's own time.
+    /// Returns how long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT), or `None` for the system's
+    /// default.
     ///
     /// # Errors
-    /// The error of the system call; ENOTCONN for a dead id; unsupported where the system has no such
+    /// The error of the system call. ENOTCONN for a dead id. `Unsupported` if the system does not have this
     /// option.
     pub fn user_timeout(&self, socket: SocketId) -> io::Result<Option<Duration>> {
         delegate!(self.user_timeout(socket))
     }
 
-    /// The sizes of the system's buffers of the socket: for bytes to send, and for received bytes.
+    /// Returns the sizes of the socket's kernel buffers in bytes: the send buffer, then the receive buffer.
     ///
     /// # Errors
     /// The error of the system call; ENOTCONN for a dead id.
@@ -262,15 +263,16 @@ impl Driver {
         delegate!(self.buffer_bytes(socket))
     }
 
-    /// How many bytes were sent and not acknowledged by the peer's system.
+    /// Returns how many sent bytes the peer's system has not acknowledged yet.
     ///
     /// # Errors
-    /// The error of the system call; ENOTCONN for a dead id; unsupported where the system does not tell.
+    /// The error of the system call. ENOTCONN for a dead id. `Unsupported` if the system does not report
+    /// this.
     pub fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
         delegate!(self.unacknowledged_bytes(socket))
     }
 
-    /// The type-of-service byte of IPv4, the traffic class of IPv6.
+    /// Returns the type-of-service byte (IPv4) or the traffic class (IPv6).
     ///
     /// # Errors
     /// The error of the system call, which fails for Unix sockets; ENOTCONN for a dead id.
@@ -278,17 +280,17 @@ impl Driver {
         delegate!(self.type_of_service(socket))
     }
 
-    /// The process at the other end of a Unix socket.
+    /// Returns the process at the other end of a Unix socket.
     ///
     /// # Errors
-    /// The error of the system call; ENOTCONN for a dead id; unsupported on TCP, in the simulated network,
-    /// and where the system does not tell.
+    /// The error of the system call. ENOTCONN for a dead id. `Unsupported` on TCP, in the simulated network,
+    /// and if the system does not report this.
     pub fn peer_credentials(&self, socket: SocketId) -> io::Result<PeerCredentials> {
         delegate!(self.peer_credentials(socket))
     }
 
-    /// Removes the file of a Unix socket on which no server listens: it is a socket, and a connection
-    /// to it is refused. Returns whether it was removed.
+    /// Removes the file of a Unix socket if no server listens on it, which means that the file is a socket
+    /// and refuses connections. Returns whether it was removed.
     pub fn remove_stale(&self, address: &Address) -> bool {
         delegate!(self.remove_stale(address))
     }
@@ -297,40 +299,42 @@ impl Driver {
     /// [`closed_to_all`](Open::closed_to_all). Does nothing for a socket without a file.
     ///
     /// # Errors
-    /// The error of the system call; ENOENT if the path names another file by now, which is left alone;
-    /// ENOTCONN for a dead id.
+    /// The error of the system call. ENOENT if the path refers to another file by now; that file is not
+    /// changed. ENOTCONN for a dead id.
     pub fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
         delegate!(self.set_mode(socket, mode))
     }
 
-    /// An empty buffer for [`Chunk::Buffer`](crate::Chunk::Buffer), from the pool to which sent
-    /// buffers return.
+    /// Returns an empty buffer for [`Chunk::Buffer`](crate::Chunk::Buffer). It comes from the pool to which
+    /// sent buffers return.
     pub fn take_buffer(&self) -> Vec<u8> {
         delegate!(self.pool()).take()
     }
 
-    /// Takes a buffer back that was not sent as a chunk.
+    /// Returns a buffer to the pool that was not sent as a chunk.
     pub fn give_back_buffer(&self, buffer: Vec<u8>) {
         delegate!(self.pool()).keep(buffer);
     }
 
-    /// Whether the next turn has something to do, and does not wait.
+    /// Returns whether the next turn has work, so that it does not wait.
     #[inline]
     pub fn has_work(&self) -> bool {
         delegate!(self.has_work())
     }
 
-    /// When the driver needs its next turn at the latest, on its clock.
+    /// Returns the latest time for the next turn, on the driver's clock, or `None` if the driver has no
+    /// deadline.
     #[inline]
     pub fn next_deadline(&self) -> Option<Moment> {
         delegate!(self.next_deadline())
     }
 
-    /// Waits for completions, at most until `until` on the driver's clock (`None`: without a limit; it may wait
-    /// less), and calls `on` with each. A time that is over, such as [`Moment::ZERO`], does not wait.
+    /// Waits for completions, and calls `on` with each. It waits at most until `until` on the driver's clock,
+    /// or without a limit if that is `None`; it may return earlier, without a completion. With a time in the
+    /// past, such as [`Moment::ZERO`], it does not wait.
     ///
     /// # Errors
-    /// If waiting fails, or if called from `on`.
+    /// If waiting fails. `ResourceBusy` if it is called from `on`.
     #[inline]
     pub fn turn(
         &self,
@@ -340,58 +344,59 @@ impl Driver {
         delegate!(self.turn(until, on))
     }
 
-    /// The addresses of a host name in the simulated network, and how long the lookup takes. `None` if the
-    /// system resolves names.
+    /// Returns how long the lookup of a host name takes in the simulated network, and its addresses there.
+    /// Returns `None` with the other backends, where the system resolves names.
     pub fn resolve(&self, host: &str) -> Option<(Duration, Vec<std::net::IpAddr>)> {
         delegate!(self.resolve(host))
     }
 }
 
-/// Descriptors: those that come from outside, those that go there, and the one for a host's own loop.
+/// Operations on descriptors.
 #[cfg(unix)]
 impl Driver {
-    /// Takes a descriptor over: a stream socket that listens, is bound, or is connected; a pipe or
-    /// FIFO, as a connection. It is made non-blocking and gets FD_CLOEXEC. A standard descriptor
-    /// (0, 1, 2) does not get FD_CLOEXEC, and is never closed.
+    /// Takes over a descriptor: a stream socket that is listening, bound or connected, or a pipe or FIFO,
+    /// which becomes a connection. The descriptor is made non-blocking and gets FD_CLOEXEC. A standard
+    /// descriptor (0, 1, 2) does not get FD_CLOEXEC, and is never closed.
     ///
     /// # Errors
-    /// The descriptor is closed then. ENOTSOCK, EINVAL for a socket of another kind, EBADF for a
-    /// descriptor that was opened with O_PATH, unsupported in the simulated network. ENOMEM, ENOSPC
-    /// and the like if the system cannot watch it. EEXIST for the descriptor of a socket of this
-    /// driver, which stays open.
+    /// If this fails, the descriptor is closed, except with EEXIST. ENOTSOCK if it is neither a socket nor a
+    /// pipe. EINVAL for a socket of another kind. EBADF for a descriptor that was opened with O_PATH.
+    /// `Unsupported` in the simulated network. ENOMEM, ENOSPC and similar if the system cannot watch it.
+    /// EEXIST if it is the descriptor of a socket of this driver, which stays open.
     pub fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
         let adopted = delegate!(self.adopt(fd))?;
         step!("adopt", found = ?adopted.1);
         Ok(adopted)
     }
 
-    /// Gives a socket's descriptor away: from here on the id is dead, and neither the connection
-    /// nor the file of a Unix socket is touched. The descriptor stays non-blocking.
+    /// Removes a socket from the driver, and returns its descriptor. The id is dead from now on. Neither the
+    /// connection nor the file of a Unix socket is changed. The descriptor stays non-blocking.
     ///
     /// # Errors
-    /// ENOTCONN for a dead id; EBUSY while it connects or sends, or while bytes or an error that the driver has
-    /// received are not delivered yet; unsupported in the simulated network. The socket is unchanged then.
+    /// ENOTCONN for a dead id. EBUSY while the socket is connecting or sending, or while bytes or an error
+    /// that the driver has received are not delivered yet. `Unsupported` in the simulated network. If this
+    /// fails, the socket is unchanged.
     pub fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         let fd = delegate!(self.detach(socket))?;
         step!("detach",);
         Ok(fd)
     }
 
-    /// Another descriptor for the same socket.
+    /// Returns another descriptor for the same socket.
     ///
     /// # Errors
-    /// The error of the system call; ENOTCONN for a dead id; unsupported in the simulated network.
+    /// The error of the system call. ENOTCONN for a dead id. `Unsupported` in the simulated network.
     pub fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
         delegate!(self.duplicate(socket))
     }
 
-    /// The number of a socket's descriptor; `None` for a dead id, and in the simulated network.
+    /// Returns the number of a socket's descriptor, or `None` for a dead id and in the simulated network.
     pub fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
         delegate!(self.raw_fd(socket))
     }
 
-    /// The descriptor that becomes readable when [`turn`](Self::turn) has something to do, if the backend has
-    /// one. Timers are not in it: see [`next_deadline`](Self::next_deadline).
+    /// Returns the descriptor that becomes readable when [`turn`](Self::turn) has work, or `None` if the
+    /// backend has none. It does not cover timers: see [`next_deadline`](Self::next_deadline).
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         delegate!(self.as_fd())
     }
@@ -407,15 +412,17 @@ fn ready() -> io::Result<Chosen> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// `None` if io_uring cannot be used: on this system, or because descriptors or memory are exhausted.
+/// Returns `None` if io_uring cannot be used: the system does not support it, or descriptors or memory are
+/// exhausted.
 #[cfg(uring)]
 fn uring() -> Option<Chosen> {
     match crate::uring::Uring::new() {
         Ok(backend) => Some(Chosen::Uring(Box::new(backend))),
-        // If the probe has failed, it has logged why.
+        // If the probe has failed, it has logged the reason.
         Err(error) => {
             #[cfg(feature = "tracing")]
-            tracing::debug!(target: "fyke", reason = %error, "no ring: readiness is used");
+            tracing::debug!(target: "fyke", reason = %error,
+                "no io_uring ring could be created: the readiness driver is used");
             let _ = error;
             None
         }
@@ -425,6 +432,6 @@ fn uring() -> Option<Chosen> {
 #[cfg(not(uring))]
 fn uring() -> Option<Chosen> {
     #[cfg(feature = "tracing")]
-    tracing::info!(target: "fyke", "io_uring does not exist here: readiness is used");
+    tracing::info!(target: "fyke", "this system has no io_uring: the readiness driver is used");
     None
 }

@@ -1,16 +1,15 @@
 //! The readiness backend: mio's epoll or kqueue, edge-triggered, each socket registered once.
 //!
-//! How it acts completion on top of readiness:
+//! It implements completions on top of readiness:
 //!
-//! - *Receiving.* The kernel says that a socket became readable; it is then read into the one
-//!   read buffer of the loop until a read comes back short, which on a stream socket means
-//!   drained (epoll(7), "Questions and answers" 9), so no probing read is made. A hang-up seen in
-//!   the event (EPOLLRDHUP) is the exception: end-of-stream makes no new edge, so reading goes on
-//!   until it is found.
-//! - *Sending.* The call is tried at once. What the kernel refuses stays here as the batch in
-//!   flight and goes on when the socket becomes writable.
-//! - *Budget left over.* A socket that has used its reads of this turn waits in the backlog; the next
-//!   turn does not sleep.
+//! - *Receiving.* The kernel reports that a socket became readable. The driver then reads it into the loop's
+//!   one read buffer until a read is short. On a stream socket, a short read means that the socket is drained
+//!   (epoll(7), "Questions and answers" 9), so no further probing read is needed. A hang-up in the event
+//!   (EPOLLRDHUP) is the exception: end-of-stream makes no new edge, so reading continues until it is found.
+//! - *Sending.* The system call is tried at once. Bytes that the kernel does not accept become the batch in
+//!   flight, which continues when the socket becomes writable.
+//! - *Fairness.* A socket that has used up its budget of reads for this turn waits in the backlog, and the
+//!   next turn does not wait in the kernel.
 
 mod outside;
 mod turn;
@@ -37,17 +36,17 @@ use crate::{
     Address, Adopted, Batch, Completion, Moment, Open, OpenError, Operation, SocketId, Waker,
 };
 
-/// What is watched of a connection: also whether it gets urgent bytes, at which reads end.
+/// The events that are watched on a connection. They include urgent bytes, because a read stops at them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// Not a key that slotmap makes: this index stands for "no key".
+/// slotmap never creates this key: its index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
 
-/// A key of slotmap's last index in its last generation.
+/// The key of slotmap's last index in its last generation, which is never reached.
 const ALARM: Token = Token(usize::MAX - 1);
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -55,22 +54,22 @@ compile_error!("a mio token must hold a socket id of 64 bits, see docs/PLATFORM.
 
 pub(crate) struct Ready {
     poll: RefCell<Poll>,
-    /// The descriptor inside `poll`.
+    /// The descriptor of `poll`.
     poll_fd: RawFd,
     waker: Waker,
-    /// Taken while a turn runs: that is how a turn inside a turn is noticed.
+    /// `None` while a turn runs, which detects a turn inside a turn.
     events: Cell<Option<Box<Events>>>,
-    /// The last turn had as many events as fit in one.
+    /// The last turn had the maximum number of events, so more may wait.
     full: Cell<bool>,
     table: Table<Registered>,
 }
 
-/// Whether the poller watches a socket.
+/// `true` if the poller watches the socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Registered(bool);
 
 const _: () =
-    assert!(size_of::<Slot<Registered>>() <= 16, "a slot costs that for every connection");
+    assert!(size_of::<Slot<Registered>>() <= 16, "every connection costs one slot of memory");
 
 impl Ready {
     pub(crate) fn new() -> io::Result<Self> {
@@ -130,7 +129,8 @@ impl Backend for Ready {
         let mut sockets = self.table.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };
         let begun = match system::connect(system::borrow(&slot.fd), target) {
-            // One that is established at once is reported by an event too, after that of the listener.
+            // A connection that is established at once is reported by an event too, after the listener's
+            // event.
             Ok(()) | Err(Errno::INPROGRESS) => self.watch(socket, slot),
             Err(errno) => Err(errno.into()),
         };
@@ -237,15 +237,15 @@ impl Backend for Ready {
 
     #[allow(unsafe_code, reason = "mio's Poll lends its descriptor only as a number")]
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        // SAFETY: the descriptor belongs to `self.poll`, which is made with `self`, never replaced
-        // and closed with it; the result borrows `self`.
+        // SAFETY: the descriptor belongs to `self.poll`, which is created with `self`, never replaced, and
+        // closed with `self`. The result borrows `self`.
         Some(unsafe { BorrowedFd::borrow_raw(self.poll_fd) })
     }
 }
 
 impl Wake for mio::Waker {
     fn wake(&self) {
-        // A write to the event counter fails only if the counter is full: then it is readable already.
+        // Writing to the event counter fails only if the counter is full, and then it is already readable.
         drop(self.wake());
     }
 }
@@ -261,7 +261,7 @@ impl SystemBackend for Ready {
         Ok(self.table.sockets.borrow_mut().insert(Slot::new(fd, Registered(false))))
     }
 
-    /// Once, for both directions, edge-triggered (mio's way).
+    /// Registers the socket once, edge-triggered, for both directions, as mio does.
     fn watch(&self, socket: SocketId, slot: &mut Slot<Registered>) -> io::Result<()> {
         if slot.watch.0 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! One turn: waits for events, and does what they and the backlog say.
+//! One turn: waits for events, then handles them and the backlog.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Ready {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         };
         let table = &self.table;
-        // Only what was waiting before this turn: what is put in line now is for the next one.
+        // Only work that waited before this turn: work that is added now belongs to the next turn.
         let waiting = table.waiting();
         let timeout = match waiting {
             Some(_) => Some(Duration::ZERO),
@@ -41,7 +41,8 @@ impl Ready {
             self.take_event(event, on);
             count += 1;
         }
-        // There may be more, of which the poller's descriptor says nothing to a host that looks for edges.
+        // More events may wait, and the poller's descriptor makes no new edge for them, which a host may rely
+        // on.
         self.full.set(count >= EVENTS_PER_TURN_MAX);
         if let Some(waiting) = waiting {
             self.work_off(&waiting, count, on);
@@ -50,7 +51,7 @@ impl Ready {
         Ok(())
     }
 
-    /// Goes on with the sockets of the backlog, in a turn with `events` events.
+    /// Handles the sockets of the backlog, in a turn with `events` events.
     fn work_off(&self, waiting: &Waiting, events: usize, on: &mut dyn FnMut(Completion<'_>)) {
         let backlog = &self.table.backlog;
         for _ in 0..waiting.steps {
@@ -76,10 +77,10 @@ impl Ready {
             flags.reading.expect(gone, event.is_priority());
         }
         if flags.reading.in_backlog {
-            // Once per turn is enough (contract rule 6).
+            // The backlog handles it in this turn, and once per turn is enough (contract rule 6).
             return;
         }
-        // A full pipe whose reader goes is not writable, but in error (pipe(7)).
+        // If the reader closes a full pipe, the writer gets an error event, not a writable one (pipe(7)).
         let sending =
             flags.sending != Sending::Nothing && (event.is_writable() || event.is_error());
         if flags.listener || flags.reading.connecting || sending {
@@ -87,14 +88,14 @@ impl Ready {
             drop(sockets);
             return self.take_other_event(socket, listener, connecting, on);
         }
-        // The most frequent event: it is read here, with the slot at hand.
+        // The most frequent event is handled here, because the slot is already borrowed.
         let mut lent = self.table.reader.lend();
         let read = slot.read(socket, &mut lent);
         drop(sockets);
         receive::receive_on(self, socket, lent, read, on);
     }
 
-    /// An event of a socket that does more than receive.
+    /// Handles an event of a socket that does more than receive.
     #[inline(never)]
     fn take_other_event(
         &self,
@@ -129,8 +130,8 @@ impl Ready {
         }
     }
 
-    /// The callback has panicked. Events that were not handled are edges that the kernel does not report
-    /// again: their sockets are put in line.
+    /// Puts the sockets of all events into the backlog, because the callback has panicked. The events are
+    /// edges, which the kernel does not report again.
     #[cold]
     fn keep_as_work(&self, events: Option<&Events>) {
         self.table.alarm.has_rung();
@@ -139,8 +140,7 @@ impl Ready {
             let socket = id(event.token());
             if let Some(slot) = sockets.get_mut(socket) {
                 slot.flags.reading.readable = true;
-                // Perhaps the peer has ended: a short read must not count as drained. A listener has
-                // no peer.
+                // The peer may have ended, so a short read must not count as drained. A listener has no peer.
                 let gone = event.is_read_closed() || !slot.flags.listener;
                 slot.flags.reading.expect(gone, false);
                 self.work_later(socket, slot);
@@ -149,10 +149,11 @@ impl Ready {
     }
 }
 
-/// Holds what a turn has taken, and puts it back also when the callback panics (contract rule 9).
+/// Holds the event buffer during a turn. Dropping this returns it, even if the callback panics (contract rule
+/// 9).
 struct Turn<'a> {
     driver: &'a Ready,
-    /// `None` in a turn inside a turn.
+    /// `None` for a turn inside a turn.
     events: Option<Box<Events>>,
 }
 

@@ -1,4 +1,4 @@
-//! Reading into memory of the caller and sending without queueing, on every driver.
+//! Reading into the caller's memory and sending without a queue, on every driver.
 
 mod reading;
 mod sending;
@@ -30,7 +30,7 @@ fn nothing_is_read_or_reported_for_a_closed_socket() {
 }
 
 #[test]
-fn nothing_can_be_read_while_connecting_and_both_requests_wait() {
+fn readable_and_writable_are_reported_only_after_the_socket_has_connected() {
     on_every_driver(|world| {
         let bind = Some(Address::Ip("127.0.0.1:0".parse().unwrap()));
         let transport = Transport::Tcp(Family::V4);
@@ -55,7 +55,7 @@ fn nothing_can_be_read_while_connecting_and_both_requests_wait() {
 }
 
 #[test]
-fn after_a_panic_in_the_callback_other_sockets_are_still_reported() {
+fn other_sockets_are_still_reported_after_a_panic_in_the_callback() {
     on_every_driver(|world| {
         world.driver.readable_start(world.ours).unwrap();
         world.driver.readable_start(world.peer).unwrap();
@@ -69,7 +69,7 @@ fn after_a_panic_in_the_callback_other_sockets_are_still_reported() {
             let turn = AssertUnwindSafe(|| {
                 world.driver.turn(Some(end), &mut |completion| {
                     seen.push(Seen::of(completion));
-                    // Not a panic: that would print.
+                    // `panic!` would print a message.
                     std::panic::resume_unwind(Box::new(()));
                 })
             });
@@ -86,7 +86,7 @@ fn after_a_panic_in_the_callback_other_sockets_are_still_reported() {
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_is_read_and_written_and_cannot_be_looked_at() {
+fn pipe_can_be_read_and_written_but_not_peeked() {
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let (reader, writer) = std::io::pipe().unwrap();

@@ -1,4 +1,4 @@
-//! Reading into memory of the caller.
+//! Reading into the caller's memory.
 
 use std::io::{ErrorKind, IoSlice};
 
@@ -7,7 +7,7 @@ use fyke_driver::{Batch, Chunk, Completion, Moment};
 use crate::world::{PATIENCE, Seen, on_every_driver, pattern};
 
 #[test]
-fn a_read_takes_what_fits_into_the_memory_and_the_rest_stays() {
+fn read_returns_what_fits_into_the_memory_and_leaves_the_rest() {
     on_every_driver(|world| {
         let sent = pattern(5000);
         world.would_block(world.read(10));
@@ -28,7 +28,7 @@ fn a_read_takes_what_fits_into_the_memory_and_the_rest_stays() {
 }
 
 #[test]
-fn initialised_memory_and_the_capacity_of_a_vector_are_filled_as_well() {
+fn reads_fill_initialised_memory_and_the_spare_capacity_of_a_vector() {
     on_every_driver(|world| {
         world.send(world.peer, b"ab");
         world.wait_readable(world.ours);
@@ -46,7 +46,7 @@ fn initialised_memory_and_the_capacity_of_a_vector_are_filled_as_well() {
 }
 
 #[test]
-fn the_end_of_the_stream_is_read_again_and_again() {
+fn end_of_stream_can_be_read_repeatedly() {
     on_every_driver(|world| {
         world.send(world.peer, b"last");
         world.driver.shutdown(world.peer);
@@ -61,7 +61,7 @@ fn the_end_of_the_stream_is_read_again_and_again() {
 }
 
 #[test]
-fn the_end_that_receiving_has_reported_is_read_too() {
+fn end_of_stream_can_be_read_after_receiving_has_reported_it() {
     on_every_driver(|world| {
         world.driver.receive_start(world.ours).unwrap();
         world.driver.close(world.peer);
@@ -72,11 +72,11 @@ fn the_end_that_receiving_has_reported_is_read_too() {
 }
 
 #[test]
-fn a_reset_is_read_once_and_then_the_end() {
+fn reset_is_returned_by_one_read_and_then_the_stream_has_ended() {
     on_every_driver(|world| {
         world.driver.readable_start(world.ours).unwrap();
         assert_eq!(world.settle(), []);
-        // Unread bytes make the close of a Unix socket a reset.
+        // Closing a Unix socket with unread bytes resets the connection.
         world.send(world.ours, b"unread");
         world.driver.reset(world.peer);
         assert_eq!(world.wait(), [Seen::Readable(world.ours)], "{}", world.name);
@@ -90,7 +90,7 @@ fn a_reset_is_read_once_and_then_the_end() {
 }
 
 #[test]
-fn a_reset_that_was_looked_at_is_still_received() {
+fn reset_that_was_peeked_is_still_reported_when_receiving() {
     on_every_driver(|world| {
         world.driver.readable_start(world.ours).unwrap();
         world.settle();
@@ -106,7 +106,7 @@ fn a_reset_that_was_looked_at_is_still_received() {
 }
 
 #[test]
-fn bytes_that_were_looked_at_are_read_again() {
+fn peeked_bytes_are_returned_by_the_next_read() {
     on_every_driver(|world| {
         world.would_block(world.peek(9));
         world.send(world.peer, b"abc");
@@ -130,7 +130,7 @@ fn readable_is_reported_once_for_each_request() {
         assert_eq!(world.wait(), [Seen::Readable(world.ours)], "{}", world.name);
         world.send(world.peer, b"b");
         assert_eq!(world.settle(), [], "{}", world.name);
-        // Both bytes are there already.
+        // Both bytes have already been received.
         world.wait_readable(world.ours);
         world.wait_readable(world.ours);
         world.driver.close(world.peer);
@@ -139,7 +139,7 @@ fn readable_is_reported_once_for_each_request() {
 }
 
 #[test]
-fn who_stops_receiving_hears_of_nothing_readable() {
+fn receive_stop_cancels_a_request_for_readable() {
     on_every_driver(|world| {
         world.driver.readable_start(world.ours).unwrap();
         world.settle();
@@ -151,7 +151,7 @@ fn who_stops_receiving_hears_of_nothing_readable() {
 }
 
 #[test]
-fn receiving_and_waiting_to_read_replace_each_other() {
+fn receive_start_and_readable_start_replace_each_other() {
     on_every_driver(|world| {
         world.driver.readable_start(world.ours).unwrap();
         world.driver.receive_start(world.ours).unwrap();
@@ -164,9 +164,9 @@ fn receiving_and_waiting_to_read_replace_each_other() {
     });
 }
 
-/// A ring has received more than the callback was given.
+/// In this case a ring has received more bytes than it has delivered to the callback.
 #[test]
-fn bytes_come_in_order_when_a_callback_changes_to_reading() {
+fn bytes_stay_in_order_when_a_callback_switches_to_reading() {
     on_every_driver(|world| {
         let sent = pattern(150_000);
         world.driver.receive_start(world.ours).unwrap();
@@ -204,7 +204,7 @@ fn bytes_come_in_order_when_a_callback_changes_to_reading() {
 }
 
 #[test]
-fn bytes_come_in_order_however_they_are_read() {
+fn bytes_stay_in_order_however_they_are_read() {
     on_every_driver(|world| {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let mut chance = move |of: usize| {

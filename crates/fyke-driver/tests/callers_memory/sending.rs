@@ -1,4 +1,4 @@
-//! Sending without queueing.
+//! Sending without a queue.
 
 use std::io::{ErrorKind, IoSlice};
 
@@ -8,11 +8,11 @@ use fyke_driver::{Batch, Chunk, Completion, Moment};
 use crate::world::{Seen, on_every_driver, pattern};
 
 #[test]
-fn room_is_reported_once_when_the_kernel_was_full_and_the_peer_has_read() {
+fn writable_is_reported_once_after_the_peer_has_read_from_a_full_connection() {
     on_every_driver(|world| {
         let sent = world.fill(world.ours);
         assert!(sent > 0);
-        // Since the kernel is full this waits: see `fill`.
+        // `fill` has requested `Writable`, which waits because the kernel's buffer is full.
         let mut read = 0;
         let mut rooms = 0;
         while read < sent {
@@ -33,19 +33,19 @@ fn room_is_reported_once_when_the_kernel_was_full_and_the_peer_has_read() {
         }
         assert_eq!((read, rooms), (sent, 1), "{}", world.name);
         assert_eq!(world.settle(), [], "{}", world.name);
-        // There is room already.
+        // The kernel has room already.
         world.driver.writable_start(world.ours).unwrap();
         assert_eq!(world.wait(), [Seen::Writable(world.ours)], "{}", world.name);
     });
 }
 
-/// In such a turn a ring does not poll for room.
+/// A ring does not poll for room in such a turn.
 #[test]
-fn room_is_reported_to_one_that_has_something_to_read_too() {
+fn writable_is_reported_for_a_socket_that_is_readable_too() {
     on_every_driver(|world| {
         world.send(world.peer, b"unread");
         world.wait_readable(world.ours);
-        // Without a turn in between.
+        // This fills the connection without a turn in between.
         while world.driver.send_at_once(world.ours, &[5; 60_000]).unwrap() > 0 {}
         world.driver.writable_start(world.ours).unwrap();
         world.driver.readable_start(world.ours).unwrap();
@@ -62,7 +62,7 @@ fn room_is_reported_to_one_that_has_something_to_read_too() {
 }
 
 #[test]
-fn a_reset_is_reported_to_one_that_waits_for_room() {
+fn reset_is_reported_as_writable_to_a_socket_that_waits_for_room() {
     on_every_driver(|world| {
         world.fill(world.ours);
         world.driver.reset(world.peer);
@@ -72,7 +72,7 @@ fn a_reset_is_reported_to_one_that_waits_for_room() {
 }
 
 #[test]
-fn the_end_of_our_side_is_reported_to_one_that_waits_for_room() {
+fn shutdown_is_reported_as_writable_to_a_socket_that_waits_for_room() {
     on_every_driver(|world| {
         world.fill(world.ours);
         world.driver.shutdown(world.ours);
@@ -86,7 +86,7 @@ fn the_end_of_our_side_is_reported_to_one_that_waits_for_room() {
 }
 
 #[test]
-fn a_batch_replaces_the_wait_for_room() {
+fn batch_replaces_the_request_for_writable() {
     on_every_driver(|world| {
         world.driver.writable_start(world.ours).unwrap();
         world.send(world.ours, b"batch");
@@ -113,13 +113,13 @@ fn a_batch_replaces_the_wait_for_room() {
 }
 
 #[test]
-fn bytes_in_several_places_are_sent_in_order_up_to_a_number_of_places() {
+fn slices_are_sent_in_order_up_to_the_maximum_per_call() {
     on_every_driver(|world| {
         let sent = pattern(PIECES_PER_SEND_MAX + 1);
         let slices: Vec<_> = sent.chunks(1).map(IoSlice::new).collect();
         let mut taken = 0;
         while taken == 0 {
-            // The simulated network takes nothing at times.
+            // The simulated network accepts nothing at times.
             taken = world.driver.send_vectored_at_once(world.peer, &slices).unwrap();
         }
         assert!(taken <= PIECES_PER_SEND_MAX);

@@ -1,4 +1,4 @@
-//! A connection on every driver.
+//! A connection, on every driver.
 
 use std::io::ErrorKind;
 use std::mem::MaybeUninit;
@@ -21,7 +21,8 @@ pub(crate) struct World {
     pub(crate) name: String,
 }
 
-/// Every driver, on TCP and on Unix sockets; the simulated network with chance and without.
+/// Runs a test on every driver, with TCP and with Unix sockets; on the simulated network with and without
+/// random cuts.
 pub(crate) fn on_every_driver(test: impl Fn(&World)) {
     let network = |cut| DriverKind::Sim(SimOptions { cut, ..SimOptions::default() });
     for kind in [DriverKind::Ready, DriverKind::Uring, network(true), network(false)] {
@@ -93,7 +94,7 @@ impl World {
         seen
     }
 
-    /// Turns until something is reported.
+    /// Runs turns until a completion is reported.
     pub(crate) fn wait(&self) -> Vec<Seen> {
         let end = self.driver.now() + PATIENCE;
         while self.driver.now() < end {
@@ -102,10 +103,10 @@ impl World {
                 return seen;
             }
         }
-        panic!("{}: nothing happens", self.name);
+        panic!("{}: no completion was reported", self.name);
     }
 
-    /// What is reported without anything new happening.
+    /// Returns the completions that several turns report without waiting.
     pub(crate) fn settle(&self) -> Vec<Seen> {
         let mut seen = Vec::new();
         for _ in 0..10 {
@@ -119,7 +120,7 @@ impl World {
         assert_eq!(self.wait(), [Seen::Readable(socket)], "{}", self.name);
     }
 
-    /// Sends all of it, which has room with the kernel.
+    /// Sends all bytes, for which the kernel must have room.
     pub(crate) fn send(&self, socket: SocketId, bytes: &[u8]) {
         let batch = Batch::one(Chunk::Buffer(bytes.to_vec()));
         assert_eq!(self.driver.send(socket, batch).unwrap(), bytes.len(), "{}", self.name);
@@ -139,7 +140,7 @@ impl World {
         assert_eq!(read.unwrap_err().kind(), ErrorKind::WouldBlock, "{}", self.name);
     }
 
-    /// Reads as async code does: until the end, at most `most` bytes at a time.
+    /// Reads until the end of the stream, as async code does: at most `most` bytes at a time.
     pub(crate) fn read_all(&self, socket: SocketId, most: usize) -> Vec<u8> {
         let mut all = Vec::new();
         loop {
@@ -156,7 +157,7 @@ impl World {
         }
     }
 
-    /// Sends until the kernel is full. Returns how much it took.
+    /// Sends until the kernel's buffer is full. Returns how many bytes it accepted.
     pub(crate) fn fill(&self, socket: SocketId) -> usize {
         let bytes = vec![5; 1 << 20];
         let mut sent = 0;
@@ -168,7 +169,8 @@ impl World {
                     continue;
                 }
             }
-            // On its way to the peer's buffer; or the simulated network took nothing by chance.
+            // The bytes may be on their way to the peer's buffer, or the simulated network accepted nothing
+            // by chance.
             self.driver.writable_start(socket).unwrap();
             if self.settle().is_empty() {
                 return sent;

@@ -1,8 +1,8 @@
-//! Descriptors that come from outside, and those that go there.
+//! Adopts descriptors from outside, and detaches them.
 //!
-//! Epoll watches what a descriptor stands for, not the descriptor: as long as anybody has another
-//! one for the same socket, closing ours does not end the watching (epoll(7), "Questions and
-//! answers" 6). So those that are shared, or may be, are taken out of it before they are closed.
+//! Epoll watches the open file description, not the descriptor. While another descriptor refers to the same
+//! socket, closing ours does not end the watching (epoll(7), "Questions and answers" 6). So a descriptor that
+//! may be shared is deregistered before it is closed.
 
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
@@ -22,18 +22,20 @@ impl Ready {
         let mut slot = Slot::new(fd, Registered(false));
         slot.flags.listener = found == Adopted::Listener;
         slot.flags.shared = true;
-        // A pipe that is only for writing makes no edge when it is read: so that is tried once.
+        // Reading is tried once, because the writing end of a pipe makes no edge that would show that it
+        // cannot be read.
         (slot.flags.reading.pipe, slot.flags.reading.readable) = (pipe, pipe);
         let mut sockets = self.table.sockets.borrow_mut();
         let id = sockets.insert(slot);
-        // What is not connected is not watched yet: it counts as hung up (epoll_ctl(2)).
+        // A socket that is not connected is not watched yet, because epoll reports it as hung up
+        // (epoll_ctl(2)).
         let watched = match (&found, sockets.get_mut(id)) {
             (Adopted::Listener | Adopted::Connection { .. }, Some(slot)) => self.watch(id, slot),
             _ => Ok(()),
         };
         if let Err(error) = watched {
             match sockets.remove(id) {
-                // It is the descriptor of another socket of ours, and stays that (FD-07).
+                // The descriptor belongs to another socket of this driver, and stays open (FD-07).
                 Some(slot) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let _ = slot.fd.into_raw_fd();
                 }
@@ -56,7 +58,7 @@ impl Ready {
 
     pub(super) fn unwatch(&self, slot: &Slot<Registered>) {
         if slot.watch.0 {
-            // It fails only if it is not watched.
+            // This fails only if the descriptor is not watched.
             let _ = self.poll.borrow().registry().deregister(&mut SourceFd(&slot.fd.as_raw_fd()));
         }
     }

@@ -1,4 +1,4 @@
-//! What needs a descriptor that is only known by its number.
+//! Tests that need a descriptor that is known only by its number.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -9,10 +9,10 @@ use crate::backend::{Backend, Properties};
 use crate::reading::Reading;
 use crate::{Adopted, Completion, Open, Transport};
 
-/// A second owner of a descriptor, as a program has that counts wrong.
-#[allow(unsafe_code, reason = "ownership forbids what is tested here")]
+/// Returns a second owner of a descriptor, which is a bug that a program may have.
+#[allow(unsafe_code, reason = "the test needs two owners of one descriptor")]
 fn owned_again(fd: &impl AsRawFd) -> OwnedFd {
-    // SAFETY: the driver is to notice, and not to close it.
+    // SAFETY: the driver must detect the second owner and not close the descriptor.
     unsafe { OwnedFd::from_raw_fd(fd.as_raw_fd()) }
 }
 
@@ -22,7 +22,7 @@ fn is_open(fd: &impl AsRawFd) -> bool {
 
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn fd_07_a_descriptor_that_a_socket_of_the_driver_has_is_refused_and_stays_open() {
+fn fd_07_descriptor_of_another_socket_of_the_driver_is_refused_and_stays_open() {
     let driver = Ready::new().unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -32,7 +32,7 @@ fn fd_07_a_descriptor_that_a_socket_of_the_driver_has_is_refused_and_stays_open(
     for (again, known) in again.into_iter().zip([socket, server]) {
         let error = driver.adopt(again).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(driver.local_address(known).is_ok(), "the other one goes on");
+        assert!(driver.local_address(known).is_ok(), "the first socket still works");
     }
     drop(theirs);
     driver.receive_start(socket).unwrap();
@@ -47,7 +47,7 @@ fn fd_07_a_descriptor_that_a_socket_of_the_driver_has_is_refused_and_stays_open(
 }
 
 #[test]
-fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
+fn socket_with_an_undelivered_error_is_not_detached() {
     let driver = Ready::new().unwrap();
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let (socket, _) = driver.adopt(ours.into()).unwrap();
@@ -58,22 +58,22 @@ fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
 }
 
 #[test]
-fn fd_10_the_standard_descriptors_are_never_closed() {
+fn fd_10_standard_descriptors_are_never_closed() {
     let (stdin, other) = UnixStream::pair().unwrap();
     let before = rustix::io::dup(io::stdin()).unwrap();
     let driver = Ready::new().unwrap();
-    // Also if it is refused.
+    // It also stays open if it is refused.
     rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null").unwrap()).unwrap();
     assert!(driver.adopt(owned_again(&io::stdin())).is_err());
-    assert!(is_open(&io::stdin()), "refused, and closed");
+    assert!(is_open(&io::stdin()), "a refused standard descriptor was closed");
     rustix::stdio::dup2_stdin(&stdin).unwrap();
     let (socket, found) = driver.adopt(owned_again(&io::stdin())).unwrap();
     assert_eq!(found, Adopted::Connection { peer: crate::Address::Unnamed, writable: true });
     driver.receive_start(socket).unwrap();
     driver.close(socket);
-    assert!(is_open(&io::stdin()), "the next file would become standard input");
+    assert!(is_open(&io::stdin()), "the next opened file would become standard input");
 
-    // Nor does it disturb a server that listens later.
+    // It does not disturb a server that listens later.
     let mut request = Open::new(Transport::Unix);
     request.bind = Some(crate::Address::Unnamed);
     if cfg!(target_os = "linux") {
@@ -95,10 +95,10 @@ fn fd_10_the_standard_descriptors_are_never_closed() {
     drop((stdin, other));
 }
 
-/// Nothing is behind such a name that says where it ends.
+/// Such a name has no terminating NUL byte.
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn a_name_that_fills_its_field_is_read_wherever_it_comes_from() {
+fn name_that_fills_the_whole_address_field_is_read_correctly() {
     let mut path =
         std::env::temp_dir().join(format!("fyke-{}-", std::process::id())).into_os_string();
     path.push("x".repeat(108 - path.len()));
@@ -117,10 +117,10 @@ fn a_name_that_fills_its_field_is_read_wherever_it_comes_from() {
     driver.close(server);
 }
 
-/// A driver that waits for an event of a socket that is gone would wake up for nothing.
+/// Otherwise events of a closed socket would wake the driver needlessly.
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn a_shared_descriptor_is_not_watched_any_more_when_it_is_closed() {
+fn shared_descriptor_is_no_longer_watched_after_it_is_closed() {
     let driver = Ready::new().unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let kept = ours.try_clone().unwrap();
