@@ -1,9 +1,10 @@
-//! A value that a callback gives to a task.
+//! A value that a callback passes to a task.
 
 use std::cell::Cell;
 use std::task::{Context, Poll, Waker};
 
-/// The first value that is given, and the task that waits for it.
+/// Stores the first value that is passed to [`give`](Self::give), and the waker of the task that waits for
+/// it.
 pub(crate) struct Answer<T> {
     value: Cell<Option<T>>,
     given: Cell<bool>,
@@ -17,7 +18,7 @@ impl<T> Default for Answer<T> {
 }
 
 impl<T> Answer<T> {
-    /// Gives a value. Later ones are ignored.
+    /// Passes a value to the task. Later values are ignored.
     pub(crate) fn give(&self, value: T) {
         if self.given.replace(true) {
             return;

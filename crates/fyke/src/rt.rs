@@ -1,6 +1,7 @@
-//! What hyper needs beside a connection: an executor and a timer, on the current event loop.
+//! An executor and a timer for hyper, on the current event loop.
 //!
-//! A [`SocketStream`](crate::SocketStream) is the connection. `examples/http.rs` is a server.
+//! hyper uses a [`SocketStream`](crate::SocketStream) as its connection. `examples/http.rs` is an HTTP
+//! server.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,21 +15,21 @@ use slotmap::SlotMap;
 use crate::task::spawn_local;
 use crate::{Result, timer};
 
-/// Runs hyper's tasks on the current event loop, for HTTP/2. They need not be `Send`.
+/// Runs hyper's tasks on the current event loop. HTTP/2 needs it. The tasks need not be `Send`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalExecutor;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    /// Makes a task of the future. Outside of an event loop the future is dropped with a warning, and its
-    /// connection ends.
+    /// Spawns the future as a task. Outside of an event loop, the future is dropped and a warning is logged;
+    /// its connection then ends.
     #[track_caller]
     fn execute(&self, future: F) {
         in_a_loop(spawn_local(future));
     }
 }
 
-/// Gives hyper the timers of the current event loop, for its timeouts. Outside of an event loop a timer is never
-/// ready, and a warning is logged.
+/// Provides the timers of the current event loop for hyper's timeouts. Outside of an event loop, a timer is
+/// never ready, and a warning is logged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalTimer;
 
@@ -50,7 +51,8 @@ thread_local! {
     static SLEEPS: RefCell<SlotMap<SleepKey, timer::Sleep>> = RefCell::default();
 }
 
-/// A sleep that is stored with its thread. hyper demands a `Send` type; on another thread this is never ready.
+/// The key of a sleep that is stored in a thread-local table, because hyper requires a `Send` type. On
+/// another thread it is never ready.
 struct LocalSleep(Option<SleepKey>);
 
 impl LocalSleep {
@@ -59,7 +61,7 @@ impl LocalSleep {
         Self(sleep.map(|sleep| SLEEPS.with_borrow_mut(|sleeps| sleeps.insert(sleep))))
     }
 
-    /// Takes the sleep out, so that nothing is borrowed while it is used.
+    /// Removes the sleep from the table, so that nothing is borrowed while it is used.
     fn take(&self) -> Option<timer::Sleep> {
         let key = self.0?;
         SLEEPS.try_with(|sleeps| sleeps.borrow_mut().remove(key)).ok().flatten()
@@ -91,11 +93,11 @@ impl fmt::Debug for LocalSleep {
     }
 }
 
-/// hyper takes no errors of its executor and timer, so they are logged.
+/// Logs an error, because hyper's executor and timer cannot return one.
 fn in_a_loop<T>(result: Result<T>) -> Option<T> {
     #[cfg(feature = "tracing")]
     if let Err(error) = &result {
-        tracing::warn!(target: "fyke", %error, "hyper has no event loop to work with");
+        tracing::warn!(target: "fyke", %error, "hyper was used outside of an event loop");
     }
     result.ok()
 }

@@ -1,12 +1,13 @@
-//! Tasks: futures that an event loop runs, beside its callbacks.
+//! Tasks: futures that an event loop runs in addition to its callbacks.
 //!
-//! A task is polled where callbacks run: when the callback that woke it has returned. It is never polled inside
-//! a call. Tasks of one loop run on its thread, one at a time, so they can share state in an `Rc`, with each
-//! other and with callbacks.
+//! The loop polls a woken task after the running callback has returned, never inside a call. The tasks of a
+//! loop run on its thread, one at a time, so they can share state in an `Rc` with each other and with
+//! callbacks.
 //!
-//! A task whose operations are always ready is interrupted after 64 of them, so that the rest of the loop goes
-//! on. A task that computes for long has to be interrupted by its author: until it returns, nothing else happens
-//! on its loop. If that takes longer than 100 milliseconds, a warning names the place that spawned the task.
+//! A task whose operations are always ready yields after 64 of them, so that other work of the loop
+//! continues. A task that computes for long must yield by itself, for example with [`yield_now`]: nothing
+//! else happens on its loop during a poll. If a poll takes longer than 100 milliseconds, a logged warning
+//! names the place that spawned the task (with the feature `tracing`).
 //!
 //! ```
 //! # fn main() -> fyke::Result<()> {
@@ -57,14 +58,14 @@ use crate::runtime::{self, MainWaker, Outcome, TaskKey};
 use crate::wiring::{Core, current};
 use crate::{Error, ErrorCode, Result};
 
-/// Makes a task of the current loop. It is polled for the first time when the running callback, or the running
-/// poll of another task, has returned.
+/// Spawns a task on the current loop. It is polled for the first time after the running callback, or the
+/// running poll of another task, has returned.
 ///
 /// The task keeps the loop alive until it ends, unless [`unref_loop`](JoinHandle::unref_loop) is called. If the
 /// loop is dropped, the task is dropped without being polled again. A panic of the task ends only the task.
 ///
 /// # Errors
-/// `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+/// `ERR_NO_EVENT_LOOP` outside of a loop. `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -85,16 +86,18 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> Result<JoinHandle<F::Outpu
     Ok(JoinHandle { task: Some(task.fallible()), core: Rc::downgrade(&core), key })
 }
 
-/// Makes an event loop on this thread, and runs it until `future` is ready. Returns its output. The loop is
-/// dropped then: tasks and connections that are left end without events.
+/// Creates an event loop on this thread, runs it until `future` is ready, and returns the output. Then the
+/// loop is dropped: its remaining tasks and connections end without events.
 ///
-/// Unlike [`run`](crate::run) it does not end when nothing is left to wait for, but only with `future`.
+/// Unlike [`run`](crate::run), it does not return when nothing keeps the loop alive, but only when `future`
+/// is ready.
 ///
 /// # Errors
-/// - `EMFILE`, `ENOMEM` and similar if the loop cannot be made.
-/// - An error of a server without an `on_error` listener, at once.
+/// - `EMFILE`, `ENOMEM` and similar if the loop cannot be created.
+/// - The error of a server without an `on_error` listener; the loop then stops at once.
 ///
-/// The output of `future` is returned as it is. In `main`, one `?` unwraps the error of the loop:
+/// The output of `future` is returned unchanged. If it is a `Result` too, `main` can return it after one `?`
+/// for the error of the loop:
 ///
 /// ```
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -110,11 +113,11 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
 }
 
 impl EventLoop {
-    /// Runs the loop until `future` is ready, and returns its output, see [`block_on`]. Other work of the loop
-    /// continues in its next turn.
+    /// Runs the loop until `future` is ready, and returns its output, see [`block_on`]. Remaining work of the
+    /// loop continues in its next turn.
     ///
     /// # Errors
-    /// The errors of [`turn`](Self::turn). `future` is dropped then.
+    /// The errors of [`turn`](Self::turn). In that case `future` is dropped.
     ///
     /// ```
     /// use std::time::Duration;
@@ -170,7 +173,7 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// Lets other tasks and callbacks run: pending once, and ready when the task is polled again.
+/// Yields to other tasks and callbacks. The future is pending once, and ready when the task is polled again.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
@@ -183,8 +186,8 @@ pub async fn yield_now() {
     .await;
 }
 
-/// A handle to a task, see [`spawn_local`]. Awaiting it returns the task's output. Dropping it does not end the
-/// task.
+/// A handle to a task, see [`spawn_local`]. Awaiting it returns the task's output. Dropping it does not end
+/// the task.
 pub struct JoinHandle<T> {
     /// `None` after `abort`.
     task: Option<FallibleTask<Outcome<T>>>,
@@ -193,8 +196,8 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// Ends the task: its future is dropped soon, without being polled again. Awaiting the handle then returns
-    /// an error, unless the task has ended before.
+    /// Aborts the task: its future is dropped soon, without being polled again. Awaiting the handle then
+    /// returns an error, unless the task had already ended.
     pub fn abort(&mut self) {
         if self.task.as_ref().is_some_and(|task| !task.is_finished()) {
             // Dropping it cancels the task.
@@ -253,7 +256,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Why a task has no output: it panicked, or it was dropped before it ended.
+/// The reason why a task has no output: it panicked, or it was dropped before it ended.
 pub struct JoinError {
     /// `None` if the task was dropped.
     panic: Option<Box<dyn Any + Send>>,

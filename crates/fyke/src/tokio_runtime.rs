@@ -1,4 +1,4 @@
-//! An event loop inside a runtime of tokio.
+//! Runs an event loop inside a tokio runtime.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -17,15 +17,15 @@ use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
 impl EventLoop {
-    /// Runs the loop as a task of tokio, until nothing keeps it alive. Use it on a current-thread runtime, next to
-    /// tasks of tokio: they can use this loop's [`SocketStream`](crate::SocketStream)s, and its callbacks and tasks
-    /// can use tokio's sockets, timers and channels.
+    /// Runs the loop as a tokio task, until nothing keeps it alive. Use it on a current-thread runtime, next
+    /// to other tokio tasks. These can use the loop's [`SocketStream`](crate::SocketStream)s, and the loop's
+    /// callbacks and tasks can use tokio's sockets, timers and channels.
     ///
-    /// The loop waits with tokio: its descriptor in an `AsyncFd`, its next deadline in a timer. Each turn is one
-    /// step of the task, after which other tasks run. While it is driven, the loop is the current one of its thread,
-    /// so tasks of tokio may call [`connect`](crate::connect) and others.
+    /// tokio waits for the loop: for its descriptor with an `AsyncFd`, and for its next deadline with a
+    /// timer. After each turn of the loop, other tokio tasks run. While it is driven, it is the current loop
+    /// of its thread, so tokio tasks can call functions such as [`connect`](crate::connect).
     ///
-    /// Cancel safe: the loop stands still when the future is dropped, and another call continues it.
+    /// Cancel safe: dropping the future stops the loop, and another call continues it.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,11 +50,11 @@ impl EventLoop {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`turn`](Self::turn); the call can be repeated. `ENOTSUP` with the simulated network, which has
-    /// no descriptor. `ERR_EVENT_LOOP_BUSY` if the loop is driven already.
+    /// The errors of [`turn`](Self::turn), after which the call can be repeated. `ENOTSUP` with the simulated
+    /// network, which has no descriptor. `ERR_EVENT_LOOP_BUSY` if another call already drives the loop.
     ///
     /// # Panics
-    /// Outside of a runtime of tokio that has its I/O driver and its timer enabled.
+    /// If it is called outside of a tokio runtime, or if the runtime's I/O driver or timer is not enabled.
     pub async fn drive(&self) -> Result<()> {
         let _hosted = Hosted::begin(&self.core().hosted)?;
         let _entered = Entered::new(self.core());
@@ -82,7 +82,8 @@ async fn wait(
 ) -> Result<()> {
     poll_fn(|cx| {
         if let Poll::Ready(ready) = fd.poll_read_ready(cx) {
-            // Before the turn, which handles all there is: what comes meanwhile makes it ready again.
+            // The flag is cleared before the turn, which handles all pending events. An event during the turn
+            // sets it again.
             let ready = ready.map(|mut ready| ready.clear_ready());
             return Poll::Ready(ready.map_err(|source| Error::system("epoll_wait", source)));
         }
@@ -94,8 +95,8 @@ async fn wait(
     .await
 }
 
-/// A timer of tokio. It is set again only for an earlier deadline, because most deadlines move with every message.
-/// So it may end a wait too early, which does no harm.
+/// A tokio timer. It is reset only for an earlier deadline, because most deadlines move with every message.
+/// So it may end a wait too early, which is harmless.
 #[derive(Default)]
 struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -112,13 +113,13 @@ impl Alarm {
     }
 }
 
-/// Says that tokio drives the loop, until it is dropped.
+/// Marks the loop as driven by tokio until it is dropped.
 struct Hosted<'a>(&'a Cell<bool>);
 
 impl<'a> Hosted<'a> {
     fn begin(hosted: &'a Cell<bool>) -> Result<Self> {
         if hosted.replace(true) {
-            let message = "another call drives this event loop already";
+            let message = "another call already drives this event loop";
             return Err(Error::new(ErrorCode::ERR_EVENT_LOOP_BUSY, message));
         }
         Ok(Self(hosted))

@@ -1,4 +1,4 @@
-//! Makes tasks, and polls them.
+//! Creates tasks, and polls them.
 
 use std::any::Any;
 use std::future::Future;
@@ -19,8 +19,8 @@ use super::watch::Watch;
 pub(crate) type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
 impl<T: Wired> Core<T> {
-    /// Makes a task of the loop. It is polled for the first time when the running callback has returned.
-    /// `name` is where the user's code made it, for the log.
+    /// Creates a task on the loop. It is polled for the first time after the running callback has returned.
+    /// `name` is the place in the user's code that created it, for the log.
     pub(crate) fn spawn<F: Future + 'static>(
         self: &Rc<Self>,
         future: F,
@@ -53,7 +53,7 @@ impl<T: Wired> Core<T> {
 }
 
 pin_project! {
-    /// The future of a task: notes its end, and catches its panic.
+    /// The future of a task. It catches a panic, and removes the task from the loop when it is dropped.
     struct Tracked<F, T: Wired> {
         tracker: Tracker<T>,
         #[pin]

@@ -1,7 +1,7 @@
 //! Tasks: futures that the loop polls where it runs callbacks.
 //!
-//! A task that is woken is put into the [`Ready`] queue, by any thread. The loop takes it out and polls it
-//! when the running callback has returned and its deferred work is done.
+//! A wake, on any thread, puts its task into the [`Ready`] queue. The loop removes the task and polls it
+//! after the running callback has returned and its deferred work is done.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -12,16 +12,17 @@ use std::task::{Context, Poll, Wake, Waker};
 use async_task::Runnable;
 use slotmap::SlotMap;
 
-/// The number of operations that a task may complete in one poll. Then its operations are pending until it
-/// is polled again, so that a task whose operations are always ready does not stop the others.
+/// The maximum number of operations that a task may complete in one poll. Further operations are pending
+/// until the task is polled again, so that a task whose operations are always ready does not block the
+/// others.
 const OPERATIONS_PER_POLL: u32 = 64;
 
-/// Tasks are in the queue.
+/// The queue contains tasks.
 const TASKS: u8 = 1;
-/// The future of `block_on` is to be polled.
+/// The future of `block_on` was woken.
 const MAIN: u8 = 1 << 1;
 
-/// The budget outside of a poll of the loop: another executor has its own limits.
+/// The budget outside of the loop's polls, because another executor has its own limits.
 const UNLIMITED: u32 = u32::MAX;
 
 slotmap::new_key_type! {
@@ -31,8 +32,8 @@ slotmap::new_key_type! {
 /// The tasks of one loop.
 pub(crate) struct Tasks {
     ready: Arc<Ready>,
-    /// The wakers of the tasks that have not ended, so that they can be dropped with the loop. `None` until a task
-    /// is made.
+    /// The wakers of the tasks that have not ended, so that they can be dropped with the loop. The value is
+    /// `None` while its task is being created.
     pub(super) active: RefCell<SlotMap<TaskKey, Option<Waker>>>,
     /// The tasks that do not keep the loop alive.
     pub(super) unreferred: RefCell<BTreeSet<TaskKey>>,
@@ -40,12 +41,12 @@ pub(crate) struct Tasks {
     budget: Cell<u32>,
 }
 
-/// Tasks that are to be polled. Shared with their wakers.
+/// The queue of woken tasks. It is shared with their wakers.
 pub(crate) struct Ready {
     queue: Mutex<VecDeque<Runnable>>,
-    /// What is to be polled: [`TASKS`] and [`MAIN`]. Avoids taking the lock when the queue is empty.
+    /// The flags [`TASKS`] and [`MAIN`]. They avoid taking the lock when the queue is empty.
     any: AtomicU8,
-    /// The loop is running, so it looks at the queue before it waits.
+    /// The loop is running, so it checks the queue before it waits.
     running: AtomicBool,
     closed: AtomicBool,
     /// Identifies the loop's thread.
@@ -77,7 +78,7 @@ impl Ready {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the loop poll a task, and wakes the loop if it may be waiting.
+    /// Makes the loop poll a task, and wakes the loop if it may be waiting.
     pub(super) fn push(&self, task: Runnable) {
         {
             let mut queue = self.lock();
@@ -87,18 +88,19 @@ impl Ready {
             }
             queue.push_back(task);
             if self.any.fetch_or(TASKS, Ordering::SeqCst) & TASKS != 0 {
-                // The loop was woken for the first one.
+                // The first task in the queue has already woken the loop.
                 return;
             }
         }
         self.wake_loop();
     }
 
-    /// The loop is gone. Its tasks were dropped with it, so this one was made later.
+    /// Handles a task of a dropped loop. The loop's tasks were dropped with it, so this one was created
+    /// later.
     fn refuse(&self, task: Runnable) {
         match this_thread() == self.thread {
             true => drop(task),
-            // Its future must not be dropped on another thread.
+            // Its future must not be dropped on another thread, so it is leaked.
             false => std::mem::forget(task),
         }
     }
@@ -119,7 +121,7 @@ impl Ready {
         task
     }
 
-    /// Whether the future of `block_on` was woken. Resets that.
+    /// Returns whether the future of `block_on` was woken, and resets that.
     pub(crate) fn take_main(&self) -> bool {
         self.any.fetch_and(!MAIN, Ordering::SeqCst) & MAIN != 0
     }
@@ -150,18 +152,18 @@ impl Tasks {
         }
     }
 
-    /// The queue of the tasks to be polled.
+    /// Returns the queue of woken tasks.
     pub(crate) fn ready(&self) -> &Arc<Ready> {
         &self.ready
     }
 
-    /// Whether a task is to be polled.
+    /// Returns whether a task was woken.
     #[inline]
     pub(super) fn are_ready(&self) -> bool {
         self.ready.any.load(Ordering::SeqCst) & TASKS != 0
     }
 
-    /// Whether a task, or the future of `block_on`, is to be polled.
+    /// Returns whether a task or the future of `block_on` was woken.
     pub(super) fn is_work_due(&self) -> bool {
         self.ready.any.load(Ordering::SeqCst) != 0
     }
@@ -178,8 +180,8 @@ impl Tasks {
         }
     }
 
-    /// The loop runs until the returned value is dropped, and looks at its tasks before each wait: a wake on its own
-    /// thread need not end the wait.
+    /// Marks the loop as running until the returned value is dropped. A running loop checks its tasks before
+    /// each wait, so a wake on its thread does not have to end the wait.
     pub(crate) fn begin_running(&self) -> impl Drop + '_ {
         struct Running<'a>(&'a AtomicBool, bool);
         impl Drop for Running<'_> {
@@ -193,13 +195,13 @@ impl Tasks {
         Running(running, before)
     }
 
-    /// Limits the operations that futures may complete until the returned value is dropped.
+    /// Limits the number of operations that futures may complete until the returned value is dropped.
     pub(crate) fn limit(&self) -> Limited<'_> {
         Limited(&self.budget, self.budget.replace(OPERATIONS_PER_POLL))
     }
 
-    /// Called before an operation that may complete at once. Pending if the running poll has completed its
-    /// share; the task is polled again later then.
+    /// Call this before an operation that may complete at once. Returns `Pending` if the running poll has
+    /// used up its budget; the task is then woken, and polled again later.
     #[inline]
     pub(crate) fn spend(&self, cx: &Context<'_>) -> Poll<()> {
         match self.budget.get() {
@@ -215,10 +217,10 @@ impl Tasks {
         }
     }
 
-    /// Drops all tasks because the loop ends. Dropping them runs user code, so nothing is borrowed then.
+    /// Drops all tasks, because the loop ends. That runs user code, so nothing is borrowed meanwhile.
     pub(super) fn close(&self) {
         let active = self.active.take();
-        // Tasks that wait get into the queue, so that all of them are there.
+        // Waking puts the waiting tasks into the queue too, so that it contains all tasks.
         active.into_iter().filter_map(|(_, waker)| waker).for_each(Waker::wake);
         while let Some(task) = self.ready.pop() {
             drop(task);
@@ -232,7 +234,7 @@ impl Tasks {
     }
 }
 
-/// A limit that was set for a poll, with the one before.
+/// The budget of a poll. Dropping this restores the previous budget, which it stores.
 pub(crate) struct Limited<'a>(&'a Cell<u32>, u32);
 
 impl Drop for Limited<'_> {

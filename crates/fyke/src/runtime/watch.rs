@@ -1,4 +1,4 @@
-//! Reports tasks that occupy the loop for long: while one is polled, nothing else happens.
+//! Reports tasks that block the loop, because nothing else happens while a task is polled.
 
 #[cfg(not(feature = "tracing"))]
 use std::panic::Location;
@@ -6,7 +6,7 @@ use std::panic::Location;
 #[cfg(feature = "tracing")]
 pub(super) use timed::Watch;
 
-/// A poll that is being measured.
+/// The measurement of a poll.
 #[cfg(feature = "tracing")]
 mod timed {
     use std::panic::Location;
@@ -14,10 +14,10 @@ mod timed {
 
     use fyke_driver::coarse_time;
 
-    /// A poll that takes longer is logged.
+    /// A longer poll is logged.
     const POLL_MAX: Duration = Duration::from_millis(100);
 
-    /// When the poll began. The clock is exact to a few milliseconds, which costs little.
+    /// The time when the poll began, on a cheap clock with a resolution of a few milliseconds.
     pub(in super::super) struct Watch(Duration);
 
     impl Watch {
@@ -29,13 +29,13 @@ mod timed {
             let took = coarse_time().saturating_sub(self.0);
             if took > POLL_MAX {
                 tracing::warn!(target: "fyke", %task, ?took,
-                    "a task ran for long without waiting; everything else on its event loop had to wait");
+                    "a task blocked its event loop: it ran for long without yielding");
             }
         }
     }
 }
 
-/// Without a log there is nothing to measure for.
+/// Does nothing without the feature `tracing`, because there is no log.
 #[cfg(not(feature = "tracing"))]
 pub(super) struct Watch;
 

@@ -1,4 +1,4 @@
-//! Tasks that other threads make.
+//! Tasks that other threads spawn.
 
 use std::fmt;
 use std::future::Future;
@@ -13,20 +13,21 @@ use crate::Result;
 use crate::event_loop::LoopHandle;
 use crate::wiring::current;
 
-/// A handle to a task on another thread's loop, see [`LoopHandle::spawn`]. Awaiting it, on any executor,
-/// returns the task's output; [`join`](Self::join) waits without one. Dropping it does not end the task.
+/// A handle to a task on another thread's loop, see [`LoopHandle::spawn`]. Awaiting it returns the task's
+/// output, on any executor; [`join`](Self::join) blocks the thread instead. Dropping it does not end the
+/// task.
 pub struct RemoteJoinHandle<T>(Arc<Mutex<State<T>>>);
 
 enum State<T> {
     Running(Option<Waker>),
     Ended(Result<T, JoinError>),
-    /// The output was returned.
+    /// The output was already returned.
     Taken,
 }
 
 impl LoopHandle {
-    /// Makes a task of the loop, from any thread. `make` runs on the loop's thread and returns the future, so
-    /// the future itself need not be `Send`, and may use the loop's sockets. Only its output is sent back.
+    /// Spawns a task on the loop, from any thread. `make` runs on the loop's thread and returns the future,
+    /// so the future itself need not be `Send`, and can use the loop's sockets. Only its output is sent back.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -47,8 +48,8 @@ impl LoopHandle {
     /// ```
     ///
     /// # Errors
-    /// `ERR_EVENT_LOOP_CLOSED` if the loop was dropped. If it is dropped later, awaiting the handle returns an
-    /// error.
+    /// `ERR_EVENT_LOOP_CLOSED` if the loop was dropped. If the loop is dropped later, awaiting the handle
+    /// returns an error.
     #[track_caller]
     pub fn spawn<F, M>(&self, make: M) -> Result<RemoteJoinHandle<F::Output>>
     where
@@ -60,7 +61,7 @@ impl LoopHandle {
         let state = Arc::new(Mutex::new(State::Running(None)));
         let answer = Answer(Some(Arc::clone(&state)));
         self.post(move || {
-            // Without a loop, `answer` is dropped, which is an answer too.
+            // If there is no loop, dropping `answer` reports that the task was aborted.
             let Ok(core) = current() else { return };
             let task = async move {
                 let made = catch_unwind(AssertUnwindSafe(make));
@@ -76,7 +77,7 @@ impl LoopHandle {
     }
 }
 
-/// A future whose panic is its output.
+/// A future that returns a panic of the inner future as its output.
 struct Caught<F>(Pin<Box<F>>);
 
 impl<F: Future> Future for Caught<F> {
@@ -91,7 +92,7 @@ impl<F: Future> Future for Caught<F> {
     }
 }
 
-/// The loop's end of the handle. Dropped without a result, the task was aborted.
+/// The loop's end of the handle. If it is dropped without a result, the task counts as aborted.
 struct Answer<T>(Option<Arc<Mutex<State<T>>>>);
 
 impl<T> Answer<T> {
@@ -119,11 +120,11 @@ fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 }
 
 impl<T> RemoteJoinHandle<T> {
-    /// Blocks this thread until the task has ended, and returns its output. Do not call it on the thread of the
-    /// loop: the task could not run meanwhile.
+    /// Blocks this thread until the task has ended, and returns its output. Do not call it on the loop's
+    /// thread: the task could not run, so the call would never return.
     ///
     /// # Errors
-    /// The task panicked, or its loop was dropped.
+    /// An error if the task panicked, or if its loop was dropped before the task ended.
     pub fn join(mut self) -> Result<T, JoinError> {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut cx = Context::from_waker(&waker);
@@ -162,7 +163,7 @@ impl<T> Future for RemoteJoinHandle<T> {
                 *state = State::Running(Some(same.unwrap_or_else(|| cx.waker().clone())));
                 Poll::Pending
             }
-            // Polled again after it was ready.
+            // The handle was polled again after it was ready.
             State::Taken => Poll::Ready(Err(JoinError::aborted())),
         }
     }

@@ -13,20 +13,21 @@ use crate::runtime::TimerId;
 use crate::wiring::{Core, current};
 use crate::{Error, ErrorCode, Result};
 
-/// A future that is ready when a time is over, see [`sleep`]. It keeps the loop alive from its first poll until
-/// then. Dropping it cancels it.
+/// A future that is ready after a delay, see [`sleep`]. It keeps the loop alive from its first poll until it
+/// is ready. Dropping it cancels the timer.
 pub struct Sleep {
     core: Rc<Core>,
     at: Duration,
     timer: Option<TimerId>,
 }
 
-/// Returns a future that is ready after at least `delay`. The time begins with this call.
+/// Returns a future that is ready after at least `delay`, counted from this call.
 ///
-/// It is the counterpart of [`set_timeout`](super::set_timeout) for tasks. Node: `timers/promises.setTimeout`.
+/// It is the counterpart of [`set_timeout`](super::set_timeout) for tasks. Node:
+/// `timers/promises.setTimeout`.
 ///
 /// # Errors
-/// `ERR_NO_EVENT_LOOP` outside of a loop, `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+/// `ERR_NO_EVENT_LOOP` outside of a loop. `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,7 +55,7 @@ impl Future for Sleep {
             Some(timer) => !self.core.change_task_timer(timer, cx.waker()),
             None => self.core.now() >= self.at,
         };
-        // A loop that is gone runs no timers, so the rest of the time would never end.
+        // A dropped loop runs no timers, so the sleep would otherwise never end.
         if is_over || self.core.is_closed() {
             self.timer = None;
             return Poll::Ready(());
@@ -91,13 +92,13 @@ pin_project! {
     }
 }
 
-/// Limits the time of a future: the result is its output, or an error with the code `ETIMEDOUT` after `limit`.
-/// The time begins with this call. The future is dropped together with the returned one; what that means for its
-/// operation is described there as cancel safety.
+/// Limits the time of a future. The result is the future's output, or an error with the code `ETIMEDOUT`
+/// after `limit`, counted from this call. Dropping the returned future drops `future` too; the section on
+/// cancel safety of each operation describes what that means.
 ///
 /// # Errors
-/// The output is an error with the code `ETIMEDOUT` when the time is over, `ERR_NO_EVENT_LOOP` if this was
-/// called outside of a loop.
+/// The output is an error with the code `ETIMEDOUT` after the limit, `ERR_NO_EVENT_LOOP` if this was called
+/// outside of a loop, or `ERR_EVENT_LOOP_CLOSED` if the loop was dropped before the call.
 ///
 /// ```
 /// use std::time::Duration;
@@ -135,16 +136,16 @@ impl<F: Future> Future for Timeout<F> {
     }
 }
 
-/// Ticks in regular intervals, see [`interval`].
+/// A timer that ticks at regular intervals, see [`interval`].
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
     next: Sleep,
 }
 
-/// Returns an interval whose first tick is due after `period` (at least 1 millisecond), and each further one
-/// `period` after the previous one was taken, as with [`set_interval`](super::set_interval). With the feature
-/// `futures` it is also a `Stream`. Node: `timers/promises.setInterval`.
+/// Returns an interval. Its first tick is due after `period` (at least 1 millisecond), and each further tick
+/// `period` after the previous tick was received, as with [`set_interval`](super::set_interval). With the
+/// feature `futures`, it is also a `Stream`. Node: `timers/promises.setInterval`.
 ///
 /// # Errors
 /// The errors of [`sleep`].
@@ -175,7 +176,8 @@ impl Interval {
         poll_fn(|cx| self.poll_tick(cx)).await;
     }
 
-    /// Returns whether a tick is due; otherwise has the task woken then.
+    /// Returns `Ready` if a tick is due. Otherwise returns `Pending`, and wakes the task when the tick is
+    /// due.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(Pin::new(&mut self.next).poll(cx));
         let at = self.next.core.now().saturating_add(self.period);
