@@ -61,8 +61,9 @@ use crate::{Error, ErrorCode, Result};
 /// Spawns a task on the current loop. It is polled for the first time after the running callback, or the
 /// running poll of another task, has returned.
 ///
-/// The task keeps the loop alive until it ends, unless [`unref_loop`](JoinHandle::unref_loop) is called. If the
-/// loop is dropped, the task is dropped without being polled again. A panic of the task ends only the task.
+/// The task keeps the loop alive until it ends, unless [`unref_loop`](JoinHandle::unref_loop) is called. If
+/// the loop is dropped, the task is dropped without being polled again. A panic of the task ends only the
+/// task.
 ///
 /// # Errors
 /// `ERR_NO_EVENT_LOOP` outside of a loop. `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.

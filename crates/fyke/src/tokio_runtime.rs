@@ -22,8 +22,8 @@ impl EventLoop {
     /// callbacks and tasks can use tokio's sockets, timers and channels.
     ///
     /// tokio waits for the loop: for its descriptor with an `AsyncFd`, and for its next deadline with a
-    /// timer. After each turn of the loop, other tokio tasks run. While it is driven, it is the current loop
-    /// of its thread, so tokio tasks can call functions such as [`connect`](crate::connect).
+    /// timer. Other tokio tasks run between its turns. While it is driven, it is the current loop of its
+    /// thread, so tokio tasks can call functions such as [`connect`](crate::connect).
     ///
     /// Cancel safe: dropping the future stops the loop, and another call continues it.
     ///

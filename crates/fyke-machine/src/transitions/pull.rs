@@ -1,5 +1,5 @@
-//! A connection whose owner asks for bytes and offers bytes itself, with calls to the driver that do not wait.
-//! Nothing is delivered, stored or queued: the receiving side has the sink [`Sink::Pulled`].
+//! A connection whose owner reads and sends by itself, with driver calls that do not wait. The machine
+//! delivers, stores and queues nothing: the receiving side has the sink [`Sink::Pulled`].
 
 use std::io;
 
@@ -11,36 +11,36 @@ use crate::{Error, ErrorCode, Moment, Policy};
 /// Where the owner finds the next bytes.
 #[derive(Clone, Debug)]
 pub enum Pull {
-    /// At the driver.
+    /// The owner reads them from the driver.
     Driver,
-    /// They were received before and are stored, see [`Connection::take_pulled`].
+    /// They were received before and are stored here, see [`Connection::take_pulled`].
     Stored,
-    /// There are none any more. Call [`Connection::pulled_end`].
+    /// The stream has ended. Call [`Connection::pulled_end`].
     Ended,
     /// The connection is not established yet.
     Wait,
-    /// The connection is gone.
+    /// The connection has failed or is closed.
     Gone(Error),
 }
 
-/// What the owner may do with bytes that it wants to send.
+/// What the owner does with bytes that it wants to send.
 #[derive(Clone, Debug)]
 pub enum Push {
     /// Offer them to the driver, and call [`Connection::pushed`].
     Driver,
     /// Queue them with [`Connection::write`], because the queue is corked.
     Queue,
-    /// Wait for the event `drain`: other writes are queued.
+    /// Wait for the event `drain`, because other writes are queued.
     Drain,
     /// The connection is not established yet.
     Wait,
-    /// Nothing can be sent any more.
+    /// No more bytes can be sent.
     Gone(Error),
 }
 
 impl<C> Connection<C> {
-    /// From now on the owner asks for the bytes. Our side stays open when the peer ends, because the owner
-    /// learns of the end when it asks, and may have an answer to it.
+    /// Lets the owner read the bytes by itself from now on. Our side stays open when the peer ends, because
+    /// the owner learns of the end only when it reads, and may still want to send a response.
     pub fn begin_pulling(&mut self, fx: &mut Effects<C>) {
         self.sink = Sink::Pulled;
         self.half_open = true;
@@ -49,7 +49,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// From now on bytes are delivered to listeners again.
+    /// Delivers bytes to listeners again from now on.
     pub fn end_pulling(&mut self, fx: &mut Effects<C>) {
         self.sink = Sink::Absent;
         self.read.stop_receiving();
@@ -85,7 +85,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Why nothing can be received or sent any more.
+    /// Returns the reason why no more bytes can be received or sent.
     fn gone(&self) -> Error {
         let closed = || match self.destroyed() {
             true => Error::new(ErrorCode::ERR_STREAM_DESTROYED, "the socket was destroyed"),
@@ -94,7 +94,7 @@ impl<C> Connection<C> {
         self.errored().cloned().unwrap_or_else(closed)
     }
 
-    /// The owner got bytes from the driver.
+    /// Notes that the owner has read bytes from the driver.
     #[inline]
     pub fn pulled(&mut self, bytes: usize, cx: &Context<'_>) {
         self.touch(cx);
@@ -102,14 +102,14 @@ impl<C> Connection<C> {
         self.read.count(bytes);
     }
 
-    /// Takes at most `max` of the bytes that were stored before.
+    /// Removes and returns at most `max` of the stored bytes.
     pub fn take_pulled(&mut self, max: usize) -> Option<Vec<u8>> {
         self.idle.busy = true;
         self.read.did_read = true;
         self.read.take_stored(max)
     }
 
-    /// The owner has learned that the peer has ended. The event `end` follows on the tick.
+    /// Notes that the owner has read the end of the stream. The event `end` follows on the tick.
     pub fn pulled_end(&mut self, cx: &Context<'_>, fx: &mut Effects<C>) {
         self.touch(cx);
         if !self.fail_if_delivered(true, cx, fx) && self.read.end_of_stream() {
@@ -117,8 +117,8 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Asking for bytes has failed. Returns the error that the owner gets, and with which the connection is
-    /// destroyed.
+    /// Handles a failed read of the owner: destroys the connection with the error, and returns that for the
+    /// owner.
     pub fn pull_failed(
         &mut self,
         source: io::Error,
@@ -130,7 +130,7 @@ impl<C> Connection<C> {
         error
     }
 
-    /// Returns what the owner may do with bytes that it wants to send.
+    /// Returns what the owner does with bytes that it wants to send.
     #[inline]
     pub fn push(&mut self, policy: &Policy) -> Push {
         match self.may_push() {
@@ -139,7 +139,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Whether bytes may be offered to the driver, and nothing else has to be looked at.
+    /// Returns whether bytes can be offered to the driver without further checks.
     #[inline]
     pub fn may_push(&self) -> bool {
         let open = self.phase == Phase::Open && !self.write.is_ended() && !self.has_failed();
@@ -169,7 +169,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The driver has accepted bytes of the owner.
+    /// Notes that the driver has accepted bytes of the owner.
     #[inline]
     pub fn pushed(&mut self, bytes: usize, cx: &Context<'_>) {
         self.touch(cx);
@@ -179,16 +179,16 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The driver accepts nothing, and will report when it does. If it accepts nothing until the deadline, the
-    /// connection fails.
+    /// Notes that the driver accepts no bytes now and will report when it does. If it accepts none within
+    /// `stall_timeout`, the connection fails.
     pub fn push_waits(&mut self, stall_timeout: Option<Moment>, now: Moment) {
         let Some(timeout) = stall_timeout else { return };
         let deadline = now.saturating_add(timeout);
         self.cold().push_deadline.get_or_insert(deadline);
     }
 
-    /// The driver has refused bytes of the owner. Returns the error that the owner gets. The connection is
-    /// destroyed with it on the tick.
+    /// Handles a failed send of the owner: returns the error for the owner. The connection is destroyed with
+    /// it on the tick.
     pub fn push_failed(&mut self, source: io::Error, fx: &mut Effects<C>) -> Error {
         let error = Error::system("write", source);
         self.set_errored(&error);

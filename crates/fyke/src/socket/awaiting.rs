@@ -14,7 +14,7 @@ use crate::answer::Answer;
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 
-/// A future that listeners of a socket answer. Dropping it removes them.
+/// A future that listeners of a socket complete. Dropping it removes the listeners.
 struct Awaited<T> {
     socket: Socket,
     listeners: Vec<ListenerId>,
@@ -39,10 +39,10 @@ impl<T> Drop for Awaited<T> {
 
 /// # Awaiting
 impl Socket {
-    /// Waits until the connection is established. Ready at once if it is already. Like an `on_error` listener,
-    /// this handles the error of a connection that fails.
+    /// Waits until the connection is established. The future is ready at once if it already is. Like an
+    /// `on_error` listener, this handles the error if connecting fails.
     ///
-    /// Cancel safe: the connection is not affected when the future is dropped.
+    /// Cancel safe: dropping the future does not affect the connection.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -55,8 +55,9 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// The error with which connecting has failed, for example `ECONNREFUSED`. `ERR_STREAM_PREMATURE_CLOSE` if
-    /// the socket is destroyed before. `ERR_SOCKET_CLOSED` if it is not connecting.
+    /// The error with which connecting has failed, for example `ECONNREFUSED`. `ERR_STREAM_PREMATURE_CLOSE`
+    /// if the socket is destroyed before it is connected. `ERR_SOCKET_CLOSED` if the socket is not
+    /// connecting.
     pub fn connected(&self) -> impl Future<Output = Result<()>> + use<> {
         let answer = Rc::<Answer<_>>::default();
         let phase = self.inner.state.borrow().phase;
@@ -78,11 +79,11 @@ impl Socket {
         Awaited { socket: self.clone(), listeners, answer }
     }
 
-    /// Waits for `close`, the last event of the connection. Ready at once if the socket is closed, or was never
-    /// connected. The output is the error with which the connection has failed, if it has. Like an `on_error`
-    /// listener, this handles the error.
+    /// Waits for `close`, the last event of the connection. The future is ready at once if the socket is
+    /// closed or was never connected. Like an `on_error` listener, this handles the error of the connection,
+    /// and returns it.
     ///
-    /// Cancel safe.
+    /// Cancel safe: dropping the future does not affect the connection.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -98,7 +99,7 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// The error that `on_error` gets.
+    /// The error that is passed to `on_error` listeners.
     pub fn closed(&self) -> impl Future<Output = Result<()>> + use<> {
         let answer = Rc::<Answer<_>>::default();
         let phase = self.inner.state.borrow().phase;
@@ -115,12 +116,14 @@ impl Socket {
         Awaited { socket: self.clone(), listeners, answer }
     }
 
-    /// Waits until the server of this connection is shutting down, see [`on_shutdown`](Self::on_shutdown), and what
-    /// has arrived until then can be read. Never ready for a socket that no server has accepted.
+    /// Waits until the server of this connection is shutting down, see [`on_shutdown`](Self::on_shutdown),
+    /// and data that had arrived by then can be read. The future is never ready for a socket that no server
+    /// has accepted.
     ///
-    /// So a task that waits for both loses no request: it wakes for the request first, or for both at once.
+    /// So a task that waits for a request and for this future loses no request: it wakes for the request
+    /// first, or for both at once.
     ///
-    /// Cancel safe.
+    /// Cancel safe: dropping the future does not affect the connection.
     pub fn shutting_down(&self) -> impl Future<Output = ()> + use<> {
         let answer = Rc::<Answer<_>>::default();
         let mut listeners = Vec::new();
@@ -133,8 +136,8 @@ impl Socket {
         Awaited { socket: self.clone(), listeners, answer }
     }
 
-    /// Answers after the driver was polled twice: io_uring reports what had arrived before a connection was
-    /// watched only in the second turn.
+    /// Completes the future after the driver was polled twice, because io_uring needs two turns to report
+    /// data that had arrived before a connection was watched.
     fn answer_after_two_polls(&self, answer: &Rc<Answer<()>>) {
         let answer = Rc::clone(answer);
         let Some(core) = self.core() else { return answer.give(()) };

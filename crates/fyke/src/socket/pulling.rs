@@ -1,7 +1,7 @@
-//! Sockets that are read and written by polls, for [`SocketStream`](crate::SocketStream).
+//! Reads and writes sockets by polling, for [`SocketStream`](crate::SocketStream).
 //!
-//! A poll makes one call to the driver, which reads into the caller's memory or sends from it. If the call would
-//! have to wait, the driver reports once when it is worth another try, and the task is woken.
+//! A poll makes one call to the driver, which reads into the caller's memory or sends from it. If the call
+//! would block, the driver reports once when it may succeed, and that wakes the task.
 
 use std::io::{self, IoSlice};
 use std::rc::{Rc, Weak};
@@ -21,17 +21,17 @@ use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Core;
 use crate::{Error, ErrorCode, Result};
 
-/// Memory that is read into.
+/// Memory that a read fills.
 pub(crate) trait Target {
-    /// The memory that was filled, or how much of it.
+    /// The filled memory, or its length.
     type Filled;
 
-    /// How many bytes have room.
+    /// Returns the number of bytes for which there is room.
     fn room(&self) -> usize;
 
     fn read(self, driver: &Driver, socket: SocketId) -> io::Result<Self::Filled>;
 
-    /// Fills the memory with bytes that were received before, at most as many as have room.
+    /// Copies bytes that were received before into the memory, at most as many as there is room for.
     fn copy(self, bytes: &[u8]) -> Self::Filled;
 
     fn len(filled: &Self::Filled) -> usize;
@@ -82,8 +82,8 @@ impl Target for &mut Vec<u8> {
 }
 
 impl Socket {
-    /// From now on the socket is read by polls. Returns the id of the listener that wakes the tasks. Fails if the
-    /// socket's data has a consumer.
+    /// Makes the socket readable only by polling. Returns the id of the listener that wakes the tasks. Fails
+    /// if the socket's data has a consumer.
     pub(crate) fn begin_pulling(&self) -> Result<ListenerId> {
         self.check_consumers()?;
         let has_sink = self.inner.state.borrow().sink != Sink::Absent;
@@ -96,7 +96,7 @@ impl Socket {
         Ok(id)
     }
 
-    /// From now on the socket's data goes to its listeners again.
+    /// Delivers the socket's data to its listeners again.
     pub(crate) fn end_pulling(&self, id: ListenerId) {
         drop(self.inner.listeners.remove(id));
         if !self.is_destroyed() {
@@ -104,18 +104,19 @@ impl Socket {
         }
     }
 
-    /// The stream is split into two halves.
+    /// Notes that the stream is split into two halves.
     pub(crate) fn split_pulling(&self) {
         self.with_wakers(Wakers::split);
     }
 
-    /// A part of the stream with this listener is dropped. With the last part the socket is destroyed.
+    /// Notes that a part of the stream with this listener was dropped. After the last part, the socket is
+    /// destroyed.
     pub(crate) fn leave_pulling(&self, id: ListenerId) {
         let mut last = false;
         self.with_wakers(|wakers| last = wakers.leave());
         if last {
             let listener = self.inner.listeners.remove(id);
-            // Not the connection of a later stream of this socket.
+            // If the listener is gone, the stream was ended, and the socket may have a later stream.
             if listener.is_some() {
                 self.destroy();
             }
@@ -132,12 +133,12 @@ impl Socket {
         }
     }
 
-    /// The driver has reported that reading is worth a try.
+    /// Wakes the reading task, because the driver has reported that a read may succeed.
     pub(super) fn wake_reader(&self) {
         self.with_wakers(Wakers::wake_reader);
     }
 
-    /// The driver has reported that writing is worth a try.
+    /// Wakes the writing task, because the driver has reported that a send may succeed.
     pub(super) fn wake_writer(&self) {
         self.with_wakers(Wakers::wake_writer);
     }
@@ -166,7 +167,7 @@ impl Socket {
         self.with_wakers(|wakers| wakers.set_writer(waker));
     }
 
-    /// Reads into `target`, which must have room. Nothing was read at the end of the stream.
+    /// Reads into `target`, which must have room. At the end of the stream, the result is empty.
     #[inline]
     pub(crate) fn poll_pull<T: Target>(
         &self,
@@ -207,7 +208,7 @@ impl Socket {
         }
     }
 
-    /// Ready if a read may find something, so that it is worth finding memory for it.
+    /// Returns `Ready` if a read may succeed. Call it before allocating memory for a read.
     #[inline]
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<Result<()>> {
         let core = self.pulling_core()?;
@@ -250,7 +251,7 @@ impl Socket {
         }
     }
 
-    /// Copies bytes into `buffer`, which must have room, without taking them.
+    /// Copies the next bytes into `buffer`, which must have room, without consuming them.
     pub(crate) fn poll_peek<'a>(
         &self,
         cx: &Context<'_>,
@@ -269,7 +270,7 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait_for_bytes(core, id, cx)
                 }
-                // The error stays for the read that follows.
+                // The following read returns this error too.
                 Err(error) => Poll::Ready(Err(Error::system("read", error))),
             },
             (Pull::Stored, _) => {
@@ -311,7 +312,7 @@ impl Socket {
         self.poll_push_with(cx, first, send)
     }
 
-    /// `first` is sent, or a part of it, if the bytes have to be queued.
+    /// Sends bytes with `send`. If bytes have to be queued, `first` is queued.
     #[inline]
     fn poll_push_with(
         &self,
@@ -370,7 +371,7 @@ impl Socket {
                 }
             },
             (Push::Queue, _) => {
-                // `drain` tells when there is room again.
+                // The event `drain` reports when there is room again.
                 let _ = self.write(first);
                 Poll::Ready(Ok(first.len()))
             }
@@ -396,7 +397,7 @@ impl Socket {
         self.wait_outside(core)
     }
 
-    /// Ready when the kernel has everything that was written.
+    /// Returns `Ready` when the kernel has accepted everything that was written.
     pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<()>> {
         let queued = self.inner.state.borrow().write.queued_bytes();
         if queued == 0 {
@@ -411,8 +412,8 @@ impl Socket {
         }
     }
 
-    /// Ends our side, if it was not ended before. Ready when the kernel has everything that was written, and
-    /// the end.
+    /// Ends our side, unless it has already ended. Returns `Ready` when the kernel has accepted everything
+    /// that was written and our side has ended.
     pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<Result<()>> {
         if self.is_writable_finished() {
             return Poll::Ready(Ok(()));
@@ -436,8 +437,8 @@ impl Socket {
         self.core().ok_or_else(loop_is_gone)
     }
 
-    /// The driver will report something. If the loop is not turning, its host must know about work that the
-    /// descriptor does not show.
+    /// Returns `Pending`, because the driver will report a completion. If the loop is not running a turn, its
+    /// host must be notified of work that the descriptor does not show.
     #[inline]
     fn wait_outside<R>(&self, core: &Core) -> Poll<R> {
         if core.driver.has_work() {

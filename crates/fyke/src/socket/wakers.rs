@@ -1,19 +1,19 @@
-//! The tasks that wait for a socket.
+//! The wakers of the tasks that wait for a socket.
 
 use std::cell::Cell;
 use std::task::Waker;
 
 use fyke_machine::connection::Event;
 
-/// The tasks that wait for a socket: at most one for each direction.
+/// The wakers of the tasks that wait for a socket: at most one for each direction.
 pub(crate) struct Wakers {
-    /// How many parts of a stream use the socket: the stream, or its halves.
+    /// The number of stream objects that use the socket: 1 for a whole stream, 2 for both halves.
     parts: Cell<u8>,
     reader: Slot,
     writer: Slot,
 }
 
-/// A task that waits. Its waker stays here after it was woken, because it usually waits again.
+/// The waker of a waiting task. It stays here after a wake, because the task usually waits again.
 #[derive(Default)]
 struct Slot(Cell<Option<Waker>>);
 
@@ -29,7 +29,7 @@ impl Slot {
         }
     }
 
-    /// Wakes the task, while nothing is borrowed.
+    /// Wakes the task. Nothing is borrowed meanwhile.
     fn wake(&self) {
         let Some(waker) = self.0.take() else { return };
         waker.wake_by_ref();
@@ -39,17 +39,17 @@ impl Slot {
 }
 
 impl Wakers {
-    /// Makes the wakers of a stream that is not split.
+    /// Creates the wakers of a stream that is not split.
     pub(super) fn new() -> Self {
         Self { parts: Cell::new(1), reader: Slot::default(), writer: Slot::default() }
     }
 
-    /// The stream is split into two halves.
+    /// Notes that the stream is split into two halves.
     pub(super) fn split(&self) {
         self.parts.set(2);
     }
 
-    /// One part is dropped. Returns whether it was the last one.
+    /// Notes that one part was dropped. Returns whether it was the last one.
     pub(super) fn leave(&self) -> bool {
         self.parts.set(self.parts.get().saturating_sub(1));
         self.parts.get() == 0
@@ -71,7 +71,7 @@ impl Wakers {
         self.writer.wake();
     }
 
-    /// An event has changed what the socket's tasks may wait for.
+    /// Wakes the tasks for which an event may change the result of a poll.
     pub(super) fn wake_for(&self, event: Event) {
         if !matches!(event, Event::Drain | Event::Finish) {
             self.reader.wake();

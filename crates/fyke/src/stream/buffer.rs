@@ -6,8 +6,8 @@ use super::end::End;
 use crate::Result;
 use crate::socket::Lent;
 
-/// The bytes that [`fill_buf`](super::SocketStream::fill_buf) has returned and that were not consumed. The
-/// memory belongs to the loop, and is here only while there are bytes.
+/// The bytes that [`fill_buf`](super::SocketStream::fill_buf) has returned and that were not consumed yet.
+/// The memory belongs to the loop; it is `None` if there are no such bytes.
 #[derive(Debug, Default)]
 pub(super) struct Buffer(Option<Box<Lent>>);
 
@@ -43,7 +43,7 @@ impl Buffer {
         }
     }
 
-    /// Takes bytes that fit into `room`.
+    /// Passes at most `room` bytes to `with`, and consumes them.
     pub(super) fn take<R>(&mut self, room: usize, end: &End, with: impl FnOnce(&[u8]) -> R) -> R {
         let count = self.bytes().len().min(room);
         let result = with(&self.bytes()[..count]);

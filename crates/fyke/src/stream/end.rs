@@ -1,13 +1,13 @@
-//! The connection of a stream to its socket.
+//! The link between a stream and its socket.
 
 use crate::Result;
 use crate::listeners::ListenerId;
 use crate::socket::Socket;
 
-/// A part of a stream: all of it, or a half. Dropping the last part destroys the socket.
+/// The link of a whole stream or of one half. Dropping the last one destroys the socket.
 pub(super) struct End {
     socket: Socket,
-    /// Wakes the tasks.
+    /// The listener that wakes the tasks.
     listener: ListenerId,
 }
 
@@ -21,16 +21,16 @@ impl End {
         &self.socket
     }
 
-    /// Splits the stream. Returns the end of its other half.
+    /// Splits the stream, and returns the link of its other half.
     pub(super) fn split(&self) -> Self {
         self.socket.split_pulling();
         Self { socket: self.socket.clone(), listener: self.listener }
     }
 
-    /// Gives the socket back to its listeners.
+    /// Ends the stream: the socket's data goes to its listeners again.
     pub(super) fn release(self) -> Socket {
         self.socket.end_pulling(self.listener);
-        // Without its listener, dropping this end does nothing.
+        // The listener is removed, so dropping this link does nothing.
         self.socket.clone()
     }
 }

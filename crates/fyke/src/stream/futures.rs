@@ -41,7 +41,7 @@ macro_rules! read_traits {
 
         impl $type {
             /// Returns the received data as a `Stream` of owned chunks, see [`next_chunk`](Self::next_chunk).
-            /// It ends with the stream, or after an error.
+            /// It ends at the end of the stream, or after an error.
             pub fn chunks(&mut self) -> impl Stream<Item = Result<Bytes>> + '_ {
                 Chunks { stream: self, failed: false }
             }
@@ -97,7 +97,7 @@ macro_rules! write_traits {
                 end.socket().poll_flushed(cx).map_err(io::Error::from)
             }
 
-            /// Ends our side, see `end`. Reading goes on.
+            /// Ends our side, see `end`. Reading continues to work.
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let end = self.writer();
                 end.socket().poll_ended(cx).map_err(io::Error::from)

@@ -8,7 +8,7 @@ use super::reading::reads;
 use super::writing::writes;
 use crate::Socket;
 
-/// The reading half of a [`SocketStream`](super::SocketStream). Dropping it leaves the connection open as long as
+/// The reading half of a [`SocketStream`](super::SocketStream). Dropping it leaves the connection open while
 /// the other half exists.
 pub struct ReadHalf {
     end: End,

@@ -1,4 +1,4 @@
-//! The traits of hyper for connections.
+//! Implements hyper's traits for connections.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Sockets for `async` code: reading and writing as futures, and the traits of the ecosystem.
+//! Sockets for `async` code: reading and writing as futures, and the I/O traits of the ecosystem.
 
 mod buffer;
 mod end;
@@ -20,25 +20,27 @@ pub use halves::{ReadHalf, WriteHalf};
 
 use crate::{ConnectOptions, Endpoint, Error, Result, Socket};
 
-/// A socket that is read and written with `async` calls. [`Socket::stream`] makes one.
+/// A socket that is read and written with `async` calls, created by [`Socket::stream`].
 ///
-/// It is another face of the same socket: [`socket`](Self::socket) returns it, with its events, timeouts, limits
-/// and addresses. Only the received data has one consumer, which is this stream: while a listener for data, a
-/// pipe or another consumer is added, reading fails with the code `ERR_HAS_CONSUMER`.
+/// [`socket`](Self::socket) returns the same socket, whose events, timeouts, limits and addresses continue to
+/// work. The received data has only one consumer, which is this stream: if a listener for data, a pipe or
+/// another consumer is added, reading fails with the code `ERR_HAS_CONSUMER` until it is removed.
 ///
 /// - Reading copies from the kernel into your memory. A stream that waits for data holds no buffer.
-/// - Writing hands the bytes to the kernel before the future is ready. If the kernel's buffer is full, it waits.
-///   An error is returned by the call that meets it, and no byte waits in fyke.
-/// - When the peer ends, reads return 0, and this side stays open, as with `allow_half_open`:
-///   [`end`](Self::end) it when everything is written.
-/// - Dropping the stream closes the connection as [`Socket::destroy`] does. What was written is still sent.
-/// - The stream keeps the loop alive while it exists and the connection is open, unless the socket is
-///   [`unref_loop`](Socket::unref_loop)'ed.
+/// - Writing passes the bytes to the kernel before the future is ready, and waits while the kernel's buffer
+///   is full. So no bytes are queued, unless the socket is corked, and an error is returned by the call
+///   during which it occurs.
+/// - When the peer has ended, reads return 0. This side stays open, as with `allow_half_open`; call
+///   [`end`](Self::end) when everything is written.
+/// - Dropping the stream closes the connection, as [`Socket::destroy`] does. Bytes that were already written
+///   are still sent.
+/// - The stream keeps the loop alive while it exists and the connection is open, unless
+///   [`unref_loop`](Socket::unref_loop) was called on the socket.
 ///
-/// With the features `futures`, `tokio` and `hyper` it implements `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of
-/// `futures-io` and of tokio, and `hyper::rt::{Read, Write}`. It can be used from every executor that runs on
-/// the loop's thread: that of the loop itself ([`task::spawn_local`](crate::task::spawn_local)), and tokio's
-/// (with the feature `tokio-runtime`).
+/// With the features `futures`, `tokio` and `hyper`, it implements `AsyncRead`, `AsyncBufRead` and
+/// `AsyncWrite` of `futures-io` and of tokio, and `hyper::rt::{Read, Write}`. It works with every executor on
+/// the loop's thread: the loop itself ([`task::spawn_local`](crate::task::spawn_local)), and tokio (with the
+/// feature `tokio-runtime`).
 ///
 /// ```
 /// # fn main() -> fyke::Result<()> {
@@ -63,12 +65,12 @@ pub struct SocketStream {
 
 /// # Streams
 impl Socket {
-    /// Returns the socket as a stream, for `async` code. From now on the stream is the only consumer of the
-    /// received data; data that was received before comes first. The socket is half-open from now on: the end of
-    /// the peer does not end our side. No counterpart in Node.
+    /// Returns the socket as a stream, for `async` code. From now on, the stream is the only consumer of the
+    /// received data, beginning with data that was received before and not delivered yet. The socket allows
+    /// half-open connections from now on: when the peer ends, our side stays open. Node: no counterpart.
     ///
-    /// The stream can be made at any time: on an accepted socket, while it is connecting, or in the middle of a
-    /// connection, after callbacks have read the beginning. [`SocketStream::into_socket`] is the way back.
+    /// Call it at any time: on an accepted socket, while the socket is connecting, or in the middle of a
+    /// connection, after callbacks have received the first data. [`SocketStream::into_socket`] reverses it.
     ///
     /// # Errors
     /// `ERR_HAS_CONSUMER` if there is a listener for data, a pipe or another consumer.
@@ -97,11 +99,11 @@ impl Socket {
 
 impl SocketStream {
     /// Connects to `endpoint`, and returns the stream when the connection is established. Dropping the future
-    /// gives the connection up.
+    /// closes the connection.
     ///
     /// # Errors
-    /// The errors of [`fyke::connect`](crate::connect), and those of connecting, for example `ECONNREFUSED`,
-    /// `ETIMEDOUT` or `ENOTFOUND`.
+    /// The errors of [`fyke::connect`](crate::connect), and the error with which connecting fails, for
+    /// example `ECONNREFUSED`, `ETIMEDOUT` or `ENOTFOUND`.
     pub async fn connect<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
@@ -113,7 +115,7 @@ impl SocketStream {
     /// Connects with options, see [`connect`](Self::connect).
     ///
     /// # Errors
-    /// The errors of [`connect`](Self::connect), and that of the first option whose value is not valid.
+    /// The errors of [`connect`](Self::connect), and the error of the first option whose value is not valid.
     pub async fn connect_with(options: ConnectOptions) -> Result<Self> {
         let stream = options.connect()?.stream()?;
         stream.socket().connected().await?;
@@ -125,8 +127,9 @@ impl SocketStream {
         self.end.socket()
     }
 
-    /// Returns the socket, whose data goes to its listeners again. Data that [`fill_buf`](Self::fill_buf) has
-    /// returned and that was not consumed comes first. The socket stays half-open.
+    /// Ends the stream, and returns the socket, whose data goes to its listeners again. They first receive
+    /// the data that [`fill_buf`](Self::fill_buf) has returned and that was not consumed. The socket still
+    /// allows half-open connections.
     pub fn into_socket(self) -> Socket {
         let Self { end, buffer } = self;
         let socket = end.release();

@@ -7,7 +7,7 @@ use super::end::End;
 use crate::Result;
 use crate::socket::Target;
 
-/// Reads into `target`: first what was lent and not consumed.
+/// Reads into `target`. Bytes that were lent and not consumed come first.
 #[inline]
 pub(super) fn poll_read<T: Target>(
     (end, buffer): (&End, &mut Buffer),
@@ -28,7 +28,7 @@ macro_rules! reads {
     ($type:ty, $name:literal) => {
         /// # Reading
         impl $type {
-            /// Reads bytes into `buffer`, at least one and at most as many as it has room for. Returns 0 at the
+            /// Reads bytes into `buffer`: at least one, and at most the length of `buffer`. Returns 0 at the
             /// end of the stream, and if `buffer` is empty.
             ///
             /// Cancel safe: if the future is dropped before it is ready, no data is lost.
@@ -58,9 +58,9 @@ macro_rules! reads {
             /// ```
             ///
             /// # Errors
-            /// The error with which the connection has failed, for example `ECONNRESET`; the socket is
-            /// destroyed then. `ERR_HAS_CONSUMER` if the socket has another consumer. `ERR_STREAM_DESTROYED` if
-            /// it was destroyed. `ERR_EVENT_LOOP_CLOSED` if the loop is gone.
+            /// The error with which the connection has failed, for example `ECONNRESET`; the socket is then
+            /// destroyed. `ERR_HAS_CONSUMER` if the socket has another consumer. `ERR_STREAM_DESTROYED` if
+            /// the socket was destroyed. `ERR_EVENT_LOOP_CLOSED` if the loop was dropped.
             pub fn read(
                 &mut self,
                 buffer: &mut [u8],
@@ -74,8 +74,8 @@ macro_rules! reads {
 
             /// Reads until `buffer` is full.
             ///
-            /// Not cancel safe: if the future is dropped, bytes may be in `buffer`, and their number is not
-            /// known.
+            /// Not cancel safe: if the future is dropped, an unknown number of bytes may already be in
+            /// `buffer`.
             ///
             /// ```
             /// # fn main() -> fyke::Result<()> {
@@ -97,8 +97,8 @@ macro_rules! reads {
             /// ```
             ///
             /// # Errors
-            /// The errors of [`read`](Self::read), and `ERR_STREAM_PREMATURE_CLOSE` if the stream ends before;
-            /// the bytes until then are in `buffer`.
+            /// The errors of [`read`](Self::read), and `ERR_STREAM_PREMATURE_CLOSE` if the stream ends before
+            /// `buffer` is full; the bytes received until then are in `buffer`.
             pub async fn read_exact(&mut self, buffer: &mut [u8]) -> $crate::Result<()> {
                 let mut filled = 0;
                 while filled < buffer.len() {
@@ -110,8 +110,8 @@ macro_rules! reads {
                 Ok(())
             }
 
-            /// Reads until the end of the stream, and returns everything. It grows as long as the peer sends:
-            /// limit it with a timeout, or read piece by piece.
+            /// Reads until the end of the stream, and returns all bytes. The memory grows without a limit
+            /// while the peer sends: set a timeout, or use [`read`](Self::read) instead.
             ///
             /// Not cancel safe: if the future is dropped, the bytes read so far are lost.
             ///
@@ -147,8 +147,9 @@ macro_rules! reads {
                 }
             }
 
-            /// Reads the next bytes and lends them, without a copy. [`consume`](Self::consume) tells how many
-            /// were used; the others are returned again. Empty at the end of the stream.
+            /// Reads the next bytes, and returns them as a slice without copying them. Call
+            /// [`consume`](Self::consume) with the number of bytes that were used; the next call returns the
+            /// others again. Returns an empty slice at the end of the stream.
             ///
             /// Cancel safe: if the future is dropped before it is ready, no data is lost.
             ///
@@ -188,15 +189,15 @@ macro_rules! reads {
                 Ok(self.reader().1.bytes())
             }
 
-            /// Marks bytes that [`fill_buf`](Self::fill_buf) has lent as used.
+            /// Marks `count` of the bytes that [`fill_buf`](Self::fill_buf) has returned as used.
             pub fn consume(&mut self, count: usize) {
                 let (end, buffer) = self.reader();
                 buffer.consume(count, end);
             }
 
-            /// Returns the next bytes as an owned chunk, or `None` at the end of the stream. This allocates once
-            /// and copies; [`read`](Self::read) and [`fill_buf`](Self::fill_buf) do neither. With the feature
-            /// `futures`, [`chunks`](Self::chunks) returns them as a `Stream`.
+            /// Returns the next bytes as an owned chunk, or `None` at the end of the stream. This allocates
+            /// once and copies the bytes; [`read`](Self::read) and [`fill_buf`](Self::fill_buf) do neither.
+            /// With the feature `futures`, [`chunks`](Self::chunks) returns them as a `Stream`.
             ///
             /// Cancel safe: if the future is dropped before it is ready, no data is lost.
             ///
@@ -236,10 +237,10 @@ macro_rules! reads {
                 std::task::Poll::Ready(Ok(Some(chunk).filter(|chunk| !chunk.is_empty())))
             }
 
-            /// Copies the next bytes into `buffer` without taking them: the next read returns them again.
+            /// Copies the next bytes into `buffer` without consuming them: the next read returns them again.
             /// Returns 0 at the end of the stream, and if `buffer` is empty.
             ///
-            /// Cancel safe.
+            /// Cancel safe: dropping the future consumes no data.
             ///
             /// ```
             /// # fn main() -> fyke::Result<()> {
@@ -260,7 +261,7 @@ macro_rules! reads {
             /// ```
             ///
             /// # Errors
-            /// The errors of [`read`](Self::read). `ENOTSUP` for a pipe that was adopted.
+            /// The errors of [`read`](Self::read). `ENOTSUP` for an adopted pipe.
             pub async fn peek(&mut self, buffer: &mut [u8]) -> $crate::Result<usize> {
                 std::future::poll_fn(|cx| {
                     let (end, lent) = self.reader();

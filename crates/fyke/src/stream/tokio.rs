@@ -1,4 +1,4 @@
-//! The traits of tokio. They need no runtime of tokio.
+//! Implements tokio's I/O traits. They need no tokio runtime.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use super::reading::poll_read;
 use super::{ReadHalf, SocketStream, WriteHalf};
 
-/// Takes part in the fairness of tokio's tasks: pending if the task has done enough for now.
+/// Takes part in tokio's cooperative scheduling: returns `Pending` if the task has used up its budget.
 #[cfg(feature = "tokio-runtime")]
 macro_rules! take_turn {
     ($cx:expr) => {

@@ -27,8 +27,8 @@ macro_rules! writes {
             /// ```
             ///
             /// # Errors
-            /// The error with which the connection has failed, for example `EPIPE` or `ECONNRESET`; the socket
-            /// is destroyed then. `ERR_STREAM_WRITE_AFTER_END` after [`end`](Self::end).
+            /// The error with which the connection has failed, for example `EPIPE` or `ECONNRESET`; the
+            /// socket is then destroyed. `ERR_STREAM_WRITE_AFTER_END` after [`end`](Self::end).
             /// `ERR_STREAM_DESTROYED` if the socket was destroyed. `ERR_WRITE_STALLED` if the peer accepts
             /// nothing for [`write_stall_timeout`](crate::SocketOptions::write_stall_timeout).
             pub fn write(
@@ -71,10 +71,10 @@ macro_rules! writes {
                 std::future::poll_fn(|cx| self.writer().socket().poll_push_vectored(cx, slices))
             }
 
-            /// Sends all bytes. Ready when the kernel has accepted the last one.
+            /// Sends all bytes. The future is ready when the kernel has accepted the last one.
             ///
-            /// Not cancel safe: if the future is dropped, some of the bytes may have been sent, and their number
-            /// is not known.
+            /// Not cancel safe: if the future is dropped, an unknown number of the bytes may already have
+            /// been sent.
             ///
             /// ```
             /// # fn main() -> fyke::Result<()> {
@@ -111,10 +111,11 @@ macro_rules! writes {
                 })
             }
 
-            /// Waits until the kernel has everything that was written. Writes of the stream are with the kernel
-            /// already; this waits for those of [`Socket::write`](crate::Socket::write).
+            /// Waits until the kernel has accepted everything that was written. The stream's own writes pass
+            /// their bytes to the kernel before they return, so this only waits for bytes that
+            /// [`Socket::write`](crate::Socket::write) has queued.
             ///
-            /// Cancel safe.
+            /// Cancel safe: dropping the future does not affect the bytes.
             ///
             /// ```
             /// # fn main() -> fyke::Result<()> {
@@ -142,9 +143,10 @@ macro_rules! writes {
             }
 
             /// Ends this side: the peer receives everything that was written, and then the end of the stream.
-            /// Reading goes on. Ready when the kernel has the end (the event `finish`). Node: `socket.end()`.
+            /// Reading continues to work. The future is ready when the kernel has accepted everything and our
+            /// side has ended (the event `finish`). Node: `socket.end()`.
             ///
-            /// Cancel safe: once it was polled, this side ends, also if the future is dropped.
+            /// Cancel safe: after the first poll, this side ends even if the future is dropped.
             ///
             /// ```
             /// # fn main() -> fyke::Result<()> {
@@ -165,8 +167,8 @@ macro_rules! writes {
             /// ```
             ///
             /// # Errors
-            /// The error with which the connection has failed; `ERR_STREAM_DESTROYED` if the socket was
-            /// destroyed before.
+            /// The error with which the connection has failed. `ERR_STREAM_DESTROYED` if the socket was
+            /// destroyed before its side had ended.
             pub fn end(&mut self) -> impl std::future::Future<Output = $crate::Result<()>> {
                 std::future::poll_fn(|cx| self.writer().socket().poll_ended(cx))
             }
