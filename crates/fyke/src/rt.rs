@@ -97,7 +97,7 @@ impl fmt::Debug for LocalSleep {
 fn in_a_loop<T>(result: Result<T>) -> Option<T> {
     #[cfg(feature = "tracing")]
     if let Err(error) = &result {
-        tracing::warn!(target: "fyke", %error, "hyper was used outside of an event loop");
+        tracing::warn!(target: "fyke", %error, "hyper has no event loop to run on");
     }
     result.ok()
 }
