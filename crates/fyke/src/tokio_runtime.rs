@@ -22,10 +22,10 @@ impl EventLoop {
     /// callbacks and tasks can use tokio's sockets, timers and channels.
     ///
     /// tokio waits for the loop: for its descriptor with an `AsyncFd`, and for its next deadline with a
-    /// timer. Other tokio tasks run between its turns. While it is driven, it is the current loop of its
-    /// thread, so tokio tasks can call functions such as [`connect`](crate::connect).
+    /// timer. Other tokio tasks run between the loop's turns. While it is driven, the loop is the current one
+    /// of its thread, so tokio tasks can call functions such as [`connect`](crate::connect).
     ///
-    /// Cancel safe: dropping the future stops the loop, and another call continues it.
+    /// Cancel safe: if the future is dropped, the loop stops, and another call continues it.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
