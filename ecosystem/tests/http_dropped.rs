@@ -120,7 +120,7 @@ fn answers_are_correct_while_connections_are_dropped_on_every_driver() {
     the_simulated_network_repeats_a_run_exactly();
 }
 
-/// The same seeds give the same traffic, so that a failure can be repeated.
+/// Equal seeds produce the same traffic, so that a failure can be reproduced.
 fn the_simulated_network_repeats_a_run_exactly() {
     let run = || {
         let net = Net::new(DriverKind::Sim(SimOptions::seeded(3)));

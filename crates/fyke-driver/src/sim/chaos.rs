@@ -153,7 +153,10 @@ impl Chaos {
                 *socket
             }
             Seen::Failed(socket, crate::Operation::Send, _) => {
-                assert!(self.in_flight.remove(socket).is_some(), "nothing was in flight");
+                assert!(
+                    self.in_flight.remove(socket).is_some(),
+                    "a failed send without a batch in flight"
+                );
                 *socket
             }
             Seen::Readable(socket) => {
@@ -167,7 +170,7 @@ impl Chaos {
             Seen::Connected(socket) | Seen::ShutDown(socket) | Seen::Failed(socket, ..) => *socket,
             Seen::Woken => panic!("a wake was reported without a waker"),
         };
-        assert!(!self.dead.contains(&socket), "a completion for a dead id");
+        assert!(!self.dead.contains(&socket), "a completion was reported for a dead id");
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) struct Outbound {
     /// Bytes that are in transit or have arrived, and that the peer has not received: they occupy the
     /// window.
     pub(super) unreceived: usize,
-    /// The batch for which the window has no room.
+    /// The rest of a batch for which the window had no room.
     pub(super) in_flight: Option<Batch>,
     /// Whether this end has sent FIN.
     pub(super) ended: bool,

@@ -48,7 +48,7 @@ impl Network {
         let room = window.saturating_sub(stream.outbound.unreceived);
         let mut count = offered.min(room).min(self.options.piece_bytes_max);
         if count > 0 && self.options.cut {
-            // A refused rest goes into a batch, whose pieces are also separated in time.
+            // The caller sends the rest as a batch, whose pieces are also separated in time.
             count = if self.random.one_in(2) { 0 } else { self.random.cut(count) };
         }
         if count > 0 {

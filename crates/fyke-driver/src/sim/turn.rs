@@ -187,11 +187,16 @@ mod tests {
         let latency = Duration::from_millis(10);
         let world = World::new(SimOptions { latency, ..Default::default() });
         world.connect("127.0.0.1:80");
-        world.sim.turn(Some(Moment::ZERO), &mut |_| panic!("too soon")).unwrap();
+        world
+            .sim
+            .turn(Some(Moment::ZERO), &mut |_| panic!("a completion before its time"))
+            .unwrap();
         assert_eq!(world.elapsed(), TURN_TIME, "a turn takes TURN_TIME");
         world
             .sim
-            .turn(Some(world.sim.now() + (latency - TURN_TIME)), &mut |_| panic!("too soon"))
+            .turn(Some(world.sim.now() + (latency - TURN_TIME)), &mut |_| {
+                panic!("a completion before its time")
+            })
             .unwrap();
         assert_eq!(world.elapsed(), latency);
         let mut count = 0;

@@ -165,9 +165,9 @@ impl Lent<'_> {
     #[allow(unsafe_code, reason = "memory that is shared with the kernel")]
     pub(super) fn as_slice(&self) -> &[u8] {
         let offset = usize::from(self.buffer) * self.buffers.shape.bytes + self.start;
-        // SAFETY: the range lies within the buffer (`lend`) and was initialised when it was
-        // allocated. The kernel has reported it and writes behind it only, until the buffer is
-        // given back, which happens when `self` is dropped, or later.
+        // SAFETY: the range lies within the buffer (`lend`) and was initialised when it was allocated.
+        // The kernel has reported it and writes only behind it, until the buffer returns to the kernel,
+        // which happens when `self` is dropped, or later.
         unsafe { std::slice::from_raw_parts(self.buffers.memory.as_ptr().add(offset), self.bytes) }
     }
 }
@@ -184,11 +184,12 @@ impl Shape {
     fn entries_layout(self) -> Layout {
         Layout::array::<BufRingEntry>(self.entries.into())
             .and_then(|layout| layout.align_to(page_bytes()))
-            .expect("a few kilobytes")
+            .expect("the entries take a few kilobytes")
     }
 
     fn memory_layout(self) -> Layout {
-        Layout::array::<u8>(usize::from(self.entries) * self.bytes).expect("a few megabytes")
+        Layout::array::<u8>(usize::from(self.entries) * self.bytes)
+            .expect("the buffers take a few megabytes")
     }
 }
 

@@ -90,9 +90,9 @@ impl Counter {
 }
 
 impl Wake for Counters {
-    /// Signals both counters. The ring polls the waker and should signal the host's counter, but the
-    /// kernel does not signal one event counter at once from a wake of another, and Linux 6.18 loses such
-    /// signals after the first ones.
+    /// Signals both counters. The ring polls the waker and would therefore signal the host's counter too.
+    /// But the kernel does not signal one event counter at once from a wake of another, and Linux 6.18
+    /// loses such signals after the first ones.
     fn wake(&self) {
         self.waker.wake();
         self.outer.get().into_iter().for_each(Wake::wake);

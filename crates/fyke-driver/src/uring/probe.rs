@@ -1,10 +1,9 @@
 //! Probes whether io_uring can be used, once per process.
 //!
-//! io_uring may be missing (a kernel before Linux 6.1, another system), switched off
-//! (`kernel.io_uring_disabled`), forbidden (seccomp, as containers do), or fail because memory is
-//! exhausted (some kernels count it against the limit on locked memory). The probe finds all of this by
-//! doing what a loop does: it makes a ring with the driver's flags and a pool, and sends a byte through a
-//! pair of sockets.
+//! io_uring may be missing (Linux before 6.1, another system), switched off (`kernel.io_uring_disabled`)
+//! or forbidden (seccomp, as containers do), or memory may be exhausted (some kernels count a ring
+//! against the limit on locked memory). The probe finds all of this by doing what a loop does: it makes a
+//! ring with the driver's flags and a pool, and sends a byte through a pair of sockets.
 
 use std::io;
 use std::sync::OnceLock;

@@ -194,7 +194,7 @@ impl Uring {
     }
 
     /// Arms starved receivers again. The buffers are free at the beginning of a turn; only as many
-    /// receivers are armed as are likely to get one.
+    /// receivers are armed as are likely to get a buffer.
     fn feed_starved(&self) {
         if self.starved.borrow().is_empty() {
             return;
