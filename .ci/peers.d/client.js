@@ -1,4 +1,4 @@
-// The client of the conversation, as a Node user writes it.
+// The client of the conversation, as a Node user would write it.
 const net = require('net');
 
 const client = net.createConnection({ host: '127.0.0.1', port: Number(process.argv[2]) || 8888 }, () => {

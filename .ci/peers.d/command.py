@@ -92,7 +92,7 @@ def end_of_file():
         answer = run(fyke, 'connect', *dial, path, input=data)
         check('fyke connect ends first, socat answers after that', (0, b'answer\n'), answer)
         check('socat has all of it', digest(data), digest(got.read_bytes()))
-    # These two exit when the other side has ended, whatever their own standard input is.
+    # These two tools exit when the peer has ended, even if their standard input is open.
     for tool, listen in [('nc', ['nc', '-N', '-lU']), ('ncat', ['ncat', '-lU'])]:
         path, got = str(work / f'{tool}-1'), work / f'{tool}-got'
         with running(*listen, path, stdin=subprocess.PIPE, stdout=open(got, 'wb')) as peer:
@@ -109,7 +109,7 @@ def end_of_file():
         with running(*command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as peer:
             client = subprocess.Popen([fyke, 'connect', *dial, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             peer.stdin.write(b'bye'), peer.stdin.close()
-            # Our own standard input stays open.
+            # The standard input of `fyke` stays open.
             check(f'{tool} ends first, fyke connect exits', (0, b'bye'), (client.wait(PATIENCE), client.stdout.read()))
     clients = {
         'nc': lambda port: ['nc', '-N', '127.0.0.1', port],
@@ -160,7 +160,7 @@ def http_and_tls():
     with running('openssl', 's_server', '-accept', f'127.0.0.1:{port}', '-cert', work / 'certificate', '-key', work / 'key', '-rev', '-quiet', stderr=subprocess.DEVNULL):
         wait_for(lambda: is_open(port))
         with listening('relay', '127.0.0.1:0', f'127.0.0.1:{port}', '--slice', '1..100') as (at, _, _):
-            # -rev answers each line with its reverse, and CLOSE ends.
+            # With -rev the server answers each line with its reverse; CLOSE ends the connection.
             client = run('openssl', 's_client', '-connect', at, '-quiet', '-CAfile', work / 'certificate', '-verify_return_error', input=b'hello over TLS\nCLOSE\n', stderr=subprocess.DEVNULL)
             check('openssl s_client through a relay that slices', b'SLT revo olleh\n', client[1][:15])
 
@@ -197,7 +197,7 @@ def proxy_protocol():
             wait_for(lambda: is_open(v2))
             for version in ['v1', 'v2']:
                 with listening('relay', '127.0.0.1:0', f'127.0.0.1:{accepts}', '--proxy-out', version) as (at, _, _):
-                    # From an address that no other client uses.
+                    # Connects from an address that no other client uses.
                     got = run('curl', '-s', '--max-time', '30', '--interface', '127.0.0.77', f'http://{at}/')
                     check(f'HAProxy reads our header, {version}', (0, b'127.0.0.77'), got)
             for version, port in [('v1', v1), ('v2', v2)]:
@@ -230,8 +230,8 @@ def redis():
             check('redis-cli from standard input', (0, b'OK\nb\n1\n'), run(*cli, input=script))
         record = work / 'redis.jsonl'
         with listening('relay', '127.0.0.1:0', str(path), '--record', str(record)) as (at, _, process):
-            # Not with redis-cli: it requests a list of commands first, and Redis does not always return it in the
-            # same order twice.
+            # redis-cli is not used here: it requests a list of commands first, and Redis does not always
+            # return the list in the same order.
             with socket.create_connection(('127.0.0.1', int(port_of(at))), PATIENCE) as client:
                 client.sendall(b'set a b\r\nget a\r\ndel a\r\nquit\r\n')
                 answers = client.makefile('rb').read()

@@ -1,4 +1,4 @@
-// The server of the conversation, as a Node user writes it.
+// The server of the conversation, as a Node user would write it.
 const net = require('net');
 
 const server = net.createServer((socket) => {

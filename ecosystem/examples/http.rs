@@ -1,6 +1,6 @@
 //! An HTTP server with hyper, for HTTP/1 and HTTP/2, on fyke's loop. The argument is an endpoint.
 //! `curl localhost:8080`, `curl --http2-prior-knowledge localhost:8080`, `curl -d fish localhost:8080`.
-//! The end of the input shuts it down; no request is lost.
+//! The end of standard input shuts the server down gracefully: no request is lost.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -20,7 +20,7 @@ type Body = BoxBody<Bytes, hyper::Error>;
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let body = match *request.method() {
-        // What was sent, piece by piece: the server never has all of it in memory.
+        // Returns the body of the request chunk by chunk: the server never holds all of it in memory.
         Method::POST => request.into_body().boxed(),
         _ => Full::from(format!("you asked for {}\n", request.uri().path()))
             .map_err(|e| match e {})
@@ -30,7 +30,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
 }
 
 async fn serve(socket: Socket) -> Result<(), Box<dyn Error + Send + Sync>> {
-    // Events and options of the socket work as ever, beside hyper.
+    // Events and options of the socket work as usual while hyper uses it.
     socket.set_idle_timeout(Some(Duration::from_secs(60)));
     socket.on_idle_timeout(|socket| _ = socket.destroy());
     let shutting_down = socket.shutting_down();

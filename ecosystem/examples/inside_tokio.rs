@@ -1,5 +1,5 @@
-//! fyke's loop as a task of tokio: hyper serves connections of fyke, and a task of tokio counts the requests,
-//! which come to it in a channel, and prints their number each second.
+//! Runs fyke's loop in a tokio task: hyper serves connections of fyke. A tokio task receives the requests
+//! through a channel, counts them, and prints their number each second.
 
 use std::convert::Infallible;
 
@@ -47,7 +47,7 @@ async fn main() -> Result<(), AnyError> {
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(report(receiver));
     let event_loop = EventLoop::new()?;
-    // Inside the loop, `listen`, `connect` and `spawn_local` have one to work with.
+    // Inside `enter`, `listen`, `connect` and `spawn_local` use this loop.
     event_loop.enter(|| -> Result<_, AnyError> {
         let server = Server::new();
         server.listen(endpoint)?;

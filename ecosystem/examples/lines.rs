@@ -1,5 +1,5 @@
-//! A line protocol with a codec of tokio-util: each line is returned in capital letters. A line of more than
-//! 1,000 bytes is an error. Try `nc localhost 8080`.
+//! A server for a line protocol, with a codec of tokio-util: it returns each line in capital letters. A
+//! line of more than 1,000 bytes is an error. Try `nc localhost 8080`.
 
 use futures_util::{SinkExt, StreamExt};
 use fyke::{Server, Socket};

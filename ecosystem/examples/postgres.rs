@@ -1,5 +1,5 @@
-//! Asks a PostgreSQL server, with tokio-postgres. The arguments are an endpoint, for example
-//! `/run/postgresql/.s.PGSQL.5432` or `localhost:5432`, and the name of the user.
+//! Queries a PostgreSQL server with tokio-postgres. The arguments are an endpoint, for example
+//! `/run/postgresql/.s.PGSQL.5432` or `localhost:5432`, and the user name.
 
 use fyke::SocketStream;
 use tokio_postgres::{Config, NoTls};
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let connection = fyke::spawn_local(connection)?;
         let row = client.query_one("select version(), $1::int + 1", &[&41]).await?;
         println!("{}\n{}", row.get::<_, String>(0), row.get::<_, i32>(1));
-        // The connection ends when its client is gone.
+        // The connection ends when its client is dropped.
         drop(client);
         Ok(connection.await??)
     })?

@@ -1,5 +1,5 @@
-//! A TLS server with rustls that returns what it receives. At the start it makes a certificate for
-//! `localhost`. Try `openssl s_client -connect localhost:8443`.
+//! A TLS server with rustls that returns what it receives. It generates a certificate for `localhost` at
+//! the start. Try `openssl s_client -connect localhost:8443`.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ async fn echo(acceptor: TlsAcceptor, socket: Socket) -> Result<(), AnyError> {
     let stream = acceptor.accept(socket.stream()?).await?;
     let (mut reader, mut writer) = tokio::io::split(stream);
     tokio::io::copy(&mut reader, &mut writer).await?;
-    // Sends close_notify, and then the end of the stream.
+    // Sends close_notify and then ends the stream.
     Ok(writer.shutdown().await?)
 }
 

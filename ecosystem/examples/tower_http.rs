@@ -1,5 +1,5 @@
-//! A tower service with layers, behind hyper: at most 100 requests at a time, each for at most 5 seconds.
-//! `curl localhost:8080`
+//! A hyper server that runs a tower service with layers: at most 100 requests at a time, and at most 5
+//! seconds for each. `curl localhost:8080`
 
 use std::error::Error;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let service = ServiceBuilder::new()
             .concurrency_limit(100)
-            // In place of tower's own timeout, which needs a runtime of tokio.
+            // Replaces tower's own timeout, which needs a tokio runtime.
             .map_future(|answer| async { timer::timeout(Duration::from_secs(5), answer).await? })
             .service_fn(answer);
         loop {

@@ -1,4 +1,4 @@
-//! A WebSocket server that returns each message, with tungstenite.
+//! A WebSocket server with tungstenite that returns each message.
 
 use futures_util::{SinkExt, StreamExt};
 use fyke::{Server, Socket};
@@ -10,7 +10,7 @@ async fn echo(socket: Socket) -> Result<(), AnyError> {
     let mut websocket = accept_async(socket.stream()?).await?;
     while let Some(message) = websocket.next().await {
         let message = message?;
-        // tungstenite itself answers pings, and the closing handshake.
+        // tungstenite itself answers pings and completes the closing handshake.
         if message.is_text() || message.is_binary() {
             websocket.send(message).await?;
         }

@@ -1,4 +1,4 @@
-//! Codecs of tokio-util on streams of fyke, and on their halves.
+//! Tests codecs of tokio-util on streams of fyke, and on the halves of such streams.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -13,7 +13,7 @@ use tokio_util::codec::{
 };
 
 on_every_driver! {
-    fn lines_go_both_ways(net) {
+    fn lines_are_sent_in_both_directions(net) {
         for endpoint in net.endpoints() {
             net.block_on(async {
                 let (client, server) = streams(endpoint).await;
@@ -57,7 +57,7 @@ on_every_driver! {
         });
     }
 
-    fn frames_of_any_length_come_whole(net) {
+    fn frames_of_any_length_arrive_complete(net) {
         for endpoint in net.endpoints() {
             net.block_on(async {
                 let lengths = [0, 1, 2, 1000, 65_535, 65_536, 65_537, 1 << 20, 3];
@@ -76,7 +76,11 @@ on_every_driver! {
                 let mut frames = FramedRead::new(reader, LengthDelimitedCodec::new());
                 for length in lengths {
                     let frame = frames.next().await.unwrap().unwrap();
-                    assert!(frame == bytes[..length], "{length} bytes, or other ones: {}", frame.len());
+                    assert!(
+                        frame == bytes[..length],
+                        "expected {length} bytes; a wrong frame of {} bytes",
+                        frame.len()
+                    );
                 }
                 assert!(frames.next().await.is_none());
                 sending.await.unwrap();

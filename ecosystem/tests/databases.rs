@@ -1,5 +1,5 @@
-//! Clients of databases, on streams of fyke, against the real servers. If a server is not installed, its test
-//! prints that it was skipped.
+//! Tests database clients on streams of fyke, against the real servers. If a server is not installed, its
+//! test prints that it was skipped.
 
 #[path = "../examples/redis/on_this_thread.rs"]
 mod on_this_thread;
@@ -30,7 +30,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // PostgreSQL stops its processes on SIGINT, and leaves its shared memory on SIGKILL.
+        // PostgreSQL stops its processes on SIGINT. SIGKILL would leave its shared memory behind.
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").args(["-INT", &pid]).status();
         let _ = self.child.wait();
@@ -84,7 +84,7 @@ fn redis_answers_commands_on_every_driver_of_the_system() {
     for net in support::Net::of_the_system() {
         net.block_on(async {
             let client = redis_client(&server.folder.join("socket")).await;
-            // Many commands of one connection at a time.
+            // Runs many commands of one connection at a time.
             let answers = (0..500).map(|n: usize| {
                 let mut client = client.clone();
                 async move {
@@ -110,7 +110,7 @@ fn redis_answers_commands_on_every_driver_of_the_system() {
 
             let error = redis::cmd("NONSENSE").query_async::<()>(&mut client).await.unwrap_err();
             assert!(error.to_string().contains("unknown command"), "{error}");
-            // The connection goes on after an error of a command.
+            // The connection remains usable after the error of a command.
             assert_eq!(
                 redis::cmd("PING").query_async::<String>(&mut client).await.unwrap(),
                 "PONG"
@@ -120,7 +120,7 @@ fn redis_answers_commands_on_every_driver_of_the_system() {
 }
 
 #[test]
-fn the_examples_ask_the_real_servers() {
+fn the_examples_query_the_real_servers() {
     let (redis, postgres) = (redis_server(), postgres_server());
     support::Net::ready().block_on(async {
         if let Some(server) = &redis {
@@ -146,7 +146,8 @@ fn the_examples_ask_the_real_servers() {
     }
 }
 
-/// PostgreSQL's programs, and what runs them as a user that may run a server.
+/// Returns the command for a program of PostgreSQL, run as a user that may run a server, or `None` if the
+/// program is not installed.
 fn postgres_program(name: &str) -> Option<Command> {
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|found| found.flatten().map(|entry| entry.path().join("bin").join(name)).collect())
@@ -169,7 +170,7 @@ fn postgres_server() -> Option<Running> {
         return None;
     };
     let folder = new_folder("postgres");
-    // For the user that runs the server.
+    // The user that runs the server must be able to write to the folder.
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
     let data = folder.join("data");
     let made =
@@ -212,7 +213,7 @@ fn postgres_answers_queries_on_every_driver_of_the_system() {
             let row = client.query_one("select $1::int + 1, 'fish'", &[&41]).await.unwrap();
             assert_eq!((row.get::<_, i32>(0), row.get::<_, &str>(1)), (42, "fish"));
 
-            // Many rows, and many queries at the same time on one connection.
+            // Reads many rows, and runs many queries at the same time on one connection.
             let rows =
                 client.query("select n from generate_series(1, 100000) n", &[]).await.unwrap();
             assert_eq!(
@@ -231,7 +232,7 @@ fn postgres_answers_queries_on_every_driver_of_the_system() {
             });
             assert!(join_all(squares).await.into_iter().eq((0..200).map(|n| n * n)));
 
-            // Megabytes in and out.
+            // Sends and receives megabytes.
             client.batch_execute("create temp table fish (n int, name text)").await.unwrap();
             let lines: String = (0..50_000).map(|n| format!("{n}\tfish {n}\n")).collect();
             let sink = client.copy_in("copy fish from stdin").await.unwrap();
@@ -244,7 +245,7 @@ fn postgres_answers_queries_on_every_driver_of_the_system() {
 
             let error = client.query("select nonsense", &[]).await.unwrap_err();
             assert_eq!(error.code(), Some(&SqlState::UNDEFINED_COLUMN));
-            // The connection goes on after an error of a query.
+            // The connection remains usable after the error of a query.
             client.query_one("select 1", &[]).await.unwrap();
         });
     }

@@ -1,5 +1,5 @@
-//! The examples, run as a reader would run them, with both drivers of the system. The other side is curl,
-//! Python or the standard library.
+//! Runs the examples as a user would, with both drivers of the operating system. The peer is curl, Python
+//! or the standard library.
 
 mod program;
 #[path = "../../crates/fyke/tests/support/mod.rs"]
@@ -40,7 +40,7 @@ fn curl(arguments: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn curl_speaks_http1_and_http2_with_the_http_example_which_ends_with_its_input() {
+fn the_http_example_serves_curl_over_http1_and_http2_and_ends_with_its_input() {
     if !is_installed("curl") {
         return;
     }
@@ -56,13 +56,13 @@ fn curl_speaks_http1_and_http2_with_the_http_example_which_ends_with_its_input()
             assert_eq!(curl(&[version, &at("fish")]), b"you asked for /fish\n");
             let body = format!("@{}", file.display());
             assert!(curl(&[version, "--data-binary", &body, &at("")]) == bytes);
-            // Chunks, whose number curl does not say before.
+            // A chunked body: curl does not send its length in advance.
             let mut chunked = vec![version, "--data-binary", &body];
             chunked
                 .extend(["-H", "transfer-encoding: chunked"].iter().filter(|_| version == HTTP1));
             assert!(curl(&[&chunked[..], &[&at("")]].concat()) == bytes);
         }
-        // Chunks, whose number curl does not say before.
+        // A chunked body: curl does not send its length in advance.
         let chunked = [
             "-H",
             "transfer-encoding: chunked",
@@ -71,7 +71,8 @@ fn curl_speaks_http1_and_http2_with_the_http_example_which_ends_with_its_input()
             &at(""),
         ];
         assert!(curl(&chunked) == bytes);
-        // Two requests, one connection. (curl 7.88 fails to do so with HTTP/2, also with other servers.)
+        // Two requests share one connection. (curl 7.88 fails to reuse it with HTTP/2, also with other
+        // servers.)
         let (a, b) = (at("a"), at("b"));
         let count = [HTTP1, "-o", "/dev/null", "-w", "%{num_connects} ", &a, "-o", "/dev/null", &b];
         assert_eq!(curl(&count), b"1 0 ");
@@ -82,7 +83,7 @@ fn curl_speaks_http1_and_http2_with_the_http_example_which_ends_with_its_input()
 }
 
 #[test]
-fn curl_gets_answers_of_the_tower_example_and_of_the_one_inside_tokio() {
+fn the_tower_and_tokio_examples_serve_curl() {
     if !is_installed("curl") {
         return;
     }
@@ -97,7 +98,7 @@ fn curl_gets_answers_of_the_tower_example_and_of_the_one_inside_tokio() {
 }
 
 #[test]
-fn the_lines_example_answers_lines() {
+fn the_lines_example_returns_lines_in_capital_letters() {
     for driver in DRIVERS {
         let server = Server::start("lines", driver);
         let mut stream = TcpStream::connect(&server.address).unwrap();
@@ -124,7 +125,7 @@ fn the_websocket_example_returns_messages() {
     }
 }
 
-/// Sends a text over TLS, ends its side, and prints what it gets.
+/// Sends a text over TLS, ends its side, and prints what it receives.
 const TLS_CLIENT: &str = "
 import socket, ssl, sys
 context = ssl.create_default_context()
@@ -137,7 +138,7 @@ stream.unwrap()
 ";
 
 #[test]
-fn python_speaks_tls_with_the_tls_example() {
+fn the_tls_example_serves_python() {
     if !is_installed("python3") {
         return;
     }

@@ -1,4 +1,4 @@
-//! The traits of `futures-io` and `Stream`, through the adaptors of futures-util.
+//! Tests the traits of `futures-io` and `Stream` through the adaptors of futures-util.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -12,10 +12,10 @@ use support::pattern;
 const BIG: usize = 3 << 20;
 
 on_every_driver! {
-    fn what_is_copied_between_streams_is_the_same(net) {
+    fn bytes_copied_between_streams_are_unchanged(net) {
         for endpoint in net.endpoints() {
             net.block_on(async {
-                // From the first connection to the second, and back.
+                // Copies from the first connection to the second, and back.
                 let (first, from) = streams(endpoint.clone()).await;
                 let (to, second) = streams(endpoint.clone()).await;
                 let relay = spawn_local(async {
@@ -34,14 +34,14 @@ on_every_driver! {
                 let mut second = second;
                 let mut received = Vec::new();
                 AsyncReadExt::read_to_end(&mut second, &mut received).await.unwrap();
-                assert!(received == bytes, "{} bytes, or other ones", received.len());
+                assert!(received == bytes, "wrong data of {} bytes", received.len());
                 sending.await.unwrap();
                 relay.await.unwrap();
             });
         }
     }
 
-    fn lines_and_chunks_come_in_order(net) {
+    fn lines_and_chunks_are_read_in_order(net) {
         net.block_on(async {
             let (mut client, mut server) = streams(net.tcp()).await;
             let text: String = (0..2000).map(|n| format!("line {n}\n")).collect();
@@ -58,7 +58,7 @@ on_every_driver! {
         });
     }
 
-    fn incoming_is_a_stream_that_serves_a_number_of_connections_at_a_time(net) {
+    fn the_incoming_stream_serves_a_limited_number_of_connections_at_a_time(net) {
         net.block_on(async {
             let server = Server::new();
             server.listen(net.tcp()).unwrap();

@@ -1,4 +1,4 @@
-//! hyper's servers and clients, for HTTP/1 and HTTP/2, on streams of fyke.
+//! Tests hyper's servers and clients, for HTTP/1 and HTTP/2, on streams of fyke.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -56,7 +56,7 @@ on_every_driver! {
         });
     }
 
-    fn requests_of_http2_run_at_the_same_time(net) {
+    fn http2_requests_run_concurrently(net) {
         net.block_on(async {
             let (running, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
             let count = (Rc::clone(&running), Rc::clone(&most));
@@ -82,14 +82,14 @@ on_every_driver! {
         });
     }
 
-    fn large_bodies_go_both_ways_at_once(net) {
+    fn large_bodies_are_sent_in_both_directions_at_once(net) {
         for version in VERSIONS {
             net.block_on(async {
                 let server = serve(net.tcp(), answer).await;
                 let mut client = Client::connect(version, &server).await;
                 let bytes = pattern(BIG);
                 let body = client.fetch(post("/", bytes.clone())).await.unwrap();
-                assert!(body == bytes, "{version:?}: {} bytes, or other ones", body.len());
+                assert!(body == bytes, "{version:?}: a wrong body of {} bytes", body.len());
                 assert_eq!(client.fetch(get("/after")).await.unwrap(), "/after");
             });
         }
@@ -97,7 +97,7 @@ on_every_driver! {
 
     fn a_body_that_is_not_read_stops_its_sender(net) {
         net.block_on(async {
-            // More than both kernels take.
+            // More bytes than the buffers of both kernels hold.
             let bytes = pattern(16 << 20);
             let whole = bytes.clone();
             let server = serve(net.tcp(), move |_| {
@@ -108,7 +108,7 @@ on_every_driver! {
             let mut client = Client::connect(Version::One, &server).await;
             let mut slow = client.send(get("/")).await.unwrap().into_body();
             let first = slow.frame().await.unwrap().unwrap().into_data().unwrap();
-            // Meanwhile other clients are served.
+            // Other clients are served meanwhile.
             let mut other = Client::connect(Version::Two, &server).await;
             assert!(other.fetch(get("/")).await.unwrap() == whole);
             let rest = slow.collect().await.unwrap().to_bytes();
@@ -116,7 +116,7 @@ on_every_driver! {
         });
     }
 
-    fn a_client_that_sends_no_whole_headers_is_closed(net) {
+    fn a_client_that_sends_incomplete_headers_is_closed(net) {
         net.block_on(async {
             let server = serve(net.tcp(), answer).await;
             let mut client = SocketStream::connect(server.endpoint().unwrap()).await.unwrap();
@@ -129,7 +129,7 @@ on_every_driver! {
         });
     }
 
-    fn a_client_that_disappears_in_its_body_ends_only_its_request(net) {
+    fn a_client_that_disconnects_during_its_body_ends_only_its_request(net) {
         for resets in [false, true] {
             net.block_on(async {
                 let failed = Rc::new(Cell::new(0));
@@ -154,7 +154,8 @@ on_every_driver! {
                 client.write_all(request).await.unwrap();
                 match resets {
                     true => {
-                        // A reset may discard what was sent before, so the server reads the request first.
+                        // A reset may discard bytes that were sent before it, so the server reads the
+                        // request first.
                         assert_eq!(stays.fetch(get("/")).await.unwrap(), "");
                         client.socket().reset_and_destroy().unwrap();
                     }
@@ -169,7 +170,7 @@ on_every_driver! {
         }
     }
 
-    fn a_client_that_disappears_in_an_answer_frees_its_connection(net) {
+    fn a_client_that_disconnects_during_an_answer_frees_its_connection(net) {
         for version in VERSIONS {
             net.block_on(async {
                 let bytes = pattern(16 << 20);
@@ -190,7 +191,7 @@ on_every_driver! {
         }
     }
 
-    fn a_peer_of_http2_that_answers_no_ping_is_closed(net) {
+    fn an_http2_peer_that_answers_no_ping_is_closed(net) {
         net.block_on(async {
             let (mut client, server) = streams(net.tcp()).await;
             let served = spawn_local(async {
@@ -199,7 +200,7 @@ on_every_driver! {
                 http.timer(LocalTimer).keep_alive_interval(limit).keep_alive_timeout(limit);
                 http.serve_connection(server, service_fn(answer)).await
             }).unwrap();
-            // The preface and empty settings, and then nothing.
+            // The client sends the preface and empty settings, and then nothing.
             client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
             let error = served.await.unwrap().unwrap_err();
             assert!(error.is_timeout(), "{error:?}");

@@ -1,5 +1,5 @@
-//! hyper under load, with connections that are dropped at random: every answer is right, and no connection or
-//! descriptor is left.
+//! Tests hyper under load, with connections that are dropped at random: every answer is correct, and no
+//! connection or descriptor leaks.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -19,7 +19,7 @@ use web::{Client, VERSIONS, Version, answer, drained, post, serve};
 const CLIENTS: u64 = 40;
 const REQUESTS: u64 = 12;
 
-/// Numbers by xorshift.
+/// Random numbers by xorshift.
 struct Chance(u64);
 
 impl Chance {
@@ -31,15 +31,15 @@ impl Chance {
     }
 }
 
-/// Posts bodies of random length, and drops the connection at a random moment. Returns the number of answers
-/// that were complete and right.
+/// Posts bodies of random length, and drops the connection at a random moment. Returns the number of
+/// complete and correct answers.
 async fn visit(version: Version, server: Server, bytes: Bytes, seed: u64, within: Duration) -> u64 {
     let mut chance = Chance(seed * 2 + 1);
     (0..8).for_each(|_| _ = chance.below(1));
     let stream = SocketStream::connect(server.endpoint().unwrap()).await.unwrap();
     let socket = stream.socket().clone();
     let mut client = Client::over(version, stream).await;
-    // By the clock, so that every state is met.
+    // The drop is timed by the clock, so that it happens in every state.
     let drops = chance.below(2) == 0;
     let (after, resets) =
         (Duration::from_micros(chance.below(within.as_micros() as u64)), chance.below(2) == 0);
@@ -58,7 +58,7 @@ async fn visit(version: Version, server: Server, bytes: Bytes, seed: u64, within
         let Ok(response) = client.send(post("/", sent.clone())).await else { break };
         assert_eq!(response.status(), 200);
         let Ok(body) = response.into_body().collect().await else { break };
-        assert!(body.to_bytes() == sent, "an answer that was not asked for");
+        assert!(body.to_bytes() == sent, "the answer to another request");
         answered += 1;
     }
     assert!(
@@ -75,7 +75,7 @@ fn descriptors() -> usize {
 
 fn load(net: &Net, seed: u64) {
     let event_loop = net.event_loop();
-    // About as long as it takes.
+    // Connections are dropped within about the duration of a run.
     let within = if net.is_sim() { Duration::from_millis(2) } else { Duration::from_millis(100) };
     let round = |seed: u64| {
         net.block_on_loop(&event_loop, async move {
@@ -105,12 +105,12 @@ fn load(net: &Net, seed: u64) {
     round(seed);
     let before = descriptors();
     round(seed + 1);
-    assert_eq!(descriptors(), before, "descriptors are left");
+    assert_eq!(descriptors(), before, "descriptors have leaked");
 }
 
-/// Counts the descriptors of the process, so nothing else runs in it meanwhile.
+/// Counts the descriptors of the process, so no other test may run in it at the same time.
 #[test]
-fn answers_are_right_while_connections_are_dropped_on_every_driver() {
+fn answers_are_correct_while_connections_are_dropped_on_every_driver() {
     for net in Net::of_the_system() {
         load(&net, 1);
     }
@@ -120,7 +120,7 @@ fn answers_are_right_while_connections_are_dropped_on_every_driver() {
     the_simulated_network_repeats_a_run_exactly();
 }
 
-/// The same seeds give the same traffic, so that a failure can be repeated.
+/// Equal seeds produce the same traffic, so that a failure can be reproduced.
 fn the_simulated_network_repeats_a_run_exactly() {
     let run = || {
         let net = Net::new(DriverKind::Sim(SimOptions::seeded(3)));

@@ -1,4 +1,4 @@
-//! A graceful shutdown of a hyper server: every request that has arrived is answered.
+//! Tests the graceful shutdown of a hyper server: every request that has arrived is answered.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -18,8 +18,8 @@ const CLIENTS: usize = 20;
 
 on_every_driver! {
     fn a_shutdown_loses_no_request(net) {
-        // A request that has arrived is not lost, even if it was not read yet. On this simulated network what
-        // was written has arrived, as on the loopback interface.
+        // A request that has arrived is not lost, even if it was not read yet. On this simulated network
+        // everything that was written has arrived, as on the loopback interface.
         let at_once = SimOptions { latency: Duration::ZERO, cut: false, ..SimOptions::default() };
         let at_once = net.is_sim().then(|| Net::new(DriverKind::Sim(at_once)));
         let net = at_once.as_ref().unwrap_or(net);
@@ -38,7 +38,7 @@ on_every_driver! {
                 }
             })
             .await;
-            // Requests that are being answered.
+            // Requests in progress.
             let mut answers = Vec::new();
             for version in VERSIONS.into_iter().flat_map(|version| [version; CLIENTS]) {
                 let mut client = Client::connect(version, &server).await;
@@ -46,7 +46,7 @@ on_every_driver! {
                     assert_eq!(client.fetch(get("/late")).await.unwrap(), "/late");
                 }).unwrap());
             }
-            // Connections that were used before, and some that were not.
+            // Connections that have served requests, and connections that have not.
             let mut raw = Vec::new();
             for _ in 0..CLIENTS {
                 let mut used = SocketStream::connect(server.endpoint().unwrap()).await.unwrap();
@@ -61,7 +61,7 @@ on_every_driver! {
             while (started.get(), server.connections()) != (2 * CLIENTS, 4 * CLIENTS) {
                 timer::sleep(Duration::from_millis(1)).unwrap().await;
             }
-            // Requests that arrive together with the shutdown.
+            // Requests that arrive at the time of the shutdown.
             for stream in &mut raw {
                 stream.write_all(b"GET /second HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
             }

@@ -1,4 +1,4 @@
-//! fyke's loop as a task of tokio, and a runtime of tokio on another thread, used from fyke's loop.
+//! Runs fyke's loop in a tokio task, and uses a tokio runtime on another thread from fyke's loop.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -24,7 +24,7 @@ use tokio::task::LocalSet;
 use tokio::time::{interval, sleep, timeout};
 use web::{Client, VERSIONS, Version, get, post};
 
-/// Runs a task of fyke, whose loop is a task of a current-thread runtime of tokio, until it ends.
+/// Runs a fyke task until it ends, with its loop in a task of a current-thread tokio runtime.
 fn beside_tokio<F: Future<Output = ()> + 'static>(
     net: &support::Net,
     future: impl FnOnce() -> F + 'static,
@@ -36,11 +36,11 @@ fn beside_tokio<F: Future<Output = ()> + 'static>(
         event_loop.drive().await.unwrap();
         task.await.unwrap();
     };
-    let limited = async { timeout(DEADLINE, driven).await.expect("it does not end") };
+    let limited = async { timeout(DEADLINE, driven).await.expect("the task does not end") };
     runtime.block_on(LocalSet::new().run_until(limited));
 }
 
-/// hyper's tasks as tasks of tokio's `LocalSet`.
+/// Runs hyper's tasks in tokio's `LocalSet`.
 #[derive(Clone)]
 struct InLocalSet;
 
@@ -58,12 +58,12 @@ async fn listening() -> Server {
 }
 
 on_every_system! {
-    fn a_timer_a_socket_and_a_channel_of_tokio_work_in_tasks_of_fyke(net) {
+    fn a_tokio_timer_socket_and_channel_work_in_fyke_tasks(net) {
         beside_tokio(net, || async {
             let native = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = native.local_addr().unwrap();
             let (sender, mut receiver) = mpsc::channel(1);
-            // A listener of tokio on the other end of a client of fyke.
+            // A tokio listener accepts the connection of a fyke client.
             tokio::spawn(async move {
                 let (mut stream, _) = native.accept().await.unwrap();
                 let mut text = String::new();
@@ -84,7 +84,7 @@ on_every_system! {
         });
     }
 
-    fn a_client_of_tokio_talks_to_callbacks_of_fyke(net) {
+    fn a_tokio_client_exchanges_data_with_fyke_callbacks(net) {
         beside_tokio(net, || async {
             let (sender, mut receiver) = mpsc::unbounded_channel();
             let server = fyke::create_server(move |socket| {
@@ -111,7 +111,7 @@ on_every_system! {
         });
     }
 
-    fn a_busy_connection_of_fyke_does_not_stop_timers_and_tasks_of_tokio(net) {
+    fn a_busy_fyke_connection_does_not_delay_tokio_timers_and_tasks(net) {
         beside_tokio(net, || async {
             let server = listening().await;
             let client = SocketStream::connect(server.endpoint().unwrap()).await.unwrap();
@@ -142,7 +142,7 @@ on_every_system! {
         });
     }
 
-    fn hyper_serves_streams_of_fyke_in_a_local_set(net) {
+    fn hyper_serves_fyke_streams_in_a_local_set(net) {
         for version in VERSIONS {
             beside_tokio(net, move || async move {
                 let server = listening().await;
@@ -165,7 +165,7 @@ on_every_system! {
         }
     }
 
-    fn a_client_of_tokio_and_a_server_of_fyke_speak_http_in_one_runtime(net) {
+    fn a_tokio_client_and_a_fyke_server_speak_http_in_one_runtime(net) {
         beside_tokio(net, || async {
             let server = web::serve(("127.0.0.1", 0).into(), web::answer).await;
             let stream = TcpStream::connect(server.endpoint().unwrap().to_string()).await.unwrap();
@@ -180,7 +180,7 @@ on_every_system! {
         });
     }
 
-    fn while_a_loop_is_driven_tasks_of_tokio_may_call_the_library(net) {
+    fn tokio_tasks_may_call_the_library_while_a_loop_is_driven(net) {
         let event_loop = net.event_loop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let alive = event_loop.handle().keep_alive();
@@ -201,7 +201,7 @@ on_every_system! {
             let driven = async { timeout(DEADLINE, event_loop.drive()).await.unwrap().unwrap() };
             tokio::join!(driven, task);
         });
-        assert!(fyke::LoopHandle::current().is_err(), "it is not the current loop any more");
+        assert!(fyke::LoopHandle::current().is_err(), "the loop must no longer be the current one");
     }
 
     fn a_second_driver_of_one_loop_is_refused(net) {
@@ -223,8 +223,8 @@ on_every_system! {
 }
 
 on_every_system! {
-    // Not in the simulated network: its clock runs on while a thread of the real world is at work.
-    fn a_task_of_fyke_awaits_a_task_on_a_runtime_of_another_thread(net) {
+    // This does not run in the simulated network, whose clock advances while a real thread works.
+    fn a_fyke_task_awaits_a_task_of_a_tokio_runtime_on_another_thread(net) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let tokio = runtime.handle().clone();
         net.block_on(async {
@@ -248,7 +248,7 @@ on_every_system! {
 }
 
 #[test]
-fn executor_and_timer_of_hyper_warn_where_there_is_no_loop() {
+fn the_executor_and_timer_for_hyper_warn_without_a_loop() {
     let warnings = support::steps::warnings(|| {
         hyper::rt::Executor::execute(&LocalExecutor, async { unreachable!() });
         drop(hyper::rt::Timer::sleep(&LocalTimer, Duration::ZERO));

@@ -1,4 +1,4 @@
-//! TLS with rustls over streams of fyke, through tokio's traits, without a runtime of tokio.
+//! Tests TLS with rustls over streams of fyke, through tokio's traits and without a tokio runtime.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -17,7 +17,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 const BIG: usize = 3 << 20;
 
-/// A server with a new certificate for `localhost`, and the certificate.
+/// Returns the acceptor of a server with a new certificate for `localhost`, and the certificate.
 fn acceptor() -> (TlsAcceptor, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();
@@ -54,7 +54,7 @@ async fn pair(net: &support::Net) -> Pair {
 }
 
 on_every_driver! {
-    fn bytes_go_both_ways_at_once(net) {
+    fn bytes_are_sent_in_both_directions_at_once(net) {
         net.block_on(async {
             let (client, server) = pair(net).await;
             let echo = spawn_local(async {
@@ -71,7 +71,7 @@ on_every_driver! {
             }).unwrap();
             let mut received = Vec::new();
             reader.read_to_end(&mut received).await.unwrap();
-            assert!(received == bytes, "{} bytes, or other ones", received.len());
+            assert!(received == bytes, "wrong data of {} bytes", received.len());
             sending.await.unwrap();
             echo.await.unwrap();
         });
@@ -87,7 +87,7 @@ on_every_driver! {
         });
     }
 
-    fn a_certificate_that_is_not_trusted_ends_both_sides(net) {
+    fn an_untrusted_certificate_fails_both_sides(net) {
         net.block_on(async {
             let (client, server) = streams(net.tcp()).await;
             let accepted = spawn_local(acceptor().0.accept(server)).unwrap();
@@ -95,7 +95,8 @@ on_every_driver! {
             let error = connector([]).connect(name, client).await.unwrap_err();
             assert!(error.to_string().contains("UnknownIssuer"), "{error}");
             let error = accepted.await.unwrap().unwrap_err();
-            // tokio-rustls tries once to send the alert. The simulated network may have no room then.
+            // tokio-rustls tries only once to send the alert, when the simulated network may have no
+            // room.
             let (error, ends) = (error.to_string(), net.is_sim());
             assert!(error.contains("UnknownCA") || ends && error == "tls handshake eof", "{error}");
         });

@@ -1,4 +1,4 @@
-//! A tower service with layers behind hyper.
+//! Tests a tower service with layers behind hyper.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -20,7 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 use web::{Client, Version, get};
 
-/// Serves HTTP/2 connections with a service of tower.
+/// Serves HTTP/2 connections with a tower service.
 async fn serve<S>(server: Server, service: S) -> fyke::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = fyke::Error>
@@ -42,7 +42,7 @@ async fn listening(net: &support::Net) -> Server {
 }
 
 on_every_driver! {
-    fn a_layer_limits_how_many_requests_run(net) {
+    fn a_layer_limits_the_number_of_concurrent_requests(net) {
         net.block_on(async {
             let (running, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
             let count = (Rc::clone(&running), Rc::clone(&most));
@@ -72,7 +72,7 @@ on_every_driver! {
         });
     }
 
-    fn a_layer_limits_the_time_of_a_request(net) {
+    fn a_layer_limits_the_duration_of_a_request(net) {
         net.block_on(async {
             let dropped = Rc::new(Cell::new(false));
             let gone = Rc::clone(&dropped);

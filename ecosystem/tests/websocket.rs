@@ -1,4 +1,4 @@
-//! WebSocket with tungstenite, both ends on streams of fyke, without a runtime of tokio.
+//! Tests WebSocket with tungstenite: both ends use streams of fyke, without a tokio runtime.
 
 #[path = "../../crates/fyke/tests/support/mod.rs"]
 mod support;
@@ -20,7 +20,7 @@ async fn echo(stream: SocketStream) -> Result<(), Error> {
     let mut websocket = accept_async_with_config(stream, Some(limits)).await?;
     while let Some(message) = websocket.next().await {
         let message = message?;
-        // tungstenite itself answers pings, and the closing handshake.
+        // tungstenite itself answers pings and completes the closing handshake.
         if message.is_text() || message.is_binary() {
             websocket.send(message).await?;
         }
@@ -39,7 +39,7 @@ async fn pair(
 }
 
 on_every_driver! {
-    fn messages_are_echoed_and_the_close_is_a_handshake(net) {
+    fn messages_are_echoed_and_the_closing_handshake_completes(net) {
         net.block_on(async {
             let (mut client, server) = pair(net).await;
             let large = Message::binary(pattern(MESSAGE_MAX));
@@ -86,7 +86,7 @@ on_every_driver! {
         });
     }
 
-    fn a_peer_that_is_gone_without_a_close_is_an_error(net) {
+    fn a_connection_that_ends_without_a_close_frame_is_an_error(net) {
         net.block_on(async {
             let (client, server) = pair(net).await;
             drop(client);
@@ -95,7 +95,7 @@ on_every_driver! {
         });
     }
 
-    fn bytes_that_are_no_handshake_are_refused(net) {
+    fn an_invalid_handshake_is_refused(net) {
         net.block_on(async {
             let (mut client, server) = streams(net.tcp()).await;
             let server = spawn_local(echo(server)).unwrap();

@@ -1,4 +1,5 @@
-//! The same server with `async`: a task for each connection, and the same idle timeout.
+//! The benchmark server with the `async` API: each connection runs in a separate task, with the same idle
+//! timeout as with callbacks.
 
 use fyke::{ListenOptions, Result, ServerOptions, Socket, spawn_local};
 
@@ -16,7 +17,7 @@ pub(crate) async fn serve(options: ListenOptions, mode: Mode) -> Result<()> {
             socket.destroy();
         });
         drop(spawn_local(async move {
-            // A client that is gone ends its connection only.
+            // A failed connection ends only its own task.
             let _ = match mode {
                 Mode::Echo => echo(&socket).await,
                 Mode::Sink => sink(&socket).await,

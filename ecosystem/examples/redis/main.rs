@@ -1,5 +1,5 @@
-//! Asks a Redis server, with the `redis` crate. The argument is an endpoint, for example `localhost:6379` or
-//! `/run/redis/redis.sock`.
+//! Queries a Redis server with the `redis` crate. The argument is an endpoint, for example
+//! `localhost:6379` or `/run/redis/redis.sock`.
 
 mod on_this_thread;
 
@@ -11,9 +11,9 @@ use redis::aio::MultiplexedConnection;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let endpoint = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".into());
     fyke::block_on(async {
-        // The crate demands a stream that is `Send`.
+        // The crate requires a stream that is `Send`.
         let stream = OnThisThread::from(SocketStream::connect(endpoint).await?);
-        // Its own time limits need a runtime of tokio; `fyke::timer::timeout` limits any future.
+        // The timeouts of the crate need a tokio runtime; `fyke::timer::timeout` limits any future.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let (mut client, connection) =
             MultiplexedConnection::new_with_config(&Default::default(), stream, config).await?;

@@ -1,4 +1,4 @@
-//! A stream for crates that demand `Send`.
+//! A stream wrapper for crates that require `Send`.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use fyke::SocketStream;
 use send_wrapper::SendWrapper;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that is `Send`, and panics if another thread uses it.
+/// A stream that is `Send`. It panics if a thread other than the one that created it uses it.
 pub(crate) struct OnThisThread(SendWrapper<SocketStream>);
 
 impl From<SocketStream> for OnThisThread {

@@ -1,15 +1,15 @@
-//! The examples as programs, and the programs that talk to them.
+//! Runs the examples as programs, and the programs that communicate with them.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-/// The drivers of the system. Where io_uring cannot be used, a loop falls back to readiness.
+/// The drivers of the operating system. Where io_uring cannot be used, a loop uses readiness.
 pub(crate) const DRIVERS: [&str; 2] = ["ready", "uring"];
 
 pub(crate) fn example(name: &str, driver: &str) -> Command {
-    // Cargo builds the examples with the tests, beside the folder that the tests are in.
+    // Cargo builds the examples with the tests, next to the folder of the tests.
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
@@ -19,7 +19,7 @@ pub(crate) fn example(name: &str, driver: &str) -> Command {
     command
 }
 
-/// A server that runs, and is ended with the test.
+/// A running server, which is killed when the test ends.
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) address: String,
@@ -44,7 +44,7 @@ impl Drop for Server {
     }
 }
 
-/// Returns whether a program is installed, and says so if it is not.
+/// Returns whether a program is installed. Prints a message if it is not.
 pub(crate) fn is_installed(program: &str) -> bool {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
@@ -54,11 +54,11 @@ pub(crate) fn is_installed(program: &str) -> bool {
 }
 
 pub(crate) fn skip(what: &str) {
-    // Not `eprintln`, whose output is shown only if the test fails.
+    // `eprintln` is not used, because its output is shown only if the test fails.
     let _ = writeln!(std::io::stderr(), "*** SKIPPED: {what} is not installed ***");
 }
 
-/// What a program prints. It has to succeed.
+/// Returns the output of a program, which must succeed.
 pub(crate) fn output(command: &mut Command) -> Vec<u8> {
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! What the HTTP tests share: a server with hyper as in `examples/http.rs`, and clients.
+//! Shared helpers of the HTTP tests: a hyper server as in `examples/http.rs`, and clients.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -27,7 +27,7 @@ pub(crate) fn text(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).map_err(|error| match error {}).boxed()
 }
 
-/// Answers with what was sent, piece by piece; `GET /later` only after a while.
+/// Returns the body of the request chunk by chunk; answers `GET /later` after a delay.
 pub(crate) async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     if request.uri().path().starts_with("/later") {
         timer::sleep(Duration::from_millis(30)).unwrap().await;
@@ -58,7 +58,7 @@ where
     }
 }
 
-/// A server that listens, whose connections are tasks of their own.
+/// A listening server that handles each connection in a separate task.
 pub(crate) async fn serve<F, R>(endpoint: Endpoint, answer: F) -> Server
 where
     F: Fn(Request<Incoming>) -> R + Clone + 'static,
@@ -71,7 +71,7 @@ where
     spawn_local(async move {
         while let Some(socket) = connections.next().await {
             let connection = serve_connection(socket.unwrap(), answer.clone());
-            // Connections that fail are the business of their clients.
+            // The clients check the errors of their connections.
             spawn_local(async { _ = connection.await }).unwrap();
         }
     })
@@ -136,7 +136,7 @@ impl Client {
     }
 }
 
-/// HTTP/2 wants the name of the server in the address.
+/// HTTP/2 requires the name of the server in the address.
 fn uri(path: &str) -> String {
     format!("http://localhost{path}")
 }
@@ -149,7 +149,7 @@ pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Body> {
     Request::post(uri(path)).header("host", "localhost").body(text(body)).unwrap()
 }
 
-/// Waits until all connections of a server that was closed or shut down are gone.
+/// Waits until all connections of a server that was closed or shut down have ended.
 pub(crate) async fn drained(server: &Server) {
     server.closed().await;
     assert_eq!(server.connections(), 0);

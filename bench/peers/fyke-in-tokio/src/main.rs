@@ -1,4 +1,5 @@
-//! fyke's sockets in a runtime of tokio: the same tasks as those of the peer `tokio`, with a loop beside them.
+//! Runs fyke's sockets in a tokio runtime: the same tasks as in the peer `tokio`, with fyke's loop next
+//! to them.
 
 use std::env;
 
@@ -25,7 +26,7 @@ async fn main() -> fyke::Result<()> {
         Ok(path) => ListenOptions::new(format!("unix:{path}")),
         Err(_) => {
             let port = env::var("PORT").ok().and_then(|port| port.parse::<u16>().ok());
-            ListenOptions::new(("127.0.0.1", port.expect("PORT is a number")))
+            ListenOptions::new(("127.0.0.1", port.expect("PORT is not a number from 0 to 65535")))
         }
     };
     let server = event_loop.enter(|| {

@@ -1,11 +1,11 @@
-//! What wakes a simulated network that has nothing scheduled.
+//! Wakes a simulated network that has nothing scheduled.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::waker::Wake;
 
-/// A flag that any thread may set and the network waits for. It stays set until it is taken, so
-/// a ring before the wait is not lost.
+/// A flag that any thread may set and that the network waits for. It stays set until it is taken, so a
+/// wake before the wait is not lost.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     flags: Mutex<Flags>,
@@ -15,11 +15,11 @@ pub(super) struct Bell {
 #[derive(Debug, Default)]
 struct Flags {
     rung: bool,
-    /// A thread sleeps until it rings.
+    /// Whether a thread is in [`wait`](Bell::wait).
     waited_for: bool,
 }
 
-/// Rings: a waiting turn returns, or else the next one.
+/// Ends the turn that is waiting, or else the wait of the next one.
 impl Wake for Bell {
     fn wake(&self) {
         self.flags().rung = true;
@@ -47,13 +47,13 @@ impl Bell {
         *rung.unwrap_or_else(PoisonError::into_inner) = Flags::default();
     }
 
-    /// Sleeps until another thread does in [`wait`](Self::wait).
+    /// Blocks until another thread is in [`wait`](Self::wait).
     #[cfg(test)]
     pub(super) fn until_somebody_waits(&self) {
         drop(self.changed.wait_while(self.flags(), |flags| !flags.waited_for));
     }
 
-    /// Poison is of no interest: the flags are never half changed.
+    /// Ignores a poisoned lock: the flags are never in an inconsistent state.
     fn flags(&self) -> MutexGuard<'_, Flags> {
         self.flags.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_rings_are_one_and_are_taken_once() {
+    fn several_rings_count_as_one_and_are_taken_once() {
         let bell = Bell::default();
         bell.wake();
         bell.wake();

@@ -1,4 +1,4 @@
-//! Everything at once, at random: what must hold whatever is called.
+//! Random operations, and the guarantees that hold for every sequence of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -14,14 +14,14 @@ use crate::{Open, Transport};
 
 const PLACES: [&str; 4] = ["127.0.0.1:80", "[::1]:80", "/run/x.sock", "abstract:x"];
 
-/// What a driver's user would know.
+/// What a user of the driver knows.
 struct Chaos {
     random: Random,
     alive: Vec<SocketId>,
     dead: BTreeSet<SocketId>,
-    /// After these, nothing more is received.
+    /// Sockets that have reported an end or a failure: they receive nothing more.
     ended: BTreeSet<SocketId>,
-    /// Those that asked for `Readable`, and for `Writable`.
+    /// Sockets that wait for `Readable`, and for `Writable`.
     readable: BTreeSet<SocketId>,
     writable: BTreeSet<SocketId>,
     /// Bytes of a batch that are still to be sent.
@@ -142,7 +142,7 @@ impl Chaos {
                 *socket
             }
             Seen::End(socket) | Seen::Failed(socket, crate::Operation::Receive, _) => {
-                assert!(self.ended.insert(*socket), "a second end");
+                assert!(self.ended.insert(*socket), "an end or a failure after the end");
                 *socket
             }
             Seen::Sent(socket, bytes) => {
@@ -153,21 +153,24 @@ impl Chaos {
                 *socket
             }
             Seen::Failed(socket, crate::Operation::Send, _) => {
-                assert!(self.in_flight.remove(socket).is_some(), "nothing was in flight");
+                assert!(
+                    self.in_flight.remove(socket).is_some(),
+                    "a failed send without a batch in flight"
+                );
                 *socket
             }
             Seen::Readable(socket) => {
-                assert!(self.readable.remove(socket), "it was not asked for");
+                assert!(self.readable.remove(socket), "the report was not requested");
                 *socket
             }
             Seen::Writable(socket) => {
-                assert!(self.writable.remove(socket), "it was not asked for");
+                assert!(self.writable.remove(socket), "the report was not requested");
                 *socket
             }
             Seen::Connected(socket) | Seen::ShutDown(socket) | Seen::Failed(socket, ..) => *socket,
-            Seen::Woken => panic!("nobody rang"),
+            Seen::Woken => panic!("a wake was reported without a waker"),
         };
-        assert!(!self.dead.contains(&socket), "a completion for a dead id");
+        assert!(!self.dead.contains(&socket), "a completion was reported for a dead id");
     }
 }
 
@@ -201,18 +204,18 @@ fn run(seed: u64) -> Vec<(Duration, Seen)> {
     }
     let left = world.settle();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(world.sim.network.borrow().sockets.len(), 0, "a socket was forgotten");
+    assert_eq!(world.sim.network.borrow().sockets.len(), 0, "a socket was not removed");
     chaos.trace
 }
 
 #[test]
-fn whatever_is_called_dead_ids_are_silent_and_nothing_is_left_behind() {
+fn random_operations_report_nothing_for_dead_ids_and_leave_no_sockets() {
     let completions: usize = (0..200).map(|seed| run(seed).len()).sum();
     assert!(completions > 10_000, "{completions}");
 }
 
 #[test]
-fn chaos_is_the_same_every_time() {
+fn random_operations_with_equal_seeds_produce_equal_traces() {
     for seed in 0..10 {
         assert_eq!(run(seed), run(seed));
     }

@@ -29,7 +29,7 @@ impl Network {
         let mut answers = true;
         let source = match &mut target {
             Place::Ip(address) => {
-                // The wildcard means this machine, as in Linux.
+                // The wildcard address reaches this machine, as in Linux.
                 if address.ip().is_unspecified() {
                     address.set_ip(loopback_like(address.ip()));
                 }
@@ -43,7 +43,7 @@ impl Network {
         };
         self.socket_mut(client)?.role = Role::Connecting { source, target };
         if answers {
-            // The request goes there, the answer comes back.
+            // The request and the answer each take the latency.
             let round_trip = self.options.latency.saturating_mul(2);
             let at = self.schedule.now().saturating_add(round_trip);
             self.schedule.add(at, Event::Answer { client });
@@ -51,7 +51,7 @@ impl Network {
         Ok(())
     }
 
-    /// The address from which a socket reaches `target`, with a free port if it has none.
+    /// The local address of a connection to `target`. An unbound socket gets a free port.
     fn source_towards(&mut self, client: SocketId, target: IpAddr) -> io::Result<Place> {
         let Socket { sharing, bound, .. } = self.socket(client)?;
         let sharing = *sharing;
@@ -76,7 +76,7 @@ impl Network {
         Ok(place)
     }
 
-    /// The connection request was answered: by a listener, or by the lack of one.
+    /// Handles the answer to a connection request: from a listener, or a refusal because there is none.
     pub(super) fn answer(&mut self, client: SocketId) {
         let Some(slot) = self.sockets.get_mut(client) else {
             return;
@@ -103,14 +103,14 @@ impl Network {
         }
     }
 
-    /// Joins a client that is connecting with a new socket in the queue of the listener.
+    /// Connects a client with a new socket in the queue of the listener.
     pub(super) fn establish(&mut self, client: SocketId, listener: SocketId) {
         let Some(Socket { transport: server_transport, sharing, settings, .. }) =
             self.sockets.get(listener)
         else {
             return;
         };
-        // With the options of the listener, as in Linux.
+        // The accepted socket inherits the options of the listener, as in Linux.
         let mut server_slot = Socket::new(*server_transport, *sharing, *settings);
         let Some(client_slot) = self.sockets.get(client) else {
             return;
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_listens_the_connection_is_refused() {
+    fn a_connect_without_a_listener_is_refused() {
         let world = World::default();
         world.open("127.0.0.1:80");
         assert_eq!(outcome(&world, "127.0.0.1:80"), io::ErrorKind::ConnectionRefused);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn connecting_twice_fails_and_leaves_the_first_alone() {
+    fn a_second_connect_fails_without_affecting_the_first() {
         let world = World::default();
         world.listener("127.0.0.1:80");
         let client = world.connect("127.0.0.1:80");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_elsewhere_is_unreachable_or_silent() {
+    fn an_address_of_another_machine_is_unreachable_or_silent() {
         let silent = [IpAddr::from([192, 0, 2, 1])].into();
         let world = World::new(SimOptions { silent, ..Default::default() });
         assert_eq!(outcome(&world, "192.0.2.2:80"), io::ErrorKind::NetworkUnreachable);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_bound_keeps_its_address() {
+    fn a_bound_client_keeps_its_address() {
         let world = World::default();
         world.listener("127.0.0.1:80");
         for (bound, expected) in [("127.0.0.7:9", "127.0.0.7:9"), ("0.0.0.0:8", "127.0.0.1:8")] {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_sees_ipv4_under_its_mapped_address() {
+    fn an_ipv6_client_sees_ipv4_addresses_in_mapped_form() {
         let world = World::default();
         world.listener("127.0.0.1:80");
         let mapped = address("[::ffff:127.0.0.1]:80");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn unix_sockets_are_named_by_their_listener_only() {
+    fn a_unix_connection_has_only_the_name_of_its_listener() {
         let world = World::default();
         let (client, server) = world.pair("/run/x.sock");
         assert_eq!(world.sim.local_address(client).unwrap(), Address::Unnamed);

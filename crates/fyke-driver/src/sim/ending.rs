@@ -1,4 +1,4 @@
-//! How connections end: by FIN, in order, or by RST.
+//! Ends connections: by FIN, in order, or by RST.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::pool::Pool;
 use crate::{Operation, SocketId};
 
 impl Network {
-    /// Returns whether our side is ended.
+    /// Ends the sending side of a connection and reports `ShutDown`, or reports a failure with
+    /// `NotConnected`. Returns whether the sending side is ended.
     pub(super) fn shutdown(&mut self, socket: SocketId, pool: &Pool) -> bool {
         if !self.sockets.contains_key(socket) {
             return false;
@@ -23,7 +24,7 @@ impl Network {
         };
         let first = !std::mem::replace(&mut stream.outbound.ended, true);
         let peer = stream.peer;
-        // The contract asks for nothing in flight here; if there is, it can no longer be sent.
+        // The contract requires that no batch is in flight here. If one is, it can no longer be sent.
         self.give_up_batch(socket, io::ErrorKind::BrokenPipe, pool);
         if first {
             self.send_end(peer);
@@ -33,7 +34,7 @@ impl Network {
         true
     }
 
-    /// Returns whether there was such a socket.
+    /// Closes a socket. Returns whether the socket existed.
     pub(super) fn close(&mut self, socket: SocketId, by_reset: bool, pool: &Pool) -> bool {
         let Some(slot) = self.sockets.remove(socket) else {
             return false;
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn half_closed_the_other_half_goes_on() {
+    fn a_half_closed_connection_still_carries_the_answer() {
         let (world, client, server) = receiving(SimOptions::default());
         world.send(client, b"request").unwrap();
         world.sim.shutdown(client);
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_seen_as_such_and_once() {
+    fn a_reset_is_reported_once_as_a_failed_receive() {
         let (world, client, server) = receiving(SimOptions::default());
         world.sim.reset(client);
         assert_eq!(world.settle(), [receive_reset(server)]);
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_receive_learns_of_a_reset_by_sending() {
+    fn a_send_reports_a_reset_to_a_socket_that_does_not_receive() {
         let world = World::default();
         let (client, server) = world.pair("127.0.0.1:80");
         world.sim.reset(client);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_while_bytes_are_on_their_way_resets_the_peer() {
+    fn closing_while_bytes_are_in_transit_resets_the_peer() {
         let (world, client, server) = receiving(SimOptions::default());
         world.send(client, b"too late").unwrap();
         world.sim.close(server);
@@ -200,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn sending_to_a_closed_peer_works_once_and_then_the_pipe_is_broken() {
+    fn sending_to_a_closed_peer_succeeds_once_and_then_fails_with_a_broken_pipe() {
         let (world, client, server) = receiving(SimOptions::default());
         world.sim.close(server);
         assert_eq!(world.settle(), [Seen::End(client)]);
         assert_eq!(world.send(client, b"x").unwrap(), 1);
-        assert!(world.settle().is_empty(), "its receiving has ended already");
+        assert!(world.settle().is_empty(), "its receiving side has ended already");
         assert_eq!(world.send(client, b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_takes_unread_bytes_with_it_unless_told_not_to() {
+    fn a_reset_discards_unread_bytes_only_if_the_option_is_set() {
         for loses_unread in [true, false] {
             let options = SimOptions { reset_loses_unread: loses_unread, ..Default::default() };
             let world = World::new(options);

@@ -12,7 +12,7 @@ use super::socket::{Listener, Role, Socket};
 use crate::completion::Wanted;
 use crate::{Address, Completion, Open, OpenError, Operation, SocketId, Transport};
 
-/// The longest queue that a listener gets, whatever it asks for: Linux's `net.core.somaxconn`.
+/// The longest queue of a listener, whatever backlog is requested: Linux's `net.core.somaxconn`.
 const BACKLOG_MAX: usize = 4096;
 
 impl Network {
@@ -47,21 +47,21 @@ impl Network {
     pub(super) fn listen(&mut self, socket: SocketId, backlog: i32) -> io::Result<()> {
         let place = self.place_to_listen(socket)?;
         self.names.listen(socket, &place)?;
-        // Linux reads the number as unsigned: a negative one asks for all that is allowed.
+        // Linux reads the number as unsigned: a negative backlog requests the maximum.
         let asked = usize::try_from(backlog).unwrap_or(BACKLOG_MAX);
         let slot = self.socket_mut(socket)?;
         if let Role::Idle = slot.role {
             slot.role = Role::Listener(Listener::default());
         }
         if let Some(listener) = slot.listener_mut() {
-            // One more than asked for, as in Linux.
+            // One more than requested, as in Linux.
             listener.room = asked.min(BACKLOG_MAX) + 1;
         }
         self.admit(socket);
         Ok(())
     }
 
-    /// Where the socket is bound; TCP sockets that are not get a free port.
+    /// Returns the place where the socket is bound. An unbound TCP socket gets a free port.
     fn place_to_listen(&mut self, socket: SocketId) -> io::Result<Place> {
         let Socket { transport, sharing, bound, role, .. } = self.socket(socket)?;
         if !matches!(role, Role::Idle | Role::Listener(_)) {
@@ -97,7 +97,7 @@ impl Network {
         Some(Completion::Accepted { listener, socket, peer, unix: peer.is_none() })
     }
 
-    /// Gives the room in a listener's queue to the connects that wait for it.
+    /// Establishes connections for waiting clients, while the listener's queue has room.
     fn admit(&mut self, listener: SocketId) {
         while let Some(Listener { room, queue, crowd }) = self.listener_mut(listener) {
             if queue.len() >= *room {
@@ -110,7 +110,8 @@ impl Network {
         }
     }
 
-    /// What becomes of connections that were not accepted in time.
+    /// Resets the connections that a closed listener has not accepted, and refuses the clients that wait
+    /// for room.
     pub(super) fn listener_closed(&mut self, listener: Listener) {
         for socket in listener.queue {
             let Some(slot) = self.sockets.remove(socket) else {
@@ -143,7 +144,7 @@ mod tests {
     use crate::limits::ACCEPTS_PER_TURN_MAX;
 
     #[test]
-    fn a_listener_in_use_is_an_error_of_the_bind() {
+    fn binding_to_the_address_of_a_listener_fails() {
         let world = World::default();
         world.listener("127.0.0.1:80");
         let error = world.try_open("127.0.0.1:80").unwrap_err();
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_sockets_that_reuse_an_address_one_may_listen() {
+    fn only_one_of_two_sockets_that_reuse_an_address_may_listen() {
         let world = World::default();
         let mut request = Open::new(Transport::Tcp(Family::V4));
         request.bind = Some(address("127.0.0.1:80"));
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_not_bound_gets_a_port_when_it_listens() {
+    fn listening_gives_an_unbound_socket_a_port() {
         let world = World::default();
         let socket = world.sim.open(&Open::new(Transport::Tcp(Family::V6))).unwrap();
         assert_eq!(world.sim.local_address(socket).unwrap(), address("[::]:0"));
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_of_another_transport_is_refused() {
+    fn binding_to_an_address_of_another_transport_fails() {
         let world = World::default();
         let mut request = Open::new(Transport::Tcp(Family::V4));
         request.bind = Some(address("[::1]:80"));
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn accepting_waits_while_it_is_stopped_and_is_bounded_per_turn() {
+    fn no_connection_is_accepted_while_stopped_and_accepts_per_turn_are_limited() {
         let world = World::default();
         let listener = world.listener("127.0.0.1:80");
         for _ in 0..ACCEPTS_PER_TURN_MAX + 1 {
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_lets_clients_wait_until_there_is_room() {
+    fn clients_wait_while_the_queue_of_the_listener_is_full() {
         let world = World::default();
         let listener = world.open("127.0.0.1:80");
         world.sim.listen(listener, 0).unwrap();
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_a_listener_resets_who_was_not_accepted_and_refuses_who_waits() {
+    fn closing_a_listener_resets_queued_connections_and_refuses_waiting_clients() {
         let world = World::default();
         let listener = world.open("127.0.0.1:80");
         world.sim.listen(listener, 0).unwrap();
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wildcard_of_ipv6_accepts_ipv4_under_its_mapped_address() {
+    fn an_ipv6_wildcard_listener_accepts_ipv4_clients_with_a_mapped_address() {
         let world = World::default();
         let listener = world.listener("[::]:80");
         world.sim.accept_start(listener).unwrap();

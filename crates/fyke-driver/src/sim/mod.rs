@@ -1,21 +1,22 @@
 //! The simulated backend: a network in memory, with a seed and a virtual clock.
 //!
-//! Both ends of every connection are sockets of the same driver. It behaves like Linux's loopback
-//! seen through TCP and Unix stream sockets: bytes take time, arrive in pieces, occupy a window
-//! until they are received; FIN comes in order, RST does not wait for the reader; names are taken
-//! and given back. Descriptors and memory never run out.
+//! Both ends of every connection are sockets of the same driver. The network behaves like Linux's
+//! loopback interface seen through TCP and Unix stream sockets: bytes take time, arrive in pieces, and
+//! occupy a window until they are received; FIN arrives in order, RST does not wait for the reader; names
+//! are bound and released. Descriptors and memory are never exhausted.
 //!
 //! *Time.* The clock moves only inside a turn that would otherwise wait: to the next event of the
-//! network, or to the end of the timeout. So an hour passes at once, and work takes no
-//! time. A turn that may not wait takes a microsecond, so that a program that only polls makes progress.
+//! network, or to the end of the timeout. A simulated hour therefore takes no real time, and work takes
+//! no simulated time. A turn that may not wait takes a microsecond, so that a program that only polls
+//! makes progress.
 //!
-//! *Chance.* All of it is drawn from one seed, and nothing depends on the order of a hash table,
-//! on addresses in memory or on the real clock: the same calls give the same completions. Only
-//! the waker, which belongs to other threads, is outside of this.
+//! *Chance.* All random choices derive from one seed, and nothing depends on the order of a hash table,
+//! on addresses in memory or on the real clock: the same calls produce the same completions. The only
+//! exception is the waker, which other threads use.
 //!
-//! *Form.* Events of the schedule change the state of sockets and put them in line; then the
-//! turn lets those in line report, one completion at a time. The state is behind one `RefCell`
-//! that is never borrowed while the callback runs, so that the callback can call anything.
+//! *Structure.* Events of the schedule change the state of sockets and queue them; the turn then reports
+//! the completions of the queued sockets, one at a time. The state is in one `RefCell` that is never
+//! borrowed while the callback runs, so the callback can call any operation.
 
 mod bell;
 #[cfg(test)]
@@ -56,12 +57,12 @@ use network::Network;
 
 pub use options::SimOptions;
 
-/// The network. Its operations are in the files of the parts that they concern.
+/// The simulated network. Each operation is in the file of its topic.
 pub(crate) struct Sim {
     network: RefCell<Network>,
     bell: Arc<Bell>,
     pool: Pool,
-    /// A turn is running.
+    /// Whether a turn is running.
     turning: Cell<bool>,
 }
 
@@ -88,8 +89,8 @@ impl Sim {
     }
 }
 
-/// Descriptors, processes and files of sockets do not exist here: those operations have the answers that
-/// the trait provides.
+/// Descriptors, processes and socket files do not exist here: the default implementations of the trait
+/// answer those operations.
 impl Backend for Sim {
     fn name(&self) -> &'static str {
         "sim"
@@ -197,7 +198,7 @@ impl Backend for Sim {
     }
 }
 
-/// Bytes and sockets are left out: a network may hold megabytes of them.
+/// The output leaves out bytes and sockets: a network may hold megabytes of them.
 impl fmt::Debug for Sim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut output = f.debug_struct("Sim");

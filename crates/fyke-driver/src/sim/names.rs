@@ -1,4 +1,4 @@
-//! Which socket is bound where: ports and the names of Unix sockets.
+//! The table of bound addresses: ports and the names of Unix sockets.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,15 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 use super::place::Place;
 use crate::SocketId;
 
-/// The first port that is given to sockets that ask for none (RFC 6335, section 6).
+/// The first port for sockets that bind to port 0 (RFC 6335, section 6).
 const EPHEMERAL_PORT_FIRST: u16 = 49152;
 
-/// Which sockets share a port.
+/// The options that decide whether sockets may share a port.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sharing {
     pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
-    /// The wildcard of IPv6 does not stand for IPv4 too.
+    /// Whether the wildcard of IPv6 excludes IPv4.
     pub(super) ipv6_only: bool,
 }
 
@@ -38,14 +38,14 @@ impl Binding {
         self.covers(other.ip) || other.covers(self.ip)
     }
 
-    /// Whether both may be bound. Linux: SO_REUSEADDR suffices while none listens.
+    /// Whether both sockets may be bound. On Linux SO_REUSEADDR suffices while neither listens.
     fn shares_with(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.sharing, other.sharing);
         (ours.reuse_port && theirs.reuse_port)
             || (ours.reuse_address && theirs.reuse_address && !other.listening)
     }
 
-    /// How well it fits a connection to `ip`: the more specific listener gets it.
+    /// How well a bound socket fits a connection to `ip`: the more specific listener gets the connection.
     fn fit(&self, ip: IpAddr) -> u8 {
         match () {
             () if self.ip == ip => 2,
@@ -55,7 +55,7 @@ impl Binding {
     }
 }
 
-/// All that is bound.
+/// All bound addresses.
 #[derive(Debug)]
 pub(super) struct Names {
     ports: BTreeMap<u16, Vec<Binding>>,
@@ -71,7 +71,7 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Binds, and says where: port 0 asks for a free one.
+    /// Binds a socket and returns its place. Port 0 requests a free port.
     pub(super) fn bind(
         &mut self,
         owner: SocketId,
@@ -87,7 +87,7 @@ impl Names {
         };
         if matches!(wanted, SocketAddr::V6(six) if six.ip().is_unicast_link_local() && six.scope_id() == 0)
         {
-            // Linux: it has no meaning without a zone.
+            // On Linux the address has no meaning without a zone.
             return Err(io::ErrorKind::InvalidInput.into());
         }
         if !wanted.ip().is_loopback() && !wanted.ip().is_unspecified() {
@@ -114,15 +114,15 @@ impl Names {
         Err(io::ErrorKind::AddrInUse.into())
     }
 
-    /// A name for a Unix socket that asks for none: five hexadecimal digits (unix(7), "Autobind
-    /// feature"), the smallest that is free.
+    /// The name for a Unix socket that requests none: the smallest free one of five hexadecimal digits
+    /// (unix(7), "Autobind feature").
     pub(super) fn free_name(&self) -> Place {
         let name = |number: usize| Place::Abstract(format!("{number:05x}").into_bytes());
         let taken = |place: &Place| self.unix.contains_key(place);
         (0..=self.unix.len()).map(name).find(|place| !taken(place)).unwrap_or_else(|| name(0))
     }
 
-    /// Makes the owner of a place a listener, unless another one listens there.
+    /// Makes the owner of a place a listener. Fails if another socket listens there.
     pub(super) fn listen(&mut self, owner: SocketId, place: &Place) -> io::Result<()> {
         let Place::Ip(address) = place else {
             if let Some((_, listening)) = self.unix.get_mut(place) {
@@ -150,7 +150,7 @@ impl Names {
         Ok(())
     }
 
-    /// Takes back what `owner` has bound.
+    /// Releases what `owner` has bound.
     pub(super) fn release(&mut self, owner: SocketId, place: &Place) {
         let Place::Ip(address) = place else {
             self.unix.remove(place);
@@ -165,8 +165,8 @@ impl Names {
         }
     }
 
-    /// The listeners that a connection to `place` may go to, all equally well: more than one only
-    /// with SO_REUSEPORT. Or how the connection fails.
+    /// Returns the listeners that a connection to `place` may reach, all equally specific: more than one
+    /// only with SO_REUSEPORT. Fails with the error of the connect.
     pub(super) fn listeners_at(&self, place: &Place) -> io::Result<Vec<SocketId>> {
         let Place::Ip(address) = place else {
             return match (self.unix.get(place), place) {
@@ -206,7 +206,8 @@ mod tests {
         Place::Ip(text.parse().unwrap())
     }
 
-    /// Whether the second may be bound beside the first, and listen beside it.
+    /// Returns whether the second socket may be bound beside the first, and whether it may listen beside
+    /// it.
     fn beside(first: (&str, Sharing), second: (&str, Sharing)) -> (bool, bool) {
         let mut names = Names::default();
         names.bind(owner(1), ip(first.0), first.1).unwrap();
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_port_is_shared_only_by_those_that_all_ask() {
+    fn sockets_share_a_port_only_if_all_of_them_request_it() {
         let port = "127.0.0.1:80";
         assert_eq!(beside((port, ALONE), (port, ALONE)), (false, false));
         assert_eq!(beside((port, PORT), (port, ALONE)), (false, false));
@@ -234,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn the_wildcard_of_ipv6_covers_ipv4_unless_told_not_to() {
+    fn the_ipv6_wildcard_covers_ipv4_unless_ipv6_only_is_set() {
         assert_eq!(beside(("[::]:80", ALONE), ("0.0.0.0:80", ALONE)), (false, false));
         assert_eq!(beside(("[::]:80", V6_ONLY), ("0.0.0.0:80", ALONE)), (true, true));
     }
 
     #[test]
-    fn free_ports_begin_at_49152_and_skip_what_is_bound() {
+    fn free_ports_begin_at_49152_and_skip_bound_ports() {
         let mut names = Names::default();
         names.bind(owner(1), ip("127.0.0.1:49153"), ALONE).unwrap();
         let mut next = || names.bind(owner(2), ip("127.0.0.1:0"), ALONE).unwrap();
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn free_names_are_the_smallest_that_nobody_has() {
+    fn a_free_name_is_the_smallest_unbound_name() {
         let mut names = Names::default();
         for expected in [&b"00000"[..], b"00001"] {
             let place = names.free_name();
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_ports_are_taken_there_is_none() {
+    fn binding_to_port_0_fails_when_all_ports_are_bound() {
         let mut names = Names::default();
         for _ in EPHEMERAL_PORT_FIRST..=u16::MAX {
             names.bind(owner(1), ip("127.0.0.1:0"), ALONE).unwrap();
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_nobody_bound_is_not_found_and_one_without_listener_refuses() {
+    fn an_unbound_path_is_not_found_and_a_bound_path_without_a_listener_refuses() {
         let mut names = Names::default();
         let path = Place::Path("/run/x.sock".into());
         let kind = |names: &Names, place| names.listeners_at(place).unwrap_err().kind();

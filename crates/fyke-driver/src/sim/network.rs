@@ -1,4 +1,4 @@
-//! All the state of the network, and what every part of it needs.
+//! The state of the network, and the helpers that all its parts use.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,16 +15,16 @@ use crate::completion::{Deferred, dead};
 use crate::pool::Pool;
 use crate::{Address, Completion, Operation, SocketId};
 
-/// Something that the next turn does.
+/// Work for the next turn.
 #[derive(Debug)]
 pub(super) enum Due {
-    /// Gives a completion that is already known.
+    /// Reports a completion that is already known.
     Completion(SocketId, Deferred),
     /// Lets a socket send, receive or accept.
     Work(SocketId),
 }
 
-/// A completion that owns what it lends.
+/// A completion that owns the bytes that it lends to the callback.
 #[derive(Debug)]
 pub(super) enum Given {
     Received(SocketId, Vec<u8>),
@@ -38,7 +38,7 @@ pub(super) struct Network {
     pub(super) schedule: Schedule,
     pub(super) names: Names,
     pub(super) sockets: SlotMap<SocketId, Socket>,
-    /// In the order in which things became due.
+    /// In the order in which the work became due.
     pub(super) due: VecDeque<Due>,
 }
 
@@ -82,12 +82,12 @@ impl Network {
         self.socket(socket)?.peer_address()
     }
 
-    /// Whether something is due without moving the clock.
+    /// Returns whether work is due without moving the clock.
     pub(super) fn has_work(&self) -> bool {
         !self.due.is_empty() || self.schedule.is_due()
     }
 
-    /// Puts a socket in line for the next turn if it has something to do.
+    /// Queues a socket for the next turn if it has work.
     pub(super) fn line_up(&mut self, socket: SocketId) {
         let Some(slot) = self.sockets.get_mut(socket) else {
             return;
@@ -106,8 +106,8 @@ impl Network {
         self.complete(socket, Deferred::Failed(operation, error));
     }
 
-    /// Sends something on its way to `to`: it arrives after the latency and after all that was
-    /// sent there before, and `pause` later still.
+    /// Schedules an event to arrive at `to`: after the latency, after everything that was sent to `to`
+    /// before, and `pause` later still.
     pub(super) fn deliver(&mut self, to: SocketId, pause: Duration, event: Event) {
         let mut at = self.schedule.now().saturating_add(self.options.latency);
         if let Some(stream) = self.stream_mut(to) {
@@ -117,7 +117,7 @@ impl Network {
         self.schedule.add(at, event);
     }
 
-    /// Lets everything arrive whose time has come. Gives no completion yet.
+    /// Applies the events that are due. Reports no completion yet.
     pub(super) fn collect(&mut self, pool: &Pool) {
         while let Some(event) = self.schedule.pop_due() {
             match event {
@@ -129,7 +129,7 @@ impl Network {
         }
     }
 
-    /// What a socket has to report next. Its state has changed accordingly.
+    /// Returns the next completion of a socket, and changes its state accordingly.
     pub(super) fn next_of(&mut self, socket: SocketId, pool: &Pool) -> Option<Given> {
         match self.sockets.get(socket)?.role {
             Role::Idle | Role::Connecting { .. } => None,

@@ -1,4 +1,4 @@
-//! What a simulated network is like.
+//! The options of a simulated network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::limits::READ_BUFFER_BYTES;
 
-/// The properties of a simulated network. Two networks with equal options to which the same calls
-/// are made give the same completions at the same times.
+/// The properties of a simulated network. Two networks with equal options that receive the same calls
+/// report the same completions at the same times.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -20,36 +20,36 @@ use crate::limits::READ_BUFFER_BYTES;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimOptions {
-    /// What all chance in the network is drawn from.
+    /// The seed of all random choices in the network.
     pub seed: u64,
-    /// How long bytes, ends and resets are on their way. A connection takes twice that.
+    /// The time that bytes, ends and resets take to arrive. Establishing a connection takes twice as
+    /// long.
     pub latency: Duration,
-    /// Bytes of each direction of a connection that may be sent and not yet received. At least 1.
+    /// The window of each direction of a connection: the number of bytes that may be sent and not yet
+    /// received. At least 1.
     pub window_bytes: usize,
-    /// The largest piece in which bytes are received: from 1 to
-    /// [`READ_BUFFER_BYTES`].
+    /// The largest piece that is received at once, in bytes: from 1 to [`READ_BUFFER_BYTES`].
     pub piece_bytes_max: usize,
-    /// Whether chance cuts what is sent into pieces, lets the rest come a little later, and joins
-    /// pieces that wait. Without it one send is one piece, up to
+    /// Whether sent data is cut into pieces at random, with short pauses between them, and waiting pieces
+    /// are joined at random. If `false`, one send arrives as one piece, up to
     /// [`piece_bytes_max`](Self::piece_bytes_max).
     pub cut: bool,
-    /// Whether a reset takes with it what has arrived and was not received yet. RFC 9293 lets a
-    /// system do either; with `false` those bytes, and an end that arrived, are received first,
-    /// as Linux does.
+    /// Whether a reset discards bytes that have arrived and were not received yet. RFC 9293 allows both.
+    /// If `false`, those bytes, and an end that arrived, are received before the reset, as on Linux.
     pub reset_loses_unread: bool,
-    /// The addresses of host names, in the order in which they are answered. Upper and lower case
-    /// are the same. Names that are not here have no addresses.
+    /// The addresses of each host name, in the order in which a lookup returns them. Upper and lower case
+    /// are the same. Names that are not in the map have no addresses.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
-    /// How long it takes to look up a host name.
+    /// The time that the lookup of a host name takes.
     pub lookup_delay: Duration,
-    /// Addresses that never answer: connecting to them hangs. Other addresses that are not
-    /// loopback are unreachable.
+    /// Addresses that never answer: connecting to them does not complete. Other addresses that are not
+    /// loopback addresses are unreachable.
     pub silent: BTreeSet<IpAddr>,
 }
 
 impl Default for SimOptions {
-    /// Seed 1, 50 microseconds, windows of 128 KiB, pieces of up to 64 KiB, and `localhost` is
-    /// 127.0.0.1, which it takes a millisecond to find out.
+    /// Seed 1, a latency of 50 microseconds, windows of 128 KiB, and pieces of up to 64 KiB. `localhost`
+    /// is 127.0.0.1, and a lookup takes 1 millisecond.
     fn default() -> Self {
         Self {
             seed: 1,
@@ -66,7 +66,7 @@ impl Default for SimOptions {
 }
 
 impl SimOptions {
-    /// The default network with another seed.
+    /// Returns the default options with another seed.
     ///
     /// ```
     /// # extern crate fyke_driver as fyke;
@@ -80,7 +80,7 @@ impl SimOptions {
         Self { seed, ..Self::default() }
     }
 
-    /// Gives a host name these addresses, and no others.
+    /// Sets the addresses of a host name, replacing any addresses set before.
     ///
     /// ```
     /// # extern crate fyke_driver as fyke;
@@ -98,7 +98,7 @@ impl SimOptions {
         self
     }
 
-    /// The addresses of a host name; an address written as text is its own.
+    /// Returns the addresses of a host name. An IP address in text form resolves to itself.
     pub(super) fn addresses_of(&self, host: &str) -> Vec<IpAddr> {
         if let Ok(address) = host.parse() {
             return vec![address];
@@ -107,7 +107,7 @@ impl SimOptions {
         known.map(|(_, addresses)| addresses.clone()).unwrap_or_default()
     }
 
-    /// The options with every number within its bounds.
+    /// Returns the options with every number limited to its bounds.
     pub(super) fn within_bounds(mut self) -> Self {
         self.window_bytes = self.window_bytes.max(1);
         self.piece_bytes_max = self.piece_bytes_max.clamp(1, READ_BUFFER_BYTES);
@@ -120,14 +120,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn localhost_is_known_in_any_case_and_unknown_names_are_empty() {
+    fn localhost_resolves_in_any_case_and_unknown_names_have_no_addresses() {
         let options = SimOptions::default();
         assert_eq!(options.addresses_of("LocalHost"), [IpAddr::from([127, 0, 0, 1])]);
         assert!(options.addresses_of("nowhere.test").is_empty());
     }
 
     #[test]
-    fn an_address_as_text_is_its_own() {
+    fn an_address_as_text_resolves_to_itself() {
         let address = SimOptions::default().addresses_of("::1");
         assert_eq!(address, [IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]);
     }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_make_no_sense_are_brought_within_bounds() {
+    fn sizes_out_of_bounds_are_clamped() {
         let options = SimOptions { window_bytes: 0, piece_bytes_max: 0, ..Default::default() };
         let options = options.within_bounds();
         assert_eq!((options.window_bytes, options.piece_bytes_max), (1, 1));

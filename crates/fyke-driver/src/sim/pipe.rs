@@ -8,7 +8,7 @@ use crate::Batch;
 use crate::limits::PIECES_PER_SEND_MAX;
 use crate::pool::Pool;
 
-/// What the receiving end is given next.
+/// What the receiving end receives next.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Arrival {
     Bytes(Vec<u8>),
@@ -16,7 +16,7 @@ pub(super) enum Arrival {
     Reset,
 }
 
-/// What the receiving end would be given next.
+/// What the receiving end would receive next.
 #[derive(Debug, PartialEq)]
 pub(super) enum Peek<'a> {
     Bytes(&'a [u8]),
@@ -28,9 +28,9 @@ pub(super) enum Peek<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     pieces: VecDeque<Vec<u8>>,
-    /// The peer has ended, whether or not the end is still to be given.
+    /// Whether the peer has ended, received or not.
     ended: bool,
-    /// The end is still to be given, after the pieces.
+    /// Whether the end is still to be received, after the pieces.
     end: bool,
     reset: bool,
     /// See [`is_done`](Self::is_done).
@@ -55,22 +55,22 @@ impl Inbound {
         }
     }
 
-    /// Whether the peer has ended, whether or not that was received.
+    /// Returns whether the peer has ended, received or not.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Whether there is something to give.
+    /// Returns whether there is something to receive.
     pub(super) fn has_arrivals(&self) -> bool {
         !self.done && (!self.pieces.is_empty() || self.end || self.reset)
     }
 
-    /// Whether the end or the reset was taken: nothing follows.
+    /// Returns whether the end or the reset was received: nothing follows it.
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
 
-    /// What a read would find. After the end it finds the end again.
+    /// Returns what a read would find. After the end it finds the end again.
     pub(super) fn peek(&self) -> Option<Peek<'_>> {
         match self.pieces.front() {
             _ if self.done => Some(Peek::End),
@@ -80,8 +80,8 @@ impl Inbound {
         }
     }
 
-    /// The next arrival; pieces that wait are joined, up to `piece_bytes_max`, as long as `join`
-    /// says so. What is longer is cut.
+    /// Takes the next arrival. Waiting pieces are joined, up to `piece_bytes_max`, while `join` returns
+    /// true. A longer piece is cut.
     pub(super) fn take(
         &mut self,
         piece_bytes_max: usize,
@@ -112,20 +112,20 @@ impl Inbound {
     }
 }
 
-/// What this end sends.
+/// The sending direction of this end.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// Bytes that are on their way or have arrived, and that the peer has not received: they
-    /// occupy the window.
+    /// Bytes that are in transit or have arrived, and that the peer has not received: they occupy the
+    /// window.
     pub(super) unreceived: usize,
-    /// What found no room in the window.
+    /// The rest of a batch for which the window had no room.
     pub(super) in_flight: Option<Batch>,
-    /// Our FIN is sent.
+    /// Whether this end has sent FIN.
     pub(super) ended: bool,
 }
 
-/// Takes the next piece off a batch: at most `room` bytes, cut by chance if there is some.
-/// Also returns whether it was cut.
+/// Takes the next piece off a batch: at most `room` bytes, cut at random if `chance` is set. Also returns
+/// whether it was cut.
 pub(super) fn take_piece(
     batch: &mut Batch,
     room: usize,
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_wait_are_joined_up_to_the_limit_or_not_at_all() {
+    fn waiting_pieces_are_joined_up_to_the_limit_if_join_allows_it() {
         let bytes = |bytes: &[u8]| Arrival::Bytes(bytes.to_vec());
         let pieces: [&[u8]; 3] = [b"ab", b"cd", b"ef"];
         assert_eq!(all(inbound(&pieces), 5, true), [bytes(b"abcd"), bytes(b"ef")]);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_is_too_long_is_cut_and_its_rest_is_not_overtaken() {
+    fn a_piece_over_the_limit_is_cut_and_its_rest_comes_next() {
         let bytes = |bytes: &[u8]| Arrival::Bytes(bytes.to_vec());
         for join in [true, false] {
             let taken = all(inbound(&[b"abcde", b"f"]), 2, join);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_next_can_be_looked_at_before() {
+    fn peek_returns_what_the_next_take_returns() {
         let mut inbound = inbound(&[b"ab"]);
         assert_eq!(inbound.peek(), Some(Peek::Bytes(b"ab")));
         inbound.take(9, || false);
@@ -196,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_comes_after_the_bytes_and_only_once() {
+    fn the_end_is_received_once_after_the_bytes() {
         let mut inbound = inbound(&[b"last"]);
         inbound.end();
         assert_eq!(all(inbound, 9, true), [Arrival::Bytes(b"last".to_vec()), Arrival::End]);
     }
 
     #[test]
-    fn a_reset_takes_what_was_not_received_with_it_or_comes_after_it() {
+    fn a_reset_discards_unreceived_bytes_or_follows_them() {
         let mut lossy = inbound(&[b"lost"]);
         lossy.end();
         lossy.reset(true);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pieces_taken_off_a_batch_are_its_bytes_in_order() {
+    fn the_pieces_of_a_batch_are_its_bytes_in_order() {
         let chunks = (0..200u8).map(|byte| Chunk::Shared(Bytes::from(vec![byte; 3]))).collect();
         let mut batch = Batch::many(chunks);
         let mut random = Random::new(9);

@@ -1,4 +1,4 @@
-//! Places in the network, as sockets of different families see them.
+//! Places in the network, and the addresses that sockets of each family see for them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::{Address, Family, Transport};
 
-/// What Linux has for the name of a Unix socket (unix(7)): a path, or a zero byte and an abstract
+/// The longest name of a Unix socket in Linux (unix(7)), in bytes: a path, or a zero byte and an abstract
 /// name.
 const NAME_BYTES: usize = 108;
 
-/// A path that is too long or has a NUL byte is EINVAL.
+/// Returns whether a path can be bound: a path that is too long or has a NUL byte is EINVAL.
 // IPC-10, IPC-11.
 fn is_usable(path: &Path) -> bool {
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.len() <= NAME_BYTES && !bytes.contains(&0)
 }
 
-/// A place in the network. Unlike an [`Address`] it is the same for both ends: IPv4 is never
-/// written as mapped into IPv6.
+/// A place in the network. Unlike an [`Address`] it is the same for both ends: it never contains an IPv4
+/// address mapped into IPv6.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Ip(SocketAddr),
@@ -27,7 +27,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// The place that a socket of this transport means by `address`.
+    /// The place that `address` denotes for a socket of this transport.
     pub(super) fn of(transport: Transport, address: &Address) -> io::Result<Self> {
         match (transport, address) {
             (Transport::Tcp(family), Address::Ip(ip)) if Family::of(ip) == family => {
@@ -43,7 +43,7 @@ impl Place {
         }
     }
 
-    /// How a socket of this transport writes the place, or the lack of one.
+    /// The address that a socket of this transport reports for a place, or for no place.
     pub(super) fn seen_by(place: Option<&Self>, transport: Transport) -> Address {
         match (place, transport) {
             (Some(Self::Ip(SocketAddr::V4(v4))), Transport::Tcp(Family::V6)) => {
@@ -59,7 +59,7 @@ impl Place {
     }
 }
 
-/// The wildcard address.
+/// The wildcard address of the family.
 pub(super) fn any(family: Family) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
@@ -84,7 +84,7 @@ mod tests {
     const V6: Transport = Transport::Tcp(Family::V6);
 
     #[test]
-    fn ipv4_is_the_same_place_for_both_families_and_each_writes_it_its_way() {
+    fn both_families_reach_the_same_ipv4_place_and_report_it_in_their_own_form() {
         let plain = address("127.0.0.1:80");
         let mapped = address("[::ffff:127.0.0.1]:80");
         let place = Place::of(V4, &plain).unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_transport_means_nothing() {
+    fn an_address_of_another_transport_is_refused() {
         let foreign = [
             (V4, "[::1]:80"),
             (V6, "127.0.0.1:80"),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn no_place_is_written_as_a_socket_without_name_is() {
+    fn a_missing_place_is_reported_like_an_unbound_socket() {
         assert_eq!(Place::seen_by(None, V4), address("0.0.0.0:0"));
         assert_eq!(Place::seen_by(None, V6), address("[::]:0"));
         assert_eq!(Place::seen_by(None, Transport::Unix), Address::Unnamed);

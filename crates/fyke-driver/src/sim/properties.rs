@@ -1,4 +1,4 @@
-//! What can be asked and set of simulated sockets.
+//! The properties and options of simulated sockets.
 
 use std::io;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Properties for Sim {
         Ok((settings.send_buffer_bytes, settings.receive_buffer_bytes))
     }
 
-    /// None: nothing that was sent is lost to a reset, which arrives after it.
+    /// Always 0: a reset arrives after everything that was sent, so it loses nothing.
     fn unacknowledged_bytes(&self, socket: SocketId) -> io::Result<usize> {
         self.network.borrow().socket(socket).map(|_| 0)
     }
@@ -82,7 +82,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn options_of_tcp_are_taken_and_unix_sockets_refuse_them() {
+    fn tcp_sockets_accept_tcp_options_and_unix_sockets_refuse_them() {
         let world = World::default();
         let tcp = world.open("127.0.0.1:0");
         let unix = world.open("abstract:x");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_socket_has_what_its_listener_has() {
+    fn an_accepted_socket_inherits_the_options_of_its_listener() {
         let world = World::default();
         let listener = world.listener("127.0.0.1:80");
         world.sim.set_option(listener, SocketOption::SendBuffer(50_000)).unwrap();

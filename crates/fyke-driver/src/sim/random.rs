@@ -1,6 +1,6 @@
-//! Random numbers that are the same on every machine, for the same seed.
+//! Random numbers that are the same on every machine for the same seed.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): any seed will do, and no other state is needed.
+/// SplitMix64 (Steele, Lea, Flood 2014): every seed is suitable, and the seed is the only state.
 #[derive(Debug)]
 pub(super) struct Random(u64);
 
@@ -16,19 +16,19 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 1 to `most`, both included; 1 if `most` is 0. The slight preference for small
-    /// numbers that the remainder brings does no harm here.
+    /// A number from 1 to `most`, both included; 1 if `most` is 0. The remainder slightly favours small
+    /// numbers, which is harmless here.
     pub(super) fn up_to(&mut self, most: usize) -> usize {
         (self.next() % most.max(1) as u64) as usize + 1
     }
 
-    /// Yes, once in `count` times.
+    /// Returns true once in `count` times on average.
     pub(super) fn one_in(&mut self, count: usize) -> bool {
         self.up_to(count) == 1
     }
 
-    /// How many of `whole` bytes come in one piece: mostly all, sometimes a part, and sometimes
-    /// so small a part that a header is torn.
+    /// The number of bytes of `whole` that arrive in one piece: mostly all, sometimes a part, and
+    /// sometimes a part so small that it cuts a header.
     pub(super) fn cut(&mut self, whole: usize) -> usize {
         const CUTS_ONE_IN: usize = 4;
         const TORN_BYTES_MAX: usize = 16;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_are_those_of_the_published_algorithm() {
+    fn the_numbers_match_the_published_algorithm() {
         let mut random = Random::new(1_234_567);
         let first: Vec<u64> = (0..3).map(|_| random.next()).collect();
         assert_eq!(
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_mostly_whole_sometimes_a_part_and_sometimes_tiny() {
+    fn most_cuts_are_whole_some_are_parts_and_some_are_tiny() {
         let mut random = Random::new(1);
         let cuts: Vec<usize> = (0..1000).map(|_| random.cut(10_000)).collect();
         assert!(cuts.iter().all(|cut| (1..=10_000).contains(cut)));

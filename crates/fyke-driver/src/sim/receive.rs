@@ -14,7 +14,7 @@ impl Network {
         match self.stream_mut(to) {
             Some(stream) if stream.reset == Reset::No => stream.inbound.push(bytes),
             Some(_) => {}
-            // The receiver is gone: the sender gets an error.
+            // The receiver is closed: the sender gets a reset.
             None => self.send_reset(from),
         }
         self.line_up(to);
@@ -77,7 +77,7 @@ impl Network {
         }
     }
 
-    /// Takes what arrived first, of bytes at most so many. The sender has room for them again.
+    /// Takes the first arrival, at most `bytes_max` bytes. The bytes leave the window of the sender.
     fn take(&mut self, socket: SocketId, bytes_max: usize) -> Option<Arrival> {
         let Self { sockets, random, options, .. } = self;
         let stream = sockets.get_mut(socket)?.stream_mut()?;
@@ -108,7 +108,7 @@ mod tests {
     use crate::limits::READS_PER_TURN_MAX;
 
     #[test]
-    fn bytes_arrive_in_pieces_and_the_pieces_are_not_crumbs() {
+    fn bytes_arrive_in_pieces_of_a_reasonable_size() {
         let world = World::default();
         let (client, server) = world.pair("127.0.0.1:80");
         world.sim.receive_start(server).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn even_a_short_message_is_torn_sometimes_and_joined_sometimes() {
+    fn short_messages_are_sometimes_cut_and_sometimes_joined() {
         let world = World::default();
         let (client, server) = world.pair("127.0.0.1:80");
         world.sim.receive_start(server).unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn stopping_to_receive_loses_nothing() {
+    fn no_bytes_are_lost_while_receiving_is_stopped() {
         let world = World::default();
         let (client, server) = world.pair("127.0.0.1:80");
         world.sim.receive_start(server).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_noticed_while_not_receiving() {
+    fn nothing_is_reported_while_receiving_is_stopped() {
         let world = World::default();
         let (client, server) = world.pair("127.0.0.1:80");
         world.send(client, b"hello").unwrap();

@@ -1,11 +1,11 @@
-//! The virtual clock, and what the network will bring when.
+//! The virtual clock, and the schedule of future events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::SocketId;
 
-/// Something that reaches a socket. The socket may be gone by then.
+/// An event that arrives at a socket. The socket may be closed by then.
 #[derive(Debug, PartialEq)]
 pub(super) enum Event {
     /// The answer to the client's connection request.
@@ -18,8 +18,7 @@ pub(super) enum Event {
     Reset { to: SocketId },
 }
 
-/// Events in the order of their times; those of the same time in the order in which they were
-/// scheduled.
+/// Events in the order of their times; events of the same time in the order in which they were scheduled.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     now: Duration,
@@ -37,7 +36,7 @@ impl Schedule {
         self.events.keys().next().map(|(at, _)| *at)
     }
 
-    /// Whether an event is due.
+    /// Returns whether an event is due.
     pub(super) fn is_due(&self) -> bool {
         self.next().is_some_and(|at| at <= self.now)
     }
@@ -47,12 +46,12 @@ impl Schedule {
         self.scheduled += 1;
     }
 
-    /// The next event, if it is due.
+    /// Takes the next event, if it is due.
     pub(super) fn pop_due(&mut self) -> Option<Event> {
         if self.is_due() { self.events.pop_first().map(|(_, event)| event) } else { None }
     }
 
-    /// Moves the clock, never backwards.
+    /// Moves the clock forward, never backwards.
     pub(super) fn advance(&mut self, to: Duration) {
         self.now = self.now.max(to);
     }
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_by_time_and_then_in_the_order_of_scheduling() {
+    fn events_are_ordered_by_time_and_then_by_order_of_scheduling() {
         let mut schedule = Schedule::default();
         let (soon, late) = (Duration::from_micros(1), Duration::from_micros(2));
         schedule.add(late, end(3));

@@ -12,7 +12,8 @@ use crate::limits::PIECES_PER_SEND_MAX;
 use crate::pool::Pool;
 use crate::{Batch, Completion, SocketId};
 
-/// The rest of what was cut comes at most this part of the latency later.
+/// The number of steps that the latency is divided into: the rest of a cut piece arrives 1 to
+/// `PAUSE_STEPS` steps later.
 const PAUSE_STEPS: u32 = 8;
 
 impl Network {
@@ -32,7 +33,7 @@ impl Network {
         Ok(taken)
     }
 
-    /// Takes what a kernel may take: all, a part, or nothing, so that its users meet each of these.
+    /// Accepts what a kernel may accept: all bytes, a part of them or none, so that tests meet each case.
     pub(super) fn send_at_once(
         &mut self,
         socket: SocketId,
@@ -47,7 +48,7 @@ impl Network {
         let room = window.saturating_sub(stream.outbound.unreceived);
         let mut count = offered.min(room).min(self.options.piece_bytes_max);
         if count > 0 && self.options.cut {
-            // Left to the batch, whose pieces come apart in time too.
+            // The caller sends the rest as a batch, whose pieces are also separated in time.
             count = if self.random.one_in(2) { 0 } else { self.random.cut(count) };
         }
         if count > 0 {
@@ -73,7 +74,7 @@ impl Network {
         Ok(())
     }
 
-    /// Reports that there is room, if this is wanted.
+    /// Reports `Writable` if it is wanted and there is room, or sending fails.
     pub(super) fn tell_room(&mut self, socket: SocketId) -> Option<Completion<'static>> {
         let window = self.options.window_bytes;
         let slot = self.sockets.get_mut(socket).filter(|slot| slot.may_tell_room(window))?;
@@ -95,7 +96,7 @@ impl Network {
         Ok(())
     }
 
-    /// Sends as much of a batch as the window has room for, and says how much that was.
+    /// Sends as much of a batch as the window has room for. Returns the number of bytes sent.
     fn transmit(&mut self, socket: SocketId, batch: &mut Batch, pool: &Pool) -> usize {
         let before = batch.remaining();
         let mut pause = Duration::ZERO;
@@ -116,7 +117,7 @@ impl Network {
                 stream.outbound.unreceived += bytes.len();
             }
             self.deliver(peer, pause, Event::Bytes { from: socket, to: peer, bytes });
-            // The rest comes apart from this piece, so that others may have their turn between.
+            // The rest arrives later than this piece, so that other events can come between.
             pause = if cut { self.pause() } else { Duration::ZERO };
         }
         before - batch.remaining()
@@ -135,7 +136,7 @@ impl Network {
         }
     }
 
-    /// Goes on with the batch in flight, if there is room for it now.
+    /// Continues the batch in flight if the window has room.
     pub(super) fn send_more(
         &mut self,
         socket: SocketId,
@@ -161,7 +162,7 @@ mod tests {
     use crate::backend::Backend;
 
     #[test]
-    fn what_is_sent_comes_back_from_an_echo() {
+    fn an_echo_returns_the_bytes_that_were_sent() {
         for place in ["127.0.0.1:80", "[::1]:80", "/run/x.sock", "abstract:x"] {
             let world = World::default();
             let (client, server) = world.pair(place);
@@ -194,7 +195,7 @@ mod tests {
         let (client, server) = world.pair("127.0.0.1:80");
         let bytes = pattern(10_000);
         assert_eq!(world.send(client, &bytes).unwrap(), 1000);
-        assert!(world.settle().is_empty(), "nobody receives, so nothing more is sent");
+        assert!(world.settle().is_empty(), "the peer does not receive, so nothing more is sent");
         assert_eq!(world.send(client, b"second").unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         world.sim.receive_start(server).unwrap();
         let seen = world.settle();

@@ -1,15 +1,15 @@
-//! The options of simulated sockets: remembered with Linux's defaults and limits, and told again.
-//! They change nothing of what the network does.
+//! The options of simulated sockets: stored with Linux's defaults and limits, and reported. They do not
+//! change the behaviour of the network.
 
 use std::io;
 use std::time::Duration;
 
 use crate::{KeepAliveProbes, Open, SocketOption};
 
-/// net.core.wmem_max and rmem_max as a kernel sets them by itself (socket(7)).
+/// The defaults of net.core.wmem_max and rmem_max in the kernel (socket(7)).
 const BUFFER_BYTES_MAX: usize = 212_992;
 
-/// What was set, or Linux's defaults.
+/// The options that were set, or Linux's defaults.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) no_delay: bool,
@@ -22,8 +22,8 @@ pub(super) struct Settings {
 }
 
 impl Default for Settings {
-    /// tcp(7): two hours, 75 seconds, 9 probes; the buffers are the middle values of tcp_wmem
-    /// and tcp_rmem.
+    /// The defaults of tcp(7): two hours, 75 seconds and 9 probes for keep-alive. The buffers are the
+    /// middle values of tcp_wmem and tcp_rmem.
     fn default() -> Self {
         let probes = KeepAliveProbes::new(Duration::from_secs(7200));
         Self {
@@ -53,7 +53,7 @@ impl Settings {
     pub(super) fn set(&mut self, option: SocketOption) -> io::Result<()> {
         match option {
             SocketOption::NoDelay(on) => self.no_delay = on,
-            // The two bits of congestion notification are the system's own on TCP.
+            // On TCP the kernel controls the two bits of congestion notification itself.
             SocketOption::TypeOfService(value) => self.type_of_service = value & !0b11,
             SocketOption::KeepAliveOff => self.keep_alive = false,
             SocketOption::KeepAlive(wanted) => {
@@ -86,12 +86,14 @@ fn milliseconds(time: Duration) -> Duration {
     Duration::from_millis(whole.max(1))
 }
 
-/// Doubled, for the kernel's own use of it, and at least SOCK_MIN_SNDBUF (socket(7)).
+/// The size of a send buffer: doubled for the kernel's own use of it, and at least SOCK_MIN_SNDBUF
+/// (socket(7)).
 fn send_buffer(bytes: usize) -> usize {
     (bytes.min(BUFFER_BYTES_MAX) * 2).max(4608)
 }
 
-/// The same with SOCK_MIN_RCVBUF.
+/// The size of a receive buffer: doubled for the kernel's own use of it, and at least SOCK_MIN_RCVBUF
+/// (socket(7)).
 fn receive_buffer(bytes: usize) -> usize {
     (bytes.min(BUFFER_BYTES_MAX) * 2).max(2304)
 }

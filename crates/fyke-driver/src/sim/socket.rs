@@ -1,4 +1,4 @@
-//! What a simulated socket is.
+//! The state of a simulated socket.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,19 +19,19 @@ pub(super) struct Socket {
     pub(super) settings: Settings,
     pub(super) bound: Option<Place>,
     pub(super) wanted: Wanted,
-    /// It is to report once that there is room.
+    /// Whether the socket is to report `Writable` once.
     pub(super) room_wanted: bool,
-    /// It is in line for work, see [`Network::line_up`](super::network::Network::line_up).
+    /// Whether the socket is queued for work, see [`Network::line_up`](super::network::Network::line_up).
     pub(super) in_line: bool,
     pub(super) role: Role,
 }
 
-/// What has become of it.
+/// The role of a socket.
 #[derive(Debug)]
 pub(super) enum Role {
-    /// Opened, perhaps bound; or its connection failed.
+    /// Opened, perhaps bound; or the connect has failed.
     Idle,
-    /// From `source`, none on Unix sockets without a name.
+    /// Connecting from `source`, which is `None` for Unix sockets without a name.
     Connecting {
         source: Option<Place>,
         target: Place,
@@ -42,24 +42,24 @@ pub(super) enum Role {
 
 #[derive(Debug, Default)]
 pub(super) struct Listener {
-    /// How many connections may wait to be accepted.
+    /// The number of connections that may wait to be accepted.
     pub(super) room: usize,
-    /// Our ends of the connections that wait, whose ids are not known yet.
+    /// The listener's ends of the waiting connections, whose ids were not reported yet.
     pub(super) queue: VecDeque<SocketId>,
-    /// Clients that found the queue full. Some of them may be gone.
+    /// Clients that connected while the queue was full. Some of them may be closed.
     pub(super) crowd: VecDeque<SocketId>,
 }
 
 /// One end of a connection.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// The other end, which may be gone.
+    /// The other end, which may be closed.
     pub(super) peer: SocketId,
     pub(super) local: Address,
     pub(super) remote: Address,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
-    /// When the last thing that is on its way to us arrives: nothing overtakes it.
+    /// The time at which the last event in transit to this end arrives; later events do not overtake it.
     pub(super) arrives_until: Duration,
     pub(super) reset: Reset,
 }
@@ -69,9 +69,9 @@ pub(super) struct Stream {
 pub(super) enum Reset {
     #[default]
     No,
-    /// It has, and no operation has failed from it.
+    /// The peer has reset the connection, and no operation has failed because of it.
     Arrived,
-    /// It has, and an operation has said so.
+    /// The peer has reset the connection, and an operation has reported it.
     Reported,
 }
 
@@ -118,13 +118,13 @@ impl Socket {
         }
     }
 
-    /// A connection that was reset is none any more, as in Linux.
+    /// Fails with `NotConnected` after a reset, as in Linux.
     pub(super) fn peer_address(&self) -> io::Result<Address> {
         let stream = self.stream().filter(|stream| stream.reset == Reset::No);
         Ok(stream.ok_or(io::ErrorKind::NotConnected)?.remote.clone())
     }
 
-    /// Whether it has something to do now, given the size of the window.
+    /// Returns whether the socket has work now, given the size of the window.
     pub(super) fn has_work(&self, window_bytes: usize) -> bool {
         match &self.role {
             Role::Idle | Role::Connecting { .. } => false,
@@ -144,7 +144,8 @@ impl Socket {
         }
     }
 
-    /// Whether it is to report that there is room, and there is, or sending fails.
+    /// Returns whether the socket is to report `Writable`: it is wanted, and there is room or sending
+    /// fails.
     pub(super) fn may_tell_room(&self, window_bytes: usize) -> bool {
         let tells = |stream: &Stream| {
             stream.outbound.unreceived < window_bytes || stream.send_failure().is_some()
@@ -166,14 +167,14 @@ impl Stream {
         }
     }
 
-    /// How sending fails, if it does.
+    /// Returns the error of sending, or `None` if sending is possible.
     pub(super) fn send_failure(&self) -> Option<io::ErrorKind> {
         if self.outbound.ended || self.reset == Reset::Reported {
             Some(io::ErrorKind::BrokenPipe)
         } else if self.reset == Reset::No {
             None
         } else if self.inbound.has_ended() {
-            // Linux: a socket that sends after the peer's end and is reset for it gets EPIPE.
+            // Linux reports EPIPE if a socket that sends after the peer's end is reset for it.
             Some(io::ErrorKind::BrokenPipe)
         } else {
             Some(io::ErrorKind::ConnectionReset)

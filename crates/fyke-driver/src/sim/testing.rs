@@ -1,4 +1,4 @@
-//! What the tests of this folder share.
+//! Shared helpers of the tests in this folder.
 
 use std::cell::RefCell;
 use std::io;
@@ -46,7 +46,9 @@ impl Seen {
                 Self::Failed(socket, operation, error.kind())
             }
             Completion::Woken => Self::Woken,
-            Completion::Shed { .. } => panic!("descriptors never run out here"),
+            Completion::Shed { .. } => {
+                panic!("descriptors are never exhausted in the simulated network")
+            }
         }
     }
 
@@ -58,7 +60,7 @@ impl Seen {
     }
 }
 
-/// `127.0.0.1:80`, `[::1]:80`, `/run/x.sock`, `abstract:x`.
+/// Parses an address: `127.0.0.1:80`, `[::1]:80`, `/run/x.sock` or `abstract:x`.
 pub(super) fn address(text: &str) -> Address {
     if let Ok(address) = text.parse() {
         return Address::Ip(address);
@@ -69,7 +71,7 @@ pub(super) fn address(text: &str) -> Address {
     }
 }
 
-/// Bytes of which no two neighbouring stretches look alike.
+/// Bytes in which no two neighbouring stretches are equal.
 pub(super) fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|index| (index % 251) as u8).collect()
 }
@@ -119,7 +121,7 @@ impl World {
         client
     }
 
-    /// A client and the socket that was accepted for it. Neither is receiving.
+    /// Establishes a connection, and returns the client and the accepted socket. Neither is receiving.
     pub(super) fn pair(&self, place: &str) -> (SocketId, SocketId) {
         let listener = self.listener(place);
         self.sim.accept_start(listener).unwrap();
@@ -149,7 +151,7 @@ impl World {
         seen.into_inner()
     }
 
-    /// Turns until nothing is on its way.
+    /// Runs turns until nothing is in transit.
     pub(super) fn settle(&self) -> Vec<Seen> {
         let mut seen = Vec::new();
         while self.sim.has_work() || self.sim.next_deadline().is_some() {
@@ -158,7 +160,7 @@ impl World {
         seen
     }
 
-    /// Settles, and joins all that `socket` received.
+    /// Settles, and joins everything that `socket` received.
     pub(super) fn received(&self, socket: SocketId) -> Vec<u8> {
         let seen = self.settle();
         let of_socket = |seen: &Seen| match seen {

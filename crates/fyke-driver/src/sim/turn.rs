@@ -1,4 +1,4 @@
-//! One turn: the clock, and the callback.
+//! One turn: advances the clock and calls the callback.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::limits::{ACCEPTS_PER_TURN_MAX, READS_PER_TURN_MAX};
 use crate::trace::step;
 use crate::{Completion, Moment, SocketId};
 
-/// What a turn takes that does not wait: a loop that only polls still sees the network move.
+/// The duration of a turn that does not wait, so that the network makes progress for a loop that only
+/// polls.
 const TURN_TIME: Duration = Duration::from_micros(1);
 
 impl Sim {
@@ -27,7 +28,7 @@ impl Sim {
         let count = {
             let mut network = self.network.borrow_mut();
             network.collect(&self.pool);
-            // What becomes due while the callback runs is for the next turn.
+            // Work that becomes due while the callback runs belongs to the next turn.
             network.due.len()
         };
         self.pool.drop_buried();
@@ -49,8 +50,8 @@ impl Sim {
         Ok(())
     }
 
-    /// Moves the clock to the next event or to `until`. Where there is neither, only
-    /// the bell can end the wait; says whether it did.
+    /// Moves the clock to the next event or to `until`. If there is neither, blocks until the bell rings.
+    /// Returns whether the bell ended the wait.
     fn wait(&self, until: Option<Moment>) -> bool {
         let schedule = &mut self.network.borrow_mut().schedule;
         let soonest = schedule.now().saturating_add(TURN_TIME);
@@ -91,7 +92,7 @@ impl Sim {
     }
 }
 
-/// Notices a turn inside a turn; ends the turn also when the callback panics.
+/// Detects a turn inside a turn. Dropping it ends the turn, also when the callback panics.
 struct Turning<'a>(&'a Sim);
 
 impl<'a> Turning<'a> {
@@ -110,8 +111,8 @@ impl Drop for Turning<'_> {
     }
 }
 
-/// Puts a socket that has worked back in line for what it has left: because its budget is used
-/// up, or because the callback panicked.
+/// Queues a socket again after its work if it has more: because its budget is used up, or because the
+/// callback panicked.
 struct Working<'a> {
     sim: &'a Sim,
     socket: SocketId,
@@ -138,7 +139,7 @@ mod tests {
     use crate::backend::Backend;
     use crate::waker::Wake;
 
-    /// A server that echoes, a client that talks and is answered, all in one trace.
+    /// The trace of an echo server and a client that sends and receives.
     fn trace(seed: u64) -> Vec<(Duration, Seen)> {
         let world = World::new(SimOptions { window_bytes: 5000, ..SimOptions::seeded(seed) });
         let (client, server) = world.pair("127.0.0.1:80");
@@ -150,7 +151,7 @@ mod tests {
             world.turn_with(&mut |sim, seen| {
                 if let Seen::Received(socket, bytes) = &seen {
                     if *socket == server {
-                        // Refused while an answer is in flight, and the same in every run.
+                        // The send is refused while an answer is in flight, equally in every run.
                         let _ = World::send_on(sim, server, bytes);
                     }
                 }
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
+    fn equal_seeds_produce_equal_traces_and_different_seeds_different_ones() {
         assert!(trace(1).len() > 10);
         assert_eq!(trace(1), trace(1));
         assert_eq!(trace(2), trace(2));
@@ -169,11 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_passes_at_once() {
+    fn an_idle_hour_takes_no_real_time() {
         let world = World::default();
         let hour = Duration::from_secs(3600);
         let before = std::time::Instant::now();
-        world.sim.turn(Some(world.sim.now() + hour), &mut |_| panic!("nothing happens")).unwrap();
+        world
+            .sim
+            .turn(Some(world.sim.now() + hour), &mut |_| panic!("unexpected completion"))
+            .unwrap();
         assert_eq!(world.elapsed(), hour);
         assert!(before.elapsed() < Duration::from_secs(60));
     }
@@ -183,11 +187,16 @@ mod tests {
         let latency = Duration::from_millis(10);
         let world = World::new(SimOptions { latency, ..Default::default() });
         world.connect("127.0.0.1:80");
-        world.sim.turn(Some(Moment::ZERO), &mut |_| panic!("too soon")).unwrap();
-        assert_eq!(world.elapsed(), TURN_TIME, "a turn takes some time");
         world
             .sim
-            .turn(Some(world.sim.now() + (latency - TURN_TIME)), &mut |_| panic!("too soon"))
+            .turn(Some(Moment::ZERO), &mut |_| panic!("a completion before its time"))
+            .unwrap();
+        assert_eq!(world.elapsed(), TURN_TIME, "a turn takes TURN_TIME");
+        world
+            .sim
+            .turn(Some(world.sim.now() + (latency - TURN_TIME)), &mut |_| {
+                panic!("a completion before its time")
+            })
             .unwrap();
         assert_eq!(world.elapsed(), latency);
         let mut count = 0;
@@ -209,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_rung_before_is_heard_once_and_the_clock_stands() {
+    fn a_wake_before_the_turn_is_reported_once_without_moving_the_clock() {
         let world = World::default();
         world.sim.waker().wake();
         assert!(world.sim.has_work());
@@ -218,11 +227,11 @@ mod tests {
         world.sim.turn(second, &mut |completion| seen.push(Seen::of(completion))).unwrap();
         assert_eq!(seen, [Seen::Woken]);
         assert_eq!(world.elapsed(), Duration::ZERO);
-        world.sim.turn(second, &mut |_| panic!("heard twice")).unwrap();
+        world.sim.turn(second, &mut |_| panic!("the wake was reported twice")).unwrap();
     }
 
     #[test]
-    fn closing_inside_the_callback_gives_no_further_completion() {
+    fn no_completion_follows_a_close_inside_the_callback() {
         let world = World::new(SimOptions { piece_bytes_max: 1, ..Default::default() });
         let (client, server) = world.pair("127.0.0.1:80");
         world.send(client, b"many pieces").unwrap();
@@ -238,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_another_socket_inside_the_callback_silences_it() {
+    fn no_completion_follows_a_close_inside_the_callback_of_another_socket() {
         let world = World::default();
         let first = world.connect("127.0.0.1:80");
         let second = world.connect("127.0.0.1:80");
@@ -260,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_panic_in_the_callback_the_rest_is_given() {
+    fn remaining_completions_are_reported_after_a_panic_in_the_callback() {
         let world = World::new(SimOptions { piece_bytes_max: 1, ..Default::default() });
         let (client, server) = world.pair("127.0.0.1:80");
         world.send(client, b"abc").unwrap();

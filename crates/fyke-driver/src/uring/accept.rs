@@ -1,8 +1,8 @@
-//! Accepting: the ring says that connections wait, calls accept them, as with readiness.
+//! Accepting: the ring polls for connections that wait, and system calls accept them, as with readiness.
 //!
-//! Not by a multishot accept. Connections that the kernel has accepted for us cannot be put back into the
-//! listener's queue, and a listener that is handed over (`detach`) must take along all that its
-//! callback has not seen. A multishot accept also has its own ways to fail without descriptors.
+//! A multishot accept is not used. Connections that the kernel has accepted cannot be put back into the
+//! listener's queue, and a listener that is detached (`detach`) must take along every connection that its
+//! callback has not seen. A multishot accept also fails in other ways when descriptors are exhausted.
 
 use rustix::io::Errno;
 
@@ -11,11 +11,11 @@ use super::ring::Completed;
 use crate::table::{AgainOnPanic, accept};
 use crate::{Completion, SocketId};
 
-/// What the poll of a listener says when it was shut down.
+/// What the poll of a listener reports after the listener was shut down.
 const SHUT_DOWN: i32 = (libc::POLLHUP | libc::POLLRDHUP) as i32;
 
 impl Uring {
-    /// A completion of the poll that watches a listener.
+    /// Handles a completion of the poll of a listener.
     pub(super) fn acceptable(
         &self,
         listener: SocketId,

@@ -1,12 +1,13 @@
-//! The pool of buffers that the kernel receives into: a socket that is idle holds none.
+//! The pool of buffers that the kernel receives into. An idle socket holds no buffer.
 //!
-//! With `IOU_PBUF_RING_INC` (6.12) the kernel fills a buffer bit by bit, with what comes for any
-//! socket, and small messages lie densely; before that each receive takes a whole buffer. The bytes
-//! of one buffer are filled, and reported, in order, so how far each one is filled is counted here.
+//! With `IOU_PBUF_RING_INC` (Linux 6.12) the kernel fills a buffer incrementally, with bytes for any
+//! socket, so small messages are packed densely. On older kernels each receive takes a whole buffer. The
+//! kernel fills and reports the bytes of one buffer in order, so [`Buffers`] counts how far each buffer
+//! is filled.
 //!
-//! Owner of the memory: [`Buffers`], which is a field of the driver and goes after the ring was
-//! drained and closed. Nothing here is ever a reference to memory that the kernel may write: only
-//! ranges that were reported are lent, until they are given back.
+//! [`Buffers`] owns the memory. It is a field of the driver, which frees it after it has drained and
+//! closed the ring. No reference to memory that the kernel may write exists at any time: only reported
+//! ranges are lent, until their buffer is returned to the kernel.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -25,7 +26,7 @@ pub(super) const GROUP: u16 = 0;
 /// IOU_PBUF_RING_INC of `linux/io_uring.h`.
 const INCREMENTAL: u16 = 2;
 
-/// How the pool is cut.
+/// How the pool is divided into buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     /// A power of two.
@@ -35,24 +36,25 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Large, so that what comes in one piece is seldom cut by the end of a buffer; and both together
-    /// so small that they stay in a cache.
+    /// Large buffers, so that the end of a buffer rarely cuts received bytes; both together are small
+    /// enough to stay in a cache.
     pub(super) const INCREMENTAL: Self =
         Self { entries: 2, bytes: 8 * READ_BUFFER_BYTES, incremental: true };
 
-    /// As large as a read of readiness, so that bytes come in the same pieces. A message of one byte
-    /// takes a whole buffer too: so there are many, but most are touched at their beginning only.
+    /// Each buffer is as large as a read of the readiness backend, so that bytes arrive in the same
+    /// pieces. A message of one byte also takes a whole buffer, so there are many buffers; of most of
+    /// them only the beginning is touched.
     pub(super) const WHOLE: Self =
         Self { entries: 64, bytes: READ_BUFFER_BYTES, incremental: false };
 
-    /// So small that it runs dry at once.
+    /// Small enough to run out of buffers at once.
     #[cfg(test)]
     pub(super) const fn tiny(incremental: bool) -> Self {
         Self { entries: 2, bytes: 1024, incremental }
     }
 
-    /// Receivers that may be armed again when the pool has run dry. If all were, most would only
-    /// find it dry again.
+    /// The number of receivers to arm again after the pool was empty. If all were armed, most would only
+    /// find it empty again.
     pub(super) fn receivers(self) -> usize {
         usize::from(self.entries) * if self.incremental { 64 } else { 1 }
     }
@@ -69,7 +71,8 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// Makes the pool and registers it: incremental, where the kernel can.
+    /// Allocates the pool and registers it: incremental if the kernel supports it, otherwise with whole
+    /// buffers.
     pub(super) fn new(ring: &Ring) -> io::Result<Self> {
         Self::with_shape(ring, Shape::INCREMENTAL).or_else(|_| Self::with_shape(ring, Shape::WHOLE))
     }
@@ -85,9 +88,9 @@ impl Buffers {
         };
         let flags = if shape.incremental { INCREMENTAL } else { 0 };
         let address = buffers.entries.as_ptr() as u64;
-        // SAFETY: both pieces of memory belong to `buffers`, whose owner drops it after the ring is
-        // closed with nothing in flight, see `Drop` of the driver. If this fails the kernel has
-        // kept nothing.
+        // SAFETY: both allocations belong to `buffers`, whose owner drops it after the ring is closed
+        // with nothing in flight, see `Drop` of the driver. If this call fails, the kernel has kept no
+        // reference.
         unsafe { ring.register_buffers(address, shape.entries, GROUP, flags)? };
         for buffer in 0..shape.entries {
             buffers.offer(buffer);
@@ -99,19 +102,20 @@ impl Buffers {
         self.shape
     }
 
-    /// What the kernel has just reported of a buffer, in the order of its reports; none if it is
-    /// not one of ours. It is given back to the kernel when the loan ends, if it is full.
+    /// Lends the next `bytes` bytes of a buffer. Must be called in the order of the kernel's reports.
+    /// Returns `None` if the buffer or the range is not part of the pool. If the buffer is used up, it
+    /// returns to the kernel when the loan ends.
     pub(super) fn lend(&self, buffer: u16, bytes: usize) -> Option<Lent<'_>> {
         let filled = self.filled.get(usize::from(buffer))?;
         let start = filled.get();
         let end = start.checked_add(bytes).filter(|end| *end <= self.shape.bytes)?;
         filled.set(end);
-        // An end-of-stream may name a buffer too: an incremental one is not used up by it.
+        // An end-of-stream may also refer to a buffer: it does not use up an incremental one.
         let used_up = if self.shape.incremental { end == self.shape.bytes } else { true };
         Some(Lent { buffers: self, buffer, start, bytes, used_up })
     }
 
-    /// Puts a buffer behind the free ones.
+    /// Appends a buffer to the queue of free buffers.
     #[allow(unsafe_code, reason = "memory that is shared with the kernel")]
     fn offer(&self, buffer: u16) {
         let index = usize::from(buffer);
@@ -147,7 +151,8 @@ impl Drop for Buffers {
     }
 }
 
-/// Received bytes, until dropped. Then the buffer goes back, also when a callback panics.
+/// Received bytes, valid until dropped. If the buffer is used up, it then returns to the kernel, also if
+/// a callback panics.
 pub(super) struct Lent<'a> {
     buffers: &'a Buffers,
     buffer: u16,
@@ -160,9 +165,9 @@ impl Lent<'_> {
     #[allow(unsafe_code, reason = "memory that is shared with the kernel")]
     pub(super) fn as_slice(&self) -> &[u8] {
         let offset = usize::from(self.buffer) * self.buffers.shape.bytes + self.start;
-        // SAFETY: the range lies within the buffer (`lend`) and was initialised when it was
-        // allocated. The kernel has reported it and writes behind it only, until the buffer is
-        // given back, which happens when `self` is dropped, or later.
+        // SAFETY: the range lies within the buffer (`lend`) and was initialised when it was allocated.
+        // The kernel has reported it and writes only behind it, until the buffer returns to the kernel,
+        // which happens when `self` is dropped, or later.
         unsafe { std::slice::from_raw_parts(self.buffers.memory.as_ptr().add(offset), self.bytes) }
     }
 }
@@ -179,20 +184,21 @@ impl Shape {
     fn entries_layout(self) -> Layout {
         Layout::array::<BufRingEntry>(self.entries.into())
             .and_then(|layout| layout.align_to(page_bytes()))
-            .expect("a few kilobytes")
+            .expect("the entries take a few kilobytes")
     }
 
     fn memory_layout(self) -> Layout {
-        Layout::array::<u8>(usize::from(self.entries) * self.bytes).expect("a few megabytes")
+        Layout::array::<u8>(usize::from(self.entries) * self.bytes)
+            .expect("the buffers take a few megabytes")
     }
 }
 
-/// Where the kernel wants memory that it maps to begin.
-#[allow(unsafe_code, reason = "rustix reads it where valgrind does not let it")]
+/// The alignment that the kernel requires of memory that it maps.
+#[allow(unsafe_code, reason = "valgrind does not support the way rustix reads it")]
 fn page_bytes() -> usize {
     // SAFETY: a number goes in and a number comes out.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    // No system has larger ones.
+    // No system has larger pages.
     usize::try_from(bytes).unwrap_or(64 * 1024)
 }
 

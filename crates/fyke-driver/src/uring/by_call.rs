@@ -1,19 +1,19 @@
-//! Receiving by calls: the ring says when there is something, a call reads it, as with readiness. It costs
-//! what it costs with epoll.
+//! Receiving by system calls: the ring polls a socket and a system call reads it, as with readiness. The
+//! cost is the same as with epoll.
 //!
-//! *Unix sockets and pipes*, because what a multishot receive has brought cannot be put back: a Unix
-//! socket that is closed with unread bytes fails its peer with ECONNRESET, and only bytes that are still
-//! with the kernel count as unread. (A TCP connection can be reset by hand, see
+//! *Unix sockets and pipes* are read by system calls because bytes from a multishot receive cannot be put
+//! back: a Unix socket that is closed with unread bytes fails its peer with ECONNRESET, and only bytes
+//! that are still in the kernel count as unread. (The driver can reset a TCP connection itself, see
 //! [`closing`](super::closing).)
 //!
-//! *Connections whose peer sends in bulk*: when a full piece has come. In one `enter` the kernel goes on
-//! with a multishot receive for 32 pieces, or until the pool is empty, and all others wait that long
-//! (contract rule 6). Single receives into the same pool are no way out: their completions come after
-//! those of multishot receives that filled the buffer behind them, and only the order tells where in
-//! a buffer the bytes are.
+//! *Connections whose peer sends in bulk* are read by system calls after the first full piece. In one
+//! `enter` the kernel continues a multishot receive for 32 pieces, or until the pool is empty, and all
+//! other sockets wait that long (contract rule 6). Single receives into the same pool are not an
+//! alternative: their completions are posted after those of multishot receives that filled the buffer
+//! behind them, and only the order determines where in a buffer the bytes are.
 //!
-//! *Connections that are read into memory of the caller*: it says where the bytes are to go only when it
-//! reads.
+//! *Connections that are read with `read_into`* are read by system calls because the caller provides the
+//! memory only when it reads.
 
 use rustix::io::Errno;
 
@@ -24,16 +24,17 @@ use crate::completion::Wanted;
 use crate::table::{Sending, receive};
 use crate::{Completion, SocketId};
 
-/// What the ring waits for. A hang-up is asked for by name: it makes no edge of its own later.
+/// The events that the ring polls for. The hang-up is requested explicitly, because it makes no separate
+/// edge later.
 pub(super) const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 
-/// Only of TCP, where there is something urgent: a Unix socket's message costs a tenth more with it.
+/// Polled for TCP only, which has urgent data: with it each message of a Unix socket costs a tenth more.
 const URGENT: i32 = libc::POLLPRI as i32;
 
 const GONE: i32 = (libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR) as i32;
 
 impl Uring {
-    /// A completion of the poll that watches such a socket.
+    /// Handles a completion of the poll of a socket that system calls read.
     pub(super) fn readable(
         &self,
         socket: SocketId,
@@ -56,8 +57,8 @@ impl Uring {
                 // Once per turn is enough (contract rule 6).
                 return;
             }
-            // In the order of readiness. A Unix socket's poll says so before its data is read, and
-            // there the read fails first.
+            // The order is that of readiness. The poll of a Unix socket reports a hang-up before its data
+            // is read, and there the read fails first.
             gone && slot.watch.bulk && slot.flags.sending != Sending::Nothing
         };
         match sends {
@@ -68,12 +69,12 @@ impl Uring {
 }
 
 impl Slot {
-    /// What to poll one for that is read by calls.
+    /// The events to poll for on a socket that system calls read.
     pub(super) fn events_for_calls(&self) -> u32 {
         if self.watch.bulk { EVENTS | URGENT as u32 } else { EVENTS }
     }
 
-    /// Whether it is to be read by calls as soon as its multishot receive has ended.
+    /// Whether the socket changes to reading by system calls as soon as its multishot receive has ended.
     pub(super) fn changes_to_calls(&self) -> bool {
         let watch = &self.watch;
         let wanted = self.flags.reading.wanted != Wanted::Nothing;

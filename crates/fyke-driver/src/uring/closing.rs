@@ -1,10 +1,10 @@
 //! Closing sockets and the driver while the kernel may be using their memory (contract rule 4).
 //!
-//! An operation in the ring holds the socket open: closing the descriptor alone would send neither
-//! FIN nor RST and leave a port taken. So what is in flight is cancelled first, and its last
-//! completion waited for, which takes one `enter`, because receives, accepts and polls wait in the
-//! kernel and are not running. Should one ever not end at once, the socket lingers: it is asked to
-//! end in every turn, and freed when it did.
+//! An operation in the ring keeps the socket open: closing the descriptor alone would send neither FIN
+//! nor RST, and the port would stay in use. So the driver first cancels the operations in flight and
+//! waits for their last completions. This takes one `enter`, because receives, accepts and polls wait in
+//! the kernel and are not running. If an operation does not end at once, the socket lingers: every turn
+//! cancels it again, and frees the socket when the operation has ended.
 
 use std::io;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::{Slot, Uring};
 use crate::SocketId;
 use crate::system;
 
-/// How often, and how long each time, a driver that goes waits for what is in flight. Nothing is
-/// known that takes so long; what does is leaked with its memory.
+/// How often, and how long each time, a dropped driver waits for operations in flight. No operation is
+/// known that takes this long; if one does, it is leaked with its memory.
 const DRAIN_ROUNDS: u32 = 100;
 const DRAIN_WAIT: Duration = Duration::from_millis(100);
 
 impl Uring {
-    /// Returns whether there was such a socket.
+    /// Closes a socket. Returns whether the socket existed.
     pub(super) fn close(&self, socket: SocketId) -> bool {
         let Some(slot) = self.table.remove(socket) else { return false };
         if slot.watch.kernel.is_empty() {
@@ -30,12 +30,12 @@ impl Uring {
             return true;
         }
         self.lingering.borrow_mut().insert(socket, slot);
-        // If the kernel does not even take the cancellation, the next turn asks again.
+        // If the kernel does not accept the cancellation, the next turn tries again.
         let _ = self.end(socket);
         true
     }
 
-    /// Cancels what a closed socket has in flight, and frees it when that is over.
+    /// Cancels the operations of a closed socket, and frees the socket when they have ended.
     fn end(&self, socket: SocketId) -> io::Result<()> {
         self.cancel(socket)?;
         loop {
@@ -45,7 +45,7 @@ impl Uring {
             if self.dispose_ended(socket) || self.ring.waiting() == before {
                 return Ok(());
             }
-            // The kernel does about twenty things at a time; ours may come after others.
+            // The kernel processes about twenty items at a time, so others may come first.
         }
     }
 
@@ -57,7 +57,7 @@ impl Uring {
         Ok(())
     }
 
-    /// Frees a lingering socket if nothing of it is in flight, and says so.
+    /// Frees a lingering socket if none of its operations is in flight. Returns whether it did.
     fn dispose_ended(&self, socket: SocketId) -> bool {
         let mut lingering = self.lingering.borrow_mut();
         if lingering.get(&socket).is_some_and(|slot| !slot.watch.kernel.is_empty()) {
@@ -69,7 +69,7 @@ impl Uring {
         true
     }
 
-    /// Asks those that linger to end. Called at the beginning of a turn.
+    /// Cancels the operations of lingering sockets again. Called at the beginning of a turn.
     pub(super) fn cancel_lingering(&self) {
         if self.lingering.borrow().is_empty() {
             return;
@@ -82,10 +82,10 @@ impl Uring {
         }
     }
 
-    /// Frees a socket that the kernel is done with. Nothing is borrowed here: what it was to send
-    /// may run the user's code when it goes.
+    /// Frees a socket that the kernel is done with. Nothing may be borrowed here: dropping its batch may
+    /// run the user's code.
     fn dispose(&self, socket: SocketId, slot: Slot) {
-        debug_assert!(slot.watch.kernel.is_empty(), "the kernel may still touch it");
+        debug_assert!(slot.watch.kernel.is_empty(), "an operation of the socket is in flight");
         if self.has_unread(socket, &slot) {
             let _ = system::reset_on_close(system::borrow(&slot.fd));
         }
@@ -96,8 +96,8 @@ impl Uring {
         slot.close();
     }
 
-    /// Whether bytes were received and not given to the caller. With readiness they would still be with the kernel, which
-    /// then resets the connection when it is closed.
+    /// Whether received bytes were not passed to the caller. With readiness they would still be in the
+    /// kernel, which resets the connection when it is closed with unread bytes.
     // DST-08.
     pub(super) fn has_unread(&self, socket: SocketId, slot: &Slot) -> bool {
         if slot.flags.listener || slot.watch.by_call {
@@ -122,7 +122,7 @@ impl Uring {
                 && self.ring.has_waiting(token(socket, Kind::Receive), Completed::is_failure)
     }
 
-    /// Ends everything, and returns whether the kernel is done with all memory.
+    /// Cancels all operations. Returns whether the kernel is done with all memory.
     fn drain(&self) -> bool {
         for _ in 0..DRAIN_ROUNDS {
             while self.ring.next().is_some() {}
@@ -143,12 +143,12 @@ impl Drop for Uring {
     fn drop(&mut self) {
         self.see_ended();
         if !self.drain() {
-            // Never seen. Memory that is lost is better than memory that the kernel writes to when
-            // it has another owner.
+            // This has never been observed. A leak is better than memory that the kernel writes to after
+            // another owner has allocated it.
             std::mem::forget(self.table.sockets.take());
             std::mem::forget(self.lingering.take());
             std::mem::forget(std::rc::Rc::clone(&self.buffers));
         }
-        // Then the fields: the ring is closed, the sockets, the pool.
+        // The fields are dropped next: the ring is closed, then the sockets and the pool.
     }
 }

@@ -1,5 +1,5 @@
-//! Connecting: by a call, which reports at once what can be reported at once, and lets the attempt begin
-//! now and not in the next turn. The ring then waits for the outcome.
+//! Connecting uses a system call, so that immediate failures are known at once and the attempt begins now
+//! instead of in the next turn. The ring then polls for the outcome.
 
 use rustix::io::Errno;
 
@@ -14,7 +14,7 @@ impl Uring {
         let mut sockets = self.table.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };
         match system::connect(system::borrow(&slot.fd), target) {
-            // Told in the next turn, after the listener it reached.
+            // Reported in the next turn, after the listener that the connection reached.
             Ok(()) => {
                 slot.flags.reading.connecting = true;
                 self.writable.borrow_mut().push_back(socket);

@@ -1,4 +1,5 @@
-//! What waits for a socket to want it, and sockets that wait for a buffer.
+//! Bytes, ends and failures that wait until their socket receives again, and sockets that wait for a
+//! buffer.
 
 use std::collections::VecDeque;
 
@@ -16,9 +17,9 @@ pub(super) enum Held {
     Failed(Errno),
 }
 
-/// Sockets that found the pool dry. Those that got nothing come before those that got something: else
-/// a peer that sends without a pause would empty the pool in each turn before anybody else gets
-/// a buffer (contract rule 6).
+/// Sockets whose receive found no free buffer. Sockets that have received nothing come before those that
+/// have received bytes; otherwise a peer that sends without a pause would empty the pool in each turn
+/// before other sockets get a buffer (contract rule 6).
 #[derive(Debug, Default)]
 pub(super) struct Starved {
     hungry: VecDeque<SocketId>,

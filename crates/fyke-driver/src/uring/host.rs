@@ -1,5 +1,5 @@
-//! The two event counters: one wakes the loop from other threads, the other tells a host's own loop
-//! that there is something to do.
+//! The two event counters: one wakes the loop from other threads, the other signals the event loop of a
+//! host that there is something to do.
 
 use std::cell::Cell;
 use std::io;
@@ -20,11 +20,11 @@ pub(super) struct Host {
 
 struct Counters {
     waker: Counter,
-    /// Registered with the ring from the first time that it is requested: the kernel then
-    /// signals it for everything that happens, which costs a little.
+    /// Registered with the ring when it is first requested: from then on the kernel signals it for every
+    /// event, which costs a little.
     ///
-    /// The ring's own descriptor does not serve: with DEFER_TASKRUN nothing becomes a completion
-    /// before we enter, so it never becomes readable.
+    /// The ring's own descriptor cannot be used: with DEFER_TASKRUN the kernel posts no completion before
+    /// the driver calls `enter`, so the descriptor never becomes readable.
     outer: OnceLock<Counter>,
 }
 
@@ -42,12 +42,12 @@ impl Host {
         self.counters.waker.0.as_fd()
     }
 
-    /// The descriptor for a host's loop; none if it cannot be had.
+    /// The descriptor for the event loop of a host, or `None` if it cannot be created or registered.
     pub(super) fn outer(&self, ring: &Ring) -> Option<BorrowedFd<'_>> {
         if self.counters.outer.get().is_none() {
             let outer = Counter::new().ok()?;
             ring.register_eventfd(outer.0.as_raw_fd()).ok()?;
-            // What happened before was not signalled.
+            // Earlier events were not signalled.
             outer.wake();
             let _ = self.counters.outer.set(outer);
         }
@@ -58,7 +58,8 @@ impl Host {
         self.counters.outer.get().is_some()
     }
 
-    /// Makes the host's descriptor readable, unless a turn is running: its end looks itself.
+    /// Makes the host's descriptor readable, unless a turn is running: the end of the turn checks for
+    /// work itself.
     pub(super) fn signal_unless(&self, turning: bool) {
         if !turning {
             self.signal();
@@ -69,10 +70,11 @@ impl Host {
         self.counters.outer.get().into_iter().for_each(Wake::wake);
     }
 
-    /// Makes it unreadable. Before entering: what happens afterwards signals it again.
+    /// Makes the host's descriptor unreadable. Called before `enter`, so that later events signal it
+    /// again.
     pub(super) fn reset(&self) {
         if let Some(outer) = self.counters.outer.get() {
-            // It may not have been readable.
+            // The read fails if the descriptor was not readable.
             let _ = rustix::io::read(&outer.0, &mut [0; 8]);
         }
     }
@@ -88,8 +90,9 @@ impl Counter {
 }
 
 impl Wake for Counters {
-    /// The ring watches the waker, and would signal the host's counter. But in a wake of one event counter the
-    /// kernel does not signal another one at once, and Linux 6.18 loses such signals after the first ones.
+    /// Signals both counters. The ring polls the waker and would therefore signal the host's counter too.
+    /// But the kernel does not signal one event counter at once from a wake of another, and Linux 6.18
+    /// loses such signals after the first ones.
     fn wake(&self) {
         self.waker.wake();
         self.outer.get().into_iter().for_each(Wake::wake);
@@ -98,7 +101,7 @@ impl Wake for Counters {
 
 impl Wake for Counter {
     fn wake(&self) {
-        // Adding one fails only if the counter is full: then it is readable already.
+        // The write fails only if the counter is full, and then it is readable already.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 }

@@ -1,31 +1,32 @@
 //! The io_uring backend.
 //!
-//! How it does what the contract says:
+//! How it implements the contract in the [crate's documentation](crate):
 //!
-//! - *One `enter` per turn* hands over what changed, lets the kernel receive, and waits.
-//!   The calls of the contract only note what is wanted; [`submitting`] compares that with what
-//!   the ring does, at the beginning of a turn. So a pause and a resume in one turn cost nothing.
-//! - *Receiving* is one multishot receive per socket into a pool of buffers ([`buffers`]). What the
-//!   kernel received before it heard of a `receive_stop` is copied and kept (contract rule 7). Unix
-//!   sockets, those that receive in bulk, and those that are read into memory of the caller, are polled
-//!   by the ring and read by calls ([`by_call`]).
-//! - *Sending* is done by calls, as with readiness: whether the kernel took the bytes at once decides when
-//!   callbacks come, and that is to be the same on every driver. When the kernel is full the ring tells when
-//!   it is not. It does not send itself: a connection that broke fails its read before its write (DST-10),
-//!   and a send that waits in the ring would be woken first and take the error away.
-//! - *Accepting*: the ring polls each listener, and calls accept ([`accept`]).
-//! - *Closing* waits for the kernel ([`closing`]): an operation in flight holds the socket open, so
-//!   it is cancelled, in a separate `enter`, and then the descriptor is closed. So FIN and RST
-//!   leave inside the call, and a port is free when it returns.
-//! - *Calls that never wait* (open, bind, listen, the beginning of a connect, shutdown) are calls:
-//!   the ring would only add a detour, or a thread.
+//! - *One `enter` per turn* submits the changes, lets the kernel receive, and waits. The operations of
+//!   the contract only record what the caller wants; [`submitting`] compares that with what the ring does
+//!   at the beginning of a turn. A pause and a resume in one turn therefore cost nothing.
+//! - *Receiving* uses one multishot receive per socket into a pool of buffers ([`buffers`]). Bytes that
+//!   the kernel receives before it processes a `receive_stop` are copied and queued (contract rule 7).
+//!   The ring polls Unix sockets, sockets that receive in bulk and sockets that are read with
+//!   `read_into`; system calls read them ([`by_call`]).
+//! - *Sending* uses system calls, as the readiness backend does: whether the kernel accepts the bytes at
+//!   once decides when callbacks run, and that must be the same on every driver. When the send buffer is
+//!   full, the ring polls for room. The ring does not send: a broken connection must fail its read before
+//!   its write (DST-10), and the kernel would wake a send that waits in the ring first, which would
+//!   consume the error.
+//! - *Accepting*: the ring polls each listener, and system calls accept the connections ([`accept`]).
+//! - *Closing* waits for the kernel ([`closing`]): an operation in flight keeps the socket open, so the
+//!   driver cancels it in a separate `enter` and then closes the descriptor. FIN or RST is therefore sent
+//!   inside the call, and the port is free when it returns.
+//! - *Operations that never block* (open, bind, listen, the start of a connect, shutdown) are system
+//!   calls: the ring would only add a detour, or a thread.
 //!
 //! # What the kernel may touch
 //!
-//! The pool of buffers, and the descriptors. An operation is in [`Watched::kernel`] from the moment it is
-//! queued until its last completion was seen; the descriptor of a slot with one is never closed. When
-//! the driver goes, it cancels everything and waits for the last completion (`Drop`, in
-//! [`closing`]), and then frees the pool.
+//! The kernel may use the pool of buffers and the descriptors. An operation is in [`Watched::kernel`]
+//! from the moment it is queued until its last completion has been seen; the descriptor of a slot with
+//! such an operation is never closed. When the driver is dropped, it cancels all operations, waits for
+//! their last completions (`Drop`, in [`closing`]) and then frees the pool.
 
 mod accept;
 mod buffers;
@@ -67,30 +68,31 @@ use ring::Ring;
 use token::Operations;
 
 pub(crate) struct Uring {
-    /// Whether the length of a multishot receive limits each of its completions (6.17): then the kernel
-    /// reads in the same steps as readiness does, which a peer can notice by its window.
+    /// Whether the length of a multishot receive limits each of its completions (Linux 6.17). If so, the
+    /// kernel reads in the same steps as the readiness backend, which a peer can notice by its window.
     capped_receive: bool,
-    /// Before everything that the kernel may touch, so that it is dropped first. See also `Drop`.
+    /// Declared before everything that the kernel may touch, so that it is dropped first. See also
+    /// `Drop`.
     ring: Ring,
     table: Table<Watched>,
-    /// What the kernel received after `receive_stop`, oldest first. No entry is empty.
+    /// What the kernel received after `receive_stop`, oldest first. No queue is empty.
     held: RefCell<BTreeMap<SocketId, VecDeque<Held>>>,
-    /// Sockets that are closed for us, and held by operations in flight.
+    /// Sockets that the caller has closed and that operations in flight keep open.
     lingering: RefCell<BTreeMap<SocketId, Slot>>,
-    /// Not shared; an `Rc` so that it can be leaked, see `Drop`.
+    /// Not shared; an `Rc` so that `Drop` can leak it.
     buffers: Rc<Buffers>,
-    /// Sockets of which something changed since the last turn began.
+    /// Sockets whose wanted operations changed since the last turn began.
     changed: RefCell<Vec<SocketId>>,
     /// Sockets that could not receive because all buffers were full.
     starved: RefCell<Starved>,
-    /// The socket whose callback runs while more bytes of the same completion wait.
+    /// The socket whose callback runs while more bytes of the same completion are waiting.
     giving: Cell<Option<SocketId>>,
-    /// Sockets that are connected, or have room for more of their batch: looked at when all was
-    /// received.
+    /// Sockets that are connected or have room for more of their batch. A turn handles them after all
+    /// received bytes.
     writable: RefCell<VecDeque<SocketId>>,
     host: Host,
     turning: Cell<bool>,
-    /// Counts turns, for budgets.
+    /// The number of turns, for budgets.
     turns: Cell<u64>,
 }
 
@@ -99,32 +101,34 @@ type Slot = table::Slot<Watched>;
 /// What the ring does for a socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Watched {
-    /// What the kernel is not done with.
+    /// Operations whose last completion has not been seen.
     kernel: Operations,
-    /// What was started and is not handled: in the kernel, or on its way through a turn.
+    /// Operations that were started and are not handled yet: in the kernel, or received and waiting in a
+    /// turn.
     started: Operations,
-    /// Those of `started` that were asked to end.
+    /// The operations of `started` that were cancelled.
     cancelled: Operations,
-    /// In `held`.
+    /// Whether the socket has an entry in `held`.
     holding: bool,
-    /// In `starved`.
+    /// Whether the socket is in `starved`.
     starved: bool,
-    /// Has received something since its receive was armed.
+    /// Whether the socket has received bytes since its receive was armed.
     fed: bool,
-    /// It is to be read by calls, because its peer sends much or it is read into memory of the caller, see
-    /// [`by_call`].
+    /// Whether system calls are to read the socket, because its peer sends in bulk or the caller uses
+    /// `read_into`, see [`by_call`].
     bulk: bool,
-    /// In `changed`.
+    /// Whether the socket is in `changed`.
     changed: bool,
-    /// A Unix socket or pipe, or one of `bulk`, see [`by_call`]. What the ring receives for others
-    /// is not in `reading`, which then knows only whether it is wanted, has ended, and is connecting.
+    /// Whether system calls read the socket: a Unix socket, a pipe, or a socket with `bulk` set, see
+    /// [`by_call`]. For other sockets `reading` does not track what the ring receives: it only knows what
+    /// is wanted, and whether the socket has ended or is connecting.
     by_call: bool,
-    /// The turn in which bytes were received last; the low half of its number is enough. As bytes, so that
-    /// no room is lost to alignment.
+    /// The turn in which bytes were received last; the low half of its number is enough. Stored as bytes,
+    /// so that alignment adds no padding.
     fed_in_turn: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Slot>() <= 28, "a slot costs that for every connection");
+const _: () = assert!(size_of::<Slot>() <= 28, "every connection pays for the size of a slot");
 
 impl Uring {
     fn from_parts(ring: Ring, buffers: Buffers, capped_receive: bool) -> io::Result<Self> {
@@ -148,7 +152,7 @@ impl Uring {
     /// Adds a socket to the table.
     ///
     /// # Errors
-    /// When there are too many for their ids to fit into a token.
+    /// Fails with ENFILE if the id does not fit into a token, because there are too many sockets.
     fn add(&self, slot: Slot) -> io::Result<SocketId> {
         let mut sockets = self.table.sockets.borrow_mut();
         let id = sockets.insert(slot);
@@ -161,7 +165,7 @@ impl Uring {
         Err(Errno::NFILE.into())
     }
 
-    /// Has the next turn look at what a socket wants.
+    /// Makes the next turn compare what the socket wants with what the ring does.
     fn note_change(&self, socket: SocketId, slot: &mut Slot) {
         if !slot.watch.changed {
             slot.watch.changed = true;
@@ -170,7 +174,7 @@ impl Uring {
         }
     }
 
-    /// A poll has ended. One that the kernel had no memory for is not asked for again at once.
+    /// Re-arms a poll that has ended. If the kernel had no memory for it, it is retried later.
     fn watch_again(&self, socket: SocketId, slot: &mut Slot, error: Option<Errno>) {
         match error {
             None | Some(Errno::CANCELED) => self.note_change(socket, slot),

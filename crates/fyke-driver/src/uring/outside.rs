@@ -1,4 +1,4 @@
-//! Descriptors that come from outside, and those that go there.
+//! Adopts descriptors from outside of the driver, and detaches descriptors from it.
 
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
@@ -12,7 +12,8 @@ impl Uring {
     pub(super) fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
         let (fd, found) = system::take_over(fd)?;
         if self.table.sockets.borrow().values().any(|slot| slot.fd.as_raw_fd() == fd.as_raw_fd()) {
-            // It is the descriptor of another socket of ours, and stays that (FD-07).
+            // The descriptor belongs to another socket of this driver, and must not be closed here
+            // (FD-07).
             let _ = fd.into_raw_fd();
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -26,7 +27,7 @@ impl Uring {
             }
         };
         let mut slot = Slot::new(fd, Watched { by_call, ..Watched::default() });
-        // A pipe that is only for writing makes no edge when it is read: so that is tried once.
+        // A pipe that is only for writing reports no edge for reading, so one read is attempted.
         (slot.flags.reading.pipe, slot.flags.reading.readable) = (pipe, pipe);
         slot.flags.shared = true;
         slot.flags.listener = found == Adopted::Listener;
@@ -36,7 +37,8 @@ impl Uring {
 
     pub(super) fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         self.may_be_detached(socket)?;
-        // What is in the ring holds the socket, and would take bytes that are not ours any more.
+        // Operations in the ring keep the socket open, and would receive bytes that no longer belong to
+        // this driver.
         self.stop(socket)?;
         self.may_be_detached(socket)?;
         let slot = self.table.give_away(socket).ok_or_else(dead)?;
@@ -54,7 +56,7 @@ impl Uring {
         Ok(())
     }
 
-    /// Ends what a living socket has in flight. What it wants is started again in the next turn.
+    /// Cancels the operations of an open socket. The next turn starts those again that it still wants.
     fn stop(&self, socket: SocketId) -> io::Result<()> {
         loop {
             {

@@ -1,9 +1,9 @@
-//! Whether io_uring may be used here, asked once per process.
+//! Probes whether io_uring can be used, once per process.
 //!
-//! It may be missing (a kernel before 6.1, another system), switched off
-//! (`kernel.io_uring_disabled`), forbidden (seccomp, as containers do), or without memory (a limit on
-//! locked memory counts on some kernels). All of that is found by doing what a loop does: a ring
-//! with our flags, a pool, and a byte through a pair of sockets.
+//! io_uring may be missing (Linux before 6.1, another system), switched off (`kernel.io_uring_disabled`)
+//! or forbidden (seccomp, as containers do), or memory may be exhausted (some kernels count a ring
+//! against the limit on locked memory). The probe finds all of this by doing what a loop does: it makes a
+//! ring with the driver's flags and a pool, and sends a byte through a pair of sockets.
 
 use std::io;
 use std::sync::OnceLock;
@@ -18,12 +18,12 @@ use super::ring::Ring;
 use crate::backend::Backend;
 use crate::{Batch, Chunk, Completion, Moment};
 
-/// Long enough for any machine: a pair of sockets answers at once.
+/// Long enough for any machine: a pair of sockets delivers at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Uring {
     /// # Errors
-    /// When the system refuses io_uring, or has no descriptors or memory left.
+    /// Fails if the system refuses io_uring, or if descriptors or memory are exhausted.
     pub(crate) fn new() -> io::Result<Self> {
         Self::with(probed()?)
     }
@@ -35,34 +35,34 @@ impl Uring {
     }
 }
 
-/// Whether the kernel caps the completions of a receive (see [`Uring::capped_receive`]), or why io_uring
-/// cannot be used.
+/// Returns whether the kernel caps the completions of a receive (see [`Uring::capped_receive`]). Fails
+/// with the reason why io_uring cannot be used.
 ///
-/// A failure for a lack of descriptors or memory is not kept: the next loop asks again.
+/// A failure because descriptors or memory are exhausted is not cached: the next loop probes again.
 pub(super) fn probed() -> io::Result<bool> {
     static PROBED: OnceLock<Result<bool, String>> = OnceLock::new();
     if let Some(known) = PROBED.get() {
         return known.clone().map_err(io::Error::other);
     }
-    // The best that works. A lack of descriptors says nothing about what would work.
+    // Try the capped receive first. A lack of descriptors does not show whether a kernel supports it.
     let found = match try_out(true) {
         Err(error) if !is_lack(&error) => try_out(false),
         found => found,
     };
     if let Err(error) = &found {
-        // Nothing is locked here: the subscriber may make a loop itself.
+        // Nothing is locked here, because the subscriber may create a loop itself.
         #[cfg(feature = "tracing")]
-        tracing::info!(target: "fyke", reason = %error, "io_uring cannot be used here: readiness is used");
+        tracing::info!(target: "fyke", reason = %error, "io_uring is not available; using readiness");
         if is_lack(error) {
             return found;
         }
     }
-    // Another thread may have been faster, with the same answer.
+    // Another thread may have stored the same result first.
     let _ = PROBED.set(found.as_ref().copied().map_err(ToString::to_string));
     found
 }
 
-/// Whether an error says that the process or the machine lacks something at the moment.
+/// Whether an error means that descriptors or memory are exhausted at the moment.
 fn is_lack(error: &io::Error) -> bool {
     let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN];
     Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
@@ -86,5 +86,5 @@ fn try_out(capped_receive: bool) -> io::Result<bool> {
     if received && seen.is_empty() {
         return Ok(capped_receive);
     }
-    Err(io::Error::other(format!("it does not receive as expected: {seen:?}")))
+    Err(io::Error::other(format!("the test receive did not complete as expected: {seen:?}")))
 }

@@ -1,5 +1,5 @@
-//! Reading into memory of the caller: by calls ([`by_call`](super::by_call)), once what the ring has received
-//! before is read.
+//! Reading into memory of the caller: first the bytes that the ring has already received, then by system
+//! calls ([`by_call`](super::by_call)).
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::table::{self, SystemBackend, receive};
 use crate::uninit::{Unfilled, copy_into};
 
 impl Uring {
-    /// Begins to receive, or to wait for something to read.
+    /// Starts to receive, or to wait for something to read.
     pub(super) fn start_reading(&self, socket: SocketId, wanted: Wanted) -> io::Result<()> {
         table::start(self, socket, wanted)?;
         let mut sockets = self.table.sockets.borrow_mut();
@@ -55,7 +55,7 @@ impl Uring {
         }
     }
 
-    /// What does not fit in stays first.
+    /// Reads what the ring has received. Bytes that do not fit into `buffer` stay first in the queue.
     fn read_held<'a>(
         &self,
         socket: SocketId,

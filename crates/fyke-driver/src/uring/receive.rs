@@ -1,4 +1,4 @@
-//! Receiving: what the kernel has put into the pool is lent to the callback, or copied and kept.
+//! Receiving: bytes that the kernel has put into the pool are lent to the callback, or copied and queued.
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -13,21 +13,22 @@ use crate::table::{Sending, SystemBackend, send};
 use crate::{Completion, Operation, SocketId};
 
 impl Completed {
-    /// Whether a receive has failed, and was not only taken back, interrupted, or without a buffer.
+    /// Whether a receive has failed. A cancelled or interrupted receive, or one that found no buffer, is
+    /// not a failure.
     pub(super) fn is_failure(&self) -> bool {
         let harmless = [Errno::CANCELED, Errno::INTR, Errno::AGAIN, Errno::NOBUFS];
         self.error().is_some_and(|errno| !harmless.contains(&errno))
     }
 }
 
-/// What a completion of a receive says.
+/// The outcome that a completion of a receive reports.
 enum Outcome<'a> {
     Bytes(Lent<'a>),
     End,
     Failed(Errno),
-    /// All buffers were full.
+    /// No buffer was free.
     Starved,
-    /// It was cancelled, or interrupted.
+    /// The receive was cancelled or interrupted.
     Stopped,
 }
 
@@ -85,8 +86,8 @@ impl Uring {
         }
     }
 
-    /// Whether sending goes on before a failure is told: what is behind a short read waits for it, as
-    /// in libuv and with readiness, see `receive_and_send`.
+    /// Whether sending continues before a failure is reported. With a short read earlier in this turn the
+    /// failure is reported after the send, as in libuv and with readiness, see `receive_and_send`.
     fn sends_first(&self, socket: SocketId) -> bool {
         self.table.sockets.borrow().get(socket).is_some_and(|slot| {
             slot.flags.sending == Sending::Batch
@@ -94,7 +95,7 @@ impl Uring {
         })
     }
 
-    /// Gives what one completion brought, in pieces of the size that a read of readiness has.
+    /// Reports the bytes of one completion, in pieces of the size of a read of the readiness backend.
     fn give(&self, socket: SocketId, lent: &Lent<'_>, on: &mut dyn FnMut(Completion<'_>)) {
         let mut rest = Rest { driver: self, socket, bytes: lent.as_slice() };
         loop {
@@ -123,8 +124,8 @@ impl Uring {
         }
     }
 
-    /// Keeps what came for later (contract rule 7). At most what the pool holds at once, for the
-    /// kernel hears of a stop before it receives again.
+    /// Queues received bytes for later (contract rule 7). At most the bytes that the pool holds at once
+    /// are queued, because the kernel processes a stop before it receives again.
     fn hold_bytes(&self, socket: SocketId, slot: &mut Slot, bytes: &[u8]) {
         for piece in bytes.chunks(READ_BUFFER_BYTES) {
             self.hold(socket, slot, Held::Bytes(Bytes::copy_from_slice(piece)));
@@ -139,7 +140,7 @@ impl Uring {
         }
     }
 
-    /// Puts back what was taken.
+    /// Puts back what `take_held` returned.
     pub(super) fn hold_first(&self, socket: SocketId, slot: &mut Slot, held: Held) {
         self.held.borrow_mut().entry(socket).or_default().push_front(held);
         slot.watch.holding = true;
@@ -159,7 +160,7 @@ impl Uring {
         first
     }
 
-    /// Gives what was kept, up to the budget; or reports once that there is something.
+    /// Reports what is queued, up to the budget; or reports `Readable` once if something is queued.
     pub(super) fn give_held(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         for _ in 0..READS_PER_TURN_MAX {
             let held = {
@@ -194,8 +195,8 @@ impl Uring {
     }
 }
 
-/// What is left to give of the bytes of one completion. If the callback stops receiving, or panics,
-/// it is kept.
+/// The bytes of one completion that are not reported yet. If the callback stops receiving or panics, they
+/// are queued.
 struct Rest<'a> {
     driver: &'a Uring,
     socket: SocketId,
@@ -224,8 +225,8 @@ impl Drop for Rest<'_> {
 }
 
 impl Slot {
-    /// Notes what was received. Returns whether it is to be received in another way from now on: after a full piece,
-    /// see [`by_call`](super::by_call).
+    /// Records what was received. Returns whether the socket changes to reading by system calls, which
+    /// happens after the first full piece, see [`by_call`](super::by_call).
     fn set_fed(&mut self, turn: u64, bytes: usize) -> bool {
         self.watch.fed = true;
         self.watch.fed_in_turn = low_half(turn);

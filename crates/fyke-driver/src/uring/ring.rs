@@ -1,8 +1,8 @@
-//! The two queues that are shared with the kernel, and the one system call between them.
+//! The two queues that are shared with the kernel, and the one system call that processes them.
 //!
-//! `SINGLE_ISSUER | DEFER_TASKRUN` (6.1): the kernel does its part of the work only inside our
-//! `enter`, so nothing is interrupted and completions come in batches. No SQPOLL: a thread of the
-//! kernel that spins for us is not ours to decide.
+//! `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1): the kernel does its part of the work only inside the
+//! driver's `enter`, so it interrupts nothing and completions arrive in batches. SQPOLL is not used: a
+//! library must not decide to start a kernel thread that busy-waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -17,15 +17,15 @@ use rustix::io_uring::{
 };
 use rustix::time::Timespec;
 
-/// Entries that fit into the submission queue; when it is full it is handed over early.
+/// The capacity of the submission queue; when the queue is full, it is submitted early.
 const SUBMISSIONS: u32 = 512;
 
-/// Completions that fit into the queue before the kernel has to keep them in a list, which is slow
-/// (io_uring_setup(2), IORING_FEAT_NODROP). One `enter` brings those of about twenty operations, each up
-/// to 32 times, and of what was submitted.
+/// The capacity of the completion queue. Beyond it the kernel keeps completions in a list, which is slow
+/// (io_uring_setup(2), IORING_FEAT_NODROP). One `enter` returns the completions of about twenty
+/// operations, each up to 32 times, and those of the submitted entries.
 const COMPLETIONS: u32 = 4 * 1024;
 
-/// Completions that were taken out for which there is room from the beginning: a turn seldom has more.
+/// The initial capacity for completions that were taken out of the queue: a turn rarely has more.
 const COMPLETIONS_TAKEN_OUT: usize = 1024;
 
 /// A completion, copied out of the queue.
@@ -38,7 +38,7 @@ pub(super) struct Completed {
 }
 
 impl Completed {
-    /// Whether the operation goes on and completes again.
+    /// Whether the operation remains armed and completes again.
     pub(super) fn has_more(&self) -> bool {
         cqueue::more(self.flags)
     }
@@ -58,16 +58,16 @@ pub(super) struct Ring {
     enter_flags: IoringEnterFlags,
     /// Completions that were taken out of the queue and are not handled yet, oldest first.
     completed: RefCell<VecDeque<Completed>>,
-    /// How many at the end of `completed` were not yet seen by [`ended`](Self::ended).
+    /// The number of completions at the end of `completed` that [`ended`](Self::ended) has not seen yet.
     unseen: Cell<usize>,
-    /// Whether one of those is its operation's last.
+    /// Whether one of the unseen completions is the last one of its operation.
     any_ended: Cell<bool>,
-    /// Whether the last `enter` brought something: then the kernel may have put off more, and does
-    /// not say so (it does about twenty things at a time, and IORING_SQ_TASKRUN tells only of new
-    /// ones).
+    /// Whether the last `enter` returned completions. If so, the kernel may have deferred more work
+    /// without reporting it: it processes about twenty items at a time, and IORING_SQ_TASKRUN reports
+    /// only new ones.
     brought: Cell<bool>,
-    /// Operations whose last completion has not been seen: while there is one, the kernel may
-    /// touch memory.
+    /// The number of operations whose last completion has not been seen. While it is not zero, the kernel
+    /// may touch memory.
     in_flight: Cell<usize>,
 }
 
@@ -84,7 +84,7 @@ impl Ring {
         let ring: IoUring = builder.build(SUBMISSIONS)?;
         let mut enter_flags = EnterFlags::GETEVENTS;
         if ring.params().is_feature_no_iowait() {
-            // A server that sleeps is idle and does not wait for a disk (6.15).
+            // A sleeping server is idle and does not wait for a disk (Linux 6.15).
             enter_flags |= EnterFlags::NO_IOWAIT;
         }
         Ok(Self {
@@ -101,9 +101,9 @@ impl Ring {
     /// Registers a ring of provided buffers.
     ///
     /// # Safety
-    /// The memory at `address`, and every buffer that is ever named in it, stays valid and is not
+    /// The memory at `address`, and every buffer that is ever listed in it, stays valid and is not
     /// touched by others until the ring is closed and nothing is in flight.
-    #[allow(unsafe_code, reason = "passes the promise on")]
+    #[allow(unsafe_code, reason = "the caller upholds the safety contract")]
     pub(super) unsafe fn register_buffers(
         &self,
         address: u64,
@@ -112,60 +112,63 @@ impl Ring {
         flags: u16,
     ) -> io::Result<()> {
         let ring = self.ring.borrow();
-        // SAFETY: what the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, entries, group, flags) }
     }
 
-    /// Has `eventfd` signalled when there is something to do.
+    /// Makes the kernel signal `eventfd` when there are completions or deferred work.
     pub(super) fn register_eventfd(&self, eventfd: std::os::fd::RawFd) -> io::Result<()> {
         self.ring.borrow().submitter().register_eventfd(eventfd)
     }
 
-    /// Queues an operation. It leaves with the next [`enter`](Self::enter).
+    /// Queues an operation. The next [`enter`](Self::enter) submits it.
     ///
     /// # Safety
-    /// The descriptor and the memory that the entry names stay valid until the operation's last
-    /// completion was seen, or the ring is closed and nothing is in flight.
+    /// The descriptor and the memory that the entry refers to stay valid until the last completion of the
+    /// operation has been seen, or the ring is closed and nothing is in flight.
     ///
     /// # Errors
-    /// When the kernel takes no more entries; nothing is queued then.
-    #[allow(unsafe_code, reason = "passes the promise on")]
+    /// Fails with EBUSY if the queue is full and the kernel accepts no more entries; nothing is queued
+    /// then.
+    #[allow(unsafe_code, reason = "the caller upholds the safety contract")]
     pub(super) unsafe fn start(&self, entry: &squeue::Entry) -> io::Result<()> {
         self.push(entry)?;
         self.in_flight.set(self.in_flight.get() + 1);
         Ok(())
     }
 
-    /// Queues the end of the operation with that token. `own` is what a failure is reported with.
+    /// Queues a cancellation of the operation with that token. A failed cancellation completes with the
+    /// token `own`.
     pub(super) fn cancel(&self, token: u64, own: u64) -> io::Result<()> {
         let cancel = io_uring::opcode::AsyncCancel::new(token).build();
         self.push(&cancel.user_data(own).flags(squeue::Flags::SKIP_SUCCESS))
     }
 
-    /// Queues the end of everything.
+    /// Queues a cancellation of all operations. A failed cancellation completes with the token `own`.
     pub(super) fn cancel_all(&self, own: u64) -> io::Result<()> {
         let any = io_uring::types::CancelBuilder::any();
         let cancel = io_uring::opcode::AsyncCancel2::new(any).build();
         self.push(&cancel.user_data(own).flags(squeue::Flags::SKIP_SUCCESS))
     }
 
-    #[allow(unsafe_code, reason = "putting an entry into the queue")]
+    #[allow(unsafe_code, reason = "puts an entry into the queue")]
     fn push(&self, entry: &squeue::Entry) -> io::Result<()> {
-        // SAFETY: memory and descriptor are the promise of `start`; a cancellation names none.
+        // SAFETY: the caller of `start` guarantees the memory and the descriptor; a cancellation refers
+        // to none.
         let pushed = unsafe { self.ring.borrow_mut().submission().push(entry) };
         if pushed.is_ok() {
             return Ok(());
         }
-        // Full. What the kernel refuses because completions have no room it takes when some were
-        // taken out.
+        // The queue is full. If the kernel refused entries because the completion queue had no room, it
+        // accepts them after completions were taken out.
         self.enter(0, None)?;
         // SAFETY: as above.
         unsafe { self.ring.borrow_mut().submission().push(entry) }.map_err(|_| Errno::BUSY.into())
     }
 
-    /// Hands over what is queued, lets the kernel do what it has put off, waits until there are
-    /// `wanted` completions or the time is over, and takes the completions out. The only place
-    /// where the kernel receives and sends.
+    /// Submits the queue, lets the kernel do its deferred work, waits until there are `wanted`
+    /// completions or `timeout` has elapsed, and takes the completions out. The kernel receives and sends
+    /// only inside this call.
     #[allow(unsafe_code, reason = "the system call")]
     pub(super) fn enter(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
         let mut ring = self.ring.borrow_mut();
@@ -178,20 +181,20 @@ impl Ring {
             // SAFETY: the descriptor is the ring's, which is borrowed until after the call.
             let fd = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
             let result = match timeout {
-                // SAFETY: the entries are the promise of `start`.
+                // SAFETY: the callers of `start` guarantee what the entries refer to.
                 None => unsafe { io_uring_enter(fd, count, wanted, self.enter_flags) },
                 Some(timeout) => self.enter_for(fd, count, wanted, timeout),
             };
             match result {
-                // The time is over; a signal came; no memory for entries or room for
-                // completions: what was not taken stays queued.
+                // The timeout has elapsed, a signal arrived, or there is no memory for entries or no room
+                // for completions: entries that the kernel did not accept stay queued.
                 Ok(_) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
         let mut completed = self.completed.borrow_mut();
         let before = completed.len();
-        // One by one: `extend` takes four times as long for a few.
+        // One by one: `extend` takes four times as long for a few completions.
         for entry in ring.completion() {
             let (token, result, flags) = (entry.user_data(), entry.result(), entry.flags());
             #[cfg(test)]
@@ -207,7 +210,7 @@ impl Ring {
         Ok(())
     }
 
-    /// The call with a timeout.
+    /// The system call with a timeout.
     #[allow(unsafe_code, reason = "the system call")]
     fn enter_for(
         &self,
@@ -222,13 +225,13 @@ impl Ring {
             ..io_uring_getevents_arg::default()
         };
         let flags = self.enter_flags | IoringEnterFlags::EXT_ARG;
-        // SAFETY: with EXT_ARG the argument is an `io_uring_getevents_arg`; it and the time live across the
-        // call. The entries are the promise of `start`.
+        // SAFETY: with EXT_ARG the argument is an `io_uring_getevents_arg`; it and the time outlive the
+        // call. The callers of `start` guarantee what the entries refer to.
         unsafe { io_uring_enter_arg(ring, count, wanted, flags, Some(&argument)) }
     }
 
-    /// Gives `on` the tokens of the operations that are over since the last call: the kernel is
-    /// done with their memory, though their completions may not be handled yet.
+    /// Passes the tokens of the operations that ended since the last call to `on`: the kernel is done
+    /// with their memory, though their completions may not be handled yet.
     pub(super) fn ended(&self, mut on: impl FnMut(u64)) {
         if !self.any_ended.replace(false) {
             self.unseen.set(0);
@@ -246,24 +249,24 @@ impl Ring {
         }
     }
 
-    /// The oldest completion that is not handled.
+    /// Takes the oldest completion that is not handled yet.
     pub(super) fn next(&self) -> Option<Completed> {
-        debug_assert_eq!(self.unseen.get(), 0, "`ended` comes first");
+        debug_assert_eq!(self.unseen.get(), 0, "`ended` must be called before `next`");
         self.completed.borrow_mut().pop_front()
     }
 
-    /// How many completions are not handled.
+    /// The number of completions that are not handled yet.
     pub(super) fn waiting(&self) -> usize {
         self.completed.borrow().len()
     }
 
-    /// Whether a completion of this operation waits for which `is` holds.
+    /// Whether an unhandled completion of this operation satisfies `is`.
     pub(super) fn has_waiting(&self, token: u64, is: impl Fn(&Completed) -> bool) -> bool {
         let completed = self.completed.borrow();
         completed.iter().any(|completed| completed.token == token && is(completed))
     }
 
-    /// Operations that the kernel is not done with.
+    /// The number of operations that the kernel is not done with.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.get()
     }

@@ -1,4 +1,4 @@
-//! What sockets want, compared with what the ring does: the difference is queued, once per turn.
+//! Compares what sockets want with what the ring does, and queues the difference once per turn.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -21,7 +21,7 @@ const READABLE: u32 = libc::POLLIN as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
 
 impl Uring {
-    /// Queues what changed since the last time.
+    /// Queues the changes since the last call.
     pub(super) fn submit_changes(&self) {
         self.watch_own();
         self.cancel_lingering();
@@ -35,13 +35,13 @@ impl Uring {
             let Some(slot) = sockets.get_mut(socket) else { continue };
             slot.watch.changed = false;
             if self.submit(socket, slot).is_err() {
-                // The kernel takes no more for the moment.
+                // The kernel accepts no more entries at the moment.
                 self.note_change(socket, slot);
             }
         }
         let mut later = self.changed.borrow_mut();
         if later.is_empty() {
-            // Kept for its memory.
+            // Keeps the allocation.
             *later = changed;
         }
     }
@@ -57,7 +57,8 @@ impl Uring {
         self.submit_receive(socket, slot)
     }
 
-    /// From the first time on that it is wanted: what the poll reports while it is not wanted is remembered.
+    /// Polls a listener from the first `accept_start` on. The poll stays armed after an `accept_stop`,
+    /// and what it reports then is remembered.
     fn submit_listener(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         if slot.flags.reading.wanted == Wanted::Nothing {
             return Ok(());
@@ -80,7 +81,7 @@ impl Uring {
             return Ok(());
         }
         if watch.bulk {
-            // Nothing of it is in the ring any more.
+            // No receive of this socket is in the ring any more.
             slot.watch.by_call = true;
             return self.submit_poll_for_calls(socket, slot);
         }
@@ -101,7 +102,8 @@ impl Uring {
         self.start(socket, slot, Kind::Receive, entry)
     }
 
-    /// From the first time on that it is wanted: what the poll reports while it is not wanted is remembered.
+    /// Polls a socket from the first time on that reading is wanted. The poll stays armed while reading
+    /// is not wanted, and what it reports then is remembered.
     fn submit_poll_for_calls(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
         if slot.flags.reading.wanted == Wanted::Nothing || slot.flags.reading.ended {
             return Ok(());
@@ -112,7 +114,7 @@ impl Uring {
     }
 
     fn submit_send(&self, socket: SocketId, slot: &mut Slot) -> io::Result<()> {
-        // With a budget that was used up the kernel is perhaps not full: then the backlog goes on.
+        // If the budget was used up, the send buffer may have room: the backlog continues then.
         if slot.flags.sending == Sending::Nothing || slot.flags.reading.in_backlog {
             return Ok(());
         }
@@ -125,8 +127,9 @@ impl Uring {
         self.start(socket, slot, Kind::Poll, entry)
     }
 
-    /// Queues an operation, unless it is on its way already. One that was cancelled ends first.
-    #[allow(unsafe_code, reason = "the kernel gets a descriptor and addresses")]
+    /// Queues an operation, unless one of this kind is started already. A cancelled operation must end
+    /// before it is queued again.
+    #[allow(unsafe_code, reason = "passes a descriptor to the kernel")]
     fn start(
         &self,
         socket: SocketId,
@@ -138,16 +141,16 @@ impl Uring {
             return Ok(());
         }
         let entry = entry.user_data(token(socket, kind));
-        // SAFETY: the descriptor belongs to the slot. That of a slot with an operation in `kernel` is
-        // not closed: `close`, `detach` and `Drop` wait for the last completion, or leak it. Memory
-        // is named by none; receives go to the pool, which outlives the ring.
+        // SAFETY: the descriptor belongs to the slot. The descriptor of a slot with an operation in
+        // `kernel` is not closed: `close`, `detach` and `Drop` wait for the last completion, or leak it.
+        // No entry refers to memory; receives fill the pool, which outlives the ring.
         unsafe { self.ring.start(&entry)? };
         slot.watch.started.insert(kind);
         slot.watch.kernel.insert(kind);
         Ok(())
     }
 
-    /// Queues the end of an operation, once.
+    /// Queues the cancellation of an operation, at most once.
     pub(super) fn submit_cancel(
         &self,
         socket: SocketId,
@@ -161,8 +164,8 @@ impl Uring {
         Ok(())
     }
 
-    /// A cancellation found nothing, or something that was just running. If what it was for is
-    /// still there it is asked again.
+    /// Handles a failed cancellation: it found no operation, or one that was running. The next turn
+    /// cancels the operation again if it is still in flight.
     pub(super) fn cancel_failed(&self, socket: SocketId) {
         if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
             slot.watch.cancelled = token::Operations::default();
@@ -170,8 +173,8 @@ impl Uring {
         }
     }
 
-    /// Watches the waker and the alarm. Neither is ever read: each wake is reported, not the count. mio
-    /// does the same with an edge-triggered epoll.
+    /// Polls the waker and the alarm. Neither is ever read: the poll reports each wake, not the count.
+    /// mio does the same with an edge-triggered epoll.
     fn watch_own(&self) {
         if !self.host.watched.get() {
             self.host.watched.set(self.watch(self.host.waker_fd(), Kind::Wake));
@@ -182,16 +185,16 @@ impl Uring {
         }
     }
 
-    #[allow(unsafe_code, reason = "the kernel gets a descriptor")]
+    #[allow(unsafe_code, reason = "passes a descriptor to the kernel")]
     fn watch(&self, fd: BorrowedFd<'_>, kind: Kind) -> bool {
         let entry = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), READABLE).multi(true).build();
-        // SAFETY: the descriptor is one of `host` or `alarm`, which are closed after the ring was
+        // SAFETY: the descriptor belongs to `host` or `alarm`, which are closed after the ring was
         // drained.
         unsafe { self.ring.start(&entry.user_data(token::own_token(kind))) }.is_ok()
     }
 
-    /// The buffers are free again at the beginning of a turn: as many receivers are armed as may
-    /// hope for one.
+    /// Arms starved receivers again. The buffers are free at the beginning of a turn; only as many
+    /// receivers are armed as are likely to get a buffer.
     fn feed_starved(&self) {
         if self.starved.borrow().is_empty() {
             return;

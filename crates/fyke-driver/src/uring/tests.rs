@@ -1,4 +1,4 @@
-//! The life of operations, to the point where the memory of one goes. Also run under valgrind
+//! Tests of the life cycle of operations, until their memory is freed. Also run under valgrind
 //! (`.ci/run`).
 
 use std::collections::HashMap;
@@ -15,16 +15,17 @@ use crate::{Address, Batch, Chunk, Completion, Family, Moment, Open, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// None where io_uring may not be used, which is said.
+/// Returns `None`, and prints the reason, if io_uring cannot be used.
 fn driver(shape: Shape) -> Option<Uring> {
-    let capped_receive = probe::probed().inspect_err(|why| eprintln!("no io_uring: {why}")).ok()?;
+    let capped_receive =
+        probe::probed().inspect_err(|why| eprintln!("io_uring is not available: {why}")).ok()?;
     let ring = Ring::new().unwrap();
     // The kernel may be too old for incremental buffers.
     let buffers = Buffers::with_shape(&ring, shape).ok()?;
     Some(Uring::from_parts(ring, buffers, capped_receive).unwrap())
 }
 
-/// A connection of the driver's, and its other end.
+/// A connection of the driver, and the peer's stream.
 fn pair(driver: &Uring) -> (SocketId, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -41,7 +42,7 @@ fn listener(driver: &Uring) -> (SocketId, std::net::SocketAddr) {
     (listener, driver.local_address(listener).unwrap().ip().unwrap())
 }
 
-/// Turns until `done`, which is asked after each completion.
+/// Runs turns until `done`, which is called for each completion, returns true.
 fn turn_until(driver: &Uring, mut done: impl FnMut(Completion<'_>) -> bool) {
     let mut finished = false;
     for _ in 0..1000 {
@@ -52,20 +53,20 @@ fn turn_until(driver: &Uring, mut done: impl FnMut(Completion<'_>) -> bool) {
             return;
         }
     }
-    panic!("it does not happen");
+    panic!("the expected completion was not reported");
 }
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
 }
 
-/// Larger than what any kernel takes at once.
+/// Larger than what any kernel accepts at once.
 fn much() -> Batch {
     Batch::one(Chunk::Buffer(vec![5; 64 << 20]))
 }
 
 #[test]
-fn a_pool_that_runs_dry_loses_nothing_and_starves_nobody() {
+fn an_empty_pool_loses_no_bytes_and_starves_no_socket() {
     for shape in [Shape::tiny(true), Shape::tiny(false), Shape::WHOLE, Shape::INCREMENTAL] {
         let Some(driver) = driver(shape) else { continue };
         let sent = pattern(100_000);
@@ -95,9 +96,9 @@ fn a_pool_that_runs_dry_loses_nothing_and_starves_nobody() {
     }
 }
 
-/// Once there were single receives into the pool: each got the bytes of others.
+/// Regression: single receives into the pool returned bytes of other sockets.
 #[test]
-fn who_floods_and_who_talks_get_each_their_own_bytes() {
+fn flooding_and_slow_peers_deliver_only_their_own_bytes() {
     for shape in [Shape::INCREMENTAL, Shape::WHOLE] {
         let Some(driver) = driver(shape) else { continue };
         let much = pattern(8 << 20);
@@ -112,7 +113,7 @@ fn who_floods_and_who_talks_get_each_their_own_bytes() {
         }
         while got.values().any(|got| got.len() < much.len() / 4) {
             for (index, (peer, sent)) in peers.iter_mut().enumerate() {
-                // Half of them as much as goes through, the others a few bytes at a time.
+                // Half of the peers send as much as possible, the others a few bytes at a time.
                 let most = if index % 2 == 0 { much.len() } else { 1000 + 7777 * index };
                 let end = much.len().min(*sent + most);
                 *sent += peer.write(&much[*sent..end]).unwrap_or(0);
@@ -129,12 +130,12 @@ fn who_floods_and_who_talks_get_each_their_own_bytes() {
         }
         let by_call =
             driver.table.sockets.borrow().values().filter(|slot| slot.watch.by_call).count();
-        assert!(by_call >= 3, "who floods is read by calls");
+        assert!(by_call >= 3, "system calls read the flooding peers");
     }
 }
 
 #[test]
-fn bytes_come_in_order_however_often_receiving_stops_and_starts() {
+fn bytes_stay_in_order_when_receiving_stops_and_starts_at_random() {
     for shape in [Shape::INCREMENTAL, Shape::WHOLE, Shape::tiny(true)] {
         for seed in 0..6_u64 {
             let Some(driver) = driver(shape) else { continue };
@@ -183,7 +184,7 @@ fn bytes_come_in_order_however_often_receiving_stops_and_starts() {
 }
 
 #[test]
-fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
+fn bytes_received_before_a_stop_are_delivered_after_the_next_start_and_before_the_end() {
     let Some(driver) = driver(Shape::WHOLE) else { return };
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
@@ -198,7 +199,9 @@ fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
         true
     });
     for _ in 0..3 {
-        driver.turn(Some(Moment::ZERO), &mut |other| panic!("stopped: {other:?}")).unwrap();
+        driver
+            .turn(Some(Moment::ZERO), &mut |other| panic!("completion while stopped: {other:?}"))
+            .unwrap();
     }
     driver.receive_start(socket).unwrap();
     turn_until(&driver, |completion| match completion {
@@ -212,7 +215,7 @@ fn what_came_before_a_stop_is_given_after_the_next_start_and_then_the_end() {
 }
 
 #[test]
-fn what_the_ring_has_received_is_read_before_what_the_kernel_has() {
+fn bytes_in_the_ring_are_read_before_bytes_in_the_kernel() {
     for shape in [Shape::tiny(true), Shape::WHOLE] {
         let Some(driver) = driver(shape) else { return };
         let (socket, mut peer) = pair(&driver);
@@ -248,7 +251,7 @@ fn what_the_ring_has_received_is_read_before_what_the_kernel_has() {
 }
 
 #[test]
-fn an_end_or_a_failure_that_the_ring_has_received_is_read_once() {
+fn an_end_or_failure_received_by_the_ring_is_read_once() {
     for held in [Held::End, Held::Failed(Errno::CONNRESET)] {
         let Some(driver) = driver(Shape::WHOLE) else { return };
         let (socket, _peer) = pair(&driver);
@@ -273,7 +276,7 @@ fn an_end_or_a_failure_that_the_ring_has_received_is_read_once() {
 }
 
 #[test]
-fn one_whose_bytes_another_callback_has_read_still_hears_of_new_ones() {
+fn new_bytes_are_reported_after_another_callback_has_read_the_earlier_ones() {
     let Some(driver) = driver(Shape::WHOLE) else { return };
     let (socket, mut peer) = pair(&driver);
     let (other, mut other_peer) = pair(&driver);
@@ -294,7 +297,7 @@ fn one_whose_bytes_another_callback_has_read_still_hears_of_new_ones() {
 }
 
 #[test]
-fn a_callback_that_panics_loses_no_bytes_that_it_was_not_given() {
+fn a_panicking_callback_loses_no_undelivered_bytes() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
@@ -307,7 +310,7 @@ fn a_callback_that_panics_loses_no_bytes_that_it_was_not_given() {
             driver.turn(Some(driver.now() + SECOND), &mut |completion| match completion {
                 Completion::Received { bytes, .. } => {
                     got.extend_from_slice(bytes);
-                    // Not a panic: that would print.
+                    // `resume_unwind` instead of a panic, which would print.
                     std::panic::resume_unwind(Box::new(()));
                 }
                 _ => ended = true,
@@ -319,8 +322,8 @@ fn a_callback_that_panics_loses_no_bytes_that_it_was_not_given() {
 }
 
 #[test]
-fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
-    // What goes: the sockets, by close or by reset, or the whole driver.
+fn sockets_and_the_driver_can_be_dropped_at_every_stage_of_their_operations() {
+    // Ends the sockets by close or by reset, or drops the whole driver.
     for (what, turns) in (0..3).flat_map(|what| (0..6).map(move |turns| (what, turns))) {
         let Some(driver) = driver(Shape::INCREMENTAL) else { return };
         let (receiving, mut feeding) = pair(&driver);
@@ -330,7 +333,10 @@ fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
         driver.connect(connecting, &Address::Ip(address));
         driver.receive_start(receiving).unwrap();
         driver.receive_start(sending).unwrap();
-        assert!(driver.send(sending, much()).unwrap() < 64 << 20, "all of it?");
+        assert!(
+            driver.send(sending, much()).unwrap() < 64 << 20,
+            "the kernel accepted the whole batch"
+        );
         feeding.write_all(&pattern(50_000)).unwrap();
         let mut accepted = None;
         for _ in 0..turns {
@@ -350,10 +356,21 @@ fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
             }
         }
         if what < 2 {
-            assert!(driver.lingering.borrow().is_empty(), "closed inside the call");
+            assert!(
+                driver.lingering.borrow().is_empty(),
+                "a socket was not closed inside the call"
+            );
             let own = if turns > 0 { 2 } else { 0 };
-            assert_eq!(driver.ring.in_flight(), own, "the waker's and the alarm's");
-            driver.turn(Some(Moment::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
+            assert_eq!(
+                driver.ring.in_flight(),
+                own,
+                "only the polls of the waker and the alarm are in flight"
+            );
+            driver
+                .turn(Some(Moment::ZERO), &mut |late| {
+                    panic!("completion after the close: {late:?}")
+                })
+                .unwrap();
             // The port is free at once, and the peer sees the end.
             TcpListener::bind(address).unwrap();
         }
@@ -365,23 +382,25 @@ fn everything_may_go_at_every_point_of_the_life_of_its_operations() {
 }
 
 #[test]
-fn a_socket_whose_operation_does_not_end_at_once_lingers_until_it_does() {
+fn a_closed_socket_lingers_until_its_operations_have_ended() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
     driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
     let slot = driver.table.sockets.borrow_mut().remove(socket).unwrap();
     driver.lingering.borrow_mut().insert(socket, slot);
-    driver.close(socket); // is dead already
+    driver.close(socket); // The id is dead already.
     for _ in 0..3 {
-        driver.turn(Some(Moment::ZERO), &mut |late| panic!("late: {late:?}")).unwrap();
+        driver
+            .turn(Some(Moment::ZERO), &mut |late| panic!("completion after the close: {late:?}"))
+            .unwrap();
     }
     assert!(driver.lingering.borrow().is_empty());
     assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
 }
 
 #[test]
-fn a_reset_is_sent_though_operations_were_in_flight() {
+fn a_reset_is_sent_while_operations_are_in_flight() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
@@ -394,7 +413,7 @@ fn a_reset_is_sent_though_operations_were_in_flight() {
 }
 
 #[test]
-fn who_connected_is_known_though_the_connection_is_gone_already() {
+fn the_peer_address_is_reported_for_a_connection_reset_before_the_accept() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (_, address) = listener(&driver);
     let client = TcpStream::connect(address).unwrap();
@@ -412,7 +431,7 @@ fn who_connected_is_known_though_the_connection_is_gone_already() {
 }
 
 #[test]
-fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
+fn the_descriptor_for_a_host_is_readable_exactly_when_there_is_work() {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let fd = driver.as_fd().unwrap();
@@ -422,7 +441,7 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
     };
     let (socket, mut peer) = pair(&driver);
     driver.receive_start(socket).unwrap();
-    assert!(readable(0), "what changed has to be handed over");
+    assert!(readable(0), "changes wait to be submitted");
     for _ in 0..3 {
         driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
     }
@@ -437,7 +456,7 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
         driver.turn(Some(Moment::ZERO), on).unwrap();
     }
     assert_eq!(got, 1);
-    // The kernel signals only the first of these by itself.
+    // The kernel by itself signals only the first of these wakes.
     for _ in 0..10 {
         driver.waker().wake();
         assert!(readable(999_999_999));
@@ -451,7 +470,7 @@ fn a_hosts_descriptor_is_readable_exactly_when_there_is_something_to_do() {
 }
 
 #[test]
-fn one_with_an_error_that_only_the_driver_knows_is_not_given_away() {
+fn a_socket_with_an_unreported_error_cannot_be_detached() {
     let Some(driver) = driver(Shape::INCREMENTAL) else { return };
     let (socket, _peer) = pair(&driver);
     driver.table.sockets.borrow_mut().get_mut(socket).unwrap().flags.reading = Reading::broken();

@@ -1,4 +1,4 @@
-//! The user data of an operation: which socket, which generation of it, which of its operations.
+//! The user data of an operation: the index and generation of its socket, and the kind of the operation.
 //!
 //! ```text
 //! 63            32 31   28 27             0
@@ -7,8 +7,8 @@
 //! └───────────────┴───────┴────────────────┘
 //! ```
 //!
-//! Generation and index are slotmap's, so a completion that comes late for a socket whose place was
-//! taken by another one finds nothing.
+//! Generation and index are those of slotmap, so a late completion for a socket whose slot was reused
+//! finds no socket.
 
 use slotmap::{Key, KeyData};
 
@@ -21,24 +21,24 @@ const KIND_MASK: u64 = 0xf;
 /// What an operation in the ring does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Multishot receive, or the poll of one that is read by calls.
+    /// A multishot receive, or the poll of a socket that system calls read.
     Receive = 0,
     /// Waits until there is room for more of the batch in flight.
     Send = 1,
-    /// Waits until a connect is decided.
+    /// Waits for the outcome of a connect.
     Poll = 2,
     /// Polls a listener.
     Accept = 3,
     /// Watches the waker; belongs to no socket.
     Wake = 4,
-    /// Ends another operation. Is heard of only when it fails.
+    /// Cancels another operation. Completes only if it fails.
     Cancel = 5,
     /// Watches the alarm; belongs to no socket.
     Alarm = 6,
 }
 
 impl Kind {
-    /// Those that a socket can have in flight, one of each.
+    /// The kinds of operations that a socket can have in flight, at most one of each.
     pub(super) const OF_SOCKETS: [Self; 4] = [Self::Receive, Self::Send, Self::Poll, Self::Accept];
 
     fn from_bits(bits: u64) -> Option<Self> {
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// Whether a socket with this id can be told from others in a token: there may be 2²⁸ of them.
+/// Whether the id fits into a token, which has room for the index of 2²⁸ sockets.
 pub(super) fn fits(socket: SocketId) -> bool {
     socket.data().as_ffi() & 0xffff_ffff <= INDEX_MASK
 }
@@ -59,12 +59,12 @@ pub(super) fn token(socket: SocketId, kind: Kind) -> u64 {
     socket.data().as_ffi() | (kind as u64) << INDEX_BITS
 }
 
-/// The token of what belongs to no socket.
+/// The token of an operation that belongs to no socket.
 pub(super) fn own_token(kind: Kind) -> u64 {
     (kind as u64) << INDEX_BITS
 }
 
-/// None is not ours.
+/// Returns `None` if the driver did not create the token.
 pub(super) fn parse(token: u64) -> Option<(SocketId, Kind)> {
     let kind = Kind::from_bits(token >> INDEX_BITS & KIND_MASK)?;
     let id = token & !(KIND_MASK << INDEX_BITS);
@@ -80,7 +80,7 @@ impl Operations {
         self.0 |= 1 << kind as u8;
     }
 
-    /// Returns whether it was there.
+    /// Removes a kind. Returns whether the set contained it.
     pub(super) fn remove(&mut self, kind: Kind) -> bool {
         let there = self.contains(kind);
         self.0 &= !(1 << kind as u8);
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_gives_back_socket_and_operation_and_knows_generations_apart() {
+    fn a_token_encodes_the_socket_its_generation_and_the_operation() {
         let mut sockets = slotmap::SlotMap::<SocketId, ()>::with_key();
         let first = sockets.insert(());
         sockets.remove(first);

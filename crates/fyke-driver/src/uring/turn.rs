@@ -1,4 +1,4 @@
-//! One turn: what changed goes to the kernel, and what happened comes back.
+//! One turn: submits changes to the kernel and handles its completions.
 
 use std::io;
 
@@ -16,8 +16,8 @@ impl Uring {
         on: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
         let turn = Turn::begin(self)?;
-        // Before the kernel receives: what these callbacks close is closed with its bytes unread, as
-        // with readiness, and the peer sees that (DST-08).
+        // Before the kernel receives: sockets that these callbacks close are closed with their bytes
+        // unread, as with readiness, and the peer sees that (DST-08).
         let deferred = self.table.deferred();
         self.table.give_deferred(deferred, on);
         let until = if deferred > 0 { Some(Moment::ZERO) } else { until };
@@ -28,7 +28,7 @@ impl Uring {
             self.ring.enter(1, self.table.wait_time(until))?;
         }
         self.see_ended();
-        // Only what is there now: what comes while callbacks run is for the next turn.
+        // Handles only the completions that are present now; later ones belong to the next turn.
         let (steps, readers) = (self.table.backlog.steps(), self.table.backlog.readers());
         let completed = self.ring.waiting();
         for _ in 0..completed {
@@ -61,8 +61,7 @@ impl Uring {
         });
     }
 
-    /// Handles one completion. It may belong to a socket that is closed: what it brings is then
-    /// given back.
+    /// Handles one completion. If its socket is closed, a buffer that it refers to is returned.
     fn take(&self, completed: Completed, on: &mut dyn FnMut(Completion<'_>)) {
         let Some((socket, kind)) = token::parse(completed.token) else { return };
         if !completed.has_more() {
@@ -87,8 +86,8 @@ impl Uring {
         }
     }
 
-    /// A completion of the poll that waits for room, or for a connect to be decided. It is handled when
-    /// everything was received that came in this turn.
+    /// A completion of the poll that waits for room or for the outcome of a connect. It is handled after
+    /// everything that was received in this turn.
     fn writable(&self, socket: SocketId, completed: Completed) {
         if let Some(slot) = self.table.sockets.borrow_mut().get_mut(socket) {
             match completed.error() {
@@ -98,17 +97,19 @@ impl Uring {
         }
     }
 
-    /// After all completions: a connection is told after the listener that it reached, as with
-    /// readiness, although a poll that is queued when it stands already completes first.
+    /// Handles a socket of `writable`, after all completions. A connection is reported after the listener
+    /// that it reached, as with readiness, although a poll that is queued when the connection is already
+    /// established completes first.
     fn take_writable(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let (connecting, changing) = match self.table.sockets.borrow().get(socket) {
-            // Its turn comes, and once per turn is enough (contract rule 6).
+            // The backlog handles the socket, and once per turn is enough (contract rule 6).
             Some(slot) if slot.flags.reading.in_backlog => return,
             Some(slot) => (slot.flags.reading.connecting, slot.changes_to_calls()),
             None => return,
         };
         if changing {
-            // What is unread comes first, and can be read only when the ring has let go.
+            // Unread bytes must be reported first, and they can be read only when the multishot receive
+            // has ended.
             self.writable.borrow_mut().push_back(socket);
         } else if connecting {
             table::connected(self, socket, on);
@@ -132,8 +133,8 @@ impl Uring {
         }
     }
 
-    /// What is there to be read is given before sending goes on, as in libuv: so a connection that broke
-    /// fails its read first, unless bytes came before: then its send.
+    /// Receives before it sends, as libuv does. A broken connection therefore fails its read first,
+    /// unless bytes arrived before: then it fails its send.
     // DST-10.
     pub(super) fn receive_and_send(&self, socket: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
         let by_call = match self.table.sockets.borrow().get(socket) {
@@ -150,7 +151,7 @@ impl Uring {
     }
 }
 
-/// Says that a turn runs, until dropped.
+/// Marks that a turn is running, until dropped.
 struct Turn<'a>(&'a Uring);
 
 impl<'a> Turn<'a> {
@@ -164,9 +165,9 @@ impl<'a> Turn<'a> {
         Ok(Self(driver))
     }
 
-    /// A host waits outside of `turn`: nothing may be left in the queue then, and what the kernel
-    /// did meanwhile must be signalled. It may have more that it puts off (it does about 20 at a
-    /// time) as long as an `enter` brings something.
+    /// Empties the queue for a host, which waits outside of `turn`: nothing may be left in the queue
+    /// then, and what the kernel did meanwhile must be signalled. The kernel processes about 20 items at
+    /// a time, so it may have deferred more while each `enter` returns completions.
     fn finish(self) -> io::Result<()> {
         let driver = self.0;
         if !driver.host.has_outer() {
