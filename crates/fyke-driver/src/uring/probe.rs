@@ -52,7 +52,7 @@ pub(super) fn probed() -> io::Result<bool> {
     if let Err(error) = &found {
         // Nothing is locked here, because the subscriber may create a loop itself.
         #[cfg(feature = "tracing")]
-        tracing::info!(target: "fyke", reason = %error, "io_uring is not available; using readiness");
+        tracing::info!(target: "fyke", reason = %error, "io_uring is not available: the readiness driver is used");
         if is_lack(error) {
             return found;
         }
