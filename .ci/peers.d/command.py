@@ -203,7 +203,7 @@ def proxy_protocol():
             for version, port in [('v1', v1), ('v2', v2)]:
                 got = run(fyke, 'connect', '--source', '127.0.0.88', f'127.0.0.1:{port}', input=b'hello')
                 check(f'we read the header of HAProxy, {version}: the data', (0, b'hello'), got)
-                seen = len(re.findall(r'client \d+ is 127\.0\.0\.88:', said()))
+                seen = len(re.findall(r'client \d+ has the address 127\.0\.0\.88:', said()))
                 check(f'we read the header of HAProxy, {version}: the client', ['v1', 'v2'].index(version) + 1, seen)
 
 
