@@ -13,16 +13,16 @@ pub(super) struct Lines {
 
 /// A message and the clients to which it goes.
 pub(super) struct Addressed {
-    whom: Whom,
+    recipients: Recipients,
     pub(super) text: Bytes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whom {
+enum Recipients {
     All,
     One(u64),
     /// The line names no client.
-    Nobody,
+    Unknown,
 }
 
 impl Lines {
@@ -52,23 +52,23 @@ impl Addressed {
         // Skips one separator. The rest is the message as it was typed.
         let text = if text.first() == Some(&b'\n') { text } else { text.get(1..).unwrap_or(b"") };
         let name = std::str::from_utf8(name).unwrap_or("");
-        let whom = match name {
-            "*" => Whom::All,
-            _ => name.parse().map_or(Whom::Nobody, Whom::One),
+        let recipients = match name {
+            "*" => Recipients::All,
+            _ => name.parse().map_or(Recipients::Unknown, Recipients::One),
         };
-        Self { whom, text: Bytes::copy_from_slice(text) }
+        Self { recipients, text: Bytes::copy_from_slice(text) }
     }
 
     pub(super) fn is_for(&self, client: u64) -> bool {
-        self.whom == Whom::All || self.whom == Whom::One(client)
+        self.recipients == Recipients::All || self.recipients == Recipients::One(client)
     }
 
     /// The text to print if no client received the message.
     pub(super) fn undelivered(&self) -> String {
-        match self.whom {
-            Whom::All => String::from("no client is connected"),
-            Whom::One(client) => format!("client {client} is not connected"),
-            Whom::Nobody => {
+        match self.recipients {
+            Recipients::All => String::from("no client is connected"),
+            Recipients::One(client) => format!("client {client} is not connected"),
+            Recipients::Unknown => {
                 String::from("the line must start with the number of a client, or with *")
             }
         }
@@ -79,27 +79,30 @@ impl Addressed {
 mod tests {
     use super::*;
 
-    fn taken(lines: &mut Lines, text: &str, end: bool) -> Vec<(Whom, String)> {
+    fn taken(lines: &mut Lines, text: &str, end: bool) -> Vec<(Recipients, String)> {
         let lines = lines.take(text.as_bytes(), end).into_iter();
-        lines.map(|line| (line.whom, String::from_utf8(line.text.to_vec()).unwrap())).collect()
+        lines
+            .map(|line| (line.recipients, String::from_utf8(line.text.to_vec()).unwrap()))
+            .collect()
     }
 
     #[test]
     fn a_line_addresses_one_client_or_all_and_may_arrive_in_pieces() {
         let mut lines = Lines::default();
         assert_eq!(taken(&mut lines, "2 hel", false), []);
-        let expected = [(Whom::One(2), "hello\n".to_owned()), (Whom::All, " all \n".to_owned())];
+        let expected =
+            [(Recipients::One(2), "hello\n".to_owned()), (Recipients::All, " all \n".to_owned())];
         assert_eq!(taken(&mut lines, "lo\n*  all \n1 la", false), expected);
-        assert_eq!(taken(&mut lines, "st", true), [(Whom::One(1), "last".to_owned())]);
+        assert_eq!(taken(&mut lines, "st", true), [(Recipients::One(1), "last".to_owned())]);
     }
 
     #[test]
     fn a_line_that_addresses_no_client_is_reported() {
         let mut lines = Lines::default();
         for text in ["hello\n", "\n", "-1 x\n", "1x y\n"] {
-            assert_eq!(taken(&mut lines, text, false)[0].0, Whom::Nobody, "{text:?}");
+            assert_eq!(taken(&mut lines, text, false)[0].0, Recipients::Unknown, "{text:?}");
         }
-        assert_eq!(taken(&mut lines, "7\n", false), [(Whom::One(7), "\n".to_owned())]);
+        assert_eq!(taken(&mut lines, "7\n", false), [(Recipients::One(7), "\n".to_owned())]);
     }
 
     #[test]
