@@ -26,12 +26,10 @@ impl Driver {
         socket: SocketId,
         buffer: impl Into<Unfilled<'a>>,
     ) -> io::Result<&'a mut [u8]> {
-        let buffer = buffer.into();
-        debug_assert!(!buffer.is_empty(), "an empty buffer would look like the end of the stream");
-        if buffer.is_empty() {
-            return Ok(&mut []);
+        match not_empty(buffer.into()) {
+            Some(buffer) => delegate!(self.read_into(socket, buffer)),
+            None => Ok(&mut []),
         }
-        delegate!(self.read_into(socket, buffer))
     }
 
     /// Returns `true` if it is known without a system call that [`read_into`](Self::read_into) would fail
@@ -63,12 +61,10 @@ impl Driver {
         socket: SocketId,
         buffer: impl Into<Unfilled<'a>>,
     ) -> io::Result<&'a mut [u8]> {
-        let buffer = buffer.into();
-        debug_assert!(!buffer.is_empty(), "an empty buffer would look like the end of the stream");
-        if buffer.is_empty() {
-            return Ok(&mut []);
+        match not_empty(buffer.into()) {
+            Some(buffer) => delegate!(self.peek_into(socket, buffer)),
+            None => Ok(&mut []),
         }
-        delegate!(self.peek_into(socket, buffer))
     }
 
     /// Requests one [`Completion::Readable`](crate::Completion::Readable), reported when
@@ -108,4 +104,11 @@ impl Driver {
     pub fn writable_start(&self, socket: SocketId) -> io::Result<()> {
         delegate!(self.writable_start(socket))
     }
+}
+
+/// Returns the memory unless it is empty, which is a mistake of the caller.
+#[inline]
+fn not_empty(buffer: Unfilled<'_>) -> Option<Unfilled<'_>> {
+    debug_assert!(!buffer.is_empty(), "an empty buffer would look like the end of the stream");
+    Some(buffer).filter(|buffer| !buffer.is_empty())
 }

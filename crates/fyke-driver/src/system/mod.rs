@@ -142,7 +142,8 @@ pub(crate) fn receive_into<'a>(
     receive_with(socket, buffer, net::RecvFlags::empty())
 }
 
-/// As [`receive_into`], and leaves the bytes with the kernel. An error it does not leave there.
+/// Like [`receive_into`], but the kernel keeps the bytes, and the next receive returns them again. An error
+/// is consumed.
 pub(crate) fn peek_into<'a>(
     socket: BorrowedFd<'_>,
     buffer: Unfilled<'a>,
@@ -167,7 +168,8 @@ fn receive_with<'a>(
 /// Fills memory by a call that returns how many bytes of it are filled.
 ///
 /// # Safety
-/// The call initialises so many bytes from the beginning on, and writes nothing uninitialised.
+/// The call must initialise the memory from its beginning up to the number of bytes that it returns, and must
+/// not write uninitialised bytes.
 #[allow(unsafe_code, reason = "memory that is not initialised")]
 unsafe fn fill(
     mut buffer: Unfilled<'_>,

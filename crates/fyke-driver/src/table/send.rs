@@ -29,10 +29,11 @@ pub(crate) fn send_at_once(
 ) -> io::Result<usize> {
     let sent = driver.table().with_reading(socket, |reading, fd| {
         reading.note_sending(bytes.len());
-        if reading.pipe {
-            return system::write_pipe(fd, &[IoSlice::new(bytes)]);
+        match system::send(fd, bytes) {
+            // Few descriptors are pipes, so only they pay for the question.
+            Err(Errno::NOTSOCK) => system::write_pipe(fd, &[IoSlice::new(bytes)]),
+            sent => sent,
         }
-        system::send(fd, bytes)
     });
     taken(sent)
 }

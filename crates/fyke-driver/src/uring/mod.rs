@@ -12,8 +12,8 @@
 //! - *Sending* uses system calls, as the readiness backend does: whether the kernel accepts the bytes at
 //!   once decides when callbacks run, and that must be the same on every driver. When the send buffer is
 //!   full, the ring polls for room. The ring does not send: a broken connection must fail its read before
-//!   its write (DST-10), and the kernel would wake a send that waits in the ring first, which would
-//!   consume the error.
+//!   its write, and the kernel would wake a send that waits in the ring first, which would consume the
+//!   error.
 //! - *Accepting*: the ring polls each listener, and system calls accept the connections ([`accept`]).
 //! - *Closing* waits for the kernel ([`closing`]): an operation in flight keeps the socket open, so the
 //!   driver cancels it in a separate `enter` and then closes the descriptor. FIN or RST is therefore sent
