@@ -14,6 +14,8 @@ use crate::waker::Wake;
 
 pub(super) struct Host {
     counters: Arc<Counters>,
+    /// Whether `outer` is set. Every turn asks for this.
+    has_outer: Cell<bool>,
     /// Whether the ring watches the waker.
     pub(super) watched: Cell<bool>,
 }
@@ -31,7 +33,11 @@ struct Counters {
 impl Host {
     pub(super) fn new() -> io::Result<Self> {
         let counters = Counters { waker: Counter::new()?, outer: OnceLock::new() };
-        Ok(Self { counters: Arc::new(counters), watched: Cell::new(false) })
+        Ok(Self {
+            counters: Arc::new(counters),
+            has_outer: Cell::new(false),
+            watched: Cell::new(false),
+        })
     }
 
     pub(super) fn waker(&self) -> Waker {
@@ -50,12 +56,14 @@ impl Host {
             // Earlier events were not signalled.
             outer.wake();
             let _ = self.counters.outer.set(outer);
+            self.has_outer.set(true);
         }
         self.counters.outer.get().map(|outer| outer.0.as_fd())
     }
 
+    #[inline]
     pub(super) fn has_outer(&self) -> bool {
-        self.counters.outer.get().is_some()
+        self.has_outer.get()
     }
 
     /// Makes the host's descriptor readable, unless a turn is running: the end of the turn checks for
@@ -73,6 +81,9 @@ impl Host {
     /// Makes the host's descriptor unreadable. Called before `enter`, so that later events signal it
     /// again.
     pub(super) fn reset(&self) {
+        if !self.has_outer() {
+            return;
+        }
         if let Some(outer) = self.counters.outer.get() {
             // The read fails if the descriptor was not readable.
             let _ = rustix::io::read(&outer.0, &mut [0; 8]);
