@@ -10,11 +10,12 @@ impl<C> Connection<C> {
     /// change in every transition. The idle timeout uses a separate, coarse list, see
     /// [`take_idle_deadline`](Self::take_idle_deadline).
     pub fn wake(&self) -> Option<Moment> {
-        let connecting = self.cold.as_ref().and_then(|cold| cold.connecting.as_ref());
-        let connect = connecting.and_then(|connecting| connecting.wake());
-        let push = self.cold.as_ref().and_then(|cold| cold.push_deadline);
-        let stall = self.write.stall_deadline().into_iter().chain(push).min();
-        connect.into_iter().chain(stall.filter(|_| !self.destroyed())).min()
+        let stall = self.write.stall_deadline().filter(|_| !self.destroyed());
+        // Most connections have nothing rare, and this runs after each batch of writes.
+        let Some(cold) = &self.cold else { return stall };
+        let push = cold.push_deadline.filter(|_| !self.destroyed());
+        let connect = cold.connecting.as_ref().and_then(|connecting| connecting.wake());
+        [connect, push, stall].into_iter().flatten().min()
     }
 
     /// Handles the time of [`wake`](Self::wake). Calling it too early does no harm.

@@ -4,12 +4,12 @@
 use fyke_machine::connection::Connection;
 
 use super::Socket;
+use super::state::State;
 use crate::wiring::Core;
 
 impl Socket {
     /// Sets the timer to the time that the state machine requests, or cancels it if none is requested.
-    pub(super) fn sync_wake(&self, core: &Core) {
-        let mut state = self.inner.state.borrow_mut();
+    pub(super) fn sync_wake(&self, core: &Core, state: &mut State<Self>) {
         let wish = state.machine.wake();
         let set = state.rare_if_any().and_then(|rare| rare.wake);
         let is_in_line = match (wish, set) {

@@ -221,8 +221,8 @@ impl Socket {
             (machine.write.reclaim(), machine.take_idle_deadline(core.now()))
         };
         let connected = state.connected();
+        self.sync_wake(core, &mut state);
         drop(state);
-        self.sync_wake(core);
         if let Some(queue) = queue {
             spares::give_back(core, queue);
         }
