@@ -360,6 +360,52 @@ on_every_driver! {
         });
     }
 
+    fn flushing_ends_when_a_corked_queue_is_sent_and_when_our_side_has_ended(net) {
+        net.block_on(async {
+            let (mut client, mut server) = streams(net.tcp()).await;
+            let socket = client.socket().clone();
+            socket.cork();
+            let _ = socket.write("held back");
+            let flushing = spawn_local(async move {
+                client.flush().await.unwrap();
+                client
+            }).unwrap();
+            timer::sleep(Duration::from_millis(1)).unwrap().await;
+            assert!(!flushing.is_finished());
+            socket.uncork();
+            let mut client = flushing.await.unwrap();
+            let _ = socket.write(vec![7; BIG]);
+            socket.end();
+            let reading = spawn_local(async move { server.read_to_end().await.unwrap().len() });
+            client.flush().await.unwrap();
+            assert_eq!(socket.write_queue_len(), 0);
+            assert_eq!(reading.unwrap().await.unwrap(), BIG + "held back".len());
+        });
+    }
+
+    fn a_half_of_an_earlier_stream_leaves_a_later_one_alone(net) {
+        net.block_on(async {
+            let server = listening(net.tcp()).await;
+            let endpoint = server.endpoint().unwrap();
+            let client = fyke::connect(endpoint.clone()).unwrap();
+            let earlier = client.stream().unwrap();
+            client.connected().await.unwrap();
+            drop(server.accept().await.unwrap().stream().unwrap());
+            client.destroy();
+            client.closed().await.unwrap();
+            client.connect(endpoint).unwrap();
+            client.connected().await.unwrap();
+            let (mut reader, writer) = client.stream().unwrap().split();
+            drop(earlier);
+            let mut accepted = server.accept().await.unwrap().stream().unwrap();
+            drop(writer);
+            assert_eq!(accepted.read_to_end().await.unwrap(), b"");
+            accepted.write_all(b"still here").await.unwrap();
+            accepted.end().await.unwrap();
+            assert_eq!(reader.read_to_end().await.unwrap(), b"still here");
+        });
+    }
+
     fn a_connection_that_is_refused_is_the_error_of_connect(net) {
         net.block_on(async {
             let server = listening(net.tcp()).await;

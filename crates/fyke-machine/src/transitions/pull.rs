@@ -169,6 +169,21 @@ impl<C> Connection<C> {
         }
     }
 
+    /// Makes an event report when the queued bytes are sent: `drain`, or `finish` if our side has ended.
+    /// There must be queued bytes.
+    ///
+    /// # Errors
+    /// The reason why they cannot be sent.
+    pub fn wait_for_flush(&mut self) -> Result<(), Error> {
+        if self.has_failed() || self.destroyed() {
+            return Err(self.gone());
+        }
+        if !self.write.is_ended() {
+            self.write.wait_for_drain();
+        }
+        Ok(())
+    }
+
     /// Notes that the driver has accepted bytes of the owner.
     #[inline]
     pub fn pushed(&mut self, bytes: usize, cx: &Context<'_>) {

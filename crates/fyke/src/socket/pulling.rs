@@ -112,14 +112,12 @@ impl Socket {
     /// Notes that a part of the stream with this listener was dropped. After the last part, the socket is
     /// destroyed.
     pub(crate) fn leave_pulling(&self, id: ListenerId) {
-        let mut last = false;
-        self.with_wakers(|wakers| last = wakers.leave());
+        // If the listener is gone, the stream was ended, and the socket may have a later stream.
+        let own = self.wakers().filter(|(found, _)| *found == id);
+        let last = own.as_ref().and_then(|(_, own)| own.wakers()).is_some_and(Wakers::leave);
         if last {
-            let listener = self.inner.listeners.remove(id);
-            // If the listener is gone, the stream was ended, and the socket may have a later stream.
-            if listener.is_some() {
-                self.destroy();
-            }
+            drop(self.inner.listeners.remove(id));
+            self.destroy();
         }
     }
 
@@ -145,18 +143,17 @@ impl Socket {
 
     fn with_wakers(&self, call: impl FnOnce(&Wakers)) {
         let own = self.wakers();
-        if let Some(wakers) = own.as_ref().and_then(|own| own.wakers()) {
+        if let Some(wakers) = own.as_ref().and_then(|(_, own)| own.wakers()) {
             call(wakers);
         }
     }
 
     /// Returns the listener that wakes the tasks of the stream, if there is one.
-    fn wakers(&self) -> Option<Rc<Own<Self, Weak<Inner>>>> {
-        let found = self.inner.listeners.find(|listener| match listener {
+    fn wakers(&self) -> Option<(ListenerId, Rc<Own<Self, Weak<Inner>>>)> {
+        self.inner.listeners.find(|listener| match listener {
             Listener::Own(own) => own.wakers().map(|_| Rc::clone(own)),
             Listener::User(_) => None,
-        });
-        found.map(|(_, own)| own)
+        })
     }
 
     fn set_reader(&self, waker: &Waker) {
@@ -329,6 +326,18 @@ impl Socket {
         let (Some(id), true) = (id, may) else {
             return self.poll_push_otherwise(cx, first, send);
         };
+        self.poll_send(core, id, cx, first, send)
+    }
+
+    #[inline]
+    fn poll_send(
+        &self,
+        core: &Core,
+        id: SocketId,
+        cx: &Context<'_>,
+        first: &[u8],
+        send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
+    ) -> Poll<Result<usize>> {
         if first.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -360,16 +369,7 @@ impl Socket {
         let core = self.pulling_core()?;
         let push = self.step(|machine, cx, _| machine.push(cx.policy));
         match (push, self.id()) {
-            (Push::Driver, Some(id)) => match send(&core.driver, id) {
-                Ok(0) if !first.is_empty() => self.wait_for_room(core, id, cx),
-                Ok(count) => {
-                    self.step(|machine, cx, _| machine.pushed(count, cx));
-                    Poll::Ready(Ok(count))
-                }
-                Err(error) => {
-                    Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))))
-                }
-            },
+            (Push::Driver, Some(id)) => self.poll_send(core, id, cx, first, send),
             (Push::Queue, _) => {
                 // The event `drain` reports when there is room again.
                 let _ = self.write(first);
@@ -403,13 +403,9 @@ impl Socket {
         if queued == 0 {
             return Poll::Ready(Ok(()));
         }
-        match self.step(|machine, cx, _| machine.push(cx.policy)) {
-            Push::Gone(error) => Poll::Ready(Err(error)),
-            _ => {
-                self.set_writer(cx.waker());
-                Poll::Pending
-            }
-        }
+        self.step(|machine, _, _| machine.wait_for_flush())?;
+        self.set_writer(cx.waker());
+        Poll::Pending
     }
 
     /// Ends our side, unless it has already ended. Returns `Ready` when the kernel has accepted everything
