@@ -133,8 +133,8 @@ impl<C> Machine<C> {
         plain
     }
 
-    /// The owner got bytes from the driver, see [`Connection::pulled`]. Returns whether this was noted; if not,
-    /// nothing has changed.
+    /// The owner got bytes from the driver, see [`Connection::pulled`]. Returns whether this was noted; if
+    /// not, nothing has changed.
     #[inline]
     pub fn pulled_plain(&mut self, bytes: usize, now: Moment) -> bool {
         let connection = &mut self.connection;
@@ -147,8 +147,8 @@ impl<C> Machine<C> {
         plain
     }
 
-    /// The driver has accepted bytes of the owner, see [`Connection::pushed`]. Returns whether this was noted;
-    /// if not, nothing has changed.
+    /// The driver has accepted bytes of the owner, see [`Connection::pushed`]. Returns whether this was
+    /// noted; if not, nothing has changed.
     #[inline]
     pub fn pushed_plain(&mut self, bytes: usize, now: Moment) -> bool {
         let connection = &mut self.connection;

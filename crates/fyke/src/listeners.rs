@@ -68,7 +68,6 @@ pub(crate) trait Handler: Sized {
 /// loops made with `node_exact`, `connect` emits inside the call. Positions do not change until the
 /// outermost emission has ended. A listener that is running is not run again by a nested emission: code
 /// that emits inside a call checks [`is_running`](Self::is_running) first.
-/// [`is_running`](Self::is_running) first.
 pub(crate) struct Listeners<E, H> {
     entries: RefCell<Few<Entry<E, H>>>,
     /// More listeners of one event than this are probably a mistake.

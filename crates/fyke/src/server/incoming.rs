@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use super::waiting::{WAITING_MAX, Waiting};
 use super::{Event, Server};
-use crate::answer::Answer;
+use crate::answer::{Answer, Awaited, Listened};
 use crate::listeners::ListenerId;
 use crate::socket::Socket;
 use crate::{Error, ErrorCode, Result};
@@ -17,15 +17,21 @@ pub struct Incoming {
     server: Server,
 }
 
+impl Listened for Server {
+    fn off(&self, id: ListenerId) {
+        Self::off(self, id);
+    }
+}
+
 /// # Accepting with `async`
 impl Server {
-    /// Waits for a connection, and returns it. From this call on, connections wait here for tasks (at most 64; others
-    /// in the kernel's queue), and the event `connection` is not emitted. Connections that came before, because there
-    /// was no listener for them, come first.
+    /// Waits for a connection, and returns it. From this call on, connections wait here for tasks (at most
+    /// 64; others in the kernel's queue), and the event `connection` is not emitted. Connections that came
+    /// before, because there was no listener for them, come first.
     ///
     /// The returned socket is open and reads nothing yet. It begins with a listener for data or
-    /// [`resume`](Socket::resume), or [`Socket::stream`] reads it. Limits and the block list of the server apply as
-    /// usual. Several tasks may accept from one server.
+    /// [`resume`](Socket::resume), or [`Socket::stream`] reads it. Limits and the block list of the server
+    /// apply as usual. Several tasks may accept from one server.
     ///
     /// Cancel safe: if the future is dropped, no connection is lost.
     ///
@@ -52,8 +58,8 @@ impl Server {
     ///
     /// # Errors
     /// - `ERR_HAS_CONSUMER` if there is a listener for `connection`.
-    /// - `ERR_SERVER_NOT_RUNNING` if the server does not listen, or is closed while this waits. Connections that wait
-    ///   are closed with it; a [`shutdown`](Self::shutdown) leaves them to the tasks.
+    /// - `ERR_SERVER_NOT_RUNNING` if the server does not listen, or is closed while this waits. Connections
+    ///   that wait are closed with it; a [`shutdown`](Self::shutdown) leaves them to the tasks.
     /// - The errors that `on_error` gets, for example `EADDRINUSE`; they then count as handled.
     pub fn accept(&self) -> impl Future<Output = Result<Socket>> + use<> {
         let server = self.clone();
@@ -61,8 +67,8 @@ impl Server {
         poll_fn(move |cx| server.poll_accept(cx))
     }
 
-    /// Returns the connections one after the other, see [`accept`](Self::accept). With the feature `futures` it
-    /// is a `Stream`.
+    /// Returns the connections one after the other, see [`accept`](Self::accept). With the feature
+    /// `futures` it is a `Stream`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {
@@ -102,16 +108,13 @@ impl Server {
             listeners.push(self.on_listening(move |_| listening.give(Ok(()))));
             listeners.push(self.on_error(move |_, failure| error.give(Err(failure.clone()))));
         }
-        let awaited = Awaited { server: self.clone(), listeners };
-        poll_fn(move |cx| {
-            let _awaited = &awaited;
-            answer.poll(cx)
-        })
+        Awaited { listened: self.clone(), listeners, answer }
     }
 
-    /// Waits for the event `close`: the server is closed, and its last connection is gone. Ready at once if the
-    /// server neither listens nor waits for its connections. Awaiting it after [`incoming`](Self::incoming) has
-    /// ended lets the connections finish, also those of a [`shutdown`](Self::shutdown).
+    /// Waits for the event `close`: the server is closed, and its last connection is gone. Ready at once if
+    /// the server neither listens nor waits for its connections. Awaiting it after
+    /// [`incoming`](Self::incoming) has ended lets the connections finish, also those of a
+    /// [`shutdown`](Self::shutdown).
     ///
     /// Cancel safe.
     ///
@@ -143,11 +146,7 @@ impl Server {
         } else {
             answer.give(());
         }
-        let awaited = Awaited { server: self.clone(), listeners };
-        poll_fn(move |cx| {
-            let _awaited = &awaited;
-            answer.poll(cx)
-        })
+        Awaited { listened: self.clone(), listeners, answer }
     }
 
     /// From now on connections wait for tasks.
@@ -255,8 +254,8 @@ impl Server {
         true
     }
 
-    /// The server stops listening. Connections that wait for a task are closed, like those in the kernel's queue;
-    /// in a shutdown tasks can still take them.
+    /// The server stops listening. Connections that wait for a task are closed, like those in the kernel's
+    /// queue; in a shutdown tasks can still take them.
     pub(super) fn close_waiting(&self) {
         let is_draining = self.inner.state.borrow().drain.is_some();
         let (sockets, wakers, closes) = {
@@ -317,17 +316,5 @@ impl futures_core::Stream for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Self::Item>> {
         self.poll_next_connection(cx)
-    }
-}
-
-/// Removes listeners when it is dropped.
-struct Awaited {
-    server: Server,
-    listeners: Vec<ListenerId>,
-}
-
-impl Drop for Awaited {
-    fn drop(&mut self) {
-        self.listeners.drain(..).for_each(|id| self.server.off(id));
     }
 }

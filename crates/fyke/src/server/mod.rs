@@ -125,8 +125,8 @@ pub fn create_server(f: impl FnMut(&Socket) + 'static) -> Server {
 
 /// # Making
 impl ServerOptions {
-    /// Makes a server with these options and no listener: add one, or [`accept`](Server::accept) its connections.
-    /// Node: `net.createServer(options)`.
+    /// Makes a server with these options and no listener: add one, or [`accept`](Server::accept) its
+    /// connections. Node: `net.createServer(options)`.
     pub fn create(self) -> Server {
         Server::with_options(self)
     }

@@ -1,39 +1,20 @@
 //! Events of a socket as futures.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use fyke_machine::connection::Phase;
 
 use super::Socket;
 use super::finished::premature_close;
 use super::shutting_down::after_next_poll;
-use crate::answer::Answer;
+use crate::answer::{Answer, Awaited, Listened};
 use crate::listeners::ListenerId;
 use crate::{Error, ErrorCode, Result};
 
-/// A future that listeners of a socket complete. Dropping it removes the listeners.
-struct Awaited<T> {
-    socket: Socket,
-    listeners: Vec<ListenerId>,
-    answer: Rc<Answer<T>>,
-}
-
-impl<T> Future for Awaited<T> {
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        self.answer.poll(cx)
-    }
-}
-
-impl<T> Unpin for Awaited<T> {}
-
-impl<T> Drop for Awaited<T> {
-    fn drop(&mut self) {
-        self.socket.off_all(std::mem::take(&mut self.listeners));
+impl Listened for Socket {
+    fn off(&self, id: ListenerId) {
+        Self::off(self, id);
     }
 }
 
@@ -76,7 +57,7 @@ impl Socket {
             listeners.push(self.on_error(move |_, failure| error.give(Err(failure.clone()))));
             listeners.push(self.on_close(move |_, _| close.give(Err(premature_close()))));
         }
-        Awaited { socket: self.clone(), listeners, answer }
+        Awaited { listened: self.clone(), listeners, answer }
     }
 
     /// Waits for `close`, the last event of the connection. The future is ready at once if the socket is
@@ -113,7 +94,7 @@ impl Socket {
                 answer.give(socket.error().map_or(Ok(()), Err));
             }));
         }
-        Awaited { socket: self.clone(), listeners, answer }
+        Awaited { listened: self.clone(), listeners, answer }
     }
 
     /// Waits until the server of this connection is shutting down, see [`on_shutdown`](Self::on_shutdown),
@@ -133,7 +114,7 @@ impl Socket {
             let answer = Rc::clone(&answer);
             listeners.push(self.on_shutdown(move |socket| socket.answer_after_two_polls(&answer)));
         }
-        Awaited { socket: self.clone(), listeners, answer }
+        Awaited { listened: self.clone(), listeners, answer }
     }
 
     /// Completes the future after the driver was polled twice, because io_uring needs two turns to report

@@ -156,8 +156,8 @@ pub(super) fn pipe<S, W>(mut f: impl FnMut(&S, &S) + 'static) -> Listener<S, W> 
     }))
 }
 
-/// A listener of the library itself: one end of a pipe, with what the listener of one socket needs to know about
-/// the other socket; or the tasks of a stream.
+/// A listener of the library itself: one end of a pipe, with what the listener of one socket needs to know
+/// about the other socket; or the tasks of a stream.
 pub(crate) enum Own<S, W> {
     /// This socket is piped into another one.
     PipeTo(S, Cell<Flow>),

@@ -15,9 +15,9 @@ impl Socket {
     /// [`Server::shutdown`](crate::Server::shutdown) is called, after the running callback has returned.
     ///
     /// The connection stays fully usable until the deadline: finish the work in progress, tell the peer
-    /// that no more requests are accepted, then call [`set_busy(false)`](Self::set_busy) or [`end`](Self::end).
-    /// `close` follows. A connection that is still open at the deadline is reset. No counterpart in Node's
-    /// `net`.
+    /// that no more requests are accepted, then call [`set_busy(false)`](Self::set_busy) or
+    /// [`end`](Self::end). `close` follows. A connection that is still open at the deadline is reset. No
+    /// counterpart in Node's `net`.
     ///
     /// ```
     /// # fn main() -> fyke::Result<()> {

@@ -1,6 +1,6 @@
 //! The traits of `futures-io` and `futures-core`.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +9,7 @@ use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use fyke_driver::uninit::Unfilled;
 
 use super::reading::poll_read;
+use super::writing::polls_writes;
 use super::{ReadHalf, SocketStream, WriteHalf};
 use crate::{Bytes, Result};
 
@@ -71,42 +72,13 @@ struct Chunks<'a, S> {
     failed: bool,
 }
 
-macro_rules! write_traits {
-    ($type:ty) => {
-        impl AsyncWrite for $type {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                let end = self.writer();
-                end.socket().poll_push(cx, bytes).map_err(io::Error::from)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                slices: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let end = self.writer();
-                end.socket().poll_push_vectored(cx, slices).map_err(io::Error::from)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let end = self.writer();
-                end.socket().poll_flushed(cx).map_err(io::Error::from)
-            }
-
-            /// Ends our side, see `end`. Reading continues to work.
-            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let end = self.writer();
-                end.socket().poll_ended(cx).map_err(io::Error::from)
-            }
-        }
-    };
-}
-
 read_traits!(SocketStream);
 read_traits!(ReadHalf);
-write_traits!(SocketStream);
-write_traits!(WriteHalf);
+
+impl AsyncWrite for SocketStream {
+    polls_writes!(poll_close);
+}
+
+impl AsyncWrite for WriteHalf {
+    polls_writes!(poll_close);
+}

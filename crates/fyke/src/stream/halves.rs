@@ -37,7 +37,7 @@ impl ReadHalf {
     }
 }
 
-reads!(ReadHalf, "The half");
+reads!(ReadHalf);
 
 impl WriteHalf {
     /// Returns the socket.

@@ -1,6 +1,6 @@
 //! Implements hyper's traits for connections.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +9,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::SocketStream;
 use super::reading::poll_read;
+use super::writing::polls_writes;
 
 impl Read for SocketStream {
     fn poll_read(
@@ -22,35 +23,9 @@ impl Read for SocketStream {
 }
 
 impl Write for SocketStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let end = self.writer();
-        end.socket().poll_push(cx, bytes).map_err(io::Error::from)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let end = self.writer();
-        end.socket().poll_push_vectored(cx, slices).map_err(io::Error::from)
-    }
+    polls_writes!(poll_shutdown);
 
     fn is_write_vectored(&self) -> bool {
         true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let end = self.writer();
-        end.socket().poll_flushed(cx).map_err(io::Error::from)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let end = self.writer();
-        end.socket().poll_ended(cx).map_err(io::Error::from)
     }
 }

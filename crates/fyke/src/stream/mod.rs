@@ -167,7 +167,7 @@ impl SocketStream {
     }
 }
 
-reading::reads!(SocketStream, "The stream");
+reading::reads!(SocketStream);
 writing::writes!(SocketStream);
 
 impl SocketStream {

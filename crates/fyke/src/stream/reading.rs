@@ -25,7 +25,7 @@ pub(super) fn poll_read<T: Target>(
 
 /// The methods that read, for a type with a method `reader`.
 macro_rules! reads {
-    ($type:ty, $name:literal) => {
+    ($type:ty) => {
         /// # Reading
         impl $type {
             /// Reads bytes into `buffer`: at least one, and at most the length of `buffer`. Returns 0 at the

@@ -1,6 +1,6 @@
 //! Implements tokio's I/O traits. They need no tokio runtime.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,6 +8,7 @@ use fyke_driver::uninit::fill_read_buf;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use super::reading::poll_read;
+use super::writing::polls_writes;
 use super::{ReadHalf, SocketStream, WriteHalf};
 
 /// Takes part in tokio's cooperative scheduling: returns `Pending` if the task has used up its budget.
@@ -54,47 +55,21 @@ macro_rules! read_traits {
     };
 }
 
-macro_rules! write_traits {
-    ($type:ty) => {
-        impl AsyncWrite for $type {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                take_turn!(cx);
-                let end = self.writer();
-                end.socket().poll_push(cx, bytes).map_err(io::Error::from)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                slices: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                take_turn!(cx);
-                let end = self.writer();
-                end.socket().poll_push_vectored(cx, slices).map_err(io::Error::from)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let end = self.writer();
-                end.socket().poll_flushed(cx).map_err(io::Error::from)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let end = self.writer();
-                end.socket().poll_ended(cx).map_err(io::Error::from)
-            }
-        }
-    };
-}
-
 read_traits!(SocketStream);
 read_traits!(ReadHalf);
-write_traits!(SocketStream);
-write_traits!(WriteHalf);
+
+impl AsyncWrite for SocketStream {
+    polls_writes!(poll_shutdown, take_turn);
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+impl AsyncWrite for WriteHalf {
+    polls_writes!(poll_shutdown, take_turn);
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}

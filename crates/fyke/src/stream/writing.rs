@@ -176,3 +176,45 @@ macro_rules! writes {
     };
 }
 pub(super) use writes;
+
+/// The methods of the traits for writing, for a type with a method `writer`. `$close` is the name of the one
+/// that ends our side. `$before!(cx)` runs before a write.
+#[cfg(any(feature = "futures", feature = "tokio", feature = "hyper"))]
+macro_rules! polls_writes {
+    ($close:ident $(, $before:ident)?) => {
+        fn poll_write(
+            self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+            bytes: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            $($before!(cx);)?
+            self.writer().socket().poll_push(cx, bytes).map_err(Into::into)
+        }
+
+        fn poll_write_vectored(
+            self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+            slices: &[std::io::IoSlice<'_>],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            $($before!(cx);)?
+            self.writer().socket().poll_push_vectored(cx, slices).map_err(Into::into)
+        }
+
+        fn poll_flush(
+            self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            self.writer().socket().poll_flushed(cx).map_err(Into::into)
+        }
+
+        /// Ends our side, see `end`. Reading continues to work.
+        fn $close(
+            self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            self.writer().socket().poll_ended(cx).map_err(Into::into)
+        }
+    };
+}
+#[cfg(any(feature = "futures", feature = "tokio", feature = "hyper"))]
+pub(super) use polls_writes;
