@@ -40,6 +40,8 @@ pub(crate) struct Arguments {
     pub depth: usize,
     pub warm_up: Duration,
     pub measured: Duration,
+    /// The messages of `echo` and `idle` are requests of HTTP/1.1.
+    pub http: bool,
     /// The server's process.
     pub pid: Option<u32>,
     /// A further connection sends and receives at full speed meanwhile.
@@ -75,6 +77,7 @@ impl Arguments {
             depth: 1,
             warm_up: Duration::from_millis(400),
             measured: Duration::from_secs(1),
+            http: false,
             pid: None,
             flood: false,
             bulk: 0,
@@ -82,8 +85,13 @@ impl Arguments {
             idle: 0,
         };
         while let Some(option) = words.next() {
-            if option == "--flood" {
-                arguments.flood = true;
+            let flag = match option.as_str() {
+                "--flood" => Some(&mut arguments.flood),
+                "--http" => Some(&mut arguments.http),
+                _ => None,
+            };
+            if let Some(flag) = flag {
+                *flag = true;
                 continue;
             }
             let value = words.next().ok_or_else(|| wrong(format!("{option} needs a value")))?;

@@ -9,7 +9,7 @@ use mio::{Events, Poll};
 
 use crate::arguments::Arguments;
 use crate::histogram::Histogram;
-use crate::message::{Checker, Pattern};
+use crate::message::{Checker, Messages};
 use crate::report::Report;
 use crate::stream::{Connection, Stream, unless_blocked};
 use crate::window::{Phase, Window};
@@ -29,9 +29,9 @@ struct Client {
 }
 
 impl Client {
-    fn send(&mut self, pattern: &Pattern, messages: u64, now: Instant) -> io::Result<()> {
-        for _ in 0..messages {
-            pattern.write(self.index, self.next_sequence, &mut self.unsent);
+    fn send(&mut self, messages: &Messages, count: u64, now: Instant) -> io::Result<()> {
+        for _ in 0..count {
+            messages.write(self.index, self.next_sequence, &mut self.unsent);
             self.next_sequence += 1;
             self.sent_at.push_back(now);
         }
@@ -51,31 +51,31 @@ impl Client {
     }
 
     /// Reads the available data. Returns the number of complete answers.
-    fn receive(&mut self, pattern: &Pattern, buffer: &mut [u8]) -> io::Result<u64> {
-        let mut messages = 0;
+    fn receive(&mut self, messages: &Messages, buffer: &mut [u8]) -> io::Result<u64> {
+        let mut count = 0;
         loop {
             let Some(length) = unless_blocked(self.stream.read(buffer))? else {
-                return Ok(messages);
+                return Ok(count);
             };
             if length == 0 {
                 return Err(io::Error::other(format!("connection {} was closed", self.index)));
             }
-            match self.checker.take(pattern, self.index, &buffer[..length]) {
-                Some(complete) => messages += complete,
+            match self.checker.take(messages, self.index, &buffer[..length]) {
+                Some(complete) => count += complete,
                 None => {
                     self.wrong = true;
-                    return Ok(messages);
+                    return Ok(count);
                 }
             }
             if length < buffer.len() {
-                return Ok(messages);
+                return Ok(count);
             }
         }
     }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
-    let pattern = Pattern::new(arguments.size_bytes);
+    let messages = Messages::new(arguments);
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     }
     let mut window = Window::new(arguments);
     for client in &mut clients {
-        client.send(&pattern, arguments.depth as u64, Instant::now())?;
+        client.send(&messages, arguments.depth as u64, Instant::now())?;
     }
     let (mut count, mut wrong, mut latency) = (0, 0, Histogram::new());
     let measured = loop {
@@ -111,20 +111,20 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
                 continue;
             }
             if event.is_readable() {
-                let complete = client.receive(&pattern, &mut buffer)?;
+                let complete = client.receive(&messages, &mut buffer)?;
                 wrong += u64::from(client.wrong);
                 for sent_at in client.sent_at.drain(..complete as usize) {
                     latency.add(now.saturating_duration_since(sent_at));
                 }
                 count += complete;
-                client.send(&pattern, complete, now)?;
+                client.send(&messages, complete, now)?;
             } else if !client.unsent.is_empty() {
                 client.flush()?;
             }
         }
     };
     let mut report = Report::new(arguments);
-    report.measured(&measured, count, count * arguments.size_bytes as u64);
+    report.measured(&measured, count, count * messages.size_bytes() as u64);
     report.latency(&latency);
     report.wrong(wrong);
     Ok(report)

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::arguments::Arguments;
-use crate::message::{Checker, Pattern};
+use crate::message::{Checker, Messages};
 use crate::process::{Memory, memory};
 use crate::report::Report;
 use crate::stream::Stream;
@@ -15,28 +15,31 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// Fewer than the shortest backlog of the servers.
 const OPENED_AT_ONCE: usize = 100;
 
-fn one_message(
-    stream: &mut Stream,
-    pattern: &Pattern,
-    index: usize,
-    buffer: &mut Vec<u8>,
-) -> io::Result<bool> {
-    buffer.clear();
-    pattern.write(index, 0, buffer);
-    stream.write_all(buffer)?;
-    buffer.fill(0);
-    stream.read_exact(buffer)?;
-    Ok(Checker::default().take(pattern, index, buffer) == Some(1))
+/// Sends a message and waits for its answer. Returns whether the answer is right.
+fn one_message(stream: &mut Stream, messages: &Messages, index: usize) -> io::Result<bool> {
+    let mut message = Vec::new();
+    messages.write(index, 0, &mut message);
+    stream.write_all(&message)?;
+    let (mut checker, mut buffer) = (Checker::default(), [0; 4096]);
+    loop {
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            return Err(io::Error::other(format!("connection {index} was closed")));
+        }
+        match checker.take(messages, index, &buffer[..length]) {
+            Some(0) => {}
+            complete => return Ok(complete == Some(1)),
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     let pid = arguments.pid.map(|pid| pid.to_string()).unwrap_or_default();
-    let pattern = Pattern::new(arguments.size_bytes);
-    let mut buffer = Vec::new();
+    let messages = Messages::new(arguments);
 
     // The first connection includes one-time costs.
     let mut first = Stream::connect(&arguments.target, 0)?;
-    let mut wrong = u64::from(!one_message(&mut first, &pattern, 0, &mut buffer)?);
+    let mut wrong = u64::from(!one_message(&mut first, &messages, 0)?);
     sleep(SETTLING);
     let before = memory(&pid);
 
@@ -51,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Report> {
     let opened = memory(&pid);
 
     for (index, stream) in streams.iter_mut().enumerate() {
-        wrong += u64::from(!one_message(stream, &pattern, index, &mut buffer)?);
+        wrong += u64::from(!one_message(stream, &messages, index)?);
     }
     sleep(SETTLING);
     let used = memory(&pid);

@@ -2,7 +2,7 @@
 //! line of JSON about a window of time, with the server's processor time in exactly that window.
 //!
 //! `fyke-bench-load MODE --port PORT | --unix PATH [--connections N] [--size BYTES] [--depth MESSAGES]
-//! [--seconds S] [--warm-up S] [--pid SERVER] [--flood] [--bulk N]
+//! [--seconds S] [--warm-up S] [--http] [--pid SERVER] [--flood] [--bulk N]
 //! [--stuck N] [--idle N]`
 //!
 //! | mode | |
@@ -13,6 +13,9 @@
 //! | `source` | each connection receives as much as the server sends |
 //! | `connect` | connects, has one byte echoed, closes; `connections` at a time |
 //! | `idle` | opens `connections`, has one message of each echoed, and reports their memory |
+//!
+//! With `--http`, the messages of `echo` and `idle` are requests of HTTP/1.1, each answered by
+//! "Hello, World!".
 //!
 //! In addition to the measured connections there may be one that floods (`--flood`), some that only
 //! send (`--bulk`, for a server that does not echo these), some that send and never read (`--stuck`),

@@ -67,6 +67,13 @@ impl Stream {
         })
     }
 
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+
     pub(crate) fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.read_exact(buffer),

@@ -47,15 +47,16 @@ use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use async_task::FallibleTask;
 
 pub use remote::RemoteJoinHandle;
 
 use crate::event_loop::EventLoop;
-use crate::runtime::{self, MainWaker, Outcome, TaskKey};
-use crate::wiring::{Core, current};
+use crate::runtime::{self, Outcome, Posted, TaskKey};
+use crate::wiring::{Core, current, current_with};
 use crate::{Error, ErrorCode, Result};
 
 /// Spawns a task on the current loop. It is polled for the first time after the running callback, or the
@@ -83,7 +84,7 @@ use crate::{Error, ErrorCode, Result};
 pub fn spawn_local<F: Future + 'static>(future: F) -> Result<JoinHandle<F::Output>> {
     let core = current()?;
     core.check_open()?;
-    let (task, key) = core.spawn(future, Location::caller());
+    let (task, key) = core.spawn(future, Location::caller(), current_with);
     Ok(JoinHandle { task: Some(task.fallible()), core: Rc::downgrade(&core), key })
 }
 
@@ -136,14 +137,13 @@ impl EventLoop {
 
     fn drive_main<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output> {
         let core = self.core();
-        let ready = core.tasks.ready();
-        let waker = Waker::from(Arc::new(MainWaker(Arc::clone(ready))));
+        let main =
+            Arc::new(MainWaker { woken: AtomicBool::new(true), posted: Arc::clone(&core.posted) });
+        let waker = Waker::from(Arc::clone(&main));
         let mut cx = Context::from_waker(&waker);
         let _hold = Hold::new(core);
-        let _running = core.tasks.begin_running();
-        waker.wake_by_ref();
         loop {
-            if ready.take_main() {
+            if main.woken.swap(false, Ordering::SeqCst) {
                 let polled = {
                     let _limit = core.tasks.limit();
                     future.as_mut().poll(&mut cx)
@@ -153,7 +153,30 @@ impl EventLoop {
                     return Ok(output);
                 }
             }
-            runtime::turn_again(core, None)?;
+            runtime::turn(core, None)?;
+        }
+    }
+}
+
+/// The waker of a future that `block_on` polls. It may outlive that call.
+struct MainWaker {
+    /// The future has to be polled.
+    woken: AtomicBool,
+    posted: Arc<Posted>,
+}
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.woken.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        match current_with(&self.posted) {
+            Some(core) => core.skip_wait(),
+            None => self.posted.wake(),
         }
     }
 }

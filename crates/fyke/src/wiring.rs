@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::runtime;
+use crate::runtime::{self, Posted};
 use crate::{Error, ErrorCode, Result};
 
 /// An event loop.
@@ -45,6 +46,11 @@ pub(crate) fn current() -> Result<Rc<Core>> {
 /// The loop of the current thread, if there is one. Also `None` while the thread ends.
 pub(crate) fn current_or_none() -> Option<Rc<Core>> {
     CURRENT.try_with(|current| current.borrow().last().cloned()).ok().flatten()
+}
+
+/// The loop that `posted` belongs to, if it is the current one of this thread.
+pub(crate) fn current_with(posted: &Arc<Posted>) -> Option<Rc<Core>> {
+    current_or_none().filter(|core| Arc::ptr_eq(&core.posted, posted))
 }
 
 /// Makes `core` the current loop until this value is dropped, also by a panic.

@@ -281,6 +281,41 @@ on_every_driver! {
         assert_eq!(sum.get(), 2);
     }
 
+    fn a_late_wake_of_a_future_that_was_blocked_on_does_not_keep_the_loop_alive(net) {
+        let event_loop = net.event_loop();
+        let waker = event_loop.block_on(poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(cx.waker().clone())
+        })).unwrap();
+        let ends = || (0..3).any(|_| !event_loop.turn(Some(Duration::ZERO)).unwrap());
+        assert!(ends());
+        waker.wake_by_ref();
+        assert!(ends());
+        event_loop.enter(|| waker.wake_by_ref());
+        assert!(ends());
+        std::thread::spawn(move || waker.wake()).join().unwrap();
+        assert!(ends());
+    }
+
+    fn the_future_of_block_on_is_polled_only_when_it_was_woken(net) {
+        let polls = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&polls);
+        let waker = Rc::new(RefCell::new(None));
+        let stored = Rc::clone(&waker);
+        net.event_loop().block_on(async {
+            timer::set_timeout(3 * MS, move || {
+                stored.borrow_mut().take().into_iter().for_each(Waker::wake);
+            }).unwrap();
+            timer::set_timeout(MS, || {}).unwrap();
+            poll_fn(|cx| {
+                counted.set(counted.get() + 1);
+                waker.replace(Some(cx.waker().clone()));
+                if counted.get() == 1 { Poll::Pending } else { Poll::Ready(()) }
+            }).await;
+        }).unwrap();
+        assert_eq!(polls.get(), 2);
+    }
+
     fn a_panic_in_block_on_leaves_the_loop_usable(net) {
         let event_loop = net.event_loop();
         let panicked = catch_unwind(AssertUnwindSafe(|| {

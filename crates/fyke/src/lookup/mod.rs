@@ -19,7 +19,7 @@ pub(crate) use pool::Query;
 use pool::{Failure, Outcome, Pool};
 
 use crate::runtime::{Posted, TimerId};
-use crate::wiring::{Core, Deferred, current_or_none};
+use crate::wiring::{Core, Deferred, current_or_none, current_with};
 use crate::{Error, Result};
 use fyke_machine::error::MakeError;
 
@@ -220,7 +220,7 @@ impl AnswerPlace {
     /// of the loop, otherwise in the loop's next turn.
     pub(crate) fn fill(self, answer: Option<Result<Vec<IpAddr>>>) {
         let Self { posted, number } = self;
-        match current_or_none().filter(|core| Arc::ptr_eq(&core.posted, &posted)) {
+        match current_with(&posted) {
             Some(core) => fill(&core, number, answer),
             None => {
                 let call = move || {

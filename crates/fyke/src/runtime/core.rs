@@ -21,7 +21,7 @@ use super::posted::Posted;
 use super::remotes::{Remote, Remotes};
 use super::tasks::Tasks;
 use super::timers::{Timed, TimerQueue};
-use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, TICKS, UNHEARD, Work};
+use super::work::{CLOSING, DIRTY, IMMEDIATES, NEXT_TURN, OUTSIDE, TICKS, UNHEARD, Work};
 use crate::{Error, ErrorCode, Result};
 
 /// The state of one loop. No cell here is borrowed while a callback runs.
@@ -107,7 +107,6 @@ impl<T: Wired> Core<T> {
     pub(crate) fn new(kind: &DriverKind, policy: Policy, lanes: Lanes) -> io::Result<Rc<Self>> {
         let driver = Driver::new(kind)?;
         let posted = Arc::new(Posted::new(driver.waker()));
-        let tasks = Tasks::new(driver.waker());
         Ok(Rc::new(Self {
             now: Cell::new(driver.now()),
             driver,
@@ -131,7 +130,7 @@ impl<T: Wired> Core<T> {
             spares: T::Spares::default(),
             posted,
             remotes: Remotes::default(),
-            tasks,
+            tasks: Tasks::default(),
             holds: Cell::new(0),
             unhandled: RefCell::default(),
             unhandled_at_end: RefCell::default(),
@@ -250,7 +249,7 @@ impl<T: Wired> Core<T> {
 
     /// A queue is not empty any more.
     #[inline]
-    fn begins(&self, queue: u8) {
+    pub(super) fn begins(&self, queue: u8) {
         self.work.begins(queue);
         self.notify_host();
     }
@@ -389,7 +388,7 @@ impl<T: Wired> Core<T> {
     pub(super) fn is_alive(&self) -> bool {
         self.holds.get() > 0
             || self.timers.borrow().keeps_alive()
-            || self.has_due_work()
+            || self.work.is_any()
             // The order matters: work is posted before its hold on the loop is released.
             || self.posted.keeps_alive()
             || self.posted.is_waiting()
@@ -397,7 +396,12 @@ impl<T: Wired> Core<T> {
 
     /// Whether there is work to do without waiting.
     pub(crate) fn has_due_work(&self) -> bool {
-        self.work.is_any() || self.tasks.is_work_due()
+        self.work.is_any() || self.posted.is_waiting()
+    }
+
+    /// Makes the turn, or the next one, not wait.
+    pub(crate) fn skip_wait(&self) {
+        self.begins(OUTSIDE);
     }
 
     /// Makes `run` end with an error that has no listener. Only the first error is stored.
@@ -441,7 +445,7 @@ impl<T: Wired> Core<T> {
     pub(crate) fn shut_down(&self) {
         self.closed.set(true);
         self.posted.close();
-        self.tasks.close();
+        self.drop_tasks();
         let mut ids: Vec<(bool, SocketId)> = {
             let actors = self.actors.borrow();
             actors.iter().map(|(id, actor)| (actor.is_closed_last(), id)).collect()

@@ -25,6 +25,6 @@ pub(crate) use actor::{Actor, Wired};
 pub(crate) use posted::Posted;
 pub(crate) use remotes::Remote;
 pub(crate) use spawn::Outcome;
-pub(crate) use tasks::{MainWaker, TaskKey};
+pub(crate) use tasks::TaskKey;
 pub(crate) use timers::{TimerCallback, TimerId};
-pub(crate) use turn::{finish, run, turn, turn_again};
+pub(crate) use turn::{finish, run, turn};

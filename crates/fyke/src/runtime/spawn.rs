@@ -6,36 +6,78 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use async_task::Runnable;
 use pin_project_lite::pin_project;
 
 use super::actor::Wired;
 use super::core::Core;
+use super::posted::Posted;
 use super::tasks::TaskKey;
 use super::watch::Watch;
+use super::work::WOKEN;
 
 /// The result of a task: its output, or the value that it panicked with.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
 impl<T: Wired> Core<T> {
     /// Creates a task on the loop. It is polled for the first time after the running callback has returned.
-    /// `name` is the place in the user's code that created it, for the log.
+    /// `name` is the place in the user's code that created it, for the log. `current` returns the loop that
+    /// a [`Posted`] belongs to, if it is the current one of the thread.
     pub(crate) fn spawn<F: Future + 'static>(
         self: &Rc<Self>,
         future: F,
         name: &'static Location<'static>,
+        current: impl Fn(&Arc<Posted>) -> Option<Rc<Self>> + Send + Sync + 'static,
     ) -> (async_task::Task<Outcome<F::Output>>, TaskKey) {
         let key = self.tasks.active.borrow_mut().insert(None);
         self.hold();
         let tracked = Tracked { tracker: Tracker { core: Rc::clone(self), key, name }, future };
-        let ready = Arc::clone(self.tasks.ready());
-        let (runnable, task) = async_task::spawn_local(tracked, move |task| ready.push(task));
+        let posted = Arc::clone(&self.posted);
+        let schedule = move |task| match current(&posted) {
+            Some(core) => core.push_woken(task),
+            None => posted.push_task(task),
+        };
+        let (runnable, task) = async_task::spawn_local(tracked, schedule);
         if let Some(waker) = self.tasks.active.borrow_mut().get_mut(key) {
             *waker = Some(runnable.waker());
         }
         runnable.schedule();
         (task, key)
+    }
+
+    /// Makes the loop poll a task when the running callback has returned.
+    pub(super) fn push_woken(&self, task: Runnable) {
+        if self.is_closed() {
+            // No task is polled any more. Dropped here, while nothing is borrowed.
+            drop(task);
+        } else {
+            self.tasks.woken.borrow_mut().push_back(task);
+            self.begins(WOKEN);
+        }
+    }
+
+    pub(super) fn woken_len(&self) -> usize {
+        self.tasks.woken.borrow().len()
+    }
+
+    /// Takes the task that was woken first.
+    pub(super) fn pop_woken(&self) -> Option<Runnable> {
+        let mut queue = self.tasks.woken.borrow_mut();
+        let task = queue.pop_front();
+        if queue.is_empty() {
+            self.work.is_done(WOKEN);
+        }
+        task
+    }
+
+    /// Drops all tasks, because the loop ends.
+    pub(super) fn drop_tasks(&self) {
+        // No task is polled any more: waking one that waits drops it.
+        self.tasks.take_all().for_each(Waker::wake);
+        let woken = self.tasks.woken.take();
+        drop(woken);
     }
 
     /// Sets whether a task keeps the loop alive. Ended tasks are ignored.

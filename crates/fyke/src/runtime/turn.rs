@@ -7,8 +7,9 @@ use fyke_driver::{Completion, Moment};
 
 use super::actor::{Actor, Wired};
 use super::core::{Closing, Core, Phase};
+use super::posted::Work;
 use super::timers::{Timed, TimerId};
-use super::work::{DIRTY, NEXT_TURN, TICKS};
+use super::work::{DIRTY, NEXT_TURN, OUTSIDE, TICKS, WOKEN};
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
@@ -40,20 +41,13 @@ impl<T: Wired> Drop for Turning<'_, T> {
 
 /// Runs turns until nothing keeps the loop alive. The loop must be the current one.
 pub(crate) fn run<T: Wired>(core: &Core<T>) -> Result<()> {
-    let _running = core.tasks.begin_running();
-    while turn_again(core, None)? {}
+    while turn(core, None)? {}
     Ok(())
 }
 
 /// Runs one turn that waits for at most `timeout`. The loop must be the current one. Returns whether it is
 /// still alive.
 pub(crate) fn turn<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
-    let _running = core.tasks.begin_running();
-    turn_again(core, timeout)
-}
-
-/// Runs one of several turns, between which nothing but the loop runs.
-pub(crate) fn turn_again<T: Wired>(core: &Core<T>, timeout: Option<Duration>) -> Result<bool> {
     let _turning = Turning::begin(core)?;
 
     core.turns.set(core.turns.get() + 1);
@@ -75,6 +69,7 @@ pub(crate) fn turn_again<T: Wired>(core: &Core<T>, timeout: Option<Duration>) ->
     }
     turn_driver(core, deadline, timeout)?; // 4
     if core.work.is_any() {
+        core.work.is_done(OUTSIDE);
         run_all(core, Phase::Immediates); // 5
         run_closing(core); // 6
         if let Some(error) = core.take_unhandled() {
@@ -91,7 +86,7 @@ pub(crate) fn turn_again<T: Wired>(core: &Core<T>, timeout: Option<Duration>) ->
 /// every callback that the loop calls. Returns whether there was anything to do.
 #[inline(always)]
 fn settle<T: Wired>(core: &Core<T>) -> bool {
-    let any = core.work.waits_in(TICKS | DIRTY) || core.tasks.are_ready();
+    let any = core.work.waits_in(TICKS | DIRTY | WOKEN);
     if any {
         settle_all(core);
     }
@@ -101,24 +96,37 @@ fn settle<T: Wired>(core: &Core<T>) -> bool {
 
 #[inline(never)]
 fn settle_all<T: Wired>(core: &Core<T>) {
-    // A task that is woken from now on is polled later, so that tasks which wake each other for ever leave
-    // time for the rest.
-    let mut tasks = None;
+    settle_deferred(core);
+    if core.work.waits_in(WOKEN) {
+        poll_woken(core);
+    }
+}
+
+#[inline]
+fn settle_deferred<T: Wired>(core: &Core<T>) {
     loop {
         while core.has_ticks() {
             let Some(deferred) = core.pop_tick() else { break };
             deferred.run();
         }
-        if let Some(actor) = core.pop_dirty() {
-            actor.flush();
-            continue;
+        let Some(actor) = core.pop_dirty() else { return };
+        actor.flush();
+    }
+}
+
+/// Polls the tasks that are woken now. A task that one of them wakes is polled later, so that tasks which
+/// wake each other for ever leave time for the rest.
+#[inline(never)]
+fn poll_woken<T: Wired>(core: &Core<T>) {
+    for _ in 0..core.woken_len() {
+        let Some(task) = core.pop_woken() else { return };
+        {
+            let _limit = core.tasks.limit();
+            task.run();
         }
-        let left = tasks.get_or_insert_with(|| core.tasks.ready_len());
-        if *left == 0 {
-            return;
+        if core.work.waits_in(TICKS | DIRTY) {
+            settle_deferred(core);
         }
-        *left -= 1;
-        core.tasks.run_next();
     }
 }
 
@@ -181,8 +189,11 @@ impl<T: Wired> Drop for RunningTimer<'_, T> {
 fn run_posted<T: Wired>(core: &Core<T>) -> bool {
     let count = core.posted.len();
     for _ in 0..count {
-        let Some(work) = core.posted.pop() else { break };
-        work();
+        match core.posted.pop() {
+            Some(Work::Call(call)) => call(),
+            Some(Work::Task(task)) => core.push_woken(task),
+            None => break,
+        }
         settle(core);
     }
     count > 0
@@ -215,7 +226,7 @@ fn wait_until<T: Wired>(
     deadline: Option<Moment>,
     timeout: Option<Duration>,
 ) -> Option<Moment> {
-    if core.has_due_work() || core.posted.is_waiting() || !core.is_alive() {
+    if core.has_due_work() || !core.is_alive() {
         return Some(Moment::ZERO);
     }
     let Some(timeout) = timeout else { return deadline };

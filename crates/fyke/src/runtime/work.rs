@@ -9,6 +9,10 @@ pub(super) const NEXT_TURN: u8 = 1 << 2;
 pub(super) const IMMEDIATES: u8 = 1 << 3;
 pub(super) const CLOSING: u8 = 1 << 4;
 pub(super) const UNHEARD: u8 = 1 << 5;
+/// Tasks that were woken.
+pub(super) const WOKEN: u8 = 1 << 6;
+/// No queue: a future outside of the loop was woken, so this turn must not wait.
+pub(super) const OUTSIDE: u8 = 1 << 7;
 
 /// One bit for each queue that is not empty.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use std::thread::Thread;
 use super::JoinError;
 use crate::Result;
 use crate::event_loop::LoopHandle;
-use crate::wiring::current;
+use crate::wiring::{current, current_with};
 
 /// A handle to a task on another thread's loop, see [`LoopHandle::spawn`]. Awaiting it returns the task's
 /// output, on any executor; [`join`](Self::join) blocks the thread instead. Dropping it does not end the
@@ -71,7 +71,7 @@ impl LoopHandle {
                 };
                 answer.give(result);
             };
-            core.spawn(task, name).0.detach();
+            core.spawn(task, name, current_with).0.detach();
         })?;
         Ok(RemoteJoinHandle(state))
     }
