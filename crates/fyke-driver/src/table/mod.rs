@@ -11,7 +11,7 @@ pub(crate) mod receive;
 mod retries;
 pub(crate) mod send;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -45,6 +45,8 @@ pub(crate) struct Table<W> {
     pub(crate) reader: Reader,
     pub(crate) alarm: Alarm,
     pub(crate) pool: Pool,
+    /// Bytes from several places, while they are sent.
+    copied: Cell<Vec<u8>>,
 }
 
 /// One socket. It is small, because there may be a million; state that only some sockets need is in separate
@@ -158,6 +160,7 @@ impl<W> Table<W> {
             reader: Reader::default(),
             alarm: Alarm::new(),
             pool: Pool::default(),
+            copied: Cell::default(),
         }
     }
 

@@ -11,6 +11,10 @@ use crate::pool::Pool;
 use crate::system;
 use crate::{Batch, Chunk, Completion, Operation, SocketId};
 
+/// The maximum number of bytes from several places that are copied together before they are sent. That costs
+/// less than the kernel's work for several places.
+const COPIED_BYTES_MAX: usize = 4096;
+
 /// The progress of sending a batch.
 enum Progress {
     /// The kernel accepted everything.
@@ -45,8 +49,18 @@ pub(crate) fn send_vectored_at_once(
     slices: &[IoSlice<'_>],
 ) -> io::Result<usize> {
     let slices = &slices[..slices.len().min(PIECES_PER_SEND_MAX)];
+    let bytes = slices.iter().map(|slice| slice.len()).sum::<usize>();
+    if bytes <= COPIED_BYTES_MAX {
+        let table = driver.table();
+        let mut copied = table.copied.take();
+        copied.clear();
+        slices.iter().for_each(|slice| copied.extend_from_slice(slice));
+        let sent = send_at_once(driver, socket, &copied);
+        table.copied.set(copied);
+        return sent;
+    }
     let sent = driver.table().with_reading(socket, |reading, fd| {
-        reading.note_sending(slices.iter().map(|slice| slice.len()).sum());
+        reading.note_sending(bytes);
         match reading.pipe {
             true => system::write_pipe(fd, slices),
             false => system::send_gathered(fd, slices),
