@@ -5,21 +5,70 @@ mod support;
 mod web;
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use fyke::rt::{LocalExecutor, LocalTimer};
-use fyke::{SocketStream, spawn_local};
+use fyke::{EventLoop, SocketStream, spawn_local};
 use http_body_util::BodyExt;
+use hyper::rt::Timer;
 use hyper::service::service_fn;
 use support::futures::streams;
 use support::pattern;
 use web::{Client, VERSIONS, Version, answer, drained, get, post, serve};
 
 const BIG: usize = 3 << 20;
+const MS: Duration = Duration::from_millis(1);
+
+/// Makes a timer of an hour that waits.
+fn waiting_timer() -> Pin<Box<dyn hyper::rt::Sleep>> {
+    let mut timer = LocalTimer.sleep(Duration::from_secs(3600));
+    assert!(timer.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    timer
+}
+
+/// Whether a loop ends within a few turns.
+fn ends(event_loop: &EventLoop) -> bool {
+    (0..3).any(|_| !event_loop.turn(Some(Duration::ZERO)).unwrap())
+}
 
 on_every_driver! {
+    fn timers_of_hyper_use_the_clock_of_the_loop(net) {
+        let event_loop = net.event_loop();
+        event_loop.block_on(async {
+            let begun = LocalTimer.now();
+            LocalTimer.sleep_until(begun + MS).await;
+            assert!(LocalTimer.now() >= begun + MS);
+            // This time has passed.
+            LocalTimer.sleep_until(begun).await;
+            LocalTimer.sleep(MS).await;
+            assert!(LocalTimer.now() >= begun + 2 * MS);
+        }).unwrap();
+    }
+
+    fn a_timer_of_hyper_holds_its_loop_until_it_is_dropped_anywhere(net) {
+        let event_loop = net.event_loop();
+        let timer = event_loop.enter(waiting_timer);
+        assert!(!ends(&event_loop));
+        event_loop.enter(|| drop(timer));
+        assert!(ends(&event_loop));
+
+        let timer = event_loop.enter(waiting_timer);
+        drop(timer);
+        assert!(ends(&event_loop));
+
+        let timer = event_loop.enter(waiting_timer);
+        std::thread::spawn(|| drop(timer)).join().unwrap();
+        assert!(ends(&event_loop));
+
+        let timer = event_loop.enter(waiting_timer);
+        drop(event_loop);
+        drop(timer);
+    }
+
     fn requests_share_a_connection(net) {
         for (version, endpoint) in VERSIONS.into_iter().flat_map(|v| net.endpoints().map(|e| (v, e))) {
             net.block_on(async {

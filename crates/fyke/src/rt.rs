@@ -3,17 +3,18 @@
 //! hyper uses a [`SocketStream`](crate::SocketStream) as its connection. `examples/http.rs` is an HTTP
 //! server.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use slotmap::SlotMap;
-
+use crate::Result;
+use crate::runtime::Posted;
 use crate::task::spawn_local;
-use crate::{Result, timer};
+use crate::timer::Alarm;
+use crate::wiring::{Core, current, current_or_none, current_with};
 
 /// Runs hyper's tasks on the current event loop. HTTP/2 needs it. The tasks need not be `Send`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,36 +36,30 @@ pub struct LocalTimer;
 
 impl hyper::rt::Timer for LocalTimer {
     fn sleep(&self, delay: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(LocalSleep::new(delay))
+        Box::pin(LocalSleep::new(|core| core.now().saturating_add(delay)))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        self.sleep(deadline.saturating_duration_since(Instant::now()))
+        Box::pin(LocalSleep::new(|core| core.since_start(deadline)))
+    }
+
+    /// The time of the loop's turn, in a simulated network the simulated time.
+    fn now(&self) -> Instant {
+        current_or_none().map_or_else(Instant::now, |core| core.instant(core.now()))
     }
 }
 
-slotmap::new_key_type! {
-    struct SleepKey;
-}
-
-thread_local! {
-    static SLEEPS: RefCell<SlotMap<SleepKey, timer::Sleep>> = RefCell::default();
-}
-
-/// The key of a sleep that is stored in a thread-local table, because hyper requires a `Send` type. On
-/// another thread it is never ready.
-struct LocalSleep(Option<SleepKey>);
+/// A timer that refers to its loop from any thread, because hyper requires a `Send` type. While its loop is
+/// not the current one, it is never ready.
+struct LocalSleep(Option<(Arc<Posted>, Alarm)>);
 
 impl LocalSleep {
-    fn new(delay: Duration) -> Self {
-        let sleep = in_a_loop(timer::sleep(delay));
-        Self(sleep.map(|sleep| SLEEPS.with_borrow_mut(|sleeps| sleeps.insert(sleep))))
-    }
-
-    /// Removes the sleep from the table, so that nothing is borrowed while it is used.
-    fn take(&self) -> Option<timer::Sleep> {
-        let key = self.0?;
-        SLEEPS.try_with(|sleeps| sleeps.borrow_mut().remove(key)).ok().flatten()
+    fn new(at: impl FnOnce(&Core) -> Duration) -> Self {
+        let alarm = current().and_then(|core| {
+            let alarm = Alarm::new(&core, at(&core))?;
+            Ok((Arc::clone(&core.posted), alarm))
+        });
+        Self(in_a_loop(alarm))
     }
 }
 
@@ -72,10 +67,11 @@ impl Future for LocalSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(mut sleep) = self.take() else { return Poll::Pending };
-        let polled = Pin::new(&mut sleep).poll(cx);
-        self.0 = Some(SLEEPS.with_borrow_mut(|sleeps| sleeps.insert(sleep)));
-        polled
+        let Some((posted, alarm)) = &mut self.0 else { return Poll::Pending };
+        match current_with(posted) {
+            Some(core) => alarm.poll(&core, cx),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -83,7 +79,14 @@ impl hyper::rt::Sleep for LocalSleep {}
 
 impl Drop for LocalSleep {
     fn drop(&mut self) {
-        drop(self.take());
+        let Some((posted, alarm)) = &mut self.0 else { return };
+        let Some(timer) = alarm.take_timer() else { return };
+        let cancel = move |core: &Core| core.cancel_timer(timer);
+        match current_with(posted) {
+            Some(core) => cancel(&core),
+            // A loop that was dropped has no timers.
+            None => _ = posted.push(Box::new(move || _ = current().map(|core| cancel(&core)))),
+        }
     }
 }
 

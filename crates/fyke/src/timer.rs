@@ -12,6 +12,8 @@ use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+#[cfg(feature = "hyper")]
+pub(crate) use sleep::Alarm;
 pub use sleep::{Interval, Sleep, Timeout, interval, sleep, timeout};
 
 use crate::Result;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fyke_driver::{Driver, DriverKind, SocketId};
 use fyke_machine::{Lanes, Moment, Policy};
@@ -27,11 +27,11 @@ use crate::{Error, ErrorCode, Result};
 /// The state of one loop. No cell here is borrowed while a callback runs.
 pub(crate) struct Core<T: Wired> {
     pub(crate) driver: Driver,
-    started: Instant,
+    pub(super) started: Instant,
     pub(crate) policy: Policy,
     /// The lanes that the loop's sockets may use.
     pub(crate) lanes: Lanes,
-    now: Cell<Moment>,
+    pub(super) now: Cell<Moment>,
     /// Which of the following queues are not empty.
     pub(super) work: Work,
     /// The owners of the driver's sockets. The table keeps them alive, whatever handles the user drops.
@@ -141,33 +141,6 @@ impl<T: Wired> Core<T> {
         }))
     }
 
-    /// The time of this turn, on the driver's clock.
-    pub(crate) fn now(&self) -> Duration {
-        self.now.get().into()
-    }
-
-    /// The same time as [`now`](Self::now), in the form in which it is stored and compared.
-    pub(crate) fn moment(&self) -> Moment {
-        self.now.get()
-    }
-
-    pub(super) fn update_now(&self) {
-        self.now.set(self.driver.now());
-    }
-
-    /// Called when code from outside of a turn begins to run.
-    pub(crate) fn enter(&self) {
-        if !self.turning.get() {
-            self.update_now();
-        }
-    }
-
-    /// Converts a time on the driver's clock to the system's clock.
-    pub(crate) fn instant(&self, at: Duration) -> Instant {
-        let start = self.started;
-        start.checked_add(at).unwrap_or_else(|| start + Duration::from_secs(u32::MAX.into()))
-    }
-
     /// The actor that owns this socket.
     #[inline]
     pub(super) fn actor(&self, id: SocketId) -> Option<Rc<dyn Actor<T>>> {
@@ -258,7 +231,12 @@ impl<T: Wired> Core<T> {
     /// turn has to come earlier than the host knows.
     #[inline]
     pub(crate) fn notify_host(&self) {
-        if self.hosted.get() && !self.turning.get() {
+        self.notify_host_if(|| true);
+    }
+
+    #[inline]
+    pub(crate) fn notify_host_if(&self, is_needed: impl FnOnce() -> bool) {
+        if self.hosted.get() && !self.turning.get() && is_needed() {
             self.posted.wake();
         }
     }

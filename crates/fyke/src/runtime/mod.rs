@@ -7,6 +7,7 @@
 mod actor;
 mod actors;
 mod budget;
+mod clock;
 mod core;
 mod deadlines;
 mod idle_list;

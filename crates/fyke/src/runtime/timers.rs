@@ -1,6 +1,7 @@
 //! Timers in the order in which they are due. No clock: `now` is an argument.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Weak;
 use std::task::Waker;
 use std::time::Duration;
@@ -45,13 +46,71 @@ slotmap::new_key_type! {
 #[derive(Debug)]
 pub(super) struct TimerQueue<T> {
     timers: SlotMap<TimerId, Entry<T>>,
-    order: BTreeMap<Due, TimerId>,
+    order: Order,
     set_so_far: u64,
     /// The number of timers that keep the loop alive.
     referred: usize,
 }
 
 type Due = (Duration, u64);
+
+/// The number of cancelled timers that may always stay in the order.
+const CANCELLED_MIN: usize = 64;
+
+/// The timers in the order in which they are due.
+///
+/// Most timers are cancelled before they are due, so cancelling one does not search for it here. Cancelled
+/// timers are removed when they are first, and all of them when they are more than half.
+#[derive(Debug, Default)]
+struct Order {
+    /// Timers that were due after all others of this list when they were set. Most are, because most delays
+    /// of a program are equal.
+    ascending: VecDeque<(Due, TimerId)>,
+    others: BinaryHeap<Reverse<(Due, TimerId)>>,
+}
+
+impl Order {
+    fn add(&mut self, due: Due, id: TimerId) {
+        match self.ascending.back() {
+            Some((last, _)) if *last > due => self.others.push(Reverse((due, id))),
+            _ => self.ascending.push_back((due, id)),
+        }
+    }
+
+    fn first(&self) -> Option<(Due, TimerId)> {
+        let other = self.others.peek().map(|Reverse(other)| other);
+        match (self.ascending.front(), other) {
+            (Some(first), Some(other)) => Some(*first.min(other)),
+            (first, other) => first.or(other).copied(),
+        }
+    }
+
+    fn remove_first(&mut self) {
+        let other = self.others.peek().map(|Reverse(other)| other);
+        let is_other = match (self.ascending.front(), other) {
+            (Some(first), Some(other)) => other < first,
+            (first, _) => first.is_none(),
+        };
+        match is_other {
+            true => _ = self.others.pop(),
+            false => _ = self.ascending.pop_front(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.ascending.len() + self.others.len()
+    }
+
+    fn retain(&mut self, is_set: impl Fn(&(Due, TimerId)) -> bool) {
+        self.ascending.retain(&is_set);
+        self.others.retain(|Reverse(other)| is_set(other));
+    }
+
+    fn clear(&mut self) {
+        self.ascending.clear();
+        self.others.clear();
+    }
+}
 
 #[derive(Debug)]
 struct Entry<T> {
@@ -64,7 +123,7 @@ struct Entry<T> {
 
 impl<T> Default for TimerQueue<T> {
     fn default() -> Self {
-        Self { timers: SlotMap::default(), order: BTreeMap::new(), set_so_far: 0, referred: 0 }
+        Self { timers: SlotMap::default(), order: Order::default(), set_so_far: 0, referred: 0 }
     }
 }
 
@@ -74,7 +133,7 @@ impl<T> TimerQueue<T> {
         let due = self.next_due(at);
         let entry = Entry { due, period, referred: true, value: Some(value) };
         let id = self.timers.insert(entry);
-        self.order.insert(due, id);
+        self.order.add(due, id);
         self.referred += 1;
         id
     }
@@ -87,9 +146,23 @@ impl<T> TimerQueue<T> {
     /// Removes a timer, and returns its value, to be dropped where that is safe.
     pub(super) fn cancel(&mut self, id: TimerId) -> Option<T> {
         let entry = self.timers.remove(id)?;
-        self.order.remove(&entry.due);
+        self.forget_cancelled();
         self.referred -= usize::from(entry.referred);
         entry.value
+    }
+
+    /// Removes cancelled timers from the order: the first ones, or all if they are many. Afterwards the
+    /// first timer is not cancelled.
+    fn forget_cancelled(&mut self) {
+        let timers = &self.timers;
+        let is_set =
+            |(due, id): &(Due, TimerId)| timers.get(*id).is_some_and(|entry| entry.due == *due);
+        if self.order.len() > 2 * timers.len() + CANCELLED_MIN {
+            self.order.retain(is_set);
+        }
+        while self.order.first().is_some_and(|first| !is_set(&first)) {
+            self.order.remove_first();
+        }
     }
 
     /// Sets whether the timer keeps the loop alive. Unknown timers are ignored.
@@ -110,7 +183,7 @@ impl<T> TimerQueue<T> {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        self.order.first_key_value().map(|((at, _), _)| *at)
+        self.order.first().map(|((at, _), _)| at)
     }
 
     pub(super) fn keeps_alive(&self) -> bool {
@@ -125,11 +198,12 @@ impl<T> TimerQueue<T> {
     /// Takes the next timer that is due and older than the mark, so that a timer which sets itself again
     /// without a delay waits for the next turn. The caller returns the value with [`done`](Self::done).
     pub(super) fn take_due(&mut self, now: Duration, mark: u64) -> Option<(TimerId, T)> {
-        let (&due, &id) = self.order.first_key_value()?;
+        let (due, id) = self.order.first()?;
         if due.0 > now || due.1 > mark {
             return None;
         }
-        self.order.remove(&due);
+        self.order.remove_first();
+        self.forget_cancelled();
         let value = self.timers.get_mut(id)?.value.take()?;
         Some((id, value))
     }
@@ -148,7 +222,7 @@ impl<T> TimerQueue<T> {
         let entry = self.timers.get_mut(id)?;
         entry.due = due;
         entry.value = Some(value);
-        self.order.insert(due, id);
+        self.order.add(due, id);
         None
     }
 
@@ -198,6 +272,44 @@ mod tests {
         queue.refer(second, false);
         assert!(!queue.keeps_alive());
         assert_eq!(take_all(&mut queue, SECOND), [2]);
+    }
+
+    /// A simple generator of pseudo-random numbers (xorshift).
+    fn random(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    #[test]
+    fn random_timers_run_in_order_and_cancelled_ones_do_not_and_the_queue_stays_small() {
+        let mut state = 7;
+        let (mut queue, mut expected) = (TimerQueue::default(), Vec::new());
+        let mut now = Duration::ZERO;
+        for value in 0..20_000_u32 {
+            match random(&mut state) % 8 {
+                0..4 => {
+                    let at = now + Duration::from_millis(random(&mut state) % 50);
+                    expected.push((at, queue.set(at, None, value), value));
+                }
+                4..7 if !expected.is_empty() => {
+                    let index = random(&mut state) as usize % expected.len();
+                    let (_, id, value) = expected.remove(index);
+                    assert_eq!(queue.cancel(id), Some(value));
+                }
+                _ => {
+                    now += Duration::from_millis(random(&mut state) % 10);
+                    // Stable: timers with the same deadline stay in the order in which they were set.
+                    expected.sort_by_key(|(at, ..)| *at);
+                    let due = expected.iter().take_while(|(at, ..)| *at <= now).count();
+                    let due: Vec<_> = expected.drain(..due).map(|(.., value)| value).collect();
+                    assert_eq!(take_all(&mut queue, now), due);
+                }
+            }
+            assert_eq!(queue.next_deadline(), expected.iter().map(|(at, ..)| *at).min());
+            assert!(queue.order.len() <= 2 * expected.len() + CANCELLED_MIN + 1);
+        }
     }
 
     #[test]

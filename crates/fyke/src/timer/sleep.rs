@@ -17,8 +17,45 @@ use crate::{Error, ErrorCode, Result};
 /// is ready. Dropping it cancels the timer.
 pub struct Sleep {
     core: Rc<Core>,
+    alarm: Alarm,
+}
+
+/// A time at which a loop wakes a task. It does not own the loop, so cancel it before dropping it.
+#[derive(Debug)]
+pub(crate) struct Alarm {
     at: Duration,
     timer: Option<TimerId>,
+}
+
+impl Alarm {
+    /// An alarm at a time on the driver's clock.
+    pub(crate) fn new(core: &Core, at: Duration) -> Result<Self> {
+        core.check_open()?;
+        Ok(Self { at, timer: None })
+    }
+
+    /// Returns `Ready` if the time was reached. Otherwise the loop will wake the task.
+    pub(crate) fn poll(&mut self, core: &Core, cx: &Context<'_>) -> Poll<()> {
+        ready!(core.tasks.spend(cx));
+        let is_over = match self.timer {
+            Some(timer) => !core.change_task_timer(timer, cx.waker()),
+            None => core.now() >= self.at,
+        };
+        // A dropped loop runs no timers, so the task would otherwise never be woken.
+        if is_over || core.is_closed() {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        if self.timer.is_none() {
+            self.timer = Some(core.set_task_timer(self.at, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+
+    /// Returns the timer that is to be cancelled.
+    pub(crate) fn take_timer(&mut self) -> Option<TimerId> {
+        self.timer.take()
+    }
 }
 
 /// Returns a future that is ready after at least `delay`, counted from this call.
@@ -41,35 +78,22 @@ pub struct Sleep {
 /// ```
 pub fn sleep(delay: Duration) -> Result<Sleep> {
     let core = current()?;
-    core.check_open()?;
-    let at = core.now().saturating_add(delay);
-    Ok(Sleep { core, at, timer: None })
+    let alarm = Alarm::new(&core, core.now().saturating_add(delay))?;
+    Ok(Sleep { core, alarm })
 }
 
 impl Future for Sleep {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.core.tasks.spend(cx));
-        let is_over = match self.timer {
-            Some(timer) => !self.core.change_task_timer(timer, cx.waker()),
-            None => self.core.now() >= self.at,
-        };
-        // A dropped loop runs no timers, so the sleep would otherwise never end.
-        if is_over || self.core.is_closed() {
-            self.timer = None;
-            return Poll::Ready(());
-        }
-        if self.timer.is_none() {
-            self.timer = Some(self.core.set_task_timer(self.at, cx.waker().clone()));
-        }
-        Poll::Pending
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { core, alarm } = self.get_mut();
+        alarm.poll(core, cx)
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer {
+        if let Some(timer) = self.alarm.take_timer() {
             self.core.cancel_timer(timer);
         }
     }
@@ -77,7 +101,7 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let left = self.at.saturating_sub(self.core.now());
+        let left = self.alarm.at.saturating_sub(self.core.now());
         f.debug_struct("Sleep").field("left", &left).finish_non_exhaustive()
     }
 }
@@ -180,8 +204,7 @@ impl Interval {
     /// due.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(Pin::new(&mut self.next).poll(cx));
-        let at = self.next.core.now().saturating_add(self.period);
-        self.next = Sleep { core: Rc::clone(&self.next.core), at, timer: None };
+        self.next.alarm.at = self.next.core.now().saturating_add(self.period);
         Poll::Ready(())
     }
 }
