@@ -20,6 +20,9 @@ pub(crate) trait Actor<T> {
     /// Bytes were received. This is a separate method because it is by far the most frequent call.
     fn receive(self: Rc<Self>, _bytes: &[u8]) {}
 
+    /// A read may succeed. This runs no user code, except for wakers.
+    fn readable(self: Rc<Self>) {}
+
     /// Another event of the actor's socket.
     fn complete(self: Rc<Self>, completion: Completion<'_>);
 

@@ -96,13 +96,15 @@ fn settle<T: Wired>(core: &Core<T>) -> bool {
 
 #[inline(never)]
 fn settle_all<T: Wired>(core: &Core<T>) {
-    settle_deferred(core);
+    if core.work.waits_in(TICKS | DIRTY) {
+        settle_deferred(core);
+    }
     if core.work.waits_in(WOKEN) {
         poll_woken(core);
     }
 }
 
-#[inline]
+#[inline(always)]
 fn settle_deferred<T: Wired>(core: &Core<T>) {
     loop {
         while core.has_ticks() {
@@ -125,9 +127,15 @@ fn poll_woken<T: Wired>(core: &Core<T>) {
             task.run();
         }
         if core.work.waits_in(TICKS | DIRTY) {
-            settle_deferred(core);
+            settle_task(core);
         }
     }
+}
+
+/// In a function of its own, so that polling a task that defers nothing stays small.
+#[inline(never)]
+fn settle_task<T: Wired>(core: &Core<T>) {
+    settle_deferred(core);
 }
 
 /// Does the work that must be done before the loop is dropped: what code outside of a turn has deferred.
@@ -249,6 +257,12 @@ fn complete<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
 #[inline(never)]
 fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
     let id = match &completion {
+        Completion::Readable { socket } => {
+            if let Some(actor) = core.actor(*socket) {
+                actor.readable();
+            }
+            return;
+        }
         Completion::Woken => {
             run_posted(core);
             return;
@@ -256,7 +270,6 @@ fn complete_other<T: Wired>(core: &Core<T>, completion: Completion<'_>) {
         Completion::Accepted { listener, .. } | Completion::Shed { listener, .. } => *listener,
         Completion::Received { socket, .. }
         | Completion::Connected { socket }
-        | Completion::Readable { socket }
         | Completion::Writable { socket }
         | Completion::EndOfStream { socket }
         | Completion::Sent { socket, .. }

@@ -20,11 +20,14 @@ impl Actor<Tick> for Inner {
         Socket::from_inner(self).receive(bytes);
     }
 
+    fn readable(self: Rc<Self>) {
+        Socket::from_inner(self).wake_reader();
+    }
+
     fn complete(self: Rc<Self>, completion: Completion<'_>) {
         let socket = Socket::from_inner(self);
         match completion {
-            // They change nothing, and run no listener.
-            Completion::Readable { .. } => socket.wake_reader(),
+            // This changes nothing, and runs no listener.
             Completion::Writable { .. } => socket.wake_writer(),
             completion => socket.complete(completion),
         }

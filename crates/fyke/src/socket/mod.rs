@@ -67,7 +67,7 @@ use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;
 pub use pipeline::pipeline;
-pub(crate) use pulling::Target;
+pub(crate) use pulling::{End, Target};
 pub use remote::SocketRef;
 pub(crate) use shutting_down::after_next_poll;
 pub(crate) use spares::Lent;

@@ -81,81 +81,60 @@ impl Target for &mut Vec<u8> {
     }
 }
 
-impl Socket {
-    /// Makes the socket readable only by polling. Returns the id of the listener that wakes the tasks. Fails
-    /// if the socket's data has a consumer.
-    pub(crate) fn begin_pulling(&self) -> Result<ListenerId> {
-        self.check_consumers()?;
-        let has_sink = self.inner.state.borrow().sink != Sink::Absent;
-        if has_sink || self.wakers().is_some() {
+/// The link between a stream, or one half of it, and its socket. Dropping the last one destroys the socket.
+pub(crate) struct End {
+    socket: Socket,
+    /// The listener that wakes the tasks.
+    own: Rc<Own<Socket, Weak<Inner>>>,
+}
+
+impl End {
+    /// Makes the socket readable only by polling. Fails if the socket's data has a consumer.
+    pub(crate) fn new(socket: &Socket) -> Result<Self> {
+        socket.check_consumers()?;
+        let has_sink = socket.inner.state.borrow().sink != Sink::Absent;
+        if has_sink || socket.stream_listener().is_some() {
             return Err(has_consumer());
         }
-        let listener = Listener::Own(Rc::new(Own::Stream(Box::new(Wakers::new()))));
-        let id = self.inner.listeners.add(Hears::Stream, Lasts::Always, listener);
-        self.step(|machine, _, fx| machine.begin_pulling(fx));
-        Ok(id)
+        let own = Rc::new(Own::Stream(Box::new(Wakers::new())));
+        let listener = Listener::Own(Rc::clone(&own));
+        socket.inner.listeners.add(Hears::Stream, Lasts::Always, listener);
+        socket.step(|machine, _, fx| machine.begin_pulling(fx));
+        Ok(Self { socket: socket.clone(), own })
     }
 
-    /// Delivers the socket's data to its listeners again.
-    pub(crate) fn end_pulling(&self, id: ListenerId) {
-        drop(self.inner.listeners.remove(id));
-        if !self.is_destroyed() {
-            self.step(|machine, _, fx| machine.end_pulling(fx));
-        }
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
     }
 
-    /// Notes that the stream is split into two halves.
-    pub(crate) fn split_pulling(&self) {
+    /// Splits the stream, and returns the link of its other half.
+    pub(crate) fn split(&self) -> Self {
         self.with_wakers(Wakers::split);
+        Self { socket: self.socket.clone(), own: Rc::clone(&self.own) }
     }
 
-    /// Notes that a part of the stream with this listener was dropped. After the last part, the socket is
-    /// destroyed.
-    pub(crate) fn leave_pulling(&self, id: ListenerId) {
-        // If the listener is gone, the stream was ended, and the socket may have a later stream.
-        let own = self.wakers().filter(|(found, _)| *found == id);
-        let last = own.as_ref().and_then(|(_, own)| own.wakers()).is_some_and(Wakers::leave);
-        if last {
-            drop(self.inner.listeners.remove(id));
-            self.destroy();
+    /// Ends the stream: the socket's data goes to its listeners again.
+    pub(crate) fn release(self) -> Socket {
+        drop(self.remove_listener());
+        if !self.socket.is_destroyed() {
+            self.socket.step(|machine, _, fx| machine.end_pulling(fx));
         }
+        // The listener is removed, so dropping this link does nothing.
+        self.socket.clone()
     }
 
-    /// Fails if listeners consume the socket's data.
-    fn check_consumers(&self) -> Result<()> {
-        const CONSUMERS: u32 =
-            1 << Event::Data as u32 | 1 << Event::Text as u32 | 1 << Event::Readable as u32;
-        match self.inner.listeners.heard() & CONSUMERS {
-            0 => Ok(()),
-            _ => Err(has_consumer()),
-        }
+    /// Removes and returns the listener of this stream, unless that has happened.
+    fn remove_listener(&self) -> Option<Listener> {
+        let (id, own) = self.socket.stream_listener()?;
+        if Rc::ptr_eq(&own, &self.own) { self.socket.inner.listeners.remove(id) } else { None }
     }
 
-    /// Wakes the reading task, because the driver has reported that a read may succeed.
-    pub(super) fn wake_reader(&self) {
-        self.with_wakers(Wakers::wake_reader);
+    #[inline]
+    fn with_wakers<R>(&self, call: impl FnOnce(&Wakers) -> R) -> Option<R> {
+        self.own.wakers().map(call)
     }
 
-    /// Wakes the writing task, because the driver has reported that a send may succeed.
-    pub(super) fn wake_writer(&self) {
-        self.with_wakers(Wakers::wake_writer);
-    }
-
-    fn with_wakers(&self, call: impl FnOnce(&Wakers)) {
-        let own = self.wakers();
-        if let Some(wakers) = own.as_ref().and_then(|(_, own)| own.wakers()) {
-            call(wakers);
-        }
-    }
-
-    /// Returns the listener that wakes the tasks of the stream, if there is one.
-    fn wakers(&self) -> Option<(ListenerId, Rc<Own<Self, Weak<Inner>>>)> {
-        self.inner.listeners.find(|listener| match listener {
-            Listener::Own(own) => own.wakers().map(|_| Rc::clone(own)),
-            Listener::User(_) => None,
-        })
-    }
-
+    #[inline]
     fn set_reader(&self, waker: &Waker) {
         self.with_wakers(|wakers| wakers.set_reader(waker));
     }
@@ -171,11 +150,11 @@ impl Socket {
         cx: &Context<'_>,
         target: T,
     ) -> Poll<Result<T::Filled>> {
-        let core = self.pulling_core()?;
+        let core = self.socket.pulling_core()?;
         ready!(core.tasks.spend(cx));
-        self.check_consumers()?;
+        self.socket.check_consumers()?;
         let (pull, id) = {
-            let state = self.inner.state.borrow();
+            let state = self.socket.inner.state.borrow();
             (state.pull(), state.id)
         };
         let (Pull::Driver, Some(id)) = (&pull, id) else {
@@ -184,7 +163,7 @@ impl Socket {
         match target.read(&core.driver, id) {
             Ok(filled) => {
                 match T::len(&filled) {
-                    0 => self.step(Connection::pulled_end),
+                    0 => self.socket.step(Connection::pulled_end),
                     count => self.count_pulled(core, count),
                 }
                 Poll::Ready(Ok(filled))
@@ -208,14 +187,14 @@ impl Socket {
     /// Returns `Ready` if a read may succeed. Call it before allocating memory for a read.
     #[inline]
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        let core = self.pulling_core()?;
+        let core = self.socket.pulling_core()?;
         let id = {
-            let state = self.inner.state.borrow();
+            let state = self.socket.inner.state.borrow();
             state.id.filter(|_| matches!(state.pull(), Pull::Driver))
         };
         match id {
             Some(id) if core.driver.is_drained(id) => {
-                self.check_consumers()?;
+                self.socket.check_consumers()?;
                 self.wait_for_bytes(core, id, cx)
             }
             _ => Poll::Ready(Ok(())),
@@ -232,11 +211,11 @@ impl Socket {
         match pull {
             Pull::Stored => {
                 let room = target.room();
-                let bytes = self.step(|machine, _, _| machine.take_pulled(room));
+                let bytes = self.socket.step(|machine, _, _| machine.take_pulled(room));
                 Poll::Ready(Ok(target.copy(&bytes.unwrap_or_default())))
             }
             Pull::Ended => {
-                self.step(Connection::pulled_end);
+                self.socket.step(Connection::pulled_end);
                 Poll::Ready(Ok(target.copy(&[])))
             }
             Pull::Wait => {
@@ -254,11 +233,11 @@ impl Socket {
         cx: &Context<'_>,
         buffer: Unfilled<'a>,
     ) -> Poll<Result<&'a mut [u8]>> {
-        let core = self.pulling_core()?;
+        let core = self.socket.pulling_core()?;
         ready!(core.tasks.spend(cx));
-        self.check_consumers()?;
+        self.socket.check_consumers()?;
         let (pull, id) = {
-            let state = self.inner.state.borrow();
+            let state = self.socket.inner.state.borrow();
             (state.pull(), state.id)
         };
         match (pull, id) {
@@ -271,7 +250,7 @@ impl Socket {
                 Err(error) => Poll::Ready(Err(Error::system("read", error))),
             },
             (Pull::Stored, _) => {
-                let bytes = self.inner.state.borrow().read.copy_stored();
+                let bytes = self.socket.inner.state.borrow().read.copy_stored();
                 Poll::Ready(Ok(copy_into(&bytes, buffer)))
             }
             (pull, _) => self.poll_stored(pull, cx, buffer),
@@ -280,14 +259,14 @@ impl Socket {
 
     #[inline]
     fn count_pulled(&self, core: &Core, count: usize) {
-        let plain = self.inner.state.borrow_mut().machine.pulled_plain(count, core.moment());
+        let plain = self.socket.inner.state.borrow_mut().machine.pulled_plain(count, core.moment());
         if !plain {
-            self.step(|machine, cx, _| machine.pulled(count, cx));
+            self.socket.step(|machine, cx, _| machine.pulled(count, cx));
         }
     }
 
     fn pull_failed(&self, error: io::Error) -> Error {
-        self.step(|machine, cx, fx| machine.pull_failed(error, cx, fx))
+        self.socket.step(|machine, cx, fx| machine.pull_failed(error, cx, fx))
     }
 
     /// Sends bytes, and returns how many the kernel has accepted.
@@ -317,10 +296,10 @@ impl Socket {
         first: &[u8],
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
     ) -> Poll<Result<usize>> {
-        let core = self.pulling_core()?;
+        let core = self.socket.pulling_core()?;
         ready!(core.tasks.spend(cx));
         let (may, id) = {
-            let state = self.inner.state.borrow();
+            let state = self.socket.inner.state.borrow();
             (state.may_push(), state.id)
         };
         let (Some(id), true) = (id, may) else {
@@ -345,16 +324,16 @@ impl Socket {
             Ok(0) => self.wait_for_room(core, id, cx),
             Ok(count) => {
                 let plain = {
-                    let mut state = self.inner.state.borrow_mut();
+                    let mut state = self.socket.inner.state.borrow_mut();
                     state.machine.pushed_plain(count, core.moment())
                 };
                 if !plain {
-                    self.step(|machine, cx, _| machine.pushed(count, cx));
+                    self.socket.step(|machine, cx, _| machine.pushed(count, cx));
                 }
                 Poll::Ready(Ok(count))
             }
             Err(error) => {
-                Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))))
+                Poll::Ready(Err(self.socket.step(|machine, _, fx| machine.push_failed(error, fx))))
             }
         }
     }
@@ -366,13 +345,13 @@ impl Socket {
         first: &[u8],
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
     ) -> Poll<Result<usize>> {
-        let core = self.pulling_core()?;
-        let push = self.step(|machine, cx, _| machine.push(cx.policy));
-        match (push, self.id()) {
+        let core = self.socket.pulling_core()?;
+        let push = self.socket.step(|machine, cx, _| machine.push(cx.policy));
+        match (push, self.socket.id()) {
             (Push::Driver, Some(id)) => self.poll_send(core, id, cx, first, send),
             (Push::Queue, _) => {
                 // The event `drain` reports when there is room again.
-                let _ = self.write(first);
+                let _ = self.socket.write(first);
                 Poll::Ready(Ok(first.len()))
             }
             (Push::Drain | Push::Wait, _) => {
@@ -388,22 +367,24 @@ impl Socket {
     fn wait_for_room<R>(&self, core: &Core, id: SocketId, cx: &Context<'_>) -> Poll<Result<R>> {
         self.set_writer(cx.waker());
         if let Err(error) = core.driver.writable_start(id) {
-            return Poll::Ready(Err(self.step(|machine, _, fx| machine.push_failed(error, fx))));
+            return Poll::Ready(Err(self
+                .socket
+                .step(|machine, _, fx| machine.push_failed(error, fx))));
         }
-        let timeout = self.inner.state.borrow().write_stall_timeout();
+        let timeout = self.socket.inner.state.borrow().write_stall_timeout();
         if timeout.is_some() {
-            self.step(|machine, cx, _| machine.push_waits(timeout.map(Into::into), cx.now));
+            self.socket.step(|machine, cx, _| machine.push_waits(timeout.map(Into::into), cx.now));
         }
         self.wait_outside(core)
     }
 
     /// Returns `Ready` when the kernel has accepted everything that was written.
     pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        let queued = self.inner.state.borrow().write.queued_bytes();
+        let queued = self.socket.inner.state.borrow().write.queued_bytes();
         if queued == 0 {
             return Poll::Ready(Ok(()));
         }
-        self.step(|machine, _, _| machine.wait_for_flush())?;
+        self.socket.step(|machine, _, _| machine.wait_for_flush())?;
         self.set_writer(cx.waker());
         Poll::Pending
     }
@@ -411,36 +392,85 @@ impl Socket {
     /// Ends our side, unless it has already ended. Returns `Ready` when the kernel has accepted everything
     /// that was written and our side has ended.
     pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        if self.is_writable_finished() {
+        if self.socket.is_writable_finished() {
             return Poll::Ready(Ok(()));
         }
-        let failure = self.inner.state.borrow().errored().cloned();
+        let failure = self.socket.inner.state.borrow().errored().cloned();
         if let Some(error) = failure {
             return Poll::Ready(Err(error));
         }
-        if self.is_destroyed() {
+        if self.socket.is_destroyed() {
             let message = "the socket was destroyed before it was ended";
             return Poll::Ready(Err(Error::new(ErrorCode::ERR_STREAM_DESTROYED, message)));
         }
-        if !self.inner.state.borrow().write.is_ended() {
-            self.end();
+        if !self.socket.inner.state.borrow().write.is_ended() {
+            self.socket.end();
         }
         self.set_writer(cx.waker());
         Poll::Pending
-    }
-
-    fn pulling_core(&self) -> Result<&Rc<Core>> {
-        self.core().ok_or_else(loop_is_gone)
     }
 
     /// Returns `Pending`, because the driver will report a completion. If the loop is not running a turn, its
     /// host must be notified of work that the descriptor does not show.
     #[inline]
     fn wait_outside<R>(&self, core: &Core) -> Poll<R> {
-        if core.driver.has_work() {
-            core.notify_host();
-        }
+        core.notify_host_if(|| core.driver.has_work());
         Poll::Pending
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let is_last = self.with_wakers(Wakers::leave).unwrap_or_default();
+        if !is_last {
+            return;
+        }
+        // Without its listener, the stream has ended, and the socket may have a later stream.
+        if let Some(listener) = self.remove_listener() {
+            drop(listener);
+            self.socket.destroy();
+        }
+    }
+}
+
+impl Socket {
+    /// Fails if listeners consume the socket's data.
+    fn check_consumers(&self) -> Result<()> {
+        const CONSUMERS: u32 =
+            1 << Event::Data as u32 | 1 << Event::Text as u32 | 1 << Event::Readable as u32;
+        match self.inner.listeners.heard() & CONSUMERS {
+            0 => Ok(()),
+            _ => Err(has_consumer()),
+        }
+    }
+
+    /// Wakes the reading task, because the driver has reported that a read may succeed.
+    pub(super) fn wake_reader(&self) {
+        self.wake_stream(Wakers::wake_reader);
+    }
+
+    /// Wakes the writing task, because the driver has reported that a send may succeed.
+    pub(super) fn wake_writer(&self) {
+        self.wake_stream(Wakers::wake_writer);
+    }
+
+    fn wake_stream(&self, wake: impl FnOnce(&Wakers)) {
+        let listener = self.stream_listener();
+        if let Some(wakers) = listener.as_ref().and_then(|(_, own)| own.wakers()) {
+            wake(wakers);
+        }
+    }
+
+    /// Returns the listener that wakes the tasks of the stream, if there is one.
+    fn stream_listener(&self) -> Option<(ListenerId, Rc<Own<Self, Weak<Inner>>>)> {
+        self.inner.listeners.find(|listener| match listener {
+            Listener::Own(own) => own.wakers().map(|_| Rc::clone(own)),
+            Listener::User(_) => None,
+        })
+    }
+
+    fn pulling_core(&self) -> Result<&Rc<Core>> {
+        self.core().ok_or_else(loop_is_gone)
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::end::End;
 use crate::Result;
-use crate::socket::Lent;
+use crate::socket::{End, Lent};
 
 /// The bytes that [`fill_buf`](super::SocketStream::fill_buf) has returned and that were not consumed yet.
 /// The memory belongs to the loop; it is `None` if there are no such bytes.
@@ -23,9 +22,9 @@ impl Buffer {
     pub(super) fn poll_fill(&mut self, end: &End, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
         if self.is_empty() {
             let socket = end.socket();
-            ready!(socket.poll_drained(cx))?;
+            ready!(end.poll_drained(cx))?;
             let mut lent = socket.take_lent();
-            let read = socket.poll_pull(cx, lent.memory());
+            let read = end.poll_pull(cx, lent.memory());
             if !matches!(read, Poll::Ready(Ok(1..))) {
                 socket.give_back_lent(lent);
                 ready!(read)?;

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::buffer::Buffer;
-use super::end::End;
 use super::reading::reads;
 use super::writing::writes;
 use crate::Socket;
+use crate::socket::End;
 
 /// The reading half of a [`SocketStream`](super::SocketStream). Dropping it leaves the connection open while
 /// the other half exists.

@@ -1,7 +1,6 @@
 //! Sockets for `async` code: reading and writing as futures, and the I/O traits of the ecosystem.
 
 mod buffer;
-mod end;
 #[cfg(feature = "futures")]
 mod futures;
 mod halves;
@@ -15,9 +14,9 @@ mod writing;
 use std::fmt;
 
 use buffer::Buffer;
-use end::End;
 pub use halves::{ReadHalf, WriteHalf};
 
+use crate::socket::End;
 use crate::{ConnectOptions, Endpoint, Error, Result, Socket};
 
 /// A socket that is read and written with `async` calls, created by [`Socket::stream`].

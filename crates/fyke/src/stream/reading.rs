@@ -3,9 +3,8 @@
 use std::task::{Context, Poll};
 
 use super::buffer::Buffer;
-use super::end::End;
 use crate::Result;
-use crate::socket::Target;
+use crate::socket::{End, Target};
 
 /// Reads into `target`. Bytes that were lent and not consumed come first.
 #[inline]
@@ -20,7 +19,7 @@ pub(super) fn poll_read<T: Target>(
     if !buffer.is_empty() {
         return Poll::Ready(Ok(buffer.take(target.room(), end, |bytes| target.copy(bytes))));
     }
-    end.socket().poll_pull(cx, target)
+    end.poll_pull(cx, target)
 }
 
 /// The methods that read, for a type with a method `reader`.
@@ -285,7 +284,7 @@ pub(super) fn poll_peek(
     }
     let bytes = lent.bytes();
     if bytes.is_empty() {
-        let peeked = end.socket().poll_peek(cx, buffer.into());
+        let peeked = end.poll_peek(cx, buffer.into());
         return peeked.map_ok(|bytes| bytes.len());
     }
     let count = bytes.len().min(buffer.len());

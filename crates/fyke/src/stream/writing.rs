@@ -35,7 +35,7 @@ macro_rules! writes {
                 &mut self,
                 bytes: &[u8],
             ) -> impl std::future::Future<Output = $crate::Result<usize>> {
-                std::future::poll_fn(|cx| self.writer().socket().poll_push(cx, bytes))
+                std::future::poll_fn(|cx| self.writer().poll_push(cx, bytes))
             }
 
             /// Sends bytes from several places with one system call, and returns how many of them the kernel
@@ -68,7 +68,7 @@ macro_rules! writes {
                 &mut self,
                 slices: &[std::io::IoSlice<'_>],
             ) -> impl std::future::Future<Output = $crate::Result<usize>> {
-                std::future::poll_fn(|cx| self.writer().socket().poll_push_vectored(cx, slices))
+                std::future::poll_fn(|cx| self.writer().poll_push_vectored(cx, slices))
             }
 
             /// Sends all bytes. The future is ready when the kernel has accepted the last one.
@@ -104,7 +104,7 @@ macro_rules! writes {
                 let mut rest = bytes;
                 std::future::poll_fn(move |cx| {
                     while !rest.is_empty() {
-                        let count = std::task::ready!(self.writer().socket().poll_push(cx, rest))?;
+                        let count = std::task::ready!(self.writer().poll_push(cx, rest))?;
                         rest = &rest[count..];
                     }
                     std::task::Poll::Ready(Ok(()))
@@ -139,7 +139,7 @@ macro_rules! writes {
             /// # Errors
             /// The errors of [`write`](Self::write).
             pub fn flush(&mut self) -> impl std::future::Future<Output = $crate::Result<()>> {
-                std::future::poll_fn(|cx| self.writer().socket().poll_flushed(cx))
+                std::future::poll_fn(|cx| self.writer().poll_flushed(cx))
             }
 
             /// Ends this side: the peer receives everything that was written, and then the end of the stream.
@@ -170,7 +170,7 @@ macro_rules! writes {
             /// The error with which the connection has failed. `ERR_STREAM_DESTROYED` if the socket was
             /// destroyed before its side had ended.
             pub fn end(&mut self) -> impl std::future::Future<Output = $crate::Result<()>> {
-                std::future::poll_fn(|cx| self.writer().socket().poll_ended(cx))
+                std::future::poll_fn(|cx| self.writer().poll_ended(cx))
             }
         }
     };
@@ -188,7 +188,7 @@ macro_rules! polls_writes {
             bytes: &[u8],
         ) -> std::task::Poll<std::io::Result<usize>> {
             $($before!(cx);)?
-            self.writer().socket().poll_push(cx, bytes).map_err(Into::into)
+            self.writer().poll_push(cx, bytes).map_err(Into::into)
         }
 
         fn poll_write_vectored(
@@ -197,14 +197,14 @@ macro_rules! polls_writes {
             slices: &[std::io::IoSlice<'_>],
         ) -> std::task::Poll<std::io::Result<usize>> {
             $($before!(cx);)?
-            self.writer().socket().poll_push_vectored(cx, slices).map_err(Into::into)
+            self.writer().poll_push_vectored(cx, slices).map_err(Into::into)
         }
 
         fn poll_flush(
             self: std::pin::Pin<&mut Self>,
             cx: &mut std::task::Context<'_>,
         ) -> std::task::Poll<std::io::Result<()>> {
-            self.writer().socket().poll_flushed(cx).map_err(Into::into)
+            self.writer().poll_flushed(cx).map_err(Into::into)
         }
 
         /// Ends our side, see `end`. Reading continues to work.
@@ -212,7 +212,7 @@ macro_rules! polls_writes {
             self: std::pin::Pin<&mut Self>,
             cx: &mut std::task::Context<'_>,
         ) -> std::task::Poll<std::io::Result<()>> {
-            self.writer().socket().poll_ended(cx).map_err(Into::into)
+            self.writer().poll_ended(cx).map_err(Into::into)
         }
     };
 }
