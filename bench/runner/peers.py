@@ -106,14 +106,20 @@ class Liburing(C):
 
 
 class Rust(Peer):
+    package = None  # the library, if the peer has another name
+
+    @property
+    def library(self):
+        return self.package or self.name
+
     def build(self):
         env = dict(os.environ, CARGO_TARGET_DIR=str(OUTPUT))
-        run("cargo", "build", "--release", "--quiet", "-p", f"peer-{self.name}", cwd=BENCH / "peers", env=env)
+        run("cargo", "build", "--release", "--quiet", "-p", f"peer-{self.library}", cwd=BENCH / "peers", env=env)
 
     def version(self):
-        tree = run("cargo", "tree", "--depth", "1", "--prefix", "none", "-p", f"peer-{self.name}", cwd=BENCH / "peers")
+        tree = run("cargo", "tree", "--depth", "1", "--prefix", "none", "-p", f"peer-{self.library}", cwd=BENCH / "peers")
         lines = [line.split() for line in tree.splitlines()]
-        return next((line[1].lstrip("v") for line in lines if line and line[0] == self.name), "")
+        return next((line[1].lstrip("v") for line in lines if line and line[0] == self.library), "")
 
 
 class Npm(Peer):
