@@ -49,7 +49,7 @@
 //!    in order, however calls of `receive_start` and `read_into` alternate. `Readable` and `Writable` are
 //!    also reported if the socket was readable or writable before the request.
 //! 8. **Out of descriptors.** If `accept` fails because descriptors or memory are exhausted, the loop does
-//!    not spin, and the listener does not stall: waiting connections are accepted with a spare descriptor,
+//!    not spin, and the listener does not stall: a waiting connection is accepted with a spare descriptor,
 //!    closed, and counted in [`Completion::Shed`]. If that is not possible either, the listener is retried
 //!    after [`limits::ACCEPT_RETRY_DELAY`]. A permanent error, such as EINVAL from a listener that was shut
 //!    down, ends accepting, and `Failed` is reported once. No error makes a loop spin.

@@ -125,6 +125,22 @@ fn every_error_of_accept_means_the_same_on_both_backends() {
     assert_eq!(differing, BTreeSet::new());
 }
 
+/// Regression: all waiting connections were refused, and those that arrived meanwhile.
+#[test]
+fn a_connection_is_refused_only_while_descriptors_are_exhausted() {
+    for kind in [DriverKind::Ready, DriverKind::Uring] {
+        let Some(mut world) = World::new(&kind) else { continue };
+        let (_, address) = world.listener();
+        world.turn(Duration::ZERO);
+        let _peers: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        inject(Call::Accept, Errno::MFILE, 1);
+        world.settle(|world| world.log.len() == 3);
+        let accepted = "accepted true false";
+        assert_eq!(world.log, ["shed 1", accepted, accepted], "{}", world.driver.name());
+        clear();
+    }
+}
+
 /// An accept without a waiting connection costs more than a successful one (`system::is_acceptable`).
 #[test]
 fn accept_is_not_called_when_no_connection_waits() {

@@ -6,8 +6,6 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use crate::limits::ACCEPTS_PER_TURN_MAX;
-
 /// What to do after a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -46,37 +44,18 @@ impl Failure {
 /// A descriptor without use, which is released when the process has run out of descriptors.
 pub(crate) struct Spare(Cell<Option<OwnedFd>>);
 
-/// The number of refused connections, and the error after them, unless the budget was used up.
-pub(crate) struct Shed {
-    pub(crate) count: usize,
-    pub(crate) failure: Option<Errno>,
-}
-
 impl Spare {
     pub(crate) fn new() -> Self {
         Self(Cell::new(super::spare_descriptor()))
     }
 
-    /// Refuses connections when no descriptor is left (contract rule 8): releases the spare descriptor,
-    /// uses it to accept the waiting connections and close each immediately, so that clients see a
-    /// clean end and do not hang, and reserves the spare one again. `None` if there is no spare one.
-    pub(crate) fn shed(&self, listener: BorrowedFd<'_>) -> Option<Shed> {
+    /// Refuses one connection when no descriptor is left (contract rule 8): releases the spare
+    /// descriptor, uses it to accept a connection and close it immediately, so that the client sees a
+    /// clean end and does not hang, and reserves the spare one again. `None` if there is no spare one.
+    pub(crate) fn shed(&self, listener: BorrowedFd<'_>) -> Option<Result<(), Errno>> {
         let spare = self.0.take().or_else(super::spare_descriptor)?;
         drop(spare);
-        let mut shed = Shed { count: 0, failure: None };
-        for _ in 0..ACCEPTS_PER_TURN_MAX {
-            match super::accept(listener) {
-                Ok(connection) => {
-                    drop(connection);
-                    shed.count += 1;
-                }
-                Err(errno) if Failure::of(errno) == Failure::Next => {}
-                Err(errno) => {
-                    shed.failure = Some(errno);
-                    break;
-                }
-            }
-        }
+        let shed = super::accept(listener).map(drop);
         self.0.set(super::spare_descriptor());
         Some(shed)
     }

@@ -4,6 +4,9 @@
 //! that were not accepted stay in the kernel's queue, so they move with a listener that is passed to another
 //! owner.
 
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
 use rustix::io::Errno;
 
 use super::{AgainOnPanic, SystemBackend};
@@ -40,24 +43,22 @@ fn retry_due(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
     }
 }
 
-/// Accepts the connections that wait at a listener, at most [`ACCEPTS_PER_TURN_MAX`].
+/// Accepts the connections that wait at a listener, at most [`ACCEPTS_PER_TURN_MAX`]. While descriptors
+/// are exhausted, each is refused: one for each accept that fails, so that a connection that arrives
+/// after descriptors were freed is accepted.
 pub(crate) fn accept(
     driver: &impl SystemBackend,
     listener: SocketId,
     on: &mut dyn FnMut(Completion<'_>),
 ) {
     let mut any = false;
+    let mut shed = 0;
+    let mut end = None;
     for _ in 0..ACCEPTS_PER_TURN_MAX {
-        let accepted = driver.table().with_reading(listener, |reading, fd| {
-            (reading.wanted == Wanted::Delivery).then(|| match any && !system::is_acceptable(fd) {
-                true => Err(Errno::AGAIN),
-                false => system::accept(fd),
-            })
-        });
-        let Some(accepted) = accepted.flatten() else { return };
-        match accepted.map_err(|errno| (errno, Failure::of(errno))) {
-            Ok((connection, peer)) => {
+        match next(driver, listener, any) {
+            Next::Accepted(connection, peer) => {
                 any = true;
+                report_shed(listener, &mut shed, on);
                 step!("accept",);
                 let unix = peer.is_none() && system::is_unix(system::borrow(&connection));
                 // If no id is left, `insert` closes the connection.
@@ -65,13 +66,67 @@ pub(crate) fn accept(
                     on(Completion::Accepted { listener, socket, peer, unix });
                 }
             }
-            Err((_, Failure::Next)) => {}
-            Err((_, Failure::Drained)) => return drained(driver, listener, on),
-            Err((_, Failure::Exhausted)) => return shed(driver, listener, on),
-            Err((errno, Failure::Dead)) => return fail(driver, listener, errno, on),
+            Next::Shed => {
+                any = true;
+                shed += 1;
+            }
+            Next::Failed(errno) if Failure::of(errno) == Failure::Next => {}
+            Next::Failed(errno) => {
+                end = Some(errno);
+                break;
+            }
+            Next::Stopped => return,
         }
     }
-    accept_later(driver, listener, any);
+    report_shed(listener, &mut shed, on);
+    match end.map(|errno| (errno, Failure::of(errno))) {
+        None | Some((_, Failure::Next)) => accept_later(driver, listener, any),
+        Some((_, Failure::Drained)) => drained(driver, listener, on),
+        Some((_, Failure::Exhausted)) => driver.table().retry_later(listener),
+        Some((errno, Failure::Dead)) => fail(driver, listener, errno, on),
+    }
+}
+
+/// What became of a waiting connection.
+enum Next {
+    Accepted(OwnedFd, Option<SocketAddr>),
+    /// It was refused, because descriptors are exhausted.
+    Shed,
+    Failed(Errno),
+    /// The listener no longer accepts.
+    Stopped,
+}
+
+/// Accepts a connection, or refuses it if descriptors are exhausted. `any`: whether this turn has accepted
+/// or refused one before.
+fn next(driver: &impl SystemBackend, listener: SocketId, any: bool) -> Next {
+    let table = driver.table();
+    let next = table.with_reading(listener, |reading, fd| {
+        if reading.wanted != Wanted::Delivery {
+            return Next::Stopped;
+        }
+        if any && !system::is_acceptable(fd) {
+            return Next::Failed(Errno::AGAIN);
+        }
+        match system::accept(fd) {
+            Ok((connection, peer)) => Next::Accepted(connection, peer),
+            Err(errno) if Failure::of(errno) == Failure::Exhausted => table
+                .spare
+                .shed(fd)
+                .unwrap_or(Err(errno))
+                .map_or_else(Next::Failed, |()| Next::Shed),
+            Err(errno) => Next::Failed(errno),
+        }
+    });
+    next.unwrap_or(Next::Stopped)
+}
+
+/// Reports the connections that were refused since the last report.
+fn report_shed(listener: SocketId, shed: &mut usize, on: &mut dyn FnMut(Completion<'_>)) {
+    let count = std::mem::take(shed);
+    if count > 0 {
+        on(Completion::Shed { listener, count });
+    }
 }
 
 /// Handles EAGAIN: no connection waits. On a Unix listener that was shut down, accept returns EAGAIN too,
@@ -96,25 +151,6 @@ fn accept_later(driver: &impl SystemBackend, listener: SocketId, any: bool) {
         driver.table().retry_later(listener);
     } else {
         driver.work_later(listener, slot);
-    }
-}
-
-/// Refuses the waiting connections, because descriptors are exhausted, see
-/// [`Spare::shed`](system::Spare::shed).
-fn shed(driver: &impl SystemBackend, listener: SocketId, on: &mut dyn FnMut(Completion<'_>)) {
-    let table = driver.table();
-    let shed = table.with_reading(listener, |_, fd| table.spare.shed(fd));
-    let Some(shed) = shed else { return };
-    let count = shed.as_ref().map_or(0, |shed| shed.count);
-    if count > 0 {
-        on(Completion::Shed { listener, count });
-    }
-    let Some(errno) = shed.map(|shed| shed.failure) else { return table.retry_later(listener) };
-    match errno.map(|errno| (errno, Failure::of(errno))) {
-        None | Some((_, Failure::Next)) => accept_later(driver, listener, count > 0),
-        Some((_, Failure::Drained)) => drained(driver, listener, on),
-        Some((_, Failure::Exhausted)) => table.retry_later(listener),
-        Some((errno, Failure::Dead)) => fail(driver, listener, errno, on),
     }
 }
 
