@@ -79,6 +79,28 @@ impl Batch {
         chunks.flat_map(Chunk::as_slice).skip(self.offset).copied().collect()
     }
 
+    /// The unsent part of the front piece.
+    pub fn front(&self) -> &[u8] {
+        let front = self.first.as_ref().or(self.rest.front());
+        front.map_or(&[], |chunk| &chunk.as_slice()[self.offset..])
+    }
+
+    /// Appends the first `count` unsent bytes to `target`, or all if there are fewer.
+    pub fn copy_to(&self, target: &mut Vec<u8>, mut count: usize) {
+        let mut offset = self.offset;
+        for chunk in self.first.iter().chain(&self.rest) {
+            let bytes = &chunk.as_slice()[std::mem::take(&mut offset)..];
+            let bytes = &bytes[..bytes.len().min(count)];
+            target.extend_from_slice(bytes);
+            count -= bytes.len();
+        }
+    }
+
+    /// Removes the first `count` unsent bytes; finished pieces go to `done`.
+    pub fn consume(&mut self, count: usize, done: impl FnMut(Chunk)) {
+        self.advance(count, done);
+    }
+
     /// The unsent part of the front piece, if it is the only one.
     pub(crate) fn single(&self) -> Option<&[u8]> {
         match (&self.first, self.rest.len()) {

@@ -143,6 +143,8 @@ codes! {
     ERR_SOCKET_CLOSED => NotConnected,
     /// fyke's own code: the data of the socket, or the connections of the server, already have a consumer.
     ERR_HAS_CONSUMER => ResourceBusy,
+    /// fyke's own code: the socket already has a layer, such as TLS.
+    ERR_HAS_LAYER => ResourceBusy,
     /// The socket was closed before the connection was established.
     ERR_SOCKET_CLOSED_BEFORE_CONNECTION => ConnectionAborted,
     /// The server is already listening.
@@ -329,6 +331,11 @@ pub trait MakeError: Sized {
 
 impl MakeError for Error {
     fn system(syscall: &'static str, source: io::Error) -> Self {
+        let inner = source.get_ref();
+        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>) {
+            // A layer has failed, and not the system.
+            return source.into();
+        }
         let code = ErrorCode(errno_name(&source));
         let inner = Inner { syscall: Some(syscall), source: Some(source), ..Inner::of(code) };
         Self(Arc::new(inner))

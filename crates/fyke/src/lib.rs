@@ -158,7 +158,10 @@ pub use server::{
     Incoming, ListenOptions, RefusedConnection, Server, ServerOptions, ServerRef, ShutdownOutcome,
     StaleFile, create_server,
 };
-pub use socket::{LookupEvent, ReadyState, Socket, SocketRef, connect, connect_then, pipeline};
+pub use socket::{
+    Layer, LayerOutput, LayerStep, LookupEvent, ReadyState, Socket, SocketRef, connect,
+    connect_then, pipeline,
+};
 pub use socket_options::SocketOptions;
 pub use stream::{ReadHalf, SocketStream, WriteHalf};
 pub use task::{block_on, spawn_local};

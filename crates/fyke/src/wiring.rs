@@ -28,6 +28,8 @@ pub(crate) enum Tick {
     Piped,
     /// Emit `unpipe`.
     Unpiped,
+    /// Let the layer continue.
+    Layer,
 }
 
 thread_local! {

@@ -82,6 +82,8 @@ pub struct Connection<C> {
     pub(crate) left_server: bool,
     /// It was bound to a local address before the connect.
     pub bound: bool,
+    /// A layer changes its bytes, so the end of our side is more than the end of the connection.
+    pub layered: bool,
     /// The single consumer of everything that is received, if there is one.
     pub sink: Sink,
     /// It waits for the answer of a lookup hook and does not keep the loop alive.
@@ -126,6 +128,7 @@ impl<C> Connection<C> {
             served: false,
             left_server: false,
             bound: false,
+            layered: false,
             sink: Sink::Absent,
             waits_for_hook: false,
             had_error: false,

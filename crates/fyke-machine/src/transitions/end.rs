@@ -160,10 +160,11 @@ impl<C> Connection<C> {
 
     /// Whether only `finish` is left, after which the connection is closed. Because everything was
     /// received, closing also ends the connection with a FIN (RFC 9293, 3.6), which saves a system call.
-    /// Not for a descriptor from outside, which other processes may hold open.
+    /// Not for a descriptor from outside, which other processes may hold open, and not below a layer, which
+    /// may mark the end.
     // END-13.
     fn closes_next(&self) -> bool {
-        self.served && self.read.has_emitted_end() && self.read.has_ended()
+        self.served && !self.layered && self.read.has_emitted_end() && self.read.has_ended()
     }
 
     /// The connection is established, and an end was waiting for it.

@@ -143,6 +143,7 @@ impl Socket {
             Tick::Machine(tick) => self.ask(|machine, cx, fx| machine.tick(tick, cx, fx)),
             Tick::Piped => _ = self.run_piped(Event::Pipe),
             Tick::Unpiped => _ = self.run_piped(Event::Unpipe),
+            Tick::Layer => self.layer_continues(),
         }
     }
 

@@ -188,5 +188,6 @@ impl Socket {
         drop(connecting);
         self.capture_peer();
         self.apply_wishes(false);
+        self.begin_layer();
     }
 }

@@ -127,6 +127,7 @@ impl Socket {
             return self.core().zip(id).map_or((), |(core, id)| core.close(id));
         }
         self.drop_bound();
+        self.drop_layer();
         let mut connecting = {
             let mut state = self.inner.state.borrow_mut();
             state.rare_if_any_mut().and_then(|rare| rare.connecting.take())

@@ -66,6 +66,9 @@ impl Socket {
     /// Returns what would be lost with the descriptor, if anything.
     fn stays_because(&self) -> Option<&'static str> {
         let state = self.inner.state.borrow();
+        if state.rare_if_any().is_some_and(|rare| rare.layered.is_some()) {
+            return Some("a layer has state that does not belong to the descriptor");
+        }
         let decoder = state.rare_if_any().and_then(|rare| rare.decoder.as_ref());
         if state.write.queued_bytes() > 0 || state.write.has_queued() {
             Some("queued data is not sent yet")

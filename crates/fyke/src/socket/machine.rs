@@ -106,16 +106,14 @@ impl Socket {
             Effect::FlushFirst => self.flush(Connection::flushed_first),
             Effect::FlushParked => self.flush_parked(),
             Effect::Shutdown => {
-                if let (Some(core), Some(id)) = (self.core(), self.id()) {
+                if let Some(layered) = self.layered() {
+                    self.shutdown_layered(&layered);
+                } else if let (Some(core), Some(id)) = (self.core(), self.id()) {
                     core.driver.shutdown(id);
                 }
             }
             Effect::Receive => self.receive_start(),
-            Effect::StopReceiving => {
-                if let (Some(core), Some(id)) = (self.core(), self.id()) {
-                    core.driver.receive_stop(id);
-                }
-            }
+            Effect::StopReceiving => self.receive_stop(),
             Effect::CaptureAddresses => self.capture_addresses(),
             Effect::Release { reset } => self.release(reset),
             Effect::RefuseReset => {
@@ -293,7 +291,13 @@ impl Socket {
             state.holding = false;
             let server = state.let_go_of_server();
             let rare = state.rare_if_any_mut().map(|rare| {
-                (std::mem::take(&mut rare.piped), rare.connecting.take(), rare.bound.take())
+                let layered = rare.layered.take();
+                (
+                    std::mem::take(&mut rare.piped),
+                    rare.connecting.take(),
+                    rare.bound.take(),
+                    layered,
+                )
             });
             (server, rare)
         };

@@ -5,6 +5,7 @@
 //! receives bytes through the driver; the other files contain the public functions.
 
 mod actor;
+mod adding_layers;
 mod addresses;
 #[cfg(unix)]
 mod adopting;
@@ -23,6 +24,9 @@ mod finished;
 mod handing_over;
 mod idle;
 mod kernel_options;
+mod layer;
+mod layer_flow;
+mod layered;
 mod listener;
 mod machine;
 mod once;
@@ -63,6 +67,7 @@ pub use fyke_machine::connection::LookupEvent;
 use fyke_machine::connection::Phase;
 pub use fyke_machine::connection::ReadyState;
 use fyke_machine::policy::{self, Policy};
+pub use layer::{Layer, LayerOutput, LayerStep};
 use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
 use peer::Peer;

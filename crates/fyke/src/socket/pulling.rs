@@ -21,6 +21,9 @@ use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Core;
 use crate::{Error, ErrorCode, Result};
 
+/// The number of bytes that one write queues, if they cannot be given to the kernel directly.
+const QUEUED_AT_ONCE_BYTES: usize = 64 * 1024;
+
 /// Memory that a read fills.
 pub(crate) trait Target {
     /// The filled memory, or its length.
@@ -155,7 +158,7 @@ impl End {
         self.socket.check_consumers()?;
         let (pull, id) = {
             let state = self.socket.inner.state.borrow();
-            (state.pull(), state.id)
+            (state.pull(), state.unlayered_id())
         };
         let (Pull::Driver, Some(id)) = (&pull, id) else {
             return self.poll_stored(pull, cx, target);
@@ -190,7 +193,7 @@ impl End {
         let core = self.socket.pulling_core()?;
         let id = {
             let state = self.socket.inner.state.borrow();
-            state.id.filter(|_| matches!(state.pull(), Pull::Driver))
+            state.unlayered_id().filter(|_| matches!(state.pull(), Pull::Driver))
         };
         match id {
             Some(id) if core.driver.is_drained(id) => {
@@ -223,6 +226,11 @@ impl End {
                 Poll::Pending
             }
             Pull::Gone(error) => Poll::Ready(Err(error)),
+            Pull::Driver if self.socket.layered().is_some() => {
+                self.set_reader(cx.waker());
+                self.socket.receive_start();
+                Poll::Pending
+            }
             Pull::Driver => Poll::Ready(Err(loop_is_gone())),
         }
     }
@@ -238,7 +246,7 @@ impl End {
         self.socket.check_consumers()?;
         let (pull, id) = {
             let state = self.socket.inner.state.borrow();
-            (state.pull(), state.id)
+            (state.pull(), state.unlayered_id())
         };
         match (pull, id) {
             (Pull::Driver, Some(id)) => match core.driver.peek_into(id, buffer) {
@@ -300,7 +308,7 @@ impl End {
         ready!(core.tasks.spend(cx));
         let (may, id) = {
             let state = self.socket.inner.state.borrow();
-            (state.may_push(), state.id)
+            (state.may_push(), state.unlayered_id())
         };
         let (Some(id), true) = (id, may) else {
             return self.poll_push_otherwise(cx, first, send);
@@ -347,9 +355,14 @@ impl End {
     ) -> Poll<Result<usize>> {
         let core = self.socket.pulling_core()?;
         let push = self.socket.step(|machine, cx, _| machine.push(cx.policy));
-        match (push, self.socket.id()) {
+        let id = self.socket.inner.state.borrow().unlayered_id();
+        match (push, id) {
             (Push::Driver, Some(id)) => self.poll_send(core, id, cx, first, send),
-            (Push::Queue, _) => {
+            (Push::Driver, None) if self.socket.layered().is_none() => {
+                Poll::Ready(Err(loop_is_gone()))
+            }
+            (Push::Queue | Push::Driver, _) => {
+                let first = &first[..first.len().min(QUEUED_AT_ONCE_BYTES)];
                 // The event `drain` reports when there is room again.
                 let _ = self.socket.write(first);
                 Poll::Ready(Ok(first.len()))
@@ -359,7 +372,6 @@ impl End {
                 Poll::Pending
             }
             (Push::Gone(error), _) => Poll::Ready(Err(error)),
-            (Push::Driver, None) => Poll::Ready(Err(loop_is_gone())),
         }
     }
 

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use fyke_driver::limits::READ_BUFFER_BYTES;
 use fyke_machine::writing::{Queue, Spares};
 
+use super::layer_flow::LayerSpares;
 use super::{Callback, Socket};
 use crate::runtime::Wired;
 use crate::wiring::{Core, Tick};
@@ -24,6 +25,7 @@ pub(crate) struct Queues {
     /// Memory for received bytes that a stream lends.
     #[expect(clippy::vec_box, reason = "they change hands as boxes")]
     lent: RefCell<Vec<Box<Lent>>>,
+    pub(super) layers: LayerSpares,
 }
 
 /// Received bytes that a stream lends. In a box, so that a stream that waits for bytes is small.

@@ -1,5 +1,6 @@
 //! The state of a socket, outside of its state machine.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -79,6 +80,8 @@ pub(super) struct Rare<S> {
     pub(super) piped: Few<(Event, S)>,
     pub(super) decoder: Option<(Encoding, Decoder)>,
     pub(super) signal: Option<AbortSignal>,
+    /// The `Layered`, which cannot be named here, because layers know sockets.
+    pub(super) layered: Option<Rc<dyn Any>>,
     write_stall_timeout: Option<Duration>,
     /// The timer that wakes this socket, with its time.
     pub(super) wake: Option<(Moment, TimerId)>,
@@ -99,6 +102,7 @@ impl<S> Default for Rare<S> {
             piped: Few::default(),
             decoder: None,
             signal: None,
+            layered: None,
             write_stall_timeout: None,
             wake: None,
             peer_was_asked: false,
@@ -135,6 +139,7 @@ impl<S> Rare<S> {
             piped,
             decoder,
             signal,
+            layered,
             write_stall_timeout,
             wake,
             peer_was_asked,
@@ -142,6 +147,7 @@ impl<S> Rare<S> {
         let ends = local.is_none() && bound.is_none() && attempted.is_none();
         let asked = wishes.is_none() && block_list.is_none() && signal.is_none();
         let reads = read_buffer.is_none() && piped.is_empty() && decoder.is_none();
+        let reads = reads && layered.is_none();
         let watches = write_stall_timeout.is_some() || wake.is_some();
         ends && asked && reads && connecting.is_none() && !watches && !peer_was_asked
     }
@@ -249,6 +255,12 @@ impl<S> State<S> {
 
     pub(super) fn peer_was_asked(&self) -> bool {
         self.rare_if_any().is_some_and(|rare| rare.peer_was_asked)
+    }
+
+    /// Returns the driver's id, unless a layer is between the socket and the driver.
+    #[inline]
+    pub(super) fn unlayered_id(&self) -> Option<SocketId> {
+        self.id.filter(|_| self.rare.as_ref().is_none_or(|rare| rare.layered.is_none()))
     }
 
     /// Returns the connection on which to send and receive, if it is established.

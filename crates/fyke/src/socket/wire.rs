@@ -150,7 +150,7 @@ impl Socket {
         let Some(core) = self.core() else { return Flushed::Quiet };
         // Empty writes are passed to the kernel too, because they reveal a broken connection (WR-24).
         let batch = batch.unwrap_or_else(|| Batch::one(Chunk::Buffer(Vec::new())));
-        let count = match core.driver.send(id, batch) {
+        let count = match self.send_batch(core, id, batch) {
             Ok(count) => count,
             Err(source) => return self.refused_by_system(source),
         };
@@ -202,9 +202,22 @@ impl Socket {
     /// Starts to receive.
     pub(super) fn receive_start(&self) {
         let (Some(core), Some(id)) = (self.core(), self.id()) else { return };
+        let layered = self.layered();
+        if layered.is_some_and(|layered| !self.receive_wanted(&layered)) {
+            return;
+        }
         if let Err(source) = core.driver.receive_start(id) {
             let error = Error::system("read", source);
             self.ask(|machine, cx, fx| machine.fail(error, cx, fx));
+        }
+    }
+
+    /// Stops receiving.
+    pub(super) fn receive_stop(&self) {
+        let (Some(core), Some(id)) = (self.core(), self.id()) else { return };
+        let layered = self.layered();
+        if layered.is_none_or(|layered| Self::receive_unwanted(&layered)) {
+            core.driver.receive_stop(id);
         }
     }
 }

@@ -1,0 +1,109 @@
+//! The layer of a connection, and the bytes on their way through it.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use fyke_driver::Batch;
+
+use super::layer::Layer;
+
+/// Bytes of peers that a layer which is not open handles in one turn: a handshake takes a hundred times as
+/// long as a message.
+const OPENINGS_PER_TURN_MAX: u32 = 4;
+
+/// The layer of a connection, and the bytes that wait on their way through it.
+pub(super) struct Layered {
+    pub(super) layer: Rc<dyn Layer>,
+    object: Rc<dyn Any>,
+    /// Whether [`Socket::flush_layer`] is running.
+    pub(super) sending: Cell<bool>,
+    pub(super) flow: RefCell<Flow>,
+}
+
+#[derive(Default)]
+pub(super) struct Flow {
+    /// The connection is established.
+    pub(super) begun: bool,
+    /// Coded bytes that the layer has not used.
+    pub(super) unread: Vec<u8>,
+    /// Plain bytes that arrived while the socket does not receive.
+    pub(super) undelivered: Vec<u8>,
+    /// The socket receives.
+    pub(super) wanted: bool,
+    /// The layer waits for [`Socket::wake_layer`].
+    pub(super) waits: bool,
+    /// The layer will continue on the tick or in the next turn.
+    pub(super) continues: bool,
+    pub(super) incoming: Incoming,
+    /// Bytes of the write queue that are older than the layer.
+    pub(super) unlayered: usize,
+    /// Plain bytes of the socket that are not coded yet.
+    pub(super) batch: Option<Batch>,
+    /// Coded bytes that wait for the driver.
+    pub(super) coded: Vec<u8>,
+    /// Coded bytes that the driver has not sent yet, and the plain bytes that count as sent after them.
+    pub(super) in_flight: usize,
+    pub(super) in_flight_plain: usize,
+    pub(super) outgoing: Outgoing,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Incoming {
+    #[default]
+    Open,
+    /// The connection has ended.
+    Ended,
+    /// The layer has ended.
+    LayerEnded,
+    /// The socket knows it.
+    Reported,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    #[default]
+    Open,
+    /// The socket has ended its side.
+    Ending,
+    /// The layer has marked the end.
+    Marked,
+    ShutDown,
+}
+
+impl Layered {
+    pub(super) fn new(layer: Rc<dyn Layer>, object: Rc<dyn Any>) -> Rc<Self> {
+        let flow = RefCell::default();
+        Rc::new(Self { layer, object, sending: Cell::new(false), flow })
+    }
+
+    pub(super) fn object(&self) -> Rc<dyn Any> {
+        Rc::clone(&self.object)
+    }
+
+    pub(super) fn wake(&self) {
+        self.flow.borrow_mut().waits = false;
+    }
+}
+
+/// The memory of a loop in which layers work.
+#[derive(Default)]
+pub(super) struct LayerSpares {
+    pub(super) coded: Cell<Vec<u8>>,
+    pub(super) plain: Cell<Vec<u8>>,
+    /// The turn in which layers were opened last, and how often.
+    openings: Cell<(u64, u32)>,
+}
+
+impl LayerSpares {
+    /// Returns whether a layer may take one more step towards opening in this turn.
+    pub(super) fn may_open(&self, turn: u64) -> bool {
+        let (last, count) = self.openings.get();
+        last != turn || count < OPENINGS_PER_TURN_MAX
+    }
+
+    pub(super) fn note_opening(&self, turn: u64) {
+        let (last, count) = self.openings.get();
+        self.openings.set((turn, if last == turn { count + 1 } else { 1 }));
+    }
+}

@@ -1,0 +1,490 @@
+//! A connection with a [`Layer`]: passes what the driver received through the layer to the socket, and what
+//! the socket sends through the layer to the driver.
+//!
+//! The socket's state machine knows the plain bytes only, and the driver the coded ones. Nothing is borrowed
+//! while a method of the layer runs.
+
+use std::any::Any;
+use std::io;
+use std::rc::Rc;
+
+use fyke_driver::{Batch, Chunk, Completion, SocketId};
+use fyke_machine::Lanes;
+use fyke_machine::error::MakeError;
+use fyke_machine::reading::Sink;
+
+use super::layer::{LayerOutput, LayerStep};
+use super::layer_flow::{Incoming, Layered, Outgoing};
+use super::{Inner, Socket};
+use crate::runtime::Actor;
+use crate::wiring::{Core, Deferred, Tick};
+use crate::{Error, Result};
+
+/// The number of plain bytes that are coded at once: 4 records of TLS.
+const CODED_AT_ONCE_BYTES: usize = 64 * 1024;
+
+/// A socket with a layer, as the owner of its connection.
+struct LayeredActor(Rc<Inner>);
+
+impl Actor<Tick> for LayeredActor {
+    fn receive(self: Rc<Self>, bytes: &[u8]) {
+        Socket::from_inner(self.0.clone()).receive_layered(bytes);
+    }
+
+    fn readable(self: Rc<Self>) {
+        self.0.clone().readable();
+    }
+
+    fn complete(self: Rc<Self>, completion: Completion<'_>) {
+        let socket = Socket::from_inner(self.0.clone());
+        match completion {
+            Completion::Sent { bytes, .. } => socket.sent_layered(bytes),
+            Completion::EndOfStream { .. } => socket.end_layered(),
+            completion => self.0.clone().complete(completion),
+        }
+    }
+
+    fn tick(self: Rc<Self>, tick: Tick) {
+        self.0.clone().tick(tick);
+    }
+
+    fn flush(self: Rc<Self>) {
+        self.0.clone().flush();
+    }
+
+    fn wake(self: Rc<Self>) {
+        self.0.clone().wake();
+    }
+
+    fn check_idle(self: Rc<Self>) -> bool {
+        self.0.clone().check_idle()
+    }
+
+    fn close(self: Rc<Self>, cancelled: Option<Error>) {
+        self.0.clone().close(cancelled);
+    }
+
+    fn before_abandon(self: Rc<Self>) {
+        self.0.clone().before_abandon();
+    }
+
+    fn abandon(self: Rc<Self>) {
+        self.0.clone().abandon();
+    }
+
+    fn as_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self.0.clone()
+    }
+}
+
+impl Socket {
+    pub(super) fn layered(&self) -> Option<Rc<Layered>> {
+        let layered = self.inner.state.borrow().rare_if_any()?.layered.clone()?;
+        layered.downcast().ok()
+    }
+
+    /// Puts the layer on the socket. It begins now if the socket is connected.
+    pub(super) fn put_layer(&self, layered: Rc<Layered>, received: &[u8]) {
+        self.flush(fyke_machine::connection::Connection::flushed);
+        {
+            let mut state = self.inner.state.borrow_mut();
+            let mut flow = layered.flow.borrow_mut();
+            if let (true, Some(stored)) =
+                (state.is_connected(), state.change().read.take_stored(usize::MAX))
+            {
+                flow.unread = stored;
+            }
+            flow.unread.extend_from_slice(received);
+            flow.unlayered = if state.is_connected() { state.write.queued_bytes() } else { 0 };
+            // The driver has a part of them.
+            flow.in_flight = state.write.in_flight_bytes();
+            flow.in_flight_plain = flow.in_flight;
+            flow.unlayered -= flow.in_flight;
+            drop(flow);
+            state.rare().layered = Some(layered);
+        }
+        self.begin_layer();
+    }
+
+    /// Begins the layer, if there is one and the connection is established.
+    pub(super) fn begin_layer(&self) {
+        let Some(layered) = self.layered() else { return };
+        let (core, id) = match (self.core(), self.inner.state.borrow().connected()) {
+            (Some(core), Some(id)) => (core, id),
+            _ => return,
+        };
+        {
+            let mut state = self.inner.state.borrow_mut();
+            let lanes = Lanes { write: Lanes::GENERAL.write, ..core.lanes };
+            state.machine.allow(lanes);
+            state.change().layered = true;
+            let mut flow = layered.flow.borrow_mut();
+            if std::mem::replace(&mut flow.begun, true) {
+                return;
+            }
+            flow.wanted = state.read.is_receiving();
+        }
+        core.own(id, Rc::new(LayeredActor(Rc::clone(&self.inner))));
+        let mut coded = Vec::new();
+        let begun = layered.layer.begin(&mut coded);
+        layered.flow.borrow_mut().coded.append(&mut coded);
+        if let Err(error) = begun {
+            return self.layer_failed(error);
+        }
+        if let Err(source) = core.driver.receive_start(id) {
+            return self.layer_failed(Error::system("read", source));
+        }
+        self.continue_layer_later(&layered);
+    }
+
+    /// Passes bytes of the driver through the layer.
+    fn receive_layered(&self, bytes: &[u8]) {
+        let (Some(core), Some(layered)) = (self.core(), self.layered()) else { return };
+        let mut coded = core.spares.layers.coded.take();
+        coded.clear();
+        let opening = !layered.layer.is_open();
+        let pauses = opening && !core.spares.layers.may_open(core.turns.get());
+        let waits = {
+            let mut flow = layered.flow.borrow_mut();
+            if flow.incoming == Incoming::LayerEnded || flow.incoming == Incoming::Reported {
+                core.spares.layers.coded.set(coded);
+                return;
+            }
+            if flow.waits || pauses {
+                flow.unread.extend_from_slice(bytes);
+                true
+            } else {
+                coded.extend_from_slice(&flow.unread);
+                coded.extend_from_slice(bytes);
+                false
+            }
+        };
+        if waits {
+            core.spares.layers.coded.set(coded);
+            if pauses {
+                self.continue_layer(&layered, Core::push_next_turn);
+            }
+            return;
+        }
+        let mut output = LayerOutput { plain: core.spares.layers.plain.take(), coded: Vec::new() };
+        output.plain.clear();
+        let step = layered.layer.receive(&mut coded, &mut output);
+        if opening && (!output.coded.is_empty() || layered.layer.is_open()) {
+            core.spares.layers.note_opening(core.turns.get());
+        }
+        {
+            let mut flow = layered.flow.borrow_mut();
+            let LayerStep { used, waits, ended } = *step.as_ref().unwrap_or(&LayerStep::default());
+            flow.coded.append(&mut output.coded);
+            flow.waits = waits;
+            let rest = &coded[used.min(coded.len())..];
+            if rest.is_empty() || ended || step.is_err() {
+                // An idle connection keeps no memory.
+                flow.unread = Vec::new();
+            } else {
+                flow.unread.clear();
+                flow.unread.extend_from_slice(rest);
+            }
+            if ended && flow.incoming != Incoming::Reported {
+                flow.incoming = Incoming::LayerEnded;
+            }
+        }
+        core.spares.layers.coded.set(coded);
+        self.send_layered(&layered);
+        self.guarded(|| layered.layer.after_receive(self));
+        let plain = output.plain;
+        self.deliver_layered(&layered, &plain);
+        core.spares.layers.plain.set(plain);
+        match step {
+            Err(error) => self.layer_failed(error),
+            Ok(_) => self.after_layer(&layered, opening),
+        }
+    }
+
+    /// Delivers plain bytes, or keeps them until the socket receives.
+    fn deliver_layered(&self, layered: &Layered, plain: &[u8]) {
+        if plain.is_empty() {
+            return;
+        }
+        let delivers = {
+            let mut flow = layered.flow.borrow_mut();
+            if !flow.wanted {
+                flow.undelivered.extend_from_slice(plain);
+            }
+            flow.wanted
+        };
+        if delivers {
+            self.receive(plain);
+            self.wake_reader_layered();
+        }
+    }
+
+    /// Tells a stream about new bytes, which are stored. It requests the next ones.
+    fn wake_reader_layered(&self) {
+        if self.inner.state.borrow().sink == Sink::Pulled {
+            self.receive_stop();
+            self.wake_reader();
+        }
+    }
+
+    /// Reports the end of the stream, and adapts the driver to what is wanted.
+    fn after_layer(&self, layered: &Layered, opening: bool) {
+        let incoming = {
+            let mut flow = layered.flow.borrow_mut();
+            let heard = flow.wanted || !layered.layer.is_open();
+            let waiting = flow.waits || flow.continues || !flow.undelivered.is_empty();
+            let reports = heard && !waiting;
+            match flow.incoming {
+                Incoming::Ended | Incoming::LayerEnded if reports => {
+                    std::mem::replace(&mut flow.incoming, Incoming::Reported)
+                }
+                _ => Incoming::Open,
+            }
+        };
+        let ended = match incoming {
+            Incoming::Ended => layered.layer.end_of_stream(),
+            Incoming::LayerEnded => Ok(()),
+            Incoming::Open | Incoming::Reported => {
+                if opening && layered.layer.is_open() && !layered.flow.borrow().wanted {
+                    self.driver_stop();
+                }
+                return;
+            }
+        };
+        match ended {
+            Ok(()) => self.step(|machine, cx, fx| machine.received_all(None, cx, fx)),
+            Err(error) => self.step(|machine, cx, fx| machine.received_all(Some(error), cx, fx)),
+        }
+        self.wake_reader_layered();
+    }
+
+    /// The connection has ended.
+    fn end_layered(&self) {
+        let Some(layered) = self.layered() else { return };
+        {
+            let mut flow = layered.flow.borrow_mut();
+            if flow.incoming == Incoming::Open {
+                flow.incoming = Incoming::Ended;
+            }
+        }
+        self.guarded(|| self.after_layer(&layered, false));
+        self.sync();
+    }
+
+    /// The driver has sent coded bytes.
+    fn sent_layered(&self, bytes: usize) {
+        let Some(layered) = self.layered() else { return };
+        let plain = {
+            let mut flow = layered.flow.borrow_mut();
+            flow.in_flight = flow.in_flight.saturating_sub(bytes);
+            if flow.in_flight == 0 { std::mem::take(&mut flow.in_flight_plain) } else { 0 }
+        };
+        self.guarded(|| {
+            if plain > 0 {
+                self.ask(|machine, cx, fx| machine.sent(plain, cx, fx));
+            }
+            self.send_layered(&layered);
+        });
+        self.sync();
+    }
+
+    /// Sends what waits, and tells the state machine which plain bytes are sent.
+    fn send_layered(&self, layered: &Rc<Layered>) {
+        match self.flush_layer(layered) {
+            Ok(0) => {}
+            Ok(plain) => self.step(|machine, cx, fx| machine.sent(plain, cx, fx)),
+            Err(source) => {
+                let error = Error::system("write", source);
+                self.step(|machine, _, fx| machine.write_failed(error, fx));
+            }
+        }
+    }
+
+    /// Takes a batch of the socket. Returns how many of its bytes are sent at once.
+    pub(super) fn send_batch(&self, core: &Core, id: SocketId, batch: Batch) -> io::Result<usize> {
+        let Some(layered) = self.layered() else { return core.driver.send(id, batch) };
+        layered.flow.borrow_mut().batch = Some(batch);
+        self.flush_layer(&layered)
+    }
+
+    /// Gives the driver what waits, until it accepts no more. Returns the number of plain bytes that are sent.
+    fn flush_layer(&self, layered: &Rc<Layered>) -> io::Result<usize> {
+        let (Some(core), Some(id)) = (self.core(), self.inner.state.borrow().connected()) else {
+            return Ok(0);
+        };
+        // The layer runs user code. What that writes is sent by the caller that is sending already.
+        if !layered.flow.borrow().begun || layered.sending.replace(true) {
+            return Ok(0);
+        }
+        let _sending = Sending(layered);
+        let mut sent = 0;
+        while layered.flow.borrow().in_flight == 0 {
+            let mut coded = core.driver.take_buffer();
+            let plain = self.code(core, layered, &mut coded).map_err(io::Error::from)?;
+            if coded.is_empty() {
+                core.driver.give_back_buffer(coded);
+                // An empty batch is sent as such: it reveals a broken connection (WR-24).
+                sent += plain;
+                let ends = {
+                    let mut flow = layered.flow.borrow_mut();
+                    let ends = flow.outgoing == Outgoing::Marked;
+                    if ends {
+                        flow.outgoing = Outgoing::ShutDown;
+                    }
+                    ends
+                };
+                if ends {
+                    core.driver.shutdown(id);
+                }
+                break;
+            }
+            let count = coded.len();
+            let accepted = core.driver.send(id, Batch::one(Chunk::Buffer(coded)))?;
+            if accepted == count {
+                sent += plain;
+            } else {
+                let mut flow = layered.flow.borrow_mut();
+                flow.in_flight = count - accepted;
+                flow.in_flight_plain = plain;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Appends the next coded bytes to `coded`. Returns the number of plain bytes in them.
+    fn code(&self, core: &Core, layered: &Layered, coded: &mut Vec<u8>) -> Result<usize> {
+        let (mut batch, unlayered, ending) = {
+            let mut flow = layered.flow.borrow_mut();
+            (flow.batch.take(), flow.unlayered, flow.outgoing == Outgoing::Ending)
+        };
+        let mut plain = 0;
+        if let Some(waiting) = batch.as_mut().filter(|_| unlayered > 0) {
+            plain = waiting.remaining().min(unlayered);
+            waiting.copy_to(coded, plain);
+            layered.flow.borrow_mut().unlayered -= plain;
+        } else {
+            coded.append(&mut layered.flow.borrow_mut().coded);
+            if let Some(waiting) = batch.as_ref().filter(|_| layered.layer.is_open()) {
+                let front = waiting.front();
+                plain = waiting.remaining().min(CODED_AT_ONCE_BYTES);
+                if front.len() >= plain {
+                    layered.layer.send(&front[..plain], coded)?;
+                } else {
+                    let mut gathered = core.driver.take_buffer();
+                    waiting.copy_to(&mut gathered, plain);
+                    let sent = layered.layer.send(&gathered, coded);
+                    core.driver.give_back_buffer(gathered);
+                    sent?;
+                }
+            } else if batch.is_none() && ending && layered.layer.is_open() {
+                layered.layer.end(coded);
+                layered.flow.borrow_mut().outgoing = Outgoing::Marked;
+            }
+        }
+        if let Some(mut waiting) = batch {
+            let done = |chunk| match chunk {
+                Chunk::Buffer(buffer) => core.driver.give_back_buffer(buffer),
+                Chunk::Shared(_) => {}
+            };
+            waiting.consume(plain, done);
+            if waiting.remaining() > 0 {
+                layered.flow.borrow_mut().batch = Some(waiting);
+            }
+        }
+        Ok(plain)
+    }
+
+    /// The socket has ended its side.
+    pub(super) fn shutdown_layered(&self, layered: &Rc<Layered>) {
+        layered.flow.borrow_mut().outgoing = Outgoing::Ending;
+        self.send_layered(layered);
+    }
+
+    /// The socket receives from now on. Returns whether the driver must receive too.
+    pub(super) fn receive_wanted(&self, layered: &Rc<Layered>) -> bool {
+        let (begun, waiting) = {
+            let mut flow = layered.flow.borrow_mut();
+            flow.wanted = true;
+            let ended = matches!(flow.incoming, Incoming::Ended | Incoming::LayerEnded);
+            (flow.begun, ended || !flow.undelivered.is_empty())
+        };
+        if waiting {
+            self.continue_layer_later(layered);
+        }
+        begun
+    }
+
+    /// The socket receives no longer. Returns whether the driver must stop too: not while the layer opens.
+    pub(super) fn receive_unwanted(layered: &Layered) -> bool {
+        layered.flow.borrow_mut().wanted = false;
+        layered.layer.is_open()
+    }
+
+    fn driver_stop(&self) {
+        if let (Some(core), Some(id)) = (self.core(), self.id()) {
+            core.driver.receive_stop(id);
+        }
+    }
+
+    pub(super) fn continue_layer_later(&self, layered: &Layered) {
+        self.continue_layer(layered, Core::push_tick);
+    }
+
+    fn continue_layer(&self, layered: &Layered, push: impl FnOnce(&Core, Deferred)) {
+        let Some(core) = self.core() else { return };
+        if !std::mem::replace(&mut layered.flow.borrow_mut().continues, true) {
+            push(core, Deferred::Actor(self.actor(), Tick::Layer));
+        }
+    }
+
+    /// The layer continues with the bytes that wait in both directions.
+    pub(super) fn layer_continues(&self) {
+        let Some(layered) = self.layered() else { return };
+        let plain = {
+            let mut flow = layered.flow.borrow_mut();
+            flow.continues = false;
+            if flow.wanted { std::mem::take(&mut flow.undelivered) } else { Vec::new() }
+        };
+        self.send_layered(&layered);
+        self.deliver_layered(&layered, &plain);
+        let reads = {
+            let flow = layered.flow.borrow();
+            !flow.unread.is_empty() && !flow.waits
+        };
+        match reads && self.inner.state.borrow().connected().is_some() {
+            true => self.receive_layered(&[]),
+            false => self.after_layer(&layered, false),
+        }
+    }
+
+    /// The connection is gone, and the layer with it.
+    pub(super) fn drop_layer(&self) {
+        let layered = {
+            let mut state = self.inner.state.borrow_mut();
+            let layered = state.rare_if_any_mut().and_then(|rare| rare.layered.take());
+            if let (Some(_), Some(core)) = (&layered, self.core()) {
+                state.machine.allow(core.lanes);
+                state.change().layered = false;
+            }
+            layered
+        };
+        drop(layered);
+    }
+
+    /// The layer has failed. What it still has to say is sent, as far as that is possible without waiting.
+    fn layer_failed(&self, error: Error) {
+        if let Some(layered) = self.layered() {
+            // The first error counts.
+            let _ = self.flush_layer(&layered);
+        }
+        self.tear_down(Some(error), false);
+    }
+}
+
+struct Sending<'a>(&'a Layered);
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.sending.set(false);
+    }
+}
