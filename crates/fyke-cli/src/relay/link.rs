@@ -41,14 +41,14 @@ pub(super) fn link(from: &Socket, to: &Socket, shaping: Shaping, slices: bool) -
     let same = Rc::clone(&link);
     from.on_data(move |_, data| same.came(data));
     let same = Rc::clone(&link);
-    from.on_end(move |_| {
-        same.shaping.borrow_mut().push_end(Instant::now());
-        same.pass();
-    });
+    from.on_end(move |_| same.ended());
     let same = Rc::clone(&link);
     to.on_drain(move |_| same.pass());
     let same = Rc::clone(&link);
     to.on_close(move |_, _| same.timer.take().iter().for_each(Timer::cancel));
+    if from.is_readable_ended() {
+        link.ended();
+    }
     link
 }
 
@@ -74,6 +74,11 @@ impl Link {
             self.shaping.borrow_mut().push(Instant::now(), data);
             self.pass();
         }
+    }
+
+    fn ended(self: &Rc<Self>) {
+        self.shaping.borrow_mut().push_end(Instant::now());
+        self.pass();
     }
 
     fn pass(self: &Rc<Self>) {

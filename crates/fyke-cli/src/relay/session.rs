@@ -271,6 +271,9 @@ impl Session {
             return;
         }
         self.note(&Event::Open);
+        if self.client.is_readable_ended() {
+            self.note(&Event::UpEnd);
+        }
         let same = Rc::clone(self);
         self.client.on_data(move |_, data| same.note(&Event::Up(data.to_vec())));
         let same = Rc::clone(self);
