@@ -58,6 +58,16 @@ impl Place {
         Ok(Self::Endpoint(endpoint))
     }
 
+    /// Parses a place that can be connected to any number of times.
+    pub(crate) fn parse_target(text: &str) -> Result<Self, Failure> {
+        match Self::parse(text)? {
+            place @ Self::Endpoint(_) => Ok(place),
+            place @ Self::Descriptor(..) => Err(Failure::Usage(format!(
+                "{place}: a descriptor cannot be a target, because it cannot be connected to repeatedly"
+            ))),
+        }
+    }
+
     /// Returns whether this descriptor refers to the socket.
     pub(crate) fn is_same_file(&self, fd: BorrowedFd<'_>) -> bool {
         match self {

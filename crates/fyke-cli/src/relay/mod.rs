@@ -36,14 +36,8 @@ use watching::Watching;
 
 pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let listen = Place::parse(&options.listen)?;
-    let places = options.target.iter().map(|text| Place::parse(text));
+    let places = options.target.iter().map(|text| Place::parse_target(text));
     let places = places.collect::<Result<Vec<_>, _>>()?;
-    if let Some(place) = places.iter().find(|place| matches!(place, Place::Descriptor(..))) {
-        let text = format!(
-            "{place}: a descriptor cannot be a target, because it cannot be connected to repeatedly"
-        );
-        return Err(Failure::Usage(text));
-    }
     let metrics = options.metrics.as_deref().map(Place::parse).transpose()?;
     let relaying = Rc::new(Relaying {
         gate: Gate::new(&options.limits)?,
