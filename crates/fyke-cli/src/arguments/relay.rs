@@ -13,21 +13,31 @@ use super::{Limits, Span, values};
 pub(crate) struct Relay {
     /// Where to listen: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
     pub(crate) listen: String,
-    /// The servers to forward connections to, written the same way
-    #[arg(required = true)]
+    /// The servers to forward connections to, written the same way. With --route they get the
+    /// clients without a matching route, and may be omitted
+    #[arg(required_unless_present = "route")]
     pub(crate) target: Vec<String>,
-    /// How to choose among several targets
-    #[arg(long, value_name = "HOW", value_enum, default_value = "round-robin")]
-    pub(crate) balance: Balance,
+    /// How to choose among several targets [default: round-robin]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(crate) balance: Option<Balance>,
     /// Give up connecting to a target after TIME, and try the next one
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::some_time)]
     pub(crate) connect_timeout: Duration,
     /// The longest time for which a failed target is skipped; the time starts at 1 s and doubles
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::some_time)]
-    pub(crate) backoff_max: Duration,
+    /// [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = values::some_time)]
+    pub(crate) backoff_max: Option<Duration>,
     /// On SIGTERM, let connections end by themselves for TIME, then close them
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
     pub(crate) drain: Duration,
+    /// Forward TLS clients to the target of the first route that matches: sni=NAME:TARGET by the
+    /// server name (*.example.org matches one more label), alpn=PROTOCOL:TARGET by an offered
+    /// protocol. Only the ClientHello is read; the target gets it unchanged
+    #[arg(long, value_name = "ROUTE", help_heading = "TLS routes")]
+    pub(crate) route: Vec<String>,
+    /// With --route, how long a ClientHello may take, counted from accepting the connection
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::some_time, requires = "route", help_heading = "TLS routes")]
+    pub(crate) hello_timeout: Duration,
     #[command(flatten)]
     pub(crate) proxy: Proxy,
     #[command(flatten)]
@@ -151,6 +161,16 @@ A target that cannot be connected to is skipped for a while, and the client is
 connected to the next one; its connection is reset only if all fail. If all targets are
 skipped, the one whose pause ends first is tried.
 
+With --route, the relay reads the first message of a TLS client, the ClientHello, and
+decrypts nothing. Names are compared without regard to case. If the client encrypts its
+server name (ECH), only the outer name is known. A client without a matching route, or
+without TLS, is connected to a TARGET. If there is no TARGET, a client without a matching
+route gets the TLS alert unrecognized_name (no_application_protocol if all routes are
+by protocol), and a client without TLS is reset. A client whose ClientHello is not
+complete after --hello-timeout is always reset. A ClientHello that is not valid or has
+more than 64 KiB is answered with the alert decode_error. A route has one target, so
+--balance and --backoff-max need at least two TARGETs.
+
 SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
 --drain; a second signal closes them immediately. Exit status 0 if all ended, 4 if some
 were cut off.
@@ -170,5 +190,7 @@ Examples:
   fyke relay :80 a:8080 b:8080 --balance least-connections
   fyke relay 127.0.0.1:2375 /run/docker.sock --allow 127.0.0.1
   fyke relay :443 10.0.0.5:443 --proxy-out v2 --metrics 127.0.0.1:9100
+  fyke relay :443 --route sni=example.org:10.0.0.1:443 --route 'sni=*.example.org:web:443'
+  fyke relay :443 web:443 --route alpn=acme-tls/1:127.0.0.1:8443
   fyke relay 6380 6379 --delay 50ms --jitter 20ms --reset-after 1k..1M --seed 7
   fyke relay 6380 6379 --record redis.jsonl && fyke replay redis.jsonl 6379";

@@ -1,10 +1,13 @@
 //! `fyke relay`: passes connections on to other servers.
 
+mod client_hello;
 mod http;
 mod limits;
 mod link;
 mod metrics;
 mod proxy;
+mod routes;
+mod routing;
 mod session;
 mod shaping;
 mod statistics;
@@ -15,10 +18,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use fyke::{BlockList, EventLoop, Server, Socket, timer};
 
-use crate::arguments::{Limits, Relay};
+use crate::arguments::{Balance, Limits, Relay};
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
@@ -29,22 +33,34 @@ use crate::place::Place;
 use crate::recording::Recorder;
 use crate::signals::Ending;
 use limits::Seats;
+use routes::Routes;
 use session::Session;
 use statistics::Counts;
 use targets::Targets;
 use watching::Watching;
 
+/// The default of `--backoff-max`.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
 pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let listen = Place::parse(&options.listen)?;
     let places = options.target.iter().map(|text| Place::parse_target(text));
     let places = places.collect::<Result<Vec<_>, _>>()?;
+    let (routes, of_routes) = Routes::parse(&options.route, &places)?;
+    refuse_ineffective(&options)?;
     let metrics = options.metrics.as_deref().map(Place::parse).transpose()?;
     let relaying = Rc::new(Relaying {
         gate: Gate::new(&options.limits)?,
         seats: Seats::new(&options.limits),
         trusted: gate::addresses(&options.proxy.proxy_in)?,
         recorder: recorder(&options)?,
-        targets: RefCell::new(Targets::new(places, options.balance, options.backoff_max)),
+        targets: RefCell::new(Targets::new(
+            places,
+            of_routes,
+            options.balance.unwrap_or(Balance::RoundRobin),
+            options.backoff_max.unwrap_or(BACKOFF_MAX),
+        )),
+        routes,
         options,
         counts: RefCell::default(),
         sessions: RefCell::default(),
@@ -73,6 +89,24 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     relaying.result().and(printed)
 }
 
+/// Refuses options that have no effect with these routes. A route has one target, so there is no
+/// choice, and the target is never skipped.
+fn refuse_ineffective(options: &Relay) -> Result<(), Failure> {
+    if options.route.is_empty() || options.target.len() > 1 {
+        return Ok(());
+    }
+    let given = [
+        ("--balance", options.balance.is_some()),
+        ("--backoff-max", options.backoff_max.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Failure::Usage(format!(
+            "{option} has no effect: with --route, it needs at least two default targets"
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn recorder(options: &Relay) -> Result<Option<Recorder>, Failure> {
     let create = |path| Recorder::create(path, options.overwrite);
     options.record.as_deref().map(create).transpose()
@@ -86,6 +120,7 @@ struct Relaying {
     /// The addresses that must send a PROXY protocol header.
     trusted: BlockList,
     recorder: Option<Recorder>,
+    routes: Routes,
     targets: RefCell<Targets>,
     /// The counts of finished sessions; see [`Relaying::counts_now`].
     counts: RefCell<Counts>,

@@ -12,9 +12,13 @@ use super::Relaying;
 use super::limits::Seat;
 use super::link::{Link, link};
 use super::proxy::{self, Addresses};
+use super::routes::Refusal;
+use super::routing::Routing;
 use super::shaping::Shaping;
+use super::targets::Destination;
 use crate::arguments::{Direction, Level};
-use crate::ending::{close_idle, reset, reset_when_delivered};
+use crate::delivery::end_when_delivered;
+use crate::ending::{close_idle, reset, reset_when_delivered, reset_when_stalled};
 use crate::idle;
 use crate::log;
 use crate::random::Random;
@@ -28,6 +32,9 @@ pub(super) struct Session {
     addresses: Cell<Addresses>,
     /// The slot of this session in the limits.
     seat: RefCell<Option<Seat>>,
+    /// Chooses the destination, if there are routes.
+    routing: RefCell<Option<Rc<Routing>>>,
+    destination: Cell<Destination>,
     target: RefCell<Option<Socket>>,
     /// The targets that were tried.
     tried: RefCell<Vec<usize>>,
@@ -55,6 +62,8 @@ impl Session {
             client: client.clone(),
             addresses: Cell::new(sends.then(addresses).flatten()),
             seat: RefCell::new(Some(seat)),
+            routing: RefCell::default(),
+            destination: Cell::default(),
             target: RefCell::default(),
             tried: RefCell::default(),
             chosen: Cell::default(),
@@ -67,8 +76,14 @@ impl Session {
         let same = Rc::clone(&session);
         client.on_close(move |client, had_error| same.client_closed(client, had_error));
         session.limit_idle_time();
+        if !relaying.routes.is_empty() {
+            let same = Rc::clone(&session);
+            let routed = move |result| same.routed(result);
+            let routing = Routing::begin(relaying, number, client, routed);
+            *session.routing.borrow_mut() = Some(routing);
+        }
         if relaying.options.proxy.proxy_in.is_empty() {
-            session.try_next();
+            session.admitted();
         } else {
             let same = Rc::clone(&session);
             proxy::receive(client, move |client, result| same.identified(client, result));
@@ -150,17 +165,50 @@ impl Session {
         } else if !self.seat.borrow().as_ref().is_some_and(|seat| seat.belongs_to(ip)) {
             ("limit", "too many connections from its address")
         } else {
-            return self.try_next();
+            return self.admitted();
         };
         log::info(format_args!("{}: {refused}", self.name()));
         self.relaying.counts.borrow_mut().refuse(why);
         reset(client);
     }
 
+    /// Called when the client's address is known and allowed.
+    fn admitted(self: &Rc<Self>) {
+        let routing = self.routing.take();
+        match routing {
+            Some(routing) => routing.receive(),
+            None => self.try_next(),
+        }
+    }
+
+    /// Called when the routes have chosen the destination.
+    fn routed(self: &Rc<Self>, result: Result<Destination, Refusal>) {
+        let refusal = match result {
+            Ok(destination) => {
+                self.destination.set(destination);
+                return self.try_next();
+            }
+            Err(refusal) => refusal,
+        };
+        log::info(format_args!("{} was refused: {}", self.name(), refusal.text));
+        self.relaying.counts.borrow_mut().refuse(refusal.reason);
+        match refusal.alert {
+            Some(alert) => {
+                let _ = self.client.write(&alert.record());
+                // A client whose window is closed must not keep the session.
+                reset_when_stalled(&self.client);
+                end_when_delivered(&self.client);
+            }
+            None => reset(&self.client),
+        }
+    }
+
     /// Connects to a target that has not been tried yet. If there is none, the client is reset.
     fn try_next(self: &Rc<Self>) {
         let now = Instant::now();
-        let chosen = self.relaying.targets.borrow_mut().choose(now, &self.tried.borrow());
+        let destination = self.destination.get();
+        let chosen =
+            self.relaying.targets.borrow_mut().choose(now, destination, &self.tried.borrow());
         let Some(index) = chosen else {
             log::info(format_args!("{}: the connection to every target failed", self.name()));
             reset(&self.client);

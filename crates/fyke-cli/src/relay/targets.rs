@@ -28,16 +28,34 @@ impl Target {
     }
 }
 
+/// The targets that a connection may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// Any of the targets that are not the target of a route only.
+    #[default]
+    Default,
+    /// The target of a route, by its index.
+    Route(usize),
+}
+
 /// The targets and their state. It has no clock and no socket.
 pub(super) struct Targets {
     balance: Balance,
+    /// The default targets first, then those that only routes have.
     targets: Vec<Target>,
-    /// The index of the next target in turn.
+    default_count: usize,
+    /// The index of the next default target in turn.
     next: usize,
 }
 
 impl Targets {
-    pub(super) fn new(places: Vec<Place>, balance: Balance, backoff_max: Duration) -> Self {
+    /// Creates the state of the default targets, and of the targets that only routes have.
+    pub(super) fn new(
+        default: Vec<Place>,
+        of_routes: Vec<Place>,
+        balance: Balance,
+        backoff_max: Duration,
+    ) -> Self {
         let target = |place| Target {
             place,
             connections: 0,
@@ -46,7 +64,9 @@ impl Targets {
             left_out_until: None,
             backoff: Backoff::new(FIRST_PAUSE, backoff_max),
         };
-        Self { balance, targets: places.into_iter().map(target).collect(), next: 0 }
+        let default_count = default.len();
+        let targets = default.into_iter().chain(of_routes).map(target).collect();
+        Self { balance, targets, default_count, next: 0 }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Target> {
@@ -59,25 +79,40 @@ impl Targets {
 
     /// Chooses a target for a connection that may have tried some targets already. The target
     /// counts as connected from now on.
-    pub(super) fn choose(&mut self, now: Instant, tried: &[usize]) -> Option<usize> {
+    pub(super) fn choose(
+        &mut self,
+        now: Instant,
+        destination: Destination,
+        tried: &[usize],
+    ) -> Option<usize> {
+        let chosen = match destination {
+            Destination::Default => self.choose_default(now, tried),
+            Destination::Route(index) => Some(index).filter(|index| !tried.contains(index)),
+        };
+        let chosen = chosen?;
+        self.targets[chosen].connections += 1;
+        Some(chosen)
+    }
+
+    fn choose_default(&mut self, now: Instant, tried: &[usize]) -> Option<usize> {
+        let count = self.default_count;
         let rest = |index: &usize| !tried.contains(index);
         let up =
             |index: &usize| self.targets[*index].left_out_until.is_none_or(|until| until <= now);
-        let order = (self.next..self.targets.len()).chain(0..self.next).filter(rest);
+        let order = (self.next..count).chain(0..self.next).filter(rest);
         let chosen = match self.balance {
             Balance::RoundRobin => order.clone().find(up),
             Balance::LeastConnections => {
                 order.clone().filter(up).min_by_key(|index| self.targets[*index].connections)
             }
-            Balance::First => (0..self.targets.len()).filter(rest).find(up),
+            Balance::First => (0..count).filter(rest).find(up),
         };
         // If all targets are left out, trying one is better than refusing the client.
         let soonest = || order.min_by_key(|index| self.targets[*index].left_out_until);
         let chosen = chosen.or_else(soonest)?;
         if self.balance != Balance::First {
-            self.next = (chosen + 1) % self.targets.len();
+            self.next = (chosen + 1) % count;
         }
-        self.targets[chosen].connections += 1;
         Some(chosen)
     }
 
@@ -113,11 +148,11 @@ mod tests {
 
     fn targets(balance: Balance, count: u16) -> Targets {
         let places = (1..=count).map(|port| Place::Endpoint(port.into())).collect();
-        Targets::new(places, balance, Duration::from_secs(10))
+        Targets::new(places, Vec::new(), balance, Duration::from_secs(10))
     }
 
     fn choices(targets: &mut Targets, now: Instant, count: usize) -> Vec<usize> {
-        (0..count).filter_map(|_| targets.choose(now, &[])).collect()
+        (0..count).filter_map(|_| targets.choose(now, Destination::Default, &[])).collect()
     }
 
     #[test]
@@ -133,7 +168,7 @@ mod tests {
         let mut targets = targets(Balance::LeastConnections, 3);
         assert_eq!(choices(&mut targets, now, 3), [0, 1, 2]);
         targets.over(1);
-        assert_eq!(targets.choose(now, &[]), Some(1));
+        assert_eq!(targets.choose(now, Destination::Default, &[]), Some(1));
         targets.over(0);
         targets.over(0_usize.wrapping_add(2));
         assert_eq!(choices(&mut targets, now, 2), [2, 0]);
@@ -143,13 +178,13 @@ mod tests {
     fn a_failed_target_is_skipped_for_a_time_that_doubles() {
         let now = Instant::now();
         let mut targets = targets(Balance::First, 2);
-        targets.choose(now, &[]);
+        targets.choose(now, Destination::Default, &[]);
         let pause = targets.failed(now, 0).unwrap();
         assert!(pause <= FIRST_PAUSE && pause >= FIRST_PAUSE / 2);
         assert_eq!(targets.failed(now, 0), None, "at the same time");
-        assert_eq!(targets.choose(now, &[]), Some(1));
+        assert_eq!(targets.choose(now, Destination::Default, &[]), Some(1));
         let later = now + pause;
-        assert_eq!(targets.choose(later, &[]), Some(0));
+        assert_eq!(targets.choose(later, Destination::Default, &[]), Some(0));
         let second = targets.failed(later, 0).unwrap();
         assert!(second > pause, "{second:?} after {pause:?}");
         targets.connected(0);
@@ -162,9 +197,31 @@ mod tests {
         let mut targets = targets(Balance::RoundRobin, 2);
         targets.failed(now, 0);
         targets.failed(now, 1);
-        let first = targets.choose(now, &[]).unwrap();
-        let second = targets.choose(now, &[first]).unwrap();
+        let first = targets.choose(now, Destination::Default, &[]).unwrap();
+        let second = targets.choose(now, Destination::Default, &[first]).unwrap();
         assert_ne!(first, second);
-        assert_eq!(targets.choose(now, &[first, second]), None);
+        assert_eq!(targets.choose(now, Destination::Default, &[first, second]), None);
+    }
+
+    #[test]
+    fn target_of_a_route_is_used_by_its_route_only_and_even_while_it_fails() {
+        let now = Instant::now();
+        let place = |port: u16| Place::Endpoint(port.into());
+        let mut targets = Targets::new(
+            vec![place(1), place(2)],
+            vec![place(3)],
+            Balance::RoundRobin,
+            Duration::from_secs(10),
+        );
+        assert_eq!(choices(&mut targets, now, 3), [0, 1, 0]);
+        targets.failed(now, 2);
+        for (tried, expected) in [(&[][..], Some(2)), (&[2], None)] {
+            assert_eq!(targets.choose(now, Destination::Route(2), tried), expected);
+        }
+        // A route may have a default target.
+        assert_eq!(targets.choose(now, Destination::Route(0), &[]), Some(0));
+        assert_eq!(choices(&mut targets, now, 1), [1], "routes do not change the turn");
+        let open: Vec<_> = targets.iter().map(|target| target.connections).collect();
+        assert_eq!(open, [3, 2, 1]);
     }
 }
