@@ -165,6 +165,39 @@ def http_and_tls():
             check('openssl s_client through a relay that slices', b'SLT revo olleh\n', client[1][:15])
 
 
+def certificate_of(name):
+    """Makes a certificate. Returns its file and the file of its key."""
+    certificate, key = work / f'{name}.certificate', work / f'{name}.key'
+    subject = ['-subj', f'/CN={name}', '-addext', f'subjectAltName=DNS:{name}']
+    run('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', *subject, '-days', '2', '-keyout', key, '-out', certificate, stderr=subprocess.DEVNULL)
+    return certificate, key
+
+
+def tls_routes():
+    """curl and openssl s_client accept only the certificate of the server that they mean."""
+    ports = {'a.example': free_port(), 'b.example': free_port()}
+    with contextlib.ExitStack() as stack:
+        certificates = {}
+        for name, port in ports.items():
+            certificates[name], key = certificate_of(name)
+            # With -www the server answers requests with a page about the connection.
+            stack.enter_context(running('openssl', 's_server', '-accept', f'127.0.0.1:{port}', '-cert', certificates[name], '-key', key, '-www', '-quiet', stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            wait_for(lambda: is_open(port))
+        routes = [f'--route=sni={name}:127.0.0.1:{port}' for name, port in ports.items()]
+        at, said, _ = stack.enter_context(listening('relay', '127.0.0.1:0', *routes))
+        curl = lambda name, ca: run('curl', '-s', '--max-time', '30', '--cacert', certificates[ca], '--connect-to', f'::{at}', f'https://{name}/')
+        for name in ports:
+            status, page = curl(name, name)
+            check(f'curl through a relay with routes, {name}', (0, True), (status, b'Cipher' in page))
+        check('curl: another server is detected', 60, curl('a.example', 'b.example')[0])
+        check('curl gets an alert if there is no route', 35, curl('c.example', 'a.example')[0])
+        check('the relay logs the name', True, 'no route for the server name "c.example"' in said())
+        for version in ['-tls1_2', '-tls1_3']:
+            verify = ['-verify_return_error', '-verify_hostname', 'b.example', '-CAfile', certificates['b.example']]
+            client = run('openssl', 's_client', '-connect', at, '-servername', 'B.Example', version, '-brief', *verify, stderr=subprocess.DEVNULL)
+            check(f'openssl s_client through a relay with routes, {version}', 0, client[0])
+
+
 HAPROXY = '''
 global
     log stderr format raw local0 err
@@ -291,7 +324,7 @@ def postgres():
 
 
 try:
-    for part in [end_of_file, a_large_file_to_a_slow_reader, http_and_tls, proxy_protocol, node, redis, a_target_that_dies_and_returns, postgres]:
+    for part in [end_of_file, a_large_file_to_a_slow_reader, http_and_tls, tls_routes, proxy_protocol, node, redis, a_target_that_dies_and_returns, postgres]:
         try:
             part()
         except Exception as error:
