@@ -261,8 +261,7 @@ impl Error {
         self.address().and_then(Address::port).filter(|port| *port != 0)
     }
 
-    /// The local address, for a connect that was bound to a known address and port.
-    // CON-12.
+    /// The local address, for a connect that was bound to a known address and port (CON-12).
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.0.local
     }
@@ -294,8 +293,7 @@ impl Error {
     }
 }
 
-/// Makes and completes errors. These methods are separate from [`Error`]'s own, so that they are not part
-/// of `fyke`'s public API.
+/// Makes and completes errors. Separate from [`Error`], so that it is not part of `fyke`'s public API.
 pub trait MakeError: Sized {
     /// Makes an error from a failed system call.
     fn system(syscall: &'static str, source: io::Error) -> Self;
@@ -306,8 +304,7 @@ pub trait MakeError: Sized {
     /// Makes an error from a failed lookup.
     fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self;
 
-    /// Combines the errors of all attempts. The result has the code of the first one.
-    // HE-15.
+    /// Combines the errors of all attempts. The result has the code of the first one (HE-15).
     fn aggregate(attempts: Vec<Error>) -> Self;
 
     /// Adds the address, and whether the text is worded as Node's. Only for a new error that is not yet
@@ -323,17 +320,14 @@ pub trait MakeError: Sized {
     #[must_use]
     fn with_local(self, local: Option<SocketAddr>) -> Self;
 
-    /// Replaces the code, where Node reports a different one.
-    // IPC-06.
+    /// Replaces the code, where Node reports a different one (IPC-06).
     #[must_use]
     fn with_code(self, code: ErrorCode) -> Self;
 }
 
 impl MakeError for Error {
     fn system(syscall: &'static str, source: io::Error) -> Self {
-        let inner = source.get_ref();
-        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>) {
-            // A layer has failed, and not the system.
+        if conversions::is_ours(&source) {
             return source.into();
         }
         let code = ErrorCode(errno_name(&source));

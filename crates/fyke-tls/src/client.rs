@@ -1,0 +1,290 @@
+//! Clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fyke::{Endpoint, Error, Result, Socket};
+use rustls::client::{ResolvesClientCert, UnbufferedClientConnection};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, KeyLogFile, RootCertStore};
+
+use crate::error::{code, invalid_context, of_rustls};
+use crate::fingerprint::Fingerprint;
+use crate::identity::{Identity, certificates_in};
+use crate::options::{HANDSHAKE_TIMEOUT, Version};
+use crate::provider::provider;
+use crate::rustls23::Connection;
+use crate::session::{Session, Stage, Tls};
+use crate::verify::ByFingerprint;
+
+/// What the connections of a client have in common: Node's `tls.createSecureContext`. It can be used on every
+/// thread. Sessions are resumed among the connections of one context.
+#[derive(Clone, Debug)]
+pub struct ClientContext {
+    config: Arc<ClientConfig>,
+    handshake_timeout: Option<Duration>,
+    server_name: Option<String>,
+}
+
+/// How to make a [`ClientContext`].
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    authorities: Vec<u8>,
+    pins: Vec<Fingerprint>,
+    accepts_all: bool,
+    identity: Option<Identity>,
+    alpn: Vec<Vec<u8>>,
+    min_version: Version,
+    logs_keys: bool,
+    handshake_timeout: Option<Option<Duration>>,
+    server_name: Option<String>,
+}
+
+impl ClientOptions {
+    /// The defaults: servers are verified as the system does, TLS 1.2 and 1.3, a handshake takes at most two
+    /// minutes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts these authorities, in PEM, and no others. Node: `ca`.
+    #[must_use]
+    pub fn authorities_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = pem.into();
+        self
+    }
+
+    /// Accepts the certificate with this fingerprint, whoever issued it and for whatever name, and no other
+    /// one. May be called several times.
+    #[must_use]
+    pub fn pin(mut self, fingerprint: Fingerprint) -> Self {
+        self.pins.push(fingerprint);
+        self
+    }
+
+    /// Accepts every certificate: the connection is encrypted, but with anybody. Node: `rejectUnauthorized:
+    /// false`.
+    #[must_use]
+    #[doc(alias = "rejectUnauthorized")]
+    pub fn dangerous_accept_any_certificate(mut self) -> Self {
+        self.accepts_all = true;
+        self
+    }
+
+    /// Presents this certificate if the server asks for one. Node: `cert` and `key`.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Offers these application protocols, the preferred one first. Node: `ALPNProtocols`.
+    #[must_use]
+    #[doc(alias = "ALPNProtocols")]
+    pub fn alpn_protocols<P: Into<Vec<u8>>>(
+        mut self,
+        protocols: impl IntoIterator<Item = P>,
+    ) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the lowest version. Default: TLS 1.2. Node: `minVersion`.
+    #[must_use]
+    #[doc(alias = "minVersion")]
+    pub fn min_version(mut self, version: Version) -> Self {
+        self.min_version = version;
+        self
+    }
+
+    /// Appends the keys of all connections to the file that the environment variable `SSLKEYLOGFILE` names, so
+    /// that Wireshark can decrypt them.
+    #[must_use]
+    pub fn log_keys(mut self) -> Self {
+        self.logs_keys = true;
+        self
+    }
+
+    /// Limits how long a handshake may take, or not. Default: two minutes. Node: `handshakeTimeout`.
+    #[must_use]
+    #[doc(alias = "handshakeTimeout")]
+    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.handshake_timeout = Some(timeout);
+        self
+    }
+
+    /// Asks for, and verifies, this name instead of the host that is connected to. Node: `servername`.
+    #[must_use]
+    #[doc(alias = "servername")]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Makes the context.
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, if no authority is given and
+    /// those of the system cannot be read, or if an application protocol is empty or longer than 255 bytes.
+    pub fn build(self) -> Result<ClientContext> {
+        check_alpn(&self.alpn)?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(self.min_version.and_later())
+            .map_err(of_rustls)?;
+        let builder = if self.accepts_all || !self.pins.is_empty() {
+            let verifier = ByFingerprint::new(provider(), self.pins);
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        } else if self.authorities.is_empty() {
+            system_verifier(builder)?
+        } else {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates_in(&self.authorities)? {
+                roots.add(certificate).map_err(|error| invalid_context(error.to_string()))?;
+            }
+            builder.with_root_certificates(roots)
+        };
+        let mut config = match self.identity {
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(Own(identity))),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = self.alpn;
+        if self.logs_keys {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
+        Ok(ClientContext {
+            config: Arc::new(config),
+            handshake_timeout: self.handshake_timeout.unwrap_or(Some(HANDSHAKE_TIMEOUT)),
+            server_name: self.server_name,
+        })
+    }
+}
+
+type Unverified = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
+type Verified = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
+
+/// Trusts what the system trusts.
+#[cfg(feature = "platform-verifier")]
+fn system_verifier(builder: Unverified) -> Result<Verified> {
+    use rustls_platform_verifier::BuilderVerifierExt;
+
+    builder.with_platform_verifier().map_err(of_rustls)
+}
+
+/// Trusts Mozilla's list.
+#[cfg(all(feature = "webpki-roots", not(feature = "platform-verifier")))]
+fn system_verifier(builder: Unverified) -> Result<Verified> {
+    let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
+    Ok(builder.with_root_certificates(RootCertStore { roots }))
+}
+
+#[cfg(not(any(feature = "platform-verifier", feature = "webpki-roots")))]
+fn system_verifier(_: Unverified) -> Result<Verified> {
+    Err(invalid_context(
+        "no authority is trusted: set some, or enable the feature `platform-verifier` or `webpki-roots`",
+    ))
+}
+
+pub(crate) fn check_alpn(protocols: &[Vec<u8>]) -> Result<()> {
+    match protocols.iter().all(|protocol| (1..=255).contains(&protocol.len())) {
+        true => Ok(()),
+        false => Err(invalid_context("an application protocol has 1 to 255 bytes")),
+    }
+}
+
+#[derive(Debug)]
+struct Own(Identity);
+
+impl ResolvesClientCert for Own {
+    fn resolve(
+        &self,
+        _: &[&[u8]],
+        _: &[rustls::SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ClientContext {
+    /// Makes a context with the defaults of [`ClientOptions`].
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if the authorities of the system cannot be read.
+    pub fn new() -> Result<Self> {
+        ClientOptions::new().build()
+    }
+
+    /// Makes a context with a configuration of rustls.
+    pub fn from_config(config: Arc<ClientConfig>) -> Self {
+        Self { config, handshake_timeout: Some(HANDSHAKE_TIMEOUT), server_name: None }
+    }
+
+    fn session(&self, host: Option<&str>) -> Result<std::rc::Rc<Session>> {
+        let name = self.server_name.as_deref().or(host).unwrap_or("localhost");
+        // A zone is local, and certificates do not have it.
+        let bare = name.split('%').next().unwrap_or(name).trim_end_matches('.');
+        let parsed = ServerName::try_from(bare.to_owned()).map_err(|_| {
+            let message = format!("{name:?} is neither a host name nor an IP address");
+            Error::new(code::ERR_TLS_INVALID_SERVER_NAME, message)
+        })?;
+        let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), parsed);
+        let connection = Connection::from(connection.map_err(of_rustls)?);
+        Ok(Session::new(Stage::Engine(Box::new(connection)), true, Some(bare.to_owned())))
+    }
+}
+
+/// Connects to a server, and then speaks TLS with it: Node's `tls.connect`. The socket is returned at once. What
+/// is written before the handshake is done waits for it.
+///
+/// The certificate must be for the host of the endpoint, or for
+/// [`server_name`](ClientOptions::server_name). For Unix sockets the default is `localhost`, as in Node.
+///
+/// The events are those of [`fyke::connect`]; [`Tls::on_secure_connect`] follows `ready`. If the handshake
+/// fails, `error` has one of the codes in [`code`], and `close` follows.
+///
+/// # Errors
+/// - The errors of [`fyke::connect`].
+/// - `ERR_TLS_INVALID_SERVER_NAME` if the name can be in no certificate.
+#[doc(alias = "tls.connect")]
+pub fn connect<E>(endpoint: E, context: &ClientContext) -> Result<Socket>
+where
+    E: TryInto<Endpoint>,
+    Error: From<E::Error>,
+{
+    connect_to(endpoint.try_into()?, context)
+}
+
+fn connect_to(endpoint: Endpoint, context: &ClientContext) -> Result<Socket> {
+    let host = match &endpoint {
+        Endpoint::Host(host, _) => Some(host.clone()),
+        Endpoint::Ip(address) => Some(address.ip().to_string()),
+        _ => None,
+    };
+    let session = context.session(host.as_deref())?;
+    let socket = Socket::new();
+    session.attach(&socket, &[], context.handshake_timeout)?;
+    socket.connect(endpoint)?;
+    Ok(socket)
+}
+
+/// Begins TLS as the client on a socket that is connected or connecting, for example after `STARTTLS`. The
+/// server's certificate must be for `server_name`. What was written before is sent without TLS. `received` are
+/// bytes for TLS that a listener got together with the last ones before it; usually none. Node: `tls.connect({
+/// socket })`.
+///
+/// # Errors
+/// - `ERR_HAS_LAYER` and `ERR_SOCKET_CLOSED`, as [`Socket::add_layer`].
+/// - `ERR_TLS_INVALID_SERVER_NAME` if the name can be in no certificate.
+pub fn upgrade_client(
+    socket: &Socket,
+    server_name: &str,
+    received: &[u8],
+    context: &ClientContext,
+) -> Result<Tls> {
+    let session = context.session(Some(server_name))?;
+    session.attach(socket, received, context.handshake_timeout)?;
+    Ok(Tls::new(session))
+}

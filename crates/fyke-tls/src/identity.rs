@@ -1,0 +1,85 @@
+//! A certificate and its key.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fyke::Result;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use crate::error::invalid_context;
+use crate::fingerprint::Fingerprint;
+use crate::provider::provider;
+
+/// A certificate, those of the authorities between it and a trusted one, and its private key.
+#[derive(Clone, Debug)]
+pub struct Identity(pub(crate) Arc<CertifiedKey>);
+
+impl Identity {
+    /// Reads the certificates and the key from PEM. The identity's own certificate comes first. Both may be in
+    /// one text. Node: `cert` and `key`.
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if there is no certificate or no key, if the key needs a password, or if it
+    /// does not belong to the certificate.
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self> {
+        let chain = certificates_in(certificates)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+            invalid_context(format!("there is no private key without a password: {error}"))
+        })?;
+        Self::new(chain, key)
+    }
+
+    /// Reads the files, as [`from_pem`](Self::from_pem) does. To use changed files, read them again and call
+    /// [`ServerContext::set_identity`](crate::ServerContext::set_identity).
+    ///
+    /// # Errors
+    /// The error of the system, and the errors of [`from_pem`](Self::from_pem).
+    pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self> {
+        Self::from_pem(&std::fs::read(certificates)?, &std::fs::read(key)?)
+    }
+
+    /// Takes the certificates and the key in DER.
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if there is no certificate, or if the key cannot be used or does not belong to
+    /// it.
+    pub fn from_der(certificates: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Self> {
+        let chain = certificates.into_iter().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::try_from(key).map_err(invalid_context)?;
+        Self::new(chain, key)
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self> {
+        let invalid = |error: rustls::Error| {
+            invalid_context(format!("the private key cannot be used: {error}"))
+        };
+        let key = provider().key_provider.load_private_key(key).map_err(invalid)?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            // Not every kind of key can tell.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+            Err(_) => {
+                return Err(invalid_context("the private key does not belong to the certificate"));
+            }
+        }
+        Ok(Self(Arc::new(certified)))
+    }
+
+    /// Returns the fingerprint of the identity's own certificate.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.0.cert.first().map_or(&[], |certificate| certificate.as_ref()))
+    }
+}
+
+/// Reads the certificates in a text in PEM, of which there must be one.
+pub(crate) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates
+        .map_err(|error| invalid_context(format!("the certificates are not valid PEM: {error}")))?;
+    if certificates.is_empty() {
+        return Err(invalid_context("there is no certificate in the PEM"));
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,31 @@
+//! What options of clients and servers have in common.
+
+use std::time::Duration;
+
+use rustls::SupportedProtocolVersion;
+
+/// The default of Node.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Version {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+impl Version {
+    /// This version and those after it.
+    pub(crate) fn and_later(self) -> &'static [&'static SupportedProtocolVersion] {
+        static ALL: [&SupportedProtocolVersion; 2] =
+            [&rustls::version::TLS13, &rustls::version::TLS12];
+        match self {
+            Self::Tls12 => &ALL,
+            Self::Tls13 => &ALL[..1],
+        }
+    }
+}

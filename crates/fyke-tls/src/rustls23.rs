@@ -1,0 +1,301 @@
+//! The connections of rustls 0.23: its interface without buffers of its own.
+
+use fyke::{LayerOutput, Result};
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
+    UnbufferedStatus,
+};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+
+use crate::engine::{Engine, Facts};
+use crate::error::of_rustls;
+
+/// The most plain bytes of one record.
+const RECORD_BYTES: usize = 16 * 1024;
+/// The most bytes that a record has besides its plain bytes: header, nonce, tag, content type.
+const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 16 + 1;
+/// Enough for an alert.
+const ALERT_BYTES: usize = 64;
+
+/// One side of a connection of rustls.
+pub(crate) struct Connection {
+    side: Side,
+    /// Records with a part of a handshake message. rustls remembers where they are in the buffer, so they must be
+    /// passed whenever rustls is called, and not only when more bytes have come.
+    held: Vec<u8>,
+}
+
+enum Side {
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
+}
+
+impl From<UnbufferedClientConnection> for Connection {
+    fn from(client: UnbufferedClientConnection) -> Self {
+        Self { side: Side::Client(client), held: Vec::new() }
+    }
+}
+
+impl From<UnbufferedServerConnection> for Connection {
+    fn from(server: UnbufferedServerConnection) -> Self {
+        Self { side: Side::Server(server), held: Vec::new() }
+    }
+}
+
+/// Returns whether `coded` begins with a complete record. If rustls has not used it, it holds it.
+fn has_complete_record(coded: &[u8]) -> bool {
+    match coded {
+        [_, _, _, high, low, rest @ ..] => {
+            rest.len() >= usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        _ => false,
+    }
+}
+
+/// What one step found.
+struct Step {
+    discard: usize,
+    progress: Progress,
+}
+
+#[derive(PartialEq, Eq)]
+enum Progress {
+    /// Call again.
+    More,
+    /// The peer has sent `close_notify`. Call again.
+    Ended,
+    /// All complete records are handled, and bytes can be sent.
+    Open,
+    /// All complete records are handled, and the handshake is not done.
+    Blocked,
+    /// Both sides have sent `close_notify`.
+    Closed,
+}
+
+/// Carries out what rustls asks for.
+fn follow<D>(
+    status: UnbufferedStatus<'_, '_, D>,
+    output: &mut LayerOutput,
+) -> Result<Step, (usize, rustls::Error)> {
+    let UnbufferedStatus { mut discard, state, .. } = status;
+    let progress = match state.map_err(|error| (discard, error))? {
+        ConnectionState::ReadTraffic(mut traffic) => {
+            while let Some(record) = traffic.next_record() {
+                let record = record.map_err(|error| (discard, error))?;
+                discard += record.discard;
+                output.plain.extend_from_slice(record.payload);
+            }
+            Progress::More
+        }
+        ConnectionState::EncodeTlsData(data) => {
+            encode(data, &mut output.coded);
+            Progress::More
+        }
+        ConnectionState::TransmitTlsData(data) => {
+            data.done();
+            Progress::More
+        }
+        ConnectionState::PeerClosed => Progress::Ended,
+        ConnectionState::Closed => Progress::Closed,
+        ConnectionState::BlockedHandshake => Progress::Blocked,
+        // Early data is not enabled in any configuration that can be made here; what a configuration of the
+        // user accepts is not delivered, because it can be replayed.
+        _ => Progress::Open,
+    };
+    Ok(Step { discard, progress })
+}
+
+fn encode<D>(mut data: EncodeTlsData<'_, D>, coded: &mut Vec<u8>) {
+    append(coded, 512, |space| match data.encode(space) {
+        Err(EncodeError::InsufficientSize(error)) => Err(error),
+        other => Ok(other.unwrap_or_default()),
+    });
+}
+
+/// Appends what `fill` writes, in at least `len` bytes of space.
+fn append(
+    coded: &mut Vec<u8>,
+    len: usize,
+    mut fill: impl FnMut(&mut [u8]) -> Result<usize, InsufficientSizeError>,
+) {
+    let start = coded.len();
+    let mut space = len;
+    loop {
+        coded.resize(start + space, 0);
+        match fill(&mut coded[start..]) {
+            Ok(count) => return coded.truncate(start + count),
+            Err(error) => space = error.required_size.max(space + 1),
+        }
+    }
+}
+
+fn write_into<D>(
+    status: UnbufferedStatus<'_, '_, D>,
+    plain: &[u8],
+    output: &mut LayerOutput,
+) -> Result<Option<Step>> {
+    let UnbufferedStatus { discard, state, .. } = status;
+    let mut failure = None;
+    match state {
+        Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+            let records = plain.len() / RECORD_BYTES + 1;
+            let len = plain.len() + records * RECORD_OVERHEAD_BYTES;
+            append(&mut output.coded, len, |space| match traffic.encrypt(plain, space) {
+                Err(EncryptError::InsufficientSize(error)) => Err(error),
+                Err(error) => {
+                    failure = Some(error);
+                    Ok(0)
+                }
+                Ok(count) => Ok(count),
+            });
+        }
+        state => {
+            let status = UnbufferedStatus { discard, state };
+            return follow(status, output).map(Some).map_err(|(_, error)| of_rustls(error));
+        }
+    }
+    failure.map_or(Ok(None), |_| Err(of_rustls(rustls::Error::EncryptError)))
+}
+
+fn close_into<D>(status: UnbufferedStatus<'_, '_, D>, output: &mut LayerOutput) -> Option<Step> {
+    match status {
+        UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } => {
+            append(&mut output.coded, ALERT_BYTES, |space| {
+                match traffic.queue_close_notify(space) {
+                    Err(EncryptError::InsufficientSize(error)) => Err(error),
+                    other => Ok(other.unwrap_or_default()),
+                }
+            });
+            None
+        }
+        status => follow(status, output).ok(),
+    }
+}
+
+impl Connection {
+    fn common(&self) -> &CommonState {
+        match &self.side {
+            Side::Client(client) => client,
+            Side::Server(server) => server,
+        }
+    }
+
+    fn step(
+        &mut self,
+        coded: &mut [u8],
+        output: &mut LayerOutput,
+    ) -> Result<Step, (usize, rustls::Error)> {
+        match &mut self.side {
+            Side::Client(client) => {
+                follow::<ClientConnectionData>(client.process_tls_records(coded), output)
+            }
+            Side::Server(server) => {
+                follow::<ServerConnectionData>(server.process_tls_records(coded), output)
+            }
+        }
+    }
+
+    fn read_all(&mut self, coded: &mut [u8], output: &mut LayerOutput) -> Result<(usize, bool)> {
+        let mut used = 0;
+        let mut ended = false;
+        loop {
+            match self.step(&mut coded[used..], output) {
+                Ok(Step { discard, progress }) => {
+                    used += discard;
+                    match progress {
+                        Progress::More => {}
+                        Progress::Ended => ended = true,
+                        Progress::Closed => return Ok((used, true)),
+                        Progress::Open | Progress::Blocked => return Ok((used, ended)),
+                    }
+                }
+                Err((discard, error)) => {
+                    used += discard;
+                    // The alert follows. After it, rustls must not be called again.
+                    while self.common().wants_write() {
+                        if self.step(&mut coded[used..], output).is_err() {
+                            break;
+                        }
+                    }
+                    return Err(of_rustls(error));
+                }
+            }
+        }
+    }
+}
+
+impl Engine for Connection {
+    fn read(&mut self, coded: &mut [u8], output: &mut LayerOutput) -> Result<(usize, bool)> {
+        let (used, ended) = self.read_all(coded, output)?;
+        let rest = &coded[used..];
+        self.held.clear();
+        if has_complete_record(rest) {
+            self.held.extend_from_slice(rest);
+        } else {
+            self.held = Vec::new();
+        }
+        Ok((used, ended))
+    }
+
+    fn is_open(&self) -> bool {
+        !self.common().is_handshaking()
+    }
+
+    fn write(&mut self, plain: &[u8], coded: &mut Vec<u8>) -> Result<()> {
+        let mut output = LayerOutput::default();
+        std::mem::swap(&mut output.coded, coded);
+        let result = loop {
+            let held = &mut self.held;
+            let step = match &mut self.side {
+                Side::Client(client) => {
+                    write_into(client.process_tls_records(held), plain, &mut output)
+                }
+                Side::Server(server) => {
+                    write_into(server.process_tls_records(held), plain, &mut output)
+                }
+            };
+            match step {
+                Ok(None) => break Ok(()),
+                Ok(Some(Step { progress: Progress::More | Progress::Ended, .. })) => {}
+                Ok(Some(_)) => break Err(of_rustls(rustls::Error::HandshakeNotComplete)),
+                Err(error) => break Err(error),
+            }
+        };
+        std::mem::swap(&mut output.coded, coded);
+        result
+    }
+
+    fn close(&mut self, coded: &mut Vec<u8>) {
+        let mut output = LayerOutput::default();
+        std::mem::swap(&mut output.coded, coded);
+        loop {
+            let held = &mut self.held;
+            let step = match &mut self.side {
+                Side::Client(client) => close_into(client.process_tls_records(held), &mut output),
+                Side::Server(server) => close_into(server.process_tls_records(held), &mut output),
+            };
+            if !step.is_some_and(|step| matches!(step.progress, Progress::More | Progress::Ended)) {
+                break;
+            }
+        }
+        std::mem::swap(&mut output.coded, coded);
+    }
+
+    fn facts(&self) -> Facts {
+        let common = self.common();
+        let certificates = common.peer_certificates().unwrap_or_default();
+        Facts {
+            protocol: match common.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
+                Some(ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
+                _ => None,
+            },
+            cipher: common.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
+            alpn: common.alpn_protocol().map(<[u8]>::to_vec),
+            is_resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            peer_certificates: certificates.iter().map(|der| der.to_vec()).collect(),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The TLS session of a socket: the layer, and the handle to it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use fyke::timer::{self, Timer};
+use fyke::{Error, Layer, LayerOutput, LayerStep, Result, Socket};
+
+use crate::certificate::PeerCertificate;
+use crate::engine::{Engine, Facts};
+use crate::error::code;
+use crate::hello::{self, Hello};
+
+/// Called when the handshake is done, or has failed.
+type Listener = Box<dyn FnOnce(&Socket)>;
+
+/// Chooses the engine of a server when the ClientHello is complete: now, or later by
+/// [`Session::choose`].
+pub(crate) type Chooser = Box<dyn FnOnce(&Rc<Session>, Hello) -> Result<Option<Box<dyn Engine>>>>;
+
+pub(crate) enum Stage {
+    /// A server waits for the ClientHello.
+    Hello(Option<Chooser>),
+    /// The application chooses the certificate.
+    Choosing,
+    /// The application has refused the client.
+    Refused(Error),
+    Engine(Box<dyn Engine>),
+}
+
+/// The layer between a socket and its connection.
+pub(crate) struct Session {
+    this: Weak<Self>,
+    stage: RefCell<Stage>,
+    is_client: bool,
+    /// The handshake is done.
+    open: Cell<bool>,
+    /// The handshake is done, and the listeners were not called yet.
+    news: Cell<bool>,
+    facts: RefCell<Facts>,
+    server_name: RefCell<Option<String>>,
+    secured: RefCell<Vec<Listener>>,
+    deadline: RefCell<Option<Timer>>,
+    /// Counts among the handshakes of its server.
+    pub(crate) counted: RefCell<Option<Counted>>,
+    /// The number of records in which the ClientHello was looked for.
+    records: Cell<usize>,
+}
+
+/// One of a limited number of handshakes.
+pub(crate) struct Counted(Rc<Cell<usize>>);
+
+impl Counted {
+    pub(crate) fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(Rc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Session {
+    pub(crate) fn new(stage: Stage, is_client: bool, server_name: Option<String>) -> Rc<Self> {
+        Rc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            stage: RefCell::new(stage),
+            is_client,
+            open: Cell::new(false),
+            news: Cell::new(false),
+            facts: RefCell::default(),
+            server_name: RefCell::new(server_name),
+            secured: RefCell::default(),
+            deadline: RefCell::default(),
+            counted: RefCell::default(),
+            records: Cell::new(0),
+        })
+    }
+
+    /// Puts this session on the socket, and limits the time of its handshake.
+    pub(crate) fn attach(
+        self: &Rc<Self>,
+        socket: &Socket,
+        received: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        socket.add_layer_after(Rc::clone(self), received)?;
+        if let Some(timeout) = timeout {
+            // The socket owns the session, and the session the timer.
+            let (session, owner) = (Rc::downgrade(self), socket.clone());
+            let timer = timer::set_timeout(timeout, move || {
+                let late = session.upgrade().is_some_and(|session| !session.open.get());
+                if late {
+                    let message = "the TLS handshake took too long";
+                    owner.destroy_with(Error::new(code::ERR_TLS_HANDSHAKE_TIMEOUT, message));
+                }
+            })?;
+            timer.unref_loop();
+            self.deadline.replace(Some(timer));
+        }
+        Ok(())
+    }
+
+    /// Sets the engine of a server that was choosing it.
+    pub(crate) fn choose(&self, engine: Result<Box<dyn Engine>>) {
+        let stage = engine.map_or_else(Stage::Refused, Stage::Engine);
+        let before = self.stage.replace(stage);
+        drop(before);
+    }
+
+    fn handshake_is_done(&self, facts: Facts) {
+        self.open.set(true);
+        self.news.set(true);
+        self.facts.replace(facts);
+        let timer = self.deadline.take();
+        if let Some(timer) = timer {
+            timer.cancel();
+        }
+        let counted = self.counted.take();
+        drop(counted);
+    }
+
+    /// Reads the ClientHello, and lets the server choose its engine. Returns whether there is one now.
+    fn read_hello(&self, coded: &[u8]) -> Result<bool> {
+        let chooser = match &mut *self.stage.borrow_mut() {
+            Stage::Engine(_) => return Ok(true),
+            Stage::Choosing => return Ok(false),
+            Stage::Refused(error) => return Err(error.clone()),
+            Stage::Hello(chooser) => {
+                let records = hello::complete_records(coded);
+                // All bytes are passed again when more have come, but only another record can complete it.
+                if self.records.replace(records) == records {
+                    return Ok(false);
+                }
+                let Some(hello) = Hello::find(coded) else { return Ok(false) };
+                chooser.take().map(|chooser| (chooser, hello))
+            }
+        };
+        let (Some((chooser, hello)), Some(this)) = (chooser, self.this.upgrade()) else {
+            return Ok(false);
+        };
+        self.stage.replace(Stage::Choosing);
+        self.server_name.replace(hello.server_name().map(str::to_owned));
+        if let Some(engine) = chooser(&this, hello)? {
+            self.choose(Ok(engine));
+        }
+        match &*self.stage.borrow() {
+            Stage::Refused(error) => Err(error.clone()),
+            stage => Ok(matches!(stage, Stage::Engine(_))),
+        }
+    }
+
+    fn truncated(&self) -> Error {
+        let message = match self.open.get() {
+            true => "the connection ended without close_notify, so bytes may be missing",
+            false => "the peer ended the connection during the TLS handshake",
+        };
+        Error::new(code::ERR_TLS_TRUNCATED, message)
+    }
+}
+
+impl Layer for Session {
+    fn begin(&self, coded: &mut Vec<u8>) -> Result<()> {
+        if let Stage::Engine(engine) = &mut *self.stage.borrow_mut() {
+            let mut output = LayerOutput::default();
+            engine.read(&mut [], &mut output)?;
+            coded.append(&mut output.coded);
+        }
+        Ok(())
+    }
+
+    fn receive(&self, coded: &mut [u8], output: &mut LayerOutput) -> Result<LayerStep> {
+        if !self.open.get() && !self.is_client && !self.read_hello(coded)? {
+            let waits = matches!(*self.stage.borrow(), Stage::Choosing);
+            return Ok(LayerStep { waits, ..LayerStep::default() });
+        }
+        let mut stage = self.stage.borrow_mut();
+        let Stage::Engine(engine) = &mut *stage else { return Ok(LayerStep::default()) };
+        let (used, ended) = match engine.read(coded, output) {
+            Ok(read) => read,
+            Err(error) => {
+                // The engine cannot be used after an error.
+                let before = std::mem::replace(&mut *stage, Stage::Refused(error.clone()));
+                drop(stage);
+                drop(before);
+                return Err(error);
+            }
+        };
+        if !self.open.get() && engine.is_open() {
+            let facts = engine.facts();
+            drop(stage);
+            self.handshake_is_done(facts);
+        }
+        Ok(LayerStep { used, ended, ..LayerStep::default() })
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
+    fn send(&self, plain: &[u8], coded: &mut Vec<u8>) -> Result<()> {
+        match &mut *self.stage.borrow_mut() {
+            Stage::Engine(engine) => engine.write(plain, coded),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&self, coded: &mut Vec<u8>) {
+        if let Stage::Engine(engine) = &mut *self.stage.borrow_mut() {
+            engine.close(coded);
+        }
+    }
+
+    fn end_of_stream(&self) -> Result<()> {
+        Err(self.truncated())
+    }
+
+    fn after_receive(&self, socket: &Socket) {
+        if self.news.take() {
+            for listener in self.secured.take() {
+                listener(socket);
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The timer holds the socket.
+        if let Some(timer) = self.deadline.take() {
+            timer.cancel();
+        }
+    }
+}
+
+/// The TLS session of a socket: Node's `tls.TLSSocket`, without what `net.Socket` has.
+///
+/// ```no_run
+/// # fn main() -> fyke::Result<()> {
+/// fyke::run(|| {
+///     let client = fyke_tls::ClientContext::new()?;
+///     let socket = fyke_tls::connect(("example.org", 443), &client)?;
+///     fyke_tls::Tls::of(&socket).unwrap().on_secure_connect(|socket| {
+///         let tls = fyke_tls::Tls::of(socket).unwrap();
+///         println!("{:?} {:?}", tls.protocol(), tls.cipher());
+///         socket.end_with("GET / HTTP/1.0\r\nHost: example.org\r\n\r\n");
+///     });
+///     socket.on_text(|_, text| println!("{text}"));
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tls(Rc<Session>);
+
+impl Tls {
+    pub(crate) fn new(session: Rc<Session>) -> Self {
+        Self(session)
+    }
+
+    /// Returns the session of a socket, or `None` if it has none. A session ends with its connection: keep
+    /// this value to use the getters after `close`.
+    pub fn of(socket: &Socket) -> Option<Self> {
+        socket.layer::<Session>().map(Self)
+    }
+
+    /// Calls `f` once when the handshake is done, before any data is delivered. It is not called if the
+    /// handshake [is done](Self::is_secure) already. Node: the events `secureConnect` and `secure`.
+    #[doc(alias = "secureConnect")]
+    pub fn on_secure_connect(&self, f: impl FnOnce(&Socket) + 'static) {
+        self.0.secured.borrow_mut().push(Box::new(f));
+    }
+
+    /// Returns whether the handshake is done. Until then, written bytes wait.
+    pub fn is_secure(&self) -> bool {
+        self.0.open.get()
+    }
+
+    /// Returns whether the session continues an earlier one. Node: `isSessionReused()`.
+    #[doc(alias = "isSessionReused")]
+    pub fn is_session_reused(&self) -> bool {
+        self.0.facts.borrow().is_resumed
+    }
+
+    /// Returns the version: `TLSv1.2` or `TLSv1.3`, or `None` before the handshake is done. Node:
+    /// `getProtocol()`.
+    #[doc(alias = "getProtocol")]
+    pub fn protocol(&self) -> Option<&'static str> {
+        self.0.facts.borrow().protocol
+    }
+
+    /// Returns IANA's name of the cipher suite. Node: `getCipher().standardName`.
+    #[doc(alias = "getCipher")]
+    pub fn cipher(&self) -> Option<&'static str> {
+        self.0.facts.borrow().cipher
+    }
+
+    /// Returns the application protocol that both sides have agreed on. Node: `alpnProtocol`.
+    #[doc(alias = "alpnProtocol")]
+    pub fn alpn_protocol(&self) -> Option<Vec<u8>> {
+        self.0.facts.borrow().alpn.clone()
+    }
+
+    /// Returns the name of the server that the client has asked for. Node: `servername`.
+    #[doc(alias = "servername")]
+    pub fn server_name(&self) -> Option<String> {
+        self.0.server_name.borrow().clone()
+    }
+
+    /// Returns the certificate of the peer. Node: `getPeerCertificate()`.
+    ///
+    /// # Errors
+    /// `ERR_TLS_CERT_INVALID` if it cannot be read; the handshake has accepted it then.
+    #[doc(alias = "getPeerCertificate")]
+    pub fn peer_certificate(&self) -> Result<Option<PeerCertificate>> {
+        let facts = self.0.facts.borrow();
+        facts.peer_certificates.first().map(|der| PeerCertificate::parse(der)).transpose()
+    }
+
+    /// Returns the certificates that the peer has sent, its own one first, each in DER.
+    pub fn peer_certificate_chain(&self) -> Vec<Vec<u8>> {
+        self.0.facts.borrow().peer_certificates.clone()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = self.0.facts.borrow();
+        f.debug_struct("Tls")
+            .field("is_secure", &self.is_secure())
+            .field("protocol", &facts.protocol)
+            .field("cipher", &facts.cipher)
+            .finish_non_exhaustive()
+    }
+}
