@@ -182,6 +182,43 @@ on_every_driver! {
         assert_eq!(log.take(), ["drain 0", "written ok 0", "all ok"]);
     }
 
+    fn small_writes_to_a_peer_that_reads_late_arrive_in_order(net) {
+        const PIECES: usize = 40_000;
+        let sent = Rc::new(RefCell::new(Vec::new()));
+        let received = Rc::new(RefCell::new(Vec::new()));
+        let called = Rc::new(Cell::new(0));
+        let (expected, sink, count) = (Rc::clone(&sent), Rc::clone(&received), Rc::clone(&called));
+        net.run(|| {
+            layered_pair(net, move |socket| {
+                socket.on_data(move |_, data| sink.borrow_mut().extend_from_slice(data));
+                socket.pause();
+                let socket = socket.clone();
+                settled(move || _ = socket.resume());
+            }, move |client| {
+                fn next(client: &Socket, number: usize, sent: Rc<RefCell<Vec<u8>>>, count: Rc<Cell<usize>>) {
+                    if number == PIECES {
+                        client.end();
+                        return;
+                    }
+                    let piece = vec![number as u8; 1 + number % 200];
+                    sent.borrow_mut().extend_from_slice(&piece);
+                    let again = Rc::clone(&count);
+                    let written = move |_: &Socket, result: Result<()>| {
+                        assert_eq!((word(&result).as_str(), again.get()), ("ok", number));
+                        again.set(number + 1);
+                    };
+                    let _ = client.write_then(&piece, written);
+                    let client = client.clone();
+                    fyke::timer::set_immediate(move || next(&client, number + 1, sent, count)).unwrap();
+                }
+                next(client, 0, sent, count);
+                client.resume();
+            });
+        });
+        assert_eq!(called.get(), PIECES);
+        assert!(*received.borrow() == *expected.borrow());
+    }
+
     fn one_side_of_a_layer_ends_before_the_other(net) {
         let log = Log::new();
         let (of_server, of_client) = (log.clone(), log.clone());

@@ -40,6 +40,8 @@ pub(super) struct Flow {
     pub(super) unlayered: usize,
     /// Plain bytes of the socket that are not coded yet.
     pub(super) batch: Option<Batch>,
+    /// The number of plain bytes at the front of the next batch that are coded already.
+    pub(super) coded_ahead: usize,
     /// Coded bytes that wait for the driver.
     pub(super) coded: Vec<u8>,
     /// Coded bytes that the driver has not sent yet, and the plain bytes that count as sent after them.
@@ -69,6 +71,20 @@ pub(super) enum Outgoing {
     /// The layer has marked the end.
     Marked,
     ShutDown,
+}
+
+impl Flow {
+    /// Whether bytes that are coded now are the next ones for the driver.
+    pub(super) fn is_clear(&self) -> bool {
+        let none = self.in_flight == 0 && self.unlayered == 0 && self.coded_ahead == 0;
+        none && self.begun && self.batch.is_none() && self.coded.is_empty()
+    }
+
+    /// Whether something waits to be sent, and the driver accepts it.
+    pub(super) fn may_send(&self) -> bool {
+        let ends = matches!(self.outgoing, Outgoing::Ending | Outgoing::Marked);
+        self.in_flight == 0 && (ends || self.batch.is_some() || !self.coded.is_empty())
+    }
 }
 
 impl Layered {

@@ -5,23 +5,19 @@
 //! while a method of the layer runs.
 
 use std::any::Any;
-use std::io;
 use std::rc::Rc;
 
-use fyke_driver::{Batch, Chunk, Completion, SocketId};
-use fyke_machine::Lanes;
+use fyke_driver::Completion;
 use fyke_machine::error::MakeError;
 use fyke_machine::reading::Sink;
+use fyke_machine::{Lane, Lanes};
 
 use super::layer::{LayerOutput, LayerStep};
-use super::layer_flow::{Incoming, Layered, Outgoing};
+use super::layer_flow::{Incoming, Layered};
 use super::{Inner, Socket};
+use crate::Error;
 use crate::runtime::Actor;
 use crate::wiring::{Core, Deferred, Tick};
-use crate::{Error, Result};
-
-/// The number of plain bytes that are coded at once: 4 records of TLS.
-const CODED_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// A socket with a layer, as the owner of its connection.
 struct LayeredActor(Rc<Inner>);
@@ -115,7 +111,11 @@ impl Socket {
         };
         {
             let mut state = self.inner.state.borrow_mut();
-            let lanes = Lanes { write: Lanes::GENERAL.write, ..core.lanes };
+            let write = match core.lanes.write {
+                Lane::Plain => Lane::Layered,
+                lane => lane,
+            };
+            let lanes = Lanes { write, ..core.lanes };
             state.machine.allow(lanes);
             state.change().layered = true;
             let mut flow = layered.flow.borrow_mut();
@@ -289,118 +289,6 @@ impl Socket {
         self.sync();
     }
 
-    /// Sends what waits, and tells the state machine which plain bytes are sent.
-    fn send_layered(&self, layered: &Rc<Layered>) {
-        match self.flush_layer(layered) {
-            Ok(0) => {}
-            Ok(plain) => self.step(|machine, cx, fx| machine.sent(plain, cx, fx)),
-            Err(source) => {
-                let error = Error::system("write", source);
-                self.step(|machine, _, fx| machine.write_failed(error, fx));
-            }
-        }
-    }
-
-    /// Takes a batch of the socket. Returns how many of its bytes are sent at once.
-    pub(super) fn send_batch(&self, core: &Core, id: SocketId, batch: Batch) -> io::Result<usize> {
-        let Some(layered) = self.layered() else { return core.driver.send(id, batch) };
-        layered.flow.borrow_mut().batch = Some(batch);
-        self.flush_layer(&layered)
-    }
-
-    /// Gives the driver what waits, until it accepts no more. Returns the number of plain bytes that are sent.
-    fn flush_layer(&self, layered: &Rc<Layered>) -> io::Result<usize> {
-        let (Some(core), Some(id)) = (self.core(), self.inner.state.borrow().connected()) else {
-            return Ok(0);
-        };
-        // The layer runs user code. What that writes is sent by the caller that is sending already.
-        if !layered.flow.borrow().begun || layered.sending.replace(true) {
-            return Ok(0);
-        }
-        let _sending = Sending(layered);
-        let mut sent = 0;
-        while layered.flow.borrow().in_flight == 0 {
-            let mut coded = core.driver.take_buffer();
-            let plain = self.code(core, layered, &mut coded).map_err(io::Error::from)?;
-            if coded.is_empty() {
-                core.driver.give_back_buffer(coded);
-                // An empty batch is sent as such: it reveals a broken connection (WR-24).
-                sent += plain;
-                let ends = {
-                    let mut flow = layered.flow.borrow_mut();
-                    let ends = flow.outgoing == Outgoing::Marked;
-                    if ends {
-                        flow.outgoing = Outgoing::ShutDown;
-                    }
-                    ends
-                };
-                if ends {
-                    core.driver.shutdown(id);
-                }
-                break;
-            }
-            let count = coded.len();
-            let accepted = core.driver.send(id, Batch::one(Chunk::Buffer(coded)))?;
-            if accepted == count {
-                sent += plain;
-            } else {
-                let mut flow = layered.flow.borrow_mut();
-                flow.in_flight = count - accepted;
-                flow.in_flight_plain = plain;
-            }
-        }
-        Ok(sent)
-    }
-
-    /// Appends the next coded bytes to `coded`. Returns the number of plain bytes in them.
-    fn code(&self, core: &Core, layered: &Layered, coded: &mut Vec<u8>) -> Result<usize> {
-        let (mut batch, unlayered, ending) = {
-            let mut flow = layered.flow.borrow_mut();
-            (flow.batch.take(), flow.unlayered, flow.outgoing == Outgoing::Ending)
-        };
-        let mut plain = 0;
-        if let Some(waiting) = batch.as_mut().filter(|_| unlayered > 0) {
-            plain = waiting.remaining().min(unlayered);
-            waiting.copy_to(coded, plain);
-            layered.flow.borrow_mut().unlayered -= plain;
-        } else {
-            coded.append(&mut layered.flow.borrow_mut().coded);
-            if let Some(waiting) = batch.as_ref().filter(|_| layered.layer.is_open()) {
-                let front = waiting.front();
-                plain = waiting.remaining().min(CODED_AT_ONCE_BYTES);
-                if front.len() >= plain {
-                    layered.layer.send(&front[..plain], coded)?;
-                } else {
-                    let mut gathered = core.driver.take_buffer();
-                    waiting.copy_to(&mut gathered, plain);
-                    let sent = layered.layer.send(&gathered, coded);
-                    core.driver.give_back_buffer(gathered);
-                    sent?;
-                }
-            } else if batch.is_none() && ending && layered.layer.is_open() {
-                layered.layer.end(coded);
-                layered.flow.borrow_mut().outgoing = Outgoing::Marked;
-            }
-        }
-        if let Some(mut waiting) = batch {
-            let done = |chunk| match chunk {
-                Chunk::Buffer(buffer) => core.driver.give_back_buffer(buffer),
-                Chunk::Shared(_) => {}
-            };
-            waiting.consume(plain, done);
-            if waiting.remaining() > 0 {
-                layered.flow.borrow_mut().batch = Some(waiting);
-            }
-        }
-        Ok(plain)
-    }
-
-    /// The socket has ended its side.
-    pub(super) fn shutdown_layered(&self, layered: &Rc<Layered>) {
-        layered.flow.borrow_mut().outgoing = Outgoing::Ending;
-        self.send_layered(layered);
-    }
-
     /// The socket receives from now on. Returns whether the driver must receive too.
     pub(super) fn receive_wanted(&self, layered: &Rc<Layered>) -> bool {
         let (begun, waiting) = {
@@ -479,13 +367,5 @@ impl Socket {
             let _ = self.flush_layer(&layered);
         }
         self.tear_down(Some(error), false);
-    }
-}
-
-struct Sending<'a>(&'a Layered);
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        self.0.sending.set(false);
     }
 }

@@ -27,6 +27,7 @@ mod kernel_options;
 mod layer;
 mod layer_flow;
 mod layered;
+mod layered_sending;
 mod listener;
 mod machine;
 mod once;

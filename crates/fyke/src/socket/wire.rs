@@ -111,12 +111,19 @@ impl Socket {
 
     /// Offers the queue as a batch. The kernel may have taken some of its bytes already.
     #[inline(never)]
-    fn offer_batch(
-        &self,
-        mut state: RefMut<'_, State>,
+    fn offer_batch<'a>(
+        &'a self,
+        mut state: RefMut<'a, State>,
         id: SocketId,
-        taken: io::Result<usize>,
+        mut taken: io::Result<usize>,
     ) -> Flushed {
+        if state.machine.outgoing_layered().is_some() {
+            match self.offer_layered(state, id) {
+                Ok(flushed) => return flushed,
+                Err(failed) => taken = failed,
+            }
+            state = self.inner.state.borrow_mut();
+        }
         if !state.is_connected() || state.has_failed() || !state.write.can_submit() {
             return Flushed::Quiet;
         }

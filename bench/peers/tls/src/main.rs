@@ -1,0 +1,275 @@
+//! Servers that speak TLS, on fyke and on tokio with tokio-rustls, and the load for them. Both use the same rustls
+//! and the same cryptography.
+//!
+//! `RUNTIME=fyke|tokio MODE=echo|sink peer-tls` serves. `peer-tls load echo|sink|handshakes|idle PORT CONNECTIONS
+//! SECONDS` prints how many messages, bytes or handshakes there were; `idle` waits for the end of its input. `peer-tls
+//! limit SECONDS` prints how many handshakes a second of this process the server's side of rustls takes, in memory.
+
+use std::cell::Cell;
+use std::env;
+use std::io::{Read, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fyke::{Bytes, EventLoop, Socket};
+use fyke_tls::{ClientContext, ServerContext, Tls};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A new certificate with a key of ECDSA P-256.
+fn server_config() -> Arc<rustls::ServerConfig> {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = CertificateDer::from_pem_slice(certified.cert.pem().as_bytes()).unwrap();
+    let key = certified.signing_key.serialize_pem();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    Arc::new(config)
+}
+
+fn client_config() -> Arc<rustls::ClientConfig> {
+    let mut config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything(provider())))
+        .with_no_client_auth();
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
+}
+
+/// Accepts every certificate, without a look at it: the load is not what is measured.
+#[derive(Debug)]
+struct Anything(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn echoes() -> bool {
+    env::var("MODE").as_deref() != Ok("sink")
+}
+
+fn serve_on_fyke() {
+    let context = ServerContext::from_config(server_config()).unwrap();
+    let echoes = echoes();
+    fyke::run(|| {
+        let server = fyke_tls::create_server(&context, move |socket| {
+            socket.on_error(|_, _| {});
+            socket.on_data(move |socket, data| {
+                if echoes && !socket.write(data) {
+                    socket.pause();
+                    socket.once_drain(|socket| _ = socket.resume());
+                }
+            });
+        });
+        server.listen_then(("127.0.0.1", 0), |server| {
+            println!("listening on {}", server.endpoint().unwrap());
+        })
+    })
+    .unwrap();
+}
+
+fn serve_on_tokio() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let acceptor = tokio_rustls::TlsAcceptor::from(server_config());
+    let echoes = echoes();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    runtime.block_on(async move {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        println!("listening on {}", listener.local_addr().unwrap());
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut buffer = vec![0; 16 * 1024];
+                while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                    if echoes {
+                        let written = stream.write_all(&buffer[..count]).await;
+                        if written.is_err() || stream.flush().await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+}
+
+fn connect(port: u16, context: &ClientContext) -> Socket {
+    let socket = fyke_tls::connect(("127.0.0.1", port), context).unwrap();
+    socket.on_error(|_, error| panic!("{error}"));
+    socket
+}
+
+fn load(kind: &str, port: u16, connections: usize, seconds: u64) {
+    let context = ClientContext::from_config(client_config());
+    let event_loop = EventLoop::new().unwrap();
+    let count = Rc::new(Cell::new(0_u64));
+    let secure = Rc::new(Cell::new(0));
+    event_loop.enter(|| {
+        for _ in 0..connections {
+            let (count, secure) = (Rc::clone(&count), Rc::clone(&secure));
+            match kind {
+                "echo" => {
+                    let socket = connect(port, &context);
+                    let _ = socket.write(&[7; 64]);
+                    let missing = Cell::new(64);
+                    socket.on_data(move |socket, data| {
+                        missing.set(missing.get() - data.len());
+                        if missing.get() == 0 {
+                            missing.set(64);
+                            count.set(count.get() + 1);
+                            let _ = socket.write(&[7; 64]);
+                        }
+                    });
+                }
+                "sink" => {
+                    let socket = connect(port, &context);
+                    socket.resume();
+                    send(&socket, count);
+                }
+                "handshakes" => handshake(port, context.clone(), count),
+                _ => {
+                    let socket = connect(port, &context);
+                    socket.resume();
+                    Tls::of(&socket).unwrap().on_secure_connect(move |_| secure.set(secure.get() + 1));
+                }
+            }
+        }
+    });
+    if kind == "idle" {
+        while secure.get() < connections {
+            event_loop.turn(Some(Duration::from_millis(10))).unwrap();
+        }
+        println!("{connections}");
+        let _ = std::io::stdin().read(&mut [0]);
+        return;
+    }
+    let turn_until = |end: Instant| {
+        while Instant::now() < end {
+            event_loop.turn(Some(Duration::from_millis(10))).unwrap();
+        }
+    };
+    // The runner reads the server's clock when it is told to.
+    turn_until(Instant::now() + Duration::from_secs(1));
+    println!("begin");
+    std::io::stdout().flush().unwrap();
+    let before = count.get();
+    turn_until(Instant::now() + Duration::from_secs(seconds));
+    println!("{}", count.get() - before);
+    std::process::exit(0);
+}
+
+fn send(socket: &Socket, count: Rc<Cell<u64>>) {
+    static CHUNK: [u8; 256 * 1024] = [7; 256 * 1024];
+    socket.write_then(Bytes::from_static(&CHUNK), move |socket, result| {
+        if result.is_ok() {
+            count.set(count.get() + CHUNK.len() as u64);
+            send(socket, count);
+        }
+    });
+}
+
+fn handshake(port: u16, context: ClientContext, count: Rc<Cell<u64>>) {
+    let socket = connect(port, &context);
+    socket.resume();
+    Tls::of(&socket).unwrap().on_secure_connect(|socket| _ = socket.end());
+    socket.on_close(move |_, _| {
+        count.set(count.get() + 1);
+        handshake(port, context.clone(), Rc::clone(&count));
+    });
+}
+
+/// The server's side of handshakes without a network.
+fn limit(seconds: u64) {
+    let (server, client) = (server_config(), client_config());
+    let mut spent = Duration::ZERO;
+    let mut count = 0_u64;
+    while spent < Duration::from_secs(seconds) {
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::clone(&client), name).unwrap();
+        let mut at_server = Vec::new();
+        client.write_tls(&mut at_server).unwrap();
+        let begin = Instant::now();
+        let mut connection = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
+        connection.read_tls(&mut &at_server[..]).unwrap();
+        connection.process_new_packets().unwrap();
+        let mut at_client = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut at_client).unwrap();
+        }
+        spent += begin.elapsed();
+        client.read_tls(&mut &at_client[..]).unwrap();
+        client.process_new_packets().unwrap();
+        at_server.clear();
+        client.write_tls(&mut at_server).unwrap();
+        let begin = Instant::now();
+        connection.read_tls(&mut &at_server[..]).unwrap();
+        connection.process_new_packets().unwrap();
+        while connection.wants_write() {
+            connection.write_tls(&mut at_client).unwrap();
+        }
+        assert!(!connection.is_handshaking());
+        drop(connection);
+        spent += begin.elapsed();
+        count += 1;
+    }
+    println!("{}", count as f64 / spent.as_secs_f64());
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let number = |index: usize| arguments[index].parse().expect("a number");
+    match arguments.first().map(String::as_str) {
+        Some("load") => {
+            load(&arguments[1], number(2) as u16, number(3), number(4) as u64);
+        }
+        Some("limit") => limit(number(1) as u64),
+        _ if env::var("RUNTIME").as_deref() == Ok("tokio") => serve_on_tokio(),
+        _ => serve_on_fyke(),
+    }
+}
