@@ -1,0 +1,76 @@
+//! What an idle connection holds.
+
+mod support;
+
+use std::alloc::System;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use fyke::Socket;
+use fyke_tls::{Tls, connect, create_server};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use support::{Net, contexts};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn held_bytes() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+const PAIRS: usize = 100;
+/// Of a client and its server together.
+const BYTES_PER_PAIR_MAX: usize = 9_200;
+
+#[test]
+fn an_idle_pair_of_connections_holds_no_buffers() {
+    for net in [Some(Net::ready()), Net::uring()].into_iter().flatten() {
+        let (context, client) = contexts();
+        let event_loop = net.event_loop();
+        let sockets: Rc<RefCell<Vec<Socket>>> = Rc::default();
+        let answered = Rc::new(Cell::new(0));
+        event_loop.enter(|| {
+            let server = create_server(&context, |socket| _ = socket.pipe(socket));
+            let (sockets, answered) = (Rc::clone(&sockets), Rc::clone(&answered));
+            server
+                .listen_then(("127.0.0.1", 0), move |server| {
+                    fn open(
+                        endpoint: fyke::Endpoint,
+                        context: fyke_tls::ClientContext,
+                        sockets: Rc<RefCell<Vec<Socket>>>,
+                        answered: Rc<Cell<usize>>,
+                    ) {
+                        let socket = connect(endpoint.clone(), &context).unwrap();
+                        sockets.borrow_mut().push(socket.clone());
+                        Tls::of(&socket)
+                            .unwrap()
+                            .on_secure_connect(|socket| _ = socket.write(&[7; 20_000]));
+                        let missing = Cell::new(20_000);
+                        socket.on_data(move |_, data| {
+                            missing.set(missing.get() - data.len());
+                            if missing.get() == 0 {
+                                answered.set(answered.get() + 1);
+                                let (sockets, answered) =
+                                    (Rc::clone(&sockets), Rc::clone(&answered));
+                                open(endpoint.clone(), context.clone(), sockets, answered);
+                            }
+                        });
+                    }
+                    open(server.endpoint().unwrap(), client.clone(), sockets, answered);
+                })
+                .unwrap();
+        });
+        let reach = |count: usize| {
+            while answered.get() < count {
+                event_loop.turn(None).unwrap();
+            }
+            held_bytes()
+        };
+        let first = reach(300);
+        let then = reach(300 + PAIRS);
+        let bytes = (then - first) / PAIRS;
+        println!("{bytes} bytes for an idle pair");
+        assert!(bytes <= BYTES_PER_PAIR_MAX, "{bytes}");
+    }
+}
