@@ -1,7 +1,8 @@
 //! Servers that speak TLS, on fyke and on tokio with tokio-rustls, and the load for them. Both use the same rustls
 //! and the same cryptography.
 //!
-//! `RUNTIME=fyke|tokio MODE=echo|sink peer-tls` serves. `peer-tls load echo|sink|handshakes|idle PORT CONNECTIONS
+//! `RUNTIME=fyke|tokio MODE=echo|sink PORT=… peer-tls` serves. `peer-tls certificate CERT KEY` writes a certificate and
+//! its key for servers that are not in this program. `peer-tls load echo|sink|handshakes|idle PORT CONNECTIONS
 //! SECONDS` prints how many messages, bytes or handshakes there were; `idle` waits for the end of its input. `peer-tls
 //! limit SECONDS` prints how many handshakes a second of this process the server's side of rustls takes, in memory.
 
@@ -86,6 +87,16 @@ impl rustls::client::danger::ServerCertVerifier for Anything {
     }
 }
 
+fn write_certificate(certificate: &str, key: &str) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(certificate, certified.cert.pem()).unwrap();
+    std::fs::write(key, certified.signing_key.serialize_pem()).unwrap();
+}
+
+fn port() -> u16 {
+    env::var("PORT").map_or(0, |port| port.parse().expect("a port"))
+}
+
 fn echoes() -> bool {
     env::var("MODE").as_deref() != Ok("sink")
 }
@@ -103,9 +114,7 @@ fn serve_on_fyke() {
                 }
             });
         });
-        server.listen_then(("127.0.0.1", 0), |server| {
-            println!("listening on {}", server.endpoint().unwrap());
-        })
+        server.listen(("127.0.0.1", port()))
     })
     .unwrap();
 }
@@ -117,8 +126,7 @@ fn serve_on_tokio() {
     let echoes = echoes();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        println!("listening on {}", listener.local_addr().unwrap());
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port())).await.unwrap();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let acceptor = acceptor.clone();
@@ -176,7 +184,9 @@ fn load(kind: &str, port: u16, connections: usize, seconds: u64) {
                 _ => {
                     let socket = connect(port, &context);
                     socket.resume();
-                    Tls::of(&socket).unwrap().on_secure_connect(move |_| secure.set(secure.get() + 1));
+                    Tls::of(&socket)
+                        .unwrap()
+                        .on_secure_connect(move |_| secure.set(secure.get() + 1));
                 }
             }
         }
@@ -269,6 +279,7 @@ fn main() {
             load(&arguments[1], number(2) as u16, number(3), number(4) as u64);
         }
         Some("limit") => limit(number(1) as u64),
+        Some("certificate") => write_certificate(&arguments[1], &arguments[2]),
         _ if env::var("RUNTIME").as_deref() == Ok("tokio") => serve_on_tokio(),
         _ => serve_on_fyke(),
     }

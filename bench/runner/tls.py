@@ -1,0 +1,189 @@
+"""The cost of TLS: fyke-tls, compared with tokio-rustls and with Node's tls."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import machine, measure, peers, plots
+from .results import Results
+
+PROGRAM = peers.OUTPUT / "release" / "peer-tls"
+CERTIFICATE = Path(tempfile.gettempdir()) / f"fyke-bench-{os.getpid()}-cert.pem"
+KEY = CERTIFICATE.with_name(CERTIFICATE.name.replace("cert", "key"))
+
+
+class Tls(peers.Rust):
+    package = "tls"
+
+    def version(self):
+        tree = peers.run("cargo", "tree", "--depth", "1", "--prefix", "none", "-p", "peer-tls", cwd=peers.BENCH / "peers")
+        lines = [line.split() for line in tree.splitlines()]
+        return ", ".join(f"{line[0]} {line[1].lstrip('v')}" for line in lines if line and line[0] in ("rustls", "tokio-rustls"))
+
+
+class Node(peers.Npm):
+    def build(self):
+        super().build()
+        peers.run(str(PROGRAM), "certificate", str(CERTIFICATE), str(KEY))
+
+
+SERVERS_BY_NAME = {
+    peer.name: peer
+    for peer in [
+        Tls("tls-fyke", "fyke, readiness", (PROGRAM,), {"RUNTIME": "fyke", "FYKE_DRIVER": "ready"}, kind="ours"),
+        Tls("tls-fyke-uring", "fyke, io_uring", (PROGRAM,), {"RUNTIME": "fyke", "FYKE_DRIVER": "uring"}, kind="ours"),
+        Tls("tls-tokio", "tokio-rustls", (PROGRAM,), {"RUNTIME": "tokio"}),
+        Node("tls-node", "Node", peers._script("node", "tls.mjs"), {"CERT": str(CERTIFICATE), "KEY": str(KEY)}),
+    ]
+}
+SERVERS = tuple(SERVERS_BY_NAME)
+REFERENCE = "tls-tokio"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    title: str
+    unit: str
+    mode: str
+    connections: int
+    # The load counts bytes, and the table shows records.
+    per: int = 1
+
+
+SCENARIOS = [
+    Scenario("echo", "Echo of 64 bytes, 64 connections", "message", "echo", 64),
+    Scenario("sink", "Receiving, 4 connections, records of 16 KiB", "record", "sink", 4, 16384),
+    Scenario("handshakes", "Handshakes of TLS 1.3 with ECDSA, 16 at a time, with connect and close", "handshake", "echo", 16),
+]
+
+
+def _nanoseconds(pid: int) -> int:
+    """The processor time of all threads."""
+    tasks = Path(f"/proc/{pid}/task")
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
+
+
+def _memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _load(kind: str, where: list, connections: int, seconds: float):
+    words = [str(PROGRAM), "load", kind, where[1], str(connections), str(max(1, round(seconds)))]
+    return subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=measure._on_processor(1))
+
+
+def _one(peer, scenario: Scenario, seconds: float) -> dict:
+    result = {"peer": peer.name, "scenario": scenario.name, "load_average": round(machine.load_average(), 2)}
+    try:
+        with measure.started(peer, scenario.mode) as (process, where):
+            time.sleep(measure.SETTLING_SECONDS)
+            with _load(scenario.name, where, scenario.connections, seconds) as load:
+                if load.stdout.readline().strip() != "begin":
+                    raise measure.Failed("the load generator failed")
+                before = _nanoseconds(process.pid)
+                count = int(load.stdout.readline() or 0) / scenario.per
+                after = _nanoseconds(process.pid)
+            if not count:
+                raise measure.Failed("nothing came back")
+            result["server_nanoseconds"] = (after - before) / count
+    except measure.Failed as error:
+        result["failed"] = str(error)
+    return result
+
+
+def _idle(peer, connections: int) -> dict:
+    result = {"peer": peer.name, "scenario": "idle", "load_average": round(machine.load_average(), 2)}
+    try:
+        with measure.started(peer, "echo") as (process, where):
+            time.sleep(measure.SETTLING_SECONDS)
+            before = _memory(process.pid)
+            with _load("idle", where, connections, 1) as load:
+                load.stdout.readline()
+                time.sleep(measure.SETTLING_SECONDS)
+                result["bytes_per_connection"] = (_memory(process.pid) - before) / connections
+                load.kill()
+    except measure.Failed as error:
+        result["failed"] = str(error)
+    return result
+
+
+def measure_all(options) -> Results:
+    runs = []
+    for number in range(options.rounds):
+        for scenario in SCENARIOS:
+            for name in options.peers:
+                runs.append({"round": number, **_one(SERVERS_BY_NAME[name], scenario, options.seconds)})
+        print(f"round {number + 1} of {options.rounds}", flush=True)
+    # Memory does not depend on other programs.
+    for name in options.peers:
+        runs.append({"round": 0, **_idle(SERVERS_BY_NAME[name], options.idle_connections)})
+    for run in runs:
+        if "failed" in run:
+            print(f"FAILED: {run['peer']}, {run['scenario']}: {run['failed']}", flush=True)
+    return Results({"peers": options.peers, "runs": runs})
+
+
+def _row(results: Results, name: str, scenario: Scenario) -> list:
+    cost = results.median(name, scenario.name, "server_nanoseconds")
+    reference = results.median(REFERENCE, scenario.name, "server_nanoseconds")
+    if cost is None:
+        return [results.title(name), "–", "–", "–"]
+    lowest, highest = results.spread(name, scenario.name, "server_nanoseconds")
+    ratio = f"{cost / reference:.2f}" if reference else "–"
+    return [results.title(name), f"{cost:,.0f}", ratio, f"{lowest:,.0f}–{highest:,.0f}"]
+
+
+def _table(header: list, rows: list) -> str:
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def _plot(results: Results) -> str:
+    panels = []
+    for scenario in SCENARIOS:
+        bars = []
+        for name in results.peers:
+            cost = results.median(name, scenario.name, "server_nanoseconds")
+            if cost is not None:
+                spread = results.spread(name, scenario.name, "server_nanoseconds")
+                bars.append(plots.Bar(results.title(name), results.peers[name]["kind"], cost, f"{cost:,.0f} ns", spread))
+        panels.append(plots.Panel(f"{scenario.title}, per {scenario.unit}", bars))
+    return plots.draw("TLS: processor time, median, ticks at the lowest and highest round: less is better", panels)
+
+
+def write(options) -> None:
+    options.idle_connections = min(options.idle_connections, 1000)
+    before = machine.load_average()
+    results = measure_all(options)
+    limit = float(peers.run(str(PROGRAM), "limit", "2"))
+    folder = options.output
+    folder.mkdir(parents=True, exist_ok=True)
+    noisy = max(before, machine.load_average() - machine.OWN_LOAD_AVERAGE) > machine.NOISY_LOAD_AVERAGE
+    parts = [
+        "# TLS",
+        "Written by `bench/run tls`: processor time of servers that speak TLS 1.3. fyke-tls and tokio-rustls use the same rustls with aws-lc-rs.",
+        f"{machine.in_words(machine.describe())}; {options.peers[REFERENCE].get('version', '')}; "
+        f"{options.rounds} rounds of {options.seconds:g} s, servers interleaved; load average before {before:.1f}.",
+        "> **Noisy:** other programs used the processors." if noisy else "",
+    ]
+    for scenario in SCENARIOS:
+        header = ["", f"ns per {scenario.unit}, median", "ratio", "lowest–highest"]
+        parts += [f"## {scenario.title}", _table(header, [_row(results, name, scenario) for name in results.peers])]
+    parts.append(f"The server's side of a handshake takes rustls {1e9 / limit:,.0f} ns without a network.")
+    idle = [[results.title(name), f"{results.median(name, 'idle', 'bytes_per_connection') or 0:,.0f}"] for name in results.peers]
+    parts += [
+        "![](tls.svg)",
+        "## Memory",
+        f"Memory (PSS) that {options.idle_connections:,} idle connections add, each, which were all opened at once.",
+        _table(["", "bytes"], idle),
+    ]
+    (folder / "tls.md").write_text("\n\n".join(part for part in parts if part) + "\n")
+    (folder / "tls.svg").write_text(_plot(results))
+    document = {"machine": machine.describe(), "load_average_before": before, "noisy": noisy, "limit_per_second": limit, **results.data}
+    (folder / "tls.json").write_text(json.dumps(document, indent=1) + "\n")
