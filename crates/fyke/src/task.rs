@@ -245,7 +245,8 @@ impl<T> JoinHandle<T> {
     }
 
     fn set_referred(&self, referred: bool) -> &Self {
-        if let Some(core) = self.core.upgrade() {
+        // The number of an ended task may belong to another task.
+        if let (false, Some(core)) = (self.is_finished(), self.core.upgrade()) {
             core.refer_task(self.key, referred);
         }
         self

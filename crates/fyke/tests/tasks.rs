@@ -138,6 +138,31 @@ on_every_driver! {
         kept.take().unwrap().wake();
     }
 
+    // Tasks are numbered, and the number of an ended one is assigned again.
+    fn the_handle_of_an_ended_task_does_not_change_a_later_one(net) {
+        let ended = Rc::new(Cell::new(false));
+        let seen = Rc::clone(&ended);
+        net.run(|| {
+            let earlier = spawn_local(async {}).unwrap();
+            timer::set_timeout(MS, move || {
+                assert!(earlier.is_finished());
+                let waker = Rc::new(Cell::new(None::<Waker>));
+                let later = Rc::clone(&waker);
+                drop(spawn_local(poll_fn(move |cx| match later.replace(Some(cx.waker().clone())) {
+                    None => Poll::Pending,
+                    Some(_) => Poll::Ready(seen.set(true)),
+                })).unwrap());
+                earlier.unref_loop();
+                // Only the later task keeps the loop alive.
+                timer::set_timeout(MS, move || {
+                    let waker = waker.replace(Some(Waker::noop().clone()));
+                    waker.unwrap().wake();
+                }).unwrap().unref_loop();
+            }).unwrap();
+        });
+        assert!(ended.get());
+    }
+
     fn a_task_that_wakes_itself_for_ever_leaves_time_for_the_rest(net) {
         let turns = net.block_on(async {
             let spins = spawn_local(async { loop { task::yield_now().await; } }).unwrap();

@@ -31,18 +31,16 @@ impl<T: Wired> Core<T> {
         name: &'static Location<'static>,
         current: impl Fn(&Arc<Posted>) -> Option<Rc<Self>> + Send + Sync + 'static,
     ) -> (async_task::Task<Outcome<F::Output>>, TaskKey) {
-        let key = self.tasks.active.borrow_mut().insert(None);
+        let key = self.tasks.active.borrow_mut().reserve();
         self.hold();
-        let tracked = Tracked { tracker: Tracker { core: Rc::clone(self), key, name }, future };
+        let tracked = Tracked { future, tracker: Tracker { core: Rc::clone(self), key, name } };
         let posted = Arc::clone(&self.posted);
         let schedule = move |task| match current(&posted) {
             Some(core) => core.push_woken(task),
             None => posted.push_task(task),
         };
         let (runnable, task) = async_task::spawn_local(tracked, schedule);
-        if let Some(waker) = self.tasks.active.borrow_mut().get_mut(key) {
-            *waker = Some(runnable.waker());
-        }
+        self.tasks.active.borrow_mut().set(key, runnable.waker());
         runnable.schedule();
         (task, key)
     }
@@ -80,11 +78,8 @@ impl<T: Wired> Core<T> {
         drop(woken);
     }
 
-    /// Sets whether a task keeps the loop alive. Ended tasks are ignored.
+    /// Sets whether a task, which must not have ended, keeps the loop alive.
     pub(crate) fn refer_task(&self, key: TaskKey, referred: bool) {
-        if !self.tasks.active.borrow().contains_key(key) {
-            return;
-        }
         let mut unreferred = self.tasks.unreferred.borrow_mut();
         match referred {
             true if unreferred.remove(&key) => self.hold(),
@@ -97,9 +92,11 @@ impl<T: Wired> Core<T> {
 pin_project! {
     /// The future of a task. It catches a panic, and removes the task from the loop when it is dropped.
     struct Tracked<F, T: Wired> {
-        tracker: Tracker<T>,
         #[pin]
         future: F,
+        // Dropped last: while the future is dropped, which runs the user's code, the number of its task is
+        // not assigned again.
+        tracker: Tracker<T>,
     }
 }
 

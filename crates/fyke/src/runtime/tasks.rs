@@ -9,7 +9,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 
 use async_task::Runnable;
-use slotmap::SlotMap;
 
 /// The maximum number of operations that a task may complete in one poll. Further operations are pending
 /// until the task is polled again, so that a task whose operations are always ready does not block the
@@ -19,17 +18,15 @@ const OPERATIONS_PER_POLL: u32 = 64;
 /// The budget outside of the loop's polls, because another executor has its own limits.
 const UNLIMITED: u32 = u32::MAX;
 
-slotmap::new_key_type! {
-    pub(crate) struct TaskKey;
-}
+/// The number of a task. It is assigned again after the task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaskKey(u32);
 
 /// The tasks of one loop, and the budget of the running poll.
 pub(crate) struct Tasks {
     /// The tasks to poll next.
     pub(super) woken: RefCell<VecDeque<Runnable>>,
-    /// The wakers of the tasks that have not ended, so that they can be dropped with the loop. The value is
-    /// `None` while its task is being created.
-    pub(super) active: RefCell<SlotMap<TaskKey, Option<Waker>>>,
+    pub(super) active: RefCell<Active>,
     /// The tasks that do not keep the loop alive.
     pub(super) unreferred: RefCell<BTreeSet<TaskKey>>,
     /// The number of operations that the running poll may still complete.
@@ -72,7 +69,60 @@ impl Tasks {
 
     /// Takes the wakers of all tasks, because the loop ends.
     pub(super) fn take_all(&self) -> impl Iterator<Item = Waker> {
-        self.active.take().into_iter().filter_map(|(_, waker)| waker)
+        self.active.take().blocks.into_iter().flatten().flatten()
+    }
+}
+
+/// The table grows by blocks of this length, because a vector that doubles would be a quarter empty on
+/// average.
+const BLOCK_LEN: usize = 64;
+
+/// The wakers of the tasks that have not ended, by number, so that the tasks can be dropped with the loop.
+#[derive(Default)]
+pub(super) struct Active {
+    blocks: Vec<Box<[Option<Waker>]>>,
+    /// How many numbers have been assigned.
+    len: u32,
+    /// The numbers of ended tasks.
+    free: Vec<TaskKey>,
+}
+
+impl Active {
+    /// Assigns a number to a task that is being created.
+    ///
+    /// # Panics
+    /// If there are 2³² tasks.
+    pub(super) fn reserve(&mut self) -> TaskKey {
+        self.free.pop().unwrap_or_else(|| {
+            let key = TaskKey(self.len);
+            self.len = self.len.checked_add(1).expect("there are fewer than 2³² tasks");
+            key
+        })
+    }
+
+    pub(super) fn set(&mut self, key: TaskKey, waker: Waker) {
+        let (block, index) = key.place();
+        while self.blocks.len() <= block {
+            self.blocks.push([const { None }; BLOCK_LEN].into());
+        }
+        self.blocks[block][index] = Some(waker);
+    }
+
+    /// Frees the number of a task that has ended, and returns its waker.
+    #[must_use]
+    pub(super) fn remove(&mut self, key: TaskKey) -> Option<Waker> {
+        let (block, index) = key.place();
+        let waker = self.blocks.get_mut(block)?[index].take()?;
+        self.free.push(key);
+        Some(waker)
+    }
+}
+
+impl TaskKey {
+    /// The block of a task, and the index in the block.
+    fn place(self) -> (usize, usize) {
+        let number = self.0 as usize;
+        (number / BLOCK_LEN, number % BLOCK_LEN)
     }
 }
 
@@ -82,5 +132,22 @@ pub(crate) struct Limited<'a>(&'a Cell<u32>, u32);
 impl Drop for Limited<'_> {
     fn drop(&mut self) {
         self.0.set(self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_an_ended_task_is_assigned_again() {
+        let mut active = Active::default();
+        let keys: Vec<TaskKey> = (0..200).map(|_| active.reserve()).collect();
+        keys.iter().for_each(|key| active.set(*key, Waker::noop().clone()));
+        assert_eq!(active.blocks.len(), 200_usize.div_ceil(BLOCK_LEN));
+        assert!(active.remove(keys[70]).is_some());
+        assert!(active.remove(keys[70]).is_none(), "a number is freed only once");
+        assert_eq!(active.reserve(), keys[70]);
+        assert_eq!(active.reserve(), TaskKey(200));
     }
 }
