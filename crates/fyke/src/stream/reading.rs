@@ -179,13 +179,17 @@ macro_rules! reads {
             ///
             /// # Errors
             /// The errors of [`read`](Self::read).
-            pub async fn fill_buf(&mut self) -> $crate::Result<&[u8]> {
-                std::future::poll_fn(|cx| {
-                    let (end, buffer) = self.reader();
-                    buffer.poll_fill(end, cx).map_ok(|_| ())
+            pub fn fill_buf(&mut self) -> impl std::future::Future<Output = $crate::Result<&[u8]>> {
+                let mut reader = Some(self);
+                std::future::poll_fn(move |cx| {
+                    let this = reader.take().expect("a future is not polled after it was ready");
+                    let (end, buffer) = this.reader();
+                    if buffer.poll_fill(end, cx)?.is_pending() {
+                        reader = Some(this);
+                        return std::task::Poll::Pending;
+                    }
+                    std::task::Poll::Ready(Ok(this.reader().1.bytes()))
                 })
-                .await?;
-                Ok(self.reader().1.bytes())
             }
 
             /// Marks `count` of the bytes that [`fill_buf`](Self::fill_buf) has returned as used.
@@ -221,8 +225,10 @@ macro_rules! reads {
             ///
             /// # Errors
             /// The errors of [`read`](Self::read).
-            pub async fn next_chunk(&mut self) -> $crate::Result<Option<$crate::Bytes>> {
-                std::future::poll_fn(|cx| self.poll_chunk(cx)).await
+            pub fn next_chunk(
+                &mut self,
+            ) -> impl std::future::Future<Output = $crate::Result<Option<$crate::Bytes>>> {
+                std::future::poll_fn(|cx| self.poll_chunk(cx))
             }
 
             pub(super) fn poll_chunk(
@@ -261,12 +267,14 @@ macro_rules! reads {
             ///
             /// # Errors
             /// The errors of [`read`](Self::read). `ENOTSUP` for an adopted pipe.
-            pub async fn peek(&mut self, buffer: &mut [u8]) -> $crate::Result<usize> {
+            pub fn peek(
+                &mut self,
+                buffer: &mut [u8],
+            ) -> impl std::future::Future<Output = $crate::Result<usize>> {
                 std::future::poll_fn(|cx| {
                     let (end, lent) = self.reader();
                     $crate::stream::reading::poll_peek(end, lent, cx, &mut *buffer)
                 })
-                .await
             }
         }
     };
