@@ -401,12 +401,12 @@ impl Socket {
         self.inner.listeners.emit_while(Hears::One(event), run, goes_on);
     }
 
-    #[inline]
+    #[inline(always)]
     fn run(&self, running: &mut Listener, event: Event, news: News<'_, Socket>) {
         match running {
             Listener::User(callback) => callback(self, news),
-            Listener::Own(own) => match own.wakers() {
-                Some(wakers) => wakers.wake_for(event),
+            Listener::Own(own) => match own.link() {
+                Some(link) => link.wake_for(event),
                 None => self.run_pipe(own, event, news),
             },
         }

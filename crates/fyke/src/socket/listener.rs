@@ -8,7 +8,7 @@ use std::rc::Rc;
 use fyke_driver::Address;
 use fyke_machine::connection::{Event, LookupEvent};
 
-use super::wakers::Wakers;
+use super::link::Link;
 use crate::Error;
 use crate::listeners::{EventSet, Handler};
 
@@ -166,7 +166,7 @@ pub(crate) enum Own<S, W> {
     /// This socket is piped into itself.
     PipeItself(Cell<Flow>),
     /// Tasks read and write this socket. In a box, so that a pipe does not cost more for it.
-    Stream(Box<Wakers>),
+    Stream(Parts, Box<Link<S>>),
 }
 
 /// The state of a pipe that its source stores.
@@ -178,13 +178,16 @@ pub(crate) struct Flow {
     pub(super) blocked: bool,
 }
 
+/// The number of stream objects that use a socket: 1 for a whole stream, 2 for both halves.
+pub(crate) type Parts = Cell<u8>;
+
 impl<S: Clone + PartialEq, W> Own<S, W> {
     /// Returns the destination of a pipe whose source is `source`.
     pub(super) fn destination(&self, source: &S) -> Option<S> {
         match self {
             Self::PipeTo(to, _) => Some(to.clone()),
             Self::PipeItself(_) => Some(source.clone()),
-            Self::PipeFrom(_) | Self::Stream(_) => None,
+            Self::PipeFrom(_) | Self::Stream(..) => None,
         }
     }
 
@@ -193,21 +196,22 @@ impl<S: Clone + PartialEq, W> Own<S, W> {
         match self {
             Self::PipeTo(to, _) => to == destination,
             Self::PipeItself(_) => source == destination,
-            Self::PipeFrom(_) | Self::Stream(_) => false,
+            Self::PipeFrom(_) | Self::Stream(..) => false,
         }
     }
 
     pub(super) fn flow(&self) -> Option<&Cell<Flow>> {
         match self {
             Self::PipeTo(_, flow) | Self::PipeItself(flow) => Some(flow),
-            Self::PipeFrom(_) | Self::Stream(_) => None,
+            Self::PipeFrom(_) | Self::Stream(..) => None,
         }
     }
 
-    /// Returns the tasks of a stream.
-    pub(super) fn wakers(&self) -> Option<&Wakers> {
+    /// Returns the link of a stream.
+    #[inline]
+    pub(super) fn link(&self) -> Option<&Link<S>> {
         match self {
-            Self::Stream(wakers) => Some(wakers),
+            Self::Stream(_, link) => Some(link),
             Self::PipeTo(..) | Self::PipeFrom(_) | Self::PipeItself(_) => None,
         }
     }

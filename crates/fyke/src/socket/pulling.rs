@@ -4,8 +4,9 @@
 //! would block, the driver reports once when it may succeed, and that wakes the task.
 
 use std::io::{self, IoSlice};
+use std::ops::Deref;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use fyke_driver::uninit::{Unfilled, copy_into};
 use fyke_driver::{Driver, SocketId};
@@ -14,9 +15,10 @@ use fyke_machine::error::MakeError;
 use fyke_machine::reading::Sink;
 use fyke_machine::transitions::{Pull, Push};
 
-use super::listener::{Hears, Own};
-use super::wakers::Wakers;
-use super::{Inner, Listener, Socket};
+use super::link::Link;
+use super::listener::{Hears, Own, Parts};
+use super::target::Target;
+use super::{Inner, Lent, Listener, Socket};
 use crate::listeners::{Lasts, ListenerId};
 use crate::wiring::Core;
 use crate::{Error, ErrorCode, Result};
@@ -24,72 +26,11 @@ use crate::{Error, ErrorCode, Result};
 /// The number of bytes that one write queues, if they cannot be given to the kernel directly.
 const QUEUED_AT_ONCE_BYTES: usize = 64 * 1024;
 
-/// Memory that a read fills.
-pub(crate) trait Target {
-    /// The filled memory, or its length.
-    type Filled;
-
-    /// Returns the number of bytes for which there is room.
-    fn room(&self) -> usize;
-
-    fn read(self, driver: &Driver, socket: SocketId) -> io::Result<Self::Filled>;
-
-    /// Copies bytes that were received before into the memory, at most as many as there is room for.
-    fn copy(self, bytes: &[u8]) -> Self::Filled;
-
-    fn len(filled: &Self::Filled) -> usize;
-}
-
-impl<'a> Target for Unfilled<'a> {
-    type Filled = &'a mut [u8];
-
-    fn room(&self) -> usize {
-        self.len()
-    }
-
-    #[inline]
-    fn read(self, driver: &Driver, socket: SocketId) -> io::Result<&'a mut [u8]> {
-        driver.read_into(socket, self)
-    }
-
-    fn copy(self, bytes: &[u8]) -> &'a mut [u8] {
-        copy_into(bytes, self)
-    }
-
-    fn len(filled: &&'a mut [u8]) -> usize {
-        <[u8]>::len(filled)
-    }
-}
-
-/// Appends to the spare capacity of a vector, which must have some.
-impl Target for &mut Vec<u8> {
-    type Filled = usize;
-
-    fn room(&self) -> usize {
-        self.capacity() - Vec::len(self)
-    }
-
-    #[inline]
-    fn read(self, driver: &Driver, socket: SocketId) -> io::Result<usize> {
-        driver.read_append(socket, self)
-    }
-
-    fn copy(self, bytes: &[u8]) -> usize {
-        self.extend_from_slice(bytes);
-        bytes.len()
-    }
-
-    fn len(filled: &usize) -> usize {
-        *filled
-    }
-}
-
 /// The link between a stream, or one half of it, and its socket. Dropping the last one destroys the socket.
-pub(crate) struct End {
-    socket: Socket,
-    /// The listener that wakes the tasks.
-    own: Rc<Own<Socket, Weak<Inner>>>,
-}
+///
+/// A waiting task contains one or two of them, so it is one pointer: to the listener that wakes the tasks, which
+/// also has the socket. [`Drop`] removes that listener, and so ends the cycle.
+pub(crate) struct End(Rc<Own<Socket, Weak<Inner>>>);
 
 impl End {
     /// Makes the socket readable only by polling. Fails if the socket's data has a consumer.
@@ -99,51 +40,60 @@ impl End {
         if has_sink || socket.stream_listener().is_some() {
             return Err(has_consumer());
         }
-        let own = Rc::new(Own::Stream(Box::new(Wakers::new())));
+        let link = Box::new(Link::new(socket.clone()));
+        let own = Rc::new(Own::Stream(Parts::new(1), link));
         let listener = Listener::Own(Rc::clone(&own));
         socket.inner.listeners.add(Hears::Stream, Lasts::Always, listener);
         socket.step(|machine, _, fx| machine.begin_pulling(fx));
-        Ok(Self { socket: socket.clone(), own })
+        Ok(Self(own))
     }
 
-    pub(crate) fn socket(&self) -> &Socket {
-        &self.socket
+    fn parts(&self) -> &Parts {
+        match &*self.0 {
+            Own::Stream(parts, _) => parts,
+            _ => unreachable!("this is the listener of a stream"),
+        }
     }
 
     /// Splits the stream, and returns the link of its other half.
     pub(crate) fn split(&self) -> Self {
-        self.with_wakers(Wakers::split);
-        Self { socket: self.socket.clone(), own: Rc::clone(&self.own) }
+        self.parts().set(2);
+        Self(Rc::clone(&self.0))
     }
 
     /// Ends the stream: the socket's data goes to its listeners again.
     pub(crate) fn release(self) -> Socket {
         drop(self.remove_listener());
-        if !self.socket.is_destroyed() {
-            self.socket.step(|machine, _, fx| machine.end_pulling(fx));
+        let socket = self.socket.clone();
+        if !socket.is_destroyed() {
+            socket.step(|machine, _, fx| machine.end_pulling(fx));
         }
         // The listener is removed, so dropping this link does nothing.
-        self.socket.clone()
+        socket
     }
 
     /// Removes and returns the listener of this stream, unless that has happened.
     fn remove_listener(&self) -> Option<Listener> {
         let (id, own) = self.socket.stream_listener()?;
-        if Rc::ptr_eq(&own, &self.own) { self.socket.inner.listeners.remove(id) } else { None }
+        if Rc::ptr_eq(&own, &self.0) { self.socket.inner.listeners.remove(id) } else { None }
     }
+}
+
+impl Deref for End {
+    type Target = SocketLink;
 
     #[inline]
-    fn with_wakers<R>(&self, call: impl FnOnce(&Wakers) -> R) -> Option<R> {
-        self.own.wakers().map(call)
+    fn deref(&self) -> &SocketLink {
+        self.0.link().expect("this is the listener of a stream")
     }
+}
 
-    #[inline]
-    fn set_reader(&self, waker: &Waker) {
-        self.with_wakers(|wakers| wakers.set_reader(waker));
-    }
+/// What polls need of an [`End`].
+pub(crate) type SocketLink = Link<Socket>;
 
-    fn set_writer(&self, waker: &Waker) {
-        self.with_wakers(|wakers| wakers.set_writer(waker));
+impl SocketLink {
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     /// Reads into `target`, which must have room. At the end of the stream, the result is empty.
@@ -154,12 +104,48 @@ impl End {
         target: T,
     ) -> Poll<Result<T::Filled>> {
         let core = self.socket.pulling_core()?;
+        let from = self.source();
+        self.poll_pull_from(core, from, cx, target)
+    }
+
+    /// Reads into memory that the loop lends, which is taken only if a read may succeed. Returns `None` at
+    /// the end of the stream.
+    #[inline]
+    pub(crate) fn poll_lent(&self, cx: &Context<'_>) -> Poll<Result<Option<Box<Lent>>>> {
+        let core = self.socket.pulling_core()?;
+        let from = self.source();
+        if let (Pull::Driver, Some(id)) = &from {
+            if core.driver.is_drained(*id) {
+                self.socket.check_consumers()?;
+                return self.wait_for_bytes(core, *id, cx);
+            }
+        }
+        let mut lent = self.socket.take_lent();
+        let read = self.poll_pull_from(core, from, cx, lent.memory());
+        if matches!(read, Poll::Ready(Ok(1..))) {
+            return Poll::Ready(Ok(Some(lent)));
+        }
+        self.socket.give_back_lent(lent);
+        read.map_ok(|_| None)
+    }
+
+    /// Returns where the next bytes are.
+    #[inline]
+    fn source(&self) -> (Pull, Option<SocketId>) {
+        let state = self.socket.inner.state.borrow();
+        (state.pull(), state.unlayered_id())
+    }
+
+    #[inline]
+    fn poll_pull_from<T: Target>(
+        &self,
+        core: &Core,
+        (pull, id): (Pull, Option<SocketId>),
+        cx: &Context<'_>,
+        target: T,
+    ) -> Poll<Result<T::Filled>> {
         ready!(core.tasks.spend(cx));
         self.socket.check_consumers()?;
-        let (pull, id) = {
-            let state = self.socket.inner.state.borrow();
-            (state.pull(), state.unlayered_id())
-        };
         let (Pull::Driver, Some(id)) = (&pull, id) else {
             return self.poll_stored(pull, cx, target);
         };
@@ -184,23 +170,6 @@ impl End {
         match core.driver.readable_start(id) {
             Ok(()) => self.wait_outside(core),
             Err(error) => Poll::Ready(Err(self.pull_failed(error))),
-        }
-    }
-
-    /// Returns `Ready` if a read may succeed. Call it before allocating memory for a read.
-    #[inline]
-    pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        let core = self.socket.pulling_core()?;
-        let id = {
-            let state = self.socket.inner.state.borrow();
-            state.unlayered_id().filter(|_| matches!(state.pull(), Pull::Driver))
-        };
-        match id {
-            Some(id) if core.driver.is_drained(id) => {
-                self.socket.check_consumers()?;
-                self.wait_for_bytes(core, id, cx)
-            }
-            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -244,11 +213,7 @@ impl End {
         let core = self.socket.pulling_core()?;
         ready!(core.tasks.spend(cx));
         self.socket.check_consumers()?;
-        let (pull, id) = {
-            let state = self.socket.inner.state.borrow();
-            (state.pull(), state.unlayered_id())
-        };
-        match (pull, id) {
+        match self.source() {
             (Pull::Driver, Some(id)) => match core.driver.peek_into(id, buffer) {
                 Ok(bytes) => Poll::Ready(Ok(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -433,8 +398,9 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        let is_last = self.with_wakers(Wakers::leave).unwrap_or_default();
-        if !is_last {
+        let parts = self.parts();
+        parts.set(parts.get() - 1);
+        if parts.get() > 0 {
             return;
         }
         // Without its listener, the stream has ended, and the socket may have a later stream.
@@ -458,25 +424,25 @@ impl Socket {
 
     /// Wakes the reading task, because the driver has reported that a read may succeed.
     pub(super) fn wake_reader(&self) {
-        self.wake_stream(Wakers::wake_reader);
+        self.wake_stream(Link::wake_reader);
     }
 
     /// Wakes the writing task, because the driver has reported that a send may succeed.
     pub(super) fn wake_writer(&self) {
-        self.wake_stream(Wakers::wake_writer);
+        self.wake_stream(Link::wake_writer);
     }
 
-    fn wake_stream(&self, wake: impl FnOnce(&Wakers)) {
+    fn wake_stream(&self, wake: impl FnOnce(&Link<Self>)) {
         let listener = self.stream_listener();
-        if let Some(wakers) = listener.as_ref().and_then(|(_, own)| own.wakers()) {
-            wake(wakers);
+        if let Some(link) = listener.as_ref().and_then(|(_, own)| own.link()) {
+            wake(link);
         }
     }
 
     /// Returns the listener that wakes the tasks of the stream, if there is one.
     fn stream_listener(&self) -> Option<(ListenerId, Rc<Own<Self, Weak<Inner>>>)> {
         self.inner.listeners.find(|listener| match listener {
-            Listener::Own(own) => own.wakers().map(|_| Rc::clone(own)),
+            Listener::Own(own) => own.link().map(|_| Rc::clone(own)),
             Listener::User(_) => None,
         })
     }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use crate::Result;
-use crate::socket::{End, Lent};
+use crate::socket::{Lent, SocketLink};
 
 /// The bytes that [`fill_buf`](super::SocketStream::fill_buf) has returned and that were not consumed yet.
 /// The memory belongs to the loop; it is `None` if there are no such bytes.
@@ -19,34 +19,30 @@ impl Buffer {
         self.0.is_none()
     }
 
-    pub(super) fn poll_fill(&mut self, end: &End, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
+    pub(super) fn poll_fill(&mut self, link: &SocketLink, cx: &Context<'_>) -> Poll<Result<&[u8]>> {
         if self.is_empty() {
-            let socket = end.socket();
-            ready!(end.poll_drained(cx))?;
-            let mut lent = socket.take_lent();
-            let read = end.poll_pull(cx, lent.memory());
-            if !matches!(read, Poll::Ready(Ok(1..))) {
-                socket.give_back_lent(lent);
-                ready!(read)?;
-                return Poll::Ready(Ok(&[]));
-            }
-            self.0 = Some(lent);
+            self.0 = ready!(link.poll_lent(cx))?;
         }
         Poll::Ready(Ok(self.bytes()))
     }
 
-    pub(super) fn consume(&mut self, count: usize, end: &End) {
+    pub(super) fn consume(&mut self, count: usize, link: &SocketLink) {
         let is_used_up = self.0.as_mut().is_some_and(|lent| lent.consume(count));
         if let Some(lent) = self.0.take_if(|_| is_used_up) {
-            end.socket().give_back_lent(lent);
+            link.socket().give_back_lent(lent);
         }
     }
 
     /// Passes at most `room` bytes to `with`, and consumes them.
-    pub(super) fn take<R>(&mut self, room: usize, end: &End, with: impl FnOnce(&[u8]) -> R) -> R {
+    pub(super) fn take<R>(
+        &mut self,
+        room: usize,
+        link: &SocketLink,
+        with: impl FnOnce(&[u8]) -> R,
+    ) -> R {
         let count = self.bytes().len().min(room);
         let result = with(&self.bytes()[..count]);
-        self.consume(count, end);
+        self.consume(count, link);
         result
     }
 }

@@ -1,16 +1,18 @@
-//! The wakers of the tasks that wait for a socket.
+//! What the objects of a stream share: their socket, and the wakers of the tasks that wait for it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::task::Waker;
 
 use fyke_machine::connection::Event;
 
-/// The wakers of the tasks that wait for a socket: at most one for each direction.
-pub(crate) struct Wakers {
-    /// The number of stream objects that use the socket: 1 for a whole stream, 2 for both halves.
-    parts: Cell<u8>,
+/// The link between a stream and its socket `S`, with the wakers of the tasks that wait for it: at most one
+/// for each direction.
+pub(crate) struct Link<S> {
+    /// Here, so that each half of a stream in a waiting task is one pointer.
+    pub(super) socket: S,
     reader: Slot,
-    writer: Slot,
+    /// Allocated when a task waits to write for the first time, because most tasks only wait to read.
+    writer: OnceCell<Box<Slot>>,
 }
 
 /// The waker of a waiting task. It stays here after a wake, because the task usually waits again.
@@ -38,21 +40,9 @@ impl Slot {
     }
 }
 
-impl Wakers {
-    /// Creates the wakers of a stream that is not split.
-    pub(super) fn new() -> Self {
-        Self { parts: Cell::new(1), reader: Slot::default(), writer: Slot::default() }
-    }
-
-    /// Notes that the stream is split into two halves.
-    pub(super) fn split(&self) {
-        self.parts.set(2);
-    }
-
-    /// Notes that one part was dropped. Returns whether it was the last one.
-    pub(super) fn leave(&self) -> bool {
-        self.parts.set(self.parts.get().saturating_sub(1));
-        self.parts.get() == 0
+impl<S> Link<S> {
+    pub(super) fn new(socket: S) -> Self {
+        Self { socket, reader: Slot::default(), writer: OnceCell::new() }
     }
 
     pub(super) fn set_reader(&self, waker: &Waker) {
@@ -60,7 +50,7 @@ impl Wakers {
     }
 
     pub(super) fn set_writer(&self, waker: &Waker) {
-        self.writer.set(waker);
+        self.writer.get_or_init(Box::default).set(waker);
     }
 
     pub(super) fn wake_reader(&self) {
@@ -68,14 +58,16 @@ impl Wakers {
     }
 
     pub(super) fn wake_writer(&self) {
-        self.writer.wake();
+        if let Some(writer) = self.writer.get() {
+            writer.wake();
+        }
     }
 
     /// Wakes the tasks for which an event may change the result of a poll.
     pub(super) fn wake_for(&self, event: Event) {
         if !matches!(event, Event::Drain | Event::Finish) {
-            self.reader.wake();
+            self.wake_reader();
         }
-        self.writer.wake();
+        self.wake_writer();
     }
 }
