@@ -10,14 +10,13 @@ mod properties;
 pub(crate) mod receive;
 mod retries;
 pub(crate) mod send;
+mod slots;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
-
-use slotmap::SlotMap;
 
 use crate::completion::{Deferred, Wanted, dead};
 use crate::pool::Pool;
@@ -26,11 +25,12 @@ use crate::system::{self, Alarm, BoundFile, Clock, Spare};
 use crate::{Batch, Completion, Moment, SocketId};
 pub(crate) use lifecycle::{connected, open, shutdown};
 use retries::Retries;
+use slots::Slots;
 
 /// The sockets of a driver. `W` is the state that its backend keeps for each socket.
 pub(crate) struct Table<W> {
     pub(crate) clock: Clock,
-    pub(crate) sockets: RefCell<SlotMap<SocketId, Slot<W>>>,
+    pub(crate) sockets: RefCell<Slots<Slot<W>>>,
     /// The batches in flight: bytes that the kernel did not accept at once.
     in_flight: RefCell<BTreeMap<SocketId, Batch>>,
     /// The files of bound Unix sockets.
