@@ -150,7 +150,10 @@ on_every_driver! {
                 let later = Rc::clone(&waker);
                 drop(spawn_local(poll_fn(move |cx| match later.replace(Some(cx.waker().clone())) {
                     None => Poll::Pending,
-                    Some(_) => Poll::Ready(seen.set(true)),
+                    Some(_) => {
+                        seen.set(true);
+                        Poll::Ready(())
+                    }
                 })).unwrap());
                 earlier.unref_loop();
                 // Only the later task keeps the loop alive.

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 use fyke_driver::{Address, PeerCredentials};
 
 use super::Socket;
-use super::peer::Peer;
 use crate::{Error, ErrorCode, Result};
 use fyke_machine::error::MakeError;
 
@@ -42,7 +41,7 @@ impl Socket {
             self.capture_accepted_peer();
         }
         let state = self.inner.state.borrow();
-        state.peer.address().filter(|_| state.peer_was_asked() || !asks)
+        state.peer().filter(|_| state.peer_was_asked() || !asks)
     }
 
     /// Asks the system for the peer's address when the user asks for it, and remembers the answer.
@@ -55,7 +54,7 @@ impl Socket {
         if let Ok(address) = core.driver.peer_address(id) {
             let mut state = self.inner.state.borrow_mut();
             state.rare().peer_was_asked = true;
-            state.peer = address.ip().into();
+            state.set_peer(address.ip());
         }
     }
 
@@ -176,7 +175,7 @@ impl Socket {
     pub(super) fn capture_peer(&self) {
         let (id, asked) = {
             let state = self.inner.state.borrow();
-            (state.connected(), state.peer.address())
+            (state.connected(), state.peer())
         };
         let (Some(core), Some(id), Some(asked)) = (self.core(), id, asked) else { return };
         let as_asked = match asked.ip() {
@@ -188,7 +187,7 @@ impl Socket {
             return;
         }
         let peer = core.driver.peer_address(id).ok().and_then(|address| address.ip());
-        self.inner.state.borrow_mut().peer = peer.or(Some(asked)).into();
+        self.inner.state.borrow_mut().set_peer(peer.or(Some(asked)));
     }
 
     /// Asks the system for the address of an accepted peer if the driver has not reported it. This costs a
@@ -196,10 +195,11 @@ impl Socket {
     pub(super) fn capture_accepted_peer(&self) {
         let id = {
             let state = self.inner.state.borrow();
-            state.id.filter(|_| matches!(state.peer, Peer::Unasked))
+            state.id.filter(|_| state.has_unasked_peer())
         };
         if let (Some(core), Some(id)) = (self.inner.core.get(), id) {
-            self.inner.state.borrow_mut().peer = core.driver.accepted_peer(id).into();
+            let peer = core.driver.accepted_peer(id);
+            self.inner.state.borrow_mut().set_peer(peer);
         }
     }
 

@@ -99,7 +99,7 @@ impl SocketOptions {
         state.id = Some(id);
         state.change().phase = Phase::Open;
         state.change().unix = peer.is_unix();
-        state.peer = peer.ip().into();
+        state.set_peer(peer.ip());
         let socket = Socket::with_connection(core, id, state, self.pause_on_create);
         if !writable {
             // The descriptor is read-only, so the writing side ends at once (CON-23).

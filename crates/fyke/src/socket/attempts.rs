@@ -99,7 +99,7 @@ impl Socket {
             let mut state = self.inner.state.borrow_mut();
             state.id = Some(running.id);
             if state.phase == Phase::Open {
-                state.peer = running.target.into();
+                state.set_peer(running.target);
             }
         }
     }

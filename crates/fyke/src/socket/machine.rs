@@ -274,7 +274,7 @@ impl Socket {
     fn leave(&self, gone: Option<Gone>) {
         let (server, peer) = {
             let state = self.inner.state.borrow();
-            (state.accepted_by(), state.peer.address())
+            (state.accepted_by(), state.peer())
         };
         if let Some(server) = server {
             server.connection_gone(peer, gone);

@@ -72,7 +72,6 @@ use fyke_machine::policy::{self, Policy};
 pub use layer::{Layer, LayerOutput, LayerStep};
 use listener::Hears;
 pub(crate) use origin::{Accepts, Origin};
-use peer::Peer;
 pub use pipeline::pipeline;
 pub(crate) use pulling::{End, SocketLink};
 pub use remote::SocketRef;
@@ -217,7 +216,11 @@ impl Socket {
             connection.unix = unix;
         }
         state.machine.allow(core.lanes);
-        state.peer = if peer.is_none() && !unix { Peer::Unasked } else { peer.into() };
+        if peer.is_none() && !unix {
+            state.set_unasked_peer();
+        } else {
+            state.set_peer(peer);
+        }
         let socket = Self::from_state(state);
         let _ = socket.inner.core.set(Rc::clone(core));
         core.own(id, socket.actor());

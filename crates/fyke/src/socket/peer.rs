@@ -3,8 +3,8 @@
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// An `Option<SocketAddr>` in less space: most of its 32 bytes are for the flow label and the scope of
-/// IPv6, which are zero except for link-local addresses.
-#[derive(Debug, Default)]
+/// IPv6, which are zero except for link-local addresses. Addresses that need them are stored elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Peer {
     /// A Unix socket, or no connection yet.
     #[default]
@@ -16,29 +16,33 @@ pub(super) enum Peer {
         ip: Ipv6Addr,
         port: u16,
     },
-    LinkLocal(Box<SocketAddrV6>),
+    /// An address with a flow label or a scope, in `Rare`.
+    Scoped,
 }
 
 impl Peer {
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::None | Self::Unasked => None,
-            Self::V4(address) => Some(SocketAddr::V4(*address)),
-            Self::V6 { ip, port } => Some(SocketAddr::V6(SocketAddrV6::new(*ip, *port, 0, 0))),
-            Self::LinkLocal(address) => Some(SocketAddr::V6(**address)),
+    /// Returns the compact form of an address, and the address if it has no compact form.
+    pub(super) fn compact(address: Option<SocketAddr>) -> (Self, Option<SocketAddrV6>) {
+        match address {
+            None => (Self::None, None),
+            Some(SocketAddr::V4(address)) => (Self::V4(address), None),
+            Some(SocketAddr::V6(address)) if address.flowinfo() == 0 && address.scope_id() == 0 => {
+                (Self::V6 { ip: *address.ip(), port: address.port() }, None)
+            }
+            Some(SocketAddr::V6(address)) => (Self::Scoped, Some(address)),
         }
     }
-}
 
-impl From<Option<SocketAddr>> for Peer {
-    fn from(address: Option<SocketAddr>) -> Self {
-        match address {
-            None => Self::None,
-            Some(SocketAddr::V4(address)) => Self::V4(address),
-            Some(SocketAddr::V6(address)) if address.flowinfo() == 0 && address.scope_id() == 0 => {
-                Self::V6 { ip: *address.ip(), port: address.port() }
-            }
-            Some(SocketAddr::V6(address)) => Self::LinkLocal(Box::new(address)),
+    /// Returns the address. `scoped` returns an address that has no compact form.
+    pub(super) fn address(
+        self,
+        scoped: impl FnOnce() -> Option<SocketAddrV6>,
+    ) -> Option<SocketAddr> {
+        match self {
+            Self::None | Self::Unasked => None,
+            Self::V4(address) => Some(SocketAddr::V4(address)),
+            Self::V6 { ip, port } => Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, 0))),
+            Self::Scoped => scoped().map(SocketAddr::V6),
         }
     }
 }
@@ -59,7 +63,8 @@ mod tests {
             labelled.into(),
         ];
         for address in addresses.map(Some).into_iter().chain([None]) {
-            assert_eq!(Peer::from(address).address(), address);
+            let (peer, scoped) = Peer::compact(address);
+            assert_eq!(peer.address(|| scoped), address);
         }
     }
 }

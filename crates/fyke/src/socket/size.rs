@@ -17,9 +17,9 @@ fn the_size_of_a_socket_stays_within_its_budget() {
     assert!(size_of::<ReadSide>() <= 32);
     assert!(size_of::<WriteSide<Callback>>() <= 40);
     assert!(size_of::<Idle>() <= 32);
-    assert!(size_of::<Peer>() <= 24);
-    assert!(size_of::<State>() <= 208);
+    assert!(size_of::<Peer>() <= 20);
+    assert!(size_of::<State>() <= 192);
     // Two listeners are stored in place: for data, and for the idle timeout.
     assert!(size_of::<Listeners<Hears, Listener>>() <= 64);
-    assert!(size_of::<Inner>() <= 288);
+    assert!(size_of::<Inner>() <= 272);
 }

@@ -1,7 +1,7 @@
 //! The state of a socket, outside of its state machine.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) struct State<S> {
     pub(super) receiving: Receiving,
     /// Set by `Socket::new`: the listeners are kept after `close`.
     pub(super) keeps_listeners: bool,
-    pub(super) peer: Peer,
+    peer: Peer,
     /// The server that accepted the socket; kept until `close`.
     origin: Option<Rc<Origin>>,
     /// The data that the sockets of that server share.
@@ -67,6 +67,8 @@ impl<S> Deref for State<S> {
 /// Data that most sockets do not have.
 pub(super) struct Rare<S> {
     pub(super) local: Option<Address>,
+    /// The peer's address if it has a flow label or a scope.
+    scoped_peer: Option<SocketAddrV6>,
     /// The local socket, until a connect uses it.
     pub(super) bound: Option<BoundSocket>,
     pub(super) attempted: Option<Vec<SocketAddr>>,
@@ -93,6 +95,7 @@ impl<S> Default for Rare<S> {
     fn default() -> Self {
         Self {
             local: None,
+            scoped_peer: None,
             bound: None,
             attempted: None,
             connecting: None,
@@ -130,6 +133,7 @@ impl<S> Rare<S> {
     fn is_empty(&self) -> bool {
         let Self {
             local,
+            scoped_peer,
             bound,
             attempted,
             connecting,
@@ -144,12 +148,13 @@ impl<S> Rare<S> {
             wake,
             peer_was_asked,
         } = self;
-        let ends = local.is_none() && bound.is_none() && attempted.is_none();
+        let ends = local.is_none() && scoped_peer.is_none() && bound.is_none();
         let asked = wishes.is_none() && block_list.is_none() && signal.is_none();
         let reads = read_buffer.is_none() && piped.is_empty() && decoder.is_none();
         let reads = reads && layered.is_none();
         let watches = write_stall_timeout.is_some() || wake.is_some();
-        ends && asked && reads && connecting.is_none() && !watches && !peer_was_asked
+        let connects = attempted.is_some() || connecting.is_some();
+        ends && asked && reads && !connects && !watches && !peer_was_asked
     }
 }
 
@@ -230,7 +235,7 @@ impl<S> State<S> {
     /// Resets the state for another connection. Options and listeners are kept.
     // CON-16
     pub(super) fn renew(&mut self) {
-        self.peer = Peer::None;
+        self.set_peer(None);
         if let Some(rare) = &mut self.rare {
             rare.local = None;
             rare.attempted = None;
@@ -239,6 +244,32 @@ impl<S> State<S> {
                 *decoder = Decoder::new(*encoding);
             }
         }
+    }
+
+    /// Returns the peer's address, if it is known without a system call.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.peer.address(|| self.rare_if_any()?.scoped_peer)
+    }
+
+    /// Returns whether the system knows the peer's address, but was not asked for it yet.
+    pub(super) fn has_unasked_peer(&self) -> bool {
+        matches!(self.peer, Peer::Unasked)
+    }
+
+    /// Sets the peer's address. `None` for a Unix socket.
+    pub(super) fn set_peer(&mut self, address: Option<SocketAddr>) {
+        let (peer, scoped) = Peer::compact(address);
+        self.peer = peer;
+        if scoped.is_some() {
+            self.rare().scoped_peer = scoped;
+        } else if let Some(rare) = &mut self.rare {
+            rare.scoped_peer = None;
+        }
+    }
+
+    /// Notes that the system knows the peer's address.
+    pub(super) fn set_unasked_peer(&mut self) {
+        self.peer = Peer::Unasked;
     }
 
     pub(super) fn rare(&mut self) -> &mut Rare<S> {
