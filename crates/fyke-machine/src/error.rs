@@ -327,7 +327,7 @@ pub trait MakeError: Sized {
 
 impl MakeError for Error {
     fn system(syscall: &'static str, source: io::Error) -> Self {
-        if conversions::is_ours(&source) {
+        if source.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<Self>) {
             return source.into();
         }
         let code = ErrorCode(errno_name(&source));

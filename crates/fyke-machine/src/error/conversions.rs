@@ -8,11 +8,6 @@ use fyke_driver::errno_name;
 
 use super::{Error, ErrorCode, Inner, words};
 
-/// Whether this is an [`Error`] that was converted, because a layer has failed and not the system.
-pub(super) fn is_ours(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>)
-}
-
 impl Error {
     /// The kind of the error, as the standard library names it. The kind of your own code is
     /// [`Other`](io::ErrorKind::Other).
