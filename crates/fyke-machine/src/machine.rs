@@ -19,8 +19,6 @@ use crate::{Moment, Policy};
 pub enum Lane {
     /// Frequent steps, without effects.
     Plain,
-    /// The same for sending through a layer: small writes only, and the owner changes the bytes.
-    Layered,
     /// All other steps, with transitions.
     General,
 }
@@ -179,7 +177,7 @@ impl<C> Machine<C> {
         let room = connection.has_room_for(bytes.len());
         let small = room && bytes.len() <= SMALL_BYTES_MAX;
         let large = !small
-            && self.lanes.write == Lane::Plain
+            && !connection.layered
             && callback.is_none()
             && connection.may_leave_alone(bytes.len(), no_delay)
             && connection.write.is_clear();
@@ -201,6 +199,11 @@ impl<C> Machine<C> {
     /// buffer.
     #[inline]
     pub fn outgoing(&self) -> Option<&[u8]> {
+        if self.connection.layered { None } else { self.small_tail() }
+    }
+
+    #[inline]
+    fn small_tail(&self) -> Option<&[u8]> {
         let plain = self.lanes().write == Lane::Plain;
         let tail = self.connection.write.tail().filter(|_| plain)?;
         (1..=SMALL_BYTES_MAX).contains(&tail.len()).then_some(tail)
@@ -208,16 +211,14 @@ impl<C> Machine<C> {
 
     /// The same below a layer: the bytes must be changed before they are offered.
     pub fn outgoing_layered(&self) -> Option<&[u8]> {
-        let layered = self.lanes().write == Lane::Layered;
-        let tail = self.connection.write.tail().filter(|_| layered)?;
-        (1..=SMALL_BYTES_MAX).contains(&tail.len()).then_some(tail)
+        if self.connection.layered { self.small_tail() } else { None }
     }
 
     /// The kernel has accepted all of [`outgoing`](Self::outgoing). Returns the queue for reuse if it is
     /// empty now, and the result of the flush.
     #[inline]
     pub fn outgoing_sent(&mut self) -> (Option<Box<Queue<C>>>, Flushed) {
-        debug_assert!(self.outgoing().or(self.outgoing_layered()).is_some());
+        debug_assert!(self.small_tail().is_some());
         let write = &mut self.connection.write;
         match write.tail_is_sent() {
             None => (None, Flushed::Written(write.in_flight_number())),
@@ -230,7 +231,7 @@ impl<C> Machine<C> {
     #[inline]
     pub fn written_plain(&mut self, number: u64) -> Option<C> {
         let write = &self.connection.write;
-        let plain = self.lanes().write != Lane::General && write.callbacks_up_to(number) == 1;
+        let plain = self.lanes().write == Lane::Plain && write.callbacks_up_to(number) == 1;
         if plain { self.connection.write.next_callback(number) } else { None }
     }
 

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use fyke_driver::Completion;
 use fyke_machine::error::MakeError;
 use fyke_machine::reading::Sink;
-use fyke_machine::{Lane, Lanes};
 
 use super::layer::{LayerOutput, LayerStep};
 use super::layer_flow::{Incoming, Layered};
@@ -111,12 +110,6 @@ impl Socket {
         };
         {
             let mut state = self.inner.state.borrow_mut();
-            let write = match core.lanes.write {
-                Lane::Plain => Lane::Layered,
-                lane => lane,
-            };
-            let lanes = Lanes { write, ..core.lanes };
-            state.machine.allow(lanes);
             state.change().layered = true;
             let mut flow = layered.flow.borrow_mut();
             if std::mem::replace(&mut flow.begun, true) {
@@ -351,8 +344,7 @@ impl Socket {
         let layered = {
             let mut state = self.inner.state.borrow_mut();
             let layered = state.rare_if_any_mut().and_then(|rare| rare.layered.take());
-            if let (Some(_), Some(core)) = (&layered, self.core()) {
-                state.machine.allow(core.lanes);
+            if layered.is_some() {
                 state.change().layered = false;
             }
             layered
