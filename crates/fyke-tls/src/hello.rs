@@ -2,8 +2,12 @@
 
 use rustls::server::Acceptor;
 
-/// The length of the header of a record.
-const HEADER_BYTES: usize = 5;
+/// The type and the length of a handshake message.
+const MESSAGE_PREFIX_BYTES: usize = 4;
+/// The longest handshake message that rustls accepts.
+const MESSAGE_BYTES_MAX: usize = 0xffff;
+/// The longest record: 2,048 bytes more than its plain bytes (RFC 5246, section 6.2.3).
+const RECORD_BYTES_MAX: usize = 16 * 1024 + 2048;
 
 /// The ClientHello of a client, for a server that chooses its certificate.
 #[derive(Clone, Debug, Default)]
@@ -47,21 +51,35 @@ impl Hello {
     }
 }
 
-/// The number of complete records in `coded`, plus one if it begins with something else.
-pub(crate) fn complete_records(coded: &[u8]) -> usize {
+/// Returns whether `coded` begins with a complete ClientHello, or with something that cannot become one. Only then is
+/// it worth parsing, which takes much longer.
+pub(crate) fn is_complete(coded: &[u8]) -> bool {
     const HANDSHAKE: u8 = 22;
+    const MAJOR_VERSION: u8 = 3;
     let mut rest = coded;
-    let mut count = 0;
-    while let [kind, _, _, high, low, ..] = rest {
-        let len = HEADER_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
-        if *kind != HANDSHAKE {
-            return count + 1;
+    let mut prefix = [0; MESSAGE_PREFIX_BYTES];
+    let mut received = 0;
+    while let [kind, major, _, high, low, after @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        let is_record = *kind == HANDSHAKE && *major == MAJOR_VERSION;
+        if !is_record || !(1..=RECORD_BYTES_MAX).contains(&len) {
+            return true;
         }
-        let Some(next) = rest.get(len..) else { break };
-        rest = next;
-        count += 1;
+        let Some(payload) = after.get(..len) else { break };
+        for (to, from) in prefix.iter_mut().skip(received).zip(payload) {
+            *to = *from;
+        }
+        received += len;
+        let [_, length @ ..] = prefix;
+        let message = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        if received >= MESSAGE_PREFIX_BYTES
+            && (message > MESSAGE_BYTES_MAX || received - MESSAGE_PREFIX_BYTES >= message)
+        {
+            return true;
+        }
+        rest = &after[len..];
     }
-    count
+    false
 }
 
 #[cfg(test)]
@@ -69,13 +87,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_complete_records_count() {
-        let record = [22, 3, 1, 0, 2, 9, 9];
-        for len in 0..record.len() {
-            assert_eq!(complete_records(&record[..len]), 0);
+    fn a_message_is_complete_in_however_many_records() {
+        let message = [1, 0, 0, 2, 8, 9];
+        for piece in 1..=message.len() {
+            let records = message.chunks(piece);
+            let records =
+                records.flat_map(|piece| [&[22, 3, 1, 0, piece.len() as u8], piece].concat());
+            let records: Vec<u8> = records.collect();
+            assert!((0..records.len()).all(|len| !is_complete(&records[..len])));
+            assert!(is_complete(&records));
         }
-        let two = [record, record].concat();
-        assert_eq!((complete_records(&record), complete_records(&two)), (1, 2));
-        assert_eq!(complete_records(b"GET / HTTP/1.1"), 1);
+    }
+
+    #[test]
+    fn what_cannot_become_a_message_is_not_waited_for() {
+        let too_long = [22, 3, 1, 0, 4, 1, 1, 0, 0];
+        for bytes in [b"GET / HTTP/1.1", &[22, 3, 1, 0xff, 0xff][..], &[22, 3, 1, 0, 0], &too_long]
+        {
+            assert!(is_complete(bytes));
+        }
     }
 }

@@ -45,8 +45,6 @@ pub(crate) struct Session {
     deadline: RefCell<Option<Timer>>,
     /// Counts among the handshakes of its server.
     pub(crate) counted: RefCell<Option<Counted>>,
-    /// The number of records in which the ClientHello was looked for.
-    records: Cell<usize>,
 }
 
 /// One of a limited number of handshakes.
@@ -78,7 +76,6 @@ impl Session {
             secured: RefCell::default(),
             deadline: RefCell::default(),
             counted: RefCell::default(),
-            records: Cell::new(0),
         })
     }
 
@@ -132,9 +129,8 @@ impl Session {
             Stage::Choosing => return Ok(false),
             Stage::Refused(error) => return Err(error.clone()),
             Stage::Hello(chooser) => {
-                let records = hello::complete_records(coded);
-                // All bytes are passed again when more have come, but only another record can complete it.
-                if self.records.replace(records) == records {
+                // All bytes are passed again when more are received.
+                if !hello::is_complete(coded) {
                     return Ok(false);
                 }
                 let Some(hello) = Hello::find(coded) else { return Ok(false) };

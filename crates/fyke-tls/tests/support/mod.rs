@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::cell::RefCell;
+pub(crate) mod peer;
+
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -118,6 +120,13 @@ pub(crate) fn when(condition: impl Fn() -> bool + 'static, then: impl FnOnce() +
         false => when(condition, then),
     })
     .unwrap();
+}
+
+/// Runs `then` after enough rounds of the loop for every pending event to happen, to check that something does not
+/// happen. Too few rounds may let a broken test pass, but never fail a correct one.
+pub(crate) fn settled(then: impl FnOnce() + 'static) {
+    let rounds = Cell::new(0);
+    when(move || rounds.replace(rounds.get() + 1) == 200, then);
 }
 
 /// An authority that issues certificates.
