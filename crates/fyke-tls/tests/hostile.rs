@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fyke::{Endpoint, Socket, timer};
 use fyke_tls::{ServerContext, Tls, TlsServer, connect, create_server};
 use support::peer::{Peer, client_config, server_config, split_records};
-use support::{Authority, Log, Net, settled};
+use support::{Authority, Log, Net, settled, when};
 
 /// Listens with a server that accepts one client, records how its handshake ended, and calls `attack` with its
 /// address.
@@ -276,5 +276,33 @@ peer.end();
         });
         assert!(sent.get() < 1 << 24, "{} bytes were accepted", sent.get());
         assert_eq!(log.take(), ["close false"]);
+    }
+
+    fn a_client_that_sends_while_its_certificate_is_chosen_does_not_cost_memory(net) {
+        let (authority, server) = trusted();
+        let log = Log::new();
+        let sent = Rc::new(Cell::new(0));
+        let accepted = Rc::clone(&sent);
+        net.run(|| {
+            let replies = Rc::new(RefCell::new(Vec::new()));
+            let (waiting, asked) = (Rc::clone(&replies), Rc::clone(&replies));
+            let flooded = attacked(&server, &log, |_| unreachable!("it is no TLS"), move |endpoint| {
+                let peer = Peer::client(client_config(&authority), endpoint);
+                peer.send(&peer.records());
+                peer.socket.resume();
+                // More than the buffers of any system take.
+                let len: usize = 1 << 25;
+                let _ = peer.socket.write(vec![1; len]);
+                when(move || !waiting.borrow().is_empty(), move || {
+                    settled(move || {
+                        accepted.set(len.saturating_sub(peer.socket.write_queue_len()));
+                        asked.take().into_iter().for_each(fyke_tls::ContextReply::use_default);
+                    });
+                });
+            });
+            flooded.on_client_hello(move |_, reply| replies.borrow_mut().push(reply));
+        });
+        assert!(sent.get() < 1 << 24, "{} bytes were accepted", sent.get());
+        assert_eq!(log.take(), ["ERR_TLS_NOT_TLS", "close true"]);
     }
 }

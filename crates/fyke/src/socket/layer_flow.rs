@@ -35,6 +35,8 @@ pub(super) struct Flow {
     pub(super) waits: bool,
     /// The layer will continue on the tick or in the next turn.
     pub(super) continues: bool,
+    /// The driver does not receive, because the layer cannot take more.
+    pub(super) holds_driver: bool,
     pub(super) incoming: Incoming,
     /// Bytes of the write queue that are older than the layer.
     pub(super) unlayered: usize,

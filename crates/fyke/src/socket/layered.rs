@@ -154,6 +154,7 @@ impl Socket {
         };
         if waits {
             core.spares.layers.coded.set(coded);
+            self.hold_driver(&layered);
             if pauses {
                 self.continue_layer(&layered, Core::push_next_turn);
             }
@@ -183,6 +184,9 @@ impl Socket {
             }
         }
         core.spares.layers.coded.set(coded);
+        if step.as_ref().is_ok_and(|step| step.waits) {
+            self.hold_driver(&layered);
+        }
         self.send_layered(&layered);
         self.guarded(|| layered.layer.after_receive(self));
         let plain = output.plain;
@@ -282,32 +286,6 @@ impl Socket {
         self.sync();
     }
 
-    /// The socket receives from now on. Returns whether the driver must receive too.
-    pub(super) fn receive_wanted(&self, layered: &Rc<Layered>) -> bool {
-        let (begun, waiting) = {
-            let mut flow = layered.flow.borrow_mut();
-            flow.wanted = true;
-            let ended = matches!(flow.incoming, Incoming::Ended | Incoming::LayerEnded);
-            (flow.begun, ended || !flow.undelivered.is_empty())
-        };
-        if waiting {
-            self.continue_layer_later(layered);
-        }
-        begun
-    }
-
-    /// The socket receives no longer. Returns whether the driver must stop too: not while the layer opens.
-    pub(super) fn receive_unwanted(layered: &Layered) -> bool {
-        layered.flow.borrow_mut().wanted = false;
-        layered.layer.is_open()
-    }
-
-    fn driver_stop(&self) {
-        if let (Some(core), Some(id)) = (self.core(), self.id()) {
-            core.driver.receive_stop(id);
-        }
-    }
-
     pub(super) fn continue_layer_later(&self, layered: &Layered) {
         self.continue_layer(layered, Core::push_tick);
     }
@@ -337,6 +315,7 @@ impl Socket {
             true => self.receive_layered(&[]),
             false => self.after_layer(&layered, false),
         }
+        self.release_driver(&layered);
     }
 
     /// The connection is gone, and the layer with it.

@@ -26,6 +26,7 @@ mod idle;
 mod kernel_options;
 mod layer;
 mod layer_flow;
+mod layer_receiving;
 mod layered;
 mod layered_sending;
 mod link;
