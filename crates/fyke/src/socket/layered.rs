@@ -23,7 +23,8 @@ struct LayeredActor(Rc<Inner>);
 
 impl Actor<Tick> for LayeredActor {
     fn receive(self: Rc<Self>, bytes: &[u8]) {
-        Socket::from_inner(self.0.clone()).receive_layered(bytes);
+        let socket = Socket::from_inner(self.0.clone());
+        socket.guarded(|| socket.receive_layered(bytes));
     }
 
     fn readable(self: Rc<Self>) {
@@ -188,7 +189,7 @@ impl Socket {
             self.hold_driver(&layered);
         }
         self.send_layered(&layered);
-        self.guarded(|| layered.layer.after_receive(self));
+        layered.layer.after_receive(self);
         let plain = output.plain;
         self.deliver_layered(&layered, &plain);
         core.spares.layers.plain.set(plain);

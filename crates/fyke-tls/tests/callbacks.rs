@@ -1,0 +1,202 @@
+//! Callbacks that destroy their socket or panic, and what is freed.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use fyke::Socket;
+use fyke_tls::{Tls, connect, create_server};
+use support::peer::{Then, Towards, relay};
+use support::{Log, Net, contexts, settled, with_client};
+
+/// Where the user's code of a connection runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Hello,
+    ServerSecure,
+    ServerData,
+    ServerEnd,
+    ServerError,
+    ClientConnect,
+    ClientSecure,
+    ClientData,
+    ClientEnd,
+}
+
+const PLACES: [Place; 9] = [
+    Place::Hello,
+    Place::ServerSecure,
+    Place::ServerData,
+    Place::ServerEnd,
+    Place::ServerError,
+    Place::ClientConnect,
+    Place::ClientSecure,
+    Place::ClientData,
+    Place::ClientEnd,
+];
+
+/// A conversation in which `act` runs at every place. Both sides must close.
+fn conversation(log: &Log, act: &Rc<dyn Fn(Place, &Socket)>, breaks: bool) {
+    let (context, client) = contexts();
+    let at = |place: Place| {
+        let act = Rc::clone(act);
+        move |socket: &Socket| act(place, socket)
+    };
+    let (secure, data, end) =
+        (at(Place::ServerSecure), at(Place::ServerData), at(Place::ServerEnd));
+    let (data, end) = (Rc::new(data), Rc::new(end));
+    let server = create_server(&context, move |socket| {
+        secure(socket);
+        let data = Rc::clone(&data);
+        socket.on_data(move |socket, bytes| {
+            let _ = socket.write(bytes);
+            data(socket);
+        });
+        let end = Rc::clone(&end);
+        socket.on_end(move |socket| end(socket));
+        socket.on_error(|_, _| {});
+    });
+    let accepted = Rc::new(RefCell::new(None));
+    let of_hello = Rc::clone(&accepted);
+    let hello = at(Place::Hello);
+    server.on_client_hello(move |_, reply| {
+        let socket: Option<Socket> = of_hello.take();
+        hello(&socket.unwrap());
+        reply.use_default();
+    });
+    let error = at(Place::ServerError);
+    server.on_tls_client_error(move |socket, _| error(socket));
+    let closed = log.clone();
+    server.on_connection(move |server, socket| {
+        server.close();
+        accepted.replace(Some(socket.clone()));
+        let closed = closed.clone();
+        socket.on_close(move |_, _| closed.add("server"));
+    });
+    let (connected, secure) = (at(Place::ClientConnect), at(Place::ClientSecure));
+    let (data, end) = (at(Place::ClientData), at(Place::ClientEnd));
+    let closed = log.clone();
+    let handshakes = server.clone();
+    server
+        .listen_then(("127.0.0.1", 0), move |server| {
+            let change = move |towards, bytes: &[u8]| match breaks && towards == Towards::Server {
+                true => (b"GET / HTTP/1.1\r\n".to_vec(), Then::Continue),
+                false => (bytes.to_vec(), Then::Continue),
+            };
+            relay(server.endpoint().unwrap(), change, move |endpoint| {
+                let client = connect(endpoint, &client).unwrap();
+                client.on_error(|_, _| {});
+                client.on_close(move |_, _| {
+                    closed.add("client");
+                    let handshakes = handshakes.clone();
+                    settled(move || assert_eq!(handshakes.handshakes(), 0));
+                });
+                client.on_connect(connected);
+                Tls::of(&client).unwrap().on_secure_connect(secure);
+                client.on_data(move |client, _| {
+                    data(client);
+                    client.end();
+                });
+                client.on_end(end);
+                let _ = client.write("a question");
+            });
+        })
+        .unwrap();
+}
+
+fn both_close(net: &Net, act: impl Fn(Place, &Socket) + 'static, breaks: bool) {
+    let log = Log::new();
+    let act: Rc<dyn Fn(Place, &Socket)> = Rc::new(act);
+    net.run_through_panics(|| conversation(&log, &act, breaks));
+    let mut closed = log.take();
+    closed.sort();
+    assert_eq!(closed, ["client", "server"]);
+    assert_eq!(Rc::strong_count(&act), 1, "everything is freed");
+}
+
+on_every_driver! {
+    fn a_socket_can_be_destroyed_in_every_callback(net) {
+        for place in PLACES {
+            let reached = Rc::new(Cell::new(false));
+            let seen = Rc::clone(&reached);
+            let act = move |at: Place, socket: &Socket| {
+                if at == place {
+                    seen.set(true);
+                    socket.destroy();
+                }
+            };
+            both_close(net, act, place == Place::ServerError);
+            assert!(reached.get(), "{place:?}");
+        }
+    }
+
+    fn a_panic_in_a_callback_closes_the_connection(net) {
+        for place in PLACES {
+            let reached = Rc::new(Cell::new(false));
+            let seen = Rc::clone(&reached);
+            let act = move |at: Place, _: &Socket| {
+                assert!(at != place || seen.replace(true), "on purpose");
+            };
+            both_close(net, act, place == Place::ServerError);
+            assert!(reached.get(), "{place:?}");
+        }
+    }
+
+    fn a_socket_that_is_paused_for_ever_can_be_destroyed(net) {
+        let (server, client) = contexts();
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = create_server(&server, |socket| {
+                socket.on_error(|_, _| {});
+                socket.end_with("never read");
+                socket.resume();
+            });
+            with_client(&server, &client, move |client| {
+                client.pause();
+                let log = seen.clone();
+                Tls::of(client).unwrap().on_secure_connect(move |client| {
+                    log.add("secure");
+                    let client = client.clone();
+                    settled(move || _ = client.destroy());
+                });
+                client.on_data(|_, _| unreachable!("it is paused"));
+                client.pause();
+                client.on_close(move |_, had_error| seen.add(format!("close {had_error}")));
+            });
+        });
+        assert_eq!(log.take(), ["secure", "close false"]);
+    }
+
+    fn a_loop_that_is_dropped_at_any_time_frees_everything(net) {
+        for turns in 0..40 {
+            let act: Rc<dyn Fn(Place, &Socket)> = Rc::new(|_, _| {});
+            let event_loop = net.event_loop();
+            event_loop.enter(|| conversation(&Log::new(), &act, false));
+            for _ in 0..turns {
+                event_loop.turn(Some(Duration::ZERO)).unwrap();
+            }
+            drop(event_loop);
+            assert_eq!(Rc::strong_count(&act), 1, "after {turns} turns");
+        }
+    }
+}
+
+impl Net {
+    /// Runs a loop as [`run`](Self::run) does, and continues after panics.
+    fn run_through_panics(&self, setup: impl FnOnce()) {
+        let event_loop = self.event_loop();
+        event_loop.enter(setup);
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let turn = || event_loop.turn(Some(Duration::from_secs(1))).unwrap();
+            if matches!(catch_unwind(AssertUnwindSafe(turn)), Ok(false)) {
+                return;
+            }
+            assert!(std::time::Instant::now() < end, "the loop does not end");
+        }
+    }
+}
