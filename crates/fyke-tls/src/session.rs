@@ -114,12 +114,16 @@ impl Session {
         self.open.set(true);
         self.news.set(true);
         self.facts.replace(facts);
+        self.stop_deadline();
+        let counted = self.counted.take();
+        drop(counted);
+    }
+
+    fn stop_deadline(&self) {
         let timer = self.deadline.take();
         if let Some(timer) = timer {
             timer.cancel();
         }
-        let counted = self.counted.take();
-        drop(counted);
     }
 
     /// Reads the ClientHello, and lets the server choose its engine. Returns whether there is one now.
@@ -223,14 +227,24 @@ impl Layer for Session {
             }
         }
     }
+
+    fn removed(&self) {
+        // A user who keeps the handle, or the right to choose the context, keeps neither the listeners nor a
+        // place among the handshakes; and the deadline is not that of the socket's next connection.
+        self.stop_deadline();
+        drop((self.counted.take(), self.secured.take()));
+        let chooser = match self.stage.try_borrow_mut().as_deref_mut() {
+            Ok(Stage::Hello(chooser)) => chooser.take(),
+            _ => None,
+        };
+        drop(chooser);
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         // The timer holds the socket.
-        if let Some(timer) = self.deadline.take() {
-            timer.cancel();
-        }
+        self.stop_deadline();
     }
 }
 

@@ -145,6 +145,81 @@ on_every_driver! {
         }
     }
 
+    fn a_handle_in_a_listener_of_its_own_session_is_freed_with_the_connection(net) {
+        let (_, client) = contexts();
+        let held = Rc::new(());
+        let captured = Rc::clone(&held);
+        net.run(|| {
+            let server = fyke::create_server(|socket| {
+                socket.server().unwrap().close();
+                socket.on_error(|_, _| {});
+                socket.destroy();
+            });
+            server.listen_then(("127.0.0.1", 0), move |server| {
+                let socket = connect(server.endpoint().unwrap(), &client).unwrap();
+                let tls = Tls::of(&socket).unwrap();
+                let own = tls.clone();
+                tls.on_secure_connect(move |_| _ = (&own, &captured));
+                socket.on_error(|_, _| {});
+                socket.resume();
+            }).unwrap();
+        });
+        assert_eq!(Rc::strong_count(&held), 1);
+    }
+
+    fn a_handle_in_a_listener_of_its_own_session_is_freed_with_the_loop(net) {
+        let (_, client) = contexts();
+        let held = Rc::new(());
+        let captured = Rc::clone(&held);
+        let event_loop = net.event_loop();
+        event_loop.enter(|| {
+            let socket = connect(("127.0.0.1", 9), &client).unwrap();
+            let tls = Tls::of(&socket).unwrap();
+            let own = tls.clone();
+            tls.on_secure_connect(move |_| _ = (&own, &captured));
+        });
+        drop(event_loop);
+        assert_eq!(Rc::strong_count(&held), 1);
+    }
+
+    fn the_deadline_of_a_handshake_does_not_end_the_next_connection_of_its_socket(net) {
+        let authority = support::Authority::new();
+        let client = fyke_tls::ClientOptions::new().authorities_pem(authority.pem());
+        let client = client.handshake_timeout(Some(Duration::from_millis(30))).build().unwrap();
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let first = Cell::new(true);
+            let server = fyke::create_server(move |socket| {
+                socket.on_error(|_, _| {});
+                match first.replace(false) {
+                    true => _ = socket.destroy(),
+                    false => {
+                        socket.server().unwrap().close();
+                        _ = socket.pipe(socket);
+                    }
+                }
+            });
+            server.listen_then(("127.0.0.1", 0), move |server| {
+                let endpoint = server.endpoint().unwrap();
+                let socket = connect(endpoint.clone(), &client).unwrap();
+                let tls = Tls::of(&socket).unwrap();
+                socket.on_error(move |_, error| seen.add(error.code()));
+                socket.once_close(move |socket, _| {
+                    socket.connect(endpoint).unwrap();
+                    let socket = socket.clone();
+                    fyke::timer::set_timeout(Duration::from_millis(60), move || {
+                        // Only a handle that is kept keeps the first session.
+                        assert!(!tls.is_secure());
+                        socket.end();
+                    }).unwrap();
+                });
+                socket.resume();
+            }).unwrap();
+        });
+        assert_eq!(log.take().len(), 1, "only the first connection fails");
+    }
+
     fn a_socket_that_is_paused_for_ever_can_be_destroyed(net) {
         let (server, client) = contexts();
         let log = Log::new();

@@ -94,6 +94,10 @@ pub trait Layer: 'static {
     fn after_receive(&self, socket: &Socket) {
         let _ = socket;
     }
+
+    /// The connection is closed, and the layer was removed from its socket. A layer drops what refers to the
+    /// socket here, so that a user who keeps the layer does not keep the socket.
+    fn removed(&self) {}
 }
 
 /// What a layer produces from received bytes.

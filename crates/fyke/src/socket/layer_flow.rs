@@ -99,6 +99,13 @@ impl Layered {
         Rc::clone(&self.object)
     }
 
+    /// Drops what a socket had as its layer.
+    pub(super) fn remove(layered: Option<Rc<dyn Any>>) {
+        if let Some(Ok(layered)) = layered.map(Rc::downcast::<Self>) {
+            layered.layer.removed();
+        }
+    }
+
     pub(super) fn wake(&self) {
         self.flow.borrow_mut().waits = false;
     }

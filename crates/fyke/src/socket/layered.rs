@@ -329,7 +329,7 @@ impl Socket {
             }
             layered
         };
-        drop(layered);
+        Layered::remove(layered);
     }
 
     /// The layer has failed. What it still has to say is sent, as far as that is possible without waiting.

@@ -10,6 +10,7 @@ use fyke_machine::{Moment, policy};
 
 use super::Callback;
 use super::Socket;
+use super::layer_flow::Layered;
 use super::spares;
 use crate::wiring::{Core, Deferred, Tick as LoopTick};
 use crate::{Error, ErrorCode};
@@ -284,24 +285,20 @@ impl Socket {
     /// The loop is gone: emits no event, and frees everything that the callbacks captured.
     pub(crate) fn abandon(&self) {
         let mut effects = Effects::default();
-        let before = {
+        let (before, layered) = {
             let mut state = self.inner.state.borrow_mut();
             state.change().abandon(&mut effects);
             state.id = None;
             state.holding = false;
             let server = state.let_go_of_server();
+            let layered = state.rare_if_any_mut().and_then(|rare| rare.layered.take());
             let rare = state.rare_if_any_mut().map(|rare| {
-                let layered = rare.layered.take();
-                (
-                    std::mem::take(&mut rare.piped),
-                    rare.connecting.take(),
-                    rare.bound.take(),
-                    layered,
-                )
+                (std::mem::take(&mut rare.piped), rare.connecting.take(), rare.bound.take())
             });
-            (server, rare)
+            ((server, rare), layered)
         };
         let listeners = self.inner.listeners.clear();
+        Layered::remove(layered);
         drop((effects, before, listeners, self.take_sink()));
     }
 }
