@@ -182,6 +182,8 @@ impl Connection {
         }
     }
 
+    // After `close_notify` was sent, a wrong record of the peer panics here if rustls has debug assertions
+    // (rustls#959). That destroys the socket, as a panic in a listener does; release builds report the error.
     fn step(
         &mut self,
         coded: &mut [u8],
