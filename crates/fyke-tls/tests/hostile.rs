@@ -183,6 +183,36 @@ on_every_driver! {
         assert_eq!(log.take(), ["close false"]);
     }
 
+    fn key_updates_of_a_server_between_data_are_answered(net) {
+        let authority = Authority::new();
+        let config = Arc::new(server_config(&authority));
+        let client = fyke_tls::ClientOptions::new().authorities_pem(authority.pem());
+        let client = client.build().unwrap();
+        let echoed = Rc::new(Cell::new(0));
+        let count = Rc::clone(&echoed);
+        net.run(|| {
+            let server = fyke::create_server(move |socket| {
+                socket.server().unwrap().close();
+                let (peer, count) = (Peer::server(&config, socket), Rc::clone(&count));
+                peer.run(move |peer| {
+                    let len = peer.received.borrow().len();
+                    if len == 200 {
+                        peer.end();
+                    } else if peer.is_secure() && len == count.get() {
+                        count.set(len + 1);
+                        peer.tls.borrow_mut().refresh_traffic_keys().unwrap();
+                        peer.send(&peer.coded(b"x"));
+                    }
+                });
+            });
+            server.listen_then(("127.0.0.1", 0), move |server| {
+                let socket = connect(server.endpoint().unwrap(), &client).unwrap();
+                socket.pipe(&socket);
+            }).unwrap();
+        });
+        assert_eq!(echoed.get(), 200);
+    }
+
     fn writing_between_the_pieces_of_a_session_ticket_works(net) {
         let (authority, _) = trusted();
         let mut config = server_config(&authority);
