@@ -100,6 +100,10 @@ impl Layer for Frames {
     fn after_receive(&self, _: &Socket) {
         self.events.borrow_mut().push("received");
     }
+
+    fn removed(&self) {
+        self.events.borrow_mut().push("removed");
+    }
 }
 
 /// A server for one connection, and a client that is connecting when `on_client` is called.
@@ -374,6 +378,55 @@ on_every_driver! {
             });
         });
         assert_eq!(log.take(), ["open false", "after the wait"]);
+    }
+
+    fn a_layer_is_told_once_that_it_was_removed(net) {
+        let layers = [Frames::second(), Frames::new()];
+        let [of_server, of_client] = layers.clone();
+        net.run(|| {
+            pair(net, move |socket| {
+                socket.add_layer(of_server).unwrap();
+                socket.resume();
+                socket.end();
+            }, move |client| {
+                client.add_layer(of_client).unwrap();
+                client.resume();
+            });
+        });
+        for layer in layers {
+            let events = layer.events.take();
+            assert_eq!(events.iter().filter(|event| **event == "removed").count(), 1);
+            assert_eq!(events.last(), Some(&"removed"));
+        }
+    }
+
+    fn a_peer_cannot_fill_the_memory_of_a_layer_that_waits(net) {
+        let accepted = Rc::new(Cell::new(usize::MAX));
+        let seen = Rc::clone(&accepted);
+        net.run(|| {
+            let waiting = Rc::new(RefCell::new(None));
+            let woken = Rc::clone(&waiting);
+            pair(net, move |socket| {
+                let layer = Frames::second();
+                layer.hesitates.set(true);
+                socket.add_layer(layer).unwrap();
+                socket.on_error(|_, _| {});
+                socket.resume();
+                waiting.replace(Some(socket.clone()));
+            }, move |client| {
+                let len = 1 << 25;
+                let _ = client.write([HELLO, &vec![b'x'; len]].concat());
+                client.on_error(|_, _| {});
+                client.resume();
+                let client = client.clone();
+                settled(move || {
+                    seen.set(len.saturating_sub(client.write_queue_len()));
+                    client.destroy();
+                    woken.take().unwrap().wake_layer();
+                });
+            });
+        });
+        assert!(accepted.get() < 1 << 24, "{} bytes were accepted", accepted.get());
     }
 
     fn a_stream_reads_and_writes_through_a_layer(net) {
