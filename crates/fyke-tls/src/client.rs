@@ -124,10 +124,14 @@ impl ClientOptions {
     /// Makes the context.
     ///
     /// # Errors
-    /// `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, if no authority is given and
-    /// those of the system cannot be read, or if an application protocol is empty or longer than 255 bytes.
+    /// - `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, if no authority is given and
+    ///   those of the system cannot be read, or if an application protocol is empty or longer than 255 bytes.
+    /// - `ERR_TLS_INVALID_SERVER_NAME` if [`server_name`](Self::server_name) can be in no certificate.
     pub fn build(self) -> Result<ClientContext> {
         check_alpn(&self.alpn)?;
+        if let Some(name) = &self.server_name {
+            parse_name(name)?;
+        }
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.and_later())
             .map_err(of_rustls)?;
@@ -222,18 +226,31 @@ impl ClientContext {
         Self { config, handshake_timeout: Some(HANDSHAKE_TIMEOUT), server_name: None }
     }
 
+    /// Returns this context with another limit on handshakes, see [`ClientOptions::handshake_timeout`]. Sessions
+    /// are resumed among the connections of both.
+    #[must_use]
+    pub fn with_handshake_timeout(&self, timeout: Option<Duration>) -> Self {
+        Self { handshake_timeout: timeout, ..self.clone() }
+    }
+
     fn session(&self, host: Option<&str>) -> Result<std::rc::Rc<Session>> {
         let name = self.server_name.as_deref().or(host).unwrap_or("localhost");
-        // A zone is local, and certificates do not have it.
-        let bare = name.split('%').next().unwrap_or(name).trim_end_matches('.');
-        let parsed = ServerName::try_from(bare.to_owned()).map_err(|_| {
-            let message = format!("{name:?} is neither a host name nor an IP address");
-            Error::new(code::ERR_TLS_INVALID_SERVER_NAME, message)
-        })?;
+        let (bare, parsed) = parse_name(name)?;
         let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), parsed);
         let connection = Connection::from(connection.map_err(of_rustls)?);
         Ok(Session::new(Stage::Engine(Box::new(connection)), true, Some(bare.to_owned())))
     }
+}
+
+/// Parses the name that a certificate must have. Returns it without what is no part of the name, too.
+fn parse_name(name: &str) -> Result<(&str, ServerName<'static>)> {
+    // A zone is local, and certificates do not have it.
+    let bare = name.split('%').next().unwrap_or(name).trim_end_matches('.');
+    let parsed = ServerName::try_from(bare.to_owned()).map_err(|_| {
+        let message = format!("{name:?} is neither a host name nor an IP address");
+        Error::new(code::ERR_TLS_INVALID_SERVER_NAME, message)
+    })?;
+    Ok((bare, parsed))
 }
 
 /// Connects to a server, and then speaks TLS with it: Node's `tls.connect`. The socket is returned at once. What

@@ -155,6 +155,26 @@ on_every_driver! {
         assert_eq!(log.take(), ["ERR_TLS_HANDSHAKE_TIMEOUT"]);
     }
 
+    fn a_client_can_limit_one_handshake(net) {
+        let (_, client) = contexts();
+        let client = client.with_handshake_timeout(Some(Duration::from_millis(30)));
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            // It accepts, and never answers.
+            let server = fyke::create_server(|socket| {
+                socket.server().unwrap().close();
+                socket.on_error(|_, _| {});
+                socket.resume();
+            });
+            server.listen_then(("127.0.0.1", 0), move |server| {
+                let client = connect(server.endpoint().unwrap(), &client).unwrap();
+                client.on_error(move |_, error| seen.add(error.code()));
+            }).unwrap();
+        });
+        assert_eq!(log.take(), ["ERR_TLS_HANDSHAKE_TIMEOUT"]);
+    }
+
     fn handshakes_beyond_the_limit_are_closed_and_places_become_free(net) {
         let (context, client) = contexts();
         let log = Log::new();
