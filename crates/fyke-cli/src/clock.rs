@@ -9,6 +9,13 @@ pub(crate) fn now() -> String {
     text(since.as_secs(), since.subsec_micros())
 }
 
+/// The day of a time, as `2026-05-12`, in UTC. A day before 1970 is printed as the first day of 1970.
+pub(crate) fn day(time: SystemTime) -> String {
+    let (year, month, day) =
+        date(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86400);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 fn text(seconds: u64, microseconds: u32) -> String {
     let (days, second) = (seconds / 86400, seconds % 86400);
     let (year, month, day) = date(days);

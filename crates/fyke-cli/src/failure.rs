@@ -6,7 +6,7 @@ use std::io;
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
-use fyke::{Error, ErrorCode};
+use fyke::Error;
 use rustix::io::Errno;
 
 /// The kinds of failures. `fyke --help` documents their exit statuses.
@@ -33,10 +33,13 @@ impl Failure {
         ExitCode::from(match self {
             // The status that clap uses.
             Self::Usage(_) => 2,
-            Self::Unreachable(error) if error.code() != ErrorCode::ETIMEDOUT => 3,
-            Self::Unreachable(_) | Self::Late(_) => 4,
+            Self::Unreachable(error) => match error.code().as_str() {
+                "ETIMEDOUT" | "ERR_TLS_HANDSHAKE_TIMEOUT" => 4,
+                _ => 3,
+            },
+            Self::Late(_) => 4,
             Self::Network(error) => match error.code().as_str() {
-                "ECONNRESET" | "EPIPE" | "ECONNABORTED" => 5,
+                "ECONNRESET" | "EPIPE" | "ECONNABORTED" | "ERR_TLS_TRUNCATED" => 5,
                 "ETIMEDOUT" => 4,
                 _ => 1,
             },
@@ -55,6 +58,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) | Self::Late(text) | Self::Bad(text) => f.write_str(text),
+            Self::Unreachable(error) if hint_of_client(error).is_some() => {
+                write!(f, "{error}{}", hint_of_client(error).unwrap_or_default())
+            }
             Self::Network(error) | Self::Unreachable(error) => match hint(error) {
                 Some(hint) => {
                     let text = error.to_string();
@@ -128,6 +134,21 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
     })
 }
 
+/// Returns what to do about the certificate of a server.
+fn hint_of_client(error: &Error) -> Option<&'static str> {
+    Some(match error.code().as_str() {
+        "UNABLE_TO_GET_ISSUER_CERT_LOCALLY" => {
+            "; --ca trusts another authority, and --pin a single certificate"
+        }
+        // A certificate that openssl has made without further options. rustls gives only this name.
+        "ERR_TLS_CERT_INVALID" if error.to_string().contains("CaUsedAsEndEntity") => {
+            "; it is the certificate of an authority, which --pin accepts"
+        }
+        "ERR_TLS_CERT_ALTNAME_INVALID" => "; --sni sets the name to verify",
+        _ => return None,
+    })
+}
+
 /// Returns whether a host is an IPv6 address with a zone.
 fn has_zone(host: &str) -> bool {
     let address = host.split_once('%').map(|(address, _)| address.parse::<Ipv6Addr>());
@@ -143,6 +164,8 @@ fn is_missing(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use fyke::ErrorCode;
+
     use super::*;
 
     #[test]

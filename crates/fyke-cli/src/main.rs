@@ -35,6 +35,7 @@ mod signals;
 mod size;
 mod status_line;
 mod streams;
+mod tls;
 mod visible;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use fyke::{ConnectOptions, Endpoint, ListenOptions, Server, Socket, StaleFile};
 use crate::arguments::Limits;
 use crate::failure::Failure;
 use crate::streams;
+use crate::tls;
 
 /// A place to listen at or to connect to: an endpoint of the library, or an inherited descriptor.
 #[derive(Clone, Debug)]
@@ -100,9 +101,22 @@ impl Place {
     }
 
     /// Returns a socket that connects to this place or is already connected. `f` runs when the
-    /// connection is established. Small writes are sent at once: the data was cut into pieces by
+    /// connection is established; with TLS, when the handshake is done. Small writes are sent at once: the data was cut into pieces by
     /// another program, which may wait for the answer to each.
     pub(crate) fn connect(
+        &self,
+        tls: Option<&tls::Client>,
+        options: impl FnOnce(ConnectOptions) -> ConnectOptions,
+        f: impl FnOnce(&Socket) + 'static,
+    ) -> Result<Socket, Failure> {
+        let Some(tls) = tls else { return self.connect_plain(options, f) };
+        let socket = self.connect_plain(options, |_| {})?;
+        // Otherwise the loop would keep the unused socket.
+        tls.begin(&socket, self, f).inspect_err(|_| _ = socket.destroy())?;
+        Ok(socket)
+    }
+
+    fn connect_plain(
         &self,
         options: impl FnOnce(ConnectOptions) -> ConnectOptions,
         f: impl FnOnce(&Socket) + 'static,

@@ -7,11 +7,14 @@ use std::io::IsTerminal;
 use std::rc::Rc;
 
 use fyke::{Error, Socket};
+use fyke_tls::Tls;
 
+use crate::arguments::Level;
 use crate::clock;
 use crate::json::Line;
 use crate::log;
 use crate::output::Output;
+use crate::tls::Facts;
 use crate::visible::Visible;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +104,28 @@ impl Report {
         self.event("connected", &format!("connected{to}"), |line| {
             line.with("remote", remote).with("local", local)
         });
+    }
+
+    /// Reports that a TLS handshake is done.
+    pub(crate) fn secured(&self, client: u64, socket: &Socket) {
+        let Some(tls) = Tls::of(socket) else { return };
+        if self.format != Format::Json && !log::is_on(Level::Info) {
+            return;
+        }
+        let facts = Facts::of(&tls);
+        let text = if self.numbered {
+            let subject = facts.subject().map(|subject| format!(", certificate {subject}"));
+            format!("client {client}: {}{}", facts.summary(), subject.unwrap_or_default())
+        } else {
+            facts.summary()
+        };
+        self.event("secured", &text, |line| {
+            let line = if self.numbered { line.with("client", client) } else { line };
+            facts.add_to(line)
+        });
+        if !self.numbered {
+            facts.certificates().iter().for_each(|line| log::info(format_args!("{line}")));
+        }
     }
 
     pub(crate) fn refused(&self, from: Option<&str>, why: &str) {

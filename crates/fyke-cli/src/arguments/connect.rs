@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::values;
+use super::{TlsClient, values};
 
 /// Connect to a server: send standard input, and print what is received
 #[derive(Args, Clone, Debug)]
@@ -13,7 +13,7 @@ use super::values;
 pub(crate) struct Connect {
     /// Where to connect to: 8888, host:8888, [::1]:8888, ./x.sock, abstract:name, fd:3
     pub(crate) endpoint: String,
-    /// Give up connecting after TIME; with --retry, each attempt
+    /// Give up connecting after TIME, which includes the TLS handshake; with --retry, each attempt
     #[arg(short, long, value_name = "TIME", value_parser = values::some_time)]
     pub(crate) timeout: Option<Duration>,
     /// Retry up to COUNT times, starting after 100 ms and doubling, up to --retry-max-delay
@@ -62,6 +62,15 @@ pub(crate) struct Connect {
     /// Print control characters as they are, even if standard output is a terminal
     #[arg(long, conflicts_with_all = ["hex", "json"])]
     pub(crate) raw: bool,
+    /// Speak TLS 1.2 or 1.3, and verify the server's certificate. -v prints what was negotiated, and
+    /// the certificates
+    #[arg(long, help_heading = "TLS, connecting")]
+    pub(crate) tls: bool,
+    /// Offer these application protocols, the preferred one first
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "TLS, connecting")]
+    pub(crate) alpn: Vec<String>,
+    #[command(flatten)]
+    pub(crate) tls_client: TlsClient,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -102,6 +111,11 @@ The two directions end separately, and no data is lost:
 
 --on-eof and --on-peer-end change the first two; --linger limits the first.
 
+With --tls, the connection is established when the handshake is done: before that, no
+input is read, and a failure is retried (--retry, --wait) and has status 3. If the peer
+then ends the connection without the closing message of TLS (close_notify), data may be
+missing, and the status is 5.
+
 On a terminal, control characters from the peer are displayed (^[ for escape,
 <U+202E>, <9B>) instead of sent to the terminal, unless --raw is given. While standard
 output is not read, the peer has to wait; the other direction continues.";
@@ -113,4 +127,6 @@ Examples:
   fyke connect /run/some.sock       talk to a Unix socket
   fyke connect --wait 30s db:5432 && start-my-program
   fyke connect --race -t 5s example.org:80
-  printf 'HEAD / HTTP/1.0\\r\\n\\r\\n' | fyke connect example.org:80";
+  printf 'HEAD / HTTP/1.0\\r\\n\\r\\n' | fyke connect example.org:80
+  fyke connect --tls -v example.org:443 < /dev/null     show the certificates of a server
+  fyke connect --tls --alpn h2,http/1.1 --ca authority.pem 10.0.0.5:443 --sni example.org";

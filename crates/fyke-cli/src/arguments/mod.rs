@@ -8,6 +8,7 @@ mod listen;
 mod load;
 mod relay;
 mod replay;
+mod tls;
 mod values;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -19,6 +20,7 @@ pub(crate) use listen::{Listen, To};
 pub(crate) use load::Load;
 pub(crate) use relay::{Balance, Direction, Faults, ProxyVersion, Relay};
 pub(crate) use replay::{Replay, Side};
+pub(crate) use tls::TlsClient;
 pub(crate) use values::Span;
 
 /// Talk over TCP and Unix sockets: a modern nc
@@ -124,7 +126,7 @@ Exit status:
   2  the arguments are not valid
   3  no connection could be established
   4  a time limit was exceeded
-  5  the peer has reset the connection
+  5  the peer has reset the connection, or ended it without the closing message of TLS
   128 + n, or killed by signal n, if a signal ended the command
 
 Examples:

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::failure::Failure;
 use crate::log;
 use crate::place::Place;
+use crate::tls;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts of `--wait`.
@@ -19,6 +20,7 @@ const WAIT_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Caller {
     options: Connect,
     place: Place,
+    tls: Option<tls::Client>,
     began: Instant,
     backoff: RefCell<Backoff>,
     /// The number of remaining attempts.
@@ -32,6 +34,7 @@ impl Caller {
     pub(super) fn new(
         options: &Connect,
         place: Place,
+        tls: Option<tls::Client>,
         on_connect: impl Fn(&Socket) + 'static,
         on_failure: impl Fn(Failure) + 'static,
     ) -> Result<Rc<Self>, Failure> {
@@ -42,6 +45,7 @@ impl Caller {
         };
         Ok(Rc::new(Self {
             place,
+            tls,
             began: Instant::now(),
             backoff: RefCell::new(Backoff::new(FIRST_PAUSE, most)),
             tries: Cell::new(options.retry.unwrap_or(0)),
@@ -54,7 +58,12 @@ impl Caller {
     pub(super) fn call(self: &Rc<Self>) -> Result<(), Failure> {
         let connected = Rc::new(Cell::new(false));
         let (caller, stands) = (Rc::clone(self), Rc::clone(&connected));
+        let tls = self.tls.as_ref().map(|tls| match self.timeout() {
+            Some(timeout) => tls.with_timeout(timeout),
+            None => tls.clone(),
+        });
         let socket = self.place.connect(
+            tls.as_ref(),
             |options| self.with_options(options),
             move |socket| {
                 stands.set(true);
@@ -76,9 +85,8 @@ impl Caller {
         let own = &self.options;
         // The end of our side depends on standard input, or on `--on-peer-end` when the peer ends.
         options = options.allow_half_open(true);
-        let timeout = [own.timeout, self.left()].into_iter().flatten().min();
-        if let Some(timeout) = timeout {
-            options = options.connect_timeout(timeout.max(Duration::from_millis(1)));
+        if let Some(timeout) = self.timeout() {
+            options = options.connect_timeout(timeout);
         }
         if let Some(source) = own.source {
             options = options.local_address(source);
@@ -90,6 +98,12 @@ impl Caller {
             Some(family) => options.family(family),
             None => options,
         }
+    }
+
+    /// The time that one attempt may take.
+    fn timeout(&self) -> Option<Duration> {
+        let timeout = [self.options.timeout, self.left()].into_iter().flatten().min();
+        timeout.map(|timeout| timeout.max(Duration::from_millis(1)))
     }
 
     /// The remaining time of `--wait`.

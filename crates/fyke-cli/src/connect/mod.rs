@@ -16,11 +16,16 @@ use crate::log;
 use crate::output::Output;
 use crate::place::Place;
 use crate::report::{Format, Report, Way};
+use crate::tls;
 use calling::Caller;
 
 pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
     let event_loop = EventLoop::new()?;
     let place = Place::parse(&options.endpoint)?;
+    let tls = tls::Client::parse("--tls", options.tls, &options.tls_client, &options.alpn)?;
+    if let Some(tls) = &tls {
+        tls.check(&place)?;
+    }
     let (input, output) = standard_streams(&event_loop, std::slice::from_ref(&place))?;
     let format = Format::of(options.hex, options.json);
     let talk = Rc::new(Talk {
@@ -38,6 +43,7 @@ pub(crate) fn connect(options: Connect) -> Result<(), Failure> {
         let caller = Caller::new(
             &talk.options,
             place,
+            tls,
             move |peer| begin.begin(peer),
             move |failure| {
                 *fail.failure.borrow_mut() = Some(failure);
@@ -66,6 +72,7 @@ struct Talk {
 impl Talk {
     fn begin(self: &Rc<Self>, peer: &Socket) {
         self.report.reached(peer);
+        self.report.secured(1, peer);
         if self.options.wait.is_some() {
             peer.destroy();
             return;

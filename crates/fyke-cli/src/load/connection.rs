@@ -52,6 +52,7 @@ impl Connection {
         let connected = Rc::clone(&stands);
         let timeout = run.options.timeout;
         let socket = run.place.connect(
+            None,
             |options| options.connect_timeout(timeout),
             move |_| {
                 connected.set(true);

@@ -221,6 +221,7 @@ impl Session {
         let (same, connected) = (Rc::clone(self), Rc::new(Cell::new(false)));
         let stands = Rc::clone(&connected);
         let target = place.connect(
+            None,
             |options| options.connect_timeout(timeout).allow_half_open(true),
             move |target| {
                 stands.set(true);

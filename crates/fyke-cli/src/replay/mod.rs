@@ -92,6 +92,7 @@ impl Stage {
         let timeout = self.options.timeout;
         let stage = Rc::clone(self);
         let socket = place.connect(
+            None,
             |options| options.allow_half_open(true).connect_timeout(timeout),
             move |socket| Player::begin(&stage, socket, script),
         )?;

@@ -1,0 +1,32 @@
+//! TLS. Whether an option has an effect is checked where the options are used.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// How to connect to a server that speaks TLS.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "TLS, connecting")]
+pub(crate) struct TlsClient {
+    /// Trust the authorities in FILE (PEM), instead of those of the system
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pin", "insecure"])]
+    pub(crate) ca: Option<PathBuf>,
+    /// Accept only the certificate with this SHA-256 fingerprint, for any name and from any issuer (may
+    /// be repeated)
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "insecure")]
+    pub(crate) pin: Vec<String>,
+    /// Accept every certificate. The connection is encrypted, but the server may be anyone; prints a
+    /// warning
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Ask for the certificate of NAME, and verify it, instead of the name in the endpoint (localhost if
+    /// it has none)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+    /// Present the certificate in FILE (PEM) if the server requests one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The private key of --client-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
+}

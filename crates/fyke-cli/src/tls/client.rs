@@ -1,0 +1,164 @@
+//! TLS on a connection to a server.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fyke::{Endpoint, Error, Socket};
+use fyke_tls::{
+    ClientContext, ClientOptions, Fingerprint, Identity, NotAFingerprint, Tls, upgrade_client,
+};
+
+use super::{read, refuse, refuse_without};
+use crate::arguments::TlsClient;
+use crate::failure::Failure;
+use crate::log;
+use crate::place::Place;
+
+/// What all connections to servers have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    context: ClientContext,
+    /// The name of `--sni`.
+    name: Option<String>,
+    is_insecure: bool,
+}
+
+impl Client {
+    /// Returns `None` if `option`, such as `--tls`, is not given.
+    pub(crate) fn parse(
+        option: &str,
+        is_given: bool,
+        options: &TlsClient,
+        alpn: &[String],
+    ) -> Result<Option<Self>, Failure> {
+        if is_given {
+            return Self::new(options, alpn).map(Some);
+        }
+        refuse_without(option, &given(options))?;
+        refuse_without(option, &[("--alpn", !alpn.is_empty())])?;
+        Ok(None)
+    }
+
+    fn new(options: &TlsClient, alpn: &[String]) -> Result<Self, Failure> {
+        let mut made = ClientOptions::new().alpn_protocols(alpn.iter().map(String::as_str));
+        let mut concerned = String::from("TLS");
+        if let Some(name) = &options.sni {
+            check_name(name).map_err(refuse(String::from("--sni")))?;
+        }
+        for pin in &options.pin {
+            let invalid = |error: NotAFingerprint| Failure::Usage(format!("--pin {pin}: {error}"));
+            made = made.pin(pin.parse::<Fingerprint>().map_err(invalid)?);
+        }
+        if let Some(path) = &options.ca {
+            concerned = format!("--ca {}", path.display());
+            let pem = read("--ca", path)?;
+            if pem.is_empty() {
+                return Err(Failure::Usage(format!("{concerned}: the file is empty")));
+            }
+            made = made.authorities_pem(pem);
+        }
+        if let (Some(certificate), Some(key)) = (&options.client_cert, &options.client_key) {
+            let options = ["--client-cert", "--client-key"];
+            made = made.identity(identity(options, certificate, key)?);
+        }
+        if options.insecure {
+            made = made.dangerous_accept_any_certificate();
+        }
+        check_alpn(alpn)?;
+        let context = made.build().map_err(refuse(concerned))?;
+        Ok(Self { context, name: options.sni.clone(), is_insecure: options.insecure })
+    }
+
+    /// Returns the same with a time limit for handshakes. It starts when TLS is put on a socket, which
+    /// may be connecting then.
+    pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
+        let context = self.context.with_handshake_timeout(Some(timeout));
+        Self { context, ..self.clone() }
+    }
+
+    /// Checks that a certificate can be for the name of this place.
+    pub(crate) fn check(&self, place: &Place) -> Result<(), Failure> {
+        let checked = check_name(self.name_of(place));
+        checked.map_err(refuse(format!("{place} needs --sni NAME with TLS")))
+    }
+
+    fn name_of<'a>(&'a self, place: &'a Place) -> &'a str {
+        match (&self.name, place) {
+            (Some(name), _) => name,
+            (None, Place::Endpoint(Endpoint::Host(host, _))) => host,
+            (None, _) => "localhost",
+        }
+    }
+
+    /// Puts TLS on a socket that is connected or connecting to this place. `f` runs when the handshake
+    /// is done.
+    pub(crate) fn begin(
+        &self,
+        socket: &Socket,
+        place: &Place,
+        f: impl FnOnce(&Socket) + 'static,
+    ) -> Result<(), Error> {
+        let tls = match (&self.name, place) {
+            (None, Place::Endpoint(Endpoint::Ip(address))) => {
+                upgrade_client(socket, &address.ip().to_string(), &[], &self.context)?
+            }
+            _ => upgrade_client(socket, self.name_of(place), &[], &self.context)?,
+        };
+        let warned = self.is_insecure.then(|| place.clone());
+        tls.on_secure_connect(move |socket| {
+            if let Some(place) = warned {
+                warn(socket, &place);
+            }
+            f(socket);
+        });
+        Ok(())
+    }
+}
+
+fn warn(socket: &Socket, place: &Place) {
+    let certificate =
+        Tls::of(socket).and_then(|tls| tls.peer_certificate_chain().into_iter().next());
+    let pin = certificate.map(|der| format!("; its --pin is {}", Fingerprint::of(&der)));
+    log::note(format_args!(
+        "warning: the certificate of {place} is not verified, so the server may be anyone{}",
+        pin.unwrap_or_default()
+    ));
+}
+
+fn given(options: &TlsClient) -> [(&'static str, bool); 5] {
+    [
+        ("--ca", options.ca.is_some()),
+        ("--pin", !options.pin.is_empty()),
+        ("--insecure", options.insecure),
+        ("--sni", options.sni.is_some()),
+        ("--client-cert", options.client_cert.is_some()),
+    ]
+}
+
+/// Checks a name without the authorities of the system, which take time to read.
+fn check_name(name: &str) -> Result<(), Error> {
+    let options = ClientOptions::new().dangerous_accept_any_certificate();
+    options.server_name(name).build().map(drop)
+}
+
+pub(super) fn check_alpn(alpn: &[String]) -> Result<(), Failure> {
+    match alpn.iter().find(|name| name.is_empty() || name.len() > 255) {
+        Some(name) => Err(Failure::Usage(format!(
+            "--alpn: the name of an application protocol has 1 to 255 bytes, not {}",
+            name.len()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Reads a certificate and its key. The options name the file with the problem.
+pub(super) fn identity(
+    [of_certificate, of_key]: [&str; 2],
+    certificate: &Path,
+    key: &Path,
+) -> Result<Identity, Failure> {
+    let concerned =
+        format!("{of_certificate} {} with {of_key} {}", certificate.display(), key.display());
+    let (certificate, key) = (read(of_certificate, certificate)?, read(of_key, key)?);
+    Identity::from_pem(&certificate, &key).map_err(refuse(concerned))
+}
