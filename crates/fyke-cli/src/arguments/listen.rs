@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Limits, values};
+use super::{Limits, TlsServer, values};
 
 /// Accept clients: print what they send, and send them standard input
 #[derive(Args, Clone, Debug)]
@@ -42,6 +42,15 @@ pub(crate) struct Listen {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    /// Speak TLS 1.2 or 1.3, with the certificate of --cert or --self-signed
+    #[arg(long, help_heading = "TLS, listening")]
+    pub(crate) tls: bool,
+    /// Accept these application protocols, the preferred one first; refuse clients that offer only
+    /// others
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "TLS, listening")]
+    pub(crate) alpn: Vec<String>,
+    #[command(flatten)]
+    pub(crate) tls_server: TlsServer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,6 +86,10 @@ output of the program. A program that has closed its standard output has --kill-
 to end by itself before it gets SIGTERM. A port without an address means 127.0.0.1
 only; to serve other machines, use 0.0.0.0:8888 or [::]:8888.
 
+With --tls, a client receives data, and its program is started, when the handshake is
+done. Before that it counts as a connection for the limits. A handshake may take 2
+minutes. A client whose handshake fails is closed, and -v logs the reason.
+
 If a killed server has left the file of a Unix socket behind, the file is replaced. If a
 server is listening on it, the command fails.";
 
@@ -88,6 +101,7 @@ Examples:
   fyke listen --once 8888 > a.tar   receive a file from `fyke connect`
   fyke listen --hex 8888            print a hex dump
   fyke listen --exec 'sort -r' 8888 run a program for each client, on this machine only
+  fyke listen --tls --self-signed 8888        print the fingerprint for `fyke connect --tls --pin`
   fyke listen --exec 'grep -i x' --max-connections 10 --allow 10.0.0.0/8 [::]:8888
 
 The environment of a program has FYKE_CLIENT (a number), FYKE_REMOTE_ADDRESS and FYKE_LOCAL_ADDRESS.

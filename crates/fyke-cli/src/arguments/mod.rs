@@ -20,7 +20,7 @@ pub(crate) use listen::{Listen, To};
 pub(crate) use load::Load;
 pub(crate) use relay::{Balance, Direction, Faults, ProxyVersion, Relay};
 pub(crate) use replay::{Replay, Side};
-pub(crate) use tls::TlsClient;
+pub(crate) use tls::{TlsClient, TlsServer};
 pub(crate) use values::Span;
 
 /// Talk over TCP and Unix sockets: a modern nc

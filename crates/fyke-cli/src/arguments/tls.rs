@@ -1,4 +1,5 @@
-//! TLS. Whether an option has an effect is checked where the options are used.
+//! TLS, on the connecting side and on the listening side. Whether an option has an effect is checked
+//! where the options are used, because `relay` has both sides.
 
 use std::path::PathBuf;
 
@@ -29,4 +30,23 @@ pub(crate) struct TlsClient {
     /// The private key of --client-cert (PEM)
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub(crate) client_key: Option<PathBuf>,
+}
+
+/// How to serve clients that speak TLS.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "TLS, listening")]
+pub(crate) struct TlsServer {
+    /// The certificate to present, in FILE (PEM), followed by those of the authorities between it and a
+    /// trusted one
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "self_signed")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Make a certificate for localhost, for tests. Prints its fingerprint, for --pin of the client
+    #[arg(long)]
+    pub(crate) self_signed: bool,
+    /// Accept only clients with a certificate of the authorities in FILE (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca: Option<PathBuf>,
 }

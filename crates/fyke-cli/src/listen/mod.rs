@@ -23,6 +23,7 @@ use crate::output::Output;
 use crate::place::Place;
 use crate::report::{Format, Report, Way};
 use crate::signals::Ending;
+use crate::tls;
 use addressing::Lines;
 use exec::{Origin, Programs};
 
@@ -39,6 +40,7 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
     let programs = options.exec.as_deref().map(|text| Programs::parse(text, &options));
     let programs = programs.transpose()?;
     let gate = Gate::new(&options.limits)?;
+    let tls = tls::Server::parse("--tls", options.tls, &options.tls_server, &options.alpn)?;
     // Programs would inherit the higher limit, and some do not work with it.
     if programs.is_none() {
         descriptors::allow_many();
@@ -51,6 +53,7 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
         output: output.clone(),
         options,
         gate,
+        tls,
         programs,
         input: input.clone(),
         servers: RefCell::default(),
@@ -109,6 +112,7 @@ struct Room {
     report: Report,
     output: Output,
     gate: Gate,
+    tls: Option<tls::Server>,
     programs: Option<Programs>,
     input: Input,
     servers: RefCell<Vec<Server>>,
@@ -188,10 +192,27 @@ impl Room {
         let number = self.count.get();
         self.report.connected(number, socket);
         self.watch(number, socket);
+        let Some(tls) = &self.tls else { return self.serve(number, origin, socket) };
+        let room = Rc::clone(self);
+        let begun = tls.begin(socket, move |socket| {
+            room.report.secured(number, socket);
+            room.serve(number, origin, socket);
+        });
+        if let Err(error) = begun {
+            self.failed(number, &error);
+            socket.destroy();
+        }
+    }
+
+    fn serve(self: &Rc<Self>, number: u64, origin: Origin, socket: &Socket) {
         if self.options.echo {
             socket.pipe(socket);
         } else if let Some(programs) = &self.programs {
-            if let Err(failure) = programs.serve(number, origin, socket) {
+            // During a TLS handshake, other clients may have started their programs.
+            if !programs.has_room(origin) {
+                log::info(format_args!("client {number} was refused: {TOO_MANY}"));
+                socket.destroy();
+            } else if let Err(failure) = programs.serve(number, origin, socket) {
                 log::note(format_args!("client {number}: {failure}"));
                 socket.destroy();
             }

@@ -2,6 +2,7 @@
 
 mod client;
 mod facts;
+mod server;
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use crate::failure::Failure;
 
 pub(crate) use client::Client;
 pub(crate) use facts::Facts;
+pub(crate) use server::Server;
 
 /// Reads the file of an option.
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {

@@ -82,3 +82,10 @@ pub(crate) fn openssl_server(
         }
     }
 }
+
+/// `openssl s_client` with more arguments. It prints only received data and errors.
+pub(crate) fn openssl_client(endpoint: &str, more: &[&str]) -> Running {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-verify_return_error", "-connect", endpoint]);
+    Running::of(command.args(more).stdin(Stdio::piped()).stdout(Stdio::piped()))
+}
