@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values;
+use super::{TlsClient, values};
 
 /// Send requests to an echo server, and measure throughput and latency
 #[derive(Args, Clone, Debug)]
@@ -59,6 +59,15 @@ pub(crate) struct Load {
     /// Show no progress bar, even if standard error is a terminal
     #[arg(short, long, help_heading = "Results")]
     pub(crate) quiet: bool,
+    /// Speak TLS 1.2 or 1.3, and verify the server's certificate. Without an ENDPOINT, the built-in
+    /// server gets a certificate that is accepted. A connection is established when its handshake is done
+    #[arg(long, help_heading = "TLS, connecting")]
+    pub(crate) tls: bool,
+    /// Offer these application protocols, the preferred one first
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "TLS, connecting")]
+    pub(crate) alpn: Vec<String>,
+    #[command(flatten)]
+    pub(crate) tls_client: TlsClient,
 }
 
 const ABOUT: &str = "\
@@ -84,4 +93,5 @@ Examples:
   fyke load 8888 -c 100 --size 1k --depth 8  measure the throughput
   fyke load 8888 --rate 10k -d 30s --histogram latency.svg
   fyke load 8888 --connect-rate 1000 -n 10k  short connections
-  fyke load 8888 --idle -c 10k -d 1m";
+  fyke load 8888 --idle -c 10k -d 1m
+  fyke load --tls --connect-rate 500         measure TLS handshakes, with a built-in server";

@@ -52,7 +52,7 @@ impl Connection {
         let connected = Rc::clone(&stands);
         let timeout = run.options.timeout;
         let socket = run.place.connect(
-            None,
+            run.tls.as_ref(),
             |options| options.connect_timeout(timeout),
             move |_| {
                 connected.set(true);

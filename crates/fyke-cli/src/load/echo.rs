@@ -7,18 +7,23 @@ use std::thread;
 use fyke::{Endpoint, Server};
 
 use crate::failure::Failure;
+use crate::tls;
 
-pub(super) fn start() -> Result<Endpoint, Failure> {
+pub(super) fn start(tls: Option<tls::Server>) -> Result<Endpoint, Failure> {
     let (sender, receiver) = mpsc::channel();
     let serve = move || {
         let (listens, fails) = (sender.clone(), sender.clone());
         let ran = fyke::run(|| {
-            let server = fyke::create_server(|socket| {
+            let server = fyke::create_server(move |socket| {
                 // Nagle's algorithm would wait for more data, but no more data follows.
                 let _ = socket.set_no_delay(true);
                 // The client's side of the connection reports the failure.
                 socket.on_error(|_, _| {});
-                socket.pipe(socket);
+                match &tls {
+                    None => _ = socket.pipe(socket),
+                    Some(tls) if tls.begin(socket, |socket| _ = socket.pipe(socket)).is_ok() => {}
+                    Some(_) => _ = socket.destroy(),
+                }
             });
             server.on_error(move |_, error| _ = fails.send(Err(error.clone())));
             server.listen_then(("127.0.0.1", 0), move |server: &Server| {

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::place::Place;
 use crate::signals::Ending;
+use crate::tls;
 use connection::Connection;
 use pattern::Pattern;
 use progress::Progress;
@@ -34,11 +35,21 @@ const CONNECTING_MAX: usize = 100;
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 pub(crate) fn load(options: Load) -> Result<(), Failure> {
+    let (server, tls) = security(&options)?;
+    let place = options.endpoint.as_deref().map(Place::parse).transpose()?;
+    if let (Some(tls), Some(place)) = (&tls, &place) {
+        tls.check(place)?;
+    }
     let files = Files::create(&options)?;
-    let place = match &options.endpoint {
-        Some(text) => Place::parse(text)?,
-        None => Place::Endpoint(echo::start()?),
+    let place = match place {
+        Some(place) => place,
+        None => Place::Endpoint(echo::start(server)?),
     };
+    let tls = tls.map(|tls| {
+        let mut tls = tls.with_timeout(options.timeout);
+        tls.warn_once(&place);
+        tls
+    });
     if options.rate.is_some() && options.count.is_none() && options.duration.is_zero() {
         return Err(Failure::Usage(String::from("--rate requires --duration or --count")));
     }
@@ -47,6 +58,7 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
     let run = Rc::new(Run {
         mode: Mode::of(&options),
         place,
+        tls,
         pattern: Pattern::new(options.size),
         progress: Progress::new(&options),
         options,
@@ -74,6 +86,17 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
     let done = run.report(&Output::open(event_loop.handle()), files);
     ending.die();
     done
+}
+
+/// Returns the TLS of the built-in server, and of the connections.
+fn security(options: &Load) -> Result<(Option<tls::Server>, Option<tls::Client>), Failure> {
+    let (client, alpn) = (&options.tls_client, &options.alpn);
+    if options.endpoint.is_some() || !options.tls {
+        return Ok((None, tls::Client::parse("--tls", options.tls, client, alpn)?));
+    }
+    tls::refuse_client_options("an ENDPOINT", client, alpn)?;
+    let (server, client) = tls::within_this_process()?;
+    Ok((Some(server), Some(client)))
 }
 
 /// How requests are sent.
@@ -112,6 +135,7 @@ struct Run {
     options: Load,
     mode: Mode,
     place: Place,
+    tls: Option<tls::Client>,
     pattern: Pattern,
     progress: Progress,
     connections: RefCell<Vec<Rc<Connection>>>,

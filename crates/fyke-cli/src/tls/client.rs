@@ -34,9 +34,21 @@ impl Client {
         if is_given {
             return Self::new(options, alpn).map(Some);
         }
-        refuse_without(option, &given(options))?;
-        refuse_without(option, &[("--alpn", !alpn.is_empty())])?;
+        refuse_client_options(option, options, alpn)?;
         Ok(None)
+    }
+
+    /// Accepts one certificate.
+    pub(super) fn pinned(fingerprint: Fingerprint) -> Result<Self, Failure> {
+        let context = ClientOptions::new().pin(fingerprint).build()?;
+        Ok(Self { context, name: None, is_insecure: false })
+    }
+
+    /// Prints one warning for all connections that follow, because there are too many for one each.
+    pub(crate) fn warn_once(&mut self, place: &Place) {
+        if std::mem::take(&mut self.is_insecure) {
+            warn(None, place);
+        }
     }
 
     fn new(options: &TlsClient, alpn: &[String]) -> Result<Self, Failure> {
@@ -107,7 +119,7 @@ impl Client {
         let warned = self.is_insecure.then(|| place.clone());
         tls.on_secure_connect(move |socket| {
             if let Some(place) = warned {
-                warn(socket, &place);
+                warn(Some(socket), &place);
             }
             f(socket);
         });
@@ -115,9 +127,19 @@ impl Client {
     }
 }
 
-fn warn(socket: &Socket, place: &Place) {
+/// Refuses the first option that is given, because it has no effect without `needed`.
+pub(crate) fn refuse_client_options(
+    needed: &str,
+    options: &TlsClient,
+    alpn: &[String],
+) -> Result<(), Failure> {
+    refuse_without(needed, &given(options))?;
+    refuse_without(needed, &[("--alpn", !alpn.is_empty())])
+}
+
+fn warn(socket: Option<&Socket>, place: &Place) {
     let certificate =
-        Tls::of(socket).and_then(|tls| tls.peer_certificate_chain().into_iter().next());
+        socket.and_then(Tls::of).and_then(|tls| tls.peer_certificate_chain().into_iter().next());
     let pin = certificate.map(|der| format!("; its --pin is {}", Fingerprint::of(&der)));
     log::note(format_args!(
         "warning: the certificate of {place} is not verified, so the server may be anyone{}",

@@ -8,9 +8,15 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, refuse_client_options};
 pub(crate) use facts::Facts;
 pub(crate) use server::Server;
+
+/// Makes both sides of connections within this process.
+pub(crate) fn within_this_process() -> Result<(Server, Client), Failure> {
+    let (server, fingerprint) = Server::self_signed()?;
+    Ok((server, Client::pinned(fingerprint)?))
+}
 
 /// Reads the file of an option.
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use fyke::{Error, Socket};
-use fyke_tls::{Identity, ServerContext, ServerOptions, upgrade_server};
+use fyke_tls::{Fingerprint, Identity, ServerContext, ServerOptions, upgrade_server};
 use rcgen::{CertificateParams, DnType, KeyPair};
 
 use super::client::{check_alpn, identity};
@@ -69,6 +69,13 @@ impl Server {
             log::note(format_args!("the certificate has the fingerprint {fingerprint}"));
         }
         Ok(Self(context))
+    }
+
+    /// Makes a certificate, and returns its fingerprint too.
+    pub(super) fn self_signed() -> Result<(Self, Fingerprint), Failure> {
+        let identity = self_signed()?;
+        let fingerprint = identity.fingerprint();
+        Ok((Self(ServerContext::new(identity)?), fingerprint))
     }
 
     /// Puts TLS on the connection of a client. `f` runs when the handshake is done.
