@@ -68,6 +68,7 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
         let ending = Ending::watch(|| {})?;
         room.programs.as_ref().map_or(Ok(()), Programs::watch)?;
         room.open(places)?;
+        room.tls.iter().for_each(tls::Server::announce);
         memory::return_regularly()?;
         Ok::<_, Failure>(ending)
     })?;

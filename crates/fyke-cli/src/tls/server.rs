@@ -19,7 +19,11 @@ const CLOCK_DIFFERENCE: Duration = Duration::from_secs(86400);
 
 /// What all connections of clients have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Server(ServerContext);
+pub(crate) struct Server {
+    context: ServerContext,
+    /// The fingerprint of the certificate of `--self-signed`.
+    self_signed: Option<Fingerprint>,
+}
 
 impl Server {
     /// Returns `None` if `option`, such as `--tls`, is not given.
@@ -53,7 +57,7 @@ impl Server {
                 )));
             }
         };
-        let fingerprint = identity.fingerprint();
+        let self_signed = options.self_signed.then(|| identity.fingerprint());
         let mut made = ServerOptions::new(identity).alpn_protocols(alpn.iter().map(String::as_str));
         let mut concerned = String::from(option);
         if let Some(path) = &options.client_ca {
@@ -65,17 +69,22 @@ impl Server {
             made = made.require_client_certificate(pem);
         }
         let context = made.build().map_err(refuse(concerned))?;
-        if options.self_signed {
+        Ok(Self { context, self_signed })
+    }
+
+    /// Prints the fingerprint of the certificate of `--self-signed`.
+    pub(crate) fn announce(&self) {
+        if let Some(fingerprint) = self.self_signed {
             log::note(format_args!("the certificate has the fingerprint {fingerprint}"));
         }
-        Ok(Self(context))
     }
 
     /// Makes a certificate, and returns its fingerprint too.
     pub(super) fn self_signed() -> Result<(Self, Fingerprint), Failure> {
         let identity = self_signed()?;
         let fingerprint = identity.fingerprint();
-        Ok((Self(ServerContext::new(identity)?), fingerprint))
+        let context = ServerContext::new(identity)?;
+        Ok((Self { context, self_signed: None }, fingerprint))
     }
 
     /// Puts TLS on the connection of a client. `f` runs when the handshake is done.
@@ -84,7 +93,7 @@ impl Server {
         socket: &Socket,
         f: impl FnOnce(&Socket) + 'static,
     ) -> Result<(), Error> {
-        upgrade_server(socket, &[], &self.0)?.on_secure_connect(f);
+        upgrade_server(socket, &[], &self.context)?.on_secure_connect(f);
         Ok(())
     }
 }
