@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Limits, Span, values};
+use super::{Limits, Span, TlsClient, TlsServer, values};
 
 /// Forward connections to other servers; monitor, limit or disturb them
 #[derive(Args, Clone, Debug)]
@@ -38,6 +38,20 @@ pub(crate) struct Relay {
     /// With --route, how long a ClientHello may take, counted from accepting the connection
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::some_time, requires = "route", help_heading = "TLS routes")]
     pub(crate) hello_timeout: Duration,
+    /// Speak TLS with clients (terminate it), with the certificate of --cert or --self-signed
+    #[arg(long, conflicts_with = "route", help_heading = "TLS, listening")]
+    pub(crate) tls_in: bool,
+    #[command(flatten)]
+    pub(crate) tls_server: TlsServer,
+    /// Speak TLS with targets (originate it), and verify their certificates
+    #[arg(long, help_heading = "TLS, connecting")]
+    pub(crate) tls_out: bool,
+    #[command(flatten)]
+    pub(crate) tls_client: TlsClient,
+    /// The application protocols to accept from clients and to offer to targets, the preferred one
+    /// first. With --tls-in and --tls-out, a target is offered only the protocol agreed with its client
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "TLS, both sides")]
+    pub(crate) alpn: Vec<String>,
     #[command(flatten)]
     pub(crate) proxy: Proxy,
     #[command(flatten)]
@@ -171,6 +185,11 @@ complete after --hello-timeout is always reset. A ClientHello that is not valid 
 more than 64 KiB is answered with the alert decode_error. A route has one target, so
 --balance and --backoff-max need at least two TARGETs.
 
+With --tls-in and --tls-out, --record and the faults see decrypted data, and the target is
+connected to when the client's handshake is done. A target whose handshake fails is
+treated like one that cannot be connected to. PROXY protocol headers are sent and
+expected before TLS. --tls-in cannot be combined with --route, which decrypts nothing.
+
 SIGTERM and Ctrl-C stop listening and let the connections end by themselves for
 --drain; a second signal closes them immediately. Exit status 0 if all ended, 4 if some
 were cut off.
@@ -192,5 +211,7 @@ Examples:
   fyke relay :443 10.0.0.5:443 --proxy-out v2 --metrics 127.0.0.1:9100
   fyke relay :443 --route sni=example.org:10.0.0.1:443 --route 'sni=*.example.org:web:443'
   fyke relay :443 web:443 --route alpn=acme-tls/1:127.0.0.1:8443
+  fyke relay :443 8080 --tls-in --cert cert.pem --key key.pem
+  fyke relay 127.0.0.1:8080 example.org:443 --tls-out
   fyke relay 6380 6379 --delay 50ms --jitter 20ms --reset-after 1k..1M --seed 7
   fyke relay 6380 6379 --record redis.jsonl && fyke replay redis.jsonl 6379";

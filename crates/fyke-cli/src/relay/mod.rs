@@ -8,6 +8,7 @@ mod metrics;
 mod proxy;
 mod routes;
 mod routing;
+mod security;
 mod session;
 mod shaping;
 mod statistics;
@@ -32,8 +33,10 @@ use crate::memory;
 use crate::place::Place;
 use crate::recording::Recorder;
 use crate::signals::Ending;
+use crate::tls;
 use limits::Seats;
 use routes::Routes;
+use security::Security;
 use session::Session;
 use statistics::Counts;
 use targets::Targets;
@@ -48,6 +51,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let places = places.collect::<Result<Vec<_>, _>>()?;
     let (routes, of_routes) = Routes::parse(&options.route, &places)?;
     refuse_ineffective(&options)?;
+    let security = Security::parse(&options, places.iter().chain(&of_routes))?;
     let metrics = options.metrics.as_deref().map(Place::parse).transpose()?;
     let relaying = Rc::new(Relaying {
         gate: Gate::new(&options.limits)?,
@@ -61,6 +65,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
             options.backoff_max.unwrap_or(BACKOFF_MAX),
         )),
         routes,
+        security,
         options,
         counts: RefCell::default(),
         sessions: RefCell::default(),
@@ -75,6 +80,7 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
     let output = standard_output(&event_loop, std::slice::from_ref(&listen));
     let watching = event_loop.enter(|| {
         relaying.open(&listen)?;
+        relaying.security.clients.iter().for_each(tls::Server::announce);
         if let Some(place) = metrics {
             relaying.serve_metrics(&place)?;
         }
@@ -121,6 +127,7 @@ struct Relaying {
     trusted: BlockList,
     recorder: Option<Recorder>,
     routes: Routes,
+    security: Security,
     targets: RefCell<Targets>,
     /// The counts of finished sessions; see [`Relaying::counts_now`].
     counts: RefCell<Counts>,

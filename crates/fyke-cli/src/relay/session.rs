@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use fyke::{Error, Socket};
+use fyke::{ConnectOptions, Error, Socket};
 
 use super::Relaying;
 use super::limits::Seat;
@@ -174,6 +174,16 @@ impl Session {
 
     /// Called when the client's address is known and allowed.
     fn admitted(self: &Rc<Self>) {
+        let Some(tls) = &self.relaying.security.clients else { return self.find_target() };
+        let same = Rc::clone(self);
+        let begun = tls.begin(&self.client, move |_| same.find_target());
+        if let Err(error) = begun {
+            self.failed("client", &error);
+            reset(&self.client);
+        }
+    }
+
+    fn find_target(self: &Rc<Self>) {
         let routing = self.routing.take();
         match routing {
             Some(routing) => routing.receive(),
@@ -220,15 +230,31 @@ impl Session {
         let timeout = self.relaying.options.connect_timeout;
         let (same, connected) = (Rc::clone(self), Rc::new(Cell::new(false)));
         let stands = Rc::clone(&connected);
-        let target = place.connect(
-            None,
-            |options| options.connect_timeout(timeout).allow_half_open(true),
-            move |target| {
-                stands.set(true);
-                same.relaying.targets.borrow_mut().connected(index);
-                same.join(target);
-            },
-        );
+        let joins = move |target: &Socket| {
+            stands.set(true);
+            same.relaying.targets.borrow_mut().connected(index);
+            same.join(target);
+        };
+        let options =
+            |options: ConnectOptions| options.connect_timeout(timeout).allow_half_open(true);
+        let tls = self.relaying.security.of_target(&self.client);
+        let target = match (self.header(), tls.cloned()) {
+            // The header is not encrypted, so TLS begins after it.
+            (Some(header), Some(tls)) => {
+                let to = place.clone();
+                place.connect(None, options, move |target| {
+                    let _ = target.write(header);
+                    if let Err(error) = tls.begin(target, &to, joins) {
+                        target.destroy_with(error);
+                    }
+                })
+            }
+            (Some(header), None) => place.connect(None, options, move |target| {
+                let _ = target.write(header);
+                joins(target);
+            }),
+            (None, tls) => place.connect(tls.as_ref(), options, joins),
+        };
         let target = match target {
             Ok(target) => target,
             Err(failure) => {
@@ -254,6 +280,12 @@ impl Session {
             }
             same.end_if_over();
         });
+    }
+
+    /// Returns the PROXY protocol header for the target.
+    fn header(&self) -> Option<Vec<u8>> {
+        let version = self.relaying.options.proxy.proxy_out?;
+        Some(proxy::header(version, self.addresses.get()))
     }
 
     fn unreachable(self: &Rc<Self>, index: usize, error: &Error) {
@@ -291,9 +323,6 @@ impl Session {
         if log::is_on(Level::Debug) {
             let to = target.remote_address().map_or("its target".to_owned(), |to| to.to_string());
             log::debug(format_args!("{} is connected to {to}", self.name()));
-        }
-        if let Some(version) = self.relaying.options.proxy.proxy_out {
-            let _ = target.write(proxy::header(version, self.addresses.get()));
         }
         self.record(target);
         self.lead(&self.client, target, Direction::Up);
