@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod child;
+pub(crate) mod frames;
 pub(crate) mod futures;
 pub(crate) mod options;
 pub(crate) mod steps;
