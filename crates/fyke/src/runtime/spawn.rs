@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use super::actor::Wired;
 use super::core::Core;
 use super::posted::Posted;
-use super::tasks::TaskKey;
+use super::tasks::{Site, TaskKey};
 use super::watch::Watch;
 use super::work::WOKEN;
 
@@ -23,17 +23,18 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
 impl<T: Wired> Core<T> {
     /// Creates a task on the loop. It is polled for the first time after the running callback has returned.
-    /// `name` is the place in the user's code that created it, for the log. `current` returns the loop that
+    /// `place` is the place in the user's code that created it, for the log. `current` returns the loop that
     /// a [`Posted`] belongs to, if it is the current one of the thread.
     pub(crate) fn spawn<F: Future + 'static>(
         self: &Rc<Self>,
         future: F,
-        name: &'static Location<'static>,
+        place: &'static Location<'static>,
         current: impl Fn(&Arc<Posted>) -> Option<Rc<Self>> + Send + Sync + 'static,
     ) -> (async_task::Task<Outcome<F::Output>>, TaskKey) {
         let key = self.tasks.active.borrow_mut().reserve();
         self.hold();
-        let tracked = Tracked { future, tracker: Tracker { core: Rc::clone(self), key, name } };
+        let tracker = Tracker { core: Rc::clone(self), key, site: self.tasks.site(place) };
+        let tracked = Tracked { future, tracker };
         let posted = Arc::clone(&self.posted);
         let schedule = move |task| match current(&posted) {
             Some(core) => core.push_woken(task),
@@ -103,7 +104,7 @@ pin_project! {
 struct Tracker<T: Wired> {
     core: Rc<Core<T>>,
     key: TaskKey,
-    name: &'static Location<'static>,
+    site: Site,
 }
 
 impl<F: Future, T: Wired> Future for Tracked<F, T> {
@@ -113,7 +114,7 @@ impl<F: Future, T: Wired> Future for Tracked<F, T> {
         let this = self.project();
         let watch = Watch::begin();
         let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
-        watch.end(this.tracker.name);
+        watch.end(|| this.tracker.core.tasks.place(this.tracker.site));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

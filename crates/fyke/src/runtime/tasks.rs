@@ -6,6 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
+use std::panic::Location;
+use std::ptr;
 use std::task::{Context, Poll, Waker};
 
 use async_task::Runnable;
@@ -22,6 +24,10 @@ const UNLIMITED: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TaskKey(u32);
 
+/// The number of a place in the user's code that spawns tasks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site(u32);
+
 /// The tasks of one loop, and the budget of the running poll.
 pub(crate) struct Tasks {
     /// The tasks to poll next.
@@ -29,6 +35,8 @@ pub(crate) struct Tasks {
     pub(super) active: RefCell<Active>,
     /// The tasks that do not keep the loop alive.
     pub(super) unreferred: RefCell<BTreeSet<TaskKey>>,
+    /// The places that have spawned tasks, by [`Site`]. A program has few, so they are searched one by one.
+    sites: RefCell<Vec<&'static Location<'static>>>,
     /// The number of operations that the running poll may still complete.
     budget: Cell<u32>,
 }
@@ -39,6 +47,7 @@ impl Default for Tasks {
             woken: RefCell::default(),
             active: RefCell::default(),
             unreferred: RefCell::default(),
+            sites: RefCell::default(),
             budget: Cell::new(UNLIMITED),
         }
     }
@@ -65,6 +74,25 @@ impl Tasks {
                 Poll::Ready(())
             }
         }
+    }
+
+    /// Returns the number of a place. A task stores it in half the space of a reference.
+    ///
+    /// # Panics
+    /// If there are 2³² places.
+    pub(super) fn site(&self, place: &'static Location<'static>) -> Site {
+        let mut sites = self.sites.borrow_mut();
+        let found = sites.iter().position(|site| ptr::eq(*site, place));
+        let index = found.unwrap_or_else(|| {
+            sites.push(place);
+            sites.len() - 1
+        });
+        Site(u32::try_from(index).expect("a program has fewer than 2³² places"))
+    }
+
+    /// Returns the place with a number.
+    pub(super) fn place(&self, site: Site) -> &'static Location<'static> {
+        self.sites.borrow()[site.0 as usize]
     }
 
     /// Takes the wakers of all tasks, because the loop ends.

@@ -25,9 +25,11 @@ mod timed {
             Self(coarse_time())
         }
 
-        pub(in super::super) fn end(self, task: &'static Location<'static>) {
+        /// `task` returns the place that spawned the task.
+        pub(in super::super) fn end(self, task: impl FnOnce() -> &'static Location<'static>) {
             let took = coarse_time().saturating_sub(self.0);
             if took > POLL_MAX {
+                let task = task();
                 tracing::warn!(target: "fyke", %task, ?took,
                     "a task blocked its event loop: it ran for long without yielding");
             }
@@ -45,5 +47,5 @@ impl Watch {
         Self
     }
 
-    pub(super) fn end(self, _: &'static Location<'static>) {}
+    pub(super) fn end(self, _: impl FnOnce() -> &'static Location<'static>) {}
 }
