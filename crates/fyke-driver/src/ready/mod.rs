@@ -43,10 +43,10 @@ const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Inte
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// slotmap never creates this key: its index stands for "no key".
+/// The table never assigns this id: its index stands for "no key".
 const WAKE: Token = Token(usize::MAX);
 
-/// The key of slotmap's last index in its last generation, which is never reached.
+/// The id of the last index of the table in its last generation, which is never reached.
 const ALARM: Token = Token(usize::MAX - 1);
 
 #[cfg(not(target_pointer_width = "64"))]

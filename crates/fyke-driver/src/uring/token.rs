@@ -7,7 +7,7 @@
 //! └───────────────┴───────┴────────────────┘
 //! ```
 //!
-//! Generation and index are those of slotmap, so a late completion for a socket whose slot was reused
+//! Generation and index are those of the id, so a late completion for a socket whose slot was reused
 //! finds no socket.
 
 use slotmap::{Key, KeyData};
