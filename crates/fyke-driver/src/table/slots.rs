@@ -114,6 +114,7 @@ impl<V> Slots<V> {
         self.len
     }
 
+    #[cfg(any(test, target_os = "linux"))]
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.entries.iter().filter_map(|entry| match &entry.content {
             Content::Used(value) => Some(value),
