@@ -13,6 +13,8 @@ use crate::{Error, ErrorCode, Moment, Policy};
 pub enum Pull {
     /// The owner reads them from the driver.
     Driver,
+    /// The owner starts to receive. What arrives goes through a layer, and is stored then.
+    Layer,
     /// They were received before and are stored here, see [`Connection::take_pulled`].
     Stored,
     /// The stream has ended. Call [`Connection::pulled_end`].
@@ -28,7 +30,7 @@ pub enum Pull {
 pub enum Push {
     /// Offer them to the driver, and call [`Connection::pushed`].
     Driver,
-    /// Queue them with [`Connection::write`], because the queue is corked.
+    /// Queue them with [`Connection::write`], because the queue is corked, or a layer must change them.
     Queue,
     /// Wait for the event `drain`, because other writes are queued.
     Drain,
@@ -61,7 +63,8 @@ impl<C> Connection<C> {
     /// Returns where the owner finds the next bytes.
     #[inline]
     pub fn pull(&self) -> Pull {
-        if self.phase != Phase::Open || self.has_failed() || self.read.stored_bytes() > 0 {
+        let plain = self.phase == Phase::Open && !self.layered;
+        if !plain || self.has_failed() || self.read.stored_bytes() > 0 {
             return self.pull_otherwise();
         }
         match self.read.has_ended() || self.read.has_emitted_end() {
@@ -81,6 +84,8 @@ impl<C> Connection<C> {
         match self.phase {
             _ if self.read.has_emitted_end() => Pull::Ended,
             Phase::Connecting | Phase::Reopening => Pull::Wait,
+            Phase::Open if self.read.has_ended() => Pull::Ended,
+            Phase::Open => Pull::Layer,
             _ => Pull::Gone(self.gone()),
         }
     }
@@ -143,7 +148,7 @@ impl<C> Connection<C> {
     #[inline]
     pub fn may_push(&self) -> bool {
         let open = self.phase == Phase::Open && !self.write.is_ended() && !self.has_failed();
-        open && !self.write.has_queue()
+        open && !self.layered && !self.write.has_queue()
     }
 
     #[cold]
@@ -158,6 +163,7 @@ impl<C> Connection<C> {
             _ => {}
         }
         match self.phase {
+            Phase::Open if self.write.is_clear() && self.layered => Push::Queue,
             Phase::Open if self.write.is_clear() => Push::Driver,
             Phase::Open if self.write.corked() > 0 && !self.write.is_full() => Push::Queue,
             Phase::Open | Phase::Failing => {

@@ -133,7 +133,7 @@ impl SocketLink {
     #[inline]
     fn source(&self) -> (Pull, Option<SocketId>) {
         let state = self.socket.inner.state.borrow();
-        (state.pull(), state.unlayered_id())
+        (state.pull(), state.id)
     }
 
     #[inline]
@@ -195,7 +195,7 @@ impl SocketLink {
                 Poll::Pending
             }
             Pull::Gone(error) => Poll::Ready(Err(error)),
-            Pull::Driver if self.socket.layered().is_some() => {
+            Pull::Layer => {
                 self.set_reader(cx.waker());
                 self.socket.receive_start();
                 Poll::Pending
@@ -273,7 +273,7 @@ impl SocketLink {
         ready!(core.tasks.spend(cx));
         let (may, id) = {
             let state = self.socket.inner.state.borrow();
-            (state.may_push(), state.unlayered_id())
+            (state.may_push(), state.id)
         };
         let (Some(id), true) = (id, may) else {
             return self.poll_push_otherwise(cx, first, send);
@@ -320,13 +320,10 @@ impl SocketLink {
     ) -> Poll<Result<usize>> {
         let core = self.socket.pulling_core()?;
         let push = self.socket.step(|machine, cx, _| machine.push(cx.policy));
-        let id = self.socket.inner.state.borrow().unlayered_id();
-        match (push, id) {
+        match (push, self.socket.id()) {
             (Push::Driver, Some(id)) => self.poll_send(core, id, cx, first, send),
-            (Push::Driver, None) if self.socket.layered().is_none() => {
-                Poll::Ready(Err(loop_is_gone()))
-            }
-            (Push::Queue | Push::Driver, _) => {
+            (Push::Driver, None) => Poll::Ready(Err(loop_is_gone())),
+            (Push::Queue, _) => {
                 let first = &first[..first.len().min(QUEUED_AT_ONCE_BYTES)];
                 // The event `drain` reports when there is room again.
                 let _ = self.socket.write(first);

@@ -288,12 +288,6 @@ impl<S> State<S> {
         self.rare_if_any().is_some_and(|rare| rare.peer_was_asked)
     }
 
-    /// Returns the driver's id, unless a layer is between the socket and the driver.
-    #[inline]
-    pub(super) fn unlayered_id(&self) -> Option<SocketId> {
-        self.id.filter(|_| self.rare.as_ref().is_none_or(|rare| rare.layered.is_none()))
-    }
-
     /// Returns the connection on which to send and receive, if it is established.
     pub(super) fn connected(&self) -> Option<SocketId> {
         self.id.filter(|_| self.machine.is_connected())
