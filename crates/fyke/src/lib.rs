@@ -83,6 +83,7 @@
 //! | serve local clients | [Unix sockets and permissions](guide::unix_sockets) |
 //! | test your program | [The simulated network](guide::simulated_network) |
 //! | run fyke in your own loop | [Embedding in a host's loop](guide::host_loop) |
+//! | encrypt connections | the crate [`fyke-tls`](https://docs.rs/fyke-tls), which is a [`Layer`] |
 //! | use threads or several cores | [Other threads](guide::other_threads) |
 //! | build on what you know | [Coming from Node](guide::from_node), [Coming from tokio](guide::from_tokio) |
 //!
