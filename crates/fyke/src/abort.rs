@@ -175,12 +175,26 @@ impl AbortController {
 
 impl AbortSignal {
     /// Returns whether the signal is aborted. Node: `aborted`.
+    ///
+    /// ```
+    /// let controller = fyke::AbortController::new();
+    /// let signal = controller.signal();
+    /// assert!(!signal.is_aborted() && signal.reason().is_none());
+    /// controller.abort();
+    /// assert!(signal.is_aborted());
+    /// ```
     pub fn is_aborted(&self) -> bool {
         self.0.borrow().aborted.is_some()
     }
 
     /// The error that every stopped object received, or `None` if the signal is not aborted. Node:
     /// `reason`.
+    ///
+    /// ```
+    /// let controller = fyke::AbortController::new();
+    /// controller.abort();
+    /// assert_eq!(controller.signal().reason().unwrap().code().as_str(), "ABORT_ERR");
+    /// ```
     pub fn reason(&self) -> Option<Error> {
         self.0.borrow().aborted.clone()
     }

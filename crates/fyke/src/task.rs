@@ -198,6 +198,18 @@ impl Drop for Hold<'_> {
 }
 
 /// Yields to other tasks and callbacks. The future is pending once, and ready when the task is polled again.
+///
+/// ```
+/// # fn main() -> fyke::Result<()> {
+/// fyke::block_on(async {
+///     for _number in 0..1_000_000 {
+///         // A part of a long computation.
+/// #       if _number == 3 { break }
+///         fyke::task::yield_now().await;
+///     }
+/// })
+/// # }
+/// ```
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
@@ -222,6 +234,16 @@ pub struct JoinHandle<T> {
 impl<T> JoinHandle<T> {
     /// Aborts the task: its future is dropped soon, without being polled again. Awaiting the handle then
     /// returns an error, unless the task had already ended.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::block_on(async {
+    ///     let mut endless = fyke::spawn_local(std::future::pending::<()>()).unwrap();
+    ///     endless.abort();
+    ///     assert!(endless.await.unwrap_err().is_aborted());
+    /// })
+    /// # }
+    /// ```
     pub fn abort(&mut self) {
         if self.task.as_ref().is_some_and(|task| !task.is_finished()) {
             // Dropping it cancels the task.
@@ -230,6 +252,16 @@ impl<T> JoinHandle<T> {
     }
 
     /// Returns whether the task has ended.
+    ///
+    /// ```
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::block_on(async {
+    ///     let task = fyke::spawn_local(async { 7 }).unwrap();
+    ///     assert!(!task.is_finished(), "it begins when this task waits");
+    ///     assert_eq!(task.await.unwrap(), 7);
+    /// })
+    /// # }
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.task.as_ref().is_none_or(FallibleTask::is_finished)
     }

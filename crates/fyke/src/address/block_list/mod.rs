@@ -438,6 +438,10 @@ impl BlockList {
     }
 
     /// Returns whether there are no rules.
+    ///
+    /// ```
+    /// assert!(fyke::BlockList::new().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
