@@ -347,7 +347,7 @@ fn options_that_are_not_valid_or_have_no_effect_are_usage_errors() {
     relay(&more);
 }
 
-/// `openssl s_server` with a new certificate of its own; killed when dropped.
+/// A running `openssl s_server` with a new certificate. It is killed when it is dropped.
 struct OpensslServer(Child, String, String);
 
 impl OpensslServer {

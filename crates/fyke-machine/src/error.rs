@@ -261,9 +261,9 @@ impl Error {
         self.address().and_then(Address::port).filter(|port| *port != 0)
     }
 
-    /// The local address, for a connect that was bound to a known address and port (CON-12).
+    /// The local address, for a connect that was bound to a known address and port.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.0.local
+        self.0.local // CON-12
     }
 
     /// The host name that could not be resolved, or that could not be connected to within
@@ -304,8 +304,8 @@ pub trait MakeError: Sized {
     /// Makes an error from a failed lookup.
     fn lookup(code: &'static str, host: &str, source: Option<io::Error>) -> Self;
 
-    /// Combines the errors of all attempts. The result has the code of the first one (HE-15).
-    fn aggregate(attempts: Vec<Error>) -> Self;
+    /// Combines the errors of all attempts. The result has the code of the first one.
+    fn aggregate(attempts: Vec<Error>) -> Self; // HE-15
 
     /// Adds the address, and whether the text is worded as Node's. Only for a new error that is not yet
     /// shared.
@@ -320,9 +320,9 @@ pub trait MakeError: Sized {
     #[must_use]
     fn with_local(self, local: Option<SocketAddr>) -> Self;
 
-    /// Replaces the code, where Node reports a different one (IPC-06).
+    /// Replaces the code, where Node reports a different one.
     #[must_use]
-    fn with_code(self, code: ErrorCode) -> Self;
+    fn with_code(self, code: ErrorCode) -> Self; // IPC-06
 }
 
 impl MakeError for Error {

@@ -209,7 +209,8 @@ impl<C> Machine<C> {
         (1..=SMALL_BYTES_MAX).contains(&tail.len()).then_some(tail)
     }
 
-    /// The same below a layer: the bytes must be changed before they are offered.
+    /// The queued bytes of a connection with a layer, in the plain lane: a small number, which the layer must
+    /// change before they are offered to the kernel.
     pub fn outgoing_layered(&self) -> Option<&[u8]> {
         if self.connection.layered { self.small_tail() } else { None }
     }

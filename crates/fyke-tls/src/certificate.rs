@@ -14,9 +14,9 @@ use crate::fingerprint::Fingerprint;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PeerCertificate {
-    /// Whom it is for, such as `CN=example.org`.
+    /// The name of the owner, such as `CN=example.org`.
     pub subject: String,
-    /// Who issued it.
+    /// The name of the authority that issued the certificate.
     pub issuer: String,
     /// The names of hosts that it is for. Node: `subjectaltname`.
     pub dns_names: Vec<String>,

@@ -62,8 +62,8 @@ impl ClientOptions {
         self
     }
 
-    /// Accepts every certificate: the connection is encrypted, but with anybody. Node: `rejectUnauthorized:
-    /// false`.
+    /// Accepts every certificate. The connection is encrypted, but the server can be an attacker. Node:
+    /// `rejectUnauthorized: false`.
     #[must_use]
     #[doc(alias = "rejectUnauthorized")]
     pub fn dangerous_accept_any_certificate(mut self) -> Self {

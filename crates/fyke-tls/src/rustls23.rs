@@ -1,4 +1,4 @@
-//! The connections of rustls 0.23: its interface without buffers of its own.
+//! Connections of rustls 0.23. They use its unbuffered interface, in which the caller owns all buffers.
 
 use fyke::{LayerOutput, Result};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};

@@ -103,7 +103,8 @@ impl ServerOptions {
         self
     }
 
-    /// The same, and refuses clients without a certificate. Node: `requestCert` with `rejectUnauthorized`.
+    /// Requires a certificate of these authorities, in PEM: a client without one is refused. Node:
+    /// `requestCert` with `rejectUnauthorized`.
     #[must_use]
     pub fn require_client_certificate(self, authorities_pem: impl Into<Vec<u8>>) -> Self {
         Self { requires_client: true, ..self.request_client_certificate(authorities_pem) }
@@ -229,7 +230,7 @@ impl ServerContext {
         Ok(())
     }
 
-    /// The same for clients that ask for `name`, see [`ServerOptions::identity_for`].
+    /// Replaces the certificate for clients that ask for `name`, see [`ServerOptions::identity_for`].
     ///
     /// # Errors
     /// `ERR_TLS_INVALID_CONTEXT` if the context was made [from a configuration](Self::from_config).

@@ -229,8 +229,8 @@ impl Layer for Session {
     }
 
     fn removed(&self) {
-        // A user who keeps the handle, or the right to choose the context, keeps neither the listeners nor a
-        // place among the handshakes; and the deadline is not that of the socket's next connection.
+        // A `Tls` or a `ContextReply` may outlive the connection. It must not keep the listeners or a place among
+        // the handshakes, and the deadline must not end the socket's next connection.
         self.stop_deadline();
         drop((self.counted.take(), self.secured.take()));
         let chooser = match self.stage.try_borrow_mut().as_deref_mut() {

@@ -38,7 +38,7 @@ fn trusted() -> (Authority, ServerContext) {
     (authority, server)
 }
 
-/// Sends the bytes one by one, each in a turn of its own.
+/// Sends one byte in each turn.
 fn trickle(socket: &Socket, mut bytes: impl Iterator<Item = u8> + 'static) {
     let Some(byte) = bytes.next() else { return };
     let _ = socket.write(&[byte]);

@@ -96,7 +96,7 @@ pub trait Layer: 'static {
     }
 
     /// The connection is closed, and the layer was removed from its socket. A layer drops what refers to the
-    /// socket here, so that a user who keeps the layer does not keep the socket.
+    /// socket here, because a reference to the layer may exist longer than the connection.
     fn removed(&self) {}
 }
 

@@ -119,7 +119,7 @@ pub(crate) fn pair(
     net.listen(&server, net.tcp(), move |endpoint| on_client(&fyke::connect(endpoint).unwrap()));
 }
 
-/// The same with a layer on both sockets.
+/// A server for one connection, and a client that is connecting, each with a layer.
 pub(crate) fn layered_pair(
     net: &Net,
     on_server: impl FnOnce(&Socket) + 'static,
