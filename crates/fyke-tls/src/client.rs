@@ -6,11 +6,11 @@ use std::time::Duration;
 use fyke::{Endpoint, Error, Result, Socket};
 use rustls::client::{ResolvesClientCert, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, KeyLogFile, RootCertStore};
+use rustls::{ClientConfig, KeyLogFile};
 
 use crate::error::{code, invalid_context, of_rustls};
 use crate::fingerprint::Fingerprint;
-use crate::identity::{Identity, certificates_in};
+use crate::identity::{Identity, authorities_in};
 use crate::options::{HANDSHAKE_TIMEOUT, Version};
 use crate::provider::provider;
 use crate::rustls23::Connection;
@@ -141,11 +141,7 @@ impl ClientOptions {
         } else if self.authorities.is_empty() {
             system_verifier(builder)?
         } else {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates_in(&self.authorities)? {
-                roots.add(certificate).map_err(|error| invalid_context(error.to_string()))?;
-            }
-            builder.with_root_certificates(roots)
+            builder.with_root_certificates(authorities_in(&self.authorities)?)
         };
         let mut config = match self.identity {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(Own(identity))),
@@ -178,7 +174,7 @@ fn system_verifier(builder: Unverified) -> Result<Verified> {
 #[cfg(all(feature = "webpki-roots", not(feature = "platform-verifier")))]
 fn system_verifier(builder: Unverified) -> Result<Verified> {
     let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
-    Ok(builder.with_root_certificates(RootCertStore { roots }))
+    Ok(builder.with_root_certificates(rustls::RootCertStore { roots }))
 }
 
 #[cfg(not(any(feature = "platform-verifier", feature = "webpki-roots")))]
@@ -238,7 +234,7 @@ impl ClientContext {
         let (bare, parsed) = parse_name(name)?;
         let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), parsed);
         let connection = Connection::from(connection.map_err(of_rustls)?);
-        Ok(Session::new(Stage::Engine(Box::new(connection)), true, Some(bare.to_owned())))
+        Ok(Session::new(Stage::Engine(Box::new(connection)), Some(bare.to_owned())))
     }
 }
 
@@ -288,7 +284,8 @@ fn connect_to(endpoint: Endpoint, context: &ClientContext) -> Result<Socket> {
 }
 
 /// Begins TLS as the client on a socket that is connected or connecting, for example after `STARTTLS`. The
-/// server's certificate must be for `server_name`. What was written before is sent without TLS. `received` are
+/// server's certificate must be for `server_name`. What was written on a connected socket before is sent without
+/// TLS. `received` are
 /// bytes for TLS that a listener got together with the last ones before it; usually none. Node: `tls.connect({
 /// socket })`.
 ///

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fyke::Result;
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -73,8 +74,17 @@ impl Identity {
     }
 }
 
+/// Reads the certificates of authorities in a text in PEM, of which there must be one.
+pub(crate) fn authorities_in(pem: &[u8]) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates_in(pem)? {
+        roots.add(certificate).map_err(|error| invalid_context(error.to_string()))?;
+    }
+    Ok(roots)
+}
+
 /// Reads the certificates in a text in PEM, of which there must be one.
-pub(crate) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = certificates
         .map_err(|error| invalid_context(format!("the certificates are not valid PEM: {error}")))?;

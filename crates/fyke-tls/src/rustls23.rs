@@ -100,8 +100,7 @@ fn follow<D>(
         ConnectionState::PeerClosed => Progress::Ended,
         ConnectionState::Closed => Progress::Closed,
         ConnectionState::BlockedHandshake => Progress::Blocked,
-        // Early data is not enabled in any configuration that can be made here; what a configuration of the
-        // user accepts is not delivered, because it can be replayed.
+        // `WriteTraffic`. `ReadEarlyData` does not occur, because contexts refuse early data.
         _ => Progress::Open,
     };
     Ok(Step { discard, progress })

@@ -13,13 +13,13 @@ use rustls::server::{
     ClientHello, ResolvesServerCert, UnbufferedServerConnection, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{KeyLogFile, RootCertStore, ServerConfig};
+use rustls::{KeyLogFile, ServerConfig};
 
 use crate::client::check_alpn;
 use crate::engine::Engine;
 use crate::error::{code, invalid_context, of_rustls};
 use crate::hello::Hello;
-use crate::identity::{Identity, certificates_in};
+use crate::identity::{Identity, authorities_in};
 use crate::options::{HANDSHAKE_TIMEOUT, Version};
 use crate::provider::provider;
 use crate::rustls23::Connection;
@@ -131,11 +131,8 @@ impl ServerOptions {
         let builder = if self.client_authorities.is_empty() {
             builder.with_no_client_auth()
         } else {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates_in(&self.client_authorities)? {
-                roots.add(certificate).map_err(|error| invalid_context(error.to_string()))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let roots = Arc::new(authorities_in(&self.client_authorities)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
             let verifier = match self.requires_client {
                 true => verifier,
                 false => verifier.allow_unauthenticated(),
@@ -359,7 +356,7 @@ impl Shared {
             listener(&hello, reply);
             Ok(None)
         };
-        Session::new(Stage::Hello(Some(Box::new(choose))), false, None)
+        Session::new(Stage::Hello(Some(Box::new(choose))), None)
     }
 }
 
@@ -457,7 +454,7 @@ impl fmt::Debug for TlsServer {
 pub fn upgrade_server(socket: &Socket, received: &[u8], context: &ServerContext) -> Result<Tls> {
     let context = context.clone();
     let choose = move |_: &Rc<Session>, _: Hello| context.engine().map(Some);
-    let session = Session::new(Stage::Hello(Some(Box::new(choose))), false, None);
+    let session = Session::new(Stage::Hello(Some(Box::new(choose))), None);
     session.attach(socket, received, Some(HANDSHAKE_TIMEOUT))?;
     Ok(Tls::new(session))
 }

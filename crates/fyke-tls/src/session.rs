@@ -13,7 +13,7 @@ use crate::engine::{Engine, Facts};
 use crate::error::code;
 use crate::hello::{self, Hello};
 
-/// Called when the handshake is done, or has failed.
+/// Called when the handshake is done.
 type Listener = Box<dyn FnOnce(&Socket)>;
 
 /// Chooses the engine of a server when the ClientHello is complete: now, or later by
@@ -34,11 +34,8 @@ pub(crate) enum Stage {
 pub(crate) struct Session {
     this: Weak<Self>,
     stage: RefCell<Stage>,
-    is_client: bool,
     /// The handshake is done.
     open: Cell<bool>,
-    /// The handshake is done, and the listeners were not called yet.
-    news: Cell<bool>,
     facts: RefCell<Facts>,
     server_name: RefCell<Option<String>>,
     secured: RefCell<Vec<Listener>>,
@@ -64,13 +61,11 @@ impl Drop for Counted {
 }
 
 impl Session {
-    pub(crate) fn new(stage: Stage, is_client: bool, server_name: Option<String>) -> Rc<Self> {
+    pub(crate) fn new(stage: Stage, server_name: Option<String>) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             stage: RefCell::new(stage),
-            is_client,
             open: Cell::new(false),
-            news: Cell::new(false),
             facts: RefCell::default(),
             server_name: RefCell::new(server_name),
             secured: RefCell::default(),
@@ -112,7 +107,6 @@ impl Session {
 
     fn handshake_is_done(&self, facts: Facts) {
         self.open.set(true);
-        self.news.set(true);
         self.facts.replace(facts);
         self.stop_deadline();
         let counted = self.counted.take();
@@ -126,7 +120,8 @@ impl Session {
         }
     }
 
-    /// Reads the ClientHello, and lets the server choose its engine. Returns whether there is one now.
+    /// Reads the ClientHello, and lets the server choose its engine. Returns whether there is one now; a client
+    /// has one from the beginning.
     fn read_hello(&self, coded: &[u8]) -> Result<bool> {
         let chooser = match &mut *self.stage.borrow_mut() {
             Stage::Engine(_) => return Ok(true),
@@ -175,7 +170,7 @@ impl Layer for Session {
     }
 
     fn receive(&self, coded: &mut [u8], output: &mut LayerOutput) -> Result<LayerStep> {
-        if !self.open.get() && !self.is_client && !self.read_hello(coded)? {
+        if !self.open.get() && !self.read_hello(coded)? {
             let waits = matches!(*self.stage.borrow(), Stage::Choosing);
             return Ok(LayerStep { waits, ..LayerStep::default() });
         }
@@ -221,7 +216,7 @@ impl Layer for Session {
     }
 
     fn after_receive(&self, socket: &Socket) {
-        if self.news.take() {
+        if self.open.get() {
             for listener in self.secured.take() {
                 listener(socket);
             }
@@ -283,7 +278,9 @@ impl Tls {
     /// handshake [is done](Self::is_secure) already. Node: the events `secureConnect` and `secure`.
     #[doc(alias = "secureConnect")]
     pub fn on_secure_connect(&self, f: impl FnOnce(&Socket) + 'static) {
-        self.0.secured.borrow_mut().push(Box::new(f));
+        if !self.is_secure() {
+            self.0.secured.borrow_mut().push(Box::new(f));
+        }
     }
 
     /// Returns whether the handshake is done. Until then, written bytes wait.

@@ -10,12 +10,13 @@ use crate::{Error, ErrorCode, Result};
 
 /// # Layers
 impl Socket {
-    /// Puts a [`Layer`] between this socket and its connection. Bytes that were written before are sent
-    /// unchanged, before those of the layer. Bytes that were received and not delivered go through the layer.
+    /// Puts a [`Layer`] between this socket and its connection. On a connected socket, bytes that
+    /// were written before are sent unchanged, before those of the layer, and bytes that were received and not
+    /// delivered go through the layer.
     /// The layer is removed with the connection.
     ///
     /// On a socket that is not connected, the layer begins when the connection is established, before
-    /// `connect` is emitted.
+    /// `connect` is emitted. Everything that was written goes through it.
     ///
     /// # Errors
     /// The socket is unchanged then.

@@ -8,15 +8,15 @@ use fyke_driver::Batch;
 
 use super::layer::Layer;
 
-/// Bytes of peers that a layer which is not open handles in one turn: a handshake takes a hundred times as
-/// long as a message.
+/// Steps of layers towards opening in one turn of the loop. A handshake takes a hundred times as long as a
+/// message.
 const OPENINGS_PER_TURN_MAX: u32 = 4;
 
 /// The layer of a connection, and the bytes that wait on their way through it.
 pub(super) struct Layered {
     pub(super) layer: Rc<dyn Layer>,
     object: Rc<dyn Any>,
-    /// Whether [`Socket::flush_layer`] is running.
+    /// Whether bytes are being coded and sent.
     pub(super) sending: Cell<bool>,
     pub(super) flow: RefCell<Flow>,
 }
@@ -99,9 +99,14 @@ impl Layered {
         Rc::clone(&self.object)
     }
 
+    /// The layer that a socket stores, see `Rare`.
+    pub(super) fn of(stored: Option<Rc<dyn Any>>) -> Option<Rc<Self>> {
+        stored?.downcast().ok()
+    }
+
     /// Drops what a socket had as its layer.
-    pub(super) fn remove(layered: Option<Rc<dyn Any>>) {
-        if let Some(Ok(layered)) = layered.map(Rc::downcast::<Self>) {
+    pub(super) fn remove(stored: Option<Rc<dyn Any>>) {
+        if let Some(layered) = Self::of(stored) {
             layered.layer.removed();
         }
     }

@@ -1,5 +1,5 @@
-//! A connection with a [`Layer`]: passes what the driver received through the layer to the socket, and what
-//! the socket sends through the layer to the driver.
+//! A connection with a [`Layer`](super::layer::Layer): passes what the driver received through the layer to
+//! the socket. `layered_sending.rs` is the other direction.
 //!
 //! The socket's state machine knows the plain bytes only, and the driver the coded ones. Nothing is borrowed
 //! while a method of the layer runs.
@@ -75,8 +75,7 @@ impl Actor<Tick> for LayeredActor {
 
 impl Socket {
     pub(super) fn layered(&self) -> Option<Rc<Layered>> {
-        let layered = self.inner.state.borrow().rare_if_any()?.layered.clone()?;
-        layered.downcast().ok()
+        Layered::of(self.inner.state.borrow().rare_if_any()?.layered.clone())
     }
 
     /// Puts the layer on the socket. It begins now if the socket is connected.

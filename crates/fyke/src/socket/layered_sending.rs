@@ -56,8 +56,7 @@ impl Socket {
         state: RefMut<'_, State>,
         id: SocketId,
     ) -> Result<Flushed, io::Result<usize>> {
-        let layered = state.rare_if_any().and_then(|rare| rare.layered.clone());
-        let layered: Option<Rc<Layered>> = layered.and_then(|layered| layered.downcast().ok());
+        let layered = Layered::of(state.rare_if_any().and_then(|rare| rare.layered.clone()));
         let (Some(core), Some(layered)) = (self.core(), layered) else { return Err(Ok(0)) };
         let bytes = state.machine.outgoing_layered().unwrap_or_default();
         let len = bytes.len();
