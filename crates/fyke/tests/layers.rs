@@ -204,6 +204,25 @@ on_every_driver! {
         assert_eq!(log.take(), ["secret", "go onsecret answer"]);
     }
 
+    fn what_is_written_while_connecting_goes_through_a_layer_that_is_added_later(net) {
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            pair(net, move |socket| {
+                socket.add_layer(Frames::second()).unwrap();
+                socket.on_data(move |socket, data| {
+                    seen.add(String::from_utf8_lossy(data));
+                    socket.end();
+                });
+            }, |client| {
+                let _ = client.write("early");
+                client.add_layer(Frames::new()).unwrap();
+                client.resume();
+            });
+        });
+        assert_eq!(log.take(), ["early"]);
+    }
+
     fn a_paused_socket_with_a_layer_delivers_when_it_is_resumed(net) {
         let log = Log::new();
         let seen = log.clone();
