@@ -8,6 +8,7 @@ import statistics
 import time
 
 from . import machine, measure, peers
+from .table import markdown
 
 SERVERS = ("fyke", "fyke-uring", "tokio", "node")
 QUIET_ONE = ("echo", "--connections", 1)
@@ -81,11 +82,6 @@ def _ratio(runs: list | None, to: list | None) -> str:
     return f"{over / under:.1f}" if over and under else "–"
 
 
-def _table(header: list, rows: list) -> str:
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
-
-
 def _flood_table(found: dict, options) -> str:
     header = [
         "", "timer late by at most, ms: quiet", "with a flood", "p99 of one connection, µs: quiet", "with a flood", "ratio",
@@ -98,7 +94,7 @@ def _flood_table(found: dict, options) -> str:
         one = [_spread(runs, "p99", 0) for runs in (quiet, flood)]
         all_of_them = [_spread(runs, "p99", 0) for runs in (many, stuck)]
         rows.append([options.peers[name]["title"], *late, *one, _ratio(flood, quiet), *all_of_them, _ratio(stuck, many)])
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _bulk_table(found: dict, options) -> str:
@@ -109,7 +105,7 @@ def _bulk_table(found: dict, options) -> str:
         middle = [_spread(by.get(situation), "p50", 0) for situation in situations]
         tail = [_spread(by.get(situation), "p99", 0) for situation in situations[1:]]
         rows.append([options.peers[name]["title"], *middle, *tail])
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def write(options) -> None:

@@ -5,6 +5,7 @@ import json
 from . import machine, measure, peers, plots
 from .results import Results
 from .scenarios import Scenario
+from .table import markdown
 
 HYPER = peers.OUTPUT / "release" / "peer-hyper"
 
@@ -81,21 +82,8 @@ def _row(results: Results, name: str, scenario: Scenario) -> list:
     ]
 
 
-def _table(header: list, rows: list) -> str:
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
-
-
 def _plot(results: Results) -> str:
-    panels = []
-    for scenario in SCENARIOS:
-        bars = []
-        for name in results.peers:
-            cost = results.median(name, scenario.name, "server_nanoseconds")
-            if cost is not None:
-                spread = results.spread(name, scenario.name, "server_nanoseconds")
-                bars.append(plots.Bar(results.title(name), results.peers[name]["kind"], cost, f"{cost:,.0f} ns", spread))
-        panels.append(plots.Panel(f"{scenario.title}, per request", bars))
+    panels = [plots.costs(results, scenario) for scenario in SCENARIOS]
     return plots.draw("hyper, hello world: processor time, median, ticks at the lowest and highest round: less is better", panels)
 
 
@@ -116,13 +104,13 @@ def write(options) -> None:
         "median of the rounds, in brackets its ratio to tokio, then the lowest and the highest round. Latencies are medians.",
     ]
     for scenario in SCENARIOS:
-        parts += [f"## {scenario.title}", _table(header, [_row(results, name, scenario) for name in results.peers])]
+        parts += [f"## {scenario.title}", markdown(header, [_row(results, name, scenario) for name in results.peers])]
     idle = [[results.title(name), _range(results, name, "idle", "bytes_per_connection").split("–")[0]] for name in results.peers]
     parts += [
         "![](http.svg)",
         "## Memory",
         f"User memory (PSS) that {options.idle_connections:,} idle keep-alive connections add, each, after one request.",
-        _table(["", "bytes"], idle),
+        markdown(["", "bytes"], idle),
     ]
     (folder / "http.md").write_text("\n\n".join(part for part in parts if part) + "\n")
     (folder / "http.svg").write_text(_plot(results))

@@ -32,7 +32,7 @@ def raise_descriptor_limit(wanted: int) -> int:
     return soft
 
 
-def _on_processor(number: int):
+def on_processor(number: int):
     """Runs in the child before it becomes the server or the load generator."""
 
     def prepare():
@@ -75,7 +75,7 @@ def started(peer, mode: str, unix: bool = False, processor: int = 0, **env):
             stdout=subprocess.PIPE if "TIMER" in env else subprocess.DEVNULL,
             stderr=errors,
             text=True,
-            preexec_fn=_on_processor(processor),
+            preexec_fn=on_processor(processor),
         )
         try:
             _wait_until_listening(process, errors, path, port)
@@ -112,7 +112,7 @@ def load(process, where, words, seconds, warm_up) -> dict:
     command = [str(peers.LOAD), *map(str, words), *where, "--pid", str(process.pid)]
     command += ["--seconds", str(seconds), "--warm-up", str(warm_up)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe, preexec_fn=_on_processor(1)) as generator:
+    with subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe, preexec_fn=on_processor(1)) as generator:
         try:
             if "--flood" in words or "--bulk" in words:
                 _let_others_go_first(generator)

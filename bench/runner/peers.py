@@ -145,7 +145,7 @@ def _rust(name):
     return (OUTPUT / "release" / f"peer-{name}",)
 
 
-def _script(runtime, script, *words):
+def script(runtime, script, *words):
     return (NPM / "node_modules" / ".bin" / runtime, *words, BENCH / "peers" / "js" / script)
 
 
@@ -164,8 +164,8 @@ PEERS = [
     Rust("tokio", "tokio", _rust("tokio")),
     Rust("compio", "compio", _rust("compio")),
     Rust("message-io", "message-io", _rust("message-io"), unix=False, without=("source",)),
-    Npm("node", "Node", _script("node", "node.mjs")),
-    Npm("bun", "Bun", _script("bun", "bun.mjs")),
-    Npm("deno", "Deno", _script("deno", "deno.mjs", "run", "--allow-all")),
+    Npm("node", "Node", script("node", "node.mjs")),
+    Npm("bun", "Bun", script("bun", "bun.mjs")),
+    Npm("deno", "Deno", script("deno", "deno.mjs", "run", "--allow-all")),
 ]
 BY_NAME = {peer.name: peer for peer in PEERS}

@@ -102,20 +102,21 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def costs(results: Results, scenario, field: str = "server_nanoseconds", floor=None) -> Panel:
+    """What a unit of the scenario costs each server, in nanoseconds."""
+
+    def figure(peer):
+        cost = results.median(peer, scenario.name, field)
+        if cost is None:
+            return None
+        text = f"{cost:,.0f} ns" + (f" ({cost / floor:.2f})" if floor else "")
+        return cost, text, *results.spread(peer, scenario.name, field)
+
+    return Panel(f"{scenario.title}, per {scenario.unit}", _bars(results, figure))
+
+
 def _costs(results: Results) -> list:
-    panels = []
-    for scenario in results.scenarios():
-        floor = results.floor(scenario)
-
-        def figure(peer, scenario=scenario, floor=floor):
-            cost = results.median(peer, scenario.name, scenario.cost_field)
-            if cost is None:
-                return None
-            text = f"{cost:,.0f} ns" + (f" ({cost / floor:.2f})" if floor else "")
-            return cost, text, *results.spread(peer, scenario.name, scenario.cost_field)
-
-        panels.append(Panel(f"{scenario.title}, per {scenario.unit}", _bars(results, figure)))
-    return panels
+    return [costs(results, scenario, scenario.cost_field, results.floor(scenario)) for scenario in results.scenarios()]
 
 
 def _rates(results: Results) -> list:

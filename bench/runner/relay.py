@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from . import machine, measure, peers
 from .scenarios import CONNECTION, KIBIBYTE, Scenario, echo, sink
+from .table import markdown
 
 FYKE = peers.RELEASE / "fyke"
 BACKEND = peers.BY_NAME["epoll"]
@@ -124,8 +125,7 @@ def _table(found: dict, names: list, scenarios: list, cell) -> str:
     header = ["", *(scenario.title for scenario in scenarios)]
     titles = {**{relay.name: relay.title for relay in RELAYS}, DIRECT: "without a relay"}
     rows = [[titles[name], *(cell(found.get(scenario.name, {}), name, scenario) for scenario in scenarios)] for name in names]
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+    return markdown(header, rows)
 
 
 def _cost(by, name, scenario) -> str:

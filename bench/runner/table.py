@@ -7,7 +7,8 @@ from .results import Results
 from .scenarios import KIBIBYTE
 
 
-def _table(header: list, rows: list) -> str:
+def markdown(header: list, rows: list) -> str:
+    """A table whose first column is text."""
     align = ["---"] + ["--:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, align, *rows])
 
@@ -23,7 +24,7 @@ def _range(spread) -> str:
 def _by_scenario(results: Results, cell, scenarios) -> str:
     header = ["", *(scenario.title for scenario in scenarios)]
     rows = [[results.title(peer), *(cell(peer, scenario) for scenario in scenarios)] for peer in results.peers]
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _cost(results, peer, scenario) -> str:
@@ -56,7 +57,7 @@ def _memory(results: Results) -> str:
         "", "bytes per connection, after a message each", "before it", "the same, resident",
         "process at start, MB", "executable, KiB",
     ]
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _preface(results: Results) -> str:
@@ -103,7 +104,7 @@ def write(results: Results, folder: Path) -> None:
             "![](memory.svg)",
             "![](size.svg)",
         ]
-    parts += ["## The servers", _table(["", "version"], [[peer["title"], peer.get("version") or "–"] for peer in results.peers.values()])]
+    parts += ["## The servers", markdown(["", "version"], [[peer["title"], peer.get("version") or "–"] for peer in results.peers.values()])]
     if results.absent:
         parts.append("Absent:\n\n" + "\n".join(f"- {peer['title']}: {peer['absent']}" for peer in results.absent.values()))
     if results.failures():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import machine, measure, peers, plots
 from .results import Results
+from .table import markdown
 
 PROGRAM = peers.OUTPUT / "release" / "peer-tls"
 CERTIFICATE = Path(tempfile.gettempdir()) / f"fyke-bench-{os.getpid()}-cert.pem"
@@ -37,7 +38,7 @@ SERVERS_BY_NAME = {
         Tls("tls-fyke", "fyke, readiness", (PROGRAM,), {"RUNTIME": "fyke", "FYKE_DRIVER": "ready"}, kind="ours"),
         Tls("tls-fyke-uring", "fyke, io_uring", (PROGRAM,), {"RUNTIME": "fyke", "FYKE_DRIVER": "uring"}, kind="ours"),
         Tls("tls-tokio", "tokio-rustls", (PROGRAM,), {"RUNTIME": "tokio"}),
-        Node("tls-node", "Node", peers._script("node", "tls.mjs"), {"CERT": str(CERTIFICATE), "KEY": str(KEY)}),
+        Node("tls-node", "Node", peers.script("node", "tls.mjs"), {"CERT": str(CERTIFICATE), "KEY": str(KEY)}),
     ]
 }
 SERVERS = tuple(SERVERS_BY_NAME)
@@ -75,7 +76,7 @@ def _memory(pid: int) -> int:
 
 def _load(kind: str, where: list, connections: int, seconds: float):
     words = [str(PROGRAM), "load", kind, where[1], str(connections), str(max(1, round(seconds)))]
-    return subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=measure._on_processor(1))
+    return subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=measure.on_processor(1))
 
 
 def _one(peer, scenario: Scenario, seconds: float) -> dict:
@@ -139,21 +140,8 @@ def _row(results: Results, name: str, scenario: Scenario) -> list:
     return [results.title(name), f"{cost:,.0f}", ratio, f"{lowest:,.0f}–{highest:,.0f}"]
 
 
-def _table(header: list, rows: list) -> str:
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
-
-
 def _plot(results: Results) -> str:
-    panels = []
-    for scenario in SCENARIOS:
-        bars = []
-        for name in results.peers:
-            cost = results.median(name, scenario.name, "server_nanoseconds")
-            if cost is not None:
-                spread = results.spread(name, scenario.name, "server_nanoseconds")
-                bars.append(plots.Bar(results.title(name), results.peers[name]["kind"], cost, f"{cost:,.0f} ns", spread))
-        panels.append(plots.Panel(f"{scenario.title}, per {scenario.unit}", bars))
+    panels = [plots.costs(results, scenario) for scenario in SCENARIOS]
     return plots.draw("TLS: processor time, median, ticks at the lowest and highest round: less is better", panels)
 
 
@@ -174,14 +162,14 @@ def write(options) -> None:
     ]
     for scenario in SCENARIOS:
         header = ["", f"ns per {scenario.unit}, median", "ratio", "lowest–highest"]
-        parts += [f"## {scenario.title}", _table(header, [_row(results, name, scenario) for name in results.peers])]
+        parts += [f"## {scenario.title}", markdown(header, [_row(results, name, scenario) for name in results.peers])]
     parts.append(f"The server's side of a handshake takes rustls {1e9 / limit:,.0f} ns without a network.")
     idle = [[results.title(name), f"{results.median(name, 'idle', 'bytes_per_connection') or 0:,.0f}"] for name in results.peers]
     parts += [
         "![](tls.svg)",
         "## Memory",
         f"Memory (PSS) that {options.idle_connections:,} idle connections add, each, which were all opened at once.",
-        _table(["", "bytes"], idle),
+        markdown(["", "bytes"], idle),
     ]
     (folder / "tls.md").write_text("\n\n".join(part for part in parts if part) + "\n")
     (folder / "tls.svg").write_text(_plot(results))
