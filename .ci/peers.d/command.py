@@ -4,22 +4,13 @@ Usage: command.py PATH-OF-FYKE"""
 import contextlib, hashlib, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile
 import time
 
+from checks import check, run_all
+
 fyke = os.path.abspath(sys.argv[1])
 here = pathlib.Path(__file__).parent
 work = pathlib.Path(tempfile.mkdtemp(prefix='fyke-peers-'))
 os.chmod(work, 0o755)
-passed = failed = 0
 PATIENCE = 60
-
-
-def check(name, wanted, got):
-    global passed, failed
-    if wanted == got:
-        passed += 1
-        print('ok     ', name, flush=True)
-    else:
-        failed += 1
-        print(f'FAILED  {name}: wanted {str(wanted)[:300]!r}, got {str(got)[:300]!r}', flush=True)
 
 
 def run(*command, input=b'', **more):
@@ -323,13 +314,4 @@ def postgres():
             check('pgbench, a connection for each transaction', (0, True), (status, b'actually processed: 400/400' in text))
 
 
-try:
-    for part in [end_of_file, a_large_file_to_a_slow_reader, http_and_tls, tls_routes, proxy_protocol, node, redis, a_target_that_dies_and_returns, postgres]:
-        try:
-            part()
-        except Exception as error:
-            check(part.__name__, 'no error', repr(error))
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-print(f'command: {passed} passed, {failed} failed')
-sys.exit(min(failed, 100))
+run_all('command', [end_of_file, a_large_file_to_a_slow_reader, http_and_tls, tls_routes, proxy_protocol, node, redis, a_target_that_dies_and_returns, postgres], work)

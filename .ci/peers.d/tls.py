@@ -4,21 +4,12 @@ Usage: tls.py DIRECTORY-OF-EXAMPLES [MEGABYTES]"""
 import contextlib, hashlib, os, pathlib, re, shutil, socket, ssl, subprocess, sys, tempfile, threading
 import time
 
+from checks import check, run_all
+
 examples = pathlib.Path(os.path.abspath(sys.argv[1]))
 megabytes = int(sys.argv[2]) if len(sys.argv) > 2 else 100
 work = pathlib.Path(tempfile.mkdtemp(prefix='fyke-tls-'))
-passed = failed = 0
 PATIENCE = 120
-
-
-def check(name, wanted, got):
-    global passed, failed
-    if wanted == got:
-        passed += 1
-        print('ok     ', name, flush=True)
-    else:
-        failed += 1
-        print(f'FAILED  {name}: wanted {str(wanted)[:400]!r}, got {str(got)[:400]!r}', flush=True)
 
 
 def has(tool):
@@ -341,14 +332,4 @@ def curl():
         check('curl: the server reports the alert', True, ours.wait_for(b'refused: ERR_TLS_ALERT|failed: ERR_TLS') is not None)
 
 
-try:
-    certificates()
-    for part in [python_clients, python_servers, openssl_clients, openssl_servers, gnutls, node, curl]:
-        try:
-            part()
-        except Exception as error:
-            check(part.__name__, 'no exception', repr(error))
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-print(f'tls: {passed} passed, {failed} failed')
-sys.exit(failed)
+run_all('tls', [certificates, python_clients, python_servers, openssl_clients, openssl_servers, gnutls, node, curl], work)
