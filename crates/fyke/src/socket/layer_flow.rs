@@ -82,6 +82,46 @@ impl Flow {
         none && self.begun && self.batch.is_none() && self.coded.is_empty()
     }
 
+    /// Whether nothing more is received: bytes that follow are ignored.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.incoming, Incoming::LayerEnded | Incoming::Reported)
+    }
+
+    /// Returns the memory of the loop with all bytes for the layer, of which `bytes` are the last. `None` if the
+    /// layer takes none now; then they are kept, unless the layer has ended.
+    pub(super) fn take_coded(
+        &mut self,
+        bytes: &[u8],
+        pauses: bool,
+        spares: &LayerSpares,
+    ) -> Option<Vec<u8>> {
+        if self.has_ended() {
+            return None;
+        }
+        if self.waits || pauses {
+            self.unread.extend_from_slice(bytes);
+            return None;
+        }
+        let mut coded = spares.coded.take();
+        coded.clear();
+        coded.extend_from_slice(&self.unread);
+        coded.extend_from_slice(bytes);
+        Some(coded)
+    }
+
+    /// Keeps the bytes that the layer has not used. If there are none, no memory is kept.
+    pub(super) fn keep_unread(&mut self, rest: &[u8], ended: bool) {
+        if rest.is_empty() || ended {
+            self.unread = Vec::new();
+        } else {
+            self.unread.clear();
+            self.unread.extend_from_slice(rest);
+        }
+        if ended && self.incoming != Incoming::Reported {
+            self.incoming = Incoming::LayerEnded;
+        }
+    }
+
     /// Whether something waits to be sent, and the driver accepts it.
     pub(super) fn may_send(&self) -> bool {
         let ends = matches!(self.outgoing, Outgoing::Ending | Outgoing::Marked);

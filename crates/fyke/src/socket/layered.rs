@@ -11,7 +11,7 @@ use fyke_driver::Completion;
 use fyke_machine::error::MakeError;
 use fyke_machine::reading::Sink;
 
-use super::layer::{LayerOutput, LayerStep};
+use super::layer::LayerOutput;
 use super::layer_flow::{Incoming, Layered};
 use super::{Inner, Socket};
 use crate::Error;
@@ -133,68 +133,53 @@ impl Socket {
     /// Passes bytes of the driver through the layer.
     fn receive_layered(&self, bytes: &[u8]) {
         let (Some(core), Some(layered)) = (self.core(), self.layered()) else { return };
-        let mut coded = core.spares.layers.coded.take();
-        coded.clear();
         let opening = !layered.layer.is_open();
-        let pauses = opening && !core.spares.layers.may_open(core.turns.get());
-        let waits = {
-            let mut flow = layered.flow.borrow_mut();
-            if flow.incoming == Incoming::LayerEnded || flow.incoming == Incoming::Reported {
-                core.spares.layers.coded.set(coded);
-                return;
-            }
-            if flow.waits || pauses {
-                flow.unread.extend_from_slice(bytes);
-                true
-            } else {
-                coded.extend_from_slice(&flow.unread);
-                coded.extend_from_slice(bytes);
-                false
-            }
+        let spares = &core.spares.layers;
+        let pauses = opening && !spares.may_open(core.turns.get());
+        let Some(mut coded) = layered.flow.borrow_mut().take_coded(bytes, pauses, spares) else {
+            return self.keep_waiting(&layered, pauses);
         };
-        if waits {
-            core.spares.layers.coded.set(coded);
-            self.hold_driver(&layered);
-            if pauses {
-                self.continue_layer(&layered, Core::push_next_turn);
-            }
-            return;
-        }
-        let mut output = LayerOutput { plain: core.spares.layers.plain.take(), coded: Vec::new() };
+        let mut output = LayerOutput { plain: spares.plain.take(), coded: Vec::new() };
         output.plain.clear();
         let step = layered.layer.receive(&mut coded, &mut output);
         if opening && (!output.coded.is_empty() || layered.layer.is_open()) {
-            core.spares.layers.note_opening(core.turns.get());
+            spares.note_opening(core.turns.get());
         }
+        let LayerOutput { plain, coded: mut answer } = output;
+        // After an error, nothing is left to be used.
+        let (used, waits, ended) = match &step {
+            Ok(step) => (step.used, step.waits, step.ended),
+            Err(_) => (coded.len(), false, false),
+        };
         {
             let mut flow = layered.flow.borrow_mut();
-            let LayerStep { used, waits, ended } = *step.as_ref().unwrap_or(&LayerStep::default());
-            flow.coded.append(&mut output.coded);
+            flow.coded.append(&mut answer);
             flow.waits = waits;
-            let rest = &coded[used.min(coded.len())..];
-            if rest.is_empty() || ended || step.is_err() {
-                // An idle connection keeps no memory.
-                flow.unread = Vec::new();
-            } else {
-                flow.unread.clear();
-                flow.unread.extend_from_slice(rest);
-            }
-            if ended && flow.incoming != Incoming::Reported {
-                flow.incoming = Incoming::LayerEnded;
-            }
+            flow.keep_unread(coded.get(used..).unwrap_or_default(), ended);
         }
-        core.spares.layers.coded.set(coded);
-        if step.as_ref().is_ok_and(|step| step.waits) {
+        spares.coded.set(coded);
+        if waits {
             self.hold_driver(&layered);
         }
         self.send_layered(&layered);
         layered.layer.after_receive(self);
-        let plain = output.plain;
         self.deliver_layered(&layered, &plain);
-        core.spares.layers.plain.set(plain);
+        spares.plain.set(plain);
         match step {
             Err(error) => self.layer_failed(error),
             Ok(_) => self.after_layer(&layered, opening),
+        }
+    }
+
+    /// The layer takes nothing now: the driver stops, and the layer continues in the next turn if it waits for
+    /// its turn.
+    fn keep_waiting(&self, layered: &Layered, pauses: bool) {
+        if layered.flow.borrow().has_ended() {
+            return;
+        }
+        self.hold_driver(layered);
+        if pauses {
+            self.continue_layer(layered, Core::push_next_turn);
         }
     }
 
