@@ -38,8 +38,8 @@ pub enum Completion<'a> {
     Received {
         /// The socket.
         socket: SocketId,
-        /// The bytes.
-        bytes: &'a [u8],
+        /// The bytes. The callback may change them, to decrypt them in place for example.
+        bytes: &'a mut [u8],
     },
     /// A read may return bytes, the end of the stream, or an error. Reported once for each
     /// [`readable_start`](crate::Driver::readable_start).

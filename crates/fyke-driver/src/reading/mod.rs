@@ -341,12 +341,7 @@ pub(crate) struct Lent<'a> {
 
 impl Lent<'_> {
     #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.buffer.as_deref().map_or(&[], |buffer| buffer)
-    }
-
-    #[inline]
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.buffer.as_deref_mut().map_or(&mut [], |buffer| buffer)
     }
 }

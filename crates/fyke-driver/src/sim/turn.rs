@@ -77,8 +77,8 @@ impl Sim {
             let given = self.network.borrow_mut().next_of(socket, &self.pool);
             self.pool.drop_buried();
             match given {
-                Some(Given::Received(socket, bytes)) => {
-                    on(Completion::Received { socket, bytes: &bytes });
+                Some(Given::Received(socket, mut bytes)) => {
+                    on(Completion::Received { socket, bytes: &mut bytes });
                 }
                 Some(Given::Other(completion)) => {
                     if matches!(completion, Completion::Accepted { .. }) {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{SystemBackend, send};
 use crate::completion::dead;
-use crate::limits::READS_PER_TURN_MAX;
+use crate::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX};
 use crate::reading::{Lent, Read};
 use crate::uninit::Unfilled;
 use crate::{Completion, Operation, SocketId};
@@ -48,11 +48,11 @@ pub(crate) fn receive(
 pub(crate) fn receive_on(
     driver: &impl SystemBackend,
     socket: SocketId,
-    lent: Lent<'_>,
+    mut lent: Lent<'_>,
     first: Read,
     on: &mut dyn FnMut(Completion<'_>),
 ) {
-    let after = deliver(socket, &lent, first, on);
+    let after = deliver(socket, &mut lent, first, on);
     drop(lent);
     if !matches!(after, After::Stop) {
         receive_until(driver, socket, READS_PER_TURN_MAX - 1, false, on);
@@ -93,7 +93,7 @@ fn receive_until(
     let mut lent = table.reader.lend();
     for left in (0..reads_max).rev() {
         let read = table.with_slot(socket, |slot| slot.read(socket, &mut lent));
-        match deliver(socket, &lent, read.unwrap_or(Read::Nothing), on) {
+        match deliver(socket, &mut lent, read.unwrap_or(Read::Nothing), on) {
             After::Stop => return left,
             After::Short if short => return left,
             After::Short | After::Full => {}
@@ -126,7 +126,7 @@ enum After {
 #[inline]
 fn deliver(
     socket: SocketId,
-    lent: &Lent<'_>,
+    lent: &mut Lent<'_>,
     read: Read,
     on: &mut dyn FnMut(Completion<'_>),
 ) -> After {
@@ -134,9 +134,9 @@ fn deliver(
         Read::Nothing => {}
         Read::Readable => on(Completion::Readable { socket }),
         Read::Bytes { count, drained } => {
-            on(Completion::Received { socket, bytes: &lent.bytes()[..count] });
+            on(Completion::Received { socket, bytes: &mut lent.bytes_mut()[..count] });
             if !drained {
-                return if count < lent.bytes().len() { After::Short } else { After::Full };
+                return if count < READ_BUFFER_BYTES { After::Short } else { After::Full };
             }
         }
         Read::End => on(Completion::EndOfStream { socket }),
@@ -158,7 +158,6 @@ mod tests {
     use super::super::{Slot, Table};
     use super::*;
     use crate::completion::Wanted;
-    use crate::limits::READ_BUFFER_BYTES;
     use crate::reading::tests::{pair, wait_for};
 
     /// A backend that does not watch its sockets.

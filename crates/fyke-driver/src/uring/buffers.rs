@@ -162,13 +162,19 @@ pub(super) struct Lent<'a> {
 }
 
 impl Lent<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
     #[allow(unsafe_code, reason = "memory that is shared with the kernel")]
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
         let offset = usize::from(self.buffer) * self.buffers.shape.bytes + self.start;
         // SAFETY: the range lies within the buffer (`lend`) and was initialised when it was allocated.
         // The kernel has reported it and writes only behind it, until the buffer returns to the kernel,
-        // which happens when `self` is dropped, or later.
-        unsafe { std::slice::from_raw_parts(self.buffers.memory.as_ptr().add(offset), self.bytes) }
+        // which happens when `self` is dropped, or later. No other loan has this range (`lend`).
+        unsafe {
+            std::slice::from_raw_parts_mut(self.buffers.memory.as_ptr().add(offset), self.bytes)
+        }
     }
 }
 

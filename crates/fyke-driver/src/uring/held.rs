@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use rustix::io::Errno;
 
 use crate::SocketId;
@@ -12,7 +12,7 @@ use crate::SocketId;
 #[derive(Debug)]
 pub(super) enum Held {
     /// Never empty.
-    Bytes(Bytes),
+    Bytes(BytesMut),
     End,
     Failed(Errno),
 }

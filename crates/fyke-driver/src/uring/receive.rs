@@ -1,6 +1,6 @@
 //! Receiving: bytes that the kernel has put into the pool are lent to the callback, or copied and queued.
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use rustix::io::Errno;
 
 use super::buffers::Lent;
@@ -55,7 +55,7 @@ impl Uring {
             }
             match outcome {
                 Outcome::Bytes(ref lent) => {
-                    if slot.set_fed(self.turns.get(), lent.as_slice().len()) {
+                    if slot.set_fed(self.turns.get(), lent.len()) {
                         self.note_change(socket, slot);
                     }
                 }
@@ -71,7 +71,7 @@ impl Uring {
             }
             if slot.flags.reading.wanted != Wanted::Delivery || slot.watch.holding {
                 return match outcome {
-                    Outcome::Bytes(lent) => self.hold_bytes(socket, slot, lent.as_slice()),
+                    Outcome::Bytes(mut lent) => self.hold_bytes(socket, slot, lent.as_mut_slice()),
                     Outcome::End => self.hold(socket, slot, Held::End),
                     Outcome::Failed(errno) => self.hold(socket, slot, Held::Failed(errno)),
                     Outcome::Starved | Outcome::Stopped => {}
@@ -79,7 +79,7 @@ impl Uring {
             }
         }
         match outcome {
-            Outcome::Bytes(lent) => self.give(socket, &lent, on),
+            Outcome::Bytes(mut lent) => self.give(socket, &mut lent, on),
             Outcome::End => on(Completion::EndOfStream { socket }),
             Outcome::Failed(errno) => on(failed(socket, errno)),
             Outcome::Starved | Outcome::Stopped => {}
@@ -96,8 +96,8 @@ impl Uring {
     }
 
     /// Reports the bytes of one completion, in pieces of the size of a read of the readiness backend.
-    fn give(&self, socket: SocketId, lent: &Lent<'_>, on: &mut dyn FnMut(Completion<'_>)) {
-        let mut rest = Rest { driver: self, socket, bytes: lent.as_slice() };
+    fn give(&self, socket: SocketId, lent: &mut Lent<'_>, on: &mut dyn FnMut(Completion<'_>)) {
+        let mut rest = Rest { driver: self, socket, bytes: lent.as_mut_slice() };
         loop {
             let bytes = rest.take();
             on(Completion::Received { socket, bytes });
@@ -128,7 +128,7 @@ impl Uring {
     /// are queued, because the kernel processes a stop before it receives again.
     fn hold_bytes(&self, socket: SocketId, slot: &mut Slot, bytes: &[u8]) {
         for piece in bytes.chunks(READ_BUFFER_BYTES) {
-            self.hold(socket, slot, Held::Bytes(Bytes::copy_from_slice(piece)));
+            self.hold(socket, slot, Held::Bytes(BytesMut::from(piece)));
         }
     }
 
@@ -184,7 +184,7 @@ impl Uring {
                 held
             };
             match held {
-                Held::Bytes(bytes) => on(Completion::Received { socket, bytes: &bytes }),
+                Held::Bytes(mut bytes) => on(Completion::Received { socket, bytes: &mut bytes }),
                 Held::End => on(Completion::EndOfStream { socket }),
                 Held::Failed(errno) => on(failed(socket, errno)),
             }
@@ -200,14 +200,15 @@ impl Uring {
 struct Rest<'a> {
     driver: &'a Uring,
     socket: SocketId,
-    bytes: &'a [u8],
+    bytes: &'a mut [u8],
 }
 
 impl<'a> Rest<'a> {
-    fn take(&mut self) -> &'a [u8] {
-        let (piece, rest) = self.bytes.split_at(self.bytes.len().min(READ_BUFFER_BYTES));
-        self.bytes = rest;
+    fn take(&mut self) -> &'a mut [u8] {
+        let bytes = std::mem::take(&mut self.bytes);
+        let (piece, rest) = bytes.split_at_mut(bytes.len().min(READ_BUFFER_BYTES));
         self.driver.giving.set((!rest.is_empty()).then_some(self.socket));
+        self.bytes = rest;
         piece
     }
 }

@@ -283,7 +283,7 @@ fn new_bytes_are_reported_after_another_callback_has_read_the_earlier_ones() {
     driver.readable_start(other).unwrap();
     driver.turn(Some(Moment::ZERO), &mut |_| {}).unwrap();
     driver.table.with_slot(socket, |slot| {
-        driver.hold_first(socket, slot, Held::Bytes(bytes::Bytes::from_static(b"held")));
+        driver.hold_first(socket, slot, Held::Bytes(bytes::BytesMut::from(&b"held"[..])));
     });
     driver.readable_start(socket).unwrap();
     other_peer.write_all(b"x").unwrap();

@@ -17,8 +17,9 @@ pub(crate) trait Wired: Copy + 'static {
 ///
 /// `T` is a small value that the actor defers and receives again in [`tick`](Self::tick).
 pub(crate) trait Actor<T> {
-    /// Bytes were received. This is a separate method because it is by far the most frequent call.
-    fn receive(self: Rc<Self>, _bytes: &[u8]) {}
+    /// Bytes were received, and may be changed. This is a separate method because it is by far the most frequent
+    /// call.
+    fn receive(self: Rc<Self>, _bytes: &mut [u8]) {}
 
     /// A read may succeed. This runs no user code, except for wakers.
     fn readable(self: Rc<Self>) {}

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 impl Actor<Tick> for Inner {
     #[inline]
-    fn receive(self: Rc<Self>, bytes: &[u8]) {
+    fn receive(self: Rc<Self>, bytes: &mut [u8]) {
         Socket::from_inner(self).receive(bytes);
     }
 

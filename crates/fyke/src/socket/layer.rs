@@ -1,5 +1,7 @@
 //! Layers: what changes the bytes between a socket and its connection, as TLS does.
 
+use std::ops::Range;
+
 use super::Socket;
 use crate::Result;
 
@@ -57,8 +59,9 @@ pub trait Layer: 'static {
         Ok(())
     }
 
-    /// Handles bytes from the peer: appends the plain bytes, and the bytes to be sent, to `output`. Bytes that
-    /// are not used are passed again, together with those that follow them. `coded` may be changed.
+    /// Handles bytes from the peer: appends the plain bytes, and the bytes to be sent, to `output`, or decodes the
+    /// plain bytes in place, see [`LayerStep::plain`]. Bytes that are not used are passed again, together with
+    /// those that follow them.
     ///
     /// # Errors
     /// Any error: the bytes in `output` are still sent and delivered, and then the socket is destroyed with the
@@ -111,10 +114,16 @@ pub struct LayerOutput {
 }
 
 /// What a layer did with received bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LayerStep {
     /// The number of bytes that were used.
     pub used: usize,
+    /// The plain bytes that were decoded in place: a range of `coded`. They follow those of
+    /// [`LayerOutput::plain`], and are delivered without a copy.
+    pub plain: Range<usize>,
+    /// The number of further bytes that the layer needs to use those that are left. With `Some(0)` it is called
+    /// again as soon as the plain bytes are delivered. With `None`, the default, it gets all bytes that follow.
+    pub needed: Option<usize>,
     /// Nothing more happens until [`Socket::wake_layer`] is called.
     pub waits: bool,
     /// The peer has ended its plain bytes. Bytes that follow are ignored.

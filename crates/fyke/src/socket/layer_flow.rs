@@ -4,9 +4,9 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use fyke_driver::Batch;
+use fyke_driver::{Batch, Driver};
 
-use super::layer::Layer;
+use super::layer::{Layer, LayerStep};
 
 /// Steps of layers towards opening in one turn of the loop. A handshake takes a hundred times as long as a
 /// message.
@@ -25,12 +25,16 @@ pub(super) struct Layered {
 pub(super) struct Flow {
     /// The connection is established.
     pub(super) begun: bool,
-    /// Coded bytes that the layer has not used.
+    /// Coded bytes that the layer has not used. A pooled buffer, unless it is empty.
     pub(super) unread: Vec<u8>,
+    /// The number of bytes that the layer needs besides those, if it knows.
+    pub(super) needed: Option<usize>,
     /// Plain bytes that arrived while the socket does not receive.
     pub(super) undelivered: Vec<u8>,
     /// The socket receives.
     pub(super) wanted: bool,
+    /// Plain bytes were delivered, and a stream is not told yet.
+    pub(super) delivered: bool,
     /// The layer waits for [`Socket::wake_layer`].
     pub(super) waits: bool,
     /// The layer will continue on the tick or in the next turn.
@@ -87,39 +91,42 @@ impl Flow {
         matches!(self.incoming, Incoming::LayerEnded | Incoming::Reported)
     }
 
-    /// Returns the memory of the loop with all bytes for the layer, of which `bytes` are the last. `None` if the
-    /// layer takes none now; then they are kept, unless the layer has ended.
-    pub(super) fn take_coded(
-        &mut self,
-        bytes: &[u8],
-        pauses: bool,
-        spares: &LayerSpares,
-    ) -> Option<Vec<u8>> {
-        if self.has_ended() {
-            return None;
-        }
-        if self.waits || pauses {
-            self.unread.extend_from_slice(bytes);
-            return None;
-        }
-        let mut coded = spares.coded.take();
-        coded.clear();
-        coded.extend_from_slice(&self.unread);
-        coded.extend_from_slice(bytes);
-        Some(coded)
+    /// Whether the layer takes received bytes now.
+    pub(super) fn receives(&self) -> bool {
+        !self.waits && !self.has_ended()
     }
 
-    /// Keeps the bytes that the layer has not used. If there are none, no memory is kept.
-    pub(super) fn keep_unread(&mut self, rest: &[u8], ended: bool) {
-        if rest.is_empty() || ended {
-            self.unread = Vec::new();
-        } else {
-            self.unread.clear();
-            self.unread.extend_from_slice(rest);
-        }
-        if ended && self.incoming != Incoming::Reported {
+    /// Notes how far the layer has got with received bytes.
+    pub(super) fn note_step(&mut self, step: &LayerStep) {
+        self.waits = step.waits;
+        self.needed = step.needed.filter(|count| *count > 0);
+        if step.ended && self.incoming != Incoming::Reported {
             self.incoming = Incoming::LayerEnded;
         }
+    }
+
+    /// Keeps bytes until the layer can use them, unless it has ended.
+    pub(super) fn keep_unread(&mut self, bytes: &[u8], driver: &Driver) {
+        if bytes.is_empty() || self.has_ended() {
+            return;
+        }
+        if self.unread.capacity() == 0 {
+            self.unread = driver.take_buffer();
+        }
+        self.unread.extend_from_slice(bytes);
+    }
+
+    /// Returns the unread bytes, if there are any, with as many of the following ones as the layer needs.
+    pub(super) fn take_unread(&mut self, following: &mut &mut [u8]) -> Option<Vec<u8>> {
+        if self.unread.is_empty() {
+            return None;
+        }
+        let count = self.needed.unwrap_or(usize::MAX).min(following.len());
+        let (first, rest) = std::mem::take(following).split_at_mut(count);
+        *following = rest;
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.extend_from_slice(first);
+        Some(unread)
     }
 
     /// Whether something waits to be sent, and the driver accepts it.
@@ -159,7 +166,6 @@ impl Layered {
 /// The memory of a loop in which layers work.
 #[derive(Default)]
 pub(super) struct LayerSpares {
-    pub(super) coded: Cell<Vec<u8>>,
     pub(super) plain: Cell<Vec<u8>>,
     /// The turn in which layers were opened last, and how often.
     openings: Cell<(u64, u32)>,

@@ -11,18 +11,18 @@ use fyke_driver::Completion;
 use fyke_machine::error::MakeError;
 use fyke_machine::reading::Sink;
 
-use super::layer::LayerOutput;
+use super::layer::{LayerOutput, LayerStep};
 use super::layer_flow::{Incoming, Layered};
 use super::{Inner, Socket};
-use crate::Error;
 use crate::runtime::Actor;
 use crate::wiring::{Core, Deferred, Tick};
+use crate::{Error, Result};
 
 /// A socket with a layer, as the owner of its connection.
 struct LayeredActor(Rc<Inner>);
 
 impl Actor<Tick> for LayeredActor {
-    fn receive(self: Rc<Self>, bytes: &[u8]) {
+    fn receive(self: Rc<Self>, bytes: &mut [u8]) {
         let socket = Socket::from_inner(self.0.clone());
         socket.guarded(|| socket.receive_layered(bytes));
     }
@@ -131,44 +131,82 @@ impl Socket {
     }
 
     /// Passes bytes of the driver through the layer.
-    fn receive_layered(&self, bytes: &[u8]) {
+    fn receive_layered(&self, bytes: &mut [u8]) {
         let (Some(core), Some(layered)) = (self.core(), self.layered()) else { return };
         let opening = !layered.layer.is_open();
-        let spares = &core.spares.layers;
-        let pauses = opening && !spares.may_open(core.turns.get());
-        let Some(mut coded) = layered.flow.borrow_mut().take_coded(bytes, pauses, spares) else {
+        let pauses = opening && !core.spares.layers.may_open(core.turns.get());
+        if pauses || !layered.flow.borrow().receives() {
+            layered.flow.borrow_mut().keep_unread(bytes, &core.driver);
             return self.keep_waiting(&layered, pauses);
-        };
-        let mut output = LayerOutput { plain: spares.plain.take(), coded: Vec::new() };
-        output.plain.clear();
-        let step = layered.layer.receive(&mut coded, &mut output);
-        if opening && (!output.coded.is_empty() || layered.layer.is_open()) {
-            spares.note_opening(core.turns.get());
         }
-        let LayerOutput { plain, coded: mut answer } = output;
-        // After an error, nothing is left to be used.
-        let (used, waits, ended) = match &step {
-            Ok(step) => (step.used, step.waits, step.ended),
-            Err(_) => (coded.len(), false, false),
-        };
-        {
-            let mut flow = layered.flow.borrow_mut();
-            flow.coded.append(&mut answer);
-            flow.waits = waits;
-            flow.keep_unread(coded.get(used..).unwrap_or_default(), ended);
-        }
-        spares.coded.set(coded);
-        if waits {
-            self.hold_driver(&layered);
-        }
-        self.send_layered(&layered);
-        layered.layer.after_receive(self);
-        self.deliver_layered(&layered, &plain);
-        spares.plain.set(plain);
-        match step {
+        let received = self.receive_all(core, &layered, bytes);
+        self.wake_reader_after(&layered);
+        match received {
             Err(error) => self.layer_failed(error),
-            Ok(_) => self.after_layer(&layered, opening),
+            Ok(()) => self.after_layer(&layered, opening),
         }
+    }
+
+    /// Passes the bytes through the layer, after those that it has not used before. Keeps what it does not use.
+    fn receive_all(&self, core: &Core, layered: &Rc<Layered>, mut bytes: &mut [u8]) -> Result<()> {
+        loop {
+            let unread = layered.flow.borrow_mut().take_unread(&mut bytes);
+            let Some(mut unread) = unread else {
+                let used = self.receive_part(core, layered, bytes)?;
+                layered.flow.borrow_mut().keep_unread(&bytes[used..], &core.driver);
+                return Ok(());
+            };
+            let used = self.receive_part(core, layered, &mut unread)?;
+            let mut flow = layered.flow.borrow_mut();
+            flow.keep_unread(&unread[used..], &core.driver);
+            core.driver.give_back_buffer(unread);
+            if bytes.is_empty() || !flow.receives() || !self.has_layer(layered) {
+                flow.keep_unread(bytes, &core.driver);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes bytes through the layer until it needs more, and delivers the plain ones. Returns how many it used.
+    fn receive_part(&self, core: &Core, layered: &Rc<Layered>, coded: &mut [u8]) -> Result<usize> {
+        let mut used = 0;
+        loop {
+            let part = &mut coded[used..];
+            let opening = !layered.layer.is_open();
+            let spares = &core.spares.layers;
+            let mut output = LayerOutput { plain: spares.plain.take(), coded: Vec::new() };
+            output.plain.clear();
+            let step = layered.layer.receive(part, &mut output);
+            if opening && (!output.coded.is_empty() || layered.layer.is_open()) {
+                spares.note_opening(core.turns.get());
+            }
+            let LayerOutput { mut plain, coded: mut answer } = output;
+            {
+                let mut flow = layered.flow.borrow_mut();
+                flow.coded.append(&mut answer);
+                if let Ok(step) = &step {
+                    flow.note_step(step);
+                }
+            }
+            if matches!(step, Ok(LayerStep { waits: true, .. })) {
+                self.hold_driver(layered);
+            }
+            self.send_layered(layered);
+            layered.layer.after_receive(self);
+            self.deliver_layered(layered, &mut plain);
+            spares.plain.set(plain);
+            let step = step?;
+            self.deliver_layered(layered, part.get_mut(step.plain).unwrap_or_default());
+            used += step.used.min(part.len());
+            if step.needed != Some(0) || used == coded.len() || !self.has_layer(layered) {
+                return Ok(used);
+            }
+        }
+    }
+
+    /// Whether the connection still has this layer: user code may have closed it.
+    fn has_layer(&self, layered: &Rc<Layered>) -> bool {
+        self.layered().is_some_and(|current| Rc::ptr_eq(&current, layered))
     }
 
     /// The layer takes nothing now: the driver stops, and the layer continues in the next turn if it waits for
@@ -184,25 +222,31 @@ impl Socket {
     }
 
     /// Delivers plain bytes, or keeps them until the socket receives.
-    fn deliver_layered(&self, layered: &Layered, plain: &[u8]) {
-        if plain.is_empty() {
+    fn deliver_layered(&self, layered: &Rc<Layered>, plain: &mut [u8]) {
+        if plain.is_empty() || !self.has_layer(layered) {
             return;
         }
         let delivers = {
             let mut flow = layered.flow.borrow_mut();
-            if !flow.wanted {
-                flow.undelivered.extend_from_slice(plain);
+            match flow.wanted {
+                true => flow.delivered = true,
+                false => flow.undelivered.extend_from_slice(plain),
             }
             flow.wanted
         };
         if delivers {
             // As the loop does: a second copy of that function would make both slower.
             self.actor().receive(plain);
+        }
+    }
+
+    /// Tells a stream about new bytes, which are stored, if there are any. It requests the next ones.
+    fn wake_reader_after(&self, layered: &Layered) {
+        if std::mem::take(&mut layered.flow.borrow_mut().delivered) {
             self.wake_reader_layered();
         }
     }
 
-    /// Tells a stream about new bytes, which are stored. It requests the next ones.
     fn wake_reader_layered(&self) {
         if self.inner.state.borrow().sink == Sink::Pulled {
             self.receive_stop();
@@ -285,19 +329,20 @@ impl Socket {
     /// The layer continues with the bytes that wait in both directions.
     pub(super) fn layer_continues(&self) {
         let Some(layered) = self.layered() else { return };
-        let plain = {
+        let mut plain = {
             let mut flow = layered.flow.borrow_mut();
             flow.continues = false;
             if flow.wanted { std::mem::take(&mut flow.undelivered) } else { Vec::new() }
         };
         self.send_layered(&layered);
-        self.deliver_layered(&layered, &plain);
+        self.deliver_layered(&layered, &mut plain);
+        self.wake_reader_after(&layered);
         let reads = {
             let flow = layered.flow.borrow();
             !flow.unread.is_empty() && !flow.waits
         };
         match reads && self.inner.state.borrow().connected().is_some() {
-            true => self.receive_layered(&[]),
+            true => self.receive_layered(&mut []),
             false => self.after_layer(&layered, false),
         }
         self.release_driver(&layered);
