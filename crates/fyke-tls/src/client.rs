@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fyke::{Endpoint, Error, Result, Socket};
-use rustls::client::{ResolvesClientCert, UnbufferedClientConnection};
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, KeyLogFile};
 
@@ -148,6 +148,7 @@ impl ClientOptions {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn;
+        config.enable_secret_extraction = true;
         if self.logs_keys {
             config.key_log = Arc::new(KeyLogFile::new());
         }
@@ -219,7 +220,14 @@ impl ClientContext {
 
     /// Makes a context with a configuration of rustls.
     pub fn from_config(config: Arc<ClientConfig>) -> Self {
-        Self { config, handshake_timeout: Some(HANDSHAKE_TIMEOUT), server_name: None }
+        // As a configuration that is built here: see `rustls23/records.rs`.
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Self {
+            config: Arc::new(config),
+            handshake_timeout: Some(HANDSHAKE_TIMEOUT),
+            server_name: None,
+        }
     }
 
     /// Returns this context with another limit on handshakes, see [`ClientOptions::handshake_timeout`]. Sessions
@@ -232,8 +240,7 @@ impl ClientContext {
     fn session(&self, host: Option<&str>) -> Result<std::rc::Rc<Session>> {
         let name = self.server_name.as_deref().or(host).unwrap_or("localhost");
         let (bare, parsed) = parse_name(name)?;
-        let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), parsed);
-        let connection = Connection::from(connection.map_err(of_rustls)?);
+        let connection = Connection::client(&self.config, parsed)?;
         Ok(Session::new(Stage::Engine(Box::new(connection)), Some(bare.to_owned())))
     }
 }

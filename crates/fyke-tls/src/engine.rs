@@ -1,12 +1,12 @@
 //! What the rest of the crate needs of a TLS implementation. `rustls23.rs` is the only file that knows the
 //! version of rustls.
 
-use fyke::{LayerOutput, Result};
+use fyke::{LayerOutput, LayerStep, Result};
 
 /// One side of one TLS connection.
 pub(crate) trait Engine {
-    /// Handles received bytes. Returns how many were used, and whether the peer has sent `close_notify`.
-    fn read(&mut self, coded: &mut [u8], output: &mut LayerOutput) -> Result<(usize, bool)>;
+    /// Handles received bytes.
+    fn read(&mut self, coded: &mut [u8], output: &mut LayerOutput) -> Result<LayerStep>;
 
     /// Returns whether the handshake is done, as far as sending is concerned.
     fn is_open(&self) -> bool;
@@ -17,7 +17,7 @@ pub(crate) trait Engine {
     /// Appends `close_notify`.
     fn close(&mut self, coded: &mut Vec<u8>);
 
-    /// What was negotiated.
+    /// What was negotiated. Called once, as soon as the engine is open.
     fn facts(&self) -> Facts;
 }
 

@@ -1,21 +1,29 @@
-//! Connections of rustls 0.23. They use its unbuffered interface, in which the caller owns all buffers.
+//! Connections of rustls 0.23. They use its unbuffered interface, in which the caller owns all buffers, and
+//! [`records`] once TLS 1.3 is established.
 
-use fyke::{LayerOutput, Result};
+mod records;
+
+use std::sync::Arc;
+
+use fyke::{LayerOutput, LayerStep, Result};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::pki_types::ServerName;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
     UnbufferedStatus,
 };
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use crate::engine::{Engine, Facts};
 use crate::error::of_rustls;
+use records::{Kernel, Records};
 
 /// The most plain bytes of one record.
 const RECORD_BYTES: usize = 16 * 1024;
+const RECORD_HEADER_BYTES: usize = 5;
 /// The most bytes that a record has besides its plain bytes: header, nonce, tag, content type.
-const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 16 + 1;
+const RECORD_OVERHEAD_BYTES: usize = RECORD_HEADER_BYTES + 8 + 16 + 1;
 /// Enough for an alert.
 const ALERT_BYTES: usize = 64;
 
@@ -25,39 +33,35 @@ pub(crate) struct Connection {
     /// Records with a part of a handshake message. rustls remembers where they are in the buffer, so they must be
     /// passed whenever rustls is called, and not only when more bytes have come.
     held: Vec<u8>,
+    /// The configuration and the cipher suite let the keys be taken from rustls.
+    gives_keys: bool,
 }
 
 enum Side {
-    Client(UnbufferedClientConnection),
-    Server(UnbufferedServerConnection),
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+    Established(Box<Records>),
+    /// rustls has failed to give the keys away.
+    Failed,
 }
 
-impl From<UnbufferedClientConnection> for Connection {
-    fn from(client: UnbufferedClientConnection) -> Self {
-        Self { side: Side::Client(client), held: Vec::new() }
-    }
-}
-
-impl From<UnbufferedServerConnection> for Connection {
-    fn from(server: UnbufferedServerConnection) -> Self {
-        Self { side: Side::Server(server), held: Vec::new() }
-    }
-}
-
-/// Returns whether `coded` begins with a complete record. If rustls has not used it, it holds it.
-fn has_complete_record(coded: &[u8]) -> bool {
-    match coded {
-        [_, _, _, high, low, rest @ ..] => {
-            rest.len() >= usize::from(u16::from_be_bytes([*high, *low]))
-        }
-        _ => false,
-    }
+/// Returns where the record ends that begins at `start`, or its header if that is incomplete.
+fn record_end(coded: &[u8], start: usize) -> usize {
+    let body = match &coded[start..] {
+        [_, _, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
+        _ => 0,
+    };
+    start + RECORD_HEADER_BYTES + body
 }
 
 /// What one step found.
 struct Step {
     discard: usize,
     progress: Progress,
+}
+
+impl Step {
+    const CLOSED: Self = Self { discard: 0, progress: Progress::Closed };
 }
 
 #[derive(PartialEq, Eq)]
@@ -174,11 +178,63 @@ fn close_into<D>(status: UnbufferedStatus<'_, '_, D>, output: &mut LayerOutput) 
 }
 
 impl Connection {
-    fn common(&self) -> &CommonState {
+    pub(crate) fn client(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self> {
+        let client = UnbufferedClientConnection::new(Arc::clone(config), name);
+        let side = Side::Client(Box::new(client.map_err(of_rustls)?));
+        Ok(Self { side, held: Vec::new(), gives_keys: config.enable_secret_extraction })
+    }
+
+    pub(crate) fn server(config: &Arc<ServerConfig>) -> Result<Self> {
+        let server = UnbufferedServerConnection::new(Arc::clone(config));
+        let side = Side::Server(Box::new(server.map_err(of_rustls)?));
+        Ok(Self { side, held: Vec::new(), gives_keys: config.enable_secret_extraction })
+    }
+
+    /// The state that rustls has, as long as it has the keys.
+    fn common(&self) -> Option<&CommonState> {
         match &self.side {
-            Side::Client(client) => client,
-            Side::Server(server) => server,
+            Side::Client(client) => Some(client),
+            Side::Server(server) => Some(server),
+            Side::Established(_) | Side::Failed => None,
         }
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.common().is_some_and(CommonState::is_handshaking)
+    }
+
+    /// The records of the connection, if it speaks TLS 1.3 and is established.
+    fn records(&mut self) -> Result<Option<&mut Records>> {
+        if self.gives_keys && !self.is_handshaking() {
+            self.establish()?;
+        }
+        match &mut self.side {
+            Side::Established(records) => Ok(Some(records)),
+            Side::Client(_) | Side::Server(_) => Ok(None),
+            Side::Failed => Err(of_rustls(rustls::Error::HandshakeNotComplete)),
+        }
+    }
+
+    /// Takes the keys from rustls, unless it holds a part of a message.
+    #[cold]
+    fn establish(&mut self) -> Result<()> {
+        let suite = self.common().and_then(CommonState::negotiated_cipher_suite);
+        self.gives_keys = suite.is_some_and(records::supports);
+        if !self.gives_keys || !self.held.is_empty() {
+            return Ok(());
+        }
+        let given = match std::mem::replace(&mut self.side, Side::Failed) {
+            Side::Client(client) => client
+                .dangerous_into_kernel_connection()
+                .map(|(secrets, kernel)| (secrets, Kernel::Client(kernel))),
+            Side::Server(server) => server
+                .dangerous_into_kernel_connection()
+                .map(|(secrets, kernel)| (secrets, Kernel::Server(kernel))),
+            Side::Established(_) | Side::Failed => return Ok(()),
+        };
+        let records = given.and_then(|(secrets, kernel)| Records::new(secrets, kernel));
+        self.side = Side::Established(Box::new(records.map_err(of_rustls)?));
+        Ok(())
     }
 
     // After `close_notify` was sent, a wrong record of the peer panics here if rustls has debug assertions
@@ -195,6 +251,7 @@ impl Connection {
             Side::Server(server) => {
                 follow::<ServerConnectionData>(server.process_tls_records(coded), output)
             }
+            Side::Established(_) | Side::Failed => Ok(Step::CLOSED),
         }
     }
 
@@ -215,7 +272,7 @@ impl Connection {
                 Err((discard, error)) => {
                     used += discard;
                     // The alert follows. After it, rustls must not be called again.
-                    while self.common().wants_write() {
+                    while self.common().is_some_and(CommonState::wants_write) {
                         if self.step(&mut coded[used..], output).is_err() {
                             break;
                         }
@@ -228,23 +285,40 @@ impl Connection {
 }
 
 impl Engine for Connection {
-    fn read(&mut self, coded: &mut [u8], output: &mut LayerOutput) -> Result<(usize, bool)> {
-        let (used, ended) = self.read_all(coded, output)?;
-        let rest = &coded[used..];
-        self.held.clear();
-        if has_complete_record(rest) {
-            self.held.extend_from_slice(rest);
-        } else {
-            self.held = Vec::new();
+    fn read(&mut self, coded: &mut [u8], output: &mut LayerOutput) -> Result<LayerStep> {
+        if let Some(records) = self.records()? {
+            return records.read(coded, output).map_err(of_rustls);
         }
-        Ok((used, ended))
+        let mut step = LayerStep::default();
+        let mut end = 0;
+        loop {
+            // Records after the handshake are not for rustls if it gives the keys away, so it gets one at a time.
+            let handshaking = self.is_handshaking();
+            end = if handshaking { record_end(coded, end).min(coded.len()) } else { coded.len() };
+            let (used, ended) = self.read_all(&mut coded[step.used..end], output)?;
+            (step.used, step.ended) = (step.used + used, ended);
+            if end == coded.len() || ended || !self.is_handshaking() {
+                break;
+            }
+        }
+        let rest = coded.len() - step.used;
+        step.needed = match record_end(&coded[step.used..], 0) {
+            _ if end < coded.len() => Some(0),
+            whole if whole > rest => Some(whole - rest),
+            _ => None,
+        };
+        self.held = if step.needed.is_none() { coded[step.used..].to_vec() } else { Vec::new() };
+        Ok(step)
     }
 
     fn is_open(&self) -> bool {
-        !self.common().is_handshaking()
+        !self.is_handshaking()
     }
 
     fn write(&mut self, plain: &[u8], coded: &mut Vec<u8>) -> Result<()> {
+        if let Some(records) = self.records()? {
+            return records.write(plain, coded).map_err(of_rustls);
+        }
         let mut output = LayerOutput::default();
         std::mem::swap(&mut output.coded, coded);
         let result = loop {
@@ -256,6 +330,7 @@ impl Engine for Connection {
                 Side::Server(server) => {
                     write_into(server.process_tls_records(held), plain, &mut output)
                 }
+                Side::Established(_) | Side::Failed => Ok(Some(Step::CLOSED)),
             };
             match step {
                 Ok(None) => break Ok(()),
@@ -269,6 +344,11 @@ impl Engine for Connection {
     }
 
     fn close(&mut self, coded: &mut Vec<u8>) {
+        if let Ok(Some(records)) = self.records() {
+            // What cannot be sealed is not sent, and the peer sees the end of the connection only.
+            let _ = records.close(coded);
+            return;
+        }
         let mut output = LayerOutput::default();
         std::mem::swap(&mut output.coded, coded);
         loop {
@@ -276,6 +356,7 @@ impl Engine for Connection {
             let step = match &mut self.side {
                 Side::Client(client) => close_into(client.process_tls_records(held), &mut output),
                 Side::Server(server) => close_into(server.process_tls_records(held), &mut output),
+                Side::Established(_) | Side::Failed => None,
             };
             if !step.is_some_and(|step| matches!(step.progress, Progress::More | Progress::Ended)) {
                 break;
@@ -285,7 +366,7 @@ impl Engine for Connection {
     }
 
     fn facts(&self) -> Facts {
-        let common = self.common();
+        let Some(common) = self.common() else { return Facts::default() };
         let certificates = common.peer_certificates().unwrap_or_default();
         Facts {
             protocol: match common.protocol_version() {

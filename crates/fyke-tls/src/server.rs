@@ -9,9 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use fyke::{Error, Result, Server, Socket};
-use rustls::server::{
-    ClientHello, ResolvesServerCert, UnbufferedServerConnection, WebPkiClientVerifier,
-};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{KeyLogFile, ServerConfig};
 
@@ -149,6 +147,7 @@ impl ServerOptions {
         let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = self.alpn;
         config.ticketer = ticketer()?;
+        config.enable_secret_extraction = true;
         if self.logs_keys {
             config.key_log = Arc::new(KeyLogFile::new());
         }
@@ -213,7 +212,10 @@ impl ServerContext {
         if config.max_early_data_size > 0 {
             return Err(invalid_context("early data is not supported, because it can be replayed"));
         }
-        Ok(Self { config, identities: None })
+        // As a configuration that is built here: see `rustls23/records.rs`.
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Ok(Self { config: Arc::new(config), identities: None })
     }
 
     /// Replaces the certificate for the connections that follow, in all clones of the context. Established
@@ -242,8 +244,7 @@ impl ServerContext {
     }
 
     fn engine(&self) -> Result<Box<dyn Engine>> {
-        let connection = UnbufferedServerConnection::new(Arc::clone(&self.config));
-        Ok(Box::new(Connection::from(connection.map_err(of_rustls)?)))
+        Ok(Box::new(Connection::server(&self.config)?))
     }
 }
 

@@ -176,8 +176,8 @@ impl Layer for Session {
         }
         let mut stage = self.stage.borrow_mut();
         let Stage::Engine(engine) = &mut *stage else { return Ok(LayerStep::default()) };
-        let (used, ended) = match engine.read(coded, output) {
-            Ok(read) => read,
+        let step = match engine.read(coded, output) {
+            Ok(step) => step,
             Err(error) => {
                 // The engine cannot be used after an error.
                 let before = std::mem::replace(&mut *stage, Stage::Refused(error.clone()));
@@ -191,7 +191,7 @@ impl Layer for Session {
             drop(stage);
             self.handshake_is_done(facts);
         }
-        Ok(LayerStep { used, ended, ..LayerStep::default() })
+        Ok(step)
     }
 
     fn is_open(&self) -> bool {

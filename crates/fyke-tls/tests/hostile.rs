@@ -142,7 +142,7 @@ on_every_driver! {
                 "ERR_TLS_DECRYPT"),
             (b"GET / HTTP/1.1\r\n\r\n", "ERR_TLS_NOT_TLS"),
             (&[23, 3, 3, 0xff, 0xff], "ERR_TLS_PROTOCOL"),
-            (&[22, 3, 3, 0, 4, 0, 0, 0, 0], "ERR_TLS_DECRYPT"),
+            (&[22, 3, 3, 0, 4, 0, 0, 0, 0], "ERR_TLS_PROTOCOL"),
         ] {
             let entries = after_handshake(net, move |peer| peer.send(record));
             assert_eq!(entries, [code, "close true"]);
