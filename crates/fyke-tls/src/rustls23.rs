@@ -203,7 +203,7 @@ impl Connection {
         self.common().is_some_and(CommonState::is_handshaking)
     }
 
-    /// The records of the connection, if it speaks TLS 1.3 and is established.
+    /// The records of the connection, if rustls has given the keys away, or does now.
     fn records(&mut self) -> Result<Option<&mut Records>> {
         if self.gives_keys && !self.is_handshaking() {
             self.establish()?;
@@ -218,9 +218,12 @@ impl Connection {
     /// Takes the keys from rustls, unless it holds a part of a message.
     #[cold]
     fn establish(&mut self) -> Result<()> {
+        if !self.held.is_empty() {
+            return Ok(());
+        }
+        self.gives_keys = false;
         let suite = self.common().and_then(CommonState::negotiated_cipher_suite);
-        self.gives_keys = suite.is_some_and(records::supports);
-        if !self.gives_keys || !self.held.is_empty() {
+        if !suite.is_some_and(records::supports) {
             return Ok(());
         }
         let given = match std::mem::replace(&mut self.side, Side::Failed) {
