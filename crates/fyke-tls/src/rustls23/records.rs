@@ -377,3 +377,6 @@ fn key_of(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
         _ => Err(Error::General("the cipher suite cannot be used".into())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,7 @@ macro_rules! on_every_driver {
 }
 
 /// A driver to test on.
+#[derive(Clone)]
 pub(crate) struct Net(DriverKind);
 
 impl Net {
