@@ -43,6 +43,7 @@ SERVERS_BY_NAME = {
 }
 SERVERS = tuple(SERVERS_BY_NAME)
 REFERENCE = "tls-tokio"
+STORM_CONNECTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,49 @@ def _idle(peer, connections: int) -> dict:
     return result
 
 
+def _ping(where: list, seconds: float) -> float:
+    words = [str(PROGRAM), "ping", where[1], str(max(1, round(seconds)))]
+    output = subprocess.run(words, text=True, stdout=subprocess.PIPE, preexec_fn=measure.on_processor(1), check=False).stdout
+    if not output.strip():
+        raise measure.Failed("nothing came back")
+    return float(output)
+
+
+def _storm(peer, seconds: float) -> dict:
+    """The 99th percentile of an echo, alone and while others shake hands."""
+    result = {"peer": peer.name, "scenario": "storm", "load_average": round(machine.load_average(), 2)}
+
+    def idle_class():
+        measure.on_processor(1)()
+        # The echo must not wait for the clients of the storm, which share its processor.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+    try:
+        with measure.started(peer, "echo") as (_, where):
+            time.sleep(measure.SETTLING_SECONDS)
+            result["alone_microseconds"] = _ping(where, seconds)
+            storm = subprocess.Popen([str(PROGRAM), "storm", where[1], str(STORM_CONNECTIONS)], preexec_fn=idle_class)
+            try:
+                time.sleep(measure.SETTLING_SECONDS)
+                result["storm_microseconds"] = _ping(where, seconds)
+                if storm.poll() is not None:
+                    raise measure.Failed("the storm ended")
+            finally:
+                storm.kill()
+                storm.wait()
+    except measure.Failed as error:
+        result["failed"] = str(error)
+    return result
+
+
 def measure_all(options) -> Results:
     runs = []
     for number in range(options.rounds):
         for scenario in SCENARIOS:
             for name in options.peers:
                 runs.append({"round": number, **_one(SERVERS_BY_NAME[name], scenario, options.seconds)})
+        for name in options.peers:
+            runs.append({"round": number, **_storm(SERVERS_BY_NAME[name], options.seconds)})
         print(f"round {number + 1} of {options.rounds}", flush=True)
     # Memory does not depend on other programs.
     for name in options.peers:
@@ -138,6 +176,15 @@ def _row(results: Results, name: str, scenario: Scenario) -> list:
     lowest, highest = results.spread(name, scenario.name, "server_nanoseconds")
     ratio = f"{cost / reference:.2f}" if reference else "–"
     return [results.title(name), f"{cost:,.0f}", ratio, f"{lowest:,.0f}–{highest:,.0f}"]
+
+
+def _storm_row(results: Results, name: str) -> list:
+    alone = results.median(name, "storm", "alone_microseconds")
+    during = results.median(name, "storm", "storm_microseconds")
+    if during is None:
+        return [results.title(name), "–", "–", "–"]
+    lowest, highest = results.spread(name, "storm", "storm_microseconds")
+    return [results.title(name), f"{alone:,.0f}", f"{during:,.0f}", f"{lowest:,.0f}–{highest:,.0f}"]
 
 
 def _plot(results: Results) -> str:
@@ -164,6 +211,13 @@ def write(options) -> None:
         header = ["", f"ns per {scenario.unit}, median", "ratio", "lowest–highest"]
         parts += [f"## {scenario.title}", markdown(header, [_row(results, name, scenario) for name in results.peers])]
     parts.append(f"The server's side of a handshake takes rustls {1e9 / limit:,.0f} ns without a network.")
+    header = ["", "alone, µs", "during handshakes, µs", "lowest–highest"]
+    parts += [
+        f"## An echo while {STORM_CONNECTIONS:,} clients shake hands",
+        f"99th percentile of the time of an echo of 64 bytes, one per millisecond, alone and while {STORM_CONNECTIONS:,} connections begin their "
+        "handshakes at once, again and again. Median of the rounds.",
+        markdown(header, [_storm_row(results, name) for name in results.peers]),
+    ]
     idle = [[results.title(name), f"{results.median(name, 'idle', 'bytes_per_connection') or 0:,.0f}"] for name in results.peers]
     parts += [
         "![](tls.svg)",

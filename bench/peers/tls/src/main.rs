@@ -4,9 +4,11 @@
 //! `RUNTIME=fyke|tokio MODE=echo|sink PORT=… peer-tls` serves. `peer-tls certificate CERT KEY` writes a certificate and
 //! its key for servers that are not in this program. `peer-tls load echo|sink|handshakes|idle PORT CONNECTIONS
 //! SECONDS` prints how many messages, bytes or handshakes there were; `idle` waits for the end of its input. `peer-tls
+//! ping PORT SECONDS` prints the 99th percentile of the time of an echo in microseconds. `peer-tls storm PORT
+//! CONNECTIONS` begins that many handshakes at once, again and again, until it is killed. `peer-tls
 //! limit SECONDS` prints how many handshakes a second of this process the server's side of rustls takes, in memory.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::env;
 use std::io::{Read, Write};
 use std::rc::Rc;
@@ -234,6 +236,86 @@ fn handshake(port: u16, context: ClientContext, count: Rc<Cell<u64>>) {
     });
 }
 
+/// Measures echoes on one connection, one every millisecond.
+fn ping(port: u16, seconds: u64) {
+    let context = ClientContext::from_config(client_config());
+    let times: Rc<RefCell<Vec<Duration>>> = Rc::default();
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.enter(|| {
+        let socket = connect(port, &context);
+        let (begun, missing) = (Rc::new(Cell::new(Instant::now())), Cell::new(64));
+        let send = {
+            let begun = Rc::clone(&begun);
+            move |socket: &Socket| {
+                begun.set(Instant::now());
+                let _ = socket.write(&[7; 64]);
+            }
+        };
+        Tls::of(&socket).unwrap().on_secure_connect(send.clone());
+        let times = Rc::clone(&times);
+        socket.on_data(move |socket, data| {
+            missing.set(missing.get() - data.len());
+            if missing.get() == 0 {
+                missing.set(64);
+                times.borrow_mut().push(begun.get().elapsed());
+                let (socket, send) = (socket.clone(), send.clone());
+                fyke::timer::set_timeout(Duration::from_millis(1), move || send(&socket)).unwrap();
+            }
+        });
+    });
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        event_loop.turn(Some(Duration::from_millis(10))).unwrap();
+    }
+    let mut times = times.take();
+    times.sort_unstable();
+    println!("{}", times[times.len() * 99 / 100].as_micros());
+    std::process::exit(0);
+}
+
+/// Connects, and begins all handshakes at once when all are connected. Closes them when all are done, and begins
+/// again.
+fn storm(port: u16, connections: usize) {
+    fn begin(port: u16, connections: usize, context: ClientContext) {
+        let sockets: Vec<_> =
+            (0..connections).map(|_| fyke::connect(("127.0.0.1", port)).unwrap()).collect();
+        let sockets = Rc::new(sockets);
+        let (connected, secure) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        for socket in &*sockets {
+            socket.on_error(|_, error| panic!("{error}"));
+            socket.resume();
+            let (all, context) = (Rc::clone(&sockets), context.clone());
+            let (connected, secure) = (Rc::clone(&connected), Rc::clone(&secure));
+            socket.once_connect(move |_| {
+                connected.set(connected.get() + 1);
+                if connected.get() < connections {
+                    return;
+                }
+                for socket in &*all {
+                    let tls = fyke_tls::upgrade_client(socket, "localhost", &[], &context).unwrap();
+                    let (all, context) = (Rc::clone(&all), context.clone());
+                    let secure = Rc::clone(&secure);
+                    tls.on_secure_connect(move |_| {
+                        secure.set(secure.get() + 1);
+                        if secure.get() == connections {
+                            for socket in &*all {
+                                let _ = socket.destroy();
+                            }
+                            begin(port, connections, context.clone());
+                        }
+                    });
+                }
+            });
+        }
+    }
+    let context = ClientContext::from_config(client_config());
+    fyke::run(|| -> fyke::Result<()> {
+        begin(port, connections, context);
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// The server's side of handshakes without a network.
 fn limit(seconds: u64) {
     let (server, client) = (server_config(), client_config());
@@ -278,6 +360,8 @@ fn main() {
         Some("load") => {
             load(&arguments[1], number(2) as u16, number(3), number(4) as u64);
         }
+        Some("ping") => ping(number(1) as u16, number(2) as u64),
+        Some("storm") => storm(number(1) as u16, number(2)),
         Some("limit") => limit(number(1) as u64),
         Some("certificate") => write_certificate(&arguments[1], &arguments[2]),
         _ if env::var("RUNTIME").as_deref() == Ok("tokio") => serve_on_tokio(),
