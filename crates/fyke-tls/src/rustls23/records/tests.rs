@@ -238,3 +238,88 @@ fn tickets_in_pieces_are_kept_and_close_notify_ends() {
     assert_eq!((step.used, step.ended, step.plain), (len, true, 0..0));
     assert!(records(&mut pair.client).message.is_empty() && output.coded.is_empty());
 }
+
+/// A generator of numbers that look random (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end as u64).unwrap()
+    }
+
+    /// What a client may send: mostly plain bytes, sometimes a whole or cut or changed message.
+    fn content(&mut self) -> (ContentType, Vec<u8>) {
+        let mut payload: Vec<u8> = match self.below(8) {
+            0 => vec![24, 0, 0, 1, 0],
+            1 => vec![24, 0, 0, 1, 1],
+            2 => vec![1, 90],
+            3 => (0..self.below(20)).map(|_| self.below(256) as u8).collect(),
+            _ => vec![7; [0, 1, 100, 5000, RECORD_BYTES][self.below(5)]],
+        };
+        let typ = match (payload.first(), self.below(30)) {
+            (_, 0) => ContentType::from(self.below(30) as u8),
+            (Some(24), _) => ContentType::Handshake,
+            (Some(1), _) => ContentType::Alert,
+            _ => ContentType::ApplicationData,
+        };
+        if self.below(30) == 0 {
+            payload.truncate(self.below(payload.len() + 1));
+        }
+        (typ, payload)
+    }
+}
+
+#[test]
+fn random_contents_in_random_pieces_lose_no_plain_bytes() {
+    let (mut complete, mut refused) = (0, 0);
+    for seed in 1..=300 {
+        let mut random = Random(seed << 20 | 1);
+        let mut pair = Pair::new();
+        let (mut coded, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..1 + random.below(20) {
+            let (typ, payload) = random.content();
+            records(&mut pair.client).seal(typ, &payload, &mut coded).unwrap();
+            if typ == ContentType::ApplicationData {
+                expected.extend_from_slice(&payload);
+            }
+            if typ == ContentType::Handshake && payload.len() == 5 && payload[4] < 2 {
+                let client = records(&mut pair.client);
+                let Kernel::Client(kernel) = &mut client.kernel else { unreachable!() };
+                let (count, secrets) = kernel.update_tx_secret().unwrap();
+                (client.sealed, client.sealer) = (count, sealer(client.suite, secrets).unwrap());
+            }
+        }
+        let (mut unread, mut plain) = (Vec::new(), Vec::new());
+        let mut result = Ok(LayerStep::default());
+        let mut rest = coded.as_slice();
+        while !rest.is_empty() && matches!(result, Ok(LayerStep { ended: false, .. })) {
+            let (piece, following) = rest.split_at(1 + random.below(rest.len()));
+            rest = following;
+            unread.extend_from_slice(piece);
+            loop {
+                let mut output = LayerOutput::default();
+                result = records(&mut pair.server).read(&mut unread, &mut output);
+                plain.append(&mut output.plain);
+                let Ok(step) = &result else { break };
+                plain.extend_from_slice(&unread[step.plain.clone()]);
+                unread.drain(..step.used);
+                if step.needed != Some(0) {
+                    break;
+                }
+            }
+        }
+        assert!(expected.starts_with(&plain), "seed {seed}");
+        match result {
+            Ok(LayerStep { ended: false, .. }) => {
+                assert_eq!((plain.len(), unread.len()), (expected.len(), 0), "seed {seed}");
+                complete += 1;
+            }
+            _ => refused += 1,
+        }
+    }
+    // Both happen often, or the test would show nothing.
+    assert!(complete > 50 && refused > 50, "{complete} {refused}");
+}
