@@ -8,6 +8,37 @@
 //! - [`upgrade_client`] and [`upgrade_server`] begin TLS in the middle of a connection (`STARTTLS`).
 //! - [`Tls::of`] returns what was negotiated on a socket.
 //!
+//! ```no_run
+//! use fyke_tls::{Identity, ServerContext, create_server};
+//!
+//! fn main() -> fyke::Result<()> {
+//!     let identity = Identity::from_pem_files("cert.pem", "key.pem")?;
+//!     let context = ServerContext::new(identity)?;
+//!     fyke::run(|| {
+//!         // Called for each client whose handshake is done.
+//!         let server = create_server(&context, |socket| {
+//!             socket.end_with("hello over TLS\n");
+//!         });
+//!         server.on_tls_client_error(|_, error| eprintln!("refused: {error}"));
+//!         server.listen(("0.0.0.0", 8443))
+//!     })
+//! }
+//! ```
+//!
+//! ```no_run
+//! use fyke_tls::{ClientContext, connect};
+//!
+//! fn main() -> fyke::Result<()> {
+//!     let context = ClientContext::new()?;
+//!     fyke::run(|| {
+//!         let socket = connect(("example.org", 8443), &context)?;
+//!         socket.on_text(|_, text| print!("{text}"));
+//!         socket.on_error(|_, error| eprintln!("{error}"));
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
 //! Certificates are verified. A connection that ends without `close_notify` fails with `ERR_TLS_TRUNCATED`, where
 //! Node emits `end`: bytes may be missing.
 //!

@@ -4,7 +4,7 @@ fn main() -> fyke::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8888);
     fyke::run(|| {
         let server = fyke::create_server(|socket| {
-            socket.on_data(|_, data| println!("client sent: {}", String::from_utf8_lossy(data)));
+            socket.on_text(|_, text| println!("client sent: {text}"));
             socket.on_end(|_| println!("client disconnected"));
             let _ = socket.write("hello client");
         });

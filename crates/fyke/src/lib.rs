@@ -15,7 +15,7 @@
 //!
 //! # What fyke is not for
 //!
-//! - UDP. TLS and HTTP come from other crates, such as rustls and hyper.
+//! - UDP. TLS comes from [fyke-tls](https://docs.rs/fyke-tls), HTTP from other crates, such as hyper.
 //! - Spreading one loop's connections over a pool of threads: tokio does that.
 //! - Windows. Linux is tested; macOS and the BSDs are compiled but have not been run, see
 //!   [PLATFORM.md](https://github.com/fyke-rs/fyke/blob/main/docs/PLATFORM.md).
@@ -26,7 +26,7 @@
 //! fn main() -> fyke::Result<()> {
 //!     fyke::run(|| {
 //!         let server = fyke::create_server(|socket| {
-//!             socket.on_data(|_, data| println!("client sent: {}", String::from_utf8_lossy(data)));
+//!             socket.on_text(|_, text| println!("client sent: {text}"));
 //!             let _ = socket.write("hello client");
 //!         });
 //!         server.listen_then(("127.0.0.1", 8888), |server| {
