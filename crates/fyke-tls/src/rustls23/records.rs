@@ -221,7 +221,7 @@ impl Records {
 
     /// Handles the complete messages of the handshake that have arrived.
     fn handle_messages(&mut self) -> Result<Opened, Failure> {
-        let messages = std::mem::take(&mut self.message);
+        let mut messages = std::mem::take(&mut self.message);
         let mut rest = messages.as_slice();
         while let [kind, high, middle, low, body @ ..] = rest {
             let bytes = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
@@ -248,8 +248,11 @@ impl Records {
             }
             rest = following;
         }
-        if !rest.is_empty() {
-            self.message = rest.to_vec();
+        let incomplete = rest.len();
+        if incomplete > 0 {
+            // A peer that cuts a message into single bytes must not cost a copy for each.
+            messages.drain(..messages.len() - incomplete);
+            self.message = messages;
         }
         Ok(Opened::Nothing)
     }
