@@ -273,31 +273,31 @@ fn ping(port: u16, seconds: u64) {
     std::process::exit(0);
 }
 
-/// Connects, and begins all handshakes at once when all are connected. Closes them when all are done, and begins
-/// again.
+/// Connects, and begins all handshakes at once when all are connected. Closes them when the server has answered all,
+/// and begins again.
 fn storm(port: u16, connections: usize) {
     fn begin(port: u16, connections: usize, context: ClientContext) {
         let sockets: Vec<_> =
             (0..connections).map(|_| fyke::connect(("127.0.0.1", port)).unwrap()).collect();
         let sockets = Rc::new(sockets);
-        let (connected, secure) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (connected, answered) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         for socket in &*sockets {
             socket.on_error(|_, error| panic!("{error}"));
-            socket.resume();
             let (all, context) = (Rc::clone(&sockets), context.clone());
-            let (connected, secure) = (Rc::clone(&connected), Rc::clone(&secure));
+            let (connected, answered) = (Rc::clone(&connected), Rc::clone(&answered));
             socket.once_connect(move |_| {
                 connected.set(connected.get() + 1);
                 if connected.get() < connections {
                     return;
                 }
                 for socket in &*all {
-                    let tls = fyke_tls::upgrade_client(socket, "localhost", &[], &context).unwrap();
+                    fyke_tls::upgrade_client(socket, "localhost", &[], &context).unwrap();
+                    let _ = socket.write(b"x");
                     let (all, context) = (Rc::clone(&all), context.clone());
-                    let secure = Rc::clone(&secure);
-                    tls.on_secure_connect(move |_| {
-                        secure.set(secure.get() + 1);
-                        if secure.get() == connections {
+                    let answered = Rc::clone(&answered);
+                    socket.once_data(move |_, _| {
+                        answered.set(answered.get() + 1);
+                        if answered.get() == connections {
                             for socket in &*all {
                                 let _ = socket.destroy();
                             }
@@ -309,11 +309,9 @@ fn storm(port: u16, connections: usize) {
         }
     }
     let context = ClientContext::from_config(client_config());
-    fyke::run(|| -> fyke::Result<()> {
-        begin(port, connections, context);
-        Ok(())
-    })
-    .unwrap();
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.enter(|| begin(port, connections, context));
+    event_loop.run().unwrap();
 }
 
 /// The server's side of handshakes without a network.
