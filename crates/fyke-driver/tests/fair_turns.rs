@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 
 use fyke_driver::limits::{READ_BUFFER_BYTES, READS_PER_TURN_MAX, SLICES_IN_A_ROW_MAX};
 use fyke_driver::{Completion, Driver, DriverKind, Moment, SocketId};
+use rustix::net::{RecvFlags, recv};
 
 /// Writes as much as the kernel accepts.
 fn fill(peer: &mut TcpStream) {
@@ -103,5 +104,28 @@ fn flooding_peer_gets_two_reads_per_turn() {
             sum += received;
         }
         assert!(sum > 10 * READ_BUFFER_BYTES, "{kind:?}: only {sum} bytes were received");
+    }
+}
+
+/// The kernel gives a ring 20 completions per call, so an arrival behind 100 others was delivered five turns later.
+#[test]
+fn a_hundred_arrivals_are_delivered_in_one_turn() {
+    const PEERS: usize = 100;
+    for kind in [DriverKind::Ready, DriverKind::Uring] {
+        let driver = Driver::new(&kind).unwrap();
+        let (sockets, mut peers): (Vec<_>, Vec<_>) =
+            (0..PEERS).map(|_| connection(&driver)).unzip();
+        // The ring learns of the sockets.
+        for _ in 0..10 {
+            received_in_a_turn(&driver);
+        }
+        for (socket, peer) in sockets.iter().zip(&mut peers) {
+            peer.write_all(b"x").unwrap();
+            let ours = driver.duplicate(*socket).unwrap();
+            while recv(&ours, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_err() {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(received_in_a_turn(&driver), PEERS, "{kind:?}");
     }
 }

@@ -9,6 +9,12 @@ use crate::backend::Backend;
 use crate::table::{self, AgainOnPanic, accept, receive, send};
 use crate::{Completion, Moment, SocketId};
 
+/// The number of items that the kernel processes in a call, if no more completions are wanted (since Linux 6.13).
+const ITEMS_PER_CALL: usize = 20;
+/// A turn handles at least this number of completions if there are so many. With all that there are, an echo for 1,000
+/// connections costs 3 % more, because the first bytes are no longer in the cache when they are handled.
+const ITEMS_PER_TURN: usize = 128;
+
 impl Uring {
     pub(super) fn turn(
         &self,
@@ -27,6 +33,7 @@ impl Uring {
         } else {
             self.ring.enter(1, self.table.wait_time(until))?;
         }
+        self.take_rest()?;
         self.see_ended();
         // Handles only the completions that are present now; later ones belong to the next turn.
         let (steps, readers) = (self.table.backlog.steps(), self.table.backlog.readers());
@@ -47,6 +54,17 @@ impl Uring {
         self.table.backlog.read_on(readers, completed, |socket| self.take_backlog(socket, on));
         accept::retry(self, on);
         turn.finish()
+    }
+
+    /// Lets the kernel process more if it has left something. Otherwise an arrival would wait for a turn for each 20
+    /// arrivals before it.
+    fn take_rest(&self) -> io::Result<()> {
+        let mut before = 0;
+        while (before + ITEMS_PER_CALL..ITEMS_PER_TURN).contains(&self.ring.waiting()) {
+            before = self.ring.waiting();
+            self.ring.enter(0, None)?;
+        }
+        Ok(())
     }
 
     /// Notes which operations the kernel is done with.
