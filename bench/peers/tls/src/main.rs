@@ -4,8 +4,8 @@
 //! `RUNTIME=fyke|tokio MODE=echo|sink PORT=… peer-tls` serves. `peer-tls certificate CERT KEY` writes a certificate and
 //! its key for servers that are not in this program. `peer-tls load echo|sink|handshakes|idle PORT CONNECTIONS
 //! SECONDS` prints how many messages, bytes or handshakes there were; `idle` waits for the end of its input. `peer-tls
-//! ping PORT SECONDS` prints the 99th percentile of the time of an echo in microseconds. `peer-tls storm PORT
-//! CONNECTIONS` begins that many handshakes at once, again and again, until it is killed. `peer-tls
+//! ping PORT SECONDS` prints when each echo began, and how long it took. `peer-tls storm PORT CONNECTIONS` begins that
+//! many handshakes at once, again and again until it is killed, and prints when they began and ended. All in microseconds. `peer-tls
 //! limit SECONDS` prints how many handshakes a second of this process the server's side of rustls takes, in memory.
 
 use std::cell::{Cell, RefCell};
@@ -236,18 +236,23 @@ fn handshake(port: u16, context: ClientContext, count: Rc<Cell<u64>>) {
     });
 }
 
+/// Microseconds on the clock that all processes share.
+fn now() -> u128 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros()
+}
+
 /// Measures echoes on one connection, one every millisecond.
 fn ping(port: u16, seconds: u64) {
     let context = ClientContext::from_config(client_config());
-    let times: Rc<RefCell<Vec<Duration>>> = Rc::default();
+    let times: Rc<RefCell<Vec<(u128, u128)>>> = Rc::default();
     let event_loop = EventLoop::new().unwrap();
     event_loop.enter(|| {
         let socket = connect(port, &context);
-        let (begun, missing) = (Rc::new(Cell::new(Instant::now())), Cell::new(64));
+        let (begun, missing) = (Rc::new(Cell::new(now())), Cell::new(64));
         let send = {
             let begun = Rc::clone(&begun);
             move |socket: &Socket| {
-                begun.set(Instant::now());
+                begun.set(now());
                 let _ = socket.write(&[7; 64]);
             }
         };
@@ -257,7 +262,7 @@ fn ping(port: u16, seconds: u64) {
             missing.set(missing.get() - data.len());
             if missing.get() == 0 {
                 missing.set(64);
-                times.borrow_mut().push(begun.get().elapsed());
+                times.borrow_mut().push((begun.get(), now() - begun.get()));
                 let (socket, send) = (socket.clone(), send.clone());
                 fyke::timer::set_timeout(Duration::from_millis(1), move || send(&socket)).unwrap();
             }
@@ -267,15 +272,26 @@ fn ping(port: u16, seconds: u64) {
     while Instant::now() < end {
         event_loop.turn(Some(Duration::from_millis(10))).unwrap();
     }
-    let mut times = times.take();
-    times.sort_unstable();
-    println!("{}", times[times.len() * 99 / 100].as_micros());
+    for (begun, taken) in times.take() {
+        println!("{begun} {taken}");
+    }
     std::process::exit(0);
 }
 
-/// Connects, and begins all handshakes at once when all are connected. Closes them when the server has answered all,
-/// and begins again.
+/// Connects, and begins all handshakes at once when all are connected. When the server has answered all, closes them
+/// one after the other, and begins again.
 fn storm(port: u16, connections: usize) {
+    fn close(sockets: Rc<Vec<Socket>>, closed: usize, port: u16, context: ClientContext) {
+        match sockets.get(closed) {
+            None => begin(port, closed, context),
+            Some(socket) => {
+                let _ = socket.destroy();
+                fyke::timer::set_immediate(move || close(sockets, closed + 1, port, context))
+                    .unwrap();
+            }
+        }
+    }
+
     fn begin(port: u16, connections: usize, context: ClientContext) {
         let sockets: Vec<_> =
             (0..connections).map(|_| fyke::connect(("127.0.0.1", port)).unwrap()).collect();
@@ -290,6 +306,7 @@ fn storm(port: u16, connections: usize) {
                 if connected.get() < connections {
                     return;
                 }
+                let begun = now();
                 for socket in &*all {
                     fyke_tls::upgrade_client(socket, "localhost", &[], &context).unwrap();
                     let _ = socket.write(b"x");
@@ -298,10 +315,8 @@ fn storm(port: u16, connections: usize) {
                     socket.once_data(move |_, _| {
                         answered.set(answered.get() + 1);
                         if answered.get() == connections {
-                            for socket in &*all {
-                                let _ = socket.destroy();
-                            }
-                            begin(port, connections, context.clone());
+                            println!("{begun} {}", now());
+                            close(Rc::clone(&all), 0, port, context.clone());
                         }
                     });
                 }
