@@ -110,6 +110,34 @@ on_every_driver! {
         assert!(ended.get());
     }
 
+    // Waking a task of an ending loop dropped it at once, also while its waker held a lock: a request of HTTP/2 and
+    // its connection have one in common, and the loop did not end.
+    fn a_task_that_another_one_wakes_while_the_loop_ends_is_dropped_after_it(net) {
+        struct Locks(Arc<Mutex<Option<Waker>>>);
+        impl Drop for Locks {
+            fn drop(&mut self) {
+                let mut other = self.0.try_lock().expect("the other task is dropped meanwhile");
+                other.take().into_iter().for_each(Waker::wake);
+            }
+        }
+        let event_loop = net.event_loop();
+        event_loop.enter(|| {
+            let shared = Arc::new(Mutex::new(None));
+            for _ in 0..2 {
+                let (locks, shared) = (Locks(Arc::clone(&shared)), Arc::clone(&shared));
+                spawn_local(async move {
+                    let _locks = locks;
+                    poll_fn(|cx| {
+                        *shared.lock().unwrap() = Some(cx.waker().clone());
+                        Poll::<()>::Pending
+                    }).await;
+                }).unwrap();
+            }
+        });
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        drop(event_loop);
+    }
+
     fn tasks_that_wait_are_dropped_with_the_loop(net) {
         let drops = Rc::new(Cell::new(0));
         let event_loop = net.event_loop();

@@ -48,13 +48,24 @@ impl<T: Wired> Core<T> {
 
     /// Makes the loop poll a task when the running callback has returned.
     pub(super) fn push_woken(&self, task: Runnable) {
-        if self.is_closed() {
-            // No task is polled any more. Dropped here, while nothing is borrowed.
-            drop(task);
-        } else {
-            self.tasks.woken.borrow_mut().push_back(task);
-            self.begins(WOKEN);
+        self.tasks.woken.borrow_mut().push_back(task);
+        match self.is_closed() {
+            // No task is polled any more.
+            true => self.drop_woken(),
+            false => self.begins(WOKEN),
         }
+    }
+
+    /// Drops the tasks that are woken, one after the other. A task may wake another one while it is dropped, and
+    /// hold a lock that the other one takes when it is dropped (HTTP/2 does), so that one waits for its turn.
+    fn drop_woken(&self) {
+        if self.tasks.dropping.replace(true) {
+            return;
+        }
+        while let Some(task) = self.pop_woken() {
+            drop(task);
+        }
+        self.tasks.dropping.set(false);
     }
 
     pub(super) fn woken_len(&self) -> usize {
@@ -75,8 +86,7 @@ impl<T: Wired> Core<T> {
     pub(super) fn drop_tasks(&self) {
         // No task is polled any more: waking one that waits drops it.
         self.tasks.take_all().for_each(Waker::wake);
-        let woken = self.tasks.woken.take();
-        drop(woken);
+        self.drop_woken();
     }
 
     /// Sets whether a task, which must not have ended, keeps the loop alive.

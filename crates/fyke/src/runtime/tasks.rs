@@ -32,6 +32,8 @@ pub(super) struct Site(u32);
 pub(crate) struct Tasks {
     /// The tasks to poll next.
     pub(super) woken: RefCell<VecDeque<Runnable>>,
+    /// The loop has ended, and tasks are being dropped.
+    pub(super) dropping: Cell<bool>,
     pub(super) active: RefCell<Active>,
     /// The tasks that do not keep the loop alive.
     pub(super) unreferred: RefCell<BTreeSet<TaskKey>>,
@@ -45,6 +47,7 @@ impl Default for Tasks {
     fn default() -> Self {
         Self {
             woken: RefCell::default(),
+            dropping: Cell::default(),
             active: RefCell::default(),
             unreferred: RefCell::default(),
             sites: RefCell::default(),
