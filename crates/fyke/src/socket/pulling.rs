@@ -246,7 +246,7 @@ impl SocketLink {
     #[inline]
     pub(crate) fn poll_push(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let send = |driver: &Driver, id| driver.send_at_once(id, bytes);
-        self.poll_push_with(cx, bytes, send)
+        self.poll_push_with(cx, bytes, &[], send)
     }
 
     /// Sends bytes from several places with one call, and returns how many the kernel has accepted.
@@ -255,18 +255,22 @@ impl SocketLink {
         cx: &Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        let first = slices.iter().find(|slice| !slice.is_empty());
-        let first = first.map_or(&[] as &[u8], |slice| slice);
+        let begin = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(slices.len());
+        let (first, rest) = match &slices[begin..] {
+            [first, rest @ ..] => (&**first, rest),
+            [] => (&[] as &[u8], slices),
+        };
         let send = |driver: &Driver, id| driver.send_vectored_at_once(id, slices);
-        self.poll_push_with(cx, first, send)
+        self.poll_push_with(cx, first, rest, send)
     }
 
-    /// Sends bytes with `send`. If bytes have to be queued, `first` is queued.
+    /// Sends bytes with `send`. If bytes have to be queued, `first` and `rest` are queued.
     #[inline]
     fn poll_push_with(
         &self,
         cx: &Context<'_>,
         first: &[u8],
+        rest: &[IoSlice<'_>],
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
     ) -> Poll<Result<usize>> {
         let core = self.socket.pulling_core()?;
@@ -276,7 +280,7 @@ impl SocketLink {
             (state.may_push(), state.id)
         };
         let (Some(id), true) = (id, may) else {
-            return self.poll_push_otherwise(cx, first, send);
+            return self.poll_push_otherwise(cx, first, rest, send);
         };
         self.poll_send(core, id, cx, first, send)
     }
@@ -316,6 +320,7 @@ impl SocketLink {
         &self,
         cx: &Context<'_>,
         first: &[u8],
+        rest: &[IoSlice<'_>],
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
     ) -> Poll<Result<usize>> {
         let core = self.socket.pulling_core()?;
@@ -324,10 +329,17 @@ impl SocketLink {
             (Push::Driver, Some(id)) => self.poll_send(core, id, cx, first, send),
             (Push::Driver, None) => Poll::Ready(Err(loop_is_gone())),
             (Push::Queue, _) => {
-                let first = &first[..first.len().min(QUEUED_AT_ONCE_BYTES)];
-                // The event `drain` reports when there is room again.
-                let _ = self.socket.write(first);
-                Poll::Ready(Ok(first.len()))
+                // All in one poll: a layer then makes one record of them, and the kernel sends one packet.
+                let mut room = QUEUED_AT_ONCE_BYTES;
+                for part in std::iter::once(first).chain(rest.iter().map(|slice| &**slice)) {
+                    let part = &part[..part.len().min(room)];
+                    room -= part.len();
+                    if !part.is_empty() {
+                        // The event `drain` reports when there is room again.
+                        let _ = self.socket.write(part);
+                    }
+                }
+                Poll::Ready(Ok(QUEUED_AT_ONCE_BYTES - room))
             }
             (Push::Drain | Push::Wait, _) => {
                 self.set_writer(cx.waker());
