@@ -7,12 +7,12 @@
 use std::any::Any;
 use std::rc::Rc;
 
-use fyke_driver::Completion;
+use fyke_driver::{Completion, Operation};
 use fyke_machine::error::MakeError;
 use fyke_machine::reading::Sink;
 
 use super::layer::{LayerOutput, LayerStep};
-use super::layer_flow::{Incoming, Layered};
+use super::layer_flow::{Incoming, Layered, Outgoing};
 use super::{Inner, Socket};
 use crate::runtime::Actor;
 use crate::wiring::{Core, Deferred, Tick};
@@ -35,6 +35,10 @@ impl Actor<Tick> for LayeredActor {
         let socket = Socket::from_inner(self.0.clone());
         match completion {
             Completion::Sent { bytes, .. } => socket.sent_layered(bytes),
+            // What was in flight is the layer's end, which a peer that has closed the connection does not need.
+            Completion::Failed { operation: Operation::Send, .. } if socket.sends_layer_end() => {
+                socket.sent_layered(usize::MAX);
+            }
             Completion::EndOfStream { .. } => socket.end_layered(),
             completion => self.0.clone().complete(completion),
         }
@@ -296,6 +300,10 @@ impl Socket {
         }
         self.guarded(|| self.after_layer(&layered, false));
         self.sync();
+    }
+
+    fn sends_layer_end(&self) -> bool {
+        self.layered().is_some_and(|layered| layered.flow.borrow().outgoing == Outgoing::Marked)
     }
 
     /// The driver has sent coded bytes.
