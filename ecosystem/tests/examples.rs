@@ -11,7 +11,7 @@ use std::process::Command;
 
 use futures_util::{SinkExt, StreamExt};
 use fyke::SocketStream;
-use program::{DRIVERS, Server, is_installed, output};
+use program::{DRIVERS, Server, example, is_installed, output};
 use support::pattern;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -123,6 +123,51 @@ fn the_websocket_example_returns_messages() {
             client.close(None).await.unwrap();
         });
     }
+}
+
+#[test]
+fn the_https_example_serves_curl_and_our_client_in_the_negotiated_version() {
+    let made =
+        rcgen::generate_simple_self_signed(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap();
+    let folder = std::env::temp_dir().join(format!("fyke-ecosystem-https-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let [certificate, key, large] = ["certificate.pem", "key.pem", "large"].map(|n| folder.join(n));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let bytes = pattern(5 << 20);
+    std::fs::write(&large, &bytes).unwrap();
+    let has_curl = is_installed("curl");
+    for driver in DRIVERS {
+        let files = [certificate.as_os_str(), key.as_os_str()];
+        let mut server = Server::start_with("https", driver, &files);
+        let mut client = example("https_client", driver);
+        client.arg(&server.address).arg(&certificate).args(["/fish", "/net"]);
+        let answers = "HTTP/2.0 200 OK\nyou asked for /fish\nHTTP/2.0 200 OK\nyou asked for /net\n";
+        assert_eq!(String::from_utf8(output(&mut client)).unwrap(), answers);
+
+        let at = format!("https://{}/fish", server.address);
+        let trusted = certificate.display().to_string();
+        // curl offers both with `--http2`, and none without ALPN.
+        for (options, version) in [
+            (&["--http2"][..], "2"),
+            (&["--http1.1"], "1.1"),
+            (&["--no-alpn"], "1.1"),
+            (&["--http2", "--tls-max", "1.2"], "2"),
+        ]
+        .into_iter()
+        .filter(|_| has_curl)
+        {
+            let common = ["--cacert", &trusted, "-w", "%{http_version}", &at];
+            let answer = String::from_utf8(curl(&[options, &common].concat())).unwrap();
+            assert_eq!(answer, format!("you asked for /fish\n{version}"), "{options:?}");
+            let body = format!("@{}", large.display());
+            let upload = ["--cacert", &trusted, "--data-binary", &body, &at];
+            assert!(curl(&[options, &upload].concat()) == bytes, "{options:?}");
+        }
+        drop(server.child.stdin.take());
+        assert!(server.child.wait().unwrap().success());
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// Sends a text over TLS, ends its side, and prints what it receives.

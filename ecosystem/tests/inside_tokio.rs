@@ -156,7 +156,7 @@ on_every_system! {
                         });
                     }
                 });
-                let mut client = Client::connect(version, &server).await;
+                let mut client = Client::connect(version, &server.clone().into()).await;
                 assert_eq!(client.fetch(get("/fish")).await.unwrap(), "/fish");
                 let bytes = pattern(1 << 20);
                 assert!(client.fetch(post("/", bytes.clone())).await.unwrap() == bytes);

@@ -59,7 +59,7 @@ on_every_driver! {
             let server = listening(net).await;
             spawn_local(serve(server.clone(), service)).unwrap();
             // Two connections share the limit.
-            let clients = [Client::connect(Version::Two, &server).await, Client::connect(Version::Two, &server).await];
+            let clients = [Client::connect(Version::Two, &server.clone().into()).await, Client::connect(Version::Two, &server.clone().into()).await];
             let answers = clients.iter().flat_map(|client| {
                 let Client::Two(client) = client else { panic!() };
                 (0..10).map(|_| {
@@ -91,7 +91,7 @@ on_every_driver! {
                 });
             let server = listening(net).await;
             spawn_local(serve(server.clone(), service)).unwrap();
-            let mut client = Client::connect(Version::Two, &server).await;
+            let mut client = Client::connect(Version::Two, &server.clone().into()).await;
             assert_eq!(client.fetch(get("/")).await.unwrap(), "too late");
             assert!(dropped.get());
         });

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
@@ -27,8 +28,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(name: &str, driver: &str) -> Self {
+        Self::start_with(name, driver, &[])
+    }
+
+    /// Starts an example with further arguments after the endpoint.
+    pub(crate) fn start_with(name: &str, driver: &str, more: &[&OsStr]) -> Self {
         let mut command = example(name, driver);
-        command.arg("127.0.0.1:0").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg("127.0.0.1:0").args(more).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
