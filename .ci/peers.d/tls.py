@@ -1,83 +1,13 @@
 """The examples of fyke-tls together with other implementations of TLS, each as client and as server: openssl,
 GnuTLS, Node, Python's ssl, and curl. Prints a line per check, and exits with the number of those that failed.
 Usage: tls.py DIRECTORY-OF-EXAMPLES [MEGABYTES]"""
-import contextlib, hashlib, os, pathlib, re, shutil, socket, ssl, subprocess, sys, tempfile, threading
-import time
+import contextlib, os, pathlib, re, socket, ssl, subprocess, sys, threading, time
 
 from checks import check, run_all
+from tls_tools import PATIENCE, certificates, digest, free_port, has, running, work
 
 examples = pathlib.Path(os.path.abspath(sys.argv[1]))
 megabytes = int(sys.argv[2]) if len(sys.argv) > 2 else 100
-work = pathlib.Path(tempfile.mkdtemp(prefix='fyke-tls-'))
-PATIENCE = 120
-
-
-def has(tool):
-    if shutil.which(tool):
-        return True
-    print(f'skipped {tool}: it is not installed', flush=True)
-    return False
-
-
-def openssl(*arguments):
-    subprocess.run(['openssl', *arguments], check=True, capture_output=True, cwd=work)
-
-
-def certificates():
-    """An authority, and certificates of a server and a client that it issued."""
-    openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-            '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=fyke test authority')
-    for name in ['server', 'client']:
-        (work / 'ext').write_text('subjectAltName=DNS:localhost,IP:127.0.0.1\n')
-        openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', f'{name}.key',
-                '-out', f'{name}.csr', '-subj', f'/CN={name}')
-        openssl('x509', '-req', '-in', f'{name}.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial',
-                '-days', '2', '-out', f'{name}.pem', '-extfile', 'ext')
-
-
-class Running:
-    """A command in the background. Collects the lines that it prints."""
-
-    def __init__(self, *command, **more):
-        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=work, **more)
-        self.output = b''
-        self.changed = threading.Condition()
-        threading.Thread(target=self.collect, daemon=True).start()
-
-    def collect(self):
-        while data := os.read(self.process.stdout.fileno(), 65536):
-            with self.changed:
-                self.output += data
-                self.changed.notify_all()
-        with self.changed:
-            self.output += b'\n(end)'
-            self.changed.notify_all()
-
-    def wait_for(self, pattern):
-        """Waits until the output matches. Returns the match, or None if it ends before."""
-        pattern = re.compile(pattern)
-        with self.changed:
-            self.changed.wait_for(lambda: pattern.search(self.output) or self.output.endswith(b'(end)'), PATIENCE)
-            return pattern.search(self.output)
-
-    def write(self, data):
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
-
-@contextlib.contextmanager
-def running(*command, **more):
-    one = Running(*command, **more)
-    try:
-        yield one
-    finally:
-        one.stop()
 
 
 @contextlib.contextmanager
@@ -95,10 +25,6 @@ def client(port, *more, input=b'', host='localhost'):
     except subprocess.TimeoutExpired as late:
         return 'late', late.stdout, str(late.stderr)
     return done.returncode, done.stdout, done.stderr.decode().strip()
-
-
-def digest(data):
-    return hashlib.sha256(data).hexdigest()
 
 
 def run(*command, input=b''):
@@ -237,12 +163,6 @@ def openssl_servers():
             status, got, words = client(port, 1, 'client.pem', 'client.key', input=b'abcdef\n')
             check(f'openssl s_server {label}: answer', b'fedcba\n', got)
             check(f'openssl s_server {label}: what the client sees', True, words.startswith(wanted))
-
-
-def free_port():
-    """For tools that cannot choose one."""
-    with socket.create_server(('127.0.0.1', 0)) as one:
-        return one.getsockname()[1]
 
 
 def gnutls():
