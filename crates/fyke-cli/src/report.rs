@@ -114,8 +114,7 @@ impl Report {
         }
         let facts = Facts::of(&tls);
         let text = if self.numbered {
-            let subject = facts.subject().map(|subject| format!(", certificate {subject}"));
-            format!("client {client}: {}{}", facts.summary(), subject.unwrap_or_default())
+            format!("client {client}: {}", facts.summary_with_subject())
         } else {
             facts.summary()
         };

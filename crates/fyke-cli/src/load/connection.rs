@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use fyke::Socket;
+use fyke_tls::code::ERR_TLS_TRUNCATED;
 
 use super::pattern::Pattern;
 use super::{Mode, Run};
@@ -68,7 +69,9 @@ impl Connection {
         let (same, connected) = (Rc::clone(&connection), Rc::clone(&stands));
         socket.on_error(move |_, error| {
             if connected.get() {
-                same.gone(Some(error.code().as_str()));
+                // nginx ends a stream without `close_notify` when the client has ended. No bytes are missing then.
+                let is_complete = same.is_answered() && error.code() == ERR_TLS_TRUNCATED;
+                same.gone(if is_complete { None } else { Some(error.code().as_str()) });
             } else {
                 same.run.connected(Some(error));
                 same.gone(None);
@@ -77,8 +80,7 @@ impl Connection {
         let same = Rc::clone(&connection);
         socket.on_close(move |_, _| {
             // A peer that ends has not failed, but it was not asked to end.
-            let ours = same.run.mode == Mode::Connects && same.waiting() == 0;
-            same.gone(if ours { None } else { Some("ended by the peer") });
+            same.gone(if same.is_answered() { None } else { Some("ended by the peer") });
         });
         Ok(connection)
     }
@@ -86,6 +88,11 @@ impl Connection {
     /// Returns the number of outstanding answers.
     pub(super) fn waiting(&self) -> u64 {
         u64::try_from(self.due.borrow().len()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the connection was for one request, and has its answer.
+    fn is_answered(&self) -> bool {
+        self.run.mode == Mode::Connects && self.waiting() == 0
     }
 
     /// Returns since when the first answer is awaited. If its request was due before the connection
@@ -125,7 +132,7 @@ impl Connection {
             let Some(due) = due else { return self.give_up("more data than requested") };
             self.run.answered(self, due);
         }
-        if self.run.mode == Mode::Connects && self.waiting() == 0 {
+        if self.is_answered() {
             socket.end();
         }
     }

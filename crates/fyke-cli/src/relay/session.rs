@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use fyke::{ConnectOptions, Error, Socket};
+use fyke_tls::Tls;
 
 use super::Relaying;
 use super::limits::Seat;
@@ -23,6 +24,7 @@ use crate::idle;
 use crate::log;
 use crate::random::Random;
 use crate::recording::Event;
+use crate::tls::Facts;
 
 pub(super) struct Session {
     relaying: Rc<Relaying>,
@@ -176,7 +178,13 @@ impl Session {
     fn admitted(self: &Rc<Self>) {
         let Some(tls) = &self.relaying.security.clients else { return self.find_target() };
         let same = Rc::clone(self);
-        let begun = tls.begin(&self.client, move |_| same.find_target());
+        let begun = tls.begin(&self.client, move |client| {
+            if let Some(tls) = Tls::of(client).filter(|_| log::is_on(Level::Info)) {
+                let summary = Facts::of(&tls).summary_with_subject();
+                log::info(format_args!("{}: {summary}", same.name()));
+            }
+            same.find_target();
+        });
         if let Err(error) = begun {
             self.failed("client", &error);
             reset(&self.client);

@@ -43,6 +43,12 @@ impl Facts {
         format!("{}, {}, {alpn}{name}, {session}", self.protocol, self.cipher)
     }
 
+    /// What was negotiated, and the subject of the peer's certificate, in one line.
+    pub(crate) fn summary_with_subject(&self) -> String {
+        let subject = self.subject().map(|subject| format!(", certificate {subject}"));
+        format!("{}{}", self.summary(), subject.unwrap_or_default())
+    }
+
     /// The certificates, in several lines each.
     pub(crate) fn certificates(&self) -> Vec<String> {
         let now = SystemTime::now();
