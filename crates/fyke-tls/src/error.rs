@@ -1,7 +1,7 @@
 //! The errors of TLS, as errors of fyke.
 
 use fyke::{Error, ErrorCode};
-use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident)*) => {
@@ -79,7 +79,9 @@ pub(crate) fn of_rustls(error: rustls::Error) -> Error {
             return Error::new(code::ERR_TLS_CERT_REQUIRED, message);
         }
         Tls::DecryptError => code::ERR_TLS_DECRYPT,
-        Tls::PeerIncompatible(_) => code::ERR_TLS_INCOMPATIBLE,
+        Tls::PeerIncompatible(reason) => {
+            return Error::new(code::ERR_TLS_INCOMPATIBLE, incompatible(reason));
+        }
         Tls::NoApplicationProtocol => code::ERR_TLS_NO_APPLICATION_PROTOCOL,
         Tls::InvalidMessage(_)
         | Tls::InappropriateMessage { .. }
@@ -118,18 +120,104 @@ fn of_certificate(problem: &CertificateError) -> Error {
             code::ERR_TLS_CERT_INVALID,
             "the certificate of the peer does not have the expected fingerprint".to_owned(),
         ),
-        problem => (code::ERR_TLS_CERT_INVALID, problem.to_string()),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+            code::ERR_TLS_CERT_INVALID,
+            "a certificate of the peer has a kind of key or signature that is not supported, such as SHA-1"
+                .to_owned(),
+        ),
+        problem => (
+            code::ERR_TLS_CERT_INVALID,
+            format!("the certificate of the peer is not acceptable: {problem}"),
+        ),
     };
     Error::new(code, message)
 }
 
-/// The name of an alert, as RFC 8446 (section 6) writes it.
+/// What both sides do not have in common.
+fn incompatible(reason: &PeerIncompatible) -> String {
+    use PeerIncompatible as Reason;
+    let what = match reason {
+        Reason::NoCipherSuitesInCommon => "cipher suite",
+        Reason::NoKxGroupsInCommon
+        | Reason::NamedGroupsExtensionRequired
+        | Reason::KeyShareExtensionRequired => "key exchange",
+        Reason::NoSignatureSchemesInCommon
+        | Reason::NoCertificateRequestSignatureSchemesInCommon => {
+            "kind of signature that fits the key of the certificate"
+        }
+        Reason::ServerDoesNotSupportTls12Or13
+        | Reason::ServerTlsVersionIsDisabledByOurConfig
+        | Reason::SupportedVersionsExtensionRequired
+        | Reason::Tls12NotOffered
+        | Reason::Tls12NotOfferedOrEnabled
+        // Clients before TLS 1.2 do not have it.
+        | Reason::SignatureAlgorithmsExtensionRequired => "version of TLS (1.2 or 1.3)",
+        other => return format!("both sides have too little in common: {other:?}"),
+    };
+    format!("both sides have no {what} in common")
+}
+
+/// The name of an alert, as RFC 8446 (section 6) writes it, and what to do about the most frequent ones.
 fn words(alert: AlertDescription) -> String {
-    alert
+    let name = alert
         .as_str()
-        .map_or_else(|| format!("alert {}", u8::from(alert)), |name| format!("alert {name}"))
+        .map_or_else(|| format!("alert {}", u8::from(alert)), |name| format!("alert {name}"));
+    let meaning = match alert {
+        AlertDescription::HandshakeFailure => {
+            "both sides have no version, cipher suite, key exchange or kind of certificate in common"
+        }
+        AlertDescription::ProtocolVersion => "it supports neither TLS 1.2 nor TLS 1.3",
+        AlertDescription::CertificateRequired => "it requires a certificate of the client",
+        AlertDescription::UnknownCA => "it does not trust the authority of our certificate",
+        AlertDescription::UnrecognisedName => "it has no certificate for the name asked for",
+        AlertDescription::NoApplicationProtocol => "it supports none of our application protocols",
+        _ => return name,
+    };
+    format!("{name} ({meaning})")
 }
 
 pub(crate) fn invalid_context(message: impl Into<String>) -> Error {
     Error::new(code::ERR_TLS_INVALID_CONTEXT, message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Users saw names of rustls, and a list of numbers.
+    #[test]
+    fn errors_of_rustls_become_sentences() {
+        use rustls::Error as Tls;
+        let unsupported = CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: vec![6, 9, 42],
+            supported_algorithms: Vec::new(),
+        };
+        for (error, expected) in [
+            (
+                Tls::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon),
+                "ERR_TLS_INCOMPATIBLE: both sides have no key exchange in common",
+            ),
+            (
+                Tls::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
+                "ERR_TLS_INCOMPATIBLE: both sides have no version of TLS (1.2 or 1.3) in common",
+            ),
+            (
+                Tls::InvalidCertificate(unsupported),
+                "ERR_TLS_CERT_INVALID: a certificate of the peer has a kind of key or signature that is not \
+                 supported, such as SHA-1",
+            ),
+            (
+                Tls::AlertReceived(AlertDescription::CertificateRequired),
+                "ERR_TLS_ALERT: the peer closed the connection: alert CertificateRequired (it requires a \
+                 certificate of the client)",
+            ),
+            (
+                Tls::AlertReceived(AlertDescription::InternalError),
+                "ERR_TLS_ALERT: the peer closed the connection: alert InternalError",
+            ),
+        ] {
+            assert_eq!(of_rustls(error).to_string(), expected);
+        }
+    }
 }

@@ -54,7 +54,10 @@ impl Identity {
 
     fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self> {
         let invalid = |error: rustls::Error| {
-            invalid_context(format!("the private key cannot be used: {error}"))
+            invalid_context(format!(
+                "the private key cannot be used; it must be RSA (2048 bits or more), ECDSA (P-256 or P-384) or \
+                 Ed25519: {error}"
+            ))
         };
         let key = provider().key_provider.load_private_key(key).map_err(invalid)?;
         let certified = CertifiedKey::new(chain, key);
