@@ -65,11 +65,13 @@ mod engine;
 mod error;
 mod fingerprint;
 mod hello;
+mod identities;
 mod identity;
 mod options;
 mod provider;
 mod rustls23;
 mod server;
+mod server_context;
 mod session;
 mod verify;
 
@@ -80,7 +82,6 @@ pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use hello::Hello;
 pub use identity::Identity;
 pub use options::Version;
-pub use server::{
-    ContextReply, ServerContext, ServerOptions, TlsServer, create_server, upgrade_server,
-};
+pub use server::{ContextReply, TlsServer, create_server, upgrade_server};
+pub use server_context::{ServerContext, ServerOptions};
 pub use session::Tls;

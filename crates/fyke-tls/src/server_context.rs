@@ -1,0 +1,214 @@
+//! What the connections of a server have in common.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, RwLock};
+
+use fyke::Result;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::{KeyLogFile, ServerConfig};
+
+use crate::client::check_alpn;
+use crate::engine::Engine;
+use crate::error::{invalid_context, of_rustls};
+use crate::identities::{Identities, write};
+use crate::identity::{Identity, authorities_in};
+use crate::options::Version;
+use crate::provider::provider;
+use crate::rustls23::Connection;
+
+/// What the connections of a server have in common: Node's `tls.createSecureContext`. Clones share everything,
+/// on every thread: the certificates, and the keys of session tickets.
+#[derive(Clone)]
+pub struct ServerContext {
+    config: Arc<ServerConfig>,
+    /// Not known if the configuration is the user's own.
+    identities: Option<Arc<Identities>>,
+}
+
+/// How to make a [`ServerContext`].
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    identity: Identity,
+    by_name: HashMap<String, Identity>,
+    alpn: Vec<Vec<u8>>,
+    min_version: Version,
+    client_authorities: Vec<u8>,
+    requires_client: bool,
+    logs_keys: bool,
+}
+
+impl ServerOptions {
+    /// The defaults, with this certificate: TLS 1.2 and 1.3, clients need no certificate, and sessions can be
+    /// resumed by tickets.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            by_name: HashMap::new(),
+            alpn: Vec::new(),
+            min_version: Version::default(),
+            client_authorities: Vec::new(),
+            requires_client: false,
+            logs_keys: false,
+        }
+    }
+
+    /// Uses this certificate for clients that ask for `name` (SNI). `*.example.org` stands for every name with
+    /// one label before `.example.org`. Node: `server.addContext`.
+    #[must_use]
+    #[doc(alias = "addContext")]
+    pub fn identity_for(mut self, name: &str, identity: Identity) -> Self {
+        self.by_name.insert(name.to_ascii_lowercase(), identity);
+        self
+    }
+
+    /// Accepts these application protocols, the preferred one first. A client that offers others only is
+    /// refused. Node: `ALPNProtocols`.
+    #[must_use]
+    #[doc(alias = "ALPNProtocols")]
+    pub fn alpn_protocols<P: Into<Vec<u8>>>(
+        mut self,
+        protocols: impl IntoIterator<Item = P>,
+    ) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the lowest version. Default: TLS 1.2. Node: `minVersion`.
+    #[must_use]
+    #[doc(alias = "minVersion")]
+    pub fn min_version(mut self, version: Version) -> Self {
+        self.min_version = version;
+        self
+    }
+
+    /// Asks clients for a certificate of these authorities, in PEM. A client without one is accepted, and has no
+    /// [`peer_certificate`](Tls::peer_certificate); one with another certificate is refused. Node:
+    /// `requestCert`.
+    #[must_use]
+    #[doc(alias = "requestCert")]
+    pub fn request_client_certificate(mut self, authorities_pem: impl Into<Vec<u8>>) -> Self {
+        self.client_authorities = authorities_pem.into();
+        self
+    }
+
+    /// Requires a certificate of these authorities, in PEM: a client without one is refused. Node:
+    /// `requestCert` with `rejectUnauthorized`.
+    #[must_use]
+    pub fn require_client_certificate(self, authorities_pem: impl Into<Vec<u8>>) -> Self {
+        Self { requires_client: true, ..self.request_client_certificate(authorities_pem) }
+    }
+
+    /// Appends the keys of all connections to the file that the environment variable `SSLKEYLOGFILE` names, so
+    /// that Wireshark can decrypt them.
+    #[must_use]
+    pub fn log_keys(mut self) -> Self {
+        self.logs_keys = true;
+        self
+    }
+
+    /// Makes the context.
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, or if an application protocol
+    /// is empty or longer than 255 bytes.
+    pub fn build(self) -> Result<ServerContext> {
+        check_alpn(&self.alpn)?;
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(self.min_version.and_later())
+            .map_err(of_rustls)?;
+        let builder = if self.client_authorities.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            let roots = Arc::new(authorities_in(&self.client_authorities)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+            let verifier = match self.requires_client {
+                true => verifier,
+                false => verifier.allow_unauthenticated(),
+            };
+            let verifier = verifier.build().map_err(|error| invalid_context(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        };
+        let by_name = self.by_name.into_iter().map(|(name, identity)| (name, identity.0)).collect();
+        let identities = Arc::new(Identities {
+            default: RwLock::new(self.identity.0),
+            by_name: RwLock::new(by_name),
+        });
+        let resolver: Arc<dyn ResolvesServerCert> = identities.clone();
+        let mut config = builder.with_cert_resolver(resolver);
+        config.alpn_protocols = self.alpn;
+        config.ticketer = ticketer()?;
+        config.enable_secret_extraction = true;
+        if self.logs_keys {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
+        Ok(ServerContext { config: Arc::new(config), identities: Some(identities) })
+    }
+}
+
+/// The keys rotate every six hours.
+fn ticketer() -> Result<Arc<dyn rustls::server::ProducesTickets>> {
+    #[cfg(feature = "aws-lc-rs")]
+    return rustls::crypto::aws_lc_rs::Ticketer::new().map_err(of_rustls);
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+    return rustls::crypto::ring::Ticketer::new().map_err(of_rustls);
+}
+
+impl ServerContext {
+    /// Makes a context with the defaults of [`ServerOptions`].
+    ///
+    /// # Errors
+    /// The errors of [`ServerOptions::build`].
+    pub fn new(identity: Identity) -> Result<Self> {
+        ServerOptions::new(identity).build()
+    }
+
+    /// Makes a context with a configuration of rustls. Its certificates cannot be replaced.
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if the configuration accepts early data, which an attacker can send again.
+    pub fn from_config(config: Arc<ServerConfig>) -> Result<Self> {
+        if config.max_early_data_size > 0 {
+            return Err(invalid_context("early data is not supported, because it can be replayed"));
+        }
+        // As a configuration that is built here: see `rustls23/records.rs`.
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Ok(Self { config: Arc::new(config), identities: None })
+    }
+
+    /// Replaces the certificate for the connections that follow, in all clones of the context. Established
+    /// connections are not affected. Node: `server.setSecureContext`.
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if the context was made [from a configuration](Self::from_config).
+    #[doc(alias = "setSecureContext")]
+    pub fn set_identity(&self, identity: Identity) -> Result<()> {
+        *write(&self.identities()?.default) = identity.0;
+        Ok(())
+    }
+
+    /// Replaces the certificate for clients that ask for `name`, see [`ServerOptions::identity_for`].
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if the context was made [from a configuration](Self::from_config).
+    pub fn set_identity_for(&self, name: &str, identity: Identity) -> Result<()> {
+        write(&self.identities()?.by_name).insert(name.to_ascii_lowercase(), identity.0);
+        Ok(())
+    }
+
+    fn identities(&self) -> Result<&Identities> {
+        let message = "the certificates of a configuration of rustls cannot be replaced";
+        self.identities.as_deref().ok_or_else(|| invalid_context(message))
+    }
+
+    pub(crate) fn engine(&self) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(Connection::server(&self.config)?))
+    }
+}
+
+impl fmt::Debug for ServerContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerContext").finish_non_exhaustive()
+    }
+}
