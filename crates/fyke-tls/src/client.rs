@@ -1,27 +1,36 @@
 //! Clients.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fyke::{Endpoint, Error, Result, Socket};
-use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{
+    ResolvesClientCert, Resumption, WebPkiServerVerifier,
+};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, KeyLogFile};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{code, invalid_context, of_rustls};
 use crate::fingerprint::Fingerprint;
 use crate::identity::{Identity, authorities_in};
-use crate::options::{HANDSHAKE_TIMEOUT, Version};
+use crate::options::{HANDSHAKE_TIMEOUT, Version, key_log};
 use crate::provider::provider;
+use crate::reports::{self, Keys, Reports};
+use crate::resumption::{self, Sessions};
 use crate::rustls23::Connection;
 use crate::session::{Session, Stage, Tls};
-use crate::verify::ByFingerprint;
+use crate::verify::{ByFingerprint, Reporting};
 
 /// What the connections of a client have in common: Node's `tls.createSecureContext`. It can be used on every
 /// thread. Sessions are resumed among the connections of one context.
 #[derive(Clone, Debug)]
 pub struct ClientContext {
     config: Arc<ClientConfig>,
+    /// Set if connections go on with a certificate that is not acceptable.
+    rechecks: Option<Arc<Reporting<dyn ServerCertVerifier>>>,
+    session: Option<resumption::Session>,
     handshake_timeout: Option<Duration>,
     server_name: Option<String>,
 }
@@ -62,8 +71,26 @@ impl ClientOptions {
         self
     }
 
-    /// Accepts every certificate. The connection is encrypted, but the server can be an attacker. Node:
-    /// `rejectUnauthorized: false`.
+    /// Goes on with a certificate that is not acceptable. The connection is encrypted, but the server can be an
+    /// attacker. The certificate is verified all the same: [`Tls::is_authorized`] has the result, and
+    /// [`Tls::authorization_error`] the reason. Without [`authorities_pem`](Self::authorities_pem) and
+    /// [`pin`](Self::pin) it is verified as the system does; if that is not possible, no certificate is
+    /// authorized. Node: `rejectUnauthorized: false`.
+    ///
+    /// ```no_run
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let options = fyke_tls::ClientOptions::new().dangerous_accept_any_certificate();
+    ///     let socket = fyke_tls::connect(("self-signed.example", 443), &options.build()?)?;
+    ///     fyke_tls::Tls::of(&socket).unwrap().on_secure_connect(|socket| {
+    ///         if let Some(error) = fyke_tls::Tls::of(socket).unwrap().authorization_error() {
+    ///             eprintln!("warning: {error}");
+    ///         }
+    ///     });
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     #[doc(alias = "rejectUnauthorized")]
     pub fn dangerous_accept_any_certificate(mut self) -> Self {
@@ -135,51 +162,59 @@ impl ClientOptions {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.and_later())
             .map_err(of_rustls)?;
-        let builder = if self.accepts_all || !self.pins.is_empty() {
-            let verifier = ByFingerprint::new(provider(), self.pins);
-            builder.dangerous().with_custom_certificate_verifier(verifier)
-        } else if self.authorities.is_empty() {
-            system_verifier(builder)?
-        } else {
-            builder.with_root_certificates(authorities_in(&self.authorities)?)
-        };
+        let verifier = Arc::new(Reporting::new(self.verifier()?, self.accepts_all));
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier.clone());
         let mut config = match self.identity {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(Own(identity))),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn;
         config.enable_secret_extraction = true;
-        if self.logs_keys {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
+        config.resumption = Resumption::store(Arc::new(Sessions::new()));
+        config.key_log = key_log(self.logs_keys);
         Ok(ClientContext {
             config: Arc::new(config),
+            rechecks: self.accepts_all.then_some(verifier),
+            session: None,
             handshake_timeout: self.handshake_timeout.unwrap_or(Some(HANDSHAKE_TIMEOUT)),
             server_name: self.server_name,
         })
     }
+
+    fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>> {
+        if !self.pins.is_empty() {
+            return Ok(Arc::new(ByFingerprint::new(provider(), self.pins.clone())));
+        }
+        if !self.authorities.is_empty() {
+            return verifier_of(authorities_in(&self.authorities)?);
+        }
+        match system_verifier() {
+            Err(_) if self.accepts_all => Ok(Arc::new(ByFingerprint::nothing(provider()))),
+            result => result,
+        }
+    }
 }
 
-type Unverified = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
-type Verified = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
+fn verifier_of(roots: RootCertStore) -> Result<Arc<dyn ServerCertVerifier>> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+    Ok(verifier.build().map_err(|error| invalid_context(error.to_string()))?)
+}
 
 /// Trusts what the system trusts.
 #[cfg(feature = "platform-verifier")]
-fn system_verifier(builder: Unverified) -> Result<Verified> {
-    use rustls_platform_verifier::BuilderVerifierExt;
-
-    builder.with_platform_verifier().map_err(of_rustls)
+fn system_verifier() -> Result<Arc<dyn ServerCertVerifier>> {
+    let verifier = rustls_platform_verifier::Verifier::new(provider()).map_err(of_rustls)?;
+    Ok(Arc::new(verifier))
 }
 
 /// Trusts Mozilla's list.
 #[cfg(all(feature = "webpki-roots", not(feature = "platform-verifier")))]
-fn system_verifier(builder: Unverified) -> Result<Verified> {
-    let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
-    Ok(builder.with_root_certificates(rustls::RootCertStore { roots }))
+fn system_verifier() -> Result<Arc<dyn ServerCertVerifier>> {
+    verifier_of(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
 }
 
 #[cfg(not(any(feature = "platform-verifier", feature = "webpki-roots")))]
-fn system_verifier(_: Unverified) -> Result<Verified> {
+fn system_verifier() -> Result<Arc<dyn ServerCertVerifier>> {
     Err(invalid_context(
         "no authority is trusted: set some, or enable the feature `platform-verifier` or `webpki-roots`",
     ))
@@ -218,16 +253,29 @@ impl ClientContext {
         ClientOptions::new().build()
     }
 
-    /// Makes a context with a configuration of rustls.
+    /// Makes a context with a configuration of rustls. Its sessions stay in its own store: there is no
+    /// [`Tls::on_session`].
     pub fn from_config(config: Arc<ClientConfig>) -> Self {
-        // As a configuration that is built here: see `rustls23/records.rs`.
         let mut config = Arc::unwrap_or_clone(config);
+        // As a configuration that is built here: see `rustls23/records.rs`.
         config.enable_secret_extraction = true;
+        config.key_log = Arc::new(Keys(config.key_log));
         Self {
             config: Arc::new(config),
+            rechecks: None,
+            session: None,
             handshake_timeout: Some(HANDSHAKE_TIMEOUT),
             server_name: None,
         }
+    }
+
+    /// Returns this context with a session that the next connection continues if the server accepts it; see
+    /// [`Tls::is_session_reused`] then. Without an effect is a session that was used already, that is of another server
+    /// name, or that is of a context other than this one and its clones: the handshake is a full one. Node: the
+    /// option `session`. See [`Tls::on_session`] for an example.
+    #[must_use]
+    pub fn with_session(&self, session: resumption::Session) -> Self {
+        Self { session: Some(session), ..self.clone() }
     }
 
     /// Returns this context with another limit on handshakes, see [`ClientOptions::handshake_timeout`]. Sessions
@@ -237,11 +285,19 @@ impl ClientContext {
         Self { handshake_timeout: timeout, ..self.clone() }
     }
 
-    fn session(&self, host: Option<&str>) -> Result<std::rc::Rc<Session>> {
+    fn session(&self, host: Option<&str>) -> Result<Rc<Session>> {
         let name = self.server_name.as_deref().or(host).unwrap_or("localhost");
         let (bare, parsed) = parse_name(name)?;
-        let connection = Connection::client(&self.config, parsed)?;
-        Ok(Session::new(Stage::Engine(Box::new(connection)), Some(bare.to_owned())))
+        let offers = Reports { offered: self.session.clone(), ..Reports::default() };
+        let (connection, _) = reports::collect(offers, || {
+            Connection::client(&self.config, parsed.clone())
+        });
+        let session = Session::new(Stage::Engine(Box::new(connection?)), Some(bare.to_owned()));
+        if let Some(verifier) = &self.rechecks {
+            let verifier = Arc::clone(verifier);
+            session.watch.recheck_with(Rc::new(move |chain| verifier.recheck(chain, &parsed)));
+        }
+        Ok(session)
     }
 }
 

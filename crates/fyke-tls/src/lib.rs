@@ -6,7 +6,8 @@
 //!
 //! - [`connect`] and [`create_server`] are Node's `tls.connect` and `tls.createServer`.
 //! - [`upgrade_client`] and [`upgrade_server`] begin TLS in the middle of a connection (`STARTTLS`).
-//! - [`Tls::of`] returns what was negotiated on a socket.
+//! - [`Tls::of`] returns what was negotiated on a socket, and has the events [`keylog`](Tls::on_key_log) and
+//!   [`session`](Tls::on_session).
 //!
 //! ```no_run
 //! use fyke_tls::{Identity, ServerContext, create_server};
@@ -42,11 +43,18 @@
 //! Certificates are verified. A connection that ends without `close_notify` fails with `ERR_TLS_TRUNCATED`, where
 //! Node emits `end`: bytes may be missing.
 //!
-//! # What rustls does not have
+//! # What is not possible
 //!
-//! Renegotiation, versions before TLS 1.2, cipher suites by OpenSSL's names, keys that both sides know before (PSK),
-//! sessions as bytes (`setSession`), and PFX files: options for them are missing here too. rustls 0.23 has no
-//! exporter in the interface that is used here.
+//! Options of Node that are missing here, because rustls cannot do what they ask for:
+//!
+//! | Node | the reason |
+//! |---|---|
+//! | versions before TLS 1.2, renegotiation, `dhparam` | rustls leaves out what is known to be insecure |
+//! | `ciphers`, `ecdhCurve`, `sigalgs` in OpenSSL's words | rustls has safe suites only, chosen in a configuration: [`ServerContext::from_config`] |
+//! | `pskCallback` | rustls has no keys that both sides know before |
+//! | `session` and `getSession` as bytes | rustls keeps the format to itself; a [`Session`] is a value of this process |
+//! | `pfx`, `passphrase` | rustls reads keys without a password, in PEM or DER |
+//! | `exportKeyingMaterial` | rustls 0.23 (up to 0.23.46) exports from its connections with buffers and of QUIC only; those without buffers, which are used here, do not have the function |
 //!
 //! # Features
 //!
@@ -69,11 +77,14 @@ mod identities;
 mod identity;
 mod options;
 mod provider;
+mod reports;
+mod resumption;
 mod rustls23;
 mod server;
 mod server_context;
 mod session;
 mod verify;
+mod watch;
 
 pub use certificate::PeerCertificate;
 pub use client::{ClientContext, ClientOptions, connect, upgrade_client};
@@ -82,6 +93,7 @@ pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use hello::Hello;
 pub use identity::Identity;
 pub use options::Version;
+pub use resumption::Session;
 pub use server::{ContextReply, TlsServer, create_server, upgrade_server};
 pub use server_context::{ServerContext, ServerOptions};
 pub use session::Tls;

@@ -1,8 +1,11 @@
 //! What options of clients and servers have in common.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::SupportedProtocolVersion;
+use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion};
+
+use crate::reports::Keys;
 
 /// The default of Node.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -27,5 +30,13 @@ impl Version {
             Self::Tls12 => &ALL,
             Self::Tls13 => &ALL[..1],
         }
+    }
+}
+
+/// Reports secrets to the connections that want them, and writes them to the file of `SSLKEYLOGFILE`, too.
+pub(crate) fn key_log(writes_file: bool) -> Arc<dyn KeyLog> {
+    match writes_file {
+        true => Arc::new(Keys(Arc::new(KeyLogFile::new()))),
+        false => Arc::new(Keys(Arc::new(NoKeyLog))),
     }
 }

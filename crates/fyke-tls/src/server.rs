@@ -20,6 +20,8 @@ const HANDSHAKES_MAX: usize = 1024;
 
 /// A listener for clients whose handshake has failed.
 type ErrorListener = Rc<dyn Fn(&Socket, &Error)>;
+/// A listener for the secrets of connections.
+type KeyListener = Rc<dyn Fn(&Socket, &str)>;
 /// A listener that chooses the context of a client.
 type NameListener = Rc<dyn Fn(&Hello, ContextReply)>;
 
@@ -34,6 +36,7 @@ struct Shared {
     context: ServerContext,
     on_error: RefCell<Option<ErrorListener>>,
     on_hello: RefCell<Option<NameListener>>,
+    on_key_log: RefCell<Option<KeyListener>>,
     handshake_timeout: Cell<Option<Duration>>,
     handshakes_max: Cell<usize>,
     handshakes: Rc<Cell<usize>>,
@@ -66,6 +69,7 @@ pub fn create_server(
         context: context.clone(),
         on_error: RefCell::default(),
         on_hello: RefCell::default(),
+        on_key_log: RefCell::default(),
         handshake_timeout: Cell::new(Some(HANDSHAKE_TIMEOUT)),
         handshakes_max: Cell::new(HANDSHAKES_MAX),
         handshakes: Rc::default(),
@@ -93,6 +97,10 @@ fn begin(
         return Err(Error::new(code::ERR_TLS_TOO_MANY_HANDSHAKES, message));
     }
     let session = shared.session(socket);
+    let listener = shared.on_key_log.borrow().clone();
+    if let Some(listener) = listener {
+        session.watch.on_key_log(listener);
+    }
     session.counted.replace(Some(Counted::new(&shared.handshakes)));
     let reports = Rc::clone(shared);
     let listener = socket.on_error(move |socket, error| reports.report(socket, error));
@@ -115,7 +123,7 @@ impl Shared {
         let (shared, socket) = (Rc::clone(self), socket.clone());
         let choose = move |session: &Rc<Session>, hello: Hello| {
             let listener = shared.on_hello.borrow().clone();
-            let Some(listener) = listener else { return shared.context.engine().map(Some) };
+            let Some(listener) = listener else { return shared.context.engine(session).map(Some) };
             let default = shared.context.clone();
             let reply = ContextReply { session: Rc::clone(session), socket, default };
             listener(&hello, reply);
@@ -136,12 +144,12 @@ pub struct ContextReply {
 impl ContextReply {
     /// Continues the handshake with this context.
     pub fn use_context(self, context: &ServerContext) {
-        self.answer(context.engine());
+        self.answer(context.engine(&self.session));
     }
 
     /// Continues the handshake with the context of the server.
     pub fn use_default(self) {
-        self.answer(self.default.engine());
+        self.answer(self.default.engine(&self.session));
     }
 
     /// Closes the connection: the server does not know this name. The client gets an alert.
@@ -176,6 +184,22 @@ impl TlsServer {
     #[doc(alias = "SNICallback")]
     pub fn on_client_hello(&self, f: impl Fn(&Hello, ContextReply) + 'static) {
         let before = self.shared.on_hello.replace(Some(Rc::new(f)));
+        drop(before);
+    }
+
+    /// Calls `f` for each secret of the connections that are accepted from now on, see [`Tls::on_key_log`]. Replaces
+    /// the listener before it. Node: the event `keylog` of a server.
+    ///
+    /// ```
+    /// # fn debug(server: &fyke_tls::TlsServer, file: std::fs::File) {
+    /// use std::io::Write;
+    ///
+    /// server.on_key_log(move |_, line| _ = (&file).write_all(line.as_bytes()));
+    /// # }
+    /// ```
+    #[doc(alias = "keylog")]
+    pub fn on_key_log(&self, f: impl Fn(&Socket, &str) + 'static) {
+        let before = self.shared.on_key_log.replace(Some(Rc::new(f)));
         drop(before);
     }
 
@@ -218,7 +242,7 @@ impl fmt::Debug for TlsServer {
 /// `ERR_HAS_LAYER` and `ERR_SOCKET_CLOSED`, as [`Socket::add_layer`].
 pub fn upgrade_server(socket: &Socket, received: &[u8], context: &ServerContext) -> Result<Tls> {
     let context = context.clone();
-    let choose = move |_: &Rc<Session>, _: Hello| context.engine().map(Some);
+    let choose = move |session: &Rc<Session>, _: Hello| context.engine(session).map(Some);
     let session = Session::new(Stage::Hello(Some(Box::new(choose))), None);
     session.attach(socket, received, Some(HANDSHAKE_TIMEOUT))?;
     Ok(Tls::new(session))

@@ -2,26 +2,33 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 
 use fyke::Result;
+use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
-use rustls::{KeyLogFile, ServerConfig};
 
 use crate::client::check_alpn;
 use crate::engine::Engine;
 use crate::error::{invalid_context, of_rustls};
 use crate::identities::{Identities, write};
 use crate::identity::{Identity, authorities_in};
-use crate::options::Version;
+use crate::options::{Version, key_log};
 use crate::provider::provider;
+use crate::reports::Keys;
 use crate::rustls23::Connection;
+use crate::session::Session;
+use crate::verify::Reporting;
 
 /// What the connections of a server have in common: Node's `tls.createSecureContext`. Clones share everything,
 /// on every thread: the certificates, and the keys of session tickets.
 #[derive(Clone)]
 pub struct ServerContext {
     config: Arc<ServerConfig>,
+    /// Set if connections go on with a certificate that is not acceptable.
+    rechecks: Option<Arc<Reporting<dyn ClientCertVerifier>>>,
     /// Not known if the configuration is the user's own.
     identities: Option<Arc<Identities>>,
 }
@@ -35,6 +42,7 @@ pub struct ServerOptions {
     min_version: Version,
     client_authorities: Vec<u8>,
     requires_client: bool,
+    accepts_any_client: bool,
     logs_keys: bool,
 }
 
@@ -49,6 +57,7 @@ impl ServerOptions {
             min_version: Version::default(),
             client_authorities: Vec::new(),
             requires_client: false,
+            accepts_any_client: false,
             logs_keys: false,
         }
     }
@@ -83,7 +92,7 @@ impl ServerOptions {
     }
 
     /// Asks clients for a certificate of these authorities, in PEM. A client without one is accepted, and has no
-    /// [`peer_certificate`](Tls::peer_certificate); one with another certificate is refused. Node:
+    /// [`peer_certificate`](crate::Tls::peer_certificate); one with another certificate is refused. Node:
     /// `requestCert`.
     #[must_use]
     #[doc(alias = "requestCert")]
@@ -99,6 +108,33 @@ impl ServerOptions {
         Self { requires_client: true, ..self.request_client_certificate(authorities_pem) }
     }
 
+    /// Goes on with a certificate of a client that is not acceptable. It is verified all the same:
+    /// [`is_authorized`](crate::Tls::is_authorized) has the result, and [`authorization_error`](crate::Tls::authorization_error) the reason. Needs
+    /// [`request_client_certificate`](Self::request_client_certificate) or
+    /// [`require_client_certificate`](Self::require_client_certificate), with which a client without a certificate
+    /// is still refused. Node: `requestCert` with `rejectUnauthorized: false`.
+    ///
+    /// ```
+    /// # fn serve(identity: fyke_tls::Identity, authorities: String) -> fyke::Result<()> {
+    /// let options = fyke_tls::ServerOptions::new(identity).request_client_certificate(authorities);
+    /// let context = options.dangerous_accept_any_client_certificate().build()?;
+    /// let server = fyke_tls::create_server(&context, |socket| {
+    ///     let tls = fyke_tls::Tls::of(socket).unwrap();
+    ///     match (tls.is_authorized(), tls.authorization_error()) {
+    ///         (true, _) => _ = socket.end_with("welcome"),
+    ///         (false, Some(error)) => _ = socket.end_with(error.to_string()),
+    ///         (false, None) => _ = socket.end_with("you have no certificate"),
+    ///     }
+    /// });
+    /// # server.listen(0)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dangerous_accept_any_client_certificate(mut self) -> Self {
+        self.accepts_any_client = true;
+        self
+    }
+
     /// Appends the keys of all connections to the file that the environment variable `SSLKEYLOGFILE` names, so
     /// that Wireshark can decrypt them.
     #[must_use]
@@ -110,25 +146,19 @@ impl ServerOptions {
     /// Makes the context.
     ///
     /// # Errors
-    /// `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, or if an application protocol
-    /// is empty or longer than 255 bytes.
+    /// `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, if an application protocol
+    /// is empty or longer than 255 bytes, or if every certificate of a client is accepted and none requested.
     pub fn build(self) -> Result<ServerContext> {
         check_alpn(&self.alpn)?;
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.and_later())
             .map_err(of_rustls)?;
-        let builder = if self.client_authorities.is_empty() {
-            builder.with_no_client_auth()
-        } else {
-            let roots = Arc::new(authorities_in(&self.client_authorities)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            let verifier = match self.requires_client {
-                true => verifier,
-                false => verifier.allow_unauthenticated(),
-            };
-            let verifier = verifier.build().map_err(|error| invalid_context(error.to_string()))?;
-            builder.with_client_cert_verifier(verifier)
+        let verifier = self.client_verifier()?;
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+            None => builder.with_no_client_auth(),
         };
+        let accepts_any_client = self.accepts_any_client;
         let by_name = self.by_name.into_iter().map(|(name, identity)| (name, identity.0)).collect();
         let identities = Arc::new(Identities {
             default: RwLock::new(self.identity.0),
@@ -139,10 +169,29 @@ impl ServerOptions {
         config.alpn_protocols = self.alpn;
         config.ticketer = ticketer()?;
         config.enable_secret_extraction = true;
-        if self.logs_keys {
-            config.key_log = Arc::new(KeyLogFile::new());
+        config.key_log = key_log(self.logs_keys);
+        Ok(ServerContext {
+            config: Arc::new(config),
+            rechecks: verifier.filter(|_| accepts_any_client),
+            identities: Some(identities),
+        })
+    }
+
+    fn client_verifier(&self) -> Result<Option<Arc<Reporting<dyn ClientCertVerifier>>>> {
+        if self.client_authorities.is_empty() {
+            return match self.accepts_any_client {
+                true => Err(invalid_context("no certificate is requested from clients")),
+                false => Ok(None),
+            };
         }
-        Ok(ServerContext { config: Arc::new(config), identities: Some(identities) })
+        let roots = Arc::new(authorities_in(&self.client_authorities)?);
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        let builder = match self.requires_client {
+            true => builder,
+            false => builder.allow_unauthenticated(),
+        };
+        let verifier = builder.build().map_err(|error| invalid_context(error.to_string()))?;
+        Ok(Some(Arc::new(Reporting::new(verifier, self.accepts_any_client))))
     }
 }
 
@@ -171,10 +220,11 @@ impl ServerContext {
         if config.max_early_data_size > 0 {
             return Err(invalid_context("early data is not supported, because it can be replayed"));
         }
-        // As a configuration that is built here: see `rustls23/records.rs`.
         let mut config = Arc::unwrap_or_clone(config);
+        // As a configuration that is built here: see `rustls23/records.rs`.
         config.enable_secret_extraction = true;
-        Ok(Self { config: Arc::new(config), identities: None })
+        config.key_log = Arc::new(Keys(config.key_log));
+        Ok(Self { config: Arc::new(config), rechecks: None, identities: None })
     }
 
     /// Replaces the certificate for the connections that follow, in all clones of the context. Established
@@ -202,7 +252,11 @@ impl ServerContext {
         self.identities.as_deref().ok_or_else(|| invalid_context(message))
     }
 
-    pub(crate) fn engine(&self) -> Result<Box<dyn Engine>> {
+    /// Makes the engine of a session.
+    pub(crate) fn engine(&self, session: &Session) -> Result<Box<dyn Engine>> {
+        if let Some(verifier) = self.rechecks.clone() {
+            session.watch.recheck_with(Rc::new(move |chain| verifier.recheck(chain)));
+        }
         Ok(Box::new(Connection::server(&self.config)?))
     }
 }

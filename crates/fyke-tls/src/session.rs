@@ -12,6 +12,8 @@ use crate::certificate::PeerCertificate;
 use crate::engine::{Engine, Facts};
 use crate::error::code;
 use crate::hello::{self, Hello};
+use crate::resumption;
+use crate::watch::Watch;
 
 /// Called when the handshake is done.
 type Listener = Box<dyn FnOnce(&Socket)>;
@@ -40,6 +42,7 @@ pub(crate) struct Session {
     server_name: RefCell<Option<String>>,
     secured: RefCell<Vec<Listener>>,
     deadline: RefCell<Option<Timer>>,
+    pub(crate) watch: Watch,
     /// Counts among the handshakes of its server.
     pub(crate) counted: RefCell<Option<Counted>>,
 }
@@ -70,6 +73,7 @@ impl Session {
             server_name: RefCell::new(server_name),
             secured: RefCell::default(),
             deadline: RefCell::default(),
+            watch: Watch::default(),
             counted: RefCell::default(),
         })
     }
@@ -106,6 +110,9 @@ impl Session {
     }
 
     fn handshake_is_done(&self, facts: Facts) {
+        if facts.is_resumed {
+            self.watch.resumed(&facts.peer_certificates);
+        }
         self.open.set(true);
         self.facts.replace(facts);
         self.stop_deadline();
@@ -176,7 +183,14 @@ impl Layer for Session {
         }
         let mut stage = self.stage.borrow_mut();
         let Stage::Engine(engine) = &mut *stage else { return Ok(LayerStep::default()) };
-        let step = match engine.read(coded, output) {
+        let (read, rejected) = match self.open.get() && !self.watch.listens() {
+            true => (engine.read(coded, output), None),
+            false => self.watch.collect(|| engine.read(coded, output)),
+        };
+        if let Some(chain) = rejected {
+            self.facts.borrow_mut().peer_certificates = chain;
+        }
+        let step = match read {
             Ok(step) => step,
             Err(error) => {
                 // The engine cannot be used after an error.
@@ -216,10 +230,12 @@ impl Layer for Session {
     }
 
     fn after_receive(&self, socket: &Socket) {
+        self.watch.emit_keys(socket);
         if self.open.get() {
             for listener in self.secured.take() {
                 listener(socket);
             }
+            self.watch.emit_sessions(socket);
         }
     }
 
@@ -228,6 +244,7 @@ impl Layer for Session {
         // the handshakes, and the deadline must not end the socket's next connection.
         self.stop_deadline();
         drop((self.counted.take(), self.secured.take()));
+        self.watch.clear();
         let chooser = match self.stage.try_borrow_mut().as_deref_mut() {
             Ok(Stage::Hello(chooser)) => chooser.take(),
             _ => None,
@@ -283,9 +300,83 @@ impl Tls {
         }
     }
 
+    /// Calls `f` for each secret of this connection, with a line in the format of NSS: a label, the random bytes of
+    /// the client, and the secret, in hexadecimal digits, with a line feed. With them Wireshark can decrypt the
+    /// connection, and so can everybody else. Several listeners may be added, at any time; a secret that was
+    /// negotiated before is not repeated. Node: the event `keylog`.
+    ///
+    /// The lines come before [`on_secure_connect`](Self::on_secure_connect), also if the handshake then fails.
+    /// [`ClientOptions::log_keys`](crate::ClientOptions::log_keys) writes those of all connections to a file.
+    ///
+    /// ```no_run
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let socket = fyke_tls::connect(("example.org", 443), &fyke_tls::ClientContext::new()?)?;
+    ///     fyke_tls::Tls::of(&socket).unwrap().on_key_log(|_, line| eprint!("{line}"));
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "keylog")]
+    pub fn on_key_log(&self, f: impl Fn(&Socket, &str) + 'static) {
+        self.0.watch.on_key_log(Rc::new(f));
+    }
+
+    /// Calls `f` for each session of this connection that a later one [can
+    /// continue](crate::ClientContext::with_session). Only clients have them. A server of TLS 1.3 usually sends two
+    /// after the handshake, one of TLS 1.2 one; they are received only while the socket reads. The event follows
+    /// [`on_secure_connect`](Self::on_secure_connect). Node: the event `session`.
+    ///
+    /// A context remembers the sessions of connections without this listener, and continues them by itself. With
+    /// it, the sessions belong to the application. It is not called if the context was made [from a
+    /// configuration](crate::ClientContext::from_config), which has a store of its own.
+    ///
+    /// ```no_run
+    /// # fn main() -> fyke::Result<()> {
+    /// fyke::run(|| {
+    ///     let context = fyke_tls::ClientContext::new()?;
+    ///     let socket = fyke_tls::connect(("example.org", 443), &context)?;
+    ///     fyke_tls::Tls::of(&socket).unwrap().on_session(move |_, session| {
+    ///         let again = fyke_tls::connect(("example.org", 443), &context.with_session(session));
+    ///         fyke_tls::Tls::of(&again.unwrap()).unwrap().on_secure_connect(|socket| {
+    ///             println!("{}", fyke_tls::Tls::of(socket).unwrap().is_session_reused());
+    ///             socket.destroy();
+    ///         });
+    ///     });
+    ///     socket.end_with("GET / HTTP/1.0\r\nHost: example.org\r\n\r\n").resume();
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "session")]
+    pub fn on_session(&self, f: impl Fn(&Socket, resumption::Session) + 'static) {
+        self.0.watch.on_session(Rc::new(f));
+    }
+
     /// Returns whether the handshake is done. Until then, written bytes wait.
     pub fn is_secure(&self) -> bool {
         self.0.open.get()
+    }
+
+    /// Returns whether the peer has presented a certificate that was verified. `false` before the handshake is done.
+    ///
+    /// On clients it is `false` only with [`dangerous_accept_any_certificate`], on servers also if the client has
+    /// presented none. A resumed session is as authorized as its certificates still are. With a context that was
+    /// made from a configuration of rustls, every accepted certificate is verified. Node: `authorized`.
+    ///
+    /// [`dangerous_accept_any_certificate`]: crate::ClientOptions::dangerous_accept_any_certificate
+    #[doc(alias = "authorized")]
+    pub fn is_authorized(&self) -> bool {
+        let has_certificate = !self.0.facts.borrow().peer_certificates.is_empty();
+        self.is_secure() && has_certificate && self.authorization_error().is_none()
+    }
+
+    /// Returns why the certificate of the peer is not acceptable: an error with one of the codes in
+    /// [`code`], for example `CERT_HAS_EXPIRED`. `None` if it is acceptable, or if there is none. It stays known when
+    /// the handshake has failed because of it; so do the certificates. Node: `authorizationError`.
+    #[doc(alias = "authorizationError")]
+    pub fn authorization_error(&self) -> Option<Error> {
+        self.0.watch.unauthorized()
     }
 
     /// Returns whether the session continues an earlier one. Node: `isSessionReused()`.
@@ -319,10 +410,11 @@ impl Tls {
         self.0.server_name.borrow().clone()
     }
 
-    /// Returns the certificate of the peer. Node: `getPeerCertificate()`.
+    /// Returns the certificate of the peer, also if the handshake failed because it is not acceptable. Node:
+    /// `getPeerCertificate()`.
     ///
     /// # Errors
-    /// `ERR_TLS_CERT_INVALID` if it cannot be read; the handshake has accepted it then.
+    /// `ERR_TLS_CERT_INVALID` if it cannot be read.
     #[doc(alias = "getPeerCertificate")]
     pub fn peer_certificate(&self) -> Result<Option<PeerCertificate>> {
         let facts = self.0.facts.borrow();

@@ -16,24 +16,30 @@ use support::{Log, Net, contexts, settled, with_client};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Hello,
+    ServerKeys,
     ServerSecure,
     ServerData,
     ServerEnd,
     ServerError,
     ClientConnect,
+    ClientKeys,
     ClientSecure,
+    ClientSession,
     ClientData,
     ClientEnd,
 }
 
-const PLACES: [Place; 9] = [
+const PLACES: [Place; 12] = [
     Place::Hello,
+    Place::ServerKeys,
     Place::ServerSecure,
     Place::ServerData,
     Place::ServerEnd,
     Place::ServerError,
     Place::ClientConnect,
+    Place::ClientKeys,
     Place::ClientSecure,
+    Place::ClientSession,
     Place::ClientData,
     Place::ClientEnd,
 ];
@@ -67,6 +73,8 @@ fn conversation(log: &Log, act: &Rc<dyn Fn(Place, &Socket)>, breaks: bool) {
         hello(&socket.unwrap());
         reply.use_default();
     });
+    let keys = at(Place::ServerKeys);
+    server.on_key_log(move |socket, _| keys(socket));
     let error = at(Place::ServerError);
     server.on_tls_client_error(move |socket, _| error(socket));
     let closed = log.clone();
@@ -77,6 +85,7 @@ fn conversation(log: &Log, act: &Rc<dyn Fn(Place, &Socket)>, breaks: bool) {
         socket.on_close(move |_, _| closed.add("server"));
     });
     let (connected, secure) = (at(Place::ClientConnect), at(Place::ClientSecure));
+    let (keys, session) = (at(Place::ClientKeys), at(Place::ClientSession));
     let (data, end) = (at(Place::ClientData), at(Place::ClientEnd));
     let closed = log.clone();
     let handshakes = server.clone();
@@ -95,7 +104,10 @@ fn conversation(log: &Log, act: &Rc<dyn Fn(Place, &Socket)>, breaks: bool) {
                     settled(move || assert_eq!(handshakes.handshakes(), 0));
                 });
                 client.on_connect(connected);
-                Tls::of(&client).unwrap().on_secure_connect(secure);
+                let tls = Tls::of(&client).unwrap();
+                tls.on_key_log(move |client, _| keys(client));
+                tls.on_secure_connect(secure);
+                tls.on_session(move |client, _| session(client));
                 client.on_data(move |client, _| {
                     data(client);
                     client.end();
