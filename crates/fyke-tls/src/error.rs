@@ -42,6 +42,10 @@ pub mod code {
         ERR_TLS_INCOMPATIBLE
         /// Both sides have no application protocol in common.
         ERR_TLS_NO_APPLICATION_PROTOCOL
+        /// The application chose an application protocol that the client has not offered.
+        ERR_TLS_ALPN_CALLBACK_INVALID_RESULT
+        /// A server has both a list of application protocols and a callback that chooses one.
+        ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS
         /// The connection ended without `close_notify`: bytes may be missing.
         ERR_TLS_TRUNCATED
         /// The handshake took too long.
@@ -158,11 +162,23 @@ fn incompatible(reason: &PeerIncompatible) -> String {
     format!("both sides have no {what} in common")
 }
 
-/// The name of an alert, as RFC 8446 (section 6) writes it, and what to do about the most frequent ones.
+/// The record with the fatal alert that tells a client why the application has refused it. rustls is not involved yet.
+pub(crate) fn refusal(error: &Error) -> [u8; 7] {
+    const ALERT: u8 = 21;
+    const FATAL: u8 = 2;
+    let description = if error.code() == code::ERR_TLS_SNI_REFUSED {
+        AlertDescription::UnrecognisedName
+    } else if error.code() == code::ERR_TLS_ALPN_CALLBACK_INVALID_RESULT {
+        AlertDescription::NoApplicationProtocol
+    } else {
+        AlertDescription::InternalError
+    };
+    [ALERT, 3, 3, 0, 2, FATAL, description.into()]
+}
+
+/// The name of an alert, and what to do about the most frequent ones.
 fn words(alert: AlertDescription) -> String {
-    let name = alert
-        .as_str()
-        .map_or_else(|| format!("alert {}", u8::from(alert)), |name| format!("alert {name}"));
+    let name = name_of(alert);
     let meaning = match alert {
         AlertDescription::HandshakeFailure => {
             "both sides have no version, cipher suite, key exchange or kind of certificate in common"
@@ -175,6 +191,24 @@ fn words(alert: AlertDescription) -> String {
         _ => return name,
     };
     format!("{name} ({meaning})")
+}
+
+/// The name of an alert, as RFC 8446 (section 6) writes it: `unknown_ca` for `UnknownCA`.
+fn name_of(alert: AlertDescription) -> String {
+    let Some(name) = alert.as_str() else { return format!("alert {}", u8::from(alert)) };
+    let mut words = String::from("alert ");
+    let mut letters = name.chars().peekable();
+    let mut before = None::<char>;
+    while let Some(letter) = letters.next() {
+        let follows = before.is_some_and(char::is_lowercase);
+        let precedes = letters.peek().is_some_and(|next| next.is_lowercase());
+        if before.is_some() && letter.is_uppercase() && (follows || precedes) {
+            words.push('_');
+        }
+        words.push(letter.to_ascii_lowercase());
+        before = Some(letter);
+    }
+    words.replace("recognised", "recognized")
 }
 
 pub(crate) fn invalid_context(message: impl Into<String>) -> Error {
@@ -209,15 +243,32 @@ mod tests {
             ),
             (
                 Tls::AlertReceived(AlertDescription::CertificateRequired),
-                "ERR_TLS_ALERT: the peer closed the connection: alert CertificateRequired (it requires a \
+                "ERR_TLS_ALERT: the peer closed the connection: alert certificate_required (it requires a \
                  certificate of the client)",
             ),
             (
                 Tls::AlertReceived(AlertDescription::InternalError),
-                "ERR_TLS_ALERT: the peer closed the connection: alert InternalError",
+                "ERR_TLS_ALERT: the peer closed the connection: alert internal_error",
             ),
         ] {
             assert_eq!(of_rustls(error).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn alerts_have_the_names_of_the_standard() {
+        for (alert, name) in [
+            (AlertDescription::NoApplicationProtocol, "alert no_application_protocol"),
+            (AlertDescription::UnknownCA, "alert unknown_ca"),
+            (AlertDescription::UnknownPSKIdentity, "alert unknown_psk_identity"),
+            (
+                AlertDescription::EncryptedClientHelloRequired,
+                "alert encrypted_client_hello_required",
+            ),
+            (AlertDescription::UnrecognisedName, "alert unrecognized_name"),
+            (AlertDescription::Unknown(99), "alert 99"),
+        ] {
+            assert_eq!(name_of(alert), name);
         }
     }
 }

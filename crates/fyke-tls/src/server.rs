@@ -123,9 +123,12 @@ impl Shared {
         let (shared, socket) = (Rc::clone(self), socket.clone());
         let choose = move |session: &Rc<Session>, hello: Hello| {
             let listener = shared.on_hello.borrow().clone();
-            let Some(listener) = listener else { return shared.context.engine(session).map(Some) };
+            let Some(listener) = listener else {
+                return shared.context.engine(session, &hello).map(Some);
+            };
             let default = shared.context.clone();
-            let reply = ContextReply { session: Rc::clone(session), socket, default };
+            let session = Rc::clone(session);
+            let reply = ContextReply { session, socket, default, hello: hello.clone() };
             listener(&hello, reply);
             Ok(None)
         };
@@ -139,20 +142,22 @@ pub struct ContextReply {
     session: Rc<Session>,
     socket: Socket,
     default: ServerContext,
+    hello: Hello,
 }
 
 impl ContextReply {
     /// Continues the handshake with this context.
     pub fn use_context(self, context: &ServerContext) {
-        self.answer(context.engine(&self.session));
+        self.answer(context.engine(&self.session, &self.hello));
     }
 
     /// Continues the handshake with the context of the server.
     pub fn use_default(self) {
-        self.answer(self.default.engine(&self.session));
+        self.answer(self.default.engine(&self.session, &self.hello));
     }
 
-    /// Closes the connection: the server does not know this name. The client gets an alert.
+    /// Closes the connection: the server does not know this name. The client gets the alert `unrecognized_name`, and
+    /// the handshake fails with `ERR_TLS_SNI_REFUSED`.
     pub fn refuse(self) {
         let message = "the application refused the name that the client asked for";
         self.answer(Err(Error::new(code::ERR_TLS_SNI_REFUSED, message)));
@@ -242,7 +247,8 @@ impl fmt::Debug for TlsServer {
 /// `ERR_HAS_LAYER` and `ERR_SOCKET_CLOSED`, as [`Socket::add_layer`].
 pub fn upgrade_server(socket: &Socket, received: &[u8], context: &ServerContext) -> Result<Tls> {
     let context = context.clone();
-    let choose = move |session: &Rc<Session>, _: Hello| context.engine(session).map(Some);
+    let choose =
+        move |session: &Rc<Session>, hello: Hello| context.engine(session, &hello).map(Some);
     let session = Session::new(Stage::Hello(Some(Box::new(choose))), None);
     session.attach(socket, received, Some(HANDSHAKE_TIMEOUT))?;
     Ok(Tls::new(session))

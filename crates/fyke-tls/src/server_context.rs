@@ -5,14 +5,15 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 
-use fyke::Result;
+use fyke::{Error, Result};
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 
 use crate::client::check_alpn;
 use crate::engine::Engine;
-use crate::error::{invalid_context, of_rustls};
+use crate::error::{code, invalid_context, of_rustls};
+use crate::hello::Hello;
 use crate::identities::{Identities, write};
 use crate::identity::{Identity, authorities_in};
 use crate::options::{Version, key_log};
@@ -29,8 +30,19 @@ pub struct ServerContext {
     config: Arc<ServerConfig>,
     /// Set if connections go on with a certificate that is not acceptable.
     rechecks: Option<Arc<Reporting<dyn ClientCertVerifier>>>,
+    chooses_alpn: Option<ChoosesAlpn>,
     /// Not known if the configuration is the user's own.
     identities: Option<Arc<Identities>>,
+}
+
+/// Chooses the application protocol of a client.
+#[derive(Clone)]
+struct ChoosesAlpn(Arc<dyn Fn(&Hello) -> Option<Vec<u8>> + Send + Sync>);
+
+impl fmt::Debug for ChoosesAlpn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChoosesAlpn")
+    }
 }
 
 /// How to make a [`ServerContext`].
@@ -39,6 +51,7 @@ pub struct ServerOptions {
     identity: Identity,
     by_name: HashMap<String, Identity>,
     alpn: Vec<Vec<u8>>,
+    chooses_alpn: Option<ChoosesAlpn>,
     min_version: Version,
     client_authorities: Vec<u8>,
     requires_client: bool,
@@ -54,6 +67,7 @@ impl ServerOptions {
             identity,
             by_name: HashMap::new(),
             alpn: Vec::new(),
+            chooses_alpn: None,
             min_version: Version::default(),
             client_authorities: Vec::new(),
             requires_client: false,
@@ -80,6 +94,34 @@ impl ServerOptions {
         protocols: impl IntoIterator<Item = P>,
     ) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Calls `f` for each client that offers application protocols, to choose one of them; [`Hello`] has them, and the
+    /// server name. `None` refuses the client with the alert `no_application_protocol`, and the handshake fails
+    /// with `ERR_TLS_NO_APPLICATION_PROTOCOL`. A protocol that the client has not offered does, too, with
+    /// `ERR_TLS_ALPN_CALLBACK_INVALID_RESULT`. A client that offers none is accepted without a protocol, and `f` is not
+    /// called. It cannot be used together with [`alpn_protocols`](Self::alpn_protocols). Node: `ALPNCallback`.
+    ///
+    /// ```
+    /// # fn serve(identity: fyke_tls::Identity) -> fyke::Result<()> {
+    /// let options = fyke_tls::ServerOptions::new(identity).alpn_callback(|hello| {
+    ///     let offered = hello.alpn_protocols();
+    ///     match hello.server_name() {
+    ///         Some("legacy.example") => offered.iter().find(|name| *name == b"http/1.1").cloned(),
+    ///         _ => offered.first().cloned(),
+    ///     }
+    /// });
+    /// # options.build().map(drop)
+    /// # }
+    /// ```
+    #[must_use]
+    #[doc(alias = "ALPNCallback")]
+    pub fn alpn_callback(
+        mut self,
+        f: impl Fn(&Hello) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        self.chooses_alpn = Some(ChoosesAlpn(Arc::new(f)));
         self
     }
 
@@ -146,10 +188,16 @@ impl ServerOptions {
     /// Makes the context.
     ///
     /// # Errors
-    /// `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, if an application protocol
-    /// is empty or longer than 255 bytes, or if every certificate of a client is accepted and none requested.
+    /// - `ERR_TLS_INVALID_CONTEXT` if the authorities are not certificates in PEM, if an application protocol
+    ///   is empty or longer than 255 bytes, or if every certificate of a client is accepted and none requested.
+    /// - `ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS` if there are application protocols and a callback that chooses one.
     pub fn build(self) -> Result<ServerContext> {
         check_alpn(&self.alpn)?;
+        if self.chooses_alpn.is_some() && !self.alpn.is_empty() {
+            let message =
+                "a callback chooses the application protocol, so there must be no list of them";
+            return Err(Error::new(code::ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS, message));
+        }
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.and_later())
             .map_err(of_rustls)?;
@@ -173,6 +221,7 @@ impl ServerOptions {
         Ok(ServerContext {
             config: Arc::new(config),
             rechecks: verifier.filter(|_| accepts_any_client),
+            chooses_alpn: self.chooses_alpn,
             identities: Some(identities),
         })
     }
@@ -224,7 +273,7 @@ impl ServerContext {
         // As a configuration that is built here: see `rustls23/records.rs`.
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(Keys(config.key_log));
-        Ok(Self { config: Arc::new(config), rechecks: None, identities: None })
+        Ok(Self { config: Arc::new(config), rechecks: None, chooses_alpn: None, identities: None })
     }
 
     /// Replaces the certificate for the connections that follow, in all clones of the context. Established
@@ -253,11 +302,30 @@ impl ServerContext {
     }
 
     /// Makes the engine of a session.
-    pub(crate) fn engine(&self, session: &Session) -> Result<Box<dyn Engine>> {
+    pub(crate) fn engine(&self, session: &Session, hello: &Hello) -> Result<Box<dyn Engine>> {
         if let Some(verifier) = self.rechecks.clone() {
             session.watch.recheck_with(Rc::new(move |chain| verifier.recheck(chain)));
         }
-        Ok(Box::new(Connection::server(&self.config)?))
+        Ok(Box::new(Connection::server(&self.config_for(hello)?)?))
+    }
+
+    /// Returns the configuration with the application protocol that is chosen for this client.
+    fn config_for(&self, hello: &Hello) -> Result<Arc<ServerConfig>> {
+        let offered = hello.alpn_protocols();
+        let (false, Some(chooses)) = (offered.is_empty(), &self.chooses_alpn) else {
+            return Ok(Arc::clone(&self.config));
+        };
+        let chosen = match (chooses.0)(hello) {
+            Some(chosen) if !offered.contains(&chosen) => {
+                let message = "the application chose a protocol that the client has not offered";
+                return Err(Error::new(code::ERR_TLS_ALPN_CALLBACK_INVALID_RESULT, message));
+            }
+            // No client offers a protocol without a name, so that the client is refused.
+            chosen => chosen.unwrap_or_default(),
+        };
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = vec![chosen];
+        Ok(Arc::new(config))
     }
 }
 

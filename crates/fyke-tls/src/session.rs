@@ -10,7 +10,7 @@ use fyke::{Error, Layer, LayerOutput, LayerStep, Result, Socket};
 
 use crate::certificate::PeerCertificate;
 use crate::engine::{Engine, Facts};
-use crate::error::code;
+use crate::error::{code, refusal};
 use crate::hello::{self, Hello};
 use crate::resumption;
 use crate::watch::Watch;
@@ -177,7 +177,11 @@ impl Layer for Session {
     }
 
     fn receive(&self, coded: &mut [u8], output: &mut LayerOutput) -> Result<LayerStep> {
-        if !self.open.get() && !self.read_hello(coded)? {
+        let may_read = self.open.get()
+            || self.read_hello(coded).inspect_err(|error| {
+                output.coded.extend_from_slice(&refusal(error));
+            })?;
+        if !may_read {
             let waits = matches!(*self.stage.borrow(), Stage::Choosing);
             return Ok(LayerStep { waits, ..LayerStep::default() });
         }

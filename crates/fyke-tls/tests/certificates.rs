@@ -123,7 +123,7 @@ on_every_driver! {
             ("other.example", "secure"),
             ("default.example", "secure"),
             ("unknown.example", "ERR_TLS_CERT_ALTNAME_INVALID"),
-            ("refused.example", "ERR_TLS_TRUNCATED"),
+            ("refused.example", "ERR_TLS_ALERT"),
         ] {
             let log = Log::new();
             let (seen, other) = (log.clone(), other.clone());
