@@ -83,6 +83,7 @@ mod rustls23;
 mod server;
 mod server_context;
 mod session;
+mod tickets;
 mod verify;
 mod watch;
 
@@ -97,3 +98,4 @@ pub use resumption::Session;
 pub use server::{ContextReply, TlsServer, create_server, upgrade_server};
 pub use server_context::{ServerContext, ServerOptions};
 pub use session::Tls;
+pub use tickets::TicketKeys;

@@ -21,6 +21,7 @@ use crate::provider::provider;
 use crate::reports::Keys;
 use crate::rustls23::Connection;
 use crate::session::Session;
+use crate::tickets::{TicketKeys, Tickets};
 use crate::verify::Reporting;
 
 /// What the connections of a server have in common: Node's `tls.createSecureContext`. Clones share everything,
@@ -31,8 +32,9 @@ pub struct ServerContext {
     /// Set if connections go on with a certificate that is not acceptable.
     rechecks: Option<Arc<Reporting<dyn ClientCertVerifier>>>,
     chooses_alpn: Option<ChoosesAlpn>,
-    /// Not known if the configuration is the user's own.
+    // Not known if the configuration is the user's own.
     identities: Option<Arc<Identities>>,
+    tickets: Option<Arc<Tickets>>,
 }
 
 /// Chooses the application protocol of a client.
@@ -56,6 +58,7 @@ pub struct ServerOptions {
     client_authorities: Vec<u8>,
     requires_client: bool,
     accepts_any_client: bool,
+    ticket_keys: Option<TicketKeys>,
     logs_keys: bool,
 }
 
@@ -72,6 +75,7 @@ impl ServerOptions {
             client_authorities: Vec::new(),
             requires_client: false,
             accepts_any_client: false,
+            ticket_keys: None,
             logs_keys: false,
         }
     }
@@ -177,6 +181,23 @@ impl ServerOptions {
         self
     }
 
+    /// Encrypts session tickets with these keys, which other servers may share. Default: a random key, which is replaced every
+    /// six hours. Node: `ticketKeys`. See [`TicketKeys`] for how to rotate them.
+    ///
+    /// ```
+    /// # fn serve(identity: fyke_tls::Identity) -> fyke::Result<()> {
+    /// let keys = fyke_tls::TicketKeys::from_bytes(&std::fs::read("ticket.keys")?)?;
+    /// let context = fyke_tls::ServerOptions::new(identity).ticket_keys(keys).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[doc(alias = "ticketKeys")]
+    pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
+        self.ticket_keys = Some(keys);
+        self
+    }
+
     /// Appends the keys of all connections to the file that the environment variable `SSLKEYLOGFILE` names, so
     /// that Wireshark can decrypt them.
     #[must_use]
@@ -215,7 +236,8 @@ impl ServerOptions {
         let resolver: Arc<dyn ResolvesServerCert> = identities.clone();
         let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = self.alpn;
-        config.ticketer = ticketer()?;
+        let tickets = Arc::new(Tickets::new(self.ticket_keys)?);
+        config.ticketer = tickets.clone();
         config.enable_secret_extraction = true;
         config.key_log = key_log(self.logs_keys);
         Ok(ServerContext {
@@ -223,6 +245,7 @@ impl ServerOptions {
             rechecks: verifier.filter(|_| accepts_any_client),
             chooses_alpn: self.chooses_alpn,
             identities: Some(identities),
+            tickets: Some(tickets),
         })
     }
 
@@ -244,14 +267,6 @@ impl ServerOptions {
     }
 }
 
-/// The keys rotate every six hours.
-fn ticketer() -> Result<Arc<dyn rustls::server::ProducesTickets>> {
-    #[cfg(feature = "aws-lc-rs")]
-    return rustls::crypto::aws_lc_rs::Ticketer::new().map_err(of_rustls);
-    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-    return rustls::crypto::ring::Ticketer::new().map_err(of_rustls);
-}
-
 impl ServerContext {
     /// Makes a context with the defaults of [`ServerOptions`].
     ///
@@ -261,7 +276,8 @@ impl ServerContext {
         ServerOptions::new(identity).build()
     }
 
-    /// Makes a context with a configuration of rustls. Its certificates cannot be replaced.
+    /// Makes a context with a configuration of rustls. Its certificates and keys of tickets cannot be
+    /// replaced.
     ///
     /// # Errors
     /// `ERR_TLS_INVALID_CONTEXT` if the configuration accepts early data, which an attacker can send again.
@@ -273,7 +289,13 @@ impl ServerContext {
         // As a configuration that is built here: see `rustls23/records.rs`.
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(Keys(config.key_log));
-        Ok(Self { config: Arc::new(config), rechecks: None, chooses_alpn: None, identities: None })
+        Ok(Self {
+            config: Arc::new(config),
+            rechecks: None,
+            chooses_alpn: None,
+            identities: None,
+            tickets: None,
+        })
     }
 
     /// Replaces the certificate for the connections that follow, in all clones of the context. Established
@@ -293,6 +315,18 @@ impl ServerContext {
     /// `ERR_TLS_INVALID_CONTEXT` if the context was made [from a configuration](Self::from_config).
     pub fn set_identity_for(&self, name: &str, identity: Identity) -> Result<()> {
         write(&self.identities()?.by_name).insert(name.to_ascii_lowercase(), identity.0);
+        Ok(())
+    }
+
+    /// Replaces the keys of session tickets for the connections that follow, in all clones of the context. Node:
+    /// `server.setTicketKeys`. See [`TicketKeys`] for how to rotate them.
+    ///
+    /// # Errors
+    /// `ERR_TLS_INVALID_CONTEXT` if the context was made [from a configuration](Self::from_config).
+    #[doc(alias = "setTicketKeys")]
+    pub fn set_ticket_keys(&self, keys: TicketKeys) -> Result<()> {
+        let message = "the ticket keys of a configuration of rustls cannot be replaced";
+        self.tickets.as_deref().ok_or_else(|| invalid_context(message))?.set(keys);
         Ok(())
     }
 

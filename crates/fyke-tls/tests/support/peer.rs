@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fyke::{Endpoint, Socket};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, Connection, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, Connection, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::Authority;
 
@@ -18,10 +18,18 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// A configuration that trusts `authority`.
 pub(crate) fn client_config(authority: &Authority) -> ClientConfig {
+    client_config_of(authority, rustls::DEFAULT_VERSIONS)
+}
+
+/// A configuration that trusts `authority`, of these versions.
+pub(crate) fn client_config_of(
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_protocol_versions(versions).unwrap();
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
