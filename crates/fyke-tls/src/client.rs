@@ -236,7 +236,7 @@ impl ResolvesClientCert for Own {
         _: &[&[u8]],
         _: &[rustls::SignatureScheme],
     ) -> Option<Arc<rustls::sign::CertifiedKey>> {
-        Some(Arc::clone(&self.0.0))
+        Some(Arc::clone(&self.0.certified))
     }
 
     fn has_certs(&self) -> bool {

@@ -1,9 +1,9 @@
 //! A certificate and its key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fyke::Result;
+use fyke::{Error, Result};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,7 +15,17 @@ use crate::provider::provider;
 
 /// A certificate, those of the authorities between it and a trusted one, and its private key.
 #[derive(Clone, Debug)]
-pub struct Identity(pub(crate) Arc<CertifiedKey>);
+pub struct Identity {
+    pub(crate) certified: Arc<CertifiedKey>,
+    files: Option<Arc<Files>>,
+}
+
+/// The files that an identity was read from.
+#[derive(Debug)]
+struct Files {
+    certificates: PathBuf,
+    key: PathBuf,
+}
 
 impl Identity {
     /// Reads the certificates and the key from PEM. The identity's own certificate comes first. Both may be in
@@ -32,13 +42,27 @@ impl Identity {
         Self::new(chain, key)
     }
 
-    /// Reads the files, as [`from_pem`](Self::from_pem) does. To use changed files, read them again and call
-    /// [`ServerContext::set_identity`](crate::ServerContext::set_identity).
+    /// Reads the certificates and the key from files in PEM, which may be one file. The paths are remembered:
+    /// [`ServerContext::reload`](crate::ServerContext::reload) reads them again. Blocks while it reads.
     ///
     /// # Errors
-    /// The error of the system, and the errors of [`from_pem`](Self::from_pem).
+    /// - The error of the system, such as `ENOENT`, with the path.
+    /// - `ERR_TLS_INVALID_CONTEXT`, with the paths, if there is no certificate or no key, if the key needs a
+    ///   password, or if it does not belong to the certificate.
+    ///
+    /// ```no_run
+    /// let identity = fyke_tls::Identity::from_pem_files("cert.pem", "key.pem")?;
+    /// println!("{}", identity.fingerprint());
+    /// # Ok::<(), fyke::Error>(())
+    /// ```
     pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self> {
-        Self::from_pem(&std::fs::read(certificates)?, &std::fs::read(key)?)
+        Files { certificates: certificates.as_ref().into(), key: key.as_ref().into() }.read()
+    }
+
+    /// Reads the files again that this identity was read from. `None` if there are none.
+    pub(crate) fn read_again(&self) -> Option<Result<Self>> {
+        let Files { certificates, key } = self.files.as_deref()?;
+        Some(Self::from_pem_files(certificates, key))
     }
 
     /// Takes the certificates and the key in DER.
@@ -68,13 +92,32 @@ impl Identity {
                 return Err(invalid_context("the private key does not belong to the certificate"));
             }
         }
-        Ok(Self(Arc::new(certified)))
+        Ok(Self { certified: Arc::new(certified), files: None })
     }
 
     /// Returns the fingerprint of the identity's own certificate.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(self.0.cert.first().map_or(&[], |certificate| certificate.as_ref()))
+        Fingerprint::of(self.certified.cert.first().map_or(&[], |certificate| certificate.as_ref()))
     }
+}
+
+impl Files {
+    fn read(self) -> Result<Identity> {
+        let (certificates, key) = (read_file(&self.certificates)?, read_file(&self.key)?);
+        let read = Identity::from_pem(&certificates, &key).map_err(|error| {
+            let (certificates, key) = (self.certificates.display(), self.key.display());
+            let message = error.message().unwrap_or_default();
+            Error::new(error.code(), format!("{certificates} and {key}: {message}"))
+        });
+        Ok(Identity { files: Some(Arc::new(self)), ..read? })
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        Error::new(Error::from(error).code(), message)
+    })
 }
 
 /// Reads the certificates of authorities in a text in PEM, of which there must be one.

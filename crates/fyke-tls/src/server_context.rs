@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use fyke::{Error, Result};
 use rustls::ServerConfig;
@@ -14,7 +14,7 @@ use crate::client::check_alpn;
 use crate::engine::Engine;
 use crate::error::{code, invalid_context, of_rustls};
 use crate::hello::Hello;
-use crate::identities::{Identities, write};
+use crate::identities::Identities;
 use crate::identity::{Identity, authorities_in};
 use crate::options::{Version, key_log};
 use crate::provider::provider;
@@ -228,11 +228,7 @@ impl ServerOptions {
             None => builder.with_no_client_auth(),
         };
         let accepts_any_client = self.accepts_any_client;
-        let by_name = self.by_name.into_iter().map(|(name, identity)| (name, identity.0)).collect();
-        let identities = Arc::new(Identities {
-            default: RwLock::new(self.identity.0),
-            by_name: RwLock::new(by_name),
-        });
+        let identities = Arc::new(Identities::new(self.identity, self.by_name));
         let resolver: Arc<dyn ResolvesServerCert> = identities.clone();
         let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = self.alpn;
@@ -305,7 +301,7 @@ impl ServerContext {
     /// `ERR_TLS_INVALID_CONTEXT` if the context was made [from a configuration](Self::from_config).
     #[doc(alias = "setSecureContext")]
     pub fn set_identity(&self, identity: Identity) -> Result<()> {
-        *write(&self.identities()?.default) = identity.0;
+        self.identities()?.set(identity);
         Ok(())
     }
 
@@ -314,8 +310,34 @@ impl ServerContext {
     /// # Errors
     /// `ERR_TLS_INVALID_CONTEXT` if the context was made [from a configuration](Self::from_config).
     pub fn set_identity_for(&self, name: &str, identity: Identity) -> Result<()> {
-        write(&self.identities()?.by_name).insert(name.to_ascii_lowercase(), identity.0);
+        self.identities()?.set_for(name, identity);
         Ok(())
+    }
+
+    /// Reads all certificates and keys again that were read [from files](Identity::from_pem_files), for the
+    /// connections that follow, in all clones of the context. Established connections and handshakes in progress
+    /// are not affected, and none is lost. Blocks while it reads; it may be called on any thread. If one file cannot be used, all
+    /// certificates stay as they were. Authorities are not read again.
+    ///
+    /// # Errors
+    /// - The errors of [`Identity::from_pem_files`]: a file is missing, or the key does not belong to the
+    ///   certificate, perhaps because only one of them is replaced yet.
+    /// - `ERR_TLS_INVALID_CONTEXT` if no certificate was read from files, or if the context was made
+    ///   [from a configuration](Self::from_config).
+    ///
+    /// ```no_run
+    /// # fn main() -> fyke::Result<()> {
+    /// let identity = fyke_tls::Identity::from_pem_files("cert.pem", "key.pem")?;
+    /// let context = fyke_tls::ServerContext::new(identity)?;
+    /// // After the files were replaced:
+    /// if let Err(error) = context.reload() {
+    ///     eprintln!("the old certificate stays in use: {error}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reload(&self) -> Result<()> {
+        self.identities()?.reload()
     }
 
     /// Replaces the keys of session tickets for the connections that follow, in all clones of the context. Node:
