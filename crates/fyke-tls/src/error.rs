@@ -162,18 +162,30 @@ fn incompatible(reason: &PeerIncompatible) -> String {
     format!("both sides have no {what} in common")
 }
 
-/// The record with the fatal alert that tells a client why the application has refused it. rustls is not involved yet.
-pub(crate) fn refusal(error: &Error) -> [u8; 7] {
+/// What a client gets that is refused before rustls is involved: a record with a fatal alert, or an answer that an
+/// HTTP client understands.
+pub(crate) fn refusal(error: &Error) -> Vec<u8> {
     const ALERT: u8 = 21;
     const FATAL: u8 = 2;
-    let description = if error.code() == code::ERR_TLS_SNI_REFUSED {
+    let code = error.code();
+    let description = if code == code::ERR_TLS_NOT_TLS {
+        return Vec::from(HTTP_REFUSAL);
+    } else if code == code::ERR_TLS_SNI_REFUSED {
         AlertDescription::UnrecognisedName
-    } else if error.code() == code::ERR_TLS_ALPN_CALLBACK_INVALID_RESULT {
+    } else if code == code::ERR_TLS_ALPN_CALLBACK_INVALID_RESULT {
         AlertDescription::NoApplicationProtocol
     } else {
         AlertDescription::InternalError
     };
-    [ALERT, 3, 3, 0, 2, FATAL, description.into()]
+    vec![ALERT, 3, 3, 0, 2, FATAL, description.into()]
+}
+
+const HTTP_REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+                            This port expects TLS. Use https:// instead of http://.\n";
+
+/// The error for a client that sends an HTTP request without TLS.
+pub(crate) fn http_request() -> Error {
+    Error::new(code::ERR_TLS_NOT_TLS, "the peer sent an HTTP request without TLS")
 }
 
 /// The name of an alert, and what to do about the most frequent ones.

@@ -82,6 +82,13 @@ pub(crate) fn is_complete(coded: &[u8]) -> bool {
     false
 }
 
+/// Returns whether a client speaks HTTP without TLS.
+pub(crate) fn is_http_request(coded: &[u8]) -> bool {
+    let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "PRI"];
+    let method = coded.split(|byte| *byte == b' ').next().unwrap_or_default();
+    method.len() < coded.len() && methods.iter().any(|name| name.as_bytes() == method)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

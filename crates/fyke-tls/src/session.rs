@@ -10,7 +10,7 @@ use fyke::{Error, Layer, LayerOutput, LayerStep, Result, Socket};
 
 use crate::certificate::PeerCertificate;
 use crate::engine::{Engine, Facts};
-use crate::error::{code, refusal};
+use crate::error::{code, http_request, refusal};
 use crate::hello::{self, Hello};
 use crate::resumption;
 use crate::watch::Watch;
@@ -138,6 +138,9 @@ impl Session {
                 // All bytes are passed again when more are received.
                 if !hello::is_complete(coded) {
                     return Ok(false);
+                }
+                if hello::is_http_request(coded) {
+                    return Err(http_request());
                 }
                 let Some(hello) = Hello::find(coded) else { return Ok(false) };
                 chooser.take().map(|chooser| (chooser, hello))

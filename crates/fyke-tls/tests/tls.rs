@@ -133,6 +133,38 @@ on_every_driver! {
         assert_eq!(log.take(), ["ERR_TLS_NOT_TLS", "ERR_TLS_NOT_TLS"]);
     }
 
+    fn a_plain_client_at_a_server_is_told_what_is_wrong(net) {
+        let http = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+            This port expects TLS. Use https:// instead of http://.\n";
+        for (request, answer) in [
+            ("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", &http[..]),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", http),
+            // The alert `decode_error`.
+            ("GETTING STARTED\r\n", &[21, 3, 3, 0, 2, 2, 50]),
+            ("220 mail.example.org\r\n", &[21, 3, 3, 0, 2, 2, 50]),
+        ] {
+            let (context, _) = contexts();
+            let received = Rc::new(RefCell::new(Vec::new()));
+            let was_cut = Rc::new(Cell::new(false));
+            let (seen, cut) = (Rc::clone(&received), Rc::clone(&was_cut));
+            net.run(|| {
+                let server = create_server(&context, |_| unreachable!("there is no handshake"));
+                server.on_connection(|server, _| _ = server.close());
+                server.listen_then(("127.0.0.1", 0), move |server| {
+                    let client = fyke::connect(server.endpoint().unwrap()).unwrap();
+                    let _ = client.write(request);
+                    client.on_data(move |_, data| seen.borrow_mut().extend_from_slice(data));
+                    client.on_end(|client| _ = client.end());
+                    // The server closes while the simulated network still carries a part of the request.
+                    client.on_error(move |_, _| cut.set(true));
+                }).unwrap();
+            });
+            let received = received.borrow();
+            assert!(answer.starts_with(&received), "{request}");
+            assert!(was_cut.get() || *received == answer, "{request}");
+        }
+    }
+
     fn a_handshake_that_never_ends_is_ended(net) {
         let (context, _) = contexts();
         let log = Log::new();
