@@ -2,6 +2,7 @@
 //! ordinary socket of the loop.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -102,14 +103,38 @@ pub(crate) struct Ending(());
 impl Ending {
     /// Runs `f` at the first of these signals. A second signal ends the process at once.
     pub(crate) fn watch(f: impl Fn() + 'static) -> Result<Self, Failure> {
+        Self::watch_each(&[SIGINT, SIGTERM, SIGHUP], &Rc::new(f))
+    }
+
+    /// Watches signals as [`watch`](Self::watch) does, except for SIGHUP, which runs `reload`. It still ends the command
+    /// if it was sent because the terminal was closed.
+    pub(crate) fn watch_with_reload(
+        f: impl Fn() + 'static,
+        reload: impl Fn() + 'static,
+    ) -> Result<Self, Failure> {
         let f = Rc::new(f);
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let ending = Self::watch_each(&[SIGINT, SIGTERM], &f)?;
+        let had_terminal = has_terminal();
+        on_signal(SIGHUP, move || {
+            if had_terminal && !has_terminal() {
+                ENDING_BY.store(usize::try_from(SIGHUP).unwrap_or_default(), Ordering::SeqCst);
+                ENDING.store(true, Ordering::SeqCst);
+                f();
+            } else {
+                reload();
+            }
+        })?;
+        Ok(ending)
+    }
+
+    fn watch_each(signals: &[i32], f: &Rc<impl Fn() + 'static>) -> Result<Self, Failure> {
+        for signal in signals.iter().copied() {
             let failed = |error| Failure::System("cannot install a signal handler", error);
             flag::register_conditional_default(signal, &ENDING).map_err(failed)?;
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, &ENDING_BY, number).map_err(failed)?;
             flag::register(signal, &ENDING).map_err(failed)?;
-            let f = Rc::clone(&f);
+            let f = Rc::clone(f);
             on_signal(signal, move || f())?;
         }
         Ok(Self(()))
@@ -127,4 +152,9 @@ impl Ending {
             let _ = low_level::emulate_default_handler(signal);
         }
     }
+}
+
+/// Returns whether this session has a terminal. One that is closed is removed from its session before SIGHUP is sent.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }

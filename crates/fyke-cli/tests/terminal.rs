@@ -3,6 +3,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 mod support;
 
 use std::fs::File;
@@ -14,6 +16,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use certificates::Authority;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use support::{DEADLINE, Running};
@@ -23,6 +26,27 @@ const CTRL_D: &str = "\x04";
 const CTRL_Q: &str = "\x11";
 const CTRL_S: &str = "\x13";
 const CTRL_Z: &str = "\x1a";
+
+/// A pseudo-terminal, and a function that opens it as a stream of a command.
+fn pseudo_terminal() -> (OwnedFd, impl Fn() -> OwnedFd) {
+    // A command that inherits it would keep its own terminal open.
+    let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+        .expect("a pseudo-terminal");
+    grantpt(&keys).expect("ours");
+    unlockpt(&keys).expect("ours");
+    let size = Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&keys, size).expect("a size");
+    let name = ptsname(&keys, Vec::new()).expect("a name").into_string().expect("text");
+    let open = move || File::options().read(true).write(true).open(&name);
+    (keys, move || open().expect("the terminal").into())
+}
+
+/// A command that creates a session, with the terminal that is its standard input.
+fn in_a_session(words: &[&str]) -> Command {
+    let mut command = Command::new("setsid");
+    command.arg("--ctty").args(words);
+    command
+}
 
 /// A command whose three streams are a terminal.
 struct Terminal {
@@ -47,18 +71,8 @@ impl Terminal {
     }
 
     fn run(words: &[&str], no_color: bool) -> Self {
-        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
-        grantpt(&keys).expect("ours");
-        unlockpt(&keys).expect("ours");
-        let size = Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&keys, size).expect("a size");
-        let name = ptsname(&keys, Vec::new()).expect("a name").into_string().expect("text");
-        let stream = || -> OwnedFd {
-            File::options().read(true).write(true).open(&name).expect("the terminal").into()
-        };
-        // It creates the session, and becomes the command.
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").args(words);
+        let (keys, stream) = pseudo_terminal();
+        let mut command = in_a_session(words);
         command.env("TERM", "xterm").env_remove("NO_COLOR");
         command.env("fyke", env!("CARGO_BIN_EXE_fyke"));
         if no_color {
@@ -153,6 +167,22 @@ fn ctrl_c_terminates_a_server_by_the_signal_and_the_socket_file_is_removed() {
     terminal.press(CTRL_C);
     assert_eq!(terminal.wait().signal(), Some(2));
     assert!(folder.is_empty());
+}
+
+/// SIGHUP reads the files again, but a server must not survive its terminal.
+#[test]
+fn a_server_with_certificate_files_ends_with_its_terminal() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
+    let files = ["--tls", "--echo", "--cert", &certificate, "--key", &key, "127.0.0.1:0"];
+    let command = [&[env!("CARGO_BIN_EXE_fyke"), "listen", "-v"][..], &files].concat();
+    let (keys, stream) = pseudo_terminal();
+    let mut server = Running::of(in_a_session(&command).stdin(stream()));
+    server.note("listening on ");
+    server.signal("HUP");
+    server.note("SIGHUP: --cert and --key were read again");
+    drop(keys);
+    assert_eq!(server.wait().signal(), Some(1));
 }
 
 #[test]

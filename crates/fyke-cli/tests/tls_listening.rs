@@ -5,6 +5,7 @@ mod certificates;
 mod support;
 
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
 
 use certificates::{Authority, has_openssl, openssl_client};
 use support::{Folder, Running, output};
@@ -93,7 +94,66 @@ fn a_failed_handshake_is_one_line_with_the_client_and_the_reason() {
     let mut plain = Running::connect(&endpoint);
     plain.type_in("GET / HTTP/1.0\r\n\r\n");
     let line = server.note("client 3: ");
-    assert!(line.contains("ERR_TLS_NOT_TLS"), "{line}");
+    assert!(line.contains("ERR_TLS_NOT_TLS: the peer sent an HTTP request"), "{line}");
+}
+
+#[test]
+fn sighup_reads_the_certificate_again_and_no_connection_is_lost() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
+    let files = ["--tls", "--echo", "--cert", certificate.as_str(), "--key", &key];
+    let (server, endpoint) = Running::listen(&files);
+    let ca = authority.ca();
+    let client = || {
+        let mut client = connect(&endpoint, &["-v", "--ca", &ca, "--sni", "localhost"]);
+        let fingerprint = client.note("fingerprint: ");
+        client.type_in("hello\n");
+        client.expect("hello\n");
+        (client, fingerprint)
+    };
+    let (mut lasting, first) = client();
+    authority.issue("localhost");
+    assert_eq!(client().1, first, "it was not read again yet");
+    server.signal("HUP");
+    server.note("SIGHUP: --cert and --key were read again");
+    let (_, second) = client();
+    assert_ne!(second, first);
+    // A certificate without its key, as in the middle of a replacement.
+    let old_key = std::fs::read(&key).unwrap();
+    authority.issue("localhost");
+    std::fs::write(&key, old_key).unwrap();
+    server.signal("HUP");
+    let line = server.note("SIGHUP: the certificate stays as it was: ");
+    assert!(line.contains("does not belong") && line.contains(&key), "{line}");
+    assert_eq!(client().1, second);
+    lasting.type_in("still here\n");
+    lasting.expect("still here\n");
+}
+
+#[test]
+fn a_relay_reads_its_certificate_again() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost");
+    let (_target, target) = Running::listen(&["--echo"]);
+    let files = ["--tls-in", "--cert", certificate.as_str(), "--key", &key];
+    let (relay, endpoint) = Running::relay(&target, &files);
+    let ca = authority.ca();
+    let fingerprint = || {
+        let client = connect(&endpoint, &["-v", "--ca", &ca, "--sni", "localhost"]);
+        client.note("fingerprint: ")
+    };
+    let first = fingerprint();
+    authority.issue("localhost");
+    relay.signal("HUP");
+    relay.note("SIGHUP: --cert and --key were read again");
+    assert_ne!(fingerprint(), first);
+}
+
+#[test]
+fn without_files_sighup_ends_a_server() {
+    let (mut server, ..) = self_signed("127.0.0.1:0", &["--echo"]);
+    server.signal("HUP");
+    assert_eq!(server.wait().signal(), Some(1));
 }
 
 /// Input for clients must not be sent to one that does not complete its handshake.

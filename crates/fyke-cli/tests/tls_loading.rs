@@ -39,7 +39,7 @@ fn load_verifies_the_server_and_warns_once_with_insecure() {
     assert!(errors.contains("ERR_TLS_CERT_ALTNAME_INVALID"), "{errors}");
     let (code, _, errors) = output(&[&load[..], &["--insecure"]].concat());
     assert_eq!(code, Some(0));
-    assert_eq!(errors.matches("is not verified").count(), 1, "{errors}");
+    assert_eq!(errors.matches("is not verified on 4 connections").count(), 1, "{errors}");
 }
 
 #[test]

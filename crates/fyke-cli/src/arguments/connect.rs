@@ -63,7 +63,7 @@ pub(crate) struct Connect {
     #[arg(long, conflicts_with_all = ["hex", "json"])]
     pub(crate) raw: bool,
     /// Speak TLS 1.2 or 1.3, and verify the server's certificate. -v prints what was negotiated, and
-    /// the certificates
+    /// the certificates, also those that are not accepted
     #[arg(long, help_heading = "TLS, connecting")]
     pub(crate) tls: bool,
     /// Offer these application protocols, the preferred one first

@@ -16,8 +16,8 @@ pub(crate) struct TlsClient {
     /// be repeated)
     #[arg(long, value_name = "FINGERPRINT", conflicts_with = "insecure")]
     pub(crate) pin: Vec<String>,
-    /// Accept every certificate. The connection is encrypted, but the server may be anyone; prints a
-    /// warning
+    /// Accept every certificate. The connection is encrypted, but the server may be anyone. Prints a
+    /// warning for each connection, with what is wrong with its certificate; `load` prints one for all
     #[arg(long)]
     pub(crate) insecure: bool,
     /// Ask for the certificate of NAME, and verify it, instead of the name in the endpoint (localhost if
@@ -37,7 +37,8 @@ pub(crate) struct TlsClient {
 #[command(next_help_heading = "TLS, listening")]
 pub(crate) struct TlsServer {
     /// The certificate to present, in FILE (PEM), followed by those of the authorities between it and a
-    /// trusted one
+    /// trusted one. SIGHUP reads --cert and --key again, for new connections; if they cannot be used,
+    /// the old ones stay
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "self_signed")]
     pub(crate) cert: Option<PathBuf>,
     /// The private key of --cert (PEM)

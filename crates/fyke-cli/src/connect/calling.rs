@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use fyke::{ConnectOptions, Endpoint, Error, Family, Socket, timer};
+use fyke_tls::Tls;
 
 use crate::arguments::Connect;
 use crate::backoff::Backoff;
@@ -73,8 +74,10 @@ impl Caller {
         )?;
         self.watch(&socket);
         let caller = Rc::clone(self);
+        let tls = Tls::of(&socket);
         socket.on_error(move |_, error| {
             if !connected.get() {
+                tls.iter().for_each(tls::Facts::show_rejected);
                 caller.failed(error);
             }
         });

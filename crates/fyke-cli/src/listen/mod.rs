@@ -22,7 +22,6 @@ use crate::memory;
 use crate::output::Output;
 use crate::place::Place;
 use crate::report::{Format, Report, Way};
-use crate::signals::Ending;
 use crate::tls;
 use addressing::Lines;
 use exec::{Origin, Programs};
@@ -65,7 +64,7 @@ pub(crate) fn listen(mut options: Listen) -> Result<(), Failure> {
         stopped: Cell::new(false),
     });
     let ending = event_loop.enter(|| {
-        let ending = Ending::watch(|| {})?;
+        let ending = tls::Server::watch_signals(room.tls.as_ref(), || {})?;
         room.programs.as_ref().map_or(Ok(()), Programs::watch)?;
         room.open(places)?;
         room.tls.iter().for_each(tls::Server::announce);

@@ -47,7 +47,11 @@ pub(crate) fn load(options: Load) -> Result<(), Failure> {
     };
     let tls = tls.map(|tls| {
         let mut tls = tls.with_timeout(options.timeout);
-        tls.warn_once(&place);
+        let connections = match (options.connect_rate, options.connections) {
+            (None, count) => format!("{count} connections"),
+            (Some(_), _) => String::from("every connection"),
+        };
+        tls.warn_once(&place, &connections);
         tls
     });
     if options.rate.is_some() && options.count.is_none() && options.duration.is_zero() {

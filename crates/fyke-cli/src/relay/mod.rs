@@ -32,7 +32,6 @@ use crate::log;
 use crate::memory;
 use crate::place::Place;
 use crate::recording::Recorder;
-use crate::signals::Ending;
 use crate::tls;
 use limits::Seats;
 use routes::Routes;
@@ -86,7 +85,8 @@ pub(crate) fn relay(options: Relay) -> Result<(), Failure> {
         }
         memory::return_regularly()?;
         let same = Rc::clone(&relaying);
-        Ending::watch(move || same.drain())?;
+        let clients = relaying.security.clients.as_ref();
+        tls::Server::watch_signals(clients, move || same.drain())?;
         Watching::begin(&relaying, &output)
     })?;
     while !relaying.is_over() && event_loop.turn(None)? {}

@@ -45,9 +45,12 @@ impl Client {
     }
 
     /// Prints one warning for all connections that follow, because there are too many for one each.
-    pub(crate) fn warn_once(&mut self, place: &Place) {
+    pub(crate) fn warn_once(&mut self, place: &Place, connections: &str) {
         if std::mem::take(&mut self.is_insecure) {
-            warn(None, place);
+            log::note(format_args!(
+                "warning: the certificate of {place} is not verified on {connections}, so the \
+                 server may be anyone"
+            ));
         }
     }
 
@@ -70,7 +73,7 @@ impl Client {
             made = made.authorities_pem(pem);
         }
         if let (Some(certificate), Some(key)) = (&options.client_cert, &options.client_key) {
-            let options = ["--client-cert", "--client-key"];
+            let options = "--client-cert and --client-key";
             made = made.identity(identity(options, certificate, key)?);
         }
         if options.insecure {
@@ -119,7 +122,7 @@ impl Client {
         let warned = self.is_insecure.then(|| place.clone());
         tls.on_secure_connect(move |socket| {
             if let Some(place) = warned {
-                warn(Some(socket), &place);
+                warn(socket, &place);
             }
             f(socket);
         });
@@ -137,13 +140,18 @@ pub(crate) fn refuse_client_options(
     refuse_without(needed, &[("--alpn", !alpn.is_empty())])
 }
 
-fn warn(socket: Option<&Socket>, place: &Place) {
-    let certificate =
-        socket.and_then(Tls::of).and_then(|tls| tls.peer_certificate_chain().into_iter().next());
-    let pin = certificate.map(|der| format!("; its --pin is {}", Fingerprint::of(&der)));
+fn warn(socket: &Socket, place: &Place) {
+    let Some(tls) = Tls::of(socket) else { return };
+    let Some(error) = tls.authorization_error() else {
+        return log::note(format_args!(
+            "warning: the certificate of {place} is valid, but --insecure would accept any other one"
+        ));
+    };
+    let reason = error.message().unwrap_or_default();
+    let pin = tls.peer_certificate_chain().first().map(|der| Fingerprint::of(der));
+    let pin = pin.map(|pin| format!("; its --pin is {pin}")).unwrap_or_default();
     log::note(format_args!(
-        "warning: the certificate of {place} is not verified, so the server may be anyone{}",
-        pin.unwrap_or_default()
+        "warning: the certificate of {place} is accepted, but the server may be anyone: {reason}{pin}"
     ));
 }
 
@@ -173,14 +181,7 @@ pub(super) fn check_alpn(alpn: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Reads a certificate and its key. The options name the file with the problem.
-pub(super) fn identity(
-    [of_certificate, of_key]: [&str; 2],
-    certificate: &Path,
-    key: &Path,
-) -> Result<Identity, Failure> {
-    let concerned =
-        format!("{of_certificate} {} with {of_key} {}", certificate.display(), key.display());
-    let (certificate, key) = (read(of_certificate, certificate)?, read(of_key, key)?);
-    Identity::from_pem(&certificate, &key).map_err(refuse(concerned))
+/// Reads a certificate and its key. The error names the options and the file.
+pub(super) fn identity(options: &str, certificate: &Path, key: &Path) -> Result<Identity, Failure> {
+    Identity::from_pem_files(certificate, key).map_err(refuse(String::from(options)))
 }

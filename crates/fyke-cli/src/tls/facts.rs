@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use fyke_tls::{PeerCertificate, Tls};
 
-use crate::clock;
+use crate::arguments::Level;
 use crate::json::Line;
+use crate::{clock, log};
 
 const DAY: Duration = Duration::from_secs(86400);
 
@@ -47,6 +48,13 @@ impl Facts {
     pub(crate) fn summary_with_subject(&self) -> String {
         let subject = self.subject().map(|subject| format!(", certificate {subject}"));
         format!("{}{}", self.summary(), subject.unwrap_or_default())
+    }
+
+    /// Shows the certificates of a peer whose handshake has failed because of them, with `-v`.
+    pub(crate) fn show_rejected(tls: &Tls) {
+        if tls.authorization_error().is_some() && log::is_on(Level::Info) {
+            Self::of(tls).certificates().iter().for_each(log::note);
+        }
     }
 
     /// The certificates, in several lines each.

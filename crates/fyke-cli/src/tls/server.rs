@@ -11,6 +11,7 @@ use super::{read, refuse, refuse_without};
 use crate::arguments::TlsServer;
 use crate::failure::Failure;
 use crate::log;
+use crate::signals::Ending;
 
 /// How long the certificate of `--self-signed` is valid.
 const VALIDITY: Duration = Duration::from_secs(365 * 86400);
@@ -49,7 +50,7 @@ impl Server {
     fn new(option: &str, options: &TlsServer, alpn: &[String]) -> Result<Self, Failure> {
         check_alpn(alpn)?;
         let identity = match (&options.cert, &options.key) {
-            (Some(certificate), Some(key)) => identity(["--cert", "--key"], certificate, key)?,
+            (Some(certificate), Some(key)) => identity("--cert and --key", certificate, key)?,
             _ if options.self_signed => self_signed()?,
             _ => {
                 return Err(Failure::Usage(format!(
@@ -79,6 +80,20 @@ impl Server {
         }
     }
 
+    /// Watches the signals that end the command. SIGHUP reads --cert and --key again, if this server has them.
+    pub(crate) fn watch_signals(
+        server: Option<&Self>,
+        f: impl Fn() + 'static,
+    ) -> Result<Ending, Failure> {
+        match server {
+            Some(server) if server.self_signed.is_none() => {
+                let context = server.context.clone();
+                Ending::watch_with_reload(f, move || reload(&context))
+            }
+            _ => Ending::watch(f),
+        }
+    }
+
     /// Makes a certificate, and returns its fingerprint too.
     pub(super) fn self_signed() -> Result<(Self, Fingerprint), Failure> {
         let identity = self_signed()?;
@@ -95,6 +110,16 @@ impl Server {
     ) -> Result<(), Error> {
         upgrade_server(socket, &[], &self.context)?.on_secure_connect(f);
         Ok(())
+    }
+}
+
+fn reload(context: &ServerContext) {
+    match context.reload() {
+        Ok(()) => log::note("SIGHUP: --cert and --key were read again, for new connections"),
+        Err(error) => {
+            let reason = error.message().map_or_else(|| error.to_string(), String::from);
+            log::note(format_args!("SIGHUP: the certificate stays as it was: {reason}"));
+        }
     }
 }
 
