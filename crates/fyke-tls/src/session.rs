@@ -368,8 +368,9 @@ impl Tls {
     /// Returns whether the peer has presented a certificate that was verified. `false` before the handshake is done.
     ///
     /// On clients it is `false` only with [`dangerous_accept_any_certificate`], on servers also if the client has
-    /// presented none. A resumed session is as authorized as its certificates still are. With a context that was
-    /// made from a configuration of rustls, every accepted certificate is verified. Node: `authorized`.
+    /// presented none. A resumed session has the certificates of the first one; if any certificate is accepted, they
+    /// are verified again. With a context that was made from a configuration of rustls, every certificate that it
+    /// accepts counts as verified. Node: `authorized`.
     ///
     /// [`dangerous_accept_any_certificate`]: crate::ClientOptions::dangerous_accept_any_certificate
     #[doc(alias = "authorized")]

@@ -85,6 +85,26 @@ on_every_driver! {
         assert_eq!(outcome(net, &server, &client), expected);
     }
 
+    fn sides_without_a_common_version_are_told(net) {
+        let authority = Authority::new();
+        let server = support::only_tls12(&authority);
+        let client = ClientOptions::new().authorities_pem(authority.pem());
+        let client = client.min_version(Version::Tls13).build().unwrap();
+        let log = Log::new();
+        let seen = log.clone();
+        net.run(|| {
+            let server = create_server(&server, |_| unreachable!("there is no handshake"));
+            server.on_tls_client_error(move |_, error| seen.add(error));
+            with_client(&server, &client, |client| {
+                client.on_error(|_, error| {
+                    let message = "the peer closed the connection: alert protocol_version";
+                    assert_eq!(error.message(), Some(message));
+                });
+            });
+        });
+        assert_eq!(log.take(), ["ERR_TLS_INCOMPATIBLE: both sides have no version of TLS in common"]);
+    }
+
     fn a_session_is_resumed_by_the_same_context(net) {
         let (server, client) = contexts();
         let reused = Rc::new(RefCell::new(Vec::new()));

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use fyke::{Error, Socket};
 use fyke_tls::{Fingerprint, Identity, ServerContext, ServerOptions, upgrade_server};
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 
 use super::client::{check_alpn, identity};
 use super::{read, refuse, refuse_without};
@@ -131,6 +131,8 @@ fn self_signed() -> Result<Identity, Failure> {
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
     let mut params = CertificateParams::new(names).map_err(failed)?;
     params.distinguished_name.push(DnType::CommonName, "fyke --self-signed");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let now = SystemTime::now();
     params.not_before = (now - CLOCK_DIFFERENCE).into();
     params.not_after = (now + VALIDITY).into();
