@@ -126,7 +126,7 @@ fn cut_everywhere(net: &Net, step: usize) {
 
 #[test]
 fn a_connection_that_is_cut_at_any_byte_fails_in_a_simulated_network() {
-    let [first, others @ ..] = Net::sims();
+    let [first, others @ ..] = support::sims();
     cut_everywhere(&first, 1);
     others.iter().for_each(|net| cut_everywhere(net, 23));
 }

@@ -24,7 +24,7 @@ on_every_driver! {
                 client.on_data(move |_, data| sink.borrow_mut().extend_from_slice(data));
                 let log = events.clone();
                 Tls::of(client).unwrap().on_secure_connect(move |_| log.add("secure"));
-                events.watch(client);
+                events.watch("", client);
             });
         });
         assert!(*received.borrow() == expected);

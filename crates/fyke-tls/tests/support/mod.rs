@@ -1,18 +1,16 @@
 //! Shared by the tests: drivers, a log, and certificates that are made for each test.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+#[path = "../../../fyke/tests/support/net.rs"]
+mod net;
 pub(crate) mod peer;
 
-use std::cell::{Cell, RefCell};
-use std::fmt::Display;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use fyke::sim::SimOptions;
-use fyke::{DriverKind, EventLoop, Socket};
+use fyke::{DriverKind, Socket};
 use fyke_tls::{
     ClientContext, ClientOptions, Identity, ServerContext, Tls, TlsServer, connect, create_server,
 };
@@ -20,114 +18,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 
-/// Generous: only a test that hangs exceeds it, even on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) use net::{Log, Net, pattern, settled, when};
 
-/// Makes each function a test on every driver: `fn name(net) { … }`.
-#[macro_export]
-macro_rules! on_every_driver {
-    ($(fn $name:ident($net:ident) $body:block)*) => {
-        $(fn $name($net: &$crate::support::Net) $body)*
-        mod ready {
-            $(#[test] fn $name() { super::$name(&$crate::support::Net::ready()); })*
-        }
-        mod uring {
-            $(#[test] fn $name() { $crate::support::Net::uring().iter().for_each(super::$name); })*
-        }
-        mod sim {
-            $(#[test] fn $name() { $crate::support::Net::sims().iter().for_each(super::$name); })*
-        }
-    };
-}
-
-/// A driver to test on.
-#[derive(Clone)]
-pub(crate) struct Net(DriverKind);
-
-impl Net {
-    pub(crate) fn ready() -> Self {
-        Self(DriverKind::Ready)
-    }
-
-    /// `None` where the system does not allow io_uring.
-    pub(crate) fn uring() -> Option<Self> {
-        let net = Self(DriverKind::Uring);
-        (net.event_loop().driver_name() == "uring").then_some(net)
-    }
-
-    /// Simulated networks, which cut the stream at random places.
-    pub(crate) fn sims() -> [Self; 4] {
-        [1, 2, 3, 4].map(|seed| Self(DriverKind::Sim(SimOptions { seed, ..SimOptions::default() })))
-    }
-
-    pub(crate) fn event_loop(&self) -> EventLoop {
-        EventLoop::builder().driver(self.0.clone()).build().unwrap()
-    }
-
-    /// Runs a loop until nothing holds it.
-    pub(crate) fn run(&self, setup: impl FnOnce()) {
-        let event_loop = self.event_loop();
-        event_loop.enter(setup);
-        let end = Instant::now() + DEADLINE;
-        while event_loop.turn(Some(Duration::from_secs(1))).unwrap() {
-            assert!(Instant::now() < end, "the loop does not end");
-        }
-    }
-}
-
-/// The events, in order.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn add(&self, entry: impl Display) {
-        self.0.borrow_mut().push(entry.to_string());
-    }
-
-    pub(crate) fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
-
-    /// Records the events of a socket except `data`.
-    pub(crate) fn watch(&self, socket: &Socket) {
-        let add = |event: &'static str| {
-            let log = self.clone();
-            move |_: &Socket| log.add(event)
-        };
-        socket.on_connect(add("connect"));
-        socket.on_ready(add("ready"));
-        socket.on_end(add("end"));
-        socket.on_finish(add("finish"));
-        let log = self.clone();
-        socket.on_error(move |_, error| log.add(error.code()));
-        let log = self.clone();
-        socket.on_close(move |_, had_error| log.add(format!("close {had_error}")));
-    }
-}
-
-/// Bytes whose values depend on their position.
-pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|index| (index * 7 + index / 256 * 13) as u8).collect()
-}
-
-/// Runs `then` as soon as `condition` holds, for states that have no event.
-pub(crate) fn when(condition: impl Fn() -> bool + 'static, then: impl FnOnce() + 'static) {
-    fyke::timer::set_immediate(move || match condition() {
-        true => then(),
-        false => when(condition, then),
-    })
-    .unwrap();
-}
-
-/// Runs `then` after enough rounds of the loop for every pending event to happen, to check that something does not
-/// happen. Too few rounds may let a broken test pass, but never fail a correct one.
-pub(crate) fn settled(then: impl FnOnce() + 'static) {
-    let rounds = Cell::new(0);
-    when(move || rounds.replace(rounds.get() + 1) == 200, then);
+/// The simulated networks of `on_every_driver`, which cut the stream at different places.
+pub(crate) fn sims() -> [Net; 4] {
+    let sim = |seed| DriverKind::Sim(SimOptions { seed, ..SimOptions::default() });
+    [1, 2, 3, 4].map(|seed| Net::new(sim(seed)))
 }
 
 /// An authority that issues certificates.
