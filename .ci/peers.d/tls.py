@@ -11,8 +11,8 @@ megabytes = int(sys.argv[2]) if len(sys.argv) > 2 else 100
 
 
 @contextlib.contextmanager
-def server(*more):
-    with running(examples / 'tls_server', 0, 'server.pem', 'server.key', *more) as one:
+def server(*arguments, **more):
+    with running(examples / 'tls_server', 0, 'server.pem', 'server.key', *arguments, **more) as one:
         one.port = int(one.wait_for(rb'listening on .*?(\d+)\s')[1])
         yield one
 
@@ -85,6 +85,39 @@ def python_clients():
                 context_of_client(version, alpn=['other']).wrap_socket(raw, server_hostname='localhost')
             check(f'Python client, TLS {label}: no common protocol', True,
                   ours.wait_for(rb'refused: ERR_TLS_NO_APPLICATION_PROTOCOL') is not None)
+
+
+def shared_ticket_keys():
+    (work / 'tickets').write_bytes(os.urandom(48))
+    (work / 'others').write_bytes(os.urandom(48))
+    for label, version in VERSIONS:
+        context, session, resumed = context_of_client(version), None, []
+        for keys in ['tickets', 'tickets', 'others']:
+            with server(work / 'ca.pem', work / keys) as ours:
+                with socket.create_connection(('127.0.0.1', ours.port)) as raw:
+                    stream = context.wrap_socket(raw, server_hostname='localhost', session=session)
+                    # Tickets of TLS 1.3 come with the answer.
+                    stream.sendall(b'x')
+                    receive(stream, 1)
+                    resumed.append(stream.session_reused)
+                    session = stream.session
+                    stream.unwrap()
+        check(f'ticket keys, TLS {label}: a session continues on another server', [False, True, False], resumed)
+
+
+def key_logs():
+    for label, version in VERSIONS:
+        logs = [work / f'{name}-{label}.keys' for name in ['ours', 'theirs']]
+        with server(env={**os.environ, 'SSLKEYLOGFILE': str(logs[0])}) as ours:
+            context = context_of_client(version)
+            context.keylog_filename = str(logs[1])
+            with socket.create_connection(('127.0.0.1', ours.port)) as raw:
+                stream = context.wrap_socket(raw, server_hostname='localhost')
+                stream.sendall(b'x')
+                receive(stream, 1)
+                stream.unwrap()
+        secrets = [{line.lower() for line in log.read_text().splitlines() if not line.startswith('#')} for log in logs]
+        check(f'key log, TLS {label}: the secrets that Python has, too', secrets[1], secrets[0])
 
 
 def python_servers():
@@ -252,4 +285,4 @@ def curl():
         check('curl: the server reports the alert', True, ours.wait_for(b'refused: ERR_TLS_ALERT|failed: ERR_TLS') is not None)
 
 
-run_all('tls', [certificates, python_clients, python_servers, openssl_clients, openssl_servers, gnutls, node, curl], work)
+run_all('tls', [certificates, python_clients, shared_ticket_keys, key_logs, python_servers, openssl_clients, openssl_servers, gnutls, node, curl], work)

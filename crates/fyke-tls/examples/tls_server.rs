@@ -1,20 +1,25 @@
 //! Answers clients that speak HTTP with a page, and returns to all others what they send. The other side is
 //! `examples/tls_client.rs`, `curl` or `openssl s_client`.
 //!
-//! Usage: `tls_server PORT CERTIFICATE.pem KEY.pem [AUTHORITY.pem]`. With an authority, it asks clients for a
-//! certificate.
+//! Usage: `tls_server PORT CERTIFICATE.pem KEY.pem [AUTHORITY.pem [TICKET-KEYS]]`. With an authority, it asks clients for a
+//! certificate. With a file of keys for session tickets (`openssl rand -out TICKET-KEYS 48`), servers that have the same
+//! one resume each other's sessions. If `SSLKEYLOGFILE` is set, it writes the secrets of all connections there.
 
-use fyke_tls::{Identity, ServerOptions, Tls, create_server};
+use fyke_tls::{Identity, ServerOptions, TicketKeys, Tls, create_server};
 
 fn main() -> fyke::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, port, certificate, key, authorities @ ..] = &arguments[..] else {
-        panic!("usage: tls_server PORT CERTIFICATE.pem KEY.pem [AUTHORITY.pem]");
+    let [_, port, certificate, key, more @ ..] = &arguments[..] else {
+        panic!("usage: tls_server PORT CERTIFICATE.pem KEY.pem [AUTHORITY.pem [TICKET-KEYS]]");
     };
     let identity = Identity::from_pem_files(certificate, key)?;
     let mut options = ServerOptions::new(identity).alpn_protocols(["http/1.1", "echo"]);
-    if let Some(authority) = authorities.first() {
+    options = options.log_keys();
+    if let Some(authority) = more.first() {
         options = options.request_client_certificate(std::fs::read(authority)?);
+    }
+    if let Some(keys) = more.get(1) {
+        options = options.ticket_keys(TicketKeys::from_bytes(&std::fs::read(keys)?)?);
     }
     let context = options.build()?;
     fyke::run(|| {
