@@ -86,10 +86,28 @@ fn connect_prints_the_negotiation_as_json() {
     assert_eq!(value["alpn"], serde_json::Value::Null);
     assert_eq!(value["name"], "localhost");
     assert_eq!(value["resumed"], false);
+    assert_eq!(value["authorized"], true);
+    assert_eq!(value["authorization_error"], serde_json::Value::Null);
     let certificate = &value["certificates"][0];
     assert_eq!(certificate["subject"], "CN=localhost");
     assert_eq!(certificate["names"][0], "localhost");
     assert!(certificate["valid_days"].as_i64().unwrap() > 365_000, "{line}");
+}
+
+#[test]
+fn json_has_what_insecure_accepted() {
+    if !has_openssl() {
+        return;
+    }
+    let authority = Authority::new();
+    let (_server, endpoint) = openssl_server(&authority.issue("localhost"), &[]);
+    let mut client = Running::start(&["connect", "--tls", "--json", "--insecure", &endpoint]);
+    assert!(client.line().contains(r#""event":"connected""#));
+    let value: serde_json::Value = serde_json::from_str(&client.line()).unwrap();
+    assert_eq!(value["authorized"], false);
+    assert_eq!(value["authorization_error"], "UNABLE_TO_GET_ISSUER_CERT_LOCALLY");
+    let warning = client.note("warning: the certificate of localhost:");
+    assert!(warning.contains("is accepted, but the server may be anyone"), "{warning}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::error::{code, invalid_context, of_rustls};
 use crate::fingerprint::Fingerprint;
 use crate::identity::{Identity, authorities_in};
-use crate::options::{HANDSHAKE_TIMEOUT, Version, key_log};
+use crate::options::{HANDSHAKE_TIMEOUT, Version, check_alpn, key_log};
 use crate::provider::provider;
 use crate::reports::{self, Keys, Reports};
 use crate::resumption::{self, Sessions};
@@ -218,13 +218,6 @@ fn system_verifier() -> Result<Arc<dyn ServerCertVerifier>> {
     Err(invalid_context(
         "no authority is trusted: set some, or enable the feature `platform-verifier` or `webpki-roots`",
     ))
-}
-
-pub(crate) fn check_alpn(protocols: &[Vec<u8>]) -> Result<()> {
-    match protocols.iter().all(|protocol| (1..=255).contains(&protocol.len())) {
-        true => Ok(()),
-        false => Err(invalid_context("an application protocol has 1 to 255 bytes")),
-    }
 }
 
 #[derive(Debug)]

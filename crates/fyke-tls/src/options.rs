@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fyke::Result;
 use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion};
 
+use crate::error::invalid_context;
 use crate::reports::Keys;
 
 /// The default of Node.
@@ -30,6 +32,13 @@ impl Version {
             Self::Tls12 => &ALL,
             Self::Tls13 => &ALL[..1],
         }
+    }
+}
+
+pub(crate) fn check_alpn(protocols: &[Vec<u8>]) -> Result<()> {
+    match protocols.iter().all(|protocol| (1..=255).contains(&protocol.len())) {
+        true => Ok(()),
+        false => Err(invalid_context("an application protocol has 1 to 255 bytes")),
     }
 }
 

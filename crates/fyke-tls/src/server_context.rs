@@ -10,13 +10,12 @@ use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 
-use crate::client::check_alpn;
 use crate::engine::Engine;
 use crate::error::{code, invalid_context, of_rustls};
 use crate::hello::Hello;
 use crate::identities::Identities;
 use crate::identity::{Identity, authorities_in};
-use crate::options::{Version, key_log};
+use crate::options::{Version, check_alpn, key_log};
 use crate::provider::provider;
 use crate::reports::Keys;
 use crate::rustls23::Connection;

@@ -17,6 +17,9 @@ pub(crate) struct Facts {
     alpn: Option<String>,
     name: Option<String>,
     is_resumed: bool,
+    is_authorized: bool,
+    /// The code of the error, if the certificate of the peer is not acceptable.
+    problem: Option<String>,
     /// The certificates that the peer has sent, its own one first.
     chain: Vec<PeerCertificate>,
 }
@@ -31,6 +34,8 @@ impl Facts {
             alpn: alpn.map(|alpn| String::from_utf8_lossy(&alpn).into_owned()),
             name: tls.server_name(),
             is_resumed: tls.is_session_reused(),
+            is_authorized: tls.is_authorized(),
+            problem: tls.authorization_error().map(|error| error.code().to_string()),
             // A certificate that cannot be read is left out. The handshake has accepted it.
             chain: chain.iter().filter_map(|der| PeerCertificate::parse(der).ok()).collect(),
         }
@@ -86,7 +91,9 @@ impl Facts {
             .with("cipher", self.cipher)
             .with("alpn", self.alpn.clone())
             .with("name", self.name.clone())
-            .with("resumed", self.is_resumed);
+            .with("resumed", self.is_resumed)
+            .with("authorized", self.is_authorized)
+            .with("authorization_error", self.problem.clone());
         let now = SystemTime::now();
         let certificate = |certificate: &PeerCertificate| {
             serde_json::json!({
