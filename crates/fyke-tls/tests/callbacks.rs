@@ -119,6 +119,16 @@ fn conversation(log: &Log, act: &Rc<dyn Fn(Place, &Socket)>, breaks: bool) {
         .unwrap();
 }
 
+/// Adds listeners that hold the handle of the session that they are in.
+fn listen_with_its_own_handle(tls: &Tls, held: &Rc<()>) {
+    let (own, held) = (tls.clone(), Rc::clone(held));
+    let hold = move || _ = (&own, &held);
+    let (in_key_log, in_session) = (hold.clone(), hold.clone());
+    tls.on_secure_connect(move |_| hold());
+    tls.on_key_log(move |_, _| in_key_log());
+    tls.on_session(move |_, _| in_session());
+}
+
 fn both_close(net: &Net, act: impl Fn(Place, &Socket) + 'static, breaks: bool) {
     let log = Log::new();
     let act: Rc<dyn Fn(Place, &Socket)> = Rc::new(act);
@@ -170,8 +180,7 @@ on_every_driver! {
             server.listen_then(("127.0.0.1", 0), move |server| {
                 let socket = connect(server.endpoint().unwrap(), &client).unwrap();
                 let tls = Tls::of(&socket).unwrap();
-                let own = tls.clone();
-                tls.on_secure_connect(move |_| _ = (&own, &captured));
+                listen_with_its_own_handle(&tls, &captured);
                 socket.on_error(|_, _| {});
                 socket.resume();
             }).unwrap();
@@ -182,13 +191,11 @@ on_every_driver! {
     fn a_handle_in_a_listener_of_its_own_session_is_freed_with_the_loop(net) {
         let (_, client) = contexts();
         let held = Rc::new(());
-        let captured = Rc::clone(&held);
         let event_loop = net.event_loop();
         event_loop.enter(|| {
             let socket = connect(("127.0.0.1", 9), &client).unwrap();
             let tls = Tls::of(&socket).unwrap();
-            let own = tls.clone();
-            tls.on_secure_connect(move |_| _ = (&own, &captured));
+            listen_with_its_own_handle(&tls, &held);
         });
         drop(event_loop);
         assert_eq!(Rc::strong_count(&held), 1);
