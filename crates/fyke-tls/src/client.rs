@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use fyke::{Endpoint, Error, Result, Socket};
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{
-    ResolvesClientCert, Resumption, WebPkiServerVerifier,
-};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -282,9 +280,8 @@ impl ClientContext {
         let name = self.server_name.as_deref().or(host).unwrap_or("localhost");
         let (bare, parsed) = parse_name(name)?;
         let offers = Reports { offered: self.session.clone(), ..Reports::default() };
-        let (connection, _) = reports::collect(offers, || {
-            Connection::client(&self.config, parsed.clone())
-        });
+        let (connection, _) =
+            reports::collect(offers, || Connection::client(&self.config, parsed.clone()));
         let session = Session::new(Stage::Engine(Box::new(connection?)), Some(bare.to_owned()));
         if let Some(verifier) = &self.rechecks {
             let verifier = Arc::clone(verifier);

@@ -42,8 +42,8 @@ fn agreement(
     [at_client, at_server].map(|log| log.take().join(" "))
 }
 
-const REFUSED: &str =
-    "ERR_TLS_ALERT: the peer closed the connection: alert no_application_protocol";
+const REFUSED: &str = "ERR_TLS_ALERT: the peer closed the connection: alert no_application_protocol \
+     (it supports none of our application protocols)";
 
 on_every_driver! {
     fn a_callback_chooses_among_the_protocols_of_the_client(net) {

@@ -97,12 +97,13 @@ on_every_driver! {
             server.on_tls_client_error(move |_, error| seen.add(error));
             with_client(&server, &client, |client| {
                 client.on_error(|_, error| {
-                    let message = "the peer closed the connection: alert protocol_version";
+                    let message = "the peer closed the connection: alert protocol_version \
+                                   (it supports neither TLS 1.2 nor TLS 1.3)";
                     assert_eq!(error.message(), Some(message));
                 });
             });
         });
-        assert_eq!(log.take(), ["ERR_TLS_INCOMPATIBLE: both sides have no version of TLS in common"]);
+        assert_eq!(log.take(), ["ERR_TLS_INCOMPATIBLE: both sides have no version of TLS (1.2 or 1.3) in common"]);
     }
 
     fn a_session_is_resumed_by_the_same_context(net) {
