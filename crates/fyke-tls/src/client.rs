@@ -13,12 +13,12 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::error::{code, invalid_context, of_rustls};
 use crate::fingerprint::Fingerprint;
 use crate::identity::{Identity, authorities_in};
+use crate::layer::{Stage, Tls, TlsLayer};
 use crate::options::{HANDSHAKE_TIMEOUT, Version, check_alpn, key_log};
 use crate::provider::provider;
 use crate::reports::{self, Keys, Reports};
 use crate::resumption::{self, Sessions};
 use crate::rustls23::Connection;
-use crate::session::{Session, Stage, Tls};
 use crate::verify::{ByFingerprint, Reporting};
 
 /// What the connections of a client have in common: Node's `tls.createSecureContext`. It can be used on every
@@ -276,18 +276,18 @@ impl ClientContext {
         Self { handshake_timeout: timeout, ..self.clone() }
     }
 
-    fn session(&self, host: Option<&str>) -> Result<Rc<Session>> {
+    fn layer(&self, host: Option<&str>) -> Result<Rc<TlsLayer>> {
         let name = self.server_name.as_deref().or(host).unwrap_or("localhost");
         let (bare, parsed) = parse_name(name)?;
         let offers = Reports { offered: self.session.clone(), ..Reports::default() };
         let (connection, _) =
             reports::collect(offers, || Connection::client(&self.config, parsed.clone()));
-        let session = Session::new(Stage::Engine(Box::new(connection?)), Some(bare.to_owned()));
+        let layer = TlsLayer::new(Stage::Engine(Box::new(connection?)), Some(bare.to_owned()));
         if let Some(verifier) = &self.rechecks {
             let verifier = Arc::clone(verifier);
-            session.watch.recheck_with(Rc::new(move |chain| verifier.recheck(chain, &parsed)));
+            layer.watch.recheck_with(Rc::new(move |chain| verifier.recheck(chain, &parsed)));
         }
-        Ok(session)
+        Ok(layer)
     }
 }
 
@@ -329,9 +329,9 @@ fn connect_to(endpoint: Endpoint, context: &ClientContext) -> Result<Socket> {
         Endpoint::Ip(address) => Some(address.ip().to_string()),
         _ => None,
     };
-    let session = context.session(host.as_deref())?;
+    let layer = context.layer(host.as_deref())?;
     let socket = Socket::new();
-    session.attach(&socket, &[], context.handshake_timeout)?;
+    layer.attach(&socket, &[], context.handshake_timeout)?;
     socket.connect(endpoint)?;
     Ok(socket)
 }
@@ -351,7 +351,7 @@ pub fn upgrade_client(
     received: &[u8],
     context: &ClientContext,
 ) -> Result<Tls> {
-    let session = context.session(Some(server_name))?;
-    session.attach(socket, received, context.handshake_timeout)?;
-    Ok(Tls::new(session))
+    let layer = context.layer(Some(server_name))?;
+    layer.attach(socket, received, context.handshake_timeout)?;
+    Ok(Tls::new(layer))
 }

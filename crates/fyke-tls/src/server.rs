@@ -11,9 +11,9 @@ use fyke::{Error, Result, Server, Socket};
 use crate::engine::Engine;
 use crate::error::code;
 use crate::hello::Hello;
+use crate::layer::{Counted, Stage, Tls, TlsLayer};
 use crate::options::HANDSHAKE_TIMEOUT;
 use crate::server_context::ServerContext;
-use crate::session::{Counted, Session, Stage, Tls};
 
 /// Handshakes of one server at the same time.
 const HANDSHAKES_MAX: usize = 1024;
@@ -96,19 +96,19 @@ fn begin(
         let message = "too many TLS handshakes are in progress";
         return Err(Error::new(code::ERR_TLS_TOO_MANY_HANDSHAKES, message));
     }
-    let session = shared.session(socket);
+    let layer = shared.layer(socket);
     let listener = shared.on_key_log.borrow().clone();
     if let Some(listener) = listener {
-        session.watch.on_key_log(listener);
+        layer.watch.on_key_log(listener);
     }
-    session.counted.replace(Some(Counted::new(&shared.handshakes)));
+    layer.counted.replace(Some(Counted::new(&shared.handshakes)));
     let reports = Rc::clone(shared);
     let listener = socket.on_error(move |socket, error| reports.report(socket, error));
-    Tls::new(Rc::clone(&session)).on_secure_connect(move |socket| {
+    Tls::new(Rc::clone(&layer)).on_secure_connect(move |socket| {
         socket.off(listener);
         secure(socket);
     });
-    session.attach(socket, &[], shared.handshake_timeout.get())
+    layer.attach(socket, &[], shared.handshake_timeout.get())
 }
 
 impl Shared {
@@ -119,27 +119,27 @@ impl Shared {
         }
     }
 
-    fn session(self: &Rc<Self>, socket: &Socket) -> Rc<Session> {
+    fn layer(self: &Rc<Self>, socket: &Socket) -> Rc<TlsLayer> {
         let (shared, socket) = (Rc::clone(self), socket.clone());
-        let choose = move |session: &Rc<Session>, hello: Hello| {
+        let choose = move |layer: &Rc<TlsLayer>, hello: Hello| {
             let listener = shared.on_hello.borrow().clone();
             let Some(listener) = listener else {
-                return shared.context.engine(session, &hello).map(Some);
+                return shared.context.engine(layer, &hello).map(Some);
             };
             let default = shared.context.clone();
-            let session = Rc::clone(session);
-            let reply = ContextReply { session, socket, default, hello: hello.clone() };
+            let layer = Rc::clone(layer);
+            let reply = ContextReply { layer, socket, default, hello: hello.clone() };
             listener(&hello, reply);
             Ok(None)
         };
-        Session::new(Stage::Hello(Some(Box::new(choose))), None)
+        TlsLayer::new(Stage::Hello(Some(Box::new(choose))), None)
     }
 }
 
 /// The answer of an application that chooses the certificate of a client, see [`TlsServer::on_client_hello`]. Dropping
 /// it without an answer leaves the client waiting until the handshake takes too long.
 pub struct ContextReply {
-    session: Rc<Session>,
+    layer: Rc<TlsLayer>,
     socket: Socket,
     default: ServerContext,
     hello: Hello,
@@ -148,12 +148,12 @@ pub struct ContextReply {
 impl ContextReply {
     /// Continues the handshake with this context.
     pub fn use_context(self, context: &ServerContext) {
-        self.answer(context.engine(&self.session, &self.hello));
+        self.answer(context.engine(&self.layer, &self.hello));
     }
 
     /// Continues the handshake with the context of the server.
     pub fn use_default(self) {
-        self.answer(self.default.engine(&self.session, &self.hello));
+        self.answer(self.default.engine(&self.layer, &self.hello));
     }
 
     /// Closes the connection: the server does not know this name. The client gets the alert `unrecognized_name`, and
@@ -164,7 +164,7 @@ impl ContextReply {
     }
 
     fn answer(&self, engine: Result<Box<dyn Engine>>) {
-        self.session.choose(engine);
+        self.layer.choose(engine);
         self.socket.wake_layer();
     }
 }
@@ -247,9 +247,8 @@ impl fmt::Debug for TlsServer {
 /// `ERR_HAS_LAYER` and `ERR_SOCKET_CLOSED`, as [`Socket::add_layer`].
 pub fn upgrade_server(socket: &Socket, received: &[u8], context: &ServerContext) -> Result<Tls> {
     let context = context.clone();
-    let choose =
-        move |session: &Rc<Session>, hello: Hello| context.engine(session, &hello).map(Some);
-    let session = Session::new(Stage::Hello(Some(Box::new(choose))), None);
-    session.attach(socket, received, Some(HANDSHAKE_TIMEOUT))?;
-    Ok(Tls::new(session))
+    let choose = move |layer: &Rc<TlsLayer>, hello: Hello| context.engine(layer, &hello).map(Some);
+    let layer = TlsLayer::new(Stage::Hello(Some(Box::new(choose))), None);
+    layer.attach(socket, received, Some(HANDSHAKE_TIMEOUT))?;
+    Ok(Tls::new(layer))
 }

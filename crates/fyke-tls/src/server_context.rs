@@ -15,11 +15,11 @@ use crate::error::{code, invalid_context, of_rustls};
 use crate::hello::Hello;
 use crate::identities::Identities;
 use crate::identity::{Identity, authorities_in};
+use crate::layer::TlsLayer;
 use crate::options::{Version, check_alpn, key_log};
 use crate::provider::provider;
 use crate::reports::Keys;
 use crate::rustls23::Connection;
-use crate::session::Session;
 use crate::tickets::{TicketKeys, Tickets};
 use crate::verify::Reporting;
 
@@ -356,10 +356,10 @@ impl ServerContext {
         self.identities.as_deref().ok_or_else(|| invalid_context(message))
     }
 
-    /// Makes the engine of a session.
-    pub(crate) fn engine(&self, session: &Session, hello: &Hello) -> Result<Box<dyn Engine>> {
+    /// Makes the engine of a connection.
+    pub(crate) fn engine(&self, layer: &TlsLayer, hello: &Hello) -> Result<Box<dyn Engine>> {
         if let Some(verifier) = self.rechecks.clone() {
-            session.watch.recheck_with(Rc::new(move |chain| verifier.recheck(chain)));
+            layer.watch.recheck_with(Rc::new(move |chain| verifier.recheck(chain)));
         }
         Ok(Box::new(Connection::server(&self.config_for(hello)?)?))
     }

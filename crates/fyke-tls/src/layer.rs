@@ -1,4 +1,4 @@
-//! The TLS session of a socket: the layer, and the handle to it.
+//! TLS on a socket: the layer, and the handle to it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::watch::Watch;
 type Listener = Box<dyn FnOnce(&Socket)>;
 
 /// Chooses the engine of a server when the ClientHello is complete: now, or later by
-/// [`Session::choose`].
-pub(crate) type Chooser = Box<dyn FnOnce(&Rc<Session>, Hello) -> Result<Option<Box<dyn Engine>>>>;
+/// [`TlsLayer::choose`].
+pub(crate) type Chooser = Box<dyn FnOnce(&Rc<TlsLayer>, Hello) -> Result<Option<Box<dyn Engine>>>>;
 
 pub(crate) enum Stage {
     /// A server waits for the ClientHello.
@@ -33,7 +33,7 @@ pub(crate) enum Stage {
 }
 
 /// The layer between a socket and its connection.
-pub(crate) struct Session {
+pub(crate) struct TlsLayer {
     this: Weak<Self>,
     stage: RefCell<Stage>,
     /// The handshake is done.
@@ -63,7 +63,7 @@ impl Drop for Counted {
     }
 }
 
-impl Session {
+impl TlsLayer {
     pub(crate) fn new(stage: Stage, server_name: Option<String>) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
             this: Weak::clone(this),
@@ -78,7 +78,7 @@ impl Session {
         })
     }
 
-    /// Puts this session on the socket, and limits the time of its handshake.
+    /// Puts this layer on the socket, and limits the time of its handshake.
     pub(crate) fn attach(
         self: &Rc<Self>,
         socket: &Socket,
@@ -87,10 +87,10 @@ impl Session {
     ) -> Result<()> {
         socket.add_layer_after(Rc::clone(self), received)?;
         if let Some(timeout) = timeout {
-            // The socket owns the session, and the session the timer.
-            let (session, owner) = (Rc::downgrade(self), socket.clone());
+            // The socket owns the layer, and the layer the timer.
+            let (layer, owner) = (Rc::downgrade(self), socket.clone());
             let timer = timer::set_timeout(timeout, move || {
-                let late = session.upgrade().is_some_and(|session| !session.open.get());
+                let late = layer.upgrade().is_some_and(|layer| !layer.open.get());
                 if late {
                     let message = "the TLS handshake took too long";
                     owner.destroy_with(Error::new(code::ERR_TLS_HANDSHAKE_TIMEOUT, message));
@@ -169,7 +169,7 @@ impl Session {
     }
 }
 
-impl Layer for Session {
+impl Layer for TlsLayer {
     fn begin(&self, coded: &mut Vec<u8>) -> Result<()> {
         if let Stage::Engine(engine) = &mut *self.stage.borrow_mut() {
             let mut output = LayerOutput::default();
@@ -260,14 +260,14 @@ impl Layer for Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for TlsLayer {
     fn drop(&mut self) {
         // The timer holds the socket.
         self.stop_deadline();
     }
 }
 
-/// The TLS session of a socket: Node's `tls.TLSSocket`, without what `net.Socket` has.
+/// TLS on a socket: Node's `tls.TLSSocket`, without what `net.Socket` has.
 ///
 /// ```no_run
 /// # fn main() -> fyke::Result<()> {
@@ -285,17 +285,17 @@ impl Drop for Session {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Tls(Rc<Session>);
+pub struct Tls(Rc<TlsLayer>);
 
 impl Tls {
-    pub(crate) fn new(session: Rc<Session>) -> Self {
-        Self(session)
+    pub(crate) fn new(layer: Rc<TlsLayer>) -> Self {
+        Self(layer)
     }
 
-    /// Returns the session of a socket, or `None` if it has none. A session ends with its connection: keep
+    /// Returns the TLS of a socket, or `None` if the socket does not speak TLS. It ends with its connection: keep
     /// this value to use the getters after `close`.
     pub fn of(socket: &Socket) -> Option<Self> {
-        socket.layer::<Session>().map(Self)
+        socket.layer::<TlsLayer>().map(Self)
     }
 
     /// Calls `f` once when the handshake is done, before any data is delivered. It is not called if the
