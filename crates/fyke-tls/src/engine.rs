@@ -17,8 +17,8 @@ pub(crate) trait Engine {
     /// Appends `close_notify`.
     fn close(&mut self, coded: &mut Vec<u8>);
 
-    /// What was negotiated. Called once, as soon as the engine is open.
-    fn facts(&self) -> Facts;
+    /// The engine is open now, and prepares for what follows the handshake. Returns what was negotiated.
+    fn opened(&mut self) -> Result<Facts>;
 }
 
 /// What was negotiated in a handshake.

@@ -208,7 +208,7 @@ impl Layer for TlsLayer {
             }
         };
         if !self.open.get() && engine.is_open() {
-            let facts = engine.facts();
+            let facts = engine.opened()?;
             drop(stage);
             self.handshake_is_done(facts);
         }

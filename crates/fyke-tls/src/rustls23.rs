@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     /// Records with a part of a handshake message. rustls remembers where they are in the buffer, so they must be
     /// passed whenever rustls is called, and not only when more bytes have come.
     held: Vec<u8>,
-    /// The configuration and the cipher suite let the keys be taken from rustls.
+    /// The configuration allows that the keys are taken from rustls.
     gives_keys: bool,
 }
 
@@ -203,27 +203,18 @@ impl Connection {
         self.common().is_some_and(CommonState::is_handshaking)
     }
 
-    /// The records of the connection, if rustls has given the keys away, or does now.
-    fn records(&mut self) -> Result<Option<&mut Records>> {
-        if self.gives_keys && !self.is_handshaking() {
-            self.establish()?;
-        }
+    /// The records of the connection, if rustls has given the keys away.
+    fn records(&mut self) -> Option<&mut Records> {
         match &mut self.side {
-            Side::Established(records) => Ok(Some(records)),
-            Side::Client(_) | Side::Server(_) => Ok(None),
-            Side::Failed => Err(of_rustls(rustls::Error::HandshakeNotComplete)),
+            Side::Established(records) => Some(records),
+            _ => None,
         }
     }
 
-    /// Takes the keys from rustls, unless it holds a part of a message.
-    #[cold]
-    fn establish(&mut self) -> Result<()> {
-        if !self.held.is_empty() {
-            return Ok(());
-        }
-        self.gives_keys = false;
+    /// Takes the keys from rustls, if the configuration and the cipher suite allow that.
+    fn take_keys(&mut self) -> Result<()> {
         let suite = self.common().and_then(CommonState::negotiated_cipher_suite);
-        if !suite.is_some_and(records::supports) {
+        if !self.gives_keys || !suite.is_some_and(records::supports) {
             return Ok(());
         }
         let given = match std::mem::replace(&mut self.side, Side::Failed) {
@@ -238,6 +229,22 @@ impl Connection {
         let records = given.and_then(|(secrets, kernel)| Records::new(secrets, kernel));
         self.side = Side::Established(Box::new(records.map_err(of_rustls)?));
         Ok(())
+    }
+
+    fn facts(&self) -> Facts {
+        let Some(common) = self.common() else { return Facts::default() };
+        let certificates = common.peer_certificates().unwrap_or_default();
+        Facts {
+            protocol: match common.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
+                Some(ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
+                _ => None,
+            },
+            cipher: common.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
+            alpn: common.alpn_protocol().map(<[u8]>::to_vec),
+            is_resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            peer_certificates: certificates.iter().map(|der| der.to_vec()).collect(),
+        }
     }
 
     // After `close_notify` was sent, a wrong record of the peer panics here if rustls has debug assertions
@@ -289,7 +296,7 @@ impl Connection {
 
 impl Engine for Connection {
     fn read(&mut self, coded: &mut [u8], output: &mut LayerOutput) -> Result<LayerStep> {
-        if let Some(records) = self.records()? {
+        if let Some(records) = self.records() {
             return records.read(coded, output).map_err(of_rustls);
         }
         let mut step = LayerStep::default();
@@ -319,7 +326,7 @@ impl Engine for Connection {
     }
 
     fn write(&mut self, plain: &[u8], coded: &mut Vec<u8>) -> Result<()> {
-        if let Some(records) = self.records()? {
+        if let Some(records) = self.records() {
             return records.write(plain, coded).map_err(of_rustls);
         }
         let mut output = LayerOutput::default();
@@ -347,7 +354,7 @@ impl Engine for Connection {
     }
 
     fn close(&mut self, coded: &mut Vec<u8>) {
-        if let Ok(Some(records)) = self.records() {
+        if let Some(records) = self.records() {
             // What cannot be sealed is not sent, and the peer sees the end of the connection only.
             let _ = records.close(coded);
             return;
@@ -368,19 +375,9 @@ impl Engine for Connection {
         std::mem::swap(&mut output.coded, coded);
     }
 
-    fn facts(&self) -> Facts {
-        let Some(common) = self.common() else { return Facts::default() };
-        let certificates = common.peer_certificates().unwrap_or_default();
-        Facts {
-            protocol: match common.protocol_version() {
-                Some(ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
-                Some(ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
-                _ => None,
-            },
-            cipher: common.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
-            alpn: common.alpn_protocol().map(<[u8]>::to_vec),
-            is_resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
-            peer_certificates: certificates.iter().map(|der| der.to_vec()).collect(),
-        }
+    fn opened(&mut self) -> Result<Facts> {
+        let facts = self.facts();
+        self.take_keys()?;
+        Ok(facts)
     }
 }

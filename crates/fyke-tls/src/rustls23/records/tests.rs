@@ -58,7 +58,9 @@ impl Pair {
         let mut finished = feed(&mut client, &mut answer);
         let tickets = feed(&mut server, &mut finished);
         assert!(client.is_open() && server.is_open() && !tickets.is_empty());
-        assert!(client.records().unwrap().is_some() && server.records().unwrap().is_some());
+        client.opened().unwrap();
+        server.opened().unwrap();
+        assert!(client.records().is_some() && server.records().is_some());
         Self { client, server, tickets }
     }
 
