@@ -1,6 +1,6 @@
 //! Makes system calls fail for tests. In other builds these functions are empty.
 
-use rustix::io::Errno;
+use crate::system::Errno;
 
 /// A system call that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,8 +59,8 @@
 //!     exception: the process must ignore the signal, as Rust programs do.
 //! 11. **Time.** [`Driver::now`] is the only clock. The simulated network advances it.
 //!
-//! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue), [`uring`](DriverKind::Uring) (io_uring) and
-//! [`sim`] (in memory, seeded, virtual clock). Each implements the trait in `backend.rs`. `driver/mod.rs`
+//! Backends: [`ready`](DriverKind::Ready) (mio: epoll, kqueue, IOCP), [`uring`](DriverKind::Uring) (io_uring)
+//! and [`sim`] (in memory, seeded, virtual clock). Each implements the trait in `backend.rs`. `driver/mod.rs`
 //! selects the one that runs.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -86,14 +86,14 @@ mod moment;
 mod open;
 mod options;
 mod pool;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod reading;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod ready;
 pub mod sim;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod system;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod table;
 #[cfg(all(feature = "tokio-runtime", unix))]
 mod tokio_watch;

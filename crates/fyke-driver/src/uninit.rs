@@ -30,7 +30,7 @@ impl<'a> Unfilled<'a> {
     ///
     /// # Safety
     /// The caller must not write uninitialised bytes to it.
-    #[cfg(unix)]
+    #[cfg(any(unix, windows))]
     pub(crate) unsafe fn as_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         self.0
     }

@@ -15,7 +15,7 @@ pub fn scope_id(zone: &str) -> Option<u32> {
 /// Gives a link-local address without a zone that of the first interface which has one, as libuv does.
 /// Other addresses are unchanged.
 // CON-20.
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub(crate) fn with_zone(address: SocketAddr) -> SocketAddr {
     let SocketAddr::V6(mut v6) = address else { return address };
     if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 {
@@ -71,7 +71,7 @@ fe800000000000000000000000000001 04 40 20 80     eth0
     }
 
     #[test]
-    #[cfg(unix)]
+    #[cfg(any(unix, windows))]
     fn con_20_only_a_link_local_address_without_a_zone_gets_one() {
         for text in ["127.0.0.1:1", "[::1]:1", "[2001:db8::1]:1", "[fe80::1%7]:1"] {
             let address: SocketAddr = text.parse().unwrap();

@@ -26,7 +26,7 @@ pub enum DriverKind {
     /// The best backend for the machine. Currently always [`Ready`](Self::Ready), see `docs/PLATFORM.md`.
     #[default]
     Auto,
-    /// Readiness through mio: epoll on Linux, kqueue on macOS and the BSDs.
+    /// Readiness through mio: epoll on Linux, kqueue on macOS and the BSDs, IOCP on Windows.
     Ready,
     /// io_uring, on Linux 6.1 and later. If the system does not support it or forbids it, as many containers
     /// do, [`Ready`](Self::Ready) is used, and one log line reports the reason.
@@ -45,7 +45,7 @@ pub struct Driver {
 /// The backend that runs.
 #[derive(Debug)]
 enum Chosen {
-    #[cfg(unix)]
+    #[cfg(any(unix, windows))]
     Ready(Box<crate::ready::Ready>),
     #[cfg(uring)]
     Uring(Box<crate::uring::Uring>),
@@ -56,7 +56,7 @@ enum Chosen {
 macro_rules! delegate {
     ($driver:ident.$operation:ident($($argument:expr),*)) => {
         match &$driver.backend {
-            #[cfg(unix)]
+            #[cfg(any(unix, windows))]
             Chosen::Ready(backend) => backend.$operation($($argument),*),
             #[cfg(uring)]
             Chosen::Uring(backend) => backend.$operation($($argument),*),
@@ -402,12 +402,12 @@ impl Driver {
     }
 }
 
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 fn ready() -> io::Result<Chosen> {
     Ok(Chosen::Ready(Box::new(crate::ready::Ready::new()?)))
 }
 
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 fn ready() -> io::Result<Chosen> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -5,14 +5,11 @@ mod backlog;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
-
-use rustix::io::Errno;
 
 use crate::SocketId;
 use crate::completion::Wanted;
 use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, READ_BUFFER_BYTES, READ_CALL_BYTES, TURNS_TO_BULK};
-use crate::system;
+use crate::system::{self, Borrowed, Errno};
 use crate::uninit::Unfilled;
 pub(crate) use backlog::Backlog;
 
@@ -113,6 +110,7 @@ impl Reading {
     }
 
     /// Returns whether an error is stored here that the kernel will not report again.
+    #[cfg(unix)]
     pub(crate) fn is_broken(self) -> bool {
         self.streak == BROKEN
     }
@@ -141,12 +139,7 @@ impl Reading {
     }
 
     #[inline]
-    pub(crate) fn read(
-        &mut self,
-        socket: SocketId,
-        fd: BorrowedFd<'_>,
-        lent: &mut Lent<'_>,
-    ) -> Read {
+    pub(crate) fn read(&mut self, socket: SocketId, fd: Borrowed<'_>, lent: &mut Lent<'_>) -> Read {
         if !self.may_read() {
             return self.read_nothing();
         }
@@ -178,7 +171,7 @@ impl Reading {
     pub(crate) fn read_into<'a>(
         &mut self,
         socket: SocketId,
-        fd: BorrowedFd<'_>,
+        fd: Borrowed<'_>,
         reader: &Reader,
         buffer: Unfilled<'a>,
     ) -> Result<&'a mut [u8], Errno> {
@@ -205,7 +198,7 @@ impl Reading {
     pub(crate) fn peek_into<'a>(
         &mut self,
         socket: SocketId,
-        fd: BorrowedFd<'_>,
+        fd: Borrowed<'_>,
         reader: &Reader,
         buffer: Unfilled<'a>,
     ) -> Result<&'a mut [u8], Errno> {
@@ -237,12 +230,7 @@ impl Reading {
 
     /// Reads in the cases that one `recv` does not cover: pipes, bulk senders, and a stored failure.
     #[cold]
-    fn read_otherwise(
-        &mut self,
-        socket: SocketId,
-        fd: BorrowedFd<'_>,
-        lent: &mut Lent<'_>,
-    ) -> Read {
+    fn read_otherwise(&mut self, socket: SocketId, fd: Borrowed<'_>, lent: &mut Lent<'_>) -> Read {
         let (reader, buffer) = (lent.reader, lent.bytes_mut());
         if self.streak == BROKEN {
             self.ended = true;
@@ -271,7 +259,8 @@ impl Reading {
                 Read::End
             }
             Ok(count) => {
-                self.readable = count >= full || self.behind != Behind::Nothing;
+                self.readable =
+                    !system::SHORT_READ_DRAINS || count >= full || self.behind != Behind::Nothing;
                 Read::Bytes { count, drained: !self.readable }
             }
             Err(Errno::AGAIN) => {
@@ -289,7 +278,7 @@ impl Reading {
 
 /// Fills the buffer with calls of at most [`READ_CALL_BYTES`] each. The second value is an error that
 /// followed received bytes; the kernel reports it only once.
-fn receive_in_bulk(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> (Result<usize, Errno>, Option<Errno>) {
+fn receive_in_bulk(fd: Borrowed<'_>, buffer: &mut [u8]) -> (Result<usize, Errno>, Option<Errno>) {
     let mut count = 0;
     for piece in buffer.chunks_mut(READ_CALL_BYTES) {
         match system::receive(fd, piece) {
@@ -353,6 +342,7 @@ impl Drop for Lent<'_> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 impl Reading {
     /// Returns a state in which a stored failure follows the received bytes.
     pub(crate) fn broken() -> Self {
@@ -365,4 +355,5 @@ impl Reading {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod tests;

@@ -1,40 +1,41 @@
-//! The readiness backend: mio's epoll or kqueue, edge-triggered, each socket registered once.
+//! The readiness backend: mio's epoll, kqueue or IOCP, edge-triggered, each socket registered once.
 //!
 //! It implements completions on top of readiness:
 //!
 //! - *Receiving.* The kernel reports that a socket became readable. The driver then reads it into the loop's
 //!   one read buffer until a read is short. On a stream socket, a short read means that the socket is drained
-//!   (epoll(7), "Questions and answers" 9), so no further probing read is needed. A hang-up in the event
+//!   (epoll(7), "Questions and answers" 9), so no further probing read is needed. On Windows, only a read that
+//!   would block shows that, and only after it mio reports the next event. A hang-up in the event
 //!   (EPOLLRDHUP) is the exception: end-of-stream makes no new edge, so reading continues until it is found.
 //! - *Sending.* The system call is tried at once. Bytes that the kernel does not accept become the batch in
 //!   flight, which continues when the socket becomes writable.
 //! - *Fairness.* A socket that has used up its budget of reads for this turn waits in the backlog, and the
 //!   next turn does not wait in the kernel.
 
+#[cfg(unix)]
 mod outside;
 mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+#[cfg(unix)]
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use rustix::io::Errno;
 use slotmap::{Key, KeyData};
 
+#[cfg(unix)]
+use crate::Adopted;
 use crate::backend::Backend;
 use crate::completion::{Deferred, Wanted};
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::pool::Pool;
-use crate::system;
+use crate::system::{self, Errno, Fd};
 use crate::table::{self, Slot, SystemBackend, Table, receive, send};
 use crate::uninit::Unfilled;
 use crate::waker::Wake;
-use crate::{
-    Address, Adopted, Batch, Completion, Moment, Open, OpenError, Operation, SocketId, Waker,
-};
+use crate::{Address, Batch, Completion, Moment, Open, OpenError, Operation, SocketId, Waker};
 
 /// The events that are watched on a connection. They include urgent bytes, because a read stops at them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -55,6 +56,7 @@ compile_error!("a mio token must hold a socket id of 64 bits, see docs/PLATFORM.
 pub(crate) struct Ready {
     poll: RefCell<Poll>,
     /// The descriptor of `poll`.
+    #[cfg(unix)]
     poll_fd: RawFd,
     waker: Waker,
     /// `None` while a turn runs, which detects a turn inside a turn.
@@ -68,6 +70,8 @@ pub(crate) struct Ready {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Registered(bool);
 
+// On Windows, mio keeps its own state of each socket on the heap.
+#[cfg(unix)]
 const _: () =
     assert!(size_of::<Slot<Registered>>() <= 16, "every connection costs one slot of memory");
 
@@ -76,12 +80,9 @@ impl Ready {
         let poll = Poll::new()?;
         let waker = Waker::new(Arc::new(mio::Waker::new(poll.registry(), WAKE)?));
         let table = Table::new();
-        if let Some(fd) = table.alarm.fd() {
-            let fd = fd.as_raw_fd();
-            let watched = poll.registry().register(&mut SourceFd(&fd), ALARM, Interest::READABLE);
-            table.alarm.watched.set(watched.is_ok());
-        }
+        table.alarm.watch(poll.registry(), ALARM);
         Ok(Self {
+            #[cfg(unix)]
             poll_fd: poll.as_raw_fd(),
             poll: RefCell::new(poll),
             waker,
@@ -135,6 +136,9 @@ impl Backend for Ready {
             Err(errno) => Err(errno.into()),
         };
         slot.flags.reading.connecting = begun.is_ok();
+        if begun.is_ok() && !slot.watch.0 {
+            self.table.check_soon(socket);
+        }
         if let Err(error) = begun {
             self.defer(socket, Deferred::Failed(Operation::Connect, error));
         }
@@ -187,6 +191,7 @@ impl Backend for Ready {
     fn close(&self, socket: SocketId) -> bool {
         let Some(slot) = self.table.remove(socket) else { return false };
         self.table.drop_batch(socket, &slot);
+        #[cfg(unix)]
         if slot.flags.shared {
             self.unwatch(&slot);
         }
@@ -219,22 +224,27 @@ impl Backend for Ready {
         self.table.set_mode(socket, mode)
     }
 
+    #[cfg(unix)]
     fn adopt(&self, fd: OwnedFd) -> io::Result<(SocketId, Adopted)> {
         self.adopt(fd)
     }
 
+    #[cfg(unix)]
     fn detach(&self, socket: SocketId) -> io::Result<OwnedFd> {
         self.detach(socket)
     }
 
+    #[cfg(unix)]
     fn duplicate(&self, socket: SocketId) -> io::Result<OwnedFd> {
         self.table.duplicate(socket)
     }
 
+    #[cfg(unix)]
     fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
         self.table.raw_fd(socket)
     }
 
+    #[cfg(unix)]
     #[allow(unsafe_code, reason = "mio's Poll lends its descriptor only as a number")]
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: the descriptor belongs to `self.poll`, which is created with `self`, never replaced, and
@@ -257,8 +267,17 @@ impl SystemBackend for Ready {
         &self.table
     }
 
-    fn insert(&self, fd: OwnedFd, _: bool) -> io::Result<SocketId> {
-        Ok(self.table.sockets.borrow_mut().insert(Slot::new(fd, Registered(false))))
+    fn insert(&self, fd: Fd, unix: bool) -> io::Result<SocketId> {
+        let mut slot = Slot::new(fd, Registered(false));
+        let named_pipe = unix && cfg!(windows);
+        slot.flags.reading.pipe = named_pipe;
+        let mut sockets = self.table.sockets.borrow_mut();
+        let id = sockets.insert(slot);
+        // mio reports the end of a write to where the pipe is registered at that time.
+        match sockets.get_mut(id).filter(|_| named_pipe) {
+            Some(slot) => self.watch(id, slot).map(|()| id),
+            None => Ok(id),
+        }
     }
 
     /// Registers the socket once, edge-triggered, for both directions, as mio does.
@@ -271,8 +290,7 @@ impl SystemBackend for Ready {
             true => Interest::READABLE,
         };
         let poll = self.poll.borrow();
-        poll.registry().register(&mut SourceFd(&slot.fd.as_raw_fd()), token(socket), interest)?;
-        slot.watch.0 = true;
+        slot.watch.0 = system::register(poll.registry(), &mut slot.fd, token(socket), interest)?;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use mio::event::Event;
 
 use super::{ALARM, Ready, WAKE, id};
 use crate::limits::EVENTS_PER_TURN_MAX;
+use crate::system;
 use crate::table::{self, AgainOnPanic, Sending, SystemBackend, Waiting, accept, receive};
 use crate::{Completion, Moment, SocketId};
 
@@ -70,6 +71,7 @@ impl Ready {
         let socket = id(event.token());
         let mut sockets = self.table.sockets.borrow_mut();
         let Some(slot) = sockets.get_mut(socket) else { return };
+        system::note_event(&slot.fd, event);
         let flags = &mut slot.flags;
         let gone = event.is_read_closed() || event.is_error() && !flags.listener;
         flags.reading.readable |= event.is_readable() || gone;

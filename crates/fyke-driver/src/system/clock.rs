@@ -33,14 +33,15 @@ impl Clock {
 
 /// In nanoseconds, of the clock that `Instant` uses. It is read twice per turn, and `Instant` checks
 /// each time for errors that cannot occur.
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(not(any(target_vendor = "apple", windows)))]
 type Time = u64;
 
-/// On this system the monotonic clock continues while the machine sleeps, and `Instant` does not.
-#[cfg(target_vendor = "apple")]
+/// On Apple's systems the monotonic clock continues while the machine sleeps, and `Instant` does not. Windows has
+/// no such clock as a plain call.
+#[cfg(any(target_vendor = "apple", windows))]
 type Time = std::time::Instant;
 
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(not(any(target_vendor = "apple", windows)))]
 #[inline]
 fn time() -> Time {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -48,24 +49,24 @@ fn time() -> Time {
 }
 
 /// This overflows after 584 years.
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(not(any(target_vendor = "apple", windows)))]
 #[inline]
 fn nanoseconds(seconds: u64, nanoseconds: u64) -> Time {
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", windows))]
 fn time() -> Time {
     Time::now()
 }
 
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(not(any(target_vendor = "apple", windows)))]
 #[inline]
 fn since(started: Time) -> Moment {
     Moment::from_nanos(time().wrapping_sub(started))
 }
 
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", windows))]
 fn since(started: Time) -> Moment {
     started.elapsed().into()
 }
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(not(target_vendor = "apple"))]
+    #[cfg(not(any(target_vendor = "apple", windows)))]
     fn a_second_that_began_in_the_middle_of_one_is_a_whole_one() {
         let (before, after) = (nanoseconds(7, 999_999_999), nanoseconds(9, 1));
         assert_eq!(after - before, 1_000_000_002);

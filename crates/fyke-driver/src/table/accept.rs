@@ -5,18 +5,16 @@
 //! owner.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
-
-use super::{AgainOnPanic, SystemBackend};
+use super::{AgainOnPanic, SystemBackend, receive};
 use crate::completion::Wanted;
 use crate::limits::{ACCEPT_FAILED_ROUNDS_MAX, ACCEPTS_PER_TURN_MAX};
-use crate::system::{self, Failure};
+use crate::system::{self, Errno, Failure, Fd};
 use crate::trace::step;
 use crate::{Completion, Operation, SocketId};
 
-/// Retries the sockets whose delay is over: listeners, and sockets that could not be watched.
+/// Retries the sockets whose delay is over: listeners, sockets that could not be watched, and those that are
+/// checked because their state changes without an event.
 #[inline]
 pub(crate) fn retry(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
     if !driver.table().retries.is_empty() {
@@ -29,16 +27,26 @@ fn retry_due(driver: &impl SystemBackend, on: &mut dyn FnMut(Completion<'_>)) {
     let table = driver.table();
     let now = table.clock.now();
     while let Some(socket) = table.retries.take(now) {
-        let listener = {
+        let (flags, check) = {
             let mut sockets = table.sockets.borrow_mut();
             let Some(slot) = sockets.get_mut(socket) else { continue };
+            let check = slot.check();
             // This cannot fail, because the socket was watched before.
             let _ = driver.watch(socket, slot);
-            slot.flags.listener
+            (slot.flags, check)
         };
-        if listener {
-            let _again = AgainOnPanic { driver, socket };
+        table.check_later(socket, check);
+        let _again = AgainOnPanic { driver, socket };
+        if flags.listener {
             accept(driver, socket, on);
+        }
+        if check.shut_down {
+            on(Completion::ShutDown { socket });
+        }
+        if check.changed && flags.reading.connecting {
+            super::connected(driver, socket, on);
+        } else if check.changed {
+            receive::receive_and_send(driver, socket, on);
         }
     }
 }
@@ -89,7 +97,7 @@ pub(crate) fn accept(
 
 /// What became of a waiting connection.
 enum Next {
-    Accepted(OwnedFd, Option<SocketAddr>),
+    Accepted(Fd, Option<SocketAddr>),
     /// It was refused, because descriptors are exhausted.
     Shed,
     Failed(Errno),

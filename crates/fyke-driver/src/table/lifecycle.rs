@@ -2,11 +2,9 @@
 
 use std::io;
 
-use rustix::io::Errno;
-
 use super::{Sending, Slot, SystemBackend, Table};
 use crate::completion::{Deferred, dead};
-use crate::system::{self, BoundFile};
+use crate::system::{self, BoundFile, Errno};
 use crate::{Completion, Open, OpenError, Operation, SocketId, Transport};
 
 pub(crate) fn open(driver: &impl SystemBackend, request: &Open) -> Result<SocketId, OpenError> {
@@ -64,6 +62,11 @@ pub(crate) fn shutdown(driver: &impl SystemBackend, socket: SocketId) -> bool {
     let shut_down = result.is_ok();
     let completion = match result {
         Ok(()) => Deferred::ShutDown,
+        // A check reports when the peer has read everything.
+        Err(Errno::INPROGRESS) => {
+            driver.table().check_soon(socket);
+            return true;
+        }
         // The reader of a pipe receives end-of-stream when the pipe is closed.
         Err(Errno::NOTSOCK) if slot.flags.reading.pipe => Deferred::ShutDown,
         Err(errno) => Deferred::Failed(Operation::Shutdown, errno.into()),
@@ -87,10 +90,9 @@ impl<W> Table<W> {
     }
 
     pub(crate) fn set_mode(&self, socket: SocketId, mode: u32) -> io::Result<()> {
-        if !self.sockets.borrow().contains_key(socket) {
-            return Err(dead());
-        }
-        self.files.borrow().get(&socket).map_or(Ok(()), |file| file.set_mode(mode))
+        let sockets = self.sockets.borrow();
+        let slot = sockets.get(socket).ok_or_else(dead)?;
+        system::set_mode(system::borrow(&slot.fd), self.files.borrow().get(&socket), mode)
     }
 
     /// Makes the following close send RST.
@@ -114,6 +116,7 @@ impl<W> Table<W> {
     }
 
     /// Removes a socket from the table so that it can be passed to another owner, together with its file.
+    #[cfg(unix)]
     pub(crate) fn give_away(&self, socket: SocketId) -> Option<Slot<W>> {
         let mut slot = self.sockets.borrow_mut().remove(socket)?;
         self.reader.forget(socket, &mut slot.flags.reading);

@@ -15,13 +15,15 @@ mod slots;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::completion::{Deferred, Wanted, dead};
+use crate::limits::ACCEPT_RETRY_DELAY;
 use crate::pool::Pool;
 use crate::reading::{Backlog, Lent, Read, Reader, Reading};
-use crate::system::{self, Alarm, BoundFile, Clock, Spare};
+use crate::system::{self, Alarm, Borrowed, BoundFile, Clock, Fd, Spare};
 use crate::{Batch, Completion, Moment, SocketId};
 pub(crate) use lifecycle::{connected, open, shutdown};
 use retries::Retries;
@@ -53,7 +55,7 @@ pub(crate) struct Table<W> {
 /// tables.
 #[derive(Debug)]
 pub(crate) struct Slot<W> {
-    pub(crate) fd: OwnedFd,
+    pub(crate) fd: Fd,
     pub(crate) flags: Flags,
     pub(crate) watch: W,
 }
@@ -76,6 +78,7 @@ pub(crate) struct Flags {
     pub(crate) listener: bool,
     pub(crate) sending: Sending,
     /// Other owners may have descriptors of the same socket, because it was adopted or duplicated.
+    #[cfg(unix)]
     pub(crate) shared: bool,
     pub(crate) reading: Reading,
 }
@@ -102,7 +105,7 @@ pub(crate) trait SystemBackend {
     ///
     /// # Errors
     /// If no ids are left. The descriptor is closed in that case.
-    fn insert(&self, fd: OwnedFd, unix: bool) -> io::Result<SocketId>;
+    fn insert(&self, fd: Fd, unix: bool) -> io::Result<SocketId>;
 
     /// Makes the kernel report events of the socket. Does nothing if the socket is already watched.
     ///
@@ -197,9 +200,21 @@ impl<W> Table<W> {
         self.alarm.wait_time(until, &self.clock)
     }
 
-    /// Retries a socket after [`ACCEPT_RETRY_DELAY`](crate::limits::ACCEPT_RETRY_DELAY).
+    /// Retries a socket after [`ACCEPT_RETRY_DELAY`].
     pub(crate) fn retry_later(&self, socket: SocketId) {
+        self.retries.add(socket, self.clock.now() + ACCEPT_RETRY_DELAY);
+    }
+
+    /// Checks the socket in the next turn, see [`system::check`].
+    pub(crate) fn check_soon(&self, socket: SocketId) {
         self.retries.add(socket, self.clock.now());
+    }
+
+    /// Checks the socket again after the time that its last check requested, see [`system::check`].
+    pub(crate) fn check_later(&self, socket: SocketId, check: system::Check) {
+        if let Some(after) = check.again {
+            self.retries.add(socket, self.clock.now() + after);
+        }
     }
 
     /// Returns the work of the next turn that no event reports, or `None` if there is none and the turn may
@@ -245,7 +260,7 @@ impl<W> Table<W> {
     pub(crate) fn with_reading<T>(
         &self,
         socket: SocketId,
-        on: impl FnOnce(&mut Reading, BorrowedFd<'_>) -> T,
+        on: impl FnOnce(&mut Reading, Borrowed<'_>) -> T,
     ) -> Option<T> {
         self.with_slot(socket, |slot| on(&mut slot.flags.reading, system::borrow(&slot.fd)))
     }
@@ -254,12 +269,15 @@ impl<W> Table<W> {
     pub(crate) fn with_fd<T>(
         &self,
         socket: SocketId,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+        call: impl FnOnce(Borrowed<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let sockets = self.sockets.borrow();
         call(system::borrow(&sockets.get(socket).ok_or_else(dead)?.fd))
     }
+}
 
+#[cfg(unix)]
+impl<W> Table<W> {
     pub(crate) fn raw_fd(&self, socket: SocketId) -> Option<RawFd> {
         self.sockets.borrow().get(socket).map(|slot| slot.fd.as_raw_fd())
     }
@@ -274,7 +292,7 @@ impl<W> Table<W> {
 }
 
 impl<W> Slot<W> {
-    pub(crate) fn new(fd: OwnedFd, watch: W) -> Self {
+    pub(crate) fn new(fd: Fd, watch: W) -> Self {
         Self { fd, flags: Flags::default(), watch }
     }
 
@@ -284,14 +302,24 @@ impl<W> Slot<W> {
         self.flags.reading.read(socket, system::borrow(&self.fd), lent)
     }
 
+    /// Checks a socket whose state changes without an event.
+    pub(crate) fn check(&mut self) -> system::Check {
+        let check = system::check(&self.fd);
+        // A read of a stream that has ended returns the end.
+        self.flags.reading.readable |= check.changed;
+        check
+    }
+
     /// Closes the descriptor, unless it is an adopted standard descriptor.
     pub(crate) fn close(self) {
+        #[cfg(unix)]
         if self.flags.shared {
             system::close_from_outside(self.fd);
         }
     }
 
     /// Returns whether an operation is in progress that a new owner of the descriptor could not continue.
+    #[cfg(unix)]
     pub(crate) fn is_busy(&self) -> bool {
         let Flags { sending, reading, .. } = self.flags;
         sending == Sending::Batch || reading.connecting || reading.is_broken()

@@ -149,6 +149,7 @@ fn deliver(
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::io::Write;
     use std::os::fd::OwnedFd;

@@ -1,8 +1,7 @@
-//! Sockets that pause, because descriptors or memory are exhausted.
+//! Sockets that pause: because descriptors or memory are exhausted, or until they are checked again.
 
 use std::cell::RefCell;
 
-use crate::limits::ACCEPT_RETRY_DELAY;
 use crate::{Moment, SocketId};
 
 /// Contains each socket at most once.
@@ -19,11 +18,11 @@ impl Retries {
         self.0.borrow().iter().map(|(at, _)| *at).min()
     }
 
-    /// Pauses a socket for [`ACCEPT_RETRY_DELAY`].
-    pub(super) fn add(&self, socket: SocketId, now: Moment) {
+    /// Pauses a socket until `at`, unless it pauses already.
+    pub(super) fn add(&self, socket: SocketId, at: Moment) {
         let mut retries = self.0.borrow_mut();
         if !retries.iter().any(|(_, waiting)| *waiting == socket) {
-            retries.push((now + ACCEPT_RETRY_DELAY, socket));
+            retries.push((at, socket));
         }
     }
 

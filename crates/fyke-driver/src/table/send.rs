@@ -2,13 +2,11 @@
 
 use std::io::{self, IoSlice};
 
-use rustix::io::Errno;
-
 use super::{Sending, Slot, SystemBackend};
 use crate::completion::dead;
 use crate::limits::{PIECES_PER_SEND_MAX, SENDS_PER_CALL_MAX};
 use crate::pool::Pool;
-use crate::system;
+use crate::system::{self, Errno};
 use crate::{Batch, Chunk, Completion, Operation, SocketId};
 
 /// The maximum number of bytes from several places that are copied together before they are sent. That costs

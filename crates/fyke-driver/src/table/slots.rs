@@ -133,6 +133,7 @@ fn parts(id: SocketId) -> (usize, u32) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    #[cfg(unix)]
     use std::os::fd::OwnedFd;
 
     use super::*;
@@ -158,6 +159,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
     fn an_entry_with_a_descriptor_takes_no_more_than_it_and_a_version() {
         assert_eq!(size_of::<Entry<(OwnedFd, [u8; 12])>>(), 20);
     }

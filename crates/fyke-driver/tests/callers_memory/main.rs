@@ -7,8 +7,8 @@ mod world;
 use std::io::{ErrorKind, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fyke_driver::{Address, Driver, DriverKind, Family, Open, Transport};
-use world::{PATIENCE, Seen, World, on_every_driver};
+use fyke_driver::{Address, Family, Open, Transport};
+use world::{PATIENCE, Seen, on_every_driver};
 
 #[test]
 fn nothing_is_read_or_reported_for_a_closed_socket() {
@@ -87,6 +87,9 @@ fn other_sockets_are_still_reported_after_a_panic_in_the_callback() {
 #[cfg(unix)]
 #[test]
 fn pipe_can_be_read_and_written_but_not_peeked() {
+    use fyke_driver::{Driver, DriverKind};
+    use world::World;
+
     for kind in [DriverKind::Ready, DriverKind::Uring] {
         let driver = Driver::new(&kind).unwrap();
         let (reader, writer) = std::io::pipe().unwrap();

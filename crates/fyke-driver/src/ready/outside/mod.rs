@@ -5,9 +5,7 @@
 //! may be shared is deregistered before it is closed.
 
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
-
-use mio::unix::SourceFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 
 use super::{Ready, Registered};
 use crate::completion::dead;
@@ -59,7 +57,7 @@ impl Ready {
     pub(super) fn unwatch(&self, slot: &Slot<Registered>) {
         if slot.watch.0 {
             // This fails only if the descriptor is not watched.
-            let _ = self.poll.borrow().registry().deregister(&mut SourceFd(&slot.fd.as_raw_fd()));
+            let _ = system::deregister(self.poll.borrow().registry(), &slot.fd);
         }
     }
 }

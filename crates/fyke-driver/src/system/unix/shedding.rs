@@ -6,18 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-/// What to do after a failed accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No connection is waiting.
-    Drained,
-    /// This connection has vanished; the next one may succeed.
-    Next,
-    /// Descriptors or memory are exhausted: try again later.
-    Exhausted,
-    /// A permanent failure: the listener was shut down, or a policy forbids accepting.
-    Dead,
-}
+use crate::system::Failure;
 
 impl Failure {
     /// The table of accept's errors, from accept(2), "ERRORS" and "Error handling". An error that is

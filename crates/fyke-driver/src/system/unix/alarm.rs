@@ -1,14 +1,16 @@
 //! Ends a wait at a deadline without a timeout in the wait itself.
 
 use std::cell::Cell;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 
-use super::Clock;
 use crate::Moment;
 use crate::limits::WAIT_MAX;
+use crate::system::Clock;
 
 /// A timerfd that the poller watches, edge-triggered, so it is never read (timerfd_create(2)).
 ///
@@ -33,6 +35,15 @@ impl Alarm {
 
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.timer.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes a poller watch it.
+    pub(crate) fn watch(&self, registry: &Registry, token: Token) {
+        if let Some(fd) = self.fd() {
+            let fd = fd.as_raw_fd();
+            let watched = registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
+            self.watched.set(watched.is_ok());
+        }
     }
 
     /// How long to wait for a time; `None` if the alarm ends the wait.
