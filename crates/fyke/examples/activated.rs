@@ -1,5 +1,6 @@
 //! Echoes on every socket that systemd listens on, and was started by it when the first client came.
 
+#[cfg(unix)]
 fn main() -> fyke::Result<()> {
     fyke::run(|| {
         for descriptor in fyke::systemd::listen_fds()? {
@@ -13,4 +14,9 @@ fn main() -> fyke::Result<()> {
         }
         Ok(())
     })
+}
+
+#[cfg(not(unix))]
+fn main() {
+    eprintln!("systemd and descriptors exist on Unix systems only");
 }

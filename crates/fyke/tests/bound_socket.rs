@@ -3,7 +3,6 @@
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use fyke::{AbortController, Address, BindOptions, BoundSocket, Endpoint, ErrorCode, Server};
 use support::{Log, Net};
@@ -20,10 +19,21 @@ fn endpoint(address: &Address) -> Endpoint {
     address.clone().try_into().unwrap()
 }
 
+#[cfg(unix)]
+fn check_descriptor(net: &Net, bound: &BoundSocket) {
+    assert!(bound.as_raw_fd().is_none_or(|fd| fd > 2));
+    assert_eq!(bound.as_raw_fd().is_some(), !net.is_sim());
+}
+
+/// Windows has no descriptors.
+#[cfg(not(unix))]
+fn check_descriptor(_: &Net, _: &BoundSocket) {}
+
 /// The addresses that a socket can be bound to, and how to request them.
-fn places(net: &Net) -> [Endpoint; 3] {
+fn places(net: &Net) -> Vec<Endpoint> {
     let name = net.path().into_os_string().into_encoded_bytes();
-    [net.tcp(), net.path().into(), Endpoint::Abstract(name)]
+    let abstract_name = cfg!(target_os = "linux").then_some(Endpoint::Abstract(name));
+    net.endpoints().into_iter().chain(abstract_name).collect()
 }
 
 on_every_driver! {
@@ -34,8 +44,7 @@ on_every_driver! {
             assert_eq!(address.ip(), Ipv4Addr::LOCALHOST);
             assert_ne!(address.port(), 0);
             assert!(!bound.is_unix());
-            assert!(bound.as_raw_fd().is_none_or(|fd| fd > 2));
-            assert_eq!(bound.as_raw_fd().is_some(), !net.is_sim());
+            check_descriptor(net, &bound);
 
             // Without a host, the socket is bound to all addresses, without a lookup.
             let everywhere = ip(&BoundSocket::bind(0).unwrap());
@@ -204,18 +213,6 @@ on_every_driver! {
         });
     }
 
-    fn bnd_10_an_empty_path_gets_a_name_from_the_system(net) {
-        net.run(|| {
-            let bound = [(); 2].map(|()| BoundSocket::bind(PathBuf::new()).unwrap());
-            for bound in &bound {
-                assert!(matches!(bound.address(), Address::Abstract(name) if name.len() == 5));
-            }
-            assert_ne!(bound[0].address(), bound[1].address());
-            let refused = BoundSocket::bind(Endpoint::Abstract(Vec::new())).unwrap_err();
-            assert_eq!(refused.code(), ErrorCode::ERR_INVALID_ARG_VALUE, "an empty abstract name");
-        });
-    }
-
     fn bnd_12_a_bound_socket_refuses_connections_until_it_listens(net) {
         for place in places(net) {
             let log = Log::new();
@@ -249,6 +246,27 @@ on_every_driver! {
     }
 }
 
+#[cfg(target_os = "linux")]
+mod abstract_names {
+    use super::*;
+
+    on_every_driver! {
+        fn bnd_10_an_empty_path_gets_a_name_from_the_system(net) {
+            net.run(|| {
+                let bound = [(); 2].map(|()| BoundSocket::bind(std::path::PathBuf::new()).unwrap());
+                for bound in &bound {
+                    assert!(matches!(bound.address(), Address::Abstract(name) if name.len() == 5));
+                }
+                assert_ne!(bound[0].address(), bound[1].address());
+                let refused = BoundSocket::bind(Endpoint::Abstract(Vec::new())).unwrap_err();
+                assert_eq!(refused.code(), ErrorCode::ERR_INVALID_ARG_VALUE, "an empty abstract name");
+            });
+        }
+    }
+}
+
+// Files and descriptors.
+#[cfg(unix)]
 on_every_system! {
     fn bnd_10_the_file_exists_from_the_bind_to_the_close_of_the_last_owner(net) {
         net.run(|| {
@@ -277,8 +295,8 @@ on_every_system! {
             let used = net.path();
             std::fs::write(&used, "").unwrap();
             let missing = net.path().join("missing");
-            let long = PathBuf::from("x".repeat(200));
-            let with_nul = PathBuf::from("a\0b");
+            let long = std::path::PathBuf::from("x".repeat(200));
+            let with_nul = std::path::PathBuf::from("a\0b");
             for (path, code) in [
                 (used, ErrorCode::EADDRINUSE),
                 (missing, ErrorCode::EACCES),

@@ -252,7 +252,7 @@ impl BlackHole {
         for _ in 0..8 {
             let filler = socket();
             match net::connect(&filler, &address) {
-                Ok(()) | Err(Errno::INPROGRESS) => held.push(filler),
+                Ok(()) | Err(Errno::INPROGRESS | Errno::WOULDBLOCK) => held.push(filler),
                 Err(error) => panic!("{error}"),
             }
         }

@@ -1,5 +1,8 @@
 //! Sockets and servers over descriptors from outside. On real systems only.
 
+// Windows has no descriptors.
+#![cfg(unix)]
+
 mod support;
 
 use std::io::Read;

@@ -3,14 +3,11 @@
 mod support;
 
 use std::cell::RefCell;
-use std::net::TcpStream;
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Endpoint, Error, ErrorCode, ReadyState, Server, Socket, pipeline, timer};
-use support::{Log, Net, drive, settled, when, word};
+use fyke::{Error, ErrorCode, ReadyState, Server, Socket, pipeline, timer};
+use support::{Log, drive, settled, when, word};
 
 /// Larger than all buffers of the system between two TCP sockets.
 const STUCK_BYTES: usize = 32 << 20;
@@ -351,7 +348,15 @@ on_every_driver! {
 /// A child that holds the other end of a connection is killed. The result depends on whether it leaves
 /// bytes unread.
 #[test]
+#[cfg(unix)]
 fn dst_22_a_killed_peer_process_ends_or_resets_the_connection() {
+    use std::net::TcpStream;
+    use std::os::fd::OwnedFd;
+    use std::process::{Command, Stdio};
+
+    use fyke::Endpoint;
+    use support::Net;
+
     for unread in [false, true] {
         let net = Net::ready();
         let log = Log::new();

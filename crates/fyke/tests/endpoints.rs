@@ -76,7 +76,7 @@ fn options_accept_the_parts_of_an_endpoint_and_a_wrong_one_fails_the_call_that_u
         let server = Server::new();
         ListenOptions::new(&String::from("127.0.0.1:0")).backlog(1).listen(&server)?;
         server.close();
-        BindOptions::new(&address).reuse_port(true).bind()?.close();
+        BindOptions::new(&address).ipv6_only(false).bind()?.close();
         let code = |refused: Error| refused.code().as_str().to_owned();
         let options = ConnectOptions::new(&String::from("no endpoint")).no_delay(true);
         let refused = options.clone().connect_then(|_| panic!("refused"));

@@ -5,10 +5,10 @@ mod support;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fyke::{ErrorCode, EventLoop, Server, Socket, timer};
-use support::{DEADLINE, Log, Net, drive};
+use support::{Log, drive};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -240,8 +240,13 @@ on_every_system! {
 }
 
 #[test]
+#[cfg(unix)]
 fn a_host_drives_the_loop_by_its_descriptor_and_its_deadline() {
+    use std::time::Instant;
+
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use support::{DEADLINE, Net};
+
     for net in Net::of_the_system() {
         let event_loop = net.event_loop();
         let done = Rc::new(Cell::new(0));

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ impl Example {
         path.pop();
         path.pop();
         path.extend(["examples", name]);
+        path.set_extension(std::env::consts::EXE_EXTENSION);
         let mut child = Command::new(&path)
             .arg(argument)
             .stdout(Stdio::piped())
@@ -143,9 +143,9 @@ fn graceful_answers_received_requests_before_it_stops() {
 }
 
 #[test]
+#[cfg(unix)]
 fn unix_echo_sends_all_data_back() {
-    let path: PathBuf =
-        std::env::temp_dir().join(format!("fyke-unix-echo-{}.sock", std::process::id()));
+    let path = std::env::temp_dir().join(format!("fyke-unix-echo-{}.sock", std::process::id()));
     let mut server = Example::start("unix_echo", path.to_str().unwrap());
     assert_eq!(server.address(), path.to_str().unwrap());
     let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();

@@ -14,7 +14,7 @@ use support::{Log, Net, collect};
 /// The number of bytes that a path may have: `sun_path` in unix(7). On Linux its last byte need not be
 /// NUL.
 fn path_bytes_max(net: &Net) -> usize {
-    if net.is_sim() || cfg!(target_os = "linux") { 108 } else { 104 }
+    if net.is_linux() { 108 } else { 104 }
 }
 
 /// A path of COUNT bytes, in an otherwise empty folder.

@@ -11,13 +11,9 @@ use fyke::{
 use support::options::{MS, SECOND, look, look_accepted, probes};
 
 /// The size that Linux sets for a requested size (socket(7)).
-fn buffer(bytes: usize) -> Option<usize> {
-    Some(if cfg!(target_os = "linux") { 2 * bytes } else { bytes })
+fn buffer(linux: bool, bytes: usize) -> Option<usize> {
+    Some(if linux { 2 * bytes } else { bytes })
 }
-
-/// TCP_USER_TIMEOUT exists on Linux only. The simulated network has it everywhere, but a test must not
-/// depend on the platform.
-const HAS_USER_TIMEOUT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 on_every_driver! {
     fn tmo_10_no_delay_is_off_until_it_is_set(net) {
@@ -67,7 +63,8 @@ on_every_driver! {
     }
 
     fn tmo_11_tmo_19_options_set_while_connecting_are_remembered_too(net) {
-        net.run(|| net.pair(net.tcp(), |socket| _ = socket.end(), |client| {
+        let linux = net.is_linux();
+        net.run(|| net.pair(net.tcp(), |socket| _ = socket.end(), move |client| {
             let client = client.clone();
             // After the call of `connect`, before there is a result.
             timer::next_tick(move || {
@@ -82,13 +79,13 @@ on_every_driver! {
                     client.set_receive_buffer_size_bytes(20_000).unwrap();
                 });
                 assert_eq!(client.type_of_service(), 0x10, "never EBADF");
-                client.on_connect(|client| {
+                client.on_connect(move |client| {
                     assert!(client.no_delay());
                     assert_eq!(client.keep_alive(), Some(probes(6, 3, 4)));
                     assert_eq!(client.type_of_service(), 0x10);
-                    assert_eq!(client.user_timeout(), Some(SECOND).filter(|_| HAS_USER_TIMEOUT));
-                    assert_eq!(client.send_buffer_size_bytes(), buffer(30_000));
-                    assert_eq!(client.receive_buffer_size_bytes(), buffer(20_000));
+                    assert_eq!(client.user_timeout(), Some(SECOND).filter(|_| linux));
+                    assert_eq!(client.send_buffer_size_bytes(), buffer(linux, 30_000));
+                    assert_eq!(client.receive_buffer_size_bytes(), buffer(linux, 20_000));
                 });
                 client.resume();
             }).unwrap();
@@ -113,13 +110,14 @@ on_every_driver! {
     }
 
     fn tmo_18_type_of_service_over_ipv4_and_ipv6(net) {
+        let linux = net.is_linux();
         for endpoint in [net.tcp(), ("::1", 0).into()] {
-            net.run(|| look(net, endpoint, &Socket::new(), |client| {
+            net.run(|| look(net, endpoint, &Socket::new(), move |client| {
                 assert_eq!(client.type_of_service(), 0);
                 client.set_type_of_service(0x48).unwrap();
                 assert_eq!(client.type_of_service(), 0x48);
                 client.set_type_of_service(255).unwrap();
-                let masked = if cfg!(target_os = "linux") { 252 } else { 255 };
+                let masked = if linux { 252 } else { 255 };
                 assert_eq!(client.type_of_service(), masked, "the two bits of ECN are the system's");
             }));
         }
@@ -168,10 +166,11 @@ on_every_driver! {
     }
 
     fn user_timeout_is_the_systems_until_it_is_set(net) {
+        let linux = net.is_linux();
         let fresh = Socket::new();
         fresh.set_user_timeout(Some(1500 * MS)).unwrap();
         assert_eq!(fresh.user_timeout(), Some(1500 * MS));
-        net.run(|| look(net, net.tcp(), &fresh, |client| if HAS_USER_TIMEOUT {
+        net.run(|| look(net, net.tcp(), &fresh, move |client| if linux {
             assert_eq!(client.user_timeout(), Some(1500 * MS));
             client.set_user_timeout(Some(MS / 10)).unwrap();
             assert_eq!(client.user_timeout(), Some(MS), "not zero, which is the system's own");
@@ -184,7 +183,7 @@ on_every_driver! {
             client.set_user_timeout(Some(Duration::ZERO)).unwrap();
             assert_eq!(client.user_timeout(), None);
         }));
-        look_accepted(net, ServerOptions::new(), |socket| if HAS_USER_TIMEOUT {
+        look_accepted(net, ServerOptions::new(), move |socket| if linux {
             assert_eq!(socket.user_timeout(), None);
             socket.set_user_timeout(Some(SECOND)).unwrap();
             assert_eq!(socket.user_timeout(), Some(SECOND));
@@ -192,18 +191,19 @@ on_every_driver! {
     }
 
     fn sizes_of_buffers_are_set_before_connecting_and_on_a_connection(net) {
+        let linux = net.is_linux();
         for endpoint in net.endpoints() {
             let options = SocketOptions::new().send_buffer_size_bytes(40_000);
             let client = options.receive_buffer_size_bytes(50_000).build();
             assert_eq!(client.send_buffer_size_bytes(), Some(40_000));
             assert_eq!(Socket::new().receive_buffer_size_bytes(), None);
-            net.run(|| look(net, endpoint, &client, |client| {
-                assert_eq!(client.send_buffer_size_bytes(), buffer(40_000));
-                assert_eq!(client.receive_buffer_size_bytes(), buffer(50_000));
+            net.run(|| look(net, endpoint, &client, move |client| {
+                assert_eq!(client.send_buffer_size_bytes(), buffer(linux, 40_000));
+                assert_eq!(client.receive_buffer_size_bytes(), buffer(linux, 50_000));
                 client.set_send_buffer_size_bytes(60_000).unwrap();
                 client.set_receive_buffer_size_bytes(70_000).unwrap();
-                assert_eq!(client.send_buffer_size_bytes(), buffer(60_000));
-                assert_eq!(client.receive_buffer_size_bytes(), buffer(70_000));
+                assert_eq!(client.send_buffer_size_bytes(), buffer(linux, 60_000));
+                assert_eq!(client.receive_buffer_size_bytes(), buffer(linux, 70_000));
                 // Reduced to what the system allows, and never refused.
                 client.set_send_buffer_size_bytes(usize::MAX).unwrap();
                 client.set_receive_buffer_size_bytes(usize::MAX).unwrap();
@@ -212,15 +212,16 @@ on_every_driver! {
     }
 
     fn accepted_sockets_have_the_sizes_of_buffers_from_their_listener(net) {
+        let linux = net.is_linux();
         let options = ServerOptions::new().send_buffer_size_bytes(40_000);
-        look_accepted(net, options.receive_buffer_size_bytes(50_000), |socket| {
-            assert_eq!(socket.send_buffer_size_bytes(), buffer(40_000));
-            assert_eq!(socket.receive_buffer_size_bytes(), buffer(50_000));
+        look_accepted(net, options.receive_buffer_size_bytes(50_000), move |socket| {
+            assert_eq!(socket.send_buffer_size_bytes(), buffer(linux, 40_000));
+            assert_eq!(socket.receive_buffer_size_bytes(), buffer(linux, 50_000));
         });
-        let server = ServerOptions::new().send_buffer_size_bytes(40_000).create_server(|socket| {
+        let server = ServerOptions::new().send_buffer_size_bytes(40_000).create_server(move |socket| {
             socket.server().unwrap().close();
-            assert_eq!(socket.send_buffer_size_bytes(), buffer(30_000), "those of the listen");
-            assert_eq!(socket.receive_buffer_size_bytes(), buffer(20_000));
+            assert_eq!(socket.send_buffer_size_bytes(), buffer(linux, 30_000), "those of the listen");
+            assert_eq!(socket.receive_buffer_size_bytes(), buffer(linux, 20_000));
             socket.end();
         });
         net.run(|| {

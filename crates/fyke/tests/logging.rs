@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fyke::{
-    BoundSocket, ConnectOptions, KeepAliveProbes, Server, ServerOptions, Socket, SocketOptions,
+    BoundSocket, ConnectOptions, Endpoint, KeepAliveProbes, Server, ServerOptions, Socket,
+    SocketOptions,
 };
 use support::steps::with_subscriber;
 use support::{Net, drive};
@@ -60,7 +61,7 @@ impl Subscriber for Drastic {
 }
 
 /// A server and a client, which end by themselves unless something else ends them.
-fn converse(net: &Net, target: fyke::Endpoint) {
+fn converse(net: &Net, target: Endpoint) {
     net.run(|| {
         let server = options().create_server(|socket| {
             watch(socket);
@@ -191,7 +192,7 @@ fn options() -> ServerOptions {
 }
 
 /// A conversation that causes every event, until all of it has ended.
-fn play(net: &Net, target: fyke::Endpoint) {
+fn play(net: &Net, target: Endpoint) {
     let event_loop = net.event_loop();
     let ended = Rc::new(Cell::new(0));
     event_loop.enter(|| {
@@ -287,12 +288,15 @@ on_every_driver! {
                 net.node_exact();
             }
             for target in net.endpoints() {
-                let tcp = !target.to_string().contains('/');
+                let tcp = !matches!(target, Endpoint::Path(_));
                 with_subscriber(Nosy, || play(net, target));
                 let lines = LINES.take();
                 let mut calls = vec!["socket", "bind", "listen", "accept", "connect", "shutdown"];
-                calls.extend(["close", "setsockopt"]);
-                if !net.is_sim() {
+                calls.push("close");
+                if tcp || net.is_sim() || cfg!(not(windows)) {
+                    calls.push("setsockopt");
+                }
+                if !net.is_sim() && cfg!(unix) {
                     calls.extend(["adopt", "detach"]);
                 }
                 for call in calls {
@@ -308,7 +312,7 @@ on_every_driver! {
     fn subscriber_may_end_everything_at_any_event(net) {
         for target in net.endpoints() {
             for after in 1..40 {
-                let target = if target.to_string().contains('/') { net.path().into() } else { target.clone() };
+                let target = if matches!(target, Endpoint::Path(_)) { net.path().into() } else { target.clone() };
                 let drastic = Drastic { after: AtomicUsize::new(after) };
                 with_subscriber(drastic, || converse(net, target));
             }

@@ -5,8 +5,8 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fyke::{Address, ErrorCode, ListenOptions, Server, ServerOptions, Socket, StaleFile, timer};
-use support::{Log, Net};
+use fyke::{Address, ErrorCode, ListenOptions, Server, ServerOptions, Socket, timer};
+use support::Log;
 
 fn watch(log: &Log, server: &Server) {
     let add = |event: &'static str| {
@@ -295,10 +295,15 @@ on_every_driver! {
     }
 }
 
-/// Files exist on real systems only.
+/// Unix sockets with files exist on real systems only.
+#[cfg(unix)]
 mod files {
-    use super::*;
     use std::os::unix::fs::FileTypeExt;
+
+    use fyke::StaleFile;
+
+    use super::support::Net;
+    use super::*;
 
     fn code_of_listening(net: &Net, path: std::path::PathBuf) -> ErrorCode {
         net.try_run(|| {

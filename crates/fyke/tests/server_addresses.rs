@@ -147,7 +147,7 @@ on_every_driver! {
             });
             server.listen_then(("fe80::1", 0), |_| panic!("in which zone?")).unwrap();
         });
-        assert_eq!(seen.take(), [if cfg!(target_os = "linux") { "EINVAL" } else { "EADDRNOTAVAIL" }]);
+        assert_eq!(seen.take(), [if net.is_linux() { "EINVAL" } else { "EADDRNOTAVAIL" }]);
     }
 
     fn srv_16_an_unknown_host_fails_with_the_error_of_the_resolver(net) {

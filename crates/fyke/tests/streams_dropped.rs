@@ -152,7 +152,8 @@ fn open_descriptors() -> usize {
 
 #[test]
 fn futures_dropped_at_every_poll_lose_no_byte_and_no_descriptor() {
-    for net in Net::of_the_system() {
+    let name = "futures_dropped_at_every_poll_lose_no_byte_and_no_descriptor";
+    for net in Net::of_the_system_for(module_path!(), name) {
         // What a process opens once.
         net.block_on(talk(net.tcp(), 0));
         let before = open_descriptors();

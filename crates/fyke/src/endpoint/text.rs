@@ -71,7 +71,7 @@ impl FromStr for Endpoint {
             let name = unescape(nonempty(name, text)?.as_bytes());
             return name.map(Self::Abstract).ok_or_else(|| not_an_endpoint(text));
         }
-        if text.contains('/') {
+        if is_path(text) {
             return Ok(Self::Path(text.into()));
         }
         if let Some(rest) = text.strip_prefix('[') {
@@ -118,7 +118,23 @@ fn from_bytes(text: &OsStr) -> Result<Endpoint> {
 
 #[cfg(not(unix))]
 fn from_bytes(text: &OsStr) -> Result<Endpoint> {
-    Err(not_an_endpoint(&text.to_string_lossy()))
+    let readable = text.to_string_lossy();
+    if is_path(&readable) {
+        Ok(Endpoint::Path(text.into()))
+    } else {
+        Err(not_an_endpoint(&readable))
+    }
+}
+
+#[cfg(not(windows))]
+fn is_path(text: &str) -> bool {
+    text.contains('/')
+}
+
+/// Such as `\\.\pipe\name`.
+#[cfg(windows)]
+fn is_path(text: &str) -> bool {
+    text.contains(['/', '\\'])
 }
 
 /// Decodes the bytes of an abstract name from the form that [`escape_ascii`](slice::escape_ascii) writes.

@@ -59,12 +59,12 @@ impl LookupHints {
         }
     }
 
-    /// The flags of `getaddrinfo`, as defined in this system's netdb.h. Systems that are not listed here
+    /// The flags of `getaddrinfo`, as defined in this system's netdb.h or ws2def.h. Systems that are not listed here
     /// use none.
     pub(super) fn system_flags(self) -> i32 {
         let (address_config, v4_mapped, all) = if cfg!(target_os = "linux") {
             (0x20, 0x08, 0x10)
-        } else if cfg!(any(target_vendor = "apple", target_os = "freebsd")) {
+        } else if cfg!(any(target_vendor = "apple", target_os = "freebsd", windows)) {
             (0x400, 0x800, 0x100)
         } else {
             (0, 0, 0)

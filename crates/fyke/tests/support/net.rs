@@ -2,12 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "differences.rs"]
+mod differences;
+
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use differences::Difference;
 use fyke::sim::SimOptions;
 use fyke::{DriverKind, Endpoint, EventLoop, Result, Server, Socket};
 
@@ -20,7 +24,10 @@ macro_rules! on_every_driver {
     ($($(#[$attribute:meta])* fn $name:ident($net:ident) $body:block)*) => {
         $($(#[$attribute])* fn $name($net: &$crate::support::Net) $body)*
         mod ready {
-            $(#[test] fn $name() { super::$name(&$crate::support::Net::ready()); })*
+            $(#[test] fn $name() {
+                let net = $crate::support::Net::of_test(module_path!(), stringify!($name));
+                net.iter().for_each(super::$name);
+            })*
         }
         mod uring {
             $(#[test] fn $name() { $crate::support::Net::uring().iter().for_each(super::$name); })*
@@ -37,7 +44,7 @@ macro_rules! on_every_driver {
 macro_rules! on_every_system {
     ($($(#[$attribute:meta])* fn $name:ident($net:ident) $body:block)*) => {
         $($(#[$attribute])* #[test] fn $name() {
-            for net in $crate::support::Net::of_the_system() {
+            for net in $crate::support::Net::of_the_system_for(module_path!(), stringify!($name)) {
                 let $net = &net;
                 $body
             }
@@ -49,13 +56,23 @@ macro_rules! on_every_system {
 pub(crate) struct Net {
     kind: DriverKind,
     folder: PathBuf,
+    /// Where Unix sockets are: in the folder, or, as named pipes, where Windows has those.
+    paths: PathBuf,
     names: Cell<u32>,
     node_exact: Cell<bool>,
+    only_tcp: Cell<bool>,
 }
 
 impl Net {
     pub(crate) fn ready() -> Self {
         Self::new(DriverKind::Ready)
+    }
+
+    /// [`ready`](Self::ready) for a test that differs on some systems, or `None` if it does not apply on this one.
+    pub(crate) fn of_test(module: &str, name: &str) -> Option<Self> {
+        let difference = differences::of(module, name);
+        let net = (!matches!(difference, Some(Difference::NotHere(_)))).then(Self::ready);
+        net.inspect(|net| net.only_tcp.set(difference.is_some()))
     }
 
     /// `None` where the system does not allow io_uring, which is printed once.
@@ -74,6 +91,12 @@ impl Net {
         std::iter::once_with(Self::ready).chain(std::iter::once_with(Self::uring).flatten())
     }
 
+    /// The same for a test that differs on some systems.
+    pub(crate) fn of_the_system_for(module: &str, name: &str) -> impl Iterator<Item = Self> {
+        let ready = Self::of_test(module, name);
+        ready.into_iter().chain(std::iter::once_with(Self::uring).flatten())
+    }
+
     pub(crate) fn sim() -> Self {
         Self::new(DriverKind::Sim(SimOptions::default()))
     }
@@ -83,11 +106,20 @@ impl Net {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let folder = format!("fyke-test-{}-{number}", std::process::id());
+        let pipes = Path::new(r"\\.\pipe").join(&folder);
         let folder = std::env::temp_dir().join(folder);
         // Left behind by a killed process with the same process id.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        Self { kind, folder, names: Cell::new(0), node_exact: Cell::new(false) }
+        let named_pipes = cfg!(windows) && !matches!(kind, DriverKind::Sim(_));
+        let paths = if named_pipes { pipes } else { folder.clone() };
+        let (node_exact, only_tcp) = (Cell::new(false), Cell::new(false));
+        Self { kind, folder, paths, names: Cell::new(0), node_exact, only_tcp }
+    }
+
+    /// Whether options and errors are those of Linux, which the simulated network follows.
+    pub(crate) fn is_linux(&self) -> bool {
+        self.is_sim() || cfg!(target_os = "linux")
     }
 
     pub(crate) fn is_sim(&self) -> bool {
@@ -118,15 +150,17 @@ impl Net {
         ("127.0.0.1", 0).into()
     }
 
-    /// The path of a Unix socket that does not exist yet.
+    /// The path of a Unix socket or named pipe that does not exist yet.
     pub(crate) fn path(&self) -> PathBuf {
         self.names.set(self.names.get() + 1);
-        self.folder.join(format!("{}.sock", self.names.get()))
+        self.paths.join(format!("{}.sock", self.names.get()))
     }
 
-    /// A TCP and a Unix endpoint, for tests of common behaviour.
-    pub(crate) fn endpoints(&self) -> [Endpoint; 2] {
-        [self.tcp(), self.path().into()]
+    /// A TCP and a Unix endpoint, for tests of common behaviour. Without the second one if the test differs on named
+    /// pipes.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        let tcp = std::iter::once(self.tcp());
+        tcp.chain((!self.only_tcp.get()).then(|| self.path().into())).collect()
     }
 
     /// Runs a loop until nothing holds it.
