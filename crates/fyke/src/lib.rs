@@ -17,8 +17,8 @@
 //!
 //! - UDP. TLS comes from [fyke-tls](https://docs.rs/fyke-tls), HTTP from other crates, such as hyper.
 //! - Spreading one loop's connections over a pool of threads: tokio does that.
-//! - Windows. Linux is tested; macOS and the BSDs are compiled but have not been run, see
-//!   [PLATFORM.md](https://github.com/fyke-rs/fyke/blob/main/docs/PLATFORM.md).
+//! - Systems that must be proven: Linux is tested, Windows only under Wine; macOS and the BSDs are compiled but have
+//!   not been run, see [PLATFORM.md](https://github.com/fyke-rs/fyke/blob/main/docs/PLATFORM.md).
 //!
 //! # A server
 //!
