@@ -70,7 +70,7 @@ on_every_driver! {
     }
 
     fn requests_share_a_connection(net) {
-        for (version, endpoint) in VERSIONS.into_iter().flat_map(|v| net.endpoints().map(|e| (v, e))) {
+        for (version, endpoint) in VERSIONS.into_iter().flat_map(|v| net.endpoints().into_iter().map(move |e| (v, e))) {
             net.block_on(async {
                 let server = serve(endpoint, answer).await;
                 let mut client = Client::connect(version, &server).await;
