@@ -25,7 +25,7 @@ impl BoundFile {
     /// write to, another process may have created a link to another file there.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
         match super::file_identity(&self.path) == Some(self.identity) {
-            true => set_mode(&self.path, self.identity, mode),
+            true => change_mode(&self.path, self.identity, mode),
             false => Err(Errno::NOENT.into()),
         }
     }
@@ -37,6 +37,15 @@ impl BoundFile {
             super::unlink(&self.path);
         }
     }
+}
+
+/// Sets the mode of the file of a bound socket; does nothing for a socket without a file.
+pub(crate) fn set_mode(
+    _: std::os::fd::BorrowedFd<'_>,
+    file: Option<&BoundFile>,
+    mode: u32,
+) -> io::Result<()> {
+    file.map_or(Ok(()), |file| file.set_mode(mode))
 }
 
 /// Creates the file of the next bind of `socket` without permissions, so that no process can connect
@@ -57,7 +66,7 @@ pub(super) fn close_to_all(_: std::os::fd::BorrowedFd<'_>) -> Result<(), Errno> 
 /// except to name it, and must be the one that the bind created, which is a socket without any
 /// permission bits.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn set_mode(path: &Path, identity: (u64, u64), mode: u32) -> io::Result<()> {
+fn change_mode(path: &Path, identity: (u64, u64), mode: u32) -> io::Result<()> {
     use std::fs::{File, Permissions};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -82,7 +91,7 @@ fn set_mode(path: &Path, identity: (u64, u64), mode: u32) -> io::Result<()> {
 
 /// Changes a link itself and not the file that it refers to.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn set_mode(path: &Path, _: (u64, u64), mode: u32) -> io::Result<()> {
+fn change_mode(path: &Path, _: (u64, u64), mode: u32) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, Mode, RawMode, chmodat};
 
     let mode = RawMode::try_from(mode).map_err(|_| Errno::INVAL)?;

@@ -31,7 +31,7 @@ use crate::uninit::Unfilled;
 use crate::zone::with_zone;
 use crate::{Address, Adopted, Family, Transport};
 pub(crate) use alarm::Alarm;
-pub(crate) use bound_file::BoundFile;
+pub(crate) use bound_file::{BoundFile, set_mode};
 pub(crate) use credentials::peer_credentials;
 pub(crate) use opening::{open, remove_stale};
 pub(crate) use options::{buffer_bytes, keep_alive, no_delay, set_option, user_timeout};
@@ -81,11 +81,6 @@ pub(crate) const fn note_event(_: &OwnedFd, _: &Event) {}
 #[inline(always)]
 pub(crate) const fn check(_: &OwnedFd) -> Check {
     Check { changed: false, shut_down: false, again: None }
-}
-
-/// Sets the mode of the file of a bound socket; does nothing for a socket without a file.
-pub(crate) fn set_mode(_: BorrowedFd<'_>, file: Option<&BoundFile>, mode: u32) -> io::Result<()> {
-    file.map_or(Ok(()), |file| file.set_mode(mode))
 }
 
 fn socket(transport: Transport) -> Result<OwnedFd, Errno> {
