@@ -63,7 +63,7 @@ pub(crate) fn shutdown(driver: &impl SystemBackend, socket: SocketId) -> bool {
     let completion = match result {
         Ok(()) => Deferred::ShutDown,
         // A check reports when the peer has read everything.
-        Err(Errno::INPROGRESS) => {
+        Err(Errno::INPROGRESS) if cfg!(windows) => {
             driver.table().check_soon(socket);
             return true;
         }
