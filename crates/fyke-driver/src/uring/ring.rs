@@ -167,10 +167,10 @@ impl Ring {
     }
 
     /// Submits the queue, lets the kernel do its deferred work, waits until there are `wanted`
-    /// completions or `timeout` has elapsed, and takes the completions out. The kernel receives and sends
-    /// only inside this call.
+    /// completions or `timeout` has elapsed, and takes the completions out. Returns how many. The kernel receives and
+    /// sends only inside this call.
     #[allow(unsafe_code, reason = "the system call")]
-    pub(super) fn enter(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn enter(&self, wanted: u32, timeout: Option<Duration>) -> io::Result<usize> {
         let mut ring = self.ring.borrow_mut();
         let queue = ring.submission();
         let count = u32::try_from(queue.len()).unwrap_or(u32::MAX);
@@ -207,7 +207,7 @@ impl Ring {
         let brought = completed.len() - before;
         self.unseen.set(self.unseen.get() + brought);
         self.brought.set(brought > 0);
-        Ok(())
+        Ok(brought)
     }
 
     /// The system call with a timeout.

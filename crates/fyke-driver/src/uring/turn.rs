@@ -28,12 +28,14 @@ impl Uring {
         self.table.give_deferred(deferred, on);
         let until = if deferred > 0 { Some(Moment::ZERO) } else { until };
         self.submit_changes();
-        if self.has_work() {
-            self.ring.enter(0, None)?;
+        let brought = if self.has_work() {
+            self.ring.enter(0, None)?
         } else {
-            self.ring.enter(1, self.table.wait_time(until))?;
+            self.ring.enter(1, self.table.wait_time(until))?
+        };
+        if brought >= ITEMS_PER_CALL {
+            self.take_rest()?;
         }
-        self.take_rest()?;
         self.see_ended();
         // Handles only the completions that are present now; later ones belong to the next turn.
         let (steps, readers) = (self.table.backlog.steps(), self.table.backlog.readers());
@@ -58,11 +60,12 @@ impl Uring {
 
     /// Lets the kernel process more if it has left something. Otherwise an arrival would wait for a turn for each 20
     /// arrivals before it.
+    #[cold]
     fn take_rest(&self) -> io::Result<()> {
-        let mut before = 0;
-        while (before + ITEMS_PER_CALL..ITEMS_PER_TURN).contains(&self.ring.waiting()) {
-            before = self.ring.waiting();
-            self.ring.enter(0, None)?;
+        while self.ring.waiting() < ITEMS_PER_TURN {
+            if self.ring.enter(0, None)? < ITEMS_PER_CALL {
+                break;
+            }
         }
         Ok(())
     }
