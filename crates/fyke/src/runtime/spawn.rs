@@ -48,12 +48,18 @@ impl<T: Wired> Core<T> {
 
     /// Makes the loop poll a task when the running callback has returned.
     pub(super) fn push_woken(&self, task: Runnable) {
-        self.tasks.woken.borrow_mut().push_back(task);
-        match self.is_closed() {
+        if self.is_closed() {
             // No task is polled any more.
-            true => self.drop_woken(),
-            false => self.begins(WOKEN),
+            return self.drop_later(task);
         }
+        self.tasks.woken.borrow_mut().push_back(task);
+        self.begins(WOKEN);
+    }
+
+    #[cold]
+    fn drop_later(&self, task: Runnable) {
+        self.tasks.woken.borrow_mut().push_back(task);
+        self.drop_woken();
     }
 
     /// Drops the tasks that are woken, one after the other. A task may wake another one while it is dropped, and

@@ -246,7 +246,8 @@ impl SocketLink {
     #[inline]
     pub(crate) fn poll_push(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let send = |driver: &Driver, id| driver.send_at_once(id, bytes);
-        self.poll_push_with(cx, bytes, &[], send)
+        let queue = |socket: &Socket| queue_parts(socket, std::iter::once(bytes));
+        self.poll_push_with(cx, bytes.is_empty(), send, queue)
     }
 
     /// Sends bytes from several places with one call, and returns how many the kernel has accepted.
@@ -255,23 +256,20 @@ impl SocketLink {
         cx: &Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        let begin = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(slices.len());
-        let (first, rest) = match &slices[begin..] {
-            [first, rest @ ..] => (&**first, rest),
-            [] => (&[] as &[u8], slices),
-        };
+        let is_empty = slices.iter().all(|slice| slice.is_empty());
         let send = |driver: &Driver, id| driver.send_vectored_at_once(id, slices);
-        self.poll_push_with(cx, first, rest, send)
+        let queue = |socket: &Socket| queue_parts(socket, slices.iter().map(|slice| &**slice));
+        self.poll_push_with(cx, is_empty, send, queue)
     }
 
-    /// Sends bytes with `send`. If bytes have to be queued, `first` and `rest` are queued.
+    /// Sends bytes with `send`, or queues them with `queue`.
     #[inline]
     fn poll_push_with(
         &self,
         cx: &Context<'_>,
-        first: &[u8],
-        rest: &[IoSlice<'_>],
+        is_empty: bool,
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
+        queue: impl FnOnce(&Socket) -> usize,
     ) -> Poll<Result<usize>> {
         let core = self.socket.pulling_core()?;
         ready!(core.tasks.spend(cx));
@@ -280,9 +278,9 @@ impl SocketLink {
             (state.may_push(), state.id)
         };
         let (Some(id), true) = (id, may) else {
-            return self.poll_push_otherwise(cx, first, rest, send);
+            return self.poll_push_otherwise(cx, is_empty, send, queue);
         };
-        self.poll_send(core, id, cx, first, send)
+        self.poll_send(core, id, cx, is_empty, send)
     }
 
     #[inline]
@@ -291,10 +289,10 @@ impl SocketLink {
         core: &Core,
         id: SocketId,
         cx: &Context<'_>,
-        first: &[u8],
+        is_empty: bool,
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
     ) -> Poll<Result<usize>> {
-        if first.is_empty() {
+        if is_empty {
             return Poll::Ready(Ok(0));
         }
         match send(&core.driver, id) {
@@ -319,28 +317,16 @@ impl SocketLink {
     fn poll_push_otherwise(
         &self,
         cx: &Context<'_>,
-        first: &[u8],
-        rest: &[IoSlice<'_>],
+        is_empty: bool,
         send: impl FnOnce(&Driver, SocketId) -> io::Result<usize>,
+        queue: impl FnOnce(&Socket) -> usize,
     ) -> Poll<Result<usize>> {
         let core = self.socket.pulling_core()?;
         let push = self.socket.step(|machine, cx, _| machine.push(cx.policy));
         match (push, self.socket.id()) {
-            (Push::Driver, Some(id)) => self.poll_send(core, id, cx, first, send),
+            (Push::Driver, Some(id)) => self.poll_send(core, id, cx, is_empty, send),
             (Push::Driver, None) => Poll::Ready(Err(loop_is_gone())),
-            (Push::Queue, _) => {
-                // All in one poll: a layer then makes one record of them, and the kernel sends one packet.
-                let mut room = QUEUED_AT_ONCE_BYTES;
-                for part in std::iter::once(first).chain(rest.iter().map(|slice| &**slice)) {
-                    let part = &part[..part.len().min(room)];
-                    room -= part.len();
-                    if !part.is_empty() {
-                        // The event `drain` reports when there is room again.
-                        let _ = self.socket.write(part);
-                    }
-                }
-                Poll::Ready(Ok(QUEUED_AT_ONCE_BYTES - room))
-            }
+            (Push::Queue, _) => Poll::Ready(Ok(queue(&self.socket))),
             (Push::Drain | Push::Wait, _) => {
                 self.set_writer(cx.waker());
                 Poll::Pending
@@ -403,6 +389,21 @@ impl SocketLink {
         core.notify_host_if(|| core.driver.has_work());
         Poll::Pending
     }
+}
+
+/// Queues bytes, and returns how many. All in one poll: a layer then makes one record of them, and the kernel sends one
+/// packet.
+fn queue_parts<'a>(socket: &Socket, parts: impl Iterator<Item = &'a [u8]>) -> usize {
+    let mut room = QUEUED_AT_ONCE_BYTES;
+    for part in parts {
+        let part = &part[..part.len().min(room)];
+        room -= part.len();
+        if !part.is_empty() {
+            // The event `drain` reports when there is room again.
+            let _ = socket.write(part);
+        }
+    }
+    QUEUED_AT_ONCE_BYTES - room
 }
 
 impl Drop for End {
