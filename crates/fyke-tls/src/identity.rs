@@ -59,7 +59,7 @@ impl Identity {
         Files { certificates: certificates.as_ref().into(), key: key.as_ref().into() }.read()
     }
 
-    /// Reads the files again that this identity was read from. `None` if there are none.
+    /// Reads the files of this identity again. Returns `None` if it was not read from files.
     pub(crate) fn read_again(&self) -> Option<Result<Self>> {
         let Files { certificates, key } = self.files.as_deref()?;
         Some(Self::from_pem_files(certificates, key))

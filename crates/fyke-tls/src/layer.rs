@@ -336,7 +336,7 @@ impl Tls {
     ///
     /// A context remembers the sessions of connections without this listener, and continues them by itself. With
     /// it, the sessions belong to the application. It is not called if the context was made [from a
-    /// configuration](crate::ClientContext::from_config), which has a store of its own.
+    /// configuration](crate::ClientContext::from_config), which has its own store.
     ///
     /// ```no_run
     /// # fn main() -> fyke::Result<()> {
@@ -380,8 +380,8 @@ impl Tls {
     }
 
     /// Returns why the certificate of the peer is not acceptable: an error with one of the codes in
-    /// [`code`], for example `CERT_HAS_EXPIRED`. `None` if it is acceptable, or if there is none. It stays known when
-    /// the handshake has failed because of it; so do the certificates. Node: `authorizationError`.
+    /// [`code`], for example `CERT_HAS_EXPIRED`. `None` if it is acceptable, or if there is none. If the
+    /// handshake has failed because of it, the error and the certificates can still be read. Node: `authorizationError`.
     #[doc(alias = "authorizationError")]
     pub fn authorization_error(&self) -> Option<Error> {
         self.0.watch.unauthorized()

@@ -52,7 +52,7 @@
 //! | versions before TLS 1.2, renegotiation, `dhparam` | rustls leaves out what is known to be insecure |
 //! | `ciphers`, `ecdhCurve`, `sigalgs` in OpenSSL's words | rustls has safe suites only, chosen in a configuration: [`ServerContext::from_config`] |
 //! | `pskCallback` | rustls has no keys that both sides know before |
-//! | `session` and `getSession` as bytes | rustls keeps the format to itself; a [`Session`] is a value of this process |
+//! | `session` and `getSession` as bytes | the format is private to rustls; a [`Session`] is a value of this process |
 //! | `pfx`, `passphrase` | rustls reads keys without a password, in PEM or DER |
 //! | `exportKeyingMaterial` | rustls 0.23 (up to 0.23.46) exports from its connections with buffers and of QUIC only; those without buffers, which are used here, do not have the function |
 //!

@@ -1,8 +1,8 @@
 //! What rustls reports during a handshake: secrets, sessions, and certificates that are not acceptable.
 //!
 //! rustls reports to the configuration, which many connections share. But it does so while the engine of one connection
-//! is called, on the thread of that connection. So a connection [collects](collect) what is reported during its
-//! own calls. No connection needs a configuration of its own, and listeners may be added at any time.
+//! is called, on the thread of that connection. So a connection [collects](collect) what is reported during
+//! these calls. No connection needs a separate configuration, and listeners may be added at any time.
 
 use std::cell::RefCell;
 use std::fmt::Write;

@@ -20,7 +20,8 @@ const SESSIONS_MAX: usize = 256;
 /// of the same name.
 ///
 /// A session is used once, because observers could recognize a client by a ticket that it shows twice. Clones are
-/// the same session. It can be used on every thread, and it cannot be converted to bytes, because rustls keeps its format to itself.
+/// the same session. It can be used on every thread. It cannot be converted to bytes, because its format is private to
+/// rustls.
 #[derive(Clone)]
 pub struct Session(Arc<Held>);
 

@@ -178,8 +178,8 @@ pub(crate) fn connect(fd: Borrowed<'_>, address: &Address) -> Result<(), Errno> 
     }
 }
 
-/// A connect to a port of this machine on which nobody listens fails at once, as libuv arranges it; otherwise
-/// Windows tries again for two seconds. A version of Windows without the setting keeps its own time.
+/// Makes a connect to a closed port of this machine fail at once, as libuv does. Otherwise Windows tries again for two
+/// seconds. Versions of Windows without this setting still do.
 #[allow(unsafe_code, reason = "socket2 does not have this call")]
 fn refuse_at_once(stream: &TcpStream) {
     let wanted = TCP_INITIAL_RTO_PARAMETERS {
@@ -350,7 +350,7 @@ pub(crate) fn remove_stale(_: &Address) -> bool {
     false
 }
 
-/// Sets who may connect to a pipe, which has no modes: only those that let everybody read, write or both are
+/// Sets who may connect to a pipe. A pipe has no modes, so only the modes that let everybody read, write or both are
 /// supported.
 pub(crate) fn set_mode(fd: Borrowed<'_>, _: Option<&BoundFile>, mode: u32) -> io::Result<()> {
     match (fd, mode) {

@@ -30,7 +30,7 @@ struct Progress {
 
 /// What the thread gets.
 struct Task {
-    /// A handle of its own, so that the pipe can be closed meanwhile.
+    /// A second handle, so that the pipe can be closed while the thread waits.
     pipe: OwnedHandle,
     progress: Arc<Progress>,
 }
@@ -70,8 +70,8 @@ impl Drop for Flush {
     fn drop(&mut self) {
         if !self.is_done() {
             self.progress.cancelled.store(true, Ordering::Release);
-            // SAFETY: the handle is open, and the only call in progress besides the flush is a read of a pipe
-            // that nobody reads any more.
+            // SAFETY: the handle is open, and the only call in progress besides the flush is a read whose
+            // result is not needed.
             unsafe { CancelIoEx(self.pipe, std::ptr::null()) };
         }
     }
