@@ -300,7 +300,8 @@ impl Engine for Connection {
             return records.read(coded, output).map_err(of_rustls);
         }
         let mut step = LayerStep::default();
-        let mut end = 0;
+        // rustls must not get fewer bytes than it has seen.
+        let mut end = self.held.len();
         loop {
             // Records after the handshake are not for rustls if it gives the keys away, so it gets one at a time.
             let handshaking = self.is_handshaking();
@@ -317,7 +318,18 @@ impl Engine for Connection {
             whole if whole > rest => Some(whole - rest),
             _ => None,
         };
-        self.held = if step.needed.is_none() { coded[step.used..].to_vec() } else { Vec::new() };
+        self.held.clear();
+        if step.needed.is_none() {
+            // Only complete records, so that the next one begins where they end.
+            let rest = &coded[step.used..];
+            let mut complete = 0;
+            while record_end(rest, complete) <= rest.len() {
+                complete = record_end(rest, complete);
+            }
+            self.held.extend_from_slice(&rest[..complete]);
+        } else {
+            self.held = Vec::new();
+        }
         Ok(step)
     }
 

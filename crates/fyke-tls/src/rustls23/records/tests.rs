@@ -318,3 +318,30 @@ fn random_contents_in_random_pieces_lose_no_plain_bytes() {
     // Both happen often, or the test would show nothing.
     assert!(complete > 50 && refused > 50, "{complete} {refused}");
 }
+
+// rustls panicked when it got fewer bytes than it had seen.
+#[test]
+fn a_message_of_the_handshake_may_come_in_records_that_come_in_pieces() {
+    for piece in 1..20 {
+        let (client, server) = configs();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = Connection::client(&client, name).unwrap();
+        let mut server = Connection::server(&server).unwrap();
+        let answer = feed(&mut server, &mut feed(&mut client, &mut []));
+        // The ServerHello, in records of three bytes.
+        let len = RECORD_HEADER_BYTES + usize::from(u16::from_be_bytes([answer[3], answer[4]]));
+        let cut = answer[RECORD_HEADER_BYTES..len].chunks(3);
+        let mut coded: Vec<u8> =
+            cut.flat_map(|part| [&[22, 3, 3, 0, part.len() as u8], part].concat()).collect();
+        coded.extend_from_slice(&answer[len..]);
+        let (mut unread, mut sent) = (Vec::new(), Vec::new());
+        for part in coded.chunks(piece) {
+            unread.extend_from_slice(part);
+            let mut output = LayerOutput::default();
+            let step = client.read(&mut unread, &mut output).unwrap();
+            unread.drain(..step.used);
+            sent.append(&mut output.coded);
+        }
+        assert!(client.is_open() && !sent.is_empty(), "pieces of {piece} bytes");
+    }
+}
